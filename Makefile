@@ -1,0 +1,92 @@
+# Verbs for people and for CI. Everything is installed from the hashed locks in requirements/ into .venv;
+# stamp files there make a second call instant.
+
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# lifetimes lacks what it declares, on purpose (see .demo): no warning about it
+INSTALL := $(PIP) install --require-hashes --no-warn-conflicts
+BROWSERS := chromium chromium-browser google-chrome
+
+.PHONY: help setup demo test lint quality bench locks clean browser
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev $(VENV)/.demo ## install everything that development needs into .venv
+
+demo: $(VENV)/.runtime $(VENV)/.demo ## segment the real CDNOW customers and write a report
+	@$(BIN)/segmenter demo
+
+test: setup browser ## run all tests; core/ and learning/ must be covered to the last branch
+	$(BIN)/python -m pytest -n auto --cov --cov-report=
+	$(BIN)/coverage report --include='stream_app/core/*,stream_app/learning/*' --fail-under=100
+
+lint: $(VENV)/.dev ## style, types, import directions, schemas in step with the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/segmenter schemas check
+
+quality: $(VENV)/.dev $(VENV)/.demo ## measure segments and migrations against known truth and real data
+	$(BIN)/python benchmarks/quality.py
+
+bench: $(VENV)/.dev ## measure speed and memory as ratios to bare loops
+	$(BIN)/python benchmarks/bench.py
+
+locks: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew into requirements/*.txt
+	@$(BIN)/python --version | grep -q ' 3\.11\.' || echo 'note: locks are best made with Python 3.11, the oldest supported'
+	CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable \
+		--output-file requirements/runtime.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable --extra quality --extra dev \
+		--constraint requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable --extra demo --no-annotate \
+		--constraint requirements/runtime.txt --output-file - pyproject.toml \
+		| awk '/^[a-z]/ {listed = 1; wanted = /^lifetimes==/} wanted || !listed' > requirements/demo.txt
+	@rm -rf *.egg-info
+
+clean: ## remove .venv, caches and what the verbs wrote
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first interpreter that is new enough; on Debian the venv module is a package of its own.
+$(BIN)/python:
+	@for python in python3.13 python3.12 python3.11 python3; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then without_venv="$$python"; continue; fi; \
+		exec "$$python" -m venv $(VENV); \
+	done; \
+	if [ -n "$$without_venv" ]; then \
+		echo "$$without_venv cannot create virtual environments: on Debian, install the package python3-venv" >&2; \
+	else \
+		echo "Python 3.11 or newer is needed: found none of python3.13, python3.12, python3.11, python3" >&2; \
+	fi; \
+	exit 1
+
+# The build backend is in the lock, so that building the package asks no index for anything.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	$(INSTALL) -r requirements/runtime.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+# Only its data file is read, so what lifetimes itself depends on stays out.
+$(VENV)/.demo: requirements/demo.txt | $(VENV)/.runtime
+	$(INSTALL) --no-deps -r requirements/demo.txt
+	@touch $@
+
+# One test looks at the report in a browser and is skipped where there is none.
+browser:
+	@for browser in $(BROWSERS); do command -v $$browser >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing chromium for the test of the report"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+			|| echo "chromium could not be installed: the test of the report in a browser will be skipped"; \
+	else \
+		echo "no chromium found: the test of the report in a browser will be skipped"; \
+	fi

@@ -1,0 +1,1 @@
+"""A streaming customer segmenter: events in, segment migrations out."""

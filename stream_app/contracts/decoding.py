@@ -1,0 +1,107 @@
+"""From bytes, or a table's row, to an event, or to the one reason why it is none.
+
+There is one definition of what is valid: the pydantic models of `stream_app.contracts.inputs`, applied by
+`Decoder.decode_reference`. `Decoder.decode` asks the fast path first, which accepts the common form of a record and
+leaves everything else to the reference. So only bad and odd records pay for a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import tzinfo
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from stream_app.contracts.fast_path import DOUBTS, build_reader
+from stream_app.contracts.inputs import ORDER_REFUNDED, EngagementRecord, PurchaseRecord
+from stream_app.contracts.json_text import read_object
+from stream_app.contracts.rejections import rejection_of
+from stream_app.contracts.rows import record_of_row
+from stream_app.contracts.rules import Circumstances, DecodingRules
+from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
+
+INPUT_MODELS: Final[Mapping[str, type[PurchaseRecord] | type[EngagementRecord]]] = {
+    "purchases": PurchaseRecord,
+    "engagements": EngagementRecord,
+}
+"""Contract by topic."""
+
+
+class Decoder:
+    """Decodes the records of one topic.
+
+    Parameters
+    ----------
+    rules
+        The topic and what the deployment decided about it.
+    """
+
+    def __init__(self, rules: DecodingRules) -> None:
+        self.rules = rules
+        self._model = INPUT_MODELS[rules.topic]
+        self._fields = tuple(self._model.model_fields)
+        self._read_fast = build_reader(rules)
+
+    def decode(self, payload: bytes, now_ms: int, key: bytes | None = None) -> Event:
+        """Return the event in a JSON payload.
+
+        Parameters
+        ----------
+        payload
+            UTF-8 JSON.
+        now_ms
+            The time of reading, milliseconds since the epoch; times further ahead than tolerated are refused.
+        key
+            The record's key, which must be the customer's id; None only where the carrier has no keys. For a topic's
+            record without a key pass `b""`.
+
+        Raises
+        ------
+        InvalidRecord
+            With reason, field and message.
+        """
+        try:
+            event = self._read_fast(payload, now_ms, key)
+        except DOUBTS:
+            event = None
+        return self.decode_reference(payload, now_ms, key) if event is None else event
+
+    def decode_reference(self, payload: bytes, now_ms: int, key: bytes | None = None) -> Event:
+        """Do as `decode`, by the models alone: slower, and the authority."""
+        rules = self.rules
+        record = read_object(payload, self._fields, rules.max_payload_bytes, rules.max_depth)
+        return self._judge(record, Circumstances(rules, now_ms, key))
+
+    def decode_row(self, row: Mapping[str, str | None], now_ms: int, naive_zone: tzinfo | None = None) -> Event:
+        """Return the event in a table's row, by header.
+
+        Parameters
+        ----------
+        row
+            Cells by the contract's field names; other columns are ignored, empty cells are absent.
+        now_ms
+            As for `decode`.
+        naive_zone
+            Zone of times without one, and of dates without a time of day; None refuses them.
+
+        Raises
+        ------
+        InvalidRecord
+            With reason, field and message.
+        """
+        return self._judge(record_of_row(row, self._fields, naive_zone), Circumstances(self.rules, now_ms))
+
+    def _judge(self, record: dict[str, Any], circumstances: Circumstances) -> Event:
+        try:
+            valid = self._model.model_validate(record, context=circumstances)
+        except ValidationError as error:
+            raise rejection_of(error, record) from None
+        if isinstance(valid, PurchaseRecord):
+            kind = REFUND if valid.type == ORDER_REFUNDED else PURCHASE
+            amount_minor = self.rules.conversions[valid.currency].to_base(valid.total)
+            return Event(
+                kind, valid.customer_id, valid.event_id, valid.occurred_at, str(valid.type), amount_minor, valid.order_id
+            )
+        weight = self.rules.weight_of(valid.type)
+        return Event(ENGAGEMENT, valid.customer_id, valid.event_id, valid.occurred_at, valid.type, weight=weight)

@@ -1,0 +1,217 @@
+"""The types that the contracts' fields are made of: what is valid, how it is named in a schema, why it is refused.
+
+A validator refuses by `PydanticCustomError(reason, expectation)`, with a reason of the dead-letter contract.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from stream_app.contracts.currencies import MAX_MAJOR_UNITS, MINOR_DIGITS, minor_units
+from stream_app.contracts.rules import ENGAGEMENT_TYPE, Circumstances
+from stream_app.core.clock import DAY_MS, SECOND_MS, format_instant, to_milliseconds
+
+MAX_TEXT_CHARACTERS: Final = 256
+MAX_AMOUNT_CHARACTERS: Final = 64
+MAX_ITEMS: Final = 1_000_000
+MAX_PRODUCTS: Final = 1_000
+MAX_VALUE: Final = 1e12
+
+Text = Annotated[
+    str,
+    StringConstraints(
+        min_length=1, max_length=MAX_TEXT_CHARACTERS, pattern=r"^[^\u0000-\u001f\u007f-\u009f]*$", strict=True
+    ),
+]
+"""An id or a name: 1 to 256 characters, none of them a control character."""
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+TIME_EXPECTED: Final = "an RFC 3339 time with a zone, such as 2024-05-01T12:00:00Z"
+TIME_PATTERN: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,32})?"
+    r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+_TIME: Final = re.compile(TIME_PATTERN)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_from_iso: Final = datetime.fromisoformat
+
+
+def parse_instant(text: str) -> int:
+    """Return an RFC 3339 time as milliseconds since the epoch; what is finer than that is cut off.
+
+    Both decoding paths call this. `fromisoformat` takes more than RFC 3339 (week dates, missing seconds, and hour 24
+    from Python 3.14 on), hence the form is checked before: the commonest one by its punctuation, as that takes a
+    quarter of the time, any other by the pattern. A leap second, 23:59:60, has no place in Unix time and is refused.
+
+    Raises
+    ------
+    PydanticCustomError
+        With reason `invalid_time`; a `ValueError`.
+    """
+    if text[4:20:3] != "--T::." or text[23:] != "Z":
+        if _TIME.fullmatch(text) is None:
+            raise PydanticCustomError("invalid_time", TIME_EXPECTED)
+        text = text.upper()
+    try:
+        since = _from_iso(text) - _EPOCH
+    except ValueError:
+        raise PydanticCustomError("invalid_time", TIME_EXPECTED) from None
+    seconds = since.seconds
+    if not seconds and text[11:13] == "24":
+        raise PydanticCustomError("invalid_time", TIME_EXPECTED)
+    return since.days * DAY_MS + seconds * SECOND_MS + since.microseconds // 1_000
+
+
+def _validate_time(value: object, info: ValidationInfo) -> int:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        at_ms = to_milliseconds(value)
+    elif isinstance(value, str):
+        at_ms = parse_instant(value)
+    else:
+        raise PydanticCustomError("wrong_type", TIME_EXPECTED)
+    circumstances: Circumstances | None = info.context
+    earliest_ms = circumstances.rules.earliest_ms if circumstances else 0
+    if at_ms < earliest_ms:
+        raise PydanticCustomError(
+            "invalid_time", "a time from {earliest} on", {"earliest": format_instant(earliest_ms)}
+        )
+    if circumstances:
+        latest_ms = circumstances.now_ms + circumstances.rules.future_tolerance_ms
+        if at_ms > latest_ms:
+            raise PydanticCustomError(
+                "time_in_future", "a time up to {latest}", {"latest": format_instant(latest_ms)}
+            )
+    return at_ms
+
+
+Time = Annotated[
+    int,
+    PlainValidator(_validate_time),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": TIME_PATTERN}),
+]
+"""When it happened; milliseconds since the epoch once validated. Aware `datetime` values are taken as well."""
+
+# --- customer -----------------------------------------------------------------------------------------------------
+
+
+def _validate_key(value: str, info: ValidationInfo) -> str:
+    circumstances: Circumstances | None = info.context
+    if circumstances and circumstances.key is not None and value.encode() != circumstances.key:
+        key = circumstances.key.decode("utf-8", "backslashreplace")[:MAX_TEXT_CHARACTERS]
+        raise PydanticCustomError("key_mismatch", "the record's key, {key}", {"key": repr(key)})
+    return value
+
+
+CustomerId = Annotated[Text, AfterValidator(_validate_key)]
+"""The customer; equal to the record's key where the carrier has keys."""
+
+# --- money and numbers --------------------------------------------------------------------------------------------
+
+AMOUNT_PATTERN: Final = r"^([0-9]+(\.[0-9]+)?|-0+(\.0+)?)$"
+_DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_AMOUNT_EXPECTED: Final = 'an amount such as "19.99"'
+
+
+def _validate_currency(value: object, info: ValidationInfo) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("wrong_type", "an ISO 4217 code")
+    circumstances: Circumstances | None = info.context
+    if value not in (circumstances.rules.conversions if circumstances else MINOR_DIGITS):
+        expected = "a currency with a configured rate" if value in MINOR_DIGITS else "an ISO 4217 code"
+        raise PydanticCustomError("unknown_currency", expected)
+    return value
+
+
+Currency = Annotated[
+    str,
+    PlainValidator(_validate_currency),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"}),
+]
+"""ISO 4217 code; one that the deployment can convert."""
+
+
+def _to_decimal(value: object) -> Decimal:
+    """Return a number, or a decimal string, exactly. A float counts as its shortest decimal form."""
+    if isinstance(value, str):
+        if len(value) > MAX_AMOUNT_CHARACTERS:
+            raise PydanticCustomError("out_of_range", f"at most {MAX_AMOUNT_CHARACTERS} characters")
+        if _DECIMAL.fullmatch(value):
+            return Decimal(value)
+    elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return Decimal(value)
+    elif isinstance(value, float):
+        return Decimal(repr(value))
+    raise PydanticCustomError("wrong_type", _AMOUNT_EXPECTED)
+
+
+def _validate_amount(value: object, info: ValidationInfo) -> int:
+    amount = _to_decimal(value)
+    currency = info.data.get("currency")
+    if not amount.is_finite() or not 0 <= amount <= MAX_MAJOR_UNITS:
+        raise PydanticCustomError("out_of_range", f"an amount from 0 to {MAX_MAJOR_UNITS}")
+    if currency is None:
+        return 0  # the currency is at fault and comes first: this verdict is not looked at
+    circumstances: Circumstances | None = info.context
+    amount_minor = minor_units(amount, MINOR_DIGITS[currency])
+    if amount_minor is None:
+        raise PydanticCustomError(
+            "out_of_range",
+            "whole minor units of {currency}: at most {digits} digits after the point",
+            {"currency": currency, "digits": MINOR_DIGITS[currency]},
+        )
+    if circumstances and amount_minor > circumstances.rules.conversions[currency].limit_minor:
+        base = circumstances.rules.base_currency
+        raise PydanticCustomError("out_of_range", f"an amount of at most {MAX_MAJOR_UNITS} {base}")
+    return amount_minor
+
+
+Amount = Annotated[
+    int,
+    PlainValidator(_validate_amount),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": MAX_MAJOR_UNITS},
+                {"type": "string", "pattern": AMOUNT_PATTERN, "maxLength": MAX_AMOUNT_CHARACTERS},
+            ]
+        }
+    ),
+]
+"""Money as a decimal string or a number; minor units of the record's currency once validated."""
+
+
+def _whole_number(value: object) -> object:
+    """Take 2.0 for 2, as JSON Schema does; saturate what no bound would let pass anyway."""
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return int(value) if value.adjusted() < 30 else int(Decimal(1).scaleb(30).copy_sign(value))
+    return value
+
+
+def _real_number(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else value
+
+
+ItemCount = Annotated[int, Field(ge=0, le=MAX_ITEMS, strict=True), BeforeValidator(_whole_number)]
+"""A number of items, 0 to 1,000,000."""
+Value = Annotated[
+    float, Field(ge=-MAX_VALUE, le=MAX_VALUE, allow_inf_nan=False, strict=True), BeforeValidator(_real_number)
+]
+"""A finite number between −10^12 and 10^12."""
+ProductIds = Annotated[list[Text], Field(max_length=MAX_PRODUCTS)]
+EngagementType = Annotated[str, StringConstraints(pattern=ENGAGEMENT_TYPE.pattern, strict=True)]
+"""A name such as `product_viewed`: an open list."""

@@ -1,0 +1,96 @@
+"""Who changes segment, and when exactly.
+
+A customer moves from segment i to the nearest one, j, only if it lies further past the bisector of the two
+centroids than the hysteresis δ, measured in standard deviations:
+
+    (D_i − D_j) / (2 ‖c_i − c_j‖) > δ        (D: squared distances)
+
+and only if j is not the segment it left less than `no_return_days` ago. The left side is the signed distance
+of the customer to the bisecting hyperplane, so δ means the same everywhere; a margin that multiplies D_i never
+fires for a customer who drifts away from everything (32 % of lapsing customers stuck at ε = .3).
+
+Everything here works on n customers at once; one customer is n = 1, so there is no second rule to keep in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_app.core.clock import DAY_MS
+from stream_app.core.features import Floats
+from stream_app.core.snapshot import Snapshot
+
+Instants = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.intp]
+Codes = npt.NDArray[np.int16]
+Flags = npt.NDArray[np.bool_]
+
+
+def decide(
+    snapshot: Snapshot,
+    scores: Floats,
+    current_code: Codes,
+    previous_code: Codes,
+    since_ms: Instants,
+    at_ms: int | Instants,
+) -> tuple[Indices, Flags]:
+    """Say which segment each customer is nearest to and whether it moves there.
+
+    Parameters
+    ----------
+    scores
+        From `Snapshot.score`, shape `(n, k)`.
+    current_code, previous_code
+        Segment codes, shape `(n,)`; `NO_SEGMENT` for none.
+    since_ms
+        When the current segment was entered, shape `(n,)`.
+    at_ms
+        The instant of the decision, one for all or shape `(n,)`.
+
+    Returns
+    -------
+    target
+        Index of the nearest centroid, shape `(n,)`.
+    moves
+        True where the customer changes to `target`; always where it has no segment of this snapshot.
+    """
+    target = scores.argmin(axis=1)
+    current = snapshot.index_of_code[current_code]
+    rows = np.arange(len(scores))
+    lead = scores[rows, current] - scores[rows, target]
+    threshold = 2 * snapshot.hysteresis * snapshot.separation[current, target]
+    barred = (snapshot.codes[target] == previous_code) & (at_ms - since_ms < snapshot.no_return_days * DAY_MS)
+    moves = (current < 0) | ((target != current) & (lead > threshold) & ~barred)
+    return target, moves
+
+
+def margin(snapshot: Snapshot, scores: Floats, current: Indices, target: Indices) -> Floats:
+    """Return the signed distance past the bisector of `current` and `target`, in standard deviations, shape `(n,)`."""
+    rows = np.arange(len(scores))
+    lead = scores[rows, current] - scores[rows, target]
+    return np.asarray(lead / (2 * snapshot.separation[current, target]))
+
+
+def first_instant(holds: Callable[[Instants], Flags], after_ms: Instants, by_ms: Instants) -> Instants:
+    """Return the first millisecond at which a condition holds, by bisection, shape `(n,)`.
+
+    Parameters
+    ----------
+    holds
+        Evaluates the condition for all n at one instant each. It must hold at `by_ms`, and once true stay true
+        up to there: silence moves a customer one way, so a crossing happens once between two assessments.
+    after_ms
+        Where it is not yet taken to hold; never returned unless equal to `by_ms`.
+    by_ms
+        Where it holds.
+    """
+    low, high = after_ms.copy(), by_ms.copy()
+    while ((high - low) > 1).any():
+        middle = (low + high) // 2
+        true = holds(middle)
+        high = np.where(true, middle, high)
+        low = np.where(true, low, middle)
+    return high

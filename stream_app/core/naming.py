@@ -1,0 +1,125 @@
+"""Readable names for learned segments.
+
+A segment is described by four traits, means of z-scores over its customers: recency, value (the mean of decayed
+orders and revenue), engagement, tenure. Each name has a prototype in that space, and the names are given by the
+assignment of least total cost, so that no two segments share one. A name that jumps from group to group is worse
+than one that fits a little less well, so names stick until a better naming is better by far.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from stream_app.core.features import Floats, Quantities
+
+PROTOTYPES: Final[dict[str, tuple[float, float, float, float]]] = {
+    "Champions": (-1.3, 1.5, 0.6, 0.3),
+    "Loyal": (-0.9, 0.8, 0.3, 0.5),
+    "Potential": (-0.6, 0.1, 0.3, -0.2),
+    "New": (-0.5, -0.2, 0.0, -1.8),
+    "Browsers": (0.0, -0.4, 1.2, 0.0),
+    "At risk": (0.5, 0.0, -0.5, 0.5),
+    "Hibernating": (0.9, -0.8, -0.8, 0.3),
+    "Lost": (1.5, -1.3, -1.1, 0.6),
+}
+"""Traits (recency, value, engagement, tenure) of the typical segment of each name, in z-scores."""
+TRAIT_WEIGHTS: Final = (1.0, 1.0, 0.6, 0.4)
+"""Weight of each trait's squared difference in the cost of a name."""
+RENAMING_GAIN: Final = 0.25
+"""Names change only if the total cost falls by more than this share of the cost of keeping them."""
+TRAIT_SCALE_FLOOR: Final = 1e-6
+"""Below this standard deviation a trait is constant and tells no segment from another."""
+
+_NAMES: Final = tuple(PROTOTYPES)
+_NUMBERED: Final = re.compile(r"(?P<name>.+?)(?: (?P<number>[2-9]|[1-9][0-9]+))?")
+
+Slot = tuple[int, int]
+"""A name that can be given once: index into `PROTOTYPES` and number, 0 for the plain name, 1 for "… 2"."""
+
+
+def segment_traits(quantities: Quantities, order_value_minor: float, membership: Floats) -> Floats:
+    """Describe each segment by the mean z-scores of its customers.
+
+    Parameters
+    ----------
+    quantities
+        Of n sampled customers.
+    order_value_minor
+        The population's usual order value, in which revenue is counted, so that the currency does not matter.
+    membership
+        Weight of each customer in each segment, rows sum to 1, shape `(k, n)`.
+
+    Returns
+    -------
+    Traits in the order recency, value, engagement, tenure, shape `(k, 4)`.
+    """
+    recency, orders, revenue, engagement, tenure = (
+        _z_scores(np.log1p(np.maximum(column, 0.0)))
+        for column in (
+            quantities.recency_days,
+            quantities.orders,
+            quantities.revenue_minor / order_value_minor,
+            quantities.engaged_days,
+            quantities.tenure_days,
+        )
+    )
+    return np.asarray(membership @ np.column_stack((recency, (orders + revenue) / 2, engagement, tenure)))
+
+
+def _z_scores(column: Floats) -> Floats:
+    return np.asarray((column - column.mean()) / max(float(column.std()), TRAIT_SCALE_FLOOR))
+
+
+def name_segments(traits: Floats, previous: Sequence[str | None]) -> tuple[str, ...]:
+    """Name segments by their traits; keep previous names unless others fit far better.
+
+    Parameters
+    ----------
+    traits
+        From `segment_traits`, shape `(k, 4)`.
+    previous
+        The name each segment had, None for a new one. A name that has no prototype cannot be judged and is not kept.
+
+    Returns
+    -------
+    k distinct names. Beyond the eight prototypes they are numbered: "Loyal", "Loyal 2".
+    """
+    prototypes = np.array(list(PROTOTYPES.values()))
+    costs = ((traits[:, None, :] - prototypes[None, :, :]) ** 2 * TRAIT_WEIGHTS).sum(axis=2)
+    copies = -(-len(traits) // len(_NAMES))
+    best = _assign_slots(costs, copies, [None] * len(traits))
+    kept = _assign_slots(costs, copies, [_slot_of(name, copies) for name in previous])
+    keeps = _total(costs, best) >= (1 - RENAMING_GAIN) * _total(costs, kept)
+    return tuple(_NAMES[index] + (f" {number + 1}" if number else "") for index, number in (kept if keeps else best))
+
+
+def _slot_of(name: str | None, copies: int) -> Slot | None:
+    """Return the slot of a name, None if there is none among `copies` of each prototype."""
+    parts = _NUMBERED.fullmatch(name or "")
+    if parts is None or parts["name"] not in PROTOTYPES:
+        return None
+    number = int(parts["number"] or 1) - 1
+    return (_NAMES.index(parts["name"]), number) if number < copies else None
+
+
+def _assign_slots(costs: Floats, copies: int, fixed: Sequence[Slot | None]) -> list[Slot]:
+    """Fill the slots that are not fixed at the least total cost, using as few numbered names as possible."""
+    slots = [(index, number) for number in range(copies) for index in range(len(_NAMES))]
+    free_slots = [slot for slot in slots if slot not in fixed]
+    free_rows = [row for row, slot in enumerate(fixed) if slot is None]
+    # A numbered name costs more than all plain ones together, so none is given while a plain one is free.
+    dear = 1 + costs.sum()
+    offered = np.array([[costs[row, index] + number * dear for index, number in free_slots] for row in free_rows])
+    chosen: npt.NDArray[np.intp] = linear_sum_assignment(offered)[1] if free_rows else np.empty(0, np.intp)
+    given = dict(zip(free_rows, chosen, strict=True))
+    return [slot if slot is not None else free_slots[given[row]] for row, slot in enumerate(fixed)]
+
+
+def _total(costs: Floats, slots: Sequence[Slot]) -> float:
+    return float(sum(costs[row, index] for row, (index, _) in enumerate(slots)))

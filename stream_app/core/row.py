@@ -1,0 +1,171 @@
+"""One customer's state: its layout in memory, its encoding, and the bounded memories beside the totals.
+
+The numbers of all customers lie in two numpy arrays of records (see `stream_app.core.table`), so that a sweep
+reads them without touching a Python object. `Row` is the same record taken out for folding events into it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import msgspec
+import numpy as np
+from xxhash import xxh3_64_digest
+
+from stream_app.core.clock import NO_TIME
+from stream_app.errors import RowVersionUnknown
+
+ACTIVITY_DTYPE: Final = np.dtype(
+    [
+        ("first_at_ms", "<i8"),
+        ("last_active_at_ms", "<i8"),
+        ("last_purchase_at_ms", "<i8"),
+        ("decayed_at_ms", "<i8"),
+        ("revenue_minor", "<i8"),
+        ("orders_decayed", "<f8"),
+        ("revenue_decayed", "<f8"),
+        ("engagement_decayed", "<f8"),
+        ("active_days", "<f8"),
+        ("engaged_days", "<f8"),
+        ("first_active_day", "<i4"),
+        ("last_engaged_day", "<i4"),
+        ("purchases", "<i4"),
+        ("refunds", "<i4"),
+        ("engagements", "<i4"),
+        ("reserved", "<i4"),
+    ]
+)
+"""What events add up to. Decayed totals are as of `decayed_at_ms`; `active_days` as of the last active day,
+`engaged_days` as of `last_engaged_day`. Days are whole days since the epoch, UTC."""
+
+ACTIVITY: Final = struct.Struct("<5q5d5i4x")
+"""The same record for `struct`, which packs one faster than numpy does."""
+
+MEMBERSHIP_DTYPE: Final = np.dtype(
+    [
+        ("since_ms", "<i8"),
+        ("assessed_at_ms", "<i8"),
+        ("sequence", "<i4"),
+        ("model_version", "<i4"),
+        ("segment", "<i2"),
+        ("previous", "<i2"),
+        ("change", "<i2"),
+        ("reserved", "<i2"),
+    ]
+)
+"""Which segment the customer is in. `change` indexes `stream_app.core.migration.CHANGES`."""
+
+RECENT_EVENT_LIMIT: Final = 32
+"""How many event ids a customer remembers, latest arrival last. Producers repeat within seconds, so 32 is ample."""
+DIGEST_BYTES: Final = 8
+"""64 bits of XXH3 an id: two of 32 ids clash once in 10^17 events."""
+
+ORDER: Final = struct.Struct("<8sqqqH")
+"""An order in the ledger: digest, instant, completed minor units, refunded minor units, completions."""
+ORDER_LIMIT: Final = 16
+"""How many orders a customer remembers, latest last: about five months of a customer who buys every nine days."""
+
+ROW_VERSION: Final = 1
+_HEADER: Final = struct.Struct("<BxHHHH")
+_NEVER: Final = -(2**31)
+
+
+class Row(msgspec.Struct, gc=False):
+    """One customer's activity, taken out of the table to be changed. See `ACTIVITY_DTYPE` for the first 15 fields.
+
+    Parameters
+    ----------
+    recent_events
+        Digests of the last events, concatenated.
+    orders
+        `ORDER` records, concatenated, ordered by instant and digest.
+    active_day_bits, engaged_day_bits
+        Bit j is set if the customer was active (engaged) j days before its last active (engaged) day.
+    """
+
+    first_at_ms: int = -NO_TIME
+    last_active_at_ms: int = NO_TIME
+    last_purchase_at_ms: int = NO_TIME
+    decayed_at_ms: int = NO_TIME
+    revenue_minor: int = 0
+    orders_decayed: float = 0.0
+    revenue_decayed: float = 0.0
+    engagement_decayed: float = 0.0
+    active_days: float = 0.0
+    engaged_days: float = 0.0
+    first_active_day: int = -_NEVER - 1
+    last_engaged_day: int = _NEVER
+    purchases: int = 0
+    refunds: int = 0
+    engagements: int = 0
+    recent_events: bytes = b""
+    orders: bytes = b""
+    active_day_bits: int = 0
+    engaged_day_bits: int = 0
+
+    def pack_activity_into(self, buffer: bytearray, offset: int) -> None:
+        """Write the `ACTIVITY_DTYPE` record of this row at `offset`."""
+        ACTIVITY.pack_into(
+            buffer,
+            offset,
+            self.first_at_ms,
+            self.last_active_at_ms,
+            self.last_purchase_at_ms,
+            self.decayed_at_ms,
+            self.revenue_minor,
+            self.orders_decayed,
+            self.revenue_decayed,
+            self.engagement_decayed,
+            self.active_days,
+            self.engaged_days,
+            self.first_active_day,
+            self.last_engaged_day,
+            self.purchases,
+            self.refunds,
+            self.engagements,
+        )
+
+
+def digest(identifier: str) -> bytes:
+    """Return 8 bytes that stand for an event or order id; the same on every machine and in every process."""
+    return xxh3_64_digest(identifier.encode())
+
+
+def encode_row(row: Row, membership: bytes) -> bytes:
+    """Return the whole row with its membership record as bytes, version first."""
+    activity = bytearray(ACTIVITY.size)
+    row.pack_activity_into(activity, 0)
+    active = row.active_day_bits.to_bytes((row.active_day_bits.bit_length() + 7) // 8, "little")
+    engaged = row.engaged_day_bits.to_bytes((row.engaged_day_bits.bit_length() + 7) // 8, "little")
+    header = _HEADER.pack(ROW_VERSION, len(row.recent_events), len(row.orders), len(active), len(engaged))
+    return b"".join((header, activity, membership, row.recent_events, row.orders, active, engaged))
+
+
+def decode_row(encoded: bytes) -> tuple[Row, bytes]:
+    """Return a row and its membership record from what `encode_row` wrote, now or in an earlier version.
+
+    Raises
+    ------
+    RowVersionUnknown
+        If a later version wrote it.
+    """
+    version, *lengths = _HEADER.unpack_from(encoded)
+    if version != ROW_VERSION:
+        raise RowVersionUnknown(f"row version: {version}, expected at most {ROW_VERSION}")
+    position = _HEADER.size + ACTIVITY.size
+    membership = encoded[position : position + MEMBERSHIP_DTYPE.itemsize]
+    position += MEMBERSHIP_DTYPE.itemsize
+    parts = []
+    for length in lengths:
+        parts.append(encoded[position : position + length])
+        position += length
+    recent_events, orders, active, engaged = parts
+    row = Row(
+        *ACTIVITY.unpack_from(encoded, _HEADER.size),
+        recent_events,
+        orders,
+        int.from_bytes(active, "little"),
+        int.from_bytes(engaged, "little"),
+    )
+    return row, membership

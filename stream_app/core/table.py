@@ -1,0 +1,117 @@
+"""All customers of one partition: two arrays of records, and lists for what has no fixed size."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Row, decode_row, encode_row
+from stream_app.core.snapshot import NO_SEGMENT
+
+_INITIAL_CAPACITY = 1024
+
+
+class CustomerTable:
+    """Rows of customers, numbered from 0 in the order in which they were first seen.
+
+    Attributes
+    ----------
+    activity
+        `ACTIVITY_DTYPE`, shape `(len(table),)`; a view that is valid until the next `insert`.
+    membership
+        `MEMBERSHIP_DTYPE`, likewise.
+    customer_ids
+        By row number.
+    """
+
+    def __init__(self) -> None:
+        self.customer_ids: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._activity = np.zeros(_INITIAL_CAPACITY, ACTIVITY_DTYPE)
+        self._activity_bytes = memoryview(self._activity.view(np.uint8))
+        self._membership = np.zeros(_INITIAL_CAPACITY, MEMBERSHIP_DTYPE)
+        self._recent_events: list[bytes] = []
+        self._orders: list[bytes] = []
+        self._active_day_bits: list[int] = []
+        self._engaged_day_bits: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.customer_ids)
+
+    @property
+    def activity(self) -> np.ndarray:
+        return self._activity[: len(self.customer_ids)]
+
+    @property
+    def membership(self) -> np.ndarray:
+        return self._membership[: len(self.customer_ids)]
+
+    def find(self, customer_id: str) -> int:
+        """Return the row number of a customer, −1 if there is none."""
+        return self._numbers.get(customer_id, -1)
+
+    def load(self, number: int) -> Row:
+        """Return a copy of a row's activity; changing it does not change the table."""
+        return Row(
+            *ACTIVITY.unpack_from(self._activity_bytes, number * ACTIVITY.size),
+            self._recent_events[number],
+            self._orders[number],
+            self._active_day_bits[number],
+            self._engaged_day_bits[number],
+        )
+
+    def insert(self, customer_id: str) -> int:
+        """Add an empty row; return its number."""
+        number = len(self.customer_ids)
+        if number == len(self._activity):
+            self._grow()
+        self.customer_ids.append(customer_id)
+        self._numbers[customer_id] = number
+        self._recent_events.append(b"")
+        self._orders.append(b"")
+        self._active_day_bits.append(0)
+        self._engaged_day_bits.append(0)
+        return number
+
+    def store_memories(self, number: int, row: Row) -> None:
+        """Replace what has no fixed size; the records are written through `activity` and `membership`, many at once."""
+        self._recent_events[number] = row.recent_events
+        self._orders[number] = row.orders
+        self._active_day_bits[number] = row.active_day_bits
+        self._engaged_day_bits[number] = row.engaged_day_bits
+
+    def encode(self, number: int) -> bytes:
+        """Return the whole row as bytes, for the changelog."""
+        return encode_row(self.load(number), self._membership[number].tobytes())
+
+    def restore(self, customer_id: str, encoded: bytes) -> None:
+        """Put an encoded row in, new or in place of the customer's present one."""
+        row, membership = decode_row(encoded)
+        number = self.find(customer_id)
+        if number < 0:
+            number = self.insert(customer_id)
+        packed = bytearray(ACTIVITY.size)
+        row.pack_activity_into(packed, 0)
+        self._activity[number] = np.frombuffer(packed, ACTIVITY_DTYPE)[0]
+        self._membership[number] = np.frombuffer(membership, MEMBERSHIP_DTYPE)[0]
+        self.store_memories(number, row)
+
+    def segment_sizes(self) -> dict[int, int]:
+        """Return the number of customers by segment code, without those that have none."""
+        counts = np.bincount(self.membership["segment"].astype(np.intp))
+        return {code: int(count) for code, count in enumerate(counts) if count and code != NO_SEGMENT}
+
+    def sample(self, size: int, generator: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Return the row numbers of a uniform sample without repetition, ascending."""
+        chosen = generator.choice(len(self), min(size, len(self)), replace=False)
+        return np.sort(chosen)
+
+    def _grow(self) -> None:
+        capacity = len(self._activity) * 3 // 2
+        for name in ("_activity", "_membership"):
+            old = getattr(self, name)
+            new = np.zeros(capacity, old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+        self._activity_bytes = memoryview(self._activity.view(np.uint8))
+

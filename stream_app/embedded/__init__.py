@@ -1,0 +1,1 @@
+"""The runtime without a server: files in, files out, time taken from the events."""

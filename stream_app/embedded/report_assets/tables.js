@@ -1,0 +1,135 @@
+// Every figure of the page as a table; also the alternative to each chart.
+
+/** A table; columns are {title, number?}, a row's first cell is its heading, cells are text or nodes. */
+function table(caption, columns, rows, className = "") {
+  const head = columns.map(({ title, number }) => element("th", { scope: "col", class: number ? "number" : null }, title));
+  const body = rows.map((cells) =>
+    element("tr", {}, ...cells.map((cell, index) => {
+      const { title, number } = columns[index];
+      if (index === 0) return element("th", { scope: "row" }, cell);
+      return element("td", { class: number ? "number" : null, "data-label": title }, cell);
+    })));
+  return element("div", { class: `scroll ${className}`, tabindex: "0", role: "region", "aria-label": caption },
+    element("table", {},
+      element("caption", {}, caption), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body)));
+}
+
+function putTable(id, ...tableArguments) {
+  document.getElementById(id).append(table(...tableArguments));
+}
+
+/** A table behind a line to click on, below the chart that shows the same. */
+function putFoldedTable(id, ...tableArguments) {
+  document.getElementById(id).append(
+    element("details", {}, element("summary", {}, "Show as a table"), table(...tableArguments)));
+}
+
+function shareCell(share, colour) {
+  const filled = element("span", { style: { width: `${100 * share}%`, background: colour } });
+  const cell = document.createDocumentFragment();
+  cell.append(element("span", {}, formatShare(share)), element("span", { class: "bar", "aria-hidden": "true" }, filled));
+  return cell;
+}
+
+function writeHeadline() {
+  const { migrations, counts, period } = summary;
+  const moves = migrations.total - (migrations.by_change.entered ?? 0);
+  const figures = [
+    ["customers", formatCount(summary.customers)],
+    ["events applied", formatCount(counts.applied + counts.late_applied)],
+    ["segments", formatCount(summary.segments.length)],
+    ["moves between segments", formatCount(moves)],
+    ["moves per customer and month", formatNumber(migrations.per_customer_month, 2)],
+    ["of these moves found by the mere passing of time", formatShare(moves ? (migrations.by_cause.lapse ?? 0) / moves : null, 0)],
+  ];
+  document.getElementById("headline").append(
+    ...figures.map(([label, figure]) => element("div", {}, element("dt", {}, label), element("dd", {}, figure))));
+  setText("subtitle", period.from === null
+    ? "No events were read."
+    : `${formatDay(period.from)} to ${formatDay(period.to)}. Segmentation “${summary.segmentation}”, model version ${summary.model_version}.`);
+  if (summary.interrupted) {
+    const notice = document.getElementById("notice");
+    notice.textContent = "The run was stopped early: this page shows what had been read until then.";
+    notice.hidden = false;
+  }
+}
+
+function writeContents() {
+  document.getElementById("contents").append(...[...document.querySelectorAll("main > section")].map((section) =>
+    element("a", { href: `#${section.id}` }, section.dataset.short)));
+}
+
+function writeSegments() {
+  const best = summary.segments[0];
+  if (!best) return showEmpty("segments-table", "There are no customers yet.");
+  setText("segments-finding",
+    `${best.name}: ${formatShare(best.share, 0)} of customers, ${formatShare(best.revenue_share, 0)} of revenue.`);
+  const currency = summary.currency;
+  putTable("segments-table", `Means per customer; revenue is net of refunds, in ${currency}, over the customer's lifetime`, [
+    { title: "Segment" }, { title: "Customers", number: true }, { title: "Share", number: true },
+    { title: "Days since last activity", number: true }, { title: "Orders", number: true },
+    { title: "Revenue per customer", number: true }, { title: "Revenue in all", number: true },
+    { title: "Share of revenue", number: true }, { title: "Days in the segment", number: true },
+  ], summary.segments.map((segment) => [
+    segmentLabel(segment.id), formatCount(segment.customers), shareCell(segment.share, colourOf(segment.id)),
+    formatNumber(segment.recency_days, 0), formatNumber(segment.orders), formatNumber(segment.revenue, 0),
+    formatNumber(segment.revenue_total, 0), shareCell(segment.revenue_share, colourOf(segment.id)),
+    formatNumber(content.daysInSegment[segment.id], 0),
+  ]), "cards");
+}
+
+/** Rank of each value among the others, 0 to 1; equal values share their mean rank. */
+function relativePositions(values) {
+  return values.map((value) => {
+    const below = values.filter((other) => other < value).length;
+    const equal = values.filter((other) => other === value).length;
+    return values.length > 1 ? (below + (equal - 1) / 2) / (values.length - 1) : 0.5;
+  });
+}
+
+function writeProfiles() {
+  const ids = content.segments.map((segment) => segment.id).filter((id) => content.profiles[id]);
+  if (!ids.length) return showEmpty("profiles-table", "No model has been learned yet: the segments are the starting rules.");
+  const measures = [
+    ["recency_days", "Days since last activity", 0, true], ["orders_90d", "Recent orders", 1, false],
+    ["revenue_90d", `Recent revenue (${summary.currency})`, 0, false],
+    ["engaged_days_21d", "Recent days engaged", 1, false], ["tenure_days", "Days as a customer", 0, false],
+  ];
+  const columns = measures.map(([key, , digits, lowIsGood]) => {
+    const values = ids.map((id) => content.profiles[id][key]);
+    const positions = relativePositions(values).map((position) => (lowIsGood ? 1 - position : position));
+    return values.map((value, row) => {
+      const position = positions[row];
+      const background = `rgb(${[[243, 28], [246, 72], [250, 122]].map(([from, to]) => Math.round(from + (to - from) * position))})`;
+      return element("td", { style: { background, color: position > 0.5 ? "#ffffff" : "#1f2933" } }, formatNumber(value, digits));
+    });
+  });
+  const head = element("tr", {}, element("th", { scope: "col" }, "Segment"),
+    ...measures.map(([, title]) => element("th", { scope: "col" }, title)));
+  const rows = ids.map((id, row) =>
+    element("tr", {}, element("th", { scope: "row" }, segmentLabel(id)), ...columns.map((column) => column[row])));
+  document.getElementById("profiles-table").append(
+    element("div", { class: "scroll heat", tabindex: "0", role: "region", "aria-label": "Segment profiles" }, element("table", {},
+      element("caption", {}, "Means per customer when the newest model was learned. Recent: what is older counts less, half after 90 days (days engaged: after 3 weeks)"),
+      element("thead", {}, head), element("tbody", {}, ...rows))));
+}
+
+function writeRecords() {
+  const { counts, rejected_by_reason: reasons, inputs } = summary;
+  const count = { title: "Records", number: true };
+  putTable("records-table", "Input records", [{ title: "What became of them" }, count], [
+    ["Read", counts.in], ["Applied", counts.applied], ["Already known (duplicates)", counts.duplicate],
+    ["Came late, applied", counts.late_applied], ["Rejected", counts.rejected],
+  ].map(([label, number]) => [label, formatCount(number)]));
+  if (counts.rejected) {
+    putTable("rejected-table", "Rejected records; each is in dead_letters.jsonl with its place and reason",
+      [{ title: "Reason" }, count],
+      Object.entries(reasons).sort(([, a], [, b]) => b - a).map(([reason, number]) => [reason.replaceAll("_", " "), formatCount(number)]));
+  }
+  putTable("inputs-table", "Input files", [{ title: "File" }, { title: "Holds" }, count],
+    inputs.map((input) => [input.file, input.topic, formatCount(input.records)]));
+}
+
+function showEmpty(id, message) {
+  document.getElementById(id).replaceChildren(element("p", { class: "empty" }, message));
+}

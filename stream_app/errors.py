@@ -1,0 +1,37 @@
+"""Every error this package raises on purpose, one class per condition, under one root."""
+
+
+class SegmenterError(Exception):
+    """Root of all errors of this package; its message is fit to be shown to a user as one line."""
+
+
+class ConfigurationError(SegmenterError):
+    """A setting, option or input file is missing, unreadable or wrong; the start is refused."""
+
+
+class InvalidRecord(SegmenterError):
+    """An input record breaks its contract and belongs in the dead letters.
+
+    Parameters
+    ----------
+    reason
+        One of `stream_app.core.events.REJECTION_REASONS`.
+    field
+        Name of the field at fault, `"$"` for the record as a whole.
+    message
+        Names the value seen and what was expected.
+    """
+
+    def __init__(self, reason: str, field: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.field = field
+        self.message = message
+
+
+class RowVersionUnknown(SegmenterError):
+    """An encoded customer row was written by a version of the software that is newer than this one."""
+
+
+class SnapshotInvalid(SegmenterError):
+    """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""

@@ -1,0 +1,28 @@
+"""The clustering algorithms that can be chosen by name."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from stream_app.core.features import FEATURE_NAMES, FEATURE_WEIGHTS, FeatureSet
+from stream_app.learning.clusterer import ResampledKMeans
+from stream_app.learning.learner import Learner
+from stream_app.learning.river_models import RiverCluStream, RiverKMeans, RiverLearner, RiverStreamKMeans
+
+Algorithm = Literal["resampled-kmeans", "river-kmeans", "river-streamkmeans", "river-clustream"]
+
+RIVER_LEARNERS: Final[dict[str, type[RiverLearner]]] = {
+    "river-kmeans": RiverKMeans,
+    "river-streamkmeans": RiverStreamKMeans,
+    "river-clustream": RiverCluStream,
+}
+
+
+def create_learner(
+    algorithm: Algorithm, feature_set: FeatureSet, n_clusters: int, sample_size: int, seed: int
+) -> Learner:
+    """Return a new learner for the features of a feature set."""
+    names = FEATURE_NAMES[feature_set]
+    if algorithm == "resampled-kmeans":
+        return ResampledKMeans(n_clusters, sample_size, names, FEATURE_WEIGHTS, seed)
+    return RIVER_LEARNERS[algorithm](n_clusters, names, FEATURE_WEIGHTS, seed)

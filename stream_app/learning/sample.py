@@ -1,0 +1,60 @@
+"""What the trainer learns from: customers drawn uniformly from the population, as they stand at one instant.
+
+Not events: at its own event a customer's recency is always about 0, and learning from those gave 2.1 to 18 times the
+inertia of batch k-means, against 1.00 to 1.04 from a sample of customers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_app.core.features import Quantities
+
+
+@dataclass(frozen=True)
+class PopulationSample:
+    """Customers drawn without replacement at one tick; every column has one entry a customer, shape `(m,)`.
+
+    Parameters
+    ----------
+    tick
+        Ascending number ≥ 0 of the draw; the trainer's randomness depends on it and its seed alone.
+    as_of_ms
+        The instant the quantities are evaluated at.
+    customer_ids
+        Who was drawn.
+    segment_codes, previous_codes
+        Current segment and the one before; `NO_SEGMENT` for none.
+    since_ms
+        When the current segment was entered.
+    quantities
+        Natural quantities at `as_of_ms`.
+    population_size
+        How many customers the sample was drawn from.
+
+    Raises
+    ------
+    ValueError
+        If the columns differ in length.
+    """
+
+    tick: int
+    as_of_ms: int
+    customer_ids: npt.NDArray[np.object_]
+    segment_codes: npt.NDArray[np.int16]
+    previous_codes: npt.NDArray[np.int16]
+    since_ms: npt.NDArray[np.int64]
+    quantities: Quantities
+    population_size: int
+
+    def __post_init__(self) -> None:
+        columns = (self.segment_codes, self.previous_codes, self.since_ms, *self.quantities)
+        lengths = {len(column) for column in columns}
+        if lengths != {len(self.customer_ids)}:
+            raise ValueError(f"sample: columns of lengths {sorted(lengths)}, expected {len(self.customer_ids)} each")
+
+    def __len__(self) -> int:
+        return len(self.customer_ids)

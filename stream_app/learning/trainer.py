@@ -1,0 +1,296 @@
+"""From one sample of the population after another to the next model, if it is fit to be published.
+
+At each tick: re-fit the feature parameters, let the learner learn, carry the segments' identities over from the last
+published model, name them, and forecast whom the new model would move. A model that would move too many customers at
+once is held until an operator releases it; meanwhile learning goes on, and a later one may pass by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from stream_app.core.assignment import decide
+from stream_app.core.features import (
+    FEATURE_NAMES,
+    FeatureParameters,
+    FeatureSet,
+    Floats,
+    extract_features,
+)
+from stream_app.core.lineage import inherit_codes, match_centroids
+from stream_app.core.naming import name_segments, segment_traits
+from stream_app.core.snapshot import NO_SEGMENT, Segment, Snapshot
+from stream_app.core.snapshot_document import (
+    Drift,
+    Proposal,
+    proposal_from_document,
+    snapshot_document,
+    snapshot_from_document,
+)
+from stream_app.learning.algorithms import Algorithm, create_learner
+from stream_app.learning.drift import ReferenceDistribution, centroid_shift
+from stream_app.learning.kmeans import squared_distances
+from stream_app.learning.learner import Fit, Learner
+from stream_app.learning.parameters import ParameterFit, choose_feature_set
+from stream_app.learning.profiles import membership_weights, profile_segments
+from stream_app.learning.sample import PopulationSample
+
+NEVER: Final = -1
+"""Stands for "no tick learned yet"; ticks count from 0."""
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How a segmentation is learned.
+
+    Parameters
+    ----------
+    segmentation
+        Name of the segmentation.
+    feature_set
+        `"activity"`, `"plain"`, or `"auto"` to let `choose_feature_set` decide at the first model.
+    n_clusters
+        Number of segments k.
+    sample_size
+        Customers to draw at a tick, for those who draw; the trainer learns from all it is given.
+    min_customers_per_cluster
+        No model is learned from fewer than k times as many customers.
+    hysteresis, no_return_days
+        Put into every snapshot; see `stream_app.core.assignment`.
+    max_expected_churn
+        A model that is forecast to move a larger share of customers is held.
+    algorithm
+        See `stream_app.learning.algorithms`.
+    minor_per_major
+        Minor units in one major unit of the base currency.
+    seed
+        ≥ 0; fixes, together with the ticks, every random choice.
+    """
+
+    segmentation: str = "value"
+    feature_set: FeatureSet | Literal["auto"] = "auto"
+    n_clusters: int = 7
+    sample_size: int = 2000
+    min_customers_per_cluster: int = 25
+    hysteresis: float = 0.5
+    no_return_days: float = 30.0
+    max_expected_churn: float = 0.10
+    algorithm: Algorithm = "resampled-kmeans"
+    minor_per_major: int = 100
+    seed: int = 0
+
+
+class Trainer:
+    """Learns a segmentation and proposes its models.
+
+    Parameters
+    ----------
+    settings
+        How to learn.
+    initial
+        What is in force until the first model: the cold-start rules (version 0).
+    """
+
+    def __init__(self, settings: TrainerSettings, initial: Snapshot) -> None:
+        self.settings = settings
+        self.published = initial
+        self.held: Proposal | None = None
+        self._parameters = ParameterFit(initial.parameters.order_value_minor)
+        self._learner: Learner | None = None
+        self._feature_set: FeatureSet | None = None
+        self._reference: ReferenceDistribution | None = None
+        self._held_reference: ReferenceDistribution | None = None
+        self._next_code = max(segment.code for segment in initial.segments) + 1
+        self._last_tick = NEVER
+
+    def learn(self, sample: PopulationSample) -> Proposal | None:
+        """Learn from a sample and return the model that comes of it.
+
+        None if the sample is too small, if the algorithm found no usable clustering, or if its tick was learned
+        before (a sample may be delivered twice).
+        """
+        if sample.tick <= self._last_tick:
+            return None
+        self._last_tick = sample.tick
+        if len(sample) < self.settings.n_clusters * self.settings.min_customers_per_cluster:
+            return None
+        self._parameters.learn(sample.quantities)
+        parameters = self._feature_parameters(sample)
+        features = extract_features(sample.quantities, parameters)
+        fit = self._learner_for(parameters.feature_set).learn_sample(features, sample.tick)
+        if fit is None:
+            return None
+        proposal = self._propose(sample, parameters, features, fit)
+        reference = ReferenceDistribution.of(features)
+        if proposal.held:
+            self.held, self._held_reference = proposal, reference
+        else:
+            self._publish(proposal, reference)
+        return proposal
+
+    def release(self) -> Proposal | None:
+        """Publish the model that was held last, and return it; None if none is held."""
+        if self.held is None:
+            return None
+        released = replace(self.held, held=False)
+        self._publish(released, self._held_reference)
+        return released
+
+    def _publish(self, proposal: Proposal, reference: ReferenceDistribution | None) -> None:
+        self.published, self._reference = proposal.snapshot, reference
+        self.held = self._held_reference = None
+
+    def _feature_parameters(self, sample: PopulationSample) -> FeatureParameters:
+        if self._feature_set is None:
+            wanted = self.settings.feature_set
+            self._feature_set = choose_feature_set(sample) if wanted == "auto" else wanted
+        # The plain features count money in major units; only the activity set is free of the currency.
+        plain = self._feature_set == "plain"
+        order_value = float(self.settings.minor_per_major) if plain else self._parameters.order_value_minor
+        return FeatureParameters(self._feature_set, self._parameters.prior_gap_days, order_value)
+
+    def _learner_for(self, feature_set: FeatureSet) -> Learner:
+        if self._learner is None:
+            settings = self.settings
+            self._learner = create_learner(
+                settings.algorithm, feature_set, settings.n_clusters, settings.sample_size, settings.seed
+            )
+        return self._learner
+
+    def _propose(self, sample: PopulationSample, parameters: FeatureParameters, features: Floats, fit: Fit) -> Proposal:
+        draft = self._draft(sample, parameters, fit)
+        distances = squared_distances(draft.standardise(features), draft.scaled_centroids)
+        shares, weights = membership_weights(distances)
+        traits = segment_traits(sample.quantities, self._parameters.order_value_minor, weights)
+        first = self.published.version == 0
+        drift = None
+        if first or self.published.parameters.feature_set != parameters.feature_set:
+            segments = self._identify_by_name(traits)
+        else:
+            earlier = draft.standardise(self.published.centroids)
+            matched = match_centroids(earlier, draft.scaled_centroids)
+            codes, self._next_code = inherit_codes(self.published.codes, matched, self._next_code)
+            segments = self._name(codes, traits)
+            shift = centroid_shift(earlier, draft.scaled_centroids, matched)
+            drift = self._drift(parameters.feature_set, features, shift)
+        snapshot = replace(draft, segments=segments)
+        churn = expected_churn(snapshot, features, sample)
+        return Proposal(
+            snapshot=replace(snapshot, expected_churn=churn),
+            held=not first and churn is not None and churn > self.settings.max_expected_churn,
+            profiles=profile_segments(sample.quantities, shares, weights, self.settings.minor_per_major),
+            drift=drift,
+        )
+
+    def _draft(self, sample: PopulationSample, parameters: FeatureParameters, fit: Fit) -> Snapshot:
+        """Return the new model before its segments are identified."""
+        return Snapshot(
+            segmentation=self.settings.segmentation,
+            version=self.published.version + 1,
+            as_of_ms=sample.as_of_ms,
+            parameters=parameters,
+            mean=fit.mean,
+            scale=fit.scale,
+            centroids=fit.centroids,
+            segments=tuple(Segment(index + 1, str(index)) for index in range(len(fit.centroids))),
+            hysteresis=self.settings.hysteresis,
+            no_return_days=self.settings.no_return_days,
+            training={
+                "algorithm": self.settings.algorithm,
+                "sample_size": len(sample),
+                "inertia": fit.inertia,
+                "step": fit.step,
+                "challenger_adopted": fit.challenger_adopted,
+                "seed": self.settings.seed,
+            },
+        )
+
+    def _identify_by_name(self, traits: Floats) -> tuple[Segment, ...]:
+        """Name segments afresh; one whose name is in use already is that segment.
+
+        So the "Champions" of the cold-start rules and of the first model are one, and likewise across a change of
+        the feature set, where centroids cannot be compared.
+        """
+        known = {segment.name: segment.code for segment in self.published.segments}
+        segments = []
+        for name in name_segments(traits, [None] * len(traits)):
+            code = known.get(name)
+            if code is None:
+                code, self._next_code = self._next_code, self._next_code + 1
+            segments.append(Segment(code, name))
+        return tuple(segments)
+
+    def _name(self, codes: tuple[int, ...], traits: Floats) -> tuple[Segment, ...]:
+        known = {segment.code: segment.name for segment in self.published.segments}
+        names = name_segments(traits, [known.get(code) for code in codes])
+        return tuple(Segment(code, name) for code, name in zip(codes, names, strict=True))
+
+    def _drift(self, feature_set: FeatureSet, features: Floats, shift: float) -> Drift | None:
+        if self._reference is None:
+            return None
+        psi = self._reference.population_stability(features).tolist()
+        return Drift(shift, dict(zip(FEATURE_NAMES[feature_set], psi, strict=True)))
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next proposal depends on, as JSON values."""
+        return {
+            "algorithm": self.settings.algorithm,
+            "n_clusters": self.settings.n_clusters,
+            "wanted_feature_set": self.settings.feature_set,
+            "feature_set": self._feature_set,
+            "last_tick": self._last_tick,
+            "next_code": self._next_code,
+            "published": snapshot_document(Proposal(self.published)),
+            "reference": _state_or_none(self._reference),
+            "held": None if self.held is None else snapshot_document(self.held),
+            "held_reference": _state_or_none(self._held_reference),
+            "parameters": self._parameters.state(),
+            "learner": _state_or_none(self._learner),
+        }
+
+    @classmethod
+    def restore(cls, settings: TrainerSettings, state: Mapping[str, Any]) -> Trainer:
+        """Return a trainer that goes on where `state` was taken.
+
+        Segments keep their identities under changed settings too; the learner begins anew if the algorithm, the
+        number of clusters or the feature set was changed.
+        """
+        trainer = cls(settings, snapshot_from_document(state["published"]))
+        trainer.held = None if state["held"] is None else proposal_from_document(state["held"])
+        trainer._reference = _reference_or_none(state["reference"])
+        trainer._held_reference = _reference_or_none(state["held_reference"])
+        trainer._parameters.load_state(state["parameters"])
+        trainer._next_code = state["next_code"]
+        trainer._last_tick = state["last_tick"]
+        learned_by = (state["algorithm"], state["n_clusters"], state["wanted_feature_set"])
+        if learned_by == (settings.algorithm, settings.n_clusters, settings.feature_set):
+            trainer._feature_set = state["feature_set"]
+            if state["learner"] is not None:
+                trainer._learner_for(state["feature_set"]).load_state(state["learner"])
+        return trainer
+
+
+def expected_churn(snapshot: Snapshot, features: Floats, sample: PopulationSample) -> float | None:
+    """Return the share of the sample's assigned customers whom a snapshot would move; None if none is assigned."""
+    assigned = sample.segment_codes != NO_SEGMENT
+    if not assigned.any():
+        return None
+    _, moves = decide(
+        snapshot,
+        snapshot.score(features[assigned]),
+        sample.segment_codes[assigned],
+        sample.previous_codes[assigned],
+        sample.since_ms[assigned],
+        sample.as_of_ms,
+    )
+    return float(moves.mean())
+
+
+def _state_or_none(stateful: Learner | ReferenceDistribution | None) -> dict[str, Any] | None:
+    return None if stateful is None else stateful.state()
+
+
+def _reference_or_none(state: Mapping[str, Any] | None) -> ReferenceDistribution | None:
+    return None if state is None else ReferenceDistribution.from_state(state)

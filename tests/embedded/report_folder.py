@@ -1,0 +1,313 @@
+"""Builds the folder a replay leaves behind, small but consistent: every figure follows from the same random walk."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from stream_app.core.clock import DAY_MS, HOUR_MS, WEEK_MS, format_instant
+
+START_MS = 1_704_067_200_000  # 2024-01-01, a Monday
+FIRST_MODEL_WEEK = 6
+HELD_WEEK = 20
+RETIRED = ("s9", "Newcomers (rules)")
+
+SEGMENTS = {
+    "s1": ("Champions", 4.0, 11.8, 912.0, 7.4, 210.0),
+    "s2": ("Loyal", 12.0, 6.1, 388.5, 4.0, 190.0),
+    "s3": ("Potential", 15.0, 2.6, 141.2, 3.1, 80.0),
+    "s4": ("New", 7.0, 1.1, 61.9, 1.2, 9.0),
+    "s5": ("Browsers", 10.0, 0.4, 18.0, 5.6, 120.0),
+    "s6": ("At risk", 48.0, 1.9, 120.4, 0.4, 170.0),
+    "s7": ("Hibernating", 95.0, 0.5, 24.1, 0.1, 150.0),
+    "s8": ("Lost", 190.0, 0.1, 3.3, 0.0, 230.0),
+}
+"""Name, then recency, orders, revenue, engaged days, tenure."""
+
+STEPS = {
+    "s1": [("s1", 94, "purchase"), ("s2", 6, "lapse")],
+    "s2": [("s2", 90, "purchase"), ("s1", 4, "purchase"), ("s6", 6, "lapse")],
+    "s3": [("s3", 87, "purchase"), ("s2", 6, "purchase"), ("s6", 5, "lapse"), ("s5", 2, "engagement")],
+    "s4": [("s4", 82, "purchase"), ("s3", 8, "purchase"), ("s7", 7, "lapse"), ("s5", 3, "engagement")],
+    "s5": [("s5", 91, "engagement"), ("s3", 5, "purchase"), ("s7", 4, "lapse")],
+    "s6": [("s6", 88, "lapse"), ("s2", 4, "purchase"), ("s7", 7, "lapse"), ("s3", 1, "refund")],
+    "s7": [("s7", 92, "lapse"), ("s8", 6, "lapse"), ("s3", 2, "purchase")],
+    "s8": [("s8", 98, "lapse"), ("s3", 1, "purchase"), ("s5", 1, "engagement")],
+    "s9": [("s9", 93, "purchase"), ("s3", 4, "purchase"), ("s7", 3, "lapse")],
+}
+"""From a segment: where to, how often in a hundred weeks, and why."""
+
+
+class ReportFolder:
+    """One replay's outputs in the making; `write` puts them down.
+
+    Parameters
+    ----------
+    weeks, seed
+        Length of the period and seed of the walk.
+    customer_ids
+        Who exists; each enters in one of the first 30 weeks.
+    with_models
+        False leaves only version 0, the cold-start rules.
+    with_migrations
+        False leaves nobody in any segment.
+    """
+
+    def __init__(
+        self,
+        *,
+        weeks: int = 40,
+        seed: int = 7,
+        customer_ids: list[str] | None = None,
+        with_models: bool = True,
+        with_migrations: bool = True,
+    ) -> None:
+        self.random = random.Random(seed)
+        self.weeks = weeks
+        self.with_models = with_models
+        self.names = {"s9": RETIRED[1], **{key: row[0] for key, row in SEGMENTS.items()}}
+        self.migrations: list[dict[str, Any]] = []
+        self.current: dict[str, str] = {}
+        self.sequence: Counter[str] = Counter()
+        self.since: dict[str, str] = {}
+        self.sizes: list[dict[str, Any]] = []
+        self.moved_by_version: Counter[int] = Counter()
+        ids = customer_ids if customer_ids is not None else [f"c{number:05d}" for number in range(1, 301)]
+        self.entry_week = {customer_id: self.random.randrange(min(30, weeks)) for customer_id in ids}
+        for week in range(weeks if with_migrations else 0):
+            self._live_through(week)
+
+    def _version(self, week: int) -> int:
+        if not self.with_models or week < FIRST_MODEL_WEEK:
+            return 0
+        return week - FIRST_MODEL_WEEK + 1 - (week >= HELD_WEEK)
+
+    def _live_through(self, week: int) -> None:
+        for customer_id, entry_week in self.entry_week.items():
+            at_ms = START_MS + week * WEEK_MS + self.random.randrange(6 * DAY_MS) + HOUR_MS
+            here = self.current.get(customer_id)
+            if here is None:
+                if entry_week == week:
+                    first = "s4" if week >= FIRST_MODEL_WEEK and self.with_models else "s9"
+                    self._move(customer_id, first, at_ms, "purchase", week)
+                continue
+            if here == RETIRED[0] and self._version(week):
+                self._move(customer_id, "s4", at_ms, "model", week)
+                continue
+            targets, chances, causes = zip(*STEPS[here], strict=True)
+            choice = self.random.choices(range(len(targets)), chances)[0]
+            if targets[choice] != here:
+                by_model = self._version(week) and self.random.random() < 0.08
+                self._move(customer_id, targets[choice], at_ms, "model" if by_model else causes[choice], week)
+        at = format_instant(START_MS + (week + 1) * WEEK_MS)
+        self.sizes.append({"at": at, "customers": dict(sorted(Counter(self.current.values()).items()))})
+
+    def _move(self, customer_id: str, target: str, at_ms: int, cause: str, week: int) -> None:
+        here = self.current.get(customer_id)
+        self.sequence[customer_id] += 1
+        self.current[customer_id] = target
+        self.since[customer_id] = format_instant(at_ms)
+        version = self._version(week)
+        self.moved_by_version[version] += cause == "model"
+        silent, usual = self.random.randint(15, 90), self.random.randint(3, 12)
+        before, after = self.random.uniform(0.5, 0.99), self.random.uniform(0.1, 0.5)
+        orders = self.random.uniform(0.5, 6.0)
+        path = f"{self.names[here]} → {self.names[target]}" if here else f"enters {self.names[target]}"
+        reason = {
+            "lapse": f"Silent for {silent} days, usually active every {usual}: "
+            f"probability of being active {before:.2f} → {after:.2f}",
+            "purchase": f"Purchase of {orders * 31:.2f} EUR: expected orders {orders:.1f} → {orders + 1:.1f}",
+            "refund": f"Refund of {orders * 31:.2f} EUR: expected revenue {orders * 40:.2f} → {orders * 9:.2f} EUR",
+            "engagement": f"Engagement (product_viewed): expected engaged days {after:.1f} → {after + 2:.1f}",
+            "model": f"Model {version} draws the line elsewhere",
+        }[cause]
+        by_event = cause in ("purchase", "refund", "engagement")
+        topic = "engagements" if cause == "engagement" else "purchases"
+        position = {"topic": topic, "partition": 0, "offset": len(self.migrations) + 1}
+        change = "entered" if here is None else "lapsed" if target in ("s7", "s8") else "moved"
+        self.migrations.append(
+            {
+                "migration_id": f"{len(self.migrations):032x}",
+                "sequence": self.sequence[customer_id],
+                "customer_id": customer_id,
+                "segmentation": "value",
+                "from_segment": None if here is None else {"id": here, "name": self.names[here]},
+                "to_segment": {"id": target, "name": self.names[target]},
+                "change": "returned" if here == "s8" else change,
+                "effective_at": format_instant(at_ms),
+                "decided_at": format_instant(at_ms + HOUR_MS),
+                "cause": {
+                    "kind": cause,
+                    "event_id": f"e-{len(self.migrations):06d}" if by_event else None,
+                    "position": position if by_event else None,
+                },
+                "model_version": version,
+                "explanation": {
+                    "before": None,
+                    "after": {
+                        "recency_days": float(silent),
+                        "usual_gap_days": float(usual),
+                        "probability_active": after,
+                        "orders_90d": orders,
+                        "revenue_90d": orders * 31,
+                        "engaged_days_21d": 1.0,
+                        "tenure_days": 100.0,
+                    },
+                    "distance_from": None if here is None else 2.1,
+                    "distance_to": 0.9,
+                    "margin": None if here is None else round(self.random.uniform(0.5, 2.5), 4),
+                    "decisive_feature": "inactivity",
+                    "sentence": f"{reason}; {path}.",
+                },
+                "holdout": {"bucket": 5, "held_out": False},
+            }
+        )
+
+    @property
+    def end(self) -> str:
+        """Last instant of the period."""
+        return format_instant(START_MS + self.weeks * WEEK_MS)
+
+    def memberships(self) -> list[dict[str, Any]]:
+        """Return one line a customer."""
+        return [
+            {
+                "customer_id": customer_id,
+                "segmentation": "value",
+                "segment": {"id": segment_id, "name": self.names[segment_id]},
+                "since": self.since[customer_id],
+                "sequence": self.sequence[customer_id],
+                "model_version": self._version(self.weeks - 1),
+                "as_of": self.end,
+            }
+            for customer_id, segment_id in self.current.items()
+        ]
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return version 0, one a week from the first on, and one held proposal."""
+        models = [self._model(0, START_MS, "published")]
+        for week in range(FIRST_MODEL_WEEK, self.weeks if self.with_models else 0):
+            as_of_ms = START_MS + week * WEEK_MS
+            models.append(self._model(self._version(week) + (week == HELD_WEEK), as_of_ms, "published"))
+            if week == HELD_WEEK:
+                models[-1] |= {"status": "held", "expected_churn": 0.31}
+        return models
+
+    def _model(self, version: int, as_of_ms: int, status: str) -> dict[str, Any]:
+        draw = random.Random(as_of_ms).uniform  # so that asking twice gives the same models
+        columns = ("recency_days", "orders_90d", "revenue_90d", "engaged_days_21d", "tenure_days")
+        learned = version > 0
+        listed = SEGMENTS if learned else {"s9": (RETIRED[1], 0, 0, 0, 0, 0), **SEGMENTS}
+        psi = {name: round(draw(0, 0.12), 4) for name in ("inactivity", "expected_orders")}
+        return {
+            "segmentation": "value",
+            "version": version,
+            "status": status,
+            "as_of": format_instant(as_of_ms),
+            "segments": [
+                {
+                    "id": segment_id,
+                    "name": row[0],
+                    "centroid": [0.0, 1.0, 2.0, 3.0],
+                    "share": 1 / len(listed),
+                    "profile": dict(zip(columns, row[1:], strict=True)) if learned else None,
+                }
+                for segment_id, row in listed.items()
+            ],
+            "expected_churn": round(draw(0.005, 0.04), 4) if version > 1 else None,
+            "training": {"algorithm": "tracking-kmeans", "sample_size": 300} if learned else None,
+            "drift": {"centroid_shift": round(draw(0.01, 0.2), 4), "psi": psi} if version > 1 else None,
+        }
+
+    def summary(self, models: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return what `summary.json` says of the rest."""
+        members = Counter(self.current.values())
+        totals = {key: members[key] * SEGMENTS[key][2] * SEGMENTS[key][3] / 4 for key in SEGMENTS}
+        revenue_total = sum(totals.values()) or 1.0
+        segments = [
+            {
+                "id": key,
+                "name": row[0],
+                "customers": members[key],
+                "share": members[key] / max(len(self.current), 1),
+                "recency_days": row[1],
+                "orders": row[2] * 1.5,
+                "revenue": totals[key] / max(members[key], 1),
+                "revenue_total": totals[key],
+                "revenue_share": totals[key] / revenue_total,
+            }
+            for key, row in SEGMENTS.items()
+            if members[key]
+        ]
+        flows = Counter((m["from_segment"] and m["from_segment"]["id"], m["to_segment"]["id"]) for m in self.migrations)
+        starts = [format_instant(START_MS + week * WEEK_MS) for week in range(len(self.sizes))]
+        weeks: dict[str, Counter[str]] = {at: Counter() for at in starts}
+        for migration in self.migrations:
+            weeks[max(at for at in starts if at <= migration["effective_at"])][migration["cause"]["kind"]] += 1
+        told = [m for m in self.migrations if m["change"] in ("moved", "lapsed")][-3:]
+        customer_months = max(len(self.current), 1) * self.weeks * 7 / 30.4 * 0.7
+        return {
+            "segmentation": "value",
+            "inputs": [
+                {"file": "purchases.csv", "topic": "purchases", "records": 6_200},
+                {"file": "engagements.jsonl.gz", "topic": "engagements", "records": 11_034},
+            ],
+            "period": {"from": format_instant(START_MS), "to": self.end},
+            "counts": {"in": 17_234, "applied": 17_190, "duplicate": 20, "late_applied": 15, "rejected": 9},
+            "rejected_by_reason": {"malformed": 4, "invalid_time": 3, "out_of_range": 2},
+            "customers": len(self.current),
+            "currency": "EUR",
+            "seed": 7,
+            "interrupted": False,
+            "model_version": self._version(self.weeks - 1),
+            "segments": sorted(segments, key=lambda segment: -float(str(segment["revenue_share"]))),
+            "flows": [
+                {
+                    "from": {"id": here, "name": self.names[here]} if here else None,
+                    "to": {"id": target, "name": self.names[target]},
+                    "customers": customers,
+                }
+                for (here, target), customers in flows.most_common()
+            ],
+            "migrations": {
+                "total": len(self.migrations),
+                "by_cause": dict(Counter(m["cause"]["kind"] for m in self.migrations)),
+                "by_change": dict(Counter(m["change"] for m in self.migrations)),
+                "per_customer_month": (len(self.migrations) - len(self.current)) / customer_months,
+            },
+            "examples": [
+                {
+                    "customer_id": m["customer_id"],
+                    "effective_at": m["effective_at"],
+                    "from": m["from_segment"]["name"],
+                    "to": m["to_segment"]["name"],
+                    "sentence": m["explanation"]["sentence"],
+                }
+                for m in told
+            ],
+            "sizes": self.sizes,
+            "weeks": [{"at": at, "by_cause": dict(causes)} for at, causes in weeks.items()],
+            "models": [
+                {key: model[key] for key in ("version", "as_of", "status", "expected_churn")}
+                | {"customers_moved": 0 if model["status"] == "held" else self.moved_by_version[model["version"]]}
+                for model in models
+            ],
+            "segment_names": self.names,
+        }
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write the four files into `folder` and return the summary."""
+        models = self.models()
+        summary = self.summary(models)
+        (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+        for name, lines in (
+            ("migrations.jsonl", self.migrations),
+            ("memberships.jsonl", self.memberships()),
+            ("models.jsonl", models),
+        ):
+            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        return summary

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stream_app.core.cold_start import cold_start_snapshot
+from stream_app.core.features import extract_features
+from stream_app.core.naming import PROTOTYPES
+from stream_app.core.snapshot import NO_SEGMENT
+from stream_app.core.snapshot_document import proposal_from_document, snapshot_document
+from stream_app.learning.trainer import Trainer, TrainerSettings, expected_churn
+from tests.learning.populations import GROUPS, draw_sample
+
+RULES = cold_start_snapshot("value", hysteresis=0.5, no_return_days=30.0)
+OTHER_GROUPS = GROUPS * np.array([4.0, 0.2, 3.0, 0.1, 0.1, 0.3, 0.5, 1.0])
+"""A population that lapsed: most customers belong elsewhere."""
+
+
+def trainer_of(**settings):
+    return Trainer(TrainerSettings(**settings), RULES)
+
+
+def nearest_codes(snapshot, sample):
+    return snapshot.codes[snapshot.score_quantities(sample.quantities).argmin(axis=1)]
+
+
+def assigned(sample, snapshot):
+    """Return the sample as it stands once every customer is in the nearest segment."""
+    return replace(sample, segment_codes=nearest_codes(snapshot, sample))
+
+
+def trained(n_ticks=1, **settings):
+    trainer = trainer_of(**settings)
+    for tick in range(n_ticks):
+        trainer.learn(assigned(draw_sample(tick), trainer.published))
+    return trainer
+
+
+def moved_sample(trainer, tick):
+    """Return customers of another population whose segments are still those of the first."""
+    before = draw_sample(tick)
+    codes = nearest_codes(trainer.published, before)
+    return draw_sample(tick, groups=OTHER_GROUPS, segment_codes=codes)
+
+
+def test_no_model_is_learned_from_too_few_customers():
+    assert trainer_of().learn(draw_sample(n_customers=7 * 25 - 1)) is None
+    assert trainer_of().learn(draw_sample(n_customers=7 * 25)) is not None
+
+
+def test_first_model_is_published_whatever_it_moves():
+    trainer = trainer_of(max_expected_churn=0.0)
+    proposal = trainer.learn(assigned(draw_sample(), RULES))
+    assert not proposal.held
+    assert proposal.snapshot.expected_churn > 0
+    assert proposal.snapshot.version == 1
+    assert trainer.published is proposal.snapshot
+
+
+def test_first_model_shares_codes_with_rules_of_the_same_name():
+    segments = trained().published.segments
+    rules = {segment.name: segment.code for segment in RULES.segments}
+    names = {segment.name: segment.code for segment in segments}
+    assert set(names) <= set(PROTOTYPES)
+    shared = names.keys() & rules.keys()
+    assert len(shared) >= 4
+    assert all(names[name] == rules[name] for name in shared)
+    fresh = sorted(names[name] for name in names.keys() - rules.keys())
+    assert fresh == list(range(7, 7 + len(fresh)))
+
+
+def test_known_groups_are_named_as_a_marketer_would():
+    trainer = trained()
+    typical = draw_sample(spread=0.01, n_customers=2000)
+    names = {segment.code: segment.name for segment in trainer.published.segments}
+    named = [names[code] for code in nearest_codes(trainer.published, typical)]
+    by_recency = typical.quantities.recency_days
+    lapsed = {name for name, days in zip(named, by_recency, strict=True) if days > 150}
+    best = {name for name, orders in zip(named, typical.quantities.orders, strict=True) if orders > 8}
+    assert lapsed == {"Lost"}
+    assert best == {"Champions"}
+
+
+def test_snapshot_carries_settings_and_training_figures():
+    snapshot = trained(hysteresis=0.3, no_return_days=12.0, seed=5, segmentation="value").published
+    assert (snapshot.hysteresis, snapshot.no_return_days, snapshot.segmentation) == (0.3, 12.0, "value")
+    assert snapshot.as_of_ms == draw_sample().as_of_ms
+    assert set(snapshot.training) == {
+        "algorithm", "sample_size", "inertia", "step", "challenger_adopted", "seed"
+    }  # fmt: skip
+    assert (snapshot.training["algorithm"], snapshot.training["seed"]) == ("resampled-kmeans", 5)
+
+
+def test_profiles_describe_the_sample():
+    sample = draw_sample()
+    proposal = trainer_of(minor_per_major=1000).learn(sample)
+    assert sum(profile.share for profile in proposal.profiles) == pytest.approx(1.0)
+    orders = sum(profile.share * profile.orders_90d for profile in proposal.profiles)
+    assert orders == pytest.approx(sample.quantities.orders.mean())
+    revenue = sum(profile.share * profile.revenue_90d for profile in proposal.profiles)
+    assert revenue == pytest.approx(sample.quantities.revenue_minor.mean() / 1000)
+
+
+# River's own clusterers move more, but far fewer customers keep their segment by chance: one in seven.
+@pytest.mark.parametrize(
+    ("algorithm", "share_kept"), [("resampled-kmeans", 0.9), ("river-kmeans", 0.4), ("river-streamkmeans", 0.4)]
+)
+def test_identities_outlive_models(algorithm, share_kept):
+    trainer = trained(1, algorithm=algorithm, max_expected_churn=1.0)
+    first = trainer.published
+    for tick in (1, 2, 3):
+        trainer.learn(assigned(draw_sample(tick), trainer.published))
+    assert trainer.published.version == 4
+    typical = draw_sample(99)
+    kept = nearest_codes(first, typical) == nearest_codes(trainer.published, typical)
+    assert kept.mean() > share_kept
+
+
+def test_steady_population_is_hardly_moved():
+    trainer = trained(2)
+    proposal = trainer.learn(assigned(draw_sample(2), trainer.published))
+    assert not proposal.held
+    assert proposal.snapshot.expected_churn < 0.02
+    assert {s.code: s.name for s in trained(1).published.segments} == {
+        s.code: s.name for s in proposal.snapshot.segments
+    }
+
+
+def test_drift_is_told_from_the_second_model_on():
+    trainer = trainer_of(max_expected_churn=1.0)
+    assert trainer.learn(draw_sample(0)).drift is None
+    steady = trainer.learn(draw_sample(1)).drift
+    assert list(steady.psi) == ["inactivity", "expected_orders", "expected_revenue", "expected_engaged_days"]
+    assert max(steady.psi.values()) < 0.1
+    assert steady.centroid_shift < 0.2
+    moved = trainer.learn(draw_sample(2, groups=OTHER_GROUPS)).drift
+    assert max(moved.psi.values()) > 0.25
+    assert moved.centroid_shift > steady.centroid_shift
+
+
+def test_model_that_moves_too_many_is_held_and_not_followed():
+    trainer = trained(2)
+    published = trainer.published
+    proposal = trainer.learn(moved_sample(trainer, 2))
+    assert proposal.held
+    assert proposal.snapshot.expected_churn > 0.10
+    assert proposal.snapshot.version == published.version + 1
+    assert trainer.published is published
+    assert trainer.held is proposal
+
+
+def test_later_model_may_pass_while_one_is_held():
+    trainer = trained(2)
+    held = trainer.learn(moved_sample(trainer, 2))
+    # The population is its old self again, and the learner finds back to it.
+    later = [trainer.learn(assigned(draw_sample(tick), trainer.published)) for tick in range(3, 9)]
+    passed = next(proposal for proposal in later if not proposal.held)
+    assert passed.snapshot.version == held.snapshot.version
+    assert trainer.held is None
+    assert trainer.release() is None
+
+
+def test_operator_releases_the_held_model():
+    trainer = trained(2)
+    held = trainer.learn(moved_sample(trainer, 2))
+    released = trainer.release()
+    assert not released.held
+    assert released.snapshot is held.snapshot is trainer.published
+    assert trainer.held is None
+    after = trainer.learn(assigned(draw_sample(3, groups=OTHER_GROUPS), trainer.published))
+    assert after.snapshot.version == released.snapshot.version + 1
+    assert max(after.drift.psi.values()) < 0.25
+
+
+def test_sample_delivered_twice_is_learned_once():
+    trainer = trained(2)
+    state = trainer.state()
+    assert trainer.learn(draw_sample(1)) is None
+    assert trainer.learn(draw_sample(0)) is None
+    assert trainer.state() == state
+
+
+def test_no_model_where_the_algorithm_finds_none():
+    # CluStream groups nothing before its hundredth row.
+    trainer = trainer_of(algorithm="river-clustream", n_clusters=2)
+    assert trainer.learn(draw_sample(n_customers=60)) is None
+    assert trainer.published is RULES
+
+
+def through_json(trainer, settings=None):
+    state = json.loads(json.dumps(trainer.state(), allow_nan=False))
+    return Trainer.restore(settings or trainer.settings, state)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "n_ticks"),
+    [
+        ("resampled-kmeans", 0),
+        ("resampled-kmeans", 1),
+        ("resampled-kmeans", 4),
+        ("river-kmeans", 2),
+        ("river-streamkmeans", 2),
+        ("river-clustream", 1),
+    ],
+)
+def test_restored_trainer_proposes_what_the_other_would_have(algorithm, n_ticks):
+    trainer = trainer_of(algorithm=algorithm, seed=3)
+    for tick in range(n_ticks):
+        trainer.learn(assigned(draw_sample(tick, n_customers=200), trainer.published))
+    restored = through_json(trainer)
+    sample = assigned(draw_sample(5, seed=1, n_customers=200), trainer.published)
+    proposals = [each.learn(sample) for each in (trainer, restored)]
+    assert snapshot_document(proposals[0]) == snapshot_document(proposals[1])
+    assert restored.state() == trainer.state()
+
+
+def test_held_model_can_be_released_after_a_restart():
+    trainer = trained(2)
+    trainer.learn(moved_sample(trainer, 2))
+    restored = through_json(trainer)
+    assert snapshot_document(restored.release()) == snapshot_document(trainer.release())
+    assert restored.state() == trainer.state()
+
+
+def test_document_of_a_learned_model_gives_it_back():
+    trainer = trained(1)
+    proposal = trainer.learn(assigned(draw_sample(1), trainer.published))
+    document = json.loads(json.dumps(snapshot_document(proposal)))
+    assert snapshot_document(proposal_from_document(document)) == document
+
+
+def test_more_clusters_after_a_restart_keep_identities_and_add_fresh_ones():
+    trainer = trained(2)
+    restored = through_json(trainer, TrainerSettings(n_clusters=9, max_expected_churn=1.0))
+    before = {segment.code for segment in trainer.published.segments}
+    after = restored.learn(assigned(draw_sample(2), trainer.published)).snapshot.segments
+    assert before < {segment.code for segment in after}
+    assert len({segment.name for segment in after}) == 9
+    assert min({segment.code for segment in after} - before) > max(before)
+
+
+def test_changed_feature_set_keeps_identities_by_name():
+    trainer = trained(2, feature_set="activity")
+    restored = through_json(trainer, TrainerSettings(feature_set="plain", max_expected_churn=1.0))
+    proposal = restored.learn(assigned(draw_sample(2), trainer.published))
+    assert proposal.drift is None
+    assert proposal.snapshot.parameters.feature_set == "plain"
+    before = {segment.name: segment.code for segment in trainer.published.segments}
+    after = {segment.name: segment.code for segment in proposal.snapshot.segments}
+    assert len(before.keys() & after.keys()) >= 5
+    assert all(after[name] == before[name] for name in before.keys() & after.keys())
+
+
+def without_engagement(sample):
+    nothing = np.zeros(len(sample))
+    return replace(sample, quantities=sample.quantities._replace(engagement=nothing, engaged_days=nothing))
+
+
+def test_feature_set_is_chosen_once():
+    trainer = trainer_of(feature_set="auto", max_expected_churn=1.0)
+    assert trainer.learn(without_engagement(draw_sample(0))).snapshot.parameters.feature_set == "plain"
+    restored = through_json(trainer)
+    assert restored.learn(draw_sample(1)).snapshot.parameters.feature_set == "plain"
+
+
+def test_plain_features_count_money_in_major_units():
+    snapshot = trained(feature_set="plain", minor_per_major=1000).published
+    assert snapshot.parameters.order_value_minor == 1000.0
+
+
+def test_model_without_a_reference_sample_has_no_drift():
+    # A trainer that lost its state starts from the last published model.
+    trainer = Trainer(TrainerSettings(feature_set="activity", max_expected_churn=1.0), trained(2).published)
+    proposal = trainer.learn(draw_sample(2))
+    assert proposal.snapshot.version == 3
+    assert proposal.drift is None
+
+
+def test_unassigned_customers_forecast_no_churn():
+    sample = draw_sample()
+    snapshot = trained().published
+    features = extract_features(sample.quantities, snapshot.parameters)
+    assert expected_churn(snapshot, features, sample) is None
+    codes = nearest_codes(snapshot, sample)
+    codes[:300] = NO_SEGMENT
+    assert expected_churn(snapshot, features, replace(sample, segment_codes=codes)) == 0.0
+
+
+def test_customers_of_an_abandoned_segment_count_as_churn():
+    sample = draw_sample()
+    snapshot = trained().published
+    codes = nearest_codes(snapshot, sample)
+    codes[:70] = 999
+    features = extract_features(sample.quantities, snapshot.parameters)
+    assert expected_churn(snapshot, features, replace(sample, segment_codes=codes)) == pytest.approx(0.1)
+
+
+def test_customers_barred_from_returning_are_no_churn():
+    snapshot = trained().published
+    sample = draw_sample()
+    nearest = nearest_codes(snapshot, sample)
+    elsewhere = np.roll(snapshot.codes, 1)[snapshot.index_of_code[nearest]]
+    features = extract_features(sample.quantities, snapshot.parameters)
+    moving = replace(sample, segment_codes=elsewhere, since_ms=np.full(len(sample), sample.as_of_ms - 1))
+    barred = replace(moving, previous_codes=nearest)
+    assert expected_churn(snapshot, features, moving) > 0.9
+    assert expected_churn(snapshot, features, barred) == 0.0
