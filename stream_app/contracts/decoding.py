@@ -101,7 +101,13 @@ class Decoder:
             kind = REFUND if valid.type == ORDER_REFUNDED else PURCHASE
             amount_minor = self.rules.conversions[valid.currency].to_base(valid.total)
             return Event(
-                kind, valid.customer_id, valid.event_id, valid.occurred_at, str(valid.type), amount_minor, valid.order_id
+                kind,
+                valid.customer_id,
+                valid.event_id,
+                valid.occurred_at,
+                str(valid.type),
+                amount_minor,
+                valid.order_id,
             )
         weight = self.rules.weight_of(valid.type)
         return Event(ENGAGEMENT, valid.customer_id, valid.event_id, valid.occurred_at, valid.type, weight=weight)

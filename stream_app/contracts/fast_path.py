@@ -29,7 +29,7 @@ DOUBTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What a reader raises over a payload that it cannot accept; means the same as None."""
 
 _Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
-_OptionalText = _Text | None | UnsetType
+_OptionalText = _Text | UnsetType | None
 
 
 class _Wire(Struct, gc=False):
@@ -42,18 +42,18 @@ class _Purchase(_Wire, gc=False, kw_only=True):
     order_id: _Text
     currency: str
     total: Raw
-    type: PurchaseType | None | UnsetType = UNSET
-    items: Annotated[int, Meta(ge=0, le=MAX_ITEMS)] | None | UnsetType = UNSET
+    type: PurchaseType | UnsetType | None = UNSET
+    items: Annotated[int, Meta(ge=0, le=MAX_ITEMS)] | UnsetType | None = UNSET
     channel: _OptionalText = UNSET
     store_id: _OptionalText = UNSET
-    products: Annotated[list[_Text], Meta(max_length=MAX_PRODUCTS)] | None | UnsetType = UNSET
+    products: Annotated[list[_Text], Meta(max_length=MAX_PRODUCTS)] | UnsetType | None = UNSET
 
 
 class _Engagement(_Wire, gc=False, kw_only=True):
     type: str
     channel: _OptionalText = UNSET
     campaign_id: _OptionalText = UNSET
-    value: Annotated[float, Meta(ge=-MAX_VALUE, le=MAX_VALUE)] | None | UnsetType = UNSET
+    value: Annotated[float, Meta(ge=-MAX_VALUE, le=MAX_VALUE)] | UnsetType | None = UNSET
 
 
 Complete = Callable[[Any, int, bytes], Event | None]
@@ -75,6 +75,7 @@ def build_reader(rules: DecodingRules) -> Reader:
     def explain(payload: bytes, quotes: int, known_strings: int) -> bool:
         return quotes == 2 * known_strings or quotes == 2 * _count_strings(decode_tree(payload), max_depth)
 
+    decode: Callable[[bytes], _Wire]
     if rules.topic == "purchases":
         decode, complete = msgspec.json.Decoder(_Purchase).decode, _complete_purchase(rules, explain)
     else:
@@ -183,7 +184,7 @@ def _require_printable(value: str) -> None:
         raise ValueError(value)
 
 
-def _count_strings(node: dict[str, Any] | list[Any], levels: int) -> int:
+def _count_strings(node: Any, levels: int) -> int:
     """Return how many strings, keys included, decoded JSON holds; raise `ValueError` if it has more levels."""
     if levels == 0:
         raise ValueError("too deep")

@@ -54,9 +54,9 @@ _from_iso: Final = datetime.fromisoformat
 def parse_instant(text: str) -> int:
     """Return an RFC 3339 time as milliseconds since the epoch; what is finer than that is cut off.
 
-    Both decoding paths call this. `fromisoformat` takes more than RFC 3339 (week dates, missing seconds, and hour 24
-    from Python 3.14 on), hence the form is checked before: the commonest one by its punctuation, as that takes a
-    quarter of the time, any other by the pattern. A leap second, 23:59:60, has no place in Unix time and is refused.
+    Both decoding paths call this. `fromisoformat` takes more than RFC 3339 (week dates, missing seconds), hence the
+    form is checked before: the commonest one by its punctuation, as that takes a quarter of the time, any other by
+    the pattern. A leap second, 23:59:60, has no place in Unix time and is refused.
 
     Raises
     ------
@@ -64,17 +64,21 @@ def parse_instant(text: str) -> int:
         With reason `invalid_time`; a `ValueError`.
     """
     if text[4:20:3] != "--T::." or text[23:] != "Z":
-        if _TIME.fullmatch(text) is None:
-            raise PydanticCustomError("invalid_time", TIME_EXPECTED)
-        text = text.upper()
+        text = _check_time_form(text)
     try:
         since = _from_iso(text) - _EPOCH
     except ValueError:
         raise PydanticCustomError("invalid_time", TIME_EXPECTED) from None
     seconds = since.seconds
-    if not seconds and text[11:13] == "24":
-        raise PydanticCustomError("invalid_time", TIME_EXPECTED)
+    if not seconds:
+        _check_time_form(text)  # hour 24, which Python takes from 3.14 on, lands on midnight
     return since.days * DAY_MS + seconds * SECOND_MS + since.microseconds // 1_000
+
+
+def _check_time_form(text: str) -> str:
+    if _TIME.fullmatch(text) is None:
+        raise PydanticCustomError("invalid_time", TIME_EXPECTED)
+    return text.upper()
 
 
 def _validate_time(value: object, info: ValidationInfo) -> int:
@@ -93,9 +97,7 @@ def _validate_time(value: object, info: ValidationInfo) -> int:
     if circumstances:
         latest_ms = circumstances.now_ms + circumstances.rules.future_tolerance_ms
         if at_ms > latest_ms:
-            raise PydanticCustomError(
-                "time_in_future", "a time up to {latest}", {"latest": format_instant(latest_ms)}
-            )
+            raise PydanticCustomError("time_in_future", "a time up to {latest}", {"latest": format_instant(latest_ms)})
     return at_ms
 
 
@@ -211,7 +213,7 @@ ItemCount = Annotated[int, Field(ge=0, le=MAX_ITEMS, strict=True), BeforeValidat
 Value = Annotated[
     float, Field(ge=-MAX_VALUE, le=MAX_VALUE, allow_inf_nan=False, strict=True), BeforeValidator(_real_number)
 ]
-"""A finite number between −10^12 and 10^12."""
+"""A finite number of at most 10^12, either sign."""
 ProductIds = Annotated[list[Text], Field(max_length=MAX_PRODUCTS)]
 EngagementType = Annotated[str, StringConstraints(pattern=ENGAGEMENT_TYPE.pattern, strict=True)]
 """A name such as `product_viewed`: an open list."""

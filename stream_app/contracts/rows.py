@@ -42,11 +42,11 @@ def record_of_row(
         record["type"] = TYPE_ALIASES.get(kind, kind)
         if record["type"] == ORDER_REFUNDED:
             for field in ("total", "items"):
-                if isinstance(cell := record.get(field), str):
-                    record[field] = cell.removeprefix("-")
+                if isinstance(signed := record.get(field), str):
+                    record[field] = signed.removeprefix("-")
     for field in _NUMBER_FIELDS:
-        if isinstance(cell := record.get(field), str) and _NUMBER.fullmatch(cell):
-            record[field] = Decimal(cell)
+        if isinstance(number := record.get(field), str) and _NUMBER.fullmatch(number):
+            record[field] = Decimal(number)
     if naive_zone is not None and isinstance(at := record.get("occurred_at"), str) and _NAIVE_TIME.fullmatch(at):
         record["occurred_at"] = _in_zone(at, naive_zone)
     return record

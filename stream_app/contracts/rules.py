@@ -97,7 +97,7 @@ class DecodingRules:
                 raise ConfigurationError(f"currency_rates: {currency} {rate}, expected a number from 1e-9 to 1e9")
             if currency == self.base_currency and rate != 1:
                 raise ConfigurationError(f"currency_rates: {currency} {rate}, expected 1 for the base currency")
-        for kind, weight in (*self.engagement_weights.items(), ("other", self.default_weight)):
+        for kind, weight in (*self.engagement_weights.items(), ("default_weight", self.default_weight)):
             if ENGAGEMENT_TYPE.fullmatch(kind) is None:
                 raise ConfigurationError(f"engagement_weights: {kind!r}, expected {ENGAGEMENT_TYPE.pattern}")
             if not (math.isfinite(weight) and weight >= 0):

@@ -15,6 +15,7 @@ Everything here works on n customers at once; one customer is n = 1, so there is
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,13 @@ from stream_app.core.clock import DAY_MS
 from stream_app.core.features import Floats
 from stream_app.core.snapshot import Snapshot
 
-Instants = npt.NDArray[np.int64]
-Indices = npt.NDArray[np.intp]
-Codes = npt.NDArray[np.int16]
-Flags = npt.NDArray[np.bool_]
+PROBES: Final = 15
+"""Instants tried at once when a crossing is dated."""
+
+Instants: TypeAlias = npt.NDArray[np.int64]
+Indices: TypeAlias = npt.NDArray[np.intp]
+Codes: TypeAlias = npt.NDArray[np.int16]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 
 
 def decide(
@@ -68,29 +72,43 @@ def decide(
 
 
 def margin(snapshot: Snapshot, scores: Floats, current: Indices, target: Indices) -> Floats:
-    """Return the signed distance past the bisector of `current` and `target`, in standard deviations, shape `(n,)`."""
+    """Return the signed distance past the bisector of two different centroids, in standard deviations, shape `(n,)`.
+
+    Where `current` and `target` are the same, 0.
+    """
     rows = np.arange(len(scores))
     lead = scores[rows, current] - scores[rows, target]
-    return np.asarray(lead / (2 * snapshot.separation[current, target]))
+    apart = 2 * snapshot.separation[current, target]
+    return np.divide(lead, apart, out=np.zeros_like(lead), where=apart > 0)
 
 
-def first_instant(holds: Callable[[Instants], Flags], after_ms: Instants, by_ms: Instants) -> Instants:
-    """Return the first millisecond at which a condition holds, by bisection, shape `(n,)`.
+def first_instant(holds: Callable[[Indices, Instants], Flags], after_ms: Instants, by_ms: Instants) -> Instants:
+    """Return the first millisecond at which a condition holds, shape `(n,)`.
 
     Parameters
     ----------
     holds
-        Evaluates the condition for all n at one instant each. It must hold at `by_ms`, and once true stay true
-        up to there: silence moves a customer one way, so a crossing happens once between two assessments.
+        Takes indices of the n conditions and an instant for each, and says where they hold. A condition must hold
+        at its `by_ms`, and once true stay true up to there: silence moves a customer one way, so a crossing
+        happens once between two assessments.
     after_ms
         Where it is not yet taken to hold; never returned unless equal to `by_ms`.
     by_ms
         Where it holds.
+
+    Notes
+    -----
+    Bisection with `PROBES` instants at a time: the conditions are vectorised and n is small, so 15 instants cost
+    hardly more than one, and a day is narrowed down to a millisecond in 7 rounds instead of 27.
     """
     low, high = after_ms.copy(), by_ms.copy()
+    conditions = np.arange(len(low))
+    probed = np.repeat(conditions, PROBES)
+    parts = np.arange(1, PROBES + 1)
     while ((high - low) > 1).any():
-        middle = (low + high) // 2
-        true = holds(middle)
-        high = np.where(true, middle, high)
-        low = np.where(true, low, middle)
+        probes = low[:, None] + (high - low)[:, None] * parts // (PROBES + 1)
+        true = holds(probed, probes.ravel()).reshape(probes.shape)
+        first = np.where(true.any(axis=1), true.argmax(axis=1), PROBES)
+        edges = np.concatenate((low[:, None], probes, high[:, None]), axis=1)
+        low, high = edges[conditions, first], edges[conditions, first + 1]
     return high

@@ -44,6 +44,9 @@ GONE_PER_DAY: Final = 1 / 500
 PRIOR_SHAPE: Final = 0.5
 """Prior pseudo-count of active days; the same .5 stands in the re-fit of the prior gap."""
 
+_ORDER_RATE: Final = -1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)
+_ENGAGEMENT_RATE: Final = -1 / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)
+
 FEATURE_COUNT: Final = 4
 FEATURE_NAMES: Final[dict[FeatureSet, tuple[str, str, str, str]]] = {
     "activity": ("inactivity", "expected_orders", "expected_revenue", "expected_engaged_days"),
@@ -109,24 +112,23 @@ def quantities_at(activity: np.ndarray, at_ms: int | npt.NDArray[np.int64]) -> Q
 
     Instants before a row's last event are taken as that event's: a total is never extrapolated backwards.
     """
-    elapsed = np.maximum(at_ms - activity["decayed_at_ms"], 0) / DAY_MS
-    order_decay = np.exp2(elapsed * (-1 / ORDER_HALF_LIFE_DAYS))
     first_at = activity["first_at_ms"]
-    last_active_at = np.maximum(activity["last_active_at_ms"], first_at)
-    last_day = last_active_at // DAY_MS
-    span_days = np.maximum(last_day - activity["first_active_day"], 0)
+    engaged_at = activity["engaged_at_ms"]
+    active_at = np.maximum(np.maximum(activity["purchased_at_ms"], engaged_at), first_at)
+    order_decay = np.exp2(np.maximum(at_ms - activity["ordered_at_ms"], 0) * _ORDER_RATE)
+    span_days = np.maximum(active_at // DAY_MS - activity["first_active_day"], 0)
     first_day_weight = np.exp2(span_days * (-1 / ACTIVITY_HALF_LIFE_DAYS))
     counted = np.where(span_days < ACTIVITY_WINDOW_DAYS, first_day_weight, 0.0)
-    engaged_elapsed = np.maximum(at_ms / DAY_MS - activity["last_engaged_day"], 0.0)
     return Quantities(
-        recency_days=np.maximum(at_ms - last_active_at, 0) / DAY_MS,
+        recency_days=np.maximum(at_ms - active_at, 0) * (1 / DAY_MS),
         orders=activity["orders_decayed"] * order_decay,
         revenue_minor=np.maximum(activity["revenue_decayed"], 0.0) * order_decay,
-        engagement=activity["engagement_decayed"] * np.exp2(elapsed * (-1 / ENGAGEMENT_HALF_LIFE_DAYS)),
-        engaged_days=activity["engaged_days"] * np.exp2(engaged_elapsed * (-1 / ENGAGEMENT_HALF_LIFE_DAYS)),
+        engagement=activity["engagement_decayed"] * np.exp2(np.maximum(at_ms - engaged_at, 0) * _ENGAGEMENT_RATE),
+        engaged_days=activity["engaged_days"]
+        * np.exp2(np.maximum(at_ms - engaged_at // DAY_MS * DAY_MS, 0) * _ENGAGEMENT_RATE),
         active_days=np.maximum(activity["active_days"] - counted, 0.0),
         exposure_days=(1 - first_day_weight) * (ACTIVITY_HALF_LIFE_DAYS / math.log(2)),
-        tenure_days=np.maximum(at_ms - first_at, 0) / DAY_MS,
+        tenure_days=np.maximum(at_ms - first_at, 0) * (1 / DAY_MS),
     )
 
 

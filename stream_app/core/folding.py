@@ -16,11 +16,14 @@ Exact within the bounds of the memories: 32 event ids, 16 orders, 366 active and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import exp2
 from typing import Final, NamedTuple
 
+from msgspec.structs import astuple
+
 from stream_app.core.clock import DAY_MS
-from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
+from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 from stream_app.core.features import (
     ACTIVITY_HALF_LIFE_DAYS,
     ACTIVITY_WINDOW_DAYS,
@@ -28,7 +31,7 @@ from stream_app.core.features import (
     ENGAGEMENT_HALF_LIFE_DAYS,
     ORDER_HALF_LIFE_DAYS,
 )
-from stream_app.core.row import DIGEST_BYTES, ORDER, ORDER_LIMIT, RECENT_EVENT_LIMIT, Row, digest
+from stream_app.core.row import ACTIVITY, DIGEST_BYTES, ORDER, ORDER_LIMIT, RECENT_EVENT_LIMIT, Row, digest
 
 _ORDER_RATE: Final = 1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)
 _ENGAGEMENT_RATE: Final = 1 / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)
@@ -119,68 +122,112 @@ class Order(NamedTuple):
         return undone, min(self.refunded_minor, self.completed_minor)
 
 
-def fold_event(row: Row, event: Event) -> bool:
-    """Add `event` to `row` in place; return False, and change nothing, if the row holds it already."""
-    event_digest = digest(event.event_id)
-    recent = row.recent_events
-    if event_digest in recent:
-        return False
-    row.recent_events = (recent + event_digest)[-_RECENT_BYTES:]
-    at_ms = event.at_ms
-    if at_ms < row.first_at_ms:
-        row.first_at_ms = at_ms
-    behind_ms = at_ms - row.decayed_at_ms
-    if behind_ms > 0:
-        _advance(row, at_ms)
-        behind_ms = 0
-    kind = event.kind
-    if kind == ENGAGEMENT:
-        row.engagements += 1
-        row.engagement_decayed += event.weight * exp2(behind_ms * _ENGAGEMENT_RATE)
+def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int) -> tuple[Row, list[int]]:
+    """Add events of one customer to its row.
+
+    Parameters
+    ----------
+    row
+        Not changed.
+    events
+        In the order of the log.
+    trail
+        Where the `ACTIVITY_DTYPE` record after each applied event is written, one behind the other.
+    offset
+        Byte of `trail` to begin at; there must be room for all events.
+
+    Returns
+    -------
+    row
+        With all events.
+    applied
+        Indices of the events that were new to the row; the others are duplicates and changed nothing.
+    """
+    (
+        first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
+        engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
+        recent_events, orders, active_day_bits, engaged_day_bits,
+    ) = astuple(row)  # fmt: skip
+    # One function and local variables, because this loop runs once an event: half the time of attributes and calls.
+    pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
+    active_day = (purchased_at_ms if purchased_at_ms > engaged_at_ms else engaged_at_ms) // DAY_MS
+    applied: list[int] = []
+    for index, event in enumerate(events):
+        event_digest = digest(event.event_id.encode())
+        if recent_events.find(event_digest) >= 0:  # half the time of `in`
+            continue
+        if len(recent_events) >= _RECENT_BYTES:
+            recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
+        recent_events += event_digest
+        at_ms, kind = event.at_ms, event.kind
         day = at_ms // DAY_MS
-        if day != row.last_engaged_day:
-            row.engaged_day_bits, row.engaged_days = ENGAGED_DAYS.add(
-                row.engaged_day_bits, row.engaged_days, row.last_engaged_day, day
-            )
-            row.last_engaged_day = max(row.last_engaged_day, day)
-        _mark_active(row, at_ms)
-    elif kind == PURCHASE:
-        weight = exp2(behind_ms * _ORDER_RATE)
-        row.purchases += 1
-        row.orders_decayed += weight
-        row.revenue_minor += event.amount_minor
-        row.revenue_decayed += event.amount_minor * weight
-        if at_ms > row.last_purchase_at_ms:
-            row.last_purchase_at_ms = at_ms
-        _mark_active(row, at_ms)
-        _enter_order(row, Order(digest(event.order_id), at_ms, event.amount_minor, 0, 1))
-    else:
-        row.refunds += 1
-        row.revenue_minor -= event.amount_minor
-        _enter_order(row, Order(digest(event.order_id), at_ms, 0, event.amount_minor, 0))
-    return True
+        if at_ms < first_at_ms:
+            first_at_ms = at_ms
+        if kind != REFUND:
+            if day != active_day:
+                active_day_bits, active_days = ACTIVE_DAYS.add(active_day_bits, active_days, active_day, day)
+                if day > active_day:
+                    active_day = day
+            if day < first_active_day:
+                first_active_day = day
+        if kind == ENGAGEMENT:
+            engagements += 1
+            engaged_day = engaged_at_ms // DAY_MS
+            if day != engaged_day:
+                engaged_day_bits, engaged_days = ENGAGED_DAYS.add(engaged_day_bits, engaged_days, engaged_day, day)
+            if at_ms >= engaged_at_ms:
+                decay = exp2((engaged_at_ms - at_ms) * _ENGAGEMENT_RATE)
+                engagement_decayed = engagement_decayed * decay + event.weight
+                engaged_at_ms = at_ms
+            else:
+                engagement_decayed += event.weight * exp2((at_ms - engaged_at_ms) * _ENGAGEMENT_RATE)
+        else:
+            weight = 1.0
+            if at_ms >= ordered_at_ms:
+                decay = exp2((ordered_at_ms - at_ms) * _ORDER_RATE)
+                orders_decayed *= decay
+                revenue_decayed *= decay
+                ordered_at_ms = at_ms
+            else:
+                weight = exp2((at_ms - ordered_at_ms) * _ORDER_RATE)
+            amount_minor = event.amount_minor
+            if kind == PURCHASE:
+                purchases += 1
+                revenue_minor += amount_minor
+                orders_decayed += weight
+                revenue_decayed += amount_minor * weight
+                if at_ms > purchased_at_ms:
+                    purchased_at_ms = at_ms
+                entry = Order(digest(event.order_id.encode()), at_ms, amount_minor, 0, 1)
+            else:
+                refunds += 1
+                revenue_minor -= amount_minor
+                entry = Order(digest(event.order_id.encode()), at_ms, 0, amount_minor, 0)
+            orders, corrections = _enter_order(orders, entry)
+            for sign, order in corrections:
+                undone, minor = order.correction()
+                weight = sign * exp2((order.at_ms - ordered_at_ms) * _ORDER_RATE)
+                purchases += sign * undone
+                orders_decayed += undone * weight
+                revenue_decayed += minor * weight
+        pack_into(
+            trail, offset,
+            first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
+            engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
+        )  # fmt: skip
+        offset += size
+        applied.append(index)
+    folded = Row(
+        first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
+        engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
+        recent_events, orders, active_day_bits, engaged_day_bits,
+    )  # fmt: skip
+    return folded, applied
 
 
-def _advance(row: Row, at_ms: int) -> None:
-    """Re-express the decayed totals as of `at_ms`, later than `row.decayed_at_ms`."""
-    elapsed_ms = at_ms - row.decayed_at_ms
-    factor = exp2(-elapsed_ms * _ORDER_RATE)
-    row.orders_decayed *= factor
-    row.revenue_decayed *= factor
-    row.engagement_decayed *= exp2(-elapsed_ms * _ENGAGEMENT_RATE)
-    row.decayed_at_ms = at_ms
-
-
-def _mark_active(row: Row, at_ms: int) -> None:
-    """Count the day of `at_ms` as active. Call after nothing else has moved `last_active_at_ms`."""
-    last_day = row.last_active_at_ms // DAY_MS
-    day = at_ms // DAY_MS
-    if day != last_day:
-        row.active_day_bits, row.active_days = ACTIVE_DAYS.add(row.active_day_bits, row.active_days, last_day, day)
-        if day < row.first_active_day:
-            row.first_active_day = day
-    if at_ms > row.last_active_at_ms:
-        row.last_active_at_ms = at_ms
+def last_active_day(row: Row) -> int:
+    """Return the day of the last purchase or engagement."""
+    return max(row.purchased_at_ms, row.engaged_at_ms) // DAY_MS
 
 
 def _orders(ledger: bytes) -> list[Order]:
@@ -193,33 +240,20 @@ def _pack_orders(orders: list[Order]) -> bytes:
     return b"".join(ORDER.pack(*order) for order in latest)
 
 
-def _correct(row: Row, order: Order, sign: int) -> None:
-    """Put in (−1) or take out (+1) what refunds of `order` take back."""
-    orders, minor = order.correction()
-    if orders or minor:
-        weight = sign * exp2((order.at_ms - row.decayed_at_ms) * _ORDER_RATE)
-        row.purchases += sign * orders
-        row.orders_decayed += orders * weight
-        row.revenue_decayed += minor * weight
-
-
-def _enter_order(row: Row, order: Order) -> None:
-    """Enter a completion or refund into the ledger and keep the totals corrected for refunds."""
-    ledger = row.orders
-    if order.digest not in ledger and order.completions:
+def _enter_order(ledger: bytes, order: Order) -> tuple[bytes, tuple[tuple[int, Order], ...]]:
+    """Enter a completion or refund; return the ledger and the entries whose corrections to add (1) or subtract (−1)."""
+    if order.completions and ledger.find(order.digest) < 0:
         # The usual case by far, a new order after all known ones, stays clear of unpacking the ledger.
         last_at_ms = ORDER.unpack_from(ledger, len(ledger) - ORDER.size)[1] if ledger else order.at_ms - 1
         if order.at_ms > last_at_ms:
-            row.orders = (ledger + ORDER.pack(*order))[-ORDER_LIMIT * ORDER.size :]
-            return
+            return (ledger + ORDER.pack(*order))[-ORDER_LIMIT * ORDER.size :], ()
     orders = _orders(ledger)
     known = next((entry for entry in orders if entry.digest == order.digest), None)
-    if known is not None:
-        orders.remove(known)
-        _correct(row, known, 1)
-        order = known + order
-    _correct(row, order, -1)
-    row.orders = _pack_orders([*orders, order])
+    if known is None:
+        return _pack_orders([*orders, order]), ((-1, order),)
+    orders.remove(known)
+    both = known + order
+    return _pack_orders([*orders, both]), ((1, known), (-1, both))
 
 
 def merge_rows(left: Row, right: Row) -> Row:
@@ -228,30 +262,26 @@ def merge_rows(left: Row, right: Row) -> Row:
     The two must not hold the same event: totals are added. The ids of both are remembered, and trimmed by the
     next event.
     """
-    at_ms = max(left.decayed_at_ms, right.decayed_at_ms)
     merged = Row(
         first_at_ms=min(left.first_at_ms, right.first_at_ms),
-        last_active_at_ms=max(left.last_active_at_ms, right.last_active_at_ms),
-        last_purchase_at_ms=max(left.last_purchase_at_ms, right.last_purchase_at_ms),
-        decayed_at_ms=at_ms,
+        purchased_at_ms=max(left.purchased_at_ms, right.purchased_at_ms),
+        ordered_at_ms=max(left.ordered_at_ms, right.ordered_at_ms),
+        engaged_at_ms=max(left.engaged_at_ms, right.engaged_at_ms),
         first_active_day=min(left.first_active_day, right.first_active_day),
-        last_engaged_day=max(left.last_engaged_day, right.last_engaged_day),
     )
     merged.active_day_bits, merged.active_days = ACTIVE_DAYS.merge(
-        left.active_day_bits,
-        left.last_active_at_ms // DAY_MS,
-        right.active_day_bits,
-        right.last_active_at_ms // DAY_MS,
+        left.active_day_bits, last_active_day(left), right.active_day_bits, last_active_day(right)
     )
     merged.engaged_day_bits, merged.engaged_days = ENGAGED_DAYS.merge(
-        left.engaged_day_bits, left.last_engaged_day, right.engaged_day_bits, right.last_engaged_day
+        left.engaged_day_bits, left.engaged_at_ms // DAY_MS, right.engaged_day_bits, right.engaged_at_ms // DAY_MS
     )
     ledger: dict[bytes, Order] = {}
     for row in (left, right):
-        order_weight = exp2((row.decayed_at_ms - at_ms) * _ORDER_RATE)
+        order_weight = exp2((row.ordered_at_ms - merged.ordered_at_ms) * _ORDER_RATE)
+        engagement_weight = exp2((row.engaged_at_ms - merged.engaged_at_ms) * _ENGAGEMENT_RATE)
         merged.orders_decayed += row.orders_decayed * order_weight
         merged.revenue_decayed += row.revenue_decayed * order_weight
-        merged.engagement_decayed += row.engagement_decayed * exp2((row.decayed_at_ms - at_ms) * _ENGAGEMENT_RATE)
+        merged.engagement_decayed += row.engagement_decayed * engagement_weight
         merged.revenue_minor += row.revenue_minor
         merged.purchases += row.purchases
         merged.refunds += row.refunds
@@ -261,10 +291,13 @@ def merge_rows(left: Row, right: Row) -> Row:
             if known is None:
                 ledger[order.digest] = order
                 continue
-            for entry in (known, order):
-                _correct(merged, entry, 1)
-            ledger[order.digest] = known + order
-            _correct(merged, ledger[order.digest], -1)
+            both = ledger[order.digest] = known + order
+            for sign, entry in ((1, known), (1, order), (-1, both)):
+                undone, minor = entry.correction()
+                weight = sign * exp2((entry.at_ms - merged.ordered_at_ms) * _ORDER_RATE)
+                merged.purchases += sign * undone
+                merged.orders_decayed += undone * weight
+                merged.revenue_decayed += minor * weight
     merged.orders = _pack_orders(list(ledger.values()))
     ids = {
         row.recent_events[start : start + DIGEST_BYTES]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.assignment import Codes, Indices, Instants, margin
-from stream_app.core.clock import DAY_MS, format_instant
+from stream_app.core.clock import DAY_MS, format_instants
 from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, Event, Position
 from stream_app.core.features import (
     FEATURE_NAMES,
@@ -207,8 +207,8 @@ def describe_moves(moves: Moves, snapshot: Snapshot, rules: MigrationRules) -> l
         moves.from_code.tolist(),
         moves.target.tolist(),
         moves.sequence.tolist(),
-        moves.effective_at_ms.tolist(),
-        moves.decided_at_ms.tolist(),
+        format_instants(moves.effective_at_ms),
+        format_instants(moves.decided_at_ms),
         moves.waited.tolist(),
         moves.causes,
         figures_before,
@@ -223,7 +223,7 @@ def describe_moves(moves: Moves, snapshot: Snapshot, rules: MigrationRules) -> l
     )
     migrations = []
     for (
-        customer_id, kind, change, from_code, target, sequence, effective_at_ms, decided_at_ms, waited,
+        customer_id, kind, change, from_code, target, sequence, effective_at, decided_at, waited,
         event_at, b, a, has_origin, distance_from, distance_to, margin_sd, has_decisive, feature,
     ) in columns:  # fmt: skip
         origin = references.get(from_code)
@@ -241,8 +241,8 @@ def describe_moves(moves: Moves, snapshot: Snapshot, rules: MigrationRules) -> l
                 origin,
                 destination,
                 CHANGES[change],
-                format_instant(effective_at_ms),
-                format_instant(decided_at_ms),
+                effective_at,
+                decided_at,
                 Cause(CAUSE_KINDS[kind], event.event_id if event else None, event_at[1] if event_at else None),
                 snapshot.version,
                 Explanation(

@@ -29,7 +29,7 @@ from stream_app.core.assignment import Codes, Flags, Indices, Instants, decide, 
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event, Position
 from stream_app.core.features import quantities_at
-from stream_app.core.folding import fold_event
+from stream_app.core.folding import fold_events
 from stream_app.core.migration import (
     ENTERED,
     LAPSE,
@@ -119,8 +119,7 @@ def process_events(partition: Partition, events: Sequence[Event], positions: Seq
     if not len(chunk.slots):
         migrations: list[Migration] = []
     else:
-        clock = chunk.clock
-        found = _find_moves(partition, chunk, membership, clock)
+        found = _find_moves(partition, chunk, membership)
         causes = [(events[e], positions[e]) if e >= 0 else None for e in found.event.tolist()]
         migrations = _migrate(partition, chunk.customer_ids, membership, found, causes, found.decided_at_ms)
         np.maximum.at(membership["assessed_at_ms"], chunk.slots, chunk.at_ms)
@@ -169,7 +168,7 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
         effective_at_ms=instants,
         decided_at_ms=np.full(len(numbers), at_ms),
         before=records,
-        before_ms=records["decayed_at_ms"],
+        before_ms=_last_event_ms(records),
         after=records,
         from_code=membership["segment"].copy(),
         previous=membership["previous"].copy(),
@@ -199,13 +198,11 @@ def apply_effects(partition: Partition, effects: Effects) -> None:
     fresh = np.flatnonzero(numbers < 0)
     if len(fresh):
         numbers = numbers.copy()
-        for slot in fresh.tolist():
-            numbers[slot] = table.insert(effects.customer_ids[slot])
-    if effects.rows is not None and effects.activity is not None:
-        for number, row in zip(numbers.tolist(), effects.rows, strict=True):
-            table.store_memories(number, row)
-        table.activity[numbers] = effects.activity
-    table.membership[numbers] = effects.membership
+        numbers[fresh] = [table.insert(effects.customer_ids[slot]) for slot in fresh.tolist()]
+    if effects.rows is None or effects.activity is None:
+        table.membership[numbers] = effects.membership
+    else:
+        table.store(numbers, effects.rows, effects.activity, effects.membership)
     partition.clock = effects.clock
 
 
@@ -214,7 +211,11 @@ def apply_effects(partition: Partition, effects: Effects) -> None:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A folded chunk. A *slot* is a touched customer; *records* are activity as it was at some time in the chunk."""
+    """A folded chunk. A *slot* is a touched customer; applied events stand in order of slot, then of the log.
+
+    *Records* are activity as it was at some time: for each slot the state before the chunk, unless the customer is
+    new, and the states after each of its events.
+    """
 
     customer_ids: list[str]
     numbers: Indices
@@ -231,98 +232,112 @@ class _Chunk:
     after: Indices
     at_ms: Instants
     """The instant at which each applied event's customer is assessed."""
-    clock: Clock
+    assessed_ms: Instants
+    """The instant at which that customer had been assessed last before."""
     watermarks_ms: Instants
     """The watermark when each applied event was decided."""
+    clock: Clock
     applied: int
     late: int
     duplicates: int
 
 
 def _fold(partition: Partition, events: Sequence[Event]) -> _Chunk:
-    """Fold events into copies of the rows they touch, keeping a record of every state passed through."""
+    """Fold events, customer by customer, into copies of the rows they touch."""
     table = partition.table
     size = ACTIVITY.size
-    records = bytearray(2 * len(events) * size)
-    stored = memoryview(table.activity.view(np.uint8))
-    slot_of: dict[str, int] = {}
+    indices_of: dict[str, list[int]] = {}
+    for index, event in enumerate(events):
+        indices = indices_of.get(event.customer_id)
+        if indices is None:
+            indices_of[event.customer_id] = [index]
+        else:
+            indices.append(index)
+    records = bytearray((len(events) + len(indices_of)) * size)
+    stored = memoryview(table.activity.view(np.uint8)) if len(table) else memoryview(b"")
     rows: list[Row] = []
     numbers: list[int] = []
-    latest: list[int] = []
-    applied_slots, applied_events, before, after, watermarks_ms = [], [], [], [], []
-    record = late = duplicates = 0
-    watermark_ms = partition.clock.watermark_ms
-    for index, event in enumerate(events):
-        customer_id = event.customer_id
-        slot = slot_of.get(customer_id, -1)
-        if slot < 0:
-            slot = slot_of[customer_id] = len(rows)
-            number = table.find(customer_id)
-            numbers.append(number)
-            if number < 0:
-                rows.append(Row())
-                latest.append(-1)
-            else:
-                rows.append(table.load(number))
-                records[record * size : (record + 1) * size] = stored[number * size : (number + 1) * size]
-                latest.append(record)
-                record += 1
-        row = rows[slot]
-        if not fold_event(row, event):
-            duplicates += 1
-            continue
-        row.pack_activity_into(records, record * size)
-        applied_slots.append(slot)
-        applied_events.append(index)
-        before.append(latest[slot])
-        after.append(record)
-        latest[slot] = record
-        record += 1
-        if event.at_ms >= watermark_ms:
-            watermark_ms = event.at_ms
+    counts: list[int] = []
+    applied_events: list[int] = []
+    offset = 0
+    for customer_id, indices in indices_of.items():
+        number = table.find(customer_id)
+        numbers.append(number)
+        if number < 0:
+            row = Row()
         else:
-            late += 1
-        watermarks_ms.append(watermark_ms)
-    slots = np.array(applied_slots, np.intp)
-    event_at_ms = np.array([events[index].at_ms for index in applied_events], np.int64)
+            row = table.load(number)
+            records[offset : offset + size] = stored[number * size : (number + 1) * size]
+            offset += size
+        row, applied = fold_events(row, [events[index] for index in indices], records, offset)
+        rows.append(row)
+        counts.append(len(applied))
+        offset += len(applied) * size
+        applied_events += indices if len(applied) == len(indices) else [indices[index] for index in applied]
     touched = np.array(numbers, np.intp)
+    count = np.array(counts, np.intp)
+    known = touched >= 0
+    slots = np.repeat(np.arange(len(rows)), count)
+    after = np.arange(len(slots)) + np.repeat(np.cumsum(known), count)
+    before = after - 1
+    first_of_slot = np.cumsum(count) - count
+    before[first_of_slot[~known]] = -1
+    chosen = np.array(applied_events, np.intp)
+    event_ms = np.array([events[index].at_ms for index in applied_events], np.int64)
+    at_ms, assessed_ms = _customer_clocks(partition, touched, slots, event_ms)
+    watermarks_ms, late = _watermarks(partition.clock.watermark_ms, chosen, event_ms)
     return _Chunk(
-        customer_ids=list(slot_of),
+        customer_ids=list(indices_of),
         numbers=touched,
         rows=rows,
-        records=np.frombuffer(records, ACTIVITY_DTYPE, record),
-        latest=np.array(latest, np.intp),
+        records=np.frombuffer(records, ACTIVITY_DTYPE, offset // size),
+        latest=np.cumsum(count + known) - 1,
         slots=slots,
-        events=np.array(applied_events, np.intp),
-        before=np.array(before, np.intp),
-        after=np.array(after, np.intp),
-        at_ms=_customer_clock(partition, touched, slots, event_at_ms),
-        clock=partition.clock._replace(watermark_ms=watermark_ms),
-        watermarks_ms=np.array(watermarks_ms, np.int64),
+        events=chosen,
+        before=before,
+        after=after,
+        at_ms=at_ms,
+        assessed_ms=assessed_ms,
+        watermarks_ms=watermarks_ms,
+        clock=partition.clock._replace(watermark_ms=int(watermarks_ms.max(initial=partition.clock.watermark_ms))),
         applied=len(slots) - late,
         late=late,
-        duplicates=duplicates,
+        duplicates=len(events) - len(slots),
     )
 
 
-def _customer_clock(partition: Partition, numbers: Indices, slots: Indices, event_at_ms: Instants) -> Instants:
-    """Return the instant at which each event's customer is assessed: its own, unless the customer is past it."""
-    assessed = np.full(len(numbers), NO_TIME)
+def _watermarks(watermark_ms: int, events: Indices, event_ms: Instants) -> tuple[Instants, int]:
+    """Return the watermark once each applied event was seen, and how many of them were behind it."""
+    order = np.argsort(events)
+    in_log_order = event_ms[order]
+    reached = np.maximum.accumulate(np.maximum(in_log_order, watermark_ms))
+    watermarks_ms = np.empty_like(event_ms)
+    watermarks_ms[order] = reached
+    return watermarks_ms, int((in_log_order < reached).sum())
+
+
+def _customer_clocks(
+    partition: Partition, numbers: Indices, slots: Indices, event_ms: Instants
+) -> tuple[Instants, Instants]:
+    """Return when each applied event's customer is assessed, and when it had been last before.
+
+    A customer is assessed at its event's instant, unless it is past that already.
+    """
     known = numbers >= 0
+    assessed = np.full(len(numbers), NO_TIME)
     assessed[known] = np.maximum(
         partition.table.membership["assessed_at_ms"][numbers[known]], partition.clock.swept_at_ms
     )
-    instants = np.maximum(event_at_ms, assessed[slots])
-    order = np.argsort(slots, kind="stable")
-    ascending = instants[order]
-    same_customer = slots[order][1:] == slots[order][:-1]
-    if not (same_customer & (ascending[1:] < ascending[:-1])).any():
-        return instants
-    latest: dict[int, int] = {}
-    for index, slot in enumerate(slots.tolist()):
-        latest[slot] = max(latest.get(slot, NO_TIME), int(instants[index]))
-        instants[index] = latest[slot]
-    return instants
+    at_ms = np.maximum(event_ms, assessed[slots])
+    same_slot = slots[1:] == slots[:-1]
+    backwards = same_slot & (at_ms[1:] < at_ms[:-1])
+    if backwards.any():  # events out of order: a running maximum within each of these slots
+        for slot in np.unique(slots[1:][backwards]).tolist():
+            mine = slice(*np.searchsorted(slots, (slot, slot + 1)).tolist())
+            at_ms[mine] = np.maximum.accumulate(at_ms[mine])
+    assessed_ms = assessed[slots]
+    assessed_ms[1:][same_slot] = at_ms[:-1][same_slot]
+    return at_ms, assessed_ms
 
 
 def _memberships(partition: Partition, chunk: _Chunk) -> np.ndarray:
@@ -356,6 +371,10 @@ class _Found:
     since_ms: Instants
 
 
+def _last_event_ms(activity: np.ndarray) -> Instants:
+    return np.asarray(np.maximum(activity["ordered_at_ms"], activity["engaged_at_ms"]))
+
+
 def _decide(snapshot: Snapshot, scores: np.ndarray, membership: np.ndarray, at_ms: Instants) -> tuple[Indices, Flags]:
     return decide(snapshot, scores, membership["segment"], membership["previous"], membership["since_ms"], at_ms)
 
@@ -370,7 +389,7 @@ def _moving(partition: Partition, at_ms: int, start: int, stop: int) -> Indices:
     return start + np.flatnonzero(moves)
 
 
-def _find_moves(partition: Partition, chunk: _Chunk, membership: np.ndarray, clock: Clock) -> _Found:
+def _find_moves(partition: Partition, chunk: _Chunk, membership: np.ndarray) -> _Found:
     """Find all moves in a chunk and leave `membership` as it is after them, but for instants and sequence.
 
     Assessment 2e is of the state before applied event e, 2e + 1 of the state after it.
@@ -400,7 +419,7 @@ def _find_moves(partition: Partition, chunk: _Chunk, membership: np.ndarray, clo
     assessment = np.concatenate([moved for moved, _, _ in rounds])
     target = np.concatenate([target for _, target, _ in rounds])
     origin = np.concatenate([origin for _, _, origin in rounds])
-    order = np.argsort(assessment, kind="stable")
+    order = np.lexsort((assessment % 2, chunk.events[assessment // 2]))  # as the log has them
     assessment, target, origin = assessment[order], target[order], origin[order]
     applied, silent = assessment // 2, assessment % 2 == 0
     earlier = np.where(chunk.before[applied] >= 0, chunk.before[applied], chunk.after[applied])
@@ -411,26 +430,16 @@ def _find_moves(partition: Partition, chunk: _Chunk, membership: np.ndarray, clo
         kind=np.where(silent, LAPSE, -1),
         target=target,
         effective_at_ms=at_ms[assessment],
-        decided_at_ms=np.maximum(chunk.watermarks_ms[applied], clock.swept_at_ms),
+        decided_at_ms=np.maximum(chunk.watermarks_ms[applied], partition.clock.swept_at_ms),
         before=before,
-        before_ms=np.where(silent, before["decayed_at_ms"], at_ms[assessment]),
+        before_ms=np.where(silent, _last_event_ms(before), at_ms[assessment]),
         after=chunk.records[record[assessment]],
         from_code=origin["segment"].copy(),
         previous=origin["previous"].copy(),
         since_ms=origin["since_ms"].copy(),
     )
-    _date_silent_moves(partition.snapshot, found, _assessed_before(partition, chunk, origin, applied))
+    _date_silent_moves(partition.snapshot, found, np.minimum(chunk.assessed_ms[applied], chunk.at_ms[applied]))
     return found
-
-
-def _assessed_before(partition: Partition, chunk: _Chunk, origin: np.ndarray, applied: Indices) -> Instants:
-    """Return the last instant before each applied event at which its customer was assessed."""
-    previous_ms = np.maximum(origin["assessed_at_ms"], partition.clock.swept_at_ms)
-    for entry, event in enumerate(applied.tolist()):
-        earlier = np.flatnonzero(chunk.slots[:event] == chunk.slots[event])
-        if len(earlier):
-            previous_ms[entry] = max(previous_ms[entry], chunk.at_ms[earlier[-1]])
-    return np.minimum(previous_ms, chunk.at_ms[applied])
 
 
 def _date_silent_moves(snapshot: Snapshot, found: _Found, after_ms: Instants) -> None:
@@ -454,12 +463,12 @@ def _date_silent_moves(snapshot: Snapshot, found: _Found, after_ms: Instants) ->
 
     everyone = np.arange(len(silent))
     start_ms, end_ms = after_ms[silent], found.effective_at_ms[silent]
-    started_ms = np.maximum(start_ms, records["decayed_at_ms"])
+    started_ms = np.maximum(start_ms, _last_event_ms(records))
     by_model = due(everyone, started_ms)
     found.kind[silent[by_model]] = MODEL
     by_time = everyone[~by_model]
     found.effective_at_ms[silent[by_time]] = first_instant(
-        lambda at_ms: due(by_time, at_ms), started_ms[by_time], end_ms[by_time]
+        lambda chosen, at_ms: due(by_time[chosen], at_ms), started_ms[by_time], end_ms[by_time]
     )
     found.effective_at_ms[silent[by_model]] = started_ms[by_model]
 

@@ -19,9 +19,9 @@ from stream_app.errors import RowVersionUnknown
 ACTIVITY_DTYPE: Final = np.dtype(
     [
         ("first_at_ms", "<i8"),
-        ("last_active_at_ms", "<i8"),
-        ("last_purchase_at_ms", "<i8"),
-        ("decayed_at_ms", "<i8"),
+        ("purchased_at_ms", "<i8"),
+        ("ordered_at_ms", "<i8"),
+        ("engaged_at_ms", "<i8"),
         ("revenue_minor", "<i8"),
         ("orders_decayed", "<f8"),
         ("revenue_decayed", "<f8"),
@@ -29,17 +29,17 @@ ACTIVITY_DTYPE: Final = np.dtype(
         ("active_days", "<f8"),
         ("engaged_days", "<f8"),
         ("first_active_day", "<i4"),
-        ("last_engaged_day", "<i4"),
         ("purchases", "<i4"),
         ("refunds", "<i4"),
         ("engagements", "<i4"),
-        ("reserved", "<i4"),
     ]
 )
-"""What events add up to. Decayed totals are as of `decayed_at_ms`; `active_days` as of the last active day,
-`engaged_days` as of `last_engaged_day`. Days are whole days since the epoch, UTC."""
+"""What events add up to. The last purchase was at `purchased_at_ms`, the last purchase or refund at
+`ordered_at_ms`, and decayed orders and revenue are as of then; the last engagement was at `engaged_at_ms`, decayed
+engagement is as of then, and decayed engaged days as of its day. Decayed active days are as of the day of the last
+purchase or engagement. Days are whole days since the epoch, UTC."""
 
-ACTIVITY: Final = struct.Struct("<5q5d5i4x")
+ACTIVITY: Final = struct.Struct("<5q5d4i")
 """The same record for `struct`, which packs one faster than numpy does."""
 
 MEMBERSHIP_DTYPE: Final = np.dtype(
@@ -58,6 +58,8 @@ MEMBERSHIP_DTYPE: Final = np.dtype(
 
 RECENT_EVENT_LIMIT: Final = 32
 """How many event ids a customer remembers, latest arrival last. Producers repeat within seconds, so 32 is ample."""
+digest: Final = xxh3_64_digest
+"""From an event or order id as UTF-8 to 8 bytes that stand for it, the same on every machine and in every process."""
 DIGEST_BYTES: Final = 8
 """64 bits of XXH3 an id: two of 32 ids clash once in 10^17 events."""
 
@@ -66,13 +68,15 @@ ORDER: Final = struct.Struct("<8sqqqH")
 ORDER_LIMIT: Final = 16
 """How many orders a customer remembers, latest last: about five months of a customer who buys every nine days."""
 
+NO_DAY: Final = 2**31 - 1
+"""Stands for "no active day yet" where the first one is kept; later than every day."""
+
 ROW_VERSION: Final = 1
 _HEADER: Final = struct.Struct("<BxHHHH")
-_NEVER: Final = -(2**31)
 
 
 class Row(msgspec.Struct, gc=False):
-    """One customer's activity, taken out of the table to be changed. See `ACTIVITY_DTYPE` for the first 15 fields.
+    """One customer's activity, taken out of the table to be changed. See `ACTIVITY_DTYPE` for the first 14 fields.
 
     Parameters
     ----------
@@ -85,17 +89,16 @@ class Row(msgspec.Struct, gc=False):
     """
 
     first_at_ms: int = -NO_TIME
-    last_active_at_ms: int = NO_TIME
-    last_purchase_at_ms: int = NO_TIME
-    decayed_at_ms: int = NO_TIME
+    purchased_at_ms: int = NO_TIME
+    ordered_at_ms: int = NO_TIME
+    engaged_at_ms: int = NO_TIME
     revenue_minor: int = 0
     orders_decayed: float = 0.0
     revenue_decayed: float = 0.0
     engagement_decayed: float = 0.0
     active_days: float = 0.0
     engaged_days: float = 0.0
-    first_active_day: int = -_NEVER - 1
-    last_engaged_day: int = _NEVER
+    first_active_day: int = NO_DAY
     purchases: int = 0
     refunds: int = 0
     engagements: int = 0
@@ -110,9 +113,9 @@ class Row(msgspec.Struct, gc=False):
             buffer,
             offset,
             self.first_at_ms,
-            self.last_active_at_ms,
-            self.last_purchase_at_ms,
-            self.decayed_at_ms,
+            self.purchased_at_ms,
+            self.ordered_at_ms,
+            self.engaged_at_ms,
             self.revenue_minor,
             self.orders_decayed,
             self.revenue_decayed,
@@ -120,16 +123,10 @@ class Row(msgspec.Struct, gc=False):
             self.active_days,
             self.engaged_days,
             self.first_active_day,
-            self.last_engaged_day,
             self.purchases,
             self.refunds,
             self.engagements,
         )
-
-
-def digest(identifier: str) -> bytes:
-    """Return 8 bytes that stand for an event or order id; the same on every machine and in every process."""
-    return xxh3_64_digest(identifier.encode())
 
 
 def encode_row(row: Row, membership: bytes) -> bytes:

@@ -6,7 +6,7 @@ model; so it carries, beside the snapshot, what the model would do and how the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -111,6 +111,9 @@ def snapshot_document(proposal: Proposal) -> dict[str, Any]:
         "hysteresis": snapshot.hysteresis,
         "no_return_days": snapshot.no_return_days,
         "segments": segments,
+        "retired_segments": [
+            {"id": segment.segment_id, "name": segment.name} for segment in snapshot.retired_segments
+        ],
         "expected_churn": snapshot.expected_churn,
         "training": dict(snapshot.training) or None,
         "drift": None if proposal.drift is None else proposal.drift._asdict(),
@@ -167,11 +170,12 @@ def _parse(document: Mapping[str, Any]) -> Proposal:
         mean=np.array(document["mean"], np.float64),
         scale=np.array(document["scale"], np.float64),
         centroids=np.array([segment["centroid"] for segment in segments], np.float64),
-        segments=tuple(Segment(_parse_code(segment["id"]), segment["name"]) for segment in segments),
+        segments=_parse_segments(segments),
         hysteresis=float(document["hysteresis"]),
         no_return_days=float(document["no_return_days"]),
         weights=np.array(document["weights"], np.float64),
         expected_churn=None if churn is None else float(churn),
+        retired_segments=_parse_segments(document.get("retired_segments", ())),  # absent from the first documents
         training=dict(document["training"] or {}),
     )
     profiles = [
@@ -185,6 +189,10 @@ def _parse(document: Mapping[str, Any]) -> Proposal:
         profiles=tuple(profiles) if len(profiles) == len(segments) else None,
         drift=None if drift is None else Drift(**drift),
     )
+
+
+def _parse_segments(documents: Iterable[Mapping[str, Any]]) -> tuple[Segment, ...]:
+    return tuple(Segment(_parse_code(document["id"]), document["name"]) for document in documents)
 
 
 def _parse_code(segment_id: str) -> int:

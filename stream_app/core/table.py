@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -73,12 +75,29 @@ class CustomerTable:
         self._engaged_day_bits.append(0)
         return number
 
-    def store_memories(self, number: int, row: Row) -> None:
-        """Replace what has no fixed size; the records are written through `activity` and `membership`, many at once."""
-        self._recent_events[number] = row.recent_events
-        self._orders[number] = row.orders
-        self._active_day_bits[number] = row.active_day_bits
-        self._engaged_day_bits[number] = row.engaged_day_bits
+    def store(
+        self, numbers: npt.NDArray[np.intp], rows: Sequence[Row], activity: np.ndarray, membership: np.ndarray
+    ) -> None:
+        """Replace rows by their new state.
+
+        Parameters
+        ----------
+        numbers
+            Of the n rows.
+        rows
+            Their new state.
+        activity, membership
+            The same as records, shape `(n,)`.
+        """
+        recent_events, orders = self._recent_events, self._orders
+        active_day_bits, engaged_day_bits = self._active_day_bits, self._engaged_day_bits
+        for number, row in zip(numbers.tolist(), rows, strict=True):
+            recent_events[number] = row.recent_events
+            orders[number] = row.orders
+            active_day_bits[number] = row.active_day_bits
+            engaged_day_bits[number] = row.engaged_day_bits
+        self._activity[numbers] = activity
+        self._membership[numbers] = membership
 
     def encode(self, number: int) -> bytes:
         """Return the whole row as bytes, for the changelog."""
@@ -92,9 +111,8 @@ class CustomerTable:
             number = self.insert(customer_id)
         packed = bytearray(ACTIVITY.size)
         row.pack_activity_into(packed, 0)
-        self._activity[number] = np.frombuffer(packed, ACTIVITY_DTYPE)[0]
-        self._membership[number] = np.frombuffer(membership, MEMBERSHIP_DTYPE)[0]
-        self.store_memories(number, row)
+        numbers = np.array([number], np.intp)
+        self.store(numbers, [row], np.frombuffer(packed, ACTIVITY_DTYPE), np.frombuffer(membership, MEMBERSHIP_DTYPE))
 
     def segment_sizes(self) -> dict[int, int]:
         """Return the number of customers by segment code, without those that have none."""

@@ -11,13 +11,14 @@ import csv
 import gzip
 import io
 import zlib
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple, TypeAlias
+from typing import BinaryIO, Final, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
@@ -26,6 +27,8 @@ from stream_app.errors import ConfigurationError, InvalidRecord
 
 BLOCK_BYTES: Final = 1 << 20
 """How much of a file is decoded at once: large enough to merge cheaply, small beside the state."""
+BLOCK_ROWS: Final = 8192
+"""The same for the rows of a CSV file."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
@@ -36,8 +39,30 @@ class Rejection(NamedTuple):
     payload: bytes
 
 
-Item: TypeAlias = tuple[int, Event | Rejection, Position]
-"""A record in its place: the file's watermark, what became of it, and where it stood (a plain tuple: one a record)."""
+class Batch(NamedTuple):
+    """Records in the order of the stream, column by column, as one object a record would cost more than its decoding.
+
+    Attributes
+    ----------
+    watermarks_ms
+        Watermark of the record's file, shape `(n,)`, ascending.
+    contents
+        What became of each of the n records.
+    files, lines
+        Number of its file, and of its line (from 1) or row, shape `(n,)`.
+    """
+
+    watermarks_ms: npt.NDArray[np.int64]
+    contents: list[Event | Rejection]
+    files: npt.NDArray[np.intp]
+    lines: npt.NDArray[np.int64]
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return the records `[start, stop)`."""
+        return Batch(*(column[start:stop] for column in self))  # type: ignore[arg-type]
+
+
+NO_RECORDS: Final = Batch(np.empty(0, np.int64), [], np.empty(0, np.intp), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -79,10 +104,11 @@ class FileReader:
         If the file is missing or unreadable, or lacks a column that was asked for.
     """
 
-    def __init__(self, source: SourceFile, decoder: Decoder, now_ms: int) -> None:
+    def __init__(self, source: SourceFile, decoder: Decoder, now_ms: int, number: int = 0) -> None:
         self.source = source
         self.records = 0
-        self._line_number = 0
+        self._number = number
+        self._line = 0
         self._decoder = decoder
         self._now_ms = now_ms
         self._watermark_ms = NO_TIME
@@ -91,7 +117,7 @@ class FileReader:
             compressed = self._raw.peek(2)[:2] == _GZIP_MAGIC  # type: ignore[attr-defined]
         except OSError as error:
             raise ConfigurationError(f"{source.path}: cannot be read ({error.strerror}); name an existing file") from error
-        self._stream: BinaryIO = gzip.open(self._raw, "rb") if compressed else self._raw  # type: ignore[assignment]
+        self._stream: BinaryIO | io.TextIOWrapper = gzip.open(self._raw, "rb") if compressed else self._raw  # type: ignore[assignment]
         self._blocks = self._csv_blocks() if source.is_csv else self._json_blocks()
 
     @property
@@ -104,97 +130,101 @@ class FileReader:
         self._stream.close()
         self._raw.close()
 
-    def next_block(self) -> list[Item]:
-        """Return the next decoded records, empty at the end of the file."""
-        return next(self._blocks, [])
+    def next_block(self) -> Batch:
+        """Return the next decoded records, none at the end of the file."""
+        return next(self._blocks, NO_RECORDS)
 
-    def _item(self, decode: Callable[[], Event], payload: Callable[[], bytes]) -> Item:
-        """Return the item of the next record."""
-        self.records += 1
-        position = Position(self.source.path.name, 0, self.records)
-        try:
-            event = decode()
-        except InvalidRecord as error:
-            return self._watermark_ms, Rejection(error, payload()), position
-        self._watermark_ms = max(self._watermark_ms, event.at_ms)
-        return self._watermark_ms, event, position
+    def _block(self, watermarks_ms: list[int], contents: list[Event | Rejection], lines: list[int]) -> Batch:
+        self.records += len(contents)
+        return Batch(
+            np.array(watermarks_ms, np.int64),
+            contents,
+            np.full(len(contents), self._number),
+            np.array(lines, np.int64),
+        )
 
-    def _broken(self, error: Exception) -> list[Item]:
-        """Return the one item that stands for the unreadable rest of a compressed file."""
-        self.records += 1
-        rejected = InvalidRecord("malformed", "$", f"compressed data is damaged here and cannot be read on: {error}")
-        return [(self._watermark_ms, Rejection(rejected, b""), Position(self.source.path.name, 0, self.records))]
+    def _end_early(self, error: Exception) -> Batch:
+        """Return the one rejection that stands for the unreadable rest of a compressed file."""
+        broken = InvalidRecord("malformed", "$", f"compressed data is damaged here and cannot be read on: {error}")
+        return self._block([self._watermark_ms], [Rejection(broken, b"")], [self._line + 1])
 
-    def _json_blocks(self) -> Iterator[list[Item]]:
-        decode, now_ms, name = self._decoder.decode, self._now_ms, self.source.path.name
+    def _json_blocks(self) -> Iterator[Batch]:
+        decode, now_ms = self._decoder.decode, self._now_ms
         while True:
             try:
-                lines = self._stream.readlines(BLOCK_BYTES)
+                payloads = self._stream.readlines(BLOCK_BYTES)
             except (EOFError, zlib.error, OSError) as error:
-                yield self._broken(error)
+                yield self._end_early(error)
                 return
-            if not lines:
+            if not payloads:
                 return
-            items: list[Item] = []
-            add = items.append
-            watermark_ms, line_number = self._watermark_ms, self._line_number
-            for line in lines:  # the hot loop: `_item` written out
-                line_number += 1
-                position = Position(name, 0, line_number)
+            watermarks_ms: list[int] = []
+            contents: list[Event | Rejection] = []
+            watermark_ms, first_line = self._watermark_ms, self._line + 1
+            lines: Sequence[int] = range(first_line, first_line + len(payloads))
+            blank: set[int] = set()
+            for line, payload in zip(lines, payloads, strict=True):
                 try:
-                    event = decode(line, now_ms)
+                    event = decode(payload, now_ms)
                 except InvalidRecord as error:
-                    payload = line.rstrip(b"\r\n")
-                    if payload.strip():
-                        add((watermark_ms, Rejection(error, payload), position))
-                    continue
-                if event.at_ms > watermark_ms:
-                    watermark_ms = event.at_ms
-                add((watermark_ms, event, position))
-            self._watermark_ms, self._line_number = watermark_ms, line_number
-            self.records += len(items)
-            if items:
-                yield items
+                    payload = payload.rstrip(b"\r\n")
+                    if not payload.strip():
+                        blank.add(line)
+                        continue
+                    contents.append(Rejection(error, payload))
+                else:
+                    contents.append(event)
+                    if event.at_ms > watermark_ms:
+                        watermark_ms = event.at_ms
+                watermarks_ms.append(watermark_ms)
+            self._watermark_ms, self._line = watermark_ms, first_line + len(payloads) - 1
+            if contents:
+                yield self._block(watermarks_ms, contents, [line for line in lines if line not in blank])
 
-    def _csv_blocks(self) -> Iterator[list[Item]]:
-        text = io.TextIOWrapper(self._stream, "utf-8-sig", errors="surrogateescape", newline="")
+    def _csv_blocks(self) -> Iterator[Batch]:
+        self._stream = text = io.TextIOWrapper(  # kept: collecting it would close the file under `bytes_read`
+            self._stream, "utf-8-sig", errors="surrogateescape", newline=""
+        )
         reader = csv.reader(text, strict=True)
         header = next(reader, [])
         place = self._places(header)
-        items: list[Item] = []
+        watermarks_ms: list[int] = []
+        contents: list[Event | Rejection] = []
+        first_row = self._line + 1
         while True:
             try:
                 cells = next(reader, None)
-            except (EOFError, zlib.error, OSError) as error:
-                items += self._broken(error)
-                cells = None
+                content = self._row(cells, header, place) if cells else None
             except csv.Error as error:
-                rejected = InvalidRecord("malformed", "$", f"not a CSV row: {error}")
-                items.append(self._item(_raiser(rejected), bytes))
-                continue
-            if cells is None:
-                yield items
+                cells, content = [""], Rejection(InvalidRecord("malformed", "$", f"not a CSV row: {error}"), b"")
+            except (EOFError, zlib.error, OSError) as error:
+                yield self._block(watermarks_ms, contents, list(range(first_row, first_row + len(contents))))
+                yield self._end_early(error)
                 return
-            if cells:
-                items.append(self._row(cells, header, place))
-            if len(items) == 4096:
-                yield items
-                items = []
+            if content is not None:
+                self._line += 1
+                if isinstance(content, Event):
+                    self._watermark_ms = max(self._watermark_ms, content.at_ms)
+                contents.append(content)
+                watermarks_ms.append(self._watermark_ms)
+            if cells is None or len(contents) == BLOCK_ROWS:
+                yield self._block(watermarks_ms, contents, list(range(first_row, first_row + len(contents))))
+                watermarks_ms, contents, first_row = [], [], self._line + 1
+            if cells is None:
+                return
 
-    def _row(self, cells: list[str], header: list[str], place: Mapping[str, int]) -> Item:
-        raw = ",".join(cells).encode("utf-8", "surrogateescape")
-        if len(cells) != len(header):
-            rejected = InvalidRecord("malformed", "$", f"row has {len(cells)} cells, expected {len(header)} as in the header")
-            return self._item(_raiser(rejected), lambda: raw)
-        fields: dict[str, str | None] = dict(self.source.constants)
-        fields |= {name: cells[column] for name, column in place.items()}
-        if "event_id" not in fields:
-            fields["event_id"] = f"{self.source.path.name}:{self.records + 1}"
-        if self.source.topic == "purchases" and "order_id" not in fields:
-            fields["order_id"] = fields["event_id"]
-        return self._item(
-            lambda: self._decoder.decode_row(fields, self._now_ms, self.source.naive_zone), lambda: raw
-        )
+    def _row(self, cells: list[str], header: list[str], place: Mapping[str, int]) -> Event | Rejection:
+        try:
+            if len(cells) != len(header):
+                raise InvalidRecord("malformed", "$", f"row has {len(cells)} cells, expected {len(header)} as the header")
+            fields: dict[str, str | None] = dict(self.source.constants)
+            fields |= {name: cells[column] for name, column in place.items()}
+            fields.setdefault("event_id", f"{self.source.path.name}:{self._line + 1}")
+            if self.source.topic == "purchases":
+                fields.setdefault("order_id", fields["event_id"])
+            return self._decoder.decode_row(fields, self._now_ms, self.source.naive_zone)
+        except InvalidRecord as error:
+            return Rejection(error, ",".join(cells).encode("utf-8", "surrogateescape"))
 
     def _places(self, header: Sequence[str]) -> dict[str, int]:
         """Return the column of each contract field that the file has."""
@@ -208,28 +238,64 @@ class FileReader:
         return place
 
 
-def _raiser(error: InvalidRecord) -> Callable[[], Event]:
-    def decode() -> Event:
-        raise error
-
-    return decode
-
-
-def merge_by_time(readers: Sequence[FileReader]) -> Iterator[list[Item]]:
-    """Yield the items of all files, ordered by watermark, then by file; each list is not empty."""
-    watermark = itemgetter(0)
-    held: list[list[Item]] = [reader.next_block() for reader in readers]
+def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
+    """Yield the records of all files, ordered by watermark, then by file; no batch is empty."""
+    held = [reader.next_block() for reader in readers]
     while True:
-        open_files = [index for index, block in enumerate(held) if block]
-        if not open_files:
+        unread = [number for number, block in enumerate(held) if block.contents]
+        if not unread:
             return
         # What one file has beyond the others' last watermark has to wait for their next blocks.
-        safe_ms = min(held[index][-1].watermark_ms for index in open_files)
-        merged: list[Item] = []
-        for index in open_files:
-            block = held[index]
-            end = bisect_right(block, safe_ms, key=watermark)
-            merged += block[:end]
-            held[index] = block[end:] or readers[index].next_block()
-        merged.sort(key=watermark)
-        yield merged
+        safe_ms = min(int(held[number].watermarks_ms[-1]) for number in unread)
+        parts = []
+        for number in unread:
+            block = held[number]
+            end = int(np.searchsorted(block.watermarks_ms, safe_ms, side="right"))
+            parts.append(block.part(0, end))
+            rest = block.part(end, len(block.contents))
+            held[number] = rest if rest.contents else readers[number].next_block()
+        yield parts[0] if len(parts) == 1 else _interleave(parts)
+
+
+def _interleave(parts: Sequence[Batch]) -> Batch:
+    watermarks_ms = np.concatenate([part.watermarks_ms for part in parts])
+    order = np.argsort(watermarks_ms, kind="stable")
+    contents = [content for part in parts for content in part.contents]
+    return Batch(
+        watermarks_ms[order],
+        [contents[index] for index in order.tolist()],
+        np.concatenate([part.files for part in parts])[order],
+        np.concatenate([part.lines for part in parts])[order],
+    )
+
+
+class Positions(Sequence[Position]):
+    """Where the records of a batch came from, made on demand: few are ever asked for.
+
+    Parameters
+    ----------
+    batch
+        The records.
+    chosen
+        Indices of the records that are meant, in order.
+    names
+        Name of each file.
+    """
+
+    def __init__(self, batch: Batch, chosen: Sequence[int], names: Sequence[str]) -> None:
+        self._batch = batch
+        self._chosen = chosen
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    @overload
+    def __getitem__(self, index: int) -> Position: ...
+    @overload
+    def __getitem__(self, index: slice) -> Positions: ...
+    def __getitem__(self, index: int | slice) -> Position | Positions:
+        if isinstance(index, slice):
+            return Positions(self._batch, self._chosen[index], self._names)
+        record = self._chosen[index]
+        return Position(self._names[self._batch.files[record]], 0, int(self._batch.lines[record]))

@@ -23,8 +23,6 @@ class RunStatistics:
     def __init__(self) -> None:
         self.applied = self.late = self.duplicates = 0
         self.rejected: Counter[str] = Counter()
-        self._first_ms: int | None = None
-        self._last_ms = NO_TIME
         self._flows: Counter[tuple[str | None, str]] = Counter()
         self._causes: Counter[str] = Counter()
         self._changes: Counter[str] = Counter()
@@ -39,11 +37,6 @@ class RunStatistics:
     def events(self) -> int:
         """Records read so far, whatever became of them."""
         return self.applied + self.late + self.duplicates + self.rejected.total()
-
-    def observe_period(self, from_ms: int, to_ms: int) -> None:
-        """Extend the period covered to these accepted events."""
-        self._first_ms = from_ms if self._first_ms is None else min(self._first_ms, from_ms)
-        self._last_ms = max(self._last_ms, to_ms)
 
     def observe(self, effects: Effects) -> None:
         """Count the effects of a chunk or sweep."""
@@ -87,10 +80,7 @@ class RunStatistics:
         return {
             "segmentation": snapshot.segmentation,
             "inputs": list(inputs),
-            "period": {
-                "from": None if self._first_ms is None else format_instant(self._first_ms),
-                "to": None if self._first_ms is None else format_instant(self._last_ms),
-            },
+            "period": _period(partition),
             "counts": {
                 "in": self.events,
                 "applied": self.applied,
@@ -144,7 +134,7 @@ class RunStatistics:
     def _segments(self, partition: Partition) -> list[dict[str, Any]]:
         """Return each present segment with its size and means, the one with the most revenue first."""
         activity, codes = partition.table.activity, partition.table.membership["segment"]
-        quantities = quantities_at(activity, max(self._last_ms, max(partition.clock)))
+        quantities = quantities_at(activity, max(partition.clock))
         revenue = activity["revenue_minor"] / partition.rules.minor_per_major
         total = float(revenue.sum())
         rows = []
@@ -166,3 +156,11 @@ class RunStatistics:
                 }
             )
         return sorted(rows, key=lambda row: (-row["revenue_total"], row["id"]))
+
+
+def _period(partition: Partition) -> dict[str, str | None]:
+    """Return the instants of the first and last accepted event."""
+    if not len(partition.table):
+        return {"from": None, "to": None}
+    first_ms = int(partition.table.activity["first_at_ms"].min())
+    return {"from": format_instant(first_ms), "to": format_instant(partition.clock.watermark_ms)}

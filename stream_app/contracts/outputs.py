@@ -1,0 +1,273 @@
+"""What goes out: migrations, memberships, models, population samples, dead letters.
+
+Every field is always present; what is unknown or does not apply is null. Instants are RFC 3339 in UTC with
+milliseconds. Consumers must ignore fields they do not know.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from stream_app.core.events import REJECTION_REASONS
+from stream_app.core.features import FEATURE_COUNT, FeatureSet
+
+MAX_COUNT: Final = 2**63 - 1
+"""Counts fit a signed 64-bit integer on the consumer's side."""
+
+Instant = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"),
+]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+PerFeature = Annotated[list[Number], Field(min_length=FEATURE_COUNT, max_length=FEATURE_COUNT)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+SegmentId = Annotated[str, StringConstraints(pattern=r"^s[0-9]{1,5}$")]
+
+CauseKind = Literal["purchase", "refund", "engagement", "lapse", "model"]
+Change = Literal["entered", "moved", "lapsed", "returned"]
+
+
+def _require_reason(value: str) -> str:
+    if value not in REJECTION_REASONS:
+        raise PydanticCustomError("out_of_range", "one of " + ", ".join(REJECTION_REASONS))
+    return value
+
+
+Reason = Annotated[
+    str,
+    AfterValidator(_require_reason),
+    WithJsonSchema({"type": "string", "enum": list(REJECTION_REASONS)}),
+]
+"""The closed list stands in the core; a second one here could differ."""
+
+
+class Output(BaseModel):
+    """Base of all that goes out: nothing is coerced, nothing unknown, nothing changed afterwards."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SourcePosition(Output):
+    """Where a record came from; for a file, its name, 0, and its line number from 1."""
+
+    topic: str
+    partition: Count
+    offset: Count
+
+
+class SegmentReference(Output):
+    """A segment: its id is stable, its name may change with the model."""
+
+    id: SegmentId
+    name: str
+
+
+class Figures(Output):
+    """What is known of a customer, in natural units."""
+
+    recency_days: NonNegative
+    """Days since the last purchase or engagement."""
+    usual_gap_days: NonNegative
+    """Days that usually lie between two active days."""
+    probability_active: Share
+    """That the customer still is one."""
+    orders_90d: Number
+    """Orders, decayed with a half-life of 90 days."""
+    revenue_90d: Number
+    """Net revenue in major units of the base currency, decayed likewise."""
+    engaged_days_21d: NonNegative
+    """Days with an engagement, decayed with a half-life of 21 days."""
+    tenure_days: NonNegative
+    """Days since the first event."""
+
+
+class Cause(Output):
+    """What made the move: an event, the passing of time (lapse), or a new model."""
+
+    kind: CauseKind
+    event_id: str | None
+    position: SourcePosition | None
+
+
+class Explanation(Output):
+    """Why the customer is nearer to the new segment, and by how much."""
+
+    before: Figures | None
+    after: Figures
+    distance_from: NonNegative | None
+    """Distance to the centroid of the segment left, in weighted standard deviations."""
+    distance_to: NonNegative
+    """Distance to the centroid of the segment entered."""
+    margin: Number | None
+    """How far past the border between both; moves of small margin are most likely noise."""
+    decisive_feature: str | None
+    """The feature that moved the customer most."""
+    sentence: str
+
+
+class Holdout(Output):
+    """Whether the customer is kept out of campaigns, so that their effect can be measured."""
+
+    bucket: Annotated[int, Field(ge=0, le=99)]
+    held_out: bool
+
+
+class SegmentMigration(Output):
+    """One customer's move from one segment to another, or first entry."""
+
+    migration_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    """Stable hash of segmentation, customer and sequence: equal for a repeated delivery."""
+    sequence: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    """Per customer and segmentation, from 1, without gaps."""
+    customer_id: str
+    segmentation: str
+    from_segment: SegmentReference | None
+    """Null for the first entry."""
+    to_segment: SegmentReference
+    change: Change
+    effective_at: Instant
+    """When it became true."""
+    decided_at: Instant
+    """When it was found."""
+    cause: Cause
+    model_version: Count
+    explanation: Explanation
+    holdout: Holdout
+
+
+class SegmentMembership(Output):
+    """The segment a customer is in."""
+
+    customer_id: str
+    segmentation: str
+    segment: SegmentReference
+    since: Instant
+    sequence: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    """Sequence of the migration that led here."""
+    model_version: Count
+    as_of: Instant
+
+
+class SegmentProfile(Output):
+    """A segment's typical customer; units as in `Figures`."""
+
+    recency_days: NonNegative
+    orders_90d: Number
+    revenue_90d: Number
+    engaged_days_21d: NonNegative
+    tenure_days: NonNegative
+
+
+class ModelSegment(Output):
+    """One segment of a model."""
+
+    id: SegmentId
+    name: str
+    centroid: PerFeature
+    """In raw feature space, in the order of `feature_names`."""
+    share: Share
+    """Of the sampled customers."""
+    profile: SegmentProfile | None
+
+
+class Training(Output):
+    """How the model was learned."""
+
+    algorithm: str
+    sample_size: Count
+    inertia: NonNegative
+    step: Share
+    """How far the centroids went towards the converged ones."""
+    challenger_adopted: bool
+    seed: int
+
+
+class Drift(Output):
+    """How far the population has moved since the model before."""
+
+    centroid_shift: NonNegative
+    psi: dict[str, Number]
+    """Population stability index by feature name."""
+
+
+class SegmentModel(Output):
+    """One version of a segmentation's model, or a proposal that is held for an operator."""
+
+    segmentation: str
+    version: Count
+    status: Literal["published", "held"]
+    as_of: Instant
+    feature_set: FeatureSet
+    prior_gap_days: NonNegative
+    order_value_minor: NonNegative
+    feature_names: Annotated[list[str], Field(min_length=FEATURE_COUNT, max_length=FEATURE_COUNT)]
+    weights: PerFeature
+    mean: PerFeature
+    scale: PerFeature
+    hysteresis: NonNegative
+    no_return_days: NonNegative
+    segments: Annotated[list[ModelSegment], Field(min_length=1)]
+    expected_churn: Share | None
+    """Share of customers that adopting it is forecast to move."""
+    training: Training | None
+    """Null for version 0, the cold-start rules."""
+    drift: Drift | None
+
+
+class SampledQuantities(Output):
+    """A customer's quantities, as in `stream_app.core.features.Quantities`."""
+
+    recency_days: NonNegative
+    orders: Number
+    revenue_minor: NonNegative
+    engagement: NonNegative
+    engaged_days: NonNegative
+    active_days: NonNegative
+    exposure_days: NonNegative
+    tenure_days: NonNegative
+
+
+class PopulationSample(Output):
+    """One sampled customer at a tick: what models are learned from."""
+
+    segmentation: str
+    tick: Count
+    as_of: Instant
+    customer_id: str
+    segment: SegmentId | None
+    quantities: SampledQuantities
+
+
+class DeadLetter(Output):
+    """A record that was refused, and why."""
+
+    reason: Reason
+    field: str
+    """The field at fault, `$` for the record as a whole."""
+    message: str
+    """Names the value seen and what was expected."""
+    position: SourcePosition
+    source_timestamp: Instant | None
+    payload: str | None
+    """At most its first 64 KiB; null if payloads are not kept."""
+    payload_encoding: Literal["utf-8", "base64"] | None
+    payload_sha256: Sha256
+    """Of the whole payload."""
+    payload_bytes: Count
+    """Length of the whole payload."""
+
+
+OUTPUT_MODELS: Final[dict[str, type[Output]]] = {
+    "segment-migrations": SegmentMigration,
+    "segment-memberships": SegmentMembership,
+    "segment-models": SegmentModel,
+    "population-samples": PopulationSample,
+    "dead-letters": DeadLetter,
+}
+"""Contract by topic."""

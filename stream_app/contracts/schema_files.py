@@ -1,0 +1,148 @@
+"""The published contracts: JSON Schemas and the AsyncAPI document, generated from the models and held to them.
+
+`write` generates the files, `check` tells where the committed ones differ. Neither lets an incompatible change pass
+under an old version: raise the topic's version in `CHANNELS`, and the old file stays beside the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from stream_app.contracts.asyncapi import Channel, asyncapi_document
+from stream_app.contracts.compatibility import incompatibilities
+from stream_app.contracts.decoding import INPUT_MODELS
+from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.errors import ConfigurationError
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+ASYNCAPI_FILE: Final = "asyncapi.yaml"
+
+_BY_CUSTOMER: Final = "customer_id as UTF-8; partitioned by murmur2"
+_CLOUDEVENTS: Final = (
+    ("ce_specversion", "CloudEvents binary mode: 1.0"),
+    ("ce_id", "migration_id: equal for a repeated delivery"),
+    ("ce_type", "Kind of event and of change"),
+    ("ce_source", "The segmenter that decided"),
+    ("ce_subject", "customer_id"),
+    ("ce_time", "effective_at"),
+)
+
+CHANNELS: Final = (
+    Channel("purchases", 1, "input", "Purchases", "Completed and refunded orders.", _BY_CUSTOMER),
+    Channel("engagements", 1, "input", "Engagements", "Other signs of a customer's interest.", _BY_CUSTOMER),
+    Channel(
+        "population-samples",
+        1,
+        "output",
+        "Population samples",
+        "Uniform samples of customers at a tick, from which models are learned.",
+        "customer_id as UTF-8; the topic has one partition",
+    ),
+    Channel("segment-models", 1, "output", "Segment models", "Each segmentation's model.", "Segmentation", "compact"),
+    Channel(
+        "segment-migrations",
+        1,
+        "output",
+        "Segment migrations",
+        "Customers' moves between segments, in order for each customer.",
+        _BY_CUSTOMER,
+        headers=_CLOUDEVENTS,
+    ),
+    Channel(
+        "segment-memberships",
+        1,
+        "output",
+        "Segment memberships",
+        "The segment each customer is in.",
+        _BY_CUSTOMER,
+        "compact",
+    ),
+    Channel(
+        "dead-letters", 1, "output", "Dead letters", "Refused records, with the reason.", "The refused record's key"
+    ),
+)
+
+
+class _PlainSchema(GenerateJsonSchema):
+    """Without a title for every field: it would only repeat the name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - the overridden method's signature
+        return False
+
+
+def schema_of(channel: Channel) -> dict[str, Any]:
+    """Return the JSON Schema of a topic's payload."""
+    model: type[BaseModel] = {**INPUT_MODELS, **OUTPUT_MODELS}[channel.topic]
+    schema = model.model_json_schema(schema_generator=_PlainSchema)
+    return {**schema, "$schema": DIALECT, "$id": f"urn:segmenter:{channel.topic}:v{channel.version}"}
+
+
+def generate() -> dict[str, str]:
+    """Return the text of each file, by name."""
+    files = {channel.schema_file: _as_json(schema_of(channel)) for channel in CHANNELS}
+    document = yaml.safe_dump(asyncapi_document(CHANNELS), sort_keys=True, allow_unicode=True, width=120)
+    return {**files, ASYNCAPI_FILE: document}
+
+
+def write(folder: Path) -> list[str]:
+    """Write all files and return the names of those that changed.
+
+    Raises
+    ------
+    ConfigurationError
+        If a committed version would change incompatibly; nothing is written then.
+    """
+    if broken := _broken_promises(folder):
+        raise ConfigurationError("; ".join(broken))
+    folder.mkdir(parents=True, exist_ok=True)
+    changed = []
+    for name, text in generate().items():
+        if _text_of(folder / name) != text:
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+            changed.append(name)
+    return changed
+
+
+def check(folder: Path) -> list[str]:
+    """Return what is wrong with the committed files, one sentence each; empty if they are what `write` gives."""
+    problems = _broken_promises(folder)
+    for name, text in generate().items():
+        committed = _text_of(folder / name)
+        if committed is None:
+            problems.append(f"{name}: missing; run `segmenter schemas write`")
+        elif committed != text:
+            problems.append(f"{name}: differs from the models; run `segmenter schemas write`")
+    return problems
+
+
+def _broken_promises(folder: Path) -> list[str]:
+    problems = []
+    for channel in CHANNELS:
+        committed = _text_of(folder / channel.schema_file)
+        if committed is None:
+            continue
+        try:
+            old = json.loads(committed)
+        except json.JSONDecodeError as error:
+            problems.append(f"{channel.schema_file}: {error}, expected JSON; restore the committed file")
+            continue
+        remedy = f"write v{channel.version + 1}: raise the version of {channel.topic!r} in CHANNELS"
+        problems += [
+            f"{channel.schema_file}: {reason}; {remedy}"
+            for reason in incompatibilities(old, schema_of(channel), channel.direction)
+        ]
+    return problems
+
+
+def _text_of(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _as_json(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

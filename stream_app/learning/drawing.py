@@ -1,0 +1,38 @@
+"""Drawing the sample that the trainer learns from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_app.core.features import quantities_at
+from stream_app.core.processor import Partition
+from stream_app.learning.sample import PopulationSample
+
+
+def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed: int) -> PopulationSample:
+    """Draw customers of a partition uniformly, evaluated at an instant.
+
+    Parameters
+    ----------
+    tick
+        Ascending number of the draw; with the seed it fixes who is drawn, so a repeated draw is the same.
+    as_of_ms
+        The instant.
+    size
+        How many to draw; all customers if there are fewer.
+    seed
+        ≥ 0.
+    """
+    table = partition.table
+    numbers = table.sample(size, np.random.default_rng([seed, tick]))
+    membership = table.membership[numbers]
+    return PopulationSample(
+        tick=tick,
+        as_of_ms=as_of_ms,
+        customer_ids=np.array([table.customer_ids[number] for number in numbers.tolist()], object),
+        segment_codes=membership["segment"],
+        previous_codes=membership["previous"],
+        since_ms=membership["since_ms"],
+        quantities=quantities_at(table.activity[numbers], as_of_ms),
+        population_size=len(table),
+    )

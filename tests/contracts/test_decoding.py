@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+
+from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS
+from stream_app.core import events
+from stream_app.core.events import Event
+from tests.contracts.records import (
+    AT_MS,
+    ENGAGEMENT,
+    NOW_MS,
+    PURCHASE,
+    encode,
+    engagement,
+    engagements,
+    purchase,
+    purchases,
+)
+
+METHODS = ["decode", "decode_reference"]
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_purchase_becomes_an_event(method: str) -> None:
+    expected = Event(events.PURCHASE, "c1", "e1", AT_MS, "order_completed", 1999, "o1")
+    assert getattr(purchases(), method)(purchase(), NOW_MS) == expected
+
+
+def test_refund_becomes_an_event_with_positive_money(method: str) -> None:
+    expected = Event(events.REFUND, "c1", "e1", AT_MS, "order_refunded", 1999, "o1")
+    assert getattr(purchases(), method)(purchase(type="order_refunded"), NOW_MS) == expected
+
+
+def test_engagement_becomes_a_weighted_event(method: str) -> None:
+    expected = Event(events.ENGAGEMENT, "c1", "e1", AT_MS, "checkout_started", weight=4.0)
+    assert getattr(engagements(), method)(engagement(type="checkout_started"), NOW_MS) == expected
+
+
+def test_unlisted_engagement_type_has_the_default_weight(method: str) -> None:
+    assert getattr(engagements(default_weight=0.25), method)(engagement(type="waved"), NOW_MS).weight == 0.25
+
+
+@pytest.mark.parametrize(("kind", "weight"), DEFAULT_ENGAGEMENT_WEIGHTS.items())
+def test_listed_engagement_type_has_its_weight(kind: str, weight: float, method: str) -> None:
+    assert getattr(engagements(), method)(engagement(type=kind), NOW_MS).weight == weight
+
+
+@pytest.mark.parametrize("type_field", [{}, {"type": None}])
+def test_purchase_without_type_is_completed(type_field: dict[str, None], method: str) -> None:
+    record = {name: value for name, value in PURCHASE.items() if name != "type"} | type_field
+    assert getattr(purchases(), method)(encode(record), NOW_MS).type == "order_completed"
+
+
+@pytest.mark.parametrize(
+    ("total", "currency", "amount_minor"),
+    [
+        ("19.99", "EUR", 1999),
+        ("0", "EUR", 0),
+        ("5.5", "EUR", 550),
+        ("007.50", "EUR", 750),
+        ("19.9900", "EUR", 1999),
+        ("-0.00", "EUR", 0),
+        ("1000000000000.00", "EUR", 10**14),
+        (19, "EUR", 1900),
+        (22.2, "EUR", 2220),
+        (0.1, "EUR", 10),
+        (-0.0, "EUR", 0),
+        ("1.00", "USD", 90),
+        ("0.05", "USD", 4),  # 4.5 rounds half to even
+        ("0.15", "USD", 14),  # 13.5 does too
+        ("500", "JPY", 305),
+        ("500.0", "JPY", 305),
+        ("1.234", "KWD", 371),
+    ],
+)
+def test_total_becomes_exact_minor_units_of_the_base_currency(
+    total: object, currency: str, amount_minor: int, method: str
+) -> None:
+    payload = purchase(total=total, currency=currency)
+    assert getattr(purchases(), method)(payload, NOW_MS).amount_minor == amount_minor
+
+
+@pytest.mark.parametrize(
+    ("token", "amount_minor"),
+    [("1e2", 10_000), ("1999E-2", 1999), ("1.9990e1", 1999), ("-0", 0), ("0e99999999999999999999", 0)],
+)
+def test_number_counts_by_its_value_however_it_is_written(token: str, amount_minor: int, method: str) -> None:
+    payload = purchase(total=0).replace(b'"total": 0', b'"total": ' + token.encode())
+    assert getattr(purchases(), method)(payload, NOW_MS).amount_minor == amount_minor
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "at_ms"),
+    [
+        ("2024-05-01T12:00:00Z", AT_MS),
+        ("2024-05-01t12:00:00z", AT_MS),
+        ("2024-05-01T14:00:00+02:00", AT_MS),
+        ("2024-05-01T12:00:00-00:00", AT_MS),
+        ("2024-05-01T11:59:59.9Z", AT_MS - 100),
+        ("2024-05-01T12:00:00.123456789Z", AT_MS + 123),
+        ("2024-05-01T12:00:00.0009999Z", AT_MS),
+        ("2024-05-01T11:59:59.999999999999Z", AT_MS - 1),
+        ("1970-01-01T00:00:00.000Z", 0),
+        ("2024-05-01T21:51:40.000Z", NOW_MS + 300_000),
+    ],
+)
+def test_time_is_read_to_the_millisecond(occurred_at: str, at_ms: int, method: str) -> None:
+    assert getattr(engagements(), method)(engagement(occurred_at=occurred_at), NOW_MS).at_ms == at_ms
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"items": 3},
+        {"items": 3.0},
+        {"items": None, "channel": None, "store_id": None, "products": None},
+        {"channel": "web", "store_id": "s 1", "products": ["a", "b"]},
+        {"channel": "no\u00a0break"},
+        {"products": []},
+        {"country": "DE", "nested": {"a": [1, {"b": 'say "x"'}], "customer_id": "c2"}},
+        {"nested": {"a": [1, {"b": "x"}], "customer_id": "c2"}},
+    ],
+)
+def test_optional_and_unknown_fields_leave_the_event_as_it_is(extra: dict[str, object], method: str) -> None:
+    decoder = purchases()
+    assert getattr(decoder, method)(purchase(**extra), NOW_MS) == decoder.decode(purchase(), NOW_MS)
+
+
+@pytest.mark.parametrize("extra", [{"value": 4}, {"value": -4.5, "campaign_id": "x"}, {"value": None}, {"page": 1e300}])
+def test_engagement_may_have_a_value_and_more(extra: dict[str, object], method: str) -> None:
+    decoder = engagements()
+    assert getattr(decoder, method)(engagement(**extra), NOW_MS) == decoder.decode(engagement(), NOW_MS)
+
+
+def test_matching_key_is_accepted(method: str) -> None:
+    payload = encode(ENGAGEMENT | {"customer_id": "Zoë"})
+    assert getattr(engagements(), method)(payload, NOW_MS, "Zoë".encode()).customer_id == "Zoë"
+
+
+@pytest.mark.parametrize(
+    ("decoder", "payload"),
+    [
+        (engagements(), engagement()),
+        (engagements(), engagement(page="x", context={"a": ["b"]})),
+        (engagements(), engagement(channel="web", value=2)),
+        (engagements(), engagement(type="unlisted")),
+        (purchases(), purchase()),
+        (purchases(), purchase(items=3, products=["a"])),
+        (purchases(), purchase(total=22.2, currency="USD")),
+        (purchases(), purchase(country="DE")),
+    ],
+)
+def test_common_records_do_not_need_the_reference_path(decoder, payload: bytes, monkeypatch) -> None:
+    monkeypatch.setattr(type(decoder), "decode_reference", lambda *_: pytest.fail("took the slow path"))
+    assert decoder.decode(payload, NOW_MS, b"c1").customer_id == "c1"

@@ -1,0 +1,71 @@
+"""The examples beside the schemas, against the schemas and against the models.
+
+`<name>.pass.json` is valid. `<name>.<reason>.<field>.fail.json` is refused for that reason and field; where the
+record as a whole is at fault the field reads `record`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.contracts.rejections import RECORD, rejection_of
+from stream_app.contracts.rules import DecodingRules
+from stream_app.contracts.schema_files import CHANNELS
+from stream_app.errors import InvalidRecord
+from tests.contracts.records import NOW_MS, RATES
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+PASSING = sorted((SCHEMAS / "examples").glob("*/*.pass.json"))
+FAILING = sorted((SCHEMAS / "examples").glob("*/*.fail.json"))
+BEYOND_SCHEMAS = {
+    "before-1970",  # a pattern cannot compare times
+    "far-future",  # depends on the time of reading
+    "third-digit",  # depends on the currency
+    "unknown-currency",  # the list of currencies is no part of the schema
+}
+
+
+def schema_validator(topic: str) -> jsonschema.Draft202012Validator:
+    version = max(channel.version for channel in CHANNELS if channel.topic == topic)
+    schema = json.loads((SCHEMAS / f"{topic}.v{version}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def judge(topic: str, payload: bytes) -> None:
+    if topic not in OUTPUT_MODELS:
+        Decoder(DecodingRules(topic, currency_rates=RATES)).decode(payload, NOW_MS)
+        return
+    record = json.loads(payload)
+    try:
+        OUTPUT_MODELS[topic].model_validate(record)
+    except ValidationError as error:
+        raise rejection_of(error, record) from None
+
+
+def test_each_topic_has_examples_of_both_kinds() -> None:
+    topics = {channel.topic for channel in CHANNELS}
+    assert {path.parent.name for path in PASSING} == topics
+    assert {path.parent.name for path in FAILING} == topics
+
+
+@pytest.mark.parametrize("path", PASSING, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_passing_example_passes_schema_and_model(path: Path) -> None:
+    schema_validator(path.parent.name).validate(json.loads(path.read_bytes()))
+    judge(path.parent.name, path.read_bytes())
+
+
+@pytest.mark.parametrize("path", FAILING, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_failing_example_fails_as_its_name_says(path: Path) -> None:
+    name, reason, field, *_ = path.name.split(".")
+    with pytest.raises(InvalidRecord) as error:
+        judge(path.parent.name, path.read_bytes())
+    assert (error.value.reason, error.value.field) == (reason, RECORD if field == "record" else field)
+    assert schema_validator(path.parent.name).is_valid(json.loads(path.read_bytes())) == (name in BEYOND_SCHEMAS)
