@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 from stream_app.contracts.currencies import MINOR_DIGITS
@@ -31,7 +34,7 @@ def create_decoders(settings: Settings) -> dict[str, Decoder]:
                 topic=topic,
                 base_currency=settings.money.base_currency,
                 currency_rates=settings.money.rates,
-                engagement_weights=DEFAULT_ENGAGEMENT_WEIGHTS | settings.records.engagement_weights,
+                engagement_weights={**DEFAULT_ENGAGEMENT_WEIGHTS, **settings.records.engagement_weights},
                 max_payload_bytes=settings.records.max_payload_bytes,
                 future_tolerance_ms=settings.records.future_tolerance_seconds * SECOND_MS,
             )
@@ -83,10 +86,22 @@ def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: in
         If one cannot be read.
     """
     decoders = create_decoders(settings)
-    return [FileReader(source, decoders[source.topic], now_ms, number) for number, source in enumerate(sources)]
+    names = _tell_apart([source.path for source in sources])
+    readers: list[FileReader] = []
+    with ExitStack() as opened:
+        for number, (source, name) in enumerate(zip(sources, names, strict=True)):
+            readers.append(FileReader(source, decoders[source.topic], now_ms, number, name))
+            opened.callback(readers[-1].close)
+        opened.pop_all()  # all went well: they stay open
+    return readers
 
 
-def create_replay(settings: Settings, out: Path, until_ms: int | None = None) -> Replay:
+def create_replay(
+    settings: Settings,
+    out: Path,
+    until_ms: int | None = None,
+    watch: Callable[[Partition, int], None] | None = None,
+) -> Replay:
     """Return a replay that writes into a folder.
 
     Raises
@@ -114,7 +129,17 @@ def create_replay(settings: Settings, out: Path, until_ms: int | None = None) ->
             keep_payload=settings.records.keep_rejected_payload,
             until_ms=until_ms,
         ),
+        watch,
     )
+
+
+def _tell_apart(paths: Sequence[Path]) -> list[str]:
+    """Return the paths' names, with as many of their folders as it takes to tell different files apart."""
+    for depth in count(1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    return [os.fsencode(name).decode("utf-8", "replace") for name in names]
 
 
 def _minor_per_major(settings: Settings) -> int:

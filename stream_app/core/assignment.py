@@ -65,9 +65,13 @@ def decide(
     current = snapshot.index_of_code[current_code]
     rows = np.arange(len(scores))
     lead = scores[rows, current] - scores[rows, target]
-    threshold = 2 * snapshot.hysteresis * snapshot.separation[current, target]
-    barred = (snapshot.codes[target] == previous_code) & (at_ms - since_ms < snapshot.no_return_days * DAY_MS)
-    moves = (current < 0) | ((target != current) & (lead > threshold) & ~barred)
+    moves = (lead > 2 * snapshot.hysteresis * snapshot.separation[current, target]) | (current < 0)
+    wanting = np.flatnonzero(moves)  # few: the rest is asked of them alone
+    instants = at_ms if isinstance(at_ms, int) else at_ms[wanting]
+    barred = (snapshot.codes[target[wanting]] == previous_code[wanting]) & (
+        instants - since_ms[wanting] < snapshot.no_return_days * DAY_MS
+    )
+    moves[wanting] = ~barred | (current[wanting] < 0)
     return target, moves
 
 

@@ -116,6 +116,7 @@ def quantities_at(activity: np.ndarray, at_ms: int | npt.NDArray[np.int64]) -> Q
     engaged_at = activity["engaged_at_ms"]
     active_at = np.maximum(np.maximum(activity["purchased_at_ms"], engaged_at), first_at)
     order_decay = np.exp2(np.maximum(at_ms - activity["ordered_at_ms"], 0) * _ORDER_RATE)
+    engagement_decay = np.exp2(np.maximum(at_ms - engaged_at, 0) * _ENGAGEMENT_RATE)
     span_days = np.maximum(active_at // DAY_MS - activity["first_active_day"], 0)
     first_day_weight = np.exp2(span_days * (-1 / ACTIVITY_HALF_LIFE_DAYS))
     counted = np.where(span_days < ACTIVITY_WINDOW_DAYS, first_day_weight, 0.0)
@@ -123,9 +124,8 @@ def quantities_at(activity: np.ndarray, at_ms: int | npt.NDArray[np.int64]) -> Q
         recency_days=np.maximum(at_ms - active_at, 0) * (1 / DAY_MS),
         orders=activity["orders_decayed"] * order_decay,
         revenue_minor=np.maximum(activity["revenue_decayed"], 0.0) * order_decay,
-        engagement=activity["engagement_decayed"] * np.exp2(np.maximum(at_ms - engaged_at, 0) * _ENGAGEMENT_RATE),
-        engaged_days=activity["engaged_days"]
-        * np.exp2(np.maximum(at_ms - engaged_at // DAY_MS * DAY_MS, 0) * _ENGAGEMENT_RATE),
+        engagement=activity["engagement_decayed"] * engagement_decay,
+        engaged_days=activity["engaged_days"] * engagement_decay,
         active_days=np.maximum(activity["active_days"] - counted, 0.0),
         exposure_days=(1 - first_day_weight) * (ACTIVITY_HALF_LIFE_DAYS / math.log(2)),
         tenure_days=np.maximum(at_ms - first_at, 0) * (1 / DAY_MS),

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import astuple
 
-from stream_app.core.clock import DAY_MS
+from stream_app.core.clock import DAY_MS, MINUTE_MS
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 from stream_app.core.features import (
     ACTIVITY_HALF_LIFE_DAYS,
@@ -35,6 +35,8 @@ from stream_app.core.row import ACTIVITY, DIGEST_BYTES, ORDER, ORDER_LIMIT, RECE
 
 _ORDER_RATE: Final = 1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)
 _ENGAGEMENT_RATE: Final = 1 / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)
+SESSION_MS: Final = 30 * MINUTE_MS
+"""Longest pause within a session: the usual inactivity limit of web analytics (Google Analytics' default)."""
 _RECENT_BYTES: Final = RECENT_EVENT_LIMIT * DIGEST_BYTES
 
 
@@ -122,8 +124,38 @@ class Order(NamedTuple):
         return undone, min(self.refunded_minor, self.completed_minor)
 
 
-def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int) -> tuple[Row, list[int]]:
+class Folded(NamedTuple):
+    """What folding events into a row gave.
+
+    Attributes
+    ----------
+    row
+        With all events.
+    duplicates
+        Indices of the events that the row held already; they changed nothing.
+    assessed
+        Indices of the events at which the customer is to be assessed: all but duplicates and those that only go on
+        with a session.
+    states
+        For each of these, which record of the trail, from 0, is the state after it. The record before that one is
+        the state before it (for the first record of the trail, the row as it was).
+    records
+        Number of records written; the last one is the final state.
+    """
+
+    row: Row
+    duplicates: list[int]
+    assessed: list[int]
+    states: list[int]
+    records: int
+
+
+def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int) -> Folded:
     """Add events of one customer to its row.
+
+    An engagement within half an hour of the last one, on the same day, goes on with a session. It counts, but the
+    customer is not assessed at it: it brings no new day, order or money, and customers are in the same place at
+    the session's end as at its beginning, but for the decay of minutes.
 
     Parameters
     ----------
@@ -132,16 +164,9 @@ def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int
     events
         In the order of the log.
     trail
-        Where the `ACTIVITY_DTYPE` record after each applied event is written, one behind the other.
+        Where the `ACTIVITY_DTYPE` records of the states passed through are written, one behind the other.
     offset
-        Byte of `trail` to begin at; there must be room for all events.
-
-    Returns
-    -------
-    row
-        With all events.
-    applied
-        Indices of the events that were new to the row; the others are duplicates and changed nothing.
+        Byte of `trail` to begin at; there must be room for two records an event.
     """
     (
         first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
@@ -151,16 +176,32 @@ def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int
     # One function and local variables, because this loop runs once an event: half the time of attributes and calls.
     pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
     active_day = (purchased_at_ms if purchased_at_ms > engaged_at_ms else engaged_at_ms) // DAY_MS
-    applied: list[int] = []
+    duplicates: list[int] = []
+    assessed: list[int] = []
+    states: list[int] = []
+    records = 0
+    unwritten = False
     for index, event in enumerate(events):
         event_digest = digest(event.event_id.encode())
         if recent_events.find(event_digest) >= 0:  # half the time of `in`
+            duplicates.append(index)
             continue
         if len(recent_events) >= _RECENT_BYTES:
             recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
         recent_events += event_digest
         at_ms, kind = event.at_ms, event.kind
         day = at_ms // DAY_MS
+        session = kind == ENGAGEMENT and 0 <= at_ms - engaged_at_ms < SESSION_MS and day == engaged_at_ms // DAY_MS
+        if unwritten and not session:
+            pack_into(
+                trail, offset,
+                first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
+                revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds,
+                engagements,
+            )  # fmt: skip
+            offset += size
+            records += 1
+            unwritten = False
         if at_ms < first_at_ms:
             first_at_ms = at_ms
         if kind != REFUND:
@@ -210,19 +251,27 @@ def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int
                 purchases += sign * undone
                 orders_decayed += undone * weight
                 revenue_decayed += minor * weight
+        if session:
+            unwritten = True
+            continue
         pack_into(
             trail, offset,
             first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
             engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
         )  # fmt: skip
         offset += size
-        applied.append(index)
+        assessed.append(index)
+        states.append(records)
+        records += 1
     folded = Row(
         first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
         engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
         recent_events, orders, active_day_bits, engaged_day_bits,
     )  # fmt: skip
-    return folded, applied
+    if unwritten:
+        folded.pack_activity_into(trail, offset)
+        records += 1
+    return Folded(folded, duplicates, assessed, states, records)
 
 
 def last_active_day(row: Row) -> int:

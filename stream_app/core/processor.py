@@ -4,8 +4,8 @@ A partition is a table of customers, a snapshot and a clock. Two functions look 
 change, without changing anything; `apply_effects` then changes the table. In between, a shell may write the
 effects somewhere durable, or throw them away.
 
-`process_events` folds a chunk of events, then assesses each touched customer twice per event, at the event's
-instant: with the state before it (has silence moved the customer meanwhile?) and with the state after it (does
+`process_events` folds a chunk of events, then assesses customers twice at each of their events (but not within a
+session, see `fold_events`), at the event's instant: with the state before it (has silence moved the customer meanwhile?) and with the state after it (does
 the event?). Both for the whole chunk at once: customers move so rarely that assuming "nobody has moved" decides
 nearly all; those who did are decided again from there on, until nothing moves.
 
@@ -131,7 +131,7 @@ def process_events(partition: Partition, events: Sequence[Event], positions: Seq
         membership=membership,
         migrations=migrations,
         clock=chunk.clock,
-        applied=chunk.applied,
+        applied=len(events) - chunk.late - chunk.duplicates,
         late=chunk.late,
         duplicates=chunk.duplicates,
     )
@@ -211,10 +211,10 @@ def apply_effects(partition: Partition, effects: Effects) -> None:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A folded chunk. A *slot* is a touched customer; applied events stand in order of slot, then of the log.
+    """A folded chunk. A *slot* is a touched customer; assessed events stand in order of slot, then of the log.
 
     *Records* are activity as it was at some time: for each slot the state before the chunk, unless the customer is
-    new, and the states after each of its events.
+    new, and the states that `fold_events` wrote.
     """
 
     customer_ids: list[str]
@@ -224,20 +224,19 @@ class _Chunk:
     latest: Indices
     """Index of each slot's last record."""
     slots: Indices
-    """Slot of each applied event."""
+    """Slot of each assessed event."""
     events: Indices
-    """Index of each applied event among the events given."""
+    """Index of each assessed event among the events given."""
     before: Indices
-    """Index of the record before each applied event; −1 for a customer's first."""
+    """Index of the record before each assessed event; −1 for a customer's first."""
     after: Indices
     at_ms: Instants
-    """The instant at which each applied event's customer is assessed."""
+    """The instant at which each assessed event's customer is assessed."""
     assessed_ms: Instants
     """The instant at which that customer had been assessed last before."""
     watermarks_ms: Instants
-    """The watermark when each applied event was decided."""
+    """The watermark once each assessed event was seen."""
     clock: Clock
-    applied: int
     late: int
     duplicates: int
 
@@ -246,80 +245,91 @@ def _fold(partition: Partition, events: Sequence[Event]) -> _Chunk:
     """Fold events, customer by customer, into copies of the rows they touch."""
     table = partition.table
     size = ACTIVITY.size
-    indices_of: dict[str, list[int]] = {}
-    for index, event in enumerate(events):
-        indices = indices_of.get(event.customer_id)
-        if indices is None:
-            indices_of[event.customer_id] = [index]
-        else:
-            indices.append(index)
-    records = bytearray((len(events) + len(indices_of)) * size)
-    stored = memoryview(table.activity.view(np.uint8)) if len(table) else memoryview(b"")
+    slot_of, groups, slot_of_event = _group(events)
+    records = bytearray((2 * len(events) + len(groups)) * size)
+    stored = table.activity_bytes
     rows: list[Row] = []
     numbers: list[int] = []
+    lengths: list[int] = []
     counts: list[int] = []
-    applied_events: list[int] = []
-    offset = 0
-    for customer_id, indices in indices_of.items():
+    assessed: list[int] = []
+    after: list[int] = []
+    repeated: list[int] = []
+    record = start = 0
+    for customer_id, group in zip(slot_of, groups, strict=True):
         number = table.find(customer_id)
         numbers.append(number)
         if number < 0:
             row = Row()
         else:
             row = table.load(number)
-            records[offset : offset + size] = stored[number * size : (number + 1) * size]
-            offset += size
-        row, applied = fold_events(row, [events[index] for index in indices], records, offset)
+            records[record * size : (record + 1) * size] = stored[number * size : (number + 1) * size]
+            record += 1
+        row, duplicates, noted, states, written = fold_events(row, group, records, record * size)
         rows.append(row)
-        counts.append(len(applied))
-        offset += len(applied) * size
-        applied_events += indices if len(applied) == len(indices) else [indices[index] for index in applied]
+        counts.append(len(noted))
+        if len(group) == 1:  # half of all groups
+            assessed += [start] * len(noted)
+            after += [record] * len(noted)
+        else:
+            assessed += [start + index for index in noted]
+            after += [record + state for state in states]
+        repeated += [start + index for index in duplicates]
+        record += written
+        lengths.append(record)
+        start += len(group)
     touched = np.array(numbers, np.intp)
-    count = np.array(counts, np.intp)
-    known = touched >= 0
-    slots = np.repeat(np.arange(len(rows)), count)
-    after = np.arange(len(slots)) + np.repeat(np.cumsum(known), count)
-    before = after - 1
-    first_of_slot = np.cumsum(count) - count
-    before[first_of_slot[~known]] = -1
-    chosen = np.array(applied_events, np.intp)
-    event_ms = np.array([events[index].at_ms for index in applied_events], np.int64)
-    at_ms, assessed_ms = _customer_clocks(partition, touched, slots, event_ms)
-    watermarks_ms, late = _watermarks(partition.clock.watermark_ms, chosen, event_ms)
+    by_slot = np.argsort(slot_of_event, kind="stable")
+    slots = np.repeat(np.arange(len(rows)), counts)
+    after_records = np.array(after, np.intp)
+    before_records = after_records - 1
+    first_records = np.array([0, *lengths[:-1]], np.intp)
+    before_records[(touched[slots] < 0) & (after_records == first_records[slots])] = -1
+    chosen = by_slot[assessed] if assessed else np.empty(0, np.intp)
+    event_ms = np.array([event.at_ms for event in events], np.int64)
+    at_ms, assessed_ms = _customer_clocks(partition, touched, slots, event_ms[chosen])
+    event_ms[by_slot[repeated]] = NO_TIME
+    watermarks_ms = np.maximum.accumulate(np.maximum(event_ms, partition.clock.watermark_ms))
     return _Chunk(
-        customer_ids=list(indices_of),
+        customer_ids=list(slot_of),
         numbers=touched,
         rows=rows,
-        records=np.frombuffer(records, ACTIVITY_DTYPE, offset // size),
-        latest=np.cumsum(count + known) - 1,
+        records=np.frombuffer(records, ACTIVITY_DTYPE, record),
+        latest=np.array(lengths, np.intp) - 1,
         slots=slots,
         events=chosen,
-        before=before,
-        after=after,
+        before=before_records,
+        after=after_records,
         at_ms=at_ms,
         assessed_ms=assessed_ms,
-        watermarks_ms=watermarks_ms,
-        clock=partition.clock._replace(watermark_ms=int(watermarks_ms.max(initial=partition.clock.watermark_ms))),
-        applied=len(slots) - late,
-        late=late,
-        duplicates=len(events) - len(slots),
+        watermarks_ms=watermarks_ms[chosen],
+        clock=partition.clock._replace(watermark_ms=int(watermarks_ms[-1])),
+        late=int((event_ms < watermarks_ms).sum()) - len(repeated),
+        duplicates=len(repeated),
     )
 
 
-def _watermarks(watermark_ms: int, events: Indices, event_ms: Instants) -> tuple[Instants, int]:
-    """Return the watermark once each applied event was seen, and how many of them were behind it."""
-    order = np.argsort(events)
-    in_log_order = event_ms[order]
-    reached = np.maximum.accumulate(np.maximum(in_log_order, watermark_ms))
-    watermarks_ms = np.empty_like(event_ms)
-    watermarks_ms[order] = reached
-    return watermarks_ms, int((in_log_order < reached).sum())
+def _group(events: Sequence[Event]) -> tuple[dict[str, int], list[list[Event]], list[int]]:
+    """Return the slot of each customer, in order of appearance, the events of each slot, and the slot of each event."""
+    slot_of: dict[str, int] = {}
+    groups: list[list[Event]] = []
+    slot_of_event: list[int] = []
+    for event in events:
+        customer_id = event.customer_id
+        slot = slot_of.get(customer_id, -1)
+        if slot < 0:
+            slot = slot_of[customer_id] = len(groups)
+            groups.append([event])
+        else:
+            groups[slot].append(event)
+        slot_of_event.append(slot)
+    return slot_of, groups, slot_of_event
 
 
 def _customer_clocks(
     partition: Partition, numbers: Indices, slots: Indices, event_ms: Instants
 ) -> tuple[Instants, Instants]:
-    """Return when each applied event's customer is assessed, and when it had been last before.
+    """Return when each assessed event's customer is assessed, and when it had been last before.
 
     A customer is assessed at its event's instant, unless it is past that already.
     """

@@ -36,7 +36,7 @@ ACTIVITY_DTYPE: Final = np.dtype(
 )
 """What events add up to. The last purchase was at `purchased_at_ms`, the last purchase or refund at
 `ordered_at_ms`, and decayed orders and revenue are as of then; the last engagement was at `engaged_at_ms`, decayed
-engagement is as of then, and decayed engaged days as of its day. Decayed active days are as of the day of the last
+engagement and engaged days are as of then. Decayed active days are as of the day of the last
 purchase or engagement. Days are whole days since the epoch, UTC."""
 
 ACTIVITY: Final = struct.Struct("<5q5d4i")

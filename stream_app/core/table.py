@@ -45,6 +45,11 @@ class CustomerTable:
         return self._activity[: len(self.customer_ids)]
 
     @property
+    def activity_bytes(self) -> memoryview:
+        """The records of `activity`, and some more behind, as bytes."""
+        return self._activity_bytes
+
+    @property
     def membership(self) -> np.ndarray:
         return self._membership[: len(self.customer_ids)]
 

@@ -7,6 +7,7 @@ instant and everyone is assessed again under it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -69,17 +70,28 @@ class Replay:
         Where migrations, models and dead letters go.
     settings
         How time passes.
+    watch
+        Called at every multiple of the sweep interval, once everything that it brought is done, with the partition
+        and the instant; it must not change the partition.
     """
 
     def __init__(
-        self, partition: Partition, trainer: Trainer, outputs: OutputFolder, settings: ReplaySettings
+        self,
+        partition: Partition,
+        trainer: Trainer,
+        outputs: OutputFolder,
+        settings: ReplaySettings,
+        watch: Callable[[Partition, int], None] | None = None,
     ) -> None:
         self.partition = partition
         self.trainer = trainer
         self.statistics = RunStatistics()
         self._outputs = outputs
         self._settings = settings
+        self._watch = watch
         self._names: Sequence[str] = []
+        self._records: Counter[int] = Counter()
+        self._interrupted: Callable[[], bool] = lambda: False
         self._boundary_ms: int | None = None
         self._announce(Proposal(partition.snapshot), customers_moved=0)
 
@@ -98,28 +110,40 @@ class Replay:
         advance
             Called with the bytes and records read so far.
         interrupted
-            Asked between batches; once true, the outputs are finished as of then.
+            Asked again and again; once true, the outputs are finished as of then.
         """
-        self._names = [reader.source.path.name for reader in readers]
+        try:
+            return self._run(readers, advance, interrupted)
+        except BaseException:
+            self._outputs.discard()
+            raise
+
+    def _run(
+        self,
+        readers: Sequence[FileReader],
+        advance: Callable[[int, int], None],
+        interrupted: Callable[[], bool],
+    ) -> dict[str, Any]:
+        self._names = [reader.name for reader in readers]
+        self._interrupted = interrupted
         stopped = False
         for batch in merge_by_time(readers):
-            self.process(batch)
+            stopped = not self._process(batch) or interrupted()
             advance(sum(reader.bytes_read for reader in readers), self.statistics.events)
-            stopped = interrupted()
             if stopped:
                 break
-        self._finish(stopped)
+        stopped = not self._finish(stopped) or stopped
         inputs = [
-            {"file": reader.source.path.name, "topic": reader.source.topic, "records": reader.records}
-            for reader in readers
+            {"file": reader.name, "topic": reader.source.topic, "records": self._records[number]}
+            for number, reader in enumerate(readers)
         ]
         summary = self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=stopped)
         self._outputs.write_memberships(self.partition, max(self.partition.clock))
         self._outputs.complete(summary)
         return summary
 
-    def process(self, batch: Batch) -> None:
-        """Process records in the order of the stream, letting time pass between them."""
+    def _process(self, batch: Batch) -> bool:
+        """Process records in the order of the stream, letting time pass between them; tell whether to go on."""
         start, count = 0, len(batch.contents)
         while start < count:
             if self._boundary_ms is None:
@@ -130,10 +154,13 @@ class Replay:
                 limit = int(np.searchsorted(batch.watermarks_ms, self._boundary_ms))
                 if limit <= start:
                     self._pass_boundary(self._boundary_ms)
+                    if self._interrupted():  # a gap of years takes its time
+                        return False
                     continue
             end = min(limit, start + CHUNK_EVENTS)
             self._fold(batch.part(start, end))
             start = end
+        return True
 
     def _start_clock(self, batch: Batch) -> None:
         """Begin with the first accepted record's time."""
@@ -144,6 +171,7 @@ class Replay:
             self.statistics.observe_sizes(self.partition, first_ms)
 
     def _fold(self, records: Batch) -> None:
+        self._records.update(dict(enumerate(np.bincount(records.files).tolist())))
         chosen: Sequence[int] = range(len(records.contents))
         events = records.contents
         if any(type(content) is Rejection for content in events):
@@ -174,6 +202,8 @@ class Replay:
             self._tick(at_ms)
         self.statistics.observe_sizes(self.partition, at_ms)
         self._boundary_ms = at_ms + self._settings.sweep_interval_ms
+        if self._watch is not None:
+            self._watch(self.partition, at_ms)
 
     def _tick(self, at_ms: int) -> None:
         """Let the trainer learn; follow the model that comes of it."""
@@ -195,14 +225,18 @@ class Replay:
         self._outputs.write_model(document)
         self.statistics.observe_model(document, customers_moved)
 
-    def _finish(self, stopped: bool) -> None:
-        """Let time pass up to the end of the run."""
+    def _finish(self, stopped: bool) -> bool:
+        """Let time pass up to the end of the run; tell whether it got there."""
         if self._boundary_ms is None:
-            return
-        end_ms = self.partition.clock.watermark_ms
+            return True
+        end_ms = max(self.partition.clock)
         if not stopped and self._settings.until_ms is not None:
             end_ms = max(end_ms, self._settings.until_ms)
         while self._boundary_ms <= end_ms:
-            self._pass_boundary(self._boundary_ms)
+            at_ms = self._boundary_ms
+            self._pass_boundary(at_ms)
+            if self._interrupted():
+                return stopped
         self._take(sweep(self.partition, end_ms))
         self.statistics.observe_sizes(self.partition, end_ms)
+        return True

@@ -7,15 +7,16 @@ kept, a late record stays late, and no more than one block of each file is in me
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
+import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple, overload
+from typing import BinaryIO, Final, NamedTuple, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +24,18 @@ import numpy.typing as npt
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event, Position
+from stream_app.embedded.csv_rows import Columns, CsvRow, read_rows
 from stream_app.errors import ConfigurationError, InvalidRecord
 
 BLOCK_BYTES: Final = 1 << 20
 """How much of a file is decoded at once: large enough to merge cheaply, small beside the state."""
 BLOCK_ROWS: Final = 8192
 """The same for the rows of a CSV file."""
+STANDARD_INPUT: Final = Path("-")
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_DAMAGES: Final = (EOFError, zlib.error, OSError)
+"""What reading raises where compressed data is cut off or corrupt, or a disk fails."""
 
 
 class Rejection(NamedTuple):
@@ -49,7 +55,7 @@ class Batch(NamedTuple):
     contents
         What became of each of the n records.
     files, lines
-        Number of its file, and of its line (from 1) or row, shape `(n,)`.
+        Number of its file, and of its line in there (from 1), shape `(n,)`.
     """
 
     watermarks_ms: npt.NDArray[np.int64]
@@ -92,150 +98,183 @@ class SourceFile:
     @property
     def is_csv(self) -> bool:
         """Whether the name says that this is a CSV file."""
-        return ".csv" in self.path.suffixes[-2:]
+        return self.path.name.lower().removesuffix(".gz").endswith(".csv")
 
 
 class FileReader:
     """Decodes one file, block by block.
 
+    Parameters
+    ----------
+    source
+        The file.
+    decoder
+        Of its topic.
+    now_ms
+        The time of reading, milliseconds since the epoch.
+    number
+        Of the file among all.
+    name
+        What positions call the file; its name without folders if None.
+
     Raises
     ------
     ConfigurationError
-        If the file is missing or unreadable, or lacks a column that was asked for.
+        If the file is missing or unreadable, or lacks a column that it must have.
     """
 
-    def __init__(self, source: SourceFile, decoder: Decoder, now_ms: int, number: int = 0) -> None:
+    def __init__(
+        self, source: SourceFile, decoder: Decoder, now_ms: int, number: int = 0, name: str | None = None
+    ) -> None:
         self.source = source
-        self.records = 0
+        self.name = source.path.name if name is None else name
         self._number = number
         self._line = 0
         self._decoder = decoder
         self._now_ms = now_ms
         self._watermark_ms = NO_TIME
         try:
-            self._raw: BinaryIO = source.path.open("rb")
-            compressed = self._raw.peek(2)[:2] == _GZIP_MAGIC  # type: ignore[attr-defined]
+            self._raw = cast(
+                io.BufferedReader, sys.stdin.buffer if source.path == STANDARD_INPUT else source.path.open("rb")
+            )
+            compressed = self._raw.peek(2)[:2] == _GZIP_MAGIC
         except OSError as error:
             raise ConfigurationError(f"{source.path}: cannot be read ({error.strerror}); name an existing file") from error
-        self._stream: BinaryIO | io.TextIOWrapper = gzip.open(self._raw, "rb") if compressed else self._raw  # type: ignore[assignment]
-        self._blocks = self._csv_blocks() if source.is_csv else self._json_blocks()
+        self._bytes = cast(io.BufferedReader, gzip.GzipFile(fileobj=self._raw, mode="rb")) if compressed else self._raw
+        try:
+            self._blocks = self._csv_blocks() if source.is_csv else self._json_blocks()
+        except ConfigurationError:
+            self.close()
+            raise
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file, as it lies on disk, has been read."""
-        return self._raw.tell()
+        """How much of the file, as it lies on disk, has been read; 0 for a pipe."""
+        return self._raw.tell() if self._raw.seekable() else 0
 
     def close(self) -> None:
         """Close the file."""
-        self._stream.close()
+        self._bytes.close()
         self._raw.close()
 
     def next_block(self) -> Batch:
         """Return the next decoded records, none at the end of the file."""
         return next(self._blocks, NO_RECORDS)
 
-    def _block(self, watermarks_ms: list[int], contents: list[Event | Rejection], lines: list[int]) -> Batch:
-        self.records += len(contents)
+    def _block(
+        self, watermarks_ms: Sequence[int], contents: list[Event | Rejection], lines: Sequence[int] | npt.NDArray[np.int64]
+    ) -> Batch:
         return Batch(
             np.array(watermarks_ms, np.int64),
             contents,
             np.full(len(contents), self._number),
-            np.array(lines, np.int64),
+            np.asarray(lines, np.int64),
         )
 
-    def _end_early(self, error: Exception) -> Batch:
-        """Return the one rejection that stands for the unreadable rest of a compressed file."""
-        broken = InvalidRecord("malformed", "$", f"compressed data is damaged here and cannot be read on: {error}")
-        return self._block([self._watermark_ms], [Rejection(broken, b"")], [self._line + 1])
+    def _end_early(self, error: Exception, payload: bytes = b"") -> Batch:
+        """Return the one rejection that stands for the unreadable rest of a file."""
+        broken = InvalidRecord("malformed", "$", f"$: the file cannot be read on from here ({error}), expected more of it")
+        return self._block([self._watermark_ms], [Rejection(broken, payload)], [self._line + 1])
 
     def _json_blocks(self) -> Iterator[Batch]:
         decode, now_ms = self._decoder.decode, self._now_ms
-        while True:
-            try:
-                payloads = self._stream.readlines(BLOCK_BYTES)
-            except (EOFError, zlib.error, OSError) as error:
-                yield self._end_early(error)
-                return
-            if not payloads:
-                return
+        for payloads, damage in self._line_blocks():
             watermarks_ms: list[int] = []
             contents: list[Event | Rejection] = []
             watermark_ms, first_line = self._watermark_ms, self._line + 1
-            lines: Sequence[int] = range(first_line, first_line + len(payloads))
-            blank: set[int] = set()
-            for line, payload in zip(lines, payloads, strict=True):
+            blank: list[int] = []
+            for index, payload in enumerate(payloads):
                 try:
                     event = decode(payload, now_ms)
                 except InvalidRecord as error:
-                    payload = payload.rstrip(b"\r\n")
                     if not payload.strip():
-                        blank.add(line)
+                        blank.append(index)
                         continue
-                    contents.append(Rejection(error, payload))
+                    contents.append(Rejection(error, payload.rstrip(b"\r")))
                 else:
                     contents.append(event)
                     if event.at_ms > watermark_ms:
                         watermark_ms = event.at_ms
                 watermarks_ms.append(watermark_ms)
-            self._watermark_ms, self._line = watermark_ms, first_line + len(payloads) - 1
+            lines = np.arange(first_line, first_line + len(payloads))
+            self._watermark_ms, self._line = watermark_ms, self._line + len(payloads)
             if contents:
-                yield self._block(watermarks_ms, contents, [line for line in lines if line not in blank])
+                yield self._block(watermarks_ms, contents, np.delete(lines, blank) if blank else lines)
+            if damage is not None:
+                yield self._end_early(*damage)
 
-    def _csv_blocks(self) -> Iterator[Batch]:
-        self._stream = text = io.TextIOWrapper(  # kept: collecting it would close the file under `bytes_read`
-            self._stream, "utf-8-sig", errors="surrogateescape", newline=""
-        )
-        reader = csv.reader(text, strict=True)
-        header = next(reader, [])
-        place = self._places(header)
-        watermarks_ms: list[int] = []
-        contents: list[Event | Rejection] = []
-        first_row = self._line + 1
+    def _line_blocks(self) -> Iterator[tuple[list[bytes], tuple[Exception, bytes] | None]]:
+        """Yield lines without their ends, about `BLOCK_BYTES` at a time; and at last, if the file cannot be read to
+        its end, why, and the line that is cut off there.
+
+        Not by `readlines`: where reading fails, it loses what it has read.
+        """
+        unfinished: list[bytes] = []
+        size, at_start = 0, True
         while True:
             try:
-                cells = next(reader, None)
-                content = self._row(cells, header, place) if cells else None
-            except csv.Error as error:
-                cells, content = [""], Rejection(InvalidRecord("malformed", "$", f"not a CSV row: {error}"), b"")
-            except (EOFError, zlib.error, OSError) as error:
-                yield self._block(watermarks_ms, contents, list(range(first_row, first_row + len(contents))))
-                yield self._end_early(error)
+                part = self._bytes.read1(BLOCK_BYTES)
+            except _DAMAGES as error:
+                *payloads, rest = b"".join(unfinished).split(b"\n")
+                yield payloads, (error, rest)
                 return
-            if content is not None:
-                self._line += 1
-                if isinstance(content, Event):
-                    self._watermark_ms = max(self._watermark_ms, content.at_ms)
-                contents.append(content)
-                watermarks_ms.append(self._watermark_ms)
-            if cells is None or len(contents) == BLOCK_ROWS:
-                yield self._block(watermarks_ms, contents, list(range(first_row, first_row + len(contents))))
-                watermarks_ms, contents, first_row = [], [], self._line + 1
-            if cells is None:
+            if at_start:
+                part, at_start = part.removeprefix(_BYTE_ORDER_MARK), False
+            unfinished.append(part)
+            size += len(part)
+            if not part:
+                *payloads, rest = b"".join(unfinished).split(b"\n")
+                yield [*payloads, rest] if rest else payloads, None
                 return
+            if size >= BLOCK_BYTES and b"\n" in part:
+                *payloads, rest = b"".join(unfinished).split(b"\n")
+                unfinished, size = [rest], len(rest)
+                yield payloads, None
 
-    def _row(self, cells: list[str], header: list[str], place: Mapping[str, int]) -> Event | Rejection:
+    def _csv_blocks(self) -> Iterator[Batch]:
+        """Read the header at once, so that a wrong column stops the start; return the blocks."""
+        text = io.TextIOWrapper(self._bytes, "utf-8-sig", errors="surrogateescape", newline="")
+        rows = read_rows(text)
+        damage = None
         try:
-            if len(cells) != len(header):
-                raise InvalidRecord("malformed", "$", f"row has {len(cells)} cells, expected {len(header)} as the header")
-            fields: dict[str, str | None] = dict(self.source.constants)
-            fields |= {name: cells[column] for name, column in place.items()}
-            fields.setdefault("event_id", f"{self.source.path.name}:{self._line + 1}")
-            if self.source.topic == "purchases":
-                fields.setdefault("order_id", fields["event_id"])
-            return self._decoder.decode_row(fields, self._now_ms, self.source.naive_zone)
-        except InvalidRecord as error:
-            return Rejection(error, ",".join(cells).encode("utf-8", "surrogateescape"))
+            header = next(rows, None)
+        except _DAMAGES as error:
+            header, damage = None, error
+        columns = Columns(self.name, self.source.topic, header, self.source.columns, self.source.constants)
+        self._text = text  # kept: collecting it would close the file under `bytes_read`
+        return self._row_blocks(rows, columns, damage)
 
-    def _places(self, header: Sequence[str]) -> dict[str, int]:
-        """Return the column of each contract field that the file has."""
-        place = {name: column for column, name in enumerate(header) if name not in self.source.columns.values()}
-        for name, wanted in self.source.columns.items():
-            if wanted not in header:
-                raise ConfigurationError(
-                    f"{self.source.path.name}: column {wanted!r} (for {name}) is not in the header; it has {', '.join(header)}"
-                )
-            place[name] = header.index(wanted)
-        return place
+    def _row_blocks(self, rows: Iterator[CsvRow], columns: Columns, damage: Exception | None) -> Iterator[Batch]:
+        while True:
+            watermarks_ms: list[int] = []
+            contents: list[Event | Rejection] = []
+            lines: list[int] = []
+            try:
+                for row in islice(rows, BLOCK_ROWS):
+                    content = self._decode_row(row, columns)
+                    if isinstance(content, Event):
+                        self._watermark_ms = max(self._watermark_ms, content.at_ms)
+                    self._line = row.line
+                    contents.append(content)
+                    watermarks_ms.append(self._watermark_ms)
+                    lines.append(row.line)
+            except _DAMAGES as error:
+                damage = error
+            if contents:
+                yield self._block(watermarks_ms, contents, lines)
+            if damage is not None:
+                yield self._end_early(damage)
+            if damage is not None or not contents:
+                return
+
+    def _decode_row(self, row: CsvRow, columns: Columns) -> Event | Rejection:
+        limit = self._decoder.rules.max_payload_bytes
+        try:
+            if len(row.text) > limit:  # characters: counting bytes would cost an encoding a row
+                raise InvalidRecord("too_large", "$", f"$: {len(row.text)} characters, expected at most {limit}")
+            return self._decoder.decode_row(columns.fields_of(row), self._now_ms, self.source.naive_zone)
+        except InvalidRecord as error:
+            return Rejection(error, row.payload)
 
 
 def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
@@ -246,11 +285,14 @@ def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
         if not unread:
             return
         # What one file has beyond the others' last watermark has to wait for their next blocks.
-        safe_ms = min(int(held[number].watermarks_ms[-1]) for number in unread)
+        safe_ms, first = min((int(held[number].watermarks_ms[-1]), number) for number in unread)
         parts = []
         for number in unread:
             block = held[number]
-            end = int(np.searchsorted(block.watermarks_ms, safe_ms, side="right"))
+            # At that very instant the first such file may have more to come, which goes before later files'.
+            end = int(np.searchsorted(block.watermarks_ms, safe_ms, side="right" if number <= first else "left"))
+            if not end:
+                continue
             parts.append(block.part(0, end))
             rest = block.part(end, len(block.contents))
             held[number] = rest if rest.contents else readers[number].next_block()

@@ -1,0 +1,148 @@
+"""Measures speed and memory of the embedded runtime, as ratios against references in the same run.
+
+Ends with status 1 if a goal is missed. Ratios are of processor time, best of the rounds, the two sides alternating.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bare_loop import run_bare_loop
+from bare_sweep import bare_sweep, contiguous_columns
+
+from stream_app.bootstrap import create_readers, create_replay
+from stream_app.core.clock import MINUTE_MS
+from stream_app.core.processor import BLOCK_ROWS, Partition, apply_effects, sweep
+from stream_app.core.table import CustomerTable
+from stream_app.embedded.simulation import simulate
+from stream_app.embedded.sources import SourceFile
+from stream_app.settings import load_settings
+
+ROUNDS = 3
+NOW_MS = 2**42
+"""Later than every simulated event."""
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the processor seconds that a call takes."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def replay(folder: Path) -> Partition:
+    """Replay the simulated files with the shipped defaults and all outputs."""
+    settings = load_settings(None)
+    sources = [SourceFile(folder / f"{topic}.jsonl", topic, {}, {}, None) for topic in ("purchases", "engagements")]
+    run = create_replay(settings, folder / "out")
+    run.run(create_readers(settings, sources, NOW_MS))
+    return run.partition
+
+
+def widen(partition: Partition, customers: int) -> Partition:
+    """Return a partition with the same customers again and again, up to a number."""
+    table = CustomerTable()
+    originals = len(partition.table)
+    for number in range(customers):
+        table.insert(f"c{number}")
+    copies = np.arange(customers) % originals
+    table.activity[:] = partition.table.activity[copies]
+    table.membership[:] = partition.table.membership[copies]
+    return Partition(partition.snapshot, partition.rules, table, partition.clock)
+
+
+def bytes_per_customer(partition: Partition) -> float:
+    """Return the memory that a table with the same rows takes, all objects counted."""
+    table = partition.table
+    rows = [(table.customer_ids[number], table.encode(number)) for number in range(len(table))]
+    tracemalloc.start()
+    rebuilt = CustomerTable()
+    for customer_id, encoded in rows:
+        rebuilt.restore(str(customer_id.encode(), "utf-8"), bytes(encoded))
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return taken / len(rebuilt)
+
+
+def main() -> None:
+    """Run all benchmarks and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=20_000)
+    parser.add_argument("--days", type=int, default=180)
+    parser.add_argument("--swept", type=int, default=1_000_000)
+    options = parser.parse_args()
+    console = Console(width=110)
+    results = Table("what", "reference", "ours", "ratio", "goal", "", title="Embedded runtime", title_justify="left")
+    missed = 0
+
+    def add(what: str, reference: str, ours: str, ratio: str, goal: str, met: bool) -> None:
+        nonlocal missed
+        missed += not met
+        results.add_row(what, reference, ours, ratio, goal, "met" if met else "MISSED")
+
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        simulate(options.customers, options.days, 1, folder)
+        paths = []
+        for topic in ("purchases", "engagements"):
+            path = folder / f"{topic}.jsonl"
+            path.write_bytes(_unzipped(folder / f"{topic}.jsonl.gz"))
+            paths.append(path)
+        bare, full = [], []
+        for _ in range(ROUNDS):
+            bare.append(seconds(lambda: run_bare_loop(paths)))
+            full.append(seconds(lambda: replay(folder)))
+        events = run_bare_loop(paths)
+        partition = replay(folder)
+        ratio = min(bare) / min(full)
+        add(
+            f"replay, {events:,} events of {options.customers:,} customers",
+            f"bare loop {events / min(bare):,.0f}/s",
+            f"{events / min(full):,.0f}/s",
+            f"{ratio:.2f}",
+            ">= 0.35",
+            ratio >= 0.35,
+        )
+    memory = bytes_per_customer(partition)
+    add("memory of a customer", "", f"{memory:,.0f} bytes", "", "<= 1,000", memory <= 1000)
+
+    wide = widen(partition, options.swept)
+    at_ms = wide.clock.swept_at_ms
+    columns = contiguous_columns(wide.table.activity)
+    kernel, ours = [], []
+    for _ in range(ROUNDS):
+        at_ms += MINUTE_MS
+        kernel.append(seconds(lambda: bare_sweep(columns, wide.snapshot, at_ms, BLOCK_ROWS)))
+        ours.append(seconds(lambda: apply_effects(wide, sweep(wide, at_ms))))
+    ratio = min(ours) / min(kernel)
+    add(
+        f"sweep of {options.swept:,} customers, a minute after the last",
+        f"numpy kernel {min(kernel) * 1000:.0f} ms",
+        f"{min(ours) * 1000:.0f} ms",
+        f"{ratio:.2f}",
+        "<= 5",
+        ratio <= 5,
+    )
+    console.print(results)
+    sys.exit(1 if missed else 0)
+
+
+def _unzipped(path: Path) -> bytes:
+    import gzip
+
+    return gzip.decompress(path.read_bytes())
+
+
+if __name__ == "__main__":
+    main()

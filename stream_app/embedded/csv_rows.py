@@ -1,0 +1,176 @@
+"""CSV as rows that know where they begin.
+
+A broken row costs one record. Python's reader alone would let a quote that is never closed swallow the rows behind it,
+up to 128 KB of them; here only its first line is given up, and reading resumes at the next.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from stream_app.contracts.decoding import INPUT_MODELS
+from stream_app.errors import ConfigurationError, InvalidRecord
+
+OWN_IDS: Final = ("event_id", "order_id")
+"""Fields that a table may lack: a row's place in its file identifies the event, and the event its order."""
+_SHOWN_HEADER_CHARACTERS: Final = 300
+
+
+class CsvRow(NamedTuple):
+    """A row as it stands in the file.
+
+    Attributes
+    ----------
+    line
+        Number of its first line, from 1.
+    text
+        All of it; bytes that are no UTF-8 as surrogates.
+    cells
+        None if it is broken.
+    fault
+        Why it is broken, else empty.
+    """
+
+    line: int
+    text: str
+    cells: list[str] | None
+    fault: str = ""
+
+    @property
+    def payload(self) -> bytes:
+        """The row's bytes, without the line's end."""
+        return self.text.rstrip("\r\n").encode("utf-8", "surrogateescape")
+
+
+class _Lines:
+    """A file's lines, as the parser asks for them; those behind a broken row's first can be given back."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.taken: list[str] = []
+        self._unread = iter(lines)
+        self._given_back: deque[str] = deque()
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._given_back.popleft() if self._given_back else next(self._unread)
+        self.taken.append(line)
+        return line
+
+    def give_back_all_but_first(self) -> None:
+        self._given_back.extendleft(reversed(self.taken[1:]))
+        del self.taken[1:]
+
+
+def read_rows(lines: Iterable[str]) -> Iterator[CsvRow]:
+    """Yield the rows of a CSV file, header included, blank lines left out.
+
+    Parameters
+    ----------
+    lines
+        With their ends; what it raises goes through.
+    """
+    source = _Lines(lines)
+    parser = csv.reader(source, strict=True)
+    line = 1
+    while True:
+        source.taken.clear()
+        cells, fault = None, ""
+        try:
+            cells = next(parser, None)
+        except csv.Error as error:
+            source.give_back_all_but_first()
+            fault = str(error)
+        if not source.taken:
+            return
+        if cells or fault:
+            yield CsvRow(line, "".join(source.taken), cells, fault)
+        line += len(source.taken)
+
+
+class Columns:
+    """Where the contract's fields stand in a table.
+
+    Parameters
+    ----------
+    name
+        Of the file, for messages.
+    topic
+        Whose contract.
+    header
+        The first row, None for an empty file.
+    columns
+        Contract field → header, for headers that are named otherwise; other topics' fields are ignored.
+    constants
+        Contract field → value, for fields that the file lacks.
+
+    Raises
+    ------
+    ConfigurationError
+        If a column that was asked for, or that the contract requires, is not there, or is there twice.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        topic: str,
+        header: CsvRow | None,
+        columns: Mapping[str, str],
+        constants: Mapping[str, str],
+    ) -> None:
+        self._name = name
+        self._constants = constants
+        self._place: dict[str, int] = {}
+        self._count = 0
+        if header is None:
+            return
+        if header.cells is None:
+            raise ConfigurationError(f"{name}: the first line is not a CSV header ({header.fault}); name the columns there")
+        titles = [title.strip() for title in header.cells]
+        self._count = len(titles)
+        contract = INPUT_MODELS[topic].model_fields
+        wanted = {field: field for field in contract if field in titles and field not in columns.values()}
+        wanted |= {field: title for field, title in columns.items() if field in contract}
+        for field, title in wanted.items():
+            if titles.count(title) != 1:
+                problem = "twice" if title in titles else "not"
+                raise ConfigurationError(
+                    f"{name}: column {title!r} (for {field}) is {problem} in the header, which is {_shown(titles)}; "
+                    f"correct --column {field}=HEADER"
+                )
+            self._place[field] = titles.index(title)
+        given = {*self._place, *constants, *OWN_IDS}
+        missing = [field for field, info in contract.items() if info.is_required() and field not in given]
+        if missing:
+            raise ConfigurationError(
+                f"{name}: no column for {', '.join(missing)} in the header, which is {_shown(titles)}; "
+                f"say where with --column {missing[0]}=HEADER, or give --constant {missing[0]}=VALUE"
+            )
+
+    def fields_of(self, row: CsvRow) -> dict[str, str | None]:
+        """Return a row's cells by the contract's fields.
+
+        Raises
+        ------
+        InvalidRecord
+            If the row is broken, or has more or fewer cells than the header.
+        """
+        if row.cells is None:
+            raise InvalidRecord("malformed", "$", f"$: not a CSV row ({row.fault}), expected {self._count} cells")
+        if len(row.cells) != self._count:
+            raise InvalidRecord("malformed", "$", f"$: {len(row.cells)} cells, expected {self._count} as in the header")
+        fields: dict[str, str | None] = dict(self._constants)
+        for field, column in self._place.items():
+            fields[field] = row.cells[column]
+        fields.setdefault("event_id", f"{self._name}:{row.line}")
+        fields.setdefault("order_id", fields["event_id"])
+        return fields
+
+
+def _shown(titles: Sequence[str]) -> str:
+    text = ", ".join(titles)
+    return text if len(text) <= _SHOWN_HEADER_CHARACTERS else text[:_SHOWN_HEADER_CHARACTERS] + "…"

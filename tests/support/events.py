@@ -1,0 +1,91 @@
+"""Events of customers, built by hand or drawn."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from stream_app.core.clock import DAY_MS
+from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, REFUND, Event, Position
+
+START_MS = 1_704_067_200_000
+"""2024-01-01T00:00:00Z: day 0 of every history."""
+
+
+def instant(day: float) -> int:
+    """Return the instant that lies `day` days after the start."""
+    return START_MS + round(day * DAY_MS)
+
+
+def purchase(
+    day: float,
+    amount_minor: int = 5_000,
+    customer_id: str = "c1",
+    order_id: str | None = None,
+    event_id: str | None = None,
+) -> Event:
+    return Event(
+        PURCHASE,
+        customer_id,
+        event_id or f"purchase {customer_id} {day}",
+        instant(day),
+        "order_completed",
+        amount_minor,
+        order_id or f"order {customer_id} {day}",
+    )
+
+
+def refund(day: float, amount_minor: int, order_id: str, customer_id: str = "c1", event_id: str | None = None) -> Event:
+    return Event(
+        REFUND,
+        customer_id,
+        event_id or f"refund {customer_id} {day}",
+        instant(day),
+        "order_refunded",
+        amount_minor,
+        order_id,
+    )
+
+
+def engagement(day: float, weight: float = 1.0, customer_id: str = "c1", event_id: str | None = None) -> Event:
+    return Event(
+        ENGAGEMENT,
+        customer_id,
+        event_id or f"engagement {customer_id} {day}",
+        instant(day),
+        "product_viewed",
+        weight=weight,
+    )
+
+
+def positions(count: int, first: int = 0) -> list[Position]:
+    """Return positions of consecutive records."""
+    return [Position("log", 0, first + index) for index in range(count)]
+
+
+@st.composite
+def histories(
+    draw: st.DrawFn,
+    min_size: int = 0,
+    max_size: int = 32,
+    days: float = 500,
+    order_count: int = 16,
+    prefix: str = "e",
+) -> list[Event]:
+    """Draw distinct events of one customer, in any order; orders complete and are refunded any number of times.
+
+    Within what a row remembers if there are at most 32 events of 16 orders.
+    """
+    size = draw(st.integers(min_size, max_size))
+    return [draw(_events(f"{prefix}{index}", "c1", days, order_count)) for index in range(size)]
+
+
+@st.composite
+def _events(draw: st.DrawFn, event_id: str, customer_id: str, days: float, order_count: int) -> Event:
+    kind = draw(st.sampled_from(range(len(EVENT_KINDS))))
+    at_ms = START_MS + draw(st.integers(0, round(days * DAY_MS)))
+    if kind == ENGAGEMENT:
+        weight = draw(st.sampled_from([0.0, 0.25, 1.0, 3.5]))
+        return Event(kind, customer_id, event_id, at_ms, "product_viewed", weight=weight)
+    amount_minor = draw(st.sampled_from([0, 1, 999, 2_500]) | st.integers(0, 10**9))
+    order_id = f"o{draw(st.integers(0, order_count - 1))}"
+    return Event(kind, customer_id, event_id, at_ms, EVENT_KINDS[kind], amount_minor, order_id)

@@ -1,0 +1,110 @@
+"""What a customer's events add up to, computed from all of them at once and straight from the definitions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from stream_app.core.clock import DAY_MS, NO_TIME
+from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
+from stream_app.core.folding import fold_events
+from stream_app.core.row import ACTIVITY, DIGEST_BYTES, NO_DAY, Row
+
+EXACT = (
+    "first_at_ms",
+    "purchased_at_ms",
+    "ordered_at_ms",
+    "engaged_at_ms",
+    "revenue_minor",
+    "first_active_day",
+    "purchases",
+    "refunds",
+    "engagements",
+    "orders",
+    "active_day_bits",
+    "engaged_day_bits",
+)
+"""Fields of a row that do not depend on rounding."""
+
+
+def fold(events: Sequence[Event], row: Row | None = None) -> Row:
+    """Return the row with `events`, where the trail does not matter."""
+    return fold_events(row or Row(), events, bytearray(len(events) * ACTIVITY.size), 0)[0]
+
+
+def halved(age_ms: float, half_life_days: float) -> float:
+    """Return the weight of what happened `age_ms` ago."""
+    return float(2.0 ** (-age_ms / DAY_MS / half_life_days))
+
+
+def day_bits(days: Iterable[int], window_days: int) -> int:
+    """Return the days as bits before the last of them."""
+    known = set(days)
+    return sum(1 << max(known) - day for day in known if max(known) - day < window_days)
+
+
+def day_total(days: Iterable[int], half_life_days: float, window_days: int) -> float:
+    """Return the weighted number of distinct days as of the last of them."""
+    known = set(days)
+    ages = [max(known) - day for day in known]
+    return sum(halved(age * DAY_MS, half_life_days) for age in ages if age < window_days)
+
+
+def expected_row(events: Sequence[Event]) -> Row:
+    """Return what distinct events of at most 16 orders add up to, without recent ids and ledger."""
+    purchases = [event for event in events if event.kind == PURCHASE]
+    refunds = [event for event in events if event.kind == REFUND]
+    engagements = [event for event in events if event.kind == ENGAGEMENT]
+    row = Row(
+        first_at_ms=min((event.at_ms for event in events), default=-NO_TIME),
+        purchased_at_ms=max((event.at_ms for event in purchases), default=NO_TIME),
+        ordered_at_ms=max((event.at_ms for event in purchases + refunds), default=NO_TIME),
+        engaged_at_ms=max((event.at_ms for event in engagements), default=NO_TIME),
+        revenue_minor=sum(e.amount_minor for e in purchases) - sum(e.amount_minor for e in refunds),
+        refunds=len(refunds),
+        engagements=len(engagements),
+    )
+    row.purchases = len(purchases)
+    row.engagement_decayed = sum(e.weight * halved(row.engaged_at_ms - e.at_ms, 21) for e in engagements)
+    by_order: dict[str, tuple[list[Event], list[Event]]] = defaultdict(lambda: ([], []))
+    for event in purchases + refunds:
+        by_order[event.order_id][event.kind].append(event)
+    for completed, refunded in by_order.values():
+        paid, returned = (sum(e.amount_minor for e in part) for part in (completed, refunded))
+        for event in completed:
+            weight = halved(row.ordered_at_ms - event.at_ms, 90)
+            row.orders_decayed += weight
+            row.revenue_decayed += weight * event.amount_minor
+        corrected = max(event.at_ms for event in completed or refunded)
+        weight = halved(row.ordered_at_ms - corrected, 90)
+        row.revenue_decayed -= weight * (min(paid, returned) if completed else returned)
+        if completed and returned and returned >= paid:
+            row.purchases -= len(completed)
+            row.orders_decayed -= weight * len(completed)
+    active = [event.at_ms // DAY_MS for event in purchases + engagements]
+    engaged = [event.at_ms // DAY_MS for event in engagements]
+    row.first_active_day = min(active, default=NO_DAY)
+    if active:
+        row.active_day_bits, row.active_days = day_bits(active, 366), day_total(active, 60, 366)
+    if engaged:
+        row.engaged_day_bits, row.engaged_days = day_bits(engaged, 128), day_total(engaged, 21, 128)
+    return row
+
+
+def assert_same_totals(row: Row, expected: Row, events: Sequence[Event], exact: Sequence[str] = EXACT) -> None:
+    """Check two rows that `events` led to: integers exactly, decayed totals to 1e-9 of what was ever added."""
+    for name in exact:
+        assert getattr(row, name) == getattr(expected, name), name
+    money = sum(e.amount_minor * halved(row.ordered_at_ms - e.at_ms, 90) for e in events if e.kind != ENGAGEMENT)
+    orders = sum(halved(row.ordered_at_ms - e.at_ms, 90) for e in events if e.kind != ENGAGEMENT)
+    assert row.revenue_decayed == pytest.approx(expected.revenue_decayed, rel=1e-9, abs=1e-9 * money)
+    assert row.orders_decayed == pytest.approx(expected.orders_decayed, rel=1e-9, abs=1e-9 * orders)
+    for name in ("engagement_decayed", "active_days", "engaged_days"):
+        assert getattr(row, name) == pytest.approx(getattr(expected, name), rel=1e-9, abs=0), name
+
+
+def remembered_ids(row: Row) -> set[bytes]:
+    ids = row.recent_events
+    return {ids[start : start + DIGEST_BYTES] for start in range(0, len(ids), DIGEST_BYTES)}
