@@ -5,17 +5,19 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import date, datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
-from typing import Any, Final
+from textwrap import shorten
+from typing import Any, Final, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
 from stream_app.bootstrap import create_readers, create_replay
 from stream_app.contracts import schema_files
+from stream_app.contracts.decoding import INPUT_MODELS
 from stream_app.core.clock import SECOND_MS, to_milliseconds
 from stream_app.embedded import cdnow
 from stream_app.embedded.report import write_report
@@ -25,7 +27,12 @@ from stream_app.embedded.terminal import progress, render_summary
 from stream_app.errors import ConfigurationError, SegmenterError
 from stream_app.settings import Settings, load_settings
 
+EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+"""What shells expect of a command that Ctrl-C ended, so that a script does not go on."""
+MESSAGE_CHARACTERS: Final = 1_000
+"""An error's line is cut here: a value that it names may be a megabyte."""
 
 
 class _ManyFiles(click.Command):
@@ -38,7 +45,8 @@ class _ManyFiles(click.Command):
         taken = False
         for arg in args:
             if arg.startswith("-") and arg != "-":
-                option, taken = (arg if arg in repeatable else None), False
+                name, equals, _ = arg.partition("=")
+                option, taken = (name if name in repeatable else None), bool(equals)
             elif option is not None:
                 if taken:
                     spread.append(option)
@@ -47,7 +55,7 @@ class _ManyFiles(click.Command):
         return super().parse_args(ctx, spread)
 
 
-class _Assignment(click.ParamType):
+class _Assignment(click.ParamType[tuple[str, str]]):
     """NAME=VALUE."""
 
     name = "name=value"
@@ -59,7 +67,7 @@ class _Assignment(click.ParamType):
         return name, content
 
 
-class _Instant(click.ParamType):
+class _Instant(click.ParamType[int]):
     """RFC 3339 with a zone."""
 
     name = "instant"
@@ -74,15 +82,27 @@ class _Instant(click.ParamType):
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command; a refused start is one line on standard error and exit status 2."""
     try:
-        segmenter.main(args=args, standalone_mode=False)
+        segmenter.main(args=args, prog_name="segmenter", standalone_mode=False)
     except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
+        sys.exit(EXIT_INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
-    except SegmenterError as error:
-        click.echo(f"segmenter: {error}", err=True)
         sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "segmenter"
+        _refuse(f"{error.format_message().rstrip('.')}; see `{command} --help`", error.exit_code)
+    except SegmenterError as error:
+        _refuse(str(error), EXIT_USAGE)
+    except OSError as error:  # a full disk, say, in the middle of a run
+        _refuse(f"stopped, without outputs: {error}", EXIT_FAILED)
+
+
+def _refuse(message: str, status: int) -> NoReturn:
+    """Say why on one line, whatever a file's name or a value brings along."""
+    line = "".join(char if char.isprintable() else " " for char in message)
+    click.echo(f"segmenter: {shorten(line, MESSAGE_CHARACTERS, placeholder=' …')}", err=True)
+    sys.exit(status)
 
 
 @click.group()
@@ -99,7 +119,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True)
 @click.option("--config", type=_FILE, help="Settings as TOML.")
 @click.option("--column", type=_Assignment(), multiple=True, help="CSV: field NAME stands under this HEADER.")
-@click.option("--constant", type=_Assignment(), multiple=True, help="CSV: field NAME has this value in every row.")
+@click.option(
+    "--constant", type=_Assignment(), multiple=True, help="CSV: value of field NAME where there is no such column."
+)
 @click.option("--timezone", default="UTC", show_default=True, help="CSV: zone of times that name none; 'none' rejects.")
 @click.option("--seed", type=int, help="Fixes every random choice.  [default: learning.seed, 0]")
 @click.option("--now", type=_Instant(), help="Reject events later than this and 5 minutes.  [default: the clock]")
@@ -120,14 +142,13 @@ def replay(
     if not purchases and not engagements:
         raise click.UsageError("name at least one file: --purchases FILE or --engagements FILE")
     settings = load_settings(config, {} if seed is None else {"learning": {"seed": seed}})
-    zone = _zone(timezone)
     columns, constants = dict(column), dict(constant)
-    constants.setdefault("currency", settings.money.base_currency)
     sources = [
-        SourceFile(path, topic, columns, constants, zone)
+        SourceFile(path, topic, columns, {"currency": settings.money.base_currency} | constants, _zone(timezone))
         for topic, paths in (("purchases", purchases), ("engagements", engagements))
         for path in paths
     ]
+    _check_fields([*columns, *constants], [source for source in sources if source.is_csv])
     _run(settings, sources, out, now, until)
 
 
@@ -136,15 +157,15 @@ def replay(
 def demo(out: Path) -> None:
     """Replay the real CDNOW purchases, 69,659 in 18 months, and show what comes of them."""
     settings = load_settings(None, {"money": {"base_currency": cdnow.CURRENCY}})
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from error
     path = out / "cdnow.csv"
-    cdnow.write_cdnow_csv(path)
+    try:
+        cdnow.write_cdnow_csv(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: cannot be written ({error.strerror}); name another folder with --out"
+        ) from error
     columns = {"occurred_at": "date", "total": "amount"}
-    source = SourceFile(path, "purchases", columns, {"currency": cdnow.CURRENCY}, ZoneInfo("UTC"))
-    _run(settings, [source], out, None, None)
+    _run(settings, [SourceFile(path, "purchases", columns, {"currency": cdnow.CURRENCY}, UTC)], out, None, None)
 
 
 @segmenter.command(name="simulate")
@@ -179,7 +200,7 @@ def simulate_command(
 
 @segmenter.group()
 def schemas() -> None:
-    """The contracts of all topics as JSON Schema files and an AsyncAPI document."""
+    """Write or check the contracts of all topics: JSON Schema files and an AsyncAPI document."""
 
 
 _FOLDER = click.option("--folder", type=click.Path(path_type=Path), default=Path("schemas"), show_default=True)
@@ -205,15 +226,33 @@ def schemas_check(folder: Path) -> None:
     click.echo(f"{folder}: in step with the models")
 
 
-def _run(settings: Settings, sources: Sequence[SourceFile], out: Path, now_ms: int | None, until_ms: int | None) -> None:
+def _run(
+    settings: Settings, sources: Sequence[SourceFile], out: Path, now_ms: int | None, until_ms: int | None
+) -> None:
     """Replay `sources` into `out`, show progress, and tell what came of it."""
     readers = create_readers(settings, sources, int(time.time() * SECOND_MS) if now_ms is None else now_ms)
-    run = create_replay(settings, out, until_ms)
-    with _interruptible() as interrupted, progress(_total_bytes(sources)) as advance:
-        summary: Mapping[str, Any] = run.run(readers, advance, interrupted)
-    for reader in readers:
-        reader.close()
-    render_summary(dict(summary), write_report(out))
+    with ExitStack() as opened, _interruptible() as interrupted:
+        for reader in readers:
+            opened.callback(reader.close)
+        run = create_replay(settings, out, until_ms)
+        with progress(_total_bytes(sources)) as advance:
+            summary = run.run(readers, advance, interrupted)
+        report = write_report(out)
+    render_summary(summary, report)
+    if summary["interrupted"]:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
+    """Refuse what --column and --constant ask for in vain: a mistyped field, or no CSV file."""
+    fields = list(dict.fromkeys(field for table in tables for field in INPUT_MODELS[table.topic].model_fields))
+    for name in names:
+        if not tables:
+            raise click.UsageError(
+                f"--column and --constant ({name}) are for CSV files, and none is named *.csv or *.csv.gz"
+            )
+        if name not in fields:
+            raise click.UsageError(f"--column or --constant: {name!r} is no field, expected one of {', '.join(fields)}")
 
 
 def _total_bytes(sources: Sequence[SourceFile]) -> int | None:
@@ -221,17 +260,19 @@ def _total_bytes(sources: Sequence[SourceFile]) -> int | None:
     return sum(sizes) if len(sizes) == len(sources) else None
 
 
-def _zone(name: str) -> ZoneInfo | None:
+def _zone(name: str) -> tzinfo | None:
     if name == "none":
         return None
+    if name == "UTC":  # also where no zone database is installed
+        return UTC
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigurationError(f"--timezone: {name!r}, expected a name such as UTC or Europe/London") from error
 
 
 @contextmanager
-def _interruptible() -> Iterator[Any]:
+def _interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a request to finish; a second one stops at once."""
     requested = False
 

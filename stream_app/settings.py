@@ -1,31 +1,37 @@
-"""Settings: defaults, then a TOML file, then `SEGMENTER_…` environment variables, each overriding the one before.
+"""Settings: defaults < a TOML file < `SEGMENTER_…` environment variables < a command's options.
 
 Only `stream_app.bootstrap` sees these; the rest of the package gets small frozen dataclasses made from them.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_app.errors import ConfigurationError
+
+ENV_PREFIX: Final = "SEGMENTER_"
+ENV_DELIMITER: Final = "__"
 
 
 class Section(BaseModel):
     """A table of the settings file; an unknown key is an error, so that a typing mistake is not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class MoneySettings(Section):
     """Which money is summed, and how other currencies become it."""
 
     base_currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
+    """ISO 4217 code of the currency that all money is counted in."""
     rates: dict[str, Decimal] = {}
     """Base-currency units for one unit of another currency; a currency not listed is rejected."""
 
@@ -34,8 +40,11 @@ class RecordSettings(Section):
     """What is accepted from producers."""
 
     max_payload_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 65_536
+    """Longer records are rejected."""
     future_tolerance_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """How far ahead of the clock a record's time may be."""
     keep_rejected_payload: bool = True
+    """Whether dead letters carry the rejected record itself, which may hold personal data."""
     engagement_weights: dict[str, Annotated[float, Field(ge=0, le=1000)]] = {}
     """Overrides of the default weight of an engagement type."""
 
@@ -44,7 +53,9 @@ class AssignmentSettings(Section):
     """How eagerly customers change segment."""
 
     hysteresis: Annotated[float, Field(ge=0, le=5)] = 0.5
+    """How far past the border between two segments a customer must be to change over, in standard deviations."""
     no_return_days: Annotated[float, Field(ge=0, le=365)] = 30.0
+    """How long a customer does not go back to the segment it was in before."""
     sweep_interval_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] = 86_400
     """How often silent customers are looked at; a move's `effective_at` is exact whatever it is."""
 
@@ -53,28 +64,35 @@ class LearningSettings(Section):
     """How segments are learned."""
 
     algorithm: Literal["resampled-kmeans", "river-kmeans", "river-streamkmeans", "river-clustream"] = "resampled-kmeans"
+    """The clusterer: our own, or one of River's."""
     feature_set: Literal["auto", "activity", "plain"] = "auto"
+    """What segments are made of; `auto` takes `activity` where there are engagement events, else `plain`."""
     clusters: Annotated[int, Field(ge=2, le=64)] | None = None
-    """None: 7 with engagement events, 6 without."""
+    """Number of segments; if not set, 7 with engagement events and 6 without."""
     sample_size: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """Customers drawn at a tick to learn from."""
     tick_days: Annotated[int, Field(ge=1, le=90)] = 7
+    """Days between two ticks."""
     max_expected_churn: Annotated[float, Field(ge=0, le=1)] = 0.10
     """A model that is forecast to move a larger share of customers waits for an operator."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Fixes every random choice."""
 
 
 class HoldoutSettings(Section):
     """Customers that campaigns are to leave alone, so that the campaigns' effect can be measured."""
 
     percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """Share of customers that are held out."""
     salt: Annotated[str, Field(min_length=1, max_length=64)] = "holdout"
+    """Another salt draws other customers."""
 
 
 class Settings(BaseSettings):
-    """All settings of the application."""
+    """All settings of the application; the environment is read by `load_settings` alone."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SEGMENTER_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER, extra="forbid", frozen=True
     )
 
     money: MoneySettings = MoneySettings()
@@ -88,15 +106,15 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003  (pydantic-settings' signature)
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment override the file, which is given as initial values."""
-        return env_settings, init_settings
+        """Take given values alone: the environment would override a command's options."""
+        return (init_settings,)
 
 
-def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
+def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Return the settings from a TOML file (optional), the environment, and a command's own options.
 
     Raises
@@ -104,26 +122,44 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     ConfigurationError
         If the file cannot be read or a setting is wrong; the message names it, its value and what was expected.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigurationError(f"{path}: not a readable TOML file: {error}") from error
+    values = {} if path is None else _read_toml(path)
     try:
-        settings = Settings(**values)
-        if overrides:
-            settings = Settings.model_validate(_merged(settings.model_dump(), overrides))
+        values = _merged(values, _read_environment())
+        return Settings(**_merged(values, overrides or {}))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigurationError(f"setting {name}: there is no such setting; correct its name") from error
         raise ConfigurationError(f"setting {name}: {first['input']!r} is refused: {first['msg']}") from error
-    except ValueError as error:  # pydantic-settings' own, for an environment variable that is not JSON
-        raise ConfigurationError(f"environment: {error}") from error
-    return settings
 
 
-def _merged(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    return values | {
-        name: _merged(values[name], value) if isinstance(value, dict) else value for name, value in overrides.items()
-    }
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); name an existing TOML file") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested without end
+        raise ConfigurationError(f"{path}: not a TOML file: {error}") from error
+
+
+def _read_environment() -> dict[str, Any]:
+    for variable in os.environ:
+        if variable.upper().startswith(ENV_PREFIX):
+            section = variable[len(ENV_PREFIX) :].split(ENV_DELIMITER)[0].lower()
+            if section not in Settings.model_fields:
+                expected = f"{ENV_PREFIX}SECTION{ENV_DELIMITER}SETTING, SECTION being one of "
+                expected += ", ".join(Settings.model_fields).upper()
+                raise ConfigurationError(f"environment variable {variable}: no such setting, expected {expected}")
+    try:
+        return EnvSettingsSource(Settings)()
+    except ValueError as error:  # pydantic-settings' own, for a whole section or a table that is not JSON
+        raise ConfigurationError(f"environment variables {ENV_PREFIX}…: {error}, expected JSON") from error
+
+
+def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for name, value in overrides.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged

@@ -213,6 +213,8 @@ class SegmentModel(Output):
     hysteresis: NonNegative
     no_return_days: NonNegative
     segments: Annotated[list[ModelSegment], Field(min_length=1)]
+    retired_segments: list[SegmentReference]
+    """Segments of earlier models: a customer stays in one until it is next assessed."""
     expected_churn: Share | None
     """Share of customers that adopting it is forecast to move."""
     training: Training | None

@@ -110,7 +110,7 @@ def first_instant(holds: Callable[[Indices, Instants], Flags], after_ms: Instant
     probed = np.repeat(conditions, PROBES)
     parts = np.arange(1, PROBES + 1)
     while ((high - low) > 1).any():
-        probes = low[:, None] + (high - low)[:, None] * parts // (PROBES + 1)
+        probes = low[:, None] - (low - high)[:, None] * parts // (PROBES + 1)  # rounded up: `low` is not asked again
         true = holds(probed, probes.ravel()).reshape(probes.shape)
         first = np.where(true.any(axis=1), true.argmax(axis=1), PROBES)
         edges = np.concatenate((low[:, None], probes, high[:, None]), axis=1)

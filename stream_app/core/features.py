@@ -108,7 +108,7 @@ class FeatureParameters(NamedTuple):
 
 
 def quantities_at(activity: np.ndarray, at_ms: int | npt.NDArray[np.int64]) -> Quantities:
-    """Evaluate rows of `ACTIVITY_DTYPE` (see `stream_app.core.state`) at one instant, or at one instant each.
+    """Evaluate rows of `ACTIVITY_DTYPE` (see `stream_app.core.row`) at one instant, or at one instant each.
 
     Instants before a row's last event are taken as that event's: a total is never extrapolated backwards.
     """

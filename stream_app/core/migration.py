@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -327,4 +328,4 @@ def _shift(feature: int, before: Figures, after: Figures, rules: MigrationRules,
 
 def no_return_ends_ms(since_ms: Instants, snapshot: Snapshot) -> Instants:
     """Return the instants from which customers may go back to the segment they last left, shape `(n,)`."""
-    return np.asarray(since_ms + round(snapshot.no_return_days * DAY_MS), np.int64)
+    return np.asarray(since_ms + math.ceil(snapshot.no_return_days * DAY_MS), np.int64)

@@ -5,9 +5,10 @@ change, without changing anything; `apply_effects` then changes the table. In be
 effects somewhere durable, or throw them away.
 
 `process_events` folds a chunk of events, then assesses customers twice at each of their events (but not within a
-session, see `fold_events`), at the event's instant: with the state before it (has silence moved the customer meanwhile?) and with the state after it (does
-the event?). Both for the whole chunk at once: customers move so rarely that assuming "nobody has moved" decides
-nearly all; those who did are decided again from there on, until nothing moves.
+session, see `fold_events`), at the event's instant: with the state before it (has silence moved the customer
+meanwhile?) and with the state after it (does the event?). Both for the whole chunk at once: customers move so
+rarely that assuming "nobody has moved" decides nearly all; those who did are decided again from there on, until
+nothing moves.
 
 `sweep` assesses customers because time has passed, or because the snapshot is new.
 
@@ -19,7 +20,7 @@ chunks or interleaved with those of others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ class Partition:
     snapshot: Snapshot
     rules: MigrationRules = field(default_factory=MigrationRules)
     table: CustomerTable = field(default_factory=CustomerTable)
-    clock: Clock = Clock()
+    clock: Clock = field(default_factory=Clock)
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
         so a shell that sweeps in parts does so in ascending order.
     """
     table = partition.table
+    at_ms = max(at_ms, partition.clock.swept_at_ms)
     last = len(table) if last is None else min(last, len(table))
     moving = [
         number
@@ -165,7 +167,7 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
         event=np.full(len(numbers), -1),
         kind=np.full(len(numbers), LAPSE),
         target=target,
-        effective_at_ms=instants,
+        effective_at_ms=instants.copy(),
         decided_at_ms=np.full(len(numbers), at_ms),
         before=records,
         before_ms=_last_event_ms(records),
@@ -177,6 +179,7 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
     _date_silent_moves(partition.snapshot, found, after_ms)
     membership["previous"] = membership["segment"]
     membership["segment"] = partition.snapshot.codes[target]
+    membership["assessed_at_ms"] = instants
     customer_ids = [table.customer_ids[number] for number in moving]
     migrations = _migrate(partition, customer_ids, membership, found, [None] * len(moving), found.decided_at_ms)
     whole = last == len(table)
@@ -303,8 +306,8 @@ def _fold(partition: Partition, events: Sequence[Event]) -> _Chunk:
         at_ms=at_ms,
         assessed_ms=assessed_ms,
         watermarks_ms=watermarks_ms[chosen],
-        clock=partition.clock._replace(watermark_ms=int(watermarks_ms[-1])),
-        late=int((event_ms < watermarks_ms).sum()) - len(repeated),
+        clock=partition.clock._replace(watermark_ms=int(watermarks_ms.max(initial=partition.clock.watermark_ms))),
+        late=int(((event_ms < watermarks_ms) & (event_ms > NO_TIME)).sum()),
         duplicates=len(repeated),
     )
 
@@ -334,10 +337,9 @@ def _customer_clocks(
     A customer is assessed at its event's instant, unless it is past that already.
     """
     known = numbers >= 0
-    assessed = np.full(len(numbers), NO_TIME)
-    assessed[known] = np.maximum(
-        partition.table.membership["assessed_at_ms"][numbers[known]], partition.clock.swept_at_ms
-    )
+    # Whoever comes after a sweep was assessed by it, new or not: a customer's second event may be another chunk's.
+    assessed = np.full(len(numbers), partition.clock.swept_at_ms)
+    assessed[known] = np.maximum(assessed[known], partition.table.membership["assessed_at_ms"][numbers[known]])
     at_ms = np.maximum(event_ms, assessed[slots])
     same_slot = slots[1:] == slots[:-1]
     backwards = same_slot & (at_ms[1:] < at_ms[:-1])
@@ -381,6 +383,9 @@ class _Found:
     since_ms: Instants
 
 
+_FOUND_COLUMNS: Final = tuple(column.name for column in fields(_Found))
+
+
 def _last_event_ms(activity: np.ndarray) -> Instants:
     return np.asarray(np.maximum(activity["ordered_at_ms"], activity["engaged_at_ms"]))
 
@@ -411,44 +416,51 @@ def _find_moves(partition: Partition, chunk: _Chunk, membership: np.ndarray) -> 
     at_ms = np.repeat(chunk.at_ms, 2)
     pending = np.flatnonzero(record >= 0)
     scores = np.empty((2 * count, len(partition.snapshot.segments)))
-    scores[pending] = partition.snapshot.score_quantities(
-        quantities_at(chunk.records[record[pending]], at_ms[pending])
-    )
-    rounds: list[tuple[Indices, Indices, np.ndarray]] = []
+    scores[pending] = partition.snapshot.score_quantities(quantities_at(chunk.records[record[pending]], at_ms[pending]))
+    assessments: list[Indices] = []
+    rounds: list[_Found] = []
     while len(pending):
         target, moves = _decide(partition.snapshot, scores[pending], membership[slot[pending]], at_ms[pending])
         moved_slots, first = np.unique(slot[pending[moves]], return_index=True)
         moved = pending[moves][first]
-        rounds.append((moved, target[moves][first], membership[moved_slots]))
+        # Dated at once: when a segment was entered decides when the customer may go back to the one before.
+        found = _date_moves(partition, chunk, moved, target[moves][first], membership[moved_slots])
+        assessments.append(moved)
+        rounds.append(found)
         membership["previous"][moved_slots] = membership["segment"][moved_slots]
         membership["segment"][moved_slots] = partition.snapshot.codes[target[moves][first]]
-        membership["since_ms"][moved_slots] = at_ms[moved]
+        membership["since_ms"][moved_slots] = found.effective_at_ms
         moved_at = np.full(len(membership), 2 * count)
         moved_at[moved_slots] = moved
         pending = pending[pending > moved_at[slot[pending]]]
-    assessment = np.concatenate([moved for moved, _, _ in rounds])
-    target = np.concatenate([target for _, target, _ in rounds])
-    origin = np.concatenate([origin for _, _, origin in rounds])
+    assessment = np.concatenate(assessments)
     order = np.lexsort((assessment % 2, chunk.events[assessment // 2]))  # as the log has them
-    assessment, target, origin = assessment[order], target[order], origin[order]
+    return _Found(*(np.concatenate([getattr(found, name) for found in rounds])[order] for name in _FOUND_COLUMNS))
+
+
+def _date_moves(
+    partition: Partition, chunk: _Chunk, assessment: Indices, target: Indices, origin: np.ndarray
+) -> _Found:
+    """Return moves found at these assessments, by customers whose memberships were `origin`."""
     applied, silent = assessment // 2, assessment % 2 == 0
-    earlier = np.where(chunk.before[applied] >= 0, chunk.before[applied], chunk.after[applied])
-    before = chunk.records[earlier]
+    at_ms = chunk.at_ms[applied]
+    after = chunk.records[np.where(silent, chunk.before[applied], chunk.after[applied])]
+    before = chunk.records[np.where(chunk.before[applied] >= 0, chunk.before[applied], chunk.after[applied])]
     found = _Found(
-        slot=slot[assessment],
+        slot=chunk.slots[applied],
         event=np.where(silent, -1, chunk.events[applied]),
         kind=np.where(silent, LAPSE, -1),
         target=target,
-        effective_at_ms=at_ms[assessment],
+        effective_at_ms=at_ms.copy(),
         decided_at_ms=np.maximum(chunk.watermarks_ms[applied], partition.clock.swept_at_ms),
         before=before,
-        before_ms=np.where(silent, _last_event_ms(before), at_ms[assessment]),
-        after=chunk.records[record[assessment]],
+        before_ms=np.where(silent, _last_event_ms(before), at_ms),
+        after=after,
         from_code=origin["segment"].copy(),
         previous=origin["previous"].copy(),
         since_ms=origin["since_ms"].copy(),
     )
-    _date_silent_moves(partition.snapshot, found, np.minimum(chunk.assessed_ms[applied], chunk.at_ms[applied]))
+    _date_silent_moves(partition.snapshot, found, np.minimum(chunk.assessed_ms[applied], at_ms))
     return found
 
 
@@ -456,7 +468,8 @@ def _date_silent_moves(snapshot: Snapshot, found: _Found, after_ms: Instants) ->
     """Find the exact instant of each move that no event caused, and whether time or the model caused it.
 
     A move that was due already when the customer was last assessed was not due under the model of that time:
-    only the model can have changed since.
+    only the model can have changed since. Unless a session went on after that, at whose events nobody is assessed
+    (see `fold_events`): such a move is dated at the session's last event.
     """
     silent = np.flatnonzero(found.kind == LAPSE)
     if not len(silent):
@@ -469,12 +482,14 @@ def _date_silent_moves(snapshot: Snapshot, found: _Found, after_ms: Instants) ->
         nearest, moves = decide(
             snapshot, scores, found.from_code[rows], found.previous[rows], found.since_ms[rows], at_ms
         )
-        return moves & (nearest == found.target[rows])
+        return np.asarray(moves & (nearest == found.target[rows]))
 
     everyone = np.arange(len(silent))
     start_ms, end_ms = after_ms[silent], found.effective_at_ms[silent]
-    started_ms = np.maximum(start_ms, _last_event_ms(records))
-    by_model = due(everyone, started_ms)
+    started_ms = np.minimum(np.maximum(start_ms, _last_event_ms(records)), end_ms)
+    due_already, in_session = due(everyone, started_ms), started_ms > start_ms
+    by_model = due_already & ~in_session
+    started_ms -= due_already & in_session
     found.kind[silent[by_model]] = MODEL
     by_time = everyone[~by_model]
     found.effective_at_ms[silent[by_time]] = first_instant(
@@ -491,7 +506,7 @@ def _migrate(
     causes: Sequence[tuple[Event, Position] | None],
     decided_at_ms: Instants,
 ) -> list[Migration]:
-    """Number the moves, finish `membership` and return the migrations."""
+    """Give the moves their numbers, finish `membership` and return the migrations."""
     sequence = np.empty(len(found.slot), np.int64)
     change = np.empty(len(found.slot), np.int64)
     waited = (found.kind == LAPSE) & (found.effective_at_ms == no_return_ends_ms(found.since_ms, partition.snapshot))

@@ -158,7 +158,7 @@ def decode_row(encoded: bytes) -> tuple[Row, bytes]:
         parts.append(encoded[position : position + length])
         position += length
     recent_events, orders, active, engaged = parts
-    row = Row(
+    row = Row(  # type: ignore[call-arg]  # mypy takes the unpacked record for all fields
         *ACTIVITY.unpack_from(encoded, _HEADER.size),
         recent_events,
         orders,

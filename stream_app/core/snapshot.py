@@ -6,6 +6,7 @@ scaler (22 % of customers changed segment when they were).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -86,7 +87,7 @@ class Snapshot:
     Raises
     ------
     SnapshotInvalid
-        If shapes disagree, a number is not finite, or a code or name occurs twice.
+        If shapes disagree, a number is not finite or out of range, or a code or name occurs twice.
     """
 
     segmentation: str
@@ -116,6 +117,13 @@ class Snapshot:
                 raise SnapshotInvalid(f"{name}: contains a number that is not finite")
         if not (self.scale > 0).all():
             raise SnapshotInvalid(f"scale: {self.scale.tolist()}, expected numbers > 0")
+        for name, value in (("hysteresis", self.hysteresis), ("no_return_days", self.no_return_days)):
+            if not 0 <= value < math.inf:
+                raise SnapshotInvalid(f"{name}: {value}, expected a number ≥ 0")
+        for name in ("prior_gap_days", "order_value_minor"):
+            value = getattr(self.parameters, name)
+            if not 0 < value < math.inf:
+                raise SnapshotInvalid(f"{name}: {value}, expected a number > 0")
         codes = [segment.code for segment in self.segments]
         if len(set(codes)) != k or len({segment.name for segment in self.segments}) != k:
             raise SnapshotInvalid("segments: codes and names must be distinct")

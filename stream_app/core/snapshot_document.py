@@ -111,9 +111,7 @@ def snapshot_document(proposal: Proposal) -> dict[str, Any]:
         "hysteresis": snapshot.hysteresis,
         "no_return_days": snapshot.no_return_days,
         "segments": segments,
-        "retired_segments": [
-            {"id": segment.segment_id, "name": segment.name} for segment in snapshot.retired_segments
-        ],
+        "retired_segments": [{"id": segment.segment_id, "name": segment.name} for segment in snapshot.retired_segments],
         "expected_churn": snapshot.expected_churn,
         "training": dict(snapshot.training) or None,
         "drift": None if proposal.drift is None else proposal.drift._asdict(),

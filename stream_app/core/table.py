@@ -30,7 +30,7 @@ class CustomerTable:
         self.customer_ids: list[str] = []
         self._numbers: dict[str, int] = {}
         self._activity = np.zeros(_INITIAL_CAPACITY, ACTIVITY_DTYPE)
-        self._activity_bytes = memoryview(self._activity.view(np.uint8))
+        self._activity_bytes = self._activity.view(np.uint8).data
         self._membership = np.zeros(_INITIAL_CAPACITY, MEMBERSHIP_DTYPE)
         self._recent_events: list[bytes] = []
         self._orders: list[bytes] = []
@@ -42,6 +42,7 @@ class CustomerTable:
 
     @property
     def activity(self) -> np.ndarray:
+        """Records of what events add up to."""
         return self._activity[: len(self.customer_ids)]
 
     @property
@@ -51,6 +52,7 @@ class CustomerTable:
 
     @property
     def membership(self) -> np.ndarray:
+        """Records of which segment each customer is in."""
         return self._membership[: len(self.customer_ids)]
 
     def find(self, customer_id: str) -> int:
@@ -59,7 +61,7 @@ class CustomerTable:
 
     def load(self, number: int) -> Row:
         """Return a copy of a row's activity; changing it does not change the table."""
-        return Row(
+        return Row(  # type: ignore[call-arg]  # mypy takes the unpacked record for all fields
             *ACTIVITY.unpack_from(self._activity_bytes, number * ACTIVITY.size),
             self._recent_events[number],
             self._orders[number],
@@ -136,5 +138,4 @@ class CustomerTable:
             new = np.zeros(capacity, old.dtype)
             new[: len(old)] = old
             setattr(self, name, new)
-        self._activity_bytes = memoryview(self._activity.view(np.uint8))
-
+        self._activity_bytes = self._activity.view(np.uint8).data

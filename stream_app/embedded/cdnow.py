@@ -23,13 +23,14 @@ def write_cdnow_csv(path: Path) -> int:
     Raises
     ------
     ConfigurationError
-        If the package that carries the data is not installed.
+        If the package that carries the data is not installed; nothing is written then.
     """
-    with path.open("w", newline="") as file:
+    lines = _locate().read_text("utf-8").splitlines()[1:]
+    purchases = sorted((line.split() for line in lines if line.strip()), key=lambda fields: fields[1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        lines = _locate().read_text().splitlines()[1:]
-        purchases = sorted((line.split() for line in lines if line.strip()), key=lambda fields: fields[1])
         for customer_id, day, items, amount in purchases:
             writer.writerow((customer_id, f"{day[:4]}-{day[4:6]}-{day[6:]}", items, amount))
     return len(purchases)

@@ -129,7 +129,9 @@ class Columns:
         if header is None:
             return
         if header.cells is None:
-            raise ConfigurationError(f"{name}: the first line is not a CSV header ({header.fault}); name the columns there")
+            raise ConfigurationError(
+                f"{name}: the first line is not a CSV header ({header.fault}); name the columns there"
+            )
         titles = [title.strip() for title in header.cells]
         self._count = len(titles)
         contract = INPUT_MODELS[topic].model_fields

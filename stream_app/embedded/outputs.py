@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -13,8 +14,9 @@ from stream_app.core.migration import Migration
 from stream_app.core.processor import Partition
 from stream_app.errors import ConfigurationError
 
-JSON_LINES: Final = ("migrations", "memberships", "models", "dead_letters")
-_PARTIAL: Final = ".partial"
+FILES: Final = ("migrations.jsonl", "memberships.jsonl", "models.jsonl", "dead_letters.jsonl", "summary.json")
+BLOCK_CUSTOMERS: Final = 16_384
+"""How many memberships are encoded at a time: all at once would take as much memory as the state."""
 
 
 class OutputFolder:
@@ -29,48 +31,64 @@ class OutputFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._encoder = msgspec.json.Encoder()
+        self._files: dict[str, BinaryIO] = {}
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._files: dict[str, BinaryIO] = {
-                name: (path / f"{name}.jsonl{_PARTIAL}").open("wb") for name in JSON_LINES
-            }
+            for name in FILES:
+                self._files[name] = self._partial(name).open("wb")
         except OSError as error:
-            raise ConfigurationError(f"{path}: cannot be written ({error.strerror}); name another folder with --out") from error
+            self.discard()
+            raise ConfigurationError(
+                f"{path}: cannot be written ({error.strerror}); name another folder with --out"
+            ) from error
 
     def write_migrations(self, migrations: Sequence[Migration]) -> None:
         """Append migrations in the order given."""
-        self._files["migrations"].write(self._encoder.encode_lines(migrations))
+        self._files["migrations.jsonl"].write(self._encoder.encode_lines(migrations))
 
     def write_model(self, document: Mapping[str, Any]) -> None:
         """Append a version of the model."""
-        self._files["models"].write(self._encoder.encode_lines([document]))
+        self._files["models.jsonl"].write(self._encoder.encode_lines([document]))
 
     def write_dead_letter(self, document: str) -> None:
         """Append a rejected record."""
-        self._files["dead_letters"].write(document.encode() + b"\n")
+        self._files["dead_letters.jsonl"].write(document.encode() + b"\n")
 
     def write_memberships(self, partition: Partition, as_of_ms: int) -> None:
         """Write the segment of every customer, in the order in which customers were first seen."""
-        self._files["memberships"].write(self._encoder.encode_lines(_memberships(partition, as_of_ms)))
+        for start in range(0, len(partition.table), BLOCK_CUSTOMERS):
+            block = _memberships(partition, as_of_ms, slice(start, start + BLOCK_CUSTOMERS))
+            self._files["memberships.jsonl"].write(self._encoder.encode_lines(block))
 
     def complete(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, close all files and give them their names."""
-        for name, file in self._files.items():
-            file.close()
-            (self.path / f"{name}.jsonl{_PARTIAL}").replace(self.path / f"{name}.jsonl")
         text = msgspec.json.format(self._encoder.encode(summary), indent=2)
-        (self.path / "summary.json").write_bytes(text + b"\n")
+        self._files["summary.json"].write(text + b"\n")
+        for file in self._files.values():
+            file.close()
+        for name in FILES:
+            self._partial(name).replace(self.path / name)
+
+    def discard(self) -> None:
+        """Close and remove what is not complete; earlier outputs in the folder stay."""
+        for name, file in self._files.items():
+            with suppress(OSError):  # a full disk cannot take what is still buffered
+                file.close()
+            self._partial(name).unlink(missing_ok=True)
+
+    def _partial(self, name: str) -> Path:
+        return self.path / f"{name}.partial"
 
 
-def _memberships(partition: Partition, as_of_ms: int) -> Iterable[dict[str, Any]]:
+def _memberships(partition: Partition, as_of_ms: int, block: slice) -> Iterable[dict[str, Any]]:
     as_of = format_instant(as_of_ms)
     segments = {
         code: {"id": segment.segment_id, "name": segment.name}
         for code, segment in partition.snapshot.segment_by_code.items()
     }
-    membership = partition.table.membership
+    customer_ids, membership = partition.table.customer_ids[block], partition.table.membership[block]
     columns = (membership[name].tolist() for name in ("segment", "since_ms", "sequence", "model_version"))
-    for customer_id, code, since_ms, sequence, model_version in zip(partition.table.customer_ids, *columns, strict=True):
+    for customer_id, code, since_ms, sequence, model_version in zip(customer_ids, *columns, strict=True):
         yield {
             "customer_id": customer_id,
             "segmentation": partition.snapshot.segmentation,

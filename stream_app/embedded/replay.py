@@ -92,6 +92,7 @@ class Replay:
         self._names: Sequence[str] = []
         self._records: Counter[int] = Counter()
         self._interrupted: Callable[[], bool] = lambda: False
+        self._stopped = False
         self._boundary_ms: int | None = None
         self._announce(Proposal(partition.snapshot), customers_moved=0)
 
@@ -126,26 +127,26 @@ class Replay:
     ) -> dict[str, Any]:
         self._names = [reader.name for reader in readers]
         self._interrupted = interrupted
-        stopped = False
         for batch in merge_by_time(readers):
-            stopped = not self._process(batch) or interrupted()
+            self._process(batch)
             advance(sum(reader.bytes_read for reader in readers), self.statistics.events)
-            if stopped:
+            self._stopped = self._stopped or interrupted()
+            if self._stopped:
                 break
-        stopped = not self._finish(stopped) or stopped
+        self._finish()
         inputs = [
             {"file": reader.name, "topic": reader.source.topic, "records": self._records[number]}
             for number, reader in enumerate(readers)
         ]
-        summary = self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=stopped)
+        summary = self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=self._stopped)
         self._outputs.write_memberships(self.partition, max(self.partition.clock))
         self._outputs.complete(summary)
         return summary
 
-    def _process(self, batch: Batch) -> bool:
-        """Process records in the order of the stream, letting time pass between them; tell whether to go on."""
+    def _process(self, batch: Batch) -> None:
+        """Process records in the order of the stream, letting time pass between them."""
         start, count = 0, len(batch.contents)
-        while start < count:
+        while start < count and not self._stopped:
             if self._boundary_ms is None:
                 self._start_clock(batch)
             if self._boundary_ms is None:  # nothing but rejected records so far: no time is known yet
@@ -154,13 +155,10 @@ class Replay:
                 limit = int(np.searchsorted(batch.watermarks_ms, self._boundary_ms))
                 if limit <= start:
                     self._pass_boundary(self._boundary_ms)
-                    if self._interrupted():  # a gap of years takes its time
-                        return False
                     continue
             end = min(limit, start + CHUNK_EVENTS)
             self._fold(batch.part(start, end))
             start = end
-        return True
 
     def _start_clock(self, batch: Batch) -> None:
         """Begin with the first accepted record's time."""
@@ -173,13 +171,12 @@ class Replay:
     def _fold(self, records: Batch) -> None:
         self._records.update(dict(enumerate(np.bincount(records.files).tolist())))
         chosen: Sequence[int] = range(len(records.contents))
-        events = records.contents
-        if any(type(content) is Rejection for content in events):
+        events = [content for content in records.contents if type(content) is Event]
+        if len(events) < len(records.contents):
             chosen = [index for index in chosen if type(records.contents[index]) is Event]
             for index, content in enumerate(records.contents):
                 if isinstance(content, Rejection):
                     self._reject(content, Positions(records, [index], self._names)[0])
-            events = [records.contents[index] for index in chosen]
         if events:
             self._take(process_events(self.partition, events, Positions(records, chosen, self._names)))
 
@@ -202,6 +199,7 @@ class Replay:
             self._tick(at_ms)
         self.statistics.observe_sizes(self.partition, at_ms)
         self._boundary_ms = at_ms + self._settings.sweep_interval_ms
+        self._stopped = self._interrupted()  # asked here too, as a gap of years takes its time
         if self._watch is not None:
             self._watch(self.partition, at_ms)
 
@@ -225,18 +223,16 @@ class Replay:
         self._outputs.write_model(document)
         self.statistics.observe_model(document, customers_moved)
 
-    def _finish(self, stopped: bool) -> bool:
-        """Let time pass up to the end of the run; tell whether it got there."""
+    def _finish(self) -> None:
+        """Let time pass up to the end of the run."""
         if self._boundary_ms is None:
-            return True
+            return
         end_ms = max(self.partition.clock)
-        if not stopped and self._settings.until_ms is not None:
+        if self._settings.until_ms is not None:
             end_ms = max(end_ms, self._settings.until_ms)
-        while self._boundary_ms <= end_ms:
-            at_ms = self._boundary_ms
-            self._pass_boundary(at_ms)
-            if self._interrupted():
-                return stopped
+        while self._boundary_ms <= end_ms and not self._stopped:
+            self._pass_boundary(self._boundary_ms)
+        if self._stopped:
+            end_ms = max(self.partition.clock)
         self._take(sweep(self.partition, end_ms))
         self.statistics.observe_sizes(self.partition, end_ms)
-        return True

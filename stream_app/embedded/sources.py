@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple, cast, overload
+from typing import Final, NamedTuple, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +139,9 @@ class FileReader:
             )
             compressed = self._raw.peek(2)[:2] == _GZIP_MAGIC
         except OSError as error:
-            raise ConfigurationError(f"{source.path}: cannot be read ({error.strerror}); name an existing file") from error
+            raise ConfigurationError(
+                f"{source.path}: cannot be read ({error.strerror}); name an existing file"
+            ) from error
         self._bytes = cast(io.BufferedReader, gzip.GzipFile(fileobj=self._raw, mode="rb")) if compressed else self._raw
         try:
             self._blocks = self._csv_blocks() if source.is_csv else self._json_blocks()
@@ -162,7 +164,10 @@ class FileReader:
         return next(self._blocks, NO_RECORDS)
 
     def _block(
-        self, watermarks_ms: Sequence[int], contents: list[Event | Rejection], lines: Sequence[int] | npt.NDArray[np.int64]
+        self,
+        watermarks_ms: Sequence[int],
+        contents: list[Event | Rejection],
+        lines: Sequence[int] | npt.NDArray[np.int64],
     ) -> Batch:
         return Batch(
             np.array(watermarks_ms, np.int64),
@@ -173,7 +178,9 @@ class FileReader:
 
     def _end_early(self, error: Exception, payload: bytes = b"") -> Batch:
         """Return the one rejection that stands for the unreadable rest of a file."""
-        broken = InvalidRecord("malformed", "$", f"$: the file cannot be read on from here ({error}), expected more of it")
+        broken = InvalidRecord(
+            "malformed", "$", f"$: the file cannot be read on from here ({error}), expected more of it"
+        )
         return self._block([self._watermark_ms], [Rejection(broken, payload)], [self._line + 1])
 
     def _json_blocks(self) -> Iterator[Batch]:
@@ -204,9 +211,9 @@ class FileReader:
                 yield self._end_early(*damage)
 
     def _line_blocks(self) -> Iterator[tuple[list[bytes], tuple[Exception, bytes] | None]]:
-        """Yield lines without their ends, about `BLOCK_BYTES` at a time; and at last, if the file cannot be read to
-        its end, why, and the line that is cut off there.
+        """Yield lines without their ends, about `BLOCK_BYTES` at a time.
 
+        If the file cannot be read to its end, the last of these come with the reason and the line that is cut off.
         Not by `readlines`: where reading fails, it loses what it has read.
         """
         unfinished: list[bytes] = []
@@ -269,9 +276,10 @@ class FileReader:
 
     def _decode_row(self, row: CsvRow, columns: Columns) -> Event | Rejection:
         limit = self._decoder.rules.max_payload_bytes
+        if len(row.text) > limit:  # characters: counting bytes would cost an encoding a row
+            error = InvalidRecord("too_large", "$", f"$: {len(row.text)} characters, expected at most {limit}")
+            return Rejection(error, row.payload)
         try:
-            if len(row.text) > limit:  # characters: counting bytes would cost an encoding a row
-                raise InvalidRecord("too_large", "$", f"$: {len(row.text)} characters, expected at most {limit}")
             return self._decoder.decode_row(columns.fields_of(row), self._now_ms, self.source.naive_zone)
         except InvalidRecord as error:
             return Rejection(error, row.payload)

@@ -22,7 +22,6 @@ def create_learner(
     algorithm: Algorithm, feature_set: FeatureSet, n_clusters: int, sample_size: int, seed: int
 ) -> Learner:
     """Return a new learner for the features of a feature set."""
-    names = FEATURE_NAMES[feature_set]
     if algorithm == "resampled-kmeans":
-        return ResampledKMeans(n_clusters, sample_size, names, FEATURE_WEIGHTS, seed)
-    return RIVER_LEARNERS[algorithm](n_clusters, names, FEATURE_WEIGHTS, seed)
+        return ResampledKMeans(n_clusters, sample_size, FEATURE_NAMES[feature_set], FEATURE_WEIGHTS, seed)
+    return RIVER_LEARNERS[algorithm](n_clusters, FEATURE_WEIGHTS, seed)

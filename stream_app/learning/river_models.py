@@ -27,7 +27,7 @@ the default."""
 STREAM_CHUNK_ROWS: Final = 100
 """STREAMKMeans summarises this many rows by k centers at a time."""
 
-Rows = Sequence[dict[str, float]]
+Rows = Sequence[dict[int, float]]
 
 
 class RiverLearner(ABC):
@@ -37,17 +37,14 @@ class RiverLearner(ABC):
     ----------
     n_clusters
         Number of clusters k.
-    feature_names
-        Names of the columns.
     weights
         Weight of each standardised feature.
     seed
         Fixes, together with the tick, every random choice.
     """
 
-    def __init__(self, n_clusters: int, feature_names: Sequence[str], weights: Sequence[float], seed: int) -> None:
+    def __init__(self, n_clusters: int, weights: Sequence[float], seed: int) -> None:
         self.n_clusters = n_clusters
-        self.feature_names = tuple(feature_names)
         self.seed = seed
         self._scaler = EwmaScaler(weights)
         self._centroids: Floats | None = None
@@ -65,15 +62,19 @@ class RiverLearner(ABC):
         model = self.build(int(rng.integers(2**31)), len(points), earlier)
         for x in self._rows(points[rng.permutation(len(points))]):
             model.learn_one(x)
-        centroids = np.array([[center[name] for name in self.feature_names] for center in model.centers.values()])
+        columns = range(points.shape[1])
+        centroids = np.array([[center[column] for column in columns] for center in model.centers.values()])
         if len(centroids) < self.n_clusters or not np.isfinite(centroids).all():
             return None
         self._centroids = self._scaler.restore_raw(centroids)
         inertia = mean_inertia(points, centroids)
         return Fit(self._scaler.mean, self._scaler.scale, self._centroids, inertia)
 
-    def _rows(self, matrix: Floats) -> Rows:
-        return [dict(zip(self.feature_names, row, strict=True)) for row in matrix.tolist()]
+    @staticmethod
+    def _rows(matrix: Floats) -> Rows:
+        # Numbers for names: River's KMeans draws its first centers in the order of a set of names, and that of a set
+        # of strings differs from process to process.
+        return [dict(enumerate(row)) for row in matrix.tolist()]
 
     def state(self) -> dict[str, Any]:
         """Return what was learned as JSON values."""

@@ -2,7 +2,8 @@
 
 At each tick: re-fit the feature parameters, let the learner learn, carry the segments' identities over from the last
 published model, name them, and forecast whom the new model would move. A model that would move too many customers at
-once is held until an operator releases it; meanwhile learning goes on, and a later one may pass by itself.
+once is held for an operator to release it; meanwhile learning goes on, and a later one may pass by itself. Left alone,
+a trainer does not stall: what is proposed again at the next tick is no whim of one sample, and is published.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
+
+import numpy as np
 
 from stream_app.core.assignment import decide
 from stream_app.core.features import (
@@ -19,7 +22,7 @@ from stream_app.core.features import (
     Floats,
     extract_features,
 )
-from stream_app.core.lineage import inherit_codes, match_centroids
+from stream_app.core.lineage import inherit_codes, match_centroids, match_segments
 from stream_app.core.naming import name_segments, segment_traits
 from stream_app.core.snapshot import NO_SEGMENT, Segment, Snapshot
 from stream_app.core.snapshot_document import (
@@ -62,12 +65,18 @@ class TrainerSettings:
         No model is learned from fewer than k times as many customers.
     min_history_days
         Nor before the longest tenure in a sample is this long: recency and engagement (half-life 21 days) tell
-        little in a population younger than two half-lives. Learned at two weeks, the first model was overturned a
-        week or two later and 20 % of the customers moved with it; from 42 days on, no later model moved 4 %.
+        little in a population younger than three half-lives. Learned at two weeks, the first model was overturned a
+        week or two later and 20 % of the customers moved with it. Of six simulated
+        populations that start from nobody, three came to exceed 1.04 times the inertia of batch k-means where the
+        first model was learned at 42 days, one at 63.
     hysteresis, no_return_days
         Put into every snapshot; see `stream_app.core.assignment`.
     max_expected_churn
-        A model that is forecast to move a larger share of customers is held.
+        A model that is forecast to move a larger share of customers is held. In nine simulated populations and Online
+        Retail the most a later model moved was .13; CDNOW, whose customers all arrive within 12 weeks, has one of .4.
+    held_ticks_max
+        For so many ticks in a row models are held, the next one is published whatever it moves; None to wait for an
+        operator without end, while the inertia rises.
     algorithm
         See `stream_app.learning.algorithms`.
     minor_per_major
@@ -81,10 +90,11 @@ class TrainerSettings:
     n_clusters: int | None = None
     sample_size: int = 2000
     min_customers_per_cluster: int = 25
-    min_history_days: float = 42.0
+    min_history_days: float = 63.0
     hysteresis: float = 0.5
     no_return_days: float = 30.0
-    max_expected_churn: float = 0.10
+    max_expected_churn: float = 0.25
+    held_ticks_max: int | None = 1
     algorithm: Algorithm = "resampled-kmeans"
     minor_per_major: int = 100
     seed: int = 0
@@ -112,6 +122,7 @@ class Trainer:
         self._held_reference: ReferenceDistribution | None = None
         self._next_code = max(segment.code for segment in initial.segments) + 1
         self._last_tick = NEVER
+        self._held_ticks = 0
 
     def learn(self, sample: PopulationSample) -> Proposal | None:
         """Learn from a sample and return the model that comes of it.
@@ -138,6 +149,7 @@ class Trainer:
         reference = ReferenceDistribution.of(features)
         if proposal.held:
             self.held, self._held_reference = proposal, reference
+            self._held_ticks += 1
         else:
             self._publish(proposal, reference)
         return proposal
@@ -153,6 +165,7 @@ class Trainer:
     def _publish(self, proposal: Proposal, reference: ReferenceDistribution | None) -> None:
         self.published, self._reference = proposal.snapshot, reference
         self.held = self._held_reference = None
+        self._held_ticks = 0
 
     def _choose_feature_set(self, sample: PopulationSample) -> FeatureSet:
         wanted = self.settings.feature_set
@@ -177,8 +190,8 @@ class Trainer:
 
     def _propose(self, sample: PopulationSample, parameters: FeatureParameters, features: Floats, fit: Fit) -> Proposal:
         draft = self._draft(sample, parameters, fit)
-        distances = squared_distances(draft.standardise(features), draft.scaled_centroids)
-        shares, weights = membership_weights(distances)
+        points = draft.standardise(features)
+        shares, weights = membership_weights(squared_distances(points, draft.scaled_centroids))
         traits = segment_traits(sample.quantities, self._parameters.order_value_minor, weights)
         first = self.published.version == 0
         drift = None
@@ -186,19 +199,25 @@ class Trainer:
             segments = self._identify_by_name(traits)
         else:
             earlier = draft.standardise(self.published.centroids)
-            matched = match_centroids(earlier, draft.scaled_centroids)
+            _, earlier_weights = membership_weights(squared_distances(points, earlier))
+            matched = match_segments(np.sign(earlier_weights), np.sign(weights))
             codes, self._next_code = inherit_codes(self.published.codes, matched, self._next_code)
             segments = self._name(codes, traits)
-            shift = centroid_shift(earlier, draft.scaled_centroids, matched)
+            shift = centroid_shift(earlier, draft.scaled_centroids, match_centroids(earlier, draft.scaled_centroids))
             drift = self._drift(parameters.feature_set, features, shift)
         snapshot = replace(draft, segments=segments, retired_segments=self._retired(segments))
         churn = expected_churn(snapshot, features, sample)
         return Proposal(
             snapshot=replace(snapshot, expected_churn=churn),
-            held=not first and churn is not None and churn > self.settings.max_expected_churn,
+            held=not first and self._is_held(churn),
             profiles=profile_segments(sample.quantities, shares, weights, self.settings.minor_per_major),
             drift=drift,
         )
+
+    def _is_held(self, churn: float | None) -> bool:
+        settings = self.settings
+        exhausted = settings.held_ticks_max is not None and self._held_ticks >= settings.held_ticks_max
+        return churn is not None and churn > settings.max_expected_churn and not exhausted
 
     def _draft(self, sample: PopulationSample, parameters: FeatureParameters, fit: Fit) -> Snapshot:
         """Return the new model before its segments are identified."""
@@ -263,6 +282,7 @@ class Trainer:
             "feature_set": self._feature_set,
             "last_tick": self._last_tick,
             "next_code": self._next_code,
+            "held_ticks": self._held_ticks,
             "published": snapshot_document(Proposal(self.published)),
             "reference": _state_or_none(self._reference),
             "held": None if self.held is None else snapshot_document(self.held),
@@ -284,6 +304,7 @@ class Trainer:
         trainer._held_reference = _reference_or_none(state["held_reference"])
         trainer._parameters.load_state(state["parameters"])
         trainer._next_code = state["next_code"]
+        trainer._held_ticks = state["held_ticks"]
         trainer._last_tick = state["last_tick"]
         feature_set: FeatureSet | None = state["feature_set"]
         if feature_set is not None and state["wanted_feature_set"] == settings.feature_set:

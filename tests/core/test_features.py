@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
+from stream_app.core.events import ENGAGEMENT, REFUND, Event
 from stream_app.core.features import (
     FEATURE_COUNT,
     FEATURE_NAMES,
@@ -21,19 +21,12 @@ from stream_app.core.features import (
     probability_active,
     quantities_at,
 )
-from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE
 from tests.support.events import engagement, histories, instant, purchase, refund
-from tests.support.totals import day_total, fold, halved
+from tests.support.tables import activity_of
+from tests.support.totals import day_total, halved
 
 PLAIN = FeatureParameters("plain", 30.0, 100.0)
 prior_gaps = st.floats(2, 200)
-
-
-def activity_of(*customers: list[Event]) -> np.ndarray:
-    packed = bytearray(len(customers) * ACTIVITY.size)
-    for number, events in enumerate(customers):
-        fold(events).pack_activity_into(packed, number * ACTIVITY.size)
-    return np.frombuffer(packed, ACTIVITY_DTYPE)
 
 
 def quantities(**columns: list[float]) -> Quantities:
@@ -229,4 +222,3 @@ def test_order_refunded_into_the_negative_counts_as_none() -> None:
 def test_every_feature_set_names_and_weights_its_four_features() -> None:
     for names in FEATURE_NAMES.values():
         assert len(set(names)) == len(names) == len(FEATURE_WEIGHTS) == FEATURE_COUNT
-    assert PURCHASE != REFUND

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.core.clock import DAY_MS
-from stream_app.core.events import Event
+from stream_app.core.clock import DAY_MS, MINUTE_MS
+from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.features import quantities_at
 from stream_app.core.folding import ACTIVE_DAYS, ENGAGED_DAYS, DayWindow, fold_events, last_active_day, merge_rows
 from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, ORDER, ORDER_LIMIT, RECENT_EVENT_LIMIT, Row
-from tests.support.events import START_MS, engagement, histories, instant, purchase, refund
+from tests.support.events import START_MS, engagement, histories, instant, purchase, refund, visits
 from tests.support.totals import (
     EXACT,
     assert_same_totals,
@@ -22,6 +23,7 @@ from tests.support.totals import (
     fold,
     halved,
     remembered_ids,
+    trail_for,
 )
 
 NOT_THE_LEDGER = tuple(name for name in EXACT if name != "orders")
@@ -48,9 +50,9 @@ def decayed_at(row: Row, at_ms: int) -> tuple[float, float, float, float]:
 
 @given(histories(), st.randoms(use_true_random=False))
 @settings(max_examples=150)
-def test_any_order_of_the_same_events_gives_the_same_totals(events: list[Event], random: np.random.Generator) -> None:
+def test_any_order_of_the_same_events_gives_the_same_totals(events: list[Event], random: Random) -> None:
     shuffled = list(events)
-    random.shuffle(shuffled)  # type: ignore[arg-type]
+    random.shuffle(shuffled)
     assert_same_totals(fold(shuffled), fold(events), events)
     assert remembered_ids(fold(shuffled)) == remembered_ids(fold(events))
 
@@ -64,17 +66,18 @@ def test_totals_are_what_all_events_together_add_up_to(events: list[Event]) -> N
 @given(histories())
 def test_replayed_events_change_nothing(events: list[Event]) -> None:
     row = fold(events)
-    trail = bytearray(len(events) * ACTIVITY.size)
-    again, applied = fold_events(row, events, trail, 0)
-    assert (again, applied) == (row, [])
+    trail = trail_for(events)
+    again = fold_events(row, events, trail, 0)
+    assert (again.row, again.duplicates) == (row, list(range(len(events))))
+    assert (again.assessed, again.states, again.records) == ([], [], 0)
     assert not any(trail)
 
 
 def test_event_repeated_within_one_call_counts_once() -> None:
     events = [purchase(0), engagement(1), purchase(0), engagement(1), purchase(2)]
-    row, applied = fold_events(Row(), events, bytearray(5 * ACTIVITY.size), 0)
-    assert applied == [0, 1, 4]
-    assert (row.purchases, row.engagements) == (2, 1)
+    folded = fold_events(Row(), events, trail_for(events), 0)
+    assert (folded.duplicates, folded.assessed) == ([2, 3], [0, 1, 4])
+    assert (folded.row.purchases, folded.row.engagements) == (2, 1)
 
 
 @given(histories(max_size=40), st.integers(0, 40))
@@ -82,15 +85,34 @@ def test_two_calls_equal_one(events: list[Event], cut: int) -> None:
     assert fold(events[cut:], fold(events[:cut])) == fold(events)
 
 
-@given(histories(max_size=12), st.integers(0, 3))
-def test_trail_holds_the_state_after_each_applied_event(events: list[Event], offset: int) -> None:
-    with_repetitions = [event for pair in zip(events, events, strict=True) for event in pair]
-    start = offset * ACTIVITY.size
-    trail = bytearray(start + len(with_repetitions) * ACTIVITY.size)
-    _, applied = fold_events(Row(), with_repetitions, trail, start)
-    assert applied == list(range(0, 2 * len(events), 2))
-    prefixes = [record(fold(events[: length + 1])) for length in range(len(events))]
-    assert trail[: start + len(events) * ACTIVITY.size] == bytes(start) + b"".join(prefixes)
+@given(histories(max_size=12) | visits(), st.integers(0, 3))
+def test_trail_holds_the_states_before_and_after_each_assessed_event(events: list[Event], offset: int) -> None:
+    repeated = [event for pair in zip(events, events, strict=True) for event in pair]
+    trail = bytearray(offset * ACTIVITY.size) + trail_for(repeated)
+    folded = fold_events(Row(), repeated, trail, offset * ACTIVITY.size)
+    states = [record(fold(events[:length])) for length in range(len(events) + 1)]
+    written = [bytes(trail[start : start + ACTIVITY.size]) for start in range(0, len(trail), ACTIVITY.size)]
+    assert not any(b"".join(written[:offset] + written[offset + folded.records :]))
+    written = [states[0], *written[offset : offset + folded.records]]
+    assert folded.duplicates == list(range(1, len(repeated), 2))
+    for index, state in zip(folded.assessed, folded.states, strict=True):
+        assert written[state + 1] == states[index // 2 + 1]
+        assert written[state] == states[index // 2]
+    assert written[-1] == states[-1]
+
+
+@given(visits())
+def test_customer_is_assessed_at_all_but_what_goes_on_with_a_session(events: list[Event]) -> None:
+    engaged_ms = -(10**15)
+    expected = []
+    for index, event in enumerate(events):
+        pause_ms = event.at_ms - engaged_ms
+        same_day = event.at_ms // DAY_MS == engaged_ms // DAY_MS
+        if not (event.kind == ENGAGEMENT and 0 <= pause_ms < 30 * MINUTE_MS and same_day):
+            expected.append(index)
+        if event.kind == ENGAGEMENT:
+            engaged_ms = max(engaged_ms, event.at_ms)
+    assert fold_events(Row(), events, trail_for(events), 0).assessed == expected
 
 
 @given(histories(min_size=1))
@@ -238,14 +260,14 @@ def test_adding_days_agrees_with_the_definition(shape: tuple[float, int], days: 
 
 def test_day_leaving_the_window_is_forgotten() -> None:
     window = DayWindow(2.0, 5)
-    assert window.add(0b10001, 1.25, 10, 11) == (0b00011, pytest.approx(1 + 2**-0.5))
+    assert window.add(0b10001, 1.25, 10, 11) == pytest.approx((0b00011, 1 + 2**-0.5))
     assert window.add(0b10001, 1.25, 10, 15) == (1, 1.0)
     assert window.add(0b10001, 1.25, 10, 40) == (1, 1.0)
 
 
 def test_late_day_counts_if_it_is_new_and_within_the_window() -> None:
     window = DayWindow(2.0, 5)
-    assert window.add(0b00001, 1.0, 10, 8) == (0b00101, pytest.approx(1.5))
+    assert window.add(0b00001, 1.0, 10, 8) == pytest.approx((0b00101, 1.5))
     assert window.add(0b00101, 1.5, 10, 8) == (0b00101, 1.5)
     assert window.add(0b00001, 1.0, 10, 5) == (0b00001, 1.0)
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core.lineage import UNMATCHED, inherit_codes, match_centroids
+from stream_app.core.lineage import UNMATCHED, inherit_codes, match_centroids, match_segments
 
 
 @st.composite
@@ -64,3 +65,46 @@ def test_vanished_cluster_takes_its_code_along():
     )
     assert codes == (3, 1)
     assert next_code == 4
+
+
+def members(labels, n_segments):
+    return (np.array(labels) == np.arange(n_segments)[:, None]).astype(float)
+
+
+@given(st.permutations(range(4)), st.lists(st.integers(0, 3), max_size=30))
+def test_relabelled_segments_are_the_same_ones(order, labels):
+    labels = [*range(4), *labels]
+    earlier = members(labels, 4)
+    assert match_segments(earlier, earlier[order]).tolist() == order
+
+
+def test_as_many_customers_as_possible_stay_in_their_segment():
+    earlier = members([0] * 10 + [1] * 10, 2)
+    later = members([0] * 4 + [1] * 6 + [1] * 1 + [0] * 9, 2)
+    assert match_segments(earlier, later).tolist() == [1, 0]
+
+
+def test_centroid_moved_to_other_customers_gets_another_code():
+    # Segment 1 is given up to segment 0, and segment 2 is divided instead.
+    earlier = members([0] * 10 + [1] * 6 + [2] * 30, 3)
+    later = members([0] * 16 + [1] * 12 + [2] * 18, 3)
+    matched = match_segments(earlier, later)
+    assert matched.tolist() == [0, UNMATCHED, 2]
+    assert inherit_codes(np.array([4, 5, 6], np.int16), matched, 9) == ((4, 9, 6), 10)
+
+
+@pytest.mark.parametrize(("n_shared", "index"), [(5, 0), (4, UNMATCHED)])
+def test_half_of_the_smaller_segment_makes_it_the_same(n_shared, index):
+    earlier = members([0] * 10 + [1] * 10, 2)[:1]
+    later = members([1] * (10 - n_shared) + [0] * 10 + [1] * n_shared, 2)[:1]
+    assert match_segments(earlier, later).tolist() == [index]
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 1000))
+def test_no_segment_is_continued_twice(j, k, seed):
+    rng = np.random.default_rng(seed)
+    earlier, later = (members([*range(n), *rng.integers(n, size=20 - n)], n) for n in (j, k))
+    matched = match_segments(earlier, later)
+    used = matched[matched != UNMATCHED]
+    assert len(matched) == k
+    assert len(used) == len(set(used))

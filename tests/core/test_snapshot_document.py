@@ -51,6 +51,7 @@ def proposals(draw):
         no_return_days=draw(positive),
         weights=draw(vectors(positive)),
         expected_churn=draw(st.none() | share),
+        retired_segments=tuple(Segment(code, f"retired {code}") for code in draw(st.sets(st.integers(1, 99)))),
         training=draw(st.just({}) | training),
     )
     return Proposal(
@@ -97,8 +98,8 @@ def test_document_has_exactly_the_keys_of_the_contract():
     document = example()
     assert set(document) == {
         "segmentation", "version", "status", "as_of", "feature_set", "prior_gap_days", "order_value_minor",
-        "feature_names", "weights", "mean", "scale", "hysteresis", "no_return_days", "segments", "expected_churn",
-        "training", "drift",
+        "feature_names", "weights", "mean", "scale", "hysteresis", "no_return_days", "segments", "retired_segments",
+        "expected_churn", "training", "drift",
     }  # fmt: skip
     assert document["segments"] == [{"id": "s3", "name": "Loyal", "centroid": [0.0] * 4, "share": 0.0, "profile": None}]
 
@@ -109,6 +110,19 @@ def test_rules_are_dated_at_the_epoch_and_have_no_training():
     assert document["training"] is None
     assert document["status"] == "published"
     assert snapshot_from_document(document).training == {}
+
+
+def test_document_without_retired_segments_is_read():
+    document = example()
+    assert document.pop("retired_segments") == []
+    assert snapshot_from_document(document).retired_segments == ()
+
+
+def test_retired_segments_are_listed_by_id_and_name():
+    retired = [{"id": "s9", "name": "Loyal"}]
+    snapshot = snapshot_from_document(example(retired_segments=retired))
+    assert snapshot.retired_segments == (Segment(9, "Loyal"),)
+    assert snapshot_document(Proposal(snapshot))["retired_segments"] == retired
 
 
 def segments(**changes):

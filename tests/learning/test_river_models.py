@@ -9,12 +9,11 @@ from stream_app.learning.algorithms import RIVER_LEARNERS
 from stream_app.learning.kmeans import squared_distances
 from tests.learning.populations import blobs
 
-NAMES = ("a", "b", "c")
 ALGORITHMS = sorted(RIVER_LEARNERS)
 
 
 def learner_of(algorithm, n_clusters=4, seed=1):
-    return RIVER_LEARNERS[algorithm](n_clusters, NAMES, (1.0, 0.5, 1.0), seed)
+    return RIVER_LEARNERS[algorithm](n_clusters, (1.0, 0.5, 1.0), seed)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -51,6 +51,40 @@ def test_no_model_is_learned_from_too_few_customers():
     assert trainer_of().learn(draw_sample(n_customers=7 * 25)) is not None
 
 
+def test_plain_features_make_do_with_six_segments():
+    trainer = trainer_of(feature_set="plain")
+    assert trainer.learn(draw_sample(n_customers=6 * 25 - 1)) is None
+    assert len(trainer.learn(draw_sample(1, n_customers=6 * 25)).snapshot.segments) == 6
+    assert len(trained(feature_set="activity").published.segments) == 7
+    assert len(trained(feature_set="plain", n_clusters=4).published.segments) == 4
+
+
+@pytest.mark.parametrize(("longest_days", "learns"), [(62.9, False), (63.0, True)])
+def test_no_model_is_learned_from_a_young_population(longest_days, learns):
+    sample = draw_sample()
+    tenure = sample.quantities.tenure_days
+    young = replace(sample, quantities=sample.quantities._replace(tenure_days=tenure * longest_days / tenure.max()))
+    young.quantities.tenure_days[tenure.argmax()] = longest_days
+    assert (trainer_of().learn(young) is not None) == learns
+
+
+def test_empty_sample_is_passed_over():
+    assert trainer_of().learn(draw_sample(n_customers=0)) is None
+
+
+def test_rules_without_a_learned_successor_are_retired_under_their_names():
+    snapshot = trained().published
+    kept = {segment.code for segment in snapshot.segments}
+    assert {segment.code for segment in RULES.segments} - kept == {
+        segment.code for segment in snapshot.retired_segments
+    }
+    assert {s.code: s.name for s in RULES.segments}.items() <= (
+        {code: segment.name for code, segment in snapshot.segment_by_code.items()}.items()
+    )
+    # They stay known under all later models.
+    assert set(snapshot.segment_by_code) <= set(trained(3).published.segment_by_code)
+
+
 def test_first_model_is_published_whatever_it_moves():
     trainer = trainer_of(max_expected_churn=0.0)
     proposal = trainer.learn(assigned(draw_sample(), RULES))
@@ -146,14 +180,34 @@ def test_model_that_moves_too_many_is_held_and_not_followed():
     published = trainer.published
     proposal = trainer.learn(moved_sample(trainer, 2))
     assert proposal.held
-    assert proposal.snapshot.expected_churn > 0.10
+    assert proposal.snapshot.expected_churn > 0.25
     assert proposal.snapshot.version == published.version + 1
     assert trainer.published is published
     assert trainer.held is proposal
 
 
-def test_later_model_may_pass_while_one_is_held():
+def test_model_proposed_again_is_published_without_an_operator():
     trainer = trained(2)
+    first = trainer.learn(moved_sample(trainer, 2))
+    again = trainer.learn(moved_sample(trainer, 3))
+    assert (first.held, again.held) == (True, False)
+    assert trainer.published is again.snapshot
+    assert again.snapshot.expected_churn > 0.25
+    # The next one that moves too many is held anew.
+    back = draw_sample(4, segment_codes=nearest_codes(trainer.published, moved_sample(trainer, 4)))
+    trainer.published = replace(trainer.published, hysteresis=0.0)
+    assert trainer.learn(back).held
+
+
+def test_model_is_held_without_end_where_told_so():
+    trainer = trained(2, held_ticks_max=None)
+    published = trainer.published
+    assert all(trainer.learn(moved_sample(trainer, tick)).held for tick in (2, 3, 4, 5))
+    assert trainer.published is published
+
+
+def test_later_model_may_pass_while_one_is_held():
+    trainer = trained(2, held_ticks_max=None)
     held = trainer.learn(moved_sample(trainer, 2))
     # The population is its old self again, and the learner finds back to it.
     later = [trainer.learn(assigned(draw_sample(tick), trainer.published)) for tick in range(3, 9)]

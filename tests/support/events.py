@@ -89,3 +89,17 @@ def _events(draw: st.DrawFn, event_id: str, customer_id: str, days: float, order
     amount_minor = draw(st.sampled_from([0, 1, 999, 2_500]) | st.integers(0, 10**9))
     order_id = f"o{draw(st.integers(0, order_count - 1))}"
     return Event(kind, customer_id, event_id, at_ms, EVENT_KINDS[kind], amount_minor, order_id)
+
+
+@st.composite
+def visits(draw: st.DrawFn, max_size: int = 12) -> list[Event]:
+    """Draw distinct events of one customer that lie minutes apart and mostly ascend."""
+    size = draw(st.integers(0, max_size))
+    minute = draw(st.integers(0, 1_500))
+    events: list[Event] = []
+    for index in range(size):
+        minute += draw(st.sampled_from([0, 1, 5, 29, 30, 31, 400, -3, -60]))
+        day = max(minute, 0) / 1_440
+        buys = draw(st.sampled_from([False, False, False, True]))
+        events.append(purchase(day, event_id=f"e{index}") if buys else engagement(day, event_id=f"e{index}"))
+    return events

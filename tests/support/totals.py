@@ -31,7 +31,12 @@ EXACT = (
 
 def fold(events: Sequence[Event], row: Row | None = None) -> Row:
     """Return the row with `events`, where the trail does not matter."""
-    return fold_events(row or Row(), events, bytearray(len(events) * ACTIVITY.size), 0)[0]
+    return fold_events(row or Row(), events, trail_for(events), 0).row
+
+
+def trail_for(events: Sequence[Event]) -> bytearray:
+    """Return room for all states that `fold_events` may write."""
+    return bytearray(2 * len(events) * ACTIVITY.size)
 
 
 def halved(age_ms: float, half_life_days: float) -> float:

@@ -1,0 +1,50 @@
+"""Playing a history: events and sweeps through a partition, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TypeAlias
+
+from stream_app.core.events import Event
+from stream_app.core.migration import Migration
+from stream_app.core.processor import Effects, Partition, apply_effects, process_events, sweep
+from stream_app.core.snapshot import Snapshot
+from tests.support.events import positions
+
+Step: TypeAlias = Event | int | Snapshot
+"""An event, the instant of a sweep, or a model that takes over."""
+
+
+def play(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Migration]:
+    """Play steps and return the migrations; events in a row are one chunk, but for cuts before the steps named."""
+    return [migration for effects in play_effects(partition, steps, cuts) for migration in effects.migrations]
+
+
+def play_effects(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Effects]:
+    """Play steps and return the effects of each chunk and sweep; an event's offset is its index among the steps."""
+    done: list[Effects] = []
+    chunk: list[Event] = []
+    first = 0
+
+    def finish(effects: Effects) -> None:
+        apply_effects(partition, effects)
+        done.append(effects)
+
+    for index, step in enumerate([*steps, None]):
+        if chunk and (index in cuts or not isinstance(step, Event)):
+            finish(process_events(partition, chunk, positions(len(chunk), first)))
+            chunk = []
+        if isinstance(step, Event):
+            first = first if chunk else index
+            chunk.append(step)
+        elif isinstance(step, Snapshot):
+            partition.snapshot = step
+        elif step is not None:
+            finish(sweep(partition, step))
+    return done
+
+
+def state_of(partition: Partition) -> dict[str, bytes]:
+    """Return every customer's whole row, encoded."""
+    table = partition.table
+    return {customer_id: table.encode(number) for number, customer_id in enumerate(table.customer_ids)}

@@ -1,0 +1,67 @@
+"""Models to assign customers by."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from stream_app.core.clock import DAY_MS
+from stream_app.core.cold_start import cold_start_snapshot
+from stream_app.core.features import FEATURE_COUNT, FeatureParameters
+from stream_app.core.snapshot import Segment, Snapshot
+
+
+def rules_snapshot(hysteresis: float = 0.5, no_return_days: float = 30.0) -> Snapshot:
+    """Return the cold-start rules."""
+    return cold_start_snapshot("value", hysteresis, no_return_days)
+
+
+def plain_snapshot(hysteresis: float = 0.2, no_return_days: float = 0.0) -> Snapshot:
+    """Return a model on the plain features with three segments, by recency and orders above all."""
+    centroids = [
+        [math.log1p(days / 30), math.log1p(orders), math.log1p(revenue), math.log1p(weight)]
+        for days, orders, revenue, weight in ((2, 4, 200, 3), (5, 0.5, 25, 6), (120, 0.3, 15, 0))
+    ]
+    return Snapshot(
+        segmentation="value",
+        version=4,
+        as_of_ms=0,
+        parameters=FeatureParameters("plain", 30.0, 100.0),
+        mean=np.zeros(FEATURE_COUNT),
+        scale=np.ones(FEATURE_COUNT),
+        centroids=np.array(centroids),
+        segments=(Segment(11, "Regulars"), Segment(12, "Visitors"), Segment(13, "Gone")),
+        hysteresis=hysteresis,
+        no_return_days=no_return_days,
+    )
+
+
+def snapshot_of(centroids: np.ndarray, **changes: Any) -> Snapshot:
+    """Return a model whose scaled space is the raw one."""
+    fields: dict[str, Any] = {
+        "segmentation": "value",
+        "version": 1,
+        "as_of_ms": 0,
+        "parameters": FeatureParameters("activity", 30.0, 1_000.0),
+        "mean": np.zeros(FEATURE_COUNT),
+        "scale": np.ones(FEATURE_COUNT),
+        "centroids": centroids,
+        "segments": tuple(Segment(code, f"name {code}") for code in range(1, len(centroids) + 1)),
+        "hysteresis": 0.5,
+        "no_return_days": 30.0,
+        "weights": np.ones(FEATURE_COUNT),
+    }
+    return Snapshot(**(fields | changes))
+
+
+def successor(snapshot: Snapshot, **changes: Any) -> Snapshot:
+    """Return the next version of a model."""
+    return dataclasses.replace(snapshot, version=snapshot.version + 1, **changes)
+
+
+def no_return_ms(snapshot: Snapshot) -> int:
+    """Return for how many whole milliseconds nobody goes back."""
+    return math.ceil(snapshot.no_return_days * DAY_MS)

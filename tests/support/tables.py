@@ -1,0 +1,34 @@
+"""Activity records of customers, as a table holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream_app.core.events import Event
+from stream_app.core.features import Quantities, quantities_at
+from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE
+from tests.support.events import engagement, instant, purchase, refund
+from tests.support.totals import fold
+
+
+def activity_of(*customers: Sequence[Event]) -> np.ndarray:
+    """Return the records of customers with these events, shape `(n_customers,)`."""
+    packed = bytearray(len(customers) * ACTIVITY.size)
+    for number, events in enumerate(customers):
+        fold(events).pack_activity_into(packed, number * ACTIVITY.size)
+    return np.frombuffer(packed, ACTIVITY_DTYPE)
+
+
+def quantities_of_events(at_days: float = 100.0) -> Quantities:
+    """Return quantities of four customers of different kinds."""
+    return quantities_at(
+        activity_of(
+            [purchase(day, 4_000) for day in range(0, 100, 9)],
+            [purchase(3), engagement(4), engagement(60)],
+            [engagement(day) for day in range(90, 100)],
+            [refund(50, 2_000, "unknown")],
+        ),
+        instant(at_days),
+    )

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from datetime import UTC
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import pytest
+
+from stream_app.bootstrap import create_readers
+from stream_app.cli import main
+from stream_app.core.clock import DAY_MS, format_instant
+from stream_app.core.events import Event
+from stream_app.embedded.simulation import simulate
+from stream_app.embedded.sources import SourceFile, merge_by_time
+from stream_app.settings import load_settings
+from tests.contracts.records import AT_MS
+from tests.support.replays import (
+    OUTPUTS,
+    ROOT,
+    Outputs,
+    engagement_at,
+    purchase_at,
+    refused,
+    replay,
+    start,
+    write_lines,
+)
+
+SHARED_DATA = ROOT.parent / "shared" / "data"
+PATIENCE_SECONDS = 60
+"""Only ever waited for in full by a test that fails."""
+
+
+def real_data(name: str) -> Path:
+    path = SHARED_DATA / name
+    if not path.exists():
+        pytest.skip(f"{name} is not in {SHARED_DATA.name}")
+    return path
+
+
+@pytest.fixture
+def purchases(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "purchases.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "purchases.csv", ["ts,customer_id,amount", "2024-05-01,c1,5"])
+
+
+# --- a refused start ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "name at least one file: --purchases FILE or --engagements FILE"),
+        (["--purchases", "absent.jsonl"], "absent.jsonl: cannot be read (No such file or directory)"),
+        (["--purchases", "purchases.jsonl", "absent\n.jsonl"], "absent .jsonl: cannot be read"),
+        (["--purchases", "."], "File '.' is a directory"),
+        (["purchases.jsonl"], "unexpected extra argument"),
+        (["--purchase", "purchases.jsonl"], "No such option '--purchase'"),
+        (["--purchases", "purchases.jsonl", "--config", "absent.toml"], "absent.toml: cannot be read"),
+        (["--purchases", "purchases.jsonl", "--config", "purchases.jsonl"], "purchases.jsonl: not a TOML file"),
+        (["--purchases", "purchases.jsonl", "--seed", "one"], "'one' is not a valid integer"),
+        (["--purchases", "purchases.jsonl", "--seed", "-1"], "setting learning.seed: -1 is refused"),
+        (["--purchases", "purchases.jsonl", "--until", "2024-05-01"], "expected a time with a zone"),
+        (["--purchases", "purchases.jsonl", "--now", "today"], "expected a time with a zone"),
+        (["--purchases", "purchases.jsonl", "--timezone", "Europe"], "--timezone: 'Europe'"),
+        (["--purchases", "purchases.jsonl", "--timezone", "../UTC"], "--timezone: '../UTC'"),
+        (["--purchases", "purchases.jsonl", "--timezone", "Mars/Base"], "--timezone: 'Mars/Base'"),
+        (["--purchases", "purchases.jsonl", "--timezone", ""], "--timezone: ''"),
+        (["--purchases", "purchases.jsonl", "--column", "total=amount"], "are for CSV files"),
+        (["--purchases", "purchases.csv"], "no column for occurred_at, total in the header"),
+        (["--purchases", "purchases.csv", "--column", "total"], "'total', expected NAME=VALUE"),
+        (["--purchases", "purchases.csv", "--column", "totl=amount"], "'totl' is no field, expected one of event_id"),
+        (["--purchases", "purchases.csv", "--constant", "currenzy=USD"], "'currenzy' is no field"),
+        (["--purchases", "purchases.csv", "--column", "total=x", "occurred_at=ts"], "column 'x' (for total) is not in"),
+    ],
+)
+@pytest.mark.usefixtures("purchases", "table")
+def test_wrong_start_is_one_line_and_leaves_nothing(
+    args: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told in refused(capsys, "replay", *args, "--out", "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_environment_is_one_line(
+    purchases: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEGMENTER_LEARNING__SEED", "x" * 100_000)
+    line = refused(capsys, "replay", "--purchases", purchases)
+    assert "setting learning.seed" in line
+    assert len(line) < 1_100
+
+
+def test_unwritable_folder_is_one_line(purchases: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "name another folder with --out" in refused(capsys, "replay", "--purchases", purchases, "--out", purchases)
+    assert "name another folder with --out" in refused(capsys, "demo", "--out", purchases)
+
+
+def test_other_commands_refuse_in_one_line_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "customers: 0" in refused(capsys, "simulate", "--customers", 0, "--out", tmp_path)
+    assert "No such command 'replai'" in refused(capsys, "replai")
+    assert "'--purchases' requires an argument" in refused(capsys, "replay", "--purchases")
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, purchases: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("/dev/full")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "models.jsonl.partial").symlink_to("/dev/full")
+    with pytest.raises(SystemExit) as exit_:
+        main(["replay", "--purchases", str(purchases), "--out", str(tmp_path / "out")])
+    assert exit_.value.code == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "No space left on device" in error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_nothing_said_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([])
+    assert exit_.value.code == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+# --- what can be asked for ----------------------------------------------------------------------------------------
+
+
+def test_option_takes_several_files_in_every_way_of_writing(tmp_path: Path) -> None:
+    a, b, c = (
+        write_lines(tmp_path / f"{name}.jsonl", [purchase_at(n, f"2024-05-0{n}T12:00:00Z", f"c{n}")])
+        for n, name in enumerate("abc", 1)
+    )
+    v = write_lines(tmp_path / "v.jsonl.gz", [engagement_at(9, "2024-05-01T18:00:00Z")])
+    first = replay(tmp_path / "1", "--purchases", c, a, b, "--engagements", v)
+    assert [file["file"] for file in first.summary["inputs"]] == ["c.jsonl", "a.jsonl", "b.jsonl", "v.jsonl.gz"]
+    assert [migration["customer_id"] for migration in first.migrations] == ["c1", "c2", "c3"]
+    assert first.summary["counts"]["applied"] == 4
+    second = replay(tmp_path / "2", "--purchases", c, "--engagements", v, f"--purchases={a}", b)
+    assert second.contents() == first.contents()
+
+
+def test_tables_are_read_with_columns_constants_and_zone(tmp_path: Path, table: Path) -> None:
+    mail = write_lines(tmp_path / "mail.csv.gz", ["ts,customer_id", "2024-05-02 01:00:00,c1"])
+    options = ["--column", "occurred_at=ts", "--constant", "type=email_clicked", "--timezone", "Asia/Tokyo"]
+    outputs = replay(tmp_path / "mail", "--engagements", mail, *options)
+    assert outputs.migrations[0]["effective_at"] == "2024-05-01T16:00:00.000Z"
+    assert outputs.migrations[0]["cause"]["event_id"] == "mail.csv.gz:2"
+    outputs = replay(tmp_path / "out", "--purchases", table, "--column", "occurred_at=ts", "total=amount")
+    assert outputs.summary["segments"][0]["revenue_total"] == 5.0
+    assert outputs.migrations[0]["cause"]["position"] == {"topic": "purchases.csv", "partition": 0, "offset": 2}
+
+
+def test_another_seed_is_noted_and_the_environment_does_not_overrule_it(
+    tmp_path: Path, purchases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGMENTER_LEARNING__SEED", "4")
+    assert replay(tmp_path / "a", "--purchases", purchases).summary["seed"] == 4
+    assert replay(tmp_path / "b", "--purchases", purchases, "--seed", 9).summary["seed"] == 9
+
+
+def test_simulated_population_can_be_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["simulate", "--customers", "20", "--days", "60", "--out", str(tmp_path / "s"), "--malformed-rate", "0.1"])
+    assert "events of 20 customers" in capsys.readouterr().out
+    files = [tmp_path / "s" / f"{topic}.jsonl.gz" for topic in ("purchases", "engagements")]
+    outputs = replay(tmp_path / "out", "--purchases", files[0], "--engagements", files[1])
+    assert 0 < outputs.summary["customers"] <= 20
+    assert outputs.summary["counts"]["rejected"] > 0
+    assert "Report: " in capsys.readouterr().out
+
+
+def test_schemas_are_written_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "schemas")
+    main(["schemas", "write", "--folder", folder])
+    assert "purchases.v1.json" in capsys.readouterr().out
+    main(["schemas", "check", "--folder", folder])
+    (tmp_path / "schemas" / "purchases.v1.json").unlink()
+    with pytest.raises(SystemExit) as exit_:
+        main(["schemas", "check", "--folder", folder])
+    assert exit_.value.code == 1
+    assert "purchases.v1.json: missing" in capsys.readouterr().err
+
+
+# --- real processes -----------------------------------------------------------------------------------------------
+
+
+def test_same_input_gives_the_same_bytes_anywhere(tmp_path: Path) -> None:
+    simulate(250, 200, 3, tmp_path)
+    args = ["--purchases", tmp_path / "purchases.jsonl.gz", "--engagements", tmp_path / "engagements.jsonl.gz"]
+    runs = [
+        start("replay", *args, "--out", tmp_path / out, hash_seed=hash_seed)
+        for out, hash_seed in (("a", "1"), ("deep/er/b", "2"))
+    ]
+    for run in runs:
+        _, error = run.communicate(timeout=PATIENCE_SECONDS)
+        assert (run.returncode, error) == (0, b"")
+    first, second = Outputs(tmp_path / "a").contents(), Outputs(tmp_path / "deep/er/b").contents()
+    assert set(first) == OUTPUTS
+    assert Outputs(tmp_path / "a").summary["model_version"] > 0, "something was learned, so chance had its say"
+    for name in OUTPUTS:
+        assert first[name] == second[name], name
+
+
+def pipe_events(path: Path) -> subprocess.Popen[bytes]:
+    """Start a replay of a pipe, which only gives what the test has written so far."""
+    os.mkfifo(path)
+    return start("replay", "--purchases", path, "--out", path.parent / "out", start_new_session=True)
+
+
+def lines_of_events(first: int, last: int) -> bytes:
+    return b"".join(
+        b'{"event_id":"e%d","customer_id":"c%d","occurred_at":"%s","order_id":"o%d","total":"5","currency":"EUR"}\n'
+        % (n, n % 500, format_instant(AT_MS - 400 * DAY_MS + n * DAY_MS // 200).encode(), n)
+        for n in range(first, last)
+    )
+
+
+def wait_for_migrations(run: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until the run is in the middle, which its growing output tells."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    growing = folder / "migrations.jsonl.partial"
+    while not (growing.exists() and growing.stat().st_size):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_ctrl_c_leaves_complete_outputs(tmp_path: Path) -> None:
+    path = tmp_path / "purchases.jsonl"
+    run = pipe_events(path)
+    with path.open("wb", buffering=0) as pipe:
+        pipe.write(lines_of_events(0, 25_000))  # more than a block of 1 MB, so that some of it is worked on
+        wait_for_migrations(run, tmp_path / "out")
+        run.send_signal(signal.SIGINT)
+        rest = (lines_of_events(first, first + 500) for first in range(25_000, 80_000, 500))
+        with pytest.raises(BrokenPipeError):
+            pipe.writelines(rest)
+    output, error = run.communicate(timeout=PATIENCE_SECONDS)
+    assert (run.returncode, error) == (130, b"")
+    assert b"Stopped early" in output
+    outputs = Outputs(tmp_path / "out")
+    assert set(outputs.contents()) == OUTPUTS
+    summary = outputs.summary
+    assert summary["interrupted"] is True
+    assert 0 < summary["counts"]["applied"] == summary["counts"]["in"] < 80_000
+    assert summary["inputs"][0]["records"] == summary["counts"]["in"]
+    assert summary["migrations"]["total"] == len(outputs.migrations)
+    last = {migration["customer_id"]: migration["to_segment"]["id"] for migration in outputs.migrations}
+    assert last == {membership["customer_id"]: membership["segment"]["id"] for membership in outputs.memberships}
+
+
+def test_second_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "purchases.jsonl"
+    run = pipe_events(path)
+    with path.open("wb", buffering=0) as pipe:
+        pipe.write(lines_of_events(0, 25_000))
+        wait_for_migrations(run, tmp_path / "out")
+        for _ in range(PATIENCE_SECONDS):  # the run waits for the pipe all the while
+            run.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(timeout=1)
+                break
+    _, error = run.communicate(timeout=PATIENCE_SECONDS)
+    assert run.returncode == 130
+    assert b"Traceback" not in error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+# --- real data ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_data
+def test_demo_uses_all_purchases_of_cdnow(tmp_path: Path) -> None:
+    try:
+        files("lifetimes")
+    except PackageNotFoundError:
+        pytest.skip("CDNOW_master.txt of the package lifetimes is not installed")
+    main(["demo", "--out", str(tmp_path / "demo")])
+    outputs = Outputs(tmp_path / "demo")
+    assert outputs.summary["counts"] == {
+        "in": 69_659,
+        "applied": 69_659,
+        "duplicate": 0,
+        "late_applied": 0,
+        "rejected": 0,
+    }
+    assert (outputs.summary["customers"], outputs.summary["currency"]) == (23_570, "USD")
+    assert {path.name for path in outputs.folder.iterdir()} == OUTPUTS | {"cdnow.csv"}
+
+
+@pytest.mark.real_data
+def test_retail_table_needs_nothing_but_its_columns_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = real_data("online_retail_orders.csv.gz")
+    monkeypatch.setenv("SEGMENTER_MONEY__BASE_CURRENCY", "GBP")
+    outputs = replay(tmp_path / "out", "--purchases", path, "--column", "occurred_at=ts", "--column", "total=amount")
+    with gzip.open(path, "rt", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert outputs.summary["counts"]["applied"] == outputs.summary["counts"]["in"] == len(rows) == 22_190
+    assert outputs.summary["customers"] == len({row["customer_id"] for row in rows})
+    assert outputs.summary["currency"] == "GBP"
+    assert outputs.summary["migrations"]["by_cause"]["refund"] > 0
+    segments = outputs.summary["segments"]
+    revenue = sum(float(row["amount"]) for row in rows)  # a refund's amount is negative there
+    assert sum(segment["revenue_total"] for segment in segments) == pytest.approx(revenue, abs=0.01 * len(segments))
+
+
+@pytest.mark.real_data
+def test_every_row_of_the_cdnow_table_is_accepted() -> None:
+    columns = {"occurred_at": "date", "total": "amount"}
+    table = SourceFile(real_data("cdnow_transactions.csv.gz"), "purchases", columns, {"currency": "USD"}, UTC)
+    (reader,) = create_readers(load_settings(None, {"money": {"base_currency": "USD"}}), [table], AT_MS)
+    contents = [content for batch in merge_by_time([reader]) for content in batch.contents]
+    reader.close()
+    assert len(contents) == 69_659
+    assert all(isinstance(content, Event) for content in contents)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from stream_app.bootstrap import create_decoders
+from stream_app.errors import ConfigurationError
+from stream_app.settings import Settings, load_settings
+
+
+def toml(folder: Path, text: str) -> Path:
+    path = folder / "settings.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(path: Path | None = None, **overrides: object) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(path, overrides)
+    return str(refused.value)
+
+
+def test_environment_overrides_file_and_options_override_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = toml(tmp_path, "[learning]\nseed = 1\nclusters = 5\ntick_days = 14\n[holdout]\npercent = 3\n")
+    monkeypatch.setenv("SEGMENTER_LEARNING__SEED", "2")
+    monkeypatch.setenv("SEGMENTER_LEARNING__CLUSTERS", "8")
+    settings = load_settings(path, {"learning": {"seed": 3}})
+    assert (settings.learning.seed, settings.learning.clusters, settings.learning.tick_days) == (3, 8, 14)
+    assert settings.holdout.percent == 3
+    assert settings.holdout.salt == Settings().holdout.salt
+
+
+def test_defaults_hold_where_nothing_is_said() -> None:
+    assert load_settings(None) == Settings()
+
+
+def test_environment_may_give_a_whole_section_or_a_table_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMENTER_MONEY", '{"base_currency": "USD", "rates": {"EUR": 1.1}}')
+    monkeypatch.setenv("segmenter_records__engagement_weights", '{"search": 2}')
+    settings = load_settings(None)
+    assert settings.money.rates == {"EUR": Decimal("1.1")}
+    assert create_decoders(settings)["engagements"].rules.weight_of("search") == 2
+    assert create_decoders(settings)["engagements"].rules.weight_of("review") == 4
+
+
+def test_every_setting_is_described_and_has_a_default() -> None:
+    for section, info in Settings.model_fields.items():
+        model = type(info.default)
+        assert model.__doc__, section
+        for name, field in model.model_fields.items():
+            assert field.description, f"{section}.{name}"
+            assert not field.is_required(), f"{section}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[learning]\nsede = 1", "setting learning.sede: there is no such setting"),
+        ("[lerning]\nseed = 1", "setting lerning: there is no such setting"),
+        ("seed = 1", "setting seed: there is no such setting"),
+        ("[learning]\nseed = -1", "setting learning.seed: -1 is refused"),
+        ("[learning]\nseed = 'one'", "setting learning.seed: 'one' is refused"),
+        ("learning = 1", "setting learning: 1 is refused"),
+        ("[learning]\nalgorithm = 'dbscan'", "setting learning.algorithm: 'dbscan' is refused"),
+        ("[money]\nbase_currency = 'euro'", "setting money.base_currency: 'euro' is refused"),
+        ("[money.rates]\nUSD = nan", "setting money.rates.USD: nan is refused"),
+        ("[assignment]\nhysteresis = inf", "setting assignment.hysteresis: inf is refused"),
+        ("[learning", "not a TOML file"),
+        ("a = " + "[" * 5_000, "not a TOML file"),
+    ],
+)
+def test_wrong_file_is_refused_by_the_name_of_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+    assert told in refusal(toml(tmp_path, text))
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert f"{tmp_path}: cannot be read" in refusal(tmp_path)
+    assert "absent.toml: cannot be read" in refusal(tmp_path / "absent.toml")
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"[money]\nbase_currency = '\xa3'")
+    assert "latin.toml: not a TOML file" in refusal(latin)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SEGMENTER_LEARNING__SEED", "x", "setting learning.seed: 'x' is refused"),
+        ("SEGMENTER_LEARNING__SEDE", "1", "setting learning.sede: there is no such setting"),
+        ("SEGMENTER_LERNING__SEED", "1", "environment variable SEGMENTER_LERNING__SEED: no such setting"),
+        ("SEGMENTER_SEED", "1", "environment variable SEGMENTER_SEED: no such setting"),
+        ("SEGMENTER_LEARNING", "seed=1", "environment variables SEGMENTER_…"),
+        ("SEGMENTER_MONEY__RATES", "{", "environment variables SEGMENTER_…"),
+    ],
+)
+def test_wrong_environment_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str) -> None:
+    monkeypatch.setenv(variable, value)
+    assert told in refusal()
+
+
+def test_currency_without_a_sensible_rate_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="currency_rates: USD 0"):
+        create_decoders(load_settings(None, {"money": {"rates": {"USD": 0}}}))
