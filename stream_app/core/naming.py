@@ -4,13 +4,17 @@ A segment is described by four traits, means of z-scores over its customers: rec
 orders and revenue), engagement, tenure. Each name has a prototype in that space, and the names are given by the
 assignment of least total cost, so that no two segments share one. A name that jumps from group to group is worse
 than one that fits a little less well, so names stick until a better naming is better by far.
+
+Z-scores only compare segments with each other; some names claim more. Nobody is "New" after a year, and who was here
+last week is not "Lost", whatever the others do: such limits hold in days. A name that breaks one is given up.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +33,30 @@ PROTOTYPES: Final[dict[str, tuple[float, float, float, float]]] = {
     "Lost": (1.5, -1.3, -1.1, 0.6),
 }
 """Traits (recency, value, engagement, tenure) of the typical segment of each name, in z-scores."""
+
+
+class Limits(NamedTuple):
+    """Mean figures of a segment between which a name is true, inclusive."""
+
+    recency_days_min: float = 0.0
+    recency_days_max: float = math.inf
+    tenure_days_max: float = math.inf
+    engaged_days_min: float = 0.0
+
+
+LIMITS: Final[dict[str, Limits]] = {
+    "Champions": Limits(recency_days_max=90),
+    "Loyal": Limits(recency_days_max=120),
+    "Potential": Limits(recency_days_max=180),
+    "New": Limits(recency_days_max=90, tenure_days_max=90),
+    "Browsers": Limits(recency_days_max=120, engaged_days_min=0.1),
+    "At risk": Limits(recency_days_min=7, recency_days_max=365),
+    "Hibernating": Limits(recency_days_min=30),
+    "Lost": Limits(recency_days_min=60),
+}
+"""In the calendar of retail: a season is 90 days, a year without a sign is not "at risk" any more."""
+UNTRUE: Final = 100.0
+"""Cost of a name outside its limits: more than any true one, finite so that there is always a naming."""
 TRAIT_WEIGHTS: Final = (1.0, 1.0, 0.6, 0.4)
 """Weight of each trait's squared difference in the cost of a name."""
 RENAMING_GAIN: Final = 0.25
@@ -76,13 +104,24 @@ def _z_scores(column: Floats) -> Floats:
     return np.asarray((column - column.mean()) / max(float(column.std()), TRAIT_SCALE_FLOOR))
 
 
-def name_segments(traits: Floats, previous: Sequence[str | None]) -> tuple[str, ...]:
-    """Name segments by their traits; keep previous names unless others fit far better.
+def segment_means(quantities: Quantities, membership: Floats) -> Floats:
+    """Return the mean recency, tenure and engaged days of each segment, in days, shape `(k, 3)`.
+
+    Parameters are those of `segment_traits`.
+    """
+    columns = (quantities.recency_days, quantities.tenure_days, quantities.engaged_days)
+    return np.asarray(membership @ np.column_stack(columns))
+
+
+def name_segments(traits: Floats, means: Floats, previous: Sequence[str | None]) -> tuple[str, ...]:
+    """Name segments by their traits; keep previous names unless they are untrue or others fit far better.
 
     Parameters
     ----------
     traits
         From `segment_traits`, shape `(k, 4)`.
+    means
+        From `segment_means`, shape `(k, 3)`.
     previous
         The name each segment had, None for a new one. A name that has no prototype cannot be judged and is not kept.
 
@@ -91,12 +130,24 @@ def name_segments(traits: Floats, previous: Sequence[str | None]) -> tuple[str, 
     k distinct names. Beyond the eight prototypes they are numbered: "Loyal", "Loyal 2".
     """
     prototypes = np.array(list(PROTOTYPES.values()))
-    costs = ((traits[:, None, :] - prototypes[None, :, :]) ** 2 * TRAIT_WEIGHTS).sum(axis=2)
+    untrue = _untrue(means)
+    costs = ((traits[:, None, :] - prototypes[None, :, :]) ** 2 * TRAIT_WEIGHTS).sum(axis=2) + UNTRUE * untrue
     copies = -(-len(traits) // len(_NAMES))
     best = _assign_slots(costs, copies, [None] * len(traits))
-    kept = _assign_slots(costs, copies, [_slot_of(name, copies) for name in previous])
+    slots = [_slot_of(name, copies) for name in previous]
+    true = [None if slot and untrue[row, slot[0]] else slot for row, slot in enumerate(slots)]
+    kept = _assign_slots(costs, copies, true)
     keeps = _total(costs, best) >= (1 - RENAMING_GAIN) * _total(costs, kept)
     return tuple(_NAMES[index] + (f" {number + 1}" if number else "") for index, number in (kept if keeps else best))
+
+
+def _untrue(means: Floats) -> npt.NDArray[np.bool_]:
+    """Return which names are outside their limits for which segment, shape `(k, 8)`."""
+    limits = np.array([LIMITS[name] for name in _NAMES])
+    recency, tenure, engaged = (means[:, [column]] for column in range(3))
+    return np.asarray(
+        (recency < limits[:, 0]) | (recency > limits[:, 1]) | (tenure > limits[:, 2]) | (engaged < limits[:, 3])
+    )
 
 
 def _slot_of(name: str | None, copies: int) -> Slot | None:

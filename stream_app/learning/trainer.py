@@ -23,7 +23,7 @@ from stream_app.core.features import (
     extract_features,
 )
 from stream_app.core.lineage import inherit_codes, match_centroids, match_segments
-from stream_app.core.naming import name_segments, segment_traits
+from stream_app.core.naming import name_segments, segment_means, segment_traits
 from stream_app.core.snapshot import NO_SEGMENT, Segment, Snapshot
 from stream_app.core.snapshot_document import (
     Drift,
@@ -193,16 +193,17 @@ class Trainer:
         points = draft.standardise(features)
         shares, weights = membership_weights(squared_distances(points, draft.scaled_centroids))
         traits = segment_traits(sample.quantities, self._parameters.order_value_minor, weights)
+        means = segment_means(sample.quantities, weights)
         first = self.published.version == 0
         drift = None
         if first or self.published.parameters.feature_set != parameters.feature_set:
-            segments = self._identify_by_name(traits)
+            segments = self._identify_by_name(traits, means)
         else:
             earlier = draft.standardise(self.published.centroids)
             _, earlier_weights = membership_weights(squared_distances(points, earlier))
             matched = match_segments(np.sign(earlier_weights), np.sign(weights))
             codes, self._next_code = inherit_codes(self.published.codes, matched, self._next_code)
-            segments = self._name(codes, traits)
+            segments = self._name(codes, traits, means)
             shift = centroid_shift(earlier, draft.scaled_centroids, match_centroids(earlier, draft.scaled_centroids))
             drift = self._drift(parameters.feature_set, features, shift)
         snapshot = replace(draft, segments=segments, retired_segments=self._retired(segments))
@@ -242,7 +243,7 @@ class Trainer:
             },
         )
 
-    def _identify_by_name(self, traits: Floats) -> tuple[Segment, ...]:
+    def _identify_by_name(self, traits: Floats, means: Floats) -> tuple[Segment, ...]:
         """Name segments afresh; one whose name is in use already is that segment.
 
         So the "Champions" of the cold-start rules and of the first model are one, and likewise across a change of
@@ -250,16 +251,16 @@ class Trainer:
         """
         known = {segment.name: segment.code for segment in self.published.segments}
         segments = []
-        for name in name_segments(traits, [None] * len(traits)):
+        for name in name_segments(traits, means, [None] * len(traits)):
             code = known.get(name)
             if code is None:
                 code, self._next_code = self._next_code, self._next_code + 1
             segments.append(Segment(code, name))
         return tuple(segments)
 
-    def _name(self, codes: tuple[int, ...], traits: Floats) -> tuple[Segment, ...]:
+    def _name(self, codes: tuple[int, ...], traits: Floats, means: Floats) -> tuple[Segment, ...]:
         known = {segment.code: segment.name for segment in self.published.segments}
-        names = name_segments(traits, [known.get(code) for code in codes])
+        names = name_segments(traits, means, [known.get(code) for code in codes])
         return tuple(Segment(code, name) for code, name in zip(codes, names, strict=True))
 
     def _retired(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:

@@ -6,10 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.core.features import Quantities
-from stream_app.core.naming import PROTOTYPES, TRAIT_WEIGHTS, name_segments, segment_traits
+from stream_app.core.naming import LIMITS, PROTOTYPES, TRAIT_WEIGHTS, name_segments, segment_means, segment_traits
 
 TYPICAL = np.array(list(PROTOTYPES.values()))
 NAMES = tuple(PROTOTYPES)
+ANY_NAME_IS_TRUE = (75.0, 80.0, 1.0)
+"""Recency, tenure and engaged days that are within every name's limits."""
+
+
+def names_of(traits, previous, means=ANY_NAME_IS_TRUE):
+    return name_segments(traits, np.broadcast_to(np.array(means), (len(traits), 3)), previous)
 
 
 def traits_strategy(max_segments: int = 18):
@@ -23,7 +29,7 @@ def quantities_of(**columns):
 
 
 def test_prototypes_are_named_after_themselves():
-    assert name_segments(TYPICAL, [None] * 8) == NAMES
+    assert names_of(TYPICAL, [None] * 8) == NAMES
 
 
 @given(traits_strategy(), st.data())
@@ -32,30 +38,30 @@ def test_names_are_always_distinct(traits, data):
     previous = data.draw(st.lists(st.sampled_from(pool), min_size=len(traits), max_size=len(traits)))
     seen = set()
     previous = [name if not (name in seen or seen.add(name)) else None for name in previous]
-    names = name_segments(traits, previous)
+    names = names_of(traits, previous)
     assert len(set(names)) == len(traits)
 
 
 @given(traits_strategy(8))
 def test_up_to_eight_segments_have_plain_names(traits):
-    assert set(name_segments(traits, [None] * len(traits))) <= set(NAMES)
+    assert set(names_of(traits, [None] * len(traits))) <= set(NAMES)
 
 
 def test_ninth_segment_is_numbered():
-    names = name_segments(np.vstack((TYPICAL, TYPICAL[1])), [None] * 9)
+    names = names_of(np.vstack((TYPICAL, TYPICAL[1])), [None] * 9)
     assert sorted(set(names) - set(NAMES)) == ["Loyal 2"]
 
 
 @given(traits_strategy(12))
 def test_names_given_once_are_kept_for_the_same_traits(traits):
-    names = name_segments(traits, [None] * len(traits))
-    assert name_segments(traits, names) == names
+    names = names_of(traits, [None] * len(traits))
+    assert names_of(traits, names) == names
 
 
 def test_numbered_name_is_kept_with_its_number():
     traits = np.vstack((TYPICAL, TYPICAL[1]))
     previous = ["Champions", "Loyal 2", *NAMES[2:], "Loyal"]
-    assert list(name_segments(traits, previous)) == previous
+    assert list(names_of(traits, previous)) == previous
 
 
 def cost_of(traits, names):
@@ -70,22 +76,22 @@ def test_names_change_only_when_more_than_a_quarter_of_the_cost_is_saved(seed, t
     traits = TYPICAL + rng.normal(0, 0.3, TYPICAL.shape)
     one, other = rng.choice(8, 2, replace=False)
     traits[[one, other]] += towards * (traits[[other, one]] - traits[[one, other]])
-    fresh = name_segments(traits, [None] * 8)
+    fresh = names_of(traits, [None] * 8)
     saved = 1 - cost_of(traits, fresh) / cost_of(traits, NAMES)
-    assert name_segments(traits, NAMES) == (fresh if saved > 0.25 else NAMES)
+    assert names_of(traits, NAMES) == (fresh if saved > 0.25 else NAMES)
 
 
 def test_new_segment_takes_a_free_name_beside_kept_ones():
     traits = TYPICAL[[0, 7, 1]]
-    assert name_segments(traits, ["Champions", "Lost", None]) == ("Champions", "Lost", "Loyal")
+    assert names_of(traits, ["Champions", "Lost", None]) == ("Champions", "Lost", "Loyal")
 
 
 def test_name_without_prototype_is_replaced():
-    assert name_segments(TYPICAL[:1], ["Big spenders"]) == ("Champions",)
+    assert names_of(TYPICAL[:1], ["Big spenders"]) == ("Champions",)
 
 
 def test_number_that_is_no_longer_offered_is_dropped():
-    assert name_segments(TYPICAL[1:2], ["Loyal 2"]) == ("Loyal",)
+    assert names_of(TYPICAL[1:2], ["Loyal 2"]) == ("Loyal",)
 
 
 def test_traits_are_mean_z_scores_of_a_segments_customers():
@@ -110,3 +116,40 @@ def test_constant_quantity_tells_nothing():
 def test_orders_below_zero_count_as_none():
     traits = segment_traits(quantities_of(orders=[-1e-9, 0.0, 4.0]), 1.0, np.eye(3))
     assert traits[0, 1] == traits[1, 1]
+
+
+def test_every_prototype_has_limits():
+    assert list(LIMITS) == list(PROTOTYPES)
+
+
+def test_old_customers_are_not_named_new_however_few_others_are_older():
+    assert names_of(TYPICAL[3:4], [None]) == ("New",)
+    assert names_of(TYPICAL[3:4], [None], means=(75.0, 91.0, 1.0)) == ("Potential",)
+
+
+def test_name_that_has_become_untrue_is_given_up_and_the_others_stay():
+    traits = TYPICAL[[0, 5, 3]]
+    previous = ["Champions", "At risk", "New"]
+    means = np.array([[10.0, 400.0, 0.0], [100.0, 400.0, 0.0], [80.0, 400.0, 0.0]])
+    assert name_segments(traits, means, previous) == ("Champions", "At risk", "Potential")
+
+
+def test_nobody_browses_where_nobody_engages():
+    browsers = TYPICAL[4:5]
+    assert names_of(browsers, [None]) == ("Browsers",)
+    assert names_of(browsers, [None], means=(75.0, 80.0, 0.0)) != ("Browsers",)
+
+
+def test_recent_customers_are_not_named_lost():
+    assert names_of(TYPICAL[7:], [None], means=(59.0, 80.0, 1.0)) == ("Hibernating",)
+
+
+def test_there_is_a_naming_though_every_name_is_untrue():
+    beyond = (np.inf, np.inf, -1.0)
+    assert len(set(names_of(TYPICAL, [None] * 8, means=beyond))) == 8
+
+
+def test_means_are_taken_over_a_segments_customers():
+    quantities = quantities_of(recency_days=[1.0, 3.0], tenure_days=[10.0, 20.0], engaged_days=[0.0, 4.0])
+    means = segment_means(quantities, np.array([[0.5, 0.5]]))
+    assert means == pytest.approx(np.array([[2.0, 15.0, 2.0]]))

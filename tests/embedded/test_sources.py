@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -116,7 +117,14 @@ def test_lines_do_not_depend_on_where_blocks_end(
     tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "BLOCK_BYTES", block_bytes)
-    lines = [purchase_at(1, at(1)), "", "{", purchase_at(2, at(2), channel="x" * 200), " ", purchase_at(3, at(0))]
+    lines: list[str | dict[str, Any]] = [
+        purchase_at(1, at(1)),
+        "",
+        "{",
+        purchase_at(2, at(2), channel="x" * 200),
+        " ",
+        purchase_at(3, at(0)),
+    ]
     for name in ("p.jsonl", "p.jsonl.gz"):
         found = merged(open_all(source(write_lines(tmp_path / name, lines))))
         assert [(line, event_id) for *_, line, event_id in found] == [(1, "p1"), (3, ""), (4, "p2"), (6, "p3")]
