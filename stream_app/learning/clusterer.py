@@ -21,10 +21,10 @@ STEPS: Final = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Shares of the way to the best fit that are tried, smallest first: every unneeded move sends customers about."""
 STEP_TOLERANCE: Final = 1.005
 """A step is long enough when its inertia is at most this multiple of the best fit's. At 1.01 the inertia over the
-whole population was .4 % higher, while .1 % fewer customers moved at a tick."""
+whole population was .2 % higher, while .07 % fewer customers moved at a tick."""
 CHALLENGER_LEAD: Final = 1.05
 """The centroids in use may have at most this multiple of a fresh clustering's inertia. On samples of 2,000 its
-standard error is 1.3 to 2.2 %, so smaller leads are often the luck of a sample."""
+standard error was 1.2 to 3.8 %, so smaller leads are often the luck of a sample."""
 CHALLENGER_STEPS: Final = tuple(step / 20 for step in range(1, 21))
 CHALLENGER_TOLERANCE: Final = 1.035
 """The way to a challenger is gone only so far as to reach this multiple of its inertia; warm steps do the rest.

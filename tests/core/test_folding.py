@@ -115,6 +115,13 @@ def test_customer_is_assessed_at_all_but_what_goes_on_with_a_session(events: lis
     assert fold_events(Row(), events, trail_for(events), 0).assessed == expected
 
 
+def test_session_ends_after_half_an_hour_of_pause_and_at_midnight() -> None:
+    minutes = (1_380, 1_409, 1_439, 1_441, 1_470, 1_500)
+    events = [engagement(minute / 1_440) for minute in minutes]
+    assessed = fold_events(Row(), events, trail_for(events), 0).assessed
+    assert [minutes[index] for index in assessed] == [1_380, 1_439, 1_441, 1_500]
+
+
 @given(histories(min_size=1))
 def test_folding_leaves_the_row_it_began_with_as_it_was(events: list[Event]) -> None:
     row = fold(events[: len(events) // 2])

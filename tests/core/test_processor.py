@@ -299,8 +299,8 @@ def test_customer_clock_never_runs_backwards() -> None:
     late = [purchase(30), purchase(40), engagement(20), purchase(50)]
     (effects,) = play_effects(partition, late)
     assert (effects.applied, effects.late) == (3, 1)
-    assert all(migration.effective_at >= format_instant(instant(90)) for migration in effects.migrations)
-    assert effects.migrations
+    swept = format_instant(instant(90))
+    assert [(migration.effective_at, migration.decided_at) for migration in effects.migrations] == [(swept, swept)]
     assert partition.table.membership["assessed_at_ms"].tolist() == [instant(90)]
     assert partition.clock == Clock(instant(50), instant(90))
 
@@ -338,11 +338,13 @@ def test_move_due_since_a_session_went_on_is_not_blamed_on_the_model() -> None:
 def test_late_event_behind_the_end_of_a_session_does_not_date_a_move_ahead_of_itself() -> None:
     snapshot = plain_snapshot(0.0)
     session = [engagement(100 + minute / 1_440, 30.0) for minute in range(0, 30, 5)]
+    lapsing = [engagement(day, 6.0, "c2") for day in (10, 10.5, 300)]  # dated in the same round as the other
     partition = Partition(snapshot)
-    play(partition, [purchase(day) for day in range(90, 100, 4)])
+    play(partition, [purchase(day) for day in range(90, 100, 4)] + lapsing[:2])
     late = engagement(100 + 7 / 1_440, 0.0)
-    (moved,) = play(partition, [*session, late])
-    assert moved.effective_at == format_instant(late.at_ms)
+    migrations = play(partition, [*session, late, lapsing[2]])
+    assert [(m.customer_id, m.cause.kind) for m in migrations][:2] == [("c1", "lapse"), ("c2", "lapse")]
+    assert migrations[0].effective_at == format_instant(late.at_ms)
 
 
 # --- counting ----------------------------------------------------------------------------------------------------
@@ -460,6 +462,14 @@ def test_customers_of_a_retired_segment_move_by_the_model() -> None:
     assert migration.from_segment is not None
     assert (migration.from_segment.id, migration.from_segment.name) == (was.segment_id, "Retired")
     assert migration.explanation.margin is migration.explanation.distance_from is None
+
+
+def test_move_is_never_decided_before_it_is_effective() -> None:
+    partition = Partition(rules_snapshot())
+    play(partition, [*crowd(), shuffled_rules(7)])
+    migrations = sweep(partition, instant(10)).migrations
+    assert any(m.effective_at > format_instant(instant(10)) for m in migrations)
+    assert all(m.decided_at >= m.effective_at for m in migrations)
 
 
 def test_event_after_a_change_of_model_tells_the_models_move_apart_from_its_own() -> None:

@@ -95,7 +95,7 @@ def _events(draw: st.DrawFn, event_id: str, customer_id: str, days: float, order
 def visits(draw: st.DrawFn, max_size: int = 12) -> list[Event]:
     """Draw distinct events of one customer that lie minutes apart and mostly ascend."""
     size = draw(st.integers(0, max_size))
-    minute = draw(st.integers(0, 1_500))
+    minute = draw(st.integers(0, 60) | st.integers(1_400, 1_440))
     events: list[Event] = []
     for index in range(size):
         minute += draw(st.sampled_from([0, 1, 5, 29, 30, 31, 400, -3, -60]))
