@@ -16,9 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-CENTROIDS: Sequence[tuple[float, float, float, float]] = [
-    (0.1 * i, 0.3 * i, 0.5 * i, 0.2 * (i % 3)) for i in range(7)
-]
+CENTROIDS: Sequence[tuple[float, float, float, float]] = [(0.1 * i, 0.3 * i, 0.5 * i, 0.2 * (i % 3)) for i in range(7)]
 """In standardised space."""
 MEANS = (0.4, 0.7, 3.0, 1.0)
 FACTORS = (0.5 / 0.4, 1 / 0.5, 1 / 1.5, 1 / 0.8)

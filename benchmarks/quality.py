@@ -104,7 +104,7 @@ def replay(sources: Sequence[SourceFile], out: Path) -> tuple[dict[str, Any], Wa
     return summary, watch, run.partition
 
 
-def moved_per_publish(out: Path, summary: Mapping[str, Any]) -> list[float]:
+def moved_per_publish(summary: Mapping[str, Any]) -> list[float]:
     """Return the share of customers each published model moved, the first learned one left out."""
     sizes = {entry["at"]: sum(entry["customers"].values()) for entry in summary["sizes"]}
     published = [model for model in summary["models"] if model["status"] == "published" and model["version"] > 1]
@@ -155,7 +155,7 @@ def measure_simulated(seed: int, work: Path) -> list[dict[str, float]]:
     sources = [SourceFile(folder / f"{topic}.jsonl.gz", topic, {}, {}, None) for topic in ("purchases", "engagements")]
     out = folder / "out"
     summary, watch, partition = replay(sources, out)
-    moved = moved_per_publish(out, summary)
+    moved = moved_per_publish(summary)
     ours = {
         "inertia ratio, mean": float(np.mean(watch.ratios)),
         "inertia ratio, max": max(watch.ratios),
@@ -185,7 +185,9 @@ def measure_real(name: str, work: Path) -> list[dict[str, float]]:
     return [ours, *rivals]
 
 
-def report(console: Console, title: str, bars: Sequence[tuple[str, str, float]], figures: list[dict[str, float]]) -> int:
+def report(
+    console: Console, title: str, bars: Sequence[tuple[str, str, float]], figures: list[dict[str, float]]
+) -> int:
     """Print one population's table; return the number of bars missed."""
     table = Table("figure", "bar", "ours", "", "batch k-means", "RFM rules", title=title, title_justify="left")
     missed = 0
@@ -213,7 +215,10 @@ def main() -> None:
     missed = 0
     with tempfile.TemporaryDirectory() as work:
         jobs: list[tuple[str, Sequence[tuple[str, str, float]], Callable[[], list[dict[str, float]]]]] = [
-            *((f"simulated, seed {s}", SIMULATED_BARS, lambda s=s: measure_simulated(s, Path(work))) for s in options.seeds),
+            *(
+                (f"simulated, seed {s}", SIMULATED_BARS, lambda s=s: measure_simulated(s, Path(work)))
+                for s in options.seeds
+            ),
             *((name, REAL_BARS[name], lambda n=name: measure_real(n, Path(work))) for name in options.real),
         ]
         for title, bars, job in jobs:

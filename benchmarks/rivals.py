@@ -45,9 +45,7 @@ class BatchKMeans(Rival):
 
     def observe(self, partition: Partition, at_ms: int) -> None:
         """Do the night's work."""
-        features = extract_features(
-            quantities_at(partition.table.activity, at_ms), partition.snapshot.parameters
-        )
+        features = extract_features(quantities_at(partition.table.activity, at_ms), partition.snapshot.parameters)
         if at_ms % WEEK_MS == 0 and len(features) >= 25 * self._clusters and partition.snapshot.version > 0:
             mean, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
             points = (features - mean) / scale * FEATURE_WEIGHTS

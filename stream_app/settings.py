@@ -73,8 +73,12 @@ class LearningSettings(Section):
     """Customers drawn at a tick to learn from."""
     tick_days: Annotated[int, Field(ge=1, le=90)] = 7
     """Days between two ticks."""
-    max_expected_churn: Annotated[float, Field(ge=0, le=1)] = 0.10
-    """A model that is forecast to move a larger share of customers waits for an operator."""
+    min_history_days: Annotated[float, Field(ge=0, le=3650)] = 63.0
+    """No model is learned before the population is so old; until then the cold-start rules hold."""
+    max_expected_churn: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A model that is forecast to move a larger share of customers is held back."""
+    held_ticks_max: Annotated[int, Field(ge=0, le=1000)] = 1
+    """After so many held models in a row the next one is published whatever it moves."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
 

@@ -150,7 +150,9 @@ class Folded(NamedTuple):
     records: int
 
 
-def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int) -> Folded:
+def fold_events(
+    row: Row, events: Sequence[Event], trail: bytearray, offset: int, session_ms: int = SESSION_MS
+) -> Folded:
     """Add events of one customer to its row.
 
     An engagement within half an hour of the last one, on the same day, goes on with a session. It counts, but the
@@ -167,6 +169,8 @@ def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int
         Where the `ACTIVITY_DTYPE` records of the states passed through are written, one behind the other.
     offset
         Byte of `trail` to begin at; there must be room for two records an event.
+    session_ms
+        Longest pause within a session; 0 to assess at every event, as features need that weigh single engagements.
     """
     (
         first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
@@ -191,7 +195,7 @@ def fold_events(row: Row, events: Sequence[Event], trail: bytearray, offset: int
         recent_events += event_digest
         at_ms, kind = event.at_ms, event.kind
         day = at_ms // DAY_MS
-        session = kind == ENGAGEMENT and 0 <= at_ms - engaged_at_ms < SESSION_MS and day == engaged_at_ms // DAY_MS
+        session = kind == ENGAGEMENT and 0 <= at_ms - engaged_at_ms < session_ms and day == engaged_at_ms // DAY_MS
         if unwritten and not session:
             pack_into(
                 trail, offset,

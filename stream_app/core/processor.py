@@ -30,7 +30,7 @@ from stream_app.core.assignment import Codes, Flags, Indices, Instants, decide, 
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event, Position
 from stream_app.core.features import quantities_at
-from stream_app.core.folding import fold_events
+from stream_app.core.folding import SESSION_MS, fold_events
 from stream_app.core.migration import (
     ENTERED,
     LAPSE,
@@ -258,6 +258,7 @@ def _fold(partition: Partition, events: Sequence[Event]) -> _Chunk:
     assessed: list[int] = []
     after: list[int] = []
     repeated: list[int] = []
+    session_ms = 0 if partition.snapshot.parameters.feature_set == "plain" else SESSION_MS
     record = start = 0
     for customer_id, group in zip(slot_of, groups, strict=True):
         number = table.find(customer_id)
@@ -268,7 +269,7 @@ def _fold(partition: Partition, events: Sequence[Event]) -> _Chunk:
             row = table.load(number)
             records[record * size : (record + 1) * size] = stored[number * size : (number + 1) * size]
             record += 1
-        row, duplicates, noted, states, written = fold_events(row, group, records, record * size)
+        row, duplicates, noted, states, written = fold_events(row, group, records, record * size, session_ms)
         rows.append(row)
         counts.append(len(noted))
         if len(group) == 1:  # half of all groups

@@ -43,6 +43,8 @@ from stream_app.learning.sample import PopulationSample
 DEFAULT_CLUSTERS: Final[dict[FeatureSet, int]] = {"activity": 7, "plain": 6}
 """Number of segments where none is set. Seven scored best on simulated customers with engagement events; purchases
 alone tell less about a customer, and six serve there."""
+FORMER: Final = " (former)"
+"""Marks the name of a segment that no model has any more: another one may bear that name now."""
 NEVER: Final = -1
 """Stands for "no tick learned yet"; ticks count from 0."""
 
@@ -93,7 +95,7 @@ class TrainerSettings:
     min_history_days: float = 63.0
     hysteresis: float = 0.5
     no_return_days: float = 30.0
-    max_expected_churn: float = 0.25
+    max_expected_churn: float = 0.5
     held_ticks_max: int | None = 1
     algorithm: Algorithm = "resampled-kmeans"
     minor_per_major: int = 100
@@ -266,7 +268,11 @@ class Trainer:
     def _retired(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         """Return all earlier segments that a model lacks, so that customers still in one have a name for it."""
         kept = {segment.code for segment in segments}
-        return tuple(segment for code, segment in self.published.segment_by_code.items() if code not in kept)
+        return tuple(
+            Segment(code, f"{segment.name.removesuffix(FORMER)}{FORMER}")
+            for code, segment in self.published.segment_by_code.items()
+            if code not in kept
+        )
 
     def _drift(self, feature_set: FeatureSet, features: Floats, shift: float) -> Drift | None:
         if self._reference is None:

@@ -324,27 +324,21 @@ def test_sweep_at_an_earlier_instant_is_one_at_the_last() -> None:
 # --- sessions ----------------------------------------------------------------------------------------------------
 
 
-def test_move_due_since_a_session_went_on_is_not_blamed_on_the_model() -> None:
-    snapshot = plain_snapshot(0.0)
+def test_features_that_weigh_single_engagements_are_assessed_at_each() -> None:
     session = [engagement(100 + minute / 1_440, 30.0) for minute in range(0, 30, 5)]
-    partition = Partition(snapshot)
+    partition = Partition(plain_snapshot(0.0))
     play(partition, [purchase(day) for day in range(90, 100, 4)])
-    assert play(partition, session) == []
-    (moved,) = sweep(partition, instant(100.5)).migrations
-    assert moved.cause.kind == "lapse"
-    assert moved.effective_at == format_instant(session[-1].at_ms)
+    (moved,) = play(partition, session)
+    assert moved.cause.kind == "engagement"
+    assert moved.effective_at in [format_instant(event.at_ms) for event in session[1:]]
 
 
-def test_late_event_behind_the_end_of_a_session_does_not_date_a_move_ahead_of_itself() -> None:
-    snapshot = plain_snapshot(0.0)
-    session = [engagement(100 + minute / 1_440, 30.0) for minute in range(0, 30, 5)]
-    lapsing = [engagement(day, 6.0, "c2") for day in (10, 10.5, 300)]  # dated in the same round as the other
-    partition = Partition(snapshot)
-    play(partition, [purchase(day) for day in range(90, 100, 4)] + lapsing[:2])
-    late = engagement(100 + 7 / 1_440, 0.0)
-    migrations = play(partition, [*session, late, lapsing[2]])
-    assert [(m.customer_id, m.cause.kind) for m in migrations][:2] == [("c1", "lapse"), ("c2", "lapse")]
-    assert migrations[0].effective_at == format_instant(late.at_ms)
+def test_customers_are_not_assessed_within_a_session() -> None:
+    session = [engagement(100 + minute / 1_440) for minute in range(0, 30, 5)]
+    partition = Partition(rules_snapshot())
+    play(partition, session)
+    assert partition.table.membership["assessed_at_ms"].tolist() == [session[0].at_ms]
+    assert partition.table.activity["engagements"].tolist() == [len(session)]
 
 
 # --- counting ----------------------------------------------------------------------------------------------------
