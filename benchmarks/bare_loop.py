@@ -66,12 +66,11 @@ def run_bare_loop(paths: Sequence[Path]) -> int:
         x1 = (log1p(orders) - m1) * f1
         x2 = (log1p(revenue) - m2) * f2
         x3 = (log1p(engagement) - m3) * f3
-        nearest, least, index = -1, float("inf"), 0
-        for c0, c1, c2, c3 in CENTROIDS:
+        nearest, least = -1, float("inf")
+        for index, (c0, c1, c2, c3) in enumerate(CENTROIDS):
             distance = (x0 - c0) ** 2 + (x1 - c1) ** 2 + (x2 - c2) ** 2 + (x3 - c3) ** 2
             if distance < least:
                 nearest, least = index, distance
-            index += 1
         segments[record.customer_id] = nearest
         count += 1
     return count
