@@ -58,6 +58,11 @@ $(BIN)/python:
 		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then without_venv="$$python"; continue; fi; \
 		exec "$$python" -m venv $(VENV); \
 	done; \
+	if [ -n "$$without_venv" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ -z "$(VENV_INSTALLED)" ]; then \
+		echo "installing python3-venv"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null \
+			&& exec $(MAKE) VENV_INSTALLED=1 $@; \
+	fi; \
 	if [ -n "$$without_venv" ]; then \
 		echo "$$without_venv cannot create virtual environments: on Debian, install the package python3-venv" >&2; \
 	else \

@@ -73,7 +73,7 @@ class LearningSettings(Section):
     """Customers drawn at a tick to learn from."""
     tick_days: Annotated[int, Field(ge=1, le=90)] = 7
     """Days between two ticks."""
-    min_history_days: Annotated[float, Field(ge=0, le=3650)] = 63.0
+    min_history_days: Annotated[float, Field(ge=0, le=3650)] = 90.0
     """No model is learned before the population is so old; until then the cold-start rules hold."""
     max_expected_churn: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A model that is forecast to move a larger share of customers is held back."""

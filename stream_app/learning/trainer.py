@@ -17,6 +17,7 @@ import numpy as np
 from stream_app.core.assignment import decide
 from stream_app.core.features import (
     FEATURE_NAMES,
+    ORDER_HALF_LIFE_DAYS,
     FeatureParameters,
     FeatureSet,
     Floats,
@@ -66,11 +67,11 @@ class TrainerSettings:
     min_customers_per_cluster
         No model is learned from fewer than k times as many customers.
     min_history_days
-        Nor before the longest tenure in a sample is this long: recency and engagement (half-life 21 days) tell
-        little in a population younger than three half-lives. Learned at two weeks, the first model was overturned a
-        week or two later and 20 % of the customers moved with it. Of six simulated
-        populations that start from nobody, two had a later model that moved more than 10 % where the first one was
-        learned at 42 days, one at 63.
+        Nor before the longest tenure in a sample is this long: one half-life of orders (90 days), before which
+        decayed orders are mere counts and recency is capped by the population's age. A first model learned earlier
+        was overturned later: with 14 days, 20 % of the customers moved at once one or two weeks on; of six simulated
+        populations that start from nobody a later model moved more than 10 % in two with 42 days, in one with 63,
+        in none that was tried with 90.
     hysteresis, no_return_days
         Put into every snapshot; see `stream_app.core.assignment`.
     max_expected_churn
@@ -92,7 +93,7 @@ class TrainerSettings:
     n_clusters: int | None = None
     sample_size: int = 2000
     min_customers_per_cluster: int = 25
-    min_history_days: float = 63.0
+    min_history_days: float = ORDER_HALF_LIFE_DAYS
     hysteresis: float = 0.5
     no_return_days: float = 30.0
     max_expected_churn: float = 0.5

@@ -59,7 +59,7 @@ def test_plain_features_make_do_with_six_segments():
     assert len(trained(feature_set="plain", n_clusters=4).published.segments) == 4
 
 
-@pytest.mark.parametrize(("longest_days", "learns"), [(62.9, False), (63.0, True)])
+@pytest.mark.parametrize(("longest_days", "learns"), [(89.9, False), (90.0, True)])
 def test_no_model_is_learned_from_a_young_population(longest_days, learns):
     sample = draw_sample()
     tenure = sample.quantities.tenure_days
