@@ -28,6 +28,7 @@ PROTOTYPES: Final[dict[str, tuple[float, float, float, float]]] = {
     "Potential": (-0.6, 0.1, 0.3, -0.2),
     "New": (-0.5, -0.2, 0.0, -1.8),
     "Browsers": (0.0, -0.4, 1.2, 0.0),
+    "Occasional": (0.3, -0.8, -0.6, -0.5),
     "At risk": (0.5, 0.0, -0.5, 0.5),
     "Hibernating": (0.9, -0.8, -0.8, 0.3),
     "Lost": (1.5, -1.3, -1.1, 0.6),
@@ -48,13 +49,14 @@ LIMITS: Final[dict[str, Limits]] = {
     "Champions": Limits(recency_days_max=90),
     "Loyal": Limits(recency_days_max=120),
     "Potential": Limits(recency_days_max=180),
-    "New": Limits(recency_days_max=90, tenure_days_max=90),
+    "New": Limits(tenure_days_max=30),
     "Browsers": Limits(recency_days_max=120, engaged_days_min=0.1),
+    "Occasional": Limits(recency_days_max=120),
     "At risk": Limits(recency_days_min=7, recency_days_max=365),
     "Hibernating": Limits(recency_days_min=30),
     "Lost": Limits(recency_days_min=60),
 }
-"""In the calendar of retail: a season is 90 days, a year without a sign is not "at risk" any more."""
+"""In the calendar of retail: a season is 90 days, "New" is the first month, a year of silence is no mere risk."""
 UNTRUE: Final = 100.0
 """Cost of a name outside its limits: more than any true one, finite so that there is always a naming."""
 TRAIT_WEIGHTS: Final = (1.0, 1.0, 0.6, 0.4)
@@ -127,7 +129,7 @@ def name_segments(traits: Floats, means: Floats, previous: Sequence[str | None])
 
     Returns
     -------
-    k distinct names. Beyond the eight prototypes they are numbered: "Loyal", "Loyal 2".
+    k distinct names. Beyond the nine prototypes they are numbered: "Loyal", "Loyal 2".
     """
     prototypes = np.array(list(PROTOTYPES.values()))
     untrue = _untrue(means)
@@ -142,7 +144,7 @@ def name_segments(traits: Floats, means: Floats, previous: Sequence[str | None])
 
 
 def _untrue(means: Floats) -> npt.NDArray[np.bool_]:
-    """Return which names are outside their limits for which segment, shape `(k, 8)`."""
+    """Return which names are outside their limits for which segment, shape `(k, 9)`."""
     limits = np.array([LIMITS[name] for name in _NAMES])
     recency, tenure, engaged = (means[:, [column]] for column in range(3))
     return np.asarray(
