@@ -25,7 +25,8 @@ from bare_sweep import bare_sweep, contiguous_columns
 
 from stream_app.bootstrap import create_readers, create_replay
 from stream_app.core.clock import MINUTE_MS
-from stream_app.core.processor import BLOCK_ROWS, Partition, apply_effects, sweep
+from stream_app.core.partition import Partition
+from stream_app.core.processor import BLOCK_ROWS, apply_effects, sweep
 from stream_app.core.table import CustomerTable
 from stream_app.embedded.simulation import simulate
 from stream_app.embedded.sources import SourceFile

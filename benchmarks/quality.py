@@ -30,7 +30,7 @@ from rivals import BatchKMeans, QuantileRules, Rival
 from stream_app.bootstrap import create_readers, create_replay
 from stream_app.core.clock import MONTH_DAYS, WEEK_MS, format_instant
 from stream_app.core.features import FEATURE_WEIGHTS, extract_features, quantities_at
-from stream_app.core.processor import Partition
+from stream_app.core.partition import Partition
 from stream_app.embedded.sources import SourceFile
 from stream_app.settings import load_settings
 

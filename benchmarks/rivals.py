@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 
 from stream_app.core.clock import DAY_MS, WEEK_MS
 from stream_app.core.features import FEATURE_WEIGHTS, extract_features, quantities_at
-from stream_app.core.processor import Partition
+from stream_app.core.partition import Partition
 
 
 class Rival:

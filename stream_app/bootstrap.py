@@ -14,7 +14,7 @@ from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS, INPUT_TOPICS,
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.core.cold_start import cold_start_snapshot
 from stream_app.core.migration import MigrationRules
-from stream_app.core.processor import Partition
+from stream_app.core.partition import Partition
 from stream_app.embedded.outputs import OutputFolder
 from stream_app.embedded.replay import Replay, ReplaySettings
 from stream_app.embedded.sources import FileReader, SourceFile

@@ -11,7 +11,7 @@ import msgspec
 
 from stream_app.core.clock import format_instant
 from stream_app.core.migration import Migration
-from stream_app.core.processor import Partition
+from stream_app.core.partition import Partition
 from stream_app.errors import ConfigurationError
 
 FILES: Final = ("migrations.jsonl", "memberships.jsonl", "models.jsonl", "dead_letters.jsonl", "summary.json")

@@ -17,7 +17,8 @@ import numpy as np
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.core.clock import NO_TIME, next_boundary
 from stream_app.core.events import Event, Position
-from stream_app.core.processor import Effects, Partition, apply_effects, process_events, sweep
+from stream_app.core.partition import Effects, Partition
+from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.snapshot_document import Proposal, snapshot_document
 from stream_app.embedded.outputs import OutputFolder
 from stream_app.embedded.sources import Batch, FileReader, Positions, Rejection, merge_by_time

@@ -11,7 +11,7 @@ import numpy as np
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant
 from stream_app.core.features import quantities_at
 from stream_app.core.migration import CAUSE_KINDS, CHANGES, Migration
-from stream_app.core.processor import Effects, Partition
+from stream_app.core.partition import Effects, Partition
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
 """One migration of each of these is told to the user."""

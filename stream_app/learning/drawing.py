@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream_app.core.features import quantities_at
-from stream_app.core.processor import Partition
+from stream_app.core.partition import Partition
 from stream_app.learning.sample import PopulationSample
 
 

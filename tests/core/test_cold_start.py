@@ -7,7 +7,7 @@ import pytest
 
 from stream_app.core.clock import NO_TIME
 from stream_app.core.cold_start import EXAMPLES, Example
-from stream_app.core.processor import Partition
+from stream_app.core.partition import Partition
 from tests.support.events import engagement, instant, purchase
 from tests.support.playing import play
 from tests.support.snapshots import rules_snapshot

@@ -20,7 +20,8 @@ from stream_app.core.migration import (
     migration_id,
     no_return_ends_ms,
 )
-from stream_app.core.processor import Partition, process_events
+from stream_app.core.partition import Partition
+from stream_app.core.processor import process_events
 from stream_app.core.snapshot import Segment
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
 from tests.support.playing import Step, play

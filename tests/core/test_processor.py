@@ -12,7 +12,8 @@ from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, NO_TIME, WEEK_MS, 
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 from stream_app.core.features import quantities_at
 from stream_app.core.migration import Migration
-from stream_app.core.processor import Clock, Effects, Partition, apply_effects, process_events, sweep
+from stream_app.core.partition import Clock, Effects, Partition
+from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.row import encode_row
 from stream_app.core.snapshot import Segment, Snapshot
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund

@@ -16,7 +16,7 @@ import pytest
 from stream_app.bootstrap import create_readers, create_replay
 from stream_app.contracts.outputs import OUTPUT_MODELS
 from stream_app.core.clock import DAY_MS, WEEK_MS, format_instant
-from stream_app.core.processor import Partition
+from stream_app.core.partition import Partition
 from stream_app.embedded import sources
 from stream_app.embedded.simulation import Faults, SimulationCounts, simulate
 from stream_app.embedded.sources import SourceFile

@@ -5,7 +5,8 @@ import json
 from stream_app.bootstrap import create_partition
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, WEEK_MS
 from stream_app.core.events import Event, Position
-from stream_app.core.processor import Partition, apply_effects, process_events
+from stream_app.core.partition import Partition
+from stream_app.core.processor import apply_effects, process_events
 from stream_app.embedded.statistics import RunStatistics
 from stream_app.settings import Settings
 from tests.support.events import START_MS, engagement, instant, purchase, refund

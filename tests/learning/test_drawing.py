@@ -5,7 +5,8 @@ import pytest
 from stream_app.core.clock import DAY_MS
 from stream_app.core.cold_start import cold_start_snapshot
 from stream_app.core.events import PURCHASE, Event, Position
-from stream_app.core.processor import Partition, apply_effects, process_events
+from stream_app.core.partition import Partition
+from stream_app.core.processor import apply_effects, process_events
 from stream_app.learning.drawing import draw_sample
 
 FIRST_MS = 1_700_000_000_000

@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from stream_app.core.events import Event
 from stream_app.core.migration import Migration
-from stream_app.core.processor import Effects, Partition, apply_effects, process_events, sweep
+from stream_app.core.partition import Effects, Partition
+from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.snapshot import Snapshot
 from tests.support.events import positions
 
