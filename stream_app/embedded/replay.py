@@ -21,7 +21,8 @@ from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.snapshot_document import Proposal, snapshot_document
 from stream_app.embedded.outputs import OutputFolder
-from stream_app.embedded.sources import Batch, FileReader, Positions, Rejection, merge_by_time
+from stream_app.embedded.records import Batch, Positions, Rejection
+from stream_app.embedded.sources import FileReader, merge_by_time
 from stream_app.embedded.statistics import RunStatistics
 from stream_app.learning.drawing import draw_sample
 from stream_app.learning.trainer import Trainer

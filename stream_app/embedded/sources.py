@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, cast, overload
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
-from stream_app.core.events import Event, Position
+from stream_app.core.events import Event
 from stream_app.embedded.csv_rows import Columns, CsvRow, read_rows
+from stream_app.embedded.records import NO_RECORDS, Batch, Rejection, interleave
 from stream_app.errors import ConfigurationError, InvalidRecord
 
 BLOCK_BYTES: Final = 1 << 20
@@ -36,39 +37,6 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DAMAGES: Final = (EOFError, zlib.error, OSError)
 """What reading raises where compressed data is cut off or corrupt, or a disk fails."""
-
-
-class Rejection(NamedTuple):
-    """A record that broke its contract, with its bytes."""
-
-    error: InvalidRecord
-    payload: bytes
-
-
-class Batch(NamedTuple):
-    """Records in the order of the stream, column by column, as one object a record would cost more than its decoding.
-
-    Attributes
-    ----------
-    watermarks_ms
-        Watermark of the record's file, shape `(n,)`, ascending.
-    contents
-        What became of each of the n records.
-    files, lines
-        Number of its file, and of its line in there (from 1), shape `(n,)`.
-    """
-
-    watermarks_ms: npt.NDArray[np.int64]
-    contents: list[Event | Rejection]
-    files: npt.NDArray[np.intp]
-    lines: npt.NDArray[np.int64]
-
-    def part(self, start: int, stop: int) -> Batch:
-        """Return the records `[start, stop)`."""
-        return Batch(*(column[start:stop] for column in self))  # type: ignore[arg-type]
-
-
-NO_RECORDS: Final = Batch(np.empty(0, np.int64), [], np.empty(0, np.intp), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -304,48 +272,4 @@ def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
             parts.append(block.part(0, end))
             rest = block.part(end, len(block.contents))
             held[number] = rest if rest.contents else readers[number].next_block()
-        yield parts[0] if len(parts) == 1 else _interleave(parts)
-
-
-def _interleave(parts: Sequence[Batch]) -> Batch:
-    watermarks_ms = np.concatenate([part.watermarks_ms for part in parts])
-    order = np.argsort(watermarks_ms, kind="stable")
-    contents = [content for part in parts for content in part.contents]
-    return Batch(
-        watermarks_ms[order],
-        [contents[index] for index in order.tolist()],
-        np.concatenate([part.files for part in parts])[order],
-        np.concatenate([part.lines for part in parts])[order],
-    )
-
-
-class Positions(Sequence[Position]):
-    """Where the records of a batch came from, made on demand: few are ever asked for.
-
-    Parameters
-    ----------
-    batch
-        The records.
-    chosen
-        Indices of the records that are meant, in order.
-    names
-        Name of each file.
-    """
-
-    def __init__(self, batch: Batch, chosen: Sequence[int], names: Sequence[str]) -> None:
-        self._batch = batch
-        self._chosen = chosen
-        self._names = names
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    @overload
-    def __getitem__(self, index: int) -> Position: ...
-    @overload
-    def __getitem__(self, index: slice) -> Positions: ...
-    def __getitem__(self, index: int | slice) -> Position | Positions:
-        if isinstance(index, slice):
-            return Positions(self._batch, self._chosen[index], self._names)
-        record = self._chosen[index]
-        return Position(self._names[self._batch.files[record]], 0, int(self._batch.lines[record]))
+        yield parts[0] if len(parts) == 1 else interleave(parts)

@@ -21,15 +21,8 @@ from stream_app.bootstrap import create_readers
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import Event, Position
 from stream_app.embedded import sources
-from stream_app.embedded.sources import (
-    STANDARD_INPUT,
-    Batch,
-    FileReader,
-    Positions,
-    Rejection,
-    SourceFile,
-    merge_by_time,
-)
+from stream_app.embedded.records import Batch, Positions, Rejection
+from stream_app.embedded.sources import STANDARD_INPUT, FileReader, SourceFile, merge_by_time
 from stream_app.errors import ConfigurationError
 from stream_app.settings import Settings
 from tests.contracts.records import AT_MS, NOW_MS
