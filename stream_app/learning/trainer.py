@@ -76,7 +76,7 @@ class TrainerSettings:
         Put into every snapshot; see `stream_app.core.assignment`.
     max_expected_churn
         A model that is forecast to move a larger share of customers is held. In nine simulated populations and Online
-        Retail the most a later model moved was .13; CDNOW, whose customers all arrive within 12 weeks, has one of .4.
+        Retail the most a later model moved was .13; CDNOW, whose customers all arrive within 12 weeks, has one of .45.
     held_ticks_max
         For so many ticks in a row models are held, the next one is published whatever it moves; None to wait for an
         operator without end, while the inertia rises.
