@@ -75,12 +75,8 @@ def fold_chunk(partition: Partition, events: Sequence[Event]) -> Chunk:
         row, duplicates, noted, states, written = fold_events(row, group, records, record * size, session_ms)
         rows.append(row)
         counts.append(len(noted))
-        if len(group) == 1:  # half of all groups
-            assessed += [start] * len(noted)
-            after += [record] * len(noted)
-        else:
-            assessed += [start + index for index in noted]
-            after += [record + state for state in states]
+        assessed += [start + index for index in noted]
+        after += [record + state for state in states]
         repeated += [start + index for index in duplicates]
         record += written
         lengths.append(record)

@@ -179,7 +179,7 @@ def fold_events(
     ) = astuple(row)  # fmt: skip
     # One function and local variables, because this loop runs once an event: half the time of attributes and calls.
     pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
-    active_day = (purchased_at_ms if purchased_at_ms > engaged_at_ms else engaged_at_ms) // DAY_MS
+    active_day = last_active_day(row)
     duplicates: list[int] = []
     assessed: list[int] = []
     states: list[int] = []
@@ -249,12 +249,11 @@ def fold_events(
                 revenue_minor -= amount_minor
                 entry = Order(digest(event.order_id.encode()), at_ms, 0, amount_minor, 0)
             orders, corrections = _enter_order(orders, entry)
-            for sign, order in corrections:
-                undone, minor = order.correction()
-                weight = sign * exp2((order.at_ms - ordered_at_ms) * _ORDER_RATE)
-                purchases += sign * undone
-                orders_decayed += undone * weight
-                revenue_decayed += minor * weight
+            if corrections:
+                count, undone, taken_back = _total_correction(corrections, ordered_at_ms)
+                purchases += count
+                orders_decayed += undone
+                revenue_decayed += taken_back
         if session:
             unwritten = True
             continue
@@ -309,6 +308,21 @@ def _enter_order(ledger: bytes, order: Order) -> tuple[bytes, tuple[tuple[int, O
     return _pack_orders([*orders, both]), ((1, known), (-1, both))
 
 
+def _total_correction(changes: Sequence[tuple[int, Order]], as_of_ms: int) -> tuple[int, float, float]:
+    """Return what to add to the orders, the decayed orders and the decayed revenue, as of `as_of_ms`.
+
+    `changes` are entries whose correction is taken out (1) or put in (−1).
+    """
+    count, orders_decayed, revenue_decayed = 0, 0.0, 0.0
+    for sign, order in changes:
+        undone, minor = order.correction()
+        weight = sign * exp2((order.at_ms - as_of_ms) * _ORDER_RATE)
+        count += sign * undone
+        orders_decayed += undone * weight
+        revenue_decayed += minor * weight
+    return count, orders_decayed, revenue_decayed
+
+
 def merge_rows(left: Row, right: Row) -> Row:
     """Return the row of two customers who turn out to be one; commutative and associative.
 
@@ -345,12 +359,11 @@ def merge_rows(left: Row, right: Row) -> Row:
                 ledger[order.digest] = order
                 continue
             both = ledger[order.digest] = known + order
-            for sign, entry in ((1, known), (1, order), (-1, both)):
-                undone, minor = entry.correction()
-                weight = sign * exp2((entry.at_ms - merged.ordered_at_ms) * _ORDER_RATE)
-                merged.purchases += sign * undone
-                merged.orders_decayed += undone * weight
-                merged.revenue_decayed += minor * weight
+            changes = ((1, known), (1, order), (-1, both))
+            count, undone, taken_back = _total_correction(changes, merged.ordered_at_ms)
+            merged.purchases += count
+            merged.orders_decayed += undone
+            merged.revenue_decayed += taken_back
     merged.orders = _pack_orders(list(ledger.values()))
     ids = {
         row.recent_events[start : start + DIGEST_BYTES]

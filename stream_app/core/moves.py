@@ -65,7 +65,7 @@ def decide_rows(
 def find_moves(partition: Partition, chunk: Chunk, membership: np.ndarray) -> Found:
     """Find all moves in a chunk and leave `membership` as it is after them, but for instants and sequence.
 
-    Assessment 2e is of the state before applied event e, 2e + 1 of the state after it.
+    Assessment 2e is of the state before assessed event e of the chunk, 2e + 1 of the state after it.
     """
     count = len(chunk.slots)
     record = np.empty(2 * count, np.intp)
@@ -98,17 +98,17 @@ def find_moves(partition: Partition, chunk: Chunk, membership: np.ndarray) -> Fo
 
 def _date_moves(partition: Partition, chunk: Chunk, assessment: Indices, target: Indices, origin: np.ndarray) -> Found:
     """Return moves found at these assessments, by customers whose memberships were `origin`."""
-    applied, silent = assessment // 2, assessment % 2 == 0
-    at_ms = chunk.at_ms[applied]
-    after = chunk.records[np.where(silent, chunk.before[applied], chunk.after[applied])]
-    before = chunk.records[np.where(chunk.before[applied] >= 0, chunk.before[applied], chunk.after[applied])]
+    event, silent = assessment // 2, assessment % 2 == 0
+    at_ms = chunk.at_ms[event]
+    after = chunk.records[np.where(silent, chunk.before[event], chunk.after[event])]
+    before = chunk.records[np.where(chunk.before[event] >= 0, chunk.before[event], chunk.after[event])]
     found = Found(
-        slot=chunk.slots[applied],
-        event=np.where(silent, -1, chunk.events[applied]),
+        slot=chunk.slots[event],
+        event=np.where(silent, -1, chunk.events[event]),
         kind=np.where(silent, LAPSE, -1),
         target=target,
         effective_at_ms=at_ms.copy(),
-        decided_at_ms=np.maximum(chunk.watermarks_ms[applied], partition.clock.swept_at_ms),
+        decided_at_ms=np.maximum(chunk.watermarks_ms[event], partition.clock.swept_at_ms),
         before=before,
         before_ms=np.where(silent, last_event_ms(before), at_ms),
         after=after,
@@ -116,7 +116,7 @@ def _date_moves(partition: Partition, chunk: Chunk, assessment: Indices, target:
         previous=origin["previous"].copy(),
         since_ms=origin["since_ms"].copy(),
     )
-    date_silent_moves(partition.snapshot, found, np.minimum(chunk.assessed_ms[applied], at_ms))
+    date_silent_moves(partition.snapshot, found, np.minimum(chunk.assessed_ms[event], at_ms))
     return found
 
 
@@ -160,7 +160,6 @@ def migrate(
     membership: np.ndarray,
     found: Found,
     causes: Sequence[tuple[Event, Position] | None],
-    decided_at_ms: Instants,
 ) -> list[Migration]:
     """Give the moves their numbers, finish `membership` and return the migrations."""
     sequence = np.empty(len(found.slot), np.int64)
@@ -193,7 +192,7 @@ def migrate(
             target=found.target,
             sequence=sequence,
             effective_at_ms=found.effective_at_ms,
-            decided_at_ms=np.maximum(decided_at_ms, found.effective_at_ms),
+            decided_at_ms=np.maximum(found.decided_at_ms, found.effective_at_ms),
             before=found.before,
             before_ms=np.where(found.kind == MODEL, found.effective_at_ms, found.before_ms),
             after=found.after,

@@ -53,7 +53,7 @@ def process_events(partition: Partition, events: Sequence[Event], positions: Seq
     else:
         found = find_moves(partition, chunk, membership)
         causes = [(events[e], positions[e]) if e >= 0 else None for e in found.event.tolist()]
-        migrations = migrate(partition, chunk.customer_ids, membership, found, causes, found.decided_at_ms)
+        migrations = migrate(partition, chunk.customer_ids, membership, found, causes)
         np.maximum.at(membership["assessed_at_ms"], chunk.slots, chunk.at_ms)
     return Effects(
         customer_ids=chunk.customer_ids,
@@ -81,17 +81,14 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
     table = partition.table
     at_ms = max(at_ms, partition.clock.swept_at_ms)
     last = len(table) if last is None else min(last, len(table))
-    moving = [
-        number
-        for start in range(first, last, BLOCK_ROWS)
-        for number in _moving(partition, at_ms, start, min(start + BLOCK_ROWS, last)).tolist()
+    blocks = [
+        _moving(partition, at_ms, start, min(start + BLOCK_ROWS, last)) for start in range(first, last, BLOCK_ROWS)
     ]
-    numbers = np.array(moving, np.intp)
+    numbers = np.concatenate([moving for moving, _ in blocks]) if blocks else np.empty(0, np.intp)
+    target = np.concatenate([nearest for _, nearest in blocks]) if blocks else np.empty(0, np.intp)
     records = table.activity[numbers]
     membership = table.membership[numbers]
     instants = np.maximum(membership["assessed_at_ms"], at_ms)
-    scores = partition.snapshot.score_quantities(quantities_at(records, instants))
-    target, _ = decide_rows(partition.snapshot, scores, membership, instants)
     after_ms = np.minimum(np.maximum(membership["assessed_at_ms"], partition.clock.swept_at_ms), instants)
     found = Found(
         slot=np.arange(len(numbers)),
@@ -111,8 +108,8 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
     membership["previous"] = membership["segment"]
     membership["segment"] = partition.snapshot.codes[target]
     membership["assessed_at_ms"] = instants
-    customer_ids = [table.customer_ids[number] for number in moving]
-    migrations = migrate(partition, customer_ids, membership, found, [None] * len(moving), found.decided_at_ms)
+    customer_ids = [table.customer_ids[number] for number in numbers.tolist()]
+    migrations = migrate(partition, customer_ids, membership, found, [None] * len(numbers))
     whole = last == len(table)
     return Effects(
         customer_ids=customer_ids,
@@ -140,11 +137,12 @@ def apply_effects(partition: Partition, effects: Effects) -> None:
     partition.clock = effects.clock
 
 
-def _moving(partition: Partition, at_ms: int, start: int, stop: int) -> Indices:
-    """Return the numbers of the rows in a block that move."""
+def _moving(partition: Partition, at_ms: int, start: int, stop: int) -> tuple[Indices, Indices]:
+    """Return the numbers of the rows in a block that move, and the centroid each moves to."""
     activity = partition.table.activity[start:stop]
     membership = partition.table.membership[start:stop]
     instants = np.maximum(membership["assessed_at_ms"], at_ms)
     scores = partition.snapshot.score_quantities(quantities_at(activity, instants))
-    _, moves = decide_rows(partition.snapshot, scores, membership, instants)
-    return start + np.flatnonzero(moves)
+    target, moves = decide_rows(partition.snapshot, scores, membership, instants)
+    moving = np.flatnonzero(moves)
+    return start + moving, target[moving]
