@@ -92,6 +92,42 @@ class HoldoutSettings(Section):
     """Another salt draws other customers."""
 
 
+class KafkaSettings(Section):
+    """Where the topics are."""
+
+    bootstrap_servers: Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]+(,[^\s,:]+:[0-9]+)*$")] = "127.0.0.1:9092"
+    """Brokers to begin with, `host:port`, separated by commas."""
+    app_id: Annotated[str, Field(pattern="^[a-zA-Z0-9._-]{1,80}$")] = "segmenter"
+    """Name of the consumer group; transactional ids and the changelog's name begin with it."""
+    topic_prefix: Annotated[str, Field(pattern="^[a-zA-Z0-9._-]{0,80}$")] = ""
+    """Stands before every topic's name and the group's, so that deployments can share a cluster."""
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Partitions of every keyed topic; it cannot be changed once there is state."""
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
+    """Copies of every topic that `segmenter topics create` makes; 3 in production."""
+    instance_id: Annotated[str, Field(pattern="^[a-zA-Z0-9._-]{1,80}$")] | None = None
+    """Stable name of this worker (static membership): a restart then takes its partitions back at once."""
+    session_timeout_seconds: Annotated[int, Field(ge=6, le=300)] = 10
+    """A worker that is silent for so long loses its partitions."""
+    transaction_timeout_seconds: Annotated[int, Field(ge=5, le=300)] = 10
+    """Readers of committed records wait at most so long for a worker that died in the middle of a chunk."""
+
+
+class WorkerSettings(Section):
+    """How a worker on Kafka goes about it."""
+
+    sweep_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    """How often silent customers are looked at once a partition has caught up."""
+    max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 4_000
+    """Most input records in one transaction."""
+    recovery_timeout_seconds: Annotated[int, Field(ge=10, le=3_600)] = 300
+    """A worker that has not read its state back by then ends itself."""
+    health_host: str = "127.0.0.1"
+    """Address that liveness and readiness are served on."""
+    health_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Port of the same; 0 serves none."""
+
+
 class Settings(BaseSettings):
     """All settings of the application; the environment is read by `load_settings` alone."""
 
@@ -104,6 +140,8 @@ class Settings(BaseSettings):
     assignment: AssignmentSettings = AssignmentSettings()
     learning: LearningSettings = LearningSettings()
     holdout: HoldoutSettings = HoldoutSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    worker: WorkerSettings = WorkerSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,1 @@
+"""Kafka and everything else outside the process: one concern a file."""

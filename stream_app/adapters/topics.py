@@ -1,0 +1,68 @@
+"""Names and properties of all topics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PURCHASES: Final = "purchases"
+ENGAGEMENTS: Final = "engagements"
+
+
+@dataclass(frozen=True)
+class TopicNames:
+    """The topics of one deployment.
+
+    Parameters
+    ----------
+    prefix
+        Stands before every name, so that deployments can share a cluster.
+    app_id
+        Name of the application; with the prefix it is the consumer group, and begins the transactional ids.
+    """
+
+    prefix: str
+    app_id: str
+
+    @property
+    def group(self) -> str:
+        """The consumer group, which is also Faust's application id."""
+        return self.prefix + self.app_id
+
+    @property
+    def purchases(self) -> str:  # noqa: D102  (these names say all)
+        return self.prefix + PURCHASES
+
+    @property
+    def engagements(self) -> str:  # noqa: D102
+        return self.prefix + ENGAGEMENTS
+
+    @property
+    def migrations(self) -> str:  # noqa: D102
+        return self.prefix + "segment-migrations"
+
+    @property
+    def memberships(self) -> str:  # noqa: D102
+        return self.prefix + "segment-memberships"
+
+    @property
+    def models(self) -> str:  # noqa: D102
+        return self.prefix + "segment-models"
+
+    @property
+    def samples(self) -> str:  # noqa: D102
+        return self.prefix + "population-samples"
+
+    @property
+    def dead_letters(self) -> str:  # noqa: D102
+        return self.prefix + "dead-letters"
+
+    @property
+    def changelog(self) -> str:
+        """The compacted log of all customer rows, named as Faust names the changelog of a table."""
+        return f"{self.group}-customers-changelog"
+
+    @property
+    def inputs(self) -> tuple[str, str]:
+        """The topics that events arrive on."""
+        return self.purchases, self.engagements

@@ -1,0 +1,1 @@
+"""The runtime on Kafka: what Faust's agents and services do with the core."""
