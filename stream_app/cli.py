@@ -55,7 +55,7 @@ class _ManyFiles(click.Command):
         return super().parse_args(ctx, spread)
 
 
-class _Assignment(click.ParamType[tuple[str, str]]):
+class _Assignment(click.ParamType):
     """NAME=VALUE."""
 
     name = "name=value"
@@ -67,7 +67,7 @@ class _Assignment(click.ParamType[tuple[str, str]]):
         return name, content
 
 
-class _Instant(click.ParamType[int]):
+class _Instant(click.ParamType):
     """RFC 3339 with a zone."""
 
     name = "instant"

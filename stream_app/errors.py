@@ -33,5 +33,9 @@ class RowVersionUnknown(SegmenterError):
     """An encoded customer row was written by a version of the software that is newer than this one."""
 
 
+class RowDamaged(SegmenterError):
+    """An encoded customer row is not as long as it says."""
+
+
 class SnapshotInvalid(SegmenterError):
     """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""

@@ -122,8 +122,11 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
     )
 
 
-def apply_effects(partition: Partition, effects: Effects) -> None:
-    """Put effects into the partition's table. Effects are applied in the order in which they were computed."""
+def apply_effects(partition: Partition, effects: Effects) -> Indices:
+    """Put effects into the partition's table; return the row numbers of the touched customers.
+
+    Effects are applied in the order in which they were computed.
+    """
     table = partition.table
     numbers = effects.numbers
     fresh = np.flatnonzero(numbers < 0)
@@ -135,6 +138,7 @@ def apply_effects(partition: Partition, effects: Effects) -> None:
     else:
         table.store(numbers, effects.rows, effects.activity, effects.membership)
     partition.clock = effects.clock
+    return numbers
 
 
 def _moving(partition: Partition, at_ms: int, start: int, stop: int) -> tuple[Indices, Indices]:

@@ -7,14 +7,14 @@ reads them without touching a Python object. `Row` is the same record taken out 
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from xxhash import xxh3_64_digest
 
 from stream_app.core.clock import NO_TIME
-from stream_app.errors import RowVersionUnknown
+from stream_app.errors import RowDamaged, RowVersionUnknown
 
 ACTIVITY_DTYPE: Final = np.dtype(
     [
@@ -73,6 +73,8 @@ NO_DAY: Final = 2**31 - 1
 
 ROW_VERSION: Final = 1
 _HEADER: Final = struct.Struct("<BxHHHH")
+_ACTIVITY_END: Final = _HEADER.size + ACTIVITY.size
+_PARTS_START: Final = _ACTIVITY_END + MEMBERSHIP_DTYPE.itemsize
 
 
 class Row(msgspec.Struct, gc=False):
@@ -129,40 +131,68 @@ class Row(msgspec.Struct, gc=False):
         )
 
 
-def encode_row(row: Row, membership: bytes) -> bytes:
-    """Return the whole row with its membership record as bytes, version first."""
-    activity = bytearray(ACTIVITY.size)
-    row.pack_activity_into(activity, 0)
-    active = row.active_day_bits.to_bytes((row.active_day_bits.bit_length() + 7) // 8, "little")
-    engaged = row.engaged_day_bits.to_bytes((row.engaged_day_bits.bit_length() + 7) // 8, "little")
-    header = _HEADER.pack(ROW_VERSION, len(row.recent_events), len(row.orders), len(active), len(engaged))
-    return b"".join((header, activity, membership, row.recent_events, row.orders, active, engaged))
+class EncodedParts(NamedTuple):
+    """What an encoded row consists of, undecoded."""
+
+    activity: bytes | memoryview
+    membership: bytes | memoryview
+    recent_events: bytes
+    orders: bytes
+    active_day_bits: int
+    engaged_day_bits: int
 
 
-def decode_row(encoded: bytes) -> tuple[Row, bytes]:
-    """Return a row and its membership record from what `encode_row` wrote, now or in an earlier version.
+def join_row(parts: EncodedParts) -> bytes:
+    """Return a whole row as bytes, version first."""
+    activity, membership, recent_events, orders, active_day_bits, engaged_day_bits = parts
+    active = active_day_bits.to_bytes((active_day_bits.bit_length() + 7) // 8, "little")
+    engaged = engaged_day_bits.to_bytes((engaged_day_bits.bit_length() + 7) // 8, "little")
+    header = _HEADER.pack(ROW_VERSION, len(recent_events), len(orders), len(active), len(engaged))
+    return b"".join((header, activity, membership, recent_events, orders, active, engaged))
+
+
+def split_row(encoded: bytes) -> EncodedParts:
+    """Return the parts of what `join_row` wrote, now or in an earlier version.
 
     Raises
     ------
     RowVersionUnknown
         If a later version wrote it.
+    RowDamaged
+        If it is shorter or longer than it says.
     """
-    version, *lengths = _HEADER.unpack_from(encoded)
+    if len(encoded) < _HEADER.size:
+        raise RowDamaged(f"row: {len(encoded)} bytes, expected at least {_HEADER.size}")
+    version, recent, orders, active, engaged = _HEADER.unpack_from(encoded)
     if version != ROW_VERSION:
         raise RowVersionUnknown(f"row version: {version}, expected at most {ROW_VERSION}")
-    position = _HEADER.size + ACTIVITY.size
-    membership = encoded[position : position + MEMBERSHIP_DTYPE.itemsize]
-    position += MEMBERSHIP_DTYPE.itemsize
-    parts = []
-    for length in lengths:
-        parts.append(encoded[position : position + length])
-        position += length
-    recent_events, orders, active, engaged = parts
-    row = Row(  # type: ignore[call-arg]  # mypy takes the unpacked record for all fields
-        *ACTIVITY.unpack_from(encoded, _HEADER.size),
-        recent_events,
-        orders,
-        int.from_bytes(active, "little"),
-        int.from_bytes(engaged, "little"),
+    after_recent = _PARTS_START + recent
+    after_orders = after_recent + orders
+    after_active = after_orders + active
+    if len(encoded) != after_active + engaged:
+        raise RowDamaged(f"row: {len(encoded)} bytes, expected {after_active + engaged}")
+    return EncodedParts(
+        encoded[_HEADER.size : _ACTIVITY_END],
+        encoded[_ACTIVITY_END:_PARTS_START],
+        encoded[_PARTS_START:after_recent],
+        encoded[after_recent:after_orders],
+        int.from_bytes(encoded[after_orders:after_active], "little"),
+        int.from_bytes(encoded[after_active:], "little"),
     )
-    return row, membership
+
+
+def encode_row(row: Row, membership: bytes) -> bytes:
+    """Return the whole row with its membership record as bytes."""
+    activity = bytearray(ACTIVITY.size)
+    row.pack_activity_into(activity, 0)
+    return join_row(
+        EncodedParts(
+            bytes(activity), membership, row.recent_events, row.orders, row.active_day_bits, row.engaged_day_bits
+        )
+    )
+
+
+def decode_row(encoded: bytes) -> tuple[Row, bytes]:
+    """Return a row and its membership record; raises as `split_row` does."""
+    activity, membership, *memories = split_row(encoded)
+    return Row(*ACTIVITY.unpack(activity), *memories), bytes(membership)

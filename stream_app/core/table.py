@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Row, decode_row, encode_row
+from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, EncodedParts, Row, join_row, split_row
 from stream_app.core.snapshot import NO_SEGMENT
+from stream_app.errors import RowDamaged
 
 _INITIAL_CAPACITY = 1024
 
@@ -32,6 +33,7 @@ class CustomerTable:
         self._activity = np.zeros(_INITIAL_CAPACITY, ACTIVITY_DTYPE)
         self._activity_bytes = self._activity.view(np.uint8).data
         self._membership = np.zeros(_INITIAL_CAPACITY, MEMBERSHIP_DTYPE)
+        self._membership_bytes = self._membership.view(np.uint8).data
         self._recent_events: list[bytes] = []
         self._orders: list[bytes] = []
         self._active_day_bits: list[int] = []
@@ -108,18 +110,42 @@ class CustomerTable:
 
     def encode(self, number: int) -> bytes:
         """Return the whole row as bytes, for the changelog."""
-        return encode_row(self.load(number), self._membership[number].tobytes())
+        start, size = number * ACTIVITY.size, MEMBERSHIP_DTYPE.itemsize
+        return join_row(
+            EncodedParts(
+                self._activity_bytes[start : start + ACTIVITY.size],
+                self._membership_bytes[number * size : (number + 1) * size],
+                self._recent_events[number],
+                self._orders[number],
+                self._active_day_bits[number],
+                self._engaged_day_bits[number],
+            )
+        )
 
     def restore(self, customer_id: str, encoded: bytes) -> None:
-        """Put an encoded row in, new or in place of the customer's present one."""
-        row, membership = decode_row(encoded)
+        """Put an encoded row in, new or in place of the customer's present one.
+
+        Raises
+        ------
+        RowVersionUnknown
+            If a later version of the software wrote it.
+        RowDamaged
+            If it is not as long as it says.
+        """
+        try:
+            activity, membership, recent_events, orders, active_day_bits, engaged_day_bits = split_row(encoded)
+        except RowDamaged as error:
+            raise RowDamaged(f"customer {customer_id!r}: {error}") from None
         number = self.find(customer_id)
         if number < 0:
             number = self.insert(customer_id)
-        packed = bytearray(ACTIVITY.size)
-        row.pack_activity_into(packed, 0)
-        numbers = np.array([number], np.intp)
-        self.store(numbers, [row], np.frombuffer(packed, ACTIVITY_DTYPE), np.frombuffer(membership, MEMBERSHIP_DTYPE))
+        start, size = number * ACTIVITY.size, MEMBERSHIP_DTYPE.itemsize
+        self._activity_bytes[start : start + ACTIVITY.size] = activity
+        self._membership_bytes[number * size : (number + 1) * size] = membership
+        self._recent_events[number] = recent_events
+        self._orders[number] = orders
+        self._active_day_bits[number] = active_day_bits
+        self._engaged_day_bits[number] = engaged_day_bits
 
     def segment_sizes(self) -> dict[int, int]:
         """Return the number of customers by segment code, without those that have none."""
@@ -139,3 +165,4 @@ class CustomerTable:
             new[: len(old)] = old
             setattr(self, name, new)
         self._activity_bytes = self._activity.view(np.uint8).data
+        self._membership_bytes = self._membership.view(np.uint8).data

@@ -15,13 +15,13 @@ from typing import Any, Final
 import numpy as np
 
 from stream_app.contracts.dead_letters import dead_letter
+from stream_app.contracts.records import Batch, Positions, Rejection
 from stream_app.core.clock import NO_TIME, next_boundary
 from stream_app.core.events import Event, Position
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.snapshot_document import Proposal, snapshot_document
 from stream_app.embedded.outputs import OutputFolder
-from stream_app.embedded.records import Batch, Positions, Rejection
 from stream_app.embedded.sources import FileReader, merge_by_time
 from stream_app.embedded.statistics import RunStatistics
 from stream_app.learning.drawing import draw_sample
@@ -171,7 +171,7 @@ class Replay:
             self.statistics.observe_sizes(self.partition, first_ms)
 
     def _fold(self, records: Batch) -> None:
-        self._records.update(dict(enumerate(np.bincount(records.files).tolist())))
+        self._records.update(dict(enumerate(np.bincount(records.sources).tolist())))
         chosen: Sequence[int] = range(len(records.contents))
         events = [content for content in records.contents if type(content) is Event]
         if len(events) < len(records.contents):

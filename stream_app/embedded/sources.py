@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.records import NO_RECORDS, Batch, Rejection, interleave
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
 from stream_app.embedded.csv_rows import Columns, CsvRow, read_rows
-from stream_app.embedded.records import NO_RECORDS, Batch, Rejection, interleave
 from stream_app.errors import ConfigurationError, InvalidRecord
 
 BLOCK_BYTES: Final = 1 << 20

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.bootstrap import create_readers
+from stream_app.contracts.records import Batch, Positions, Rejection
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import Event, Position
 from stream_app.embedded import sources
-from stream_app.embedded.records import Batch, Positions, Rejection
 from stream_app.embedded.sources import STANDARD_INPUT, FileReader, SourceFile, merge_by_time
 from stream_app.errors import ConfigurationError
 from stream_app.settings import Settings

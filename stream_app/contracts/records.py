@@ -1,9 +1,9 @@
-"""Records on their way from files to the core, column by column: one object a record would cost more than decoding."""
+"""Decoded records on their way to the core, column by column: one object a record would cost more than decoding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, overload
+from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,21 @@ from stream_app.errors import InvalidRecord
 
 
 class Rejection(NamedTuple):
-    """A record that broke its contract, with its bytes."""
+    """A record that broke its contract, with its bytes; key and timestamp where its carrier has such things."""
 
     error: InvalidRecord
     payload: bytes
+    key: bytes | None = None
+    timestamp_ms: int | None = None
+
+
+class Skipped(NamedTuple):
+    """A record that is neither folded nor refused here, such as a tombstone or one on the wrong partition."""
+
+    record: Any
+
+
+Content = Event | Rejection | Skipped
 
 
 class Batch(NamedTuple):
@@ -25,17 +36,17 @@ class Batch(NamedTuple):
     Attributes
     ----------
     watermarks_ms
-        Watermark of the record's file, shape `(n,)`, ascending.
+        Watermark of the record's source, shape `(n,)`, ascending.
     contents
         What became of each of the n records.
-    files, lines
-        Number of its file, and of its line in there (from 1), shape `(n,)`.
+    sources, offsets
+        Number of its file or topic, and its place in there (a line's number, a record's offset), shape `(n,)`.
     """
 
     watermarks_ms: npt.NDArray[np.int64]
-    contents: list[Event | Rejection]
-    files: npt.NDArray[np.intp]
-    lines: npt.NDArray[np.int64]
+    contents: Sequence[Content]
+    sources: npt.NDArray[np.intp]
+    offsets: npt.NDArray[np.int64]
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the records `[start, stop)`."""
@@ -49,12 +60,12 @@ def interleave(parts: Sequence[Batch]) -> Batch:
     """Return all records ordered by watermark, those of an earlier part first where it is the same."""
     watermarks_ms = np.concatenate([part.watermarks_ms for part in parts])
     order = np.argsort(watermarks_ms, kind="stable")
-    contents = [content for part in parts for content in part.contents]
+    contents: list[Content] = [content for part in parts for content in part.contents]
     return Batch(
         watermarks_ms[order],
         [contents[index] for index in order.tolist()],
-        np.concatenate([part.files for part in parts])[order],
-        np.concatenate([part.lines for part in parts])[order],
+        np.concatenate([part.sources for part in parts])[order],
+        np.concatenate([part.offsets for part in parts])[order],
     )
 
 
@@ -68,13 +79,16 @@ class Positions(Sequence[Position]):
     chosen
         Indices of the records that are meant, in order.
     names
-        Name of each file.
+        Name of each source.
+    partition
+        Of all records.
     """
 
-    def __init__(self, batch: Batch, chosen: Sequence[int], names: Sequence[str]) -> None:
+    def __init__(self, batch: Batch, chosen: Sequence[int], names: Sequence[str], partition: int = 0) -> None:
         self._batch = batch
         self._chosen = chosen
         self._names = names
+        self._partition = partition
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -85,6 +99,6 @@ class Positions(Sequence[Position]):
     def __getitem__(self, index: slice) -> Positions: ...
     def __getitem__(self, index: int | slice) -> Position | Positions:
         if isinstance(index, slice):
-            return Positions(self._batch, self._chosen[index], self._names)
+            return Positions(self._batch, self._chosen[index], self._names, self._partition)
         record = self._chosen[index]
-        return Position(self._names[self._batch.files[record]], 0, int(self._batch.lines[record]))
+        return Position(self._names[self._batch.sources[record]], self._partition, int(self._batch.offsets[record]))
