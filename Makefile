@@ -9,7 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes --no-warn-conflicts
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: help setup demo test lint quality bench locks clean browser
+# command:Debian's package
+SERVERS := redis-server:redis-server kcat:kcat $(if $(SEGMENTER_TEST_KAFKA),,java:default-jre-headless mvn:maven)
+
+.PHONY: help setup demo test lint quality bench locks clean browser servers
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -19,7 +22,7 @@ setup: $(VENV)/.dev $(VENV)/.demo ## install everything that development needs i
 demo: $(VENV)/.runtime $(VENV)/.demo ## segment the real CDNOW customers and write a report
 	@$(BIN)/segmenter demo
 
-test: setup browser ## run all tests; core/ and learning/ must be covered to the last branch
+test: setup browser servers ## run all tests; core/ and learning/ must be covered to the last branch
 	$(BIN)/python -m pytest -n auto --cov --cov-report=
 	$(BIN)/coverage report --include='stream_app/core/*,stream_app/learning/*' --fail-under=100
 
@@ -94,4 +97,23 @@ browser:
 			|| echo "chromium could not be installed: the test of the report in a browser will be skipped"; \
 	else \
 		echo "no chromium found: the test of the report in a browser will be skipped"; \
+	fi
+
+# Tests start servers of their own, and Debian is kept from starting its own. Kafka's jars come by Maven at the first test.
+servers:
+	@packages=; for server in $(SERVERS); do \
+		command -v "$${server%:*}" >/dev/null || packages="$$packages $${server#*:}"; \
+	done; \
+	[ -n "$$packages" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing$$packages for the tests"; \
+		policy=/usr/sbin/policy-rc.d; \
+		if [ ! -e $$policy ]; then \
+			trap "rm -f $$policy" EXIT; trap 'exit 1' INT TERM; \
+			printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; \
+		fi; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages; } \
+			>/dev/null || echo "not installed:$$packages; tests that need them will fail and say so"; \
+	else \
+		echo "not found:$$packages (Debian's names); tests that need them will fail and say so"; \
 	fi

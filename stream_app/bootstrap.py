@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 
+import faust
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.state_log import KafkaStateLog
+from stream_app.adapters.topic_specs import TopicRules, TopicSpec, topic_specs
+from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
+from stream_app.agents.application import create_faust_app
+from stream_app.agents.lane import LaneSettings
+from stream_app.agents.models import ModelFollower
+from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
+from stream_app.agents.worker import run_worker
+from stream_app.audit.verification import Deployment
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS, INPUT_TOPICS, DecodingRules
@@ -15,6 +28,7 @@ from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.core.cold_start import cold_start_snapshot
 from stream_app.core.migration import MigrationRules
 from stream_app.core.partition import Partition
+from stream_app.core.snapshot import Snapshot
 from stream_app.embedded.outputs import OutputFolder
 from stream_app.embedded.replay import Replay, ReplaySettings
 from stream_app.embedded.sources import FileReader, SourceFile
@@ -43,40 +57,48 @@ def create_decoders(settings: Settings) -> dict[str, Decoder]:
     }
 
 
+def create_initial_snapshot(settings: Settings) -> Snapshot:
+    """Return the cold-start rules."""
+    return cold_start_snapshot(SEGMENTATION, settings.assignment.hysteresis, settings.assignment.no_return_days)
+
+
+def create_migration_rules(settings: Settings) -> MigrationRules:
+    """Return what migrations say beyond the move itself."""
+    return MigrationRules(
+        currency=settings.money.base_currency,
+        minor_per_major=_minor_per_major(settings),
+        holdout_percent=settings.holdout.percent,
+        holdout_salt=settings.holdout.salt,
+    )
+
+
 def create_partition(settings: Settings) -> Partition:
     """Return an empty partition under the cold-start rules."""
-    assignment = settings.assignment
-    return Partition(
-        snapshot=cold_start_snapshot(SEGMENTATION, assignment.hysteresis, assignment.no_return_days),
-        rules=MigrationRules(
-            currency=settings.money.base_currency,
-            minor_per_major=_minor_per_major(settings),
-            holdout_percent=settings.holdout.percent,
-            holdout_salt=settings.holdout.salt,
-        ),
+    return Partition(snapshot=create_initial_snapshot(settings), rules=create_migration_rules(settings))
+
+
+def create_trainer_settings(settings: Settings) -> TrainerSettings:
+    """Return how segments are learned."""
+    learning = settings.learning
+    return TrainerSettings(
+        segmentation=SEGMENTATION,
+        feature_set=learning.feature_set,
+        n_clusters=learning.clusters,
+        sample_size=learning.sample_size,
+        hysteresis=settings.assignment.hysteresis,
+        no_return_days=settings.assignment.no_return_days,
+        min_history_days=learning.min_history_days,
+        max_expected_churn=learning.max_expected_churn,
+        held_ticks_max=learning.held_ticks_max,
+        algorithm=learning.algorithm,
+        minor_per_major=_minor_per_major(settings),
+        seed=learning.seed,
     )
 
 
 def create_trainer(settings: Settings, partition: Partition) -> Trainer:
     """Return a trainer that takes over from the rules in force."""
-    learning = settings.learning
-    return Trainer(
-        TrainerSettings(
-            segmentation=SEGMENTATION,
-            feature_set=learning.feature_set,
-            n_clusters=learning.clusters,
-            sample_size=learning.sample_size,
-            hysteresis=settings.assignment.hysteresis,
-            no_return_days=settings.assignment.no_return_days,
-            min_history_days=learning.min_history_days,
-            max_expected_churn=learning.max_expected_churn,
-            held_ticks_max=learning.held_ticks_max,
-            algorithm=learning.algorithm,
-            minor_per_major=_minor_per_major(settings),
-            seed=learning.seed,
-        ),
-        partition.snapshot,
-    )
+    return Trainer(create_trainer_settings(settings), partition.snapshot)
 
 
 def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: int) -> list[FileReader]:
@@ -112,13 +134,7 @@ def create_replay(
         If the folder cannot be written, or the settings do not fit together.
     """
     partition = create_partition(settings)
-    interval_ms = settings.assignment.sweep_interval_seconds * SECOND_MS
-    tick_ms = settings.learning.tick_days * DAY_MS
-    if tick_ms % interval_ms:
-        raise ConfigurationError(
-            f"setting assignment.sweep_interval_seconds: {settings.assignment.sweep_interval_seconds}, "
-            f"expected a divisor of learning.tick_days ({settings.learning.tick_days} days)"
-        )
+    interval_ms, tick_ms = _intervals_ms(settings)
     return Replay(
         partition,
         create_trainer(settings, partition),
@@ -133,6 +149,108 @@ def create_replay(
         ),
         watch,
     )
+
+
+def create_topic_names(settings: Settings) -> TopicNames:
+    """Return the names of the deployment's topics."""
+    return TopicNames(settings.kafka.topic_prefix, settings.kafka.app_id)
+
+
+def create_connection(settings: Settings) -> KafkaConnection:
+    """Return how clients reach the brokers."""
+    return KafkaConnection(settings.kafka.bootstrap_servers)
+
+
+def create_deployment(settings: Settings) -> Deployment:
+    """Return what an audit looks at."""
+    return Deployment(
+        create_connection(settings), create_topic_names(settings), settings.kafka.partitions, create_decoders(settings)
+    )
+
+
+def create_topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
+    """Return what the deployment's topics must be like."""
+    return topic_specs(
+        create_topic_names(settings),
+        TopicRules(
+            partitions=settings.kafka.partitions,
+            replication_factor=settings.kafka.replication_factor,
+            retention_ms=settings.kafka.retention_days * DAY_MS,
+            dead_letter_retention_ms=settings.kafka.dead_letter_retention_days * DAY_MS,
+            future_tolerance_ms=settings.records.future_tolerance_seconds * SECOND_MS,
+            recovery_timeout_ms=settings.worker.recovery_timeout_seconds * SECOND_MS,
+        ),
+    )
+
+
+def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what runs a worker on Kafka until it is told to stop.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings do not fit together.
+    """
+    topics, connection = create_topic_names(settings), create_connection(settings)
+    by_contract = create_decoders(settings)
+    lane_settings = create_lane_settings(settings)
+    trainer_settings = create_trainer_settings(settings)
+    kafka, worker = settings.kafka, settings.worker
+
+    def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
+        follower = ModelFollower(connection, topics.models, create_initial_snapshot(settings))
+        owned = OwnedPartitions(
+            log=KafkaStateLog(connection, kafka.transaction_timeout_seconds),
+            topics=topics,
+            settings=PartitionSettings(kafka.partitions, worker.recovery_timeout_seconds),
+            lane_settings=lane_settings,
+            trainer_settings=trainer_settings,
+            rules=create_migration_rules(settings),
+            decoders={topics.purchases: by_contract[PURCHASES], topics.engagements: by_contract[ENGAGEMENTS]},
+            follower=follower,
+            failed=failed,
+        )
+        options = {
+            "broker": [f"kafka://{address}" for address in kafka.bootstrap_servers.split(",")],
+            "broker_session_timeout": float(kafka.session_timeout_seconds),
+            "broker_heartbeat_interval": kafka.session_timeout_seconds / 5,
+            "broker_request_timeout": float(max(40, worker.recovery_timeout_seconds)),
+            "broker_rebalance_timeout": 30.0,
+            "broker_commit_interval": 1.0,
+            "consumer_group_instance_id": kafka.instance_id,
+        }
+        return create_faust_app(topics, owned, kafka.partitions, options), owned, follower
+
+    return partial(run_worker, create, worker.health_host, worker.health_port)
+
+
+def create_lane_settings(settings: Settings) -> LaneSettings:
+    """Return how lanes go about it."""
+    interval_ms, tick_ms = _intervals_ms(settings)
+    return LaneSettings(
+        sweep_interval_ms=interval_ms,
+        live_interval_ms=settings.worker.sweep_interval_seconds * SECOND_MS,
+        tick_ms=tick_ms,
+        sample_size=settings.learning.sample_size,
+        seed=settings.learning.seed,
+        keep_payload=settings.records.keep_rejected_payload,
+        follows_wall_clock=settings.worker.clock == "wall",
+        idle_ms=settings.worker.idle_seconds * SECOND_MS,
+        chunk_records_max=settings.worker.max_chunk_records,
+        model_moves_per_second=settings.worker.model_migrations_per_second,
+    )
+
+
+def _intervals_ms(settings: Settings) -> tuple[int, int]:
+    """Return the time between two sweeps and between two ticks, in event time."""
+    interval_ms = settings.assignment.sweep_interval_seconds * SECOND_MS
+    tick_ms = settings.learning.tick_days * DAY_MS
+    if tick_ms % interval_ms:
+        raise ConfigurationError(
+            f"setting assignment.sweep_interval_seconds: {settings.assignment.sweep_interval_seconds}, "
+            f"expected a divisor of learning.tick_days ({settings.learning.tick_days} days)"
+        )
+    return interval_ms, tick_ms
 
 
 def _tell_apart(paths: Sequence[Path]) -> list[str]:

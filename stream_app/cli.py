@@ -16,6 +16,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from stream_app.bootstrap import create_readers, create_replay
+from stream_app.commands.settings import settings_table
+from stream_app.commands.topics import topics
+from stream_app.commands.verify import verify
+from stream_app.commands.worker import worker
 from stream_app.contracts import schema_files
 from stream_app.contracts.decoding import INPUT_MODELS
 from stream_app.core.clock import SECOND_MS, to_milliseconds
@@ -24,7 +28,7 @@ from stream_app.embedded.report import write_report
 from stream_app.embedded.simulation import Faults, simulate
 from stream_app.embedded.sources import SourceFile
 from stream_app.embedded.terminal import progress, render_summary
-from stream_app.errors import ConfigurationError, SegmenterError
+from stream_app.errors import BrokerUnreachable, ConfigurationError, SegmenterError, TopicRefused
 from stream_app.settings import Settings, load_settings
 
 EXIT_FAILED: Final = 1
@@ -92,6 +96,8 @@ def main(args: Sequence[str] | None = None) -> None:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "segmenter"
         _refuse(f"{error.format_message().rstrip('.')}; see `{command} --help`", error.exit_code)
+    except (BrokerUnreachable, TopicRefused) as error:
+        _refuse(str(error), EXIT_FAILED)
     except SegmenterError as error:
         _refuse(str(error), EXIT_USAGE)
     except OSError as error:  # a full disk, say, in the middle of a run
@@ -109,6 +115,11 @@ def _refuse(message: str, status: int) -> NoReturn:
 def segmenter() -> None:
     """Segment customers while their events stream in, and tell each change of segment as an event."""
 
+
+segmenter.add_command(topics)
+segmenter.add_command(settings_table)
+segmenter.add_command(verify)
+segmenter.add_command(worker)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

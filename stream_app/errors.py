@@ -39,3 +39,19 @@ class RowDamaged(SegmenterError):
 
 class SnapshotInvalid(SegmenterError):
     """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""
+
+
+class DeliveryFailed(SegmenterError):
+    """It is not known whether a chunk was written; only a restart can find out."""
+
+
+class RecordsLost(SegmenterError):
+    """Input records are gone, or were passed over, before they were folded."""
+
+
+class BrokerUnreachable(SegmenterError):
+    """No Kafka broker answers at the address that was set."""
+
+
+class TopicRefused(SegmenterError):
+    """The Kafka brokers refuse to make or describe a topic."""

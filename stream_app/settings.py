@@ -105,6 +105,10 @@ class KafkaSettings(Section):
     """Partitions of every keyed topic; it cannot be changed once there is state."""
     replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
     """Copies of every topic that `segmenter topics create` makes; 3 in production."""
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    """How long events and migrations are kept; Kafka counts from the records' own timestamps."""
+    dead_letter_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    """How long dead letters are kept, likewise."""
     instance_id: Annotated[str, Field(pattern="^[a-zA-Z0-9._-]{1,80}$")] | None = None
     """Stable name of this worker (static membership): a restart then takes its partitions back at once."""
     session_timeout_seconds: Annotated[int, Field(ge=6, le=300)] = 10
@@ -118,6 +122,13 @@ class WorkerSettings(Section):
 
     sweep_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     """How often silent customers are looked at once a partition has caught up."""
+    clock: Literal["wall", "event"] = "wall"
+    """What time it is once a partition has caught up: that of the wall clock, or for ever that of the events, which is
+    meant for backtests."""
+    idle_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
+    """A drained partition whose events are old has caught up when nothing has come for so long."""
+    model_migrations_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    """Pace of the migrations that a new model causes, in each partition."""
     max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 4_000
     """Most input records in one transaction."""
     recovery_timeout_seconds: Annotated[int, Field(ge=10, le=3_600)] = 300

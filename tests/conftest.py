@@ -1,8 +1,55 @@
-"""Settings of all tests: properties are drawn alike in every run, and no test depends on the machine's speed."""
+"""Settings of all tests: properties are drawn alike in every run, and no test depends on the machine's speed.
+
+A test that needs Kafka asks for the fixture `kafka`, and gets the address of a real broker that the whole run shares.
+"""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from hypothesis import settings
+
+from tests.support.processes import ServerFailed, ServerUnavailable
+from tests.support.shared_kafka import TestRun, delete_topics
 
 settings.register_profile("deterministic", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("deterministic")
+
+RUN = pytest.StashKey[TestRun]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    told = getattr(config, "workerinput", None)  # of pytest-xdist, in its workers
+    config.stash[RUN] = TestRun.begin() if told is None else TestRun(**told["test_run"])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["test_run"] = node.config.stash[RUN].as_input()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUN in config.stash and not hasattr(config, "workerinput"):
+        config.stash[RUN].end()
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> str:
+    """Bootstrap servers of a real broker, the same for all tests of the run."""
+    try:
+        return pytestconfig.stash[RUN].kafka()
+    except (ServerUnavailable, ServerFailed) as error:
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture
+def topic_prefix(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A prefix that no other test's topics, groups and transactional ids have; its topics are deleted afterwards."""
+    prefix = f"t{uuid.uuid4().hex[:8]}-"
+    yield prefix
+    if "kafka" in request.fixturenames:
+        delete_topics(request.getfixturevalue("kafka"), prefix)

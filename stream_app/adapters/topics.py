@@ -63,6 +63,11 @@ class TopicNames:
         return f"{self.group}-customers-changelog"
 
     @property
+    def trainer_changelog(self) -> str:
+        """The compacted log of the trainer's state, of one partition."""
+        return f"{self.group}-trainer-changelog"
+
+    @property
     def inputs(self) -> tuple[str, str]:
         """The topics that events arrive on."""
         return self.purchases, self.engagements

@@ -41,6 +41,9 @@ PROPERTIES: Final = {
     "auto.create.topics.enable": "false",
     "log.message.timestamp.type": "CreateTime",
     "log.message.timestamp.after.max.ms": "3600000",  # the default from Kafka 4.0 on
+    # a broker that was killed is let in again only once the controller has given up its former self, 9 s by default
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     # small, for a quick start with little memory
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",

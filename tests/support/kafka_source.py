@@ -99,7 +99,7 @@ class Container:
         inside = dict(properties) | {
             "controller.quorum.voters": "1@127.0.0.1:9093",
             "listeners": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://127.0.0.1:9093",
-            "log.dirs": "/tmp/kafka-data",  # noqa: S108
+            "log.dirs": "/tmp/kafka-data",
         }
         self._options = [f"--env=KAFKA_{name.upper().replace('.', '_')}={value}" for name, value in inside.items()]
         self._options += [f"--env=KAFKA_HEAP_OPTS=-Xmx{heap_mebibytes}m", f"--publish=127.0.0.1:{port}:{port}"]

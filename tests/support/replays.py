@@ -95,13 +95,13 @@ def replay(out: Path, *args: object) -> Outputs:
     return outputs
 
 
-def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+def refused(capsys: pytest.CaptureFixture[str], *args: object, status: int = 2) -> str:
     """Run the command, which must refuse to start; return the one line that says why."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as exit_:
         main([str(arg) for arg in args])
     captured = capsys.readouterr()
-    assert exit_.value.code == 2
+    assert exit_.value.code == status
     assert captured.out == ""
     assert captured.err.startswith("segmenter: ")
     assert captured.err.endswith("\n")

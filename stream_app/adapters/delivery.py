@@ -1,0 +1,150 @@
+"""The right to write for one partition: everything that a chunk does becomes visible at once, or never.
+
+The mechanism is Kafka's transactions, one transactional id for each partition, whoever owns it: a new owner's
+`InitProducerId` aborts what the former owner left open and makes every later write of it fail (KIP-98, KIP-360).
+The rules that aiokafka needs beyond that stand in `TransactionalDelivery.commit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.errors import DeliveryFailed
+
+BATCH_BYTES: Final = 900_000
+"""Below the brokers' default of one megabyte a batch, with room for its header."""
+COMMIT_DEADLINE_SECONDS: Final = 20
+"""A transaction without a verdict by then ends the process: its outcome is unknown, and a restart finds out."""
+
+Headers = list[tuple[str, bytes]]
+NO_HEADERS: Final[Headers] = []
+
+
+class OutgoingRecord(NamedTuple):
+    """A record on its way out; a value of None deletes the key from a compacted topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = NO_HEADERS
+
+
+Outgoing = Mapping[tuple[str, int], Sequence[OutgoingRecord]]
+"""Records by topic and partition, each in the order in which they are to be appended."""
+
+
+class Delivery(Protocol):
+    """Writes for one partition, as long as no other owner has opened it."""
+
+    async def open(self) -> None:
+        """Become the one owner; every earlier owner's later writes fail.
+
+        Raises
+        ------
+        DeliveryFailed
+            If the brokers do not grant it.
+        """
+        ...
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """A number that stays, and one that is one higher at each opening, whoever it is that opens."""
+        ...
+
+    async def commit(self, outgoing: Outgoing) -> None:
+        """Append all records, visible together once this returns.
+
+        Raises
+        ------
+        DeliveryFailed
+            If it is not known to be so; the state in memory must be thrown away then.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give up the right without writing anything."""
+        ...
+
+
+class TransactionalDelivery:
+    """`Delivery` by one Kafka transaction each.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    transactional_id
+        The same for every owner of the partition.
+    timeout_seconds
+        After which the broker aborts a transaction whose producer has gone; readers wait for it so long.
+    """
+
+    def __init__(self, connection: KafkaConnection, transactional_id: str, timeout_seconds: int) -> None:
+        self._producer = AIOKafkaProducer(
+            **connection.client_options(),
+            transactional_id=transactional_id,
+            transaction_timeout_ms=timeout_seconds * 1000,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=32 << 20,
+        )
+
+    async def open(self) -> None:
+        """See `Delivery`."""
+        try:
+            async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
+                await self._producer.start()
+        except (KafkaError, TimeoutError) as error:
+            await self.close()
+            raise DeliveryFailed(f"transactional producer did not start: {error!r}") from error
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """The producer's id and epoch."""
+        manager = self._producer._txn_manager
+        return manager.producer_id, manager.producer_epoch
+
+    async def commit(self, outgoing: Outgoing) -> None:
+        """See `Delivery`."""
+        try:
+            async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
+                await self._producer.begin_transaction()
+                pending = [
+                    future
+                    for (topic, partition), records in outgoing.items()
+                    for future in await self._append(topic, partition, records)
+                ]
+                # Every append must be known to have succeeded: aiokafka commits without the batches that failed.
+                await asyncio.gather(*pending)
+                await self._producer.commit_transaction()
+        except (KafkaError, TimeoutError, AssertionError) as error:  # aiokafka asserts on fencing
+            raise DeliveryFailed(f"transaction not known to be committed: {error!r}") from error
+
+    async def close(self) -> None:
+        """See `Delivery`."""
+        try:
+            async with asyncio.timeout(2):
+                await self._producer.stop()
+        except (KafkaError, TimeoutError):
+            pass  # whatever it left open, the next owner aborts
+
+    async def _append(
+        self, topic: str, partition: int, records: Sequence[OutgoingRecord]
+    ) -> list[asyncio.Future[object]]:
+        """Hand records over in as few batches as they fit in; return what tells when each is acknowledged."""
+        producer = self._producer
+        futures = []
+        batch = producer.create_batch()
+        append = batch.append
+        for key, value, headers in records:
+            if append(timestamp=None, key=key, value=value, headers=headers) is None:
+                futures.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                append = batch.append
+                append(timestamp=None, key=key, value=value, headers=headers)  # a batch takes one record of any size
+        futures.append(await producer.send_batch(batch, topic, partition=partition))
+        return futures

@@ -1,0 +1,123 @@
+"""The log that state is kept in: who may write a partition of it, and reading it back, whole and in bulk.
+
+A reader of committed records cannot tell from a log's end whether it has read everything: the last offsets may be
+transaction markers, which are no records, or belong to a transaction that is still open. So whoever has opened a
+partition appends a record of its own, the *fence*, outside every transaction, and reads until it sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from stream_app.adapters.changelog import FENCE_KEY
+from stream_app.adapters.delivery import Delivery, TransactionalDelivery
+from stream_app.adapters.kafka_client import KafkaConnection
+
+FETCH_BYTES: Final = 4 << 20
+RECORDS_AT_ONCE: Final = 2_000
+"""Others get their turn after so many: about 10 ms."""
+
+
+class LogRecord(Protocol):
+    """What is needed of a record that is read back."""
+
+    key: bytes
+    value: bytes | None
+
+
+class StateLog(Protocol):
+    """Where partitions are opened and restored from."""
+
+    def delivery(self, transactional_id: str) -> Delivery:
+        """Return what writes for the partition of this name, once it is opened."""
+        ...
+
+    def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, Sequence[LogRecord]]]:
+        """Yield a partition's number and some records, until everything written before the call has been read.
+
+        No one else may be able to write to the partitions any more.
+        """
+        ...
+
+    async def log_starts(self, topics: Sequence[str], partition: int) -> Mapping[str, int]:
+        """Return by topic the first offset that a partition still has."""
+        ...
+
+
+class KafkaStateLog:
+    """`StateLog` on Kafka.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    transaction_timeout_seconds
+        See `TransactionalDelivery`.
+    """
+
+    def __init__(self, connection: KafkaConnection, transaction_timeout_seconds: int) -> None:
+        self._connection = connection
+        self._transaction_timeout_seconds = transaction_timeout_seconds
+
+    def delivery(self, transactional_id: str) -> Delivery:
+        """See `StateLog`."""
+        return TransactionalDelivery(self._connection, transactional_id, self._transaction_timeout_seconds)
+
+    async def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, Sequence[LogRecord]]]:
+        """See `StateLog`."""
+        ends = await self._append_fences(topic, partitions)
+        async with committed_reader(self._connection) as consumer:
+            consumer.assign(list(ends))
+            await consumer.seek_to_beginning(*ends)
+            while ends:
+                fetched = await consumer.getmany(*ends, timeout_ms=1_000, max_records=RECORDS_AT_ONCE)
+                for tp, records in fetched.items():
+                    end = ends[tp]
+                    if records[-1].offset >= end:
+                        del ends[tp]
+                        yield tp.partition, [record for record in records if record.offset < end]
+                    else:
+                        yield tp.partition, records
+                    await asyncio.sleep(0)
+
+    async def log_starts(self, topics: Sequence[str], partition: int) -> Mapping[str, int]:
+        """See `StateLog`."""
+        async with committed_reader(self._connection) as consumer:
+            starts = await consumer.beginning_offsets([TopicPartition(topic, partition) for topic in topics])
+        return {tp.topic: offset for tp, offset in starts.items()}
+
+    async def _append_fences(self, topic: str, partitions: Sequence[int]) -> dict[TopicPartition, int]:
+        """Return the offset of a new fence by partition."""
+        producer = AIOKafkaProducer(**self._connection.client_options(), enable_idempotence=True)
+        await producer.start()
+        try:
+            appended = await asyncio.gather(
+                *(producer.send_and_wait(topic, uuid.uuid4().bytes, FENCE_KEY, partition) for partition in partitions)
+            )
+        finally:
+            await producer.stop()
+        return {TopicPartition(topic, metadata.partition): metadata.offset for metadata in appended}
+
+
+@asynccontextmanager
+async def committed_reader(connection: KafkaConnection) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a consumer outside every group that sees committed records alone."""
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(),
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=50,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()

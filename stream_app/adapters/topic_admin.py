@@ -1,0 +1,116 @@
+"""Makes the topics that are missing, and finds what is wrong with those that are there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError, TopicAlreadyExistsError, for_code
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.topic_specs import TopicSpec, deviations
+from stream_app.errors import BrokerUnreachable, TopicRefused
+
+START_SECONDS: Final = 9
+"""For the first answer of any broker, so that a wrong address is told within 10 seconds."""
+REQUEST_SECONDS: Final = 5
+"""For one answer."""
+
+
+async def create_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[tuple[TopicSpec, bool]]:
+    """Make the topics that are missing, and leave the others as they are.
+
+    Returns
+    -------
+    list of (TopicSpec, bool)
+        Every topic, and whether it was made now.
+
+    Raises
+    ------
+    BrokerUnreachable
+        If no broker answers.
+    TopicRefused
+        If the brokers refuse to make one; those before it are there.
+    """
+    async with _administering(connection) as admin:
+        there = set(await admin.list_topics())
+        missing = [spec for spec in specs if spec.name not in there]
+        for spec in missing:
+            await _create_topic(admin, spec)
+        return [(spec, spec in missing) for spec in specs]
+
+
+async def check_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[str]:
+    """Return, one line each, how the topics differ from what they must be; nothing if all is well.
+
+    Raises
+    ------
+    BrokerUnreachable
+        If no broker answers.
+    TopicRefused
+        If the brokers refuse to describe one.
+    """
+    async with _administering(connection) as admin:
+        there = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+        properties = await _describe_properties(admin, [spec.name for spec in specs if spec.name in there])
+    lines = []
+    for spec in specs:
+        if spec.name not in there:
+            lines.append(f"{spec.name}: missing; `segmenter topics create` makes it")
+            continue
+        partitions = there[spec.name]
+        copies = min((len(partition["replicas"]) for partition in partitions), default=0)
+        lines += [
+            f"{spec.name}: {deviation}"
+            for deviation in deviations(spec, len(partitions), copies, properties[spec.name])
+        ]
+    return lines
+
+
+async def _create_topic(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
+    topic = NewTopic(spec.name, spec.partitions, spec.replication_factor, topic_configs=dict(spec.properties))
+    # one a request: a request with several fails as a whole in some versions, and names nothing
+    response = await admin.create_topics([topic], timeout_ms=REQUEST_SECONDS * 1000)
+    for name, code, *reason in response.topic_errors:
+        if code and for_code(code) is not TopicAlreadyExistsError:  # two may be creating at once
+            raise TopicRefused(f"topic {name}: Kafka refuses to make it: {_phrase(code, reason)}")
+
+
+async def _describe_properties(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    properties: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(resources):
+        for code, reason, _, name, entries in response.resources:
+            if code:
+                raise TopicRefused(f"topic {name}: Kafka refuses to describe it: {_phrase(code, [reason])}")
+            properties[name] = {entry[0]: entry[1] for entry in entries}
+    return properties
+
+
+def _phrase(code: int, reason: Sequence[str | None]) -> str:
+    told = reason[0] if reason else None
+    return str(told or for_code(code).__name__)
+
+
+@asynccontextmanager
+async def _administering(connection: KafkaConnection) -> AsyncIterator[Any]:
+    """Yield a client that is connected; whatever takes too long or breaks off means that no broker answers."""
+    admin = AIOKafkaAdminClient(**connection.client_options(), request_timeout_ms=REQUEST_SECONDS * 1000)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await admin.start()
+        yield admin
+    except (KafkaConnectionError, RequestTimedOutError, TimeoutError, OSError) as error:
+        raise BrokerUnreachable(
+            f"no Kafka broker answers at {connection.bootstrap_servers}; is kafka.bootstrap_servers right?"
+        ) from error
+    except KafkaError as error:
+        raise TopicRefused(f"Kafka at {connection.bootstrap_servers} refuses: {error}") from error
+    finally:
+        await admin.close()

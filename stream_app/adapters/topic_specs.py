@@ -1,0 +1,175 @@
+"""What every topic must be like, and what a topic that exists may differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from stream_app.adapters.topics import TopicNames
+from stream_app.core.clock import DAY_MS, HOUR_MS, SECOND_MS
+
+MEBIBYTE: Final = 1 << 20
+SAMPLE_MESSAGE_BYTES: Final = 32 * MEBIBYTE
+"""A sample of 100,000 customers, the most that can be set, in one record."""
+MODEL_MESSAGE_BYTES: Final = 8 * MEBIBYTE
+"""A snapshot of 64 segments with all their names, profiles and lineage."""
+SAMPLE_RETENTION_MS: Final = 7 * DAY_MS
+"""Samples are for the trainer, which needs the newest tick's alone."""
+SMALLEST_CLOCK_TOLERANCE_MS: Final = 60 * SECOND_MS
+"""A producer's clock may differ from the broker's by so much, however strict the records' own times are checked."""
+SEGMENT_BYTES: Final = 64 * MEBIBYTE
+"""Of compacted topics: the segment being written is not compacted, and all that is not is read by a recovery."""
+TOMBSTONE_RETENTION_MS: Final = DAY_MS
+"""A reader that is down for less sees every deletion."""
+LONGEST_COMPACTION_LAG_MS: Final = DAY_MS
+"""A customer's former rows are gone for good after about so long."""
+
+
+class Rule(Enum):
+    """How the value found must relate to the value asked for."""
+
+    EQUAL = "expected"
+    AT_LEAST = "expected at least"
+    AT_MOST = "expected at most"
+
+
+CHECKED: Final[Mapping[str, Rule]] = {
+    "cleanup.policy": Rule.EQUAL,
+    "message.timestamp.type": Rule.EQUAL,
+    "retention.ms": Rule.AT_LEAST,
+    "max.message.bytes": Rule.AT_LEAST,
+    "min.insync.replicas": Rule.AT_LEAST,
+    "min.compaction.lag.ms": Rule.AT_LEAST,
+    "message.timestamp.after.max.ms": Rule.AT_MOST,
+}
+"""Properties that the results depend on. The others are for speed, and an operator may set them otherwise."""
+UNLIMITED: Final = -1
+"""What Kafka says for a retention without end."""
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as it must be.
+
+    Parameters
+    ----------
+    name
+        With the deployment's prefix.
+    partitions
+        Exactly so many.
+    replication_factor
+        At least so many.
+    properties
+        Of the topic, by Kafka's names.
+    """
+
+    name: str
+    partitions: int
+    replication_factor: int
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TopicRules:
+    """What an operator decides about all topics.
+
+    Parameters
+    ----------
+    partitions
+        Of every keyed topic.
+    replication_factor
+        Copies of every topic.
+    retention_ms
+        How long events and migrations are kept, by the timestamps of their records.
+    dead_letter_retention_ms
+        How long dead letters are kept, likewise.
+    future_tolerance_ms
+        How far ahead of the broker's clock an input's timestamp may be.
+    recovery_timeout_ms
+        How long a worker may take to read its state back.
+    """
+
+    partitions: int
+    replication_factor: int
+    retention_ms: int
+    dead_letter_retention_ms: int
+    future_tolerance_ms: int
+    recovery_timeout_ms: int
+
+
+def topic_specs(names: TopicNames, rules: TopicRules) -> tuple[TopicSpec, ...]:
+    """Return what every topic of a deployment must be like, the inputs first."""
+    copies = {"min.insync.replicas": str(min(2, rules.replication_factor - 1) or 1)}
+    # The timestamp is the producer's: the two inputs are merged by it. One far in the future would never be deleted.
+    tolerance_ms = max(rules.future_tolerance_ms, SMALLEST_CLOCK_TOLERANCE_MS)
+    inputs = _kept_for(rules.retention_ms) | {
+        "message.timestamp.type": "CreateTime",
+        "message.timestamp.after.max.ms": str(tolerance_ms),
+    }
+    # A worker that opens a partition appends a fence and reads up to it, so a newer fence must not have removed it.
+    changelog = _compacted() | {"min.compaction.lag.ms": str(2 * rules.recovery_timeout_ms)}
+
+    def spec(name: str, partitions: int, properties: Mapping[str, str]) -> TopicSpec:
+        return TopicSpec(name, partitions, rules.replication_factor, {**copies, **properties})
+
+    return (
+        *(spec(name, rules.partitions, inputs) for name in names.inputs),
+        spec(names.migrations, rules.partitions, _kept_for(rules.retention_ms)),
+        spec(names.memberships, rules.partitions, _compacted()),
+        spec(names.dead_letters, rules.partitions, _kept_for(rules.dead_letter_retention_ms)),
+        spec(names.changelog, rules.partitions, changelog),
+        spec(names.trainer_changelog, 1, changelog | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
+        spec(names.models, 1, _compacted() | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
+        spec(names.samples, 1, _kept_for(SAMPLE_RETENTION_MS) | {"max.message.bytes": str(SAMPLE_MESSAGE_BYTES)}),
+    )
+
+
+def deviations(
+    spec: TopicSpec, partitions: int, replication_factor: int, properties: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return, one phrase each, how a topic that was found differs from what it must be.
+
+    Parameters
+    ----------
+    spec
+        What was asked for.
+    partitions, replication_factor, properties
+        What was found; the replication factor is that of the partition with the fewest copies.
+    """
+    found = []
+    if partitions != spec.partitions:
+        found.append(f"partitions is {partitions}, {Rule.EQUAL.value} {spec.partitions}")
+    if replication_factor < spec.replication_factor:
+        found.append(f"replication factor is {replication_factor}, {Rule.AT_LEAST.value} {spec.replication_factor}")
+    for name, rule in CHECKED.items():
+        asked = spec.properties.get(name)
+        if asked is not None and not _agrees(rule, asked, properties.get(name), name):
+            found.append(f"{name} is {properties.get(name, 'not known there')}, {rule.value} {asked}")
+    return tuple(found)
+
+
+def _agrees(rule: Rule, asked: str, found: str | None, name: str) -> bool:
+    if found is None:
+        return False
+    if rule is Rule.EQUAL:
+        return asked == found
+    if name == "retention.ms" and int(found) == UNLIMITED:
+        return True
+    return int(found) >= int(asked) if rule is Rule.AT_LEAST else int(found) <= int(asked)
+
+
+def _kept_for(retention_ms: int) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+
+
+def _compacted() -> dict[str, str]:
+    return {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(SEGMENT_BYTES),
+        "segment.ms": str(HOUR_MS),
+        "min.cleanable.dirty.ratio": "0.3",
+        "delete.retention.ms": str(TOMBSTONE_RETENTION_MS),
+        "max.compaction.lag.ms": str(LONGEST_COMPACTION_LAG_MS),
+    }

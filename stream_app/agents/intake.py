@@ -1,0 +1,230 @@
+"""From fetched records to chunks: decoded, checked for gaps, and the partition's two topics merged by event time.
+
+Merging must not depend on which topic was fetched first. So a record waits until the other topic is known to have
+nothing earlier: until it has shown a later watermark, or is drained. On a backlog the chunks are then ordered exactly
+as `segmenter replay` orders files.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.records import Batch, Content, Rejection, Skipped, interleave
+from stream_app.core.clock import NO_TIME
+from stream_app.core.events import Event
+from stream_app.errors import InvalidRecord
+
+HELD_RECORDS_MAX: Final = 20_000
+"""A topic that holds so many decoded records is not fetched any further."""
+
+
+class KafkaRecord(Protocol):
+    """What is needed of a fetched record."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Misplaced(NamedTuple):
+    """A valid record of a customer who belongs to another partition."""
+
+    topic: str
+    partition: int
+    record: KafkaRecord
+
+
+TOMBSTONE: Final = Skipped(None)
+
+
+class Chunk(NamedTuple):
+    """Consecutive records of one partition.
+
+    Attributes
+    ----------
+    partition
+        Number of the partition.
+    batch
+        The records, by time; `sources` index the input topics.
+    start, end
+        By topic, offset of the first record and of the first one behind.
+    """
+
+    partition: int
+    batch: Batch
+    start: Mapping[str, int]
+    end: Mapping[str, int]
+
+
+class _Inlet:
+    """One topic's records of the partition: `[merged_to, fetched_to)` are held."""
+
+    def __init__(self, number: int, topic: str, offset: int) -> None:
+        self.number = number
+        self.topic = topic
+        self.fetched_to = offset
+        self.merged_to = offset
+        self.watermark_ms = NO_TIME
+        self.held: deque[Batch] = deque()
+        self.held_records = 0
+
+    def take(self, limit_ms: int | None) -> list[Batch]:
+        """Take out what is not later than the limit."""
+        taken = []
+        while self.held:
+            first = self.held[0]
+            if limit_ms is None or first.watermarks_ms[-1] <= limit_ms:
+                part = self.held.popleft()
+            else:
+                end = int(np.searchsorted(first.watermarks_ms, limit_ms, side="right"))
+                if not end:
+                    break
+                part = first.part(0, end)
+                self.held[0] = first.part(end, len(first.contents))
+            self.held_records -= len(part.contents)
+            taken.append(part)
+        return taken
+
+
+class Intake:
+    """Takes in what is fetched for one partition and gives out chunks.
+
+    Parameters
+    ----------
+    partition
+        Its number.
+    offsets
+        By input topic, where to begin.
+    decoders
+        By input topic.
+    is_known
+        Whether a customer has a row in this partition: those belong here, so their keys need no hashing.
+    partition_of
+        The partition that a key belongs to; hashing in Python costs as much as folding.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        offsets: Mapping[str, int],
+        decoders: Mapping[str, Decoder],
+        is_known: Callable[[str], bool],
+        partition_of: Callable[[bytes], int],
+    ) -> None:
+        self.partition = partition
+        self._decoders = decoders
+        self._is_known = is_known
+        self._partition_of = partition_of
+        self._inlets = [_Inlet(number, topic, offset) for number, (topic, offset) in enumerate(offsets.items())]
+        self._inlet_of = {inlet.topic: inlet for inlet in self._inlets}
+
+    @property
+    def topics(self) -> list[str]:
+        """Input topics, indexed by `Batch.sources`."""
+        return [inlet.topic for inlet in self._inlets]
+
+    @property
+    def held_records(self) -> int:
+        """Number of records that wait to be merged."""
+        return sum(inlet.held_records for inlet in self._inlets)
+
+    def fetched_to(self, topic: str) -> int:
+        """Return the offset that the next record of a topic should have."""
+        return self._inlet_of[topic].fetched_to
+
+    def is_full(self, topic: str) -> bool:
+        """Return whether the topic should not be fetched for now."""
+        return self._inlet_of[topic].held_records >= HELD_RECORDS_MAX
+
+    def feed(self, topic: str, records: Sequence[KafkaRecord], now_ms: int) -> None:
+        """Take in consecutive records of a topic, as fetched.
+
+        Parameters
+        ----------
+        now_ms
+            Times further ahead of this than tolerated are refused.
+        """
+        inlet = self._inlet_of[topic]
+        watermark_ms = inlet.watermark_ms
+        watermarks_ms: list[int] = []
+        contents: list[Content] = []
+        for record in records:
+            content = self._read(topic, record, now_ms)
+            if type(content) is Event and content.at_ms > watermark_ms:
+                watermark_ms = content.at_ms
+            watermarks_ms.append(watermark_ms)
+            contents.append(content)
+        batch = Batch(
+            np.array(watermarks_ms, np.int64),
+            contents,
+            np.full(len(records), inlet.number, np.intp),
+            np.array([record.offset for record in records], np.int64),
+        )
+        inlet.watermark_ms = watermark_ms
+        inlet.fetched_to = records[-1].offset + 1
+        inlet.held.append(batch)
+        inlet.held_records += len(records)
+
+    def take(self, drained_topics: Set[str], records_max: int) -> Iterator[Chunk]:
+        """Give out all that may go by now.
+
+        Parameters
+        ----------
+        drained_topics
+            Those that are fetched to their end.
+        records_max
+            Most records in a chunk.
+        """
+        undrained = [inlet for inlet in self._inlets if inlet.topic not in drained_topics]
+        if any(not inlet.held for inlet in undrained):
+            return  # more is to come, and nobody knows yet from when it is
+        limit_ms = min((inlet.watermark_ms for inlet in undrained), default=None)
+        parts = [part for inlet in self._inlets for part in inlet.take(limit_ms)]
+        if not parts:
+            return
+        merged = parts[0] if len(parts) == 1 else interleave(parts)
+        for first in range(0, len(merged.contents), records_max):
+            batch = merged.part(first, first + records_max)
+            start = {inlet.topic: inlet.merged_to for inlet in self._inlets}
+            end = offsets_after(batch, self.topics, start)
+            for inlet in self._inlets:
+                inlet.merged_to = end[inlet.topic]
+            yield Chunk(self.partition, batch, start, end)
+
+    def _read(self, topic: str, record: KafkaRecord, now_ms: int) -> Content:
+        payload = record.value
+        if payload is None:
+            return TOMBSTONE
+        key = record.key or b""
+        try:
+            event = self._decoders[topic].decode(payload, now_ms, key)
+        except InvalidRecord as error:
+            return Rejection(error, payload, record.key, record.timestamp)
+        if not self._is_known(event.customer_id):
+            home = self._partition_of(key)
+            if home != self.partition:
+                return Skipped(Misplaced(topic, home, record))
+        return event
+
+
+def offsets_after(batch: Batch, topics: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:
+    """Return by topic the offset behind the last record in the batch, `before` where it holds none."""
+    after = dict(before)
+    for number, topic in enumerate(topics):
+        mine = batch.offsets[batch.sources == number]
+        if len(mine):
+            after[topic] = int(mine[-1]) + 1
+    return after
+
+
+def first_missing(intake: Intake, topic: str, records: Sequence[Any]) -> int | None:
+    """Return the first offset that records just fetched pass over, None if they follow on what was fetched before."""
+    expected = intake.fetched_to(topic)
+    return expected if records[0].offset > expected else None

@@ -1,0 +1,75 @@
+"""Following the model: every worker reads all of `segment-models` and hears of a new one within milliseconds.
+
+Not by Faust's GlobalTable, which tells other workers only at the next rebalance (faust #283), and not in the group:
+each worker needs every record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+from aiokafka import TopicPartition
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.state_log import committed_reader
+from stream_app.core.snapshot import Snapshot
+from stream_app.core.snapshot_document import proposal_from_document
+from stream_app.errors import SnapshotInvalid
+
+logger = logging.getLogger(__name__)
+
+
+class ModelFollower:
+    """Knows the newest published model of a segmentation.
+
+    Parameters
+    ----------
+    connection, topic
+        Where models are published.
+    initial
+        The model as long as there is none.
+    """
+
+    def __init__(self, connection: KafkaConnection, topic: str, initial: Snapshot) -> None:
+        self.snapshot = initial
+        self.is_read = asyncio.Event()
+        self._connection = connection
+        self._topic = topic
+        self._followers: list[Callable[[Snapshot], None]] = []
+
+    def subscribe(self, follower: Callable[[Snapshot], None]) -> None:
+        """Have a function called with every new model."""
+        self._followers.append(follower)
+
+    async def run(self) -> None:
+        """Read for ever; `is_read` is set once everything that was there at the start is known."""
+        tp = TopicPartition(self._topic, 0)
+        async with committed_reader(self._connection) as consumer:
+            consumer.assign([tp])
+            await consumer.seek_to_beginning(tp)
+            end = (await consumer.end_offsets([tp]))[tp]
+            while True:
+                for records in (await consumer.getmany(tp, timeout_ms=200)).values():
+                    for record in records:
+                        self._read(record.value)
+                if not self.is_read.is_set() and await consumer.position(tp) >= end:
+                    self.is_read.set()
+
+    def _read(self, value: bytes | None) -> None:
+        if value is None:
+            return
+        try:
+            proposal = proposal_from_document(msgspec.json.decode(value))
+        except (SnapshotInvalid, msgspec.DecodeError) as error:
+            logger.warning("a model cannot be followed, the one before stays: %s", error)
+            return
+        snapshot = proposal.snapshot
+        if proposal.held or snapshot.segmentation != self.snapshot.segmentation:
+            return
+        if snapshot.version > self.snapshot.version:
+            self.snapshot = snapshot
+            for follower in self._followers:
+                follower(snapshot)

@@ -1,0 +1,368 @@
+"""The partitions that this worker owns: opening them, feeding their lanes, and letting them go.
+
+To open a partition (the order matters, each step relies on the one before):
+
+1. `InitProducerId` shuts the former owner out and ends its open transaction.
+2. A fence record marks the changelog's end behind everything that the former owner could write.
+3. The changelog is restored up to that fence, the position row with it.
+4. The newest model is known.
+5. The inputs are sought to the position, and the lane is opened.
+
+A rebalance takes all partitions away and gives most of them back. Their tables stay in memory, and serve again if the
+producer's epoch shows that nobody else has opened the partition in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.partitioner import murmur2
+
+from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
+from stream_app.adapters.delivery import Delivery
+from stream_app.adapters.state_log import StateLog
+from stream_app.adapters.topics import TopicNames
+from stream_app.agents.intake import Chunk, Intake
+from stream_app.agents.lane import Lane, LaneSettings
+from stream_app.agents.models import ModelFollower
+from stream_app.agents.training import STATE_KEY, Training, decode_state
+from stream_app.contracts.decoding import Decoder
+from stream_app.core.migration import MigrationRules
+from stream_app.core.partition import Partition
+from stream_app.core.snapshot import Snapshot
+from stream_app.core.snapshot_document import Proposal
+from stream_app.core.table import CustomerTable
+from stream_app.errors import RecordsLost
+from stream_app.learning.trainer import Trainer, TrainerSettings
+
+logger = logging.getLogger(__name__)
+
+
+def wall_clock_ms() -> int:
+    """Return the time, milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class PartitionSettings:
+    """How partitions are opened.
+
+    Parameters
+    ----------
+    partitions
+        Number of partitions of every keyed topic.
+    recovery_timeout_seconds
+        Opening takes no longer, or the process ends.
+    """
+
+    partitions: int
+    recovery_timeout_seconds: int
+
+
+@dataclass
+class _Restored:
+    """A partition's state, and the opening that it belongs to."""
+
+    table: CustomerTable
+    position: PartitionPosition
+    identity: tuple[int, int]
+
+
+class OwnedPartitions:
+    """What Faust's group has assigned to this worker; a `LaneHost`.
+
+    Parameters
+    ----------
+    log, topics
+        The state's log, and the names of all topics.
+    settings, lane_settings, trainer_settings, rules
+        Numbers.
+    decoders
+        By input topic.
+    follower
+        Knows the model.
+    failed
+        Called with whatever makes it unsafe to go on; it must end the process.
+    now_ms
+        The wall clock.
+    """
+
+    def __init__(
+        self,
+        log: StateLog,
+        topics: TopicNames,
+        settings: PartitionSettings,
+        lane_settings: LaneSettings,
+        trainer_settings: TrainerSettings,
+        rules: MigrationRules,
+        decoders: Mapping[str, Decoder],
+        follower: ModelFollower,
+        failed: Callable[[BaseException], None],
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self.lanes: dict[int, Lane] = {}
+        self.training: Training | None = None
+        self.is_open = False
+        self.recovery_seconds = 0.0
+        self._log = log
+        self._topics = topics
+        self._settings = settings
+        self._lane_settings = lane_settings
+        self._trainer_settings = trainer_settings
+        self._rules = rules
+        self._decoders = decoders
+        self._follower = follower
+        self._initial = follower.snapshot
+        self._failed = failed
+        self._now_ms = now_ms
+        self._intakes: dict[int, Intake] = {}
+        self._kept: dict[int, _Restored] = {}
+        self._opening: asyncio.Task[None] | None = None
+        follower.subscribe(self._follow)
+
+    # --- opening and letting go ----------------------------------------------------------------------------------
+
+    async def open(self, partitions: Iterable[int], with_trainer: bool) -> None:
+        """Open partitions that were assigned; returns early if they are revoked meanwhile."""
+        await self.let_go()
+        self._opening = asyncio.create_task(self._open(sorted(partitions), with_trainer))
+        await asyncio.wait([self._opening])
+        if not self._opening.cancelled() and (error := self._opening.exception()) is not None:
+            self._failed(error)
+
+    async def let_go(self) -> None:
+        """Write what is folded and own nothing any more."""
+        self.is_open = False
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        lanes, training = list(self.lanes.values()), self.training
+        self.lanes, self.training = {}, None
+        self._intakes.clear()
+        try:
+            await asyncio.gather(*(lane.close() for lane in lanes))
+            if training is not None:
+                await training.close()
+        except Exception as error:  # whatever it is, memory is ahead of the log now
+            self._failed(error)
+        for lane in lanes:
+            kept = self._kept.get(lane.number)
+            if kept is not None:
+                kept.position = lane.committed
+
+    async def _open(self, partitions: Sequence[int], with_trainer: bool) -> None:
+        started = time.monotonic()
+        async with asyncio.timeout(self._settings.recovery_timeout_seconds):
+            self._kept = {number: kept for number, kept in self._kept.items() if number in partitions}
+            deliveries = {number: self._delivery(f"{number}") for number in partitions}
+            await asyncio.gather(*(delivery.open() for delivery in deliveries.values()))
+            await self._restore(deliveries)
+            if with_trainer:
+                self.training = await self._open_training()
+            await self._follower.is_read.wait()
+            for number, delivery in deliveries.items():
+                self._open_lane(number, delivery)
+        self.recovery_seconds = time.monotonic() - started
+        customers = sum(len(lane.partition.table) for lane in self.lanes.values())
+        logger.info(
+            "partitions %s are open with %d customers after %.1f s", list(partitions), customers, self.recovery_seconds
+        )
+        self.is_open = True
+
+    def _delivery(self, name: str) -> Delivery:
+        return self._log.delivery(f"{self._topics.group}-{name}")
+
+    async def _restore(self, deliveries: Mapping[int, Delivery]) -> None:
+        """Bring `_kept` to where the changelog ends."""
+        missing = []
+        for number, delivery in deliveries.items():
+            producer_id, epoch = delivery.identity
+            kept = self._kept.get(number)
+            if kept is not None and kept.identity == (producer_id, epoch - 1):
+                kept.identity = producer_id, epoch
+            else:
+                self._kept[number] = _Restored(CustomerTable(), PartitionPosition(), delivery.identity)
+                missing.append(number)
+        if not missing:
+            return
+        async for number, records in self._log.read_back(self._topics.changelog, missing):
+            kept = self._kept[number]
+            restore = kept.table.restore
+            for record in records:
+                key = record.key
+                if key == POSITION_KEY and record.value is not None:
+                    kept.position = PartitionPosition.decode(record.value)
+                elif key != FENCE_KEY and record.value is not None:
+                    restore(key.decode(), record.value)
+        for number in missing:
+            kept = self._kept[number]
+            starts = await self._log.log_starts(self._topics.inputs, number)
+            kept.position = _from_log_start(kept.position, starts, number)
+
+    async def _open_training(self) -> Training:
+        delivery = self._delivery("trainer")
+        await delivery.open()
+        state = None
+        async for _, records in self._log.read_back(self._topics.trainer_changelog, [0]):
+            for record in records:
+                if record.key == STATE_KEY and record.value is not None:
+                    state = decode_state(record.value)
+        trainer = (
+            Trainer(self._trainer_settings, self._initial)
+            if state is None
+            else Trainer.restore(self._trainer_settings, state.trainer)
+        )
+        training = Training(
+            trainer,
+            state,
+            delivery,
+            self._topics,
+            self._settings.partitions,
+            self._trainer_settings.sample_size,
+            self._trainer_settings.seed,
+        )
+        await training.announce(Proposal(self._initial))
+        return training
+
+    def _open_lane(self, number: int, delivery: Delivery) -> None:
+        kept = self._kept[number]
+        partition = Partition(
+            snapshot=self._follower.snapshot, rules=self._rules, table=kept.table, clock=kept.position.clock
+        )
+        lane = Lane(number, partition, kept.position, delivery, self._topics, self._lane_settings, self._now_ms)
+        self.lanes[number] = lane
+        self._intakes[number] = Intake(
+            number,
+            kept.position.offsets,
+            self._decoders,
+            is_known=lambda customer_id: kept.table.find(customer_id) >= 0,
+            partition_of=lambda key: (murmur2(key) & 0x7FFFFFFF) % self._settings.partitions,
+        )
+        lane.start(self._failed)
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        for lane in self.lanes.values():
+            lane.follow(snapshot)
+
+    # --- what agents do ------------------------------------------------------------------------------------------
+
+    async def segment(self, chunk: Chunk) -> None:
+        """Hand a chunk to its lane; chunks of a partition that is no longer owned are another worker's."""
+        lane = self.lanes.get(chunk.partition)
+        if lane is None:
+            return
+        try:
+            lane.offer(chunk)
+        except RecordsLost as error:
+            self._failed(error)
+
+    async def train(self, offset: int, value: bytes | None) -> None:
+        """Let the trainer have a sample."""
+        if self.training is None:
+            return
+        try:
+            await self.training.take(offset, value)
+        except Exception as error:  # the trainer's memory may be ahead of the log
+            self._failed(error)
+
+    # --- LaneHost ------------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """See `LaneHost`."""
+        return self._topics.inputs
+
+    @property
+    def changelog(self) -> str:
+        """See `LaneHost`."""
+        return self._topics.changelog
+
+    def wants(self, topic: str, partition: int) -> bool:
+        """See `LaneHost`."""
+        intake, lane = self._intakes.get(partition), self.lanes.get(partition)
+        if intake is None or lane is None or intake.is_full(topic):
+            return False
+        return lane.waiting_records < 2 * self._lane_settings.chunk_records_max
+
+    def has_backlog(self, number: int) -> bool:
+        """Return whether records of a partition are fetched and not written yet."""
+        intake, lane = self._intakes.get(number), self.lanes.get(number)
+        return lane is not None and (lane.is_busy or (intake is not None and intake.held_records > 0))
+
+    def expected_offset(self, topic: str, partition: int) -> int | None:
+        """See `LaneHost`."""
+        intake = self._intakes.get(partition)
+        return None if intake is None else intake.fetched_to(topic)
+
+    def feed(self, topic: str, partition: int, records: Sequence[Any]) -> None:
+        """See `LaneHost`."""
+        intake = self._intakes.get(partition)
+        if intake is not None:
+            intake.feed(topic, records, self._now_ms())
+
+    def skip(self, topic: str, partition: int, offset: int, log_start: int) -> None:
+        """See `LaneHost`."""
+        intake = self._intakes.get(partition)
+        if intake is None:
+            return
+        expected = intake.fetched_to(topic)
+        if log_start > expected:
+            self._failed(RecordsLost(_expired(topic, partition, expected, log_start)))
+        logger.info("%s[%d]: no records from %d to %d in the log", topic, partition, expected, offset - 1)
+
+    def take(self, drained: frozenset[tuple[str, int]]) -> Iterable[Chunk]:
+        """See `LaneHost`."""
+        for number, intake in list(self._intakes.items()):
+            lane = self.lanes[number]
+            drained_topics = {topic for topic in self.inputs if (topic, number) in drained}
+            yield from intake.take(drained_topics, self._lane_settings.chunk_records_max)
+            lane.note_drained(len(drained_topics) == len(self.inputs) and not intake.held_records)
+
+    def start_offsets(self) -> Mapping[tuple[str, int], int]:
+        """See `LaneHost`."""
+        offsets = {
+            (topic, number): intake.fetched_to(topic)
+            for number, intake in self._intakes.items()
+            for topic in self.inputs
+        }
+        if self.training is not None:
+            offsets[self._topics.samples, 0] = self.training.next_sample
+        return offsets
+
+    def committable(self, drained_positions: Mapping[tuple[str, int], int]) -> Mapping[tuple[str, int], int]:
+        """See `LaneHost`."""
+        offsets = {}
+        for number, lane in self.lanes.items():
+            intake = self._intakes[number]
+            is_settled = not lane.is_busy and not intake.held_records
+            for topic, offset in lane.committed.offsets.items():
+                position = drained_positions.get((topic, number))
+                is_at_end = is_settled and position is not None and intake.fetched_to(topic) == offset
+                offsets[topic, number] = position if is_at_end and position is not None else offset
+        if self.training is not None:
+            offsets[self._topics.samples, 0] = self.training.next_sample
+        return offsets
+
+
+def _from_log_start(position: PartitionPosition, starts: Mapping[str, int], number: int) -> PartitionPosition:
+    """Return a position that names an offset for every input topic.
+
+    Raises
+    ------
+    RecordsLost
+        If a topic begins behind its position.
+    """
+    for topic, offset in position.offsets.items():
+        if topic in starts and starts[topic] > offset:
+            raise RecordsLost(_expired(topic, number, offset, starts[topic]))
+    offsets = {topic: position.offsets.get(topic, start) for topic, start in starts.items()}
+    return PartitionPosition(offsets, position.clock, position.model_version)
+
+
+def _expired(topic: str, partition: int, expected: int, log_start: int) -> str:
+    return f"{topic}[{partition}]: records {expected} to {log_start - 1} expired before they were read (retention)"

@@ -1,0 +1,118 @@
+"""Population samples on their way from the partitions to the trainer, and their merging there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from stream_app.core.clock import NO_TIME, format_instant, format_instants
+from stream_app.core.features import Quantities
+from stream_app.core.snapshot import NO_SEGMENT
+from stream_app.learning.sample import PopulationSample
+
+
+class SampleDocument(msgspec.Struct):
+    """The `population-samples` contract: one partition's sample at a tick, column by column."""
+
+    segmentation: str
+    tick: int
+    as_of: str
+    partition: int
+    population_size: int
+    customer_ids: list[str]
+    segments: list[str | None]
+    previous_segments: list[str | None]
+    since: list[str | None]
+    quantities: dict[str, list[float]]
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(SampleDocument)
+
+
+def encode_sample(sample: PopulationSample, segmentation: str, partition: int) -> bytes:
+    """Return a partition's sample as its record's value."""
+    since = format_instants(np.maximum(sample.since_ms, 0))
+    document = SampleDocument(
+        segmentation=segmentation,
+        tick=sample.tick,
+        as_of=format_instant(sample.as_of_ms),
+        partition=partition,
+        population_size=sample.population_size,
+        customer_ids=sample.customer_ids.tolist(),
+        segments=_segment_ids(sample.segment_codes),
+        previous_segments=_segment_ids(sample.previous_codes),
+        since=[text if known else None for text, known in zip(since, sample.since_ms > NO_TIME, strict=True)],
+        quantities={name: column.tolist() for name, column in sample.quantities._asdict().items()},
+    )
+    return _encoder.encode(document)
+
+
+def decode_sample(value: bytes) -> tuple[int, PopulationSample]:
+    """Return the partition's number and its sample.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        If it is none.
+    """
+    document = _decoder.decode(value)
+    since = np.array([text[:-1] if text else "NaT" for text in document.since], "datetime64[ms]")
+    return document.partition, PopulationSample(
+        tick=document.tick,
+        as_of_ms=int(np.datetime64(document.as_of[:-1], "ms").astype(np.int64)),
+        customer_ids=np.array(document.customer_ids, object),
+        segment_codes=_segment_codes(document.segments),
+        previous_codes=_segment_codes(document.previous_segments),
+        since_ms=np.where(np.isnat(since), NO_TIME, since.astype(np.int64)),
+        quantities=Quantities(**{name: np.array(column) for name, column in document.quantities.items()}),
+        population_size=document.population_size,
+    )
+
+
+def merge_samples(samples: Sequence[PopulationSample], size: int, seed: int) -> PopulationSample:
+    """Return one sample of the whole population from those of its partitions at one tick.
+
+    Every customer is as likely to be in it as any other: each partition gives a share in proportion to its size.
+
+    Parameters
+    ----------
+    samples
+        At least one; all of the same tick.
+    size
+        How many customers the result should have; fewer if the samples have not got them.
+    seed
+        ≥ 0; with the tick it decides who is taken.
+    """
+    tick = samples[0].tick
+    generator = np.random.default_rng([seed, tick])
+    population = sum(sample.population_size for sample in samples)
+    chosen = []
+    for sample in samples:
+        share = round(size * sample.population_size / population) if population else 0
+        chosen.append(np.sort(generator.permutation(len(sample))[:share]))
+    parts = list(zip(samples, chosen, strict=True))
+    columns = [
+        np.concatenate([np.asarray(getattr(sample.quantities, name))[rows] for sample, rows in parts])
+        for name in Quantities._fields
+    ]
+    return PopulationSample(
+        tick=tick,
+        as_of_ms=max(sample.as_of_ms for sample in samples),
+        customer_ids=np.concatenate([sample.customer_ids[rows] for sample, rows in parts]),
+        segment_codes=np.concatenate([sample.segment_codes[rows] for sample, rows in parts]),
+        previous_codes=np.concatenate([sample.previous_codes[rows] for sample, rows in parts]),
+        since_ms=np.concatenate([sample.since_ms[rows] for sample, rows in parts]),
+        quantities=Quantities(*columns),
+        population_size=population,
+    )
+
+
+def _segment_ids(codes: np.ndarray) -> list[str | None]:
+    return [None if code == NO_SEGMENT else f"s{code}" for code in codes.tolist()]
+
+
+def _segment_codes(segment_ids: Sequence[str | None]) -> np.ndarray:
+    return np.array([NO_SEGMENT if text is None else int(text[1:]) for text in segment_ids], np.int16)

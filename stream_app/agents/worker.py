@@ -1,0 +1,106 @@
+"""A worker process: from its start to its graceful stop, or to the line that says why it cannot go on.
+
+There is one answer to every doubt about what has been written: end the process. A restart shuts the old process out,
+reads the state from the log, and goes on where that stands. So a supervisor has to restart a worker that ends with
+`EXIT_DOUBT`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Final, NoReturn, Protocol
+
+import faust
+
+from stream_app.adapters.faust_lane import has_crashed
+from stream_app.agents.health import Health, HealthServer
+from stream_app.agents.models import ModelFollower
+from stream_app.agents.partitions import OwnedPartitions
+
+logger = logging.getLogger(__name__)
+
+EXIT_DOUBT: Final = 70
+"""EX_SOFTWARE of sysexits.h."""
+STALLED_SECONDS: Final = 60
+"""Records that wait, and none that is written, for so long: the process ends."""
+STOP_SECONDS: Final = 4.5
+"""A graceful stop takes no longer; what is not written by then is folded again after the restart."""
+
+
+def give_up(reason: object) -> NoReturn:
+    """End the process at once and say why, past all buffers: Faust swallows what is printed."""
+    os.write(2, f"FATAL {reason}\n".encode())
+    os._exit(EXIT_DOUBT)
+
+
+class Starter(Protocol):
+    """Builds the application inside the running event loop, as Faust wants it."""
+
+    def __call__(self, failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
+        """Return what the worker runs; `failed` ends the process."""
+        ...
+
+
+async def run_worker(create: Starter, health_host: str, health_port: int) -> None:
+    """Work until SIGTERM or SIGINT."""
+    app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    health = Health(owned, follower)
+    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_watch(app, owned))]
+    for task in tasks:
+        task.add_done_callback(_end_with)
+    starting = asyncio.create_task(app.start())
+    starting.add_done_callback(_end_with)
+    async with HealthServer(health, health_host, health_port):
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 50)  # rows are no garbage: looking through them for cycles costs a third
+        await stopping.wait()
+        await _stop(app, owned)
+
+
+async def _stop(app: faust.App, owned: OwnedPartitions) -> None:
+    """Write what is folded, commit the group's offsets, leave the group."""
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await owned.let_go()
+            await app.stop()
+    except TimeoutError:
+        logger.warning("stopped without leaving the group: Faust had not ended after %s s", STOP_SECONDS)
+    logger.info("stopped after %.1f s", time.monotonic() - started)
+    logging.shutdown()
+    os._exit(0)  # Faust's threads may outlive its services, and nothing is left to be written
+
+
+def _end_with(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        give_up(f"{task.get_name()}: {type(error).__name__}: {error}")
+
+
+async def _watch(app: faust.App, owned: OwnedPartitions) -> None:
+    """End the process where it stands still: a restart is safe, and waiting is not."""
+    moved: dict[int, tuple[object, float]] = {}
+    while True:
+        await asyncio.sleep(1)
+        if has_crashed(app):
+            give_up("a part of Faust has crashed")
+        now = time.monotonic()
+        lanes = dict(owned.lanes)
+        moved = {number: seen for number, seen in moved.items() if number in lanes}
+        for number, lane in lanes.items():
+            place = (id(lane), tuple(lane.committed.offsets.values()), lane.figures.transactions)
+            last, since = moved.get(number, (None, now))
+            if place != last or not owned.has_backlog(number):
+                moved[number] = place, now
+            elif now - since > STALLED_SECONDS:
+                give_up(f"partition {number}: records wait, and nothing has been written for {STALLED_SECONDS} s")

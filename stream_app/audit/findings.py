@@ -1,0 +1,77 @@
+"""What an audit looks for, and what it found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+CHECKS: Final = {
+    "history": "logs reach back to their first record",
+    "contracts": "every output keeps its contract",
+    "placement": "every customer is on one partition, that of murmur2(key)",
+    "positions": "positions never go back and lie within the inputs",
+    "totals": "each row equals a recount of its customer's inputs",
+    "ambiguity": "recounts hang on the order between topics for few customers",
+    "dead letters": "exactly the invalid inputs, each once",
+    "forwarding": "misplaced inputs went on to their own partition",
+    "sequences": "migrations are numbered 1 to n, each once, in the log's order",
+    "chain": "each migration leaves the segment that the one before entered",
+    "identity": "migration ids and headers follow from customer and sequence",
+    "membership": "last migration = membership = row",
+    "causes": "each migration's cause is a folded input of its customer",
+    "models": "rows and migrations name published models",
+    "group offsets": "the group has committed nothing that is not folded",
+    "drained": "positions and group offsets reach the end of the inputs",
+}
+"""What holds when all is well, by the check's name, in the order of the report."""
+
+EXAMPLES_KEPT: Final = 5
+"""Examples of a breach that are shown; a lost partition breaks a check for each of its customers."""
+
+
+class Finding(NamedTuple):
+    """One breach of an invariant.
+
+    Attributes
+    ----------
+    check
+        Its name, one of `CHECKS`.
+    message
+        What was seen and what was expected.
+    customer_id
+        Whom it concerns, if anyone.
+    position
+        Where it was seen, `topic[partition]@offset`; empty if nowhere in particular.
+    """
+
+    check: str
+    message: str
+    customer_id: str | None = None
+    position: str = ""
+
+
+class Tally:
+    """Counts breaches by check and keeps the first few of each."""
+
+    def __init__(self) -> None:
+        self.breaches: Counter[str] = Counter()
+        self.examples: dict[str, list[Finding]] = {check: [] for check in CHECKS}
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Count these breaches too."""
+        for finding in findings:
+            self.breaches[finding.check] += 1
+            examples = self.examples[finding.check]
+            if len(examples) < EXAMPLES_KEPT:
+                examples.append(finding)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether there was no breach at all."""
+        return not self.breaches.total()
+
+
+def place(topic: str, partition: int, offset: int | None = None) -> str:
+    """Return a position as text."""
+    return f"{topic}[{partition}]" + ("" if offset is None else f"@{offset}")

@@ -1,0 +1,230 @@
+"""The inputs of one partition, judged once more: what is folded, refused, sent on, or passed over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from stream_app.audit.evidence import Letter, LogRecord, Migration
+from stream_app.audit.findings import Finding, place
+from stream_app.audit.recount import Entry
+from stream_app.contracts.decoding import Decoder
+from stream_app.core.clock import format_instant
+from stream_app.core.events import EVENT_KINDS, Event
+from stream_app.errors import InvalidRecord
+
+FAR_FUTURE_MS: Final = 2**53
+"""Later than any time that RFC 3339 can write: read then, no record is in the future."""
+
+PartitionOf = Callable[[bytes], int]
+
+
+class Verdict(NamedTuple):
+    """What is to become of a record.
+
+    Attributes
+    ----------
+    event
+        What it says, if it is valid.
+    rejection
+        Reason and field, if it is not.
+    may_be_future
+        Whether it may also have been refused as being in the future: nobody knows when the worker read it.
+    """
+
+    event: Event | None
+    rejection: tuple[str, str] | None
+    may_be_future: bool = False
+
+
+class Misplaced(NamedTuple):
+    """A valid record that had to be sent on, and where to."""
+
+    topic: str
+    partition: int
+    offset: int
+    to_partition: int
+    customer_id: str
+    fingerprint: bytes
+
+
+def judge(decoder: Decoder, record: LogRecord, now_ms: int) -> Verdict:
+    """Decode a record as a worker did that read it between the record's own time and now."""
+    value, key = record.value or b"", record.key or b""
+    read_ms = min(record.timestamp_ms, now_ms) if record.timestamp_ms >= 0 else now_ms
+    may_be_future = False
+    try:
+        return Verdict(decoder.decode(value, read_ms, key), None)
+    except InvalidRecord as error:
+        may_be_future = error.reason == "time_in_future"
+        rejection = error.reason, error.field
+    if may_be_future:
+        try:
+            return Verdict(decoder.decode(value, FAR_FUTURE_MS, key), None, True)
+        except InvalidRecord as error:
+            rejection = error.reason, error.field
+    return Verdict(None, rejection, may_be_future)
+
+
+def fingerprint(record: LogRecord) -> bytes:
+    """Return what a record and its copy on another partition have in common."""
+    return hashlib.sha256(b"%d:%b%b" % (len(record.key or b""), record.key or b"", record.value or b"")).digest()
+
+
+class PartitionInputs:
+    """Takes the input records of one partition, topic by topic, and keeps what the checks need.
+
+    Parameters
+    ----------
+    partition
+        Its number.
+    partition_of
+        From a key to its partition.
+    positions, committed
+        By topic, the offset of the first record that is not folded, and the group's committed offset.
+    letters, migrations
+        What the worker wrote about this partition's records.
+    now_ms
+        Milliseconds since the epoch.
+
+    Attributes
+    ----------
+    entries
+        By customer, the records that are to be folded; each topic's in the order of the log.
+    counts
+        Figures by name.
+    refused
+        Number of refused records by reason.
+    misplaced
+        Records that belong on other partitions.
+    findings
+        Breaches so far.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        partition_of: PartitionOf,
+        positions: Mapping[str, int],
+        committed: Mapping[str, int],
+        letters: Sequence[Letter],
+        migrations: Sequence[Migration],
+        now_ms: int,
+    ) -> None:
+        self.entries: dict[str, list[Entry]] = {}
+        self.counts: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.misplaced: list[Misplaced] = []
+        self.findings: list[Finding] = []
+        self._partition = partition
+        self._partition_of = partition_of
+        self._positions = positions
+        self._committed = committed
+        self._now_ms = now_ms
+        self._letters: dict[tuple[str, int, int], list[Letter]] = {}
+        for letter in letters:
+            self._letters.setdefault(letter.source, []).append(letter)
+        self._caused: dict[tuple[str, int, int], list[Migration]] = {}
+        for migration in migrations:
+            cause = migration.cause
+            if cause.topic is not None:
+                self._caused.setdefault((cause.topic, cause.partition, cause.offset), []).append(migration)
+
+    def take(self, topic: str, stream: int, decoder: Decoder, records: Sequence[LogRecord]) -> None:
+        """Take the next records of a topic."""
+        position, committed = self._positions.get(topic, 0), self._committed.get(topic, 0)
+        entries, counts = self.entries, self.counts
+        for record in records:
+            if record.offset >= position:
+                counts["pending"] += 1
+                if record.offset < committed:
+                    self._note("group offsets", f"not folded, yet the group has committed {committed}", topic, record)
+                continue
+            source = topic, self._partition, record.offset
+            letters = self._letters.pop(source, ())
+            if record.value is None:
+                counts["tombstones"] += 1
+                if letters:
+                    self._note("dead letters", "a tombstone has a dead letter", topic, record)
+                continue
+            verdict = judge(decoder, record, self._now_ms)
+            event = verdict.event
+            if event is None or verdict.may_be_future or letters:
+                event = self._match_letters(topic, record, verdict, letters)
+                if event is None:
+                    continue
+            to_partition = self._partition_of(record.key or b"")
+            if to_partition != self._partition:
+                counts["misplaced"] += 1
+                self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
+                continue
+            counts["folded or repeated"] += 1
+            entry = Entry(stream, record.offset, record.timestamp_ms, event)
+            try:
+                entries[event.customer_id].append(entry)
+            except KeyError:
+                entries[event.customer_id] = [entry]
+            if source in self._caused:
+                self._match_causes(topic, record, event)
+
+    def finish(self) -> None:
+        """Note the dead letters and causes that no folded record has explained."""
+        for source, letters in self._letters.items():
+            self.findings.append(
+                Finding("dead letters", f"{len(letters)} for what is no folded record here", position=place(*source))
+            )
+        for source, migrations in self._caused.items():
+            self.findings += [
+                Finding("causes", f"of migration {m.sequence}: no folded input", m.customer_id, place(*source))
+                for m in migrations
+            ]
+
+    def _match_letters(
+        self, topic: str, record: LogRecord, verdict: Verdict, letters: Sequence[Letter]
+    ) -> Event | None:
+        """Note what is wrong with the record's dead letters; return its event unless it was refused."""
+        customer_id = verdict.event.customer_id if verdict.event else None
+        if verdict.event and not letters:
+            return verdict.event
+        if verdict.event and not verdict.may_be_future:
+            self._note("dead letters", f"a valid record has {len(letters)}", topic, record, customer_id)
+            return verdict.event
+        allowed = {verdict.rejection} if verdict.rejection else set()
+        if verdict.may_be_future:
+            allowed.add(("time_in_future", "occurred_at"))
+        if len(letters) != 1:
+            reasons = " or ".join(sorted(reason for reason, _ in allowed))
+            self._note("dead letters", f"{len(letters)}, expected 1 ({reasons})", topic, record, customer_id)
+        for letter in letters[:1]:
+            self.refused[letter.reason] += 1
+            wrong = _wrong_fields(letter, record, allowed)
+            if wrong:
+                self._note("dead letters", f"at {letter.offset}: {'; '.join(wrong)}", topic, record, customer_id)
+        return None
+
+    def _match_causes(self, topic: str, record: LogRecord, event: Event) -> None:
+        for migration in self._caused.pop((topic, self._partition, record.offset)):
+            named = migration.customer_id, migration.cause.event_id, migration.cause.kind
+            found = event.customer_id, event.event_id, EVENT_KINDS[event.kind]
+            if named != found:
+                message = f"of migration {migration.sequence}: {named}, the record says {found}"
+                self._note("causes", message, topic, record, migration.customer_id)
+
+    def _note(self, check: str, message: str, topic: str, record: LogRecord, customer_id: str | None = None) -> None:
+        self.findings.append(Finding(check, message, customer_id, place(topic, self._partition, record.offset)))
+
+
+def _wrong_fields(letter: Letter, record: LogRecord, allowed: set[tuple[str, str]]) -> list[str]:
+    wrong = []
+    if (letter.reason, letter.field) not in allowed:
+        expected = " or ".join(f"{reason} of {field}" for reason, field in sorted(allowed))
+        wrong.append(f"{letter.reason} of {letter.field}, expected {expected}")
+    if letter.payload_sha256 != hashlib.sha256(record.value or b"").hexdigest():
+        wrong.append("it is of another payload")
+    if record.timestamp_ms >= 0 and letter.source_timestamp != (stamp := format_instant(record.timestamp_ms)):
+        wrong.append(f"source timestamp {letter.source_timestamp}, expected {stamp}")
+    if (letter.key or b"") != (record.key or b""):
+        wrong.append(f"key {letter.key!r}, expected the record's")
+    return wrong

@@ -1,0 +1,334 @@
+"""A customer's totals, counted again from its input records alone.
+
+This shares nothing with the worker's folding but the decoded events, so that a fault there does not hide here. It is
+plain: sums over the distinct events, and a ledger of orders for what refunds take back.
+
+What the worker remembers is bounded, and the recount has to be bounded alike:
+
+Orders
+    16 a customer. Only purchases and refunds enter the ledger, and they come from one partition of one topic, so
+    the order in which they were folded is known.
+Event ids
+    32 a customer, over both topics. How the two topics were interleaved is not known. It matters only where an id
+    comes again after about 32 others, or in the other topic. A recount takes the two likely orders (by the records'
+    timestamps, and by the events' own); where neither gives what the row says, it tries the few other ways in which
+    such repetitions may have been folded. A row that only one of these explains is *ambiguous*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import combinations, islice, pairwise
+from typing import Final, NamedTuple
+
+from xxhash import xxh3_64_digest
+
+from stream_app.core.clock import DAY_MS, NO_TIME
+from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
+from stream_app.core.row import NO_DAY
+
+REMEMBERED_IDS: Final = 32
+REMEMBERED_ORDERS: Final = 16
+ORDER_HALF_LIFE_DAYS: Final = 90
+ENGAGEMENT_HALF_LIFE_DAYS: Final = 21
+TOLERANCE: Final = 1e-9
+"""Of decayed totals, as a share of everything that was ever added: they were summed in another order."""
+MOST_CHANGES: Final = 3
+"""Repetitions of one customer that may have been folded otherwise than in either likely order."""
+MOST_ALTERNATIVES: Final = 3_000
+"""Ways to fold one customer's repetitions that are tried; bounds the time, as each is a recount."""
+
+
+class Entry(NamedTuple):
+    """An input record of a customer. `stream` is 0 for purchases and 1 for engagements."""
+
+    stream: int
+    offset: int
+    timestamp_ms: int
+    event: Event
+
+
+class Totals(NamedTuple):
+    """What a row and a recount are compared by; names and units are the row's."""
+
+    purchases: int = 0
+    refunds: int = 0
+    engagements: int = 0
+    revenue_minor: int = 0
+    first_at_ms: int = -NO_TIME
+    purchased_at_ms: int = NO_TIME
+    ordered_at_ms: int = NO_TIME
+    engaged_at_ms: int = NO_TIME
+    first_active_day: int = NO_DAY
+    orders_decayed: float = 0.0
+    revenue_decayed: float = 0.0
+    engagement_decayed: float = 0.0
+
+
+class Recount(NamedTuple):
+    """Totals of some entries, and the sums of all that was added to or taken from the decayed ones."""
+
+    totals: Totals
+    orders_gross: float
+    revenue_gross: float
+
+    def differences(self, row: Totals) -> list[str]:
+        """Return how a row differs, field by field; empty if it does not."""
+        expected = self.totals
+        if expected[:9] == row[:9]:
+            margins = (self.orders_gross, self.revenue_gross, expected.engagement_decayed)
+            close = (
+                abs(a - b) <= TOLERANCE * margin for a, b, margin in zip(expected[9:], row[9:], margins, strict=True)
+            )
+            if all(close):
+                return []
+        return [
+            f"{name} {found}, recounted {wanted}"
+            for name, found, wanted in zip(Totals._fields, row, expected, strict=True)
+            if found != wanted and not (isinstance(wanted, float) and abs(found - wanted) <= 1e-6 * abs(wanted))
+        ] or ["decayed totals differ in the last digits"]
+
+
+class Outcome(NamedTuple):
+    """How a row compares with its customer's inputs.
+
+    Attributes
+    ----------
+    differences
+        Empty if the row is right.
+    duplicates
+        Number of repeated records that were not folded.
+    order_dependent
+        Whether more than one total would be right, for the order between the topics is unknown.
+    ambiguous
+        Whether the row is right in another than the likely orders only.
+    """
+
+    differences: list[str]
+    duplicates: int
+    order_dependent: bool = False
+    ambiguous: bool = False
+
+
+def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
+    """Recount a customer and compare with its row.
+
+    Parameters
+    ----------
+    entries
+        The customer's valid records, those of each topic in the order of the log.
+    row
+        What the state says.
+    """
+    if len({entry.event.event_id for entry in entries}) == len(entries):
+        return Outcome(recount(entries).differences(row), 0)
+    outcomes = []
+    for order in likely_orders(entries):
+        folded = distinct(order)
+        differences = recount([entry for entry, fold in zip(order, folded, strict=True) if fold]).differences(row)
+        outcomes.append((differences, order, folded))
+        if not differences:
+            break
+    differences, order, folded = outcomes[-1] if not outcomes[-1][0] else outcomes[0]
+    duplicates = folded.count(False)
+    free = uncertain(order)
+    if not differences or not free:
+        return Outcome(differences, duplicates, bool(free))
+    for other in alternatives(order, folded, free, row):
+        if not recount([entry for entry, fold in zip(order, other, strict=True) if fold]).differences(row):
+            return Outcome([], other.count(False), True, True)
+    return Outcome(differences, duplicates, True)
+
+
+def recount(entries: Iterable[Entry]) -> Recount:
+    """Return the totals of distinct entries; purchases and refunds in the order of the log."""
+    purchases = refunds = engagements = revenue_minor = 0
+    first_at_ms, first_active_day = -NO_TIME, NO_DAY
+    purchased_at_ms = ordered_at_ms = engaged_at_ms = NO_TIME
+    orders: list[tuple[int, int, int]] = []
+    engaged: list[tuple[int, float]] = []
+    ledger = _Ledger()
+    for _, _, _, event in entries:
+        kind, at_ms = event.kind, event.at_ms
+        first_at_ms = min(first_at_ms, at_ms)
+        if kind == ENGAGEMENT:
+            engagements += 1
+            engaged_at_ms = max(engaged_at_ms, at_ms)
+            engaged.append((at_ms, event.weight))
+            first_active_day = min(first_active_day, at_ms // DAY_MS)
+            continue
+        ordered_at_ms = max(ordered_at_ms, at_ms)
+        if kind == PURCHASE:
+            purchases += 1
+            revenue_minor += event.amount_minor
+            purchased_at_ms = max(purchased_at_ms, at_ms)
+            first_active_day = min(first_active_day, at_ms // DAY_MS)
+            orders.append((at_ms, 1, event.amount_minor))
+        else:
+            refunds += 1
+            revenue_minor -= event.amount_minor
+        for correction in ledger.enter(event):
+            purchases += correction[1]
+            orders.append(correction)
+    orders_decayed = orders_gross = revenue_decayed = revenue_gross = 0.0
+    for at_ms, count, minor in orders:
+        weight = 2.0 ** ((at_ms - ordered_at_ms) / (ORDER_HALF_LIFE_DAYS * DAY_MS))
+        orders_decayed += count * weight
+        orders_gross += abs(count) * weight
+        revenue_decayed += minor * weight
+        revenue_gross += abs(minor) * weight
+    engagement_decayed = sum(
+        weight * 2.0 ** ((at_ms - engaged_at_ms) / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)) for at_ms, weight in engaged
+    )
+    totals = Totals(
+        purchases, refunds, engagements, revenue_minor, first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms,
+        first_active_day, orders_decayed, revenue_decayed, engagement_decayed,
+    )  # fmt: skip
+    return Recount(totals, orders_gross, revenue_gross)
+
+
+class _Ledger:
+    """The orders that a row remembers: the 16 latest by instant, then by digest.
+
+    For each order: the instant of its last completion (of its last refund, if no completion is known), what was paid
+    and returned in minor units, and the number of completions.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[str, tuple[int, int, int, int]] = {}
+
+    def enter(self, event: Event) -> list[tuple[int, int, int]]:
+        """Enter a purchase or refund; return what refunds change: instant, orders, minor units."""
+        order_id, at_ms = event.order_id, event.at_ms
+        known = self._orders.get(order_id)
+        completes = event.kind == PURCHASE
+        paid, returned = (event.amount_minor, 0) if completes else (0, event.amount_minor)
+        if known is None:
+            entry = at_ms, paid, returned, int(completes)
+        else:
+            known_at_ms, known_paid, known_returned, completions = known
+            if bool(completions) == completes:
+                at_ms = max(at_ms, known_at_ms)
+            elif completions:
+                at_ms = known_at_ms
+            entry = at_ms, known_paid + paid, known_returned + returned, completions + completes
+        self._orders[order_id] = entry
+        if len(self._orders) > REMEMBERED_ORDERS:
+            oldest = min(self._orders, key=lambda order: (self._orders[order][0], xxh3_64_digest(order.encode())))
+            del self._orders[oldest]
+        changes = [] if known is None else [_taken_back(known, 1)]
+        changes.append(_taken_back(entry, -1))
+        return [change for change in changes if change[1] or change[2]]
+
+
+def _taken_back(entry: tuple[int, int, int, int], sign: int) -> tuple[int, int, int]:
+    """Return what an order's refunds undo of it, times `sign`: money up to what was paid, and the order if all was."""
+    at_ms, paid, returned, completions = entry
+    if not completions:
+        return at_ms, 0, sign * returned
+    undone = completions if returned and returned >= paid else 0
+    return at_ms, sign * undone, sign * min(paid, returned)
+
+
+# --- repetitions ------------------------------------------------------------------------------------------------
+
+
+def likely_orders(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Give the entries in the orders in which they were folded most likely; each topic stays in order."""
+    streams = [[entry for entry in entries if entry.stream == stream] for stream in (0, 1)]
+    yield list(merge(*streams, key=lambda entry: entry.timestamp_ms))
+    yield list(merge(*streams, key=lambda entry: entry.event.at_ms))
+
+
+def distinct(order: Sequence[Entry]) -> list[bool]:
+    """Return which entries are folded: those whose id is none of the last 32 folded."""
+    recent: deque[str] = deque(maxlen=REMEMBERED_IDS)
+    folded = []
+    for entry in order:
+        event_id = entry.event.event_id
+        fold = event_id not in recent
+        if fold:
+            recent.append(event_id)
+        folded.append(fold)
+    return folded
+
+
+def uncertain(order: Sequence[Entry]) -> list[int]:
+    """Return indices of the entries that are folded or not depending on how the two topics were interleaved.
+
+    Between two records of a topic lie at least those of the same topic that are certainly folded, and at most all of
+    these and all of the other topic. If 32 lie between them for certain, both are folded; if they cannot, one is.
+    """
+    places: dict[str, list[int]] = {}
+    for index, entry in enumerate(order):
+        places.setdefault(entry.event.event_id, []).append(index)
+    streams = [{order[index].stream for index in indices} for indices in places.values()]
+    both = {event_id for event_id, seen in zip(places, streams, strict=True) if len(seen) > 1}
+    sizes = Counter(entry.stream for entry in order)
+    rank: list[int] = []
+    certain: list[int] = []
+    count, firsts = [0, 0], [0, 0]
+    for index, entry in enumerate(order):  # how many came before in the same topic, and how many for certain
+        rank.append(count[entry.stream])
+        certain.append(firsts[entry.stream])
+        count[entry.stream] += 1
+        event_id = entry.event.event_id
+        firsts[entry.stream] += event_id not in both and places[event_id][0] == index
+    free: list[int] = []
+    for event_id, indices in places.items():
+        if event_id in both:
+            free += indices
+            continue
+        for before, index in pairwise(indices):
+            first = indices[0]
+            most = rank[index] - rank[first] - 1 + sizes[1 - order[index].stream]
+            least = certain[index] - certain[before] - (before == first)
+            if least < REMEMBERED_IDS <= most:
+                free.append(index)
+    return sorted(free)
+
+
+def alternatives(
+    order: Sequence[Entry], folded: Sequence[bool], free: Sequence[int], row: Totals
+) -> Iterator[list[bool]]:
+    """Give other ways to fold the uncertain entries, fewest changes first; each id is folded at least once.
+
+    Refunds, engagements and revenue are plain sums, so whether a way leads to the row's is known before a recount.
+    """
+    missing = [row.refunds, row.engagements, row.revenue_minor]
+    for entry, fold in zip(order, folded, strict=True):
+        if fold:
+            _subtract(missing, _summands(entry))
+    gains = {index: tuple(-part if folded[index] else part for part in _summands(order[index])) for index in free}
+    ids = {order[index].event.event_id for index in free}
+
+    def changed() -> Iterator[list[bool] | None]:
+        for changes in range(1, MOST_CHANGES + 1):
+            for chosen in combinations(free, changes):
+                left = list(missing)
+                for index in chosen:
+                    _subtract(left, gains[index])
+                if any(left):
+                    yield None
+                    continue
+                other = list(folded)
+                for index in chosen:
+                    other[index] = not other[index]
+                held = ids <= {entry.event.event_id for entry, fold in zip(order, other, strict=True) if fold}
+                yield other if held else None
+
+    return (other for other in islice(changed(), MOST_ALTERNATIVES) if other is not None)
+
+
+def _summands(entry: Entry) -> tuple[int, ...]:
+    event = entry.event
+    if event.kind == ENGAGEMENT:
+        return 0, 1, 0
+    return (0, 0, event.amount_minor) if event.kind == PURCHASE else (1, 0, -event.amount_minor)
+
+
+def _subtract(sums: list[int], parts: Iterable[int]) -> None:
+    for index, part in enumerate(parts):
+        sums[index] -= part

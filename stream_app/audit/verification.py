@@ -1,0 +1,321 @@
+"""The audit of a deployment: READ FIRST here. Topics in, figures and breaches out.
+
+A customer's inputs, state and outputs all lie on partition p of their topics, so one partition is audited after the
+other, and no more than one is held in memory:
+
+1. the changelog says who is a customer, and up to which offsets the inputs are folded;
+2. migrations, memberships and dead letters say what was told to others;
+3. the inputs up to those offsets say what all of that should have been.
+
+All ends are taken at once, before anything is read. Workers that go on meanwhile still write to several topics, so
+breaches of a running deployment may be no more than that: stop the workers, or let them run dry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, TypeVar
+
+from aiokafka.partitioner import murmur2
+from pydantic import BaseModel, ValidationError
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
+from stream_app.audit import checks
+from stream_app.audit.checks import Log
+from stream_app.audit.evidence import (
+    Changelog,
+    LogRecord,
+    Membership,
+    Migration,
+    read_letters,
+    read_memberships,
+    read_migrations,
+)
+from stream_app.audit.findings import Finding, Tally, place
+from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
+from stream_app.audit.reading import Bounds, Reader, TopicReader, committed_offsets
+from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.outputs import SegmentModel
+from stream_app.errors import ConfigurationError
+
+UNCOMMITTED_MIGRATIONS: Final = "migrations that only read_uncommitted sees"
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+_SIGN_BIT: Final = 0x7FFFFFFF
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is to be audited.
+
+    Parameters
+    ----------
+    connection
+        Where the brokers are.
+    names
+        The topics.
+    partitions
+        Of every keyed topic.
+    decoders
+        By contract, `purchases` and `engagements`: the rules that the workers had.
+    """
+
+    connection: KafkaConnection
+    names: TopicNames
+    partitions: int
+    decoders: Mapping[str, Decoder]
+
+
+@dataclass
+class Verification:
+    """What an audit found.
+
+    Attributes
+    ----------
+    records
+        Number of records read, by topic.
+    figures
+        Other figures, by name.
+    refused
+        Number of refused inputs, by reason.
+    tally
+        Breaches.
+    """
+
+    records: dict[str, int] = field(default_factory=dict)
+    figures: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
+
+
+async def verify(deployment: Deployment, is_drained: bool) -> Verification:
+    """Audit a deployment.
+
+    Parameters
+    ----------
+    is_drained
+        Whether nothing may be left to be folded.
+
+    Raises
+    ------
+    ConfigurationError
+        If topics are missing or have other partitions.
+    BrokerUnreachable
+        If no broker answers.
+    """
+    started = time.monotonic()
+    connection, names = deployment.connection, deployment.names
+    async with TopicReader(connection) as reader, TopicReader(connection, is_committed=False) as uncommitted:
+        counts = await reader.partition_counts()
+        wanted = _partition_counts(deployment)
+        for topic, partitions in wanted.items():
+            if counts.get(topic) != partitions:
+                there = f"{counts[topic]} partitions" if topic in counts else "missing (`segmenter topics create`)"
+                raise ConfigurationError(f"{topic}: {there}, expected a topic of {partitions} partitions")
+        committed = await committed_offsets(connection, names.group)  # before the ends: these may only be later
+        bounds = await reader.bounds((topic, p) for topic, count in wanted.items() for p in range(count))
+        found = await audit(deployment, reader, bounds, committed, is_drained)
+        found.figures[UNCOMMITTED_MIGRATIONS] = (
+            await _count(uncommitted, names.migrations, deployment.partitions) - found.records[names.migrations]
+        )
+    found.seconds = time.monotonic() - started
+    return found
+
+
+async def audit(
+    deployment: Deployment,
+    reader: Reader,
+    bounds: Bounds,
+    committed: Mapping[tuple[str, int], int],
+    is_drained: bool,
+) -> Verification:
+    """Audit what `reader` gives.
+
+    Parameters
+    ----------
+    bounds
+        Of every partition of every topic.
+    committed
+        The group's offsets, by topic and partition.
+    is_drained
+        As for `verify`.
+    """
+    pass_ = _Audit(deployment, reader, bounds, committed, is_drained)
+    await pass_.read_unkeyed()
+    for partition in range(deployment.partitions):
+        await pass_.read_partition(partition)
+    await pass_.finish()
+    return pass_.found
+
+
+async def _count(reader: TopicReader, topic: str, partitions: int) -> int:
+    bounds = await reader.bounds((topic, partition) for partition in range(partitions))
+    return sum([len(records) for at in bounds async for records in reader.read(*at, bounds)])
+
+
+def _partition_counts(deployment: Deployment) -> dict[str, int]:
+    names = deployment.names
+    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.dead_letters
+    return dict.fromkeys(keyed, deployment.partitions) | {names.models: 1, names.samples: 1}
+
+
+class _Audit:
+    """One pass over all partitions, and what it has found so far."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        reader: Reader,
+        bounds: Bounds,
+        committed: Mapping[tuple[str, int], int],
+        is_drained: bool,
+    ) -> None:
+        self.found = Verification(records=dict.fromkeys(_partition_counts(deployment), 0))
+        self._names = deployment.names
+        self._streams = tuple(
+            (topic, stream, deployment.decoders[contract])
+            for stream, (topic, contract) in enumerate(
+                zip(deployment.names.inputs, (PURCHASES, ENGAGEMENTS), strict=True)
+            )
+        )
+        self._reader = reader
+        self._bounds = bounds
+        self._committed = committed
+        self._is_drained = is_drained
+        self._now_ms = int(time.time() * 1000)
+        self._partition_of = cache(lambda key: (murmur2(key) & _SIGN_BIT) % deployment.partitions)
+        self._customers: dict[int, list[str]] = {}
+        self._misplaced: list[Misplaced] = []
+        self._newest_model = 0
+
+    async def read_unkeyed(self) -> None:
+        """Read models and samples, which have one partition each."""
+        names = self._names
+        for record in await self._read(names.models, 0):
+            if (model := self._parse(SegmentModel, record, names.models)) and model.status == "published":
+                self._newest_model = max(self._newest_model, model.version)
+        await self._read(names.samples, 0)
+        self.found.figures["newest published model"] = self._newest_model
+
+    async def read_partition(self, partition: int) -> None:
+        """Audit one partition of all keyed topics."""
+        names, tally, figures = self._names, self.found.tally, self.found.figures
+        changelog_log, migration_log = Log(names.changelog, partition), Log(names.migrations, partition)
+        changelog = Changelog(*changelog_log)
+        async for records in self._batches(names.changelog, partition):
+            tally.add(changelog.take(records))
+        states, findings = changelog.states()
+        tally.add(findings)
+        positions = changelog.position.offsets if changelog.position else {}
+        self._customers[partition] = list(states)
+        figures["customers"] += len(states)
+        figures["fences"] += changelog.fences
+        rows = ((key, key.decode("utf-8", "replace"), record.offset) for key, record in changelog.rows.items())
+        tally.add(checks.check_placement(rows, changelog_log, self._partition_of))
+
+        migrations = await self._read_migrations(migration_log)
+        memberships = await self._read_memberships(Log(names.memberships, partition))
+        tally.add(checks.check_standings(states, migrations, memberships, changelog_log))
+        tally.add(checks.check_models(states, migrations, self._newest_model, migration_log))
+
+        inputs = await self._read_inputs(partition, positions, migrations)
+        tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(states)))
+        if inputs is not None:
+            recounted, findings = checks.check_totals(states, inputs.entries, changelog_log)
+            tally.add(findings)
+            figures["folded"] += inputs.counts["folded or repeated"] - recounted.duplicates
+            figures["duplicates"] += recounted.duplicates
+            figures["order-dependent customers"] += recounted.order_dependent
+            figures["ambiguous customers"] += recounted.ambiguous
+
+    async def finish(self) -> None:
+        """Make the checks that look across partitions."""
+        found, names = self.found, self._names
+        found.tally.add(checks.check_one_partition(self._customers, names.changelog))
+        figures = found.figures
+        found.tally.add(checks.check_ambiguity(figures["ambiguous customers"], figures["customers"]))
+        copies: dict[tuple[str, int], set[bytes]] = {}
+        for topic, partition in {(record.topic, record.to_partition) for record in self._misplaced}:
+            found_there = copies.setdefault((topic, partition), set())
+            async for records in self._reader.read(topic, partition, self._bounds):
+                found_there.update(fingerprint(record) for record in records)
+        found.tally.add(checks.check_forwarding(self._misplaced, copies))
+
+    async def _read_migrations(self, log: Log) -> list[Migration]:
+        migrations, findings = read_migrations(await self._read(*log), *log)
+        tally = self.found.tally
+        tally.add(findings)
+        tally.add(checks.check_migrations(migrations, log, self._is_whole(*log)))
+        tally.add(checks.check_identity(migrations, log))
+        keys = ((seen.key, seen.customer_id, seen.offset) for seen in migrations)
+        tally.add(checks.check_placement(keys, log, self._partition_of))
+        return migrations
+
+    async def _read_memberships(self, log: Log) -> list[Membership]:
+        memberships, findings = read_memberships(await self._read(*log), *log)
+        self.found.tally.add(findings)
+        keys = ((seen.key, seen.customer_id, seen.offset) for seen in memberships)
+        self.found.tally.add(checks.check_placement(keys, log, self._partition_of))
+        return memberships
+
+    async def _read_inputs(
+        self, partition: int, positions: Mapping[str, int], migrations: list[Migration]
+    ) -> PartitionInputs | None:
+        """Judge the inputs; None if records are gone already, for then nothing can be recounted."""
+        names, found = self._names, self.found
+        log = Log(names.dead_letters, partition)
+        letters, findings = read_letters(await self._read(*log), *log)
+        found.tally.add(findings)
+        found.tally.add(checks.check_letter_keys(letters, log, names.inputs))
+        committed = {topic: self._committed.get((topic, partition), 0) for topic in names.inputs}
+        inputs = PartitionInputs(partition, self._partition_of, positions, committed, letters, migrations, self._now_ms)
+        last_offsets = dict.fromkeys(names.inputs, -1)
+        for topic, stream, decoder in self._streams:
+            async for records in self._batches(topic, partition):
+                inputs.take(topic, stream, decoder, records)
+                last_offsets[topic] = records[-1].offset
+        inputs.finish()
+        if self._is_drained:
+            found.tally.add(checks.check_drained(positions, committed, last_offsets, partition))
+        if not all(self._is_whole(topic, partition) for topic in (*names.inputs, names.dead_letters)):
+            return None
+        found.tally.add(inputs.findings)
+        found.refused += inputs.refused
+        for name in ("tombstones", "misplaced", "pending"):
+            found.figures[name] += inputs.counts[name]
+        self._misplaced += inputs.misplaced
+        return inputs
+
+    def _is_whole(self, topic: str, partition: int) -> bool:
+        return self._bounds[topic, partition][0] == 0
+
+    def _ends(self, partition: int) -> dict[str, int]:
+        return {topic: self._bounds[topic, partition][1] for topic in self._names.inputs}
+
+    async def _read(self, topic: str, partition: int) -> list[LogRecord]:
+        return [record async for records in self._batches(topic, partition) for record in records]
+
+    async def _batches(self, topic: str, partition: int) -> AsyncIterator[list[LogRecord]]:
+        """Read a partition, count its records, and note if its first ones are gone."""
+        matters = topic != self._names.samples  # nothing is concluded from them
+        if matters and not self._is_whole(topic, partition):
+            first = self._bounds[topic, partition][0]
+            message = "the log's first records are gone: what they said cannot be checked"
+            self.found.tally.add([Finding("history", message, position=place(topic, partition, first))])
+        async for records in self._reader.read(topic, partition, self._bounds):
+            self.found.records[topic] += len(records)
+            yield records
+
+    def _parse(self, model: type[Parsed], record: LogRecord, topic: str) -> Parsed | None:
+        try:
+            return model.model_validate_json(record.value or b"")
+        except ValidationError as error:
+            message = f"{error.error_count()} fields are wrong"
+            self.found.tally.add([Finding("contracts", message, position=place(topic, 0, record.offset))])
+            return None

@@ -1,0 +1,74 @@
+"""`segmenter settings`: the table of all settings, made from their definitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import click
+
+from stream_app.settings import ENV_DELIMITER, ENV_PREFIX, Section, Settings
+
+INTRODUCTION: Final = """\
+# Settings
+
+Defaults < a TOML file named by `--config` < environment variables < a command's own options. In the file a section is a
+table (`[kafka]`), in the environment a part of the name; a setting that is a table is JSON there. A setting that does
+not exist or is out of bounds stops the start with one line that names it.
+
+`segmenter settings` prints this page.
+"""
+
+
+@click.command(name="settings")
+def settings_table() -> None:
+    """Print the table of all settings as Markdown."""
+    click.echo(describe_settings(), nl=False)
+
+
+def describe_settings() -> str:
+    """Return a page with a table for each section, in Markdown."""
+    parts = [INTRODUCTION]
+    for name, info in Settings.model_fields.items():
+        section = type(info.default)
+        parts.append(
+            f"\n## {name}\n{section.__doc__}\n\n"
+            "| setting | environment variable | default | values | meaning |\n|---|---|---|---|---|\n"
+        )
+        parts += _rows(name, section)
+    return "".join(parts)
+
+
+def _rows(name: str, section: type[Section]) -> Iterator[str]:
+    for setting, schema in section.model_json_schema()["properties"].items():
+        variable = f"{ENV_PREFIX}{name}{ENV_DELIMITER}{setting}".upper()
+        default = schema["default"]
+        cells = (
+            f"`{setting}`",
+            f"`{variable}`",
+            "not set" if default is None else f"`{json.dumps(default)}`",
+            _values(schema),
+            schema["description"],
+        )
+        yield f"| {' | '.join(_cell(cell) for cell in cells)} |\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """Return what a setting may be: a list, a pattern, bounds, or its type."""
+    if "anyOf" in schema:
+        schema = schema["anyOf"][0]  # or not set
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "pattern" in schema:
+        return f"`{schema['pattern']}`"
+    if "maxLength" in schema:
+        return f"{schema['minLength']:,} to {schema['maxLength']:,} characters"
+    if "minimum" in schema:
+        greatest = schema["maximum"] if "maximum" in schema else schema["exclusiveMaximum"] - 1
+        return f"{schema['minimum']:,} to {greatest:,}"
+    return {"boolean": "`true`, `false`", "object": "a table"}.get(schema["type"], "text")

@@ -1,0 +1,46 @@
+"""`segmenter topics`: make and check the topics of a deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import click
+
+from stream_app.adapters.kafka_client import quieten_clients
+from stream_app.adapters.topic_admin import check_topics, create_topics
+from stream_app.bootstrap import create_connection, create_topic_specs
+from stream_app.settings import load_settings
+
+_CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings as TOML.")
+
+
+@click.group()
+def topics() -> None:
+    """Make or check the topics on Kafka, as the sections `kafka`, `records` and `worker` of the settings ask."""
+    quieten_clients(logging.CRITICAL)  # the error that a command ends with says the same, once
+
+
+@topics.command(name="create")
+@_CONFIG
+def topics_create(config: Path | None) -> None:
+    """Make the topics that are missing; those that are there stay as they are."""
+    settings = load_settings(config)
+    for spec, made in asyncio.run(create_topics(create_connection(settings), create_topic_specs(settings))):
+        partitions = f"{spec.partitions} partition{'' if spec.partitions == 1 else 's'}"
+        click.echo(f"{spec.name}: {'made' if made else 'is there'} ({partitions}, {spec.properties['cleanup.policy']})")
+
+
+@topics.command(name="check")
+@_CONFIG
+def topics_check(config: Path | None) -> None:
+    """Fail if a topic is missing, or differs in what the results depend on."""
+    settings = load_settings(config)
+    specs = create_topic_specs(settings)
+    problems = asyncio.run(check_topics(create_connection(settings), specs))
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        raise SystemExit(1)
+    click.echo(f"{len(specs)} topics: all as they must be")

@@ -1,0 +1,26 @@
+"""`segmenter worker`: segment what arrives on Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from stream_app.adapters.kafka_client import quieten_clients
+from stream_app.bootstrap import create_worker
+from stream_app.settings import load_settings
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file.")
+def worker(config: Path | None) -> None:
+    """Segment customers while their events arrive on Kafka. Any number of workers share the partitions."""
+    run = create_worker(load_settings(config))
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    quieten_clients()
+    for name in ("faust", "mode"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    asyncio.run(run())

@@ -1,0 +1,298 @@
+"""Small deployments that never ran: inputs, and what a faultless worker would have written about them.
+
+The worker here is the core and a loop. What it wrote is a list of appends, which a test changes to seed a breach and
+then hands to an audit, in memory or through a real broker.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+from aiokafka.partitioner import murmur2
+
+from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.topics import TopicNames
+from stream_app.audit.evidence import LogRecord
+from stream_app.audit.reading import Bounds
+from stream_app.audit.verification import Deployment, Verification, audit
+from stream_app.contracts.dead_letters import dead_letter
+from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.rules import DecodingRules
+from stream_app.core.clock import DAY_MS, format_instant
+from stream_app.core.cold_start import cold_start_snapshot
+from stream_app.core.events import Event, Position
+from stream_app.core.migration import Migration
+from stream_app.core.partition import Effects, Partition
+from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.errors import InvalidRecord
+from tests.contracts.records import ENGAGEMENT, PURCHASE
+from tests.support.events import START_MS
+
+PARTITIONS = 2
+CHUNK = 16
+DECODERS = {topic: Decoder(DecodingRules(topic)) for topic in ("purchases", "engagements")}
+
+
+def partition_of(key: bytes, partitions: int = PARTITIONS) -> int:
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+@dataclass(frozen=True)
+class Append:
+    """A record on its way to a log."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int = START_MS
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return dict(json.loads(self.value or b""))
+
+    def with_json(self, **changes: Any) -> Append:
+        return replace(self, value=json.dumps(self.json | changes).encode())
+
+
+@dataclass
+class Story:
+    """Inputs, then transactions of a worker, then its group's offsets."""
+
+    names: TopicNames
+    partitions: int = PARTITIONS
+    inputs: list[Append] = field(default_factory=list)
+    transactions: list[list[Append]] = field(default_factory=list)
+    fences: list[Append] = field(default_factory=list)
+    committed: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def written(self, topic: str) -> list[Append]:
+        return [append for transaction in self.transactions for append in transaction if append.topic == topic]
+
+    def change(self, old: Append, *new: Append) -> None:
+        """Put other appends in the place of one."""
+        for transaction in (*self.transactions, self.inputs):
+            for index, append in enumerate(transaction):
+                if append is old:
+                    transaction[index : index + 1] = new
+                    return
+        raise AssertionError("no such append")
+
+    def change_all(self, topic: str, new: Callable[[Append], Append]) -> None:
+        for append in self.written(topic):
+            self.change(append, new(append))
+
+    def logs(self) -> dict[tuple[str, int], list[LogRecord]]:
+        """Return every log, with a gap for each transaction's marker."""
+        logs: dict[tuple[str, int], list[LogRecord]] = defaultdict(list)
+        ends: dict[tuple[str, int], int] = defaultdict(int)
+        for transaction in ([*self.inputs], [*self.fences], *self.transactions):
+            for append in transaction:
+                at = append.topic, append.partition
+                record = LogRecord(ends[at], append.timestamp_ms, append.key, append.value, append.headers)
+                logs[at].append(record)
+                ends[at] += 1
+            if transaction and transaction[0].topic not in self.names.inputs:
+                for at in {(append.topic, append.partition) for append in transaction}:
+                    ends[at] += 1
+        return logs
+
+
+@dataclass
+class MemoryReader:
+    """Gives logs from memory, a few records at a time."""
+
+    logs: dict[tuple[str, int], list[LogRecord]]
+
+    async def read(self, topic: str, partition: int, bounds: Bounds) -> AsyncIterator[list[LogRecord]]:
+        first, end = bounds[topic, partition]
+        records = [record for record in self.logs.get((topic, partition), []) if first <= record.offset < end]
+        for start in range(0, len(records), 7):
+            yield records[start : start + 7]
+
+
+async def audited(story: Story, is_drained: bool = True, first: int = 0) -> Verification:
+    """Audit a story in memory; `first` is where all migration logs begin."""
+    names = story.names
+    logs = story.logs()
+    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.dead_letters
+    partitions = [(topic, p) for topic in keyed for p in range(story.partitions)]
+    partitions += [(names.models, 0), (names.samples, 0)]
+    bounds = {
+        at: (first if at[0] == names.migrations else 0, logs[at][-1].offset + 2 if logs[at] else 0) for at in partitions
+    }
+    deployment = Deployment(KafkaConnection("nowhere:1"), names, story.partitions, DECODERS)
+    return await audit(deployment, MemoryReader(logs), bounds, story.committed, is_drained)
+
+
+# --- inputs -----------------------------------------------------------------------------------------------------
+
+
+def record_of(topic: str, number: int, customer_id: str, day: float, **changes: Any) -> Append:
+    """Return a valid record without a partition; `topic` is the contract's."""
+    at_ms = START_MS + round(day * DAY_MS)
+    own: dict[str, Any] = {"event_id": f"{topic} {number}", "customer_id": customer_id}
+    own["occurred_at"] = format_instant(at_ms)
+    if topic == "purchases":
+        own["order_id"] = f"order {number}"
+    base = PURCHASE if topic == "purchases" else ENGAGEMENT
+    value = json.dumps(base | own | changes).encode()
+    return Append(topic, partition_of(customer_id.encode()), customer_id.encode(), value, at_ms)
+
+
+def drawn_inputs(customers: int, events: int, seed: int = 0) -> Iterator[Append]:
+    """Give records of every kind: purchases, refunds, engagements, repetitions, invalid ones and tombstones."""
+    drawn = random.Random(seed)
+    orders: dict[str, list[int]] = defaultdict(list)
+    for number in range(events):
+        customer_id = f"c{int(customers * drawn.random() ** 2)}"
+        day = number * 400 / events
+        if drawn.random() < 0.6:
+            record = record_of("engagements", number, customer_id, day)
+        elif orders[customer_id] and drawn.random() < 0.2:
+            order = drawn.choice(orders[customer_id])
+            total = drawn.choice(["19.99", "5.00"])
+            changes = {"type": "order_refunded", "order_id": f"order {order}", "total": total}
+            record = record_of("purchases", number, customer_id, day, **changes)
+        else:
+            orders[customer_id].append(number)
+            record = record_of("purchases", number, customer_id, day)
+        yield record
+        fate = drawn.random()
+        if fate < 0.02:
+            yield record
+        elif fate < 0.03:
+            yield replace(record, value=(record.value or b"")[:-3])
+        elif fate < 0.035:
+            yield replace(record, value=None)
+        elif fate < 0.04:
+            yield record_of(record.topic, number, customer_id, day, event_id=None)
+        elif fate < 0.045:
+            yield replace(record, key=b"somebody else")
+
+
+# --- the worker -------------------------------------------------------------------------------------------------
+
+
+def told(
+    inputs: Iterable[Append],
+    prefix: str = "t-",
+    partitions: int = PARTITIONS,
+    unread: int = 0,
+    chunk: int = CHUNK,
+) -> Story:
+    """Return what a faultless worker writes, chunk by chunk.
+
+    Parameters
+    ----------
+    inputs
+        Records of the contracts' topics, in the order of arrival.
+    unread
+        So many of each partition's last records are not folded yet.
+    """
+    story = Story(TopicNames(prefix, "segmenter"), partitions)
+    by_partition: dict[int, list[tuple[Append, Position]]] = defaultdict(list)
+    ends: dict[tuple[str, int], int] = defaultdict(int)
+    for record in inputs:
+        append = replace(record, topic=prefix + record.topic)
+        own = partition_of(append.key or b"", partitions)
+        copies = (
+            [append]
+            if append.partition == own or not _is_valid(append, prefix)
+            else [append, replace(append, partition=own)]
+        )
+        for copy in copies:
+            at = copy.topic, copy.partition
+            by_partition[copy.partition].append((copy, Position(*at, ends[at])))
+            ends[at] += 1
+            story.inputs.append(copy)
+    for partition in range(partitions):
+        records = by_partition[partition]
+        story.fences.append(Append(story.names.changelog, partition, FENCE_KEY, b"token"))
+        _Worker(story, partition).run(records[: len(records) - unread], chunk)
+    return story
+
+
+def _is_valid(append: Append, prefix: str) -> bool:
+    try:
+        DECODERS[append.topic.removeprefix(prefix)].decode(append.value or b"", append.timestamp_ms, append.key)
+    except InvalidRecord:
+        return False
+    return True
+
+
+class _Worker:
+    def __init__(self, story: Story, partition: int) -> None:
+        self._story = story
+        self._partition = partition
+        self._state = Partition(cold_start_snapshot("value", 0.5, 30.0))
+        self._offsets: dict[str, int] = {}
+
+    def run(self, records: list[tuple[Append, Position]], chunk: int) -> None:
+        names = self._story.names
+        for start in range(0, len(records), chunk):
+            events: list[Event] = []
+            positions: list[Position] = []
+            transaction: list[Append] = []
+            for append, position in records[start : start + chunk]:
+                self._offsets[append.topic] = position.offset + 1
+                if append.value is None:
+                    continue
+                decoder = DECODERS[append.topic.removeprefix(names.prefix)]
+                try:
+                    event = decoder.decode(append.value, append.timestamp_ms, append.key or b"")
+                except InvalidRecord as error:
+                    letter = dead_letter(error, append.value, position, append.timestamp_ms).model_dump_json()
+                    transaction.append(Append(names.dead_letters, self._partition, append.key, letter.encode()))
+                    continue
+                if partition_of(append.key or b"", self._story.partitions) == self._partition:
+                    events.append(event)
+                    positions.append(position)
+            if events:
+                self._apply(process_events(self._state, events, positions), transaction)
+            self._commit(transaction)
+        if records:
+            transaction = []
+            self._apply(sweep(self._state, self._state.clock.watermark_ms + 200 * DAY_MS), transaction)
+            self._commit(transaction)
+        for topic, offset in self._offsets.items():
+            self._story.committed[topic, self._partition] = offset
+
+    def _apply(self, effects: Effects, transaction: list[Append]) -> None:
+        names, table = self._story.names, self._state.table
+        apply_effects(self._state, effects)
+        for customer_id in effects.customer_ids:
+            row = table.encode(table.find(customer_id))
+            transaction.append(Append(names.changelog, self._partition, customer_id.encode(), row))
+        for migration in effects.migrations:
+            key = migration.customer_id.encode()
+            headers = (("ce_id", migration.migration_id.encode()),)
+            value = msgspec.json.encode(migration)
+            transaction.append(Append(names.migrations, self._partition, key, value, START_MS, headers))
+            value = msgspec.json.encode(_membership_of(migration))
+            transaction.append(Append(names.memberships, self._partition, key, value))
+
+    def _commit(self, transaction: list[Append]) -> None:
+        position = PartitionPosition(dict(self._offsets), self._state.clock).encode()
+        transaction.append(Append(self._story.names.changelog, self._partition, POSITION_KEY, position))
+        self._story.transactions.append(transaction)
+
+
+def _membership_of(migration: Migration) -> dict[str, Any]:
+    return {
+        "customer_id": migration.customer_id,
+        "segmentation": migration.segmentation,
+        "segment": migration.to_segment,
+        "since": migration.effective_at,
+        "sequence": migration.sequence,
+        "model_version": migration.model_version,
+        "as_of": migration.decided_at,
+    }

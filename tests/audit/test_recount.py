@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.audit.checks import check_ambiguity
+from stream_app.audit.recount import Entry, Outcome, Totals, compare, recount, uncertain
+from stream_app.core.events import ENGAGEMENT, Event
+from stream_app.core.row import Row
+from tests.support.events import engagement, histories, instant, purchase, refund
+from tests.support.totals import fold
+
+
+def entry_of(event: Event, offset: int, timestamp_ms: int | None = None) -> Entry:
+    stream = int(event.kind == ENGAGEMENT)
+    return Entry(stream, offset, offset if timestamp_ms is None else timestamp_ms, event)
+
+
+def entries_of(events: Sequence[Event]) -> list[Entry]:
+    """Return entries that arrived in this order."""
+    return [entry_of(event, offset) for offset, event in enumerate(events)]
+
+
+def totals_of(row: Row) -> Totals:
+    return Totals(*(getattr(row, name) for name in Totals._fields))
+
+
+def judged(arrived: Sequence[Event], folded: Sequence[Event]) -> Outcome:
+    """Compare a row that folded some events in some order with the records that arrived, topic by topic."""
+    ordered = sorted(entries_of(arrived), key=lambda entry: entry.stream)
+    return compare(ordered, totals_of(fold(folded)))
+
+
+@given(histories(max_size=60, order_count=40))
+def test_recount_equals_the_fold_beyond_what_the_ledger_remembers(events: list[Event]) -> None:
+    assert recount(entries_of(events)).differences(totals_of(fold(events))) == []
+
+
+@given(histories(max_size=20), st.data())
+def test_every_repetition_within_memory_counts_once(events: list[Event], data: st.DataObject) -> None:
+    repeated = data.draw(st.lists(st.sampled_from(events), max_size=8)) if events else []
+    arrived = data.draw(st.permutations([*events, *repeated]))
+    outcome = judged(arrived, arrived)
+    assert (outcome.differences, outcome.ambiguous, outcome.order_dependent) == ([], False, False)
+    assert outcome.duplicates == len(repeated)
+
+
+@given(st.data())
+def test_whatever_the_order_between_topics_the_row_is_accepted(data: st.DataObject) -> None:
+    bought = [purchase(day, event_id=f"p{day}") for day in range(30)]
+    seen = [engagement(day, event_id=f"v{day}") for day in range(30)]
+    for stream in (bought, seen):
+        stream.insert(data.draw(st.integers(1, 30)), stream[0])
+    arrived = [*bought, *seen]
+    turns = data.draw(st.permutations([0] * len(bought) + [1] * len(seen)))
+    queues = iter(bought), iter(seen)
+    assert judged(arrived, [next(queues[turn]) for turn in turns]).differences == []
+
+
+def test_late_repetition_that_was_folded_again_is_expected_to_be() -> None:
+    events = [purchase(day, event_id=f"p{day}") for day in range(33)]
+    assert judged([*events, events[0]], [*events, events[0]]) == Outcome([], 0)
+    assert judged([*events, events[0]], events).differences, "33 ids are not remembered"
+    assert judged([*events, events[1]], events) == Outcome([], 1)
+
+
+def test_event_folded_twice_differs() -> None:
+    events = [purchase(day) for day in range(40)]
+    outcome = judged([*events, events[39]], [*events, *events[:1], events[39]])
+    assert outcome.differences
+
+
+def test_event_lost_differs_in_each_total_that_it_belongs_to() -> None:
+    events = [purchase(0), purchase(1), engagement(2)]
+    assert judged(events, events[:2]).differences[0] == "engagements 0, recounted 1"
+    assert judged(events, events[1:])[0][0] == "purchases 1, recounted 2"
+    assert len(judged(events, [purchase(0), purchase(1, 5_001), engagement(2)]).differences) == 2
+
+
+def test_event_of_another_weight_differs() -> None:
+    assert judged([engagement(0), engagement(1)], [engagement(0, 2.0), engagement(1)]).differences
+
+
+def test_unlikely_order_is_ambiguous() -> None:
+    seen = [engagement(day, event_id=f"v{day}") for day in range(10, 41)]
+    first, last = purchase(0, event_id="p0"), purchase(9, event_id="p9")
+    arrived = [first, last, first, *seen]  # by time, the repetition follows at once
+    outcome = judged(arrived, [first, last, *seen, first])
+    assert outcome == Outcome([], 0, True, True)
+    assert judged(arrived, arrived) == Outcome([], 1, True, False)
+
+
+def test_id_used_on_both_topics_is_uncertain() -> None:
+    bought, seen = purchase(0, event_id="same"), engagement(1, event_id="same")
+    assert uncertain(entries_of([bought, seen])) == [0, 1]
+    assert judged([bought, seen], [bought, seen]) == Outcome([], 1, True)
+    assert judged([bought, seen], [seen, bought]) == Outcome([], 1, True, True)
+    assert judged([bought, seen], [purchase(3)]).differences
+
+
+def test_refund_of_a_forgotten_order_leaves_its_purchase() -> None:
+    events: list[Event] = [purchase(day, order_id=f"o{day}") for day in range(17)]
+    events.append(refund(20, 5_000, "o0"))
+    events.append(refund(21, 5_000, "o16"))
+    expected = recount(entries_of(events)).totals
+    assert (expected.purchases, expected.refunds, expected.revenue_minor) == (16, 2, 15 * 5_000)
+    assert judged(events, events).differences == []
+
+
+def test_refund_before_its_purchase_is_as_one_after_it() -> None:
+    early, late = refund(0, 5_000, "o"), purchase(1, order_id="o")
+    assert judged([early, late], [early, late]).differences == []
+    assert recount(entries_of([early, late])).totals.first_at_ms == instant(0)
+
+
+def test_ambiguity_is_borne_with_for_few_customers_only() -> None:
+    assert not list(check_ambiguity(5, 1_000))
+    assert [finding.check for finding in check_ambiguity(6, 1_000)] == ["ambiguity"]
