@@ -7,6 +7,7 @@ Ends with status 1 if a goal is missed, and with 2 if a contender fails.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -118,7 +119,8 @@ class Bench:
         tell(self.results.failures[-1])
 
 
-def print_results(results: report.Results, events: int) -> None:
+def print_results(results: report.Results, events: int, busy: float) -> None:
+    print(f"\n{os.cpu_count()} processors, load of other work at the start {busy:.1f} (above 0.5, distrust the times)")
     print(f"\nDraining {events:,} events (best of the rounds)\n\n{report.throughput_table(results)}")
     if results.latencies:
         print(f"\nLatency at 1,000 events/s\n\n{report.latency_table(results)}")
@@ -131,6 +133,7 @@ def print_results(results: report.Results, events: int) -> None:
 
 def main() -> None:
     options = parse_options()
+    busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         logs = options.logs or folder
@@ -142,7 +145,7 @@ def main() -> None:
                 bench.latency()
             if not options.skip_recovery and "ours" in options.only:
                 bench.recovery()
-    print_results(bench.results, options.events)
+    print_results(bench.results, options.events, busy)
     if bench.results.failures:
         sys.exit(FAILED)
     sys.exit(any(goal.measured is not None and not goal.is_met for goal in report.goals(bench.results)))

@@ -61,5 +61,5 @@ def take_flag(flag: str) -> bool:
 
 def mark(name: str, **fields: object) -> None:
     """Tell the benchmark where the contender is; Faust turns what is printed into a log."""
-    line = json.dumps({"mark": name, "at_seconds": time.time(), **fields}) + "\n"
-    os.write(1, line.encode())
+    line = json.dumps({"mark": name, "at_seconds": time.time(), **fields})
+    os.write(1, f"\n{line}\n".encode())  # not after a spinner of Faust's, on the same line

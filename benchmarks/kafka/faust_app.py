@@ -84,7 +84,13 @@ async def assess(customer: Customer, event: Purchase | Engagement) -> None:
     before, customer.segment = customer.segment, segment
     customers[event.customer_id] = customer
     if segment != before:
-        migration = Migration(event.customer_id, before, segment, event.occurred_at, {"event_id": event.event_id})
+        migration = Migration(  # by name: Faust does not keep the fields' order
+            customer_id=event.customer_id,
+            from_segment=before,
+            to_segment=segment,
+            effective_at=event.occurred_at,
+            cause={"event_id": event.event_id},
+        )
         await migrations.send(key=event.customer_id, value=migration)
     processed += 1
     if processed == options.events:

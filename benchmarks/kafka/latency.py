@@ -57,6 +57,7 @@ class Reader:
         )
         self._consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
         self._stopping = threading.Event()
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -66,6 +67,8 @@ class Reader:
         self._stopping.set()
         self._thread.join()
         self._consumer.close()
+        if self._failure is not None:
+            raise RuntimeError(f"a migration cannot be read: {self._failure!r}")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -73,7 +76,11 @@ class Reader:
             if message is None or message.error() is not None:
                 continue
             seen_ms = time.time() * SECOND_MS
-            event_id = json.loads(message.value())["cause"]["event_id"]
+            try:
+                event_id = json.loads(message.value())["cause"]["event_id"]
+            except (ValueError, TypeError, KeyError) as failure:
+                self._failure = failure
+                return
             self.times[event_id] = message.timestamp()[1], seen_ms
 
 

@@ -38,7 +38,6 @@ class Measured:
                 env={**os.environ, **(environment or {})},
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
             )
         self._marks: dict[str, dict[str, Any]] = {}
         self._samples: list[tuple[float, float]] = []

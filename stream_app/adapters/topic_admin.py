@@ -20,6 +20,8 @@ START_SECONDS: Final = 9
 REQUEST_SECONDS: Final = 5
 """For one answer."""
 
+POLL_SECONDS: Final = 0.1
+
 
 async def create_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[tuple[TopicSpec, bool]]:
     """Make the topics that are missing, and leave the others as they are.
@@ -38,10 +40,9 @@ async def create_topics(connection: KafkaConnection, specs: Sequence[TopicSpec])
     """
     async with _administering(connection) as admin:
         there = set(await admin.list_topics())
-        missing = [spec for spec in specs if spec.name not in there]
-        for spec in missing:
-            await _create_topic(admin, spec)
-        return [(spec, spec in missing) for spec in specs]
+        made = {spec.name for spec in specs if spec.name not in there and await _create_topic(admin, spec)}
+        await _wait_until_known(admin, {spec.name for spec in specs})
+        return [(spec, spec.name in made) for spec in specs]
 
 
 async def check_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> list[str]:
@@ -71,13 +72,22 @@ async def check_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) 
     return lines
 
 
-async def _create_topic(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
+async def _create_topic(admin: AIOKafkaAdminClient, spec: TopicSpec) -> bool:
+    """Make a topic; return whether it was not there, for another may have made it, or the brokers not all know it."""
     topic = NewTopic(spec.name, spec.partitions, spec.replication_factor, topic_configs=dict(spec.properties))
     # one a request: a request with several fails as a whole in some versions, and names nothing
     response = await admin.create_topics([topic], timeout_ms=REQUEST_SECONDS * 1000)
-    for name, code, *reason in response.topic_errors:
-        if code and for_code(code) is not TopicAlreadyExistsError:  # two may be creating at once
-            raise TopicRefused(f"topic {name}: Kafka refuses to make it: {_phrase(code, reason)}")
+    ((name, code, *reason),) = response.topic_errors
+    if code and for_code(code) is not TopicAlreadyExistsError:
+        raise TopicRefused(f"topic {name}: Kafka refuses to make it: {_phrase(code, reason)}")
+    return not code
+
+
+async def _wait_until_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    """Return when a broker tells of all topics; it learns of them a little later than the controller made them."""
+    async with asyncio.timeout(START_SECONDS):
+        while not names <= set(await admin.list_topics()):
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _describe_properties(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ def create_faust_app(
     """
     app = faust.App(
         topics.group,
+        datadir=tempfile.gettempdir(),  # Faust makes folders there, and nothing is ever put in
         store="memory://",
         topic_partitions=partitions,
         topic_allow_declare=False,  # `segmenter topics create` makes them, with all their properties
@@ -62,7 +64,7 @@ def create_faust_app(
             await owned.train(event.message.offset, event.value)
 
     @app.on_rebalance_complete.connect
-    async def open_partitions(sender: Any = None, *_: Any, **__: Any) -> None:
+    async def open_partitions(*_: Any, **__: Any) -> None:
         """After Faust's own recovery, before anything is delivered."""
         assigned = app.consumer.assignment()
         await owned.open(

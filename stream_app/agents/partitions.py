@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from aiokafka.partitioner import murmur2
@@ -121,6 +122,7 @@ class OwnedPartitions:
         self._failed = failed
         self._now_ms = now_ms
         self._intakes: dict[int, Intake] = {}
+        self._partition_of = lru_cache(65_536)(lambda key: (murmur2(key) & 0x7FFFFFFF) % settings.partitions)
         self._kept: dict[int, _Restored] = {}
         self._opening: asyncio.Task[None] | None = None
         follower.subscribe(self._follow)
@@ -157,16 +159,23 @@ class OwnedPartitions:
 
     async def _open(self, partitions: Sequence[int], with_trainer: bool) -> None:
         started = time.monotonic()
-        async with asyncio.timeout(self._settings.recovery_timeout_seconds):
-            self._kept = {number: kept for number, kept in self._kept.items() if number in partitions}
-            deliveries = {number: self._delivery(f"{number}") for number in partitions}
-            await asyncio.gather(*(delivery.open() for delivery in deliveries.values()))
-            await self._restore(deliveries)
-            if with_trainer:
-                self.training = await self._open_training()
-            await self._follower.is_read.wait()
-            for number, delivery in deliveries.items():
-                self._open_lane(number, delivery)
+        deliveries = {number: self._delivery(f"{number}") for number in partitions}
+        opened = list(deliveries.values())
+        try:
+            async with asyncio.timeout(self._settings.recovery_timeout_seconds):
+                await asyncio.gather(*(delivery.open() for delivery in opened))
+                await self._restore(deliveries)
+                if with_trainer:
+                    opened.append(self._delivery("trainer"))
+                    await opened[-1].open()
+                    self.training = await self._restore_training(opened[-1])
+                await self._follower.is_read.wait()
+        except BaseException:
+            self.training = None
+            await asyncio.gather(*(delivery.close() for delivery in opened))
+            raise
+        for number, delivery in deliveries.items():
+            self._open_lane(number, delivery)
         self.recovery_seconds = time.monotonic() - started
         customers = sum(len(lane.partition.table) for lane in self.lanes.values())
         logger.info(
@@ -179,34 +188,40 @@ class OwnedPartitions:
 
     async def _restore(self, deliveries: Mapping[int, Delivery]) -> None:
         """Bring `_kept` to where the changelog ends."""
-        missing = []
-        for number, delivery in deliveries.items():
-            producer_id, epoch = delivery.identity
-            kept = self._kept.get(number)
-            if kept is not None and kept.identity == (producer_id, epoch - 1):
-                kept.identity = producer_id, epoch
-            else:
-                self._kept[number] = _Restored(CustomerTable(), PartitionPosition(), delivery.identity)
-                missing.append(number)
+        kept = {number: self._still_valid(number, delivery) for number, delivery in deliveries.items()}
+        # What is not valid is forgotten first: an opening that is broken off here must leave nothing half restored.
+        self._kept = {number: restored for number, restored in kept.items() if restored is not None}
+        missing = {
+            number: _Restored(CustomerTable(), PartitionPosition(), delivery.identity)
+            for number, delivery in deliveries.items()
+            if number not in self._kept
+        }
         if not missing:
             return
-        async for number, records in self._log.read_back(self._topics.changelog, missing):
-            kept = self._kept[number]
-            restore = kept.table.restore
+        async for number, records in self._log.read_back(self._topics.changelog, list(missing)):
+            restored = missing[number]
+            restore = restored.table.restore
             for record in records:
                 key = record.key
                 if key == POSITION_KEY and record.value is not None:
-                    kept.position = PartitionPosition.decode(record.value)
+                    restored.position = PartitionPosition.decode(record.value)
                 elif key != FENCE_KEY and record.value is not None:
                     restore(key.decode(), record.value)
-        for number in missing:
-            kept = self._kept[number]
+        for number, restored in missing.items():
             starts = await self._log.log_starts(self._topics.inputs, number)
-            kept.position = _from_log_start(kept.position, starts, number)
+            restored.position = _from_log_start(restored.position, starts, number)
+        self._kept.update(missing)
 
-    async def _open_training(self) -> Training:
-        delivery = self._delivery("trainer")
-        await delivery.open()
+    def _still_valid(self, number: int, delivery: Delivery) -> _Restored | None:
+        """Return the state that is kept of a partition, if nobody else has opened it since."""
+        restored = self._kept.get(number)
+        name, times = delivery.identity
+        if restored is None or restored.identity != (name, times - 1):
+            return None
+        restored.identity = delivery.identity
+        return restored
+
+    async def _restore_training(self, delivery: Delivery) -> Training:
         state = None
         async for _, records in self._log.read_back(self._topics.trainer_changelog, [0]):
             for record in records:
@@ -241,7 +256,7 @@ class OwnedPartitions:
             kept.position.offsets,
             self._decoders,
             is_known=lambda customer_id: kept.table.find(customer_id) >= 0,
-            partition_of=lambda key: (murmur2(key) & 0x7FFFFFFF) % self._settings.partitions,
+            partition_of=self._partition_of,
         )
         lane.start(self._failed)
 

@@ -11,7 +11,7 @@ from stream_app.audit.evidence import Letter, LogRecord, Migration
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.recount import Entry
 from stream_app.contracts.decoding import Decoder
-from stream_app.core.clock import format_instant
+from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import EVENT_KINDS, Event
 from stream_app.errors import InvalidRecord
 
@@ -123,6 +123,7 @@ class PartitionInputs:
         self._positions = positions
         self._committed = committed
         self._now_ms = now_ms
+        self._watermarks_ms = [NO_TIME, NO_TIME]
         self._letters: dict[tuple[str, int, int], list[Letter]] = {}
         for letter in letters:
             self._letters.setdefault(letter.source, []).append(letter)
@@ -161,7 +162,8 @@ class PartitionInputs:
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
                 continue
             counts["folded or repeated"] += 1
-            entry = Entry(stream, record.offset, record.timestamp_ms, event)
+            watermark_ms = self._watermarks_ms[stream] = max(self._watermarks_ms[stream], event.at_ms)
+            entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event)
             try:
                 entries[event.customer_id].append(entry)
             except KeyError:

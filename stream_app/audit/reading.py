@@ -24,7 +24,8 @@ FETCH_WAIT_MS: Final = 5
 POLL_MS: Final = 200
 START_SECONDS: Final = 9
 """For a first answer, so that a wrong address is told within 10 seconds."""
-RETRY_SECONDS: Final = 0.3
+RETRY_MS: Final = 20
+"""aiokafka asks for the metadata of one unknown topic at a time, and waits so long after each."""
 STALLED_SECONDS: Final = 60
 """A log that gives nothing for so long is not read to its end."""
 
@@ -65,6 +66,7 @@ class TopicReader:
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            retry_backoff_ms=RETRY_MS,
         )
 
     async def __aenter__(self) -> Self:
@@ -80,11 +82,6 @@ class TopicReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._consumer.stop()
-
-    async def partition_counts(self) -> dict[str, int]:
-        """Return the number of partitions of every topic."""
-        topics = await self._consumer.topics()
-        return {topic: len(self._consumer.partitions_for_topic(topic) or ()) for topic in topics}
 
     async def bounds(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
         """Return where partitions begin and end, asked for at once."""
@@ -128,18 +125,26 @@ class TopicReader:
                 raise _unreachable(self._servers, reason)
 
 
-async def committed_offsets(connection: KafkaConnection, group: str) -> dict[tuple[str, int], int]:
-    """Return the offsets that a group has committed, by topic and partition; empty if there is no such group."""
+async def describe(connection: KafkaConnection, group: str) -> tuple[dict[str, int], dict[tuple[str, int], int]]:
+    """Return every topic's number of partitions, and the offsets that a group has committed, by topic and partition.
+
+    Raises
+    ------
+    BrokerUnreachable
+        If no broker answers.
+    """
     admin = AIOKafkaAdminClient(**connection.client_options())
     try:
         async with asyncio.timeout(START_SECONDS):
             await admin.start()
+            topics = await admin.describe_topics()
             offsets = await _retried(admin, group)
     except (KafkaError, TimeoutError, OSError) as error:
         raise _unreachable(connection.bootstrap_servers, error) from error
     finally:
         await admin.close()
-    return {(at.topic, at.partition): found.offset for at, found in offsets.items() if found.offset >= 0}
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in topics}
+    return counts, {(at.topic, at.partition): found.offset for at, found in offsets.items() if found.offset >= 0}
 
 
 async def _retried(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
@@ -150,7 +155,7 @@ async def _retried(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartitio
         except KafkaError as error:
             if not error.retriable:
                 raise
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_MS / 1000)
 
 
 def _unreachable(servers: str, reason: object) -> BrokerUnreachable:

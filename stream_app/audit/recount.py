@@ -10,9 +10,10 @@ Orders
     the order in which they were folded is known.
 Event ids
     32 a customer, over both topics. How the two topics were interleaved is not known. It matters only where an id
-    comes again after about 32 others, or in the other topic. A recount takes the two likely orders (by the records'
-    timestamps, and by the events' own); where neither gives what the row says, it tries the few other ways in which
-    such repetitions may have been folded. A row that only one of these explains is *ambiguous*.
+    comes again after about 32 others, or in the other topic. A recount takes the two likely orders (by event time, as
+    a backlog is merged, and by the records' timestamps, as they arrive one by one); where neither gives what the row
+    says, it tries the few other ways in which such repetitions may have been folded. A row that only one of these
+    explains is *ambiguous*.
 """
 
 from __future__ import annotations
@@ -42,10 +43,21 @@ MOST_ALTERNATIVES: Final = 3_000
 
 
 class Entry(NamedTuple):
-    """An input record of a customer. `stream` is 0 for purchases and 1 for engagements."""
+    """An input record of a customer.
+
+    Attributes
+    ----------
+    stream
+        0 for purchases, 1 for engagements.
+    watermark_ms
+        The latest event time in the partition's topic so far.
+    timestamp_ms
+        The record's own.
+    """
 
     stream: int
     offset: int
+    watermark_ms: int
     timestamp_ms: int
     event: Event
 
@@ -150,7 +162,7 @@ def recount(entries: Iterable[Entry]) -> Recount:
     orders: list[tuple[int, int, int]] = []
     engaged: list[tuple[int, float]] = []
     ledger = _Ledger()
-    for _, _, _, event in entries:
+    for *_, event in entries:
         kind, at_ms = event.kind, event.at_ms
         first_at_ms = min(first_at_ms, at_ms)
         if kind == ENGAGEMENT:
@@ -238,8 +250,8 @@ def _taken_back(entry: tuple[int, int, int, int], sign: int) -> tuple[int, int, 
 def likely_orders(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """Give the entries in the orders in which they were folded most likely; each topic stays in order."""
     streams = [[entry for entry in entries if entry.stream == stream] for stream in (0, 1)]
+    yield list(merge(*streams, key=lambda entry: entry.watermark_ms))
     yield list(merge(*streams, key=lambda entry: entry.timestamp_ms))
-    yield list(merge(*streams, key=lambda entry: entry.event.at_ms))
 
 
 def distinct(order: Sequence[Entry]) -> list[bool]:

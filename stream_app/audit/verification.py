@@ -38,7 +38,7 @@ from stream_app.audit.evidence import (
 )
 from stream_app.audit.findings import Finding, Tally, place
 from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
-from stream_app.audit.reading import Bounds, Reader, TopicReader, committed_offsets
+from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.outputs import SegmentModel
 from stream_app.errors import ConfigurationError
@@ -111,14 +111,13 @@ async def verify(deployment: Deployment, is_drained: bool) -> Verification:
     """
     started = time.monotonic()
     connection, names = deployment.connection, deployment.names
+    counts, committed = await describe(connection, names.group)  # before the ends: these may only be later
+    wanted = _partition_counts(deployment)
+    for topic, partitions in wanted.items():
+        if counts.get(topic) != partitions:
+            there = f"{counts[topic]} partitions" if topic in counts else "missing (`segmenter topics create`)"
+            raise ConfigurationError(f"{topic}: {there}, expected a topic of {partitions} partitions")
     async with TopicReader(connection) as reader, TopicReader(connection, is_committed=False) as uncommitted:
-        counts = await reader.partition_counts()
-        wanted = _partition_counts(deployment)
-        for topic, partitions in wanted.items():
-            if counts.get(topic) != partitions:
-                there = f"{counts[topic]} partitions" if topic in counts else "missing (`segmenter topics create`)"
-                raise ConfigurationError(f"{topic}: {there}, expected a topic of {partitions} partitions")
-        committed = await committed_offsets(connection, names.group)  # before the ends: these may only be later
         bounds = await reader.bounds((topic, p) for topic, count in wanted.items() for p in range(count))
         found = await audit(deployment, reader, bounds, committed, is_drained)
         found.figures[UNCOMMITTED_MIGRATIONS] = (
@@ -221,7 +220,9 @@ class _Audit:
 
         migrations = await self._read_migrations(migration_log)
         memberships = await self._read_memberships(Log(names.memberships, partition))
-        tally.add(checks.check_standings(states, migrations, memberships, changelog_log))
+        tally.add(
+            checks.check_standings(states, migrations, memberships, changelog_log, self._is_whole(*migration_log))
+        )
         tally.add(checks.check_models(states, migrations, self._newest_model, migration_log))
 
         inputs = await self._read_inputs(partition, positions, migrations)

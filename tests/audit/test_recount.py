@@ -13,14 +13,9 @@ from tests.support.events import engagement, histories, instant, purchase, refun
 from tests.support.totals import fold
 
 
-def entry_of(event: Event, offset: int, timestamp_ms: int | None = None) -> Entry:
-    stream = int(event.kind == ENGAGEMENT)
-    return Entry(stream, offset, offset if timestamp_ms is None else timestamp_ms, event)
-
-
 def entries_of(events: Sequence[Event]) -> list[Entry]:
     """Return entries that arrived in this order."""
-    return [entry_of(event, offset) for offset, event in enumerate(events)]
+    return [Entry(int(event.kind == ENGAGEMENT), at, at, at, event) for at, event in enumerate(events)]
 
 
 def totals_of(row: Row) -> Totals:

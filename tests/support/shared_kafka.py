@@ -16,10 +16,11 @@ from confluent_kafka.admin import AdminClient
 
 from tests.support.kafka import KafkaBroker
 from tests.support.kafka_source import file_lock
-from tests.support.processes import ServerFailed, ServerUnavailable, end_process
+from tests.support.processes import ServerFailed, ServerUnavailable, end_process, wait_for
 
 NAMED_BROKER_VARIABLE: Final = "SEGMENTER_TEST_KAFKA"
-PATIENCE_SECONDS: Final = 10
+PATIENCE_SECONDS: Final = 20
+"""Only ever waited for in full when a broker does not answer."""
 
 _kept: list[KafkaBroker] = []
 """The starter must hold on to what it started: a forgotten process is a warning, and so an error."""
@@ -109,9 +110,14 @@ def _check_named_broker(bootstrap_servers: str) -> None:
 
 
 def delete_topics(bootstrap_servers: str, prefix: str) -> None:
-    """Delete every topic whose name begins with `prefix`."""
+    """Delete every topic whose name begins with `prefix`, and return when the broker no longer tells of them."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    names = [name for name in admin.list_topics(timeout=PATIENCE_SECONDS).topics if name.startswith(prefix)]
+
+    def find() -> list[str]:
+        return [name for name in admin.list_topics(timeout=PATIENCE_SECONDS).topics if name.startswith(prefix)]
+
+    names = find()
     if names:
         for deleted in admin.delete_topics(names, operation_timeout=PATIENCE_SECONDS).values():
             deleted.result(PATIENCE_SECONDS)
+        wait_for(lambda: not find(), PATIENCE_SECONDS, "the end of deleted topics")

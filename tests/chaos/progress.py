@@ -1,0 +1,133 @@
+"""How far a deployment has come, read from outside: committed positions, the group's offsets, membership."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
+from stream_app.adapters.topics import TopicNames
+
+Place = tuple[str, int]
+FETCH_RECORDS: Final = 2_000
+
+
+def follower(bootstrap_servers: str) -> Consumer:
+    """Return a consumer of committed records that is in no group and reports ends."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "unused",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+            "reconnect.backoff.max.ms": 500,
+            "enable.partition.eof": True,
+            "log_level": 0,
+        }
+    )
+
+
+class Progress:
+    """Follows the position rows in the changelog while it is entered.
+
+    A position row is written in the transaction of the rows that it speaks of, so this is the exact truth about what
+    is folded; the group's offsets may be behind it.
+
+    Parameters
+    ----------
+    bootstrap_servers, names, partitions
+        Of the deployment.
+    """
+
+    def __init__(self, bootstrap_servers: str, names: TopicNames, partitions: int) -> None:
+        self.offsets: dict[Place, int] = {}
+        self._names = names
+        self._partitions = partitions
+        self._consumer = follower(bootstrap_servers)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Self:
+        topic = self._names.changelog
+        self._consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in range(self._partitions)])
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def pending(self, ends: Mapping[Place, int], partitions: Iterable[int]) -> int:
+        """Return how many records of some partitions are not folded."""
+        chosen = set(partitions)
+        return sum(max(end - self.offsets.get(at, 0), 0) for at, end in ends.items() if at[1] in chosen)
+
+    def wait_for(self, ends: Mapping[Place, int], patience_seconds: float) -> float:
+        """Wait until everything up to `ends` is folded; return how long that took, in seconds.
+
+        Raises
+        ------
+        TimeoutError
+            If it does not happen.
+        """
+        started = time.monotonic()
+        while any(self.offsets.get(at, 0) < end for at, end in ends.items()):
+            if time.monotonic() - started > patience_seconds:
+                behind = {f"{t}[{p}]": (self.offsets.get((t, p), 0), end) for (t, p), end in ends.items()}
+                raise TimeoutError(f"not folded after {patience_seconds:g} s: position, end: {behind}")
+            time.sleep(0.01)
+        return time.monotonic() - started
+
+    def _follow(self) -> None:
+        while not self._is_over.is_set():
+            for message in self._consumer.consume(FETCH_RECORDS, 0.05):
+                value = message.value()
+                if not message.error() and message.key() == POSITION_KEY and value is not None:
+                    partition = int(message.partition() or 0)
+                    for topic, offset in PartitionPosition.decode(bytes(value)).offsets.items():
+                        self.offsets[topic, partition] = offset
+
+
+class Group:
+    """The consumer group, as lag tools see it."""
+
+    def __init__(self, bootstrap_servers: str, names: TopicNames) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._names = names
+
+    def lag(self, ends: Mapping[Place, int]) -> int | None:
+        """Return how many records the group's offsets are behind; None if nobody answers."""
+        group = self._names.group
+        wanted = [TopicPartition(*at) for at in ends]
+        try:
+            asked = self._admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=5
+            )
+            answer = asked[group].result(6)
+        except (KafkaException, TimeoutError):
+            return None
+        offsets = {(at.topic, at.partition): max(at.offset, 0) for at in answer.topic_partitions}
+        return sum(max(end - offsets.get(at, 0), 0) for at, end in ends.items())
+
+    def owner_of(self, topic: str, partition: int) -> str | None:
+        """Return the instance id of the member that has a partition."""
+        group = self._names.group
+        try:
+            described = self._admin.describe_consumer_groups([group], request_timeout=5)[group].result(6)
+        except (KafkaException, TimeoutError):
+            return None
+        for member in described.members:
+            if any((at.topic, at.partition) == (topic, partition) for at in member.assignment.topic_partitions):
+                return str(member.group_instance_id)
+        return None

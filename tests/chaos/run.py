@@ -1,0 +1,106 @@
+"""`make chaos`: all faults, with real workers and a real broker; prints a table and fails if one has done harm."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.fleet import clean_environment
+from tests.chaos.scenarios import SCENARIOS, play
+from tests.chaos.stage import Outcome
+from tests.support.kafka import KafkaBroker
+
+HEADER: Final = (
+    "scenario",
+    "faults",
+    "records",
+    "letters",
+    "migrations",
+    "lost",
+    "twice",
+    "m.missing",
+    "m.twice",
+    "two meanings",
+    "models",
+    "moving s",
+    "verify",
+    "exits",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="of the input and of who is hit (default 0)")
+    parser.add_argument("--only", nargs="+", choices=list(SCENARIOS), metavar="NAME", help=", ".join(SCENARIOS))
+    parser.add_argument("--short", action="store_true", help="as often as the tests do it")
+    parser.add_argument("--keep", type=Path, help="folder for logs (default: a temporary one, kept if something fails)")
+    options = parser.parse_args()
+    clean_environment()
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="segmenter-chaos-"))
+    outcomes = []
+    started = time.monotonic()
+    with ExitStack() as opened:
+        shared: KafkaBroker | None = None
+        for name in options.only or SCENARIOS:
+            scenario = SCENARIOS[name]
+            if shared is None and not scenario.has_own_broker:
+                shared = opened.enter_context(KafkaBroker(folder / "kafka"))
+            address = None if scenario.has_own_broker or shared is None else shared.bootstrap_servers
+            repeats = scenario.short if options.short else scenario.full
+            outcomes.append(_play(name, repeats, options.seed, folder / name, address))
+    failed = [outcome for outcome in outcomes if outcome.problems]
+    _table(outcomes)
+    print(f"\nseed {options.seed}: {len(outcomes) - len(failed)} of {len(outcomes)} survived", end="")
+    print(f" in {time.monotonic() - started:.0f} s; logs in {folder}")
+    sys.exit(bool(failed))
+
+
+def _play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: str | None) -> Outcome:
+    print(f"{name} …", flush=True)
+    try:
+        outcome = play(name, repeats, seed, folder, bootstrap_servers)
+    except Exception as error:  # the other scenarios are to be seen, too
+        outcome = Outcome(name, problems=[f"{type(error).__name__}: {error}"])
+    for note in outcome.notes:
+        print(f"    {note}")
+    for problem in outcome.problems:
+        print(f"    PROBLEM {problem}")
+    print(f"    {'FAILED' if outcome.problems else 'survived'} after {outcome.seconds:.0f} s", flush=True)
+    return outcome
+
+
+def _table(outcomes: list[Outcome]) -> None:
+    rows = [HEADER, *(_row(outcome) for outcome in outcomes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    print()
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    seen = outcome.evidence
+    return (
+        outcome.name,
+        ", ".join(f"{count} × {fault}" for fault, count in outcome.faults.items()),
+        f"{outcome.records:,}",
+        f"{seen.dead_letters:,}",
+        f"{seen.migrations:,}",
+        str(seen.lost),
+        str(seen.doubled),
+        str(seen.missing_migrations),
+        str(seen.repeated_migrations),
+        str(seen.ambiguous_numbers),
+        str(seen.models),
+        f"{outcome.longest_seconds:.1f}",
+        "clean" if outcome.verdict == "clean" else "BREACHES",
+        ", ".join(f"{count} × {code}" for code, count in sorted(outcome.exits.items())),
+    )
+
+
+if __name__ == "__main__":
+    main()

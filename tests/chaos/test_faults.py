@@ -1,0 +1,23 @@
+"""Short forms of all faults that must be survived; `make chaos` does them in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.scenarios import SCENARIOS, play
+
+SEED = 1
+
+
+@pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if not scenario.has_own_broker])
+def test_fault_does_no_harm(name: str, kafka: str, tmp_path: Path) -> None:
+    outcome = play(name, SCENARIOS[name].short, SEED, tmp_path, kafka)
+    assert not outcome.problems, outcome
+
+
+@pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if scenario.has_own_broker])
+def test_fault_of_the_broker_does_no_harm(name: str, tmp_path: Path) -> None:
+    outcome = play(name, SCENARIOS[name].short, SEED, tmp_path, None)
+    assert not outcome.problems, outcome

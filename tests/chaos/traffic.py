@@ -1,0 +1,219 @@
+"""Input records for a chaos run, and what they should add up to: a truth that shares no code with the worker."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+PURCHASES: Final = "purchases"
+ENGAGEMENTS: Final = "engagements"
+START: Final = datetime(2024, 1, 1, tzinfo=UTC)
+ENGAGEMENT_TYPES: Final = ("product_viewed", "product_added", "email_opened", "email_clicked", "session_started")
+REPEATED_WITHIN: Final = 40
+"""A duplicate follows its record within so many records."""
+
+
+class Record(NamedTuple):
+    """A record as it is produced; without a partition the key decides."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int | None = None
+
+
+@dataclass
+class Totals:
+    """What a customer's valid, distinct events add up to."""
+
+    purchases: int = 0
+    refunds: int = 0
+    engagements: int = 0
+    revenue_minor: int = 0
+
+
+class Traffic:
+    """Draws records in the order of their events' times.
+
+    Parameters
+    ----------
+    seed
+        Fixes every choice.
+    customers
+        How many there are; low numbers are far more active than high ones, and fall silent for weeks.
+    events_per_day
+        How fast the events' time goes.
+    duplicate_rate, malformed_rate, late_rate, future_rate
+        Shares of the records that repeat an earlier one, that break the contract, that come up to 30 days late, and
+        that claim to be from years ahead.
+    start
+        Time of the first event.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        customers: int = 2_000,
+        events_per_day: int = 1_000,
+        duplicate_rate: float = 0.01,
+        malformed_rate: float = 0.005,
+        late_rate: float = 0.0,
+        future_rate: float = 0.0,
+        start: datetime = START,
+    ) -> None:
+        self.truth: defaultdict[str, Totals] = defaultdict(Totals)
+        self.records = 0
+        self.refused = 0
+        self._random = random.Random(seed)
+        self._customers = customers
+        self._step = timedelta(days=1) / events_per_day
+        self._at = start
+        self._start = start
+        self._rates = (duplicate_rate, malformed_rate, late_rate, future_rate)
+        self._number = 0
+        self._orders: dict[str, tuple[str, int]] = {}
+        self._recent: list[Record] = []
+
+    def take(self, count: int) -> list[Record]:
+        """Return the next records."""
+        records = [self._draw() for _ in range(count)]
+        self.records += count
+        return records
+
+    def take_shuffled(self, count: int) -> list[Record]:
+        """Return the next records in no order."""
+        records = self.take(count)
+        self._random.shuffle(records)
+        return records
+
+    def take_poison(self, count: int) -> list[Record]:
+        """Return records that are all to be refused, of all kinds by turns."""
+        poison = [self._poison(POISONS[index % len(POISONS)]) for index in range(count)]
+        self.records += count
+        self.refused += count
+        return poison
+
+    def take_misplaced(self, partitions: Sequence[int]) -> list[Record]:
+        """Return a valid record for each of these partitions, whatever its key says."""
+        self.records += len(partitions)
+        return [self._event()._replace(partition=partition) for partition in partitions]
+
+    def _draw(self) -> Record:
+        duplicate, malformed, late, future = self._rates
+        chance = self._random.random()
+        if chance < duplicate and self._recent:
+            return self._random.choice(self._recent)
+        chance -= duplicate
+        if 0 <= chance < malformed:
+            self.refused += 1
+            return self._poison(self._random.choice(POISONS))
+        chance -= malformed
+        if 0 <= chance < future:
+            self.refused += 1
+            ahead = datetime.now(UTC) + timedelta(days=self._random.choice([1, 30, 365, 3650]))
+            return _record(self._event_fields(ahead))
+        chance -= future
+        record = self._event(timedelta(days=self._random.uniform(0, 30)) if 0 <= chance < late else timedelta())
+        self._recent.append(record)
+        del self._recent[:-REPEATED_WITHIN]
+        return record
+
+    def _event(self, delay: timedelta = timedelta()) -> Record:
+        self._at += self._step
+        fields = self._event_fields(max(self._at - delay, self._start))
+        totals = self.truth[fields["customer_id"]]
+        if "total" not in fields:
+            totals.engagements += 1
+        elif fields["type"] == "order_refunded":
+            totals.refunds += 1
+            totals.revenue_minor -= round(float(fields["total"]) * 100)
+        else:
+            totals.purchases += 1
+            totals.revenue_minor += round(float(fields["total"]) * 100)
+            self._orders[fields["customer_id"]] = fields["order_id"], totals.purchases
+        return _record(fields)
+
+    def _event_fields(self, at: datetime) -> dict[str, Any]:
+        self._number += 1
+        customer = int(self._customers * self._random.random() ** 2)
+        season = (at - START).days // 25
+        customer = (customer + 97 * season * (customer % 3)) % self._customers  # a third falls silent and comes back
+        fields: dict[str, Any] = {
+            "event_id": f"e{self._number}",
+            "customer_id": f"c{customer}",
+            "occurred_at": at.isoformat(timespec="milliseconds"),
+        }
+        if self._random.random() >= 0.25:
+            return fields | {"type": self._random.choice(ENGAGEMENT_TYPES)}
+        total = f"{self._random.randint(1, 400)}.{self._random.randint(0, 99):02d}"
+        order = {"order_id": f"o{self._number}", "currency": "EUR", "total": total, "type": "order_completed"}
+        if fields["customer_id"] in self._orders and self._random.random() < 0.03:
+            # a small part of a former order, so that the order itself still counts
+            former, _ = self._orders[fields["customer_id"]]
+            order |= {"order_id": former, "total": "0.01", "type": "order_refunded"}
+        return fields | order
+
+    def _poison(self, spoil: Callable[[dict[str, Any]], Record]) -> Record:
+        return spoil(self._event_fields(self._at))
+
+
+def _record(fields: dict[str, Any]) -> Record:
+    topic = PURCHASES if "total" in fields else ENGAGEMENTS
+    return Record(topic, fields["customer_id"].encode(), json.dumps(fields).encode())
+
+
+def _with(**changes: Any) -> Callable[[dict[str, Any]], Record]:
+    return lambda fields: _record(fields | changes)._replace(key=fields["customer_id"].encode())
+
+
+def _bytes(change: Callable[[bytes], bytes]) -> Callable[[dict[str, Any]], Record]:
+    def spoil(fields: dict[str, Any]) -> Record:
+        record = _record(fields)
+        assert record.value is not None
+        return record._replace(value=change(record.value))
+
+    return spoil
+
+
+def _spoil_customer(customer_id: Any) -> Callable[[dict[str, Any]], Record]:
+    def spoil(fields: dict[str, Any]) -> Record:
+        record = _record(fields)
+        return record._replace(value=json.dumps(fields | {"customer_id": customer_id}).encode())
+
+    return spoil
+
+
+POISONS: Final = (
+    _bytes(lambda value: value[: len(value) // 2]),  # cut off
+    _bytes(lambda _: b""),
+    _bytes(lambda _: b"\x00\xff\xfe\x80" * 16),  # binary
+    _bytes(lambda _: b"null"),
+    _bytes(lambda _: b"[" * 5_000),
+    _bytes(lambda value: value[:-1] + b', "note": "' + b"x" * 200_000 + b'"}'),  # huge
+    _bytes(lambda value: value[:-1] + b', "note": "\xc3\x28"}'),  # invalid UTF-8
+    _bytes(lambda value: value[:-1] + b', "event_id": "again"}'),  # a key twice
+    _with(event_id=None),
+    _with(event_id="e" * 5_000),
+    _with(occurred_at="2024-02-30T00:00:00Z"),
+    _with(occurred_at="2024-02-01T00:00:00"),  # no zone
+    _with(occurred_at=1_704_067_200),
+    _with(occurred_at="2999-01-01T00:00:00Z"),
+    _with(type=7),
+    _with(type=["order_completed"]),
+    _spoil_customer(12),
+    _spoil_customer(""),
+    _spoil_customer("another"),  # not the key
+    lambda fields: _record(fields)._replace(key=None),
+    lambda fields: _record(fields)._replace(key=b""),
+    lambda fields: _record(fields)._replace(key=b"\xff\xfe"),
+    lambda fields: _record({**fields, "order_id": "o", "currency": "EUR", "type": None, "total": float("nan")}),
+    lambda fields: _record({**fields, "order_id": "o", "currency": "EUR", "type": None, "total": -5}),
+    lambda fields: _record({**fields, "order_id": "o", "currency": "XXX", "type": None, "total": "5.00"}),
+)
+"""Each makes a record that must be refused out of a valid one's fields."""

@@ -1,0 +1,72 @@
+"""Purchases and engagements of a few customers over some months, with all that can be wrong with them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from aiokafka.partitioner import murmur2
+
+from stream_app.core.clock import DAY_MS, format_instant
+from tests.support.events import START_MS
+
+DAYS = 200
+END_MS = START_MS + DAYS * DAY_MS
+
+
+class Input(NamedTuple):
+    """A record that producers send; `topic` is the contract's."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return where a key belongs."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions: int) -> Iterator[Input]:
+    """Give records in the order in which they are sent: by time, but for some that are late."""
+    home = {number: partition_of(f"c{number}".encode(), partitions) for number in range(customers)}
+    instants = sorted(drawn.randrange(DAYS * DAY_MS) for _ in range(records))
+    orders: list[tuple[int, int]] = []
+    for number, instant in enumerate(instants):
+        late_ms = drawn.randrange(10 * DAY_MS) if drawn.random() < 0.05 else 0
+        at = format_instant(START_MS + max(instant - late_ms, 0))
+        customer = drawn.randrange(customers)
+        draw = drawn.random()
+        if draw < 0.5:
+            topic, rest = "engagements", '"type": "product_viewed"'
+        elif draw < 0.55 and orders:
+            topic = "purchases"
+            customer, order = drawn.choice(orders)
+            rest = f'"type": "order_refunded", "order_id": "o{order}", "total": "5.00", "currency": "EUR"'
+        else:
+            topic = "purchases"
+            orders.append((customer, number))
+            total = drawn.randrange(1, 30_000)
+            rest = f'"order_id": "o{number}", "total": "{total / 100:.2f}", "currency": "EUR"'
+        customer_id = f"c{customer}"
+        value = f'{{"event_id": "e{number}", "customer_id": "{customer_id}", "occurred_at": "{at}", {rest}}}'.encode()
+        record = Input(topic, home[customer], customer_id.encode(), value)
+        fate = drawn.random()
+        if fate < 0.03:
+            yield record._replace(partition=drawn.randrange(partitions))
+            continue
+        yield record
+        if fate < 0.08:
+            yield record
+        elif fate < 0.10:
+            yield record._replace(value=value[: drawn.randrange(len(value))])
+        elif fate < 0.11:
+            yield record._replace(value=None)
+        elif fate < 0.12:
+            yield record._replace(key=b"somebody else")
+        elif fate < 0.13:
+            far = json.loads(value) | {"occurred_at": "2099-01-01T00:00:00Z"}
+            yield record._replace(value=json.dumps(far).encode())

@@ -1,0 +1,299 @@
+"""One run: a world, its workers, their inputs, what goes wrong, and what is right at the end. READ FIRST here.
+
+Everything is drawn from one seed. A run goes on until no fault is left, all inputs are sent and every worker that
+lives has folded and written them; then the topics are judged by `tests.simulation.verdict`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stream_app.adapters.topics import TopicNames
+from stream_app.agents import lane
+from stream_app.agents.lane import LaneSettings
+from stream_app.core.clock import DAY_MS, SECOND_MS
+from stream_app.learning.trainer import TrainerSettings
+from tests.simulation.faults import Fault, drawn_faults
+from tests.simulation.group import Group
+from tests.simulation.inputs import END_MS, Input, drawn_inputs
+from tests.simulation.memory_log import Latencies, MemoryLog, OutgoingRecord, Transaction
+from tests.simulation.verdict import judge
+from tests.simulation.worker import SimulatedWorker, WorkerParts
+from tests.support.simulated_loop import Process, SimulatedLoop
+
+SETTLING_SECONDS_MAX = 40.0
+"""Virtual; a run that has not folded everything so long after the last fault stands still."""
+LOOK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What may be broken on purpose, to see that a run finds it."""
+
+    parts: WorkerParts = field(default_factory=WorkerParts)
+    checks_epochs: bool = True
+    loses_chunks: bool = False
+
+
+@dataclass
+class Outcome:
+    """What came of a run; `breaches` is empty if all is right."""
+
+    seed: int
+    breaches: list[str]
+    steps: int
+    seconds: float
+    figures: dict[str, int]
+
+
+class Simulation:
+    """The world of one seed."""
+
+    def __init__(self, seed: int, variant: Variant | None = None, tell: Callable[[str], None] | None = None) -> None:
+        self.seed = seed
+        self.variant = variant or Variant()
+        self.drawn = drawn = random.Random(seed)
+        self.loop = SimulatedLoop(drawn)
+        self.topics = TopicNames("", "sim")
+        self.partitions = drawn.choice([1, 2, 2, 3])
+        self.customers = drawn.randrange(8, 24)
+        self.records = drawn.randrange(60, 160)
+        self.base_ms = END_MS + drawn.choice([0, 0, 3, 40]) * DAY_MS
+        latencies = Latencies(
+            usual=drawn.choice([0.002, 0.01, 0.03]),
+            slow_share=drawn.choice([0.0, 0.02]),
+            refused_share=drawn.choice([0.0, 0.0, 0.01]),
+            lost_share=drawn.choice([0.0, 0.0, 0.005]),
+        )
+        self.log = MemoryLog(self, latencies, self.variant.checks_epochs)
+        self.group = Group(self, self.partitions)
+        self.workers: dict[str, SimulatedWorker] = {}
+        self.steps = 0
+        self.figures = dict.fromkeys(("workers", "killed", "fatal", "stopped", "zombies", "kills planned"), 0)
+        self.faults = drawn_faults(drawn)
+        self._steps_of: dict[str, int] = {}
+        self._kills: dict[str, int] = {}
+        self._tell = tell
+        self._drop_share = drawn.choice([0.0, 0.0, 0.05])
+        self._is_sent = False
+        self._is_calm = False
+        self._lane_settings = self._draw_lane_settings()
+        self._trainer_settings = TrainerSettings(
+            n_clusters=2,
+            min_customers_per_cluster=1,
+            min_history_days=20.0,
+            max_expected_churn=drawn.choice([0.05, 1.0]),
+            sample_size=100,
+        )
+
+    def _draw_lane_settings(self) -> LaneSettings:
+        drawn = self.drawn
+        sweep_days, tick_days = drawn.choice([(15, 30), (30, 60), (50, 50)])
+        return LaneSettings(
+            sweep_interval_ms=sweep_days * DAY_MS,
+            live_interval_ms=drawn.choice([1, 30]) * SECOND_MS,
+            tick_ms=tick_days * DAY_MS,
+            sample_size=100,
+            seed=self.seed,
+            keep_payload=True,
+            follows_wall_clock=drawn.random() < 0.5,
+            idle_ms=drawn.choice([500, 3_000]),
+            chunk_records_max=drawn.choice([3, 12, 100]),
+            model_moves_per_second=drawn.choice([20, 2_000]),
+        )
+
+    # --- what others ask ------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """Return the wall clock's time."""
+        return self.base_ms + round(self.loop.time() * 1000)
+
+    def step(self, process: Process, what: str) -> None:
+        """Note a step, and kill its process if that is due."""
+        self.steps += 1
+        if self._tell is not None:
+            self._tell(f"{self.loop.time():8.4f} {process.name:6} {what}")
+        name = process.name
+        count = self._steps_of[name] = self._steps_of.get(name, 0) + 1
+        if self._kills.get(name) == count and not process.is_dead:
+            self.kill(name)
+
+    def drops_fetch(self) -> bool:
+        """Draw whether fetched records never reach the lane."""
+        return not self._is_calm and self._drop_share > 0 and self.drawn.random() < self._drop_share
+
+    # --- processes ------------------------------------------------------------------------------------------------
+
+    def start_worker(self) -> None:
+        """Start one more worker."""
+        self.figures["workers"] += 1
+        name = f"w{self.figures['workers']}"
+        worker = SimulatedWorker(self, self.variant.parts, self._lane_settings, self._trainer_settings)
+        self.workers[name] = worker
+        fault = self._next("kill")
+        if fault is not None:
+            self._kills[name] = fault.step
+        worker.process = self.loop.start(name, worker.main)
+
+    def kill(self, name: str) -> None:
+        """Kill a worker as SIGKILL does."""
+        self.figures["killed"] += 1
+        self.end(self.workers[name], "KILLED")
+
+    def end(self, worker: SimulatedWorker, why: str) -> None:
+        """Note that a worker has ended, and have the supervisor start another one."""
+        self.figures["fatal"] += why.startswith("FATAL")
+        self.figures["stopped"] += why == "stopped"
+        if self._tell is not None:
+            self._tell(f"{self.loop.time():8.4f} {worker.process.name:6} {why}")
+        self.loop.kill(worker.process)
+        self.workers.pop(worker.process.name, None)
+        self.loop.in_world(self.drawn.choice([0.05, 0.5]), self.start_worker)
+
+    # --- faults ---------------------------------------------------------------------------------------------------
+
+    def _next(self, kind: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.kind == kind:
+                self.faults.remove(fault)
+                return fault
+        return None
+
+    async def _disturb(self) -> None:
+        """Let what is planned for an instant happen then."""
+        timed = sorted((fault for fault in self.faults if fault.kind != "kill"), key=lambda fault: fault.at)
+        for fault in timed:
+            await asyncio.sleep(max(0.0, fault.at - self.loop.time()))
+            self.faults.remove(fault)
+            if fault.kind == "add":
+                self.start_worker()
+                continue
+            if not self.workers:
+                continue
+            name = self.drawn.choice(list(self.workers))
+            worker = self.workers[name]
+            if fault.kind == "strike":
+                self.kill(name)
+            elif fault.kind == "stop":
+                worker.stop()
+            elif fault.kind == "pause":
+                self.figures["zombies"] += 1
+                self.step(worker.process, f"paused for {fault.seconds:.2f} s")
+                self.loop.pause(worker.process)
+                self.loop.in_world(fault.seconds, self.loop.resume, worker.process)
+            elif fault.kind == "compact":
+                for tp in self.log:
+                    if tp[0] in (self.topics.changelog, self.topics.trainer_changelog):
+                        self.log[tp].compact()
+
+    # --- inputs ---------------------------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        """Send the inputs: some are there from the beginning, the rest trickles in; some in transactions."""
+        drawn = self.drawn
+        inputs = list(drawn_inputs(drawn, self.records, self.customers, self.partitions))
+        backlog = drawn.choice([0, len(inputs) // 2, len(inputs)])
+        self._append(inputs[:backlog])
+        start = backlog
+        pause_seconds = drawn.choice([0.05, 0.2])
+        while start < len(inputs):
+            await asyncio.sleep(drawn.random() * pause_seconds)
+            end = start + drawn.choice([1, 5, 25])
+            batch = inputs[start:end]
+            if drawn.random() < 0.1:
+                await self._send_in_transaction(batch)
+            else:
+                self._append(batch)
+            start = end
+        self._is_sent = True
+
+    def _append(self, inputs: list[Input], transaction: Transaction | None = None) -> None:
+        for topic, partition, key, value in inputs:
+            self.log[topic, partition].append([OutgoingRecord(key, value)], self.now_ms(), transaction)
+
+    async def _send_in_transaction(self, inputs: list[Input]) -> None:
+        """Send in a producer's own transaction, perhaps once more after an abort."""
+        is_aborted = True
+        while is_aborted:
+            is_aborted = self.drawn.random() < 0.5
+            transaction = Transaction()
+            self._append(inputs, transaction)
+            await asyncio.sleep(self.drawn.random() * 0.1)
+            transaction.verdict = not is_aborted
+            for tp in sorted({(record.topic, record.partition) for record in inputs}):
+                self.log[tp].mark(transaction, self.now_ms())
+
+    # --- the run --------------------------------------------------------------------------------------------------
+
+    async def _main(self) -> str:
+        """Run to the end; return why it stands still, if it does."""
+        self.group.watch()
+        sending = asyncio.create_task(self._send())
+        for _ in range(self.drawn.choice([1, 2, 2])):
+            self.start_worker()
+        await self._disturb()
+        await sending
+        self._is_calm = self.log.is_reliable = True
+        self._kills.clear()
+        self.faults.clear()
+        deadline = self.loop.time() + SETTLING_SECONDS_MAX
+        calm = 0
+        while self.loop.time() < deadline:
+            await asyncio.sleep(LOOK_SECONDS)
+            reason = self._unsettled()
+            calm = 0 if reason else calm + 1
+            if calm == 4:
+                return ""
+        return reason
+
+    def _unsettled(self) -> str:
+        """Return what is not done yet."""
+        if not self.group.is_stable:
+            return "the group is rebalancing"
+        for worker in self.workers.values():
+            if worker.process.is_paused or not hasattr(worker, "owned") or not worker.owned.is_open:
+                return f"{worker.process} is not open"
+            if any(worker.owned.has_backlog(number) for number in worker.owned.lanes):
+                return f"{worker.process} has a backlog"
+        for topic in self.topics.inputs:
+            for number in range(self.partitions):
+                visible = self.log[topic, number].visible()
+                last = visible[-1].offset if visible else -1
+                if self.log[topic, number].stable_end != self.log[topic, number].end:
+                    return f"{topic}[{number}] has an open transaction"
+                if self.group.committed.get((topic, number), 0) <= last:
+                    return f"{topic}[{number}]: the group's offset does not reach {last}"
+        return ""
+
+    def run(self) -> Outcome:
+        """Run to the end and judge."""
+        lane.PART_ROWS_MIN, lane.PART_ROWS_MAX, before = *(self.drawn.choice([2, 5, 1_024]),) * 2, (
+            lane.PART_ROWS_MIN,
+            lane.PART_ROWS_MAX,
+        )
+        try:
+            reason = self.loop.run_until_complete(self._main())
+            breaches = [f"stands still: {reason}"] if reason else []
+            breaches += [f"{type(error).__name__}: {error}" for error in self.loop.errors]
+            breaches += self._leaks()
+            verdict = self.loop.run_until_complete(judge(self))
+            breaches += verdict
+        finally:
+            lane.PART_ROWS_MIN, lane.PART_ROWS_MAX = before
+            seconds = self.loop.time()
+            self.loop.close()
+        return Outcome(self.seed, breaches, self.steps, seconds, self.figures)
+
+    def _leaks(self) -> list[str]:
+        """Return workers with more producers than they need."""
+        found = []
+        for worker in self.workers.values():
+            if hasattr(worker, "owned"):
+                count = sum(delivery.is_open for delivery in worker.state_log.deliveries)
+                needed = len(worker.owned.lanes) + (worker.owned.training is not None)
+                if count > needed:
+                    found.append(f"{worker.process}: {count} producers are open, {needed} are in use")
+        return found

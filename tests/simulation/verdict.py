@@ -1,0 +1,69 @@
+"""What must hold at the end of a run: the project's audit, and what an audit of a real deployment cannot see."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.audit.evidence import LogRecord
+from stream_app.audit.reading import Bounds
+from stream_app.audit.verification import Deployment, audit
+from tests.simulation.worker import DECODERS
+
+if TYPE_CHECKING:
+    from tests.simulation.memory_log import MemoryLog
+    from tests.simulation.simulation import Simulation
+
+
+class LogReader:
+    """Gives an audit the committed records of a log in memory."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    async def read(self, topic: str, partition: int, bounds: Bounds) -> AsyncIterator[list[LogRecord]]:  # noqa: ARG002
+        records = self._log[topic, partition].visible()
+        if records:
+            yield [LogRecord(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records]
+
+
+async def judge(simulation: Simulation) -> list[str]:
+    """Return all breaches."""
+    log, names = simulation.log, simulation.topics
+    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.dead_letters
+    places = [(topic, number) for topic in keyed for number in range(simulation.partitions)]
+    places += [(names.models, 0), (names.samples, 0)]
+    bounds = {tp: (0, log[tp].end) for tp in places}
+    deployment = Deployment(KafkaConnection("nowhere:1"), names, simulation.partitions, DECODERS)
+    found = await audit(deployment, LogReader(log), bounds, simulation.group.committed, is_drained=True)
+    simulation.figures["models"] = found.figures["newest published model"]
+    simulation.figures["migrations"] = found.records[names.migrations]
+    simulation.figures["letters"] = found.records[names.dead_letters]
+    simulation.figures["misplaced"] = found.figures["misplaced"]
+    breaches = [
+        f"{check} ({count}): {found.tally.examples[check][0]}" for check, count in found.tally.breaches.items() if count
+    ]
+    return [*breaches, *_models(simulation), *_forwarded(simulation)]
+
+
+def _models(simulation: Simulation) -> list[str]:
+    """Return breaches of: published models are numbered 1, 2, 3 …, each once."""
+    records = simulation.log[simulation.topics.models, 0].visible()
+    documents = [msgspec.json.decode(record.value) for record in records if record.value is not None]
+    versions = [document["version"] for document in documents if document["status"] == "published"]
+    return [] if versions == list(range(len(versions))) else [f"models: published versions are {versions}"]
+
+
+def _forwarded(simulation: Simulation) -> list[str]:
+    """Return misplaced records that were sent on more than once; the inputs hold no two alike."""
+    counts: Counter[tuple[str, bytes | None, bytes | None]] = Counter()
+    for topic in simulation.topics.inputs:
+        for number in range(simulation.partitions):
+            for record in simulation.log[topic, number].visible():
+                if record.transaction is not None and record.transaction.partitions:  # a worker's, no producer's
+                    counts[topic, record.key, record.value] += 1
+    return [f"forwarding: {key[1]!r} was sent on {count} times" for key, count in counts.items() if count > 1]

@@ -1,0 +1,216 @@
+"""A worker process: the real `OwnedPartitions` and lane, and around them what Faust would do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from faust.types import TP
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.agents.lane import LaneSettings
+from stream_app.agents.models import ModelFollower
+from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
+from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.rules import DecodingRules
+from stream_app.core.cold_start import cold_start_snapshot
+from stream_app.core.migration import MigrationRules
+from stream_app.learning.trainer import TrainerSettings
+from tests.simulation.consumer import SimulatedConsumer, SimulatedThread
+from tests.simulation.group import HEARTBEAT_SECONDS, Assignment
+from tests.simulation.memory_log import MemoryDelivery, MemoryStateLog
+from tests.support.simulated_loop import CURRENT, Process, ProcessEnded
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+FETCH_SECONDS = 0.4
+COMMIT_SECONDS = 0.5
+RECOVERY_SECONDS = 20
+DECODERS = {topic: Decoder(DecodingRules(topic)) for topic in ("purchases", "engagements")}
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """Classes that a mutation may replace by faulty ones."""
+
+    delivery: type[MemoryDelivery] = MemoryDelivery
+    owned: type[OwnedPartitions] = OwnedPartitions
+    consumer: type[SimulatedConsumer] = SimulatedConsumer
+    ends_on_failure: bool = True
+
+
+class SimulatedFollower(ModelFollower):
+    """The real one, reading the log in memory."""
+
+    def __init__(self, simulation: Simulation, process: Process) -> None:
+        initial = cold_start_snapshot("value", 0.5, 30.0)
+        super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, initial)
+        self._log = simulation.log
+        self._process = process
+
+    async def run(self) -> None:
+        log = self._log
+        partition = log[self._topic, 0]
+        news = asyncio.Event()
+        partition.watchers.append(news)
+        position, end = 0, partition.stable_end
+        while True:
+            news.clear()
+            records, position = await log.ask(
+                self._process, f"models from {position}", lambda at=position: partition.read(at, 100)
+            )
+            for record in records:
+                self._read(record.value)
+            if position >= end:
+                self.is_read.set()
+            await news.wait()
+
+
+class SimulatedWorker:
+    """One process of the deployment; `main` is what it runs."""
+
+    def __init__(self, simulation: Simulation, parts: WorkerParts, lane: LaneSettings, trainer: TrainerSettings) -> None:
+        self.simulation = simulation
+        self.is_stopping = False
+        self._parts = parts
+        self._lane_settings = lane
+        self._trainer_settings = trainer
+        self._chunks: deque[Any] = deque()
+        self._samples: deque[Any] = deque()
+
+    def _assemble(self) -> None:
+        simulation = self.simulation
+        topics = simulation.topics
+        self.process = CURRENT.get()
+        self.follower = SimulatedFollower(simulation, self.process)
+        self.state_log = MemoryStateLog(simulation.log, self.process, self._parts.delivery)
+        self.owned = self._parts.owned(
+            log=self.state_log,
+            topics=topics,
+            settings=PartitionSettings(simulation.partitions, RECOVERY_SECONDS),
+            lane_settings=self._lane_settings,
+            trainer_settings=self._trainer_settings,
+            rules=MigrationRules(),
+            decoders={topics.purchases: DECODERS["purchases"], topics.engagements: DECODERS["engagements"]},
+            follower=self.follower,
+            failed=self._failed,
+            now_ms=simulation.now_ms,
+        )
+        self.thread = SimulatedThread(simulation.log, simulation.group, self.process)
+        self.consumer = self._parts.consumer(self.thread, self.owned)
+        self._chunk_news, self._sample_news = asyncio.Event(), asyncio.Event()
+        self._must_rejoin = asyncio.Event()
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, ProcessEnded):
+            return
+        if not self._parts.ends_on_failure:
+            self.simulation.step(self.process, f"goes on after {error}")
+            self._must_rejoin.set()
+            return
+        self.simulation.end(self, f"FATAL {type(error).__name__}: {error}")
+        raise ProcessEnded
+
+    async def main(self) -> None:
+        self._assemble()
+        simulation, name = self.simulation, self.process.name
+        tasks = [self.follower.run(), self._heartbeats(), self._commits()]
+        tasks.append(self._agent(self._chunks, self._chunk_news, self._segment))
+        tasks.append(self._agent(self._samples, self._sample_news, self._train))
+        for task in [asyncio.create_task(task) for task in tasks]:
+            task.add_done_callback(self._ended)
+        while not self.is_stopping:
+            assignment = await simulation.group.join(name, simulation.log)
+            self._must_rejoin.clear()
+            simulation.step(self.process, f"got {assignment}")
+            tps = self._tps(assignment)
+            self.thread.assign(tps, assignment.generation)
+            carrying = asyncio.create_task(self._carry(assignment, tps))
+            carrying.add_done_callback(self._ended)
+            await self._must_rejoin.wait()
+            self.thread.generation = -1
+            self._chunks.clear()
+            self._samples.clear()
+            simulation.step(self.process, "lets go")
+            await self.owned.let_go()
+            simulation.step(self.process, "has let go")
+        self.thread.generation = simulation.group.generation
+        await self.consumer.force_commit()
+        simulation.group.leave(name)
+        simulation.end(self, "stopped")
+        raise ProcessEnded
+
+    def stop(self) -> None:
+        """Have the worker stop gracefully."""
+        self.is_stopping = True
+        if hasattr(self, "_must_rejoin"):
+            self._must_rejoin.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ProcessEnded):
+            self.simulation.loop.errors.append(error)
+
+    def _tps(self, assignment: Assignment) -> set[TP]:
+        topics = self.simulation.topics
+        tps = {TP(topic, number) for topic in topics.inputs for number in assignment.partitions}
+        return tps | ({TP(topics.samples, 0)} if assignment.with_trainer else set())
+
+    async def _heartbeats(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            if self.thread.generation >= 0:
+                answer = self.simulation.group.heartbeat(self.process.name, self.thread.generation)
+                if answer != "stable":
+                    self._must_rejoin.set()
+            else:
+                self.simulation.group.heartbeat(self.process.name, -1)
+
+    async def _commits(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            if self.thread.generation >= 0:
+                await self.consumer.force_commit()
+
+    async def _carry(self, assignment: Assignment, tps: set[TP]) -> None:
+        """Open what is assigned, then fetch and deliver until the generation ends."""
+        simulation = self.simulation
+        samples = simulation.topics.samples
+        await self.owned.open(assignment.partitions, assignment.with_trainer)
+        if self.thread.generation != assignment.generation:
+            return
+        simulation.step(self.process, "is open")
+        await self.consumer.perform_seek()
+        while self.thread.generation == assignment.generation:
+            fetched = await self.consumer.fetch(tps, FETCH_SECONDS)
+            if self.thread.generation != assignment.generation:
+                return
+            if fetched and simulation.drops_fetch():
+                fetched = {tp: records for tp, records in fetched.items() if tp.topic == samples}
+            for tp, message in self.consumer.lane_scheduler.iterate(fetched):
+                if tp.topic == samples:
+                    self._samples.append(message)
+                    self._sample_news.set()
+                else:
+                    self._chunks.append(message)
+                    self._chunk_news.set()
+
+    async def _agent(self, queue: deque[Any], news: asyncio.Event, handle: Callable[[Any], Any]) -> None:
+        """Do as Faust's agents do with their buffers."""
+        while True:
+            if not queue:
+                news.clear()
+                await news.wait()
+                continue
+            message = queue.popleft()
+            await asyncio.sleep(0)
+            await handle(message)
+
+    async def _segment(self, message: Any) -> None:
+        await self.owned.segment(message.value)
+
+    async def _train(self, record: Any) -> None:
+        await self.owned.train(record.offset, record.value)
