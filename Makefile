@@ -12,10 +12,10 @@ BROWSERS := chromium chromium-browser google-chrome
 # command:Debian's package
 SERVERS := redis-server:redis-server kcat:kcat $(if $(SEGMENTER_TEST_KAFKA),,java:default-jre-headless mvn:maven)
 
-.PHONY: help setup demo test lint quality bench locks clean browser servers
+.PHONY: help setup demo test lint quality bench bench-kafka locks clean browser servers
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev $(VENV)/.demo ## install everything that development needs into .venv
 

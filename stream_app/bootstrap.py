@@ -237,6 +237,7 @@ def create_lane_settings(settings: Settings) -> LaneSettings:
         follows_wall_clock=settings.worker.clock == "wall",
         idle_ms=settings.worker.idle_seconds * SECOND_MS,
         chunk_records_max=settings.worker.max_chunk_records,
+        transaction_records_max=settings.worker.max_transaction_records,
         model_moves_per_second=settings.worker.model_migrations_per_second,
     )
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from stream_app.adapters.faust_lane import producer_identity
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.errors import DeliveryFailed
 
@@ -105,8 +106,7 @@ class TransactionalDelivery:
     @property
     def identity(self) -> tuple[int, int]:
         """The producer's id and epoch."""
-        manager = self._producer._txn_manager
-        return manager.producer_id, manager.producer_epoch
+        return producer_identity(self._producer)
 
     async def commit(self, outgoing: Outgoing) -> None:
         """See `Delivery`."""

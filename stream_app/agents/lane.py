@@ -70,7 +70,9 @@ class LaneSettings:
     idle_ms
         A drained partition without events for so long has caught up.
     chunk_records_max
-        No more records go into one transaction.
+        No more records are folded at once: other lanes wait for it.
+    transaction_records_max
+        Folding waits when so many records are folded and not yet on their way.
     model_moves_per_second
         Pace of migrations that a new model causes.
     """
@@ -84,6 +86,7 @@ class LaneSettings:
     follows_wall_clock: bool
     idle_ms: int
     chunk_records_max: int
+    transaction_records_max: int
     model_moves_per_second: int
 
 
@@ -417,7 +420,7 @@ class Lane:
 
     async def _make_room(self) -> None:
         """Wait while the outbox holds as much as one transaction should."""
-        while self._outbox.size >= self._settings.chunk_records_max:
+        while self._outbox.size >= self._settings.transaction_records_max:
             self._sealed.clear()
             await self._sealed.wait()
 

@@ -302,7 +302,7 @@ class OwnedPartitions:
         intake, lane = self._intakes.get(partition), self.lanes.get(partition)
         if intake is None or lane is None or intake.is_full(topic):
             return False
-        return lane.waiting_records < 2 * self._lane_settings.chunk_records_max
+        return lane.waiting_records < self._lane_settings.transaction_records_max
 
     def has_backlog(self, number: int) -> bool:
         """Return whether records of a partition are fetched and not written yet."""

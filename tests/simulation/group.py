@@ -37,7 +37,7 @@ class Assignment:
 @dataclass
 class _Member:
     seen: float
-    joined: asyncio.Future[Assignment] | None = None
+    joined: asyncio.Future[Assignment | None] | None = None
     owned: tuple[int, ...] = ()
 
 
@@ -68,9 +68,12 @@ class Group:
     async def join(self, name: str, log: MemoryLog) -> Assignment:
         """Become a member, or one of the next generation."""
         loop = self.around.loop
-        future: asyncio.Future[Assignment] = loop.create_future()
-        loop.in_world(log.latencies.draw(self.around.drawn), self._join, name, future)
-        return await future
+        while True:
+            future: asyncio.Future[Assignment | None] = loop.create_future()
+            loop.in_world(log.latencies.draw(self.around.drawn), self._join, name, future)
+            assignment = await future
+            if assignment is not None:  # or else it was left out meanwhile
+                return assignment
 
     def heartbeat(self, name: str, generation: int) -> Answer:
         """Note that a member is alive."""
@@ -96,12 +99,14 @@ class Group:
         now = self.around.loop.time()
         silent = [name for name, member in self._members.items() if now - member.seen > SESSION_SECONDS]
         for name in silent:
-            del self._members[name]
+            joined = self._members.pop(name).joined
+            if joined is not None and not joined.done():
+                joined.set_result(None)
         if silent:
             self._rebalance()
         self.around.loop.in_world(HEARTBEAT_SECONDS, self.watch)
 
-    def _join(self, name: str, future: asyncio.Future[Assignment]) -> None:
+    def _join(self, name: str, future: asyncio.Future[Assignment | None]) -> None:
         member = self._members.setdefault(name, _Member(0.0))
         member.seen = self.around.loop.time()
         member.joined = future

@@ -102,6 +102,7 @@ class Simulation:
             follows_wall_clock=drawn.random() < 0.5,
             idle_ms=drawn.choice([500, 3_000]),
             chunk_records_max=drawn.choice([3, 12, 100]),
+            transaction_records_max=drawn.choice([5, 20, 150]),
             model_moves_per_second=drawn.choice([20, 2_000]),
         )
 
@@ -178,7 +179,7 @@ class Simulation:
             if fault.kind == "strike":
                 self.kill(name)
             elif fault.kind == "stop":
-                worker.stop()
+                self.loop.run_in(worker.process, worker.stop)
             elif fault.kind == "pause":
                 self.figures["zombies"] += 1
                 self.step(worker.process, f"paused for {fault.seconds:.2f} s")

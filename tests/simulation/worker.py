@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FETCH_SECONDS = 0.4
 COMMIT_SECONDS = 0.5
 RECOVERY_SECONDS = 20
+STOP_SECONDS = 2.0
 DECODERS = {topic: Decoder(DecodingRules(topic)) for topic in ("purchases", "engagements")}
 
 
@@ -75,7 +77,6 @@ class SimulatedWorker:
 
     def __init__(self, simulation: Simulation, parts: WorkerParts, lane: LaneSettings, trainer: TrainerSettings) -> None:
         self.simulation = simulation
-        self.is_stopping = False
         self._parts = parts
         self._lane_settings = lane
         self._trainer_settings = trainer
@@ -123,7 +124,7 @@ class SimulatedWorker:
         tasks.append(self._agent(self._samples, self._sample_news, self._train))
         for task in [asyncio.create_task(task) for task in tasks]:
             task.add_done_callback(self._ended)
-        while not self.is_stopping:
+        while True:
             assignment = await simulation.group.join(name, simulation.log)
             self._must_rejoin.clear()
             simulation.step(self.process, f"got {assignment}")
@@ -138,17 +139,18 @@ class SimulatedWorker:
             simulation.step(self.process, "lets go")
             await self.owned.let_go()
             simulation.step(self.process, "has let go")
-        self.thread.generation = simulation.group.generation
-        await self.consumer.force_commit()
-        simulation.group.leave(name)
+
+    async def stop(self) -> None:
+        """Stop gracefully, whatever else goes on: as `run_worker` does at a signal."""
+        simulation = self.simulation
+        simulation.step(self.process, "stops")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.owned.let_go()
+                await self.consumer.force_commit()
+        simulation.group.leave(self.process.name)
         simulation.end(self, "stopped")
         raise ProcessEnded
-
-    def stop(self) -> None:
-        """Have the worker stop gracefully."""
-        self.is_stopping = True
-        if hasattr(self, "_must_rejoin"):
-            self._must_rejoin.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ProcessEnded):

@@ -76,10 +76,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Return a new process that runs `main`."""
         process = Process(name)
         self._processes.append(process)
+        self.run_in(process, main)
+        return process
+
+    def run_in(self, process: Process, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something more in a process."""
         context = copy_context()
         context.run(CURRENT.set, process)
         context.run(self.create_task, context.run(main))
-        return process
 
     def kill(self, process: Process) -> None:
         """End a process at once: none of its `finally` blocks is run."""
