@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import faust
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.state_log import KafkaStateLog
+from stream_app.adapters.topic_admin import require_topics
 from stream_app.adapters.topic_specs import TopicRules, TopicSpec, topic_specs
 from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
 from stream_app.agents.application import create_faust_app
@@ -221,7 +221,11 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         }
         return create_faust_app(topics, owned, kafka.partitions, options), owned, follower
 
-    return partial(run_worker, create, worker.health_host, worker.health_port)
+    async def run() -> None:
+        await require_topics(connection, create_topic_specs(settings), worker.recovery_timeout_seconds)
+        await run_worker(create, worker.health_host, worker.health_port, worker.recovery_timeout_seconds)
+
+    return run
 
 
 def create_lane_settings(settings: Settings) -> LaneSettings:

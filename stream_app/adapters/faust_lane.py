@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol, cast
 
 import faust
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.producer import sender
 from aiokafka.errors import KafkaError
+from aiokafka.producer import sender
 from faust.serializers.codecs import Codec, register
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -42,7 +42,8 @@ INTERNALS: Final = (
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._create_worker_consumer",
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._ensure_consumer",
     "faust.transport.consumer:Consumer._add_gap",
-    "faust.transport.consumer:Consumer._get_active_partitions",
+    "faust.transport.consumer:Consumer.in_transaction",
+    "faust.transport.consumer:ThreadDelegateConsumer._thread",
     "faust.transport.consumer:Consumer.force_commit",
     "faust.transport.consumer:Consumer.perform_seek",
     "faust.transport.consumer:Consumer.scheduler",
@@ -55,6 +56,9 @@ INTERNALS: Final = (
     "faust.transport.consumer:Consumer._committed_offset",
     "aiokafka:AIOKafkaConsumer._fetch_max_wait_ms",
     "aiokafka:AIOKafkaConsumer._subscription",
+    "aiokafka:AIOKafkaConsumer._coordinator",
+    "aiokafka.consumer.group_coordinator:GroupCoordinator._coordination_task",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._consumer",
     "aiokafka:AIOKafkaProducer._txn_manager",
     "aiokafka.producer.sender:BACKOFF_OVERRIDE",
     "aiokafka.producer.transaction_manager:TransactionManager.producer_id",
@@ -348,4 +352,11 @@ def producer_identity(producer: AIOKafkaProducer) -> tuple[int, int]:
 
 def has_crashed(app: faust.App) -> bool:
     """Return whether a part of the application has ended with an error; Faust may go on without it."""
-    return bool(app.crashed) or (app.consumer is not None and bool(app.consumer.crashed))
+    if app.crashed or app.consumer.crashed:
+        return True
+    kafka_consumer = cast(LaneConsumer, app.consumer)._thread._consumer
+    if kafka_consumer is None or kafka_consumer._coordinator is None:
+        return False
+    # Ends for good where a broker comes back and does not yet know of itself; nobody is told.
+    task = kafka_consumer._coordinator._coordination_task
+    return task is not None and bool(task.done())

@@ -33,3 +33,28 @@ def quieten_clients(level: int = logging.WARNING) -> None:
     Below `INFO` it builds a log record for each send, which cost 10–15 % of the throughput.
     """
     logging.getLogger("aiokafka").setLevel(level)
+
+
+class Throttle(logging.Filter):
+    """Lets a warning of the clients through once in a while: in an outage they write hundreds a second.
+
+    Parameters
+    ----------
+    interval_seconds
+        Between two messages of the same kind.
+    """
+
+    def __init__(self, interval_seconds: float = 10.0) -> None:
+        super().__init__()
+        self._interval_seconds = interval_seconds
+        self._next: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to write the message."""
+        if not record.name.startswith(("aiokafka", "faust", "mode")):
+            return True
+        kind = record.name, record.msg
+        if record.created < self._next.get(kind, 0.0):
+            return False
+        self._next[kind] = record.created + self._interval_seconds
+        return True

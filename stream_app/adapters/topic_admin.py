@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -13,7 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutErr
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topic_specs import TopicSpec, deviations
-from stream_app.errors import BrokerUnreachable, TopicRefused
+from stream_app.errors import BrokerUnreachable, ConfigurationError, TopicRefused
 
 START_SECONDS: Final = 9
 """For the first answer of any broker, so that a wrong address is told within 10 seconds."""
@@ -70,6 +71,36 @@ async def check_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) 
             for deviation in deviations(spec, len(partitions), copies, properties[spec.name])
         ]
     return lines
+
+
+async def require_topics(connection: KafkaConnection, specs: Sequence[TopicSpec], patience_seconds: int) -> None:
+    """Return once the brokers answer and have every topic with its number of partitions.
+
+    Raises
+    ------
+    BrokerUnreachable
+        If no broker has answered after `patience_seconds`.
+    ConfigurationError
+        If a topic is missing or is divided otherwise.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            async with _administering(connection) as admin:
+                there = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+            break
+        except BrokerUnreachable:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(POLL_SECONDS)
+    for spec in specs:
+        if spec.name not in there:
+            raise ConfigurationError(f"topic {spec.name} is missing; `segmenter topics create` makes it")
+        if there[spec.name] != spec.partitions:
+            raise ConfigurationError(
+                f"topic {spec.name} has {there[spec.name]} partitions, expected {spec.partitions} "
+                "(setting kafka.partitions); state does not move between partitions"
+            )
 
 
 async def _create_topic(admin: AIOKafkaAdminClient, spec: TopicSpec) -> bool:

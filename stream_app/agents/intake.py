@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Misplaced(NamedTuple):
 
 
 TOMBSTONE: Final = Skipped(None)
+END_OF_TIME: Final = 2**63 - 1
 
 
 class Chunk(NamedTuple):
@@ -55,12 +56,15 @@ class Chunk(NamedTuple):
         The records, by time; `sources` index the input topics.
     start, end
         By topic, offset of the first record and of the first one behind.
+    intake
+        What gave it out: a chunk that outlives its intake belongs to an earlier opening of the partition.
     """
 
     partition: int
     batch: Batch
     start: Mapping[str, int]
     end: Mapping[str, int]
+    intake: Intake | None = None
 
 
 class _Inlet:
@@ -75,19 +79,21 @@ class _Inlet:
         self.held: deque[Batch] = deque()
         self.held_records = 0
 
-    def take(self, limit_ms: int | None) -> list[Batch]:
-        """Take out what is not later than the limit."""
+    def take(self, limit_ms: int, first_number: int) -> list[Batch]:
+        """Take out what goes before all that the undrained topic `first_number` may still bring."""
+        # At that very instant it may bring more, which goes before what later topics have.
+        side: Literal["left", "right"] = "right" if self.number <= first_number else "left"
         taken = []
         while self.held:
             first = self.held[0]
-            if limit_ms is None or first.watermarks_ms[-1] <= limit_ms:
+            end = int(np.searchsorted(first.watermarks_ms, limit_ms, side=side))
+            if end == len(first.contents):
                 part = self.held.popleft()
-            else:
-                end = int(np.searchsorted(first.watermarks_ms, limit_ms, side="right"))
-                if not end:
-                    break
+            elif end:
                 part = first.part(0, end)
                 self.held[0] = first.part(end, len(first.contents))
+            else:
+                break
             self.held_records -= len(part.contents)
             taken.append(part)
         return taken
@@ -185,18 +191,18 @@ class Intake:
         undrained = [inlet for inlet in self._inlets if inlet.topic not in drained_topics]
         if any(not inlet.held for inlet in undrained):
             return  # more is to come, and nobody knows yet from when it is
-        limit_ms = min((inlet.watermark_ms for inlet in undrained), default=None)
-        parts = [part for inlet in self._inlets for part in inlet.take(limit_ms)]
+        limit_ms, first = min(((inlet.watermark_ms, inlet.number) for inlet in undrained), default=(END_OF_TIME, 0))
+        parts = [part for inlet in self._inlets for part in inlet.take(limit_ms, first)]
         if not parts:
             return
         merged = parts[0] if len(parts) == 1 else interleave(parts)
-        for first in range(0, len(merged.contents), records_max):
-            batch = merged.part(first, first + records_max)
+        for begin in range(0, len(merged.contents), records_max):
+            batch = merged.part(begin, begin + records_max)
             start = {inlet.topic: inlet.merged_to for inlet in self._inlets}
             end = offsets_after(batch, self.topics, start)
             for inlet in self._inlets:
                 inlet.merged_to = end[inlet.topic]
-            yield Chunk(self.partition, batch, start, end)
+            yield Chunk(self.partition, batch, start, end, self)
 
     def _read(self, topic: str, record: KafkaRecord, now_ms: int) -> Content:
         payload = record.value
@@ -222,9 +228,3 @@ def offsets_after(batch: Batch, topics: Sequence[str], before: Mapping[str, int]
         if len(mine):
             after[topic] = int(mine[-1]) + 1
     return after
-
-
-def first_missing(intake: Intake, topic: str, records: Sequence[Any]) -> int | None:
-    """Return the first offset that records just fetched pass over, None if they follow on what was fetched before."""
-    expected = intake.fetched_to(topic)
-    return expected if records[0].offset > expected else None

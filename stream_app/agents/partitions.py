@@ -269,7 +269,7 @@ class OwnedPartitions:
     async def segment(self, chunk: Chunk) -> None:
         """Hand a chunk to its lane; chunks of a partition that is no longer owned are another worker's."""
         lane = self.lanes.get(chunk.partition)
-        if lane is None:
+        if lane is None or self._intakes.get(chunk.partition) is not chunk.intake:
             return
         try:
             lane.offer(chunk)
@@ -333,10 +333,12 @@ class OwnedPartitions:
     def take(self, drained: frozenset[tuple[str, int]]) -> Iterable[Chunk]:
         """See `LaneHost`."""
         for number, intake in list(self._intakes.items()):
-            lane = self.lanes[number]
+            if self._intakes.get(number) is not intake:
+                return  # let go while Faust had stopped in the middle of this loop
             drained_topics = {topic for topic in self.inputs if (topic, number) in drained}
             yield from intake.take(drained_topics, self._lane_settings.chunk_records_max)
-            lane.note_drained(len(drained_topics) == len(self.inputs) and not intake.held_records)
+            if number in self.lanes:
+                self.lanes[number].note_drained(len(drained_topics) == len(self.inputs) and not intake.held_records)
 
     def start_offsets(self) -> Mapping[tuple[str, int], int]:
         """See `LaneHost`."""

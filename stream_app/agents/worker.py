@@ -29,6 +29,8 @@ EXIT_DOUBT: Final = 70
 """EX_SOFTWARE of sysexits.h."""
 STALLED_SECONDS: Final = 60
 """Records that wait, and none that is written, for so long: the process ends."""
+UNASSIGNED_SECONDS: Final = 60
+"""Without an assignment for so long beyond the time that a recovery may take, the process ends."""
 STOP_SECONDS: Final = 4.5
 """A graceful stop takes no longer; what is not written by then is folded again after the restart."""
 
@@ -47,7 +49,7 @@ class Starter(Protocol):
         ...
 
 
-async def run_worker(create: Starter, health_host: str, health_port: int) -> None:
+async def run_worker(create: Starter, health_host: str, health_port: int, recovery_seconds: int) -> None:
     """Work until SIGTERM or SIGINT."""
     app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
     stopping = asyncio.Event()
@@ -55,7 +57,7 @@ async def run_worker(create: Starter, health_host: str, health_port: int) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     health = Health(owned, follower)
-    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_watch(app, owned))]
+    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_watch(app, owned, recovery_seconds))]
     for task in tasks:
         task.add_done_callback(_end_with)
     starting = asyncio.create_task(app.start())
@@ -87,14 +89,19 @@ def _end_with(task: asyncio.Task[None]) -> None:
         give_up(f"{task.get_name()}: {type(error).__name__}: {error}")
 
 
-async def _watch(app: faust.App, owned: OwnedPartitions) -> None:
+async def _watch(app: faust.App, owned: OwnedPartitions, recovery_seconds: int) -> None:
     """End the process where it stands still: a restart is safe, and waiting is not."""
     moved: dict[int, tuple[object, float]] = {}
+    opened = time.monotonic()
     while True:
         await asyncio.sleep(1)
         if has_crashed(app):
             give_up("a part of Faust has crashed")
         now = time.monotonic()
+        if owned.is_open:
+            opened = now
+        elif now - opened > recovery_seconds + UNASSIGNED_SECONDS:
+            give_up(f"no partitions were assigned and recovered for {now - opened:.0f} s")
         lanes = dict(owned.lanes)
         moved = {number: seen for number, seen in moved.items() if number in lanes}
         for number, lane in lanes.items():

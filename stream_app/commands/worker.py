@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from stream_app.adapters.kafka_client import quieten_clients
+from stream_app.adapters.kafka_client import Throttle, quieten_clients
 from stream_app.bootstrap import create_worker
 from stream_app.settings import load_settings
 
@@ -21,6 +21,7 @@ def worker(config: Path | None) -> None:
     run = create_worker(load_settings(config))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     quieten_clients()
+    logging.getLogger().handlers[0].addFilter(Throttle())
     for name in ("faust", "mode"):
         logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.run(run())

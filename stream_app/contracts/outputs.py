@@ -223,26 +223,34 @@ class SegmentModel(Output):
 
 
 class SampledQuantities(Output):
-    """A customer's quantities, as in `stream_app.core.features.Quantities`."""
+    """Customers' quantities, as in `stream_app.core.features.Quantities`: a column each."""
 
-    recency_days: NonNegative
-    orders: Number
-    revenue_minor: NonNegative
-    engagement: NonNegative
-    engaged_days: NonNegative
-    active_days: NonNegative
-    exposure_days: NonNegative
-    tenure_days: NonNegative
+    recency_days: list[NonNegative]
+    orders: list[Number]
+    revenue_minor: list[NonNegative]
+    engagement: list[NonNegative]
+    engaged_days: list[NonNegative]
+    active_days: list[NonNegative]
+    exposure_days: list[NonNegative]
+    tenure_days: list[NonNegative]
 
 
 class PopulationSample(Output):
-    """One sampled customer at a tick: what models are learned from."""
+    """Customers of one partition, drawn at a tick: what models are learned from. Each column has an entry for each."""
 
     segmentation: str
     tick: Count
+    """Number of the tick since the epoch."""
     as_of: Instant
-    customer_id: str
-    segment: SegmentId | None
+    partition: Count
+    population_size: Count
+    """How many customers of the partition the sample was drawn from; 0 if it has none yet."""
+    customer_ids: list[str]
+    segments: list[SegmentId | None]
+    previous_segments: list[SegmentId | None]
+    """Null for a customer that has been in one segment alone."""
+    since: list[Instant | None]
+    """When the segment was entered."""
     quantities: SampledQuantities
 
 

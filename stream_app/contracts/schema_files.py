@@ -31,6 +31,7 @@ _CLOUDEVENTS: Final = (
     ("ce_source", "The segmenter that decided"),
     ("ce_subject", "customer_id"),
     ("ce_time", "effective_at"),
+    ("content-type", "application/json"),
 )
 
 CHANNELS: Final = (
@@ -41,10 +42,18 @@ CHANNELS: Final = (
         1,
         "output",
         "Population samples",
-        "Uniform samples of customers at a tick, from which models are learned.",
-        "customer_id as UTF-8; the topic has one partition",
+        "Uniform samples of each partition's customers at a tick, from which models are learned.",
+        "Number of the partition that was sampled; the topic itself has one",
     ),
-    Channel("segment-models", 1, "output", "Segment models", "Each segmentation's model.", "Segmentation", "compact"),
+    Channel(
+        "segment-models",
+        1,
+        "output",
+        "Segment models",
+        "Each segmentation's model.",
+        "segmentation, with /held behind it for a model that waits for an operator",
+        "compact",
+    ),
     Channel(
         "segment-migrations",
         1,

@@ -12,18 +12,20 @@ from tests.chaos.stage import ATTEMPTS, NothingPending, Stage
 from tests.support.kafka import KafkaBroker
 
 PORTION: Final = 6_000
+SIGKILL: Final = "SIGKILL broker"
+SIGTERM: Final = "SIGTERM broker"
 
 
 def kill_broker(stage: Stage, repeats: int) -> None:
-    """SIGKILL the broker and start it again."""
-    for _ in range(repeats):
-        _interrupt(stage, KafkaBroker.kill, "SIGKILL broker")
+    """SIGKILL the broker and start it again, until so many times input was pending."""
+    while stage.outcome.faults.get(SIGKILL, 0) < repeats:
+        _interrupt(stage, KafkaBroker.kill, SIGKILL)
 
 
 def stop_broker(stage: Stage, repeats: int) -> None:
-    """SIGTERM the broker and start it again."""
-    for _ in range(repeats):
-        _interrupt(stage, KafkaBroker.stop, "SIGTERM broker")
+    """SIGTERM the broker and start it again, until so many times input was pending."""
+    while stage.outcome.faults.get(SIGTERM, 0) < repeats:
+        _interrupt(stage, KafkaBroker.stop, SIGTERM)
 
 
 def freeze_broker(stage: Stage, seconds: int) -> None:
@@ -32,7 +34,7 @@ def freeze_broker(stage: Stage, seconds: int) -> None:
     ends = _load(stage)
     broker.pause()
     stage.count(f"{seconds} s frozen broker")
-    with ContinuousFeed(stage.feeder, stage.traffic.take(PORTION), 500):
+    with ContinuousFeed(stage.feeder, stage.traffic.take, 500):
         time.sleep(seconds)
         broker.resume()
         resumed = time.monotonic()
@@ -42,14 +44,16 @@ def freeze_broker(stage: Stage, seconds: int) -> None:
 def _interrupt(stage: Stage, fault: Callable[[KafkaBroker], None], name: str) -> None:
     broker = _broker(stage)
     ends = _load(stage)
+    struck = time.monotonic()
     fault(broker)
-    stage.count(name)
+    time.sleep(0.3)  # for what the broker had still sent
+    if stage.pending():
+        stage.count(name)
     stage.feeder.begin(stage.traffic.take(PORTION // 2))
     time.sleep(stage.random.uniform(0, 2))
     broker.start()
-    started = time.monotonic()
     stage.feeder.settle()
-    stage.recover(ends, started)
+    stage.recover(ends, struck)
 
 
 def _load(stage: Stage) -> dict[Place, int]:

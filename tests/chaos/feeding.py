@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -13,6 +13,8 @@ from tests.chaos.traffic import Record
 
 DELIVERY_SECONDS: Final = 180
 """Longer than any fault lasts."""
+
+PORTIONS_PER_SECOND: Final = 20
 
 
 class FeedFailed(Exception):
@@ -92,15 +94,15 @@ class ContinuousFeed:
     ----------
     feeder
         To produce with.
-    records
-        All there are to be produced; what is left at the end is produced at once.
+    take
+        Gives so many more records; nobody else may call it meanwhile.
     per_second
         How many in a second.
     """
 
-    def __init__(self, feeder: Feeder, records: list[Record], per_second: int) -> None:
+    def __init__(self, feeder: Feeder, take: Callable[[int], list[Record]], per_second: int) -> None:
         self._feeder = feeder
-        self._records = records
+        self._take = take
         self._per_second = per_second
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -115,10 +117,8 @@ class ContinuousFeed:
         self._is_over.set()
         self._thread.join()
         if error is None:
-            self._feeder.feed(self._records)
+            self._feeder.settle()
 
     def _run(self) -> None:
-        portion = max(self._per_second // 20, 1)
-        while self._records and not self._is_over.wait(0.05):
-            chosen, self._records = self._records[:portion], self._records[portion:]
-            self._feeder.begin(chosen)
+        while not self._is_over.wait(1 / PORTIONS_PER_SECOND):
+            self._feeder.begin(self._take(max(self._per_second // PORTIONS_PER_SECOND, 1)))

@@ -64,11 +64,16 @@ class Worker:
         }
         assignments = [f"{name}={value}" for name, value in self._environment.items()]
         self._process = ServerProcess(["env", "-C", folder, *assignments, *command], self.log)
-        self._ended_at: float | None = None
+        self._ended_at: float | None = 0.0  # never started
 
     @property
     def is_running(self) -> bool:
         return self._process.is_running
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, and how is noted."""
+        return not self.is_running and self._ended_at is not None
 
     @property
     def pid(self) -> int:
@@ -93,8 +98,8 @@ class Worker:
         if self.is_running or (not self.is_wanted and self._ended_at is not None):
             return
         if self._ended_at is None:
-            self._ended_at = time.monotonic()
             self.exits.append(self._process.wait(1))
+            self._ended_at = time.monotonic()
         elif time.monotonic() - self._ended_at >= RESTART_SECONDS:
             self.start()
 
@@ -163,8 +168,13 @@ class Fleet:
 
     def add(self, command: Sequence[str | Path] = COMMAND) -> Worker:
         """Start one more worker."""
-        worker = Worker(len(self.workers), self._folder, self._environment, self._is_static, command)
+        worker = self.place(command)
         worker.start()
+        return worker
+
+    def place(self, command: Sequence[str | Path] = COMMAND) -> Worker:
+        """Return one more worker, to be started."""
+        worker = Worker(len(self.workers), self._folder, self._environment, self._is_static, command)
         self.workers.append(worker)
         return worker
 
@@ -189,7 +199,7 @@ class Fleet:
         """Let all workers stop gracefully, and wait for it."""
         for worker in self.active():
             worker.retire()
-        wait_for(lambda: not any(worker.is_running for worker in self.workers), 15, "workers to stop")
+        wait_for(lambda: all(worker.has_ended for worker in self.workers), 15, "workers to stop")
 
     def bad_exits(self) -> list[str]:
         """Return the exits that no worker should ever make."""

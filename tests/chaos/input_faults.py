@@ -25,16 +25,18 @@ TRIES: Final = 40
 def poison(stage: Stage, repeats: int) -> None:
     """One record in ten is refused, whatever is wrong with it; some are empty or misplaced; and a worker is killed."""
     traffic = stage.traffic
-    records = traffic.take(9 * repeats) + traffic.take_poison(repeats)
-    records += [Record(PURCHASES, b"c1", None)] * (repeats // 100)
+    odd = traffic.take_poison(repeats) + [Record(PURCHASES, b"c1", None)] * (repeats // 100)
     for _ in range(repeats // 20):
-        records += traffic.take_misplaced(range(PARTITIONS))
-    stage.random.shuffle(records)
+        odd += traffic.take_misplaced(range(PARTITIONS))
+    stage.random.shuffle(odd)
+    records = traffic.take(9 * repeats)  # in their order, or a repetition might come too late to be recognised
+    for record in odd:
+        records.insert(stage.random.randrange(len(records)), record)
     half = len(records) // 2
     stage.feed(records[:half])
     ends = stage.strike(stage.fleet.workers[0], signal.SIGKILL, BURST)
     stage.feed(records[half:])
-    stage.count("poison")
+    stage.outcome.faults["poison"] = repeats
     move_on(stage, ends)
 
 
@@ -50,6 +52,7 @@ def disorder(stage: Stage, repeats: int) -> None:
 def kill_trainer(stage: Stage, repeats: int) -> None:
     """SIGKILL the trainer's worker once some of a tick's samples have come, and its model has not."""
     done = 0
+    stage.feed(10 * BURST)  # enough of a history to learn from
     with _from_beginning(stage, stage.names.samples) as samples:
         for _ in range(TRIES * repeats):
             owner = stage.group.owner_of(stage.names.samples, 0)

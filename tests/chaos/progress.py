@@ -49,6 +49,8 @@ class Progress:
 
     def __init__(self, bootstrap_servers: str, names: TopicNames, partitions: int) -> None:
         self.offsets: dict[Place, int] = {}
+        self._advanced_at: dict[int, float] = {}
+        self._longest_pause = 0.0
         self._names = names
         self._partitions = partitions
         self._consumer = follower(bootstrap_servers)
@@ -89,12 +91,20 @@ class Progress:
             time.sleep(0.01)
         return time.monotonic() - started
 
+    def longest_pause_seconds(self) -> float:
+        """Return the longest time between two steps of a partition since the last call."""
+        longest, self._longest_pause = self._longest_pause, 0.0
+        self._advanced_at = {}
+        return longest
+
     def _follow(self) -> None:
         while not self._is_over.is_set():
             for message in self._consumer.consume(FETCH_RECORDS, 0.05):
                 value = message.value()
                 if not message.error() and message.key() == POSITION_KEY and value is not None:
-                    partition = int(message.partition() or 0)
+                    partition, now = int(message.partition() or 0), time.monotonic()
+                    self._longest_pause = max(self._longest_pause, now - self._advanced_at.get(partition, now))
+                    self._advanced_at[partition] = now
                     for topic, offset in PartitionPosition.decode(bytes(value)).offsets.items():
                         self.offsets[topic, partition] = offset
 

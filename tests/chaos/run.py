@@ -62,10 +62,7 @@ def main() -> None:
 
 def _play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: str | None) -> Outcome:
     print(f"{name} …", flush=True)
-    try:
-        outcome = play(name, repeats, seed, folder, bootstrap_servers)
-    except Exception as error:  # the other scenarios are to be seen, too
-        outcome = Outcome(name, problems=[f"{type(error).__name__}: {error}"])
+    outcome = play(name, repeats, seed, folder, bootstrap_servers)
     for note in outcome.notes:
         print(f"    {note}")
     for problem in outcome.problems:

@@ -120,7 +120,7 @@ def play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: st
     options: dict[str, Any] = dict(scenario.stage)
     traffic = dict(scenario.traffic)
     if scenario.is_live:
-        traffic["start"] = datetime.now(UTC) - timedelta(days=12 * repeats)
+        traffic["start"] = datetime.now(UTC) - timedelta(days=30 * repeats)
     if scenario.has_full_disk:
         unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
         options["command"] = [*unshare, "sh", "-c", FULL_DISK, sys.executable, *COMMAND[1:]]
@@ -131,6 +131,10 @@ def play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: st
         assert bootstrap_servers is not None
         prefix = f"{name}-{uuid.uuid4().hex[:6]}-"
         stage = Stage(name, prefix, bootstrap_servers, folder, Traffic(seed, **traffic), seed=seed, **options)
-        with stage:
-            scenario.fault(stage, repeats)
-            return stage.finish()
+        try:
+            with stage:
+                scenario.fault(stage, repeats)
+                stage.finish()
+        except Exception as error:  # whatever it was, the scenario has failed and the others are to be seen, too
+            stage.outcome.problems.append(f"{type(error).__name__}: {error}")
+        return stage.close_outcome()

@@ -207,9 +207,14 @@ class Stage:
         self.outcome.longest_seconds = max(self.outcome.longest_seconds, seconds)
         return seconds
 
+    def note_pause(self) -> None:
+        """Count the longest time for which a partition stood still under steady input."""
+        seconds = self.progress.longest_pause_seconds()
+        self.outcome.longest_seconds = max(self.outcome.longest_seconds, seconds)
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def finish(self) -> Outcome:
+    def finish(self) -> None:
         """Wait until everything is folded, stop the workers, and judge."""
         outcome = self.outcome
         self.feeder.settle()
@@ -220,7 +225,6 @@ class Stage:
         except TimeoutError as error:
             outcome.problems.append(str(error))
         self.fleet.stop()
-        self._judge_workers()
         outcome.records = self.traffic.records
         outcome.evidence = gather(self.bootstrap_servers, self.names, PARTITIONS, self.traffic.truth)
         outcome.problems += outcome.evidence.breaches(self.traffic.refused)
@@ -229,8 +233,6 @@ class Stage:
             outcome.problems.append(f"verify: {outcome.verdict}")
         if outcome.longest_seconds > MOVING_SECONDS:
             outcome.problems.append(f"moving again after {outcome.longest_seconds:.1f} s, at most {MOVING_SECONDS} s")
-        outcome.seconds = time.monotonic() - self._started
-        return outcome
 
     def run_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `segmenter`; it may fail only by finding something."""
@@ -241,13 +243,16 @@ class Stage:
             raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")
         return done
 
-    def _judge_workers(self) -> None:
+    def close_outcome(self) -> Outcome:
+        """Return the outcome, with what became of the workers."""
         outcome = self.outcome
+        outcome.seconds = time.monotonic() - self._started
         for worker in self.fleet.workers:
             for code in worker.exits:
                 outcome.exits[code] = outcome.exits.get(code, 0) + 1
             outcome.notes += [f"{worker.name}: {reason}" for reason in worker.fatal_reasons()]
         outcome.problems += self.fleet.bad_exits()
+        return outcome
 
     def _verify(self) -> str:
         done = self.run_command("verify", "--drained", "--json")

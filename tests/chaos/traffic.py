@@ -60,7 +60,7 @@ class Traffic:
         seed: int,
         *,
         customers: int = 2_000,
-        events_per_day: int = 1_000,
+        events_per_day: int = 400,
         duplicate_rate: float = 0.01,
         malformed_rate: float = 0.005,
         late_rate: float = 0.0,

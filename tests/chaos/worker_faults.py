@@ -17,6 +17,8 @@ BEFORE: Final = 6_000
 """Records that are fed just before a fault."""
 AFTER: Final = 5_000
 """Records that are fed just after it."""
+STEADY_PER_SECOND: Final = 4_000
+"""Rate of input in the background: every partition gets some all the time."""
 STOP_SECONDS: Final = 5
 """A graceful stop takes no longer."""
 TRIES: Final = 8
@@ -95,7 +97,7 @@ def freeze_beyond_session(stage: Stage, repeats: int) -> None:
         stage.feed(AFTER)
         stage.recover(dict(stage.feeder.ends) | ends, started)
         assert len(other.partitions()) == 4, "the other worker must have taken over"
-        with ContinuousFeed(stage.feeder, stage.traffic.take(AFTER), 2_000):
+        with ContinuousFeed(stage.feeder, stage.traffic.take, 2_000):
             zombie.signal(signal.SIGCONT)
             time.sleep(2)
         wait_for(lambda zombie=zombie: zombie.is_ready(), 60, "the zombie or its successor to be ready")  # type: ignore[misc]
@@ -106,22 +108,19 @@ def freeze_beyond_session(stage: Stage, repeats: int) -> None:
 
 def scale_up_and_down(stage: Stage, repeats: int) -> None:
     """Add a third worker and take it away again, under steady input."""
-    third = None
+    third = stage.fleet.place()
     for _ in range(repeats):
-        with ContinuousFeed(stage.feeder, stage.traffic.take(4 * AFTER), 4_000):
-            time.sleep(0.2)
-            assert stage.pending() >= 0
-            if third is None:
-                third = stage.fleet.add()
-            else:
-                third.start()
+        with ContinuousFeed(stage.feeder, stage.traffic.take, STEADY_PER_SECOND):
+            stage.progress.longest_pause_seconds()
+            third.start()
+            wait_for(lambda: bool(third.partitions()) and stage.pending() > 0, 60, "a third worker to own partitions")
             stage.count("2→3")
-            wait_for(lambda worker=third: bool(worker.partitions()), 60, "a third worker to own partitions")  # type: ignore[misc]
             stage.recover(dict(stage.feeder.ends))
             third.retire()
+            wait_for(lambda: not third.is_running and stage.pending() > 0, 30, "the third worker to stop")
             stage.count("3→2")
-            wait_for(lambda worker=third: not worker.is_running, 30, "the third worker to stop")  # type: ignore[misc]
             stage.recover(dict(stage.feeder.ends))
+            stage.note_pause()
 
 
 def fill_disk(stage: Stage, repeats: int) -> None:

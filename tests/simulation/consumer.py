@@ -36,13 +36,18 @@ class SimulatedThread:
         self._group = group
         self._process = process
         self._states: dict[TP, _State] = {}
+        self._former: dict[TP, int] = {}
         self._news = asyncio.Event()
 
     def assign(self, tps: set[TP], generation: int) -> None:
-        """Begin anew with an assignment, at the group's offsets."""
+        """Begin anew with an assignment, at the group's offsets.
+
+        What was fetched before may still arrive once, though it is the answer to a question of the former generation.
+        """
         self.generation = generation
-        for tp in self._states:
+        for tp, state in self._states.items():
             self._log[tp].watchers.remove(self._news)
+            self._former[tp] = state.position
         self._states = {tp: _State(self._group.committed.get(tp, 0)) for tp in sorted(tps)}
         for tp in self._states:
             self._log[tp].watchers.append(self._news)
@@ -90,8 +95,12 @@ class SimulatedThread:
             if state is None or drawn.random() < 0.15:
                 continue
             partition = self._log[tp]
-            records, state.position = partition.read(state.position, drawn.choice([1, 4, 16, 64]))
-            state.highwater = partition.end
+            limit = drawn.choice([1, 4, 16, 64])
+            if (former := self._former.pop(tp, None)) is not None and self._log.around.is_overtaken():
+                records, _ = partition.read(former, limit)
+            else:
+                records, state.position = partition.read(state.position, limit)
+                state.highwater = partition.end
             if records:
                 fetched[tp] = records
         return fetched

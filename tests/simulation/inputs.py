@@ -70,3 +70,16 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
         elif fate < 0.13:
             far = json.loads(value) | {"occurred_at": "2099-01-01T00:00:00Z"}
             yield record._replace(value=json.dumps(far).encode())
+
+
+def last_inputs(customers: int, partitions: int) -> list[Input]:
+    """Return a last record for each partition of each topic, as far as customers live there."""
+    at, last = format_instant(END_MS), []
+    homes = {partition_of(f"c{number}".encode(), partitions): f"c{number}" for number in range(customers)}
+    for partition, customer_id in homes.items():
+        common = f'"customer_id": "{customer_id}", "occurred_at": "{at}"'
+        purchase = f'{{"event_id": "p", {common}, "order_id": "last", "total": "1.00", "currency": "EUR"}}'
+        engagement = f'{{"event_id": "e", {common}, "type": "product_viewed"}}'
+        last.append(Input("purchases", partition, customer_id.encode(), purchase.encode()))
+        last.append(Input("engagements", partition, customer_id.encode(), engagement.encode()))
+    return last

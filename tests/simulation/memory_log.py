@@ -150,6 +150,10 @@ class Surroundings(Protocol):
         """Tell of a step; the process may be killed by it."""
         ...
 
+    def is_overtaken(self) -> bool:
+        """Draw whether records that were fetched before a rebalance arrive after it."""
+        ...
+
 
 @dataclass
 class Latencies:

@@ -18,15 +18,17 @@ from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.learning.trainer import TrainerSettings
 from tests.simulation.faults import Fault, drawn_faults
 from tests.simulation.group import Group
-from tests.simulation.inputs import END_MS, Input, drawn_inputs
+from tests.simulation.inputs import END_MS, Input, drawn_inputs, last_inputs
 from tests.simulation.memory_log import Latencies, MemoryLog, OutgoingRecord, Transaction
 from tests.simulation.verdict import judge
-from tests.simulation.worker import SimulatedWorker, WorkerParts
+from tests.simulation.worker import STOP_SECONDS, SimulatedWorker, WorkerParts
 from tests.support.simulated_loop import Process, SimulatedLoop
 
 SETTLING_SECONDS_MAX = 40.0
 """Virtual; a run that has not folded everything so long after the last fault stands still."""
 LOOK_SECONDS = 0.25
+CALM_LOOKS = 3
+"""So often in a row everything must be found done."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,6 @@ class Variant:
 
     parts: WorkerParts = field(default_factory=WorkerParts)
     checks_epochs: bool = True
-    loses_chunks: bool = False
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Simulation:
         self.topics = TopicNames("", "sim")
         self.partitions = drawn.choice([1, 2, 2, 3])
         self.customers = drawn.randrange(8, 24)
-        self.records = drawn.randrange(60, 160)
+        self.records = drawn.randrange(40, 140)
         self.base_ms = END_MS + drawn.choice([0, 0, 3, 40]) * DAY_MS
         latencies = Latencies(
             usual=drawn.choice([0.002, 0.01, 0.03]),
@@ -72,14 +73,16 @@ class Simulation:
         self.group = Group(self, self.partitions)
         self.workers: dict[str, SimulatedWorker] = {}
         self.steps = 0
-        self.figures = dict.fromkeys(("workers", "killed", "fatal", "stopped", "zombies", "kills planned"), 0)
+        self.figures = dict.fromkeys(("workers", "killed", "fatal", "stopped", "zombies"), 0)
         self.faults = drawn_faults(drawn)
         self._steps_of: dict[str, int] = {}
         self._kills: dict[str, int] = {}
         self._tell = tell
-        self._drop_share = drawn.choice([0.0, 0.0, 0.05])
+        self._overtaking_share = drawn.choice([0.0, 0.5])
+        self._lost_chunk_share = drawn.choice([0.0, 0.0, 0.0, 0.05])
         self._is_sent = False
-        self._is_calm = False
+        self._is_ending = False
+        self._leaked: list[str] = []
         self._lane_settings = self._draw_lane_settings()
         self._trainer_settings = TrainerSettings(
             n_clusters=2,
@@ -91,7 +94,7 @@ class Simulation:
 
     def _draw_lane_settings(self) -> LaneSettings:
         drawn = self.drawn
-        sweep_days, tick_days = drawn.choice([(15, 30), (30, 60), (50, 50)])
+        sweep_days, tick_days = drawn.choice([(20, 60), (30, 30), (50, 50)])
         return LaneSettings(
             sweep_interval_ms=sweep_days * DAY_MS,
             live_interval_ms=drawn.choice([1, 30]) * SECOND_MS,
@@ -122,9 +125,13 @@ class Simulation:
         if self._kills.get(name) == count and not process.is_dead:
             self.kill(name)
 
-    def drops_fetch(self) -> bool:
-        """Draw whether fetched records never reach the lane."""
-        return not self._is_calm and self._drop_share > 0 and self.drawn.random() < self._drop_share
+    def is_overtaken(self) -> bool:
+        """See `Surroundings`."""
+        return self._overtaking_share > 0 and self.drawn.random() < self._overtaking_share
+
+    def loses_chunk(self) -> bool:
+        """Draw whether a chunk never reaches its agent; others follow, so that this can be seen."""
+        return self._lost_chunk_share > 0 and not self._is_sent and self.drawn.random() < self._lost_chunk_share
 
     # --- processes ------------------------------------------------------------------------------------------------
 
@@ -152,7 +159,8 @@ class Simulation:
             self._tell(f"{self.loop.time():8.4f} {worker.process.name:6} {why}")
         self.loop.kill(worker.process)
         self.workers.pop(worker.process.name, None)
-        self.loop.in_world(self.drawn.choice([0.05, 0.5]), self.start_worker)
+        if not self._is_ending:
+            self.loop.in_world(self.drawn.choice([0.05, 0.5]), self.start_worker)
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
@@ -210,6 +218,7 @@ class Simulation:
                 self._append(batch)
             start = end
         self._is_sent = True
+        self._append(last_inputs(self.customers, self.partitions))
 
     def _append(self, inputs: list[Input], transaction: Transaction | None = None) -> None:
         for topic, partition, key, value in inputs:
@@ -237,7 +246,7 @@ class Simulation:
             self.start_worker()
         await self._disturb()
         await sending
-        self._is_calm = self.log.is_reliable = True
+        self.log.is_reliable = True
         self._kills.clear()
         self.faults.clear()
         deadline = self.loop.time() + SETTLING_SECONDS_MAX
@@ -246,9 +255,18 @@ class Simulation:
             await asyncio.sleep(LOOK_SECONDS)
             reason = self._unsettled()
             calm = 0 if reason else calm + 1
-            if calm == 4:
-                return ""
+            if calm == CALM_LOOKS:
+                return await self._stop_all()
         return reason
+
+    async def _stop_all(self) -> str:
+        """Stop every worker gracefully, for good."""
+        self._leaked = self._leaks()
+        self._is_ending = True
+        for worker in self.workers.values():
+            self.loop.run_in(worker.process, worker.stop)
+        await asyncio.sleep(2 * STOP_SECONDS)
+        return f"{', '.join(self.workers)} did not stop" if self.workers else ""
 
     def _unsettled(self) -> str:
         """Return what is not done yet."""
@@ -257,7 +275,7 @@ class Simulation:
         for worker in self.workers.values():
             if worker.process.is_paused or not hasattr(worker, "owned") or not worker.owned.is_open:
                 return f"{worker.process} is not open"
-            if any(worker.owned.has_backlog(number) for number in worker.owned.lanes):
+            if any(lane.waiting_records for lane in worker.owned.lanes.values()):
                 return f"{worker.process} has a backlog"
         for topic in self.topics.inputs:
             for number in range(self.partitions):
@@ -279,7 +297,7 @@ class Simulation:
             reason = self.loop.run_until_complete(self._main())
             breaches = [f"stands still: {reason}"] if reason else []
             breaches += [f"{type(error).__name__}: {error}" for error in self.loop.errors]
-            breaches += self._leaks()
+            breaches += self._leaked
             verdict = self.loop.run_until_complete(judge(self))
             breaches += verdict
         finally:

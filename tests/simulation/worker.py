@@ -190,13 +190,11 @@ class SimulatedWorker:
             fetched = await self.consumer.fetch(tps, FETCH_SECONDS)
             if self.thread.generation != assignment.generation:
                 return
-            if fetched and simulation.drops_fetch():
-                fetched = {tp: records for tp, records in fetched.items() if tp.topic == samples}
             for tp, message in self.consumer.lane_scheduler.iterate(fetched):
                 if tp.topic == samples:
                     self._samples.append(message)
                     self._sample_news.set()
-                else:
+                elif not simulation.loses_chunk():
                     self._chunks.append(message)
                     self._chunk_news.set()
 
