@@ -12,7 +12,7 @@ BROWSERS := chromium chromium-browser google-chrome
 # command:Debian's package
 SERVERS := redis-server:redis-server kcat:kcat $(if $(SEGMENTER_TEST_KAFKA),,java:default-jre-headless mvn:maven)
 
-.PHONY: help setup demo test lint quality bench bench-kafka locks clean browser servers
+.PHONY: help setup demo test lint quality bench bench-kafka chaos locks clean browser servers
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ quality: $(VENV)/.dev $(VENV)/.demo ## measure segments and migrations against k
 
 bench: $(VENV)/.dev ## measure speed and memory as ratios to bare loops
 	$(BIN)/python benchmarks/bench.py
+
+bench-kafka: $(VENV)/.dev servers ## measure the worker on Kafka beside bare, hand-written and plain Faust loops
+	$(BIN)/python benchmarks/bench_kafka.py
+
+chaos: $(VENV)/.dev servers ## kill, freeze, fence and flood real workers and brokers, and verify what is left (SEED=n)
+	$(BIN)/python -m tests.chaos.run --seed $(or $(SEED),1)
 
 locks: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew into requirements/*.txt
 	@$(BIN)/python --version | grep -q ' 3\.11\.' || echo 'note: locks are best made with Python 3.11, the oldest supported'

@@ -246,7 +246,7 @@ class Lane:
             self._follow_clock()
             if self._inbox:
                 await self._fold(self._inbox.popleft())
-            if self._sweep is not None and (not self._inbox or self._sweep.by_model) and self._may_sweep():
+            if self._sweep is not None and self._may_sweep():
                 await self._make_room()
                 self._sweep_part(self._sweep)
             if self._inbox or self._may_sweep():

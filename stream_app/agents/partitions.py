@@ -207,9 +207,9 @@ class OwnedPartitions:
                     restored.position = PartitionPosition.decode(record.value)
                 elif key != FENCE_KEY and record.value is not None:
                     restore(key.decode(), record.value)
-        for number, restored in missing.items():
-            starts = await self._log.log_starts(self._topics.inputs, number)
-            restored.position = _from_log_start(restored.position, starts, number)
+        starts = await asyncio.gather(*(self._log.log_starts(self._topics.inputs, number) for number in missing))
+        for (number, restored), start in zip(missing.items(), starts, strict=True):
+            restored.position = _from_log_start(restored.position, start, number)
         self._kept.update(missing)
 
     def _still_valid(self, number: int, delivery: Delivery) -> _Restored | None:

@@ -82,6 +82,7 @@ class Simulation:
         self._lost_chunk_share = drawn.choice([0.0, 0.0, 0.0, 0.05])
         self._is_sent = False
         self._is_ending = False
+        self._to_be_started = 0
         self._leaked: list[str] = []
         self._lane_settings = self._draw_lane_settings()
         self._trainer_settings = TrainerSettings(
@@ -146,6 +147,10 @@ class Simulation:
             self._kills[name] = fault.step
         worker.process = self.loop.start(name, worker.main)
 
+    def _restart_worker(self) -> None:
+        self._to_be_started -= 1
+        self.start_worker()
+
     def kill(self, name: str) -> None:
         """Kill a worker as SIGKILL does."""
         self.figures["killed"] += 1
@@ -160,7 +165,8 @@ class Simulation:
         self.loop.kill(worker.process)
         self.workers.pop(worker.process.name, None)
         if not self._is_ending:
-            self.loop.in_world(self.drawn.choice([0.05, 0.5]), self.start_worker)
+            self._to_be_started += 1
+            self.loop.in_world(self.drawn.choice([0.05, 0.5]), self._restart_worker)
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
@@ -270,7 +276,7 @@ class Simulation:
 
     def _unsettled(self) -> str:
         """Return what is not done yet."""
-        if not self.group.is_stable:
+        if self._to_be_started or not self.group.is_stable:
             return "the group is rebalancing"
         for worker in self.workers.values():
             if worker.process.is_paused or not hasattr(worker, "owned") or not worker.owned.is_open:
