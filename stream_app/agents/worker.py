@@ -67,6 +67,9 @@ async def run_worker(create: Starter, health_host: str, health_port: int, recove
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)  # rows are no garbage: looking through them for cycles costs a third
         await stopping.wait()
+        for task in (*tasks, starting):  # what ends from now on ends as it should
+            task.remove_done_callback(_end_with)
+            task.cancel()
         await _stop(app, owned)
 
 

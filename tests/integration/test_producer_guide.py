@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topic_specs import TopicSpec
 from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
+from stream_app.audit.reading import TopicReader
 from stream_app.bootstrap import create_topic_specs
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DecodingRules
@@ -85,20 +85,18 @@ def run(example: Example, kafka: str, topics: TopicNames, folder: Path) -> list[
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return read(kafka, topics)
+    return asyncio.run(read(kafka, topics))
 
 
-def read(kafka: str, topics: TopicNames) -> list[Sent]:
-    contracts = dict(zip(topics.inputs, (PURCHASES, ENGAGEMENTS), strict=True))
-    logs = [TopicPartition(topic, p, OFFSET_BEGINNING) for topic in topics.inputs for p in range(PARTITIONS)]
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": topics.group, "log_level": 0})
-    try:
-        count = sum(consumer.get_watermark_offsets(log, timeout=PATIENCE_SECONDS)[1] for log in logs)
-        consumer.assign(logs)
-        messages = consumer.consume(count, PATIENCE_SECONDS) if count else []
-        return [Sent(contracts[m.topic()], m.partition(), m.key(), m.value()) for m in messages]
-    finally:
-        consumer.close()
+async def read(kafka: str, topics: TopicNames) -> list[Sent]:
+    async with TopicReader(KafkaConnection(kafka)) as reader:
+        bounds = await reader.bounds((topic, number) for topic in topics.inputs for number in range(PARTITIONS))
+        return [
+            Sent(topic.removeprefix(topics.prefix), partition, record.key or b"", record.value or b"")
+            for topic, partition in bounds
+            async for records in reader.read(topic, partition, bounds)
+            for record in records
+        ]
 
 
 def home_of(key: bytes) -> int:
