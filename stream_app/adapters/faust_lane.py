@@ -33,6 +33,8 @@ TRANSACTION_BACKOFF_SECONDS: Final = 0.004
 fixes 20 ms, which then is most of a small chunk's time."""
 FULL_SECONDS: Final = 0.005
 """Where all partitions are full, how long until the next look."""
+COMMIT_SECONDS: Final = 2
+"""The group's offsets are not worth a longer wait."""
 PASS_THROUGH: Final = "stream-segmenter-pass-through"
 """Serializer of what the lane delivers: the agent gets the very object that the scheduler gave out."""
 
@@ -310,7 +312,8 @@ class LaneConsumer(driver.Consumer):
         if not changed:
             return False
         try:
-            await self._thread.call_thread(self._commit_in_thread, changed)
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await self._thread.call_thread(self._commit_in_thread, changed)
         except (KafkaError, TimeoutError) as error:
             _log.warning("group offsets are not committed, which delays lag figures only: %r", error)
             return False

@@ -43,7 +43,7 @@ WAKE_SECONDS: Final = 0.25
 """An idle lane looks at the clock so often."""
 PART_SECONDS: Final = 0.015
 """What a part of a sweep should take: other lanes wait for it."""
-PART_ROWS_MIN: Final = 1_024
+PART_ROWS_MIN: Final = 256
 PART_ROWS_MAX: Final = 262_144
 
 

@@ -70,8 +70,11 @@ class Outbox:
 
     def seal(self, table: CustomerTable, position: PartitionPosition) -> Outgoing:
         """Return all records, with the changed rows as they are now and the partition's position behind them."""
-        customer_ids, encode = table.customer_ids, table.encode
-        rows = [OutgoingRecord(customer_ids[number].encode(), encode(number)) for number in self._numbers]
+        customer_ids, numbers = table.customer_ids, list(self._numbers)
+        rows = [
+            OutgoingRecord(customer_ids[number].encode(), row)
+            for number, row in zip(numbers, table.encode_all(numbers), strict=True)
+        ]
         rows.append(OutgoingRecord(POSITION_KEY, position.encode()))
         return {(self._topics.changelog, self._partition): rows, **{k: v for k, v in self._records.items() if v}}
 

@@ -125,6 +125,7 @@ class OwnedPartitions:
         self._partition_of = lru_cache(65_536)(lambda key: (murmur2(key) & 0x7FFFFFFF) % settings.partitions)
         self._kept: dict[int, _Restored] = {}
         self._opening: asyncio.Task[None] | None = None
+        self._left_at: dict[tuple[str, int], int] = {}
         follower.subscribe(self._follow)
 
     # --- opening and letting go ----------------------------------------------------------------------------------
@@ -148,6 +149,9 @@ class OwnedPartitions:
         self._intakes.clear()
         try:
             await asyncio.gather(*(lane.close() for lane in lanes))
+            self._left_at = {
+                (topic, lane.number): offset for lane in lanes for topic, offset in lane.committed.offsets.items()
+            }
             if training is not None:
                 await training.close()
         except Exception as error:  # whatever it is, memory is ahead of the log now
@@ -174,6 +178,7 @@ class OwnedPartitions:
             self.training = None
             await asyncio.gather(*(delivery.close() for delivery in opened))
             raise
+        self._left_at = {}
         for number, delivery in deliveries.items():
             self._open_lane(number, delivery)
         self.recovery_seconds = time.monotonic() - started
@@ -353,7 +358,7 @@ class OwnedPartitions:
 
     def committable(self, drained_positions: Mapping[tuple[str, int], int]) -> Mapping[tuple[str, int], int]:
         """See `LaneHost`."""
-        offsets = {}
+        offsets = dict(self._left_at)
         for number, lane in self.lanes.items():
             intake = self._intakes[number]
             is_settled = not lane.is_busy and not intake.held_records

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 EXIT_DOUBT: Final = 70
 """EX_SOFTWARE of sysexits.h."""
+COLLECT_AFTER: Final = (100_000, 50, 50)
+"""Thresholds of Python's cycle collector: rows are no garbage, and looking through them costs a third of the time."""
 STALLED_SECONDS: Final = 60
 """Records that wait, and none that is written, for so long: the process ends."""
 UNASSIGNED_SECONDS: Final = 60
@@ -65,7 +67,7 @@ async def run_worker(create: Starter, health_host: str, health_port: int, recove
     async with HealthServer(health, health_host, health_port):
         gc.collect()
         gc.freeze()
-        gc.set_threshold(100_000, 50, 50)  # rows are no garbage: looking through them for cycles costs a third
+        gc.set_threshold(*COLLECT_AFTER)
         await stopping.wait()
         for task in (*tasks, starting):  # what ends from now on ends as it should
             task.remove_done_callback(_end_with)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 from stream_app.core.assignment import Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
-from stream_app.core.folding import SESSION_MS, fold_events
+from stream_app.core.folding import REPEATED, SESSION_MS, fold_customers
 from stream_app.core.partition import Clock, Partition
-from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Row
+from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Memories
 
 
 @dataclass(frozen=True)
 class Chunk:
     """A folded chunk. A *slot* is a touched customer; assessed events stand in order of slot, then of the log.
 
-    *Records* are activity as it was at some time: for each slot the state before the chunk, unless the customer is
-    new, and the states that `fold_events` wrote.
+    *Records* are activity as it was at some time: the state of each slot before the chunk, then the states that
+    `fold_customers` wrote.
     """
 
     customer_ids: list[str]
     numbers: Indices
-    rows: list[Row]
+    memories: list[Memories]
     records: np.ndarray
     latest: Indices
     """Index of each slot's last record."""
@@ -49,60 +51,38 @@ class Chunk:
 
 def fold_chunk(partition: Partition, events: Sequence[Event]) -> Chunk:
     """Fold events, customer by customer, into copies of the rows they touch."""
-    table = partition.table
-    size = ACTIVITY.size
-    slot_of, groups, slot_of_event = _group(events)
-    records = bytearray((2 * len(events) + len(groups)) * size)
-    stored = table.activity_bytes
-    rows: list[Row] = []
-    numbers: list[int] = []
-    lengths: list[int] = []
-    counts: list[int] = []
-    assessed: list[int] = []
-    after: list[int] = []
-    repeated: list[int] = []
-    session_ms = 0 if partition.snapshot.parameters.feature_set == "plain" else SESSION_MS
-    record = start = 0
-    for customer_id, group in zip(slot_of, groups, strict=True):
-        number = table.find(customer_id)
-        numbers.append(number)
-        if number < 0:
-            row = Row()
-        else:
-            row = table.load(number)
-            records[record * size : (record + 1) * size] = stored[number * size : (number + 1) * size]
-            record += 1
-        row, duplicates, noted, states, written = fold_events(row, group, records, record * size, session_ms)
-        rows.append(row)
-        counts.append(len(noted))
-        assessed += [start + index for index in noted]
-        after += [record + state for state in states]
-        repeated += [start + index for index in duplicates]
-        record += written
-        lengths.append(record)
-        start += len(group)
-    touched = np.array(numbers, np.intp)
+    customer_ids, slot_of_event = _number_slots(events)
     by_slot = np.argsort(slot_of_event, kind="stable")
-    slots = np.repeat(np.arange(len(rows)), counts)
-    after_records = np.array(after, np.intp)
-    before_records = after_records - 1
-    first_records = np.array([0, *lengths[:-1]], np.intp)
-    before_records[(touched[slots] < 0) & (after_records == first_records[slots])] = -1
-    chosen = by_slot[assessed] if assessed else np.empty(0, np.intp)
+    sizes = np.bincount(slot_of_event, minlength=len(customer_ids))
+    numbers, activity, memories = partition.table.load_all(customer_ids)
+    slot_count, record_bytes = len(numbers), ACTIVITY_DTYPE.itemsize
+    records = np.empty(slot_count + 2 * len(events), ACTIVITY_DTYPE)
+    records[:slot_count] = activity
+    session_ms = 0 if partition.snapshot.parameters.feature_set == "plain" else SESSION_MS
+    trail = records.view(np.uint8).data
+    start = slot_count * record_bytes
+    folded = fold_customers(trail[:start], memories, _split(events, by_slot, sizes), trail, start, session_ms)
+    after_bytes, ends = np.array(folded.after, np.intp), np.array([start, *folded.ends], np.intp) // record_bytes
+    assessed = np.flatnonzero(after_bytes >= 0)
+    chosen, after = by_slot[assessed], after_bytes[assessed] // record_bytes
+    slots = slot_of_event[chosen]
+    everyone = np.arange(slot_count)
+    stored = np.where(numbers < 0, -1, everyone)
     event_ms = np.array([event.at_ms for event in events], np.int64)
-    at_ms, assessed_ms = _customer_clocks(partition, touched, slots, event_ms[chosen])
-    event_ms[by_slot[repeated]] = NO_TIME
+    at_ms, assessed_ms = _customer_clocks(partition, numbers, slots, event_ms[chosen])
+    repeated = by_slot[after_bytes == REPEATED]
+    event_ms[repeated] = NO_TIME
     watermarks_ms = np.maximum.accumulate(np.maximum(event_ms, partition.clock.watermark_ms))
     return Chunk(
-        customer_ids=list(slot_of),
-        numbers=touched,
-        rows=rows,
-        records=np.frombuffer(records, ACTIVITY_DTYPE, record),
-        latest=np.array(lengths, np.intp) - 1,
+        customer_ids=customer_ids,
+        numbers=numbers,
+        memories=folded.memories,
+        records=records[: ends[-1]],
+        latest=np.where(ends[1:] > ends[:-1], ends[1:] - 1, everyone),
         slots=slots,
         events=chosen,
-        before=before_records,
-        after=after_records,
+        before=np.where(after == ends[slots], stored[slots], after - 1),
+        after=after,
         at_ms=at_ms,
         assessed_ms=assessed_ms,
         watermarks_ms=watermarks_ms[chosen],
@@ -112,21 +92,20 @@ def fold_chunk(partition: Partition, events: Sequence[Event]) -> Chunk:
     )
 
 
-def _group(events: Sequence[Event]) -> tuple[dict[str, int], list[list[Event]], list[int]]:
-    """Return the slot of each customer, in order of appearance, the events of each slot, and the slot of each event."""
-    slot_of: dict[str, int] = {}
-    groups: list[list[Event]] = []
-    slot_of_event: list[int] = []
-    for event in events:
-        customer_id = event.customer_id
-        slot = slot_of.get(customer_id, -1)
-        if slot < 0:
-            slot = slot_of[customer_id] = len(groups)
-            groups.append([event])
-        else:
-            groups[slot].append(event)
-        slot_of_event.append(slot)
-    return slot_of, groups, slot_of_event
+def _number_slots(events: Sequence[Event]) -> tuple[list[str], Indices]:
+    """Return the customers, in order of appearance, and the slot of each event."""
+    slot_of: defaultdict[str, int] = defaultdict(count().__next__)
+    slots = np.array([slot_of[event.customer_id] for event in events], np.intp)
+    return list(slot_of), slots
+
+
+def _split(events: Sequence[Event], by_slot: Indices, sizes: Indices) -> Iterator[list[Event]]:
+    """Yield the events of each slot."""
+    ordered = [events[index] for index in by_slot.tolist()]
+    start = 0
+    for size in sizes.tolist():
+        yield ordered[start : start + size]
+        start += size
 
 
 def _customer_clocks(

@@ -16,11 +16,9 @@ Exact within the bounds of the memories: 32 event ids, 16 orders, 366 active and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import exp2
-from typing import Final, NamedTuple
-
-from msgspec.structs import astuple
+from typing import Final, NamedTuple, TypeAlias
 
 from stream_app.core.clock import DAY_MS, MINUTE_MS
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
@@ -31,13 +29,28 @@ from stream_app.core.features import (
     ENGAGEMENT_HALF_LIFE_DAYS,
     ORDER_HALF_LIFE_DAYS,
 )
-from stream_app.core.row import ACTIVITY, DIGEST_BYTES, ORDER, ORDER_LIMIT, RECENT_EVENT_LIMIT, Row, digest
+from stream_app.core.row import (
+    ACTIVITY,
+    DIGEST_BYTES,
+    ORDER,
+    ORDER_LIMIT,
+    RECENT_EVENT_LIMIT,
+    Memories,
+    Row,
+    digest,
+    join_memories,
+)
 
 _ORDER_RATE: Final = 1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)
 _ENGAGEMENT_RATE: Final = 1 / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)
 SESSION_MS: Final = 30 * MINUTE_MS
 """Longest pause within a session: the usual inactivity limit of web analytics (Google Analytics' default)."""
 _RECENT_BYTES: Final = RECENT_EVENT_LIMIT * DIGEST_BYTES
+_LEDGER_BYTES: Final = ORDER_LIMIT * ORDER.size
+
+REPEATED: Final = -2
+IN_SESSION: Final = -1
+"""Stand for the state after an event at which nobody is assessed; less than any byte of a trail."""
 
 
 class DayWindow:
@@ -73,6 +86,8 @@ class DayWindow:
             return 1, 1.0
         moved = bits << ahead
         total = total * self.weights[ahead] + 1.0
+        if moved <= self._mask:
+            return moved | 1, total
         forgotten = moved >> self._window_days
         while forgotten:
             age = self._window_days + forgotten.bit_length() - 1
@@ -124,6 +139,9 @@ class Order(NamedTuple):
         return undone, min(self.refunded_minor, self.completed_minor)
 
 
+_Entered: TypeAlias = tuple[bytes, tuple[tuple[int, Order], ...]]
+
+
 class Folded(NamedTuple):
     """What folding events into a row gave.
 
@@ -150,10 +168,53 @@ class Folded(NamedTuple):
     records: int
 
 
+class FoldedCustomers(NamedTuple):
+    """What folding the events of many customers gave.
+
+    Attributes
+    ----------
+    memories
+        Of each customer, with all events.
+    after
+        For each event, customer by customer, the byte of the trail at which the state after it begins; `REPEATED` if
+        the customer held it already, `IN_SESSION` if the customer is not assessed at it.
+    ends
+        For each customer, the byte of the trail behind its last state; where the next customer's first one begins.
+    """
+
+    memories: list[Memories]
+    after: list[int]
+    ends: list[int]
+
+
 def fold_events(
     row: Row, events: Sequence[Event], trail: bytearray, offset: int, session_ms: int = SESSION_MS
 ) -> Folded:
-    """Add events of one customer to its row.
+    """Add events of one customer to its row, which is not changed; see `fold_customers`."""
+    activity = bytearray(ACTIVITY.size)
+    row.pack_activity_into(activity, 0)
+    (memories,), after, (end,) = fold_customers(activity, [row.memories], [events], trail, offset, session_ms)
+    if end > offset:
+        activity = trail[end - ACTIVITY.size : end]
+    assessed = [index for index, start in enumerate(after) if start >= 0]
+    return Folded(
+        row=join_memories(ACTIVITY.unpack(activity), memories),
+        duplicates=[index for index, start in enumerate(after) if start == REPEATED],
+        assessed=assessed,
+        states=[(after[index] - offset) // ACTIVITY.size for index in assessed],
+        records=(end - offset) // ACTIVITY.size,
+    )
+
+
+def fold_customers(
+    activity: bytearray | memoryview,
+    memories: Sequence[Memories],
+    events: Iterable[Sequence[Event]],
+    trail: bytearray | memoryview,
+    offset: int,
+    session_ms: int = SESSION_MS,
+) -> FoldedCustomers:
+    """Add events to customers' rows.
 
     An engagement within half an hour of the last one, on the same day, goes on with a session. It counts, but the
     customer is not assessed at it: it brings no new day, order or money, and customers are in the same place at
@@ -161,10 +222,10 @@ def fold_events(
 
     Parameters
     ----------
-    row
-        Not changed.
+    activity, memories
+        The rows; `activity` are `ACTIVITY_DTYPE` records, one behind the other. Not changed.
     events
-        In the order of the log.
+        Of each customer, in the order of the log.
     trail
         Where the `ACTIVITY_DTYPE` records of the states passed through are written, one behind the other.
     offset
@@ -172,31 +233,103 @@ def fold_events(
     session_ms
         Longest pause within a session; 0 to assess at every event, as features need that weigh single engagements.
     """
-    (
-        first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
-        engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
-        recent_events, orders, active_day_bits, engaged_day_bits,
-    ) = astuple(row)  # fmt: skip
     # One function and local variables, because this loop runs once an event: half the time of attributes and calls.
     pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
-    active_day = last_active_day(row)
-    duplicates: list[int] = []
-    assessed: list[int] = []
-    states: list[int] = []
-    records = 0
-    unwritten = False
-    for index, event in enumerate(events):
-        event_digest = digest(event.event_id.encode())
-        if recent_events.find(event_digest) >= 0:  # half the time of `in`
-            duplicates.append(index)
-            continue
-        if len(recent_events) >= _RECENT_BYTES:
-            recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
-        recent_events += event_digest
-        at_ms, kind = event.at_ms, event.kind
-        day = at_ms // DAY_MS
-        session = kind == ENGAGEMENT and 0 <= at_ms - engaged_at_ms < session_ms and day == engaged_at_ms // DAY_MS
-        if unwritten and not session:
+    new_memories: list[Memories] = []
+    after: list[int] = []
+    ends: list[int] = []
+    for (
+        (
+            first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
+            engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
+        ),
+        known,
+        group,
+    ) in zip(ACTIVITY.iter_unpack(activity), memories, events, strict=True):  # fmt: skip
+        recent_events, orders = known.recent_events, known.orders
+        active_day_bits, engaged_day_bits = known.active_day_bits, known.engaged_day_bits
+        engaged_day = engaged_at_ms // DAY_MS
+        active_day = engaged_day if engaged_at_ms > purchased_at_ms else purchased_at_ms // DAY_MS
+        unwritten = False
+        for event in group:
+            event_digest = digest(event.event_id.encode())
+            if recent_events.find(event_digest) >= 0:  # half the time of `in`
+                after.append(REPEATED)
+                continue
+            if len(recent_events) >= _RECENT_BYTES:
+                recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
+            recent_events += event_digest
+            at_ms, kind = event.at_ms, event.kind
+            day = at_ms // DAY_MS
+            session = kind == ENGAGEMENT and day == engaged_day and 0 <= at_ms - engaged_at_ms < session_ms
+            if unwritten and not session:
+                pack_into(
+                    trail, offset,
+                    first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
+                    revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases,
+                    refunds, engagements,
+                )  # fmt: skip
+                offset += size
+                unwritten = False
+            if at_ms < first_at_ms:
+                first_at_ms = at_ms
+            if kind != REFUND:
+                if day != active_day:
+                    active_day_bits, active_days = ACTIVE_DAYS.add(active_day_bits, active_days, active_day, day)
+                    if day > active_day:
+                        active_day = day
+                if day < first_active_day:
+                    first_active_day = day
+            if kind == ENGAGEMENT:
+                engagements += 1
+                if day != engaged_day:
+                    engaged_day_bits, engaged_days = ENGAGED_DAYS.add(engaged_day_bits, engaged_days, engaged_day, day)
+                if at_ms >= engaged_at_ms:
+                    decay = exp2((engaged_at_ms - at_ms) * _ENGAGEMENT_RATE)
+                    engagement_decayed = engagement_decayed * decay + event.weight
+                    engaged_at_ms, engaged_day = at_ms, day
+                else:
+                    engagement_decayed += event.weight * exp2((at_ms - engaged_at_ms) * _ENGAGEMENT_RATE)
+            else:
+                weight = 1.0
+                if at_ms >= ordered_at_ms:
+                    decay = exp2((ordered_at_ms - at_ms) * _ORDER_RATE)
+                    orders_decayed *= decay
+                    revenue_decayed *= decay
+                    ordered_at_ms = at_ms
+                else:
+                    weight = exp2((at_ms - ordered_at_ms) * _ORDER_RATE)
+                order_digest, amount_minor = digest(event.order_id.encode()), event.amount_minor
+                if kind == PURCHASE:
+                    purchases += 1
+                    revenue_minor += amount_minor
+                    orders_decayed += weight
+                    revenue_decayed += amount_minor * weight
+                    if at_ms > purchased_at_ms:
+                        purchased_at_ms = at_ms
+                    orders, corrections = _complete_order(orders, order_digest, at_ms, amount_minor)
+                else:
+                    refunds += 1
+                    revenue_minor -= amount_minor
+                    orders, corrections = _enter_order(orders, Order(order_digest, at_ms, 0, amount_minor, 0))
+                if corrections:
+                    count, undone, taken_back = _total_correction(corrections, ordered_at_ms)
+                    purchases += count
+                    orders_decayed += undone
+                    revenue_decayed += taken_back
+            if session:
+                unwritten = True
+                after.append(IN_SESSION)
+                continue
+            pack_into(
+                trail, offset,
+                first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
+                revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds,
+                engagements,
+            )  # fmt: skip
+            after.append(offset)
+            offset += size
+        if unwritten:
             pack_into(
                 trail, offset,
                 first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
@@ -204,77 +337,9 @@ def fold_events(
                 engagements,
             )  # fmt: skip
             offset += size
-            records += 1
-            unwritten = False
-        if at_ms < first_at_ms:
-            first_at_ms = at_ms
-        if kind != REFUND:
-            if day != active_day:
-                active_day_bits, active_days = ACTIVE_DAYS.add(active_day_bits, active_days, active_day, day)
-                if day > active_day:
-                    active_day = day
-            if day < first_active_day:
-                first_active_day = day
-        if kind == ENGAGEMENT:
-            engagements += 1
-            engaged_day = engaged_at_ms // DAY_MS
-            if day != engaged_day:
-                engaged_day_bits, engaged_days = ENGAGED_DAYS.add(engaged_day_bits, engaged_days, engaged_day, day)
-            if at_ms >= engaged_at_ms:
-                decay = exp2((engaged_at_ms - at_ms) * _ENGAGEMENT_RATE)
-                engagement_decayed = engagement_decayed * decay + event.weight
-                engaged_at_ms = at_ms
-            else:
-                engagement_decayed += event.weight * exp2((at_ms - engaged_at_ms) * _ENGAGEMENT_RATE)
-        else:
-            weight = 1.0
-            if at_ms >= ordered_at_ms:
-                decay = exp2((ordered_at_ms - at_ms) * _ORDER_RATE)
-                orders_decayed *= decay
-                revenue_decayed *= decay
-                ordered_at_ms = at_ms
-            else:
-                weight = exp2((at_ms - ordered_at_ms) * _ORDER_RATE)
-            amount_minor = event.amount_minor
-            if kind == PURCHASE:
-                purchases += 1
-                revenue_minor += amount_minor
-                orders_decayed += weight
-                revenue_decayed += amount_minor * weight
-                if at_ms > purchased_at_ms:
-                    purchased_at_ms = at_ms
-                entry = Order(digest(event.order_id.encode()), at_ms, amount_minor, 0, 1)
-            else:
-                refunds += 1
-                revenue_minor -= amount_minor
-                entry = Order(digest(event.order_id.encode()), at_ms, 0, amount_minor, 0)
-            orders, corrections = _enter_order(orders, entry)
-            if corrections:
-                count, undone, taken_back = _total_correction(corrections, ordered_at_ms)
-                purchases += count
-                orders_decayed += undone
-                revenue_decayed += taken_back
-        if session:
-            unwritten = True
-            continue
-        pack_into(
-            trail, offset,
-            first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
-            engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
-        )  # fmt: skip
-        offset += size
-        assessed.append(index)
-        states.append(records)
-        records += 1
-    folded = Row(
-        first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
-        engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
-        recent_events, orders, active_day_bits, engaged_day_bits,
-    )  # fmt: skip
-    if unwritten:
-        folded.pack_activity_into(trail, offset)
-        records += 1
-    return Folded(folded, duplicates, assessed, states, records)
+        new_memories.append(Memories(recent_events, orders, active_day_bits, engaged_day_bits))
+        ends.append(offset)
+    return FoldedCustomers(new_memories, after, ends)
 
 
 def last_active_day(row: Row) -> int:
@@ -292,13 +357,18 @@ def _pack_orders(orders: list[Order]) -> bytes:
     return b"".join(ORDER.pack(*order) for order in latest)
 
 
-def _enter_order(ledger: bytes, order: Order) -> tuple[bytes, tuple[tuple[int, Order], ...]]:
-    """Enter a completion or refund; return the ledger and the entries whose corrections to add (1) or subtract (−1)."""
-    if order.completions and ledger.find(order.digest) < 0:
+def _complete_order(ledger: bytes, order_digest: bytes, at_ms: int, amount_minor: int) -> _Entered:
+    """Do as `_enter_order` for a completion."""
+    if ledger.find(order_digest) < 0 and (
+        not ledger or at_ms > ORDER.unpack_from(ledger, len(ledger) - ORDER.size)[1]
+    ):
         # The usual case by far, a new order after all known ones, stays clear of unpacking the ledger.
-        last_at_ms = ORDER.unpack_from(ledger, len(ledger) - ORDER.size)[1] if ledger else order.at_ms - 1
-        if order.at_ms > last_at_ms:
-            return (ledger + ORDER.pack(*order))[-ORDER_LIMIT * ORDER.size :], ()
+        return (ledger + ORDER.pack(order_digest, at_ms, amount_minor, 0, 1))[-_LEDGER_BYTES:], ()
+    return _enter_order(ledger, Order(order_digest, at_ms, amount_minor, 0, 1))
+
+
+def _enter_order(ledger: bytes, order: Order) -> _Entered:
+    """Enter a completion or refund; return the ledger and the entries whose corrections to add (1) or subtract (−1)."""
     orders = _orders(ledger)
     known = next((entry for entry in orders if entry.digest == order.digest), None)
     if known is None:

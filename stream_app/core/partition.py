@@ -11,7 +11,7 @@ import numpy as np
 from stream_app.core.assignment import Indices
 from stream_app.core.clock import NO_TIME
 from stream_app.core.migration import Migration, MigrationRules
-from stream_app.core.row import Row
+from stream_app.core.row import Memories
 from stream_app.core.snapshot import Snapshot
 from stream_app.core.table import CustomerTable
 
@@ -43,10 +43,8 @@ class Effects:
         Of the touched customers.
     numbers
         Their row numbers, −1 for those the table does not hold yet.
-    rows
-        Their activity; None if it did not change.
-    activity
-        The same as records; None likewise.
+    activity, memories
+        Their rows; None if these did not change.
     membership
         Their memberships.
     migrations
@@ -59,8 +57,8 @@ class Effects:
 
     customer_ids: Sequence[str]
     numbers: Indices
-    rows: Sequence[Row] | None
     activity: np.ndarray | None
+    memories: Sequence[Memories] | None
     membership: np.ndarray
     migrations: Sequence[Migration]
     clock: Clock

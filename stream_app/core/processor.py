@@ -58,8 +58,8 @@ def process_events(partition: Partition, events: Sequence[Event], positions: Seq
     return Effects(
         customer_ids=chunk.customer_ids,
         numbers=chunk.numbers,
-        rows=chunk.rows,
         activity=chunk.records[chunk.latest],
+        memories=chunk.memories,
         membership=membership,
         migrations=migrations,
         clock=chunk.clock,
@@ -114,8 +114,8 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
     return Effects(
         customer_ids=customer_ids,
         numbers=numbers,
-        rows=None,
         activity=None,
+        memories=None,
         membership=membership,
         migrations=migrations,
         clock=partition.clock._replace(swept_at_ms=at_ms) if whole else partition.clock,
@@ -133,10 +133,10 @@ def apply_effects(partition: Partition, effects: Effects) -> Indices:
     if len(fresh):
         numbers = numbers.copy()
         numbers[fresh] = [table.insert(effects.customer_ids[slot]) for slot in fresh.tolist()]
-    if effects.rows is None or effects.activity is None:
+    if effects.activity is None or effects.memories is None:
         table.membership[numbers] = effects.membership
     else:
-        table.store(numbers, effects.rows, effects.activity, effects.membership)
+        table.store(numbers, effects.activity, effects.memories, effects.membership)
     partition.clock = effects.clock
     return numbers
 

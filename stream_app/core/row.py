@@ -1,16 +1,18 @@
 """One customer's state: its layout in memory, its encoding, and the bounded memories beside the totals.
 
 The numbers of all customers lie in two numpy arrays of records (see `stream_app.core.table`), so that a sweep
-reads them without touching a Python object. `Row` is the same record taken out for folding events into it.
+reads them without touching a Python object. What has no fixed size lies beside them in `Memories`. `Row` is both
+taken together, for whoever looks at one customer.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from xxhash import xxh3_64_digest
 
 from stream_app.core.clock import NO_TIME
@@ -71,14 +73,18 @@ ORDER_LIMIT: Final = 16
 NO_DAY: Final = 2**31 - 1
 """Stands for "no active day yet" where the first one is kept; later than every day."""
 
+_NOTHING: Final = (-NO_TIME, NO_TIME, NO_TIME, NO_TIME, 0, 0.0, 0.0, 0.0, 0.0, 0.0, NO_DAY, 0, 0, 0)
+NO_ACTIVITY: Final = np.array(_NOTHING, ACTIVITY_DTYPE)
+"""The record of a customer of whom nothing is known, as in `Row()`."""
+
 ROW_VERSION: Final = 1
 _HEADER: Final = struct.Struct("<BxHHHH")
 _ACTIVITY_END: Final = _HEADER.size + ACTIVITY.size
 _PARTS_START: Final = _ACTIVITY_END + MEMBERSHIP_DTYPE.itemsize
 
 
-class Row(msgspec.Struct, gc=False):
-    """One customer's activity, taken out of the table to be changed. See `ACTIVITY_DTYPE` for the first 14 fields.
+class Memories(msgspec.Struct, frozen=True, gc=False):
+    """What a customer's totals need beside them, so that every event counts once and refunds find their order.
 
     Parameters
     ----------
@@ -89,6 +95,18 @@ class Row(msgspec.Struct, gc=False):
     active_day_bits, engaged_day_bits
         Bit j is set if the customer was active (engaged) j days before its last active (engaged) day.
     """
+
+    recent_events: bytes = b""
+    orders: bytes = b""
+    active_day_bits: int = 0
+    engaged_day_bits: int = 0
+
+
+NO_MEMORIES: Final = Memories()
+
+
+class Row(msgspec.Struct, gc=False):
+    """One customer's activity: the fields of `ACTIVITY_DTYPE`, then those of `Memories`."""
 
     first_at_ms: int = -NO_TIME
     purchased_at_ms: int = NO_TIME
@@ -130,21 +148,30 @@ class Row(msgspec.Struct, gc=False):
             self.engagements,
         )
 
+    @property
+    def memories(self) -> Memories:
+        """The last four fields."""
+        return Memories(self.recent_events, self.orders, self.active_day_bits, self.engaged_day_bits)
+
+
+def join_memories(activity: tuple[Any, ...], memories: Memories) -> Row:
+    """Return the row that an unpacked `ACTIVITY` record and these memories are."""
+    return Row(*activity, *astuple(memories))
+
 
 class EncodedParts(NamedTuple):
     """What an encoded row consists of, undecoded."""
 
-    activity: bytes | memoryview
-    membership: bytes | memoryview
-    recent_events: bytes
-    orders: bytes
-    active_day_bits: int
-    engaged_day_bits: int
+    activity: bytes
+    membership: bytes
+    memories: Memories
 
 
-def join_row(parts: EncodedParts) -> bytes:
-    """Return a whole row as bytes, version first."""
-    activity, membership, recent_events, orders, active_day_bits, engaged_day_bits = parts
+def join_row(parts: tuple[bytes, bytes, Memories]) -> bytes:
+    """Return a whole row as bytes, version first; `parts` as in `EncodedParts`."""
+    activity, membership, memories = parts
+    recent_events, orders = memories.recent_events, memories.orders
+    active_day_bits, engaged_day_bits = memories.active_day_bits, memories.engaged_day_bits
     active = active_day_bits.to_bytes((active_day_bits.bit_length() + 7) // 8, "little")
     engaged = engaged_day_bits.to_bytes((engaged_day_bits.bit_length() + 7) // 8, "little")
     header = _HEADER.pack(ROW_VERSION, len(recent_events), len(orders), len(active), len(engaged))
@@ -174,10 +201,12 @@ def split_row(encoded: bytes) -> EncodedParts:
     return EncodedParts(
         encoded[_HEADER.size : _ACTIVITY_END],
         encoded[_ACTIVITY_END:_PARTS_START],
-        encoded[_PARTS_START:after_recent],
-        encoded[after_recent:after_orders],
-        int.from_bytes(encoded[after_orders:after_active], "little"),
-        int.from_bytes(encoded[after_active:], "little"),
+        Memories(
+            encoded[_PARTS_START:after_recent],
+            encoded[after_recent:after_orders],
+            int.from_bytes(encoded[after_orders:after_active], "little"),
+            int.from_bytes(encoded[after_active:], "little"),
+        ),
     )
 
 
@@ -185,14 +214,10 @@ def encode_row(row: Row, membership: bytes) -> bytes:
     """Return the whole row with its membership record as bytes."""
     activity = bytearray(ACTIVITY.size)
     row.pack_activity_into(activity, 0)
-    return join_row(
-        EncodedParts(
-            bytes(activity), membership, row.recent_events, row.orders, row.active_day_bits, row.engaged_day_bits
-        )
-    )
+    return join_row((bytes(activity), membership, row.memories))
 
 
 def decode_row(encoded: bytes) -> tuple[Row, bytes]:
     """Return a row and its membership record; raises as `split_row` does."""
-    activity, membership, *memories = split_row(encoded)
-    return Row(*ACTIVITY.unpack(activity), *memories), bytes(membership)
+    activity, membership, memories = split_row(encoded)
+    return join_memories(ACTIVITY.unpack(activity), memories), membership

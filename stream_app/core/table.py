@@ -1,13 +1,24 @@
-"""All customers of one partition: two arrays of records, and lists for what has no fixed size."""
+"""All customers of one partition: two arrays of records, and a list for what has no fixed size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, EncodedParts, Row, join_row, split_row
+from stream_app.core.row import (
+    ACTIVITY,
+    ACTIVITY_DTYPE,
+    MEMBERSHIP_DTYPE,
+    NO_ACTIVITY,
+    NO_MEMORIES,
+    Memories,
+    Row,
+    join_memories,
+    join_row,
+    split_row,
+)
 from stream_app.core.snapshot import NO_SEGMENT
 from stream_app.errors import RowDamaged
 
@@ -34,10 +45,7 @@ class CustomerTable:
         self._activity_bytes = self._activity.view(np.uint8).data
         self._membership = np.zeros(_INITIAL_CAPACITY, MEMBERSHIP_DTYPE)
         self._membership_bytes = self._membership.view(np.uint8).data
-        self._recent_events: list[bytes] = []
-        self._orders: list[bytes] = []
-        self._active_day_bits: list[int] = []
-        self._engaged_day_bits: list[int] = []
+        self._memories: list[Memories] = []
 
     def __len__(self) -> int:
         return len(self.customer_ids)
@@ -46,11 +54,6 @@ class CustomerTable:
     def activity(self) -> np.ndarray:
         """Records of what events add up to."""
         return self._activity[: len(self.customer_ids)]
-
-    @property
-    def activity_bytes(self) -> memoryview:
-        """The records of `activity`, and some more behind, as bytes."""
-        return self._activity_bytes
 
     @property
     def membership(self) -> np.ndarray:
@@ -63,13 +66,18 @@ class CustomerTable:
 
     def load(self, number: int) -> Row:
         """Return a copy of a row's activity; changing it does not change the table."""
-        return Row(  # type: ignore[call-arg]  # mypy takes the unpacked record for all fields
-            *ACTIVITY.unpack_from(self._activity_bytes, number * ACTIVITY.size),
-            self._recent_events[number],
-            self._orders[number],
-            self._active_day_bits[number],
-            self._engaged_day_bits[number],
+        return join_memories(
+            ACTIVITY.unpack_from(self._activity_bytes, number * ACTIVITY.size), self._memories[number]
         )
+
+    def load_all(self, customer_ids: Iterable[str]) -> tuple[npt.NDArray[np.intp], np.ndarray, list[Memories]]:
+        """Return the row numbers of n customers, −1 for those without, and copies of their activity and memories."""
+        find, memories = self._numbers.get, self._memories
+        found = [find(customer_id, -1) for customer_id in customer_ids]
+        numbers = np.array(found, np.intp)
+        activity = self._activity[numbers]
+        activity[numbers < 0] = NO_ACTIVITY
+        return numbers, activity, [memories[number] if number >= 0 else NO_MEMORIES for number in found]
 
     def insert(self, customer_id: str) -> int:
         """Add an empty row; return its number."""
@@ -78,49 +86,37 @@ class CustomerTable:
             self._grow()
         self.customer_ids.append(customer_id)
         self._numbers[customer_id] = number
-        self._recent_events.append(b"")
-        self._orders.append(b"")
-        self._active_day_bits.append(0)
-        self._engaged_day_bits.append(0)
+        self._memories.append(NO_MEMORIES)
         return number
 
     def store(
-        self, numbers: npt.NDArray[np.intp], rows: Sequence[Row], activity: np.ndarray, membership: np.ndarray
+        self,
+        numbers: npt.NDArray[np.intp],
+        activity: np.ndarray,
+        memories: Sequence[Memories],
+        membership: np.ndarray,
     ) -> None:
-        """Replace rows by their new state.
-
-        Parameters
-        ----------
-        numbers
-            Of the n rows.
-        rows
-            Their new state.
-        activity, membership
-            The same as records, shape `(n,)`.
-        """
-        recent_events, orders = self._recent_events, self._orders
-        active_day_bits, engaged_day_bits = self._active_day_bits, self._engaged_day_bits
-        for number, row in zip(numbers.tolist(), rows, strict=True):
-            recent_events[number] = row.recent_events
-            orders[number] = row.orders
-            active_day_bits[number] = row.active_day_bits
-            engaged_day_bits[number] = row.engaged_day_bits
+        """Replace n rows, given by their numbers, by their new state; each array has shape `(n,)`."""
+        stored = self._memories
+        for number, new in zip(numbers.tolist(), memories, strict=True):
+            stored[number] = new
         self._activity[numbers] = activity
         self._membership[numbers] = membership
 
     def encode(self, number: int) -> bytes:
         """Return the whole row as bytes, for the changelog."""
-        start, size = number * ACTIVITY.size, MEMBERSHIP_DTYPE.itemsize
-        return join_row(
-            EncodedParts(
-                self._activity_bytes[start : start + ACTIVITY.size],
-                self._membership_bytes[number * size : (number + 1) * size],
-                self._recent_events[number],
-                self._orders[number],
-                self._active_day_bits[number],
-                self._engaged_day_bits[number],
-            )
-        )
+        return self.encode_all([number])[0]
+
+    def encode_all(self, numbers: Sequence[int]) -> list[bytes]:
+        """Return `encode` of each, at a lower cost a row."""
+        chosen = np.array(numbers, np.intp)
+        # Cut from bytes, not from the arrays' memory: a slice of bytes takes half the time of one of a memoryview.
+        activity, membership = self._activity[chosen].tobytes(), self._membership[chosen].tobytes()
+        a, m, memories = ACTIVITY.size, MEMBERSHIP_DTYPE.itemsize, self._memories
+        return [
+            join_row((activity[row * a : row * a + a], membership[row * m : row * m + m], memories[number]))
+            for row, number in enumerate(numbers)
+        ]
 
     def restore(self, customer_id: str, encoded: bytes) -> None:
         """Put an encoded row in, new or in place of the customer's present one.
@@ -133,7 +129,7 @@ class CustomerTable:
             If it is not as long as it says.
         """
         try:
-            activity, membership, recent_events, orders, active_day_bits, engaged_day_bits = split_row(encoded)
+            activity, membership, memories = split_row(encoded)
         except RowDamaged as error:
             raise RowDamaged(f"customer {customer_id!r}: {error}") from None
         number = self.find(customer_id)
@@ -142,10 +138,7 @@ class CustomerTable:
         start, size = number * ACTIVITY.size, MEMBERSHIP_DTYPE.itemsize
         self._activity_bytes[start : start + ACTIVITY.size] = activity
         self._membership_bytes[number * size : (number + 1) * size] = membership
-        self._recent_events[number] = recent_events
-        self._orders[number] = orders
-        self._active_day_bits[number] = active_day_bits
-        self._engaged_day_bits[number] = engaged_day_bits
+        self._memories[number] = memories
 
     def segment_sizes(self) -> dict[int, int]:
         """Return the number of customers by segment code, without those that have none."""

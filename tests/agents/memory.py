@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from stream_app.settings import load_settings
 from tests.support.snapshots import rules_snapshot
 
 TOPICS = TopicNames("t-", "segmenter")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 10
 """Only ever waited for in full by a test that fails."""
 
 
@@ -58,10 +59,10 @@ def payload(event: Event) -> bytes:
 
 async def until(condition: Callable[[], bool], what: str) -> None:
     """Let others run until a condition holds."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.001)
-    assert condition(), what
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        await asyncio.sleep(0.001)
 
 
 class MemoryLog:
@@ -207,9 +208,15 @@ class Stage:
     def table(self) -> CustomerTable:
         return self.lane.partition.table
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all chunks are folded and written."""
+        return self.lane.folded_to == self.lane._offered_to and not self.lane.is_busy
+
     async def idle(self) -> None:
         """Let the lane fold and write all that it has."""
-        await until(lambda: not self.lane.is_busy, "lane is idle")
+        await until(lambda: bool(self.failures) or self.is_done, "an idle lane")
+        assert self.failures == []
 
 
 async def open_stage(

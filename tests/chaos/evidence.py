@@ -108,6 +108,15 @@ def gather(bootstrap_servers: str, names: TopicNames, partitions: int, truth: Ma
     return evidence
 
 
+def input_ends(bootstrap_servers: str, names: TopicNames, partitions: int) -> dict[tuple[str, int], int]:
+    """Return where the inputs end, by topic and partition: behind the last record, whoever wrote it."""
+    ends: dict[tuple[str, int], int] = {}
+    for topic in names.inputs:
+        for message in _read(bootstrap_servers, topic, partitions):
+            ends[topic, message.partition()] = message.offset() + 1
+    return ends
+
+
 def _judge_rows(evidence: Evidence, rows: Mapping[str, bytes], truth: Mapping[str, Totals]) -> dict[str, int]:
     """Compare rows with the truth; return each customer's last number of a migration."""
     sequences = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -48,15 +49,22 @@ def main() -> None:
         shared: KafkaBroker | None = None
         for name in options.only or SCENARIOS:
             scenario = SCENARIOS[name]
+            repeats = scenario.short if options.short else scenario.full
+            if not repeats:
+                continue
             if shared is None and not scenario.has_own_broker:
                 shared = opened.enter_context(KafkaBroker(folder / "kafka"))
             address = None if scenario.has_own_broker or shared is None else shared.bootstrap_servers
-            repeats = scenario.short if options.short else scenario.full
             outcomes.append(_play(name, repeats, options.seed, folder / name, address))
     failed = [outcome for outcome in outcomes if outcome.problems]
     _table(outcomes)
     print(f"\nseed {options.seed}: {len(outcomes) - len(failed)} of {len(outcomes)} survived", end="")
-    print(f" in {time.monotonic() - started:.0f} s; logs in {folder}")
+    print(f" in {time.monotonic() - started:.0f} s", end="")
+    if failed or options.keep:
+        print(f"; logs in {folder}")
+    else:
+        print()
+        shutil.rmtree(folder, ignore_errors=True)
     sys.exit(bool(failed))
 
 

@@ -44,7 +44,7 @@ class Scenario:
     fault
         Does it, so many times (`freeze_broker`: for so many seconds).
     full, short
-        How many times for `make chaos`, and in tests.
+        How many times for `make chaos`, and in tests; 0 if a like one is enough there.
     has_own_broker
         Whether it does harm to the broker.
     traffic
@@ -90,8 +90,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "kill-in-rebalance": Scenario(kill_during_rebalance, 3, 1),
     "kill-in-recovery": Scenario(kill_while_recovering, 5, 2, traffic={"customers": 20_000}, stage=STATIC),
     "freeze-worker": Scenario(freeze_beyond_session, 3, 1),
-    "freeze-static-worker": Scenario(freeze_beyond_session, 2, 1, stage=STATIC),
-    "scale": Scenario(scale_up_and_down, 10, 2),
+    "freeze-static-worker": Scenario(freeze_beyond_session, 2, 0, stage=STATIC),
+    "scale": Scenario(scale_up_and_down, 10, 1),
     "freeze-broker": Scenario(freeze_broker, 60, 25, has_own_broker=True),
     "kill-trainer": Scenario(kill_trainer, 5, 1, stage=STATIC | {"settings": {"LEARNING__TICK_DAYS": "1"}}),
     "poison": Scenario(poison, 1_000, 1_000, traffic={"malformed_rate": 0.0}),

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from stream_app.adapters.topics import TopicNames
-from tests.chaos.evidence import Evidence, gather
+from tests.chaos.evidence import Evidence, gather, input_ends
 from tests.chaos.feeding import Feeder
 from tests.chaos.fleet import COMMAND, ROOT, Fleet, Worker
 from tests.chaos.progress import Group, Place, Progress
@@ -219,9 +219,11 @@ class Stage:
         outcome = self.outcome
         self.feeder.settle()
         self.progress.wait_for(self.feeder.ends, PATIENCE_SECONDS)
+        ends = input_ends(self.bootstrap_servers, self.names, PARTITIONS)  # with what workers have forwarded
+        self.progress.wait_for(ends, PATIENCE_SECONDS)
         self.fleet.wait_until_ready()
         try:
-            wait_for(lambda: self.group.lag(self.feeder.ends) == 0, 15, "the group's offsets to reach the ends")
+            wait_for(lambda: self.group.lag(ends) == 0, 15, "the group's offsets to reach the ends")
         except TimeoutError as error:
             outcome.problems.append(str(error))
         self.fleet.stop()

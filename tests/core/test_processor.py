@@ -14,7 +14,7 @@ from stream_app.core.features import quantities_at
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Clock, Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
-from stream_app.core.row import encode_row
+from stream_app.core.row import encode_row, join_memories
 from stream_app.core.snapshot import Segment, Snapshot
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
 from tests.support.playing import Step, play, play_effects, state_of
@@ -507,9 +507,10 @@ def test_nothing_changes_until_effects_are_applied(log: list[Step], cut: int) ->
     apply_effects(partition, again)
     table = partition.table
     for slot, customer_id in enumerate(again.customer_ids):
-        assert again.rows is not None
-        number = table.find(customer_id)
-        assert table.encode(number) == encode_row(again.rows[slot], again.membership[slot].tobytes())
+        assert again.activity is not None
+        assert again.memories is not None
+        row = join_memories(again.activity[slot].item(), again.memories[slot])
+        assert table.encode(table.find(customer_id)) == encode_row(row, again.membership[slot].tobytes())
 
 
 def test_sweep_in_parts_equals_a_whole_one() -> None:

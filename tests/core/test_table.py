@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.core.events import Event
-from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Row, encode_row
+from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Memories, Row, encode_row, join_memories
 from stream_app.core.snapshot import NO_SEGMENT
 from stream_app.core.table import CustomerTable
 from stream_app.errors import RowVersionUnknown
-from tests.support.events import histories
+from tests.support.events import engagement, histories, purchase
 from tests.support.totals import fold
 
 
@@ -68,6 +68,22 @@ def test_changing_a_loaded_row_does_not_change_the_table() -> None:
     assert table.load(0).purchases == 3
 
 
+def test_loading_many_tells_who_is_unknown() -> None:
+    table = table_of({"a": fold([purchase(0), engagement(1)]), "b": Row(purchases=2)})
+    numbers, activity, memories = table.load_all(["b", "x", "a"])
+    assert numbers.tolist() == [1, -1, 0]
+    rows = [join_memories(record, known) for record, known in zip(activity.tolist(), memories, strict=True)]
+    assert rows == [table.load(1), Row(), table.load(0)]
+    activity["purchases"] = 99
+    assert table.activity["purchases"].tolist() == [1, 2]
+
+
+def test_rows_encoded_together_are_as_alone() -> None:
+    table = table_of({customer_id: Row(purchases=number) for number, customer_id in enumerate("abc")})
+    assert table.encode_all([2, 0]) == [table.encode(2), table.encode(0)]
+    assert table.encode_all([]) == []
+
+
 def test_table_grows_and_keeps_what_it_holds() -> None:
     rows = {f"c{number}": Row(purchases=number, orders=bytes([number % 256])) for number in range(4_000)}
     table = table_of(rows)
@@ -79,14 +95,13 @@ def test_table_grows_and_keeps_what_it_holds() -> None:
 
 def test_storing_changes_the_rows_named_and_no_others() -> None:
     table = table_of({customer_id: Row(purchases=1) for customer_id in "abc"})
-    row = Row(purchases=5, recent_events=b"12345678", orders=b"o", active_day_bits=3, engaged_day_bits=1)
+    memories = Memories(b"12345678", b"o", 3, 1)
     activity, memberships = np.zeros(1, ACTIVITY_DTYPE), np.zeros(1, MEMBERSHIP_DTYPE)
     activity["purchases"], memberships["segment"] = 5, 2
-    table.store(np.array([1]), [row], activity, memberships)
+    table.store(np.array([1]), activity, [memories], memberships)
     assert table.activity["purchases"].tolist() == [1, 5, 1]
     assert table.membership["segment"].tolist() == [1, 2, 1]
-    assert (table.load(1).orders, table.load(1).recent_events) == (b"o", b"12345678")
-    assert (table.load(1).active_day_bits, table.load(1).engaged_day_bits) == (3, 1)
+    assert table.load(1).memories == memories
     assert table.load(0) == table.load(2) == Row(purchases=1)
 
 

@@ -105,7 +105,9 @@ class PartitionLog:
     def compact(self) -> None:
         """Drop what the committed records behind it supersede, and what was never committed."""
         stable_end = self.stable_end
-        last = {record.key: record.offset for record in self.records if record.offset < stable_end and record.is_visible}
+        last = {
+            record.key: record.offset for record in self.records if record.offset < stable_end and record.is_visible
+        }
         self.records = [
             record
             for record in self.records
@@ -405,6 +407,4 @@ class MemoryStateLog:
                 yield number, records
 
     async def log_starts(self, topics: Sequence[str], partition: int) -> Mapping[str, int]:
-        return await self._log.ask(
-            self._process, f"starts of partition {partition}", lambda: dict.fromkeys(topics, 0)
-        )
+        return await self._log.ask(self._process, f"starts of partition {partition}", lambda: dict.fromkeys(topics, 0))

@@ -5,8 +5,30 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
+from collections.abc import Callable
 
-from tests.simulation.simulation import Simulation
+from tests.simulation.simulation import Outcome, Simulation, Variant
+
+
+def run_seed(seed: int, variant: Variant | None = None, tell: Callable[[str], None] | None = None) -> Outcome:
+    """Run one seed; an error of the simulation itself is a breach too."""
+    simulation = Simulation(seed, variant, tell)
+    try:
+        return simulation.run()
+    except Exception:
+        return Outcome(seed, [traceback.format_exc()], simulation.steps, simulation.loop.time(), simulation.figures)
+
+
+def report(outcome: Outcome) -> str:
+    """Return what came of a run, and how to see it again."""
+    lines = [
+        f"seed={outcome.seed}: {outcome.steps} steps in {outcome.seconds:.1f} s of virtual time, {outcome.figures}"
+    ]
+    if outcome.breaches:
+        lines += [f"  {breach}" for breach in outcome.breaches]
+        lines.append(f"  replay: python -m tests.simulation.run --seed {outcome.seed} -v")
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -18,13 +40,12 @@ def main() -> int:
     failed = 0
     began = time.process_time()
     for seed in range(options.seed, options.seed + options.count):
-        outcome = Simulation(seed, tell=print if options.verbose else None).run()
+        outcome = run_seed(seed, tell=print if options.verbose else None)
         if outcome.breaches or options.count == 1:
-            print(f"seed={seed}: {outcome.steps} steps, {outcome.seconds:.1f} s, {outcome.figures}")
-        for breach in outcome.breaches:
-            print(f"  {breach}")
+            print(report(outcome))
         failed += bool(outcome.breaches)
-    print(f"{failed} of {options.count} seeds failed; {time.process_time() - began:.1f} s of CPU")
+    if options.count > 1:
+        print(f"{failed} of {options.count} seeds failed; {time.process_time() - began:.1f} s of CPU")
     return 1 if failed else 0
 
 

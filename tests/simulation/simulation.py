@@ -16,7 +16,7 @@ from stream_app.agents import lane
 from stream_app.agents.lane import LaneSettings
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.learning.trainer import TrainerSettings
-from tests.simulation.faults import Fault, drawn_faults
+from tests.simulation.faults import STEP_FAULTS, TIMED_FAULTS, Fault, drawn_faults
 from tests.simulation.group import Group
 from tests.simulation.inputs import END_MS, Input, drawn_inputs, last_inputs
 from tests.simulation.memory_log import Latencies, MemoryLog, OutgoingRecord, Transaction
@@ -61,7 +61,7 @@ class Simulation:
         self.topics = TopicNames("", "sim")
         self.partitions = drawn.choice([1, 2, 2, 3])
         self.customers = drawn.randrange(8, 24)
-        self.records = drawn.randrange(40, 140)
+        self.records = drawn.randrange(40, 110)
         self.base_ms = END_MS + drawn.choice([0, 0, 3, 40]) * DAY_MS
         latencies = Latencies(
             usual=drawn.choice([0.002, 0.01, 0.03]),
@@ -73,12 +73,14 @@ class Simulation:
         self.group = Group(self, self.partitions)
         self.workers: dict[str, SimulatedWorker] = {}
         self.steps = 0
-        self.figures = dict.fromkeys(("workers", "killed", "fatal", "stopped", "zombies"), 0)
-        self.faults = drawn_faults(drawn)
+        self.figures = dict.fromkeys(("workers", "killed", "fatal", "stopped", "pauses"), 0)
+        faults = drawn_faults(drawn)
+        self._step_faults = [fault for fault in faults if fault.kind in STEP_FAULTS]
+        self._timed_faults = sorted((fault for fault in faults if fault.kind in TIMED_FAULTS), key=lambda f: f.at)
         self._steps_of: dict[str, int] = {}
-        self._kills: dict[str, int] = {}
+        self._planned: dict[tuple[str, int], Fault] = {}
         self._tell = tell
-        self._overtaking_share = drawn.choice([0.0, 0.5])
+        self._overtaking_share = drawn.choice([0.0, 1.0])
         self._lost_chunk_share = drawn.choice([0.0, 0.0, 0.0, 0.05])
         self._is_sent = False
         self._is_ending = False
@@ -95,7 +97,7 @@ class Simulation:
 
     def _draw_lane_settings(self) -> LaneSettings:
         drawn = self.drawn
-        sweep_days, tick_days = drawn.choice([(20, 60), (30, 30), (50, 50)])
+        sweep_days, tick_days = drawn.choice([(20, 60), (40, 40), (50, 100)])
         return LaneSettings(
             sweep_interval_ms=sweep_days * DAY_MS,
             live_interval_ms=drawn.choice([1, 30]) * SECOND_MS,
@@ -105,7 +107,7 @@ class Simulation:
             keep_payload=True,
             follows_wall_clock=drawn.random() < 0.5,
             idle_ms=drawn.choice([500, 3_000]),
-            chunk_records_max=drawn.choice([3, 12, 100]),
+            chunk_records_max=drawn.choice([5, 25, 100]),
             transaction_records_max=drawn.choice([5, 20, 150]),
             model_moves_per_second=drawn.choice([20, 2_000]),
         )
@@ -119,12 +121,21 @@ class Simulation:
     def step(self, process: Process, what: str) -> None:
         """Note a step, and kill its process if that is due."""
         self.steps += 1
-        if self._tell is not None:
-            self._tell(f"{self.loop.time():8.4f} {process.name:6} {what}")
+        self.tell(process, what)
         name = process.name
         count = self._steps_of[name] = self._steps_of.get(name, 0) + 1
-        if self._kills.get(name) == count and not process.is_dead:
+        fault = self._planned.pop((name, count), None)
+        if fault is None or process.is_dead:
+            return
+        if fault.kind == "kill":
             self.kill(name)
+        else:
+            self.pause(name, fault.seconds)
+
+    def tell(self, process: Process, what: str) -> None:
+        """Print a line of the trace, if it is wanted."""
+        if self._tell is not None:
+            self._tell(f"{self.loop.time():8.4f} {process.name:6} {what}")
 
     def is_overtaken(self) -> bool:
         """See `Surroundings`."""
@@ -142,9 +153,9 @@ class Simulation:
         name = f"w{self.figures['workers']}"
         worker = SimulatedWorker(self, self.variant.parts, self._lane_settings, self._trainer_settings)
         self.workers[name] = worker
-        fault = self._next("kill")
-        if fault is not None:
-            self._kills[name] = fault.step
+        if self._step_faults:
+            fault = self._step_faults.pop(0)
+            self._planned[name, fault.step] = fault
         worker.process = self.loop.start(name, worker.main)
 
     def _restart_worker(self) -> None:
@@ -160,8 +171,7 @@ class Simulation:
         """Note that a worker has ended, and have the supervisor start another one."""
         self.figures["fatal"] += why.startswith("FATAL")
         self.figures["stopped"] += why == "stopped"
-        if self._tell is not None:
-            self._tell(f"{self.loop.time():8.4f} {worker.process.name:6} {why}")
+        self.tell(worker.process, why)
         self.loop.kill(worker.process)
         self.workers.pop(worker.process.name, None)
         if not self._is_ending:
@@ -170,19 +180,18 @@ class Simulation:
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
-    def _next(self, kind: str) -> Fault | None:
-        for fault in self.faults:
-            if fault.kind == kind:
-                self.faults.remove(fault)
-                return fault
-        return None
+    def pause(self, name: str, seconds: float) -> None:
+        """Stop a worker as SIGSTOP does, for a while."""
+        process = self.workers[name].process
+        self.figures["pauses"] += 1
+        self.tell(process, f"PAUSED for {seconds:.2f} s")
+        self.loop.pause(process)
+        self.loop.in_world(seconds, self.loop.resume, process)
 
     async def _disturb(self) -> None:
         """Let what is planned for an instant happen then."""
-        timed = sorted((fault for fault in self.faults if fault.kind != "kill"), key=lambda fault: fault.at)
-        for fault in timed:
+        for fault in self._timed_faults:
             await asyncio.sleep(max(0.0, fault.at - self.loop.time()))
-            self.faults.remove(fault)
             if fault.kind == "add":
                 self.start_worker()
                 continue
@@ -195,11 +204,8 @@ class Simulation:
             elif fault.kind == "stop":
                 self.loop.run_in(worker.process, worker.stop)
             elif fault.kind == "pause":
-                self.figures["zombies"] += 1
-                self.step(worker.process, f"paused for {fault.seconds:.2f} s")
-                self.loop.pause(worker.process)
-                self.loop.in_world(fault.seconds, self.loop.resume, worker.process)
-            elif fault.kind == "compact":
+                self.pause(name, fault.seconds)
+            else:
                 for tp in self.log:
                     if tp[0] in (self.topics.changelog, self.topics.trainer_changelog):
                         self.log[tp].compact()
@@ -253,8 +259,8 @@ class Simulation:
         await self._disturb()
         await sending
         self.log.is_reliable = True
-        self._kills.clear()
-        self.faults.clear()
+        self._planned.clear()
+        self._step_faults.clear()
         deadline = self.loop.time() + SETTLING_SECONDS_MAX
         calm = 0
         while self.loop.time() < deadline:
@@ -295,10 +301,9 @@ class Simulation:
 
     def run(self) -> Outcome:
         """Run to the end and judge."""
-        lane.PART_ROWS_MIN, lane.PART_ROWS_MAX, before = *(self.drawn.choice([2, 5, 1_024]),) * 2, (
-            lane.PART_ROWS_MIN,
-            lane.PART_ROWS_MAX,
-        )
+        before = lane.PART_ROWS_MIN, lane.PART_ROWS_MAX
+        # Else the size of a sweep's parts follows the machine's speed.
+        lane.PART_ROWS_MIN = lane.PART_ROWS_MAX = self.drawn.choice([2, 5, 1_024])
         try:
             reason = self.loop.run_until_complete(self._main())
             breaches = [f"stands still: {reason}"] if reason else []

@@ -75,7 +75,9 @@ class SimulatedFollower(ModelFollower):
 class SimulatedWorker:
     """One process of the deployment; `main` is what it runs."""
 
-    def __init__(self, simulation: Simulation, parts: WorkerParts, lane: LaneSettings, trainer: TrainerSettings) -> None:
+    def __init__(
+        self, simulation: Simulation, parts: WorkerParts, lane: LaneSettings, trainer: TrainerSettings
+    ) -> None:
         self.simulation = simulation
         self._parts = parts
         self._lane_settings = lane

@@ -1,0 +1,64 @@
+"""How long a worker's event loop is held up while a partition follows a new model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from stream_app.adapters.changelog import PartitionPosition
+from stream_app.adapters.delivery import Outgoing
+from stream_app.agents.lane import Lane
+from stream_app.agents.partitions import wall_clock_ms
+from stream_app.bootstrap import create_lane_settings, create_topic_names
+from stream_app.core.partition import Partition
+from stream_app.settings import load_settings
+
+PROBE_SECONDS = 0.001
+COMMIT_SECONDS = 0.01
+
+
+class SlowDelivery:
+    """Takes as long as a broker and keeps nothing."""
+
+    identity = (0, 0)
+
+    async def open(self) -> None:
+        """Be ready."""
+
+    async def commit(self, outgoing: Outgoing) -> None:
+        """Take a broker's time."""
+        await asyncio.sleep(COMMIT_SECONDS if outgoing else 0)
+
+    async def close(self) -> None:
+        """Be done."""
+
+
+async def longest_block(partition: Partition) -> tuple[float, float, int]:
+    """Let a lane follow a model in which all segments have changed places.
+
+    Returns
+    -------
+    The most processor seconds between two turns of anything else, the time that following took, and how many moved.
+    """
+    # Without pacing, so that parts come as close together as they can.
+    settings = load_settings(None, {"worker": {"clock": "event", "model_migrations_per_second": 1_000_000}})
+    topics = create_topic_names(settings)
+    snapshot = partition.snapshot
+    position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, snapshot.version)
+    lane = Lane(0, partition, position, SlowDelivery(), topics, create_lane_settings(settings), wall_clock_ms)
+    failures: list[BaseException] = []
+    lane.start(failures.append)
+    lane.follow(replace(snapshot, version=snapshot.version + 1, centroids=np.roll(snapshot.centroids, 1, axis=0)))
+    started, last, longest = time.perf_counter(), time.thread_time(), 0.0
+    while lane.committed.model_version == snapshot.version and not failures:
+        await asyncio.sleep(PROBE_SECONDS)
+        now = time.thread_time()
+        longest = max(longest, now - last)
+        last = now
+    if failures:
+        raise failures[0]
+    await lane.close()
+    return longest, time.perf_counter() - started, lane.figures.migrations

@@ -1,0 +1,107 @@
+"""Workers and brokers that break a rule on purpose: the simulation has to find each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from faust.types import TP
+
+from stream_app.adapters.changelog import POSITION_KEY
+from stream_app.adapters.delivery import Delivery, Outgoing
+from stream_app.agents.intake import Chunk
+from stream_app.agents.partitions import OwnedPartitions
+from stream_app.errors import DeliveryFailed
+from tests.simulation.consumer import SimulatedConsumer
+from tests.simulation.memory_log import MemoryDelivery, Transaction
+from tests.simulation.simulation import Variant
+from tests.simulation.worker import WorkerParts
+
+
+class PositionApart(MemoryDelivery):
+    """Writes the position in a transaction of its own, after that of the rows it speaks of."""
+
+    async def commit(self, outgoing: Outgoing) -> None:
+        positions = {
+            tp: [record for record in records if record.key == POSITION_KEY] for tp, records in outgoing.items()
+        }
+        rest = {tp: [record for record in records if record.key != POSITION_KEY] for tp, records in outgoing.items()}
+        for part in (rest, positions):
+            some = {tp: records for tp, records in part.items() if records}
+            if some:
+                await super().commit(some)
+
+
+class FailureForgotten(MemoryDelivery):
+    """Becomes the owner again after a transaction has failed, and goes on with the memory that it would have led to."""
+
+    async def commit(self, outgoing: Outgoing) -> None:
+        try:
+            await super().commit(outgoing)
+        except DeliveryFailed:
+            await self.open()
+
+
+class AppendsUnawaited(MemoryDelivery):
+    """Commits whatever becomes of the appends, as aiokafka does."""
+
+    async def append_all(self, transaction: Transaction, outgoing: Outgoing) -> None:
+        appends = (self.append(transaction, tp, records) for tp, records in outgoing.items())
+        await asyncio.gather(*appends, return_exceptions=True)
+
+
+class TopicsApart(MemoryDelivery):
+    """Writes the records of each topic in a transaction of their own."""
+
+    async def commit(self, outgoing: Outgoing) -> None:
+        for tp, records in outgoing.items():
+            await super().commit({tp: records})
+
+
+class MemoryTrusted(OwnedPartitions):
+    """Goes on with the table in memory, whoever has opened the partition since."""
+
+    def _still_valid(self, number: int, delivery: Delivery) -> Any:
+        restored = self._kept.get(number)
+        if restored is not None:
+            restored.identity = delivery.identity
+        return restored
+
+
+class ChunkGapAccepted(OwnedPartitions):
+    """Folds chunks that do not follow on one another."""
+
+    async def segment(self, chunk: Chunk) -> None:
+        lane = self.lanes.get(chunk.partition)
+        if lane is not None:
+            lane._offered_to = chunk.start
+        await super().segment(chunk)
+
+
+class FetchGapAccepted(SimulatedConsumer):
+    """Never asks for the records that a fetch has passed over."""
+
+    async def _without_gap(self, tp: TP, records: list[Any]) -> list[Any]:
+        expected = self.host.expected_offset(tp.topic, tp.partition)
+        return [] if expected is None else [record for record in records if record.offset >= expected]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A broken rule."""
+
+    name: str
+    variant: Variant
+
+
+MUTATIONS = (
+    Mutation("brokers let former owners write", Variant(checks_epochs=False)),
+    Mutation("the position is no part of the transaction", Variant(WorkerParts(delivery=PositionApart))),
+    Mutation("each topic has its own transaction", Variant(WorkerParts(delivery=TopicsApart))),
+    Mutation("memory is kept after a failed commit", Variant(WorkerParts(delivery=FailureForgotten))),
+    Mutation("commits do not wait for appends", Variant(WorkerParts(delivery=AppendsUnawaited))),
+    Mutation("memory is kept while others own the partition", Variant(WorkerParts(owned=MemoryTrusted))),
+    Mutation("gaps between chunks are accepted", Variant(WorkerParts(owned=ChunkGapAccepted))),
+    Mutation("gaps between fetches are accepted", Variant(WorkerParts(consumer=FetchGapAccepted))),
+)
