@@ -102,7 +102,7 @@ class TopicRules:
 def topic_specs(names: TopicNames, rules: TopicRules) -> tuple[TopicSpec, ...]:
     """Return what every topic of a deployment must be like, the inputs first."""
     copies = {"min.insync.replicas": str(min(2, rules.replication_factor - 1) or 1)}
-    # The timestamp is the producer's: the two inputs are merged by it. One far in the future would never be deleted.
+    # The timestamp is the producer's. One far in the future would never be deleted.
     tolerance_ms = max(rules.future_tolerance_ms, SMALLEST_CLOCK_TOLERANCE_MS)
     inputs = _kept_for(rules.retention_ms) | {
         "message.timestamp.type": "CreateTime",

@@ -75,6 +75,6 @@ def create_faust_app(
     async def let_go(*_: Any, **__: Any) -> None:
         """Before the group is joined again."""
         await owned.let_go()
-        await app.consumer.force_commit()
+        await app.consumer.commit()
 
     return app

@@ -161,8 +161,14 @@ class Intake:
         watermark_ms = inlet.watermark_ms
         watermarks_ms: list[int] = []
         contents: list[Content] = []
-        for record in records:
-            content = self._read(topic, record, now_ms)
+        is_known = self._is_known
+        keys = [record.key or b"" for record in records]
+        outcomes = self._decoders[topic].decode_many([record.value for record in records], keys, now_ms)
+        for index, outcome in enumerate(outcomes):
+            if type(outcome) is Event and is_known(outcome.customer_id):
+                content: Content = outcome
+            else:
+                content = self._judge(topic, records[index], outcome)
             if type(content) is Event and content.at_ms > watermark_ms:
                 watermark_ms = content.at_ms
             watermarks_ms.append(watermark_ms)
@@ -204,20 +210,16 @@ class Intake:
                 inlet.merged_to = end[inlet.topic]
             yield Chunk(self.partition, batch, start, end, self)
 
-    def _read(self, topic: str, record: KafkaRecord, now_ms: int) -> Content:
-        payload = record.value
-        if payload is None:
+    def _judge(self, topic: str, record: KafkaRecord, outcome: Event | InvalidRecord | None) -> Content:
+        """Say what becomes of a record that is not a known customer's event."""
+        if record.value is None or outcome is None:
             return TOMBSTONE
-        key = record.key or b""
-        try:
-            event = self._decoders[topic].decode(payload, now_ms, key)
-        except InvalidRecord as error:
-            return Rejection(error, payload, record.key, record.timestamp)
-        if not self._is_known(event.customer_id):
-            home = self._partition_of(key)
-            if home != self.partition:
-                return Skipped(Misplaced(topic, home, record))
-        return event
+        if isinstance(outcome, InvalidRecord):
+            return Rejection(outcome, record.value, record.key, record.timestamp)
+        home = self._partition_of(record.key or b"")
+        if home != self.partition:
+            return Skipped(Misplaced(topic, home, record))
+        return outcome
 
 
 def offsets_after(batch: Batch, topics: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:

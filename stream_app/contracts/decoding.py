@@ -7,7 +7,7 @@ leaves everything else to the reference. So only bad and odd records pay for a v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from stream_app.contracts.rejections import rejection_of
 from stream_app.contracts.rows import record_of_row
 from stream_app.contracts.rules import Circumstances, DecodingRules
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
+from stream_app.errors import InvalidRecord
 
 INPUT_MODELS: Final[Mapping[str, type[PurchaseRecord] | type[EngagementRecord]]] = {
     "purchases": PurchaseRecord,
@@ -66,6 +67,31 @@ class Decoder:
         except DOUBTS:
             event = None
         return self.decode_reference(payload, now_ms, key) if event is None else event
+
+    def decode_many(
+        self, payloads: Sequence[bytes | None], keys: Sequence[bytes | None], now_ms: int
+    ) -> list[Event | InvalidRecord | None]:
+        """Do as `decode` for each of many records, at a lower cost a record; None stands for None, a tombstone."""
+        read_fast = self._read_fast
+        outcomes: list[Event | InvalidRecord | None] = []
+        for payload, key in zip(payloads, keys, strict=True):
+            event = None
+            if payload is not None:
+                try:
+                    event = read_fast(payload, now_ms, key)
+                except DOUBTS:
+                    pass
+                if event is None:
+                    outcomes.append(self._decide(payload, now_ms, key))
+                    continue
+            outcomes.append(event)
+        return outcomes
+
+    def _decide(self, payload: bytes, now_ms: int, key: bytes | None) -> Event | InvalidRecord:
+        try:
+            return self.decode_reference(payload, now_ms, key)
+        except InvalidRecord as error:
+            return error
 
     def decode_reference(self, payload: bytes, now_ms: int, key: bytes | None = None) -> Event:
         """Do as `decode`, by the models alone: slower, and the authority."""

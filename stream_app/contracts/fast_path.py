@@ -58,8 +58,8 @@ class _Engagement(_Wire, gc=False, kw_only=True):
 
 Complete = Callable[[Any, int, bytes], Event | None]
 """A topic's own part of the verdict: from decoded record, its time in milliseconds, and payload to the event."""
-Explain = Callable[[bytes, int, int], bool]
-"""Tells whether a payload's quotes are all explained by so many known strings, or by those of its whole tree."""
+Explain = Callable[[bytes, int], bool]
+"""Tells whether a payload's quotes are all explained by the strings of its whole tree."""
 
 _QUOTE: Final = ord('"')
 _LONGEST_TOTAL: Final = 20
@@ -72,8 +72,8 @@ def build_reader(rules: DecodingRules) -> Reader:
     max_bytes, max_depth, earliest_ms = rules.max_payload_bytes, rules.max_depth, rules.earliest_ms
     tolerance_ms = rules.future_tolerance_ms
 
-    def explain(payload: bytes, quotes: int, known_strings: int) -> bool:
-        return quotes == 2 * known_strings or quotes == 2 * _count_strings(decode_tree(payload), max_depth)
+    def explain(payload: bytes, quotes: int) -> bool:
+        return quotes == 2 * _count_strings(decode_tree(payload), max_depth)
 
     decode: Callable[[bytes], _Wire]
     if rules.topic == "purchases":
@@ -131,12 +131,16 @@ def _complete_purchase(rules: DecodingRules, explain: Explain) -> Complete:
             known_strings += 2
             if kind_name == ORDER_REFUNDED:
                 kind = REFUND
+        if record.items is not UNSET:
+            known_strings += 1
+        if record.channel is not UNSET:
+            known_strings += _count_text(record.channel)
+        if record.store_id is not UNSET:
+            known_strings += _count_text(record.store_id)
+        if record.products is not UNSET:
+            known_strings += _count_texts(record.products)
         quotes = payload.count(b'"')
-        if quotes != 2 * known_strings and not explain(
-            payload,
-            quotes,
-            known_strings + _count_optional((record.items, record.channel, record.store_id, record.products)),
-        ):
+        if quotes != 2 * known_strings and not explain(payload, quotes):
             return None
         return Event(kind, record.customer_id, record.event_id, at_ms, kind_name, amount_minor, record.order_id)
 
@@ -153,35 +157,36 @@ def _complete_engagement(rules: DecodingRules, explain: Explain) -> Complete:
             if ENGAGEMENT_TYPE.fullmatch(kind_name) is None:
                 return None
             weight = default_weight
-        quotes = payload.count(b'"')  # required: four keys, four strings
-        if quotes != 16 and not explain(
-            payload, quotes, 8 + _count_optional((record.channel, record.campaign_id, record.value))
-        ):
+        known_strings = 8  # required: four keys, four strings
+        if record.channel is not UNSET:
+            known_strings += _count_text(record.channel)
+        if record.campaign_id is not UNSET:
+            known_strings += _count_text(record.campaign_id)
+        if record.value is not UNSET:
+            known_strings += 1
+        quotes = payload.count(b'"')
+        if quotes != 2 * known_strings and not explain(payload, quotes):
             return None
         return Event(ENGAGEMENT, record.customer_id, record.event_id, at_ms, kind_name, 0, "", weight)
 
     return complete
 
 
-def _count_optional(values: tuple[object, ...]) -> int:
-    """Return how many strings, keys included, optional fields took in the payload."""
-    strings = 0
-    for value in values:
-        if value is not UNSET:
-            strings += 1
-            if type(value) is str:
-                _require_printable(value)
-                strings += 1
-            elif type(value) is list:
-                for item in value:
-                    _require_printable(item)
-                strings += len(value)
-    return strings
-
-
-def _require_printable(value: str) -> None:
+def _count_text(value: str | None) -> int:
+    """Return how many strings a field with this value takes in the payload, key included."""
+    if value is None:
+        return 1
     if not value.isprintable():
         raise ValueError(value)
+    return 2
+
+
+def _count_texts(values: list[str] | None) -> int:
+    if values is None:
+        return 1
+    if not "".join(values).isprintable():
+        raise ValueError(values)
+    return 1 + len(values)
 
 
 def _count_strings(node: Any, levels: int) -> int:

@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.currencies import MAX_MAJOR_UNITS, MINOR_DIGITS, minor_units
 from stream_app.contracts.rules import ENGAGEMENT_TYPE, Circumstances
-from stream_app.core.clock import DAY_MS, SECOND_MS, format_instant, to_milliseconds
+from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, to_milliseconds
 
 MAX_TEXT_CHARACTERS: Final = 256
 MAX_AMOUNT_CHARACTERS: Final = 64
@@ -51,34 +51,46 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _from_iso: Final = datetime.fromisoformat
 
 
+_HOURS: Final[dict[str, int]] = {}
+_HOURS_MAX: Final = 10_000
+"""More than a year of them; stands against producers whose clocks go wild."""
+_SECONDS: Final = {f"{m:02}:{s:02}.": m * MINUTE_MS + s * SECOND_MS for m in range(60) for s in range(60)}
+_MILLISECONDS: Final = {f"{ms:03}Z": ms for ms in range(SECOND_MS)}
+"""The common form, `2024-05-01T12:34:56.789Z`, in three pieces. To find them all takes two thirds of the time that
+checking punctuation and reading by `fromisoformat` take."""
+
+
 def parse_instant(text: str) -> int:
     """Return an RFC 3339 time as milliseconds since the epoch; what is finer than that is cut off.
 
-    Both decoding paths call this. `fromisoformat` takes more than RFC 3339 (week dates, missing seconds), hence the
-    form is checked before: the commonest one by its punctuation, as that takes a quarter of the time, any other by
-    the pattern. A leap second, 23:59:60, has no place in Unix time and is refused.
+    Both decoding paths call this. A leap second, 23:59:60, has no place in Unix time and is refused.
 
     Raises
     ------
     PydanticCustomError
         With reason `invalid_time`; a `ValueError`.
     """
-    if text[4:20:3] != "--T::." or text[23:] != "Z":
-        text = _check_time_form(text)
+    hour, second, millisecond = text[:14], text[14:20], text[20:]
     try:
-        since = _from_iso(text) - _EPOCH
-    except ValueError:
-        raise PydanticCustomError("invalid_time", TIME_EXPECTED) from None
-    seconds = since.seconds
-    if not seconds:
-        _check_time_form(text)  # hour 24, which Python takes from 3.14 on, lands on midnight
-    return since.days * DAY_MS + seconds * SECOND_MS + since.microseconds // 1_000
+        return _HOURS[hour] + _SECONDS[second] + _MILLISECONDS[millisecond]
+    except KeyError:
+        at_ms = _parse_any_form(text)
+    if second in _SECONDS and millisecond in _MILLISECONDS:
+        if len(_HOURS) >= _HOURS_MAX:
+            _HOURS.clear()
+        _HOURS[hour] = at_ms - at_ms % HOUR_MS
+    return at_ms
 
 
-def _check_time_form(text: str) -> str:
+def _parse_any_form(text: str) -> int:
+    """Do as `parse_instant`. `fromisoformat` takes more (week dates, missing seconds, hour 24), hence the pattern."""
     if _TIME.fullmatch(text) is None:
         raise PydanticCustomError("invalid_time", TIME_EXPECTED)
-    return text.upper()
+    try:
+        since = _from_iso(text.upper()) - _EPOCH
+    except ValueError:
+        raise PydanticCustomError("invalid_time", TIME_EXPECTED) from None
+    return since.days * DAY_MS + since.seconds * SECOND_MS + since.microseconds // 1_000
 
 
 def _validate_time(value: object, info: ValidationInfo) -> int:

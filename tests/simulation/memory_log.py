@@ -128,15 +128,15 @@ class ProducerState:
     transaction: Transaction | None = None
 
 
-class Fenced(Exception):  # noqa: N818
+class Fenced(Exception):
     """A newer producer has the transactional id."""
 
 
-class Concurrent(Exception):  # noqa: N818
+class Concurrent(Exception):
     """The former transaction is not over yet; ask again."""
 
 
-class Unreliable(Exception):  # noqa: N818
+class Unreliable(Exception):
     """The broker refuses or does not answer."""
 
 
