@@ -219,7 +219,9 @@ class Lane:
     @property
     def is_busy(self) -> bool:
         """Whether there is something to fold or to write."""
-        return bool(self._inbox) or self._outbox.is_touched or self.committed.offsets != self.folded_to
+        return (
+            self.folded_to != self._offered_to or self._outbox.is_touched or self.committed.offsets != self.folded_to
+        )
 
     async def close(self) -> None:
         """Write what is folded, fold nothing more, and give up the partition.

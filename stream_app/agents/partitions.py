@@ -126,6 +126,7 @@ class OwnedPartitions:
         self._kept: dict[int, _Restored] = {}
         self._opening: asyncio.Task[None] | None = None
         self._left_at: dict[tuple[str, int], int] = {}
+        self._letting_go = asyncio.Lock()
         follower.subscribe(self._follow)
 
     # --- opening and letting go ----------------------------------------------------------------------------------
@@ -140,6 +141,10 @@ class OwnedPartitions:
 
     async def let_go(self) -> None:
         """Write what is folded and own nothing any more."""
+        async with self._letting_go:  # a stop may come in the middle of a rebalance: it must not overtake it
+            await self._let_go()
+
+    async def _let_go(self) -> None:
         self.is_open = False
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
@@ -149,7 +154,7 @@ class OwnedPartitions:
         self._intakes.clear()
         try:
             await asyncio.gather(*(lane.close() for lane in lanes))
-            self._left_at = {
+            self._left_at |= {
                 (topic, lane.number): offset for lane in lanes for topic, offset in lane.committed.offsets.items()
             }
             if training is not None:

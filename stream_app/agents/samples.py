@@ -59,8 +59,15 @@ def decode_sample(value: bytes) -> tuple[int, PopulationSample]:
         If it is none.
     """
     document = _decoder.decode(value)
+    try:
+        return document.partition, _sample_of(document)
+    except (TypeError, ValueError, OverflowError) as error:  # a quantity that is missing, a column of another length
+        raise msgspec.ValidationError(str(error)) from error
+
+
+def _sample_of(document: SampleDocument) -> PopulationSample:
     since = np.array([text[:-1] if text else "NaT" for text in document.since], "datetime64[ms]")
-    return document.partition, PopulationSample(
+    return PopulationSample(
         tick=document.tick,
         as_of_ms=int(np.datetime64(document.as_of[:-1], "ms").astype(np.int64)),
         customer_ids=np.array(document.customer_ids, object),
