@@ -11,14 +11,15 @@ from pathlib import Path
 import faust
 
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.kafka_security import KafkaSecurity, create_ssl_context
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.adapters.topic_specs import TopicRules, TopicSpec, topic_specs
 from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
 from stream_app.agents.application import create_faust_app
-from stream_app.agents.lane import LaneSettings
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
+from stream_app.agents.sweeping import LaneSettings
 from stream_app.agents.worker import run_worker
 from stream_app.audit.verification import Deployment
 from stream_app.contracts.currencies import MINOR_DIGITS
@@ -34,7 +35,7 @@ from stream_app.embedded.replay import Replay, ReplaySettings
 from stream_app.embedded.sources import FileReader, SourceFile
 from stream_app.errors import ConfigurationError
 from stream_app.learning.trainer import Trainer, TrainerSettings
-from stream_app.settings import Settings
+from stream_app.settings import Settings, read_secret
 
 SEGMENTATION = "value"
 """The segmentation that is learned from recency, frequency, money and engagement."""
@@ -157,8 +158,61 @@ def create_topic_names(settings: Settings) -> TopicNames:
 
 
 def create_connection(settings: Settings) -> KafkaConnection:
-    """Return how clients reach the brokers."""
-    return KafkaConnection(settings.kafka.bootstrap_servers)
+    """Return how clients reach the brokers.
+
+    Raises
+    ------
+    ConfigurationError
+        If the security that is set does not fit together, or is not enough for production.
+    """
+    return KafkaConnection(settings.kafka.bootstrap_servers, security=create_kafka_security(settings))
+
+
+def create_kafka_security(settings: Settings) -> KafkaSecurity:
+    """Return how connections to the brokers are protected.
+
+    Raises
+    ------
+    ConfigurationError
+        See `create_connection`.
+    """
+    kafka = settings.kafka
+    has_tls = kafka.security_protocol in ("SSL", "SASL_SSL")
+    has_sasl = kafka.security_protocol in ("SASL_PLAINTEXT", "SASL_SSL")
+    if settings.deployment.production and not has_tls:
+        raise ConfigurationError(
+            f"setting kafka.security_protocol: {kafka.security_protocol!r}, expected 'SASL_SSL' or 'SSL' "
+            "(setting deployment.production asks for TLS)"
+        )
+    if settings.deployment.production and not kafka.verify_hostname:
+        raise ConfigurationError("setting kafka.verify_hostname: False, expected True (setting deployment.production)")
+    needs = {
+        "ca_file": has_tls,
+        "client_certificate_file": has_tls,
+        "client_key_file": kafka.client_certificate_file is not None,
+        "username": has_sasl,
+        "password": has_sasl,
+        "password_file": has_sasl,
+    }
+    for name, is_used in needs.items():
+        if getattr(kafka, name) is not None and not is_used:
+            raise ConfigurationError(
+                f"setting kafka.{name}: has no use with kafka.security_protocol {kafka.security_protocol!r}"
+                + (" without kafka.client_certificate_file" if name == "client_key_file" and has_tls else "")
+            )
+    context = None
+    if has_tls:
+        key_password = read_secret(kafka, "client_key_password", "kafka.client_key_password")
+        context = create_ssl_context(
+            kafka.ca_file, kafka.client_certificate_file, kafka.client_key_file, key_password, kafka.verify_hostname
+        )
+    return KafkaSecurity(
+        protocol=kafka.security_protocol,
+        mechanism=kafka.sasl_mechanism,
+        username=kafka.username,
+        password=read_secret(kafka, "password", "kafka.password"),
+        ssl_context=context,
+    )
 
 
 def create_deployment(settings: Settings) -> Deployment:
@@ -211,7 +265,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             failed=failed,
         )
         options = {
-            "broker": [f"kafka://{address}" for address in kafka.bootstrap_servers.split(",")],
+            **connection.faust_options(),
             "broker_session_timeout": float(kafka.session_timeout_seconds),
             "broker_heartbeat_interval": kafka.session_timeout_seconds / 5,
             "broker_request_timeout": float(max(40, worker.recovery_timeout_seconds)),

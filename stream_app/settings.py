@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_app.errors import ConfigurationError
@@ -115,6 +115,28 @@ class KafkaSettings(Section):
     """A worker that is silent for so long loses its partitions."""
     transaction_timeout_seconds: Annotated[int, Field(ge=5, le=300)] = 10
     """Readers of committed records wait at most so long for a worker that died in the middle of a chunk."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How connections are protected; `SSL` with a client certificate is mTLS."""
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    """How the password is shown, for the protocols with SASL."""
+    username: str | None = None
+    """For the protocols with SASL."""
+    password: SecretStr | None = None
+    """Likewise."""
+    password_file: Path | None = None
+    """File that holds the password and nothing else, instead of `password`; read at the start."""
+    ca_file: Path | None = None
+    """Certificates (PEM) that the brokers' are verified by; if not set, those of the system."""
+    client_certificate_file: Path | None = None
+    """Certificate (PEM) that this process shows to the brokers."""
+    client_key_file: Path | None = None
+    """Its key (PEM); if not set, the certificate's file holds it too."""
+    client_key_password: SecretStr | None = None
+    """If the key is encrypted."""
+    client_key_password_file: Path | None = None
+    """File that holds the key's password, instead of `client_key_password`."""
+    verify_hostname: bool = True
+    """Whether a broker's certificate must name the host that was called."""
 
 
 class WorkerSettings(Section):
@@ -141,6 +163,13 @@ class WorkerSettings(Section):
     """Port of the same; 0 serves none."""
 
 
+class DeploymentSettings(Section):
+    """What the deployment as a whole asks of its parts."""
+
+    production: bool = False
+    """Whether to refuse any connection to Kafka or Redis that is not encrypted and verified."""
+
+
 class Settings(BaseSettings):
     """All settings of the application; the environment is read by `load_settings` alone."""
 
@@ -155,6 +184,7 @@ class Settings(BaseSettings):
     holdout: HoldoutSettings = HoldoutSettings()
     kafka: KafkaSettings = KafkaSettings()
     worker: WorkerSettings = WorkerSettings()
+    deployment: DeploymentSettings = DeploymentSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -186,7 +216,54 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigurationError(f"setting {name}: there is no such setting; correct its name") from error
-        raise ConfigurationError(f"setting {name}: {first['input']!r} is refused: {first['msg']}") from error
+        given = "what is given" if _may_be_secret(first["loc"], first["input"]) else repr(first["input"])
+        raise ConfigurationError(f"setting {name}: {given} is refused: {first['msg']}") from None
+
+
+def read_secret(section: Section, name: str, setting: str) -> str | None:
+    """Return a secret setting, or what stands in the file that the setting of the same name with `_file` names.
+
+    Parameters
+    ----------
+    section
+        Has both settings.
+    name
+        Of the first.
+    setting
+        Full name of the first, for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        If both are given, or the file cannot be read or is empty.
+    """
+    secret, path = getattr(section, name), getattr(section, f"{name}_file")
+    if path is None:
+        return None if secret is None else str(secret.get_secret_value())
+    if secret is not None:
+        raise ConfigurationError(f"settings {setting}, {setting}_file: both are given, expected one of them")
+    try:
+        content = path.read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigurationError(f"setting {setting}_file: {path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError:  # whose message would quote the content
+        raise ConfigurationError(f"setting {setting}_file: {path}: not UTF-8") from None
+    if not content:
+        raise ConfigurationError(f"setting {setting}_file: {path}: empty, expected the secret")
+    return str(content)
+
+
+def _may_be_secret(loc: tuple[int | str, ...], value: object) -> bool:
+    """Return whether a refused value must not be shown: a secret's own, or a whole table that may hold one."""
+    if not isinstance(value, str | int | float | bool | None):
+        return True
+    annotation: Any = Settings
+    for part in loc:
+        fields = getattr(annotation, "model_fields", None)
+        if not fields or part not in fields:
+            break
+        annotation = fields[part].annotation
+    return "Secret" in repr(annotation)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

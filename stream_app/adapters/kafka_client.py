@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError
+
+from stream_app.adapters.kafka_security import KafkaSecurity
+
+REFUSAL_SECONDS: Final = 3
+"""For finding out why no broker could be used."""
 
 
 @dataclass(frozen=True)
 class KafkaConnection:
-    """Where the brokers are.
+    """Where the brokers are, and how connections to them are protected.
 
     Parameters
     ----------
@@ -17,14 +26,41 @@ class KafkaConnection:
         Brokers to begin with, `host:port`, separated by commas.
     client_id
         Name under which the brokers' logs and quotas know this process.
+    security
+        Plain TCP if not given.
     """
 
     bootstrap_servers: str
     client_id: str = "stream-segmenter"
+    security: KafkaSecurity = field(default_factory=KafkaSecurity)
 
     def client_options(self) -> dict[str, Any]:
         """Return the keyword arguments that any aiokafka client takes, whether consumer, producer or admin."""
-        return {"bootstrap_servers": self.bootstrap_servers, "client_id": self.client_id}
+        return {
+            "bootstrap_servers": self.bootstrap_servers,
+            "client_id": self.client_id,
+            **self.security.client_options(),
+        }
+
+    def faust_options(self) -> dict[str, Any]:
+        """Return the settings of a Faust application that say the same."""
+        brokers = [f"kafka://{address}" for address in self.bootstrap_servers.split(",")]
+        return {"broker": brokers, **self.security.faust_options()}
+
+    async def refusal(self) -> str | None:
+        """Call the first broker and return what is wrong with it, None if nothing is.
+
+        A client that could use no broker says that none answered, whatever the reason was.
+        """
+        host, _, port = self.bootstrap_servers.split(",")[0].rpartition(":")
+        options = {"client_id": self.client_id, **self.security.client_options()}
+        try:
+            async with asyncio.timeout(REFUSAL_SECONDS):
+                connection = await create_conn(host, int(port), request_timeout_ms=REFUSAL_SECONDS * 1000, **options)
+        except (OSError, KafkaError, TimeoutError) as error:
+            return str(error) or type(error).__name__
+        connection.close()
+        return None
 
 
 def quieten_clients(level: int = logging.WARNING) -> None:

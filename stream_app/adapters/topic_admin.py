@@ -148,8 +148,9 @@ async def _administering(connection: KafkaConnection) -> AsyncIterator[Any]:
             await admin.start()
         yield admin
     except (KafkaConnectionError, RequestTimedOutError, TimeoutError, OSError) as error:
+        reason = await connection.refusal() or str(error) or type(error).__name__
         raise BrokerUnreachable(
-            f"no Kafka broker answers at {connection.bootstrap_servers}; is kafka.bootstrap_servers right?"
+            f"no Kafka broker answers at {connection.bootstrap_servers}; is kafka.bootstrap_servers right? ({reason})"
         ) from error
     except KafkaError as error:
         raise TopicRefused(f"Kafka at {connection.bootstrap_servers} refuses: {error}") from error

@@ -7,8 +7,7 @@ folding goes on while the brokers answer, and a customer that changes often is w
 Memory leads the log by what is in the outbox and on its way. That is safe because there are only two ways for a lane
 to end: `close`, which writes the rest first, and a failure, which ends the process and the memory with it.
 
-Between chunks time passes: see `_TimeKeeper` for what the time is. A sweep goes in parts, and other lanes
-run between two of them.
+Between chunks time passes, see `stream_app.agents.sweeping`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Final
 
 import numpy as np
@@ -28,66 +26,18 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.agents.intake import Chunk, Misplaced, offsets_after
 from stream_app.agents.outbox import Outbox
 from stream_app.agents.samples import encode_sample
+from stream_app.agents.sweeping import LaneSettings, Sweeper
 from stream_app.contracts.records import Batch, Positions, Rejection, Skipped
-from stream_app.core.clock import NO_TIME, SECOND_MS, next_boundary
+from stream_app.core.clock import NO_TIME, next_boundary
 from stream_app.core.events import Event
 from stream_app.core.partition import Effects, Partition
-from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.processor import apply_effects, process_events
 from stream_app.core.snapshot import Snapshot
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import draw_sample
 
-LIVE_WITHIN_MS: Final = 60 * SECOND_MS
-"""A partition whose newest event is no older than this has caught up with the wall clock."""
 WAKE_SECONDS: Final = 0.25
 """An idle lane looks at the clock so often."""
-PART_SECONDS: Final = 0.015
-"""What a part of a sweep should take: other lanes wait for it."""
-PART_ROWS_MIN: Final = 256
-PART_ROWS_MAX: Final = 262_144
-
-
-@dataclass(frozen=True)
-class LaneSettings:
-    """How lanes go about it.
-
-    Parameters
-    ----------
-    sweep_interval_ms
-        Time between two sweeps while the time is that of the events; a divisor of `tick_ms`.
-    live_interval_ms
-        The same once it is that of the wall clock.
-    tick_ms
-        Time between two population samples.
-    sample_size
-        Customers in a sample.
-    seed
-        Fixes every random choice.
-    keep_payload
-        Whether dead letters carry the refused record itself.
-    follows_wall_clock
-        False if time is what events say, for ever: for backtests.
-    idle_ms
-        A drained partition without events for so long has caught up.
-    chunk_records_max
-        No more records are folded at once: other lanes wait for it.
-    transaction_records_max
-        Folding waits when so many records are folded and not yet on their way.
-    model_moves_per_second
-        Pace of migrations that a new model causes.
-    """
-
-    sweep_interval_ms: int
-    live_interval_ms: int
-    tick_ms: int
-    sample_size: int
-    seed: int
-    keep_payload: bool
-    follows_wall_clock: bool
-    idle_ms: int
-    chunk_records_max: int
-    transaction_records_max: int
-    model_moves_per_second: int
 
 
 @dataclass
@@ -102,16 +52,6 @@ class LaneFigures:
     forwarded: int = 0
     migrations: int = 0
     transactions: int = 0
-
-
-@dataclass
-class _Sweep:
-    """An assessment of everyone that is under way: rows before `row` are done."""
-
-    at_ms: int
-    is_tick: bool = False
-    by_model: bool = False
-    row: int = 0
 
 
 class Lane:
@@ -149,29 +89,19 @@ class Lane:
         self.folded_to: dict[str, int] = dict(position.offsets)
         self.committed = position
         self._offered_to: Mapping[str, int] = position.offsets
-        self._model_version = position.model_version
         self._delivery = delivery
         self._topics = topics
         self._settings = settings
-        self._now_ms = now_ms
         self._input_names = list(position.offsets)
         self._inbox: deque[Chunk] = deque()
         self._outbox = Outbox(topics, number)
-        self._sweep: _Sweep | None = None
-        self._part_rows = PART_ROWS_MIN
-        self._next_snapshot: Snapshot | None = None
-        self._is_drained = False
-        self._last_record_ms = now_ms()
-        self._resume_sweep_ms = NO_TIME
-        self._said_empty = False
+        self._sweeper = Sweeper(partition, position.model_version, settings, now_ms, self._send_sample)
         self._is_closing = False
         self._wake = asyncio.Event()
         self._gathered = asyncio.Event()
         self._sealed = asyncio.Event()
         self._folder: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
-        if partition.snapshot.version != position.model_version and len(partition.table):
-            self._sweep = _Sweep(max(partition.clock), by_model=True)
 
     # --- what the outside does -----------------------------------------------------------------------------------
 
@@ -198,17 +128,17 @@ class Lane:
         if chunk.start != self._offered_to:
             raise RecordsLost(f"partition {self.number}: chunk from {chunk.start}, expected {self._offered_to}")
         self._offered_to = chunk.end
-        self._last_record_ms = self._now_ms()
+        self._sweeper.note_record()
         self._inbox.append(chunk)
         self._wake.set()
 
     def note_drained(self, is_drained: bool) -> None:
         """Note whether there is nothing more to fetch and nothing that waits to be merged."""
-        self._is_drained = is_drained
+        self._sweeper.is_drained = is_drained
 
     def follow(self, snapshot: Snapshot) -> None:
         """Adopt a model as soon as the chunk at hand is folded; everyone is assessed again under it."""
-        self._next_snapshot = snapshot
+        self._sweeper.next_snapshot = snapshot
         self._wake.set()
 
     @property
@@ -219,9 +149,7 @@ class Lane:
     @property
     def is_busy(self) -> bool:
         """Whether there is something to fold or to write."""
-        return (
-            self.folded_to != self._offered_to or self._outbox.is_touched or self.committed.offsets != self.folded_to
-        )
+        return self.folded_to != self._offered_to or self._outbox.is_touched or self.committed.offsets != self.folded_to
 
     async def close(self) -> None:
         """Write what is folded, fold nothing more, and give up the partition.
@@ -244,14 +172,13 @@ class Lane:
 
     async def _fold_for_ever(self) -> None:
         while True:
-            self._follow_model()
-            self._follow_clock()
+            self._sweeper.look_around(is_waiting=bool(self._inbox))
             if self._inbox:
                 await self._fold(self._inbox.popleft())
-            if self._sweep is not None and self._may_sweep():
+            if self._sweeper.may_go_on:
                 await self._make_room()
-                self._sweep_part(self._sweep)
-            if self._inbox or self._may_sweep():
+                self._sweep_part()
+            if self._inbox or self._sweeper.may_go_on:
                 await asyncio.sleep(0)
             else:
                 self._wake.clear()
@@ -323,90 +250,21 @@ class Lane:
         figures.duplicates += effects.duplicates
         figures.migrations += len(effects.migrations)
 
-    # --- time and models -----------------------------------------------------------------------------------------
-
-    def _is_live(self, now_ms: int) -> bool:
-        """Return whether the time is that of the wall clock, and no longer that of the events.
-
-        A backlog that is still being produced may be drained again and again: it counts as caught up only when its
-        events are recent, or when nothing has come for a while.
-        """
-        if not self._settings.follows_wall_clock:
-            return False
-        if self.partition.clock.watermark_ms >= now_ms - LIVE_WITHIN_MS:
-            return True
-        return self._is_idle(now_ms)
-
-    def _is_idle(self, now_ms: int) -> bool:
-        return self._is_drained and not self._inbox and now_ms - self._last_record_ms >= self._settings.idle_ms
-
-    def _follow_clock(self) -> None:
-        """Begin a sweep if one is due by the wall clock."""
-        if self._sweep is not None:
-            return
-        now_ms = self._now_ms()
-        clock, settings = self.partition.clock, self._settings
-        if max(clock) == NO_TIME:
-            if self._is_idle(now_ms) and not self._said_empty:
-                self._said_empty = True
-                self._send_sample(now_ms)  # the trainer waits for every partition
-            return
-        if not self._is_live(now_ms):
-            return
-        tick_at_ms = next_boundary(max(clock), settings.tick_ms)
-        if tick_at_ms <= now_ms:
-            self._sweep = _Sweep(tick_at_ms, is_tick=True)
-        elif now_ms - clock.swept_at_ms >= settings.live_interval_ms:
-            self._sweep = _Sweep(now_ms)
-
-    def _follow_model(self) -> None:
-        """Let a new model take over. Whatever sweep is under way begins anew, under the new model."""
-        snapshot, self._next_snapshot = self._next_snapshot, None
-        if snapshot is None or snapshot.version <= self.partition.snapshot.version:
-            return
-        self.partition.snapshot = snapshot
-        if not len(self.partition.table):
-            self._model_version = snapshot.version
-            return
-        self._part_rows = PART_ROWS_MIN  # many more move than before
-        if self._sweep is None:
-            self._sweep = _Sweep(max(self.partition.clock))
-        self._sweep.row, self._sweep.by_model = 0, True
-
-    def _may_sweep(self) -> bool:
-        return self._sweep is not None and self._now_ms() >= self._resume_sweep_ms
-
     async def _sweep_whole(self, at_ms: int) -> None:
         """Let the clock reach an instant before anything else is folded."""
-        while self._sweep is not None:  # an earlier one
+        await self._finish_sweep()  # an earlier one
+        self._sweeper.begin(at_ms)
+        await self._finish_sweep()
+
+    async def _finish_sweep(self) -> None:
+        while self._sweeper.is_sweeping:
             await self._make_room()
-            self._sweep_part(self._sweep)
-            await asyncio.sleep(0)
-        self._sweep = _Sweep(at_ms, is_tick=at_ms % self._settings.tick_ms == 0)
-        while self._sweep is not None:
-            await self._make_room()
-            self._sweep_part(self._sweep)
+            self._sweep_part()
             await asyncio.sleep(0)
 
-    def _sweep_part(self, sweeping: _Sweep) -> None:
-        """Assess some more customers."""
-        started = perf_counter()
-        size = len(self.partition.table)
-        last = sweeping.row + self._part_rows
-        effects = sweep(self.partition, sweeping.at_ms, sweeping.row, None if last >= size else last)
-        self._take(effects)
-        sweeping.row = last
-        factor = PART_SECONDS / max(perf_counter() - started, 1e-6)
-        self._part_rows = int(min(max(self._part_rows * min(factor, 2.0), PART_ROWS_MIN), PART_ROWS_MAX))
-        if sweeping.by_model:
-            pause_ms = len(effects.migrations) * SECOND_MS // self._settings.model_moves_per_second
-            self._resume_sweep_ms = self._now_ms() + pause_ms
-        if last >= size:
-            self._sweep = None
-            self._resume_sweep_ms = NO_TIME
-            self._model_version = self.partition.snapshot.version
-            if sweeping.is_tick:
-                self._send_sample(sweeping.at_ms)
+    def _sweep_part(self) -> None:
+        """Assess some more customers, or give the trainer its sample once all are."""
+        self._sweeper.assess_part(self._take)
         self._gathered.set()
 
     def _send_sample(self, at_ms: int) -> None:
@@ -433,7 +291,7 @@ class Lane:
             self._gathered.clear()
             if self._outbox.is_touched:
                 outbox, self._outbox = self._outbox, Outbox(self._topics, self.number)
-                position = PartitionPosition(dict(self.folded_to), self.partition.clock, self._model_version)
+                position = PartitionPosition(dict(self.folded_to), self.partition.clock, self._sweeper.model_version)
                 outgoing = outbox.seal(self.partition.table, position)
                 self._sealed.set()
                 await self._delivery.commit(outgoing)

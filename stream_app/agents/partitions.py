@@ -29,8 +29,9 @@ from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
 from stream_app.agents.intake import Chunk, Intake
-from stream_app.agents.lane import Lane, LaneSettings
+from stream_app.agents.lane import Lane
 from stream_app.agents.models import ModelFollower
+from stream_app.agents.sweeping import LaneSettings
 from stream_app.agents.training import STATE_KEY, Training, decode_state
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.migration import MigrationRules

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.structs import astuple
 
 from stream_app.contracts.fields import MAX_ITEMS, MAX_PRODUCTS, MAX_TEXT_CHARACTERS, MAX_VALUE, parse_instant
 from stream_app.contracts.inputs import ORDER_COMPLETED, ORDER_REFUNDED, PurchaseType
@@ -62,6 +63,8 @@ Explain = Callable[[bytes, int], bool]
 """Tells whether a payload's quotes are all explained by the strings of its whole tree."""
 
 _QUOTE: Final = ord('"')
+_BACKSLASH: Final = ord("\\")
+_DELETE: Final = 0x7F
 _LONGEST_TOTAL: Final = 20
 """Characters of 10^12 with four minor digits, and some to spare; longer totals are odd and can wait."""
 
@@ -86,9 +89,8 @@ def build_reader(rules: DecodingRules) -> Reader:
             return None
         record = decode(payload)
         customer_id = record.customer_id
-        # printable is stricter than "no control character", and no lone surrogate is printable
-        if not (customer_id.isprintable() and record.event_id.isprintable()):
-            return None
+        if not payload.isascii() or _BACKSLASH in payload or _DELETE in payload:
+            _require_printable(record)  # any other payload can hold no control character and no lone surrogate
         if key is not None and key != customer_id.encode():
             return None
         at_ms = parse_instant(record.occurred_at)
@@ -110,7 +112,7 @@ def _complete_purchase(rules: DecodingRules, explain: Explain) -> Complete:
             known_strings = 12
         currency = record.currency
         conversion = conversions.get(currency)
-        if conversion is None or len(total) > _LONGEST_TOTAL or not record.order_id.isprintable():
+        if conversion is None or len(total) > _LONGEST_TOTAL:
             return None
         whole, point, fraction = total.partition(b".")
         digits_missing = conversion.minor_digits - len(fraction)
@@ -133,12 +135,12 @@ def _complete_purchase(rules: DecodingRules, explain: Explain) -> Complete:
                 kind = REFUND
         if record.items is not UNSET:
             known_strings += 1
-        if record.channel is not UNSET:
-            known_strings += _count_text(record.channel)
-        if record.store_id is not UNSET:
-            known_strings += _count_text(record.store_id)
-        if record.products is not UNSET:
-            known_strings += _count_texts(record.products)
+        if (channel := record.channel) is not UNSET:
+            known_strings += 1 if channel is None else 2
+        if (store_id := record.store_id) is not UNSET:
+            known_strings += 1 if store_id is None else 2
+        if (products := record.products) is not UNSET:
+            known_strings += 1 + len(products or ())
         quotes = payload.count(b'"')
         if quotes != 2 * known_strings and not explain(payload, quotes):
             return None
@@ -158,10 +160,10 @@ def _complete_engagement(rules: DecodingRules, explain: Explain) -> Complete:
                 return None
             weight = default_weight
         known_strings = 8  # required: four keys, four strings
-        if record.channel is not UNSET:
-            known_strings += _count_text(record.channel)
-        if record.campaign_id is not UNSET:
-            known_strings += _count_text(record.campaign_id)
+        if (channel := record.channel) is not UNSET:
+            known_strings += 1 if channel is None else 2
+        if (campaign_id := record.campaign_id) is not UNSET:
+            known_strings += 1 if campaign_id is None else 2
         if record.value is not UNSET:
             known_strings += 1
         quotes = payload.count(b'"')
@@ -172,21 +174,17 @@ def _complete_engagement(rules: DecodingRules, explain: Explain) -> Complete:
     return complete
 
 
-def _count_text(value: str | None) -> int:
-    """Return how many strings a field with this value takes in the payload, key included."""
-    if value is None:
-        return 1
-    if not value.isprintable():
-        raise ValueError(value)
-    return 2
-
-
-def _count_texts(values: list[str] | None) -> int:
-    if values is None:
-        return 1
-    if not "".join(values).isprintable():
-        raise ValueError(values)
-    return 1 + len(values)
+def _require_printable(record: _Wire) -> None:
+    """Raise `ValueError` unless all texts are printable: stricter than "no control character, no lone surrogate"."""
+    for value in astuple(record):
+        if type(value) is str:
+            texts = value
+        elif type(value) is list:
+            texts = "".join(value)
+        else:
+            continue
+        if not texts.isprintable():
+            raise ValueError(texts)
 
 
 def _count_strings(node: Any, levels: int) -> int:

@@ -16,7 +16,8 @@ from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosi
 from stream_app.adapters.delivery import Outgoing, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.agents.intake import Chunk
-from stream_app.agents.lane import Lane, LaneSettings
+from stream_app.agents.lane import Lane
+from stream_app.agents.sweeping import LaneSettings
 from stream_app.bootstrap import create_lane_settings
 from stream_app.contracts.records import Batch, Content
 from stream_app.core.clock import NO_TIME

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from stream_app.adapters.changelog import POSITION_KEY
 from stream_app.adapters.delivery import Outgoing
 from stream_app.agents import lane as lane_module
+from stream_app.agents import sweeping
 from stream_app.agents.intake import Intake, Misplaced
 from stream_app.agents.samples import decode_sample
 from stream_app.bootstrap import create_decoders, create_readers, create_replay
@@ -446,8 +447,8 @@ MODEL = plain_snapshot()
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "PART_ROWS_MIN", 4)
-    monkeypatch.setattr(lane_module, "PART_ROWS_MAX", 4)
+    monkeypatch.setattr(sweeping, "PART_ROWS_MIN", 4)
+    monkeypatch.setattr(sweeping, "PART_ROWS_MAX", 4)
 
 
 async def under_a_model(stage: Stage, snapshot: Snapshot) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stream_app.adapters.topics import TopicNames
-from stream_app.agents import lane
-from stream_app.agents.lane import LaneSettings
+from stream_app.agents import sweeping
+from stream_app.agents.sweeping import LaneSettings
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.learning.trainer import TrainerSettings
 from tests.simulation.faults import STEP_FAULTS, TIMED_FAULTS, Fault, drawn_faults
@@ -301,9 +301,9 @@ class Simulation:
 
     def run(self) -> Outcome:
         """Run to the end and judge."""
-        before = lane.PART_ROWS_MIN, lane.PART_ROWS_MAX
+        before = sweeping.PART_ROWS_MIN, sweeping.PART_ROWS_MAX
         # Else the size of a sweep's parts follows the machine's speed.
-        lane.PART_ROWS_MIN = lane.PART_ROWS_MAX = self.drawn.choice([2, 5, 1_024])
+        sweeping.PART_ROWS_MIN = sweeping.PART_ROWS_MAX = self.drawn.choice([2, 5, 1_024])
         try:
             reason = self.loop.run_until_complete(self._main())
             breaches = [f"stands still: {reason}"] if reason else []
@@ -312,7 +312,7 @@ class Simulation:
             verdict = self.loop.run_until_complete(judge(self))
             breaches += verdict
         finally:
-            lane.PART_ROWS_MIN, lane.PART_ROWS_MAX = before
+            sweeping.PART_ROWS_MIN, sweeping.PART_ROWS_MAX = before
             seconds = self.loop.time()
             self.loop.close()
         return Outcome(self.seed, breaches, self.steps, seconds, self.figures)

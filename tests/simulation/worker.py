@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.agents.lane import LaneSettings
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
+from stream_app.agents.sweeping import LaneSettings
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DecodingRules
 from stream_app.core.cold_start import cold_start_snapshot
