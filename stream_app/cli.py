@@ -16,9 +16,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from stream_app.bootstrap import create_readers, create_replay
+from stream_app.commands.metrics import metrics_table
+from stream_app.commands.produce import produce
 from stream_app.commands.settings import settings_table
 from stream_app.commands.topics import topics
 from stream_app.commands.verify import verify
+from stream_app.commands.webhooks import webhooks
 from stream_app.commands.worker import worker
 from stream_app.contracts import schema_files
 from stream_app.contracts.decoding import INPUT_MODELS
@@ -118,8 +121,11 @@ def segmenter() -> None:
 
 segmenter.add_command(topics)
 segmenter.add_command(settings_table)
+segmenter.add_command(metrics_table)
+segmenter.add_command(produce)
 segmenter.add_command(verify)
 segmenter.add_command(worker)
+segmenter.add_command(webhooks)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -55,3 +55,11 @@ class BrokerUnreachable(SegmenterError):
 
 class TopicRefused(SegmenterError):
     """The Kafka brokers refuse to make or describe a topic."""
+
+
+class SubscriptionsInvalid(SegmenterError):
+    """The file of webhook subscriptions is missing, unreadable or wrong; the start is refused."""
+
+
+class AddressRefused(SegmenterError):
+    """A webhook's host has no address that may be called."""

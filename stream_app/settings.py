@@ -170,6 +170,106 @@ class DeploymentSettings(Section):
     """Whether to refuse any connection to Kafka or Redis that is not encrypted and verified."""
 
 
+class RedisSettings(Section):
+    """Where the view is, for those who write it and those who read it."""
+
+    url: Annotated[str, Field(pattern=r"^rediss?://[^\s@/?]+(/[0-9]{1,3})?$")] = "redis://127.0.0.1:6379/0"
+    """`redis://host:port/database`, `rediss://…` for TLS; without user and password."""
+    username: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """ACL user."""
+    password: SecretStr | None = None
+    """Password of the user."""
+    ca_file: Path | None = None
+    """Certificates to trust (PEM); the system's if not set."""
+    certificate_file: Path | None = None
+    """Certificate of the client (PEM), for mutual TLS."""
+    key_file: Path | None = None
+    """Key of the client's certificate (PEM)."""
+    key_prefix: Annotated[str, Field(pattern="^[a-zA-Z0-9._:-]{1,80}$")] = "segmenter:"
+    """Stands before every key, so that deployments can share a database."""
+    timeout_seconds: Annotated[float, Field(ge=0.05, le=60)] = 2.0
+    """For connecting, and for every answer."""
+
+
+class ViewSettings(Section):
+    """How the view in Redis is kept."""
+
+    recent_migrations: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
+    """About so many of the newest migrations are kept for the live stream to resume from; 1 kB to 2 kB each."""
+    chunk_records: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Most records that Redis takes in at once; it answers nobody else meanwhile, for about 10 µs a record."""
+    health_host: str = "127.0.0.1"
+    """Address that liveness, readiness and metrics are served on."""
+    health_port: Annotated[int, Field(ge=0, le=65_535)] = 8081
+    """Port of the same; 0 serves none."""
+
+
+class ApiToken(Section):
+    """Who may call the API, and what for. `segmenter api token` makes one."""
+
+    name: Annotated[str, Field(pattern="^[a-zA-Z0-9._-]{1,80}$")]
+    """Of the client, for the logs."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Hash of the token; the token itself is kept by the client alone."""
+    scopes: Annotated[frozenset[Literal["read:customers", "read:segments", "stream:migrations"]], Field(min_length=1)]
+    """What the token is good for."""
+
+
+class ApiSettings(Section):
+    """How look-ups and the live stream are served."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """Port to listen on; 0 takes a free one."""
+    tokens: tuple[ApiToken, ...] = ()
+    """Clients: a list of tables with `name`, `sha256` (of the token) and `scopes`, which are any of `read:customers`,
+    `read:segments`, `stream:migrations`."""
+    allow_anonymous: bool = False
+    """Serve everybody, without tokens; only on a loopback address."""
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 500.0
+    """Of each token, in each process; more are answered with 429."""
+    burst_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    """So many may come at once after a pause."""
+    max_streams: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """Live streams open at once; more are answered with 503."""
+    health_host: str = "127.0.0.1"
+    """Address that liveness, readiness and metrics are served on, apart from the API."""
+    health_port: Annotated[int, Field(ge=0, le=65_535)] = 8082
+    """Port of the same; 0 serves none."""
+
+
+class WebhookSettings(Section):
+    """How migrations are delivered to HTTP endpoints."""
+
+    subscriptions_file: Path = Path("webhooks.yaml")
+    """Who is told of which migrations: a YAML file, see `docs/webhooks.md`."""
+    request_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = 15.0
+    """For one request, until the head of the answer."""
+    first_retry_seconds: Annotated[float, Field(ge=0.01, le=3_600)] = 1.0
+    """About so long after a failure a migration is tried again; each further wait is twice as long."""
+    longest_retry_seconds: Annotated[float, Field(ge=0.01, le=86_400)] = 300.0
+    """But no longer than this, unless the endpoint asks for it (`Retry-After`)."""
+    give_up_after_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
+    """A migration that was published so long ago goes to the dead letters at its next failure, though not before its
+    fifth."""
+    max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16
+    """Requests to one endpoint at once."""
+    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Migrations of one subscription that are read and not delivered; then reading pauses."""
+    allowed_networks: Annotated[str, Field(pattern="^[0-9a-fA-F.:/, ]*$")] = ""
+    """Networks that may be called though they are not on the public internet, such as `10.1.0.0/16`, separated by
+    commas."""
+    allow_http: bool = False
+    """Whether endpoints without TLS are accepted."""
+    ca_file: Path | None = None
+    """Certificates to trust beside the usual ones (PEM)."""
+    health_host: str = "127.0.0.1"
+    """Address that liveness, readiness and metrics are served on."""
+    health_port: Annotated[int, Field(ge=0, le=65_535)] = 8083
+    """Port of the same; 0 serves none."""
+
+
 class Settings(BaseSettings):
     """All settings of the application; the environment is read by `load_settings` alone."""
 
@@ -184,6 +284,10 @@ class Settings(BaseSettings):
     holdout: HoldoutSettings = HoldoutSettings()
     kafka: KafkaSettings = KafkaSettings()
     worker: WorkerSettings = WorkerSettings()
+    redis: RedisSettings = RedisSettings()
+    view: ViewSettings = ViewSettings()
+    api: ApiSettings = ApiSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     deployment: DeploymentSettings = DeploymentSettings()
 
     @classmethod

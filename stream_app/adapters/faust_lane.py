@@ -244,6 +244,15 @@ class LaneConsumer(driver.Consumer):
                         positions[tp.topic, tp.partition] = position
         return positions
 
+    def log_ends(self) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
+        """Return where the assigned input partitions end, as the last fetch of each said, and what is drained where."""
+        ends = {}
+        for tp in self.assignment():
+            state = self._thread.state_of(tp) if tp.topic in self.host.inputs else None
+            if state is not None and state.highwater is not None:
+                ends[tp.topic, tp.partition] = state.highwater
+        return ends, self._drained_positions()
+
     async def highwaters(self, *tps: TP) -> Mapping[TP, int]:
         """Tell Faust that changelogs are empty: the host restores them."""
         return dict.fromkeys(tps, 0)
@@ -289,6 +298,7 @@ class LaneConsumer(driver.Consumer):
         if first < expected:
             return [record for record in records if record.offset >= expected]
         if first == expected:
+            self._asked.pop(tp, None)
             return records
         if self._asked.get(tp) != expected:
             self._asked[tp] = expected
@@ -351,6 +361,12 @@ def producer_identity(producer: AIOKafkaProducer) -> tuple[int, int]:
     """Return the id and epoch that the brokers gave a transactional producer when it was started."""
     manager = producer._txn_manager
     return manager.producer_id, manager.producer_epoch
+
+
+def log_ends(app: faust.App) -> tuple[Mapping[tuple[str, int], int], Mapping[tuple[str, int], int]]:
+    """See `LaneConsumer.log_ends`; nothing as long as the consumer is not there."""
+    consumer = cast(LaneConsumer, app.consumer)
+    return ({}, {}) if consumer._thread._consumer is None else consumer.log_ends()
 
 
 def has_crashed(app: faust.App) -> bool:

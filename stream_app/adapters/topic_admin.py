@@ -95,7 +95,8 @@ async def require_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]
             await asyncio.sleep(POLL_SECONDS)
     for spec in specs:
         if spec.name not in there:
-            raise ConfigurationError(f"topic {spec.name} is missing; `segmenter topics create` makes it")
+            hidden = ", or kept from this user" if connection.security.protocol != "PLAINTEXT" else ""
+            raise ConfigurationError(f"topic {spec.name} is missing{hidden}; `segmenter topics create` makes it")
         if there[spec.name] != spec.partitions:
             raise ConfigurationError(
                 f"topic {spec.name} has {there[spec.name]} partitions, expected {spec.partitions} "

@@ -119,6 +119,7 @@ def topic_specs(names: TopicNames, rules: TopicRules) -> tuple[TopicSpec, ...]:
         spec(names.migrations, rules.partitions, _kept_for(rules.retention_ms)),
         spec(names.memberships, rules.partitions, _compacted()),
         spec(names.dead_letters, rules.partitions, _kept_for(rules.dead_letter_retention_ms)),
+        spec(names.webhook_dead_letters, rules.partitions, _kept_for(rules.dead_letter_retention_ms)),
         spec(names.changelog, rules.partitions, changelog),
         spec(names.trainer_changelog, 1, changelog | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
         spec(names.models, 1, _compacted() | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),

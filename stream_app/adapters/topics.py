@@ -58,6 +58,14 @@ class TopicNames:
         return self.prefix + "dead-letters"
 
     @property
+    def webhook_dead_letters(self) -> str:  # noqa: D102
+        return self.prefix + "webhook-dead-letters"
+
+    def webhooks_group(self, subscription: str) -> str:
+        """Return the consumer group of a webhook subscription; that of its replay ends in `-replay`."""
+        return f"{self.group}-webhooks-{subscription}"
+
+    @property
     def changelog(self) -> str:
         """The compacted log of all customer rows, named as Faust names the changelog of a table."""
         return f"{self.group}-customers-changelog"

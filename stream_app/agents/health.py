@@ -1,11 +1,8 @@
-"""Liveness and readiness over HTTP."""
+"""When a worker is ready; `stream_app.adapters.health` serves it."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Self
-
-from aiohttp import web
+from typing import Any
 
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions
@@ -36,44 +33,3 @@ class Health:
             "model_version": self._follower.snapshot.version,
             "reason": reason,
         }
-
-
-class HealthServer:
-    """Serves `/live` and `/ready` while it is entered.
-
-    Parameters
-    ----------
-    health
-        The judge.
-    host, port
-        Address; port 0 serves nothing.
-    """
-
-    def __init__(self, health: Health, host: str, port: int) -> None:
-        self._health = health
-        self._host = host
-        self._port = port
-        app = web.Application()
-        app.add_routes([web.get("/live", self._live), web.get("/ready", self._ready)])
-        self._runner = web.AppRunner(app, access_log=None)
-
-    async def __aenter__(self) -> Self:
-        """Begin to listen."""
-        if self._port:
-            await self._runner.setup()
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop listening."""
-        await self._runner.cleanup()
-
-    async def _live(self, _: web.Request) -> web.Response:
-        """Answer, which the event loop alone takes part in: a restart would not mend a broker."""
-        return web.json_response({"live": True})
-
-    async def _ready(self, _: web.Request) -> web.Response:
-        verdict = self._health.readiness()
-        return web.json_response(verdict, status=200 if verdict["ready"] else 503)

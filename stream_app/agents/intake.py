@@ -141,6 +141,11 @@ class Intake:
         """Number of records that wait to be merged."""
         return sum(inlet.held_records for inlet in self._inlets)
 
+    @property
+    def given_out_to(self) -> dict[str, int]:
+        """By topic, the offset behind the last record that was given out."""
+        return {inlet.topic: inlet.merged_to for inlet in self._inlets}
+
     def fetched_to(self, topic: str) -> int:
         """Return the offset that the next record of a topic should have."""
         return self._inlet_of[topic].fetched_to
@@ -161,14 +166,14 @@ class Intake:
         watermark_ms = inlet.watermark_ms
         watermarks_ms: list[int] = []
         contents: list[Content] = []
-        is_known = self._is_known
-        keys = [record.key or b"" for record in records]
-        outcomes = self._decoders[topic].decode_many([record.value for record in records], keys, now_ms)
-        for index, outcome in enumerate(outcomes):
-            if type(outcome) is Event and is_known(outcome.customer_id):
-                content: Content = outcome
+        read_fast, is_known = self._decoders[topic].read_fast, self._is_known
+        for record in records:
+            payload = record.value
+            event = None if payload is None else read_fast(payload, now_ms, record.key or b"")
+            if event is not None and is_known(event.customer_id):
+                content: Content = event
             else:
-                content = self._judge(topic, records[index], outcome)
+                content = self._read(topic, record, event, now_ms)
             if type(content) is Event and content.at_ms > watermark_ms:
                 watermark_ms = content.at_ms
             watermarks_ms.append(watermark_ms)
@@ -195,8 +200,6 @@ class Intake:
             Most records in a chunk.
         """
         undrained = [inlet for inlet in self._inlets if inlet.topic not in drained_topics]
-        if any(not inlet.held for inlet in undrained):
-            return  # more is to come, and nobody knows yet from when it is
         limit_ms, first = min(((inlet.watermark_ms, inlet.number) for inlet in undrained), default=(END_OF_TIME, 0))
         parts = [part for inlet in self._inlets for part in inlet.take(limit_ms, first)]
         if not parts:
@@ -210,16 +213,22 @@ class Intake:
                 inlet.merged_to = end[inlet.topic]
             yield Chunk(self.partition, batch, start, end, self)
 
-    def _judge(self, topic: str, record: KafkaRecord, outcome: Event | InvalidRecord | None) -> Content:
-        """Say what becomes of a record that is not a known customer's event."""
-        if record.value is None or outcome is None:
+    def _read(self, topic: str, record: KafkaRecord, event: Event | None, now_ms: int) -> Content:
+        """Say what becomes of a record that is not, or not at once, read as an event of a known customer."""
+        payload = record.value
+        if payload is None:
             return TOMBSTONE
-        if isinstance(outcome, InvalidRecord):
-            return Rejection(outcome, record.value, record.key, record.timestamp)
-        home = self._partition_of(record.key or b"")
-        if home != self.partition:
-            return Skipped(Misplaced(topic, home, record))
-        return outcome
+        key = record.key or b""
+        if event is None:
+            try:
+                event = self._decoders[topic].decode(payload, now_ms, key)
+            except InvalidRecord as error:
+                return Rejection(error, payload, record.key, record.timestamp)
+        if not self._is_known(event.customer_id):
+            home = self._partition_of(key)
+            if home != self.partition:
+                return Skipped(Misplaced(topic, home, record))
+        return event
 
 
 def offsets_after(batch: Batch, topics: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:

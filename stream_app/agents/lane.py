@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,7 @@ import numpy as np
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
+from stream_app.agents.figures import FORWARDED, TOMBSTONE, Arrivals, LaneFigures
 from stream_app.agents.intake import Chunk, Misplaced, offsets_after
 from stream_app.agents.outbox import Outbox
 from stream_app.agents.samples import encode_sample
@@ -38,20 +39,6 @@ from stream_app.learning.drawing import draw_sample
 
 WAKE_SECONDS: Final = 0.25
 """An idle lane looks at the clock so often."""
-
-
-@dataclass
-class LaneFigures:
-    """What a lane has done since it was opened."""
-
-    applied: int = 0
-    late: int = 0
-    duplicates: int = 0
-    rejected: int = 0
-    tombstones: int = 0
-    forwarded: int = 0
-    migrations: int = 0
-    transactions: int = 0
 
 
 class Lane:
@@ -71,6 +58,8 @@ class Lane:
         Names and numbers.
     now_ms
         The wall clock.
+    figures
+        What is counted, continued from earlier openings.
     """
 
     def __init__(
@@ -82,20 +71,25 @@ class Lane:
         topics: TopicNames,
         settings: LaneSettings,
         now_ms: Callable[[], int],
+        figures: LaneFigures | None = None,
     ) -> None:
         self.number = number
         self.partition = partition
-        self.figures = LaneFigures()
+        self.figures = figures or LaneFigures()
+        self.figures.written_at_ms = now_ms()
+        self.arrivals = Arrivals(self.figures.latency_seconds)
         self.folded_to: dict[str, int] = dict(position.offsets)
         self.committed = position
         self._offered_to: Mapping[str, int] = position.offsets
         self._delivery = delivery
         self._topics = topics
         self._settings = settings
+        self._now_ms = now_ms
         self._input_names = list(position.offsets)
         self._inbox: deque[Chunk] = deque()
         self._outbox = Outbox(topics, number)
         self._sweeper = Sweeper(partition, position.model_version, settings, now_ms, self._send_sample)
+        self._sweep_seconds = 0.0
         self._is_closing = False
         self._wake = asyncio.Event()
         self._gathered = asyncio.Event()
@@ -140,6 +134,11 @@ class Lane:
         """Adopt a model as soon as the chunk at hand is folded; everyone is assessed again under it."""
         self._sweeper.next_snapshot = snapshot
         self._wake.set()
+
+    @property
+    def offered_to(self) -> Mapping[str, int]:
+        """By topic, the offset behind the last record that was offered."""
+        return self._offered_to
 
     @property
     def waiting_records(self) -> int:
@@ -219,17 +218,21 @@ class Lane:
                 if isinstance(content, Rejection):
                     position = Positions(batch, [index], self._input_names, self.number)[0]
                     self._outbox.reject(content, position, self._settings.keep_payload)
-                    self.figures.rejected += 1
+                    self.figures.note_rejected(position.topic, content.error.reason)
                 elif isinstance(content, Skipped):
-                    self._pass_on(content.record)
+                    self._pass_on(self._input_names[batch.sources[index]], content.record)
         self._outbox.touch((), len(contents))
         if events:
+            started = perf_counter()
             positions = Positions(batch, chosen, self._input_names, self.number)
             self._take(process_events(self.partition, events, positions))
+            self.figures.processing_seconds.observe((perf_counter() - started) / len(events), len(events))
+            self.figures.note_accepted(batch, chosen, self._input_names, self._now_ms())
         self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
         self._gathered.set()
 
-    def _pass_on(self, misplaced: Misplaced | None) -> None:
+    def _pass_on(self, topic: str, misplaced: Misplaced | None) -> None:
+        self.figures.outcomes[topic, TOMBSTONE if misplaced is None else FORWARDED] += 1
         if misplaced is None:
             self.figures.tombstones += 1
             return
@@ -249,6 +252,7 @@ class Lane:
         figures.late += effects.late
         figures.duplicates += effects.duplicates
         figures.migrations += len(effects.migrations)
+        figures.note_moves(effects.migrations)
 
     async def _sweep_whole(self, at_ms: int) -> None:
         """Let the clock reach an instant before anything else is folded."""
@@ -264,7 +268,12 @@ class Lane:
 
     def _sweep_part(self) -> None:
         """Assess some more customers, or give the trainer its sample once all are."""
+        started = perf_counter()
         self._sweeper.assess_part(self._take)
+        self._sweep_seconds += perf_counter() - started
+        if not self._sweeper.is_sweeping:
+            self.figures.sweep_seconds.observe(self._sweep_seconds)
+            self._sweep_seconds = 0.0
         self._gathered.set()
 
     def _send_sample(self, at_ms: int) -> None:
@@ -295,6 +304,9 @@ class Lane:
                 outgoing = outbox.seal(self.partition.table, position)
                 self._sealed.set()
                 await self._delivery.commit(outgoing)
+                if position.offsets != self.committed.offsets:
+                    self.figures.written_at_ms = self._now_ms()
+                    self.arrivals.note_written(position.offsets, self.figures.written_at_ms)
                 self.committed = position
                 self.figures.transactions += 1
             if self._is_closing and not self._outbox.is_touched:

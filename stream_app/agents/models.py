@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.state_log import committed_reader
 from stream_app.core.snapshot import Snapshot
-from stream_app.core.snapshot_document import proposal_from_document
+from stream_app.core.snapshot_document import Proposal, proposal_from_document
 from stream_app.errors import SnapshotInvalid
 
 logger = logging.getLogger(__name__)
@@ -31,10 +31,18 @@ class ModelFollower:
         Where models are published.
     initial
         The model as long as there is none.
+
+    Attributes
+    ----------
+    snapshot
+        The model in use.
+    newest
+        What was learned last, held models included; None before anything was read.
     """
 
     def __init__(self, connection: KafkaConnection, topic: str, initial: Snapshot) -> None:
         self.snapshot = initial
+        self.newest: Proposal | None = None
         self.is_read = asyncio.Event()
         self._connection = connection
         self._topic = topic
@@ -67,7 +75,11 @@ class ModelFollower:
             logger.warning("a model cannot be followed, the one before stays: %s", error)
             return
         snapshot = proposal.snapshot
-        if proposal.held or snapshot.segmentation != self.snapshot.segmentation:
+        if snapshot.segmentation != self.snapshot.segmentation:
+            return
+        if self.newest is None or snapshot.as_of_ms >= self.newest.snapshot.as_of_ms:
+            self.newest = proposal
+        if proposal.held:
             return
         if snapshot.version > self.snapshot.version:
             self.snapshot = snapshot

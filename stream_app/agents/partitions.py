@@ -28,6 +28,7 @@ from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosi
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
+from stream_app.agents.figures import LaneFigures
 from stream_app.agents.intake import Chunk, Intake
 from stream_app.agents.lane import Lane
 from stream_app.agents.models import ModelFollower
@@ -111,6 +112,8 @@ class OwnedPartitions:
         self.training: Training | None = None
         self.is_open = False
         self.recovery_seconds = 0.0
+        self.rebalances = 0
+        self.figures: dict[int, LaneFigures] = {}
         self._log = log
         self._topics = topics
         self._settings = settings
@@ -134,6 +137,7 @@ class OwnedPartitions:
 
     async def open(self, partitions: Iterable[int], with_trainer: bool) -> None:
         """Open partitions that were assigned; returns early if they are revoked meanwhile."""
+        self.rebalances += 1
         await self.let_go()
         self._opening = asyncio.create_task(self._open(sorted(partitions), with_trainer))
         await asyncio.wait([self._opening])
@@ -182,7 +186,7 @@ class OwnedPartitions:
                 await self._follower.is_read.wait()
         except BaseException:
             self.training = None
-            await asyncio.gather(*(delivery.close() for delivery in opened))
+            await asyncio.shield(asyncio.gather(*(delivery.close() for delivery in opened)))
             raise
         self._left_at = {}
         for number, delivery in deliveries.items():
@@ -260,7 +264,10 @@ class OwnedPartitions:
         partition = Partition(
             snapshot=self._follower.snapshot, rules=self._rules, table=kept.table, clock=kept.position.clock
         )
-        lane = Lane(number, partition, kept.position, delivery, self._topics, self._lane_settings, self._now_ms)
+        figures = self.figures.setdefault(number, LaneFigures())
+        lane = Lane(
+            number, partition, kept.position, delivery, self._topics, self._lane_settings, self._now_ms, figures
+        )
         self.lanes[number] = lane
         self._intakes[number] = Intake(
             number,
@@ -318,7 +325,9 @@ class OwnedPartitions:
     def has_backlog(self, number: int) -> bool:
         """Return whether records of a partition are fetched and not written yet."""
         intake, lane = self._intakes.get(number), self.lanes.get(number)
-        return lane is not None and (lane.is_busy or (intake is not None and intake.held_records > 0))
+        if lane is None or intake is None:
+            return False
+        return lane.is_busy or intake.held_records > 0 or intake.given_out_to != lane.offered_to
 
     def expected_offset(self, topic: str, partition: int) -> int | None:
         """See `LaneHost`."""
@@ -330,6 +339,7 @@ class OwnedPartitions:
         intake = self._intakes.get(partition)
         if intake is not None:
             intake.feed(topic, records, self._now_ms())
+            self.lanes[partition].arrivals.note(topic, records[-1].offset + 1, records[0].timestamp, len(records))
 
     def skip(self, topic: str, partition: int, offset: int, log_start: int) -> None:
         """See `LaneHost`."""

@@ -18,10 +18,13 @@ from typing import Final, NoReturn, Protocol
 
 import faust
 
-from stream_app.adapters.faust_lane import has_crashed
-from stream_app.agents.health import Health, HealthServer
+from stream_app.adapters.faust_lane import has_crashed, log_ends
+from stream_app.adapters.health import HealthServer
+from stream_app.adapters.metrics import WORKER, Metrics
+from stream_app.agents.health import Health
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions
+from stream_app.agents.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +67,9 @@ async def run_worker(create: Starter, health_host: str, health_port: int, recove
         task.add_done_callback(_end_with)
     starting = asyncio.create_task(app.start())
     starting.add_done_callback(_end_with)
-    async with HealthServer(health, health_host, health_port):
+    metrics = Metrics(WORKER)
+    telemetry = Telemetry(metrics, owned, follower, lambda: log_ends(app))
+    async with HealthServer(health, health_host, health_port, metrics, telemetry.refresh):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)

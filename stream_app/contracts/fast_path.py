@@ -26,8 +26,8 @@ from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 Reader = Callable[[bytes, int, bytes | None], Event | None]
 """From payload, now in milliseconds, and key to the event; None where the reference path must decide."""
 
-DOUBTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What a reader raises over a payload that it cannot accept; means the same as None."""
+_DOUBTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises over a payload that cannot be accepted here."""
 
 _Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 _OptionalText = _Text | UnsetType | None
@@ -85,18 +85,21 @@ def build_reader(rules: DecodingRules) -> Reader:
         decode, complete = msgspec.json.Decoder(_Engagement).decode, _complete_engagement(rules, explain)
 
     def read(payload: bytes, now_ms: int, key: bytes | None) -> Event | None:
-        if len(payload) > max_bytes:
+        try:
+            if len(payload) > max_bytes:
+                return None
+            record = decode(payload)
+            customer_id = record.customer_id
+            if not payload.isascii() or _BACKSLASH in payload or _DELETE in payload:
+                _require_printable(record)  # any other payload can hold no control character and no lone surrogate
+            if key is not None and key != customer_id.encode():
+                return None
+            at_ms = parse_instant(record.occurred_at)
+            if not earliest_ms <= at_ms <= now_ms + tolerance_ms:
+                return None
+            return complete(record, at_ms, payload)
+        except _DOUBTS:
             return None
-        record = decode(payload)
-        customer_id = record.customer_id
-        if not payload.isascii() or _BACKSLASH in payload or _DELETE in payload:
-            _require_printable(record)  # any other payload can hold no control character and no lone surrogate
-        if key is not None and key != customer_id.encode():
-            return None
-        at_ms = parse_instant(record.occurred_at)
-        if not earliest_ms <= at_ms <= now_ms + tolerance_ms:
-            return None
-        return complete(record, at_ms, payload)
 
     return read
 

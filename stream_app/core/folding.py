@@ -359,9 +359,7 @@ def _pack_orders(orders: list[Order]) -> bytes:
 
 def _complete_order(ledger: bytes, order_digest: bytes, at_ms: int, amount_minor: int) -> _Entered:
     """Do as `_enter_order` for a completion."""
-    if ledger.find(order_digest) < 0 and (
-        not ledger or at_ms > ORDER.unpack_from(ledger, len(ledger) - ORDER.size)[1]
-    ):
+    if ledger.find(order_digest) < 0 and (not ledger or at_ms > ORDER.unpack_from(ledger, len(ledger) - ORDER.size)[1]):
         # The usual case by far, a new order after all known ones, stays clear of unpacking the ledger.
         return (ledger + ORDER.pack(order_digest, at_ms, amount_minor, 0, 1))[-_LEDGER_BYTES:], ()
     return _enter_order(ledger, Order(order_digest, at_ms, amount_minor, 0, 1))

@@ -66,9 +66,7 @@ class CustomerTable:
 
     def load(self, number: int) -> Row:
         """Return a copy of a row's activity; changing it does not change the table."""
-        return join_memories(
-            ACTIVITY.unpack_from(self._activity_bytes, number * ACTIVITY.size), self._memories[number]
-        )
+        return join_memories(ACTIVITY.unpack_from(self._activity_bytes, number * ACTIVITY.size), self._memories[number])
 
     def load_all(self, customer_ids: Iterable[str]) -> tuple[npt.NDArray[np.intp], np.ndarray, list[Memories]]:
         """Return the row numbers of n customers, −1 for those without, and copies of their activity and memories."""

@@ -39,6 +39,7 @@ def test_keyed_topics_have_equal_partition_counts_and_the_others_one() -> None:
         "shop-segment-migrations": 6,
         "shop-segment-memberships": 6,
         "shop-dead-letters": 6,
+        "shop-webhook-dead-letters": 6,
         "shop-segmenter-customers-changelog": 6,
         "shop-segmenter-trainer-changelog": 1,
         "shop-segment-models": 1,
@@ -74,6 +75,7 @@ def test_settings_reach_the_topics(monkeypatch: pytest.MonkeyPatch) -> None:
     assert purchases.properties["retention.ms"] == str(400 * DAY_MS)
     assert purchases.properties["message.timestamp.after.max.ms"] == "60000"
     assert made["shop-dead-letters"].properties["retention.ms"] == str(7 * DAY_MS)
+    assert made["shop-webhook-dead-letters"].properties["retention.ms"] == str(7 * DAY_MS)
     assert made["shop-segmenter-customers-changelog"].properties["min.compaction.lag.ms"] == "2000000"
 
 

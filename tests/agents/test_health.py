@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from stream_app.agents.health import Health, HealthServer
+from stream_app.adapters.health import HealthServer
+from stream_app.agents.health import Health
 from tests.agents.memory import MemoryLog
 from tests.agents.test_partitions import Worker
 from tests.support.processes import free_port

@@ -28,7 +28,7 @@ from stream_app.core.clock import SECOND_MS, WEEK_MS
 from stream_app.core.partition import Clock as PartitionClock
 from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.row import decode_row
-from stream_app.core.snapshot import Snapshot
+from stream_app.core.snapshot import Segment, Snapshot
 from stream_app.embedded.simulation import simulate
 from stream_app.embedded.sources import SourceFile
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
@@ -540,7 +540,9 @@ def test_assessment_under_a_new_model_that_is_broken_off_is_finished_after_the_r
 @pytest.mark.usefixtures("small_parts")
 def test_model_that_comes_in_the_middle_of_another_takes_its_place() -> None:
     async def test() -> None:
-        newer = successor(MODEL)
+        # with other segments, so that those who are assessed already have to move once more
+        segments = tuple(Segment(segment.code + 10, f"New {segment.name}") for segment in MODEL.segments)
+        newer = successor(MODEL, segments=segments, retired_segments=MODEL.segments)
         stage = await open_stage(settings=lane_settings(model_moves_per_second=1), now_ms=instant(1))
         await play(stage, CROWD)
         stage.lane.follow(MODEL)
@@ -551,8 +553,9 @@ def test_model_that_comes_in_the_middle_of_another_takes_its_place() -> None:
             await asyncio.sleep(0.01)
         await under_a_model(stage, newer)
         await stage.idle()
-        last = [mine[-1]["model_version"] for mine in migrations_by_customer(stage.log).values()]
-        assert sorted(last) == [MODEL.version] * 4 + [newer.version] * 16
+        by_customer = migrations_by_customer(stage.log)
+        assert {mine[-1]["model_version"] for mine in by_customer.values()} == {newer.version}
+        assert sorted(len(mine) for mine in by_customer.values()) == [2] * 16 + [3] * 4
         assert_log_agrees(stage)
 
     run(test())

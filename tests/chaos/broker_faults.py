@@ -44,7 +44,6 @@ def freeze_broker(stage: Stage, seconds: int) -> None:
 def _interrupt(stage: Stage, fault: Callable[[KafkaBroker], None], name: str) -> None:
     broker = _broker(stage)
     ends = _load(stage)
-    struck = time.monotonic()
     fault(broker)
     time.sleep(0.3)  # for what the broker had still sent
     if stage.pending():
@@ -52,8 +51,9 @@ def _interrupt(stage: Stage, fault: Callable[[KafkaBroker], None], name: str) ->
     stage.feeder.begin(stage.traffic.take(PORTION // 2))
     time.sleep(stage.random.uniform(0, 2))
     broker.start()
+    serving_since = time.monotonic()
     stage.feeder.settle()
-    stage.recover(ends, struck)
+    stage.recover(ends, serving_since)
 
 
 def _load(stage: Stage) -> dict[Place, int]:

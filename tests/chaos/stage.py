@@ -43,7 +43,8 @@ class Outcome:
     faults
         Number of faults done, by kind.
     longest_seconds
-        Longest time from a fault until all partitions had folded what was pending then.
+        Longest time from a fault until all partitions had folded what was pending then; from a broker's outage, since
+        it serves again.
     exits
         Number of workers' ends, by exit status.
     problems

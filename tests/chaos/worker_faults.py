@@ -70,21 +70,22 @@ def kill_while_recovering(stage: Stage, repeats: int) -> None:
     """SIGKILL a worker, and again its successors before they are ready."""
     stage.feed(20_000)  # many customers, so that there is something to read back
     worker = stage.fleet.workers[0]
-    ends = stage.strike(worker, signal.SIGKILL, BEFORE)
-    stage.feed(AFTER)
+    stage.strike(worker, signal.SIGKILL, BEFORE)
     done = 0
-    while done < repeats:
+    for _ in range(TRIES * repeats):
         wait_for(lambda: bool(worker.readiness()), BRIEF_SECONDS, "a worker to answer")
         time.sleep(stage.random.uniform(0, 1.5))
-        if worker.is_ready():
-            worker.signal(signal.SIGKILL)  # met too late: again, and it does not count
-            stage.feed(AFTER)
-        elif stage.pending():
-            worker.signal(signal.SIGKILL)
+        stage.feed(AFTER)
+        is_met, ends = not worker.is_ready() and stage.pending() > 0, dict(stage.feeder.ends)
+        worker.signal(signal.SIGKILL)
+        wait_for(lambda: not worker.is_running, BRIEF_SECONDS, "a worker to end")
+        if is_met:
             stage.count("SIGKILL in recovery")
             done += 1
-        wait_for(lambda: not worker.is_running or not worker.readiness(), BRIEF_SECONDS, "a worker to end")
-    move_on(stage, ends)
+        if done == repeats:
+            move_on(stage, ends)
+            return
+    raise NothingPending(f"only {done} of {repeats} recoveries were met")
 
 
 def freeze_beyond_session(stage: Stage, repeats: int) -> None:

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_app.contracts.fields import parse_instant
+from stream_app.core.clock import format_instant
 from stream_app.errors import InvalidRecord
 from tests.contracts.records import ENGAGEMENT, NOW_MS, PURCHASE, encode, engagements, purchases
 from tests.contracts.test_bad_input import BAD_PAYLOADS
@@ -154,6 +155,13 @@ def test_shortcut_refuses_a_common_time_with_any_other_character_in_it() -> None
                 continue
             with pytest.raises(ValueError, match="RFC 3339"):
                 parse_instant(valid[:at] + char + valid[at + 1 :])
+
+
+def test_times_are_read_right_however_many_different_hours_came_before() -> None:
+    hour_ms = 3_600_000
+    for number in (*range(10_100), 0, 10_099):
+        at_ms = number * hour_ms + 754_321
+        assert parse_instant(format_instant(at_ms)) == at_ms
 
 
 def test_encoded_record_is_what_the_tests_mean() -> None:

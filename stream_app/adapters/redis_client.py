@@ -1,0 +1,154 @@
+"""How every client of Redis is made: the one place that turns an address and credentials into a client."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from stream_app.errors import ConfigurationError
+
+SCHEMES: Final = ("redis", "rediss")
+HEALTH_CHECK_SECONDS: Final = 15
+"""A connection that was idle for so long is tried before it is used: a firewall may have dropped it."""
+
+
+@dataclass(frozen=True)
+class RedisConnection:
+    """Where Redis is, and who the client is there.
+
+    Parameters
+    ----------
+    url
+        `redis://host:port/database`, or `rediss://…` for TLS.
+    username, password
+        Of an ACL user; none for the default user without a password.
+    timeout_seconds
+        For connecting, and for every answer.
+    ca_file, certificate_file, key_file
+        PEM files: whom to trust (the system's authorities if none), and who this client is (mutual TLS).
+
+    Raises
+    ------
+    ConfigurationError
+        If the address holds a password, where logs and error messages would show it, or is none of Redis.
+    """
+
+    url: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 2.0
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in SCHEMES or not parts.hostname:
+            raise ConfigurationError("setting redis.url: expected redis://host:port/database or rediss://… for TLS")
+        if parts.password is not None or parts.username is not None or parts.query:
+            raise ConfigurationError(
+                "setting redis.url: expected no user, password or option in it; "
+                "the settings redis.username and redis.password are for them"
+            )
+        if parts.scheme == "redis" and (self.ca_file or self.certificate_file):
+            raise ConfigurationError("setting redis.url: certificates are set, expected rediss://…")
+
+    def create_client(self, *, max_connections: int = 16, answer_seconds: float | None = None) -> redis.Redis:
+        """Return a client that connects when it is first used.
+
+        It does not retry: what to do while Redis is away is known to whoever calls, and is not the same for a
+        follower, which waits, and for a request, which must be answered.
+
+        Parameters
+        ----------
+        max_connections
+            Most at once; further calls wait for one to be free.
+        answer_seconds
+            In place of `timeout_seconds`, for calls that block on purpose.
+        """
+        pool = redis.BlockingConnectionPool.from_url(
+            self.url,
+            username=self.username,
+            password=self.password,
+            max_connections=max_connections,
+            timeout=self.timeout_seconds,
+            socket_connect_timeout=self.timeout_seconds,
+            socket_timeout=self.timeout_seconds if answer_seconds is None else answer_seconds,
+            socket_keepalive=True,
+            health_check_interval=HEALTH_CHECK_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            **self._tls_options(),
+        )
+        return redis.Redis.from_pool(pool)
+
+    def _tls_options(self) -> dict[str, Any]:
+        if urlsplit(self.url).scheme != "rediss":
+            return {}
+        return {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": True,
+            "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+            "ssl_ca_certs": None if self.ca_file is None else str(self.ca_file),
+            "ssl_certfile": None if self.certificate_file is None else str(self.certificate_file),
+            "ssl_keyfile": None if self.key_file is None else str(self.key_file),
+        }
+
+
+class RedisScript:
+    """A Lua script that Redis is told once, and again when it has forgotten (a restart, a failover).
+
+    Parameters
+    ----------
+    text
+        Of the script.
+    reads_only
+        Whether it changes nothing, so that it may be run by a user, and on a replica, that must not write.
+    """
+
+    def __init__(self, text: str, *, reads_only: bool = False) -> None:
+        self._text = text
+        self._sha = ""
+        self._command = "EVALSHA_RO" if reads_only else "EVALSHA"
+
+    async def run(self, client: redis.Redis, *arguments: str | bytes | int) -> Any:
+        """Run it and return its answer."""
+        return (await self.run_all(client, [arguments]))[0]
+
+    async def run_all(self, client: redis.Redis, calls: list[tuple[str | bytes | int, ...]]) -> list[Any]:
+        """Run it several times, in order and in one round trip; return the answers.
+
+        Raises
+        ------
+        RedisError
+            If one call failed; those before it have been done, those behind it may have been.
+        """
+        if not self._sha:
+            await self._load(client)
+        try:
+            return await self._send(client, calls)
+        except NoScriptError:  # then none of the calls was done
+            await self._load(client)
+            return await self._send(client, calls)
+
+    async def _load(self, client: redis.Redis) -> None:
+        self._sha = await client.script_load(self._text)
+
+    async def _send(self, client: redis.Redis, calls: list[tuple[str | bytes | int, ...]]) -> list[Any]:
+        if len(calls) == 1:
+            answer = await client.execute_command(self._command, self._sha, 0, *calls[0])  # type: ignore[no-untyped-call]
+            return [answer]
+        pipeline = client.pipeline(transaction=False)
+        for arguments in calls:
+            pipeline.execute_command(self._command, self._sha, 0, *arguments)
+        return await pipeline.execute()
+
+
+__all__ = ["RedisConnection", "RedisError", "RedisScript"]

@@ -1,0 +1,212 @@
+"""The answers' form, as the OpenAPI document shows it. What is sent is made by `stream_app.api.store`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream_app.contracts.outputs import (
+    Cause,
+    CauseKind,
+    Change,
+    Count,
+    Explanation,
+    Holdout,
+    Instant,
+    Number,
+    SegmentProfile,
+    SegmentReference,
+    Share,
+)
+
+CUSTOMER_ID_CHARACTERS: Final = 256
+BATCH_CUSTOMERS: Final = 500
+
+EXAMPLE_SEGMENT: Final[dict[str, Any]] = {
+    "segmentation": "value",
+    "segment": {"id": "s3", "name": "Champions"},
+    "since": "2026-05-01T12:00:00.000Z",
+    "sequence": 4,
+    "model_version": 12,
+    "as_of": "2026-05-01T12:00:03.000Z",
+    "change": "moved",
+    "from_segment": {"id": "s2", "name": "Loyal"},
+    "cause": {"kind": "purchase", "event_id": "order-981", "position": None},
+    "margin": 0.71,
+    "explanation": {
+        "before": {
+            "recency_days": 12.2,
+            "usual_gap_days": 9.5,
+            "probability_active": 0.93,
+            "orders_90d": 5.1,
+            "revenue_90d": 310.4,
+            "engaged_days_21d": 3.2,
+            "tenure_days": 240.0,
+        },
+        "after": {
+            "recency_days": 0.0,
+            "usual_gap_days": 9.6,
+            "probability_active": 0.99,
+            "orders_90d": 6.1,
+            "revenue_90d": 455.2,
+            "engaged_days_21d": 3.2,
+            "tenure_days": 240.0,
+        },
+        "distance_from": 1.42,
+        "distance_to": 0.71,
+        "margin": 0.71,
+        "decisive_feature": "log_revenue",
+        "sentence": "Purchase of 144.80 EUR: expected revenue 288.67 → 450.65 EUR; Loyal → Champions.",
+    },
+    "holdout": {"bucket": 57, "held_out": False},
+}
+EXAMPLE_CUSTOMER: Final[dict[str, Any]] = {"customer_id": "customer-1", "segments": [EXAMPLE_SEGMENT]}
+
+CustomerId = Annotated[str, Field(min_length=1, max_length=CUSTOMER_ID_CHARACTERS)]
+Name = Annotated[str, Field(min_length=1, max_length=CUSTOMER_ID_CHARACTERS)]
+
+
+class Document(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class CustomerSegmentDocument(Document):
+    """A customer's place in one segmentation; what led there is null where its migration is not kept any more."""
+
+    segmentation: str
+    segment: SegmentReference
+    since: Instant
+    """When the segment was entered."""
+    sequence: Count
+    """Of the migration that led here, from 1 for each customer and segmentation."""
+    model_version: Count
+    as_of: Instant
+    """When it was decided."""
+    change: Change | None
+    from_segment: SegmentReference | None
+    cause: Cause | None
+    margin: Number | None
+    """How far past the border between both segments, in standard deviations."""
+    explanation: Explanation | None
+    holdout: Holdout | None
+
+
+class CustomerDocument(Document):
+    """A customer's segments, one for each segmentation."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_CUSTOMER})
+    customer_id: str
+    segments: list[CustomerSegmentDocument]
+
+
+class BatchRequest(Document):
+    """Customers to look up."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"customer_ids": ["customer-1", "customer-2"]}})
+    customer_ids: Annotated[list[CustomerId], Field(min_length=1, max_length=BATCH_CUSTOMERS)]
+
+
+class BatchDocument(Document):
+    """Customers that are known, in the order asked for, and the others."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"customers": [EXAMPLE_CUSTOMER], "unknown": ["nobody"]}})
+    customers: list[CustomerDocument]
+    unknown: list[str]
+
+
+class SegmentDocument(Document):
+    """A segment of the model in use, or a retired one that customers are still in."""
+
+    id: str
+    name: str
+    customers: Count
+    """How many are in it now."""
+    is_retired: bool
+    """Whether no model has it any more."""
+    share: Share | None
+    """Of the customers that the model was learned from."""
+    profile: SegmentProfile | None
+    """Its typical customer; null for the cold-start rules."""
+
+
+class SegmentListDocument(Document):
+    """All segments of a segmentation."""
+
+    segmentation: str
+    model_version: Count
+    as_of: Instant
+    """When the model was learned."""
+    segments: list[SegmentDocument]
+
+
+class MemberDocument(Document):
+    """A customer of a segment."""
+
+    customer_id: str
+    since: Instant
+
+
+class MembersDocument(Document):
+    """A page of a segment's customers, the longest there first."""
+
+    customers: Count
+    """How many there are in all."""
+    members: list[MemberDocument]
+    next_cursor: str | None
+    """For the next page; null at the end."""
+
+
+class FlowDocument(Document):
+    """How many customers went from one segment to another."""
+
+    from_segment: SegmentReference | None
+    """Null for first entries."""
+    to_segment: SegmentReference
+    cause: CauseKind
+    migrations: Count
+
+
+class FlowsDocument(Document):
+    """Flows between segments in a period, the greatest first."""
+
+    segmentation: str
+    first_day: str
+    last_day: str
+    flows: list[FlowDocument]
+
+
+class ModelSummary(Document):
+    """A version of the model."""
+
+    version: Count
+    status: Literal["published", "held"]
+    as_of: Instant
+    feature_set: str
+    segments: Count
+    expected_churn: Share | None
+
+
+class ModelsDocument(Document):
+    """Versions of the model that are known, the newest first."""
+
+    segmentation: str
+    models: list[ModelSummary]
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no such customer"}
+        }
+    )
+    type: str
+    title: str
+    status: int
+    detail: str
+
+

@@ -1,0 +1,245 @@
+"""Answers from the view in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+import redis.asyncio as redis
+
+from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
+from stream_app.adapters.view_schema import WHY_FIELD, MembershipValue, ViewKeys, Why
+from stream_app.api import scripts
+from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
+from stream_app.api.models import ModelNames, flows_of, newest_first, segment_list
+from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList, StoreUnavailable
+from stream_app.core.clock import format_instant
+
+logger = logging.getLogger(__name__)
+
+MODEL_SECONDS: Final = 1.0
+"""The newest model is asked for so often."""
+BLOCK_MS: Final = 1_000
+"""Without a migration the feed's reader comes back so often, to see whether the stream still is the one it knows."""
+FEED_ENTRIES: Final = 500
+"""Read from the feed at once."""
+PAUSE_SECONDS: Final = 0.5
+LOOK_UP_CUSTOMERS: Final = 500
+"""In one call of Redis, which answers nobody else meanwhile: about a millisecond."""
+UNAVAILABLE: Final = "the view does not answer; try again"
+NO_GENERATION: Final = "the view is being built; try again"
+
+_decode_why: Final = msgspec.json.Decoder(Why).decode
+_decode_model: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class RedisStore:
+    """`SegmentStore` on the view.
+
+    Parameters
+    ----------
+    connection
+        Where Redis is.
+    keys
+        Names of the view's keys.
+    metrics
+        Where errors are counted.
+    """
+
+    def __init__(self, connection: RedisConnection, keys: ViewKeys, metrics: Metrics) -> None:
+        self._client: redis.Redis = connection.create_client(max_connections=64)
+        waits = connection.timeout_seconds + BLOCK_MS / 1_000
+        self._feed_client: redis.Redis = connection.create_client(max_connections=1, answer_seconds=waits)
+        self._keys = keys
+        self._metrics = metrics
+        self._names = ModelNames()
+        self._unready = "the view has not been read yet"
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wanted: list[tuple[str, asyncio.Future[list[bytes]]]] = []
+        self._look_up = RedisScript(scripts.LOOK_UP, reads_only=True)
+        self._newest = RedisScript(scripts.NEWEST_MODELS, reads_only=True)
+        self._models = RedisScript(scripts.MODELS, reads_only=True)
+        self._sizes = RedisScript(scripts.SIZES, reads_only=True)
+        self._flows = RedisScript(scripts.FLOWS, reads_only=True)
+        self._members = RedisScript(scripts.MEMBERS, reads_only=True)
+        self.feed = MigrationFeed(self._history)
+
+    async def start(self) -> None:
+        """See `SegmentStore`."""
+        self._tasks = [asyncio.create_task(self._follow_models()), asyncio.create_task(self._follow_feed())]
+
+    async def close(self) -> None:
+        """See `SegmentStore`."""
+        self.feed.close()
+        for task in list(self._tasks):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self._client.aclose()
+        await self._feed_client.aclose()
+
+    def unready_reason(self) -> str:
+        """See `SegmentStore`."""
+        return self._unready
+
+    async def look_up(self, customer_ids: Sequence[str]) -> list[list[CustomerSegment]]:
+        """See `SegmentStore`. What is asked for in the same turn of the event loop goes to Redis in one call."""
+        loop = asyncio.get_running_loop()
+        if not self._wanted:
+            loop.call_soon(self._send_wanted)
+        futures: list[asyncio.Future[list[bytes]]] = [loop.create_future() for _ in customer_ids]
+        self._wanted += zip(customer_ids, futures, strict=True)
+        return [self._segments_of(found) for found in await asyncio.gather(*futures)]
+
+    async def segments(self, segmentation: str) -> SegmentList | None:
+        """See `SegmentStore`."""
+        model = self._names.models.get(segmentation)
+        if model is None:
+            return None
+        ids = self._names.segment_ids(segmentation)
+        sizes = await self._call(self._sizes, segmentation, *ids)
+        return segment_list(model, dict(zip(ids, sizes, strict=True)))
+
+    async def members(
+        self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None
+    ) -> MemberPage | None:
+        """See `SegmentStore`."""
+        if segmentation not in self._names.models or segment not in self._names.segment_ids(segmentation):
+            return None
+        customers, flat = await self._call(self._members, segmentation, segment, limit, *(after or ()))
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return MemberPage(customers, [(int(score), member.decode()) for member, score in pairs])
+
+    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow] | None:
+        """See `SegmentStore`."""
+        if segmentation not in self._names.models:
+            return None
+        flat = await self._call(self._flows, segmentation, *days)
+        counts = {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
+        return flows_of(counts, segmentation, self._names)
+
+    async def models(self, segmentation: str) -> list[dict[str, Any]] | None:
+        """See `SegmentStore`."""
+        if segmentation not in self._names.models:
+            return None
+        documents = [_decode_model(document) for document in await self._call(self._models, segmentation)]
+        return newest_first(documents)
+
+    # --- customers -----------------------------------------------------------------------------------------------
+
+    def _send_wanted(self) -> None:
+        wanted, self._wanted = self._wanted, []
+        for start in range(0, len(wanted), LOOK_UP_CUSTOMERS):
+            task = asyncio.create_task(self._answer(wanted[start : start + LOOK_UP_CUSTOMERS]))
+            self._tasks.append(task)
+            task.add_done_callback(self._tasks.remove)
+
+    async def _answer(self, wanted: Sequence[tuple[str, asyncio.Future[list[bytes]]]]) -> None:
+        try:
+            found = await self._call(self._look_up, *(customer_id for customer_id, _ in wanted))
+        except StoreUnavailable as error:
+            for _, future in wanted:
+                if not future.done():  # whose client has gone
+                    future.set_exception(error)
+            return
+        for (_, future), fields in zip(wanted, found, strict=True):
+            if not future.done():
+                future.set_result(fields)
+
+    def _segments_of(self, flat: list[bytes]) -> list[CustomerSegment]:
+        fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+        reference = self._names.reference
+        found = []
+        for segmentation, value in fields.items():
+            if segmentation.startswith(WHY_FIELD):
+                continue
+            told = MembershipValue.decode(value)
+            segment = CustomerSegment(
+                segmentation,
+                reference(segmentation, told.segment),
+                format_instant(told.since_ms),
+                told.sequence,
+                told.model_version,
+                format_instant(told.as_of_ms),
+            )
+            reason = fields.get(WHY_FIELD + segmentation)
+            why = None if reason is None else _decode_why(reason)
+            if why is not None and why.sequence == told.sequence:
+                segment.change = why.change
+                segment.from_segment = None if why.from_segment is None else reference(segmentation, why.from_segment)
+                segment.cause = why.cause_of()
+                segment.margin = why.margin
+                segment.explanation = why.explanation()
+                segment.holdout = why.holdout()
+            found.append(segment)
+        return found
+
+    # --- following -----------------------------------------------------------------------------------------------
+
+    async def _follow_models(self) -> None:
+        while True:
+            try:
+                for document in await self._call(self._newest):
+                    self._names.take(_decode_model(document))
+                self._unready = "" if self._names.models else "the view holds no model yet"
+            except StoreUnavailable as error:
+                self._unready = str(error)
+            await asyncio.sleep(MODEL_SECONDS)
+
+    async def _follow_feed(self) -> None:
+        last_id: str | None = None
+        while True:
+            try:
+                if last_id is None:
+                    last_id = await self._newest_id()
+                    self.feed.last_id = last_id
+                found = await self._feed_client.xread({self._keys.feed: last_id}, FEED_ENTRIES, BLOCK_MS)
+                entries = _entries(found)
+                if entries:
+                    last_id = entries[-1].entry_id
+                    self.feed.publish(entries)
+                elif id_order(await self._newest_id()) < id_order(last_id):
+                    last_id = "0-0"  # another stream, by a server whose clock is behind
+            except (RedisError, OSError, TimeoutError):
+                self._metrics.redis_errors.labels(operation="feed").inc()
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _newest_id(self) -> str:
+        newest = await self._feed_client.xrevrange(self._keys.feed, count=1)
+        return newest[0][0].decode() if newest else "0-0"
+
+    async def _history(self, last_id: str, count: int) -> list[FeedEntry]:
+        try:
+            found = await self._client.xrange(self._keys.feed, f"({last_id}", "+", count)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._unavailable("history") from error
+        return [FeedEntry.read(entry_id.decode(), fields[b"m"]) for entry_id, fields in found]
+
+    async def _call(self, script: RedisScript, *arguments: str | bytes | int) -> Any:
+        try:
+            answer = await script.run(self._client, self._keys.prefix, *arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._unavailable("look-up") from error
+        if answer is None:
+            raise StoreUnavailable(NO_GENERATION)
+        return answer
+
+    def _unavailable(self, operation: str) -> StoreUnavailable:
+        self._metrics.redis_errors.labels(operation=operation).inc()
+        return StoreUnavailable(UNAVAILABLE)
+
+
+def _entries(found: Any) -> list[FeedEntry]:
+    """Return the entries of an answer to XREAD, which is a list in RESP 2 and a map in RESP 3."""
+    streams = found.items() if isinstance(found, dict) else found or []
+    entries = []
+    for _, items in streams:
+        while items and isinstance(items[0], list):  # RESP 3 nests once more
+            items = items[0]
+        entries += [FeedEntry.read(entry_id.decode(), fields[b"m"]) for entry_id, fields in items]
+    return entries

@@ -1,0 +1,112 @@
+"""What is read from the view in one step, in Lua: the generation and what it holds, so that no swap comes between.
+
+All begin with the key prefix, and answer nothing where no generation can be read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ROOT: Final = """
+local prefix = ARGV[1]
+local generation = redis.call('GET', prefix .. 'generation')
+if not generation then return false end
+local root = prefix .. generation .. ':'
+"""
+
+LOOK_UP: Final = (
+    _ROOT
+    + """
+local found = {}
+for i = 2, #ARGV do found[i - 1] = redis.call('HGETALL', root .. 'c:' .. ARGV[i]) end
+return found
+"""
+)
+"""Customer ids → a hash each."""
+
+NEWEST_MODELS: Final = (
+    _ROOT
+    + """
+local found = {}
+for _, segmentation in ipairs(redis.call('SMEMBERS', root .. 'segmentations')) do
+  local key, newest = root .. 'models:' .. segmentation, -1
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    local version = tonumber(field)
+    if version and version > newest then newest = version end
+  end
+  if newest >= 0 then found[#found + 1] = redis.call('HGET', key, string.format('%d', newest)) end
+end
+return found
+"""
+)
+"""→ the newest published document of each segmentation."""
+
+MODELS: Final = (
+    _ROOT
+    + """
+return redis.call('HVALS', root .. 'models:' .. ARGV[2])
+"""
+)
+"""Segmentation → all documents."""
+
+SIZES: Final = (
+    _ROOT
+    + """
+local found = {}
+for i = 3, #ARGV do found[i - 2] = redis.call('ZCARD', root .. 'm:' .. ARGV[2] .. ':' .. ARGV[i]) end
+return found
+"""
+)
+"""Segmentation, segments → number of members each."""
+
+FLOWS: Final = (
+    _ROOT
+    + """
+local totals = {}
+for i = 3, #ARGV do
+  local counts = redis.call('HGETALL', root .. 'f:' .. ARGV[2] .. ':' .. ARGV[i])
+  for j = 1, #counts, 2 do totals[counts[j]] = (totals[counts[j]] or 0) + tonumber(counts[j + 1]) end
+end
+local found = {}
+for flow, count in pairs(totals) do
+  found[#found + 1] = flow
+  found[#found + 1] = count
+end
+return found
+"""
+)
+"""Segmentation, days → flow, count, …"""
+
+MEMBERS: Final = (
+    _ROOT
+    + """
+local key = root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3]
+local start = 0
+
+-- Sorted sets order members by their bytes; Lua's own comparison goes by the server's locale.
+local function is_before_or_equal(left, right)
+  for i = 1, math.min(#left, #right) do
+    local l, r = string.byte(left, i), string.byte(right, i)
+    if l ~= r then return l < r end
+  end
+  return #left <= #right
+end
+
+if ARGV[5] then
+  local score, member = ARGV[5], ARGV[6]
+  local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
+  local high = redis.call('ZCOUNT', key, '-inf', score)
+  while low < high do  -- thousands may have entered at one instant, by a new model
+    local middle = math.floor((low + high) / 2)
+    if is_before_or_equal(redis.call('ZRANGE', key, middle, middle)[1], member) then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  start = low
+end
+return {redis.call('ZCARD', key), redis.call('ZRANGE', key, start, start + tonumber(ARGV[4]) - 1, 'WITHSCORES')}
+"""
+)
+"""Segmentation, segment, limit, and the place to go on behind, if any: score, member → count, members."""

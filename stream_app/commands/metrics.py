@@ -1,0 +1,51 @@
+"""`segmenter metrics`: the table of all metrics, made from their declarations."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from stream_app.adapters.metric_families import LABEL_CHARACTERS_MAX, OTHER
+from stream_app.adapters.metrics import COMPONENTS, SERIES_MAX, Declaration, Metrics
+
+INTRODUCTION: Final = f"""\
+# Metrics
+
+Every command that runs for long serves `/metrics` beside `/live` and `/ready`. Alerts on them are in
+`deploy/prometheus`, what to do about each in [the runbook](runbook.md).
+
+Ages are not exported but the instants they date from: `time() - segmenter_watermark_timestamp_seconds`.
+`partition` and `topic` name what this process owns; the series of a partition disappear when it is given up.
+No label holds a customer, an event, or an error's text. A process has at most {SERIES_MAX:,} series: each metric has at
+most as many as stated, label values are cut at {LABEL_CHARACTERS_MAX} characters, and what is beyond is counted under
+`{OTHER}`.
+
+`segmenter metrics` prints this page.
+"""
+TITLES: Final = {"": "Every command", **{name: f"`segmenter {name}`" for name in COMPONENTS}}
+
+
+@click.command(name="metrics")
+def metrics_table() -> None:
+    """Print the table of all metrics as Markdown."""
+    click.echo(describe_metrics(), nl=False)
+
+
+def describe_metrics() -> str:
+    """Return a page with a table for each command, in Markdown."""
+    declarations = Metrics().declarations
+    parts = [INTRODUCTION]
+    for component, title in TITLES.items():
+        parts.append(f"\n## {title}\n\n| metric | type | labels | series | meaning |\n|---|---|---|---|---|\n")
+        parts += [_row(each) for each in declarations if each.component == component]
+    parts.append(
+        "\n`segmenter_process_…` (processor time, memory, open files, start) are those of the Prometheus client.\n"
+    )
+    return "".join(parts)
+
+
+def _row(metric: Declaration) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    cells = (f"`{metric.name}`", metric.kind, labels, f"{metric.series_max:,}", metric.documentation)
+    return f"| {' | '.join(cells)} |\n"

@@ -1,0 +1,247 @@
+"""Following the output topics into the view.
+
+One loop for everything. It attaches to a generation of the view, seeks the topics to the positions that stand in it,
+and takes records in until something does not fit: Redis is away, was emptied, has lost the last writes in a failover,
+or another generation has taken the place of this one. Then it attaches again. Nothing is kept in memory but the
+records on their way, so there is nothing else to be put right; while Redis is away nothing is read.
+
+A new generation is built in the order memberships, then migrations: a reason is kept only where there is a membership,
+so that a customer who was deleted does not come back by an old migration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.redis_client import RedisError
+from stream_app.adapters.state_log import committed_reader
+from stream_app.adapters.topics import TopicNames
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, Chunk, Record, chunk_of
+from stream_app.view.target import Attachment, ViewChanged, ViewTarget, now_ms
+
+logger = logging.getLogger(__name__)
+
+POLL_MS: Final = 200
+"""An idle view looks so often whether something has come, and whether it still exists."""
+FETCHED_RECORDS: Final = 4_000
+"""Taken in with one round trip to Redis."""
+BEAT_SECONDS: Final = 1.0
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 2.0
+"""Between two attempts to reach Redis, with jitter."""
+HANDOVER_PAUSE_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True)
+class FollowerSettings:
+    """How the view is followed.
+
+    Parameters
+    ----------
+    partitions
+        Of the keyed topics.
+    chunk_records
+        Most records that one script takes in: Redis serves nobody else meanwhile.
+    """
+
+    partitions: int
+    chunk_records: int = 500
+
+
+class ViewFollower:
+    """Keeps the view.
+
+    Parameters
+    ----------
+    connection
+        The Kafka cluster.
+    topics
+        Names of the topics.
+    target
+        The view.
+    settings
+        How it is followed.
+    metrics
+        Where it is counted.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topics: TopicNames,
+        target: ViewTarget,
+        settings: FollowerSettings,
+        metrics: Metrics,
+    ) -> None:
+        self._connection = connection
+        self._target = target
+        self._settings = settings
+        self._metrics = metrics
+        self._kinds = {topics.memberships: MEMBERSHIPS, topics.migrations: MIGRATIONS, topics.models: MODELS}
+        keyed = [
+            TopicPartition(topic, partition)
+            for topic in (topics.memberships, topics.migrations)
+            for partition in range(settings.partitions)
+        ]
+        self._all = [TopicPartition(topics.models, 0), *keyed]
+        self._late = [tp for tp in keyed if tp.topic == topics.migrations]
+        self._next: dict[TopicPartition, int] = {}
+        self._waiting_since_ms: int | None = None
+        self._current_at = time.monotonic()
+        self.state = "starting"
+        """`current`, or what keeps the view from being so."""
+        self.has_been_current = False
+
+    @property
+    def staleness_seconds(self) -> float:
+        """Age of the oldest record that is not in the view, as far as known; time since it was, where it is not."""
+        if self._waiting_since_ms is not None:
+            return max(0.0, (now_ms() - self._waiting_since_ms) / 1_000)
+        silent = time.monotonic() - self._current_at
+        return silent if silent > 2 * BEAT_SECONDS else 0.0
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        await self._attach_again_and_again(is_fresh=False, ends_with_swap=False)
+
+    async def rebuild(self) -> None:
+        """Build a new generation, put it in place, and return."""
+        await self._attach_again_and_again(is_fresh=True, ends_with_swap=True)
+
+    async def _attach_again_and_again(self, *, is_fresh: bool, ends_with_swap: bool) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                async with committed_reader(self._connection) as consumer:
+                    consumer.assign(self._all)
+                    while True:
+                        try:
+                            attached = await self._attach(consumer, is_fresh=is_fresh)
+                            pause = FIRST_PAUSE_SECONDS
+                            if attached.is_building:
+                                await self._build(consumer, attached, is_forced=is_fresh)
+                                if ends_with_swap:
+                                    await self._target.delete_others()
+                                    return
+                            await self._follow(consumer, attached.generation)
+                        except ViewChanged as change:
+                            logger.info("attaching to the view again: %s", change)
+                            await asyncio.sleep(HANDOVER_PAUSE_SECONDS)
+                        except (RedisError, OSError, TimeoutError) as error:
+                            self._metrics.redis_errors.labels(operation="view").inc()
+                            self.state = "Redis does not answer"
+                            logger.warning("Redis: %s; next attempt in %.1f s", type(error).__name__, pause)
+                            await asyncio.sleep(pause * random.uniform(0.5, 1))
+                            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            except KafkaError as error:
+                self.state = "Kafka does not answer"
+                logger.warning("Kafka: %s; next attempt in %.1f s", type(error).__name__, pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _attach(self, consumer: AIOKafkaConsumer, *, is_fresh: bool) -> Attachment:
+        """Find the generation to write, and seek to where it stands."""
+        fields = {self._field(tp): tp for tp in self._all}
+        await self._target.check()
+        attached = await self._target.attach(list(fields), is_fresh=is_fresh)
+        ends = await consumer.end_offsets(self._all)
+        if any(attached.positions[field] > ends[tp] for field, tp in fields.items()):
+            logger.warning("the topics end before the view's position, they were made anew: so is the view")
+            attached = await self._target.attach(list(fields), is_fresh=True)
+        for field, tp in fields.items():
+            self._next[tp] = attached.positions[field]
+            consumer.seek(tp, self._next[tp])
+        consumer.resume(*self._late)
+        return attached
+
+    async def _build(self, consumer: AIOKafkaConsumer, attached: Attachment, *, is_forced: bool) -> None:
+        """Fill a new generation and let it be read."""
+        self.state = "the view is being built"
+        generation, started = attached.generation, time.monotonic()
+        for part in ([tp for tp in self._all if tp not in self._late], self._all):
+            held_back = [tp for tp in self._all if tp not in part]
+            consumer.pause(*held_back)
+            consumer.resume(*part)
+            ends = await consumer.end_offsets(part)
+            while not await self._has_reached(consumer, ends):
+                await self._take(consumer, generation)
+                if not is_forced and not await self._target.is_needed(generation):
+                    raise ViewChanged("another follower was faster")
+        while True:
+            await self._target.announce_handover(generation)
+            announced = time.monotonic()
+            while time.monotonic() - announced < 1:  # the old one stands still: its position is soon reached
+                if await self._target.swap(generation):
+                    logger.info("built in %.1f s", time.monotonic() - started)
+                    return
+                await self._take(consumer, generation)
+
+    async def _follow(self, consumer: AIOKafkaConsumer, generation: str) -> None:
+        await self._target.delete_others()
+        beaten = 0.0
+        while True:
+            await self._take(consumer, generation)
+            if time.monotonic() - beaten > BEAT_SECONDS:
+                await self._target.beat(generation)
+                beaten = time.monotonic()
+            lags = await self._lags(consumer)
+            if not any(lags.values()):
+                self._waiting_since_ms, self._current_at, self.state = None, time.monotonic(), "current"
+                self.has_been_current = True
+
+    async def _take(self, consumer: AIOKafkaConsumer, generation: str) -> None:
+        """Take in what has come, or wait a little."""
+        fetched: Mapping[TopicPartition, Sequence[Record]] = await consumer.getmany(
+            timeout_ms=POLL_MS, max_records=FETCHED_RECORDS
+        )
+        chunks = [chunk for tp, records in fetched.items() for chunk in self._chunks(tp, records)]
+        if not chunks:
+            return
+        self._waiting_since_ms = min(chunk.oldest_ms for chunk in chunks)
+        written = await self._target.apply(generation, chunks)
+        self._count(chunks, written)
+
+    def _chunks(self, tp: TopicPartition, records: Sequence[Record]) -> list[Chunk]:
+        size, kind, chunks = self._settings.chunk_records, self._kinds[tp.topic], []
+        for start in range(0, len(records), size):
+            chunk = chunk_of(kind, tp.partition, self._next[tp], records[start : start + size])
+            self._next[tp] = chunk.next
+            chunks.append(chunk)
+        return chunks
+
+    def _count(self, chunks: Sequence[Chunk], written: int) -> None:
+        total = sum(chunk.size for chunk in chunks)
+        self._metrics.view_records.labels(topic="outputs", outcome="written").inc(written)
+        self._metrics.view_records.labels(topic="outputs", outcome="superseded").inc(total - written)
+        latency = self._metrics.end_to_end_latency_seconds.labels(sink="redis")
+        for chunk in chunks:
+            latency.observe(max(0.0, (now_ms() - chunk.oldest_ms) / 1_000), max(1, chunk.size))
+
+    async def _lags(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        """Return how many offsets there are beyond what was read, as of the last fetch of each partition."""
+        lags = {}
+        for tp in self._all:
+            end = consumer.last_stable_offset(tp)
+            position = await consumer.position(tp)
+            lags[tp] = 1 if end is None else max(0, end - position)
+        return lags
+
+    async def _has_reached(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+        for tp, end in ends.items():
+            if await consumer.position(tp) < end:
+                return False
+        return True
+
+    def _field(self, tp: TopicPartition) -> str:
+        return f"{self._kinds[tp.topic]}/{tp.partition}"

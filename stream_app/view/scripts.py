@@ -1,0 +1,173 @@
+"""What Redis does in one step, in Lua.
+
+A chunk of records and the position behind them become visible together, so a follower that dies takes up exactly where
+it was. Each script first asks whether the generation it is about is still one to be written: Redis may have been
+emptied, or a rebuild may have put another generation in its place. Two followers at once do no harm: a record whose
+offset is below the position is passed over, and so nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OK: Final = b"OK"
+MOVED: Final = b"MOVED"
+"""The generation is not the one to write any more, or has vanished."""
+GAP: Final = b"GAP"
+"""Records before these are missing in Redis: another follower was here, or a failover has lost writes."""
+WAIT: Final = b"WAIT"
+"""A rebuild is about to take over."""
+BEHIND: Final = b"BEHIND"
+"""The new generation has not reached yet what the old one has."""
+
+BUILDING_MS: Final = 60_000
+"""An unfinished generation whose builder was silent for so long may be deleted."""
+HANDOVER_MS: Final = 3_000
+"""A rebuild that has not taken over within this has failed, and the old generation goes on."""
+UNPAIRED_SECONDS: Final = 600
+"""A migration's reason waits so long for the membership it belongs to, then it is deleted: the customer was."""
+
+_WRITABLE: Final = """
+local prefix, generation = ARGV[1], ARGV[2]
+local root = prefix .. generation .. ':'
+local pointed = redis.call('GET', prefix .. 'generation')
+if pointed ~= generation and redis.call('EXISTS', root .. 'building') == 0 then return {'MOVED', 0} end
+"""
+
+APPLY: Final = (
+    _WRITABLE
+    + """
+if pointed == generation and redis.call('EXISTS', prefix .. 'handover') == 1 then return {'WAIT', 0} end
+local kind, partition, first, next_offset = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local field = kind .. '/' .. partition
+local position = redis.call('HGET', root .. 'position', field)
+if not position then return {'MOVED', 0} end
+position = tonumber(position)
+if first > position then return {'GAP', 0} end
+local written = 0
+
+local function members(segmentation, segment)
+  return root .. 'm:' .. segmentation .. ':' .. segment
+end
+
+local function erase(customer)
+  local key = root .. 'c:' .. customer
+  local fields = redis.call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, 1) ~= '?' then
+      redis.call('ZREM', members(fields[i], string.match(fields[i + 1], '^%d+ (%S+)')), customer)
+    end
+  end
+  redis.call('UNLINK', key)
+  return 1
+end
+
+local function memberships(record)
+  local customer, segmentation, segment, since, sequence, value = unpack(record, 2, 7)
+  if not segmentation then return erase(customer) end
+  local key = root .. 'c:' .. customer
+  local old = redis.call('HGET', key, segmentation)
+  if old then
+    local old_sequence, old_segment = string.match(old, '^(%d+) (%S+)')
+    if tonumber(old_sequence) >= sequence then return 0 end
+    if old_segment ~= segment then redis.call('ZREM', members(segmentation, old_segment), customer) end
+  else
+    redis.call('PERSIST', key)
+  end
+  redis.call('HSET', key, segmentation, value)
+  redis.call('ZADD', members(segmentation, segment), since, customer)
+  return 1
+end
+
+local feed_position, feed_length = -1, ARGV[8]
+if kind == 'migrations' then
+  feed_position = tonumber(redis.call('HGET', prefix .. 'feed:position', partition) or 0)
+end
+
+local function migrations(record)
+  local offset, customer, segmentation, sequence, why, day, flow, raw = unpack(record, 1, 8)
+  local key, field = root .. 'c:' .. customer, '?' .. segmentation
+  local old = redis.call('HGET', key, field)
+  if not old or tonumber(string.match(old, '^%[(%d+)')) < sequence then
+    local is_new = not old and redis.call('EXISTS', key) == 0
+    redis.call('HSET', key, field, why)
+    if is_new then redis.call('EXPIRE', key, UNPAIRED) end
+  end
+  redis.call('HINCRBY', root .. 'f:' .. segmentation .. ':' .. day, flow, 1)
+  if offset >= feed_position then
+    redis.call('XADD', prefix .. 'feed', 'MAXLEN', '~', feed_length, '*', 'm', raw)
+  end
+  return 1
+end
+
+local function models(record)
+  local segmentation, field, document = unpack(record, 2, 4)
+  redis.call('HSET', root .. 'models:' .. segmentation, field, document)
+  redis.call('SADD', root .. 'segmentations', segmentation)
+  return 1
+end
+
+local take = ({memberships = memberships, migrations = migrations, models = models})[kind]
+for _, record in ipairs(cmsgpack.unpack(ARGV[9])) do
+  if record[1] >= position then written = written + take(record) end
+end
+if tonumber(next_offset) > position then
+  redis.call('HSET', root .. 'position', field, next_offset, 'at', ARGV[7])
+end
+if kind == 'migrations' and tonumber(next_offset) > feed_position then
+  redis.call('HSET', prefix .. 'feed:position', partition, next_offset)
+end
+if pointed ~= generation then redis.call('PEXPIRE', root .. 'building', BUILDING) end
+return {'OK', written}
+""".replace("UNPAIRED", str(UNPAIRED_SECONDS)).replace("BUILDING)", f"{BUILDING_MS})")
+)
+"""prefix, generation, kind, partition, first offset, next offset, now (ms), feed length, records as MessagePack."""
+
+BEAT: Final = (
+    _WRITABLE
+    + f"""
+if redis.call('EXISTS', root .. 'position') == 0 then return {{'MOVED', 0}} end
+redis.call('HSET', root .. 'position', 'at', ARGV[3])
+if pointed ~= generation then redis.call('PEXPIRE', root .. 'building', {BUILDING_MS}) end
+return {{'OK', 0}}
+"""
+)
+"""prefix, generation, now (ms)."""
+
+BEGIN: Final = f"""
+local prefix, generation, at = ARGV[1], ARGV[2], ARGV[3]
+local root = prefix .. generation .. ':'
+redis.call('SET', root .. 'building', '1', 'PX', {BUILDING_MS})
+redis.call('SADD', prefix .. 'generations', generation)
+for i = 4, #ARGV do redis.call('HSET', root .. 'position', ARGV[i], 0) end
+redis.call('HSET', root .. 'position', 'at', at)
+local pointed = redis.call('GET', prefix .. 'generation')
+if pointed then  -- the topic keeps the newest model alone
+  local old = prefix .. pointed .. ':'
+  for _, segmentation in ipairs(redis.call('SMEMBERS', old .. 'segmentations')) do
+    redis.call('COPY', old .. 'models:' .. segmentation, root .. 'models:' .. segmentation)
+    redis.call('SADD', root .. 'segmentations', segmentation)
+  end
+end
+return {{'OK', 0}}
+"""
+"""prefix, generation, now (ms), fields of the position."""
+
+SWAP: Final = """
+local prefix, generation = ARGV[1], ARGV[2]
+local root = prefix .. generation .. ':'
+if redis.call('EXISTS', root .. 'building') == 0 then return {'MOVED', 0} end
+local pointed = redis.call('GET', prefix .. 'generation')
+if pointed then
+  local old = redis.call('HGETALL', prefix .. pointed .. ':position')
+  for i = 1, #old, 2 do
+    if old[i] ~= 'at' and tonumber(old[i + 1]) > tonumber(redis.call('HGET', root .. 'position', old[i]) or 0) then
+      return {'BEHIND', 0}
+    end
+  end
+end
+redis.call('SET', prefix .. 'generation', generation)
+redis.call('DEL', root .. 'building', prefix .. 'handover')
+return {'OK', 0}
+"""
+"""prefix, generation."""

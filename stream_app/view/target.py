@@ -1,0 +1,217 @@
+"""The view in Redis as its writer sees it: generations, and chunks that are taken in whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import redis.asyncio as redis
+
+from stream_app.adapters.redis_client import RedisConnection, RedisScript
+from stream_app.adapters.view_schema import ViewKeys
+from stream_app.core.clock import DAY_MS
+from stream_app.view import scripts
+from stream_app.view.records import Chunk
+
+logger = logging.getLogger(__name__)
+
+LONGEST_ABSENCE_MS: Final = DAY_MS
+"""Deletions stay in the compacted topic for a day (`topic_specs.TOMBSTONE_RETENTION_MS`): a view that was not written
+for longer may have missed some, and is built anew."""
+SLICE_KEYS: Final = 500
+"""Looked at, and deleted, at a time: others get their turn between two slices."""
+
+
+class ViewChanged(Exception):
+    """What was to be written does not fit what is there any more; attach again."""
+
+
+class Attachment(NamedTuple):
+    """A generation to write.
+
+    Attributes
+    ----------
+    generation
+        Its name.
+    positions
+        `topic/partition` to the offset that comes next.
+    is_building
+        Whether readers do not read it yet.
+    """
+
+    generation: str
+    positions: Mapping[str, int]
+    is_building: bool
+
+
+class ViewTarget:
+    """Writes the view.
+
+    Parameters
+    ----------
+    connection
+        Where Redis is.
+    keys
+        Names of the view's keys.
+    feed_length
+        About so many of the newest migrations are kept.
+    """
+
+    def __init__(self, connection: RedisConnection, keys: ViewKeys, feed_length: int) -> None:
+        self._client: redis.Redis = connection.create_client()
+        self._keys = keys
+        self._feed_length = feed_length
+        self._apply = RedisScript(scripts.APPLY)
+        self._beat = RedisScript(scripts.BEAT)
+        self._begin = RedisScript(scripts.BEGIN)
+        self._swap = RedisScript(scripts.SWAP)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def check(self) -> None:
+        """Warn if Redis may throw keys away: a view with holes looks like customers without a segment."""
+        memory = await self._client.info("memory")
+        policy = memory.get("maxmemory_policy")
+        if policy not in (None, "noeviction") and memory.get("maxmemory"):
+            logger.warning("Redis evicts keys (maxmemory-policy %s): set noeviction, or the view gets holes", policy)
+
+    async def attach(self, fields: Sequence[str], *, is_fresh: bool = False) -> Attachment:
+        """Return the generation to write: the one that is read, or a new one if there is none or `is_fresh`.
+
+        Parameters
+        ----------
+        fields
+            `topic/partition` of everything that is followed.
+        is_fresh
+            Begin a new generation in any case.
+        """
+        pointed = await self._client.get(self._keys.pointer)
+        if pointed is not None and not is_fresh:
+            generation = _text(pointed)
+            position = await self._client.hgetall(self._keys.position(generation))
+            at_ms = int(position.pop(b"at", 0))
+            if len(position) == len(fields) and now_ms() - at_ms < LONGEST_ABSENCE_MS:
+                positions = {_text(field): int(offset) for field, offset in position.items()}
+                return Attachment(generation, positions, is_building=False)
+            logger.warning(
+                "generation %s was not written for too long, or is not whole: a new one is built", generation
+            )
+        generation = _to_base36(now_ms())
+        await self._begin.run(self._client, self._keys.prefix, generation, now_ms(), *fields)
+        logger.info("building generation %s", generation)
+        return Attachment(generation, dict.fromkeys(fields, 0), is_building=True)
+
+    async def is_needed(self, generation: str) -> bool:
+        """Return whether nobody has put another generation in place while this one was being built."""
+        pointed = await self._client.get(self._keys.pointer)
+        return pointed is None or _text(pointed) == generation
+
+    async def apply(self, generation: str, chunks: Sequence[Chunk]) -> int:
+        """Take chunks in, in one round trip; return how many of their records were news.
+
+        Raises
+        ------
+        ViewChanged
+            If a chunk, and all behind it of the same partition, could not be taken in.
+        RedisError
+            If it is not known what was taken in.
+        """
+        calls: list[tuple[str | bytes | int, ...]] = [
+            (
+                self._keys.prefix,
+                generation,
+                chunk.kind,
+                chunk.partition,
+                chunk.first,
+                chunk.next,
+                now_ms(),
+                self._feed_length,
+                chunk.records,
+            )
+            for chunk in chunks
+        ]
+        answers = await self._apply.run_all(self._client, calls)
+        for verdict, _ in answers:
+            _require(verdict)
+        return sum(written for _, written in answers)
+
+    async def beat(self, generation: str) -> None:
+        """Say that the generation is still being written, and find out whether it is still there.
+
+        Raises
+        ------
+        ViewChanged
+            If it is not.
+        """
+        verdict, _ = await self._beat.run(self._client, self._keys.prefix, generation, now_ms())
+        _require(verdict)
+
+    async def announce_handover(self, generation: str) -> None:
+        """Hold the writers of the old generation back for a moment, so that the new one can catch up with it."""
+        await self._client.set(self._keys.prefix + "handover", generation, px=scripts.HANDOVER_MS)
+
+    async def swap(self, generation: str) -> bool:
+        """Let readers read a new generation; return whether it is at least as far as the old one.
+
+        Raises
+        ------
+        ViewChanged
+            If the new generation has vanished.
+        """
+        verdict, _ = await self._swap.run(self._client, self._keys.prefix, generation)
+        if verdict == scripts.BEHIND:
+            return False
+        _require(verdict)
+        logger.info("generation %s is the one that is read", generation)
+        return True
+
+    async def delete_others(self) -> int:
+        """Delete, slice by slice, every generation that is neither read nor being built; return the keys deleted."""
+        pointed = await self._client.get(self._keys.pointer)
+        deleted = 0
+        for name in await self._client.smembers(self._keys.generations):
+            generation = _text(name)
+            root = self._keys.of(generation)
+            if name == pointed or await self._client.exists(root + "building"):
+                continue
+            pattern = _literally(root) + "*"
+            cursor = 0
+            while True:
+                cursor, found = await self._client.scan(cursor, match=pattern, count=SLICE_KEYS)
+                if found:
+                    deleted += await self._client.unlink(*found)
+                if cursor == 0:
+                    break
+            await self._client.srem(self._keys.generations, name)
+        return deleted
+
+
+def now_ms() -> int:
+    """Return the time."""
+    return time.time_ns() // 1_000_000
+
+
+def _require(verdict: bytes) -> None:
+    if verdict != scripts.OK:
+        raise ViewChanged(verdict.decode())
+
+
+def _to_base36(number: int) -> str:
+    """Return a short name that sorts by time: it is part of every customer's key."""
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+    return digits
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _literally(text: str) -> str:
+    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)

@@ -1,0 +1,203 @@
+"""What a consumer has taken from its partitions and not settled, and the commits that follow from it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import Final, Literal
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, OffsetAndMetadata, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.webhooks.courier import Parcel
+from stream_app.webhooks.messages import Message
+from stream_app.webhooks.partition import PartitionDeliveries
+from stream_app.webhooks.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+COMMIT_SECONDS: Final = 4.0
+"""For one commit; one that fails is made again with the next."""
+FETCH_BYTES: Final = 1 << 20
+NOTHING_COMMITTED: Final = -1
+"""What Kafka says of a group that is new to a partition."""
+
+Task = tuple[Parcel, tuple[Message, ...] | None]
+Start = Literal["latest", "earliest"]
+
+
+def create_consumer(
+    connection: KafkaConnection, group: str, session_seconds: int, instance_id: str | None
+) -> AIOKafkaConsumer:
+    """Return a consumer in a group that sees committed records alone and commits what it is told to."""
+    return AIOKafkaConsumer(
+        **connection.client_options(),
+        group_id=group,
+        group_instance_id=instance_id,
+        session_timeout_ms=session_seconds * 1000,
+        heartbeat_interval_ms=session_seconds * 200,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=100,
+    )
+
+
+class Backlog:
+    """What is at work, partition by partition.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    group
+        Whose place in the topic it is.
+    consumer
+        Of that group.
+    select
+        Says what to send for a record; an empty tuple for nothing.
+    work
+        Settles a record.
+    failed
+        Is called with what `work` raises.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        group: str,
+        consumer: AIOKafkaConsumer,
+        select: Callable[[Parcel], tuple[Message, ...] | None],
+        work: Callable[[Task], Awaitable[None]],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._connection = connection
+        self._group = group
+        self._consumer = consumer
+        self._select = select
+        self._work = work
+        self._failed = failed
+        self._committed: dict[TopicPartition, tuple[int, str]] = {}
+        self._partitions: dict[TopicPartition, PartitionDeliveries[Task]] = {}
+
+    @property
+    def partitions(self) -> Collection[TopicPartition]:
+        """Those that are open."""
+        return self._partitions.keys()
+
+    @property
+    def open_count(self) -> int:
+        """How many records are taken and not settled."""
+        return sum(partition.progress.open_count for partition in self._partitions.values())
+
+    @property
+    def oldest_published_ms(self) -> int | None:
+        """When the oldest of those was published."""
+        pending = (parcel for partition in self._partitions.values() for parcel, _ in partition.pending())
+        return min((parcel.published_ms for parcel in pending), default=None)
+
+    async def look_up(self, wanted: Collection[TopicPartition], start: Start) -> dict[TopicPartition, Progress]:
+        """Return how far the group is; where it is new, it begins at the topic's start or its end.
+
+        Raises
+        ------
+        KafkaError
+            If the brokers do not say.
+        """
+        admin = AIOKafkaAdminClient(**self._connection.client_options())
+        try:
+            await admin.start()
+            committed = await admin.list_consumer_group_offsets(self._group, partitions=list(wanted))
+        finally:
+            await admin.close()
+        firsts = await self._consumer.beginning_offsets(list(wanted))
+        ends = await self._consumer.end_offsets(list(wanted))
+        found = {}
+        for tp in wanted:
+            known = committed.get(tp)
+            if known is None or known.offset == NOTHING_COMMITTED:
+                found[tp] = Progress(ends[tp] if start == "latest" else firsts[tp])
+            elif firsts[tp] <= known.offset <= ends[tp]:
+                found[tp] = Progress(known.offset, known.metadata)
+            else:
+                logger.warning(
+                    "%s: partition %d has no offset %d any more; it is read from %d on",
+                    self._group,
+                    tp.partition,
+                    known.offset,
+                    firsts[tp],
+                )
+                found[tp] = Progress(firsts[tp])
+        return found
+
+    def open(self, tp: TopicPartition, progress: Progress) -> None:
+        """Go on with a partition where the group was."""
+        self._consumer.seek(tp, progress.position)
+        self._partitions[tp] = PartitionDeliveries(progress, self._work, self._failed)
+
+    async def take(self, records_max: int, timeout_ms: int) -> None:
+        """Read some records and begin with them, as long as no more than `records_max` are open then."""
+        room = records_max - self.open_count
+        assigned = self._consumer.assignment()
+        if room <= 0:
+            self._consumer.pause(*assigned)
+        elif paused := self._consumer.paused():
+            self._consumer.resume(*paused)
+        # also when there is no room: it tells the group that this member lives
+        fetched = await self._consumer.getmany(*self._partitions, timeout_ms=timeout_ms, max_records=max(1, room))
+        for tp, records in fetched.items():
+            if tp in self._partitions:  # else it is read again once it is open
+                self._take(self._partitions[tp], records)
+        await self._pass_markers()
+
+    async def commit(self) -> None:
+        """Commit how far each partition is; what cannot be committed now is tried again next time."""
+        places = {tp: (part.progress.position, part.progress.metadata()) for tp, part in self._partitions.items()}
+        changed = {tp: place for tp, place in places.items() if self._committed.get(tp) != place}
+        if not changed:
+            return
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await self._consumer.commit({tp: OffsetAndMetadata(*place) for tp, place in changed.items()})
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("%s: offsets are not committed: %s", self._group, type(error).__name__)
+        else:
+            self._committed.update(changed)
+
+    async def close(self) -> None:
+        """Break off everything under way, and commit what is settled."""
+        await asyncio.gather(*(partition.close() for partition in self._partitions.values()))
+        await self.commit()
+        self._partitions.clear()
+        self._committed.clear()
+
+    def _take(self, partition: PartitionDeliveries[Task], records: Iterable[ConsumerRecord]) -> None:
+        for record in records:
+            if not partition.progress.take(record.offset):
+                continue
+            parcel = Parcel(
+                record.topic,
+                record.partition,
+                record.offset,
+                record.timestamp,
+                record.key,
+                record.value,
+                tuple(record.headers),
+            )
+            messages = self._select(parcel)
+            if messages == ():
+                partition.progress.settle(record.offset)
+            else:
+                partition.put(record.key, record.offset, (parcel, messages))
+
+    async def _pass_markers(self) -> None:
+        """Go past what is no record, so that a group that has done everything stands at the end."""
+        for tp, partition in list(self._partitions.items()):
+            try:
+                partition.progress.skip_to(await self._consumer.position(tp))
+            except IllegalStateError:  # it is being handed over
+                return

@@ -1,0 +1,196 @@
+"""Carries one migration to one endpoint, until it is delivered or known to be undeliverable."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from stream_app.webhooks.messages import Message, build_messages
+from stream_app.webhooks.retrying import Gate, RetryRules
+from stream_app.webhooks.sending import Answer, Verdict
+from stream_app.webhooks.subscriptions import Subscription
+
+logger = logging.getLogger(__name__)
+
+DELIVERED: Final = "delivered"
+RETRIED: Final = "retried"
+DEAD: Final = "dead"
+OUTCOMES: Final = (DELIVERED, RETRIED, DEAD)
+"""What is counted of attempts: taken, to be made again, given up and written to the dead-letter topic."""
+WARNING_INTERVAL_SECONDS: Final = 60.0
+"""Between two warnings of one subscription; an endpoint that is down fails hundreds of times a minute."""
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A migration as it stands on a topic.
+
+    Parameters
+    ----------
+    topic, partition, offset
+        Where.
+    published_ms
+        When, by the record's timestamp.
+    key, value, headers
+        The record.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    published_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Sending(Protocol):
+    """What makes one attempt."""
+
+    async def send(self, message: Message) -> Answer:
+        """Return how it went; nothing is raised."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where migrations go that cannot be delivered."""
+
+    async def append(self, subscription: str, parcel: Parcel, reason: str, attempts: int) -> None:
+        """Return once it is certain to be there."""
+        ...
+
+
+class Courier:
+    """Delivers for one subscription.
+
+    Parameters
+    ----------
+    subscription
+        Which.
+    source
+        What the messages name as theirs: the deployment's consumer group.
+    sender
+        Makes the attempts.
+    rules
+        When to try again.
+    in_flight_max
+        So many requests at once.
+    dead_letters
+        For what is given up.
+    count
+        Is called with each outcome.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        source: str,
+        sender: Sending,
+        rules: RetryRules,
+        in_flight_max: int,
+        dead_letters: DeadLetters,
+        count: Callable[[str], None],
+    ) -> None:
+        self.subscription = subscription
+        self._source = source
+        self._sender = sender
+        self._rules = rules
+        self._slots = asyncio.Semaphore(in_flight_max)
+        self._gate = Gate()
+        self._dead_letters = dead_letters
+        self._count = count
+        self._warns_at = 0.0
+
+    def select(self, parcel: Parcel) -> tuple[Message, ...] | None:
+        """Return what to send for a record; nothing if the subscription does not ask for it; None if it is damaged."""
+        if parcel.value is None:
+            return ()
+        try:
+            migration: dict[str, Any] = json.loads(parcel.value)
+            if not self.subscription.filter.selects(migration):
+                return ()
+            return build_messages(self.subscription.body, migration, self._source)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def rebuild(self, parcel: Parcel) -> tuple[Message, ...] | None:
+        """Return what to send for a dead letter, which was selected once."""
+        try:
+            return build_messages(self.subscription.body, json.loads(parcel.value or b""), self._source)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    async def deliver(self, parcel: Parcel, messages: tuple[Message, ...] | None, since_ms: int) -> bool:
+        """Return whether it was delivered; if not, it is among the dead letters.
+
+        Parameters
+        ----------
+        parcel
+            The migration.
+        messages
+            Sent one after the other; None if there is nothing to be made of the record.
+        since_ms
+            What its age counts from.
+        """
+        reason, attempts = "record is not a migration", 0
+        for message in messages or ():
+            answer, attempts = await self._send_until_settled(message, since_ms)
+            if answer.verdict is not Verdict.DELIVERED:
+                reason = answer.reason
+                break
+            self._count(DELIVERED)
+        else:
+            if messages:
+                return True
+        await self._dead_letters.append(self.subscription.name, parcel, reason, attempts)
+        self._count(DEAD)
+        logger.warning(
+            "subscription %s: partition %d, offset %d is given up after %d attempts: %s",
+            self.subscription.name,
+            parcel.partition,
+            parcel.offset,
+            attempts,
+            reason,
+        )
+        return False
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._sender.close()
+
+    async def _send_until_settled(self, message: Message, since_ms: int) -> tuple[Answer, int]:
+        """Return the last answer, and how many attempts it took; a slot is held while one is under way only."""
+        attempts = 0
+        while True:
+            await self._gate.passed()
+            async with self._slots:
+                await self._gate.passed()  # it may have closed while this waited for the slot
+                answer = await self._sender.send(message)
+            attempts += 1
+            if answer.verdict is Verdict.DELIVERED:
+                return answer, attempts
+            age_seconds = time.time() - since_ms / 1000
+            if answer.verdict is Verdict.REFUSED or self._rules.is_hopeless(attempts, age_seconds):
+                return answer, attempts
+            self._count(RETRIED)
+            if answer.retry_after_seconds:
+                self._gate.close(min(answer.retry_after_seconds, self._rules.give_up_seconds))
+            self._warn(answer)
+            await asyncio.sleep(self._rules.wait_seconds(attempts))
+
+    def _warn(self, answer: Answer) -> None:
+        now = time.monotonic()
+        if now >= self._warns_at:
+            self._warns_at = now + WARNING_INTERVAL_SECONDS
+            logger.warning("subscription %s: %s; it is tried again", self.subscription.name, answer.reason)

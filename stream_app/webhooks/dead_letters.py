@@ -1,0 +1,75 @@
+"""The topic of migrations that an endpoint never took: each as it was, with headers that say what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.core.clock import format_instant
+from stream_app.webhooks.courier import Headers, Parcel
+
+logger = logging.getLogger(__name__)
+
+PREFIX: Final = "webhook_"
+"""Begins the names of our own headers."""
+SUBSCRIPTION: Final = PREFIX + "subscription"
+REASON: Final = PREFIX + "reason"
+ATTEMPTS: Final = PREFIX + "attempts"
+SOURCE: Final = PREFIX + "source"
+GIVEN_UP_AT: Final = PREFIX + "given_up_at"
+RETRY_SECONDS: Final = 5.0
+"""While the brokers do not take it; what waits for it is not committed meanwhile."""
+
+
+class KafkaDeadLetters:
+    """`DeadLetters` on Kafka.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    topic
+        Where they go.
+    """
+
+    def __init__(self, connection: KafkaConnection, topic: str) -> None:
+        self._topic = topic
+        self._producer = AIOKafkaProducer(**connection.client_options(), enable_idempotence=True)
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._producer.stop()
+
+    async def append(self, subscription: str, parcel: Parcel, reason: str, attempts: int) -> None:
+        """Return once it is certain to be there, however long that takes."""
+        headers = [
+            *(header for header in parcel.headers if not header[0].startswith(PREFIX)),
+            (SUBSCRIPTION, subscription.encode()),
+            (REASON, reason.encode()),
+            (ATTEMPTS, str(attempts).encode()),
+            (SOURCE, f"{parcel.topic}/{parcel.partition}/{parcel.offset}".encode()),
+            (GIVEN_UP_AT, format_instant(time.time_ns() // 1_000_000).encode()),
+        ]
+        while True:
+            try:
+                await self._producer.send_and_wait(self._topic, parcel.value, parcel.key, headers=headers)
+            except KafkaError as error:
+                logger.warning("a dead letter is not written yet: %s", type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+
+def subscription_of(headers: Headers) -> str | None:
+    """Return whose dead letter it is."""
+    return next((value.decode("utf-8", "replace") for name, value in headers if name == SUBSCRIPTION), None)

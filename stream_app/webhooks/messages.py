@@ -1,0 +1,97 @@
+"""What is sent for a migration: CloudEvents, or the track events of Segment's audiences.
+
+- `cloudevents`: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md, one event whose
+  data are the migration as its topic has it.
+- `segment`: what Segment Engage sends when a user leaves and enters an audience. A segment is an audience whose key
+  never changes; a migration leaves one and enters the next, which are two events, in this order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+EVENT_TYPE: Final = "com.stream-segmenter.migration."
+"""Begins the type, as on the topic."""
+
+BodyForm = Literal["cloudevents", "segment"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One request's content.
+
+    Parameters
+    ----------
+    id
+        The same whenever the same is sent again.
+    content_type
+        Of the body.
+    body
+        JSON.
+    """
+
+    id: str
+    content_type: str
+    body: str
+
+
+def build_messages(form: BodyForm, migration: Mapping[str, Any], source: str) -> tuple[Message, ...]:
+    """Return what is sent for a migration, in order.
+
+    Parameters
+    ----------
+    form
+        Which form the body has.
+    migration
+        As on its topic.
+    source
+        What makes it: the deployment's consumer group.
+    """
+    if form == "cloudevents":
+        return (_cloud_event(migration, source),)
+    left, entered = migration["from_segment"], migration["to_segment"]
+    exits = () if left is None else (_audience_event(migration, left, False),)
+    return (*exits, _audience_event(migration, entered, True))
+
+
+def _cloud_event(migration: Mapping[str, Any], source: str) -> Message:
+    event = {
+        "specversion": "1.0",
+        "id": migration["migration_id"],
+        "type": EVENT_TYPE + migration["change"],
+        "source": source,
+        "subject": migration["customer_id"],
+        "time": migration["effective_at"],
+        "datacontenttype": "application/json",
+        "data": migration,
+    }
+    return Message(event["id"], "application/cloudevents+json", _encode(event))
+
+
+def _audience_event(migration: Mapping[str, Any], segment: Mapping[str, str], is_in: bool) -> Message:
+    key = f"{migration['segmentation']}_{segment['id']}"
+    message_id = f"{migration['migration_id']}-{'entered' if is_in else 'exited'}"
+    event = {
+        "type": "track",
+        "event": "Audience Entered" if is_in else "Audience Exited",
+        "messageId": message_id,
+        "userId": migration["customer_id"],
+        "timestamp": migration["effective_at"],
+        "properties": {
+            "audience_key": key,
+            key: is_in,
+            "audience_name": segment["name"],
+            "segmentation": migration["segmentation"],
+            "sequence": migration["sequence"],
+            "change": migration["change"],
+            "cause": migration["cause"]["kind"],
+        },
+    }
+    return Message(message_id, "application/json", _encode(event))
+
+
+def _encode(event: Mapping[str, Any]) -> str:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))

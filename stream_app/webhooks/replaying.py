@@ -1,0 +1,119 @@
+"""Sends a subscription's dead letters again: those that are there at the start, each once.
+
+The place is kept in a group of its own, so that the next replay goes on behind it. What is refused again becomes a new
+dead letter, for the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.webhooks.backlog import Backlog, Task, create_consumer
+from stream_app.webhooks.courier import Courier, Parcel
+from stream_app.webhooks.dead_letters import subscription_of
+from stream_app.webhooks.messages import Message
+
+POLL_MS: Final = 200
+SESSION_SECONDS: Final = 10
+
+
+@dataclass
+class Replayed:
+    """What came of it.
+
+    Parameters
+    ----------
+    delivered, dead
+        Dead letters that were taken now, and that were refused again.
+    """
+
+    delivered: int = 0
+    dead: int = 0
+
+
+class DeadLetterReplay:
+    """Replays one subscription's dead letters.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    topic, partitions
+        Of the dead letters.
+    group
+        That keeps the place.
+    courier
+        Delivers.
+    waiting_max
+        So many are taken and not settled.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topic: str,
+        partitions: int,
+        group: str,
+        courier: Courier,
+        waiting_max: int,
+    ) -> None:
+        self._connection = connection
+        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
+        self._group = group
+        self._courier = courier
+        self._waiting_max = waiting_max
+        self._failure: BaseException | None = None
+        self._result = Replayed()
+
+    async def run(self) -> Replayed:
+        """Return what came of it, once everything is settled.
+
+        Raises
+        ------
+        KafkaError
+            If the brokers do not answer.
+        """
+        consumer = create_consumer(self._connection, self._group, SESSION_SECONDS, None)
+        backlog = Backlog(self._connection, self._group, consumer, self._select, self._settle, self._fail)
+        try:
+            await consumer.start()
+            consumer.assign(self._partitions)
+            for tp, progress in (await backlog.look_up(self._partitions, "earliest")).items():
+                backlog.open(tp, progress)
+            ends = await consumer.end_offsets(self._partitions)
+            while await self._is_ahead(consumer, ends) or backlog.open_count:
+                await backlog.take(self._waiting_max, POLL_MS)
+                await backlog.commit()
+                if self._failure is not None:
+                    raise self._failure
+        finally:
+            await backlog.close()
+            await consumer.stop()
+            await self._courier.close()
+        return self._result
+
+    async def _is_ahead(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+        for tp, end in ends.items():
+            if await consumer.position(tp) < end:
+                return True
+        return False
+
+    def _select(self, parcel: Parcel) -> tuple[Message, ...] | None:
+        is_ours = subscription_of(parcel.headers) == self._courier.subscription.name
+        return self._courier.rebuild(parcel) if is_ours else ()
+
+    async def _settle(self, task: Task) -> None:
+        parcel, messages = task
+        if await self._courier.deliver(parcel, messages, time.time_ns() // 1_000_000):
+            self._result.delivered += 1
+        else:
+            self._result.dead += 1
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error

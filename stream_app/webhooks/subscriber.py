@@ -1,0 +1,187 @@
+"""One subscription's way through the migrations.
+
+    segment-migrations ──► take ──► by customer ──► courier ──► endpoint
+        (own group)         │        (in order)        └──────► dead letters
+                            └─ what is settled ──► commit
+
+Each subscription is a consumer group of its own. So each has its own place in the topic, and an endpoint that is slow
+or dead holds up itself alone; with several processes they share the partitions.
+
+- A migration is *taken* when it is read, and *settled* when it was delivered, is among the dead letters, or is not
+  meant. The group's offset is never ahead of the oldest that is not settled (`progress`), so whatever ends this
+  process, each migration is delivered at least once.
+- Of one customer one migration is under way at a time, and the next only when that is settled (`partition`). After a
+  crash those that were settled since the last commit come again, in order, with those behind them.
+- At most `waiting_max` are taken and not settled; then reading pauses, but the group is still told that this member
+  lives (`backlog`).
+- When partitions are handed over, everything under way is broken off before another member may begin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.webhooks.backlog import Backlog, Task, create_consumer
+from stream_app.webhooks.courier import Courier
+
+logger = logging.getLogger(__name__)
+
+POLL_MS: Final = 200
+COMMIT_INTERVAL_SECONDS: Final = 1.0
+RECONNECT_SECONDS: Final = 3.0
+"""Between two tries to reach the brokers."""
+
+
+@dataclass(frozen=True)
+class SubscriberSettings:
+    """How a subscription is followed.
+
+    Parameters
+    ----------
+    topic
+        Of the migrations.
+    group
+        Name of the consumer group.
+    waiting_max
+        So many migrations are taken and not settled.
+    session_seconds
+        A member that is silent for so long loses its partitions.
+    instance_id
+        Of this process, if it has a stable one.
+    """
+
+    topic: str
+    group: str
+    waiting_max: int
+    session_seconds: int
+    instance_id: str | None
+
+
+class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Follows the migrations for one subscription.
+
+    Parameters
+    ----------
+    connection
+        The cluster.
+    settings
+        How.
+    courier
+        Delivers.
+    delivered
+        Is called with the timestamp of each migration that was delivered, in milliseconds.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        settings: SubscriberSettings,
+        courier: Courier,
+        delivered: Callable[[int], None],
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._courier = courier
+        self._delivered = delivered
+        self._assigned: frozenset[TopicPartition] | None = None
+        self._failure: BaseException | None = None
+        self._backlog: Backlog | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the subscription."""
+        return self._courier.subscription.name
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the group has given partitions out, and those of this member are open; it may have none."""
+        if self._backlog is None or self._assigned is None:
+            return False
+        return self._assigned <= {*self._backlog.partitions}
+
+    @property
+    def pending_count(self) -> int:
+        """Migrations that are taken and not settled."""
+        return 0 if self._backlog is None else self._backlog.open_count
+
+    @property
+    def oldest_pending_ms(self) -> int | None:
+        """When the oldest of those was published."""
+        return None if self._backlog is None else self._backlog.oldest_published_ms
+
+    async def run(self) -> None:
+        """Deliver until cancelled; while the brokers are away, try to reach them."""
+        try:
+            while True:
+                try:
+                    await self._follow()
+                except (KafkaError, OSError, TimeoutError) as error:
+                    logger.warning("subscription %s: Kafka is away: %s", self.name, type(error).__name__)
+                await asyncio.sleep(RECONNECT_SECONDS)
+        finally:
+            await self._courier.close()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
+        """Break everything off: the group has all members give up all partitions first."""
+        self._assigned = None
+        if self._backlog is not None:
+            await self._backlog.close()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Note what to open; what fails in here, aiokafka only logs."""
+        self._assigned = frozenset(assigned)
+
+    async def _follow(self) -> None:
+        settings = self._settings
+        consumer = create_consumer(self._connection, settings.group, settings.session_seconds, settings.instance_id)
+        self._assigned = None
+        self._backlog = backlog = Backlog(
+            self._connection, settings.group, consumer, self._courier.select, self._settle, self._fail
+        )
+        consumer.subscribe([settings.topic], listener=self)
+        try:
+            await consumer.start()
+            commits_at = time.monotonic()
+            while True:
+                await self._open_assigned(backlog)
+                await backlog.take(settings.waiting_max, POLL_MS)
+                if self._failure is not None:
+                    raise self._failure
+                if time.monotonic() >= commits_at:
+                    await backlog.commit()
+                    commits_at = time.monotonic() + COMMIT_INTERVAL_SECONDS
+        finally:
+            self._backlog = None
+            await backlog.close()
+            await consumer.stop()
+
+    async def _open_assigned(self, backlog: Backlog) -> None:
+        assigned = self._assigned
+        missing = frozenset() if assigned is None else assigned - {*backlog.partitions}
+        if not missing:
+            return
+        found = await backlog.look_up(missing, self._courier.subscription.start)
+        if self._assigned is not assigned:  # handed over meanwhile
+            return
+        for tp, progress in found.items():
+            try:
+                backlog.open(tp, progress)
+            except IllegalStateError:
+                return
+
+    async def _settle(self, task: Task) -> None:
+        parcel, messages = task
+        if await self._courier.deliver(parcel, messages, parcel.published_ms):
+            self._delivered(parcel.published_ms)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error

@@ -1,0 +1,240 @@
+"""Who is told of which migrations: the file of subscriptions, checked before anything starts.
+
+A message never shows what was found where a secret may stand, as a URL and every misspelt key may be one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+import yaml  # type: ignore[import-untyped]
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from stream_app.contracts.outputs import CauseKind, Change
+from stream_app.errors import SubscriptionsInvalid
+
+FILE_BYTES_MAX: Final = 1 << 20
+SUBSCRIPTIONS_MAX: Final = 40
+"""Each has a consumer, connections and time series of its own."""
+SECRET_BYTES: Final = range(24, 65)
+"""What Standard Webhooks asks of a key."""
+SECRETS_MAX: Final = 4
+SECRET_PREFIX: Final = "whsec_"
+SCHEMES: Final = {"https": 443, "http": 80}
+
+
+def split_url(url: str) -> SplitResult:
+    """Return the parts of an address that can be called.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES or not parts.hostname or parts.username or parts.password or parts.fragment:
+        raise ValueError
+    if parts.port == 0 or not url.isascii() or any(char.isspace() for char in url):
+        raise ValueError
+    return parts
+
+
+def _check_url(value: SecretStr) -> SecretStr:
+    try:
+        split_url(value.get_secret_value())
+    except ValueError:
+        raise PydanticCustomError(
+            "url", "expected https://host/path (ASCII, without a user, a password and a fragment)"
+        ) from None
+    return value
+
+
+def decode_secrets(text: str) -> tuple[bytes, ...]:
+    """Return the keys of a secret, which may be several that are separated by white space.
+
+    Raises
+    ------
+    ValueError
+        If one is not as Standard Webhooks has it.
+    """
+    words = text.split()
+    keys = []
+    for word in words:
+        if not word.startswith(SECRET_PREFIX):
+            raise ValueError
+        try:
+            keys.append(base64.b64decode(word.removeprefix(SECRET_PREFIX), validate=True))
+        except binascii.Error:
+            raise ValueError from None
+    if not 1 <= len(keys) <= SECRETS_MAX or any(len(key) not in SECRET_BYTES for key in keys):
+        raise ValueError
+    return tuple(keys)
+
+
+def _check_secret(value: SecretStr) -> SecretStr:
+    try:
+        decode_secrets(value.get_secret_value())
+    except ValueError:
+        raise PydanticCustomError(
+            "secret",
+            f"expected {SECRET_PREFIX} and 24 to 64 bytes in base64, or up to {SECRETS_MAX} such separated by spaces",
+        ) from None
+    return value
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=100)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class MigrationFilter(_Part):
+    """Which migrations are meant; what is not given does not matter.
+
+    A segment is named by its id, which is stable, or by its name.
+    """
+
+    segmentation: Names | None = None
+    from_segments: Names | None = Field(None, alias="from")
+    to_segments: Names | None = Field(None, alias="to")
+    change: Annotated[tuple[Change, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    cause: Annotated[tuple[CauseKind, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    min_margin: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    holdout: Literal["exclude", "only", "include"] = "exclude"
+
+    def selects(self, migration: dict[str, Any]) -> bool:
+        """Return whether a migration, as it stands on its topic, is meant. A first entry has no margin, and passes."""
+        margin = migration["explanation"]["margin"]
+        return (
+            (self.segmentation is None or migration["segmentation"] in self.segmentation)
+            and _is_among(self.from_segments, migration["from_segment"])
+            and _is_among(self.to_segments, migration["to_segment"])
+            and (self.change is None or migration["change"] in self.change)
+            and (self.cause is None or migration["cause"]["kind"] in self.cause)
+            and (self.min_margin is None or margin is None or margin >= self.min_margin)
+            and (self.holdout == "include" or migration["holdout"]["held_out"] == (self.holdout == "only"))
+        )
+
+
+class Subscription(_Part):
+    """One endpoint and what it is told.
+
+    The name is part of the consumer group: with another name it begins anew.
+    """
+
+    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
+    url: Annotated[SecretStr, AfterValidator(_check_url)]
+    secret: Secret
+    body: Literal["cloudevents", "segment"] = "cloudevents"
+    start: Literal["latest", "earliest"] = "latest"
+    filter: MigrationFilter = MigrationFilter()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_file(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "secret_file" not in values:
+            return values
+        if "secret" in values:
+            raise PydanticCustomError("secret", "expected secret or secret_file, not both")
+        values = dict(values)
+        path = values.pop("secret_file")
+        try:
+            with Path(path).open("rb") as file:
+                values["secret"] = file.read(FILE_BYTES_MAX).decode("ascii")
+        except (OSError, TypeError, ValueError):
+            raise PydanticCustomError("secret_file", "secret_file cannot be read; name a readable text file") from None
+        return values
+
+    @property
+    def parts(self) -> SplitResult:
+        """The parts of the address."""
+        return split_url(self.url.get_secret_value())
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys that every message is signed with; several while one replaces another."""
+        return decode_secrets(self.secret.get_secret_value())
+
+
+class _Subscriptions(_Part):
+    subscriptions: Annotated[tuple[Subscription, ...], Field(min_length=1, max_length=SUBSCRIPTIONS_MAX)]
+
+
+def load_subscriptions(path: Path) -> tuple[Subscription, ...]:
+    """Return the subscriptions of a YAML file.
+
+    Raises
+    ------
+    SubscriptionsInvalid
+        If it cannot be read or something in it is wrong; the message is one line that names it.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise SubscriptionsInvalid(
+            f"{path}: cannot be read ({error.strerror}); setting webhooks.subscriptions_file names the file"
+        ) from None
+    if len(text) > FILE_BYTES_MAX:
+        raise SubscriptionsInvalid(f"{path}: longer than {FILE_BYTES_MAX} bytes")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:  # its own text quotes the line
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SubscriptionsInvalid(f"{path}: not YAML{line}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise SubscriptionsInvalid(f"{path}: not YAML") from None
+    try:
+        subscriptions = _Subscriptions.model_validate(values).subscriptions
+    except ValidationError as error:
+        raise SubscriptionsInvalid(f"{path}: {_first_problem(error, values)}") from None
+    names = [subscription.name for subscription in subscriptions]
+    for name in names:
+        if names.count(name) > 1:
+            raise SubscriptionsInvalid(f"{path}: two subscriptions are named {name}; their names must differ")
+    return subscriptions
+
+
+def _first_problem(error: ValidationError, values: object) -> str:
+    """Return where the first problem is and what was expected there, without what was found."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    name = _name_at(values, first["loc"])
+    told = f"{place} (subscription {name})" if name else place or "the file"
+    if first["type"] == "extra_forbidden":
+        return f"{told}: there is no such setting; correct its name"
+    return f"{told}: {first['msg']}"
+
+
+def _name_at(values: object, place: tuple[int | str, ...]) -> str | None:
+    if len(place) < 2 or not isinstance(values, dict):
+        return None
+    found = values["subscriptions"][place[1]] if isinstance(values.get("subscriptions"), list) else None
+    name = found.get("name") if isinstance(found, dict) else None
+    return name if isinstance(name, str) and place[-1] != "name" else None
+
+
+def _is_among(wanted: tuple[str, ...] | None, segment: dict[str, str] | None) -> bool:
+    if wanted is None:
+        return True
+    return segment is not None and (segment["id"] in wanted or segment["name"] in wanted)

@@ -1,0 +1,126 @@
+"""`segmenter produce` against a real broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.partitioner import murmur2
+from confluent_kafka import Consumer, TopicPartition
+
+from stream_app.cli import main
+from tests.support.processes import free_port, wait_for
+from tests.support.replays import engagement_at, purchase_at, refused, write_lines
+
+PARTITIONS = 3
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture
+def prefix(monkeypatch: pytest.MonkeyPatch, kafka: str, topic_prefix: str) -> str:
+    for name, value in {"bootstrap_servers": kafka, "topic_prefix": topic_prefix, "partitions": PARTITIONS}.items():
+        monkeypatch.setenv(f"SEGMENTER_KAFKA__{name.upper()}", str(value))
+    main(["topics", "create"])
+    return topic_prefix
+
+
+def read(kafka: str, topic: str) -> list[tuple[int, bytes | None, bytes]]:
+    """Return partition, key and value of every record, partition by partition."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "reading", "enable.auto.commit": False})
+    records = []
+    for partition in range(PARTITIONS):
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), PATIENCE_SECONDS)
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        for _ in range(end):
+            message = consumer.poll(PATIENCE_SECONDS)
+            assert message is not None
+            records.append((message.partition(), message.key(), message.value()))
+    consumer.close()
+    return records
+
+
+def test_records_arrive_keyed_in_order_and_where_java_would_put_them(
+    prefix: str, kafka: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    customers = [f"c{number}" for number in range(20)] + ["zoë"]
+    lines: list[Any] = [
+        purchase_at(number, f"2024-05-01T12:{number:02}:00Z", customers[number % len(customers)])
+        for number in range(50)
+    ]
+    lines.insert(7, b"no JSON")
+    first = write_lines(tmp_path / "first.jsonl", lines)
+    second = write_lines(tmp_path / "second.jsonl.gz", [engagement_at(1, "2024-05-01T12:00:30Z", "c1")])
+    capsys.readouterr()
+    main(["produce", "--purchases", str(first), "--engagements", str(second)])
+    assert capsys.readouterr().out == f"sent 51 records to {prefix}purchases and 1 records to {prefix}engagements\n"
+    records = read(kafka, f"{prefix}purchases")
+    by_customer: dict[str, list[int]] = {}
+    for partition, key, value in records:
+        if key is None:
+            assert value == b"no JSON"
+            continue
+        event = json.loads(value)
+        assert key.decode() == event["customer_id"]
+        by_customer.setdefault(key.decode(), []).append(int(event["event_id"][1:]))
+        assert partition == (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
+    assert len(records) == 51
+    assert all(numbers == sorted(numbers) for numbers in by_customer.values())
+
+
+def test_times_are_moved_so_that_the_newest_event_is_now(prefix: str, kafka: str, tmp_path: Path) -> None:
+    lines = [purchase_at(1, "2020-01-01T00:00:00Z"), purchase_at(2, "2020-01-03T12:00:00+02:00"), b'{"occurred_at":7}']
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    main(["produce", "--purchases", str(write_lines(tmp_path / "old.jsonl", lines)), "--shift-to-now"])
+    values = [value for _, _, value in read(kafka, f"{prefix}purchases")]
+    assert b'{"occurred_at":7}' in values
+    times = sorted(
+        datetime.fromisoformat(json.loads(value)["occurred_at"]) for value in values if b"customer_id" in value
+    )
+    assert before < times[-1] < datetime.now(UTC) + timedelta(seconds=1)
+    assert times[-1] - times[0] == timedelta(days=2, hours=10)
+
+
+def test_live_records_are_paced_and_an_interrupted_run_says_how_far_it_came(
+    prefix: str, kafka: str, tmp_path: Path
+) -> None:
+    lines = [purchase_at(number, f"2024-05-01T{number:02}:00:00Z") for number in range(20)]
+    path = write_lines(tmp_path / "day.jsonl", lines)
+    command = [sys.executable, "-m", "stream_app", "produce", "--purchases", path, "--live", "10", "--rate", "0.01"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    try:
+        wait_for(lambda: len(read(kafka, f"{prefix}purchases")) == 11, PATIENCE_SECONDS, "the unpaced records")
+        run.send_signal(signal.SIGTERM)
+        out, _ = run.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        run.kill()
+        run.wait()
+    assert run.returncode == 130
+    assert out == f"interrupted after 11 records to {prefix}purchases and 0 records to {prefix}engagements\n"
+
+
+def test_what_cannot_be_sent_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_lines(tmp_path / "one.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    monkeypatch.setenv("SEGMENTER_KAFKA__BOOTSTRAP_SERVERS", address := f"127.0.0.1:{free_port()}")
+    assert f"no Kafka broker answers at {address}" in refused(capsys, "produce", "--purchases", str(path), status=1)
+    assert "name at least one file" in refused(capsys, "produce")
+    broken = tmp_path / "broken.jsonl.gz"
+    broken.write_bytes(b"no gzip")
+    assert f"{broken}: cannot be read" in refused(capsys, "produce", "--purchases", str(broken), "--shift-to-now")
+
+
+def test_missing_topic_is_named(
+    kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEGMENTER_KAFKA__BOOTSTRAP_SERVERS", kafka)
+    monkeypatch.setenv("SEGMENTER_KAFKA__TOPIC_PREFIX", topic_prefix)
+    path = write_lines(tmp_path / "one.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    assert f"topic {topic_prefix}purchases is missing" in refused(capsys, "produce", "--purchases", str(path))

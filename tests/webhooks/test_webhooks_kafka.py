@@ -1,0 +1,234 @@
+"""`segmenter webhooks` as a process, on a real Kafka, against endpoints that fail, hang, refuse and die."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from standardwebhooks import Webhook
+
+from tests.support.processes import free_port, wait_for
+from tests.webhooks.deliveries import PATIENCE_SECONDS, Deployment, histories, migration, secret, subscription
+from tests.webhooks.receiver import HANG, Behaviour, Receiver, Reply, Request, accept
+
+RETRY_AFTER_SECONDS: Final = 1
+
+
+@pytest.fixture
+def deployment(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
+    made = Deployment(kafka, topic_prefix, tmp_path)
+    yield made
+    made.discard()
+
+
+def flaky(seed: int, share: float = 0.3) -> Behaviour:
+    """Answer some of the requests with an error, an appeal for patience, or not at all."""
+    draw = random.Random(seed)
+    asked_for_patience = set()
+    hangs = 0
+
+    def behave(message_id: str, _: dict[str, Any]) -> Reply:
+        nonlocal hangs
+        if draw.random() >= share:
+            return Reply(204)
+        if not asked_for_patience:
+            asked_for_patience.add(message_id)
+            return Reply(429, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        if hangs < 3:
+            hangs += 1
+            return Reply(HANG)
+        return Reply(draw.choice((500, 502, 408, 301)))
+
+    return behave
+
+
+def moves(requests: Iterable[Request]) -> dict[str, list[int]]:
+    """Return the sequences of each customer's first arrivals, in their order."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for request in requests:
+        customer, sequence = request.move
+        if sequence not in found[customer]:
+            found[customer].append(sequence)
+    return found
+
+
+def expected(migrations: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for record in migrations:
+        found[record["customer_id"]].append(record["sequence"])
+    return found
+
+
+def wait_for_all(receiver: Receiver, path: str, count: int) -> None:
+    wait_for(
+        lambda: len({request.id for request in receiver.accepted(path)}) >= count, PATIENCE_SECONDS, f"all on {path}"
+    )
+
+
+def test_every_migration_arrives_in_order_whatever_its_endpoint_and_the_others_do(deployment: Deployment) -> None:
+    migrations = histories(customers=30, moves=4)
+    dying = Receiver()
+    with Receiver({"/flaky": flaky(1), "/hanging": lambda *_: Reply(HANG)}) as receiver:
+        dying.start()
+        deployment.subscribe(
+            subscription("steady", f"{receiver.url}/steady"),
+            subscription("flaky", f"{receiver.url}/flaky"),
+            subscription("hanging", f"{receiver.url}/hanging"),
+            subscription("dead", f"http://127.0.0.1:{free_port()}/"),
+            subscription("dying", f"{dying.url}/dying"),
+        )
+        process = deployment.start()
+        process.wait_until_ready()
+        deployment.publish(migrations[:60], aborted=[migration("ghost", 1)])
+        wait_for_all(dying, "/dying", 60)
+        dying.stop()
+        deployment.publish(migrations[60:])
+        wait_for_all(receiver, "/steady", len(migrations))
+        wait_for_all(receiver, "/flaky", len(migrations))
+        dying.start()
+        wait_for_all(dying, "/dying", len(migrations))
+        figures = process.figures()
+        assert process.server.stop() == 0
+        dying.stop()
+    for endpoint, path in ((receiver, "/steady"), (receiver, "/flaky"), (dying, "/dying")):
+        assert moves(endpoint.accepted(path)) == expected(migrations)
+    assert_order_holds_at_each_attempt([request for request in receiver.requests if request.path == "/flaky"])
+    assert_patience_was_had(receiver.requests)
+    assert figures["webhook_deliveries_total", "steady", "delivered"] == len(migrations)
+    assert ("webhook_deliveries_total", "steady", "retried") not in figures
+    assert figures["webhook_deliveries_total", "dead", "retried"] > 0
+    assert ("webhook_deliveries_total", "dead", "delivered") not in figures
+    assert figures["webhook_pending_deliveries", "dead"] == len(migrations)
+    assert figures["webhook_pending_deliveries", "steady"] == 0
+    assert figures["ready",] == 1
+    for request in receiver.accepted("/steady"):
+        Webhook(secret("steady")).verify(request.body, dict(request.headers))
+
+
+def assert_order_holds_at_each_attempt(requests: Sequence[Request]) -> None:
+    """No migration is even tried before all earlier ones of its customer are delivered."""
+    delivered: dict[str, int] = defaultdict(int)
+    for request in requests:
+        customer, sequence = request.move
+        assert sequence <= delivered[customer] + 1
+        if 200 <= request.status < 300:
+            delivered[customer] = sequence
+
+
+def assert_patience_was_had(requests: Sequence[Request]) -> None:
+    (asked,) = [request for request in requests if request.status == 429]
+    again = next(request for request in requests if request.id == asked.id and request.at > asked.at)
+    assert again.at - asked.at >= RETRY_AFTER_SECONDS
+
+
+def test_killed_process_loses_nothing_and_the_order_stays(deployment: Deployment) -> None:
+    migrations = histories(customers=40, moves=6)
+    with Receiver({"/flaky": flaky(2, share=0.05)}) as receiver:
+        deployment.subscribe(subscription("flaky", f"{receiver.url}/flaky"))
+        deployment.publish(migrations)
+        first, second = deployment.start(), deployment.start()
+        wait_for(lambda: len(receiver.accepted("/flaky")) > 60, PATIENCE_SECONDS, "some deliveries")
+        first.server.kill()
+        seen = len(receiver.accepted("/flaky"))
+        wait_for_all(receiver, "/flaky", len(migrations))
+        figures_of_second = second.server.stop()
+    assert seen < len(migrations)
+    assert figures_of_second == 0
+    assert moves(receiver.accepted("/flaky")) == expected(migrations)
+
+
+def test_restarted_process_sends_nothing_twice_that_was_committed(deployment: Deployment) -> None:
+    poisoned = {"c1"}
+
+    def behave(_: str, event: dict[str, Any]) -> Reply:
+        return Reply(500 if event["subject"] in poisoned else 204)
+
+    migrations = histories(customers=6, moves=3)
+    with Receiver({"/": behave}) as receiver:
+        deployment.subscribe(subscription("one", f"{receiver.url}/"))
+        deployment.publish(migrations)
+        process = deployment.start()
+        wait_for_all(receiver, "/", 15)
+        assert process.server.stop() == 0
+        poisoned.clear()
+        deployment.start()
+        wait_for_all(receiver, "/", 18)
+    accepted = [request.move for request in receiver.accepted("/")]
+    assert len(accepted) == len(set(accepted)) == 18
+
+
+def test_hopeless_migrations_are_dead_letters_and_go_out_again_by_replay(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    deployment = Deployment(kafka, topic_prefix, tmp_path, give_up_after_seconds=1)
+    is_mended = False
+
+    def refuse(status: int) -> Behaviour:
+        def behave(_: str, event: dict[str, Any]) -> Reply:
+            return Reply(204 if is_mended or event["data"]["sequence"] != 2 else status)
+
+        return behave
+
+    migrations = histories(customers=3, moves=3)
+    try:
+        with Receiver({"/gone": refuse(410), "/broken": refuse(503), "/body": accept}) as receiver:
+            deployment.subscribe(
+                subscription("gone", f"{receiver.url}/gone"), subscription("broken", f"{receiver.url}/broken")
+            )
+            deployment.publish(migrations)
+            process = deployment.start()
+            wait_for_all(receiver, "/gone", 6)
+            wait_for_all(receiver, "/broken", 6)
+            figures = process.figures()
+            process.server.stop()
+            dead = deployment.dead_letters()
+            before = len(receiver.requests)
+            is_mended = True
+            first = replay(deployment, "--subscription", "gone")
+            sent = receiver.requests[before:]
+            second = replay(deployment, "--subscription", "gone")
+            is_mended = False
+            third = replay(deployment, "--patience", "0")
+            unknown = replay(deployment, "--subscription", "nobody")
+    finally:
+        deployment.discard()
+    assert figures["webhook_deliveries_total", "gone", "dead"] == 3
+    assert ("webhook_deliveries_total", "gone", "retried") not in figures
+    assert figures["webhook_deliveries_total", "broken", "retried"] >= 12
+    assert sorted(headers["webhook_subscription"] for _, headers in dead) == ["broken"] * 3 + ["gone"] * 3
+    by_name = {headers["webhook_subscription"]: headers for _, headers in dead}
+    assert (by_name["gone"]["webhook_reason"], by_name["gone"]["webhook_attempts"]) == ("HTTP 410", "1")
+    assert by_name["broken"]["webhook_reason"] == "HTTP 503"
+    assert all(record == migration(record["customer_id"], 2) for record, _ in dead)
+    assert (first.returncode, first.stdout) == (0, "gone: 3 delivered, 0 refused again\n")
+    assert sorted(request.move for request in sent) == [("c0", 2), ("c1", 2), ("c2", 2)]
+    assert (second.returncode, second.stdout) == (0, "gone: 0 delivered, 0 refused again\n")
+    assert third.returncode == 1
+    assert third.stdout == "gone: 0 delivered, 0 refused again\nbroken: 0 delivered, 3 refused again\n"
+    assert unknown.returncode == 2
+    assert unknown.stderr == "segmenter: --subscription: 'nobody', expected one of gone, broken\n"
+
+
+def replay(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        deployment.command("replay", *arguments), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+
+
+def test_new_subscription_begins_with_what_comes_after_it(deployment: Deployment) -> None:
+    with Receiver() as receiver:
+        deployment.subscribe(subscription("new", f"{receiver.url}/new", start="latest"))
+        deployment.publish(histories(customers=4, moves=1))
+        process = deployment.start()
+        process.wait_until_ready()
+        deployment.publish([migration("c1", 2)])
+        wait_for_all(receiver, "/new", 1)
+        process.server.signal(signal.SIGINT)
+        assert process.server.wait(PATIENCE_SECONDS) == 0
+    assert [request.move for request in receiver.requests] == [("c1", 2)]
