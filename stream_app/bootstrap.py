@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
@@ -11,18 +12,27 @@ from pathlib import Path
 
 import faust
 
+from stream_app.adapters.health import HealthServer
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.kafka_security import KafkaSecurity, create_ssl_context
-from stream_app.adapters.metrics import WEBHOOKS, Metrics
+from stream_app.adapters.metrics import API, VIEW, WEBHOOKS, Metrics
+from stream_app.adapters.redis_client import RedisConnection
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.adapters.topic_specs import TopicRules, TopicSpec, topic_specs
 from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
+from stream_app.adapters.view_schema import ViewKeys
 from stream_app.agents.application import create_faust_app
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
 from stream_app.agents.sweeping import LaneSettings
 from stream_app.agents.worker import run_worker
+from stream_app.api.access import Client
+from stream_app.api.application import create_application
+from stream_app.api.memory_store import MemoryStore
+from stream_app.api.redis_store import RedisStore
+from stream_app.api.server import StoreJudge, serve
+from stream_app.api.store import SegmentStore
 from stream_app.audit.verification import Deployment
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.contracts.decoding import Decoder
@@ -38,6 +48,9 @@ from stream_app.embedded.sources import FileReader, SourceFile
 from stream_app.errors import ConfigurationError
 from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.settings import Settings, read_secret
+from stream_app.view.follower import FollowerSettings, ViewFollower
+from stream_app.view.process import run_rebuild, run_view
+from stream_app.view.target import ViewTarget
 from stream_app.webhooks.addresses import parse_networks
 from stream_app.webhooks.courier import Courier
 from stream_app.webhooks.dead_letters import KafkaDeadLetters
@@ -402,6 +415,133 @@ def create_retry_rules(settings: Settings) -> RetryRules:
     return RetryRules(
         webhooks.first_retry_seconds, webhooks.longest_retry_seconds, float(webhooks.give_up_after_seconds)
     )
+
+
+def create_redis_connection(settings: Settings) -> RedisConnection:
+    """Return how clients reach Redis.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings do not fit together, or are not enough for production.
+    """
+    section = settings.redis
+    if settings.deployment.production and not section.url.startswith("rediss://"):
+        raise ConfigurationError("setting redis.url: expected rediss://… (setting deployment.production asks for TLS)")
+    return RedisConnection(
+        url=section.url,
+        username=section.username,
+        password=read_secret(section, "password", "redis.password"),
+        timeout_seconds=section.timeout_seconds,
+        ca_file=section.ca_file,
+        certificate_file=section.certificate_file,
+        key_file=section.key_file,
+    )
+
+
+def create_view(settings: Settings, *, is_rebuild: bool = False) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what keeps the view in Redis until it is told to stop, or builds it anew once.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings do not fit together.
+    """
+    topics, connection, redis = create_topic_names(settings), create_connection(settings), settings.redis
+    redis_connection, metrics = create_redis_connection(settings), Metrics(VIEW)
+    follower_settings = FollowerSettings(settings.kafka.partitions, settings.view.chunk_records)
+
+    async def run() -> None:
+        wanted = topics.memberships, topics.migrations, topics.models
+        specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
+        await require_topics(connection, specs, settings.worker.recovery_timeout_seconds)
+        target = ViewTarget(redis_connection, ViewKeys(redis.key_prefix), settings.view.recent_migrations)
+        follower = ViewFollower(connection, topics, target, follower_settings, metrics)
+        if is_rebuild:
+            await run_rebuild(follower, target)
+        else:
+            await run_view(follower, target, metrics, settings.view.health_host, settings.view.health_port)
+
+    return run
+
+
+def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what serves the view in Redis until it is told to stop.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings do not fit together, or would let everybody in.
+    """
+    clients = create_clients(settings)
+    connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
+
+    async def run() -> None:
+        await _serve(settings, RedisStore(connection, keys, metrics), clients, metrics)
+
+    return run
+
+
+def create_demo_api(settings: Settings, folder: Path) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what serves a run that was written into a folder, without Kafka and Redis.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings would let everybody in from elsewhere.
+    """
+    clients, metrics = create_clients(settings), Metrics(API)
+
+    async def run() -> None:
+        await _serve(settings, MemoryStore(folder), clients, metrics)
+
+    return run
+
+
+def create_clients(settings: Settings) -> tuple[Client, ...]:
+    """Return who may call the API; nobody in particular where everybody may.
+
+    Raises
+    ------
+    ConfigurationError
+        If everybody could call, and it is not both allowed and on a loopback address.
+    """
+    section = settings.api
+    if not section.tokens and not section.allow_anonymous:
+        raise ConfigurationError("setting api.tokens: none, expected one at least; `segmenter api token` makes one")
+    if section.allow_anonymous and section.tokens:
+        raise ConfigurationError("setting api.allow_anonymous: True, expected False where there are api.tokens")
+    if section.allow_anonymous and not _is_loopback(section.host):
+        raise ConfigurationError(
+            f"setting api.host: {section.host!r}, expected 127.0.0.1 or ::1 with api.allow_anonymous"
+        )
+    names = [token.name for token in section.tokens]
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"setting api.tokens: names {names}, expected each once")
+    return tuple(Client(token.name, token.sha256, frozenset(token.scopes)) for token in section.tokens)
+
+
+async def _serve(settings: Settings, store: SegmentStore, clients: Sequence[Client], metrics: Metrics) -> None:
+    section = settings.api
+    app = create_application(
+        store,
+        clients,
+        metrics,
+        requests_per_second=section.requests_per_second,
+        burst=section.burst_requests,
+        max_streams=section.max_streams,
+    )
+    async with HealthServer(StoreJudge(store), section.health_host, section.health_port, metrics):
+        await serve(app, store, section.host, section.port)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def create_lane_settings(settings: Settings) -> LaneSettings:

@@ -16,11 +16,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from stream_app.bootstrap import create_readers, create_replay
+from stream_app.commands.api import api, serve_demo
 from stream_app.commands.metrics import metrics_table
 from stream_app.commands.produce import produce
 from stream_app.commands.settings import settings_table
 from stream_app.commands.topics import topics
 from stream_app.commands.verify import verify
+from stream_app.commands.view import view
 from stream_app.commands.webhooks import webhooks
 from stream_app.commands.worker import worker
 from stream_app.contracts import schema_files
@@ -125,6 +127,8 @@ segmenter.add_command(metrics_table)
 segmenter.add_command(produce)
 segmenter.add_command(verify)
 segmenter.add_command(worker)
+segmenter.add_command(view)
+segmenter.add_command(api)
 segmenter.add_command(webhooks)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -171,7 +175,9 @@ def replay(
 
 @segmenter.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
-def demo(out: Path) -> None:
+@click.option("--serve", is_flag=True, help="Serve the API from the results, on 127.0.0.1, until Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="For --serve.")
+def demo(out: Path, serve: bool, port: int) -> None:
     """Replay the real CDNOW purchases, 69,659 in 18 months, and show what comes of them."""
     settings = load_settings(None, {"money": {"base_currency": cdnow.CURRENCY}})
     path = out / "cdnow.csv"
@@ -183,6 +189,8 @@ def demo(out: Path) -> None:
         ) from error
     columns = {"occurred_at": "date", "total": "amount"}
     _run(settings, [SourceFile(path, "purchases", columns, {"currency": cdnow.CURRENCY}, UTC)], out, None, None)
+    if serve:
+        serve_demo(out, port)
 
 
 @segmenter.command(name="simulate")

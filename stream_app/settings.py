@@ -179,6 +179,8 @@ class RedisSettings(Section):
     """ACL user."""
     password: SecretStr | None = None
     """Password of the user."""
+    password_file: Path | None = None
+    """File that holds the password and nothing else, instead of `password`; read at the start."""
     ca_file: Path | None = None
     """Certificates to trust (PEM); the system's if not set."""
     certificate_file: Path | None = None

@@ -78,6 +78,7 @@ class RedisConnection:
             self.url,
             username=self.username,
             password=self.password,
+            protocol=2,  # one form of answers, whatever the server prefers
             max_connections=max_connections,
             timeout=self.timeout_seconds,
             socket_connect_timeout=self.timeout_seconds,

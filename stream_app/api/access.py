@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream_app.adapters.metrics import Metrics
 from stream_app.api.problems import Problem
@@ -118,9 +118,7 @@ class Gate:
     ) -> None:
         self._app = app
         self._clients = [(client.sha256.encode(), client) for client in clients]
-        self._buckets = {
-            client.name: TokenBucket(requests_per_second, burst) for client in (*clients, ANYBODY)
-        }
+        self._buckets = {client.name: TokenBucket(requests_per_second, burst) for client in (*clients, ANYBODY)}
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,7 +128,7 @@ class Gate:
             return
         started, is_timed = time.perf_counter(), False
 
-        async def send_timed(message: dict[str, object]) -> None:
+        async def send_timed(message: Message) -> None:
             nonlocal is_timed
             if not is_timed and message["type"] == "http.response.start":
                 is_timed = True

@@ -165,9 +165,7 @@ def _customers(store: SegmentStore) -> APIRouter:
         summary="The segments a customer is in, and why",
     )
     async def customer(
-        customer_id: Annotated[
-            str, Path(min_length=1, max_length=CUSTOMER_ID_CHARACTERS, examples=["customer-1"])
-        ],
+        customer_id: Annotated[str, Path(min_length=1, max_length=CUSTOMER_ID_CHARACTERS, examples=["customer-1"])],
     ) -> Response:
         (segments,) = await store.look_up([customer_id])
         return _json({"customer_id": customer_id, "segments": _found(segments or None, "customer")})
@@ -293,7 +291,10 @@ def _stream(store: SegmentStore, metrics: Metrics, max_streams: int) -> APIRoute
         "/migrations/stream",
         response_class=StreamingResponse,
         responses={
-            200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            200: {
+                "description": "Server-sent events",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
             400: _problem("Last-Event-ID is none of ours."),
         },
         openapi_extra=_security(access.STREAM_MIGRATIONS),

@@ -208,5 +208,3 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str
-
-

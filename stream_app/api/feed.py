@@ -120,14 +120,20 @@ class MigrationFeed:
         """Number of the next entry."""
         self._arrived = asyncio.Event()
         self._is_closed = False
-        self.last_id = "0-0"
+        self._last_id: str | None = None
+        """Of the newest entry; not known before the first look."""
+
+    def begin(self, last_id: str) -> None:
+        """Say which entry is the newest; only then is it known what a client has missed."""
+        self._last_id = last_id
+        self._wake()
 
     def publish(self, entries: Iterable[FeedEntry]) -> None:
         """Hand new entries on."""
         for entry in entries:
             self._entries.append(entry)
             self._end += 1
-            self.last_id = entry.entry_id
+            self._last_id = entry.entry_id
         self._wake()
 
     def close(self) -> None:
@@ -137,17 +143,20 @@ class MigrationFeed:
 
     async def follow(self, last_id: str | None, silence_seconds: float) -> AsyncIterator[FeedEntry | None]:
         """Yield what comes after an id, or from now on; None whenever nothing has come for a while."""
-        number = self._end
+        while self._last_id is None and not self._is_closed:
+            if not await self._has_arrived(self._arrived, silence_seconds):
+                yield None
+        number, newest = self._end, self._last_id or "0-0"
         if last_id is not None:
-            until = self.last_id
-            async for entry in self._catch_up(last_id, until):
+            async for entry in self._catch_up(last_id, newest):
                 yield entry
+        last_id = newest
         while not self._is_closed:
             arrived = self._arrived
             kept_from = self._end - len(self._entries)
             if number < kept_from:  # too slow: what is gone from here is in history still, if it is anywhere
                 oldest = self._entries[0].entry_id
-                async for entry in self._catch_up(last_id or "0-0", oldest):
+                async for entry in self._catch_up(last_id, oldest):
                     last_id = entry.entry_id
                     yield entry
                 number = max(number, kept_from + 1)
@@ -157,9 +166,7 @@ class MigrationFeed:
                 number, last_id = number + 1, entry.entry_id
                 yield entry
                 continue
-            try:
-                await asyncio.wait_for(arrived.wait(), silence_seconds)
-            except TimeoutError:
+            if not await self._has_arrived(arrived, silence_seconds):
                 yield None
 
     async def _catch_up(self, last_id: str, until: str) -> AsyncIterator[FeedEntry]:
@@ -173,6 +180,14 @@ class MigrationFeed:
                     return
                 last_id = entry.entry_id
                 yield entry
+
+    @staticmethod
+    async def _has_arrived(arrived: asyncio.Event, silence_seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(arrived.wait(), silence_seconds)
+        except TimeoutError:
+            return False
+        return True
 
     def _wake(self) -> None:
         self._arrived.set()

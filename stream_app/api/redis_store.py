@@ -34,6 +34,9 @@ LOOK_UP_CUSTOMERS: Final = 500
 UNAVAILABLE: Final = "the view does not answer; try again"
 NO_GENERATION: Final = "the view is being built; try again"
 
+Items = Any
+"""Of a stream: id and fields each. redis-py's own type allows for options that are not used here."""
+
 _decode_why: Final = msgspec.json.Decoder(Why).decode
 _decode_model: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -197,9 +200,9 @@ class RedisStore:
             try:
                 if last_id is None:
                     last_id = await self._newest_id()
-                    self.feed.last_id = last_id
-                found = await self._feed_client.xread({self._keys.feed: last_id}, FEED_ENTRIES, BLOCK_MS)
-                entries = _entries(found)
+                    self.feed.begin(last_id)
+                found: Any = await self._feed_client.xread({self._keys.feed: last_id}, FEED_ENTRIES, BLOCK_MS)
+                entries = [entry for _, items in found or () for entry in _entries(items)]
                 if entries:
                     last_id = entries[-1].entry_id
                     self.feed.publish(entries)
@@ -210,15 +213,15 @@ class RedisStore:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _newest_id(self) -> str:
-        newest = await self._feed_client.xrevrange(self._keys.feed, count=1)
+        newest: Items = await self._feed_client.xrevrange(self._keys.feed, count=1)
         return newest[0][0].decode() if newest else "0-0"
 
     async def _history(self, last_id: str, count: int) -> list[FeedEntry]:
         try:
-            found = await self._client.xrange(self._keys.feed, f"({last_id}", "+", count)
+            found: Items = await self._client.xrange(self._keys.feed, f"({last_id}", "+", count)
         except (RedisError, OSError, TimeoutError) as error:
             raise self._unavailable("history") from error
-        return [FeedEntry.read(entry_id.decode(), fields[b"m"]) for entry_id, fields in found]
+        return _entries(found)
 
     async def _call(self, script: RedisScript, *arguments: str | bytes | int) -> Any:
         try:
@@ -234,12 +237,5 @@ class RedisStore:
         return StoreUnavailable(UNAVAILABLE)
 
 
-def _entries(found: Any) -> list[FeedEntry]:
-    """Return the entries of an answer to XREAD, which is a list in RESP 2 and a map in RESP 3."""
-    streams = found.items() if isinstance(found, dict) else found or []
-    entries = []
-    for _, items in streams:
-        while items and isinstance(items[0], list):  # RESP 3 nests once more
-            items = items[0]
-        entries += [FeedEntry.read(entry_id.decode(), fields[b"m"]) for entry_id, fields in items]
-    return entries
+def _entries(items: Items) -> list[FeedEntry]:
+    return [FeedEntry.read(entry_id.decode(), fields[b"m"]) for entry_id, fields in items]

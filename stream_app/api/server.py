@@ -38,18 +38,8 @@ class StoreJudge:
         return {"ready": not reason, "reason": reason}
 
 
-async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None:
-    """Serve until a signal says stop.
-
-    Parameters
-    ----------
-    app
-        The API.
-    store
-        Started and closed here.
-    host, port
-        Address; port 0 takes a free one, which is logged.
-    """
+def create_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+    """Return the server of an API."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -62,7 +52,23 @@ async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = _Server(config)
+    return _Server(config)
+
+
+async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None:
+    """Serve until a signal says stop.
+
+    Parameters
+    ----------
+    app
+        The API.
+    store
+        Started and closed here.
+    host, port
+        Address; port 0 takes a free one, which is logged.
+    """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of start and stop is said here
+    server = create_server(app, host, port)
     await store.start()
     watching = asyncio.create_task(_end_streams(server, store))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -24,4 +25,5 @@ def worker(config: Path | None) -> None:
     logging.getLogger().handlers[0].addFilter(Throttle())
     for name in ("faust", "mode"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the worker listens for it, nothing is under way
     asyncio.run(run())

@@ -52,8 +52,8 @@ _from_iso: Final = datetime.fromisoformat
 
 
 _HOURS: Final[dict[str, int]] = {}
-_HOURS_MAX: Final = 10_000
-"""More than a year of them; stands against producers whose clocks go wild."""
+_HOURS_MAX: Final = 1_000
+"""Six weeks of them, in 0.2 MB: events come nearly in order, and few hours are asked for at a time."""
 _SECONDS: Final = {f"{m:02}:{s:02}.": m * MINUTE_MS + s * SECOND_MS for m in range(60) for s in range(60)}
 _MILLISECONDS: Final = {f"{ms:03}Z": ms for ms in range(SECOND_MS)}
 """The common form, `2024-05-01T12:34:56.789Z`, in three pieces. To find them all takes two thirds of the time that

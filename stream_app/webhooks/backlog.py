@@ -83,6 +83,7 @@ class Backlog:
         self._failed = failed
         self._committed: dict[TopicPartition, tuple[int, str]] = {}
         self._partitions: dict[TopicPartition, PartitionDeliveries[Task]] = {}
+        self._ends: dict[TopicPartition, int] = {}
 
     @property
     def partitions(self) -> Collection[TopicPartition]:
@@ -134,9 +135,20 @@ class Backlog:
                 found[tp] = Progress(firsts[tp])
         return found
 
-    def open(self, tp: TopicPartition, progress: Progress) -> None:
-        """Go on with a partition where the group was."""
+    @property
+    def unread(self) -> list[TopicPartition]:
+        """The open partitions that go on beyond what was taken: all of those without an end."""
+        return [
+            tp
+            for tp, partition in self._partitions.items()
+            if tp not in self._ends or partition.progress.next < self._ends[tp]
+        ]
+
+    def open(self, tp: TopicPartition, progress: Progress, end: int | None = None) -> None:
+        """Go on with a partition where the group was, and up to an offset if one is given."""
         self._consumer.seek(tp, progress.position)
+        if end is not None:
+            self._ends[tp] = end
         self._partitions[tp] = PartitionDeliveries(progress, self._work, self._failed)
 
     async def take(self, records_max: int, timeout_ms: int) -> None:
@@ -148,10 +160,11 @@ class Backlog:
         elif paused := self._consumer.paused():
             self._consumer.resume(*paused)
         # also when there is no room: it tells the group that this member lives
-        fetched = await self._consumer.getmany(*self._partitions, timeout_ms=timeout_ms, max_records=max(1, room))
-        for tp, records in fetched.items():
-            if tp in self._partitions:  # else it is read again once it is open
-                self._take(self._partitions[tp], records)
+        fetched = await self._consumer.getmany(*self.unread, timeout_ms=timeout_ms, max_records=max(1, room))
+        for tp in self.unread:  # what comes from a partition that is not open is read again once it is
+            end = self._ends.get(tp)
+            records = fetched.get(tp, ())
+            self._take(self._partitions[tp], (record for record in records if end is None or record.offset < end))
         await self._pass_markers()
 
     async def commit(self) -> None:
@@ -197,7 +210,10 @@ class Backlog:
     async def _pass_markers(self) -> None:
         """Go past what is no record, so that a group that has done everything stands at the end."""
         for tp, partition in list(self._partitions.items()):
+            if partition.progress.open_count:
+                continue
             try:
-                partition.progress.skip_to(await self._consumer.position(tp))
+                position = await self._consumer.position(tp)
+                partition.progress.skip_to(min(position, self._ends.get(tp, position)))
             except IllegalStateError:  # it is being handed over
                 return

@@ -36,7 +36,6 @@ class Progress:
     """
 
     def __init__(self, position: int, metadata: str = "") -> None:
-        self._start = position
         self._next = position
         self._open: dict[int, None] = {}
         self._settled_until, self._left_open = _decode(position, metadata)
@@ -45,6 +44,11 @@ class Progress:
     def open_count(self) -> int:
         """How many are taken and not settled."""
         return len(self._open)
+
+    @property
+    def next(self) -> int:
+        """The first offset that has not been looked at."""
+        return self._next
 
     @property
     def position(self) -> int:

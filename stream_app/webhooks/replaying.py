@@ -7,11 +7,10 @@ dead letter, for the next one.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.webhooks.backlog import Backlog, Task, create_consumer
@@ -84,10 +83,10 @@ class DeadLetterReplay:
         try:
             await consumer.start()
             consumer.assign(self._partitions)
-            for tp, progress in (await backlog.look_up(self._partitions, "earliest")).items():
-                backlog.open(tp, progress)
             ends = await consumer.end_offsets(self._partitions)
-            while await self._is_ahead(consumer, ends) or backlog.open_count:
+            for tp, progress in (await backlog.look_up(self._partitions, "earliest")).items():
+                backlog.open(tp, progress, ends[tp])
+            while backlog.unread or backlog.open_count:
                 await backlog.take(self._waiting_max, POLL_MS)
                 await backlog.commit()
                 if self._failure is not None:
@@ -97,12 +96,6 @@ class DeadLetterReplay:
             await consumer.stop()
             await self._courier.close()
         return self._result
-
-    async def _is_ahead(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
-        for tp, end in ends.items():
-            if await consumer.position(tp) < end:
-                return True
-        return False
 
     def _select(self, parcel: Parcel) -> tuple[Message, ...] | None:
         is_ours = subscription_of(parcel.headers) == self._courier.subscription.name

@@ -159,7 +159,7 @@ def test_shortcut_refuses_a_common_time_with_any_other_character_in_it() -> None
 
 def test_times_are_read_right_however_many_different_hours_came_before() -> None:
     hour_ms = 3_600_000
-    for number in (*range(10_100), 0, 10_099):
+    for number in (*range(1_100), 0, 1_099):
         at_ms = number * hour_ms + 754_321
         assert parse_instant(format_instant(at_ms)) == at_ms
 

@@ -20,7 +20,7 @@ from stream_app.core.row import (
     digest,
     encode_row,
 )
-from stream_app.errors import RowVersionUnknown
+from stream_app.errors import RowDamaged, RowVersionUnknown
 from tests.support.events import engagement, histories, purchase, refund
 from tests.support.totals import fold
 
@@ -70,6 +70,14 @@ def test_unknown_version_is_refused(version: int) -> None:
     encoded = bytes([version]) + encode_row(Row(), MEMBERSHIP)[1:]
     with pytest.raises(RowVersionUnknown, match=f"row version: {version}"):
         decode_row(encoded)
+
+
+@pytest.mark.parametrize("length", [0, 9, 10, 137, -1])
+def test_row_of_another_length_than_it_says_is_refused(length: int) -> None:
+    encoded = encode_row(fold(KNOWN_EVENTS), MEMBERSHIP)
+    for damaged in (encoded[:length], encoded + b"\0"):
+        with pytest.raises(RowDamaged, match=f"{len(damaged)} bytes, expected"):
+            decode_row(damaged)
 
 
 def test_row_begins_with_the_fields_of_the_activity_record() -> None:

@@ -9,7 +9,7 @@ from stream_app.core.events import Event
 from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Memories, Row, encode_row, join_memories
 from stream_app.core.snapshot import NO_SEGMENT
 from stream_app.core.table import CustomerTable
-from stream_app.errors import RowVersionUnknown
+from stream_app.errors import RowDamaged, RowVersionUnknown
 from tests.support.events import engagement, histories, purchase
 from tests.support.totals import fold
 
@@ -53,6 +53,13 @@ def test_unknown_row_version_leaves_the_table_as_it_was() -> None:
     table = CustomerTable()
     with pytest.raises(RowVersionUnknown):
         table.restore("a", b"\xff" + encode_row(Row(), membership(1))[1:])
+    assert len(table) == 0
+
+
+def test_damaged_row_is_named_and_leaves_the_table_as_it_was() -> None:
+    table = CustomerTable()
+    with pytest.raises(RowDamaged, match="customer 'a': row: "):
+        table.restore("a", encode_row(Row(), membership(1))[:-1])
     assert len(table) == 0
 
 

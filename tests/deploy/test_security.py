@@ -108,7 +108,7 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
         said.append(text)
         assert status == 0, text
 
-    succeed({}, "simulate", "--customers", 400, "--days", 200, "--malformed-rate", 0.01, "--out", tmp_path)
+    succeed({}, "simulate", "--customers", 300, "--days", 200, "--malformed-rate", 0.01, "--out", tmp_path)
     succeed(by_password(broker, "operator"), "topics", "create")
     succeed(by_password(broker, "operator"), "topics", "check")
     files = zip(halves(tmp_path / "purchases.jsonl.gz"), halves(tmp_path / "engagements.jsonl.gz"), strict=True)

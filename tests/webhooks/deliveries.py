@@ -171,11 +171,14 @@ class WebhooksProcess:
         assert self.server.is_running, self.log.read_text("utf-8")
 
     def figures(self) -> dict[tuple[str, ...], float]:
-        """Return all metrics by name and label values."""
+        """Return all metrics by name and the values of their labels, in the order of the labels' names."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
         return {
-            (sample.name.removeprefix("segmenter_"), *sample.labels.values()): sample.value
+            (
+                sample.name.removeprefix("segmenter_"),
+                *(sample.labels[name] for name in sorted(sample.labels)),
+            ): sample.value
             for family in families
             for sample in family.samples
         }

@@ -1,0 +1,129 @@
+"""Alerts fire when they should and are silent when they should be, and lead to a page that says what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.grafana import dashboard
+from stream_app.adapters.metrics import Metrics
+from tests.deploy.monitoring import RULE_TESTS, RULES, RUNBOOK, alerts, load, metrics_used, rules
+from tests.support.replays import ROOT
+
+PATIENCE_SECONDS = 120
+LISTED = {
+    "SegmenterDown",
+    "SegmenterLagGrowing",
+    "SegmenterPartitionStalled",
+    "SegmenterWatermarkStale",
+    "SegmenterLatencyBurnFast",
+    "SegmenterLatencyBurnSlow",
+    "SegmenterDeadLetterRatio",
+    "SegmenterMigrationRateAnomaly",
+    "SegmenterMigrationsStopped",
+    "SegmenterModelStale",
+    "SegmenterModelDrift",
+    "SegmenterRebalanceStorm",
+    "SegmenterRecoverySlow",
+    "SegmenterViewStale",
+    "SegmenterWebhookBacklog",
+}
+
+
+def promtool(*arguments: object) -> None:
+    if shutil.which("promtool") is None:
+        pytest.fail("no promtool: install Prometheus (on Debian: prometheus)", pytrace=False)
+    command = ["promtool", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def sections() -> dict[str, str]:
+    """Return the runbook's entries by anchor."""
+    parts = re.split(r"^### (.+)$", RUNBOOK.read_text("utf-8"), flags=re.MULTILINE)
+    return {title.lower(): body for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def test_rules_are_valid() -> None:
+    promtool("check", "rules", RULES)
+
+
+def test_alerts_fire_and_are_silent_as_their_cases_say() -> None:
+    promtool("test", "rules", RULE_TESTS)
+
+
+def test_every_alert_has_a_case_that_fires_and_one_that_is_silent() -> None:
+    cases: dict[str, set[bool]] = {}
+    for group in load(RULE_TESTS)["tests"]:
+        for case in group["alert_rule_test"]:
+            cases.setdefault(case["alertname"], set()).add(bool(case["exp_alerts"]))
+    assert cases == dict.fromkeys(LISTED, {True, False})
+
+
+def test_every_alert_has_a_severity_and_a_complete_entry_in_the_runbook() -> None:
+    entries = sections()
+    assert set(alerts()) == LISTED
+    assert set(entries) == {name.lower() for name in LISTED}
+    for name, rule in alerts().items():
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert ROOT / page == RUNBOOK
+        assert anchor == name.lower()
+        found = re.findall(r"^\*\*(.+?)\.\*\*", entries[anchor], flags=re.MULTILINE)
+        assert found == ["Meaning", "Impact", "First look", "Mitigation"], name
+
+
+def test_links_within_the_runbook_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", RUNBOOK.read_text("utf-8"))
+    for link in links:
+        page, _, anchor = link.partition("#")
+        assert (RUNBOOK.parent / page).exists()
+        assert not anchor or anchor in sections()
+
+
+def test_metrics_that_are_used_or_named_are_declared() -> None:
+    declared = {each.name for each in Metrics().declarations}
+    process = {"segmenter_process_cpu_seconds_total", "segmenter_process_resident_memory_bytes"}
+    assert metrics_used() <= declared | process
+    named = set(re.findall(r"segmenter_[a-z_]+", RUNBOOK.read_text("utf-8")))
+    assert named <= declared
+
+
+def test_dashboard_is_in_step_with_its_code() -> None:
+    hint = "make it anew: python deploy/grafana/dashboard.py"
+    assert dashboard.TARGET.read_text("utf-8") == dashboard.text(), hint
+
+
+def test_every_expression_of_the_dashboard_is_parsed_by_promtool(tmp_path: Path) -> None:
+    recorded = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(dashboard.expressions())]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": recorded}]}), "utf-8")
+    promtool("check", "rules", file)
+    broken = tmp_path / "broken.yml"
+    broken.write_text(file.read_text("utf-8").replace("sum(", "sum((", 1), "utf-8")
+    with pytest.raises(AssertionError):
+        promtool("check", "rules", broken)
+
+
+def test_recorded_names_that_the_dashboard_uses_are_recorded() -> None:
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    used = {name for expr in dashboard.expressions() for name in re.findall(r"segmenter:[a-z0-9_:]+", expr)}
+    assert used <= recorded
+
+
+def test_panels_lie_side_by_side_within_the_grid() -> None:
+    taken: set[tuple[int, int]] = set()
+    panels = json.loads(dashboard.text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken, panel["title"]
+        assert all(0 <= x < dashboard.COLUMNS for x, _ in cells), panel["title"]
+        taken |= cells

@@ -1,0 +1,135 @@
+"""A view that is followed in this process, and what is in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import redis.asyncio as redis
+
+from stream_app.adapters.metrics import VIEW, Metrics
+from stream_app.adapters.redis_client import RedisConnection
+from stream_app.adapters.view_schema import MembershipValue, ViewKeys
+from stream_app.core.clock import format_instant
+from stream_app.view.follower import FollowerSettings, ViewFollower
+from stream_app.view.target import ViewTarget
+from tests.support.output_records import PARTITIONS, OutputTopics
+
+KEYS = ViewKeys("test:")
+PATIENCE_SECONDS = 60
+"""Only ever waited for in full by a test that fails."""
+
+
+def create_follower(topics: OutputTopics, port: int) -> tuple[ViewFollower, ViewTarget]:
+    target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
+    settings = FollowerSettings(PARTITIONS, chunk_records=50)
+    return ViewFollower(topics.connection, topics.names, target, settings, Metrics(VIEW)), target
+
+
+@asynccontextmanager
+async def following(topics: OutputTopics, port: int) -> AsyncIterator[ViewFollower]:
+    follower, target = create_follower(topics, port)
+    task = asyncio.create_task(follower.run())
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await target.close()
+
+
+async def rebuild(topics: OutputTopics, port: int) -> None:
+    follower, target = create_follower(topics, port)
+    try:
+        await asyncio.wait_for(follower.rebuild(), PATIENCE_SECONDS)
+    finally:
+        await target.close()
+
+
+@asynccontextmanager
+async def reader(port: int) -> AsyncIterator[redis.Redis]:
+    client = redis.Redis(port=port, protocol=2)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def memberships(client: redis.Redis) -> dict[str, dict[str, Any]]:
+    """Return what the view says of every customer, in the form of the topic but for the segment's name."""
+    pointed = await client.get(KEYS.pointer)
+    if pointed is None:
+        return {}
+    root = KEYS.customer(pointed.decode(), "")
+    found = {}
+    names = [name async for name in client.scan_iter(f"{root}*", count=1_000)]
+    for name, value in zip(names, await _values(client, names), strict=True):
+        if value is not None:
+            told = MembershipValue.decode(value)
+            found[name.decode().removeprefix(root)] = {
+                "segment": told.segment,
+                "since": format_instant(told.since_ms),
+                "sequence": told.sequence,
+                "model_version": told.model_version,
+                "as_of": format_instant(told.as_of_ms),
+            }
+    return found
+
+
+async def _values(client: redis.Redis, names: list[bytes]) -> list[bytes | None]:
+    pipeline = client.pipeline(transaction=False)
+    for name in names:
+        pipeline.hget(name, "value")
+    return await pipeline.execute() if names else []
+
+
+async def members(client: redis.Redis) -> dict[str, str]:
+    """Return by customer the segment that lists it; a customer in two makes this fail."""
+    generation = (await client.get(KEYS.pointer)).decode()
+    found: dict[str, str] = {}
+    root = KEYS.members(generation, "value", "")
+    async for name in client.scan_iter(f"{root}*"):
+        for member in await client.zrange(name, 0, -1):
+            assert member.decode() not in found
+            found[member.decode()] = name.decode().removeprefix(root)
+    return found
+
+
+async def flows(client: redis.Redis) -> dict[tuple[str, str], int]:
+    generation = (await client.get(KEYS.pointer)).decode()
+    root = KEYS.flows(generation, "value", "")
+    return {
+        (name.decode().removeprefix(root), field.decode()): int(count)
+        async for name in client.scan_iter(f"{root}*")
+        for field, count in (await client.hgetall(name)).items()
+    }
+
+
+def without_name(membership: dict[str, Any]) -> dict[str, Any]:
+    told = {name: membership[name] for name in ("since", "sequence", "model_version", "as_of")}
+    return {"segment": membership["segment"]["id"], **told}
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await condition():
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"waited in vain for {what}") from None
+
+
+async def require_equal(topics: OutputTopics, client: redis.Redis) -> None:
+    """Wait until the view says what the memberships topic says, and check that its parts agree."""
+    expected = {key: without_name(value) for key, value in (await topics.memberships()).items()}
+
+    async def is_equal() -> bool:
+        with suppress(redis.RedisError):
+            return await memberships(client) == expected
+        return False
+
+    await eventually(is_equal, "the view to equal the memberships topic")
+    assert await members(client) == {key: value["segment"] for key, value in expected.items()}

@@ -1,0 +1,130 @@
+"""The view in a real Redis, followed from a real Kafka, is what the topics say, whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.output_records import OutputTopics, drawn_migrations, model_document
+from tests.support.servers import RedisServer
+from tests.view.following import (
+    KEYS,
+    eventually,
+    flows,
+    following,
+    members,
+    memberships,
+    reader,
+    rebuild,
+    require_equal,
+)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+def test_view_equals_memberships_and_counts_each_migration_once(
+    kafka: str, topic_prefix: str, redis_server: RedisServer
+) -> None:
+    async def run() -> None:
+        moves = list(drawn_migrations(300, 2_000))
+        async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
+            await topics.write_model(model_document())
+            await topics.write(moves[:1_000])
+            async with following(topics, redis_server.port):
+                await require_equal(topics, client)
+            await topics.write(moves[1_000:])
+            async with following(topics, redis_server.port), following(topics, redis_server.port):  # two at once
+                await require_equal(topics, client)
+                counted = await topics.flows()
+
+                async def is_counted() -> bool:
+                    return await flows(client) == counted
+
+                await eventually(is_counted, "all flows")
+                assert await client.xlen(KEYS.feed) == len(moves)
+                await topics.delete("customer-7")
+                await require_equal(topics, client)
+                assert "customer-7" not in await members(client)
+
+    asyncio.run(run())
+
+
+def test_view_that_is_lost_is_built_again_from_the_topics(
+    kafka: str, topic_prefix: str, redis_server: RedisServer
+) -> None:
+    async def run() -> None:
+        moves = list(drawn_migrations(300, 3_000))
+        async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
+            await topics.write_model(model_document())
+            await topics.write(moves[:500])
+            async with following(topics, redis_server.port) as follower:
+                await require_equal(topics, client)
+                load = asyncio.create_task(topics.write(moves[500:], size=20))
+                redis_server.process.kill()
+                await asyncio.sleep(2)
+                redis_server.start()  # empty
+                await load
+                await require_equal(topics, client)
+                await client.flushall()
+                await require_equal(topics, client)
+                counted = await topics.flows()
+
+                async def is_complete() -> bool:
+                    return await flows(client) == counted and follower.staleness_seconds == 0
+
+                await eventually(is_complete, "the flows, and the follower's word that it is up to date")
+
+    asyncio.run(run())
+
+
+def test_rebuild_takes_over_without_a_moment_in_which_a_customer_is_missing(
+    kafka: str, topic_prefix: str, redis_server: RedisServer
+) -> None:
+    async def run() -> None:
+        moves = list(drawn_migrations(200, 2_400))
+        async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
+            await topics.write_model(model_document())
+            await topics.write(moves[:1_200])
+            async with following(topics, redis_server.port):
+                await require_equal(topics, client)
+                before = await client.get(KEYS.pointer)
+                sequences = {key: told["sequence"] for key, told in (await memberships(client)).items()}
+                is_over = asyncio.Event()
+
+                async def watch() -> int:
+                    script = "return redis.call('HMGET', ARGV[1]..redis.call('GET', ARGV[1]..'generation')"
+                    script += "..':c:'..ARGV[2], 'value')"
+                    looks = 0
+                    while not is_over.is_set():
+                        for customer_id, seen in sequences.items():
+                            (value,) = await client.eval(script, 0, KEYS.prefix, customer_id)
+                            sequence = int(value.split()[0])
+                            assert sequence >= seen
+                            sequences[customer_id] = sequence
+                            looks += 1
+                    return looks
+
+                watching = asyncio.create_task(watch())
+                load = asyncio.create_task(topics.write(moves[1_200:], size=20))
+                await rebuild(topics, redis_server.port)
+                await load
+                is_over.set()
+                assert await watching > 0
+                after = await client.get(KEYS.pointer)
+                assert before is not None
+                assert after != before
+                await require_equal(topics, client)
+
+                async def is_gone() -> bool:
+                    return [name async for name in client.scan_iter(f"{KEYS.of(before.decode())}*")] == []
+
+                await eventually(is_gone, "the old generation's end")
+
+    asyncio.run(run())

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stream_app.errors import SubscriptionsInvalid
+from stream_app.webhooks.subscriptions import MigrationFilter, Subscription, load_subscriptions
+from tests.webhooks.deliveries import migration, secret
+
+PLANTED = secret("planted")
+ONE = {"name": "crm", "url": "https://crm.example/hook", "secret": PLANTED}
+
+
+def load(folder: Path, *subscriptions: object) -> tuple[Subscription, ...]:
+    path = folder / "webhooks.yaml"
+    path.write_text(yaml.safe_dump({"subscriptions": list(subscriptions)}), "utf-8")
+    return load_subscriptions(path)
+
+
+def refusal(folder: Path, *subscriptions: object) -> str:
+    with pytest.raises(SubscriptionsInvalid) as caught:
+        load(folder, *subscriptions)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert caught.value.__cause__ is None
+    return message.removeprefix(f"{folder / 'webhooks.yaml'}: ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"url": "ftp://x/"}, "subscriptions.0.url (subscription crm): expected https://host/path"),
+        ({"url": "https://user:pass@x/"}, "subscriptions.0.url (subscription crm): expected https://host/path"),
+        ({"url": "https://x:99999/"}, "subscriptions.0.url (subscription crm): expected https://host/path"),
+        ({"secret": "whsec_c2hvcnQ="}, "subscriptions.0.secret (subscription crm): expected whsec_ and 24 to 64 bytes"),
+        ({"secret": PLANTED[6:]}, "subscriptions.0.secret (subscription crm): expected whsec_"),
+        ({"secret_file": "x"}, "subscriptions.0 (subscription crm): expected secret or secret_file, not both"),
+        ({"sceret": "x"}, "subscriptions.0.sceret (subscription crm): there is no such setting; correct its name"),
+        ({"name": "CRM"}, "subscriptions.0.name: String should match pattern"),
+        ({"body": "xml"}, "subscriptions.0.body (subscription crm): Input should be 'cloudevents' or 'segment'"),
+        (
+            {"filter": {"change": "left"}},
+            "subscriptions.0.filter.change.0 (subscription crm): Input should be 'entered'",
+        ),
+        ({"filter": {"too": "s1"}}, "subscriptions.0.filter.too (subscription crm): there is no such setting"),
+        ({"filter": {"to": []}}, "subscriptions.0.filter.to (subscription crm): "),
+    ],
+)
+def test_mistake_is_one_line_that_names_its_place(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
+    told = refusal(tmp_path, ONE | wrong)
+    assert told.startswith(message)
+    assert PLANTED not in told
+
+
+def test_file_as_a_whole_may_be_wrong(tmp_path: Path) -> None:
+    assert refusal(tmp_path).startswith("subscriptions: Tuple should have at least 1 item")
+    assert refusal(tmp_path, ONE, ONE) == "two subscriptions are named crm; their names must differ"
+    path = tmp_path / "webhooks.yaml"
+    for text, told in {
+        f"a: [\nsecret: {PLANTED}": "not YAML, line 2",
+        "\x00": "not YAML",
+        "just words": "the file: Input should be",
+        "subscriptions:\n  crm: 1": "subscriptions: Input should be a valid tuple",
+    }.items():
+        path.write_text(text, "utf-8")
+        with pytest.raises(SubscriptionsInvalid) as caught:
+            load_subscriptions(path)
+        assert str(caught.value).startswith(f"{path}: {told}")
+        assert PLANTED not in str(caught.value)
+    with pytest.raises(SubscriptionsInvalid, match=r"nowhere: cannot be read \(No such file"):
+        load_subscriptions(tmp_path / "nowhere")
+
+
+def test_secret_may_stand_in_a_file_and_be_several(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{secret('new')}\n{secret('old')}\n", "utf-8")
+    (found,) = load(tmp_path, {"name": "crm", "url": "https://crm.example/", "secret_file": str(file)})
+    assert len(found.keys) == 2
+    assert all(len(key) == 32 for key in found.keys)
+    unreadable = {"name": "crm", "url": "https://crm.example/", "secret_file": str(tmp_path)}
+    assert "secret_file cannot be read; name a readable text file" in refusal(tmp_path, unreadable)
+
+
+def test_neither_secret_nor_address_is_in_any_representation(tmp_path: Path) -> None:
+    (found,) = load(tmp_path, ONE | {"url": "https://crm.example/token-in-path"})
+    for text in (repr(found), str(found), str(found.model_dump()), found.model_dump_json()):
+        assert PLANTED not in text
+        assert "token-in-path" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "is_selected"),
+    [
+        ({}, True),
+        ({"segmentation": "value"}, True),
+        ({"segmentation": ["other"]}, False),
+        ({"from": "Champions"}, True),
+        ({"from": ["s9", "s1"]}, True),
+        ({"from": "s4"}, False),
+        ({"to": ["s4"]}, True),
+        ({"to": "Champions"}, False),
+        ({"change": ["lapsed", "returned"]}, True),
+        ({"change": "entered"}, False),
+        ({"cause": "lapse"}, True),
+        ({"cause": "model"}, False),
+        ({"min_margin": 0.6}, True),
+        ({"min_margin": 0.61}, False),
+        ({"holdout": "only"}, False),
+        ({"from": "s1", "to": "s4", "change": "lapsed", "cause": "lapse", "min_margin": 0.5}, True),
+    ],
+)
+def test_filter_selects_by_every_field_given(given: dict[str, Any], is_selected: bool) -> None:
+    assert MigrationFilter.model_validate(given).selects(migration()) is is_selected
+
+
+@pytest.mark.parametrize(("holdout", "is_selected"), [("exclude", False), ("only", True), ("include", True)])
+def test_customers_held_out_are_left_alone_unless_asked_for(holdout: str, is_selected: bool) -> None:
+    held_out = migration(holdout={"bucket": 1, "held_out": True})
+    assert MigrationFilter(holdout=holdout).selects(held_out) is is_selected  # type: ignore[arg-type]
+    assert MigrationFilter().selects(held_out) is False
+
+
+def test_first_entry_comes_from_no_segment_and_has_no_margin_to_fall_short_of() -> None:
+    entry = migration(from_segment=None, explanation={"margin": None})
+    assert not MigrationFilter.model_validate({"from": "s1"}).selects(entry)
+    assert MigrationFilter(min_margin=5.0).selects(entry)
