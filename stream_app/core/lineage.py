@@ -13,9 +13,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from stream_app.core.features import Floats
+from stream_app.core.matching import assign
 
 SAME_GROUP_OVERLAP: Final = 0.5
 """Least share of the smaller segment's customers that both must have in common. Where a centroid had moved to
@@ -38,7 +38,7 @@ def match_centroids(earlier: Floats, later: Floats) -> npt.NDArray[np.intp]:
     ones where k > j.
     """
     cost = ((later[:, None, :] - earlier[None, :, :]) ** 2).sum(axis=2)
-    rows, columns = linear_sum_assignment(cost)
+    rows, columns = assign(cost)
     matched = np.full(len(later), UNMATCHED, np.intp)
     matched[rows] = columns
     return matched
@@ -58,7 +58,7 @@ def match_segments(earlier: Floats, later: Floats) -> npt.NDArray[np.intp]:
     Index of the earlier segment that each later one continues, shape `(k,)`; `UNMATCHED` for one that continues none.
     """
     shared = later @ earlier.T
-    rows, columns = linear_sum_assignment(shared, maximize=True)
+    rows, columns = assign(-shared)
     smaller = np.minimum(later.sum(axis=1)[rows], earlier.sum(axis=1)[columns])
     same = shared[rows, columns] >= SAME_GROUP_OVERLAP * smaller
     matched = np.full(len(later), UNMATCHED, np.intp)

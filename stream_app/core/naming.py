@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from stream_app.core.features import Floats, Quantities
+from stream_app.core.matching import assign
 
 PROTOTYPES: Final[dict[str, tuple[float, float, float, float]]] = {
     "Champions": (-1.3, 1.5, 0.6, 0.3),
@@ -169,7 +169,7 @@ def _assign_slots(costs: Floats, copies: int, fixed: Sequence[Slot | None]) -> l
     # A numbered name costs more than all plain ones together, so none is given while a plain one is free.
     dear = 1 + costs.sum()
     offered = np.array([[costs[row, index] + number * dear for index, number in free_slots] for row in free_rows])
-    chosen: npt.NDArray[np.intp] = linear_sum_assignment(offered)[1] if free_rows else np.empty(0, np.intp)
+    chosen: npt.NDArray[np.intp] = assign(offered)[1] if free_rows else np.empty(0, np.intp)
     given = dict(zip(free_rows, chosen, strict=True))
     return [slot if slot is not None else free_slots[given[row]] for row, slot in enumerate(fixed)]
 

@@ -63,7 +63,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_is_silent() -> None:
     for group in load(RULE_TESTS)["tests"]:
         for case in group["alert_rule_test"]:
             cases.setdefault(case["alertname"], set()).add(bool(case["exp_alerts"]))
-    assert cases == dict.fromkeys(LISTED, {True, False})
+    assert cases == {name: {True, False} for name in LISTED}
 
 
 def test_every_alert_has_a_severity_and_a_complete_entry_in_the_runbook() -> None:

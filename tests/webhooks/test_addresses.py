@@ -57,7 +57,7 @@ def test_network_that_is_allowed_may_be_called_and_no_other() -> None:
     assert is_callable(ip_address("::ffff:10.1.2.3"), allowed)
     assert is_callable(ip_address("fd12::1"), allowed)
     assert not is_callable(ip_address("10.2.0.1"), allowed)
-    with pytest.raises(ConfigurationError, match="'10.1.0.1/16', expected a network"):
+    with pytest.raises(ConfigurationError, match=r"'10\.1\.0\.1/16', expected a network"):
         parse_networks("10.1.0.1/16")
 
 

@@ -1,0 +1,23 @@
+"""Optimal one-to-one matching."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_app.core.features import Floats
+
+
+def assign(cost: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the rows and columns of the matching of least total cost (the Hungarian problem).
+
+    Parameters
+    ----------
+    cost
+        Shape `(n, m)`; `min(n, m)` pairs are matched.
+    """
+    # Half of a worker's start would go into importing this, and a restart is what partitions wait for.
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(cost)
+    return rows, columns

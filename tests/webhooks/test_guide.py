@@ -1,0 +1,135 @@
+"""What docs/webhooks.md tells receivers is true: its examples run as they stand there, and other libraries agree."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+import yaml
+
+from stream_app.webhooks.messages import Message, build_messages
+from stream_app.webhooks.sending import Sender, Verdict
+from stream_app.webhooks.subscriptions import Subscription, load_subscriptions
+from tests.support.processes import ServerProcess, free_port, wait_for
+from tests.webhooks.deliveries import PATIENCE_SECONDS, ROOT, migration, secret, subscription
+from tests.webhooks.test_sending import local_rules
+
+GUIDE: Final = ROOT.joinpath("docs", "webhooks.md").read_text("utf-8")
+VERIFY: Final = Path(__file__).parent / "verify"
+
+
+def block(language: str) -> str:
+    """Return the guide's one block in a language."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```\n", GUIDE, re.DOTALL)
+    return str(found)
+
+
+class Endpoint(NamedTuple):
+    url: str
+    log: Path
+
+
+@pytest.fixture(params=["python", "javascript"])
+def endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Endpoint]:
+    """Run the guide's example in a language."""
+    if request.param == "python":
+        script = tmp_path / "receive.py"
+        command = [sys.executable, "-W", "error", str(script)]
+    else:
+        script = install_library(tmp_path) / "receive.mjs"
+        command = ["node", str(script)]
+    script.write_text(block(request.param), "utf-8")
+    port, log = free_port(), tmp_path / "log"
+    server = ServerProcess(["env", f"PORT={port}", f"SECRET={secret('crm')}", *command], log)
+    server.start()
+    try:
+        wait_for(lambda: listens(port) or not server.is_running, PATIENCE_SECONDS, "the example to listen")
+        assert server.is_running, log.read_text("utf-8")
+        yield Endpoint(f"http://127.0.0.1:{port}/hook", log)
+    finally:
+        server.discard()
+
+
+def install_library(folder: Path) -> Path:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.fail("no node and npm: install Node.js (on Debian: nodejs and npm)", pytrace=False)
+    place = folder / "verify"
+    shutil.copytree(VERIFY, place)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), timeout=1)):
+        return True
+    return False
+
+
+def test_example_takes_signed_messages_once_and_refuses_others(endpoint: Endpoint) -> None:
+    first, second = (build("zoë", sequence) for sequence in (1, 2))
+
+    async def play() -> list[str]:
+        ours, foreign = (Sender(crm(endpoint.url, seed), local_rules()) for seed in ("crm", "stranger"))
+        tampered = Tampering(crm(endpoint.url, "crm"), local_rules())
+        try:
+            answers = [await ours.send(message) for message in (first, first, second, first)]
+            answers += [await foreign.send(build("mallory", 1)), await tampered.send(build("mallory", 1))]
+        finally:
+            for sender in (ours, foreign, tampered):
+                await sender.close()
+        assert [answer.verdict for answer in answers[4:]] == [Verdict.REFUSED] * 2
+        return [answer.reason for answer in answers]
+
+    assert asyncio.run(play()) == ["HTTP 204"] * 4 + ["HTTP 401"] * 2
+    lines = [line for line in endpoint.log.read_text("utf-8").splitlines() if "At risk" in line]
+    assert lines == ["zoë 1 At risk", "zoë 2 At risk"]
+
+
+class Tampering(Sender):
+    """Changes messages on their way, after they were signed."""
+
+    async def _call(self, address: str, message: Message, timeout: Any) -> Any:
+        sign = self._signer.headers
+        self._signer.headers = lambda _, at: sign(build("zoë", 3), at)  # type: ignore[method-assign]
+        return await super()._call(address, message, timeout)
+
+
+def build(customer: str, sequence: int) -> Message:
+    (message,) = build_messages("cloudevents", migration(customer, sequence), "segmenter")
+    return message
+
+
+def crm(url: str, seed: str) -> Subscription:
+    return Subscription.model_validate(subscription("crm", url) | {"secret": secret(seed)})
+
+
+def test_subscriptions_of_the_guide_are_read(tmp_path: Path) -> None:
+    values = yaml.safe_load(block("yaml"))
+    file = tmp_path / "secret"
+    file.write_text(secret("crm"), "utf-8")
+    values["subscriptions"][0]["secret_file"] = str(file)
+    path = tmp_path / "webhooks.yaml"
+    path.write_text(yaml.safe_dump(values), "utf-8")
+    one, two = load_subscriptions(path)
+    assert (one.name, one.body, one.start, one.filter.to_segments) == ("crm", "cloudevents", "latest", ("At risk",))
+    assert one.filter.selects(migration())
+    assert (two.name, two.body, two.start) == ("segment", "segment", "earliest")
+
+
+def test_event_of_segment_s_form_is_as_the_guide_has_it() -> None:
+    told = yaml.safe_load(block("json"))  # JSON is YAML
+    record = migration() | {"migration_id": "0123456789abcdef0123456789abcdef"}
+    _, entered = build_messages("segment", record, "segmenter")
+    assert yaml.safe_load(entered.body) == told
+    assert entered.id == told["messageId"]
