@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import sys
 import urllib.error
 import urllib.request
@@ -125,11 +124,6 @@ class Deployment:
         process.start()
         return process
 
-    def command(self, *arguments: str) -> list[str]:
-        """Return a command line of `segmenter webhooks`."""
-        assignments = [f"{name}={value}" for name, value in self.environment.items()]
-        return ["env", *assignments, sys.executable, "-m", "stream_app", "webhooks", *arguments]
-
     def dead_letters(self) -> list[tuple[dict[str, Any], dict[str, str]]]:
         """Return migrations and headers."""
         return asyncio.run(self._read_dead_letters())
@@ -172,8 +166,7 @@ class WebhooksProcess:
 
     def figures(self) -> dict[tuple[str, ...], float]:
         """Return all metrics by name and the values of their labels, in the order of the labels' names."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
-            families = list(text_string_to_metric_families(answer.read().decode()))
+        families = list(text_string_to_metric_families(self._get("metrics")))
         return {
             (
                 sample.name.removeprefix("segmenter_"),
@@ -182,6 +175,14 @@ class WebhooksProcess:
             for family in families
             for sample in family.samples
         }
+
+    def answers(self) -> str:
+        """Return everything that its own server says."""
+        return self._get("metrics") + self._get("ready") + self._get("live")
+
+    def _get(self, name: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{name}", timeout=5) as answer:
+            return str(answer.read().decode())
 
     def _is_ready(self) -> bool:
         try:
@@ -192,7 +193,3 @@ class WebhooksProcess:
         except OSError:
             pass
         return False
-
-
-def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("SEGMENTER_")}

@@ -45,6 +45,9 @@ class Script:
     async def close(self) -> None:
         pass
 
+    def count(self, outcome: str) -> None:
+        self.counts[outcome] += 1
+
     async def append(self, subscription: str, parcel: Parcel, reason: str, attempts: int) -> None:
         assert (subscription, parcel.offset) == ("crm", 7)
         self.dead.append((reason, attempts))
@@ -62,9 +65,7 @@ def deliver(script: Script, rules: RetryRules = QUICK, age_seconds: float = 0, b
 
 def create(script: Script, rules: RetryRules = QUICK, body: str = "cloudevents", in_flight_max: int = 4) -> Courier:
     described = Subscription.model_validate(subscription("crm", "https://crm.example/", body=body))
-    return Courier(
-        described, "segmenter", script, rules, in_flight_max, script, lambda name: script.counts.update([name])
-    )
+    return Courier(described, "segmenter", script, rules, in_flight_max, script, script.count)
 
 
 def test_failure_is_tried_again_with_the_same_id_until_it_is_taken() -> None:

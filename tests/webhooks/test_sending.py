@@ -156,7 +156,7 @@ def test_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.Mon
 
 def test_address_inside_or_without_tls_stops_the_start() -> None:
     for url in ("https://169.254.169.254/", "https://[::ffff:10.0.0.1]/", "https://[::1]:8443/"):
-        with pytest.raises(ConfigurationError, match="subscription crm: .* is not on the public internet"):
+        with pytest.raises(ConfigurationError, match=r"subscription crm: .* is not on the public internet"):
             local_rules(allowed=()).check(Subscription.model_validate(subscription("crm", url)))
     with pytest.raises(ConfigurationError, match="subscription crm: its url begins with http:, expected https:"):
         local_rules(allows_http=False).check(Subscription.model_validate(subscription("crm", "http://crm.example/")))
@@ -168,11 +168,11 @@ def test_certificate_must_be_trusted_and_of_the_host(tmp_path: Path, monkeypatch
     command += f"{certificate} -subj /CN=test -addext subjectAltName=DNS:hook.example"
     subprocess.run(command.split(), check=True, capture_output=True, timeout=30)
     real = socket.getaddrinfo
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda host, *rest, **more: real("127.0.0.1" if ".example" in host else host, *rest, **more),
-    )
+
+    def look_up(host: Any, *arguments: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if ".example" in str(host) else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     trusting = local_rules(tls=create_tls(certificate), allows_http=False)

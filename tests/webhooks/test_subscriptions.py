@@ -42,8 +42,8 @@ def refusal(folder: Path, *subscriptions: object) -> str:
         ({"name": "CRM"}, "subscriptions.0.name: String should match pattern"),
         ({"body": "xml"}, "subscriptions.0.body (subscription crm): Input should be 'cloudevents' or 'segment'"),
         (
-            {"filter": {"change": "left"}},
-            "subscriptions.0.filter.change.0 (subscription crm): Input should be 'entered'",
+            {"filter": {"cause": "luck"}},
+            "subscriptions.0.filter.cause.0 (subscription crm): Input should be 'purchase'",
         ),
         ({"filter": {"too": "s1"}}, "subscriptions.0.filter.too (subscription crm): there is no such setting"),
         ({"filter": {"to": []}}, "subscriptions.0.filter.to (subscription crm): "),

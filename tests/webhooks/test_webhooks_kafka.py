@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 import pytest
 from standardwebhooks import Webhook
 
+from stream_app.cli import main
 from tests.support.processes import free_port, wait_for
 from tests.webhooks.deliveries import PATIENCE_SECONDS, Deployment, histories, migration, secret, subscription
 from tests.webhooks.receiver import HANG, Behaviour, Receiver, Reply, Request, accept
@@ -165,7 +165,7 @@ def test_restarted_process_sends_nothing_twice_that_was_committed(deployment: De
 
 
 def test_hopeless_migrations_are_dead_letters_and_go_out_again_by_replay(
-    kafka: str, topic_prefix: str, tmp_path: Path
+    kafka: str, topic_prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployment = Deployment(kafka, topic_prefix, tmp_path, give_up_after_seconds=1)
     is_mended = False
@@ -191,12 +191,15 @@ def test_hopeless_migrations_are_dead_letters_and_go_out_again_by_replay(
             dead = deployment.dead_letters()
             before = len(receiver.requests)
             is_mended = True
-            first = replay(deployment, "--subscription", "gone")
-            sent = receiver.requests[before:]
-            second = replay(deployment, "--subscription", "gone")
-            is_mended = False
-            third = replay(deployment, "--patience", "0")
-            unknown = replay(deployment, "--subscription", "nobody")
+            with pytest.MonkeyPatch.context() as patched:
+                for name, value in deployment.environment.items():
+                    patched.setenv(name, value)
+                first = replay(capsys, "--subscription", "gone")
+                sent = receiver.requests[before:]
+                second = replay(capsys, "--subscription", "gone")
+                is_mended = False
+                third = replay(capsys, "--patience", "0")
+                unknown = replay(capsys, "--subscription", "nobody")
     finally:
         deployment.discard()
     assert figures["webhook_deliveries_total", "dead", "gone"] == 3
@@ -207,19 +210,22 @@ def test_hopeless_migrations_are_dead_letters_and_go_out_again_by_replay(
     assert (by_name["gone"]["webhook_reason"], by_name["gone"]["webhook_attempts"]) == ("HTTP 410", "1")
     assert by_name["broken"]["webhook_reason"] == "HTTP 503"
     assert all(record == migration(record["customer_id"], 2) for record, _ in dead)
-    assert (first.returncode, first.stdout) == (0, "gone: 3 delivered, 0 refused again\n")
+    assert first == (0, "gone: 3 delivered, 0 refused again\n")
     assert sorted(request.move for request in sent) == [("c0", 2), ("c1", 2), ("c2", 2)]
-    assert (second.returncode, second.stdout) == (0, "gone: 0 delivered, 0 refused again\n")
-    assert third.returncode == 1
-    assert third.stdout == "gone: 0 delivered, 0 refused again\nbroken: 0 delivered, 3 refused again\n"
-    assert unknown.returncode == 2
-    assert unknown.stderr == "segmenter: --subscription: 'nobody', expected one of gone, broken\n"
+    assert second == (0, "gone: 0 delivered, 0 refused again\n")
+    assert third == (1, "gone: 0 delivered, 0 refused again\nbroken: 0 delivered, 3 refused again\n")
+    assert unknown == (2, "segmenter: --subscription: 'nobody', expected one of gone, broken\n")
 
 
-def replay(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        deployment.command("replay", *arguments), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
-    )
+def replay(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str]:
+    """Return the exit status and what was printed."""
+    status: object = 0
+    try:
+        main(["webhooks", "replay", *arguments])
+    except SystemExit as ended:
+        status = ended.code
+    printed = capsys.readouterr()
+    return status, printed.out or printed.err
 
 
 def test_new_subscription_begins_with_what_comes_after_it(deployment: Deployment) -> None:
@@ -233,3 +239,32 @@ def test_new_subscription_begins_with_what_comes_after_it(deployment: Deployment
         process.server.signal(signal.SIGINT)
         assert process.server.wait(PATIENCE_SECONDS) == 0
     assert [request.move for request in receiver.requests] == [("c1", 2)]
+
+
+def test_neither_secrets_nor_addresses_are_told_to_anyone(deployment: Deployment, tmp_path: Path) -> None:
+    planted = {"url": "token-in-the-url", "body": "words-of-the-endpoint", "key": secret("planted")[6:]}
+    file = tmp_path / "secret"
+    file.write_text(secret("planted"), "utf-8")
+
+    def complain(*_: object) -> Reply:
+        return Reply(500, {"X-Why": planted["body"]}, planted["body"].encode())
+
+    with Receiver({f"/{planted['url']}": complain}) as receiver:
+        described = subscription("leaky", f"{receiver.url}/{planted['url']}", secret_file=str(file))
+        del described["secret"]
+        deployment.subscribe(
+            described,
+            subscription("dead", f"http://127.0.0.1:{free_port()}/{planted['url']}") | {"secret": secret("planted")},
+            subscription("refused", f"{receiver.url}/{planted['url']}", filter={"to": "nobody"}),
+        )
+        process = deployment.start()
+        process.wait_until_ready()
+        deployment.publish([migration()])
+        wait_for(lambda: len(receiver.requests) > 3, PATIENCE_SECONDS, "some attempts")
+        told = process.answers()
+        process.server.stop()
+    log = process.log.read_text("utf-8")
+    assert "subscription leaky: HTTP 500" in log
+    for kind, word in planted.items():
+        assert word not in log, kind
+        assert word not in told, kind
