@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from fastapi.routing import APIRoute
 
 from stream_app.adapters.metrics import Metrics
 from stream_app.api import access
@@ -112,12 +113,22 @@ def _problem(description: str) -> dict[str, Any]:
 
 
 def _router(scope: str, tag: str) -> APIRouter:
-    """Return a router whose routes need a scope."""
+    """Return a router whose routes need a scope.
 
-    async def check(request: Request) -> None:
-        access.needs(request.scope["state"]["client"], scope)
+    By a route class: the same as a dependency costs a fifth of a whole look-up.
+    """
 
-    return APIRouter(prefix="/v1", tags=[tag], dependencies=[Depends(check)])
+    class ScopedRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def handle_if_permitted(request: Request) -> Response:
+                access.needs(request.scope["state"]["client"], scope)
+                return await handle(request)
+
+            return handle_if_permitted
+
+    return APIRouter(prefix="/v1", tags=[tag], route_class=ScopedRoute)
 
 
 def _security(scope: str) -> dict[str, Any]:

@@ -20,8 +20,6 @@ class ModelNames:
     def take(self, document: Mapping[str, Any]) -> None:
         """Have a model take the place of the one before."""
         segmentation = document["segmentation"]
-        if self.models.get(segmentation) == document:
-            return
         self.models[segmentation] = document
         for segment in (*document["retired_segments"], *document["segments"]):
             self._segments[segmentation, segment["id"]] = SegmentReference(segment["id"], segment["name"])

@@ -61,6 +61,7 @@ class RedisStore:
         self._keys = keys
         self._metrics = metrics
         self._names = ModelNames()
+        self._newest_documents: list[bytes] = []
         self._unready = "the view has not been read yet"
         self._tasks: list[asyncio.Task[None]] = []
         self._wanted: list[tuple[str, asyncio.Future[list[bytes]]]] = []
@@ -97,7 +98,8 @@ class RedisStore:
             loop.call_soon(self._send_wanted)
         futures: list[asyncio.Future[list[bytes]]] = [loop.create_future() for _ in customer_ids]
         self._wanted += zip(customer_ids, futures, strict=True)
-        return [self._segments_of(found) for found in await asyncio.gather(*futures)]
+        answers = [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
+        return [self._segments_of(found) for found in answers]
 
     async def segments(self, segmentation: str) -> SegmentList | None:
         """See `SegmentStore`."""
@@ -187,8 +189,11 @@ class RedisStore:
     async def _follow_models(self) -> None:
         while True:
             try:
-                for document in await self._call(self._newest):
-                    self._names.take(_decode_model(document))
+                documents = await self._call(self._newest)
+                if documents != self._newest_documents:
+                    self._newest_documents = documents
+                    for document in documents:
+                        self._names.take(_decode_model(document))
                 self._unready = "" if self._names.models else "the view holds no model yet"
             except StoreUnavailable as error:
                 self._unready = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from types import FrameType
 from typing import Any, Final
@@ -70,6 +71,8 @@ async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of start and stop is said here
     server = create_server(app, host, port)
     await store.start()
+    gc.collect()
+    gc.freeze()  # looking through what stays anyway would hold up requests for tens of milliseconds
     watching = asyncio.create_task(_end_streams(server, store))
     try:
         await server.serve()

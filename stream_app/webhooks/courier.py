@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from stream_app.webhooks.messages import Message, build_messages
+from stream_app.webhooks.messages import Message, build_messages, read_migration
 from stream_app.webhooks.retrying import Gate, RetryRules
 from stream_app.webhooks.sending import Answer, Verdict
 from stream_app.webhooks.subscriptions import Subscription
@@ -23,7 +22,7 @@ DEAD: Final = "dead"
 OUTCOMES: Final = (DELIVERED, RETRIED, DEAD)
 """What is counted of attempts: taken, to be made again, given up and written to the dead-letter topic."""
 WARNING_INTERVAL_SECONDS: Final = 60.0
-"""Between two warnings of one subscription; an endpoint that is down fails hundreds of times a minute."""
+"""Between two warnings of one kind and subscription; an endpoint that is down fails hundreds of times a minute."""
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -110,25 +109,25 @@ class Courier:
         self._gate = Gate()
         self._dead_letters = dead_letters
         self._count = count
-        self._warns_at = 0.0
+        self._warns_at: dict[str, float] = {}
 
     def select(self, parcel: Parcel) -> tuple[Message, ...] | None:
         """Return what to send for a record; nothing if the subscription does not ask for it; None if it is damaged."""
         if parcel.value is None:
             return ()
         try:
-            migration: dict[str, Any] = json.loads(parcel.value)
+            migration = read_migration(parcel.value)
             if not self.subscription.filter.selects(migration):
                 return ()
             return build_messages(self.subscription.body, migration, self._source)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, RecursionError):  # msgspec's error is a ValueError
             return None
 
     def rebuild(self, parcel: Parcel) -> tuple[Message, ...] | None:
         """Return what to send for a dead letter, which was selected once."""
         try:
-            return build_messages(self.subscription.body, json.loads(parcel.value or b""), self._source)
-        except (ValueError, KeyError, TypeError, RecursionError):
+            return build_messages(self.subscription.body, read_migration(parcel.value or b""), self._source)
+        except (ValueError, RecursionError):  # msgspec's error is a ValueError
             return None
 
     async def deliver(self, parcel: Parcel, messages: tuple[Message, ...] | None, since_ms: int) -> bool:
@@ -155,14 +154,7 @@ class Courier:
                 return True
         await self._dead_letters.append(self.subscription.name, parcel, reason, attempts)
         self._count(DEAD)
-        logger.warning(
-            "subscription %s: partition %d, offset %d is given up after %d attempts: %s",
-            self.subscription.name,
-            parcel.partition,
-            parcel.offset,
-            attempts,
-            reason,
-        )
+        self._warn(DEAD, f"{reason}; given up after {attempts} attempts, and written to the dead letters")
         return False
 
     async def close(self) -> None:
@@ -186,11 +178,11 @@ class Courier:
             self._count(RETRIED)
             if answer.retry_after_seconds:
                 self._gate.close(min(answer.retry_after_seconds, self._rules.give_up_seconds))
-            self._warn(answer)
+            self._warn(RETRIED, f"{answer.reason}; it is tried again")
             await asyncio.sleep(self._rules.wait_seconds(attempts))
 
-    def _warn(self, answer: Answer) -> None:
+    def _warn(self, outcome: str, told: str) -> None:
         now = time.monotonic()
-        if now >= self._warns_at:
-            self._warns_at = now + WARNING_INTERVAL_SECONDS
-            logger.warning("subscription %s: %s; it is tried again", self.subscription.name, answer.reason)
+        if now >= self._warns_at.get(outcome, 0.0):
+            self._warns_at[outcome] = now + WARNING_INTERVAL_SECONDS
+            logger.warning("subscription %s: %s", self.subscription.name, told)

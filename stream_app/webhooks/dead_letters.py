@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.core.clock import format_instant
+from stream_app.errors import BrokerUnreachable
 from stream_app.webhooks.courier import Headers, Parcel
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,18 @@ class KafkaDeadLetters:
         self._producer = AIOKafkaProducer(**connection.client_options(), enable_idempotence=True)
 
     async def start(self) -> None:
-        """Connect."""
-        await self._producer.start()
+        """Connect.
+
+        Raises
+        ------
+        BrokerUnreachable
+            If no broker answers.
+        """
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            await self._producer.stop()
+            raise BrokerUnreachable(f"no Kafka broker answers ({type(error).__name__})") from error
 
     async def stop(self) -> None:
         """Disconnect."""

@@ -11,12 +11,47 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
 
 EVENT_TYPE: Final = "com.stream-segmenter.migration."
 """Begins the type, as on the topic."""
 
 BodyForm = Literal["cloudevents", "segment"]
+
+
+class _Segment(msgspec.Struct):
+    id: str
+    name: str
+
+
+class _Cause(msgspec.Struct):
+    kind: str
+
+
+class _Explanation(msgspec.Struct):
+    margin: float | None
+
+
+class _Holdout(msgspec.Struct):
+    held_out: bool
+
+
+class _Needed(msgspec.Struct):
+    """What is needed of a migration; a later version may say more."""
+
+    migration_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    sequence: int
+    customer_id: str
+    segmentation: str
+    from_segment: _Segment | None
+    to_segment: _Segment
+    change: str
+    effective_at: str
+    cause: _Cause
+    explanation: _Explanation
+    holdout: _Holdout
 
 
 @dataclass(frozen=True)
@@ -38,6 +73,19 @@ class Message:
     body: str
 
 
+def read_migration(value: bytes) -> dict[str, Any]:
+    """Return a record of the migrations topic, with every field it has.
+
+    Raises
+    ------
+    ValueError
+        If a field that is needed is missing or of another type.
+    """
+    migration: dict[str, Any] = json.loads(value)
+    msgspec.convert(migration, _Needed)
+    return migration
+
+
 def build_messages(form: BodyForm, migration: Mapping[str, Any], source: str) -> tuple[Message, ...]:
     """Return what is sent for a migration, in order.
 
@@ -49,6 +97,11 @@ def build_messages(form: BodyForm, migration: Mapping[str, Any], source: str) ->
         As on its topic.
     source
         What makes it: the deployment's consumer group.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be written as UTF-8.
     """
     if form == "cloudevents":
         return (_cloud_event(migration, source),)
@@ -94,4 +147,6 @@ def _audience_event(migration: Mapping[str, Any], segment: Mapping[str, str], is
 
 
 def _encode(event: Mapping[str, Any]) -> str:
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    text.encode()  # a lone surrogate is refused here, and not when it is sent
+    return text

@@ -6,7 +6,9 @@ import gzip
 import json
 import logging
 import os
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from stream_app.bootstrap import create_connection
 from stream_app.cli import main
 from stream_app.errors import ConfigurationError
 from stream_app.settings import load_settings
-from tests.support.processes import ServerUnavailable, free_port, wait_for
+from tests.support.processes import ServerProcess, ServerUnavailable, free_port, wait_for
 from tests.support.replays import purchase_at, write_lines
 from tests.support.secure_kafka import SecureKafka
 from tests.support.services import Service, fetch
@@ -28,12 +30,13 @@ PAGE = ROOT / "docs" / "security.md"
 PATIENCE_SECONDS = 60
 PREFIX = "shop-"
 SECRET = "planted-secret"
+WEBHOOK_SECRET = "whsec_cGxhbnRlZC1zZWNyZXQtb2YtYS13ZWJob29rIQ=="
 Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
-    users = "operator", "worker", "producer", "auditor", "stranger"
+    users = "operator", "worker", "producer", "auditor", "view", "webhooks", "api", "stranger"
     try:
         secure = SecureKafka(tmp_path_factory.mktemp("secure"), users)
     except ServerUnavailable as error:
@@ -133,10 +136,67 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
         said += [ready, worker.log()]
         succeed(*verify)
     readiness = json.loads(ready)
+    said += run_downstream(broker, run, tmp_path)
     assert readiness["ready"]
     assert readiness["model_version"] > 0, "models were learned and published too"
     for secret in (*broker.passwords.values(), broker.key_password):
         assert not any(secret in text for text in said)
+
+
+def run_downstream(broker: SecureKafka, run: Run, folder: Path) -> list[str]:
+    """Run view, API and webhooks with their own rights until they are ready; return what they said."""
+    port = free_port()
+    redis = ServerProcess(["redis-server", broker.write_redis_config(PAGE, port)], folder / "redis.log")
+    ports = {name: free_port() for name in ("view", "api", "webhooks")}
+    subscriptions = folder / "webhooks.yaml"
+    subscriptions.write_text(
+        f"subscriptions: [{{name: nobody, url: 'https://127.0.0.1:{free_port()}/', secret: {WEBHOOK_SECRET}}}]", "utf-8"
+    )
+    settings = {
+        "SEGMENTER_REDIS__URL": f"rediss://127.0.0.1:{port}/0",
+        "SEGMENTER_REDIS__CA_FILE": str(broker.ca_file),
+        "SEGMENTER_API__PORT": str(api := free_port()),
+        "SEGMENTER_API__TOKENS": json.dumps(
+            [{"name": "t", "sha256": sha256(SECRET.encode()).hexdigest(), "scopes": ["read:segments"]}]
+        ),
+        "SEGMENTER_WEBHOOKS__SUBSCRIPTIONS_FILE": str(subscriptions),
+        "SEGMENTER_WEBHOOKS__ALLOWED_NETWORKS": "127.0.0.0/8",
+        **{f"SEGMENTER_{name.upper()}__HEALTH_PORT": str(port) for name, port in ports.items()},
+    }
+    said = []
+    redis.start()
+    try:
+        for name in ports:
+            user = {
+                "SEGMENTER_REDIS__USERNAME": name,
+                "SEGMENTER_REDIS__PASSWORD_FILE": str(broker.password_file(name)),
+            }
+            own = by_password(broker, name) | settings | (user if name != "webhooks" else {})
+            with Service(folder, name, [name], own) as service:
+                ready = f"http://127.0.0.1:{ports[name]}/ready"
+                wait_for(
+                    lambda service=service, ready=ready: not service.is_running or fetch(ready)[0] == 200,
+                    PATIENCE_SECONDS,
+                    f"{name} to be ready",
+                )
+                said += [service.log(), *map(str, fetch(ready)), *map(str, fetch(ready.replace("ready", "metrics")))]
+                if name == "api":
+                    assert '"customers":' in look_up(f"http://127.0.0.1:{api}/v1/segmentations/value/segments", SECRET)
+                assert service.stop() == 0, service.log()
+                said.append(service.log())
+            if name == "webhooks":
+                status, text = run(own, "webhooks", "replay")
+                assert (status, text.splitlines()[-1]) == (0, "nobody: 0 delivered, 0 refused again")
+    finally:
+        redis.discard()
+    assert not any(WEBHOOK_SECRET in text or SECRET in text for text in said)
+    return said
+
+
+def look_up(url: str, token: str) -> str:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
+        return answer.read().decode()
 
 
 @pytest.mark.parametrize(

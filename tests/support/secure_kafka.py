@@ -112,6 +112,25 @@ class SecureKafka:
         path.write_text(f"{self.passwords[user]}\n", "utf-8")
         return path
 
+    def write_redis_config(self, page: Path, port: int) -> Path:
+        """Write a configuration of Redis with TLS and a page's users; each has the password of its namesake here."""
+        users = [line.strip() for line in page.read_text("utf-8").splitlines() if line.startswith("    user ")]
+        users = [line.replace(">PASSWORD", f">{self.passwords.get(line.split()[1], '')}") for line in users]
+        tls = {"cert-file": self.certificate_file("broker"), "key-file": self.key_file("broker")}
+        tls |= {"ca-cert-file": self.ca_file}
+        lines = [
+            "bind 127.0.0.1",
+            "port 0",
+            'save ""',
+            f"tls-port {port}",
+            "tls-auth-clients no",
+            *(f"tls-{name} {value}" for name, value in tls.items()),
+            *users,
+        ]
+        config = self.folder / "redis.conf"
+        config.write_text("\n".join(lines) + "\n", "utf-8")
+        return config
+
     def grant(self, page: Path, prefix: str) -> None:
         """Permit what the table of a page says, and nothing else."""
         admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 0})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from tests.support.processes import ServerFailed, ServerProcess, ServerUnavailable, free_port, wait_for
 
@@ -67,3 +71,71 @@ class RedisServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.process.discard()
+
+
+class PrometheusServer:
+    """A Prometheus that scrapes once a second, judges by rules, and keeps what it knows in a folder.
+
+    Parameters
+    ----------
+    folder
+        For its configuration, its data and its log; it is made.
+    jobs
+        Address to scrape by name of the job.
+    rules
+        File of rules.
+
+    Raises
+    ------
+    ServerUnavailable
+        If `prometheus` is not installed.
+    """
+
+    def __init__(self, folder: Path, jobs: Mapping[str, str], rules: Path) -> None:
+        if shutil.which("prometheus") is None:
+            raise ServerUnavailable("no prometheus: install Prometheus (on Debian: prometheus)")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.url = f"http://127.0.0.1:{free_port()}"
+        settings = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(rules)],
+            "scrape_configs": [
+                {"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in jobs.items()
+            ],
+        }
+        config = folder / "prometheus.json"  # JSON is YAML
+        config.write_text(json.dumps(settings), "utf-8")
+        options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--log.level=warn"]
+        address = f"--web.listen-address={self.url.removeprefix('http://')}"
+        self.process = ServerProcess(["prometheus", *options, address], folder / "prometheus.log")
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """Return the data that the HTTP API answers with."""
+        query = urllib.parse.urlencode(parameters)
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the series of an expression, as they are now."""
+        return list(self.get("query", query=expression)["result"])
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        try:
+            wait_for(lambda: not self.process.is_running or self._answers(), START_SECONDS, "Prometheus")
+        except BaseException:
+            self.process.discard()
+            raise
+        if not self.process.is_running:
+            raise ServerFailed(f"Prometheus ended by itself; its log ends:\n{self.process.log_tail()}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.discard()
+
+    def _answers(self) -> bool:
+        with suppress(OSError), urllib.request.urlopen(f"{self.url}/-/ready", timeout=1):
+            return True
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -100,7 +101,17 @@ def test_segment_s_second_event_waits_for_the_first() -> None:
     assert refused.sent == [exited]
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"{}", b'{"explanation": 1}', b"\xff"])
+NO_MIGRATIONS = [b"", b"{", b"[]", b"{}", b"\xff", b"[" * 100_000]
+WRONG = [
+    {"migration_id": 5},
+    {"migration_id": "a\r\nb"},
+    {"customer_id": "\ud800"},
+    {"to_segment": None},
+    {"holdout": {}},
+]
+
+
+@pytest.mark.parametrize("value", [*NO_MIGRATIONS, *(json.dumps(migration() | wrong).encode() for wrong in WRONG)])
 def test_record_that_is_no_migration_is_a_dead_letter(value: bytes) -> None:
     async def play() -> bool:
         courier = create(script)

@@ -1,0 +1,99 @@
+"""Memberships per second into Redis: the view's writer, and a pipeline that only sets hash and sorted set."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import redis.asyncio as redis
+
+from stream_app.adapters.redis_client import RedisConnection
+from stream_app.adapters.view_schema import ViewKeys
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, chunk_of
+from stream_app.view.target import ViewTarget
+from tests.support.output_records import drawn_migrations, membership_of
+
+BATCH = 500
+FIELDS = ["memberships/0", "migrations/0", "models/0"]
+
+
+@dataclass
+class Record:
+    """As it comes from Kafka."""
+
+    offset: int
+    key: bytes
+    value: bytes
+    timestamp: int = 0
+
+
+def draw(customers: int, moves: int) -> list[dict[str, Any]]:
+    """Return memberships as they follow on each other."""
+    return [membership_of(move) for move in drawn_migrations(customers, moves)]
+
+
+async def write_view(port: int, documents: list[dict[str, Any]]) -> float:
+    """Return how many memberships a second the view takes in: decoded, checked, positions kept."""
+    encoded = [
+        Record(number, document["customer_id"].encode(), msgspec.json.encode(document))
+        for number, document in enumerate(documents)
+    ]
+    target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), ViewKeys("bench:"), 10_000)
+    attached = await target.attach(FIELDS, is_fresh=True)
+    await target.swap(attached.generation)
+    started = time.perf_counter()
+    for start in range(0, len(encoded), 4 * BATCH):
+        chunks = [
+            chunk_of(MEMBERSHIPS, 0, first, encoded[first : first + BATCH])
+            for first in range(start, min(start + 4 * BATCH, len(encoded)), BATCH)
+        ]
+        await target.apply(attached.generation, chunks)
+    rate = len(encoded) / (time.perf_counter() - started)
+    await target.close()
+    return rate
+
+
+async def write_bare(port: int, documents: list[dict[str, Any]]) -> float:
+    """Return the same for what is decoded already and written whatever is there."""
+    values = [
+        (
+            document["customer_id"],
+            document["segment"]["id"],
+            number,
+            f"{document['sequence']} {document['segment']['id']} {document['since']}",
+        )
+        for number, document in enumerate(documents)
+    ]
+    client = redis.Redis(port=port, protocol=2)
+    started = time.perf_counter()
+    for start in range(0, len(values), BATCH):
+        pipeline = client.pipeline(transaction=False)
+        for customer_id, segment, since, value in values[start : start + BATCH]:
+            pipeline.hset(f"bare:c:{customer_id}", "value", value)
+            pipeline.zadd(f"bare:m:{segment}", {customer_id: since})
+        await pipeline.execute()
+    rate = len(values) / (time.perf_counter() - started)
+    await client.aclose()
+    return rate
+
+
+async def fill(port: int, prefix: str, customers: int, model: dict[str, Any]) -> list[str]:
+    """Write a view of customers with reasons; return who they are."""
+    moves = list(drawn_migrations(customers, 3 * customers))
+    target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), ViewKeys(prefix), 10_000)
+    attached = await target.attach(FIELDS, is_fresh=True)
+    encode = msgspec.json.encode
+    models = chunk_of("models", 0, 0, [Record(0, b"value", encode(model))])
+    await target.apply(attached.generation, [models])
+    for kind, documents in ((MEMBERSHIPS, [membership_of(move) for move in moves]), (MIGRATIONS, moves)):
+        for start in range(0, len(documents), BATCH):
+            part = [
+                Record(start + number, b"key", encode(document))
+                for number, document in enumerate(documents[start : start + BATCH])
+            ]
+            await target.apply(attached.generation, [chunk_of(kind, 0, start, part)])
+    await target.swap(attached.generation)
+    await target.close()
+    return list(dict.fromkeys(move.customer_id for move in moves))
