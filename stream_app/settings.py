@@ -360,8 +360,12 @@ def read_secret(section: Section, name: str, setting: str) -> str | None:
 
 
 def _may_be_secret(loc: tuple[int | str, ...], value: object) -> bool:
-    """Return whether a refused value must not be shown: a secret's own, or a whole table that may hold one."""
-    if not isinstance(value, str | int | float | bool | None):
+    """Return whether a refused value must not be shown.
+
+    That is a secret's own, a whole table that may hold one, an address with a password, and what stands in place of a
+    token's hash, which may be the token.
+    """
+    if not isinstance(value, str | int | float | bool | None) or "tokens" in loc or "@" in str(value):
         return True
     annotation: Any = Settings
     for part in loc:

@@ -176,7 +176,9 @@ class ChunkScheduler:
         inputs = host.inputs
         for tp, fetched in records.items():
             if tp.topic in inputs:
-                host.feed(tp.topic, tp.partition, fetched)
+                # Looked at again: the partition may have been opened anew while other partitions' gaps were asked for.
+                if fetched[0].offset == host.expected_offset(tp.topic, tp.partition):
+                    host.feed(tp.topic, tp.partition, fetched)
             elif tp.topic != host.changelog:
                 for record in fetched:
                     yield tp, record

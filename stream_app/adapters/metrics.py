@@ -160,8 +160,9 @@ class Metrics:
             "",
             "Time until a record's effect can be seen. Sink `kafka`: from an input record's timestamp until the "
             "transaction with its effects is committed (the oldest record of a fetch stands for all of it). Sinks "
-            "`redis`, `sse`, `webhook`: from the timestamp of the migration or membership record until it is written, "
-            "sent, or answered with success.",
+            "`redis`, `webhook`: from the timestamp of the migration or membership record until it is written, or "
+            "answered with success; `sse`: from its entry in the view until it is sent. What is read again counts at "
+            "its full age.",
         )
 
     def _declare_time(self) -> None:

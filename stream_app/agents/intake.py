@@ -150,6 +150,10 @@ class Intake:
         """Return the offset that the next record of a topic should have."""
         return self._inlet_of[topic].fetched_to
 
+    def skip_to(self, topic: str, offset: int) -> None:
+        """Expect the topic's next record at a later offset: the log has none before it."""
+        self._inlet_of[topic].fetched_to = offset
+
     def is_full(self, topic: str) -> bool:
         """Return whether the topic should not be fetched for now."""
         return self._inlet_of[topic].held_records >= HELD_RECORDS_MAX

@@ -139,9 +139,9 @@ class OwnedPartitions:
         """Open partitions that were assigned; returns early if they are revoked meanwhile."""
         self.rebalances += 1
         await self.let_go()
-        self._opening = asyncio.create_task(self._open(sorted(partitions), with_trainer))
-        await asyncio.wait([self._opening])
-        if not self._opening.cancelled() and (error := self._opening.exception()) is not None:
+        opening = self._opening = asyncio.create_task(self._open(sorted(partitions), with_trainer))
+        await asyncio.wait([opening])
+        if not opening.cancelled() and (error := opening.exception()) is not None:
             self._failed(error)
 
     async def let_go(self) -> None:
@@ -350,6 +350,7 @@ class OwnedPartitions:
         if log_start > expected:
             self._failed(RecordsLost(_expired(topic, partition, expected, log_start)))
         logger.info("%s[%d]: no records from %d to %d in the log", topic, partition, expected, offset - 1)
+        intake.skip_to(topic, offset)
 
     def take(self, drained: frozenset[tuple[str, int]]) -> Iterable[Chunk]:
         """See `LaneHost`."""

@@ -31,6 +31,7 @@ FEED_ENTRIES: Final = 500
 PAUSE_SECONDS: Final = 0.5
 LOOK_UP_CUSTOMERS: Final = 500
 """In one call of Redis, which answers nobody else meanwhile: about a millisecond."""
+LOOK_UPS_IN_FLIGHT: Final = 2
 UNAVAILABLE: Final = "the view does not answer; try again"
 NO_GENERATION: Final = "the view is being built; try again"
 
@@ -65,6 +66,7 @@ class RedisStore:
         self._unready = "the view has not been read yet"
         self._tasks: list[asyncio.Task[None]] = []
         self._wanted: list[tuple[str, asyncio.Future[list[bytes]]]] = []
+        self._in_flight = 0
         self._look_up = RedisScript(scripts.LOOK_UP, reads_only=True)
         self._newest = RedisScript(scripts.NEWEST_MODELS, reads_only=True)
         self._models = RedisScript(scripts.MODELS, reads_only=True)
@@ -92,7 +94,11 @@ class RedisStore:
         return self._unready
 
     async def look_up(self, customer_ids: Sequence[str]) -> list[list[CustomerSegment]]:
-        """See `SegmentStore`. What is asked for in the same turn of the event loop goes to Redis in one call."""
+        """See `SegmentStore`.
+
+        What is asked for in one turn of the event loop, or while two calls are under way, goes to Redis in one call:
+        so the calls become fewer as the load grows.
+        """
         loop = asyncio.get_running_loop()
         if not self._wanted:
             loop.call_soon(self._send_wanted)
@@ -138,9 +144,10 @@ class RedisStore:
     # --- customers -----------------------------------------------------------------------------------------------
 
     def _send_wanted(self) -> None:
-        wanted, self._wanted = self._wanted, []
-        for start in range(0, len(wanted), LOOK_UP_CUSTOMERS):
-            task = asyncio.create_task(self._answer(wanted[start : start + LOOK_UP_CUSTOMERS]))
+        while self._wanted and self._in_flight < LOOK_UPS_IN_FLIGHT:
+            wanted, self._wanted = self._wanted[:LOOK_UP_CUSTOMERS], self._wanted[LOOK_UP_CUSTOMERS:]
+            self._in_flight += 1
+            task = asyncio.create_task(self._answer(wanted))
             self._tasks.append(task)
             task.add_done_callback(self._tasks.remove)
 
@@ -151,10 +158,13 @@ class RedisStore:
             for _, future in wanted:
                 if not future.done():  # whose client has gone
                     future.set_exception(error)
-            return
-        for (_, future), fields in zip(wanted, found, strict=True):
-            if not future.done():
-                future.set_result(fields)
+        else:
+            for (_, future), fields in zip(wanted, found, strict=True):
+                if not future.done():
+                    future.set_result(fields)
+        finally:
+            self._in_flight -= 1
+            self._send_wanted()
 
     def _segments_of(self, flat: list[bytes]) -> list[CustomerSegment]:
         fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}

@@ -51,6 +51,7 @@ def create_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
         access_log=False,  # paths hold customer ids
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here goes by the address of the client
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     return _Server(config)

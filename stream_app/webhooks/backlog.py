@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final, Literal
 
@@ -19,8 +20,10 @@ from stream_app.webhooks.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-COMMIT_SECONDS: Final = 4.0
+COMMIT_SECONDS: Final = 6.0
 """For one commit; one that fails is made again with the next."""
+PAUSE_SECONDS: Final = 1.0
+"""A pause throws away what the client has fetched ahead, so that it should not end for a few records."""
 FETCH_BYTES: Final = 1 << 20
 NOTHING_COMMITTED: Final = -1
 """What Kafka says of a group that is new to a partition."""
@@ -84,6 +87,7 @@ class Backlog:
         self._committed: dict[TopicPartition, tuple[int, str]] = {}
         self._partitions: dict[TopicPartition, PartitionDeliveries[Task]] = {}
         self._ends: dict[TopicPartition, int] = {}
+        self._resumes_at = 0.0
 
     @property
     def partitions(self) -> Collection[TopicPartition]:
@@ -154,10 +158,11 @@ class Backlog:
     async def take(self, records_max: int, timeout_ms: int) -> None:
         """Read some records and begin with them, as long as no more than `records_max` are open then."""
         room = records_max - self.open_count
-        assigned = self._consumer.assignment()
+        paused, now = self._consumer.paused(), time.monotonic()
         if room <= 0:
-            self._consumer.pause(*assigned)
-        elif paused := self._consumer.paused():
+            self._consumer.pause(*self._consumer.assignment())
+            self._resumes_at = now + PAUSE_SECONDS
+        elif paused and (room >= records_max // 2 or now >= self._resumes_at):
             self._consumer.resume(*paused)
         # also when there is no room: it tells the group that this member lives
         fetched = await self._consumer.getmany(*self.unread, timeout_ms=timeout_ms, max_records=max(1, room))

@@ -14,7 +14,7 @@ from tests.support.processes import free_port
 from tests.support.replays import refused
 from tests.support.shared_kafka import delete_topics
 
-TOPICS = 9
+TOPICS = 10
 PATIENCE_SECONDS = 20
 """Only ever waited for in full by a test that fails."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
-from stream_app.adapters.metrics import WORKER, Metrics
+from stream_app.adapters.metrics import SERIES_MAX, WORKER, Metrics
 from stream_app.agents.telemetry import Telemetry
 from stream_app.agents.training import model_record
 from stream_app.core.snapshot_document import Drift, Proposal
@@ -118,6 +118,25 @@ def test_series_of_a_revoked_partition_disappear_and_what_was_counted_there_stay
         assert after["rebalances_total"] == {(): 2}
         await owned.let_go()
         assert "table_entries" not in scraped.scrape()
+
+    run(test)
+
+
+def test_replica_that_sees_ever_more_of_everything_keeps_within_its_budget() -> None:
+    async def test() -> None:
+        scraped = Scraped(partitions=200)
+        scraped.ends = {(topic, number): 1 for topic in TOPICS.inputs for number in range(200)}
+        await scraped.worker.open(*range(200))
+        figures = scraped.worker.owned.figures[0]
+        figures.moves.update({("value", f"s{n}", f"s{n + 1}", "model"): 1 for n in range(5_000)})
+        figures.outcomes.update({(f"topic-{n}", "accepted"): 1 for n in range(500)})
+        figures.dead_letters.update({(PURCHASES, f"reason-{n}"): 1 for n in range(500)})
+        found = scraped.scrape()
+        assert sum(map(len, found.values())) <= SERIES_MAX
+        assert sum(found["migrations_total"].values()) == 5_000
+        assert sum(found["consumer_lag_records"].values()) == 400
+        assert found["assigned_partitions"] == {(): 200}
+        await scraped.worker.owned.let_go()
 
     run(test)
 

@@ -96,6 +96,7 @@ def test_production_is_valid_and_every_patch_has_found_its_target() -> None:
 def test_pods_are_restricted(name: str) -> None:
     spec, only = pod(WORKLOADS[name]), container(WORKLOADS[name])
     assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False, "SEGMENTER_…_SERVICE_HOST would be refused as a setting"
     context = spec["securityContext"]
     assert context["runAsNonRoot"]
     assert f"USER {context['runAsUser']}:{context['runAsGroup']}" in (ROOT / "deploy/Dockerfile").read_text("utf-8")

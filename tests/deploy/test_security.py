@@ -16,7 +16,7 @@ import faust
 import pytest
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
-from stream_app.bootstrap import create_connection
+from stream_app.bootstrap import create_connection, create_redis_connection
 from stream_app.cli import main
 from stream_app.errors import ConfigurationError
 from stream_app.settings import load_settings
@@ -27,6 +27,7 @@ from tests.support.services import Service, fetch
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "security.md"
+REDIS_PAGE = ROOT / "docs" / "redis.md"
 PATIENCE_SECONDS = 60
 PREFIX = "shop-"
 SECRET = "planted-secret"
@@ -146,7 +147,7 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
 def run_downstream(broker: SecureKafka, run: Run, folder: Path) -> list[str]:
     """Run view, API and webhooks with their own rights until they are ready; return what they said."""
     port = free_port()
-    redis = ServerProcess(["redis-server", broker.write_redis_config(PAGE, port)], folder / "redis.log")
+    redis = ServerProcess(["redis-server", broker.write_redis_config(REDIS_PAGE, port)], folder / "redis.log")
     ports = {name: free_port() for name in ("view", "api", "webhooks")}
     subscriptions = folder / "webhooks.yaml"
     subscriptions.write_text(
@@ -282,6 +283,14 @@ def test_security_that_does_not_fit_is_refused_before_anything_is_called(
     assert SECRET not in str(refused.value)
 
 
+def test_production_refuses_redis_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = connection_settings(
+        monkeypatch, deployment__production=True, redis__url="redis://redis.example.com:6379/0"
+    )
+    with pytest.raises(ConfigurationError, match=r"setting redis\.url: expected rediss"):
+        create_redis_connection(settings)
+
+
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
 def test_faust_connects_by_the_protocol_that_is_set(monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
     user = {"username": "worker", "password": SECRET} if protocol.startswith("SASL") else {}
@@ -300,6 +309,10 @@ def test_faust_connects_by_the_protocol_that_is_set(monkeypatch: pytest.MonkeyPa
         f'[kafka.password]\nvalue = "{SECRET}"',
         f'kafka = ["{SECRET}"]',
         f'[kafka]\npassword = "{SECRET}\n',
+        f'[redis]\npassword = "{SECRET}"',
+        f'[redis]\npassword = ["{SECRET}"]',
+        f'[[api.tokens]]\nname = "t"\nsha256 = "{SECRET}"\nscopes = ["read:segments"]',
+        f'[redis]\nurl = "redis://user:{SECRET}@redis.example.com:6379/0"',
     ],
 )
 def test_secret_is_in_no_message_and_in_no_representation(
@@ -312,7 +325,7 @@ def test_secret_is_in_no_message_and_in_no_representation(
             settings = load_settings(path)
             connection = create_connection(settings)
             said = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()} {connection!r}"
-            said += f"{connection.faust_options()!r} {connection.security}"
+            said += f"{connection.faust_options()!r} {connection.security} {create_redis_connection(settings)!r}"
         except ConfigurationError as error:
             said = f"{error!r} {error}"
     assert SECRET not in said

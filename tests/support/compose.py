@@ -99,11 +99,14 @@ class Stack:
 
     def start(self, name: str) -> None:
         """Start a service as soon as those that it depends on are as far as it wants them."""
-        for other, wanted in self.services[name].get("depends_on", {}).items():
-            if other not in self._processes and other != "kafka":
+        needed = self.services[name].get("depends_on", {})
+        for other in needed:
+            if other == "kafka":
+                if ("kafka", 9092) not in self._ports:
+                    self._start_kafka()
+            elif other not in self._processes:
                 self.start(other)
-            elif other == "kafka" and ("kafka", 9092) not in self._ports:
-                self._start_kafka()
+        for other, wanted in needed.items():
             self._wait(other, wanted["condition"])
         if name in self._processes:
             return

@@ -114,8 +114,10 @@ class SecureKafka:
 
     def write_redis_config(self, page: Path, port: int) -> Path:
         """Write a configuration of Redis with TLS and a page's users; each has the password of its namesake here."""
-        users = [line.strip() for line in page.read_text("utf-8").splitlines() if line.startswith("    user ")]
-        users = [line.replace(">PASSWORD", f">{self.passwords.get(line.split()[1], '')}") for line in users]
+        users = [
+            f"user {name} on >{self.passwords[name]} {rules}"
+            for name, rules in re.findall(r"^ +user (\w+) on >\S+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+        ]
         tls = {"cert-file": self.certificate_file("broker"), "key-file": self.key_file("broker")}
         tls |= {"ca-cert-file": self.ca_file}
         lines = [
@@ -125,6 +127,7 @@ class SecureKafka:
             f"tls-port {port}",
             "tls-auth-clients no",
             *(f"tls-{name} {value}" for name, value in tls.items()),
+            "user default off",
             *users,
         ]
         config = self.folder / "redis.conf"

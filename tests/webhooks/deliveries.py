@@ -32,7 +32,7 @@ PARTITIONS: Final = 4
 PATIENCE_SECONDS: Final = 60
 """Only ever waited for in full by a test that fails."""
 QUICK: Final = {
-    "request_timeout_seconds": 1,
+    "request_timeout_seconds": 20,
     "first_retry_seconds": 0.05,
     "longest_retry_seconds": 0.4,
     "allowed_networks": "127.0.0.0/8",
@@ -90,6 +90,10 @@ class Deployment:
             "SEGMENTER_KAFKA__SESSION_TIMEOUT_SECONDS": "6",
             **webhooks,
         }
+
+    def give_up_requests_after(self, seconds: float) -> None:
+        """Shorten the time for a request, where an endpoint hangs; a slow machine then shows as failed attempts."""
+        self._settings["request_timeout_seconds"] = seconds
 
     def subscribe(self, *subscriptions: Mapping[str, Any]) -> None:
         self._subscriptions.write_text(yaml.safe_dump({"subscriptions": list(subscriptions)}), "utf-8")

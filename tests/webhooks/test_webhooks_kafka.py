@@ -73,6 +73,7 @@ def wait_for_all(receiver: Receiver, path: str, count: int) -> None:
 
 def test_every_migration_arrives_in_order_whatever_its_endpoint_and_the_others_do(deployment: Deployment) -> None:
     migrations = histories(customers=30, moves=4)
+    deployment.give_up_requests_after(1)
     dying = Receiver()
     with Receiver({"/flaky": flaky(1), "/hanging": lambda *_: Reply(HANG)}) as receiver:
         dying.start()
@@ -93,6 +94,7 @@ def test_every_migration_arrives_in_order_whatever_its_endpoint_and_the_others_d
         wait_for_all(receiver, "/flaky", len(migrations))
         dying.start()
         wait_for_all(dying, "/dying", len(migrations))
+        wait_for(lambda: has_settled(process.figures(), len(migrations)), PATIENCE_SECONDS, "the figures to say so")
         figures = process.figures()
         assert process.server.stop() == 0
         dying.stop()
@@ -101,15 +103,17 @@ def test_every_migration_arrives_in_order_whatever_its_endpoint_and_the_others_d
     attempts = [request for request in receiver.requests if request.path == "/flaky"]
     assert_order_holds_at_each_attempt(attempts)
     assert_patience_was_had(attempts)
-    assert figures["webhook_deliveries_total", "delivered", "steady"] == len(migrations)
-    assert ("webhook_deliveries_total", "retried", "steady") not in figures
     assert figures["webhook_deliveries_total", "retried", "dead"] > 0
     assert ("webhook_deliveries_total", "delivered", "dead") not in figures
-    assert figures["webhook_pending_deliveries", "dead"] == len(migrations)
-    assert figures["webhook_pending_deliveries", "steady"] == 0
     assert figures["ready",] == 1
     for request in receiver.accepted("/steady"):
         Webhook(secret("steady")).verify(request.body, dict(request.headers))
+
+
+def has_settled(figures: dict[tuple[str, ...], float], count: int) -> bool:
+    """Tell whether everything is delivered to one and nothing to another."""
+    pending = [figures.get(("webhook_pending_deliveries", name)) for name in ("steady", "dead")]
+    return pending == [0, count] and figures["webhook_deliveries_total", "delivered", "steady"] == count
 
 
 def assert_order_holds_at_each_attempt(requests: Sequence[Request]) -> None:
@@ -119,7 +123,7 @@ def assert_order_holds_at_each_attempt(requests: Sequence[Request]) -> None:
         customer, sequence = request.move
         assert sequence <= delivered[customer] + 1
         if 200 <= request.status < 300:
-            delivered[customer] = sequence
+            delivered[customer] = max(delivered[customer], sequence)
 
 
 def assert_patience_was_had(requests: Sequence[Request]) -> None:
@@ -130,6 +134,7 @@ def assert_patience_was_had(requests: Sequence[Request]) -> None:
 
 def test_killed_process_loses_nothing_and_the_order_stays(deployment: Deployment) -> None:
     migrations = histories(customers=40, moves=6)
+    deployment.give_up_requests_after(1)
     with Receiver({"/flaky": flaky(2, share=0.05)}) as receiver:
         deployment.subscribe(subscription("flaky", f"{receiver.url}/flaky"))
         deployment.publish(migrations)
