@@ -10,7 +10,7 @@ INSTALL := $(PIP) install --require-hashes --no-warn-conflicts
 BROWSERS := chromium chromium-browser google-chrome
 
 # command:Debian's package
-SERVERS := redis-server:redis-server kcat:kcat prometheus:prometheus $(if $(SEGMENTER_TEST_KAFKA),,java:default-jre-headless mvn:maven)
+SERVERS := redis-server:redis-server kcat:kcat prometheus:prometheus node:nodejs npm:npm $(if $(SEGMENTER_TEST_KAFKA),,java:default-jre-headless mvn:maven)
 
 .PHONY: help setup demo test lint quality bench bench-kafka chaos locks clean browser servers
 

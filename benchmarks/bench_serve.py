@@ -37,8 +37,8 @@ STREAM_SECONDS = 0.25
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each round of look-ups, and of the stream")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each round of look-ups, and of the stream")
     parser.add_argument("--requests-per-second", type=int, default=1000)
     parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--memberships", type=int, default=60_000, help="written in each round")

@@ -45,6 +45,11 @@ class ViewKeys:
         """Stream: the newest migrations; it belongs to no generation, so that its ids outlive a rebuild."""
         return self.prefix + "feed"
 
+    @property
+    def feed_position(self) -> str:
+        """Hash: partition to the offset that comes next in the feed."""
+        return self.prefix + "feed:position"
+
     def of(self, generation: str) -> str:
         """Return what all keys of a generation begin with."""
         return f"{self.prefix}{generation}:"

@@ -16,6 +16,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,6 +100,7 @@ class ViewFollower:
         self._next: dict[TopicPartition, int] = {}
         self._waiting_since_ms: int | None = None
         self._current_at = time.monotonic()
+        self._pause_seconds = FIRST_PAUSE_SECONDS
         self.state = "starting"
         """`current`, or what keeps the view from being so."""
         self.has_been_current = False
@@ -113,42 +115,50 @@ class ViewFollower:
 
     async def run(self) -> None:
         """Follow for ever."""
-        await self._attach_again_and_again(is_fresh=False, ends_with_swap=False)
+        await self._keep_at_it(is_rebuild=False)
 
     async def rebuild(self) -> None:
         """Build a new generation, put it in place, and return."""
-        await self._attach_again_and_again(is_fresh=True, ends_with_swap=True)
+        await self._keep_at_it(is_rebuild=True)
 
-    async def _attach_again_and_again(self, *, is_fresh: bool, ends_with_swap: bool) -> None:
-        pause = FIRST_PAUSE_SECONDS
+    async def _keep_at_it(self, *, is_rebuild: bool) -> None:
+        """Attach and follow again and again, until a rebuild is done."""
         while True:
             try:
                 async with committed_reader(self._connection) as consumer:
                     consumer.assign(self._all)
-                    while True:
-                        try:
-                            attached = await self._attach(consumer, is_fresh=is_fresh)
-                            pause = FIRST_PAUSE_SECONDS
-                            if attached.is_building:
-                                await self._build(consumer, attached, is_forced=is_fresh)
-                                if ends_with_swap:
-                                    await self._target.delete_others()
-                                    return
-                            await self._follow(consumer, attached.generation)
-                        except ViewChanged as change:
-                            logger.info("attaching to the view again: %s", change)
-                            await asyncio.sleep(HANDOVER_PAUSE_SECONDS)
-                        except (RedisError, OSError, TimeoutError) as error:
-                            self._metrics.redis_errors.labels(operation="view").inc()
-                            self.state = "Redis does not answer"
-                            logger.warning("Redis: %s; next attempt in %.1f s", type(error).__name__, pause)
-                            await asyncio.sleep(pause * random.uniform(0.5, 1))
-                            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                    while not await self._is_done(consumer, is_rebuild=is_rebuild):
+                        pass
+                    return
             except KafkaError as error:
-                self.state = "Kafka does not answer"
-                logger.warning("Kafka: %s; next attempt in %.1f s", type(error).__name__, pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                await self._pause("Kafka", error)
+
+    async def _is_done(self, consumer: AIOKafkaConsumer, *, is_rebuild: bool) -> bool:
+        """Attach and follow until something does not fit any more; return whether that is because all is done."""
+        try:
+            attached = await self._attach(consumer, is_fresh=is_rebuild)
+            if attached.is_building:
+                await self._build(consumer, attached, is_forced=is_rebuild)
+            if is_rebuild:
+                await self._target.delete_others()
+                return True
+            await self._follow(consumer, attached.generation)
+        except ViewChanged as change:
+            logger.info("attaching to the view again: %s", change)
+            await asyncio.sleep(HANDOVER_PAUSE_SECONDS)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._metrics.redis_errors.labels(operation="view").inc()
+            await self._pause("Redis", error)
+        return False
+
+    async def _pause(self, server: str, error: Exception) -> None:
+        """Wait before the next attempt; an outage is told once."""
+        state = f"{server} does not answer"
+        if self.state != state:
+            logger.warning("%s: %s", state, type(error).__name__)
+        self.state = state
+        await asyncio.sleep(self._pause_seconds * random.uniform(0.5, 1))
+        self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
 
     async def _attach(self, consumer: AIOKafkaConsumer, *, is_fresh: bool) -> Attachment:
         """Find the generation to write, and seek to where it stands."""
@@ -158,11 +168,13 @@ class ViewFollower:
         ends = await consumer.end_offsets(self._all)
         if any(attached.positions[field] > ends[tp] for field, tp in fields.items()):
             logger.warning("the topics end before the view's position, they were made anew: so is the view")
-            attached = await self._target.attach(list(fields), is_fresh=True)
+            await self._target.discard()
+            attached = await self._target.attach(list(fields))
         for field, tp in fields.items():
             self._next[tp] = attached.positions[field]
             consumer.seek(tp, self._next[tp])
         consumer.resume(*self._late)
+        self._pause_seconds, self.state = FIRST_PAUSE_SECONDS, "catching up"
         return attached
 
     async def _build(self, consumer: AIOKafkaConsumer, attached: Attachment, *, is_forced: bool) -> None:
@@ -176,7 +188,7 @@ class ViewFollower:
             ends = await consumer.end_offsets(part)
             while not await self._has_reached(consumer, ends):
                 await self._take(consumer, generation)
-                if not is_forced and not await self._target.is_needed(generation):
+                if not is_forced and not await self._target.is_needed(attached):
                     raise ViewChanged("another follower was faster")
         while True:
             await self._target.announce_handover(generation)
@@ -188,17 +200,26 @@ class ViewFollower:
                 await self._take(consumer, generation)
 
     async def _follow(self, consumer: AIOKafkaConsumer, generation: str) -> None:
-        await self._target.delete_others()
-        beaten = 0.0
-        while True:
-            await self._take(consumer, generation)
-            if time.monotonic() - beaten > BEAT_SECONDS:
-                await self._target.beat(generation)
-                beaten = time.monotonic()
-            lags = await self._lags(consumer)
-            if not any(lags.values()):
-                self._waiting_since_ms, self._current_at, self.state = None, time.monotonic(), "current"
-                self.has_been_current = True
+        deleting = asyncio.create_task(self._delete_others())
+        try:
+            beaten = 0.0
+            while True:
+                await self._take(consumer, generation)
+                if time.monotonic() - beaten > BEAT_SECONDS:
+                    await self._target.beat(generation)
+                    beaten = time.monotonic()
+                if await self._has_read_all(consumer):
+                    self._waiting_since_ms, self._current_at, self.state = None, time.monotonic(), "current"
+                    self.has_been_current = True
+        finally:
+            deleting.cancel()
+
+    async def _delete_others(self) -> None:
+        """Delete former generations, beside the following: a million customers take a while."""
+        with suppress(RedisError, OSError, TimeoutError):  # which the following meets too; the next attachment goes on
+            deleted = await self._target.delete_others()
+            if deleted:
+                logger.info("deleted %d keys of former generations", deleted)
 
     async def _take(self, consumer: AIOKafkaConsumer, generation: str) -> None:
         """Take in what has come, or wait a little."""
@@ -228,14 +249,13 @@ class ViewFollower:
         for chunk in chunks:
             latency.observe(max(0.0, (now_ms() - chunk.oldest_ms) / 1_000), max(1, chunk.size))
 
-    async def _lags(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Return how many offsets there are beyond what was read, as of the last fetch of each partition."""
-        lags = {}
+    async def _has_read_all(self, consumer: AIOKafkaConsumer) -> bool:
+        """Return whether there is nothing beyond what was read, as of the last fetch of each partition."""
         for tp in self._all:
             end = consumer.last_stable_offset(tp)
-            position = await consumer.position(tp)
-            lags[tp] = 1 if end is None else max(0, end - position)
-        return lags
+            if end is None or await consumer.position(tp) < end:
+                return False
+        return True
 
     async def _has_reached(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
         for tp, end in ends.items():

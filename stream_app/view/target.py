@@ -39,11 +39,14 @@ class Attachment(NamedTuple):
         `topic/partition` to the offset that comes next.
     is_building
         Whether readers do not read it yet.
+    read
+        The generation that was read at that time, if any.
     """
 
     generation: str
     positions: Mapping[str, int]
     is_building: bool
+    read: str | None
 
 
 class ViewTarget:
@@ -89,26 +92,33 @@ class ViewTarget:
         is_fresh
             Begin a new generation in any case.
         """
-        pointed = await self._client.get(self._keys.pointer)
-        if pointed is not None and not is_fresh:
-            generation = _text(pointed)
+        read = await self._read()
+        if read is not None and not is_fresh:
+            generation = read
             position = await self._client.hgetall(self._keys.position(generation))
             at_ms = int(position.pop(b"at", 0))
             if len(position) == len(fields) and now_ms() - at_ms < LONGEST_ABSENCE_MS:
                 positions = {_text(field): int(offset) for field, offset in position.items()}
-                return Attachment(generation, positions, is_building=False)
+                return Attachment(generation, positions, is_building=False, read=read)
             logger.warning(
                 "generation %s was not written for too long, or is not whole: a new one is built", generation
             )
         generation = _to_base36(now_ms())
         await self._begin.run(self._client, self._keys.prefix, generation, now_ms(), *fields)
         logger.info("building generation %s", generation)
-        return Attachment(generation, dict.fromkeys(fields, 0), is_building=True)
+        return Attachment(generation, dict.fromkeys(fields, 0), is_building=True, read=read)
 
-    async def is_needed(self, generation: str) -> bool:
+    async def is_needed(self, attached: Attachment) -> bool:
         """Return whether nobody has put another generation in place while this one was being built."""
+        return await self._read() == attached.read
+
+    async def discard(self) -> None:
+        """Let nothing be read any more, for it is of topics that are gone."""
+        await self._client.delete(self._keys.pointer, self._keys.feed, self._keys.feed_position)
+
+    async def _read(self) -> str | None:
         pointed = await self._client.get(self._keys.pointer)
-        return pointed is None or _text(pointed) == generation
+        return None if pointed is None else _text(pointed)
 
     async def apply(self, generation: str, chunks: Sequence[Chunk]) -> int:
         """Take chunks in, in one round trip; return how many of their records were news.
@@ -171,12 +181,12 @@ class ViewTarget:
 
     async def delete_others(self) -> int:
         """Delete, slice by slice, every generation that is neither read nor being built; return the keys deleted."""
-        pointed = await self._client.get(self._keys.pointer)
         deleted = 0
         for name in await self._client.smembers(self._keys.generations):
-            generation = _text(name)
-            root = self._keys.of(generation)
-            if name == pointed or await self._client.exists(root + "building"):
+            root = self._keys.of(_text(name))
+            # In this order: a swap lets go of the one and sets the other in one step, and may come between.
+            is_building = await self._client.exists(root + "building")
+            if is_building or await self._client.get(self._keys.pointer) == name:
                 continue
             pattern = _literally(root) + "*"
             cursor = 0

@@ -24,6 +24,10 @@ OUTCOMES: Final = (DELIVERED, RETRIED, DEAD)
 WARNING_INTERVAL_SECONDS: Final = 60.0
 """Between two warnings of one kind and subscription; an endpoint that is down fails hundreds of times a minute."""
 
+CALM_SECONDS: Final = 2.0
+"""Before partitions are handed over, and before the process ends."""
+CALM_POLL_SECONDS: Final = 0.02
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -107,6 +111,7 @@ class Courier:
         self._rules = rules
         self._slots = asyncio.Semaphore(in_flight_max)
         self._gate = Gate()
+        self._in_flight = 0
         self._dead_letters = dead_letters
         self._count = count
         self._warns_at: dict[str, float] = {}
@@ -157,6 +162,16 @@ class Courier:
         self._warn(DEAD, f"{reason}; given up after {attempts} attempts, and written to the dead letters")
         return False
 
+    async def calm_down(self) -> None:
+        """Begin nothing for a moment, and return when that is over or all that is under way is answered.
+
+        What is broken off may have been delivered, and is sent again.
+        """
+        self._gate.close(CALM_SECONDS)
+        ends_at = time.monotonic() + CALM_SECONDS
+        while self._in_flight and time.monotonic() < ends_at:
+            await asyncio.sleep(CALM_POLL_SECONDS)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._sender.close()
@@ -168,7 +183,11 @@ class Courier:
             await self._gate.passed()
             async with self._slots:
                 await self._gate.passed()  # it may have closed while this waited for the slot
-                answer = await self._sender.send(message)
+                self._in_flight += 1
+                try:
+                    answer = await self._sender.send(message)
+                finally:
+                    self._in_flight -= 1
             attempts += 1
             if answer.verdict is Verdict.DELIVERED:
                 return answer, attempts

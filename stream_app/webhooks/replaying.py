@@ -92,6 +92,7 @@ class DeadLetterReplay:
                 if self._failure is not None:
                     raise self._failure
         finally:
+            await self._courier.calm_down()
             await backlog.close()
             await consumer.stop()
             await self._courier.close()

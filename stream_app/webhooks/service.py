@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 EXIT_FAILED: Final = 70
 """EX_SOFTWARE of sysexits.h: a supervisor restarts the process, which loses nothing."""
-STOP_SECONDS: Final = 8.0
+STOP_SECONDS: Final = 10.0
 """For breaking everything off and committing; what is not committed by then is delivered again."""
 
 

@@ -14,7 +14,8 @@ or dead holds up itself alone; with several processes they share the partitions.
   crash those that were settled since the last commit come again, in order, with those behind them.
 - At most `waiting_max` are taken and not settled; then reading pauses, but the group is still told that this member
   lives (`backlog`).
-- When partitions are handed over, everything under way is broken off before another member may begin.
+- When partitions are handed over, what is under way is given a moment to be answered and then broken off, before
+  another member may begin.
 """
 
 from __future__ import annotations
@@ -134,6 +135,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         """Break everything off: the group has all members give up all partitions first."""
         self._assigned = None
         if self._backlog is not None:
+            await self._courier.calm_down()
             await self._backlog.close()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -161,6 +163,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
                     commits_at = time.monotonic() + COMMIT_INTERVAL_SECONDS
         finally:
             self._backlog = None
+            await self._courier.calm_down()
             await backlog.close()
             await consumer.stop()
 

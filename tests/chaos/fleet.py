@@ -65,6 +65,7 @@ class Worker:
         assignments = [f"{name}={value}" for name, value in self._environment.items()]
         self._process = ServerProcess(["env", "-C", folder, *assignments, *command], self.log)
         self._ended_at: float | None = 0.0  # never started
+        self._starting = threading.RLock()
 
     @property
     def is_running(self) -> bool:
@@ -80,9 +81,10 @@ class Worker:
         return self._process.pid
 
     def start(self) -> None:
-        self.is_wanted = True
-        self._ended_at = None
-        self._process.start()
+        with self._starting:  # the supervisor looks on from a thread of its own
+            self.is_wanted = True
+            self._process.start()
+            self._ended_at = None
 
     def signal(self, signum: signal.Signals) -> None:
         """Send a signal; the supervisor restarts what ends of it."""
@@ -95,6 +97,10 @@ class Worker:
 
     def supervise(self) -> None:
         """Note an end, and start again a moment later."""
+        with self._starting:
+            self._supervise()
+
+    def _supervise(self) -> None:
         if self.is_running or (not self.is_wanted and self._ended_at is not None):
             return
         if self._ended_at is None:

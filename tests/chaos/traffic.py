@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 PURCHASES: Final = "purchases"
 ENGAGEMENTS: Final = "engagements"
-START: Final = datetime(2024, 1, 1, tzinfo=UTC)
+START: Final = datetime(2015, 1, 1, tzinfo=UTC)
+"""Long ago, so that a long run does not come to events of the future."""
 ENGAGEMENT_TYPES: Final = ("product_viewed", "product_added", "email_opened", "email_clicked", "session_started")
 REPEATED_WITHIN: Final = 40
 """A duplicate follows its record within so many records."""

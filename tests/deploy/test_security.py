@@ -133,7 +133,7 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
             )
             assert worker.is_running, worker.log()
             _, ready = fetch(f"http://127.0.0.1:{port}/ready")
-            assert worker.stop() == 0
+            assert worker.stop() == 0, worker.log()[-3000:]
         said += [ready, worker.log()]
         succeed(*verify)
     readiness = json.loads(ready)

@@ -84,6 +84,25 @@ def test_view_that_is_lost_is_built_again_from_the_topics(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("change", [{"at": 0}, {"memberships/0": 10**9}], ids=["not written for days", "other topics"])
+def test_view_that_may_be_wrong_is_replaced_at_the_start(
+    kafka: str, topic_prefix: str, redis_server: RedisServer, change: dict[str, int]
+) -> None:
+    async def run() -> None:
+        async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
+            await topics.write_model(model_document())
+            await topics.write(list(drawn_migrations(20, 100)))
+            async with following(topics, redis_server.port):
+                await require_equal(topics, client)
+            before = (await client.get(KEYS.pointer)).decode()
+            await client.hset(KEYS.position(before), mapping=change)
+            await client.hset(KEYS.customer(before, "gone"), "value", "1 s1 0 0 0")
+            async with following(topics, redis_server.port):
+                await require_equal(topics, client)
+
+    asyncio.run(run())
+
+
 def test_rebuild_takes_over_without_a_moment_in_which_a_customer_is_missing(
     kafka: str, topic_prefix: str, redis_server: RedisServer
 ) -> None:

@@ -68,12 +68,12 @@ def subscription(name: str, url: str, **more: object) -> dict[str, Any]:
 class Deployment:
     """Topics under a prefix, and processes of `segmenter webhooks` that share them."""
 
-    def __init__(self, kafka: str, prefix: str, folder: Path, **webhooks: object) -> None:
+    def __init__(self, kafka: str, prefix: str, folder: Path) -> None:
         self.names = TopicNames(prefix, "segmenter")
         self._kafka = kafka
         self._folder = folder
         self._subscriptions = folder / "webhooks.yaml"
-        self._settings = {"subscriptions_file": str(self._subscriptions), **QUICK, **webhooks}
+        self._settings: dict[str, object] = {"subscriptions_file": str(self._subscriptions), **QUICK}
         self.processes: list[WebhooksProcess] = []
         settings = Settings.model_validate({"kafka": {"topic_prefix": prefix, "partitions": PARTITIONS}})
         wanted = self.names.migrations, self.names.webhook_dead_letters
@@ -91,9 +91,9 @@ class Deployment:
             **webhooks,
         }
 
-    def give_up_requests_after(self, seconds: float) -> None:
-        """Shorten the time for a request, where an endpoint hangs; a slow machine then shows as failed attempts."""
-        self._settings["request_timeout_seconds"] = seconds
+    def change(self, **webhooks: object) -> None:
+        """Change settings, for processes that are started from now on."""
+        self._settings |= webhooks
 
     def subscribe(self, *subscriptions: Mapping[str, Any]) -> None:
         self._subscriptions.write_text(yaml.safe_dump({"subscriptions": list(subscriptions)}), "utf-8")

@@ -135,6 +135,26 @@ def test_requests_at_once_are_bounded() -> None:
     assert (script.busiest, script.counts["delivered"]) == (3, 50)
 
 
+def test_what_is_under_way_is_answered_before_all_is_calm_and_nothing_begins_meanwhile() -> None:
+    script = Script([OK, OK])
+
+    async def play() -> list[bool]:
+        courier = create(script)
+        taken = parcel(migration())
+        first = asyncio.create_task(courier.deliver(taken, courier.select(taken), 0))
+        await asyncio.sleep(0)
+        calm = asyncio.create_task(courier.calm_down())
+        await asyncio.sleep(0)
+        second = asyncio.create_task(courier.deliver(taken, courier.select(taken), 0))
+        await calm
+        found = [first.done(), second.done()]
+        second.cancel()
+        return found
+
+    assert asyncio.run(play()) == [True, False]
+    assert len(script.sent) == 1
+
+
 def test_waits_grow_spread_out_and_are_bounded() -> None:
     low = RetryRules(1.0, 300.0, 86_400.0, draw=lambda: 0.0)
     high = RetryRules(1.0, 300.0, 86_400.0, draw=lambda: 1.0)

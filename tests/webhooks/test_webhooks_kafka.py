@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from stream_app.cli import main
 from tests.support.processes import free_port, wait_for
 from tests.webhooks.deliveries import PATIENCE_SECONDS, Deployment, histories, migration, secret, subscription
-from tests.webhooks.receiver import HANG, Behaviour, Receiver, Reply, Request, accept
+from tests.webhooks.receiver import HANG, Behaviour, Receiver, Reply, Request
 
 RETRY_AFTER_SECONDS: Final = 1
 
@@ -73,7 +73,7 @@ def wait_for_all(receiver: Receiver, path: str, count: int) -> None:
 
 def test_every_migration_arrives_in_order_whatever_its_endpoint_and_the_others_do(deployment: Deployment) -> None:
     migrations = histories(customers=30, moves=4)
-    deployment.give_up_requests_after(1)
+    deployment.change(request_timeout_seconds=1)  # a slow machine then shows as failed attempts
     dying = Receiver()
     with Receiver({"/flaky": flaky(1), "/hanging": lambda *_: Reply(HANG)}) as receiver:
         dying.start()
@@ -134,7 +134,7 @@ def assert_patience_was_had(requests: Sequence[Request]) -> None:
 
 def test_killed_process_loses_nothing_and_the_order_stays(deployment: Deployment) -> None:
     migrations = histories(customers=40, moves=6)
-    deployment.give_up_requests_after(1)
+    deployment.change(request_timeout_seconds=1)  # a slow machine then shows as failed attempts
     with Receiver({"/flaky": flaky(2, share=0.05)}) as receiver:
         deployment.subscribe(subscription("flaky", f"{receiver.url}/flaky"))
         deployment.publish(migrations)
@@ -156,12 +156,13 @@ def test_restarted_process_sends_nothing_twice_that_was_committed(deployment: De
         return Reply(500 if event["subject"] in poisoned else 204)
 
     migrations = histories(customers=6, moves=3)
+    deployment.change(max_waiting=5)  # so that reading pauses, too
     with Receiver({"/": behave}) as receiver:
         deployment.subscribe(subscription("one", f"{receiver.url}/"))
         deployment.publish(migrations)
         process = deployment.start()
         wait_for_all(receiver, "/", 15)
-        assert process.server.stop() == 0
+        assert process.server.stop() == 0  # what is under way is answered first
         poisoned.clear()
         deployment.start()
         wait_for_all(receiver, "/", 18)
@@ -170,9 +171,9 @@ def test_restarted_process_sends_nothing_twice_that_was_committed(deployment: De
 
 
 def test_hopeless_migrations_are_dead_letters_and_go_out_again_by_replay(
-    kafka: str, topic_prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deployment = Deployment(kafka, topic_prefix, tmp_path, give_up_after_seconds=1)
+    deployment.change(give_up_after_seconds=1)
     is_mended = False
 
     def refuse(status: int) -> Behaviour:
@@ -182,31 +183,28 @@ def test_hopeless_migrations_are_dead_letters_and_go_out_again_by_replay(
         return behave
 
     migrations = histories(customers=3, moves=3)
-    try:
-        with Receiver({"/gone": refuse(410), "/broken": refuse(503), "/body": accept}) as receiver:
-            deployment.subscribe(
-                subscription("gone", f"{receiver.url}/gone"), subscription("broken", f"{receiver.url}/broken")
-            )
-            deployment.publish(migrations)
-            process = deployment.start()
-            wait_for_all(receiver, "/gone", 6)
-            wait_for_all(receiver, "/broken", 6)
-            figures = process.figures()
-            process.server.stop()
-            dead = deployment.dead_letters()
-            before = len(receiver.requests)
-            is_mended = True
-            with pytest.MonkeyPatch.context() as patched:
-                for name, value in deployment.environment.items():
-                    patched.setenv(name, value)
-                first = replay(capsys, "--subscription", "gone")
-                sent = receiver.requests[before:]
-                second = replay(capsys, "--subscription", "gone")
-                is_mended = False
-                third = replay(capsys, "--patience", "0")
-                unknown = replay(capsys, "--subscription", "nobody")
-    finally:
-        deployment.discard()
+    with Receiver({"/gone": refuse(410), "/broken": refuse(503)}) as receiver:
+        deployment.subscribe(
+            subscription("gone", f"{receiver.url}/gone"), subscription("broken", f"{receiver.url}/broken")
+        )
+        deployment.publish(migrations)
+        process = deployment.start()
+        wait_for_all(receiver, "/gone", 6)
+        wait_for_all(receiver, "/broken", 6)
+        figures = process.figures()
+        process.server.stop()
+        dead = deployment.dead_letters()
+        before = len(receiver.requests)
+        is_mended = True
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in deployment.environment.items():
+                patched.setenv(name, value)
+            first = replay(capsys, "--subscription", "gone")
+            sent = receiver.requests[before:]
+            second = replay(capsys, "--subscription", "gone")
+            is_mended = False
+            third = replay(capsys, "--patience", "0")
+            unknown = replay(capsys, "--subscription", "nobody")
     assert figures["webhook_deliveries_total", "dead", "gone"] == 3
     assert ("webhook_deliveries_total", "retried", "gone") not in figures
     assert figures["webhook_deliveries_total", "retried", "broken"] >= 12
