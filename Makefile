@@ -12,7 +12,7 @@ BROWSERS := chromium chromium-browser google-chrome
 # command:Debian's package
 SERVERS := redis-server:redis-server kcat:kcat prometheus:prometheus node:nodejs npm:npm $(if $(SEGMENTER_TEST_KAFKA),,java:default-jre-headless mvn:maven)
 
-.PHONY: help setup demo test lint quality bench bench-kafka chaos locks clean browser servers
+.PHONY: help setup demo test lint quality bench bench-kafka bench-serve chaos locks clean browser servers
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(VENV)/.dev ## measure speed and memory as ratios to bare loops
 
 bench-kafka: $(VENV)/.dev servers ## measure the worker on Kafka beside bare, hand-written and plain Faust loops
 	$(BIN)/python benchmarks/bench_kafka.py
+
+bench-serve: $(VENV)/.dev servers ## measure look-ups, view writes and the live stream beside the bare libraries
+	$(BIN)/python benchmarks/bench_serve.py
 
 chaos: $(VENV)/.dev servers ## kill, freeze, fence and flood real workers and brokers, and verify what is left (SEED=n)
 	$(BIN)/python -m tests.chaos.run --seed $(or $(SEED),1)
