@@ -174,12 +174,11 @@ class ChunkScheduler:
         """Yield chunks of the input topics, and the records of all others as they are."""
         host = self.consumer.host
         inputs = host.inputs
-        for tp, fetched in records.items():
+        for tp, fetched in records.items():  # all of them before anything is yielded, which lets others run
             if tp.topic in inputs:
-                # Looked at again: the partition may have been opened anew while other partitions' gaps were asked for.
-                if fetched[0].offset == host.expected_offset(tp.topic, tp.partition):
-                    host.feed(tp.topic, tp.partition, fetched)
-            elif tp.topic != host.changelog:
+                host.feed(tp.topic, tp.partition, fetched)
+        for tp, fetched in records.items():
+            if tp.topic not in inputs and tp.topic != host.changelog:
                 for record in fetched:
                     yield tp, record
         for chunk in host.take(self.consumer.drained()):
@@ -227,6 +226,7 @@ class LaneConsumer(driver.Consumer):
         self.host: LaneHost = cast("LaneTransport", self.transport).host
         cast(ChunkScheduler, self.scheduler).consumer = self
         self._asked: dict[TP, int] = {}
+        self._reread: set[TP] = set()
 
     def _new_consumer_thread(self) -> LaneThread:
         return LaneThread(self, loop=self.loop, beacon=self.beacon)
@@ -264,6 +264,7 @@ class LaneConsumer(driver.Consumer):
         assignment = self.assignment()
         wanted = {TP(*key): offset for key, offset in self.host.start_offsets().items() if TP(*key) in assignment}
         self._asked.clear()
+        self._reread.clear()
         if wanted:
             await self.seek_wait(wanted)
             self._forget_offsets(wanted)
@@ -283,13 +284,29 @@ class LaneConsumer(driver.Consumer):
         if not wanted:
             await asyncio.sleep(FULL_SECONDS)
             return {}
+        if self._reread:
+            await self._read_again()
         fetched = await super()._getmany(wanted, min(timeout, 0.2))
         kept: dict[TP, list[Any]] = {}
         for tp, records in (fetched or {}).items():
             chosen = records if tp.topic not in inputs else await self._without_gap(tp, records)
             if chosen:
                 kept[tp] = chosen
+        for tp in [tp for tp in kept if tp.topic in inputs]:
+            # A partition may have been opened anew while the gap of another one was asked for.
+            if kept[tp][0].offset != host.expected_offset(tp.topic, tp.partition):
+                del kept[tp]
+                self._reread.add(tp)
         return kept
+
+    async def _read_again(self) -> None:
+        """Go back to where records were fetched for an earlier opening of a partition."""
+        places = {tp: self.host.expected_offset(tp.topic, tp.partition) for tp in self._reread}
+        self._reread.clear()
+        wanted = {tp: offset for tp, offset in places.items() if offset is not None}
+        if wanted:
+            await self.seek_wait(wanted)
+            self._forget_offsets(wanted)
 
     async def _without_gap(self, tp: TP, records: list[Any]) -> list[Any]:
         """Return the records that follow on those fed before; if some are missing, ask for exactly those, once."""
@@ -298,7 +315,10 @@ class LaneConsumer(driver.Consumer):
             return []
         first = records[0].offset
         if first < expected:
-            return [record for record in records if record.offset >= expected]
+            rest = [record for record in records if record.offset >= expected]
+            if rest and rest[0].offset > expected:  # what came before shows that the brokers have none between
+                self.host.skip(tp.topic, tp.partition, rest[0].offset, expected)
+            return rest
         if first == expected:
             self._asked.pop(tp, None)
             return records

@@ -184,7 +184,7 @@ class OwnedPartitions:
                     await opened[-1].open()
                     self.training = await self._restore_training(opened[-1])
                 await self._follower.is_read.wait()
-        except BaseException:
+        except (Exception, asyncio.CancelledError):
             self.training = None
             await asyncio.shield(asyncio.gather(*(delivery.close() for delivery in opened)))
             raise

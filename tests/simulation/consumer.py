@@ -128,6 +128,7 @@ class SimulatedConsumer(LaneConsumer):
         self._thread = thread  # type: ignore[assignment]
         self.host = host
         self._asked = {}
+        self._reread = set()
         self._read_offset = {}
         self._committed_offset = defaultdict(lambda: None)
         self.lane_scheduler = ChunkScheduler()
