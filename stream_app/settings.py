@@ -153,7 +153,7 @@ class WorkerSettings(Section):
     """Pace of the migrations that a new model causes, in each partition."""
     max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 4_000
     """Most input records folded at once; other partitions wait for it."""
-    max_transaction_records: Annotated[int, Field(ge=1, le=200_000)] = 16_000
+    max_transaction_records: Annotated[int, Field(ge=1, le=200_000)] = 8_000
     """Input records that may gather for one transaction under load."""
     recovery_timeout_seconds: Annotated[int, Field(ge=10, le=3_600)] = 300
     """A worker that has not read its state back by then ends itself."""

@@ -18,9 +18,9 @@ from stream_app.core.snapshot import Snapshot
 
 LIVE_WITHIN_MS: Final = 60 * SECOND_MS
 """A partition whose newest event is no older than this has caught up with the wall clock."""
-PART_SECONDS: Final = 0.015
+PART_SECONDS: Final = 0.008
 """What a part of a sweep should take."""
-PART_ROWS_MIN: Final = 256
+PART_ROWS_MIN: Final = 128
 PART_ROWS_MAX: Final = 262_144
 
 
