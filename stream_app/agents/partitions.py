@@ -157,6 +157,8 @@ class OwnedPartitions:
         lanes, training = list(self.lanes.values()), self.training
         self.lanes, self.training = {}, None
         self._intakes.clear()
+        # Kept again only once it is known what is written: if this is broken off, the next opening reads the log.
+        kept = {lane.number: self._kept.pop(lane.number) for lane in lanes if lane.number in self._kept}
         try:
             await asyncio.gather(*(lane.close() for lane in lanes))
             self._left_at |= {
@@ -167,9 +169,9 @@ class OwnedPartitions:
         except Exception as error:  # whatever it is, memory is ahead of the log now
             self._failed(error)
         for lane in lanes:
-            kept = self._kept.get(lane.number)
-            if kept is not None:
-                kept.position = lane.committed
+            if lane.number in kept:
+                kept[lane.number].position = lane.committed
+        self._kept |= kept
 
     async def _open(self, partitions: Sequence[int], with_trainer: bool) -> None:
         started = time.monotonic()
