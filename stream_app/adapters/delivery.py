@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
@@ -27,7 +28,7 @@ Headers = list[tuple[str, bytes]]
 NO_HEADERS: Final[Headers] = []
 
 
-class OutgoingRecord(NamedTuple):
+class OutgoingRecord(msgspec.Struct, frozen=True, gc=False):
     """A record on its way out; a value of None deletes the key from a compacted topic."""
 
     key: bytes | None
@@ -140,7 +141,8 @@ class TransactionalDelivery:
         futures = []
         batch = producer.create_batch()
         append = batch.append
-        for key, value, headers in records:
+        for record in records:
+            key, value, headers = record.key, record.value, record.headers
             if append(timestamp=None, key=key, value=value, headers=headers) is None:
                 futures.append(await producer.send_batch(batch, topic, partition=partition))
                 batch = producer.create_batch()

@@ -25,6 +25,7 @@ from stream_app.agents.health import Health
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions
 from stream_app.agents.telemetry import Telemetry
+from stream_app.core.matching import load_matching
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ async def run_worker(create: Starter, health_host: str, health_port: int, recove
         task.add_done_callback(_end_with)
     starting = asyncio.create_task(app.start())
     starting.add_done_callback(_end_with)
+    loop.run_in_executor(None, load_matching)  # while the brokers answer; later it would hold up folding
     metrics = Metrics(WORKER)
     telemetry = Telemetry(metrics, owned, follower, lambda: log_ends(app))
     async with HealthServer(health, health_host, health_port, metrics, telemetry.refresh):

@@ -16,8 +16,12 @@ def assign(cost: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     cost
         Shape `(n, m)`; `min(n, m)` pairs are matched.
     """
-    # Half of a worker's start would go into importing this, and a restart is what partitions wait for.
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(cost)
     return rows, columns
+
+
+def load_matching() -> None:
+    """Import now what `assign` needs: half a second, which a process may have to spare at another time."""
+    import scipy.optimize  # noqa: F401

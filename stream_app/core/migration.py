@@ -183,19 +183,22 @@ def describe_moves(moves: Moves, snapshot: Snapshot, rules: MigrationRules) -> l
     """Return the migration event of each move, in the same order."""
     if not len(moves.customer_ids):
         return []
-    before = quantities_at(moves.before, moves.before_ms)
-    after = quantities_at(moves.after, moves.effective_at_ms)
-    z_before = snapshot.standardise(extract_features(before, snapshot.parameters))
-    z_after = snapshot.standardise(extract_features(after, snapshot.parameters))
+    # Before and after at once: with few moves, calls into numpy cost more than their work.
+    count = len(moves.customer_ids)
+    both = quantities_at(
+        np.concatenate((moves.before, moves.after)), np.concatenate((moves.before_ms, moves.effective_at_ms))
+    )
+    features = extract_features(both, snapshot.parameters)
+    standardised = snapshot.standardise(features)
+    z_before, z_after = standardised[:count], standardised[count:]
     current = snapshot.index_of_code[moves.from_code]
     known = current >= 0
-    margins = margin(snapshot, snapshot.score_quantities(after), current, moves.target)
+    margins = margin(snapshot, snapshot.score(features[count:]), current, moves.target)
     centroids = snapshot.scaled_centroids
     pull = (z_after - z_before) * (centroids[moves.target] - centroids[current])
     decisive = pull.argmax(axis=1)
     moved = known & (pull.max(axis=1) > 0)
-    figures_before = _figures(before, snapshot, rules)
-    figures_after = _figures(after, snapshot, rules)
+    figures = _figures(both, snapshot, rules)
     distances_from = _distances(z_after, centroids[current])
     distances_to = _distances(z_after, centroids[moves.target])
     names = FEATURE_NAMES[snapshot.parameters.feature_set]
@@ -212,8 +215,8 @@ def describe_moves(moves: Moves, snapshot: Snapshot, rules: MigrationRules) -> l
         format_instants(moves.decided_at_ms),
         moves.waited.tolist(),
         moves.causes,
-        figures_before,
-        figures_after,
+        figures[:count],
+        figures[count:],
         known.tolist(),
         np.round(distances_from, 4).tolist(),
         np.round(distances_to, 4).tolist(),

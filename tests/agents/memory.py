@@ -18,7 +18,7 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.agents.intake import Chunk
 from stream_app.agents.lane import Lane
 from stream_app.agents.sweeping import LaneSettings
-from stream_app.bootstrap import create_lane_settings
+from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.contracts.records import Batch, Content
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import ENGAGEMENT, Event
@@ -122,7 +122,8 @@ class MemoryLog:
 def replay(records: Iterable[OutgoingRecord]) -> tuple[CustomerTable, PartitionPosition]:
     """Return the state and position that changelog records lead to."""
     table, position = CustomerTable(), PartitionPosition()
-    for key, value, _ in records:
+    for record in records:
+        key, value = record.key, record.value
         assert value is not None
         assert key is not None
         if key == POSITION_KEY:

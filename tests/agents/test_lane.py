@@ -21,7 +21,8 @@ from stream_app.agents import lane as lane_module
 from stream_app.agents import sweeping
 from stream_app.agents.intake import Intake, Misplaced
 from stream_app.agents.samples import decode_sample
-from stream_app.bootstrap import create_decoders, create_readers, create_replay
+from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.contracts.outputs import DeadLetter
 from stream_app.contracts.records import Content, Rejection, Skipped
 from stream_app.core.clock import SECOND_MS, WEEK_MS
@@ -67,7 +68,7 @@ def rows_in(outgoing: Outgoing) -> list[str]:
     """Return the customers whose rows a transaction writes."""
     records = outgoing[TOPICS.changelog, 0]
     assert records[-1].key == POSITION_KEY
-    return [key.decode() for key, *_ in records[:-1] if key is not None]
+    return [record.key.decode() for record in records[:-1] if record.key is not None]
 
 
 def assert_log_agrees(stage: Stage) -> None:
@@ -239,12 +240,12 @@ def test_what_is_not_folded_is_counted_refused_and_passed_on_in_the_same_transac
         contents = [Skipped(None), refused, Skipped(Misplaced(PURCHASES, 3, astray)), purchase(0), purchase(0)]
         await play(stage, contents)
         (outgoing,) = stage.log.transactions
-        ((key, value, _),) = outgoing[TOPICS.dead_letters, 0]
-        letter = DeadLetter.model_validate_json(value or b"")
-        assert (key, letter.payload, letter.reason) == (b"key", "bad", "malformed")
+        (dead,) = outgoing[TOPICS.dead_letters, 0]
+        letter = DeadLetter.model_validate_json(dead.value or b"")
+        assert (dead.key, letter.payload, letter.reason) == (b"key", "bad", "malformed")
         assert (letter.position.topic, letter.position.partition, letter.position.offset) == (PURCHASES, 0, 1)
-        ((key, value, headers),) = outgoing[PURCHASES, 3]
-        assert (key, value, headers) == (astray.key, astray.value, astray.headers)
+        (record,) = outgoing[PURCHASES, 3]
+        assert (record.key, record.value, record.headers) == (astray.key, astray.value, astray.headers)
         figures = stage.lane.figures
         assert (figures.tombstones, figures.rejected, figures.forwarded) == (1, 1, 1)
         assert (figures.applied, figures.duplicates, figures.migrations) == (1, 1, 1)

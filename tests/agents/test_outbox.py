@@ -141,6 +141,6 @@ def test_text_of_any_script_is_utf8_on_the_wire(
     outbox: Outbox, partition: Partition, migrations: list[Migration]
 ) -> None:
     outbox.migrate(migrations[:1])
-    ((key, value, headers),) = seal(outbox, partition)[PLACE[TOPICS.migrations]]
-    assert key == dict(headers)["ce_subject"] == "é1".encode()
-    assert json.loads(value or b"")["customer_id"] == "é1"
+    (record,) = seal(outbox, partition)[PLACE[TOPICS.migrations]]
+    assert record.key == dict(record.headers)["ce_subject"] == "é1".encode()
+    assert json.loads(record.value or b"")["customer_id"] == "é1"

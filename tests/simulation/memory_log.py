@@ -71,8 +71,8 @@ class PartitionLog:
         first = self.end
         if transaction is not None:
             self._open.setdefault(transaction, first)
-        for key, value, headers in records:
-            self.records.append(StoredRecord(self.end, now_ms, key, value, headers, transaction))
+        for record in records:
+            self.records.append(StoredRecord(self.end, now_ms, record.key, record.value, record.headers, transaction))
             self.end += 1
         self._tell()
         return first
