@@ -174,12 +174,14 @@ class Intake:
         for record in records:
             payload = record.value
             event = None if payload is None else read_fast(payload, now_ms, record.key or b"")
+            content: Content
             if event is not None and is_known(event.customer_id):
-                content: Content = event
+                content, at_ms = event, event.at_ms
             else:
                 content = self._read(topic, record, event, now_ms)
-            if type(content) is Event and content.at_ms > watermark_ms:
-                watermark_ms = content.at_ms
+                at_ms = content.at_ms if isinstance(content, Event) else NO_TIME
+            if at_ms > watermark_ms:
+                watermark_ms = at_ms
             watermarks_ms.append(watermark_ms)
             contents.append(content)
         batch = Batch(

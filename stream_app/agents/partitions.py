@@ -275,7 +275,7 @@ class OwnedPartitions:
             number,
             kept.position.offsets,
             self._decoders,
-            is_known=lambda customer_id: kept.table.find(customer_id) >= 0,
+            is_known=kept.table.holds,
             partition_of=self._partition_of,
         )
         lane.start(self._failed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,11 @@ class CustomerTable:
     def membership(self) -> np.ndarray:
         """Records of which segment each customer is in."""
         return self._membership[: len(self.customer_ids)]
+
+    @property
+    def holds(self) -> Callable[[str], bool]:
+        """What tells whether a customer has a row: for loops, which it costs a third of a call of `find`."""
+        return self._numbers.__contains__
 
     def find(self, customer_id: str) -> int:
         """Return the row number of a customer, −1 if there is none."""
