@@ -18,128 +18,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import exp2
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from stream_app.core.clock import DAY_MS, MINUTE_MS
+from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
-from stream_app.core.features import (
-    ACTIVITY_HALF_LIFE_DAYS,
-    ACTIVITY_WINDOW_DAYS,
-    ENGAGED_WINDOW_DAYS,
-    ENGAGEMENT_HALF_LIFE_DAYS,
-    ORDER_HALF_LIFE_DAYS,
+from stream_app.core.features import ENGAGEMENT_HALF_LIFE_DAYS
+from stream_app.core.orders import (
+    ORDER_RATE,
+    Order,
+    complete_order,
+    enter_order,
+    pack_orders,
+    total_correction,
+    unpack_orders,
 )
-from stream_app.core.row import (
-    ACTIVITY,
-    DIGEST_BYTES,
-    ORDER,
-    ORDER_LIMIT,
-    RECENT_EVENT_LIMIT,
-    Memories,
-    Row,
-    digest,
-    join_memories,
-)
+from stream_app.core.row import ACTIVITY, DIGEST_BYTES, RECENT_EVENT_LIMIT, Memories, Row, digest, join_memories
 
-_ORDER_RATE: Final = 1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)
 _ENGAGEMENT_RATE: Final = 1 / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)
 SESSION_MS: Final = 30 * MINUTE_MS
 """Longest pause within a session: the usual inactivity limit of web analytics (Google Analytics' default)."""
 _RECENT_BYTES: Final = RECENT_EVENT_LIMIT * DIGEST_BYTES
-_LEDGER_BYTES: Final = ORDER_LIMIT * ORDER.size
 
 REPEATED: Final = -2
 IN_SESSION: Final = -1
 """Stand for the state after an event at which nobody is assessed; less than any byte of a trail."""
-
-
-class DayWindow:
-    """Counts distinct days with exponentially falling weight; a day's weight halves every `half_life_days`.
-
-    Parameters
-    ----------
-    half_life_days
-        Of a day's weight, > 0.
-    window_days
-        How many days before the last one are remembered; an older day counts nothing, however it arrives.
-    """
-
-    def __init__(self, half_life_days: float, window_days: int) -> None:
-        self.weights = [exp2(-age / half_life_days) for age in range(window_days)]
-        self._mask = (1 << window_days) - 1
-        self._window_days = window_days
-        self._half_life_days = half_life_days
-
-    def total(self, bits: int) -> float:
-        """Return the weighted number of days set in `bits`, as of the last day. This is the definition."""
-        return sum(weight for age, weight in enumerate(self.weights) if bits >> age & 1)
-
-    def add(self, bits: int, total: float, last_day: int, day: int) -> tuple[int, float]:
-        """Count `day`; return the new bits and total, both as of the later of the two days."""
-        ahead = day - last_day
-        if ahead <= 0:
-            age = -ahead
-            if age >= self._window_days or bits >> age & 1:
-                return bits, total
-            return bits | 1 << age, total + self.weights[age]
-        if ahead >= self._window_days:
-            return 1, 1.0
-        moved = bits << ahead
-        total = total * self.weights[ahead] + 1.0
-        if moved <= self._mask:
-            return moved | 1, total
-        forgotten = moved >> self._window_days
-        while forgotten:
-            age = self._window_days + forgotten.bit_length() - 1
-            total -= exp2(-age / self._half_life_days)
-            forgotten ^= 1 << (forgotten.bit_length() - 1)
-        return moved & self._mask | 1, total
-
-    def merge(self, bits: int, last_day: int, other_bits: int, other_last_day: int) -> tuple[int, float]:
-        """Return bits and total of the union of two sets of days, as of the later last day."""
-        ahead = other_last_day - last_day
-        if ahead < 0:
-            return self.merge(other_bits, other_last_day, bits, last_day)
-        union = other_bits | (bits << ahead & self._mask if ahead < self._window_days else 0)
-        return union, self.total(union)
-
-
-ACTIVE_DAYS: Final = DayWindow(ACTIVITY_HALF_LIFE_DAYS, ACTIVITY_WINDOW_DAYS)
-ENGAGED_DAYS: Final = DayWindow(ENGAGEMENT_HALF_LIFE_DAYS, ENGAGED_WINDOW_DAYS)
-
-
-class Order(NamedTuple):
-    """An entry of the ledger. `at_ms` is that of the last completion, or of the last refund if none is known."""
-
-    digest: bytes
-    at_ms: int
-    completed_minor: int
-    refunded_minor: int
-    completions: int
-
-    def __add__(self, other: Order) -> Order:  # type: ignore[override]
-        """Return both entries as one; commutative and associative."""
-        if bool(self.completions) == bool(other.completions):
-            at_ms = max(self.at_ms, other.at_ms)
-        else:
-            at_ms = self.at_ms if self.completions else other.at_ms
-        return Order(
-            self.digest,
-            at_ms,
-            self.completed_minor + other.completed_minor,
-            self.refunded_minor + other.refunded_minor,
-            self.completions + other.completions,
-        )
-
-    def correction(self) -> tuple[int, int]:
-        """Return the orders and the minor units, both ≥ 0, that refunds take back at `at_ms`."""
-        if not self.completions:
-            return 0, self.refunded_minor
-        undone = self.completions if self.refunded_minor >= self.completed_minor and self.refunded_minor else 0
-        return undone, min(self.refunded_minor, self.completed_minor)
-
-
-_Entered: TypeAlias = tuple[bytes, tuple[tuple[int, Order], ...]]
 
 
 class Folded(NamedTuple):
@@ -293,12 +196,12 @@ def fold_customers(
             else:
                 weight = 1.0
                 if at_ms >= ordered_at_ms:
-                    decay = exp2((ordered_at_ms - at_ms) * _ORDER_RATE)
+                    decay = exp2((ordered_at_ms - at_ms) * ORDER_RATE)
                     orders_decayed *= decay
                     revenue_decayed *= decay
                     ordered_at_ms = at_ms
                 else:
-                    weight = exp2((at_ms - ordered_at_ms) * _ORDER_RATE)
+                    weight = exp2((at_ms - ordered_at_ms) * ORDER_RATE)
                 order_digest, amount_minor = digest(event.order_id.encode()), event.amount_minor
                 if kind == PURCHASE:
                     purchases += 1
@@ -307,13 +210,13 @@ def fold_customers(
                     revenue_decayed += amount_minor * weight
                     if at_ms > purchased_at_ms:
                         purchased_at_ms = at_ms
-                    orders, corrections = _complete_order(orders, order_digest, at_ms, amount_minor)
+                    orders, corrections = complete_order(orders, order_digest, at_ms, amount_minor)
                 else:
                     refunds += 1
                     revenue_minor -= amount_minor
-                    orders, corrections = _enter_order(orders, Order(order_digest, at_ms, 0, amount_minor, 0))
+                    orders, corrections = enter_order(orders, Order(order_digest, at_ms, 0, amount_minor, 0))
                 if corrections:
-                    count, undone, taken_back = _total_correction(corrections, ordered_at_ms)
+                    count, undone, taken_back = total_correction(corrections, ordered_at_ms)
                     purchases += count
                     orders_decayed += undone
                     revenue_decayed += taken_back
@@ -347,50 +250,6 @@ def last_active_day(row: Row) -> int:
     return max(row.purchased_at_ms, row.engaged_at_ms) // DAY_MS
 
 
-def _orders(ledger: bytes) -> list[Order]:
-    return [Order._make(fields) for fields in ORDER.iter_unpack(ledger)]
-
-
-def _pack_orders(orders: list[Order]) -> bytes:
-    """Return the ledger of the latest orders, oldest first: what is forgotten depends on content, not arrival."""
-    latest = sorted(orders, key=lambda order: (order.at_ms, order.digest))[-ORDER_LIMIT:]
-    return b"".join(ORDER.pack(*order) for order in latest)
-
-
-def _complete_order(ledger: bytes, order_digest: bytes, at_ms: int, amount_minor: int) -> _Entered:
-    """Do as `_enter_order` for a completion."""
-    if ledger.find(order_digest) < 0 and (not ledger or at_ms > ORDER.unpack_from(ledger, len(ledger) - ORDER.size)[1]):
-        # The usual case by far, a new order after all known ones, stays clear of unpacking the ledger.
-        return (ledger + ORDER.pack(order_digest, at_ms, amount_minor, 0, 1))[-_LEDGER_BYTES:], ()
-    return _enter_order(ledger, Order(order_digest, at_ms, amount_minor, 0, 1))
-
-
-def _enter_order(ledger: bytes, order: Order) -> _Entered:
-    """Enter a completion or refund; return the ledger and the entries whose corrections to add (1) or subtract (−1)."""
-    orders = _orders(ledger)
-    known = next((entry for entry in orders if entry.digest == order.digest), None)
-    if known is None:
-        return _pack_orders([*orders, order]), ((-1, order),)
-    orders.remove(known)
-    both = known + order
-    return _pack_orders([*orders, both]), ((1, known), (-1, both))
-
-
-def _total_correction(changes: Sequence[tuple[int, Order]], as_of_ms: int) -> tuple[int, float, float]:
-    """Return what to add to the orders, the decayed orders and the decayed revenue, as of `as_of_ms`.
-
-    `changes` are entries whose correction is taken out (1) or put in (−1).
-    """
-    count, orders_decayed, revenue_decayed = 0, 0.0, 0.0
-    for sign, order in changes:
-        undone, minor = order.correction()
-        weight = sign * exp2((order.at_ms - as_of_ms) * _ORDER_RATE)
-        count += sign * undone
-        orders_decayed += undone * weight
-        revenue_decayed += minor * weight
-    return count, orders_decayed, revenue_decayed
-
-
 def merge_rows(left: Row, right: Row) -> Row:
     """Return the row of two customers who turn out to be one; commutative and associative.
 
@@ -412,7 +271,7 @@ def merge_rows(left: Row, right: Row) -> Row:
     )
     ledger: dict[bytes, Order] = {}
     for row in (left, right):
-        order_weight = exp2((row.ordered_at_ms - merged.ordered_at_ms) * _ORDER_RATE)
+        order_weight = exp2((row.ordered_at_ms - merged.ordered_at_ms) * ORDER_RATE)
         engagement_weight = exp2((row.engaged_at_ms - merged.engaged_at_ms) * _ENGAGEMENT_RATE)
         merged.orders_decayed += row.orders_decayed * order_weight
         merged.revenue_decayed += row.revenue_decayed * order_weight
@@ -421,18 +280,18 @@ def merge_rows(left: Row, right: Row) -> Row:
         merged.purchases += row.purchases
         merged.refunds += row.refunds
         merged.engagements += row.engagements
-        for order in _orders(row.orders):
+        for order in unpack_orders(row.orders):
             known = ledger.get(order.digest)
             if known is None:
                 ledger[order.digest] = order
                 continue
             both = ledger[order.digest] = known + order
             changes = ((1, known), (1, order), (-1, both))
-            count, undone, taken_back = _total_correction(changes, merged.ordered_at_ms)
+            count, undone, taken_back = total_correction(changes, merged.ordered_at_ms)
             merged.purchases += count
             merged.orders_decayed += undone
             merged.revenue_decayed += taken_back
-    merged.orders = _pack_orders(list(ledger.values()))
+    merged.orders = pack_orders(list(ledger.values()))
     ids = {
         row.recent_events[start : start + DIGEST_BYTES]
         for row in (left, right)
