@@ -27,7 +27,7 @@ from bare_sweep import bare_sweep, contiguous_columns
 from follow import longest_block
 
 from stream_app.agents.worker import COLLECT_AFTER
-from stream_app.bootstrap import create_readers, create_replay
+from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MINUTE_MS
 from stream_app.core.partition import Partition
 from stream_app.core.processor import BLOCK_ROWS, apply_effects, sweep

@@ -12,7 +12,8 @@ from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Outgoing
 from stream_app.agents.lane import Lane
 from stream_app.agents.partitions import wall_clock_ms
-from stream_app.bootstrap import create_lane_settings, create_topic_names
+from stream_app.bootstrap.kafka import create_topic_names
+from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.partition import Partition
 from stream_app.settings import load_settings
 

@@ -27,7 +27,7 @@ from sklearn.cluster import KMeans
 sys.path.insert(0, str(Path(__file__).parent))
 from rivals import BatchKMeans, QuantileRules, Rival
 
-from stream_app.bootstrap import create_readers, create_replay
+from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MONTH_DAYS, WEEK_MS, format_instant
 from stream_app.core.features import FEATURE_WEIGHTS, extract_features, quantities_at
 from stream_app.core.partition import Partition

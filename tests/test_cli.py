@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.bootstrap import create_readers
+from stream_app.bootstrap.replay import create_readers
 from stream_app.cli import main
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.events import Event

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.bootstrap import create_decoders
+from stream_app.bootstrap.decoding import create_decoders
 from stream_app.errors import ConfigurationError
 from stream_app.settings import Settings, load_settings
 

@@ -15,20 +15,11 @@ from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.models import ModelNames, flows_of, newest_first, segment_list
 from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList
 from stream_app.contracts.fields import parse_instant
-from stream_app.core.migration import Migration, SegmentReference
+from stream_app.contracts.memberships import MembershipRecord
+from stream_app.core.migration import Migration
 
 KEPT_MIGRATIONS: Final = 10_000
 """For the stream; as many as the view in Redis keeps by default."""
-
-
-class _Membership(msgspec.Struct, gc=False):
-    customer_id: str
-    segmentation: str
-    segment: SegmentReference
-    since: str
-    sequence: int
-    model_version: int
-    as_of: str
 
 
 class MemoryStore:
@@ -60,7 +51,7 @@ class MemoryStore:
         del self._recent[:-KEPT_MIGRATIONS]
         self._customers: defaultdict[str, list[CustomerSegment]] = defaultdict(list)
         self._members: defaultdict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
-        read = msgspec.json.Decoder(_Membership).decode
+        read = msgspec.json.Decoder(MembershipRecord).decode
         for line in _lines(folder / "memberships.jsonl"):
             self._take(read(line), newest)
         for members in self._members.values():
@@ -120,7 +111,7 @@ class MemoryStore:
         start = bisect_right(self._recent, id_order(last_id), key=lambda entry: id_order(entry.entry_id))
         return self._recent[start : start + count]
 
-    def _take(self, told: _Membership, newest: dict[tuple[str, str], Migration]) -> None:
+    def _take(self, told: MembershipRecord, newest: dict[tuple[str, str], Migration]) -> None:
         segment = CustomerSegment(
             told.segmentation,
             self._names.reference(told.segmentation, told.segment.id),

@@ -1,1 +1,1 @@
-"""Commands of `segmenter` that have a file of their own, one a file or a group of them."""
+"""The commands of `segmenter`, one a file or a group of them; `stream_app.cli` has the list."""

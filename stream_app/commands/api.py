@@ -10,7 +10,7 @@ import click
 import uvloop
 
 from stream_app.api.access import SCOPES, create_token, hash_token
-from stream_app.bootstrap import create_api, create_demo_api
+from stream_app.bootstrap.api import create_api, create_demo_api
 from stream_app.settings import load_settings
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file.")

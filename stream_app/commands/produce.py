@@ -7,16 +7,15 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import Final
 
 import click
 
 from stream_app.adapters.kafka_client import quieten_clients
 from stream_app.adapters.producing import FilesProducer, Pace, now_ms
-from stream_app.bootstrap import create_connection, create_topic_names
+from stream_app.bootstrap.kafka import create_connection, create_topic_names
+from stream_app.commands.exits import EXIT_INTERRUPTED
 from stream_app.settings import load_settings
 
-EXIT_INTERRUPTED: Final = 130
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 

@@ -10,7 +10,7 @@ import click
 
 from stream_app.adapters.kafka_client import quieten_clients
 from stream_app.adapters.topic_admin import check_topics, create_topics
-from stream_app.bootstrap import create_connection, create_topic_specs
+from stream_app.bootstrap.kafka import create_connection, create_topic_specs
 from stream_app.settings import load_settings
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings as TOML.")

@@ -16,7 +16,7 @@ import click
 from stream_app.adapters.kafka_client import quieten_clients
 from stream_app.audit.report import document, lines
 from stream_app.audit.verification import verify as run_audit
-from stream_app.bootstrap import create_deployment
+from stream_app.bootstrap.verify import create_deployment
 from stream_app.settings import load_settings
 
 EXIT_BREACHED: Final = 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from stream_app.adapters.kafka_client import Throttle, quieten_clients
-from stream_app.bootstrap import create_view
+from stream_app.bootstrap.view import create_view
 from stream_app.settings import load_settings
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file.")

@@ -13,7 +13,7 @@ import click
 from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import Throttle, quieten_clients
-from stream_app.bootstrap import create_webhooks, replay_webhooks
+from stream_app.bootstrap.webhooks import create_webhooks, replay_webhooks
 from stream_app.errors import BrokerUnreachable, ConfigurationError
 from stream_app.settings import Settings, load_settings
 from stream_app.webhooks.subscriptions import Subscription, load_subscriptions

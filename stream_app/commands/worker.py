@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from stream_app.adapters.kafka_client import Throttle, quieten_clients
-from stream_app.bootstrap import create_worker
+from stream_app.bootstrap.worker import create_worker
 from stream_app.settings import load_settings
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from stream_app.adapters.view_schema import MembershipValue, Why, flow_field, model_field
 from stream_app.contracts.fields import parse_instant
+from stream_app.contracts.memberships import MembershipRecord
 from stream_app.core.migration import Explanation, Figures, Holdout, SegmentReference
 
 logger = logging.getLogger(__name__)
@@ -56,16 +57,6 @@ class Chunk(NamedTuple):
     oldest_ms: int
 
 
-class _Membership(msgspec.Struct, gc=False):
-    customer_id: str
-    segmentation: str
-    segment: SegmentReference
-    since: str
-    sequence: int
-    model_version: int
-    as_of: str
-
-
 class _Cause(msgspec.Struct, gc=False):
     kind: str
     event_id: str | None
@@ -90,7 +81,7 @@ class _Model(msgspec.Struct, gc=False):
     status: str
 
 
-_membership: Final = msgspec.json.Decoder(_Membership)
+_membership: Final = msgspec.json.Decoder(MembershipRecord)
 _migration: Final = msgspec.json.Decoder(_Migration)
 _model: Final = msgspec.json.Decoder(_Model)
 _json: Final = msgspec.json.Encoder()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from secrets import token_hex
 from typing import Final, NamedTuple
 
 import redis.asyncio as redis
@@ -103,7 +104,7 @@ class ViewTarget:
             logger.warning(
                 "generation %s was not written for too long, or is not whole: a new one is built", generation
             )
-        generation = _to_base36(now_ms())
+        generation = _to_base36(now_ms()) + token_hex(2)  # two may begin in the same millisecond
         await self._begin.run(self._client, self._keys.prefix, generation, now_ms(), *fields)
         logger.info("building generation %s", generation)
         return Attachment(generation, dict.fromkeys(fields, 0), is_building=True, read=read)

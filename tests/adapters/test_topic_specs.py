@@ -6,7 +6,7 @@ import pytest
 
 from stream_app.adapters.topic_specs import TopicRules, TopicSpec, deviations, topic_specs
 from stream_app.adapters.topics import TopicNames
-from stream_app.bootstrap import create_topic_specs
+from stream_app.bootstrap.kafka import create_topic_specs
 from stream_app.contracts.schema_files import CHANNELS
 from stream_app.core.clock import DAY_MS
 from stream_app.settings import load_settings

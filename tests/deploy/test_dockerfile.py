@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from stream_app.cli import segmenter
+from stream_app.cli import COMMANDS
 from tests.support.processes import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_image_runs_a_command() -> None:
     text = DOCKERFILE.read_text("utf-8")
     assert 'ENTRYPOINT ["segmenter"]' in text
     (default,) = re.findall(r'^CMD \["(\w+)"\]', text, re.MULTILINE)
-    assert default in segmenter.commands
+    assert default in COMMANDS
 
 
 class _Answer(BaseHTTPRequestHandler):

@@ -16,7 +16,8 @@ import faust
 import pytest
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
-from stream_app.bootstrap import create_connection, create_redis_connection
+from stream_app.bootstrap.kafka import create_connection
+from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.cli import main
 from stream_app.errors import ConfigurationError
 from stream_app.settings import load_settings

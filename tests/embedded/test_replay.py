@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_app.bootstrap import create_readers, create_replay
+from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.contracts.outputs import OUTPUT_MODELS
 from stream_app.core.clock import DAY_MS, WEEK_MS, format_instant
 from stream_app.core.partition import Partition

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.bootstrap import create_readers
+from stream_app.bootstrap.replay import create_readers
 from stream_app.contracts.records import Batch, Positions, Rejection
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import Event, Position

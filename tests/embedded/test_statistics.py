@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from stream_app.bootstrap import create_partition
+from stream_app.bootstrap.segmentation import create_partition
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, WEEK_MS
 from stream_app.core.events import Event, Position
 from stream_app.core.partition import Partition

@@ -19,7 +19,7 @@ from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topic_specs import TopicSpec
 from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
 from stream_app.audit.reading import TopicReader
-from stream_app.bootstrap import create_topic_specs
+from stream_app.bootstrap.kafka import create_topic_specs
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DecodingRules
 from stream_app.core.clock import DAY_MS

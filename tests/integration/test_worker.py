@@ -25,14 +25,9 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.agents.training import model_record
-from stream_app.bootstrap import (
-    create_connection,
-    create_decoders,
-    create_readers,
-    create_replay,
-    create_topic_names,
-    create_topic_specs,
-)
+from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
+from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.events import Event
 from stream_app.core.row import Row, decode_row
 from stream_app.core.snapshot_document import Proposal
@@ -424,8 +419,8 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
 
     deployment.wait(lambda: customers_moved_by("lapse") == set(customers), "lapses that no event caused")
     model = replace(plain_snapshot(), version=7, segmentation="value")
-    key, value, _ = model_record(Proposal(model))
-    deployment.produce([Input("segment-models", key or b"", value)])
+    record = model_record(Proposal(model))
+    deployment.produce([Input("segment-models", record.key or b"", record.value)])
     deployment.wait(
         lambda: [deployment.readiness(worker).get("model_version") for worker in (0, 1)] == [7, 7],
         "workers that follow the new model",

@@ -21,7 +21,7 @@ from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.state_log import committed_reader
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topics import TopicNames
-from stream_app.bootstrap import create_topic_specs
+from stream_app.bootstrap.kafka import create_topic_specs
 from stream_app.settings import Settings
 from stream_app.webhooks.courier import Parcel
 from tests.support.processes import ServerProcess, free_port, wait_for

@@ -1,0 +1,99 @@
+"""The HTTP API: on the view, or on what a demo has written."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+
+from stream_app.adapters.health import HealthServer
+from stream_app.adapters.metrics import API, Metrics
+from stream_app.adapters.view_schema import ViewKeys
+from stream_app.api.access import Client
+from stream_app.api.application import create_application
+from stream_app.api.memory_store import MemoryStore
+from stream_app.api.redis_store import RedisStore
+from stream_app.api.server import StoreJudge, serve
+from stream_app.api.store import SegmentStore
+from stream_app.bootstrap.redis import create_redis_connection
+from stream_app.errors import ConfigurationError
+from stream_app.settings import Settings
+
+
+def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what serves the view in Redis until it is told to stop.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings do not fit together, or would let everybody in.
+    """
+    clients = create_clients(settings)
+    connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
+
+    async def run() -> None:
+        await _serve(settings, RedisStore(connection, keys, metrics), clients, metrics)
+
+    return run
+
+
+def create_demo_api(settings: Settings, folder: Path) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what serves a run that was written into a folder, without Kafka and Redis.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings would let everybody in from elsewhere.
+    """
+    clients, metrics = create_clients(settings), Metrics(API)
+
+    async def run() -> None:
+        await _serve(settings, MemoryStore(folder), clients, metrics)
+
+    return run
+
+
+def create_clients(settings: Settings) -> tuple[Client, ...]:
+    """Return who may call the API; nobody in particular where everybody may.
+
+    Raises
+    ------
+    ConfigurationError
+        If everybody could call, and it is not both allowed and on a loopback address.
+    """
+    section = settings.api
+    if not section.tokens and not section.allow_anonymous:
+        raise ConfigurationError("setting api.tokens: none, expected one at least; `segmenter api token` makes one")
+    if section.allow_anonymous and section.tokens:
+        raise ConfigurationError("setting api.allow_anonymous: True, expected False where there are api.tokens")
+    if section.allow_anonymous and not _is_loopback(section.host):
+        raise ConfigurationError(
+            f"setting api.host: {section.host!r}, expected 127.0.0.1 or ::1 with api.allow_anonymous"
+        )
+    names = [token.name for token in section.tokens]
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"setting api.tokens: names {names}, expected each once")
+    return tuple(Client(token.name, token.sha256, frozenset(token.scopes)) for token in section.tokens)
+
+
+async def _serve(settings: Settings, store: SegmentStore, clients: Sequence[Client], metrics: Metrics) -> None:
+    section = settings.api
+    app = create_application(
+        store,
+        clients,
+        metrics,
+        requests_per_second=section.requests_per_second,
+        burst=section.burst_requests,
+        max_streams=section.max_streams,
+    )
+    async with HealthServer(StoreJudge(store), section.health_host, section.health_port, metrics):
+        await serve(app, store, section.host, section.port)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,82 @@
+"""A replay of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.segmentation import create_partition, create_trainer_settings, intervals_ms
+from stream_app.core.partition import Partition
+from stream_app.embedded.outputs import OutputFolder
+from stream_app.embedded.replay import Replay, ReplaySettings
+from stream_app.embedded.sources import FileReader, SourceFile
+from stream_app.learning.trainer import Trainer
+from stream_app.settings import Settings
+
+
+def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: int) -> list[FileReader]:
+    """Open all input files.
+
+    Raises
+    ------
+    ConfigurationError
+        If one cannot be read.
+    """
+    decoders = create_decoders(settings)
+    names = _tell_apart([source.path for source in sources])
+    readers: list[FileReader] = []
+    with ExitStack() as opened:
+        for number, (source, name) in enumerate(zip(sources, names, strict=True)):
+            readers.append(FileReader(source, decoders[source.topic], now_ms, number, name))
+            opened.callback(readers[-1].close)
+        opened.pop_all()  # all went well: they stay open
+    return readers
+
+
+def create_replay(
+    settings: Settings,
+    out: Path,
+    until_ms: int | None = None,
+    watch: Callable[[Partition, int], None] | None = None,
+) -> Replay:
+    """Return a replay that writes into a folder.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder cannot be written, or the settings do not fit together.
+    """
+    partition = create_partition(settings)
+    interval_ms, tick_ms = intervals_ms(settings)
+    return Replay(
+        partition,
+        create_trainer(settings, partition),
+        OutputFolder(out),
+        ReplaySettings(
+            sweep_interval_ms=interval_ms,
+            tick_ms=tick_ms,
+            sample_size=settings.learning.sample_size,
+            seed=settings.learning.seed,
+            keep_payload=settings.records.keep_rejected_payload,
+            until_ms=until_ms,
+        ),
+        watch,
+    )
+
+
+def create_trainer(settings: Settings, partition: Partition) -> Trainer:
+    """Return a trainer that takes over from the rules in force."""
+    return Trainer(create_trainer_settings(settings), partition.snapshot)
+
+
+def _tell_apart(paths: Sequence[Path]) -> list[str]:
+    """Return the paths' names, with as many of their folders as it takes to tell different files apart."""
+    for depth in count(1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    return [os.fsencode(name).decode("utf-8", "replace") for name in names]

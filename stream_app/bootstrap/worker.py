@@ -1,0 +1,90 @@
+"""A worker on Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+
+import faust
+
+from stream_app.adapters.state_log import KafkaStateLog
+from stream_app.adapters.topic_admin import require_topics
+from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES
+from stream_app.agents.application import create_faust_app
+from stream_app.agents.models import ModelFollower
+from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
+from stream_app.agents.sweeping import LaneSettings
+from stream_app.agents.worker import run_worker
+from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
+from stream_app.bootstrap.segmentation import (
+    create_initial_snapshot,
+    create_migration_rules,
+    create_trainer_settings,
+    intervals_ms,
+)
+from stream_app.core.clock import SECOND_MS
+from stream_app.settings import Settings
+
+
+def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what runs a worker on Kafka until it is told to stop.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings do not fit together.
+    """
+    topics, connection = create_topic_names(settings), create_connection(settings)
+    by_contract = create_decoders(settings)
+    lane_settings = create_lane_settings(settings)
+    trainer_settings = create_trainer_settings(settings)
+    kafka, worker = settings.kafka, settings.worker
+
+    def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
+        follower = ModelFollower(connection, topics.models, create_initial_snapshot(settings))
+        owned = OwnedPartitions(
+            log=KafkaStateLog(connection, kafka.transaction_timeout_seconds),
+            topics=topics,
+            settings=PartitionSettings(kafka.partitions, worker.recovery_timeout_seconds),
+            lane_settings=lane_settings,
+            trainer_settings=trainer_settings,
+            rules=create_migration_rules(settings),
+            decoders={topics.purchases: by_contract[PURCHASES], topics.engagements: by_contract[ENGAGEMENTS]},
+            follower=follower,
+            failed=failed,
+        )
+        options = {
+            **connection.faust_options(),
+            "broker_session_timeout": float(kafka.session_timeout_seconds),
+            "broker_heartbeat_interval": kafka.session_timeout_seconds / 5,
+            "broker_request_timeout": float(max(40, worker.recovery_timeout_seconds)),
+            "broker_rebalance_timeout": 30.0,
+            "broker_commit_interval": 1.0,
+            "consumer_group_instance_id": kafka.instance_id,
+        }
+        return create_faust_app(topics, owned, kafka.partitions, options), owned, follower
+
+    async def run() -> None:
+        specs = [spec for spec in create_topic_specs(settings) if spec.name != topics.webhook_dead_letters]
+        await require_topics(connection, specs, worker.recovery_timeout_seconds)
+        await run_worker(create, worker.health_host, worker.health_port, worker.recovery_timeout_seconds)
+
+    return run
+
+
+def create_lane_settings(settings: Settings) -> LaneSettings:
+    """Return how lanes go about it."""
+    interval_ms, tick_ms = intervals_ms(settings)
+    return LaneSettings(
+        sweep_interval_ms=interval_ms,
+        live_interval_ms=settings.worker.sweep_interval_seconds * SECOND_MS,
+        tick_ms=tick_ms,
+        sample_size=settings.learning.sample_size,
+        seed=settings.learning.seed,
+        keep_payload=settings.records.keep_rejected_payload,
+        follows_wall_clock=settings.worker.clock == "wall",
+        idle_ms=settings.worker.idle_seconds * SECOND_MS,
+        chunk_records_max=settings.worker.max_chunk_records,
+        transaction_records_max=settings.worker.max_transaction_records,
+        model_moves_per_second=settings.worker.model_migrations_per_second,
+    )

@@ -1,0 +1,172 @@
+"""`segmenter replay`: segment what stands in files."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from stream_app.bootstrap.replay import create_readers, create_replay
+from stream_app.commands.exits import EXIT_INTERRUPTED
+from stream_app.contracts.decoding import INPUT_MODELS
+from stream_app.core.clock import SECOND_MS, to_milliseconds
+from stream_app.embedded.report import write_report
+from stream_app.embedded.sources import SourceFile
+from stream_app.embedded.terminal import progress, render_summary
+from stream_app.errors import ConfigurationError
+from stream_app.settings import Settings, load_settings
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _ManyFiles(click.Command):
+    """Lets an option take several values at once: `--purchases a b c` is `--purchases a --purchases b …`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
+        spread: list[str] = []
+        option: str | None = None
+        taken = False
+        for arg in args:
+            if arg.startswith("-") and arg != "-":
+                name, equals, _ = arg.partition("=")
+                option, taken = (name if name in repeatable else None), bool(equals)
+            elif option is not None:
+                if taken:
+                    spread.append(option)
+                taken = True
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+class _Assignment(click.ParamType):
+    """NAME=VALUE."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        name, equals, content = str(value).partition("=")
+        if not equals or not name or not content:
+            self.fail(f"{value!r}, expected NAME=VALUE", param, ctx)
+        return name, content
+
+
+class _Instant(click.ParamType):
+    """RFC 3339 with a zone."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return to_milliseconds(datetime.fromisoformat(str(value)))
+        except ValueError:
+            self.fail(f"{value!r}, expected a time with a zone such as 2024-05-01T12:00:00Z", param, ctx)
+
+
+@click.command(cls=_ManyFiles)
+@click.option("--purchases", type=_FILE, multiple=True, help="JSONL or CSV, plain or .gz; several may follow.")
+@click.option("--engagements", type=_FILE, multiple=True, help="Likewise.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True)
+@click.option("--config", type=_FILE, help="Settings as TOML.")
+@click.option("--column", type=_Assignment(), multiple=True, help="CSV: field NAME stands under this HEADER.")
+@click.option(
+    "--constant", type=_Assignment(), multiple=True, help="CSV: value of field NAME where there is no such column."
+)
+@click.option("--timezone", default="UTC", show_default=True, help="CSV: zone of times that name none; 'none' rejects.")
+@click.option("--seed", type=int, help="Fixes every random choice.  [default: learning.seed, 0]")
+@click.option("--now", type=_Instant(), help="Reject events later than this and 5 minutes.  [default: the clock]")
+@click.option("--until", type=_Instant(), help="Let time pass up to here after the last event.")
+def replay(
+    purchases: tuple[Path, ...],
+    engagements: tuple[Path, ...],
+    out: Path,
+    config: Path | None,
+    column: tuple[tuple[str, str], ...],
+    constant: tuple[tuple[str, str], ...],
+    timezone: str,
+    seed: int | None,
+    now: int | None,
+    until: int | None,
+) -> None:
+    """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report."""
+    if not purchases and not engagements:
+        raise click.UsageError("name at least one file: --purchases FILE or --engagements FILE")
+    settings = load_settings(config, {} if seed is None else {"learning": {"seed": seed}})
+    columns, constants = dict(column), dict(constant)
+    sources = [
+        SourceFile(path, topic, columns, {"currency": settings.money.base_currency} | constants, _zone(timezone))
+        for topic, paths in (("purchases", purchases), ("engagements", engagements))
+        for path in paths
+    ]
+    _check_fields([*columns, *constants], [source for source in sources if source.is_csv])
+    run_replay(settings, sources, out, now, until)
+
+
+def run_replay(
+    settings: Settings, sources: Sequence[SourceFile], out: Path, now_ms: int | None, until_ms: int | None
+) -> None:
+    """Replay `sources` into `out`, show progress, and tell what came of it."""
+    readers = create_readers(settings, sources, int(time.time() * SECOND_MS) if now_ms is None else now_ms)
+    with ExitStack() as opened, _interruptible() as interrupted:
+        for reader in readers:
+            opened.callback(reader.close)
+        run = create_replay(settings, out, until_ms)
+        with progress(_total_bytes(sources)) as advance:
+            summary = run.run(readers, advance, interrupted)
+        report = write_report(out)
+    render_summary(summary, report)
+    if summary["interrupted"]:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
+    """Refuse what --column and --constant ask for in vain: a mistyped field, or no CSV file."""
+    fields = list(dict.fromkeys(field for table in tables for field in INPUT_MODELS[table.topic].model_fields))
+    for name in names:
+        if not tables:
+            raise click.UsageError(
+                f"--column and --constant ({name}) are for CSV files, and none is named *.csv or *.csv.gz"
+            )
+        if name not in fields:
+            raise click.UsageError(f"--column or --constant: {name!r} is no field, expected one of {', '.join(fields)}")
+
+
+def _total_bytes(sources: Sequence[SourceFile]) -> int | None:
+    sizes = [source.path.stat().st_size for source in sources if source.path.is_file()]
+    return sum(sizes) if len(sizes) == len(sources) else None
+
+
+def _zone(name: str) -> tzinfo | None:
+    if name == "none":
+        return None
+    if name == "UTC":  # also where no zone database is installed
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(f"--timezone: {name!r}, expected a name such as UTC or Europe/London") from error
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a request to finish; a second one stops at once."""
+    requested = False
+
+    def request(_signal: int, _frame: object) -> None:
+        nonlocal requested
+        requested = True
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, request)
+    try:
+        yield lambda: requested
+    finally:
+        signal.signal(signal.SIGINT, previous)

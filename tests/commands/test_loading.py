@@ -1,0 +1,57 @@
+"""A command imports what it runs on, and nothing of the others."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from stream_app import commands
+from stream_app.cli import COMMANDS, segmenter
+
+LIST_COMMANDS = """
+import sys
+from stream_app.cli import segmenter
+segmenter.main(["--help"], standalone_mode=False)
+print(sorted(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_list_of_commands_says_of_each_what_its_own_help_begins_with(name: str) -> None:
+    command = segmenter.get_command(click.Context(segmenter), name)
+    assert command is not None
+    assert command.name == name
+    assert command.help is not None
+    assert " ".join(command.help.split()).startswith(COMMANDS[name].summary)
+    # To its full stop: the list would not differ if the command itself were asked.
+    assert command.get_short_help_str(limit=200) == COMMANDS[name].summary
+
+
+def test_list_of_commands_is_complete() -> None:
+    listed = {entry.place.rpartition(":")[0].rpartition(".")[2] for entry in COMMANDS.values()}
+    modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__", "exits"}
+    assert listed == modules
+
+
+def test_listing_the_commands_imports_none_of_them() -> None:
+    listing = subprocess.run([sys.executable, "-c", LIST_COMMANDS], capture_output=True, check=True, text=True)
+    assert all(f"\n  {name} " in listing.stdout for name in COMMANDS)
+    imported = ast.literal_eval(listing.stderr)
+    ours = {name for name in imported if name.startswith("stream_app")}
+    assert ours == {
+        "stream_app",
+        "stream_app.cli",
+        "stream_app.commands",
+        "stream_app.commands.exits",
+        "stream_app.errors",
+    }
+    assert not {"numpy", "pydantic", "faust", "fastapi"} & set(imported)
+
+
+def test_unknown_command_is_no_command() -> None:
+    assert segmenter.get_command(click.Context(segmenter), "exits") is None
