@@ -2,8 +2,8 @@
 
 At each tick: re-fit the feature parameters, let the learner learn, carry the segments' identities over from the last
 published model, name them, and forecast whom the new model would move. A model that would move too many customers at
-once is held for an operator to release it; meanwhile learning goes on, and a later one may pass by itself. Left alone,
-a trainer does not stall: what is proposed again at the next tick is no whim of one sample, and is published.
+once is held; meanwhile learning goes on, and a later one may pass. But a trainer does not stall: what is proposed again
+at the next tick is no whim of one sample, and is published.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from stream_app.core.snapshot import NO_SEGMENT, Segment, Snapshot
 from stream_app.core.snapshot_document import (
     Drift,
     Proposal,
-    proposal_from_document,
     snapshot_document,
     snapshot_from_document,
 )
@@ -78,8 +77,7 @@ class TrainerSettings:
         A model that is forecast to move a larger share of customers is held. In nine simulated populations and Online
         Retail the most a later model moved was .13; CDNOW, whose customers all arrive within 12 weeks, has one of .45.
     held_ticks_max
-        For so many ticks in a row models are held, the next one is published whatever it moves; None to wait for an
-        operator without end, while the inertia rises.
+        For so many ticks in a row models are held, the next one is published whatever it moves.
     algorithm
         See `stream_app.learning.algorithms`.
     minor_per_major
@@ -97,7 +95,7 @@ class TrainerSettings:
     hysteresis: float = 0.5
     no_return_days: float = 30.0
     max_expected_churn: float = 0.5
-    held_ticks_max: int | None = 1
+    held_ticks_max: int = 1
     algorithm: Algorithm = "resampled-kmeans"
     minor_per_major: int = 100
     seed: int = 0
@@ -117,12 +115,10 @@ class Trainer:
     def __init__(self, settings: TrainerSettings, initial: Snapshot) -> None:
         self.settings = settings
         self.published = initial
-        self.held: Proposal | None = None
         self._parameters = ParameterFit(initial.parameters.order_value_minor)
         self._learner: Learner | None = None
         self._feature_set: FeatureSet | None = None
         self._reference: ReferenceDistribution | None = None
-        self._held_reference: ReferenceDistribution | None = None
         self._next_code = max(segment.code for segment in initial.segments) + 1
         self._last_tick = NEVER
         self._held_ticks = 0
@@ -149,26 +145,12 @@ class Trainer:
         if fit is None:
             return None
         proposal = self._propose(sample, parameters, features, fit)
-        reference = ReferenceDistribution.of(features)
         if proposal.held:
-            self.held, self._held_reference = proposal, reference
             self._held_ticks += 1
         else:
-            self._publish(proposal, reference)
+            self.published, self._reference = proposal.snapshot, ReferenceDistribution.of(features)
+            self._held_ticks = 0
         return proposal
-
-    def release(self) -> Proposal | None:
-        """Publish the model that was held last, and return it; None if none is held."""
-        if self.held is None:
-            return None
-        released = replace(self.held, held=False)
-        self._publish(released, self._held_reference)
-        return released
-
-    def _publish(self, proposal: Proposal, reference: ReferenceDistribution | None) -> None:
-        self.published, self._reference = proposal.snapshot, reference
-        self.held = self._held_reference = None
-        self._held_ticks = 0
 
     def _choose_feature_set(self, sample: PopulationSample) -> FeatureSet:
         wanted = self.settings.feature_set
@@ -220,8 +202,8 @@ class Trainer:
 
     def _is_held(self, churn: float | None) -> bool:
         settings = self.settings
-        exhausted = settings.held_ticks_max is not None and self._held_ticks >= settings.held_ticks_max
-        return churn is not None and churn > settings.max_expected_churn and not exhausted
+        moves_too_many = churn is not None and churn > settings.max_expected_churn
+        return moves_too_many and self._held_ticks < settings.held_ticks_max
 
     def _draft(self, sample: PopulationSample, parameters: FeatureParameters, fit: Fit) -> Snapshot:
         """Return the new model before its segments are identified."""
@@ -293,8 +275,6 @@ class Trainer:
             "held_ticks": self._held_ticks,
             "published": snapshot_document(Proposal(self.published)),
             "reference": _state_or_none(self._reference),
-            "held": None if self.held is None else snapshot_document(self.held),
-            "held_reference": _state_or_none(self._held_reference),
             "parameters": self._parameters.state(),
             "learner": _state_or_none(self._learner),
         }
@@ -307,9 +287,7 @@ class Trainer:
         number of clusters or the feature set was changed.
         """
         trainer = cls(settings, snapshot_from_document(state["published"]))
-        trainer.held = None if state["held"] is None else proposal_from_document(state["held"])
         trainer._reference = _reference_or_none(state["reference"])
-        trainer._held_reference = _reference_or_none(state["held_reference"])
         trainer._parameters.load_state(state["parameters"])
         trainer._next_code = state["next_code"]
         trainer._held_ticks = state["held_ticks"]

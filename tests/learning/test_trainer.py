@@ -183,10 +183,9 @@ def test_model_that_moves_too_many_is_held_and_not_followed():
     assert proposal.snapshot.expected_churn > 0.25
     assert proposal.snapshot.version == published.version + 1
     assert trainer.published is published
-    assert trainer.held is proposal
 
 
-def test_model_proposed_again_is_published_without_an_operator():
+def test_model_proposed_again_is_published():
     trainer = trained(2)
     first = trainer.learn(moved_sample(trainer, 2))
     again = trainer.learn(moved_sample(trainer, 3))
@@ -199,34 +198,21 @@ def test_model_proposed_again_is_published_without_an_operator():
     assert trainer.learn(back).held
 
 
-def test_model_is_held_without_end_where_told_so():
-    trainer = trained(2, held_ticks_max=None)
+def test_models_are_held_for_as_many_ticks_as_told():
+    trainer = trained(2, held_ticks_max=4)
     published = trainer.published
     assert all(trainer.learn(moved_sample(trainer, tick)).held for tick in (2, 3, 4, 5))
     assert trainer.published is published
+    assert not trainer.learn(moved_sample(trainer, 6)).held
 
 
 def test_later_model_may_pass_while_one_is_held():
-    trainer = trained(2, held_ticks_max=None)
+    trainer = trained(2, held_ticks_max=10)
     held = trainer.learn(moved_sample(trainer, 2))
     # The population is its old self again, and the learner finds back to it.
     later = [trainer.learn(assigned(draw_sample(tick), trainer.published)) for tick in range(3, 9)]
     passed = next(proposal for proposal in later if not proposal.held)
     assert passed.snapshot.version == held.snapshot.version
-    assert trainer.held is None
-    assert trainer.release() is None
-
-
-def test_operator_releases_the_held_model():
-    trainer = trained(2)
-    held = trainer.learn(moved_sample(trainer, 2))
-    released = trainer.release()
-    assert not released.held
-    assert released.snapshot is held.snapshot is trainer.published
-    assert trainer.held is None
-    after = trainer.learn(assigned(draw_sample(3, groups=OTHER_GROUPS), trainer.published))
-    assert after.snapshot.version == released.snapshot.version + 1
-    assert max(after.drift.psi.values()) < 0.25
 
 
 def test_sample_delivered_twice_is_learned_once():
@@ -271,12 +257,10 @@ def test_restored_trainer_proposes_what_the_other_would_have(algorithm, n_ticks)
     assert restored.state() == trainer.state()
 
 
-def test_held_model_can_be_released_after_a_restart():
+def test_restored_trainer_knows_how_often_it_has_held():
     trainer = trained(2)
-    trainer.learn(moved_sample(trainer, 2))
-    restored = through_json(trainer)
-    assert snapshot_document(restored.release()) == snapshot_document(trainer.release())
-    assert restored.state() == trainer.state()
+    assert trainer.learn(moved_sample(trainer, 2)).held
+    assert not through_json(trainer).learn(moved_sample(trainer, 3)).held
 
 
 def test_document_of_a_learned_model_gives_it_back():
