@@ -56,7 +56,7 @@ EXAMPLE_SEGMENT: Final[dict[str, Any]] = {
         "distance_from": 1.42,
         "distance_to": 0.71,
         "margin": 0.71,
-        "decisive_feature": "log_revenue",
+        "decisive_feature": "expected_revenue",
         "sentence": "Purchase of 144.80 EUR: expected revenue 288.67 → 450.65 EUR; Loyal → Champions.",
     },
     "holdout": {"bucket": 57, "held_out": False},
@@ -127,7 +127,7 @@ class SegmentDocument(Document):
     is_retired: bool
     """Whether no model has it any more."""
     share: Share | None
-    """Of the customers that the model was learned from."""
+    """Of the customers that the model was learned from, each in the nearest segment; `customers` may be elsewhere."""
     profile: SegmentProfile | None
     """Its typical customer; null for the cold-start rules."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
+import socket
 from types import FrameType
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from stream_app.api.store import SegmentStore
+from stream_app.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,16 @@ def create_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
     return _Server(config)
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; uvicorn's own way of failing leaves the process running."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = error.args[-1] if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise ConfigurationError(f"setting api.port: nothing can listen on {host}:{port} ({reason})") from error
+
+
 async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None:
     """Serve until a signal says stop.
 
@@ -68,15 +81,21 @@ async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None
         Started and closed here.
     host, port
         Address; port 0 takes a free one, which is logged.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address is taken, or none of this host.
     """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of start and stop is said here
+    listening = _listen(host, port)
     server = create_server(app, host, port)
     await store.start()
     gc.collect()
     gc.freeze()  # looking through what stays anyway would hold up requests for tens of milliseconds
     watching = asyncio.create_task(_end_streams(server, store))
     try:
-        await server.serve()
+        await server.serve([listening])
     finally:
         watching.cancel()
         await store.close()
@@ -89,8 +108,8 @@ async def _end_streams(server: uvicorn.Server, store: SegmentStore) -> None:
         if server.started and not is_told:
             is_told = True
             for listener in server.servers:
-                for socket in listener.sockets:
-                    host, port = socket.getsockname()[:2]
+                for listening in listener.sockets:
+                    host, port = listening.getsockname()[:2]
                     logger.info("serving http://%s:%d", host, port)
         await asyncio.sleep(POLL_SECONDS)
     store.feed.close()

@@ -85,7 +85,8 @@ class EventRateColumn(ProgressColumn):
 def _render_segments(summary: dict[str, Any], out: Console) -> None:
     period = summary["period"]
     span = f"{_day(period['from'])} to {_day(period['to'])}" if period["from"] else "no events"
-    heading = f"{summary['customers']:,} customers in {len(summary['segments'])} segments, {span}"
+    customers, segments = _counted(summary["customers"], "customer"), _counted(len(summary["segments"]), "segment")
+    heading = f"{customers} in {segments}, {span}"
     table = Table(title=Text(heading, "bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
     table.add_column("Segment", overflow="fold", max_width=20)
     for column in ("Customers", "Share", "Recency", "Orders", f"{summary['currency']} each", "Of revenue"):
@@ -111,7 +112,8 @@ def _render_migrations(summary: dict[str, Any], out: Console) -> None:
     told = ", ".join(f"{_CAUSE_WORDS.get(kind, kind)} {count / total:.1%}" for kind, count in causes if count)
     entered = migrations["by_change"].get("entered", 0)
     rate = f"{migrations['per_customer_month']:.2f} per customer and month"
-    out.print(Text(f"{total:,} migrations: {entered:,} first entries, {total - entered:,} moves ({rate})", "bold"))
+    first, moves = _counted(entered, "first entry", "first entries"), _counted(total - entered, "move")
+    out.print(Text(f"{_counted(total, 'migration')}: {first}, {moves} ({rate})", "bold"))
     if told:
         out.print(Padding(Text(f"caused by {told}"), INDENT))
     out.print()
@@ -160,6 +162,10 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
         told = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons)
         out.print(Padding(Text(f"rejected as {told}; each is in dead_letters.jsonl"), INDENT))
     out.print()
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def _day(instant: str) -> str:

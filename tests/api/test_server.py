@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from stream_app.adapters.metrics import API, Metrics
+from stream_app.api.application import create_application
+from stream_app.api.memory_store import MemoryStore
+from stream_app.api.server import serve
+from stream_app.errors import ConfigurationError
+from tests.api.serving import write_folder
+
+
+def start(folder: Path, host: str, port: int) -> None:
+    write_folder(folder, [])
+    store = MemoryStore(folder)
+    app = create_application(store, [], Metrics(API), requests_per_second=1, burst=1, max_streams=1)
+    asyncio.run(serve(app, store, host, port))
+
+
+def test_start_is_refused_where_the_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=rf"api\.port: nothing can listen on 127\.0\.0\.1:{port} \(A"):
+            start(tmp_path, "127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "2001:db8::1"])
+def test_start_is_refused_where_the_address_is_none_of_this_host(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"nothing can listen on {host}:1 \(.+\)"):
+        start(tmp_path, host, 1)
