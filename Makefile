@@ -45,7 +45,7 @@ bench-kafka: $(VENV)/.dev servers ## measure the worker on Kafka beside bare, ha
 bench-serve: $(VENV)/.dev servers ## measure look-ups, view writes and the live stream beside the bare libraries
 	$(BIN)/python benchmarks/bench_serve.py
 
-chaos: $(VENV)/.dev servers ## kill, freeze, fence and flood real workers and brokers, and verify what is left (SEED=n)
+chaos: $(VENV)/.dev servers ## kill, freeze, fence and flood real workers, brokers and Redis, and verify what is left (SEED=n)
 	$(BIN)/python -m tests.chaos.run --seed $(or $(SEED),1)
 
 locks: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew into requirements/*.txt

@@ -98,6 +98,8 @@ class ViewFollower:
         self._all = [TopicPartition(topics.models, 0), *keyed]
         self._late = [tp for tp in keyed if tp.topic == topics.migrations]
         self._next: dict[TopicPartition, int] = {}
+        self._written: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
         self._waiting_since_ms: int | None = None
         self._current_at = time.monotonic()
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -112,6 +114,15 @@ class ViewFollower:
             return max(0.0, (now_ms() - self._waiting_since_ms) / 1_000)
         silent = time.monotonic() - self._current_at
         return silent if silent > 2 * BEAT_SECONDS else 0.0
+
+    @property
+    def lag(self) -> dict[tuple[str, int], int]:
+        """By topic and partition, how far the end of its committed records is beyond what the view holds.
+
+        As in every lag of Kafka, the markers of transactions in between count. Nothing is known before the view was
+        reached for the first time.
+        """
+        return {(tp.topic, tp.partition): max(self._ends[tp] - at, 0) for tp, at in self._written.items()}
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -148,8 +159,14 @@ class ViewFollower:
             await asyncio.sleep(HANDOVER_PAUSE_SECONDS)
         except (RedisError, OSError, TimeoutError) as error:
             self._metrics.redis_errors.labels(operation="view").inc()
+            await self._look_ahead(consumer)
             await self._pause("Redis", error)
         return False
+
+    async def _look_ahead(self, consumer: AIOKafkaConsumer) -> None:
+        """Find out where the topics end now: while nothing is read, no fetch tells."""
+        if self._written:
+            self._ends |= await consumer.end_offsets(self._all)
 
     async def _pause(self, server: str, error: Exception) -> None:
         """Wait before the next attempt; an outage is told once."""
@@ -173,6 +190,7 @@ class ViewFollower:
         for field, tp in fields.items():
             self._next[tp] = attached.positions[field]
             consumer.seek(tp, self._next[tp])
+        self._written, self._ends = dict(self._next), dict(ends)
         consumer.resume(*self._late)
         self._pause_seconds, self.state = FIRST_PAUSE_SECONDS, "catching up"
         return attached
@@ -208,7 +226,7 @@ class ViewFollower:
                 if time.monotonic() - beaten > BEAT_SECONDS:
                     await self._target.beat(generation)
                     beaten = time.monotonic()
-                if await self._has_read_all(consumer):
+                if all(self._written[tp] >= self._ends[tp] for tp in self._all):
                     self._waiting_since_ms, self._current_at, self.state = None, time.monotonic(), "current"
                     self.has_been_current = True
         finally:
@@ -227,11 +245,19 @@ class ViewFollower:
             timeout_ms=POLL_MS, max_records=FETCHED_RECORDS
         )
         chunks = [chunk for tp, records in fetched.items() for chunk in self._chunks(tp, records)]
-        if not chunks:
-            return
-        self._waiting_since_ms = min(chunk.oldest_ms for chunk in chunks)
-        written = await self._target.apply(generation, chunks)
-        self._count(chunks, written)
+        if chunks:
+            self._waiting_since_ms = min(chunk.oldest_ms for chunk in chunks)
+            written = await self._target.apply(generation, chunks)
+            self._count(chunks, written)
+        await self._note_places(consumer)
+
+    async def _note_places(self, consumer: AIOKafkaConsumer) -> None:
+        """Note how far the view is, which holds everything that was read, and where the topics end."""
+        for tp in self._all:
+            self._written[tp] = await consumer.position(tp)  # behind a transaction's marker too
+            end = consumer.last_stable_offset(tp)
+            if end is not None:  # that of a paused partition may be old
+                self._ends[tp] = max(end, self._ends[tp])
 
     def _chunks(self, tp: TopicPartition, records: Sequence[Record]) -> list[Chunk]:
         size, kind, chunks = self._settings.chunk_records, self._kinds[tp.topic], []
@@ -248,14 +274,6 @@ class ViewFollower:
         latency = self._metrics.end_to_end_latency_seconds.labels(sink="redis")
         for chunk in chunks:
             latency.observe(max(0.0, (now_ms() - chunk.oldest_ms) / 1_000), max(1, chunk.size))
-
-    async def _has_read_all(self, consumer: AIOKafkaConsumer) -> bool:
-        """Return whether there is nothing beyond what was read, as of the last fetch of each partition."""
-        for tp in self._all:
-            end = consumer.last_stable_offset(tp)
-            if end is None or await consumer.position(tp) < end:
-                return False
-        return True
 
     async def _has_reached(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
         for tp, end in ends.items():

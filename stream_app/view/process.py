@@ -43,6 +43,9 @@ async def run_view(
 
     def refresh() -> None:
         metrics.view_staleness_seconds.set(follower.staleness_seconds)
+        # by partition, so that a budget of series cuts off the last partitions and not a whole topic
+        lags = sorted(follower.lag.items(), key=lambda item: item[0][1])
+        metrics.consumer_lag_records.replace({(topic, str(number)): lag for (topic, number), lag in lags})
 
     async with HealthServer(ViewJudge(follower), health_host, health_port, metrics, refresh):
         following = asyncio.create_task(follower.run())

@@ -87,20 +87,20 @@ def gather(bootstrap_servers: str, names: TopicNames, partitions: int, truth: Ma
     """Read all outputs and judge them."""
     evidence = Evidence()
     rows: dict[str, bytes] = {}
-    for message in _read(bootstrap_servers, names.changelog, partitions):
+    for message in read_committed(bootstrap_servers, names.changelog, partitions):
         if message.key() not in (POSITION_KEY, FENCE_KEY):
             rows[message.key().decode()] = message.value()
     sequences = _judge_rows(evidence, rows, truth)
-    _judge_migrations(evidence, _read(bootstrap_servers, names.migrations, partitions), sequences)
+    _judge_migrations(evidence, read_committed(bootstrap_servers, names.migrations, partitions), sequences)
     letters = Counter(
         json.dumps(json.loads(message.value())["position"], sort_keys=True)
-        for message in _read(bootstrap_servers, names.dead_letters, partitions)
+        for message in read_committed(bootstrap_servers, names.dead_letters, partitions)
     )
     evidence.dead_letters = len(letters)
     evidence.repeated_letters = letters.total() - len(letters)
     versions = Counter(
         model["version"]
-        for model in (json.loads(message.value()) for message in _read(bootstrap_servers, names.models, 1))
+        for model in (json.loads(message.value()) for message in read_committed(bootstrap_servers, names.models, 1))
         if model["status"] == "published"
     )
     evidence.models = len(versions)
@@ -112,7 +112,7 @@ def input_ends(bootstrap_servers: str, names: TopicNames, partitions: int) -> di
     """Return where the inputs end, by topic and partition: behind the last record, whoever wrote it."""
     ends: dict[tuple[str, int], int] = {}
     for topic in names.inputs:
-        for message in _read(bootstrap_servers, topic, partitions):
+        for message in read_committed(bootstrap_servers, topic, partitions):
             ends[topic, message.partition()] = message.offset() + 1
     return ends
 
@@ -149,7 +149,7 @@ def _judge_migrations(evidence: Evidence, messages: Iterator[Message], sequences
     evidence.ambiguous_numbers = sum(len(told) > 1 for told in meanings.values())
 
 
-def _read(bootstrap_servers: str, topic: str, partitions: int) -> Iterator[Message]:
+def read_committed(bootstrap_servers: str, topic: str, partitions: int) -> Iterator[Message]:
     """Give the committed records of a topic up to its end.
 
     Raises

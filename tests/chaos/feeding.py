@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -120,5 +121,7 @@ class ContinuousFeed:
             self._feeder.settle()
 
     def _run(self) -> None:
-        while not self._is_over.wait(1 / PORTIONS_PER_SECOND):
+        due = time.monotonic()
+        while not self._is_over.wait(max(due - time.monotonic(), 0)):
             self._feeder.begin(self._take(max(self._per_second // PORTIONS_PER_SECOND, 1)))
+            due += 1 / PORTIONS_PER_SECOND  # and not from now: a busy machine would get less

@@ -29,7 +29,7 @@ def poison(stage: Stage, repeats: int) -> None:
     for _ in range(repeats // 20):
         odd += traffic.take_misplaced(range(PARTITIONS))
     stage.random.shuffle(odd)
-    records = traffic.take(9 * repeats)  # in their order, or a repetition might come too late to be recognised
+    records = traffic.take(9 * repeats)  # in the order of their times
     for record in odd:
         records.insert(stage.random.randrange(len(records)), record)
     half = len(records) // 2

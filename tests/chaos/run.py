@@ -29,6 +29,8 @@ HEADER: Final = (
     "two meanings",
     "models",
     "moving s",
+    "rate kept (of a backlog)",
+    "view s",
     "verify",
     "exits",
 )
@@ -102,6 +104,8 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         str(seen.ambiguous_numbers),
         str(seen.models),
         f"{outcome.longest_seconds:.1f}",
+        "" if outcome.rate_kept is None else f"{outcome.rate_kept:.2f} ({outcome.backlog_rate_kept:.2f})",
+        "" if outcome.view_seconds is None else f"{outcome.view_seconds:.1f}",
         "clean" if outcome.verdict == "clean" else "BREACHES",
         ", ".join(f"{count} × {code}" for code, count in sorted(outcome.exits.items())),
     )

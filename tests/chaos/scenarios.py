@@ -15,6 +15,7 @@ from typing import Any, Final
 from tests.chaos.broker_faults import freeze_broker, kill_broker, stop_broker
 from tests.chaos.fleet import COMMAND
 from tests.chaos.input_faults import disorder, kill_trainer, poison
+from tests.chaos.redis_faults import lose_redis
 from tests.chaos.stage import Outcome, Stage
 from tests.chaos.traffic import Traffic
 from tests.chaos.worker_faults import (
@@ -42,7 +43,7 @@ class Scenario:
     Parameters
     ----------
     fault
-        Does it, so many times (`freeze_broker`: for so many seconds).
+        Does it, so many times (`freeze_broker`, `lose_redis`: for so many seconds).
     full, short
         How many times for `make chaos`, and in tests; 0 if a like one is enough there.
     has_own_broker
@@ -97,6 +98,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "poison": Scenario(poison, 1_000, 1_000, traffic={"malformed_rate": 0.0}),
     "disorder": Scenario(disorder, 3, 1, traffic={"late_rate": 0.05, "future_rate": 0.05}),
     "full-disk": Scenario(fill_disk, 2, 1, has_full_disk=True),
+    "redis-outage": Scenario(lose_redis, 60, 3),
 }
 
 

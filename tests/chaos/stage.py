@@ -32,6 +32,8 @@ PATIENCE_SECONDS: Final = 90
 """How long is waited for it, so as to tell how long it took."""
 ATTEMPTS: Final = 60
 """How often more input is produced where workers were faster than the fault."""
+UNDECIDED: Final = ("order-dependent customers", "ambiguous customers")
+"""Figures of the verifier that have to be 0: by the rules of the traffic, each recount has one right result."""
 
 
 @dataclass
@@ -47,6 +49,10 @@ class Outcome:
         it serves again.
     exits
         Number of workers' ends, by exit status.
+    rate_kept, backlog_rate_kept
+        Events folded per second while Redis was away, as a share of those before: of an even load, and of a backlog.
+    view_seconds
+        From the return of Redis until the view equalled the memberships topic.
     problems
         Why the scenario has failed; empty if it has passed.
     """
@@ -57,6 +63,9 @@ class Outcome:
     evidence: Evidence = field(default_factory=Evidence)
     longest_seconds: float = 0.0
     exits: dict[int, int] = field(default_factory=dict)
+    rate_kept: float | None = None
+    backlog_rate_kept: float | None = None
+    view_seconds: float | None = None
     verdict: str = "not reached"
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -110,6 +119,7 @@ class Stage:
         seed: int = 0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self.random = random.Random(seed)
         self.broker = broker
         self.outcome = Outcome(name)
@@ -265,6 +275,9 @@ class Stage:
             return f"failed: {done.stderr.strip()[-300:]}"
         if found["clean"] != (done.returncode == 0):
             return f"contradicts its exit status {done.returncode}"
+        undecided = {name: count for name in UNDECIDED if (count := found["figures"].get(name, 0))}
+        if undecided:
+            return f"recounts hang on the order between the topics: {undecided}"
         if found["clean"]:
             return "clean"
         checks = {name: check for name, check in found["checks"].items() if check["breaches"]}

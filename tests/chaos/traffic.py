@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,17 @@ ENGAGEMENTS: Final = "engagements"
 START: Final = datetime(2015, 1, 1, tzinfo=UTC)
 """Long ago, so that a long run does not come to events of the future."""
 ENGAGEMENT_TYPES: Final = ("product_viewed", "product_added", "email_opened", "email_clicked", "session_started")
-REPEATED_WITHIN: Final = 40
-"""A duplicate follows its record within so many records."""
+GUEST_SHARE: Final = 0.1
+"""Of the events: of guests, who come, stay for some weeks, and are never heard of again. They alone repeat events."""
+GUESTS: Final = 40
+"""Who are there at the same time."""
+GUEST_EVENTS: Final = 24
+GUEST_RECORDS: Final = 32
+"""Most events of a guest, and most records with all repetitions: no more than the event ids that a row remembers. So
+every repetition is recognised, in whatever order the two topics are folded, and one that is counted is a defect."""
+REPEATABLE: Final = 400
+"""Events of guests, the latest, that a repetition is drawn from: it may follow its record at once, or thousands of
+records and a few faults later."""
 
 
 class Record(NamedTuple):
@@ -50,7 +59,7 @@ class Traffic:
     events_per_day
         How fast the events' time goes.
     duplicate_rate, malformed_rate, late_rate, future_rate
-        Shares of the records that repeat an earlier one, that break the contract, that come up to 30 days late, and
+        Shares of the records that repeat one of a guest, that break the contract, that come up to 30 days late, and
         that claim to be from years ahead.
     start
         Time of the first event.
@@ -79,7 +88,11 @@ class Traffic:
         self._rates = (duplicate_rate, malformed_rate, late_rate, future_rate)
         self._number = 0
         self._orders: dict[str, tuple[str, int]] = {}
-        self._recent: list[Record] = []
+        self._guests: list[str] = []
+        self._guest_number = 0
+        self._events_of: defaultdict[str, int] = defaultdict(int)
+        self._repetitions_of: defaultdict[str, int] = defaultdict(int)
+        self._repeatable: deque[tuple[str, Record]] = deque(maxlen=REPEATABLE)
 
     def take(self, count: int) -> list[Record]:
         """Return the next records."""
@@ -108,8 +121,8 @@ class Traffic:
     def _draw(self) -> Record:
         duplicate, malformed, late, future = self._rates
         chance = self._random.random()
-        if chance < duplicate and self._recent:
-            return self._random.choice(self._recent)
+        if chance < duplicate and (repetition := self._repetition()) is not None:
+            return repetition
         chance -= duplicate
         if 0 <= chance < malformed:
             self.refused += 1
@@ -121,9 +134,21 @@ class Traffic:
             return _record(self._event_fields(ahead))
         chance -= future
         record = self._event(timedelta(days=self._random.uniform(0, 30)) if 0 <= chance < late else timedelta())
-        self._recent.append(record)
-        del self._recent[:-REPEATED_WITHIN]
+        customer_id = (record.key or b"").decode()
+        if customer_id in self._events_of:
+            self._repeatable.append((customer_id, record))
         return record
+
+    def _repetition(self) -> Record | None:
+        """Return a guest's record once more, half of the time one of the very latest; none if there is none yet."""
+        repeatable = self._repeatable
+        for _ in range(8 if repeatable else 0):  # a guest whose records are used up is hardly met twice
+            within = len(repeatable) if self._random.random() < 0.5 else min(4, len(repeatable))
+            customer_id, record = repeatable[-1 - self._random.randrange(within)]
+            if self._repetitions_of[customer_id] < GUEST_RECORDS - GUEST_EVENTS:
+                self._repetitions_of[customer_id] += 1
+                return record
+        return None
 
     def _event(self, delay: timedelta = timedelta()) -> Record:
         self._at += self._step
@@ -142,12 +167,9 @@ class Traffic:
 
     def _event_fields(self, at: datetime) -> dict[str, Any]:
         self._number += 1
-        customer = int(self._customers * self._random.random() ** 2)
-        season = (at - START).days // 25
-        customer = (customer + 97 * season * (customer % 3)) % self._customers  # a third falls silent and comes back
         fields: dict[str, Any] = {
             "event_id": f"e{self._number}",
-            "customer_id": f"c{customer}",
+            "customer_id": self._guest() if self._random.random() < GUEST_SHARE else self._regular(at),
             "occurred_at": at.isoformat(timespec="milliseconds"),
         }
         if self._random.random() >= 0.25:
@@ -159,6 +181,23 @@ class Traffic:
             former, _ = self._orders[fields["customer_id"]]
             order |= {"order_id": former, "total": "0.01", "type": "order_refunded"}
         return fields | order
+
+    def _regular(self, at: datetime) -> str:
+        customer = int(self._customers * self._random.random() ** 2)
+        season = (at - START).days // 25
+        customer = (customer + 97 * season * (customer % 3)) % self._customers  # a third falls silent and comes back
+        return f"c{customer}"
+
+    def _guest(self) -> str:
+        """Return a guest who has one event less to come; who has none leaves, and makes room for a new one."""
+        while len(self._guests) < GUESTS:
+            self._guest_number += 1
+            self._guests.append(f"g{self._guest_number}")
+        guest = self._random.choice(self._guests)
+        self._events_of[guest] += 1
+        if self._events_of[guest] == GUEST_EVENTS:
+            self._guests.remove(guest)
+        return guest
 
     def _poison(self, spoil: Callable[[dict[str, Any]], Record]) -> Record:
         return spoil(self._event_fields(self._at))

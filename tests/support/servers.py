@@ -20,12 +20,14 @@ START_SECONDS: Final = 20
 
 
 class RedisServer:
-    """A Redis without a file, on a port that it keeps; as a context manager it is started and ended.
+    """A Redis on a port that it keeps; as a context manager it is started and ended.
 
     Parameters
     ----------
     folder
         For its log; it is made.
+    is_persistent
+        Whether it keeps what it holds in a file, and has it again after a restart.
 
     Raises
     ------
@@ -33,18 +35,17 @@ class RedisServer:
         If `redis-server` is not installed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_persistent: bool = False) -> None:
         if shutil.which("redis-server") is None:
             raise ServerUnavailable("no redis-server: install Redis (on Debian: redis-server)")
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         address = ["--bind", "127.0.0.1", "--port", str(self.port)]
-        self.process = ServerProcess(
-            ["redis-server", *address, "--save", "", "--appendonly", "no", "--dir", folder], folder / "redis.log"
-        )
+        files = ["--save", "", "--appendonly", "yes" if is_persistent else "no", "--dir", folder]
+        self.process = ServerProcess(["redis-server", *address, *files], folder / "redis.log")
 
     def start(self) -> None:
-        """Start the server, empty, and return once it answers."""
+        """Start the server, empty unless it is persistent, and return once it answers."""
         self.process.start()
         try:
             wait_for(lambda: not self.process.is_running or self._answers(), START_SECONDS, "Redis")

@@ -1,0 +1,105 @@
+"""What the view in Redis has to hold, told from the topics alone, and what it holds.
+
+This is written from `docs/redis.md` and shares no code with the view. A content is what is behind each key, with `G`
+for the generation that is read; a key of any other generation is there under its own name, and so is one too many.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import redis
+
+from stream_app.adapters.topics import TopicNames
+from tests.chaos.evidence import read_committed
+
+PREFIX: Final = "segmenter:"
+BOOKKEEPING: Final = (
+    "generation",
+    "generations",
+    "feed",
+    "feed:position",
+    "G:position",
+    "G:segmentations",
+    "G:models:value",
+)
+"""Keys that there has to be one of each of; what is behind them is the view's own business."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Content = dict[str, dict[str, Any] | None]
+
+
+def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int) -> Content:
+    """Return what the topics say that the view has to hold."""
+    memberships: dict[bytes, dict[str, Any]] = {}
+    for message in read_committed(bootstrap_servers, names.memberships, partitions):
+        if message.value() is None:
+            memberships.pop(message.key(), None)
+        else:
+            memberships[message.key()] = json.loads(message.value())
+    content: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for told in memberships.values():
+        customer_id, segment, since = told["customer_id"], told["segment"]["id"], _milliseconds(told["since"])
+        as_of = _milliseconds(told["as_of"])
+        content[f"G:c:{customer_id}"] = {
+            "value": f"{told['sequence']} {segment} {since} {told['model_version']} {as_of}",
+            "?value": told["sequence"],
+        }
+        content[f"G:m:value:{segment}"][customer_id] = since
+    for message in read_committed(bootstrap_servers, names.migrations, partitions):
+        move = json.loads(message.value())
+        origin = (move["from_segment"] or {"id": ""})["id"]
+        flows = content[f"G:f:value:{move['effective_at'][:10]}"]
+        field = f"{origin}>{move['to_segment']['id']}>{move['cause']['kind']}"
+        flows[field] = flows.get(field, 0) + 1
+    return {**dict.fromkeys(BOOKKEEPING), **content}
+
+
+def stored_content(client: redis.Redis) -> Content:
+    """Return what Redis holds; of a reason, the number of the membership that it belongs to."""
+    generation = client.get(f"{PREFIX}generation")
+    if generation is None:
+        return {}
+    own = f"{PREFIX}{generation.decode()}:"
+    keys = [key.decode() for key in client.scan_iter(count=1_000)]
+    names = [f"G:{key.removeprefix(own)}" if key.startswith(own) else key.removeprefix(PREFIX) for key in keys]
+    pipeline = client.pipeline(transaction=False)
+    for key, name in zip(keys, names, strict=True):
+        if name.startswith("G:m:"):
+            pipeline.zrange(key, 0, -1, withscores=True)
+        elif name.startswith(("G:c:", "G:f:")):
+            pipeline.hgetall(key)
+        else:
+            pipeline.exists(key)
+    content: Content = {}
+    for name, answer in zip(names, pipeline.execute(), strict=True):
+        if name.startswith("G:m:"):
+            content[name] = {member.decode(): int(score) for member, score in answer}
+        elif name.startswith("G:c:"):
+            content[name] = {
+                field.decode(): json.loads(value)[0] if field.startswith(b"?") else value.decode()
+                for field, value in answer.items()
+            }
+        elif name.startswith("G:f:"):
+            content[name] = {field.decode(): int(count) for field, count in answer.items()}
+        else:
+            content[name] = None
+    return content
+
+
+def difference(expected: Content, stored: Content) -> str:
+    """Return in one line how a view differs; empty if it does not."""
+    missing, extra = expected.keys() - stored.keys(), stored.keys() - expected.keys()
+    other = [name for name in expected.keys() & stored.keys() if expected[name] != stored[name]]
+    if not (missing or extra or other):
+        return ""
+    text = f"{len(missing)} keys missing {sorted(missing)[:3]}, {len(extra)} too many {sorted(extra)[:3]}"
+    example = f", such as {other[0]}" if other else ""
+    return f"{text}, {len(other)} with something else behind them{example}"
+
+
+def _milliseconds(instant: str) -> int:
+    return (datetime.fromisoformat(instant) - EPOCH) // timedelta(milliseconds=1)

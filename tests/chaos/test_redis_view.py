@@ -1,0 +1,72 @@
+"""The comparison of a view with its topics sees whatever may be wrong with the view; here in a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.chaos.redis_view import BOOKKEEPING, Content, difference, stored_content
+from tests.support.servers import RedisServer
+
+EXPECTED: Content = {
+    **dict.fromkeys(BOOKKEEPING),
+    "G:c:a": {"value": "2 s2 5 1 7", "?value": 2},
+    "G:c:b": {"value": "1 s1 6 1 6", "?value": 1},
+    "G:m:value:s2": {"a": 5},
+    "G:m:value:s1": {"b": 6},
+    "G:f:value:1970-01-01": {">s1>purchase": 2, "s1>s2>purchase": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(Path(tmp_path_factory.mktemp("redis"))) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis(port=server.port, protocol=2) as connected:
+        connected.flushall()
+        connected.set("segmenter:generation", "x1")
+        for name in ("generations", "feed", "feed:position", "x1:position", "x1:segmentations", "x1:models:value"):
+            connected.set(f"segmenter:{name}", "…")
+        for customer, value in (("a", "2 s2 5 1 7"), ("b", "1 s1 6 1 6")):
+            reason = f'[{value[0]},"s1"]'
+            connected.hset(f"segmenter:x1:c:{customer}", mapping={"value": value, "?value": reason})
+        connected.zadd("segmenter:x1:m:value:s2", {"a": 5})
+        connected.zadd("segmenter:x1:m:value:s1", {"b": 6})
+        connected.hset("segmenter:x1:f:value:1970-01-01", mapping={">s1>purchase": 2, "s1>s2>purchase": 1})
+        yield connected
+
+
+def test_view_that_is_right_does_not_differ(client: redis.Redis) -> None:
+    assert stored_content(client) == EXPECTED
+    assert difference(EXPECTED, stored_content(client)) == ""
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda client: client.flushall(),
+        lambda client: client.delete("segmenter:x1:c:b"),
+        lambda client: client.hset("segmenter:x1:c:c", "value", "1 s1 6 1 6"),
+        lambda client: client.hset("segmenter:x1:c:b", "value", "1 s1 6 1 7"),
+        lambda client: client.hset("segmenter:x1:c:a", "?value", '[1,"s1"]'),
+        lambda client: client.hset("segmenter:x1:c:a", "other", "1 s1 6 1 6"),
+        lambda client: client.zadd("segmenter:x1:m:value:s2", {"b": 6}),
+        lambda client: client.zadd("segmenter:x1:m:value:s2", {"a": 6}),
+        lambda client: client.zrem("segmenter:x1:m:value:s1", "b"),
+        lambda client: client.hincrby("segmenter:x1:f:value:1970-01-01", ">s1>purchase", 1),
+        lambda client: client.hset("segmenter:x0:c:a", "value", "1 s1 5 1 5"),
+        lambda client: client.set("segmenter:x1:building", "1"),
+        lambda client: client.set("unknown", "1"),
+        lambda client: client.delete("segmenter:feed"),
+    ],
+)
+def test_whatever_is_wrong_is_seen(client: redis.Redis, spoil: Callable[[redis.Redis], None]) -> None:
+    spoil(client)
+    assert difference(EXPECTED, stored_content(client)) != ""
