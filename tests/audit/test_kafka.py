@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stream_app.cli import main
 from tests.audit.broker import write_story
@@ -88,6 +90,37 @@ def test_what_is_left_to_fold_is_a_breach_only_where_nothing_may_be(
     asyncio.run(write_story(told(drawn_inputs(10, 60), topic_prefix, unread=2), kafka))
     assert verify() == 0, capsys.readouterr().out
     assert verify("--drained") == 1
+
+
+def expire(kafka: str, topic: str, partition: int, before: int) -> None:
+    """Have the broker delete a partition's first records, as retention does."""
+
+    async def delete() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        try:
+            await admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(before_offset=before)})
+        finally:
+            await admin.close()
+
+    asyncio.run(delete())
+
+
+def test_expired_inputs_are_a_breach_unless_that_is_known(
+    kafka: str, story: Story, verify: Verify, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(write_story(story, kafka))
+    expire(kafka, story.names.purchases, partition=0, before=20)
+    assert verify("--drained") == 1
+    assert verify("--drained", "--expired-ok") == 0, capsys.readouterr().out
+    assert "first records are gone" in capsys.readouterr().out
+
+
+def test_expired_inputs_hide_no_other_breach(kafka: str, story: Story, verify: Verify) -> None:
+    duplicate_migration(story)
+    asyncio.run(write_story(story, kafka))
+    expire(kafka, story.names.purchases, partition=0, before=20)
+    assert verify("--expired-ok") == 1
 
 
 def test_missing_topics_are_refused_on_one_line(verify: Verify, capsys: pytest.CaptureFixture[str]) -> None:
