@@ -128,7 +128,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except SegmenterError as error:
         _refuse(str(error), EXIT_USAGE)
     except OSError as error:  # a full disk, say, in the middle of a run
-        _refuse(f"stopped, without outputs: {error}", EXIT_FAILED)
+        _refuse(f"stopped: {error}", EXIT_FAILED)
 
 
 def _refuse(message: str, status: int) -> NoReturn:

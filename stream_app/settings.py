@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from stream_app.errors import ConfigurationError
 
@@ -395,8 +396,20 @@ def _read_environment() -> dict[str, Any]:
                 raise ConfigurationError(f"environment variable {variable}: no such setting, expected {expected}")
     try:
         return EnvSettingsSource(Settings)()
-    except ValueError as error:  # pydantic-settings' own, for a whole section or a table that is not JSON
-        raise ConfigurationError(f"environment variables {ENV_PREFIX}…: {error}, expected JSON") from error
+    except SettingsError as error:  # a section, a table or a list that is not JSON; which one, it does not say
+        name = next(filter(_is_unreadable, os.environ))
+        raise ConfigurationError(f"environment variable {name}: expected JSON ({error.__cause__})") from None
+
+
+def _is_unreadable(variable: str) -> bool:
+    """Return whether an environment variable alone fails to be read."""
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {variable.lower(): os.environ[variable]}
+    try:
+        source()
+    except SettingsError:
+        return True
+    return False
 
 
 def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

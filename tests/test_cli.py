@@ -4,6 +4,7 @@ import csv
 import gzip
 import os
 import signal
+import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -112,6 +113,16 @@ def test_unwritable_folder_is_one_line(purchases: Path, capsys: pytest.CaptureFi
     assert "name another folder with --out" in refused(capsys, "demo", "--out", purchases)
 
 
+def test_demo_does_not_begin_where_it_could_not_serve_in_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused(capsys, "demo", "--serve", "--port", port, "--out", tmp_path / "demo")
+    assert f"--port: nothing can listen on 127.0.0.1:{port} (A" in line
+    assert not (tmp_path / "demo").exists()
+
+
 def test_other_commands_refuse_in_one_line_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "customers: 0" in refused(capsys, "simulate", "--customers", 0, "--out", tmp_path)
     assert "No such command 'replai'" in refused(capsys, "replai")
@@ -130,7 +141,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(
     assert exit_.value.code == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "No space left on device" in error
+    assert error.startswith("segmenter: stopped: [Errno 28] No space left on device")
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -90,13 +90,23 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ("SEGMENTER_LEARNING__SEDE", "1", "setting learning.sede: there is no such setting"),
         ("SEGMENTER_LERNING__SEED", "1", "environment variable SEGMENTER_LERNING__SEED: no such setting"),
         ("SEGMENTER_SEED", "1", "environment variable SEGMENTER_SEED: no such setting"),
-        ("SEGMENTER_LEARNING", "seed=1", "environment variables SEGMENTER_…"),
-        ("SEGMENTER_MONEY__RATES", "{", "environment variables SEGMENTER_…"),
+        ("SEGMENTER_LEARNING", "seed=1", "environment variable SEGMENTER_LEARNING: expected JSON ("),
+        ("SEGMENTER_MONEY__RATES", "{", "environment variable SEGMENTER_MONEY__RATES: expected JSON ("),
     ],
 )
 def test_wrong_environment_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str) -> None:
     monkeypatch.setenv(variable, value)
     assert told in refusal()
+
+
+@pytest.mark.parametrize("variable", ["SEGMENTER_API__TOKENS", "segmenter_Api"])
+def test_environment_that_is_no_json_is_told_without_its_value(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv("SEGMENTER_API__PORT", "8001")
+    monkeypatch.setenv("SEGMENTER_MONEY__RATES", "{}")
+    monkeypatch.setenv(variable, "hunter2")
+    told = refusal()
+    assert told.startswith(f"environment variable {variable}: expected JSON")
+    assert "hunter2" not in told
 
 
 def test_currency_without_a_sensible_rate_is_refused() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 
@@ -14,6 +17,8 @@ from stream_app.adapters.kafka_security import KafkaSecurity
 
 REFUSAL_SECONDS: Final = 3
 """For finding out why no broker could be used."""
+FETCH_BYTES: Final = 4 << 20
+"""Of one partition at once, for those who read it from its beginning."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,24 @@ class KafkaConnection:
             return str(error) or type(error).__name__
         connection.close()
         return None
+
+
+@asynccontextmanager
+async def committed_reader(connection: KafkaConnection) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a consumer outside every group that sees committed records alone."""
+    consumer = AIOKafkaConsumer(
+        **connection.client_options(),
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=50,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 def quieten_clients(level: int = logging.WARNING) -> None:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stream_app.adapters.changelog import FENCE_KEY
 from stream_app.adapters.delivery import Delivery, TransactionalDelivery
-from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 
-FETCH_BYTES: Final = 4 << 20
 RECORDS_AT_ONCE: Final = 2_000
 """Others get their turn after so many: about 10 ms."""
 
@@ -103,21 +101,3 @@ class KafkaStateLog:
         finally:
             await producer.stop()
         return {TopicPartition(topic, metadata.partition): metadata.offset for metadata in appended}
-
-
-@asynccontextmanager
-async def committed_reader(connection: KafkaConnection) -> AsyncIterator[AIOKafkaConsumer]:
-    """Give a consumer outside every group that sees committed records alone."""
-    consumer = AIOKafkaConsumer(
-        **connection.client_options(),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_wait_ms=50,
-    )
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()

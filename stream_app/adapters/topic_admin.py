@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutErr
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topic_specs import TopicSpec, deviations
 from stream_app.errors import BrokerUnreachable, ConfigurationError, TopicRefused
+
+logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 9
 """For the first answer of any broker, so that a wrong address is told within 10 seconds."""
@@ -76,6 +79,8 @@ async def check_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) 
 async def require_topics(connection: KafkaConnection, specs: Sequence[TopicSpec], patience_seconds: int) -> None:
     """Return once the brokers answer and have every topic with its number of partitions.
 
+    While none answers that is told once, at the first failure.
+
     Raises
     ------
     BrokerUnreachable
@@ -83,15 +88,18 @@ async def require_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]
     ConfigurationError
         If a topic is missing or is divided otherwise.
     """
-    deadline = time.monotonic() + patience_seconds
+    deadline, is_told = time.monotonic() + patience_seconds, False
     while True:
         try:
             async with _administering(connection) as admin:
                 there = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
             break
-        except BrokerUnreachable:
+        except BrokerUnreachable as error:
             if time.monotonic() > deadline:
                 raise
+            if not is_told:
+                is_told = True
+                logger.warning("%s; trying for %d s", error, patience_seconds)
             await asyncio.sleep(POLL_SECONDS)
     for spec in specs:
         if spec.name not in there:

@@ -13,8 +13,7 @@ from collections.abc import Callable
 import msgspec
 from aiokafka import TopicPartition
 
-from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.state_log import committed_reader
+from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.core.snapshot import Snapshot
 from stream_app.core.snapshot_document import Proposal, proposal_from_document
 from stream_app.errors import SnapshotInvalid

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 
+from stream_app.adapters.listening import listen
 from stream_app.api.store import SegmentStore
-from stream_app.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -60,17 +59,12 @@ def create_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
     return _Server(config)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; uvicorn's own way of failing leaves the process running."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = error.args[-1] if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        raise ConfigurationError(f"setting api.port: nothing can listen on {host}:{port} ({reason})") from error
+def log_address(address: str) -> None:
+    """Say where the API is, as a process that is watched by its log does."""
+    logger.info("serving %s", address)
 
 
-async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None:
+async def serve(app: FastAPI, store: SegmentStore, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Serve until a signal says stop.
 
     Parameters
@@ -80,7 +74,9 @@ async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None
     store
         Started and closed here.
     host, port
-        Address; port 0 takes a free one, which is logged.
+        Address; port 0 takes a free one.
+    announce
+        Called once with `http://host:port`, when requests are answered.
 
     Raises
     ------
@@ -88,12 +84,12 @@ async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None
         If the address is taken, or none of this host.
     """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of start and stop is said here
-    listening = _listen(host, port)
+    listening = listen(host, port, "setting api.port")  # uvicorn's own way of failing leaves the process running
     server = create_server(app, host, port)
     await store.start()
     gc.collect()
     gc.freeze()  # looking through what stays anyway would hold up requests for tens of milliseconds
-    watching = asyncio.create_task(_end_streams(server, store))
+    watching = asyncio.create_task(_watch(server, store, announce))
     try:
         await server.serve([listening])
     finally:
@@ -101,8 +97,8 @@ async def serve(app: FastAPI, store: SegmentStore, host: str, port: int) -> None
         await store.close()
 
 
-async def _end_streams(server: uvicorn.Server, store: SegmentStore) -> None:
-    """End the live streams at once when the server is to stop; it waits for them otherwise."""
+async def _watch(server: uvicorn.Server, store: SegmentStore, announce: Callable[[str], None]) -> None:
+    """Tell when the server listens; end the live streams at once when it is to stop, as it waits for them otherwise."""
     is_told = False
     while not server.should_exit:
         if server.started and not is_told:
@@ -110,6 +106,6 @@ async def _end_streams(server: uvicorn.Server, store: SegmentStore) -> None:
             for listener in server.servers:
                 for listening in listener.sockets:
                     host, port = listening.getsockname()[:2]
-                    logger.info("serving http://%s:%d", host, port)
+                    announce(f"http://{host}:{port}")
         await asyncio.sleep(POLL_SECONDS)
     store.feed.close()

@@ -7,13 +7,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 from stream_app.adapters.health import HealthServer
+from stream_app.adapters.listening import require_address
 from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.access import Client
 from stream_app.api.application import create_application
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
-from stream_app.api.server import StoreJudge, serve
+from stream_app.api.server import StoreJudge, log_address, serve
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.errors import ConfigurationError
@@ -32,13 +33,15 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
     connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
 
     async def run() -> None:
-        await _serve(settings, RedisStore(connection, keys, metrics), clients, metrics)
+        await _serve(settings, RedisStore(connection, keys, metrics), clients, metrics, log_address)
 
     return run
 
 
-def create_demo_api(settings: Settings, folder: Path) -> Callable[[], Coroutine[None, None, None]]:
-    """Return what serves a run that was written into a folder, without Kafka and Redis.
+def create_demo_api(
+    settings: Settings, folder: Path, announce: Callable[[str], None]
+) -> Callable[[], Coroutine[None, None, None]]:
+    """Return what serves a run that was written into a folder, without Kafka and Redis, and tells its address.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def create_demo_api(settings: Settings, folder: Path) -> Callable[[], Coroutine[
     clients, metrics = create_clients(settings), Metrics(API)
 
     async def run() -> None:
-        await _serve(settings, MemoryStore(folder), clients, metrics)
+        await _serve(settings, MemoryStore(folder), clients, metrics, announce)
 
     return run
 
@@ -76,8 +79,15 @@ def create_clients(settings: Settings) -> tuple[Client, ...]:
     return tuple(Client(token.name, token.sha256, frozenset(token.scopes)) for token in section.tokens)
 
 
-async def _serve(settings: Settings, store: SegmentStore, clients: Sequence[Client], metrics: Metrics) -> None:
+async def _serve(
+    settings: Settings,
+    store: SegmentStore,
+    clients: Sequence[Client],
+    metrics: Metrics,
+    announce: Callable[[str], None],
+) -> None:
     section = settings.api
+    require_address(section.health_host, section.health_port, "setting api.health_port")
     app = create_application(
         store,
         clients,
@@ -87,7 +97,7 @@ async def _serve(settings: Settings, store: SegmentStore, clients: Sequence[Clie
         max_streams=section.max_streams,
     )
     async with HealthServer(StoreJudge(store), section.health_host, section.health_port, metrics):
-        await serve(app, store, section.host, section.port)
+        await serve(app, store, section.host, section.port, announce)
 
 
 def _is_loopback(host: str) -> bool:

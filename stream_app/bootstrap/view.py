@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 
+from stream_app.adapters.listening import require_address
 from stream_app.adapters.metrics import VIEW, Metrics
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.adapters.view_schema import ViewKeys
@@ -28,6 +29,8 @@ def create_view(settings: Settings, *, is_rebuild: bool = False) -> Callable[[],
     follower_settings = FollowerSettings(settings.kafka.partitions, settings.view.chunk_records)
 
     async def run() -> None:
+        if not is_rebuild:
+            require_address(settings.view.health_host, settings.view.health_port, "setting view.health_port")
         wanted = topics.memberships, topics.migrations, topics.models
         specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
         await require_topics(connection, specs, settings.worker.recovery_timeout_seconds)

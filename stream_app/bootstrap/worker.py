@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 
 import faust
 
+from stream_app.adapters.listening import require_address
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES
@@ -65,6 +66,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         return create_faust_app(topics, owned, kafka.partitions, options), owned, follower
 
     async def run() -> None:
+        require_address(worker.health_host, worker.health_port, "setting worker.health_port")
         specs = [spec for spec in create_topic_specs(settings) if spec.name != topics.webhook_dead_letters]
         await require_topics(connection, specs, worker.recovery_timeout_seconds)
         await run_worker(create, worker.health_host, worker.health_port, worker.recovery_timeout_seconds)

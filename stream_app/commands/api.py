@@ -45,11 +45,13 @@ def serve_demo(folder: Path, port: int) -> None:
     """Serve what a demo has written, to this host alone and without tokens."""
     alone = {"allow_anonymous": True, "host": "127.0.0.1", "port": port, "health_port": 0, "tokens": []}
     settings = load_settings(None, {"api": alone})
-    run = create_demo_api(settings, folder)
+    run = create_demo_api(settings, folder, _show_address)
     _log()
-    base = f"http://127.0.0.1:{port}/v1"
-    click.echo(f"\nserving {base}/segmentations/value/segments (Ctrl-C ends it)")
     uvloop.run(run())
+
+
+def _show_address(address: str) -> None:
+    click.echo(f"\nserving {address}/v1/segmentations/value/segments (Ctrl-C ends it)")
 
 
 def _log() -> None:

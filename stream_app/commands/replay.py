@@ -74,7 +74,9 @@ class _Instant(click.ParamType):
 @click.command(cls=_ManyFiles)
 @click.option("--purchases", type=_FILE, multiple=True, help="JSONL or CSV, plain or .gz; several may follow.")
 @click.option("--engagements", type=_FILE, multiple=True, help="Likewise.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
+)
 @click.option("--config", type=_FILE, help="Settings as TOML.")
 @click.option("--column", type=_Assignment(), multiple=True, help="CSV: field NAME stands under this HEADER.")
 @click.option(

@@ -8,7 +8,9 @@ import click
 
 from stream_app.contracts import schema_files
 
-_FOLDER = click.option("--folder", type=click.Path(path_type=Path), default=Path("schemas"), show_default=True)
+_FOLDER = click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("schemas"), show_default=True, help="Where they are."
+)
 
 
 @click.group()

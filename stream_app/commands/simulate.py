@@ -11,15 +11,19 @@ from stream_app.embedded.simulation import Faults, simulate
 
 
 @click.command(name="simulate")
-@click.option("--customers", type=int, default=6000, show_default=True)
+@click.option("--customers", type=int, default=6000, show_default=True, help="How many.")
 @click.option("--days", type=int, default=540, show_default=True, help="True changes need at least 110 days.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("simulated"), show_default=True)
-@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), default="2024-01-01", show_default=True)
-@click.option("--refund-rate", type=float, default=0.03, show_default=True)
-@click.option("--duplicate-rate", type=float, default=0.0, show_default=True)
-@click.option("--malformed-rate", type=float, default=0.0, show_default=True)
-@click.option("--late-rate", type=float, default=0.0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Fixes every random choice.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("simulated"), show_default=True, help="Folder to write to."
+)
+@click.option(
+    "--start", type=click.DateTime(["%Y-%m-%d"]), default="2024-01-01", show_default=True, help="First day, in UTC."
+)
+@click.option("--refund-rate", type=float, default=0.03, show_default=True, help="Share of orders refunded, 0 to 1.")
+@click.option("--duplicate-rate", type=float, default=0.0, show_default=True, help="Share of events told twice.")
+@click.option("--malformed-rate", type=float, default=0.0, show_default=True, help="Share told once more, broken.")
+@click.option("--late-rate", type=float, default=0.0, show_default=True, help="Share told up to 3 days late.")
 def simulate_command(
     customers: int,
     days: int,

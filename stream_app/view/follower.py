@@ -23,10 +23,9 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.redis_client import RedisError
-from stream_app.adapters.state_log import committed_reader
 from stream_app.adapters.topics import TopicNames
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, Chunk, Record, chunk_of
 from stream_app.view.target import Attachment, ViewChanged, ViewTarget, now_ms

@@ -80,6 +80,7 @@ async def run_webhooks(
     for task in tasks:
         task.add_done_callback(_end_with)
     async with HealthServer(health, host, port, metrics, health.refresh):
+        logger.info("delivering to %s", ", ".join(subscriber.name for subscriber in subscribers))
         await stopping.wait()
         for task in tasks:  # what ends from now on ends as it should
             task.remove_done_callback(_end_with)

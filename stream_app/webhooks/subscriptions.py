@@ -176,6 +176,20 @@ class Subscription(_Part):
         return decode_secrets(self.secret.get_secret_value())
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses a key that is given twice, as YAML does; PyYAML would take the last."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise SubscriptionsInvalid(f"line {key.start_mark.line + 1}: key {key.value!r} is given twice")
+                seen.add(key.value)
+        return node
+
+
 class _Subscriptions(_Part):
     subscriptions: Annotated[tuple[Subscription, ...], Field(min_length=1, max_length=SUBSCRIPTIONS_MAX)]
 
@@ -198,7 +212,9 @@ def load_subscriptions(path: Path) -> tuple[Subscription, ...]:
     if len(text) > FILE_BYTES_MAX:
         raise SubscriptionsInvalid(f"{path}: longer than {FILE_BYTES_MAX} bytes")
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)
+    except SubscriptionsInvalid as error:
+        raise SubscriptionsInvalid(f"{path}: {error}") from None
     except yaml.MarkedYAMLError as error:  # its own text quotes the line
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise SubscriptionsInvalid(f"{path}: not YAML{line}") from None

@@ -1,14 +1,18 @@
-"""`segmenter topics` against a real broker."""
+"""`segmenter topics` against a real broker, and what every process asks of the topics at its start."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.topic_admin import require_topics
 from stream_app.cli import main
+from stream_app.errors import BrokerUnreachable
 from stream_app.settings import ENV_PREFIX
 from tests.support.processes import free_port
 from tests.support.replays import refused
@@ -115,6 +119,14 @@ def test_server_that_never_answers_is_one_line(deploy: Deployment, capsys: pytes
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         deploy(bootstrap_servers=address)
         assert f"no Kafka broker answers at {address}" in refused(capsys, "topics", "check", status=1)
+
+
+def test_process_that_waits_for_a_broker_says_once_what_may_be_wrong(caplog: pytest.LogCaptureFixture) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(BrokerUnreachable):
+        asyncio.run(require_topics(KafkaConnection(address), [], patience_seconds=1))
+    (told,) = (record.getMessage() for record in caplog.records if record.name.startswith("stream_app"))
+    assert told.startswith(f"no Kafka broker answers at {address}; is kafka.bootstrap_servers right?")
 
 
 def test_wrong_settings_are_one_line(deploy: Deployment, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from stream_app.adapters.metrics import API, Metrics
 from stream_app.api.application import create_application
 from stream_app.api.memory_store import MemoryStore
-from stream_app.api.server import serve
+from stream_app.api.server import log_address, serve
 from stream_app.errors import ConfigurationError
 from tests.api.serving import write_folder
 
@@ -18,7 +18,7 @@ def start(folder: Path, host: str, port: int) -> None:
     write_folder(folder, [])
     store = MemoryStore(folder)
     app = create_application(store, [], Metrics(API), requests_per_second=1, burst=1, max_streams=1)
-    asyncio.run(serve(app, store, host, port))
+    asyncio.run(serve(app, store, host, port, log_address))
 
 
 def test_start_is_refused_where_the_port_is_taken(tmp_path: Path) -> None:

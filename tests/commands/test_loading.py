@@ -32,6 +32,14 @@ def test_list_of_commands_says_of_each_what_its_own_help_begins_with(name: str) 
     assert command.get_short_help_str(limit=200) == COMMANDS[name].summary
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained(name: str) -> None:
+    command = segmenter.get_command(click.Context(segmenter), name)
+    assert command is not None
+    for each in (command, *getattr(command, "commands", {}).values()):
+        assert not [option.name for option in each.params if isinstance(option, click.Option) and not option.help]
+
+
 def test_list_of_commands_is_complete() -> None:
     listed = {entry.place.rpartition(":")[0].rpartition(".")[2] for entry in COMMANDS.values()}
     modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__", "exits"}
@@ -51,6 +59,12 @@ def test_listing_the_commands_imports_none_of_them() -> None:
         "stream_app.errors",
     }
     assert not {"numpy", "pydantic", "faust", "fastapi"} & set(imported)
+
+
+@pytest.mark.parametrize("name", ["produce", "topics", "verify", "view", "webhooks"])
+def test_worker_alone_imports_the_driver_of_faust(name: str) -> None:
+    told = f"import sys; import stream_app.commands.{name}; print('faust.transport.drivers.aiokafka' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", told], text=True) == "False\n"
 
 
 def test_unknown_command_is_no_command() -> None:

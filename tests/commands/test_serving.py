@@ -1,10 +1,14 @@
-"""`segmenter view` and `segmenter api` as the processes that a deployment runs."""
+"""The commands that run until they are told to stop, as the processes that a deployment runs."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
+import signal
+import socket
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,13 +17,22 @@ from click.testing import CliRunner
 
 from stream_app.api.access import hash_token
 from stream_app.cli import main, segmenter
+from tests.api.serving import write_folder
 from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrations, model_document
 from tests.support.processes import free_port, wait_for
+from tests.support.replays import refused
 from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
+from tests.webhooks.deliveries import subscription
 
 PATIENCE_SECONDS = 60
 """Only ever waited for in full by a test that fails."""
+
+SERVE_DEMO = """
+import pathlib, sys
+from stream_app.commands.api import serve_demo
+serve_demo(pathlib.Path(sys.argv[1]), 0)
+"""
 
 
 def test_view_and_api_serve_what_is_on_the_topics(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
@@ -94,3 +107,35 @@ def test_token_is_printed_with_an_entry_for_the_settings_that_fits_it() -> None:
     assert token is not None
     (entry,) = tomllib.loads(printed[printed.index("[[") :])["api"]["tokens"]
     assert entry == {"name": "shop", "sha256": hash_token(token[0]), "scopes": ["read:customers"]}
+
+
+@pytest.mark.parametrize("name", ["api", "view", "webhooks", "worker"])
+def test_taken_health_port_is_refused_before_anything_is_opened(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subscriptions = tmp_path / "webhooks.yaml"
+    subscriptions.write_text(json.dumps({"subscriptions": [subscription("crm", "https://crm.example/")]}), "utf-8")
+    monkeypatch.setenv("SEGMENTER_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("SEGMENTER_WORKER__RECOVERY_TIMEOUT_SECONDS", "10")
+    monkeypatch.setenv("SEGMENTER_WEBHOOKS__SUBSCRIPTIONS_FILE", str(subscriptions))
+    monkeypatch.setenv("SEGMENTER_API__ALLOW_ANONYMOUS", "true")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv(f"SEGMENTER_{name.upper()}__HEALTH_PORT", str(port))
+        line = refused(capsys, name)
+    assert f"setting {name}.health_port: nothing can listen on 127.0.0.1:{port} (A" in line
+
+
+def test_demo_tells_its_address_once_when_it_answers(tmp_path: Path) -> None:
+    write_folder(tmp_path, [])
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE_DEMO, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        address = next(found for line in demo.stdout if (found := re.search(r"http://\S+", line)))[0]
+        status, _ = fetch(address)
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+    assert (status, demo.returncode) == (200, 0)
+    assert address.endswith("/v1/segmentations/value/segments")
+    assert "http://" not in rest

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.state_log import committed_reader
+from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topic_specs import TopicRules, topic_specs
 from stream_app.adapters.topics import TopicNames

@@ -17,8 +17,7 @@ import yaml
 from aiokafka import AIOKafkaProducer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.state_log import committed_reader
+from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.kafka import create_topic_specs

@@ -62,6 +62,8 @@ def test_file_as_a_whole_may_be_wrong(tmp_path: Path) -> None:
     for text, told in {
         f"a: [\nsecret: {PLANTED}": "not YAML, line 2",
         "\x00": "not YAML",
+        "subscriptions:\n- name: crm\n  filter: {to: A, to: B}": "line 3: key 'to' is given twice",
+        f"subscriptions:\n- secret: {PLANTED}\n  'secret': x": "line 3: key 'secret' is given twice",
         "just words": "the file: Input should be",
         "subscriptions:\n  crm: 1": "subscriptions: Input should be a valid tuple",
     }.items():
@@ -72,6 +74,13 @@ def test_file_as_a_whole_may_be_wrong(tmp_path: Path) -> None:
         assert PLANTED not in str(caught.value)
     with pytest.raises(SubscriptionsInvalid, match=r"nowhere: cannot be read \(No such file"):
         load_subscriptions(tmp_path / "nowhere")
+
+
+def test_what_subscriptions_have_in_common_may_be_merged_and_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "webhooks.yaml"
+    common = f"&common {{name: crm, url: 'https://crm.example/', secret: {PLANTED}}}"
+    path.write_text(f"subscriptions:\n- {common}\n- <<: *common\n  name: shop\n", "utf-8")
+    assert [each.name for each in load_subscriptions(path)] == ["crm", "shop"]
 
 
 def test_secret_may_stand_in_a_file_and_be_several(tmp_path: Path) -> None:

@@ -267,6 +267,7 @@ def test_neither_secrets_nor_addresses_are_told_to_anyone(deployment: Deployment
         told = process.answers()
         process.server.stop()
     log = process.log.read_text("utf-8")
+    assert log.count("delivering to leaky, dead, refused") == 1
     assert "subscription leaky: HTTP 500" in log
     for kind, word in planted.items():
         assert word not in log, kind
