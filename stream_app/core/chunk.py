@@ -57,7 +57,7 @@ def fold_chunk(partition: Partition, events: Sequence[Event]) -> Chunk:
     numbers, activity, memories = partition.table.load_all(customer_ids)
     slot_count, record_bytes = len(numbers), ACTIVITY_DTYPE.itemsize
     records = np.empty(slot_count + 2 * len(events), ACTIVITY_DTYPE)
-    records[:slot_count] = activity
+    records.put(np.arange(slot_count), activity)
     session_ms = 0 if partition.snapshot.parameters.feature_set == "plain" else SESSION_MS
     trail = records.view(np.uint8).data
     start = slot_count * record_bytes
@@ -134,8 +134,8 @@ def _customer_clocks(
 def memberships_before(partition: Partition, chunk: Chunk) -> np.ndarray:
     """Return the touched customers' memberships as they are before the chunk."""
     membership = np.zeros(len(chunk.numbers), MEMBERSHIP_DTYPE)
-    known = chunk.numbers >= 0
-    membership[known] = partition.table.membership[chunk.numbers[known]]
-    membership["since_ms"][~known] = NO_TIME
-    membership["assessed_at_ms"][~known] = NO_TIME
+    known, new = np.flatnonzero(chunk.numbers >= 0), chunk.numbers < 0
+    membership.put(known, partition.table.membership.take(chunk.numbers[known]))
+    membership["since_ms"][new] = NO_TIME
+    membership["assessed_at_ms"][new] = NO_TIME
     return membership

@@ -74,15 +74,15 @@ def find_moves(partition: Partition, chunk: Chunk, membership: np.ndarray) -> Fo
     at_ms = np.repeat(chunk.at_ms, 2)
     pending = np.flatnonzero(record >= 0)
     scores = np.empty((2 * count, len(partition.snapshot.segments)))
-    scores[pending] = partition.snapshot.score_quantities(quantities_at(chunk.records[record[pending]], at_ms[pending]))
+    scores[pending] = partition.snapshot.score_quantities(quantities_at(chunk.records.take(record[pending]), at_ms[pending]))
     assessments: list[Indices] = []
     rounds: list[Found] = []
     while len(pending):
-        target, moves = decide_rows(partition.snapshot, scores[pending], membership[slot[pending]], at_ms[pending])
+        target, moves = decide_rows(partition.snapshot, scores[pending], membership.take(slot[pending]), at_ms[pending])
         moved_slots, first = np.unique(slot[pending[moves]], return_index=True)
         moved = pending[moves][first]
         # Dated at once: when a segment was entered decides when the customer may go back to the one before.
-        found = _date_moves(partition, chunk, moved, target[moves][first], membership[moved_slots])
+        found = _date_moves(partition, chunk, moved, target[moves][first], membership.take(moved_slots))
         assessments.append(moved)
         rounds.append(found)
         membership["previous"][moved_slots] = membership["segment"][moved_slots]
@@ -100,8 +100,8 @@ def _date_moves(partition: Partition, chunk: Chunk, assessment: Indices, target:
     """Return moves found at these assessments, by customers whose memberships were `origin`."""
     event, silent = assessment // 2, assessment % 2 == 0
     at_ms = chunk.at_ms[event]
-    after = chunk.records[np.where(silent, chunk.before[event], chunk.after[event])]
-    before = chunk.records[np.where(chunk.before[event] >= 0, chunk.before[event], chunk.after[event])]
+    after = chunk.records.take(np.where(silent, chunk.before[event], chunk.after[event]))
+    before = chunk.records.take(np.where(chunk.before[event] >= 0, chunk.before[event], chunk.after[event]))
     found = Found(
         slot=chunk.slots[event],
         event=np.where(silent, -1, chunk.events[event]),
@@ -130,11 +130,11 @@ def date_silent_moves(snapshot: Snapshot, found: Found, after_ms: Instants) -> N
     silent = np.flatnonzero(found.kind == LAPSE)
     if not len(silent):
         return
-    records = found.after[silent]
+    records = found.after.take(silent)
 
     def due(chosen: Indices, at_ms: Instants) -> Flags:
         rows = silent[chosen]
-        scores = snapshot.score_quantities(quantities_at(found.after[rows], at_ms))
+        scores = snapshot.score_quantities(quantities_at(found.after.take(rows), at_ms))
         nearest, moves = decide(
             snapshot, scores, found.from_code[rows], found.previous[rows], found.since_ms[rows], at_ms
         )

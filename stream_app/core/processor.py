@@ -58,7 +58,7 @@ def process_events(partition: Partition, events: Sequence[Event], positions: Seq
     return Effects(
         customer_ids=chunk.customer_ids,
         numbers=chunk.numbers,
-        activity=chunk.records[chunk.latest],
+        activity=chunk.records.take(chunk.latest),
         memories=chunk.memories,
         membership=membership,
         migrations=migrations,
@@ -86,8 +86,8 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
     ]
     numbers = np.concatenate([moving for moving, _ in blocks]) if blocks else np.empty(0, np.intp)
     target = np.concatenate([nearest for _, nearest in blocks]) if blocks else np.empty(0, np.intp)
-    records = table.activity[numbers]
-    membership = table.membership[numbers]
+    records = table.activity.take(numbers)
+    membership = table.membership.take(numbers)
     instants = np.maximum(membership["assessed_at_ms"], at_ms)
     after_ms = np.minimum(np.maximum(membership["assessed_at_ms"], partition.clock.swept_at_ms), instants)
     found = Found(
@@ -134,7 +134,7 @@ def apply_effects(partition: Partition, effects: Effects) -> Indices:
         numbers = numbers.copy()
         numbers[fresh] = [table.insert(effects.customer_ids[slot]) for slot in fresh.tolist()]
     if effects.activity is None or effects.memories is None:
-        table.membership[numbers] = effects.membership
+        table.membership.put(numbers, effects.membership)
     else:
         table.store(numbers, effects.activity, effects.memories, effects.membership)
     partition.clock = effects.clock

@@ -78,7 +78,7 @@ class CustomerTable:
         find, memories = self._numbers.get, self._memories
         found = [find(customer_id, -1) for customer_id in customer_ids]
         numbers = np.array(found, np.intp)
-        activity = self._activity[numbers]
+        activity = self._activity.take(numbers)
         activity[numbers < 0] = NO_ACTIVITY
         return numbers, activity, [memories[number] if number >= 0 else NO_MEMORIES for number in found]
 
@@ -103,8 +103,8 @@ class CustomerTable:
         stored = self._memories
         for number, new in zip(numbers.tolist(), memories, strict=True):
             stored[number] = new
-        self._activity[numbers] = activity
-        self._membership[numbers] = membership
+        self._activity.put(numbers, activity)
+        self._membership.put(numbers, membership)
 
     def encode(self, number: int) -> bytes:
         """Return the whole row as bytes, for the changelog."""
@@ -114,7 +114,7 @@ class CustomerTable:
         """Return `encode` of each, at a lower cost a row."""
         chosen = np.array(numbers, np.intp)
         # Cut from bytes, not from the arrays' memory: a slice of bytes takes half the time of one of a memoryview.
-        activity, membership = self._activity[chosen].tobytes(), self._membership[chosen].tobytes()
+        activity, membership = self._activity.take(chosen).tobytes(), self._membership.take(chosen).tobytes()
         a, m, memories = ACTIVITY.size, MEMBERSHIP_DTYPE.itemsize, self._memories
         return [
             join_row((activity[row * a : row * a + a], membership[row * m : row * m + m], memories[number]))

@@ -25,7 +25,7 @@ def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed:
     """
     table = partition.table
     numbers = table.sample(size, np.random.default_rng([seed, tick]))
-    membership = table.membership[numbers]
+    membership = table.membership.take(numbers)
     return PopulationSample(
         tick=tick,
         as_of_ms=as_of_ms,
@@ -33,6 +33,6 @@ def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed:
         segment_codes=membership["segment"],
         previous_codes=membership["previous"],
         since_ms=membership["since_ms"],
-        quantities=quantities_at(table.activity[numbers], as_of_ms),
+        quantities=quantities_at(table.activity.take(numbers), as_of_ms),
         population_size=len(table),
     )
