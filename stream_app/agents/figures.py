@@ -38,13 +38,8 @@ class LaneFigures:
         When input records were last committed, or the partition was opened.
     """
 
-    applied: int = 0
     late: int = 0
     duplicates: int = 0
-    rejected: int = 0
-    tombstones: int = 0
-    forwarded: int = 0
-    migrations: int = 0
     transactions: int = 0
     written_at_ms: int = 0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -67,7 +62,6 @@ class LaneFigures:
 
     def note_rejected(self, topic: str, reason: str) -> None:
         """Count a dead letter."""
-        self.rejected += 1
         self.outcomes[topic, REJECTED] += 1
         self.dead_letters[topic, reason] += 1
 

@@ -195,10 +195,11 @@ class Lane:
         start, count = 0, len(batch.contents)
         while start < count:
             await self._make_room()
-            known = watermarks_ms[watermarks_ms != NO_TIME]
+            since_ms = max(partition.clock)
+            if since_ms == NO_TIME:  # nothing has ever happened here
+                since_ms = next((ms for ms in watermarks_ms.tolist() if ms != NO_TIME), NO_TIME)
             limit = count
-            if len(known):
-                since_ms = max(*partition.clock, int(known[0]) if max(partition.clock) == NO_TIME else NO_TIME)
+            if since_ms != NO_TIME:
                 boundary_ms = next_boundary(since_ms, self._settings.sweep_interval_ms)
                 limit = int(np.searchsorted(watermarks_ms, boundary_ms))
                 if limit <= start:
@@ -234,12 +235,10 @@ class Lane:
     def _pass_on(self, topic: str, misplaced: Misplaced | None) -> None:
         self.figures.outcomes[topic, TOMBSTONE if misplaced is None else FORWARDED] += 1
         if misplaced is None:
-            self.figures.tombstones += 1
             return
         record = misplaced.record
         forwarded = OutgoingRecord(record.key, record.value, list(record.headers))
         self._outbox.add(misplaced.topic, misplaced.partition, forwarded)
-        self.figures.forwarded += 1
 
     def _take(self, effects: Effects) -> None:
         """Apply effects and note what has to be written."""
@@ -248,10 +247,8 @@ class Lane:
         if effects.migrations:
             self._outbox.migrate(effects.migrations)
         figures = self.figures
-        figures.applied += effects.applied
         figures.late += effects.late
         figures.duplicates += effects.duplicates
-        figures.migrations += len(effects.migrations)
         figures.note_moves(effects.migrations)
 
     async def _sweep_whole(self, at_ms: int) -> None:

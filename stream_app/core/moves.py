@@ -74,7 +74,9 @@ def find_moves(partition: Partition, chunk: Chunk, membership: np.ndarray) -> Fo
     at_ms = np.repeat(chunk.at_ms, 2)
     pending = np.flatnonzero(record >= 0)
     scores = np.empty((2 * count, len(partition.snapshot.segments)))
-    scores[pending] = partition.snapshot.score_quantities(quantities_at(chunk.records.take(record[pending]), at_ms[pending]))
+    scores[pending] = partition.snapshot.score_quantities(
+        quantities_at(chunk.records.take(record[pending]), at_ms[pending])
+    )
     assessments: list[Indices] = []
     rounds: list[Found] = []
     while len(pending):

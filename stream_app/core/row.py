@@ -36,8 +36,8 @@ ACTIVITY_DTYPE: Final = np.dtype(
         ("engagements", "<i4"),
     ]
 )
-"""What events add up to; many records at once are read by `take` and written by `put`, for indexing copies them field by
-field and takes 18 times as long. The last purchase was at `purchased_at_ms`, the last purchase or refund at
+"""What events add up to. Many records at once are read by `take` and written by `put`, as indexing copies them field
+by field and takes 18 times as long. The last purchase was at `purchased_at_ms`, the last purchase or refund at
 `ordered_at_ms`, and decayed orders and revenue are as of then; the last engagement was at `engaged_at_ms`, decayed
 engagement and engaged days are as of then. Decayed active days are as of the day of the last
 purchase or engagement. Days are whole days since the epoch, UTC."""

@@ -81,7 +81,7 @@ def test_records_are_counted_by_topic_and_outcome_whatever_is_scraped_when() -> 
         assert found["duplicate_events_total"] == {(): 20}
         assert found["event_processing_seconds_count"] == found["event_age_seconds_count"] == {(): 36}
         assert found["end_to_end_latency_seconds_count"] == {labels(sink="kafka"): 40}
-        moves = scraped.worker.owned.figures[0].migrations
+        moves = scraped.worker.owned.figures[0].moves.total()
         assert sum(found["migrations_total"].values()) == moves >= len(CUSTOMERS)
         entries = [value for key, value in found["migrations_total"].items() if dict(key)["from"] == ""]
         assert sum(entries) == len(CUSTOMERS) == sum(found["customers"].values())
