@@ -46,6 +46,14 @@ class ModelFollower:
         self._connection = connection
         self._topic = topic
         self._followers: list[Callable[[Snapshot], None]] = []
+        self._renewed = asyncio.Event()
+
+    async def reach(self, version: int) -> None:
+        """Return once a model of this version, or a later one, is in use."""
+        if self.snapshot.version < version:
+            logger.info("customers were assessed under model %d: waiting to read it", version)
+        while self.snapshot.version < version:
+            await self._renewed.wait()
 
     def subscribe(self, follower: Callable[[Snapshot], None]) -> None:
         """Have a function called with every new model."""
@@ -82,5 +90,7 @@ class ModelFollower:
             return
         if snapshot.version > self.snapshot.version:
             self.snapshot = snapshot
+            self._renewed.set()
+            self._renewed = asyncio.Event()
             for follower in self._followers:
                 follower(snapshot)

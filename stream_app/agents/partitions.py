@@ -75,6 +75,11 @@ class _Restored:
     position: PartitionPosition
     identity: tuple[int, int]
 
+    @property
+    def model_version(self) -> int:
+        """Version of the newest model that anybody here was assessed under."""
+        return max(self.position.model_version, int(self.table.membership["model_version"].max(initial=0)))
+
 
 class OwnedPartitions:
     """What Faust's group has assigned to this worker; a `LaneHost`.
@@ -186,6 +191,7 @@ class OwnedPartitions:
                     await opened[-1].open()
                     self.training = await self._restore_training(opened[-1])
                 await self._follower.is_read.wait()
+                await self._follower.reach(max((self._kept[number].model_version for number in partitions), default=0))
         except (Exception, asyncio.CancelledError):
             self.training = None
             await asyncio.shield(asyncio.gather(*(delivery.close() for delivery in opened)))

@@ -90,6 +90,8 @@ class Training:
         self._sample_size = sample_size
         self._seed = seed
         self._end = self.next_sample
+        self._is_closed = False
+        self._writing = asyncio.Lock()
 
     async def announce(self, initial: Proposal) -> None:
         """Publish the rules that hold before the first model, once in a deployment's life."""
@@ -120,12 +122,14 @@ class Training:
         else:
             self._latest_ticks[partition] = sample.tick
             self._waiting.setdefault(sample.tick, {})[partition] = (offset, sample)
-        while self._waiting and self._is_complete(min(self._waiting)):
+        while not self._is_closed and self._waiting and self._is_complete(min(self._waiting)):
             await self._learn(min(self._waiting))
 
     async def close(self) -> None:
-        """Give up the right to write."""
-        await self._delivery.close()
+        """Give up the right to write. A model that is being learned meanwhile is left to the next trainer."""
+        self._is_closed = True
+        async with self._writing:
+            await self._delivery.close()
 
     def _is_complete(self, tick: int) -> bool:
         latest = self._latest_ticks
@@ -149,7 +153,9 @@ class Training:
         }
         if proposal is not None:
             outgoing[self._topics.models, 0] = [model_record(proposal)]
-        await self._delivery.commit(outgoing)
+        async with self._writing:
+            if not self._is_closed:
+                await self._delivery.commit(outgoing)
 
 
 def model_record(proposal: Proposal) -> OutgoingRecord:

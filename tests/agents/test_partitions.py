@@ -12,10 +12,12 @@ from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
+from stream_app.agents.training import model_record
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DecodingRules
 from stream_app.core.events import Event
 from stream_app.core.migration import MigrationRules
+from stream_app.core.snapshot_document import Proposal
 from stream_app.errors import DeliveryFailed, RecordsLost
 from stream_app.learning.trainer import TrainerSettings
 from tests.agents.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
@@ -255,6 +257,27 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
         model = plain_snapshot()
         worker.owned._follow(model)
         await until(lambda: worker.owned.lanes[0].partition.snapshot is model, "the new model")
+
+    run(test)
+
+
+def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() -> None:
+    async def test() -> None:
+        log, record = MemoryLog(), model_record(Proposal(plain_snapshot()))
+        first = Worker(log)
+        first.follower._read(record.value)
+        await first.open(0)
+        first.feed(PURCHASES, 0, purchase(0))
+        await first.work(*both())
+        await first.owned.let_go()
+        second = Worker(log)
+        opening = asyncio.create_task(second.open(0))
+        await asyncio.sleep(0.005)
+        assert not second.owned.is_open
+        second.follower._read(record.value)
+        await opening
+        assert second.owned.lanes[0].partition.snapshot.version == plain_snapshot().version
+        assert first.failures == second.failures == []
 
     run(test)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -225,5 +226,58 @@ def test_model_and_state_are_written_together() -> None:
             {(TOPICS.trainer_changelog, 0), (TOPICS.models, 0)}
         ] * 2
         await training.close()
+
+    asyncio.run(test())
+
+
+def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learning, may_go_on = threading.Event(), threading.Event()
+    learn = Trainer.learn
+
+    def learn_slowly(trainer: Trainer, sample: PopulationSample) -> Proposal | None:
+        learning.set()
+        may_go_on.wait()
+        return learn(trainer, sample)
+
+    async def test() -> None:
+        log = MemoryLog()
+        training = await open_training(log)
+        await training.take(0, sample_of(0, 1))
+        with monkeypatch.context() as patched:
+            patched.setattr(Trainer, "learn", learn_slowly)
+            taking = asyncio.create_task(training.take(1, sample_of(1, 1)))
+            await asyncio.to_thread(learning.wait)
+            await training.close()
+            may_go_on.set()
+            await taking
+        assert versions(log) == [0]
+        again = await open_training(log)
+        for offset, partition in enumerate((0, 1)):
+            await again.take(offset, sample_of(partition, 1))
+        assert versions(log) == [0, 1]
+
+    asyncio.run(test())
+
+
+def test_trainer_that_is_closed_while_it_writes_finishes_that() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await open_training(log)
+        delivery = training._delivery
+        assert isinstance(delivery, MemoryDelivery)
+        await training.take(0, sample_of(0, 1))
+        delivery.answering.clear()
+        taking = asyncio.create_task(training.take(1, sample_of(1, 1)))
+        while delivery.begun < 2:
+            await asyncio.sleep(0.001)
+        closing = asyncio.create_task(training.close())
+        await asyncio.sleep(0.001)
+        assert not delivery.is_closed
+        delivery.answering.set()
+        await asyncio.gather(taking, closing)
+        assert delivery.is_closed
+        assert versions(log) == [0, 1]
 
     asyncio.run(test())
