@@ -130,6 +130,7 @@ class Intake:
         self._partition_of = partition_of
         self._inlets = [_Inlet(number, topic, offset) for number, (topic, offset) in enumerate(offsets.items())]
         self._inlet_of = {inlet.topic: inlet for inlet in self._inlets}
+        self._under_way: deque[tuple[float, Chunk]] = deque()
 
     @property
     def topics(self) -> list[str]:
@@ -195,7 +196,7 @@ class Intake:
         inlet.held.append(batch)
         inlet.held_records += len(records)
 
-    def take(self, drained_topics: Set[str], records_max: int) -> Iterator[Chunk]:
+    def take(self, drained_topics: Set[str], records_max: int, now_seconds: float) -> Iterator[Chunk]:
         """Give out all that may go by now.
 
         Parameters
@@ -204,6 +205,8 @@ class Intake:
             Those that are fetched to their end.
         records_max
             Most records in a chunk.
+        now_seconds
+            By a clock that never goes back.
         """
         undrained = [inlet for inlet in self._inlets if inlet.topic not in drained_topics]
         limit_ms, first = min(((inlet.watermark_ms, inlet.number) for inlet in undrained), default=(END_OF_TIME, 0))
@@ -217,7 +220,28 @@ class Intake:
             end = offsets_after(batch, self.topics, start)
             for inlet in self._inlets:
                 inlet.merged_to = end[inlet.topic]
-            yield Chunk(self.partition, batch, start, end, self)
+            chunk = Chunk(self.partition, batch, start, end, self)
+            self._under_way.append((now_seconds, chunk))
+            yield chunk
+
+    def arrived(self, chunk: Chunk) -> list[Chunk]:
+        """Return the chunks that were given out up to this one, which has arrived, but not those returned before.
+
+        What is given out goes through Faust, which may drop a message where a rebalance breaks its loop.
+        """
+        if not any(each is chunk for _, each in self._under_way):
+            return []
+        arrived: list[Chunk] = []
+        while not arrived or arrived[-1] is not chunk:
+            arrived.append(self._under_way.popleft()[1])
+        return arrived
+
+    def overdue(self, before_seconds: float) -> list[Chunk]:
+        """Return the chunks that were given out before an instant and have not arrived, and count them as such."""
+        overdue = []
+        while self._under_way and self._under_way[0][0] < before_seconds:
+            overdue.append(self._under_way.popleft()[1])
+        return overdue
 
     def _read(self, topic: str, record: KafkaRecord, event: Event | None, now_ms: int) -> Content:
         """Say what becomes of a record that is not, or not at once, read as an event of a known customer."""

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from aiokafka.partitioner import murmur2
 
@@ -44,6 +44,9 @@ from stream_app.errors import RecordsLost
 from stream_app.learning.trainer import Trainer, TrainerSettings
 
 logger = logging.getLogger(__name__)
+
+OVERDUE_SECONDS: Final = 2.0
+"""A chunk that Faust has not delivered by then was dropped where a rebalance broke its loop."""
 
 
 def wall_clock_ms() -> int:
@@ -294,13 +297,16 @@ class OwnedPartitions:
 
     async def segment(self, chunk: Chunk) -> None:
         """Hand a chunk to its lane; chunks of a partition that is no longer owned are another worker's."""
-        lane = self.lanes.get(chunk.partition)
-        if lane is None or self._intakes.get(chunk.partition) is not chunk.intake:
-            return
-        try:
-            lane.offer(chunk)
-        except RecordsLost as error:
-            self._failed(error)
+        intake = self._intakes.get(chunk.partition)
+        if intake is not None and intake is chunk.intake:
+            self._offer(intake.arrived(chunk))
+
+    def _offer(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            try:
+                self.lanes[chunk.partition].offer(chunk)
+            except RecordsLost as error:
+                self._failed(error)
 
     async def train(self, offset: int, value: bytes | None) -> None:
         """Let the trainer have a sample."""
@@ -365,8 +371,14 @@ class OwnedPartitions:
         for number, intake in list(self._intakes.items()):
             if self._intakes.get(number) is not intake:
                 return  # let go while Faust had stopped in the middle of this loop
+            now_seconds = asyncio.get_running_loop().time()
+            if overdue := intake.overdue(now_seconds - OVERDUE_SECONDS):
+                logger.warning(
+                    "partition %d: Faust has not delivered %d chunks, they are taken now", number, len(overdue)
+                )
+                self._offer(overdue)
             drained_topics = {topic for topic in self.inputs if (topic, number) in drained}
-            yield from intake.take(drained_topics, self._lane_settings.chunk_records_max)
+            yield from intake.take(drained_topics, self._lane_settings.chunk_records_max, now_seconds)
             if number in self.lanes:
                 self.lanes[number].note_drained(len(drained_topics) == len(self.inputs) and not intake.held_records)
 

@@ -43,7 +43,7 @@ def record_at(topic: str, offset: int, minute: int) -> Record:
 
 
 def taken(intake: Intake, drained: Collection[str] = EVERYTHING, records_max: int = 1_000) -> list[Chunk]:
-    return list(intake.take(frozenset(drained), records_max))
+    return list(intake.take(frozenset(drained), records_max, 0.0))
 
 
 def places(chunks: Sequence[Chunk]) -> list[tuple[str, int]]:

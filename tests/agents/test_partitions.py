@@ -10,6 +10,7 @@ import pytest
 
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.agents import partitions as partitions_module
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
 from stream_app.agents.training import model_record
@@ -310,6 +311,37 @@ def test_chunks_of_an_earlier_opening_are_dropped() -> None:
         await worker.owned.segment(stale)
         await worker.owned.let_go()
         await worker.owned.segment(stale)
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_chunk_that_faust_dropped_goes_before_the_next_one() -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        for day in (20, 21, 22):
+            worker.feed(PURCHASES, 0, purchase(day))
+            (chunk,) = worker.owned.take(frozenset(both()))
+            if day != 20:
+                await worker.owned.segment(chunk)
+                await worker.owned.segment(chunk)
+        await worker.work(*both())
+        assert worker.owned.lanes[0].committed.offsets[PURCHASES] == len(CUSTOMERS) + 3
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_last_chunk_that_faust_dropped_is_taken_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        worker.feed(PURCHASES, 0, purchase(20))
+        (dropped,) = worker.owned.take(frozenset(both()))
+        monkeypatch.setattr(partitions_module, "OVERDUE_SECONDS", 0.0)
+        await asyncio.sleep(0.001)
+        await worker.work(*both())
+        await worker.owned.segment(dropped)
+        assert worker.owned.lanes[0].committed.offsets[PURCHASES] == len(CUSTOMERS) + 1
         assert worker.failures == []
 
     run(test)
