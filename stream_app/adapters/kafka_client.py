@@ -79,8 +79,8 @@ async def committed_reader(connection: KafkaConnection) -> AsyncIterator[AIOKafk
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=50,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         yield consumer
     finally:
         await consumer.stop()

@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from stream_app.adapters.changelog import FENCE_KEY
 from stream_app.adapters.delivery import Delivery, TransactionalDelivery
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 
+ANSWER_SECONDS: Final = 5
 RECORDS_AT_ONCE: Final = 2_000
 """Others get their turn after so many: about 10 ms."""
 
@@ -89,6 +91,18 @@ class KafkaStateLog:
         async with committed_reader(self._connection) as consumer:
             starts = await consumer.beginning_offsets([TopicPartition(topic, partition) for topic in topics])
         return {tp.topic: offset for tp, offset in starts.items()}
+
+    async def log_ends(self, topics: Sequence[str], partitions: Sequence[int]) -> Mapping[tuple[str, int], int]:
+        """Return by topic and partition where its committed records end; nothing if no broker answers."""
+        asked = [TopicPartition(topic, partition) for topic in topics for partition in partitions]
+        if not asked:
+            return {}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), committed_reader(self._connection) as consumer:
+                ends = await consumer.end_offsets(asked)
+        except (KafkaError, TimeoutError):
+            return {}
+        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
 
     async def _append_fences(self, topic: str, partitions: Sequence[int]) -> dict[TopicPartition, int]:
         """Return the offset of a new fence by partition."""

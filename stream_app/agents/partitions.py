@@ -152,6 +152,11 @@ class OwnedPartitions:
         if not opening.cancelled() and (error := opening.exception()) is not None:
             self._failed(error)
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether an opening is under way; it ends by itself, within the time that it may take."""
+        return self._opening is not None and not self._opening.done()
+
     async def let_go(self) -> None:
         """Write what is folded and own nothing any more."""
         async with self._letting_go:  # a stop may come in the middle of a rebalance: it must not overtake it

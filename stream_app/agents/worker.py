@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NoReturn, Protocol
 
 import faust
@@ -25,6 +25,7 @@ from stream_app.agents.health import Health
 from stream_app.agents.models import ModelFollower
 from stream_app.agents.partitions import OwnedPartitions
 from stream_app.agents.telemetry import Telemetry
+from stream_app.agents.watchdog import Offsets, Watchdog
 from stream_app.core.matching import load_matching
 
 logger = logging.getLogger(__name__)
@@ -33,10 +34,8 @@ EXIT_DOUBT: Final = 70
 """EX_SOFTWARE of sysexits.h."""
 COLLECT_AFTER: Final = (100_000, 50, 50)
 """Thresholds of Python's cycle collector: rows are no garbage, and looking through them costs a third of the time."""
-STALLED_SECONDS: Final = 60
-"""Records that wait, and none that is written, for so long: the process ends."""
-UNASSIGNED_SECONDS: Final = 60
-"""Without an assignment for so long beyond the time that a recovery may take, the process ends."""
+ASK_SECONDS: Final = 15
+"""Time between two looks at where the inputs end."""
 STOP_SECONDS: Final = 4.5
 """A graceful stop takes no longer; what is not written by then is folded again after the restart."""
 
@@ -47,6 +46,10 @@ def give_up(reason: object) -> NoReturn:
     os._exit(EXIT_DOUBT)
 
 
+AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
+"""Asks the brokers where partitions of topics end; the answer is empty if there is none."""
+
+
 class Starter(Protocol):
     """Builds the application inside the running event loop, as Faust wants it."""
 
@@ -55,7 +58,7 @@ class Starter(Protocol):
         ...
 
 
-async def run_worker(create: Starter, health_host: str, health_port: int, recovery_seconds: int) -> None:
+async def run_worker(create: Starter, ask_ends: AskEnds, health_host: str, health_port: int) -> None:
     """Work until SIGTERM or SIGINT."""
     app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
     stopping = asyncio.Event()
@@ -63,7 +66,7 @@ async def run_worker(create: Starter, health_host: str, health_port: int, recove
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     health = Health(owned, follower)
-    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_watch(app, owned, recovery_seconds))]
+    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_watch(app, owned, ask_ends))]
     for task in tasks:
         task.add_done_callback(_end_with)
     starting = asyncio.create_task(app.start())
@@ -101,25 +104,15 @@ def _end_with(task: asyncio.Task[None]) -> None:
         give_up(f"{task.get_name()}: {type(error).__name__}: {error}")
 
 
-async def _watch(app: faust.App, owned: OwnedPartitions, recovery_seconds: int) -> None:
-    """End the process where it stands still: a restart is safe, and waiting is not."""
-    moved: dict[int, tuple[object, float]] = {}
-    opened = time.monotonic()
+async def _watch(app: faust.App, owned: OwnedPartitions, ask_ends: AskEnds) -> None:
+    """End the process where it stands still."""
+    watchdog, asked_at = Watchdog(owned), time.monotonic()
+    ends: Offsets = {}
     while True:
         await asyncio.sleep(1)
         if has_crashed(app):
             give_up("a part of Faust has crashed")
-        now = time.monotonic()
-        if owned.is_open:
-            opened = now
-        elif now - opened > recovery_seconds + UNASSIGNED_SECONDS:
-            give_up(f"no partitions were assigned and recovered for {now - opened:.0f} s")
-        lanes = dict(owned.lanes)
-        moved = {number: seen for number, seen in moved.items() if number in lanes}
-        for number, lane in lanes.items():
-            place = (id(lane), tuple(lane.committed.offsets.values()), lane.figures.transactions)
-            last, since = moved.get(number, (None, now))
-            if place != last or not owned.has_backlog(number):
-                moved[number] = place, now
-            elif now - since > STALLED_SECONDS:
-                give_up(f"partition {number}: records wait, and nothing has been written for {STALLED_SECONDS} s")
+        if time.monotonic() - asked_at > ASK_SECONDS:
+            ends, asked_at = await ask_ends(owned.inputs, sorted(owned.lanes)), time.monotonic()
+        if reason := watchdog.look(time.monotonic(), ends, log_ends(app)[1]):
+            give_up(reason)

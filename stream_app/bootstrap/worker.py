@@ -40,11 +40,12 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
     lane_settings = create_lane_settings(settings)
     trainer_settings = create_trainer_settings(settings)
     kafka, worker = settings.kafka, settings.worker
+    log = KafkaStateLog(connection, kafka.transaction_timeout_seconds)
 
     def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
         follower = ModelFollower(connection, topics.models, create_initial_snapshot(settings))
         owned = OwnedPartitions(
-            log=KafkaStateLog(connection, kafka.transaction_timeout_seconds),
+            log=log,
             topics=topics,
             settings=PartitionSettings(kafka.partitions, worker.recovery_timeout_seconds),
             lane_settings=lane_settings,
@@ -69,7 +70,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         require_address(worker.health_host, worker.health_port, "setting worker.health_port")
         specs = [spec for spec in create_topic_specs(settings) if spec.name != topics.webhook_dead_letters]
         await require_topics(connection, specs, worker.recovery_timeout_seconds)
-        await run_worker(create, worker.health_host, worker.health_port, worker.recovery_timeout_seconds)
+        await run_worker(create, log.log_ends, worker.health_host, worker.health_port)
 
     return run
 
