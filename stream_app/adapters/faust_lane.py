@@ -344,7 +344,7 @@ class LaneConsumer(driver.Consumer):
         if not changed:
             return False
         try:
-            async with asyncio.timeout(COMMIT_SECONDS):
+            async with asyncio.timeout(COMMIT_SECONDS + 1):
                 await self._thread.call_thread(self._commit_in_thread, changed)
         except (KafkaError, TimeoutError) as error:
             _log.warning("group offsets are not committed, which delays lag figures only: %r", error)
@@ -353,7 +353,12 @@ class LaneConsumer(driver.Consumer):
         return True
 
     async def _commit_in_thread(self, offsets: Mapping[TP, int]) -> None:
-        await self._thread._ensure_consumer().commit({TopicPartition(*tp): offset for tp, offset in offsets.items()})
+        # Ended here too: the thread makes two calls at a time, and aiokafka's commit goes on for as long as a broker is
+        # away. Two of them would keep it from fetching, and from what the next rebalance asks of it.
+        async with asyncio.timeout(COMMIT_SECONDS):
+            await self._thread._ensure_consumer().commit(
+                {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+            )
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Faust would count offsets that it never delivered as done."""
