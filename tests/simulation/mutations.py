@@ -70,13 +70,14 @@ class MemoryTrusted(OwnedPartitions):
 
 
 class ChunkGapAccepted(OwnedPartitions):
-    """Folds chunks that do not follow on one another."""
+    """Forgets chunks that did not arrive, and folds what does not follow on."""
 
     async def segment(self, chunk: Chunk) -> None:
-        lane = self.lanes.get(chunk.partition)
-        if lane is not None:
-            lane._offered_to = chunk.start
-        await super().segment(chunk)
+        intake = self._intakes.get(chunk.partition)
+        if intake is not None and intake is chunk.intake:
+            intake._under_way.clear()
+            self.lanes[chunk.partition]._offered_to = chunk.start
+            self.lanes[chunk.partition].offer(chunk)
 
 
 class FetchGapAccepted(SimulatedConsumer):
