@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topic_specs import TopicSpec, deviations
@@ -156,12 +156,12 @@ async def _administering(connection: KafkaConnection) -> AsyncIterator[Any]:
         async with asyncio.timeout(START_SECONDS):
             await admin.start()
         yield admin
-    except (KafkaConnectionError, RequestTimedOutError, TimeoutError, OSError) as error:
+    except (KafkaError, TimeoutError, OSError) as error:
+        if isinstance(error, KafkaError) and not error.retriable:
+            raise TopicRefused(f"Kafka at {connection.bootstrap_servers} refuses: {error}") from error
         reason = await connection.refusal() or str(error) or type(error).__name__
         raise BrokerUnreachable(
             f"no Kafka broker answers at {connection.bootstrap_servers}; is kafka.bootstrap_servers right? ({reason})"
         ) from error
-    except KafkaError as error:
-        raise TopicRefused(f"Kafka at {connection.bootstrap_servers} refuses: {error}") from error
     finally:
         await admin.close()

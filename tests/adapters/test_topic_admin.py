@@ -7,12 +7,13 @@ import socket
 from collections.abc import Callable
 
 import pytest
+from aiokafka.errors import KafkaError, NodeNotReadyError, TopicAuthorizationFailedError
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.topic_admin import require_topics
+from stream_app.adapters.topic_admin import _administering, require_topics
 from stream_app.cli import main
-from stream_app.errors import BrokerUnreachable
+from stream_app.errors import BrokerUnreachable, TopicRefused
 from stream_app.settings import ENV_PREFIX
 from tests.support.processes import free_port
 from tests.support.replays import refused
@@ -132,3 +133,17 @@ def test_process_that_waits_for_a_broker_says_once_what_may_be_wrong(caplog: pyt
 def test_wrong_settings_are_one_line(deploy: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     deploy(bootstrap_servers="kafka")
     assert "setting kafka.bootstrap_servers: 'kafka' is refused" in refused(capsys, "topics", "check")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(NodeNotReadyError("node 1"), BrokerUnreachable), (TopicAuthorizationFailedError("purchases"), TopicRefused)],
+    ids=["broker that restarts", "user without rights"],
+)
+def test_what_passes_by_itself_is_no_refusal(kafka: str, error: KafkaError, expected: type[Exception]) -> None:
+    async def test() -> None:
+        async with _administering(KafkaConnection(kafka)):
+            raise error
+
+    with pytest.raises(expected):
+        asyncio.run(test())
