@@ -1,4 +1,4 @@
-"""Measures speed and memory of the embedded runtime, as ratios against references in the same run.
+"""Measures speed and memory of the replay, as ratios against references in the same run.
 
 Ends with status 1 if a goal is missed. Ratios are of processor time, best of the rounds, the two sides alternating.
 """
@@ -26,15 +26,15 @@ from bare_loop import run_bare_loop
 from bare_sweep import bare_sweep, contiguous_columns
 from follow import longest_block
 
-from stream_app.agents.worker import COLLECT_AFTER
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MINUTE_MS
 from stream_app.core.partition import Partition
 from stream_app.core.processor import BLOCK_ROWS, apply_effects, sweep
 from stream_app.core.table import CustomerTable
-from stream_app.embedded.simulation import simulate
-from stream_app.embedded.sources import SourceFile
 from stream_app.settings import load_settings
+from stream_app.simulator.simulation import simulate
+from stream_app.sources.files import SourceFile
+from stream_app.worker.process import COLLECT_AFTER
 
 ROUNDS = 3
 NOW_MS = 2**42

@@ -31,8 +31,8 @@ from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MONTH_DAYS, WEEK_MS, format_instant
 from stream_app.core.features import FEATURE_WEIGHTS, extract_features, quantities_at
 from stream_app.core.partition import Partition
-from stream_app.embedded.sources import SourceFile
 from stream_app.settings import load_settings
+from stream_app.sources.files import SourceFile
 
 YARDSTICK = Path(__file__).resolve().parents[2] / "shared"
 SEEDS = (7, 11, 13)

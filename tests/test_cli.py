@@ -18,9 +18,9 @@ from stream_app.bootstrap.replay import create_readers
 from stream_app.cli import main
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.events import Event
-from stream_app.embedded.simulation import simulate
-from stream_app.embedded.sources import SourceFile, merge_by_time
 from stream_app.settings import load_settings
+from stream_app.simulator.simulation import simulate
+from stream_app.sources.files import SourceFile, merge_by_time
 from tests.contracts.records import AT_MS
 from tests.support.replays import (
     OUTPUTS,

@@ -15,7 +15,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream_app.adapters.faust_lane import producer_identity
+from stream_app.adapters.faust_bridge import producer_identity
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.errors import DeliveryFailed
 

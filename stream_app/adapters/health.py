@@ -11,7 +11,7 @@ from aiohttp import web
 from stream_app.adapters.metrics import CONTENT_TYPE, Metrics
 
 
-class Judge(Protocol):
+class Readiness(Protocol):
     """Says whether a process can do its work."""
 
     def readiness(self) -> Mapping[str, Any]:
@@ -40,7 +40,7 @@ class HealthServer:
 
     def __init__(
         self,
-        judge: Judge,
+        judge: Readiness,
         host: str,
         port: int,
         metrics: Metrics | None = None,

@@ -72,7 +72,7 @@ class TopicSpec:
 
 
 @dataclass(frozen=True)
-class TopicRules:
+class TopicPolicy:
     """What an operator decides about all topics.
 
     Parameters
@@ -99,7 +99,7 @@ class TopicRules:
     recovery_timeout_ms: int
 
 
-def topic_specs(names: TopicNames, rules: TopicRules) -> tuple[TopicSpec, ...]:
+def topic_specs(names: TopicNames, rules: TopicPolicy) -> tuple[TopicSpec, ...]:
     """Return what every topic of a deployment must be like, the inputs first."""
     copies = {"min.insync.replicas": str(min(2, rules.replication_factor - 1) or 1)}
     # The timestamp is the producer's. One far in the future would never be deleted.

@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-class StoreJudge:
+class StoreReadiness:
     """Says whether look-ups can be answered."""
 
     def __init__(self, store: SegmentStore) -> None:

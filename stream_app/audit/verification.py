@@ -268,7 +268,7 @@ class _Audit:
     async def _read_inputs(
         self, partition: int, positions: Mapping[str, int], migrations: list[Migration]
     ) -> PartitionInputs | None:
-        """Judge the inputs; None if records are gone already, for then nothing can be recounted."""
+        """Readiness the inputs; None if records are gone already, for then nothing can be recounted."""
         names, found = self._names, self.found
         log = Log(names.dead_letters, partition)
         letters, findings = read_letters(await self._read(*log), *log)

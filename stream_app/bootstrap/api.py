@@ -14,7 +14,7 @@ from stream_app.api.access import Client
 from stream_app.api.application import create_application
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
-from stream_app.api.server import StoreJudge, log_address, serve
+from stream_app.api.server import StoreReadiness, log_address, serve
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.errors import ConfigurationError
@@ -96,7 +96,7 @@ async def _serve(
         burst=section.burst_requests,
         max_streams=section.max_streams,
     )
-    async with HealthServer(StoreJudge(store), section.health_host, section.health_port, metrics):
+    async with HealthServer(StoreReadiness(store), section.health_host, section.health_port, metrics):
         await serve(app, store, section.host, section.port, announce)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS, INPUT_TOPICS, DecodingRules
+from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS, INPUT_TOPICS, DecodingPolicy
 from stream_app.core.clock import SECOND_MS
 from stream_app.settings import Settings
 
@@ -12,7 +12,7 @@ def create_decoders(settings: Settings) -> dict[str, Decoder]:
     """Return the decoder of each input topic."""
     return {
         topic: Decoder(
-            DecodingRules(
+            DecodingPolicy(
                 topic=topic,
                 base_currency=settings.money.base_currency,
                 currency_rates=settings.money.rates,

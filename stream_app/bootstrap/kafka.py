@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.kafka_security import KafkaSecurity, create_ssl_context
-from stream_app.adapters.topic_specs import TopicRules, TopicSpec, topic_specs
+from stream_app.adapters.topic_specs import TopicPolicy, TopicSpec, topic_specs
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.errors import ConfigurationError
@@ -78,7 +78,7 @@ def create_topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
     """Return what the deployment's topics must be like."""
     return topic_specs(
         create_topic_names(settings),
-        TopicRules(
+        TopicPolicy(
             partitions=settings.kafka.partitions,
             replication_factor=settings.kafka.replication_factor,
             retention_ms=settings.kafka.retention_days * DAY_MS,

@@ -11,11 +11,11 @@ from pathlib import Path
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.segmentation import create_partition, create_trainer_settings, intervals_ms
 from stream_app.core.partition import Partition
-from stream_app.embedded.outputs import OutputFolder
-from stream_app.embedded.replay import Replay, ReplaySettings
-from stream_app.embedded.sources import FileReader, SourceFile
 from stream_app.learning.trainer import Trainer
+from stream_app.replay.outputs import OutputFolder
+from stream_app.replay.runtime import Replay, ReplaySettings
 from stream_app.settings import Settings
+from stream_app.sources.files import FileReader, SourceFile
 
 
 def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: int) -> list[FileReader]:

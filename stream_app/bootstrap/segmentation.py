@@ -7,7 +7,7 @@ from typing import Final
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.core.cold_start import cold_start_snapshot
-from stream_app.core.migration import MigrationRules
+from stream_app.core.migration import MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.core.snapshot import Snapshot
 from stream_app.errors import ConfigurationError
@@ -23,9 +23,9 @@ def create_initial_snapshot(settings: Settings) -> Snapshot:
     return cold_start_snapshot(SEGMENTATION, settings.assignment.hysteresis, settings.assignment.no_return_days)
 
 
-def create_migration_rules(settings: Settings) -> MigrationRules:
+def create_migration_rules(settings: Settings) -> MigrationContext:
     """Return what migrations say beyond the move itself."""
-    return MigrationRules(
+    return MigrationContext(
         currency=settings.money.base_currency,
         minor_per_major=_minor_per_major(settings),
         holdout_percent=settings.holdout.percent,

@@ -15,8 +15,8 @@ from stream_app.webhooks.addresses import parse_networks
 from stream_app.webhooks.courier import Courier
 from stream_app.webhooks.dead_letters import KafkaDeadLetters
 from stream_app.webhooks.replaying import DeadLetterReplay, Replayed
-from stream_app.webhooks.retrying import RetryRules
-from stream_app.webhooks.sending import Sender, SendingRules, create_tls
+from stream_app.webhooks.retrying import RetryPolicy
+from stream_app.webhooks.sending import Sender, SendingPolicy, create_tls
 from stream_app.webhooks.service import delivery_counter, latency_observer, run_webhooks
 from stream_app.webhooks.subscriber import Subscriber, SubscriberSettings
 from stream_app.webhooks.subscriptions import Subscription
@@ -105,7 +105,7 @@ async def replay_webhooks(settings: Settings, subscription: Subscription, patien
         await dead_letters.stop()
 
 
-def create_sending_rules(settings: Settings) -> SendingRules:
+def create_sending_rules(settings: Settings) -> SendingPolicy:
     """Return what may be called by webhooks, and how.
 
     Raises
@@ -116,7 +116,7 @@ def create_sending_rules(settings: Settings) -> SendingRules:
     webhooks = settings.webhooks
     if settings.deployment.production and webhooks.allow_http:
         raise ConfigurationError("setting webhooks.allow_http: True, expected False (setting deployment.production)")
-    return SendingRules(
+    return SendingPolicy(
         timeout_seconds=webhooks.request_timeout_seconds,
         connections_max=webhooks.max_in_flight,
         allowed=parse_networks(webhooks.allowed_networks),
@@ -125,9 +125,9 @@ def create_sending_rules(settings: Settings) -> SendingRules:
     )
 
 
-def create_retry_rules(settings: Settings) -> RetryRules:
+def create_retry_rules(settings: Settings) -> RetryPolicy:
     """Return when webhooks are tried again."""
     webhooks = settings.webhooks
-    return RetryRules(
+    return RetryPolicy(
         webhooks.first_retry_seconds, webhooks.longest_retry_seconds, float(webhooks.give_up_after_seconds)
     )

@@ -10,11 +10,6 @@ from stream_app.adapters.listening import require_address
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES
-from stream_app.agents.application import create_faust_app
-from stream_app.agents.models import ModelFollower
-from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
-from stream_app.agents.sweeping import LaneSettings
-from stream_app.agents.worker import run_worker
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.segmentation import (
@@ -25,6 +20,11 @@ from stream_app.bootstrap.segmentation import (
 )
 from stream_app.core.clock import SECOND_MS
 from stream_app.settings import Settings
+from stream_app.worker.application import create_faust_app
+from stream_app.worker.model_follower import ModelFollower
+from stream_app.worker.owned import OwnedPartitions, PartitionSettings
+from stream_app.worker.process import run_worker
+from stream_app.worker.sweeping import LoopSettings
 
 
 def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
@@ -75,10 +75,10 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
     return run
 
 
-def create_lane_settings(settings: Settings) -> LaneSettings:
+def create_lane_settings(settings: Settings) -> LoopSettings:
     """Return how lanes go about it."""
     interval_ms, tick_ms = intervals_ms(settings)
-    return LaneSettings(
+    return LoopSettings(
         sweep_interval_ms=interval_ms,
         live_interval_ms=settings.worker.sweep_interval_seconds * SECOND_MS,
         tick_ms=tick_ms,

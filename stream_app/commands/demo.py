@@ -9,10 +9,10 @@ import click
 
 from stream_app.adapters.listening import require_address
 from stream_app.commands.replay import run_replay
-from stream_app.embedded import cdnow
-from stream_app.embedded.sources import SourceFile
 from stream_app.errors import ConfigurationError
 from stream_app.settings import load_settings
+from stream_app.sources import cdnow
+from stream_app.sources.files import SourceFile
 
 
 @click.command()

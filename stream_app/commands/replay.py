@@ -18,11 +18,11 @@ from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.commands.exits import EXIT_INTERRUPTED
 from stream_app.contracts.decoding import INPUT_MODELS
 from stream_app.core.clock import SECOND_MS, to_milliseconds
-from stream_app.embedded.report import write_report
-from stream_app.embedded.sources import SourceFile
-from stream_app.embedded.terminal import progress, render_summary
 from stream_app.errors import ConfigurationError
+from stream_app.report.page import write_report
+from stream_app.report.terminal import progress, render_summary
 from stream_app.settings import Settings, load_settings
+from stream_app.sources.files import SourceFile
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stream_app.embedded.simulation import Faults, simulate
+from stream_app.simulator.simulation import Faults, simulate
 
 
 @click.command(name="simulate")

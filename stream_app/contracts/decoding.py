@@ -18,7 +18,7 @@ from stream_app.contracts.inputs import ORDER_REFUNDED, EngagementRecord, Purcha
 from stream_app.contracts.json_text import read_object
 from stream_app.contracts.rejections import rejection_of
 from stream_app.contracts.rows import record_of_row
-from stream_app.contracts.rules import Circumstances, DecodingRules
+from stream_app.contracts.rules import Circumstances, DecodingPolicy
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 
 INPUT_MODELS: Final[Mapping[str, type[PurchaseRecord] | type[EngagementRecord]]] = {
@@ -37,7 +37,7 @@ class Decoder:
         The topic and what the deployment decided about it.
     """
 
-    def __init__(self, rules: DecodingRules) -> None:
+    def __init__(self, rules: DecodingPolicy) -> None:
         self.rules = rules
         self._model = INPUT_MODELS[rules.topic]
         self._fields = tuple(self._model.model_fields)

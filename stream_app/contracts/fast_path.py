@@ -20,7 +20,7 @@ from msgspec.structs import astuple
 
 from stream_app.contracts.fields import MAX_ITEMS, MAX_PRODUCTS, MAX_TEXT_CHARACTERS, MAX_VALUE, parse_instant
 from stream_app.contracts.inputs import ORDER_COMPLETED, ORDER_REFUNDED, PurchaseType
-from stream_app.contracts.rules import ENGAGEMENT_TYPE, DecodingRules
+from stream_app.contracts.rules import ENGAGEMENT_TYPE, DecodingPolicy
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 
 Reader = Callable[[bytes, int, bytes | None], Event | None]
@@ -69,7 +69,7 @@ _LONGEST_TOTAL: Final = 20
 """Characters of 10^12 with four minor digits, and some to spare; longer totals are odd and can wait."""
 
 
-def build_reader(rules: DecodingRules) -> Reader:
+def build_reader(rules: DecodingPolicy) -> Reader:
     """Build the reader of the topic of `rules`; all it needs is bound in closures, which are quickest to reach."""
     decode_tree = msgspec.json.Decoder().decode
     max_bytes, max_depth, earliest_ms = rules.max_payload_bytes, rules.max_depth, rules.earliest_ms
@@ -104,7 +104,7 @@ def build_reader(rules: DecodingRules) -> Reader:
     return read
 
 
-def _complete_purchase(rules: DecodingRules, explain: Explain) -> Complete:
+def _complete_purchase(rules: DecodingPolicy, explain: Explain) -> Complete:
     conversions, base_currency = rules.conversions, rules.base_currency
 
     def complete(record: _Purchase, at_ms: int, payload: bytes) -> Event | None:
@@ -152,7 +152,7 @@ def _complete_purchase(rules: DecodingRules, explain: Explain) -> Complete:
     return complete
 
 
-def _complete_engagement(rules: DecodingRules, explain: Explain) -> Complete:
+def _complete_engagement(rules: DecodingPolicy, explain: Explain) -> Complete:
     weights, default_weight = dict(rules.engagement_weights), rules.default_weight
 
     def complete(record: _Engagement, at_ms: int, payload: bytes) -> Event | None:

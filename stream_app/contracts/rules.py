@@ -45,7 +45,7 @@ RATE_RANGE: Final = (Decimal("1e-9"), Decimal("1e9"))
 
 
 @dataclass(frozen=True)
-class DecodingRules:
+class DecodingPolicy:
     """Everything beside a record itself that its verdict depends on, except the time of reading.
 
     Parameters
@@ -133,6 +133,6 @@ class Circumstances(NamedTuple):
         The carrier's key; None where the carrier has no keys (a file). A topic's record without a key has `b""`.
     """
 
-    rules: DecodingRules
+    rules: DecodingPolicy
     now_ms: int
     key: bytes | None = None

@@ -108,7 +108,7 @@ class Migration(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class MigrationRules:
+class MigrationContext:
     """What migrations say beyond the move itself.
 
     Parameters
@@ -173,13 +173,13 @@ def migration_id(segmentation: str, customer_id: str, sequence: int) -> str:
     return blake2b(f"{segmentation}\0{customer_id}\0{sequence}".encode(), digest_size=16).hexdigest()
 
 
-def holdout_of(customer_id: str, rules: MigrationRules) -> Holdout:
+def holdout_of(customer_id: str, rules: MigrationContext) -> Holdout:
     """Return the customer's holdout bucket; the same in every segmentation and for ever."""
     bucket = xxh3_64_intdigest(f"{rules.holdout_salt}:{customer_id}".encode()) % HOLDOUT_BUCKETS
     return Holdout(bucket, bucket < rules.holdout_percent)
 
 
-def describe_moves(moves: Moves, snapshot: Snapshot, rules: MigrationRules) -> list[Migration]:
+def describe_moves(moves: Moves, snapshot: Snapshot, rules: MigrationContext) -> list[Migration]:
     """Return the migration event of each move, in the same order."""
     if not len(moves.customer_ids):
         return []
@@ -281,7 +281,7 @@ def figures_of(quantities: Quantities, prior_gap_days: float, minor_per_major: i
     return np.round(columns, 4)
 
 
-def _figures(quantities: Quantities, snapshot: Snapshot, rules: MigrationRules) -> list[Figures]:
+def _figures(quantities: Quantities, snapshot: Snapshot, rules: MigrationContext) -> list[Figures]:
     rows = figures_of(quantities, snapshot.parameters.prior_gap_days, rules.minor_per_major)
     return [Figures(*row) for row in rows.tolist()]
 
@@ -291,7 +291,13 @@ def _distances(standardised: Floats, centroids: Floats) -> Floats:
 
 
 def _lead(
-    kind: int, change: int, event: Event | None, after: Figures, waited: bool, snapshot: Snapshot, rules: MigrationRules
+    kind: int,
+    change: int,
+    event: Event | None,
+    after: Figures,
+    waited: bool,
+    snapshot: Snapshot,
+    rules: MigrationContext,
 ) -> str:
     """Return the sentence's opening: what happened."""
     if event is not None:
@@ -308,7 +314,7 @@ def _lead(
     return f"Silent for {after.recency_days:.0f} days, usually active every {after.usual_gap_days:.0f}"
 
 
-def _shift(feature: int, before: Figures, after: Figures, rules: MigrationRules, snapshot: Snapshot) -> str:
+def _shift(feature: int, before: Figures, after: Figures, rules: MigrationContext, snapshot: Snapshot) -> str:
     """Return how the decisive feature changed, in the customer's units."""
     if snapshot.parameters.feature_set == "plain":
         weights = (1.0, 1.0)

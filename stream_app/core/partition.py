@@ -10,7 +10,7 @@ import numpy as np
 
 from stream_app.core.assignment import Indices
 from stream_app.core.clock import NO_TIME
-from stream_app.core.migration import Migration, MigrationRules
+from stream_app.core.migration import Migration, MigrationContext
 from stream_app.core.row import Memories
 from stream_app.core.snapshot import Snapshot
 from stream_app.core.table import CustomerTable
@@ -28,7 +28,7 @@ class Partition:
     """The state of one partition; only `apply_effects` and the shell that owns it change it."""
 
     snapshot: Snapshot
-    rules: MigrationRules = field(default_factory=MigrationRules)
+    rules: MigrationContext = field(default_factory=MigrationContext)
     table: CustomerTable = field(default_factory=CustomerTable)
     clock: Clock = field(default_factory=Clock)
 

@@ -15,7 +15,7 @@ READY_STALENESS_SECONDS: Final = 60.0
 """A view that is further behind is not ready."""
 
 
-class ViewJudge:
+class ViewReadiness:
     """Says whether the view is up to date."""
 
     def __init__(self, follower: ViewFollower) -> None:
@@ -47,7 +47,7 @@ async def run_view(
         lags = sorted(follower.lag.items(), key=lambda item: item[0][1])
         metrics.consumer_lag_records.replace({(topic, str(number)): lag for (topic, number), lag in lags})
 
-    async with HealthServer(ViewJudge(follower), health_host, health_port, metrics, refresh):
+    async with HealthServer(ViewReadiness(follower), health_host, health_port, metrics, refresh):
         following = asyncio.create_task(follower.run())
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait((following, waiting), return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from stream_app.webhooks.messages import Message, build_messages, read_migration
-from stream_app.webhooks.retrying import Gate, RetryRules
+from stream_app.webhooks.retrying import Gate, RetryPolicy
 from stream_app.webhooks.sending import Answer, Verdict
 from stream_app.webhooks.subscriptions import Subscription
 
@@ -100,7 +100,7 @@ class Courier:
         subscription: Subscription,
         source: str,
         sender: Sending,
-        rules: RetryRules,
+        rules: RetryPolicy,
         in_flight_max: int,
         dead_letters: DeadLetters,
         count: Callable[[str], None],

@@ -15,7 +15,7 @@ that must not decide."""
 
 
 @dataclass(frozen=True)
-class RetryRules:
+class RetryPolicy:
     """How patient to be with an endpoint.
 
     Parameters

@@ -65,7 +65,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class SendingRules:
+class SendingPolicy:
     """What holds for all endpoints.
 
     Parameters
@@ -149,7 +149,7 @@ class Sender:
     def __init__(
         self,
         subscription: Subscription,
-        rules: SendingRules,
+        rules: SendingPolicy,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         parts = subscription.parts

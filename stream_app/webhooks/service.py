@@ -24,7 +24,7 @@ STOP_SECONDS: Final = 10.0
 """For breaking everything off and committing; what is not committed by then is delivered again."""
 
 
-class WebhooksHealth:
+class WebhooksReadiness:
     """Judges the process, and knows its figures.
 
     Ready means that every subscription has its partitions; an endpoint that does not answer makes nothing unready,
@@ -74,7 +74,7 @@ async def run_webhooks(
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    health = WebhooksHealth(subscribers, metrics)
+    health = WebhooksReadiness(subscribers, metrics)
     await dead_letters.start()
     tasks = [asyncio.create_task(subscriber.run(), name=subscriber.name) for subscriber in subscribers]
     for task in tasks:

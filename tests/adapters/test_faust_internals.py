@@ -14,16 +14,16 @@ from types import ModuleType
 
 import pytest
 
-from stream_app.adapters import faust_lane
-from stream_app.adapters.faust_lane import INTERNALS, LaneConsumer, LaneThread, LaneTransport
+from stream_app.adapters import faust_bridge
+from stream_app.adapters.faust_bridge import INTERNALS, BridgeConsumer, BridgeThread, BridgeTransport
 
 ROOT = Path(__file__).parents[2]
-LANE = Path(faust_lane.__file__)
+LANE = Path(faust_bridge.__file__)
 OTHERS = sorted(
-    path for layer in ("adapters", "agents") for path in (ROOT / "stream_app" / layer).glob("*.py") if path != LANE
+    path for layer in ("adapters", "worker") for path in (ROOT / "stream_app" / layer).glob("*.py") if path != LANE
 )
 LISTED = {name.rpartition(":")[2].rpartition(".")[2] for name in INTERNALS}
-DERIVED = (LaneConsumer, LaneThread, LaneTransport)
+DERIVED = (BridgeConsumer, BridgeThread, BridgeTransport)
 OUR_ATTRIBUTES = {"consumer", "host"}
 """What the lane sets on objects of its own, or on those that it derives from theirs."""
 PUBLIC_ATTRIBUTES = {"transport"}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from stream_app.adapters.topic_specs import TopicRules, TopicSpec, deviations, topic_specs
+from stream_app.adapters.topic_specs import TopicPolicy, TopicSpec, deviations, topic_specs
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.kafka import create_topic_specs
 from stream_app.contracts.schema_files import CHANNELS
@@ -12,7 +12,7 @@ from stream_app.core.clock import DAY_MS
 from stream_app.settings import load_settings
 
 NAMES = TopicNames("shop-", "segmenter")
-RULES = TopicRules(
+RULES = TopicPolicy(
     partitions=6,
     replication_factor=3,
     retention_ms=30 * DAY_MS,
@@ -22,7 +22,7 @@ RULES = TopicRules(
 )
 
 
-def specs(rules: TopicRules = RULES) -> dict[str, TopicSpec]:
+def specs(rules: TopicPolicy = RULES) -> dict[str, TopicSpec]:
     return {spec.name: spec for spec in topic_specs(NAMES, rules)}
 
 

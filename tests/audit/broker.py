@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topic_admin import create_topics
-from stream_app.adapters.topic_specs import TopicRules, topic_specs
+from stream_app.adapters.topic_specs import TopicPolicy, topic_specs
 from stream_app.core.clock import DAY_MS
 from tests.audit.stories import Append, Story
 
@@ -21,7 +21,7 @@ CENTURY_MS = 36_525 * DAY_MS
 async def write_story(story: Story, bootstrap_servers: str, aborted: Iterable[Append] = ()) -> None:
     """Create the topics and append everything; `aborted` is written in a transaction that is given up."""
     connection = KafkaConnection(bootstrap_servers)
-    rules = TopicRules(story.partitions, 1, CENTURY_MS, CENTURY_MS, DAY_MS, 60_000)
+    rules = TopicPolicy(story.partitions, 1, CENTURY_MS, CENTURY_MS, DAY_MS, 60_000)
     await create_topics(connection, topic_specs(story.names, rules))
     async with AIOKafkaProducer(**connection.client_options(), enable_idempotence=True) as plain:
         await _append(plain, story.inputs)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from stream_app.agents.worker import EXIT_DOUBT
+from stream_app.worker.process import EXIT_DOUBT
 from tests.support.processes import ServerProcess, free_port, wait_for
 
 ROOT: Final = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from stream_app.agents.training import STATE_KEY, decode_state
+from stream_app.worker.training import STATE_KEY, decode_state
 from tests.chaos.progress import follower
 from tests.chaos.stage import PARTITIONS, NothingPending, Stage
 from tests.chaos.traffic import PURCHASES, Record

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingRules
+from stream_app.contracts.rules import DecodingPolicy
 
 NOW_MS = 1_714_600_000_000
 """2024-05-01T21:46:40Z."""
@@ -34,11 +34,11 @@ RATES = {"USD": Decimal("0.9"), "JPY": Decimal("0.0061"), "KWD": Decimal("3.01")
 
 
 def purchases(**rules: Any) -> Decoder:
-    return Decoder(DecodingRules("purchases", currency_rates=RATES, **rules))
+    return Decoder(DecodingPolicy("purchases", currency_rates=RATES, **rules))
 
 
 def engagements(**rules: Any) -> Decoder:
-    return Decoder(DecodingRules("engagements", **rules))
+    return Decoder(DecodingPolicy("engagements", **rules))
 
 
 def encode(record: object) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS, DecodingRules
+from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS, DecodingPolicy
 from stream_app.errors import ConfigurationError
 
 
@@ -30,12 +30,12 @@ from stream_app.errors import ConfigurationError
 )
 def test_wrong_rule_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        DecodingRules(**({"topic": "purchases"} | changes))
+        DecodingPolicy(**({"topic": "purchases"} | changes))
 
 
 def test_base_currency_is_always_accepted() -> None:
-    assert set(DecodingRules("purchases", currency_rates={"USD": Decimal("0.9")}).conversions) == {"EUR", "USD"}
-    assert set(DecodingRules("purchases", "USD", {"USD": Decimal(1)}).conversions) == {"USD"}
+    assert set(DecodingPolicy("purchases", currency_rates={"USD": Decimal("0.9")}).conversions) == {"EUR", "USD"}
+    assert set(DecodingPolicy("purchases", "USD", {"USD": Decimal(1)}).conversions) == {"USD"}
 
 
 def test_passive_contact_weighs_nothing_and_a_referral_most() -> None:

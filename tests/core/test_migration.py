@@ -14,7 +14,7 @@ from stream_app.core.migration import (
     HOLDOUT_BUCKETS,
     Figures,
     Migration,
-    MigrationRules,
+    MigrationContext,
     figures_of,
     holdout_of,
     migration_id,
@@ -31,8 +31,8 @@ from tests.support.tables import quantities_of_events
 REGULAR: list[Step] = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 
 
-def told(steps: list[Step], rules: MigrationRules | None = None) -> list[Migration]:
-    return play(Partition(rules_snapshot(), rules or MigrationRules()), steps)
+def told(steps: list[Step], rules: MigrationContext | None = None) -> list[Migration]:
+    return play(Partition(rules_snapshot(), rules or MigrationContext()), steps)
 
 
 def told_plainly(steps: list[Step], no_return_days: float = 0.0) -> list[Migration]:
@@ -54,20 +54,20 @@ def test_id_depends_on_every_argument(arguments: tuple[str, str, int], data: st.
 
 
 def test_holdout_is_the_same_for_ever() -> None:
-    rules = MigrationRules(holdout_percent=30)
+    rules = MigrationContext(holdout_percent=30)
     assert [holdout_of(f"c{n}", rules).bucket for n in range(5)] == [61, 63, 48, 4, 70]
-    assert holdout_of("c1", rules) == holdout_of("c1", MigrationRules("JPY", 1, 30))
+    assert holdout_of("c1", rules) == holdout_of("c1", MigrationContext("JPY", 1, 30))
 
 
 @pytest.mark.parametrize("percent", [0, 10, 50, 100])
 def test_holdout_holds_out_its_percentage(percent: int) -> None:
-    held_out = [holdout_of(f"customer {n}", MigrationRules(holdout_percent=percent)).held_out for n in range(20_000)]
+    held_out = [holdout_of(f"customer {n}", MigrationContext(holdout_percent=percent)).held_out for n in range(20_000)]
     assert np.mean(held_out) == pytest.approx(percent / 100, abs=0.015)
 
 
 def test_another_salt_draws_another_holdout() -> None:
     buckets, others = (
-        [holdout_of(f"c{n}", MigrationRules(holdout_salt=salt)).bucket for n in range(1_000)] for salt in "ab"
+        [holdout_of(f"c{n}", MigrationContext(holdout_salt=salt)).bucket for n in range(1_000)] for salt in "ab"
     )
     assert np.mean(np.array(buckets) == np.array(others)) < 0.03
     assert {*buckets} == set(range(HOLDOUT_BUCKETS))
@@ -214,7 +214,7 @@ def test_figures_are_in_peoples_units_and_rounded() -> None:
 
 
 def test_currency_without_minor_units_is_told_in_whole_units() -> None:
-    (migration,) = told([purchase(0, 4_990)], MigrationRules(currency="JPY", minor_per_major=1))
+    (migration,) = told([purchase(0, 4_990)], MigrationContext(currency="JPY", minor_per_major=1))
     assert migration.explanation.sentence.startswith("Purchase of 4990")
     assert migration.explanation.after.revenue_90d == 4_990
 
@@ -253,7 +253,7 @@ EVERYTHING: list[Step] = [
 
 
 def test_every_migration_keeps_its_contract() -> None:
-    migrations = told(EVERYTHING, MigrationRules(holdout_percent=50))
+    migrations = told(EVERYTHING, MigrationContext(holdout_percent=50))
     assert {migration.cause.kind for migration in migrations} >= {"purchase", "refund", "engagement", "lapse", "model"}
     assert {migration.change for migration in migrations} == set(CHANGES)
     for migration in migrations:

@@ -15,9 +15,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from stream_app.agents.worker import STOP_SECONDS
 from stream_app.cli import segmenter
 from stream_app.settings import Settings, load_settings
+from stream_app.worker.process import STOP_SECONDS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "k8s"

@@ -14,7 +14,7 @@ import yaml
 
 from deploy.grafana import dashboard
 from stream_app.adapters.metrics import SERIES_MAX, Metrics
-from stream_app.embedded.simulation import Faults, simulate
+from stream_app.simulator.simulation import Faults, simulate
 from tests.deploy.monitoring import RULES, metrics_used
 from tests.integration.test_worker import Deployment, inputs_of
 from tests.support.processes import ServerProcess, free_port, wait_for

@@ -21,7 +21,7 @@ from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
 from stream_app.audit.reading import TopicReader
 from stream_app.bootstrap.kafka import create_topic_specs
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingRules
+from stream_app.contracts.rules import DecodingPolicy
 from stream_app.core.clock import DAY_MS
 from stream_app.settings import Settings
 
@@ -114,7 +114,7 @@ def test_example_sends_valid_records_to_the_partitions_where_customers_belong(
     example: Example, kafka: str, topics: TopicNames, tmp_path: Path
 ) -> None:
     sent = run(example, kafka, topics, tmp_path)
-    decoders = {contract: Decoder(DecodingRules(contract)) for contract in (PURCHASES, ENGAGEMENTS)}
+    decoders = {contract: Decoder(DecodingPolicy(contract)) for contract in (PURCHASES, ENGAGEMENTS)}
     now_ms = time.time_ns() // 1_000_000
     events = [decoders[record.contract].decode(record.value, now_ms, record.key) for record in sent]
     assert sorted(event.event_id for event in events) == example.event_ids

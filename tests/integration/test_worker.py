@@ -24,7 +24,6 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.topic_admin import create_topics
-from stream_app.agents.training import model_record
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.replay import create_readers, create_replay
@@ -32,17 +31,18 @@ from stream_app.core.events import Event
 from stream_app.core.row import Row, decode_row
 from stream_app.core.snapshot_document import Proposal
 from stream_app.core.table import CustomerTable
-from stream_app.embedded import cdnow
-from stream_app.embedded.simulation import Faults, simulate
-from stream_app.embedded.sources import SourceFile, merge_by_time
 from stream_app.errors import InvalidRecord
 from stream_app.settings import Settings
-from tests.agents.memory import payload
+from stream_app.simulator.simulation import Faults, simulate
+from stream_app.sources import cdnow
+from stream_app.sources.files import SourceFile, merge_by_time
+from stream_app.worker.training import model_record
 from tests.support.events import START_MS, engagement, purchase, refund
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.replays import ROOT, refused, start
 from tests.support.snapshots import plain_snapshot
 from tests.support.totals import EXACT
+from tests.worker.memory import payload
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 PATIENCE_SECONDS = 90

@@ -1,4 +1,4 @@
-"""The project's `LaneConsumer` over a consumer thread that reads the log in memory."""
+"""The project's `BridgeConsumer` over a consumer thread that reads the log in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from stream_app.adapters.faust_lane import ChunkScheduler, LaneConsumer, LaneHost
+from stream_app.adapters.faust_bridge import BridgeConsumer, BridgeHost, ChunkScheduler
 from tests.simulation.memory_log import MemoryLog, StoredRecord
 from tests.support.simulated_loop import Process
 
@@ -120,10 +120,10 @@ class SimulatedThread:
         await asyncio.sleep(self._log.latencies.draw(self._log.around.drawn))
 
 
-class SimulatedConsumer(LaneConsumer):
+class SimulatedConsumer(BridgeConsumer):
     """The real lane; only the thread below it is simulated."""
 
-    def __init__(self, thread: SimulatedThread, host: LaneHost) -> None:
+    def __init__(self, thread: SimulatedThread, host: BridgeHost) -> None:
         # Faust's own constructor wants an application, and nothing of it is used here.
         self._thread = thread  # type: ignore[assignment]
         self.host = host

@@ -10,9 +10,9 @@ from faust.types import TP
 
 from stream_app.adapters.changelog import POSITION_KEY
 from stream_app.adapters.delivery import Delivery, Outgoing
-from stream_app.agents.intake import Chunk
-from stream_app.agents.partitions import OwnedPartitions
 from stream_app.errors import DeliveryFailed
+from stream_app.worker.intake import Chunk
+from stream_app.worker.owned import OwnedPartitions
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.memory_log import MemoryDelivery, Transaction
 from tests.simulation.simulation import Variant

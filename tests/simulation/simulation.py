@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stream_app.adapters.topics import TopicNames
-from stream_app.agents import sweeping
-from stream_app.agents.sweeping import LaneSettings
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.learning.trainer import TrainerSettings
+from stream_app.worker import sweeping
+from stream_app.worker.sweeping import LoopSettings
 from tests.simulation.faults import STEP_FAULTS, TIMED_FAULTS, Fault, drawn_faults
 from tests.simulation.group import Group
 from tests.simulation.inputs import END_MS, Input, drawn_inputs, last_inputs
@@ -95,10 +95,10 @@ class Simulation:
             sample_size=100,
         )
 
-    def _draw_lane_settings(self) -> LaneSettings:
+    def _draw_lane_settings(self) -> LoopSettings:
         drawn = self.drawn
         sweep_days, tick_days = drawn.choice([(20, 60), (40, 40), (50, 100)])
-        return LaneSettings(
+        return LoopSettings(
             sweep_interval_ms=sweep_days * DAY_MS,
             live_interval_ms=drawn.choice([1, 30]) * SECOND_MS,
             tick_ms=tick_days * DAY_MS,

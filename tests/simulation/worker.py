@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.agents.models import ModelFollower
-from stream_app.agents.partitions import OwnedPartitions, PartitionSettings
-from stream_app.agents.sweeping import LaneSettings
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingRules
+from stream_app.contracts.rules import DecodingPolicy
 from stream_app.core.cold_start import cold_start_snapshot
-from stream_app.core.migration import MigrationRules
+from stream_app.core.migration import MigrationContext
 from stream_app.learning.trainer import TrainerSettings
+from stream_app.worker.model_follower import ModelFollower
+from stream_app.worker.owned import OwnedPartitions, PartitionSettings
+from stream_app.worker.sweeping import LoopSettings
 from tests.simulation.consumer import SimulatedConsumer, SimulatedThread
 from tests.simulation.group import HEARTBEAT_SECONDS, Assignment
 from tests.simulation.memory_log import MemoryDelivery, MemoryStateLog
@@ -32,7 +32,7 @@ FETCH_SECONDS = 0.4
 COMMIT_SECONDS = 0.5
 RECOVERY_SECONDS = 20
 STOP_SECONDS = 2.0
-DECODERS = {topic: Decoder(DecodingRules(topic)) for topic in ("purchases", "engagements")}
+DECODERS = {topic: Decoder(DecodingPolicy(topic)) for topic in ("purchases", "engagements")}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class SimulatedWorker:
     """One process of the deployment; `main` is what it runs."""
 
     def __init__(
-        self, simulation: Simulation, parts: WorkerParts, lane: LaneSettings, trainer: TrainerSettings
+        self, simulation: Simulation, parts: WorkerParts, lane: LoopSettings, trainer: TrainerSettings
     ) -> None:
         self.simulation = simulation
         self._parts = parts
@@ -97,7 +97,7 @@ class SimulatedWorker:
             settings=PartitionSettings(simulation.partitions, RECOVERY_SECONDS),
             lane_settings=self._lane_settings,
             trainer_settings=self._trainer_settings,
-            rules=MigrationRules(),
+            rules=MigrationContext(),
             decoders={topics.purchases: DECODERS["purchases"], topics.engagements: DECODERS["engagements"]},
             follower=self.follower,
             failed=self._failed,

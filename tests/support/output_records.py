@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.topic_admin import create_topics
-from stream_app.adapters.topic_specs import TopicRules, topic_specs
+from stream_app.adapters.topic_specs import TopicPolicy, topic_specs
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.migration import (
@@ -123,7 +123,7 @@ class OutputTopics:
         self.connection = KafkaConnection(bootstrap_servers)
 
     async def __aenter__(self) -> OutputTopics:
-        rules = TopicRules(PARTITIONS, 1, CENTURY_MS, CENTURY_MS, DAY_MS, 60_000)
+        rules = TopicPolicy(PARTITIONS, 1, CENTURY_MS, CENTURY_MS, DAY_MS, 60_000)
         await create_topics(self.connection, topic_specs(self.names, rules))
         self._producer = AIOKafkaProducer(
             **self.connection.client_options(), transactional_id=f"{self.names.group}-test", linger_ms=0

@@ -13,7 +13,7 @@ import pytest
 
 from stream_app.webhooks.courier import Courier, Parcel
 from stream_app.webhooks.messages import Message
-from stream_app.webhooks.retrying import ATTEMPTS_MIN, Gate, RetryRules
+from stream_app.webhooks.retrying import ATTEMPTS_MIN, Gate, RetryPolicy
 from stream_app.webhooks.sending import Answer, Verdict
 from stream_app.webhooks.subscriptions import Subscription
 from tests.webhooks.deliveries import migration, parcel, subscription
@@ -21,7 +21,7 @@ from tests.webhooks.deliveries import migration, parcel, subscription
 OK = Answer(Verdict.DELIVERED, "HTTP 204")
 DOWN = Answer(Verdict.FAILED, "HTTP 503")
 GONE = Answer(Verdict.REFUSED, "HTTP 410")
-QUICK = RetryRules(0.001, 0.002, 86_400.0)
+QUICK = RetryPolicy(0.001, 0.002, 86_400.0)
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Script:
         self.dead.append((reason, attempts))
 
 
-def deliver(script: Script, rules: RetryRules = QUICK, age_seconds: float = 0, body: str = "cloudevents") -> bool:
+def deliver(script: Script, rules: RetryPolicy = QUICK, age_seconds: float = 0, body: str = "cloudevents") -> bool:
     async def play() -> bool:
         courier = create(script, rules, body)
         taken = parcel(migration())
@@ -64,7 +64,7 @@ def deliver(script: Script, rules: RetryRules = QUICK, age_seconds: float = 0, b
     return asyncio.run(play())
 
 
-def create(script: Script, rules: RetryRules = QUICK, body: str = "cloudevents", in_flight_max: int = 4) -> Courier:
+def create(script: Script, rules: RetryPolicy = QUICK, body: str = "cloudevents", in_flight_max: int = 4) -> Courier:
     described = Subscription.model_validate(subscription("crm", "https://crm.example/", body=body))
     return Courier(described, "segmenter", script, rules, in_flight_max, script, script.count)
 
@@ -156,8 +156,8 @@ def test_what_is_under_way_is_answered_before_all_is_calm_and_nothing_begins_mea
 
 
 def test_waits_grow_spread_out_and_are_bounded() -> None:
-    low = RetryRules(1.0, 300.0, 86_400.0, draw=lambda: 0.0)
-    high = RetryRules(1.0, 300.0, 86_400.0, draw=lambda: 1.0)
+    low = RetryPolicy(1.0, 300.0, 86_400.0, draw=lambda: 0.0)
+    high = RetryPolicy(1.0, 300.0, 86_400.0, draw=lambda: 1.0)
     assert [low.wait_seconds(attempts) for attempts in (1, 2, 3, 9, 10, 2_000)] == [0.5, 1, 2, 128, 150, 150]
     assert [high.wait_seconds(attempts) for attempts in (1, 2, 3, 9, 10, 2_000)] == [1, 2, 4, 256, 300, 300]
 

@@ -15,7 +15,7 @@ import pytest
 from stream_app.errors import ConfigurationError
 from stream_app.webhooks.addresses import parse_networks
 from stream_app.webhooks.messages import build_messages
-from stream_app.webhooks.sending import Answer, Sender, SendingRules, Verdict, create_tls, judge
+from stream_app.webhooks.sending import Answer, Sender, SendingPolicy, Verdict, create_tls, judge
 from stream_app.webhooks.subscriptions import Subscription
 from tests.support.processes import free_port
 from tests.webhooks.deliveries import migration, subscription
@@ -24,7 +24,7 @@ from tests.webhooks.receiver import HANG, Receiver, Reply
 NOW = datetime(2024, 5, 25, 6, 30, tzinfo=UTC)
 
 
-def local_rules(**changes: Any) -> SendingRules:
+def local_rules(**changes: Any) -> SendingPolicy:
     given: dict[str, Any] = {
         "timeout_seconds": 5.0,
         "connections_max": 4,
@@ -32,10 +32,10 @@ def local_rules(**changes: Any) -> SendingRules:
         "allows_http": True,
         "tls": create_tls(None),
     }
-    return SendingRules(**(given | changes))
+    return SendingPolicy(**(given | changes))
 
 
-def send(url: str, rules: SendingRules | None = None, times: int = 1) -> list[Answer]:
+def send(url: str, rules: SendingPolicy | None = None, times: int = 1) -> list[Answer]:
     """Return the answers to one message, sent some times in a row."""
     (message,) = build_messages("cloudevents", migration(), "segmenter")
 

@@ -1,1 +1,0 @@
-"""The runtime without a server: files in, files out, time taken from the events."""

@@ -1,0 +1,1 @@
+"""What people see of a replay: the page and the terminal."""

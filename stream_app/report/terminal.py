@@ -1,0 +1,178 @@
+"""What a replay says on the terminal: a bar while it runs, and its outcome on one screen when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from stream_app.report.page import shorten_sentence
+
+FLOWS_SHOWN: Final = 8
+INDENT: Final = (0, 0, 0, 2)
+"""Padding of what belongs to a heading, in characters: top, right, bottom, left."""
+
+_CAUSE_WORDS: Final = {"lapse": "time passing", "model": "new model"}
+
+
+def render_summary(summary: dict[str, Any], report_path: Path | str, console: Console | None = None) -> None:
+    """Print the outcome of a replay; made for 80 columns, in colour only on a terminal.
+
+    Parameters
+    ----------
+    summary
+        The content of `summary.json`.
+    report_path
+        Where the report is.
+    console
+        Standard output if None.
+    """
+    out = console or Console(highlight=False)
+    _render_segments(summary, out)
+    _render_migrations(summary, out)
+    _render_examples(summary, out)
+    _render_counts(summary, out)
+    if summary["interrupted"]:
+        out.print(Text("Stopped early: the outputs are complete up to there.", "bold"))
+    out.print(Text.assemble(("Report: ", "bold"), _printable(str(report_path), out)), soft_wrap=True)
+
+
+@contextmanager
+def progress(total_bytes: int | None, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar with events per second and remaining time; nothing where there is no terminal.
+
+    Parameters
+    ----------
+    total_bytes
+        Size of all inputs, None if it is not known.
+    console
+        Standard output if None.
+
+    Yields
+    ------
+    Callable
+        To be called now and then (every few thousand events) with the bytes and the events read so far.
+    """
+    out = console or Console()
+    columns = (TextColumn("Reading"), BarColumn(), TaskProgressColumn(), EventRateColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
+        task = bar.add_task("read", total=total_bytes, events=0)
+
+        def advance(bytes_read: int, events_read: int) -> None:
+            bar.update(task, completed=bytes_read, events=events_read)
+
+        yield advance
+
+
+class EventRateColumn(ProgressColumn):
+    """Events per second: the bar's own speed, which is in bytes, times events per byte so far."""
+
+    def render(self, task: Task) -> Text:
+        """Return such as `61,400 events/s`."""
+        speed = task.finished_speed or task.speed
+        if not speed or not task.completed:
+            return Text("… events/s")
+        return Text(f"{speed * task.fields['events'] / task.completed:,.0f} events/s")
+
+
+def _render_segments(summary: dict[str, Any], out: Console) -> None:
+    period = summary["period"]
+    span = f"{_day(period['from'])} to {_day(period['to'])}" if period["from"] else "no events"
+    customers, segments = _counted(summary["customers"], "customer"), _counted(len(summary["segments"]), "segment")
+    heading = f"{customers} in {segments}, {span}"
+    table = Table(title=Text(heading, "bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table.add_column("Segment", overflow="fold", max_width=20)
+    for column in ("Customers", "Share", "Recency", "Orders", f"{summary['currency']} each", "Of revenue"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for segment in summary["segments"]:
+        table.add_row(
+            _printable(segment["name"], out),
+            f"{segment['customers']:,}",
+            f"{segment['share']:.1%}",
+            f"{segment['recency_days']:,.0f} d",
+            f"{segment['orders']:,.1f}",
+            f"{segment['revenue']:,.2f}",
+            f"{segment['revenue_share']:.1%}",
+        )
+    out.print(table)
+    out.print()
+
+
+def _render_migrations(summary: dict[str, Any], out: Console) -> None:
+    migrations = summary["migrations"]
+    total = migrations["total"]
+    causes = sorted(migrations["by_cause"].items(), key=lambda item: (-item[1], item[0]))
+    told = ", ".join(f"{_CAUSE_WORDS.get(kind, kind)} {count / total:.1%}" for kind, count in causes if count)
+    entered = migrations["by_change"].get("entered", 0)
+    rate = f"{migrations['per_customer_month']:.2f} per customer and month"
+    first, moves = _counted(entered, "first entry", "first entries"), _counted(total - entered, "move")
+    out.print(Text(f"{_counted(total, 'migration')}: {first}, {moves} ({rate})", "bold"))
+    if told:
+        out.print(Padding(Text(f"caused by {told}"), INDENT))
+    out.print()
+    if not summary["flows"]:
+        return
+    out.print(Text("Strongest flows", "bold"))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_column(justify="right")
+    for flow in summary["flows"][:FLOWS_SHOWN]:
+        origin = _printable(flow["from"]["name"], out) if flow["from"] else Text("first seen", "dim")
+        target = Text.assemble(_printable("→ ", out), _printable(flow["to"]["name"], out))
+        table.add_row(origin, target, f"{flow['customers']:,}")
+    out.print(Padding(table, (0, 0, 1, 2)))
+
+
+def _render_examples(summary: dict[str, Any], out: Console) -> None:
+    if not summary["examples"]:
+        return
+    out.print(Text("For example", "bold"))
+    for example in summary["examples"]:
+        origin, target = example["from"], example["to"]
+        move = f"{origin} → {target}" if origin else f"enters {target}"
+        sentence = shorten_sentence(example["sentence"], origin, target)
+        told = f"{example['customer_id']} on {_day(example['effective_at'])}, {move}: {sentence}"
+        out.print(Padding(_printable(told, out), INDENT))
+    out.print()
+
+
+def _render_counts(summary: dict[str, Any], out: Console) -> None:
+    counts = summary["counts"]
+    parts = " + ".join(
+        f"{counts[key]:,} {word}"
+        for key, word in (
+            ("applied", "applied"),
+            ("duplicate", "duplicate"),
+            ("late_applied", "late-applied"),
+            ("rejected", "rejected"),
+        )
+    )
+    out.print(Text("Records", "bold"))
+    out.print(Padding(Text(f"{counts['in']:,} in = {parts}"), INDENT))
+    if counts["rejected"]:
+        reasons = sorted(summary["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
+        told = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons)
+        out.print(Padding(Text(f"rejected as {told}; each is in dead_letters.jsonl"), INDENT))
+    out.print()
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def _day(instant: str) -> str:
+    return instant[:10]
+
+
+def _printable(text: str, out: Console) -> Text:
+    """Return `text` as it is, without markup, with marks for what a terminal would obey or cannot show."""
+    visible = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return Text(visible.encode(out.encoding, "replace").decode(out.encoding))

@@ -1,0 +1,1 @@
+"""A made population with known truth."""

@@ -1,0 +1,275 @@
+"""Input files as one stream of events, merged by time, read in blocks.
+
+Files are read once, in order, and each is taken to be roughly sorted by time. A record's place in the merged
+stream is its file's watermark (the latest time read so far from that file), so the order within a file is
+kept, a late record stays late, and no more than one block of each file is in memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from itertools import islice
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.records import NO_RECORDS, Batch, Rejection, interleave
+from stream_app.core.clock import NO_TIME
+from stream_app.core.events import Event
+from stream_app.errors import ConfigurationError, InvalidRecord
+from stream_app.sources.csv_rows import Columns, CsvRow, read_rows
+
+BLOCK_BYTES: Final = 1 << 20
+"""How much of a file is decoded at once: large enough to merge cheaply, small beside the state."""
+BLOCK_ROWS: Final = 8192
+"""The same for the rows of a CSV file."""
+STANDARD_INPUT: Final = Path("-")
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_DAMAGES: Final = (EOFError, zlib.error, OSError)
+"""What reading raises where compressed data is cut off or corrupt, or a disk fails."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One input file.
+
+    Parameters
+    ----------
+    path
+        `.jsonl` or `.csv`, either with `.gz`; `-` for JSON lines on standard input.
+    topic
+        `purchases` or `engagements`.
+    columns
+        CSV only: contract field → header, for headers that are named otherwise.
+    constants
+        CSV only: contract field → value, for fields that the file lacks.
+    naive_zone
+        CSV only: the zone of times that name none; None rejects them.
+    """
+
+    path: Path
+    topic: str
+    columns: Mapping[str, str]
+    constants: Mapping[str, str]
+    naive_zone: tzinfo | None
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether the name says that this is a CSV file."""
+        return self.path.name.lower().removesuffix(".gz").endswith(".csv")
+
+
+class FileReader:
+    """Decodes one file, block by block.
+
+    Parameters
+    ----------
+    source
+        The file.
+    decoder
+        Of its topic.
+    now_ms
+        The time of reading, milliseconds since the epoch.
+    number
+        Of the file among all.
+    name
+        What positions call the file; its name without folders if None.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is missing or unreadable, or lacks a column that it must have.
+    """
+
+    def __init__(
+        self, source: SourceFile, decoder: Decoder, now_ms: int, number: int = 0, name: str | None = None
+    ) -> None:
+        self.source = source
+        self.name = source.path.name if name is None else name
+        self._number = number
+        self._line = 0
+        self._decoder = decoder
+        self._now_ms = now_ms
+        self._watermark_ms = NO_TIME
+        try:
+            self._raw = cast(
+                io.BufferedReader, sys.stdin.buffer if source.path == STANDARD_INPUT else source.path.open("rb")
+            )
+            compressed = self._raw.peek(2)[:2] == _GZIP_MAGIC
+        except OSError as error:
+            raise ConfigurationError(
+                f"{source.path}: cannot be read ({error.strerror}); name an existing file"
+            ) from error
+        self._bytes = cast(io.BufferedReader, gzip.GzipFile(fileobj=self._raw, mode="rb")) if compressed else self._raw
+        try:
+            self._blocks = self._csv_blocks() if source.is_csv else self._json_blocks()
+        except ConfigurationError:
+            self.close()
+            raise
+
+    @property
+    def bytes_read(self) -> int:
+        """How much of the file, as it lies on disk, has been read; 0 for a pipe."""
+        return self._raw.tell() if self._raw.seekable() else 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._bytes.close()
+        self._raw.close()
+
+    def next_block(self) -> Batch:
+        """Return the next decoded records, none at the end of the file."""
+        return next(self._blocks, NO_RECORDS)
+
+    def _block(
+        self,
+        watermarks_ms: Sequence[int],
+        contents: list[Event | Rejection],
+        lines: Sequence[int] | npt.NDArray[np.int64],
+    ) -> Batch:
+        return Batch(
+            np.array(watermarks_ms, np.int64),
+            contents,
+            np.full(len(contents), self._number),
+            np.asarray(lines, np.int64),
+        )
+
+    def _end_early(self, error: Exception, payload: bytes = b"") -> Batch:
+        """Return the one rejection that stands for the unreadable rest of a file."""
+        broken = InvalidRecord(
+            "malformed", "$", f"$: the file cannot be read on from here ({error}), expected more of it"
+        )
+        return self._block([self._watermark_ms], [Rejection(broken, payload)], [self._line + 1])
+
+    def _json_blocks(self) -> Iterator[Batch]:
+        decode, now_ms = self._decoder.decode, self._now_ms
+        for payloads, damage in self._line_blocks():
+            watermarks_ms: list[int] = []
+            contents: list[Event | Rejection] = []
+            watermark_ms, first_line = self._watermark_ms, self._line + 1
+            blank: list[int] = []
+            for index, payload in enumerate(payloads):
+                try:
+                    event = decode(payload, now_ms)
+                except InvalidRecord as error:
+                    if not payload.strip():
+                        blank.append(index)
+                        continue
+                    contents.append(Rejection(error, payload.rstrip(b"\r")))
+                else:
+                    contents.append(event)
+                    if event.at_ms > watermark_ms:
+                        watermark_ms = event.at_ms
+                watermarks_ms.append(watermark_ms)
+            lines = np.arange(first_line, first_line + len(payloads))
+            self._watermark_ms, self._line = watermark_ms, self._line + len(payloads)
+            if contents:
+                yield self._block(watermarks_ms, contents, np.delete(lines, blank) if blank else lines)
+            if damage is not None:
+                yield self._end_early(*damage)
+
+    def _line_blocks(self) -> Iterator[tuple[list[bytes], tuple[Exception, bytes] | None]]:
+        """Yield lines without their ends, about `BLOCK_BYTES` at a time.
+
+        If the file cannot be read to its end, the last of these come with the reason and the line that is cut off.
+        Not by `readlines`: where reading fails, it loses what it has read.
+        """
+        unfinished: list[bytes] = []
+        size, at_start = 0, True
+        while True:
+            try:
+                part = self._bytes.read1(BLOCK_BYTES)
+            except _DAMAGES as error:
+                *payloads, rest = b"".join(unfinished).split(b"\n")
+                yield payloads, (error, rest)
+                return
+            if at_start:
+                part, at_start = part.removeprefix(_BYTE_ORDER_MARK), False
+            unfinished.append(part)
+            size += len(part)
+            if not part:
+                *payloads, rest = b"".join(unfinished).split(b"\n")
+                yield [*payloads, rest] if rest else payloads, None
+                return
+            if size >= BLOCK_BYTES and b"\n" in part:
+                *payloads, rest = b"".join(unfinished).split(b"\n")
+                unfinished, size = [rest], len(rest)
+                yield payloads, None
+
+    def _csv_blocks(self) -> Iterator[Batch]:
+        """Read the header at once, so that a wrong column stops the start; return the blocks."""
+        text = io.TextIOWrapper(self._bytes, "utf-8-sig", errors="surrogateescape", newline="")
+        rows = read_rows(text)
+        damage = None
+        try:
+            header = next(rows, None)
+        except _DAMAGES as error:
+            header, damage = None, error
+        columns = Columns(self.name, self.source.topic, header, self.source.columns, self.source.constants)
+        self._text = text  # kept: collecting it would close the file under `bytes_read`
+        return self._row_blocks(rows, columns, damage)
+
+    def _row_blocks(self, rows: Iterator[CsvRow], columns: Columns, damage: Exception | None) -> Iterator[Batch]:
+        while True:
+            watermarks_ms: list[int] = []
+            contents: list[Event | Rejection] = []
+            lines: list[int] = []
+            try:
+                for row in islice(rows, BLOCK_ROWS):
+                    content = self._decode_row(row, columns)
+                    if isinstance(content, Event):
+                        self._watermark_ms = max(self._watermark_ms, content.at_ms)
+                    self._line = row.line
+                    contents.append(content)
+                    watermarks_ms.append(self._watermark_ms)
+                    lines.append(row.line)
+            except _DAMAGES as error:
+                damage = error
+            if contents:
+                yield self._block(watermarks_ms, contents, lines)
+            if damage is not None:
+                yield self._end_early(damage)
+            if damage is not None or not contents:
+                return
+
+    def _decode_row(self, row: CsvRow, columns: Columns) -> Event | Rejection:
+        limit = self._decoder.rules.max_payload_bytes
+        if len(row.text) > limit:  # characters: counting bytes would cost an encoding a row
+            error = InvalidRecord("too_large", "$", f"$: {len(row.text)} characters, expected at most {limit}")
+            return Rejection(error, row.payload)
+        try:
+            return self._decoder.decode_row(columns.fields_of(row), self._now_ms, self.source.naive_zone)
+        except InvalidRecord as error:
+            return Rejection(error, row.payload)
+
+
+def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
+    """Yield the records of all files, ordered by watermark, then by file; no batch is empty."""
+    held = [reader.next_block() for reader in readers]
+    while True:
+        unread = [number for number, block in enumerate(held) if block.contents]
+        if not unread:
+            return
+        # What one file has beyond the others' last watermark has to wait for their next blocks.
+        safe_ms, first = min((int(held[number].watermarks_ms[-1]), number) for number in unread)
+        parts = []
+        for number in unread:
+            block = held[number]
+            # At that very instant the first such file may have more to come, which goes before later files'.
+            end = int(np.searchsorted(block.watermarks_ms, safe_ms, side="right" if number <= first else "left"))
+            if not end:
+                continue
+            parts.append(block.part(0, end))
+            rest = block.part(end, len(block.contents))
+            held[number] = rest if rest.contents else readers[number].next_block()
+        yield parts[0] if len(parts) == 1 else interleave(parts)

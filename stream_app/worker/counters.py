@@ -1,0 +1,105 @@
+"""What a worker counts of its own work, at a cost per chunk and not per event; `telemetry` exports it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stream_app.adapters.metric_families import Distribution
+from stream_app.adapters.metrics import AGE_BOUNDS, LATENCY_BOUNDS, PER_EVENT_BOUNDS, SWEEP_BOUNDS
+from stream_app.contracts.records import Batch
+from stream_app.core.clock import SECOND_MS
+from stream_app.core.migration import Migration
+
+ACCEPTED = "accepted"
+REJECTED = "rejected"
+TOMBSTONE = "tombstone"
+FORWARDED = "forwarded"
+
+
+@dataclass
+class PartitionCounters:
+    """What this process has done for a partition, in all the times that it has owned it.
+
+    Attributes
+    ----------
+    outcomes
+        Records by input topic and what became of them.
+    dead_letters
+        By input topic and reason.
+    moves
+        Migrations by segmentation, segment left (empty at a first entry), segment entered and cause.
+    processing_seconds, age_seconds, latency_seconds, sweep_seconds
+        See the metrics of these names.
+    written_at_ms
+        When input records were last committed, or the partition was opened.
+    """
+
+    late: int = 0
+    duplicates: int = 0
+    transactions: int = 0
+    written_at_ms: int = 0
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    moves: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    processing_seconds: Distribution = field(default_factory=lambda: Distribution(PER_EVENT_BOUNDS))
+    age_seconds: Distribution = field(default_factory=lambda: Distribution(AGE_BOUNDS))
+    latency_seconds: Distribution = field(default_factory=lambda: Distribution(LATENCY_BOUNDS))
+    sweep_seconds: Distribution = field(default_factory=lambda: Distribution(SWEEP_BOUNDS))
+
+    def note_accepted(self, batch: Batch, chosen: Sequence[int], topics: Sequence[str], now_ms: int) -> None:
+        """Count events that were folded, the chosen ones of a batch: where they came from, and how old they were."""
+        sources, watermarks_ms = batch.sources, batch.watermarks_ms
+        if len(chosen) < len(sources):
+            sources, watermarks_ms = sources[chosen], watermarks_ms[chosen]
+        for topic, count in zip(topics, np.bincount(sources, minlength=len(topics)).tolist(), strict=True):
+            if count:
+                self.outcomes[topic, ACCEPTED] += count
+        self.age_seconds.observe_many(np.maximum(now_ms - watermarks_ms, 0) / SECOND_MS)
+
+    def note_rejected(self, topic: str, reason: str) -> None:
+        """Count a dead letter."""
+        self.outcomes[topic, REJECTED] += 1
+        self.dead_letters[topic, reason] += 1
+
+    def note_moves(self, migrations: Iterable[Migration]) -> None:
+        """Count migrations."""
+        self.moves.update(
+            (
+                migration.segmentation,
+                "" if migration.from_segment is None else migration.from_segment.id,
+                migration.to_segment.id,
+                migration.cause.kind,
+            )
+            for migration in migrations
+        )
+
+
+class Arrivals:
+    """Knows since when records wait for their effects to be committed, one entry for each fetch.
+
+    Parameters
+    ----------
+    latency_seconds
+        Where the waits are counted.
+    """
+
+    def __init__(self, latency_seconds: Distribution) -> None:
+        self._latency_seconds = latency_seconds
+        self._waiting: dict[str, deque[tuple[int, int, int]]] = {}
+
+    def note(self, topic: str, end: int, timestamp_ms: int, count: int) -> None:
+        """Note records of a topic up to the offset `end`; the oldest has this timestamp, negative if it has none."""
+        if timestamp_ms >= 0:
+            self._waiting.setdefault(topic, deque()).append((end, timestamp_ms, count))
+
+    def note_written(self, offsets: Mapping[str, int], now_ms: int) -> None:
+        """Count the waits that are over because everything before these offsets is committed."""
+        for topic, waiting in self._waiting.items():
+            written_to = offsets.get(topic, 0)
+            while waiting and waiting[0][0] <= written_to:
+                _, timestamp_ms, count = waiting.popleft()
+                self._latency_seconds.observe(max(now_ms - timestamp_ms, 0) / SECOND_MS, count)

@@ -1,0 +1,310 @@
+"""One owned partition, from its opening to its end. This file is the worker's main loop.
+
+A lane folds chunks into its partition in memory and notes in its outbox what that did. Whenever no transaction is
+under way, its writer makes one of all that has gathered. So chunks are small when little comes and large under load,
+folding goes on while the brokers answer, and a customer that changes often is written once a transaction.
+
+Memory leads the log by what is in the outbox and on its way. That is safe because there are only two ways for a lane
+to end: `close`, which writes the rest first, and a failure, which ends the process and the memory with it.
+
+Between chunks time passes, see `stream_app.worker.sweeping`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Final
+
+import numpy as np
+
+from stream_app.adapters.changelog import PartitionPosition
+from stream_app.adapters.delivery import Delivery, OutgoingRecord
+from stream_app.adapters.topics import TopicNames
+from stream_app.contracts.records import Batch, Positions, Rejection, Skipped
+from stream_app.core.clock import NO_TIME, next_boundary
+from stream_app.core.events import Event
+from stream_app.core.partition import Effects, Partition
+from stream_app.core.processor import apply_effects, process_events
+from stream_app.core.snapshot import Snapshot
+from stream_app.errors import RecordsLost
+from stream_app.learning.drawing import draw_sample
+from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
+from stream_app.worker.intake import Chunk, Misplaced, offsets_after
+from stream_app.worker.outbox import Outbox
+from stream_app.worker.samples import encode_sample
+from stream_app.worker.sweeping import LoopSettings, Sweeper
+
+WAKE_SECONDS: Final = 0.25
+"""An idle lane looks at the clock so often."""
+
+
+class PartitionLoop:
+    """Folds, sweeps and writes one partition.
+
+    Parameters
+    ----------
+    number
+        Of the partition.
+    partition
+        Its state as restored.
+    position
+        Where that state stands in the inputs.
+    delivery
+        The right to write.
+    topics, settings
+        Names and numbers.
+    now_ms
+        The wall clock.
+    figures
+        What is counted, continued from earlier openings.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        partition: Partition,
+        position: PartitionPosition,
+        delivery: Delivery,
+        topics: TopicNames,
+        settings: LoopSettings,
+        now_ms: Callable[[], int],
+        figures: PartitionCounters | None = None,
+    ) -> None:
+        self.number = number
+        self.partition = partition
+        self.figures = figures or PartitionCounters()
+        self.figures.written_at_ms = now_ms()
+        self.arrivals = Arrivals(self.figures.latency_seconds)
+        self.folded_to: dict[str, int] = dict(position.offsets)
+        self.committed = position
+        self._offered_to: Mapping[str, int] = position.offsets
+        self._delivery = delivery
+        self._topics = topics
+        self._settings = settings
+        self._now_ms = now_ms
+        self._input_names = list(position.offsets)
+        self._inbox: deque[Chunk] = deque()
+        self._outbox = Outbox(topics, number)
+        self._sweeper = Sweeper(partition, position.model_version, settings, now_ms, self._send_sample)
+        self._sweep_seconds = 0.0
+        self._is_closing = False
+        self._wake = asyncio.Event()
+        self._gathered = asyncio.Event()
+        self._sealed = asyncio.Event()
+        self._folder: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
+
+    # --- what the outside does -----------------------------------------------------------------------------------
+
+    def start(self, failed: Callable[[BaseException], None]) -> None:
+        """Begin to work; `failed` is called with whatever ends the lane but `close`."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                failed(error)
+
+        self._folder = asyncio.create_task(self._fold_for_ever(), name=f"fold {self.number}")
+        self._writer = asyncio.create_task(self._write_until_closed(), name=f"write {self.number}")
+        self._folder.add_done_callback(ended)
+        self._writer.add_done_callback(ended)
+
+    def offer(self, chunk: Chunk) -> None:
+        """Take a chunk; it is folded after those that came before.
+
+        Raises
+        ------
+        RecordsLost
+            If it does not begin where the last one ended.
+        """
+        if chunk.start != self._offered_to:
+            raise RecordsLost(f"partition {self.number}: chunk from {chunk.start}, expected {self._offered_to}")
+        self._offered_to = chunk.end
+        self._sweeper.note_record()
+        self._inbox.append(chunk)
+        self._wake.set()
+
+    def note_drained(self, is_drained: bool) -> None:
+        """Note whether there is nothing more to fetch and nothing that waits to be merged."""
+        self._sweeper.is_drained = is_drained
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Adopt a model as soon as the chunk at hand is folded; everyone is assessed again under it."""
+        self._sweeper.next_snapshot = snapshot
+        self._wake.set()
+
+    @property
+    def offered_to(self) -> Mapping[str, int]:
+        """By topic, the offset behind the last record that was offered."""
+        return self._offered_to
+
+    @property
+    def waiting_records(self) -> int:
+        """Number of records that are offered and not folded."""
+        return sum(len(chunk.batch.contents) for chunk in self._inbox)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something to fold or to write."""
+        return self.folded_to != self._offered_to or self._outbox.is_touched or self.committed.offsets != self.folded_to
+
+    async def close(self) -> None:
+        """Write what is folded, fold nothing more, and give up the partition.
+
+        Raises
+        ------
+        DeliveryFailed
+            If it could not be written.
+        """
+        if self._folder is not None:
+            self._folder.cancel()
+            await asyncio.wait([self._folder])
+        if self._writer is not None:
+            self._is_closing = True
+            self._gathered.set()
+            await self._writer
+        await self._delivery.close()
+
+    # --- folding -------------------------------------------------------------------------------------------------
+
+    async def _fold_for_ever(self) -> None:
+        while True:
+            self._sweeper.look_around(is_waiting=bool(self._inbox))
+            if self._inbox:
+                await self._fold(self._inbox.popleft())
+            if self._sweeper.may_go_on:
+                await self._make_room()
+                self._sweep_part()
+            if self._inbox or self._sweeper.may_go_on:
+                await asyncio.sleep(0)
+            else:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(WAKE_SECONDS):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+
+    async def _fold(self, chunk: Chunk) -> None:
+        """Fold a chunk, letting time pass between its records."""
+        partition = self.partition
+        batch = chunk.batch
+        watermarks_ms = np.maximum(batch.watermarks_ms, partition.clock.watermark_ms)
+        start, count = 0, len(batch.contents)
+        while start < count:
+            await self._make_room()
+            since_ms = max(partition.clock)
+            if since_ms == NO_TIME:  # nothing has ever happened here
+                since_ms = next((ms for ms in watermarks_ms.tolist() if ms != NO_TIME), NO_TIME)
+            limit = count
+            if since_ms != NO_TIME:
+                boundary_ms = next_boundary(since_ms, self._settings.sweep_interval_ms)
+                limit = int(np.searchsorted(watermarks_ms, boundary_ms))
+                if limit <= start:
+                    await self._sweep_whole(boundary_ms)
+                    continue
+            self._fold_part(batch.part(start, limit))
+            start = limit
+
+    def _fold_part(self, batch: Batch) -> None:
+        """Fold records between which no time passes, and move the partition's position behind them."""
+        contents = batch.contents
+        events = [content for content in contents if type(content) is Event]
+        chosen: range | list[int] = range(len(contents))
+        if len(events) < len(contents):
+            chosen = [index for index in chosen if type(contents[index]) is Event]
+            for index, content in enumerate(contents):
+                if isinstance(content, Rejection):
+                    position = Positions(batch, [index], self._input_names, self.number)[0]
+                    self._outbox.reject(content, position, self._settings.keep_payload)
+                    self.figures.note_rejected(position.topic, content.error.reason)
+                elif isinstance(content, Skipped):
+                    self._pass_on(self._input_names[batch.sources[index]], content.record)
+        self._outbox.touch((), len(contents))
+        if events:
+            started = perf_counter()
+            positions = Positions(batch, chosen, self._input_names, self.number)
+            self._take(process_events(self.partition, events, positions))
+            self.figures.processing_seconds.observe((perf_counter() - started) / len(events), len(events))
+            self.figures.note_accepted(batch, chosen, self._input_names, self._now_ms())
+        self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
+        self._gathered.set()
+
+    def _pass_on(self, topic: str, misplaced: Misplaced | None) -> None:
+        self.figures.outcomes[topic, TOMBSTONE if misplaced is None else FORWARDED] += 1
+        if misplaced is None:
+            return
+        record = misplaced.record
+        forwarded = OutgoingRecord(record.key, record.value, list(record.headers))
+        self._outbox.add(misplaced.topic, misplaced.partition, forwarded)
+
+    def _take(self, effects: Effects) -> None:
+        """Apply effects and note what has to be written."""
+        numbers = apply_effects(self.partition, effects)
+        self._outbox.touch(numbers.tolist(), 0)
+        if effects.migrations:
+            self._outbox.migrate(effects.migrations)
+        figures = self.figures
+        figures.late += effects.late
+        figures.duplicates += effects.duplicates
+        figures.note_moves(effects.migrations)
+
+    async def _sweep_whole(self, at_ms: int) -> None:
+        """Let the clock reach an instant before anything else is folded."""
+        await self._finish_sweep()  # an earlier one
+        self._sweeper.begin(at_ms)
+        await self._finish_sweep()
+
+    async def _finish_sweep(self) -> None:
+        while self._sweeper.is_sweeping:
+            await self._make_room()
+            self._sweep_part()
+            await asyncio.sleep(0)
+
+    def _sweep_part(self) -> None:
+        """Assess some more customers, or give the trainer its sample once all are."""
+        started = perf_counter()
+        self._sweeper.assess_part(self._take)
+        self._sweep_seconds += perf_counter() - started
+        if not self._sweeper.is_sweeping:
+            self.figures.sweep_seconds.observe(self._sweep_seconds)
+            self._sweep_seconds = 0.0
+        self._gathered.set()
+
+    def _send_sample(self, at_ms: int) -> None:
+        settings = self._settings
+        tick = at_ms // settings.tick_ms
+        sample = draw_sample(self.partition, tick, at_ms, settings.sample_size, settings.seed)
+        value = encode_sample(sample, self.partition.snapshot.segmentation, self.number)
+        record = OutgoingRecord(str(self.number).encode(), value)
+        self._outbox.add(self._topics.samples, 0, record)
+        self._gathered.set()
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    async def _make_room(self) -> None:
+        """Wait while the outbox holds as much as one transaction should."""
+        while self._outbox.size >= self._settings.transaction_records_max:
+            self._sealed.clear()
+            await self._sealed.wait()
+
+    async def _write_until_closed(self) -> None:
+        """Commit what has gathered, again and again."""
+        while True:
+            await self._gathered.wait()
+            self._gathered.clear()
+            if self._outbox.is_touched:
+                outbox, self._outbox = self._outbox, Outbox(self._topics, self.number)
+                position = PartitionPosition(dict(self.folded_to), self.partition.clock, self._sweeper.model_version)
+                outgoing = outbox.seal(self.partition.table, position)
+                self._sealed.set()
+                await self._delivery.commit(outgoing)
+                if position.offsets != self.committed.offsets:
+                    self.figures.written_at_ms = self._now_ms()
+                    self.arrivals.note_written(position.offsets, self.figures.written_at_ms)
+                self.committed = position
+                self.figures.transactions += 1
+            if self._is_closing and not self._outbox.is_touched:
+                return

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream_app.bootstrap.segmentation import create_partition
+from stream_app.core.events import Position
+from stream_app.core.processor import apply_effects, process_events
+from stream_app.errors import ConfigurationError
+from stream_app.replay import outputs
+from stream_app.replay.outputs import FILES, OutputFolder
+from stream_app.settings import Settings
+from tests.support.events import instant, purchase
+from tests.support.replays import Outputs
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_files_have_their_names_only_once_all_are_complete(tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path / "a" / "b")
+    folder.write_model({"version": 0})
+    assert names(folder.path) == {f"{name}.partial" for name in FILES}
+    folder.complete({"customers": 0})
+    assert names(folder.path) == set(FILES)
+    assert Outputs(folder.path).models == [{"version": 0}]
+    assert (folder.path / "summary.json").read_bytes() == b'{\n  "customers": 0\n}\n'
+
+
+def test_discarded_outputs_leave_earlier_ones_as_they_were(tmp_path: Path) -> None:
+    earlier = OutputFolder(tmp_path)
+    earlier.write_dead_letter("{}")
+    earlier.complete({})
+    later = OutputFolder(tmp_path)
+    later.write_dead_letter("{}" * 100_000)
+    later.discard()
+    assert names(tmp_path) == set(FILES)
+    assert Outputs(tmp_path).dead_letters == [{}]
+
+
+def test_full_disk_ends_in_an_error_and_no_stray_files(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("/dev/full")
+    (tmp_path / "models.jsonl.partial").symlink_to(full)
+    folder = OutputFolder(tmp_path)
+    folder.write_model({"version": 0})
+    with pytest.raises(OSError, match="No space left"):
+        folder.complete({})
+    folder.discard()
+    assert names(tmp_path) == set()
+
+
+def test_folder_that_cannot_be_written_is_refused_without_stray_files(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match=r"cannot be written .*name another folder with --out"):
+        OutputFolder(tmp_path / "file" / "below")
+    (tmp_path / "out" / "summary.json.partial").mkdir(parents=True)
+    with pytest.raises(ConfigurationError):
+        OutputFolder(tmp_path / "out")
+    assert names(tmp_path / "out") == {"summary.json.partial"}
+
+
+def test_memberships_are_written_block_by_block_in_order_of_arrival(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "BLOCK_CUSTOMERS", 3)
+    partition = create_partition(Settings())
+    events = [purchase(0, customer_id=f"c{number}") for number in range(8, 0, -1)]
+    positions = [Position("file", 0, line) for line in range(8)]
+    apply_effects(partition, process_events(partition, events, positions))
+    folder = OutputFolder(tmp_path)
+    folder.write_memberships(partition, instant(1))
+    folder.complete({})
+    found = Outputs(tmp_path).memberships
+    assert [membership["customer_id"] for membership in found] == [f"c{number}" for number in range(8, 0, -1)]
+    assert {membership["as_of"] for membership in found} == {"2024-01-02T00:00:00.000Z"}
+    assert {membership["since"] for membership in found} == {"2024-01-01T00:00:00.000Z"}

@@ -1,0 +1,425 @@
+"""Whole runs, in this process: what they hold against a recount of their inputs and of their own outputs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_app.bootstrap.replay import create_readers, create_replay
+from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.core.clock import DAY_MS, WEEK_MS, format_instant
+from stream_app.core.partition import Partition
+from stream_app.errors import ConfigurationError
+from stream_app.settings import Settings, load_settings
+from stream_app.simulator.simulation import Faults, SimulationCounts, simulate
+from stream_app.sources import files as sources
+from stream_app.sources.files import SourceFile
+from tests.contracts.records import AT_MS, NOW_MS
+from tests.contracts.test_schema_examples import schema_validator
+from tests.support.replays import Outputs, engagement_at, purchase_at, replay, write_lines
+
+FAULTS = Faults(duplicate_rate=0.02, malformed_rate=0.01, late_rate=0.05)
+TOPICS = ("purchases", "engagements")
+
+
+def run(settings: Settings, out: Path, files: dict[str, Path], **options: Any) -> tuple[Partition, Outputs]:
+    """Replay through the library and return the table as it is at the end, and the outputs."""
+    opened = [SourceFile(path, topic, {}, {}, None) for topic, path in files.items()]
+    readers = create_readers(settings, opened, NOW_MS * 2)
+    replaying = create_replay(settings, out, options.pop("until_ms", None), options.pop("watch", None))
+    try:
+        replaying.run(readers, **options)
+    finally:
+        for reader in readers:
+            reader.close()
+    return replaying.partition, Outputs(out)
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SimulationCounts]:
+    folder = tmp_path_factory.mktemp("population")
+    return folder, simulate(250, 210, 5, folder, faults=FAULTS)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    population: tuple[Path, SimulationCounts], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Partition, Outputs]:
+    files = {topic: population[0] / f"{topic}.jsonl.gz" for topic in TOPICS}
+    return run(load_settings(None), tmp_path_factory.mktemp("finished"), files)
+
+
+@pytest.fixture
+def outputs(finished: tuple[Partition, Outputs]) -> Outputs:
+    return finished[1]
+
+
+def sound_records(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield each event once, from its first sound record."""
+    seen = set()
+    for topic in TOPICS:
+        for line in gzip.decompress((folder / f"{topic}.jsonl.gz").read_bytes()).splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            customer_id = record.get("customer_id")
+            if not isinstance(customer_id, str) or not customer_id or not record["occurred_at"].endswith("Z"):
+                continue
+            if record["event_id"] not in seen:
+                seen.add(record["event_id"])
+                yield record
+
+
+class Totals:
+    """What a customer's events add up to."""
+
+    def __init__(self) -> None:
+        self.completed: Counter[str] = Counter()
+        self.refunded: Counter[str] = Counter()
+        self.refunds = self.engagements = 0
+
+    @property
+    def revenue_minor(self) -> int:
+        return self.completed.total() - self.refunded.total()
+
+    @property
+    def purchases(self) -> int:
+        """Orders that were not refunded in full."""
+        return sum(not 0 < total <= self.refunded[order] for order, total in self.completed.items())
+
+
+def recount(folder: Path) -> dict[str, Totals]:
+    totals: dict[str, Totals] = defaultdict(Totals)
+    for record in sound_records(folder):
+        own = totals[record["customer_id"]]
+        if "total" not in record:
+            own.engagements += 1
+            continue
+        minor = int(record["total"].replace(".", ""))
+        if record["type"] == "order_refunded":
+            own.refunds += 1
+            own.refunded[record["order_id"]] += minor
+        else:
+            own.completed[record["order_id"]] += minor
+    return totals
+
+
+# --- against the inputs -------------------------------------------------------------------------------------------
+
+
+def test_totals_of_every_customer_equal_a_plain_recount(
+    population: tuple[Path, SimulationCounts], finished: tuple[Partition, Outputs]
+) -> None:
+    expected = recount(population[0])
+    table = finished[0].table
+    assert set(table.customer_ids) == set(expected)
+    for name in ("revenue_minor", "refunds", "engagements", "purchases"):
+        found = dict(zip(table.customer_ids, table.activity[name].tolist(), strict=True))
+        assert found == {customer_id: getattr(own, name) for customer_id, own in expected.items()}, name
+
+
+def test_every_fault_of_the_input_is_counted(population: tuple[Path, SimulationCounts], outputs: Outputs) -> None:
+    truth, counts = population[1], outputs.summary["counts"]
+    assert counts["in"] == truth.purchases + truth.engagements
+    assert counts["duplicate"] == truth.duplicates > 0
+    assert counts["rejected"] == truth.malformed == len(outputs.dead_letters) > 0
+    assert counts["applied"] + counts["late_applied"] == truth.events
+    assert counts["late_applied"] > 0.03 * truth.events
+    records = {file["topic"]: file["records"] for file in outputs.summary["inputs"]}
+    assert records == {"purchases": truth.purchases, "engagements": truth.engagements}
+
+
+def test_revenue_of_segments_equals_a_plain_recount(
+    population: tuple[Path, SimulationCounts], outputs: Outputs
+) -> None:
+    totals = recount(population[0])
+    revenue_minor: Counter[str] = Counter()
+    orders: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for membership in outputs.memberships:
+        own = totals[membership["customer_id"]]
+        segment_id = membership["segment"]["id"]
+        sizes[segment_id] += 1
+        revenue_minor[segment_id] += own.revenue_minor
+        orders[segment_id] += own.purchases
+    everything = revenue_minor.total()
+    assert {segment["id"] for segment in outputs.summary["segments"]} == set(sizes)
+    for segment in outputs.summary["segments"]:
+        segment_id = segment["id"]
+        assert segment["customers"] == sizes[segment_id]
+        assert segment["share"] == pytest.approx(sizes[segment_id] / len(totals), abs=1e-4)
+        assert segment["orders"] == pytest.approx(orders[segment_id] / sizes[segment_id], abs=0.01)
+        assert segment["revenue_total"] == pytest.approx(revenue_minor[segment_id] / 100)
+        assert segment["revenue"] == pytest.approx(revenue_minor[segment_id] / 100 / sizes[segment_id], abs=0.01)
+        assert segment["revenue_share"] == pytest.approx(revenue_minor[segment_id] / everything, abs=1e-4)
+    shares = [segment["revenue_share"] for segment in outputs.summary["segments"]]
+    assert shares == sorted(shares, reverse=True)
+
+
+# --- outputs against each other -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "topic"),
+    [
+        ("migrations.jsonl", "segment-migrations"),
+        ("memberships.jsonl", "segment-memberships"),
+        ("models.jsonl", "segment-models"),
+        ("dead_letters.jsonl", "dead-letters"),
+    ],
+)
+def test_every_line_keeps_its_contract(outputs: Outputs, name: str, topic: str) -> None:
+    validator = schema_validator(topic)
+    lines = outputs.lines(name)
+    assert lines
+    for line in lines:
+        OUTPUT_MODELS[topic].model_validate(line)
+        validator.validate(line)
+
+
+def test_sequences_have_no_gaps_and_end_in_the_membership(outputs: Outputs) -> None:
+    last: dict[str, dict[str, Any]] = {}
+    for migration in outputs.migrations:
+        before = last.get(migration["customer_id"])
+        assert migration["sequence"] == (before["sequence"] + 1 if before else 1)
+        assert migration["from_segment"] == (before and migration["from_segment"])
+        assert (migration["change"] == "entered") == (before is None)
+        if before:
+            assert migration["from_segment"]["id"] == before["to_segment"]["id"] != migration["to_segment"]["id"]
+            assert migration["effective_at"] >= before["effective_at"]
+        assert migration["effective_at"] <= migration["decided_at"]
+        last[migration["customer_id"]] = migration
+    assert len({migration["migration_id"] for migration in outputs.migrations}) == len(outputs.migrations)
+    assert set(last) == {membership["customer_id"] for membership in outputs.memberships}
+    for membership in outputs.memberships:
+        migration = last[membership["customer_id"]]
+        assert membership["segment"]["id"] == migration["to_segment"]["id"]
+        assert membership["sequence"] == migration["sequence"]
+        assert membership["since"] == migration["effective_at"]
+        assert membership["model_version"] == migration["model_version"]
+
+
+def test_migrations_name_the_line_that_caused_them(population: tuple[Path, SimulationCounts], outputs: Outputs) -> None:
+    lines = {
+        f"{topic}.jsonl.gz": gzip.decompress((population[0] / f"{topic}.jsonl.gz").read_bytes()).splitlines()
+        for topic in TOPICS
+    }
+    for migration in outputs.migrations:
+        cause = migration["cause"]
+        if cause["kind"] in ("lapse", "model"):
+            assert cause["event_id"] is cause["position"] is None
+        else:
+            record = json.loads(lines[cause["position"]["topic"]][cause["position"]["offset"] - 1])
+            assert (record["event_id"], record["customer_id"]) == (cause["event_id"], migration["customer_id"])
+
+
+def test_summary_counts_migrations_as_a_plain_recount_does(outputs: Outputs) -> None:
+    migrations, summary = outputs.migrations, outputs.summary
+    told = summary["migrations"]
+    assert told["total"] == len(migrations)
+    assert Counter(told["by_cause"]) == Counter(migration["cause"]["kind"] for migration in migrations)
+    assert Counter(told["by_change"]) == Counter(migration["change"] for migration in migrations)
+    flows = Counter(
+        ((migration["from_segment"] or {"id": None})["id"], migration["to_segment"]["id"]) for migration in migrations
+    )
+    assert flows == {
+        ((flow["from"] or {"id": None})["id"], flow["to"]["id"]): flow["customers"] for flow in summary["flows"]
+    }
+    weeks: dict[str, Counter[str]] = defaultdict(Counter)
+    for migration in migrations:
+        decided_ms = int(np.datetime64(migration["decided_at"][:-1], "ms").astype(int))
+        weeks[format_instant(decided_ms // WEEK_MS * WEEK_MS)][migration["cause"]["kind"]] += 1
+    assert weeks == {week["at"]: Counter(week["by_cause"]) for week in summary["weeks"]}
+
+
+def test_weekly_sizes_equal_a_plain_recount_of_the_migrations(outputs: Outputs) -> None:
+    sizes: Counter[str] = Counter()
+    migrations = iter(outputs.migrations)
+    migration = next(migrations, None)
+    assert len(outputs.summary["sizes"]) >= 29
+    for size in outputs.summary["sizes"]:
+        while migration is not None and migration["decided_at"] <= size["at"]:
+            if migration["from_segment"]:
+                sizes[migration["from_segment"]["id"]] -= 1
+            sizes[migration["to_segment"]["id"]] += 1
+            migration = next(migrations, None)
+        assert Counter(size["customers"]) == sizes, size["at"]
+
+
+def test_moves_per_customer_month_agree_with_a_plain_recount(outputs: Outputs) -> None:
+    moves = sum(migration["change"] != "entered" for migration in outputs.migrations)
+    entered = {m["customer_id"]: m["decided_at"] for m in outputs.migrations if m["change"] == "entered"}
+    end = np.datetime64(outputs.summary["period"]["to"][:-1])
+    days = sum((end - np.datetime64(since[:-1])) / np.timedelta64(1, "D") for since in entered.values())
+    assert outputs.summary["migrations"]["per_customer_month"] == pytest.approx(moves / (days / 30.4), rel=0.02)
+
+
+def test_summary_tells_of_every_model(outputs: Outputs) -> None:
+    summary = outputs.summary
+    assert [model["version"] for model in summary["models"]] == [model["version"] for model in outputs.models]
+    assert summary["model_version"] == max(m["version"] for m in outputs.models if m["status"] == "published") > 0
+    by_model = Counter(m["model_version"] for m in outputs.migrations if m["cause"]["kind"] == "model")
+    for model in summary["models"]:
+        if model["status"] == "held":
+            assert model["customers_moved"] == 0
+        else:  # a few are found only later, when they are next assessed
+            assert abs(by_model[model["version"]] - model["customers_moved"]) <= 2, model
+    used = {m["to_segment"]["id"] for m in outputs.migrations}
+    assert used <= set(summary["segment_names"])
+    newest = {segment["id"]: segment["name"] for segment in outputs.models[-1]["segments"]}
+    assert newest.items() <= summary["segment_names"].items()
+
+
+def test_examples_are_migrations_that_happened(outputs: Outputs) -> None:
+    assert len(outputs.summary["examples"]) == 3
+    for example in outputs.summary["examples"]:
+        assert any(
+            migration["customer_id"] == example["customer_id"]
+            and migration["effective_at"] == example["effective_at"]
+            and migration["explanation"]["sentence"] == example["sentence"]
+            for migration in outputs.migrations
+        )
+
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+
+def test_single_event_enters_one_customer(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00.000Z")])
+    outputs = replay(tmp_path / "out", "--purchases", path)
+    (migration,) = outputs.migrations
+    assert (migration["change"], migration["effective_at"]) == ("entered", "2024-05-01T12:00:00.000Z")
+    assert outputs.summary["period"] == {"from": "2024-05-01T12:00:00.000Z", "to": "2024-05-01T12:00:00.000Z"}
+    assert outputs.memberships[0]["as_of"] == "2024-05-01T12:00:00.000Z"
+
+
+def test_all_events_at_one_instant_are_one_moment(tmp_path: Path) -> None:
+    records = [purchase_at(n, "2024-05-02T00:00:00.000Z", f"c{n % 40}") for n in range(400)]
+    outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", records))
+    assert outputs.summary["counts"]["applied"] == 400
+    assert {migration["effective_at"] for migration in outputs.migrations} == {"2024-05-02T00:00:00.000Z"}
+
+
+def test_engagements_alone_are_enough(tmp_path: Path) -> None:
+    records = [engagement_at(n, format_instant(AT_MS + n * DAY_MS // 8), f"c{n % 30}") for n in range(600)]
+    outputs = replay(tmp_path / "out", "--engagements", write_lines(tmp_path / "v.jsonl", records))
+    assert outputs.summary["counts"]["applied"] == 600
+    assert all(segment["revenue_total"] == segment["revenue_share"] == 0 for segment in outputs.summary["segments"])
+
+
+def test_gap_of_twenty_years_lapses_customers_at_their_own_instants(tmp_path: Path) -> None:
+    records = [purchase_at(n, f"2003-05-{1 + n % 28:02}T12:00:00.000Z", f"c{n % 7}") for n in range(56)]
+    records = sorted(records, key=lambda record: record["occurred_at"])
+    records.append(purchase_at(99, "2023-05-01T12:00:00.000Z", "c99"))
+    outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", records))
+    lapsed = [migration for migration in outputs.migrations if migration["change"] == "lapsed"]
+    assert {migration["customer_id"] for migration in lapsed} == {f"c{number}" for number in range(7)}
+    assert all("2003-05" < migration["effective_at"] < "2013" for migration in lapsed)
+    assert all(migration["decided_at"][11:] == "00:00:00.000Z" for migration in lapsed)
+
+
+def test_until_lets_silent_customers_lapse(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "p.jsonl", [purchase_at(n, f"2024-01-{n + 1:02}T12:00:00.000Z") for n in range(20)])
+    short = replay(tmp_path / "short", "--purchases", path)
+    long = replay(tmp_path / "long", "--purchases", path, "--until", "2025-01-01T06:00:00Z")
+    assert not short.summary["migrations"]["by_change"]["lapsed"]
+    assert long.summary["migrations"]["by_change"]["lapsed"] >= 1
+    assert long.memberships[0]["as_of"] == "2025-01-01T06:00:00.000Z"
+    assert long.summary["period"] == short.summary["period"]
+    assert long.migrations[: len(short.migrations)] == short.migrations
+    earlier = replay(tmp_path / "earlier", "--purchases", path, "--until", "2020-01-01T00:00:00Z")
+    assert earlier.contents() == short.contents(), "time does not run backwards"
+
+
+def test_now_decides_what_is_in_the_future(tmp_path: Path) -> None:
+    records = [purchase_at(1, "2024-05-01T12:05:00Z"), purchase_at(2, "2024-05-01T12:05:00.001Z")]
+    path = write_lines(tmp_path / "p.jsonl", records)
+    outputs = replay(tmp_path / "out", "--purchases", path, "--now", "2024-05-01T14:00:00+02:00")
+    assert outputs.summary["rejected_by_reason"] == {"time_in_future": 1}
+    assert outputs.dead_letters[0]["position"]["offset"] == 2
+
+
+def test_watch_is_called_at_every_boundary(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    path = write_lines(tmp_path / "p.jsonl", [purchase_at(n, f"2024-05-0{n + 1}T12:00:00Z", f"c{n}") for n in range(4)])
+    run(
+        Settings(),
+        tmp_path / "out",
+        {"purchases": path},
+        watch=lambda part, at_ms: seen.append((at_ms, len(part.table))),
+    )
+    first_ms = AT_MS + DAY_MS // 2
+    assert seen == [(first_ms, 1), (first_ms + DAY_MS, 2), (first_ms + 2 * DAY_MS, 3)]
+
+
+# --- interruption, failure, bounds --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", [1, 5, 60])
+def test_interrupted_run_is_complete_up_to_there(
+    tmp_path: Path, population: tuple[Path, SimulationCounts], asked: int
+) -> None:
+    answers = iter([False] * asked)
+    files = {topic: population[0] / f"{topic}.jsonl.gz" for topic in TOPICS}
+    partition, outputs = run(Settings(), tmp_path, files, interrupted=lambda: next(answers, True))
+    summary = outputs.summary
+    assert summary["interrupted"] is True
+    assert 0 < summary["counts"]["in"] == sum(file["records"] for file in summary["inputs"])
+    assert summary["counts"]["in"] < population[1].purchases + population[1].engagements
+    assert len(outputs.memberships) == summary["customers"] == len(partition.table)
+    test_sequences_have_no_gaps_and_end_in_the_membership(outputs)
+    test_summary_counts_migrations_as_a_plain_recount_does(outputs)
+
+
+def test_run_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "p.jsonl", [purchase_at(n, f"2024-05-0{n + 1}T12:00:00Z") for n in range(4)])
+
+    def fail(_partition: Partition, _at_ms: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Settings(), tmp_path / "out", {"purchases": path}, watch=fail)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_sweep_interval_must_divide_the_tick(tmp_path: Path) -> None:
+    settings = load_settings(None, {"assignment": {"sweep_interval_seconds": 100_000}})
+    with pytest.raises(ConfigurationError, match=r"divisor of learning\.tick_days"):
+        create_replay(settings, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("code", ["XXX", "ZZZ"])
+def test_base_currency_without_minor_units_is_refused(tmp_path: Path, code: str) -> None:
+    settings = load_settings(None, {"money": {"base_currency": code}})
+    with pytest.raises(ConfigurationError, match=r"money\.base_currency"):
+        create_replay(settings, tmp_path / "out")
+
+
+def test_memory_grows_with_customers_and_not_with_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 1 << 15)
+
+    def peak_bytes(name: str, days: int) -> int:
+        lines = (
+            purchase_at(n, format_instant(AT_MS - 400 * DAY_MS + n * DAY_MS // 50), f"c{n % 50}", event_id=f"e{n}")
+            for n in range(days * 50)
+        )
+        path = write_lines(tmp_path / f"{name}.jsonl", lines)
+        tracemalloc.start()
+        try:
+            run(Settings(), tmp_path / name, {"purchases": path})
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes("warm", 50)  # what is imported and cached at the first use is not counted
+    assert peak_bytes("long", 240) <= 1.3 * peak_bytes("short", 60)

@@ -1,0 +1,136 @@
+"""The report as a browser shows it, once its scripts have run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from stream_app.report.page import write_report
+from tests.report.report_folder import RETIRED, SEGMENTS, ReportFolder
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HOSTILE_ID = "</script><img src=x onerror=document.title='owned'>&amp; 100%"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium found: install the Debian package `chromium`"),
+]
+
+
+def rendered(report: Path, profile: Path, fragment: str = "") -> str:
+    """The page's elements after its scripts have run."""
+    assert BROWSER is not None
+    command = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        f"--user-data-dir={profile}",
+        "--virtual-time-budget=8000",
+        "--window-size=1280,900",
+        "--dump-dom",
+        report.as_uri() + fragment,
+    ]
+    dom = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout.decode()
+    # What the page was made from is not what it shows.
+    return re.sub(r"<script.*?</script>", "", dom, flags=re.DOTALL)
+
+
+def part(dom: str, section: str) -> str:
+    """One section of the page."""
+    (found,) = re.findall(rf'<section id="{section}".*?</section>', dom, re.DOTALL)
+    return found
+
+
+def text_of(html: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", html))
+
+
+@pytest.fixture(scope="module")
+def folder() -> ReportFolder:
+    return ReportFolder(customer_ids=[HOSTILE_ID, *(f"c{number:05d}" for number in range(1, 300))])
+
+
+@pytest.fixture(scope="module")
+def dom(folder: ReportFolder, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("report")
+    folder.write(path)
+    fragment = f"#customer={quote(HOSTILE_ID, safe='')}"
+    return rendered(write_report(path), tmp_path_factory.mktemp("profile"), fragment)
+
+
+def test_no_script_fails(dom: str) -> None:
+    assert 'data-complete="yes"' in dom
+
+
+@pytest.mark.parametrize(
+    ("section", "marks"),
+    [("sizes", "scatterlayer"), ("flows", "sankey-link"), ("causes", "barlayer"), ("models", "barlayer")],
+)
+def test_each_chart_is_drawn(dom: str, section: str, marks: str) -> None:
+    drawn = part(dom, section)
+    assert "<svg" in drawn
+    assert marks in drawn
+    assert "<path" in drawn
+
+
+def test_every_segment_is_named_in_table_profile_and_chart(dom: str) -> None:
+    names = [row[0] for row in SEGMENTS.values()]
+    for section in ("segments", "profiles", "sizes", "flows"):
+        shown = text_of(part(dom, section))
+        assert [name for name in names if name not in shown] == []
+    assert RETIRED[1] in text_of(part(dom, "sizes"))
+
+
+def test_profile_cells_hold_the_real_figures(dom: str) -> None:
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", part(dom, "profiles"))
+    assert len(cells) == 5 * len(SEGMENTS)
+    assert {"11.8", "912", "230"} <= set(cells)
+
+
+def test_the_held_proposal_is_marked(dom: str) -> None:
+    shown = text_of(part(dom, "models"))
+    assert "held for approval" in shown
+    assert "31%" in shown
+
+
+def test_the_customer_of_the_address_is_shown_with_every_move(dom: str, folder: ReportFolder) -> None:
+    timeline = part(dom, "timeline")
+    moves = [migration for migration in folder.migrations if migration["customer_id"] == HOSTILE_ID]
+    assert f"Customer {HOSTILE_ID}" in text_of(timeline)
+    assert "barlayer" in timeline
+    assert timeline.count("<li>") == len(moves) > 2
+    for migration in moves:
+        explanation = migration["explanation"]
+        assert explanation["sentence"].split(";")[0] in text_of(timeline)
+        if explanation["margin"] is not None:
+            assert f"margin {explanation['margin']:.2f}"[:-1] in text_of(timeline)
+
+
+def test_a_hostile_customer_id_adds_no_element(dom: str) -> None:
+    assert "<img" not in dom
+    assert "<title>Customer segments</title>" in dom
+
+
+def test_rejected_records_are_told_by_reason(dom: str) -> None:
+    assert "invalid time" in text_of(part(dom, "records"))
+
+
+def test_a_page_without_customers_says_so_and_does_not_fail(tmp_path: Path) -> None:
+    ReportFolder(customer_ids=[], with_models=False).write(tmp_path)
+    dom = rendered(write_report(tmp_path), tmp_path / "profile")
+    assert 'data-complete="yes"' in dom
+    assert "There are no customers yet." in text_of(part(dom, "segments"))
+    assert "No model has been learned yet" in text_of(part(dom, "models"))
+    assert "Nobody has changed segment yet." in text_of(part(dom, "flows"))

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from stream_app.report.terminal import FLOWS_SHOWN, progress, render_summary
+from tests.report.report_folder import SEGMENTS, ReportFolder
+
+
+@pytest.fixture
+def summary() -> dict[str, Any]:
+    folder = ReportFolder()
+    return folder.summary(folder.models())
+
+
+def printed(summary: dict[str, Any], *, width: int = 80, encoding: str = "utf-8") -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    render_summary(summary, "out/report.html", Console(file=stream, width=width, highlight=False))
+    stream.flush()
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode(encoding)
+
+
+def test_every_segment_has_its_row_of_figures(summary: dict[str, Any]) -> None:
+    lines = printed(summary).splitlines()
+    for segment in summary["segments"]:
+        (line,) = [line for line in lines if line.startswith(f"{segment['name']}  ")]
+        assert f" {segment['customers']:,} " in line
+        assert f"{segment['share']:.1%}" in line
+        assert f"{segment['revenue_share']:.1%}" in line
+    assert len(summary["segments"]) == len(SEGMENTS)
+
+
+def test_nothing_is_wider_than_the_terminal_and_nothing_is_coloured(summary: dict[str, Any]) -> None:
+    for segment in summary["segments"]:
+        segment |= {"customers": 1_000_000, "revenue": 123_456.78, "name": "A segment with a rather long name"}
+    text = printed(summary)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "\x1b" not in text
+
+
+def test_the_strongest_flows_come_first_and_only_so_many(summary: dict[str, Any]) -> None:
+    text = printed(summary)
+    flows = text[text.index("Strongest flows") : text.index("For example")]
+    shown = [int(line.split()[-1]) for line in flows.splitlines() if "→" in line]
+    assert shown == [flow["customers"] for flow in summary["flows"][:FLOWS_SHOWN]]
+
+
+def test_each_example_is_told_in_a_sentence(summary: dict[str, Any]) -> None:
+    text = " ".join(printed(summary, width=200).split())
+    assert len(summary["examples"]) == 3
+    for example in summary["examples"]:
+        day, reason = example["effective_at"][:10], example["sentence"].split(";")[0]
+        assert f"{example['customer_id']} on {day}, {example['from']} → {example['to']}: {reason}." in text
+
+
+def test_records_add_up_and_rejections_have_reasons(summary: dict[str, Any]) -> None:
+    text = printed(summary)
+    assert "17,234 in = 17,190 applied + 20 duplicate + 15 late-applied + 9 rejected" in text
+    assert "malformed 4, invalid time 3, out of range 2" in text
+
+
+def test_migrations_are_told_by_cause(summary: dict[str, Any]) -> None:
+    migrations = summary["migrations"]
+    assert "1,182 migrations: 300 first entries, 882 moves (" in printed(summary)
+    assert f"time passing {migrations['by_cause']['lapse'] / migrations['total']:.1%}" in printed(summary)
+
+
+def test_the_report_is_named_in_one_piece(summary: dict[str, Any]) -> None:
+    stream = io.StringIO()
+    path = "a/" * 60 + "report.html"
+    render_summary(summary, path, Console(file=stream, width=80))
+    assert f"Report: {path}" in stream.getvalue()
+
+
+def test_a_run_that_was_stopped_says_so(summary: dict[str, Any]) -> None:
+    assert "Stopped early" not in printed(summary)
+    assert "Stopped early" in printed(summary | {"interrupted": True})
+
+
+@pytest.mark.parametrize("folder", [ReportFolder(with_migrations=False), ReportFolder(with_models=False)])
+def test_little_is_printed_where_there_is_little(folder: ReportFolder) -> None:
+    summary = folder.summary(folder.models()) | {"period": {"from": None, "to": None}}
+    assert f"{len(folder.migrations):,} migrations" in printed(summary)
+
+
+def test_a_hostile_id_reaches_the_terminal_as_text_only(summary: dict[str, Any]) -> None:
+    summary["examples"][0]["customer_id"] = "\x1b]0;owned\x07[bold]x[/nothing]\r"
+    text = printed(summary)
+    assert "\ufffd]0;owned\ufffd[bold]x[/nothing]\ufffd" in text
+    assert "\x1b" not in text
+
+
+def test_a_terminal_without_the_signs_gets_others(summary: dict[str, Any]) -> None:
+    assert "? Potential" in printed(summary, encoding="ascii")
+
+
+def test_progress_is_silent_without_a_terminal() -> None:
+    stream = io.StringIO()
+    with progress(1_000, Console(file=stream)) as advance:
+        advance(500, 7)
+        advance(1_000, 14)
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("total", [1_000, None])
+def test_progress_shows_rate_and_share_on_a_terminal(total: int | None) -> None:
+    stream = io.StringIO()
+    with progress(total, Console(file=stream, force_terminal=True, width=100)) as advance:
+        advance(500, 7)
+        advance(1_000, 14)
+    assert "events/s" in stream.getvalue()
+    assert ("100%" in stream.getvalue()) == (total is not None)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.bootstrap.replay import create_readers
+from stream_app.contracts.records import Batch, Positions, Rejection
+from stream_app.core.clock import NO_TIME, format_instant
+from stream_app.core.events import Event, Position
+from stream_app.errors import ConfigurationError
+from stream_app.settings import Settings
+from stream_app.sources import files as sources
+from stream_app.sources.files import STANDARD_INPUT, FileReader, SourceFile, merge_by_time
+from tests.contracts.records import AT_MS, NOW_MS
+from tests.support.replays import engagement_at, purchase_at, write_lines
+
+
+def source(path: Path, topic: str = "purchases", zone: tzinfo | None = UTC, **columns: str) -> SourceFile:
+    return SourceFile(path, topic, columns, {"currency": "EUR"}, zone)
+
+
+def open_all(*files: SourceFile) -> list[FileReader]:
+    return create_readers(Settings(), files, NOW_MS)
+
+
+def merged(readers: Sequence[FileReader]) -> list[tuple[int, str, int, str]]:
+    """Return watermark, file, line and event id (empty if rejected) of all records; close the files."""
+    found = []
+    for batch in merge_by_time(readers):
+        assert batch.contents
+        assert (np.diff(batch.watermarks_ms) >= 0).all()
+        for watermark_ms, content, file, line in zip(*batch, strict=True):
+            event_id = content.event_id if isinstance(content, Event) else ""
+            found.append((int(watermark_ms), readers[file].name, int(line), event_id))
+    for reader in readers:
+        reader.close()
+    return found
+
+
+def ids(*files: SourceFile) -> list[str]:
+    return [event_id for *_, event_id in merged(open_all(*files))]
+
+
+def at(seconds: int) -> str:
+    return format_instant(AT_MS + 1000 * seconds)
+
+
+# --- one file -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.jsonl.gz", "p.json", "p", "p.csv.jsonl"])
+def test_lines_of_json_are_read_in_their_order(tmp_path: Path, name: str) -> None:
+    records = [purchase_at(number, at(number)) for number in (3, 1, 2)]
+    path = write_lines(tmp_path / name, records)
+    assert merged(open_all(source(path))) == [
+        (AT_MS + 3000, name, 1, "p3"),
+        (AT_MS + 3000, name, 2, "p1"),
+        (AT_MS + 3000, name, 3, "p2"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz", "P.CSV", "P.CSV.GZ"])
+def test_rows_of_a_table_are_read_with_their_lines(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    text = b"\xef\xbb\xbfevent_id,ts,customer_id,total\r\np1,2024-05-01,c1,5\r\n\r\np2,2024-05-01 00:00:01,c1,5"
+    path.write_bytes(gzip.compress(text) if name.lower().endswith(".gz") else text)
+    midnight_ms = AT_MS - 12 * 3_600_000
+    assert merged(open_all(source(path, occurred_at="ts"))) == [
+        (midnight_ms, name, 2, "p1"),
+        (midnight_ms + 1000, name, 4, "p2"),
+    ]
+
+
+def test_times_without_a_zone_are_taken_to_be_in_the_zone_given(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "p.csv", ["event_id,occurred_at,customer_id,total", "p1,2024-05-01 14:00:00,c1,5"])
+    ((watermark_ms, *_),) = merged(open_all(source(path, zone=ZoneInfo("Europe/Berlin"))))
+    assert watermark_ms == AT_MS
+    ((watermark_ms, *_, event_id),) = merged(open_all(source(path, zone=None)))
+    assert (watermark_ms, event_id) == (NO_TIME, "")
+
+
+def test_byte_order_mark_is_no_part_of_the_first_record(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "p.jsonl", [purchase_at(1, at(1))])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert ids(source(path)) == ["p1"]
+
+
+def test_last_line_needs_no_end(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "p.jsonl", [purchase_at(1, at(1)), purchase_at(2, at(2))])
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    assert ids(source(path)) == ["p1", "p2"]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 64, 1000, 1 << 20])
+def test_lines_do_not_depend_on_where_blocks_end(
+    tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK_BYTES", block_bytes)
+    lines: list[str | dict[str, Any]] = [
+        purchase_at(1, at(1)),
+        "",
+        "{",
+        purchase_at(2, at(2), channel="x" * 200),
+        " ",
+        purchase_at(3, at(0)),
+    ]
+    for name in ("p.jsonl", "p.jsonl.gz"):
+        found = merged(open_all(source(write_lines(tmp_path / name, lines))))
+        assert [(line, event_id) for *_, line, event_id in found] == [(1, "p1"), (3, ""), (4, "p2"), (6, "p3")]
+
+
+def test_bytes_read_reach_the_size_of_the_file(tmp_path: Path) -> None:
+    for name in ("p.jsonl", "p.jsonl.gz", "p.csv"):
+        path = write_lines(tmp_path / name, ["event_id,occurred_at,customer_id,total"] * 100)
+        (reader,) = open_all(source(path))
+        while reader.next_block().contents:
+            pass
+        assert reader.bytes_read == path.stat().st_size
+        assert not reader.next_block().contents, "the end stays the end"
+        reader.close()
+
+
+def test_standard_input_is_read_as_lines_of_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    content = write_lines(tmp_path / "p.jsonl.gz", [purchase_at(1, at(1))]).read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))
+    assert ids(source(STANDARD_INPUT)) == ["p1"]
+
+
+def test_pipe_is_read_like_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=write_lines, args=(path, [purchase_at(1, at(1))]))
+    writer.start()
+    (reader,) = open_all(source(path))
+    assert merged([reader]) == [(AT_MS + 1000, "pipe", 1, "p1")]
+    writer.join()
+
+
+def test_missing_file_is_refused_and_those_before_it_are_closed(tmp_path: Path) -> None:
+    sound = write_lines(tmp_path / "p.jsonl", [])
+    with pytest.raises(ConfigurationError, match=r"absent\.jsonl: cannot be read \(No such file"):
+        open_all(source(sound), source(tmp_path / "absent.jsonl"))
+
+
+def test_wrong_column_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "p.csv", ["event_id,occurred_at,customer_id"])
+    with pytest.raises(ConfigurationError, match="no column for total"):
+        open_all(source(path))
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    lines = ["occurred_at,customer_id,total", f"{at(0)},c1,5"]
+    for year in ("2023", "2024"):
+        (tmp_path / year).mkdir()
+        write_lines(tmp_path / year / "orders.csv", lines)
+    files = [source(tmp_path / year / "orders.csv") for year in ("2023", "2024")]
+    assert ids(*files) == ["2023/orders.csv:2", "2024/orders.csv:2"], "two purchases, not one and a duplicate"
+    assert ids(files[0], files[0]) == ["orders.csv:2", "orders.csv:2"], "one purchase, told twice"
+
+
+def test_name_that_is_no_text_can_be_written_to_outputs(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jsonl"))
+    (reader,) = open_all(source(write_lines(path, [purchase_at(1, at(1))])))
+    assert reader.name.encode()
+    reader.close()
+
+
+# --- several files ------------------------------------------------------------------------------------------------
+
+
+def test_files_are_merged_by_time_and_a_late_record_stays_late(tmp_path: Path) -> None:
+    first = write_lines(tmp_path / "a.jsonl", [purchase_at(n, at(n)) for n in (1, 5, 2, 9)])
+    second = write_lines(tmp_path / "b.jsonl", [engagement_at(n, at(n)) for n in (3, 5, 7)])
+    assert ids(source(first), source(second, "engagements")) == ["p1", "v3", "p5", "p2", "v5", "v7", "p9"]
+
+
+TIMES = st.lists(st.one_of(st.integers(0, 12), st.none()), max_size=25)
+"""Seconds of a file's records, None for a broken one; few instants, so that files agree in many."""
+
+
+@given(st.lists(st.tuples(TIMES, st.booleans()), min_size=3, max_size=3), st.integers(1, 400), st.integers(1, 5))
+def test_merged_stream_does_not_depend_on_blocks(
+    files: list[tuple[list[int | None], bool]], block_bytes: int, block_rows: int
+) -> None:
+    expected = []
+    opened = []
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "BLOCK_BYTES", block_bytes)
+        patch.setattr(sources, "BLOCK_ROWS", block_rows)
+        for number, (times, is_table) in enumerate(files):
+            name = f"{number}.csv" if is_table else f"{number}.jsonl"
+            lines: list[object] = ["event_id,customer_id,occurred_at,total"] if is_table else []
+            watermark_ms = NO_TIME
+            for second in times:
+                event_id = "" if second is None else f"{number}.{len(lines)}"
+                if second is None:
+                    lines.append("broken")
+                else:
+                    watermark_ms = max(watermark_ms, AT_MS + 1000 * second)
+                    record = purchase_at(0, at(second), event_id=event_id)
+                    lines.append(f"{event_id},c1,{at(second)},5" if is_table else record)
+                expected.append((watermark_ms, name, len(lines), event_id))
+            opened.append(source(write_lines(Path(folder) / name, lines)))  # type: ignore[arg-type]
+        found = merged(open_all(*opened))
+    assert found == sorted(expected, key=lambda record: record[0]), "stable: by watermark, then by file"
+
+
+# --- where records came from --------------------------------------------------------------------------------------
+
+
+def test_positions_are_those_of_the_chosen_records() -> None:
+    contents: list[Event | Rejection] = []
+    batch = Batch(np.array([1, 2, 3]), contents, np.array([0, 1, 0]), np.array([7, 1, 9]))
+    positions = Positions(batch, [0, 2], ["a", "b"])
+    assert list(positions) == [Position("a", 0, 7), Position("a", 0, 9)]
+    assert list(positions[1:]) == [Position("a", 0, 9)]
+    assert len(positions[1:]) == 1

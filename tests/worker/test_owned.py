@@ -1,0 +1,389 @@
+"""Opening partitions, keeping their tables over a rebalance, and giving up rather than losing records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from stream_app.adapters.changelog import PartitionPosition
+from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.rules import DecodingPolicy
+from stream_app.core.events import Event
+from stream_app.core.migration import MigrationContext
+from stream_app.core.snapshot_document import Proposal
+from stream_app.errors import DeliveryFailed, RecordsLost
+from stream_app.learning.trainer import TrainerSettings
+from stream_app.worker import owned as owned_module
+from stream_app.worker.model_follower import ModelFollower
+from stream_app.worker.owned import OwnedPartitions, PartitionSettings
+from stream_app.worker.training import model_record
+from tests.support.events import START_MS, engagement, purchase
+from tests.support.snapshots import plain_snapshot, rules_snapshot
+from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
+
+PURCHASES, ENGAGEMENTS = TOPICS.inputs
+DECODERS = {topic: Decoder(DecodingPolicy(topic.removeprefix(TOPICS.prefix))) for topic in TOPICS.inputs}
+CUSTOMERS = [f"c{index}" for index in range(8)]
+
+
+class Worker:
+    """`OwnedPartitions` of one process, and what became of it."""
+
+    def __init__(self, log: MemoryLog, partitions: int = 1) -> None:
+        self.log = log
+        self.failures: list[BaseException] = []
+        self.follower = ModelFollower(KafkaConnection("nowhere:1"), TOPICS.models, rules_snapshot())
+        self.follower.is_read.set()
+        self.owned = OwnedPartitions(
+            log=log,
+            topics=TOPICS,
+            settings=PartitionSettings(partitions, 5),
+            lane_settings=lane_settings(),
+            trainer_settings=TrainerSettings(),
+            rules=MigrationContext(),
+            decoders=DECODERS,
+            follower=self.follower,
+            failed=self.failures.append,
+            now_ms=Clock(START_MS + 10**12),
+        )
+
+    async def open(self, *partitions: int, with_trainer: bool = False) -> None:
+        await self.owned.open(partitions, with_trainer)
+
+    def feed(self, topic: str, number: int, *events: Event) -> None:
+        """Hand over records as the lane below would."""
+        first = self.owned.expected_offset(topic, number)
+        assert first is not None
+        records = [Record(first + n, payload(event), event.customer_id.encode()) for n, event in enumerate(events)]
+        self.owned.feed(topic, number, records)
+
+    async def work(self, *drained: tuple[str, int]) -> None:
+        """Let everything that was fed be folded and written."""
+        for chunk in self.owned.take(frozenset(drained)):
+            await self.owned.segment(chunk)
+        for lane in self.owned.lanes.values():
+            await until(lambda lane=lane: lane.folded_to == lane._offered_to and not lane.is_busy, "idle lanes")  # type: ignore[misc]
+
+    def customers(self, number: int = 0) -> list[str]:
+        return sorted(self.owned.lanes[number].partition.table.customer_ids)
+
+
+def both(number: int = 0) -> list[tuple[str, int]]:
+    return [(topic, number) for topic in TOPICS.inputs]
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
+
+
+async def worked(log: MemoryLog) -> Worker:
+    """Return a worker that owns partition 0 and has folded a purchase of each customer."""
+    worker = Worker(log)
+    await worker.open(0)
+    worker.feed(PURCHASES, 0, *(purchase(day, customer_id=customer) for day, customer in enumerate(CUSTOMERS)))
+    await worker.work(*both())
+    return worker
+
+
+def test_another_worker_restores_what_was_written() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        first = await worked(log)
+        await first.owned.let_go()
+        second = Worker(log)
+        await second.open(0)
+        assert second.owned.is_open
+        assert second.customers() == CUSTOMERS
+        assert second.owned.start_offsets() == {(PURCHASES, 0): len(CUSTOMERS), (ENGAGEMENTS, 0): 0}
+        assert first.failures == second.failures == []
+
+    run(test)
+
+
+def test_owner_that_was_shut_out_fails_at_its_next_write() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        first = await worked(log)
+        await Worker(log).open(0)
+        before = len(log.transactions)
+        first.feed(PURCHASES, 0, purchase(20))
+        for chunk in first.owned.take(frozenset(both())):
+            await first.owned.segment(chunk)
+        await until(lambda: bool(first.failures), "the failure")
+        assert [type(error) for error in first.failures] == [DeliveryFailed]
+        assert len(log.transactions) == before
+
+    run(test)
+
+
+def test_opening_that_is_broken_off_leaves_nothing_half_restored() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await (await worked(log)).owned.let_go()
+        worker = Worker(log)
+        log.reading.clear()
+        opening = asyncio.create_task(worker.open(0))
+        await until(lambda: len(log.read_backs) == 2, "half of the rows")
+        await asyncio.sleep(0.005)
+        await worker.owned.let_go()
+        await opening
+        assert not worker.owned.is_open
+        assert worker.owned.lanes == {}
+        assert log.deliveries[-1].is_closed
+        log.reading.set()
+        await worker.open(0)
+        assert len(log.read_backs) == 3
+        assert worker.customers() == CUSTOMERS
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_table_is_kept_over_a_rebalance_that_gives_the_partition_back() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        worker = await worked(log)
+        table = worker.owned.lanes[0].partition.table
+        for _ in range(2):
+            await worker.owned.let_go()
+            await worker.open(0)
+            assert worker.owned.lanes[0].partition.table is table
+        assert len(log.read_backs) == 1
+        worker.feed(PURCHASES, 0, purchase(20, customer_id="new"))
+        await worker.work(*both())
+        assert worker.owned.lanes[0].committed.offsets[PURCHASES] == len(CUSTOMERS) + 1
+        await worker.owned.let_go()
+        other = Worker(log)
+        await other.open(0)
+        assert other.customers() == [*CUSTOMERS, "new"]
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_kept_table_is_thrown_away_if_another_worker_has_had_the_partition() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        worker = await worked(log)
+        await worker.owned.let_go()
+        other = Worker(log)
+        await other.open(0)
+        other.feed(PURCHASES, 0, purchase(20, customer_id="new"))
+        await other.work(*both())
+        await other.owned.let_go()
+        await worker.open(0)
+        assert worker.customers() == [*CUSTOMERS, "new"]
+        assert len(log.read_backs) == 3
+        assert worker.owned.start_offsets()[PURCHASES, 0] == len(CUSTOMERS) + 1
+
+    run(test)
+
+
+def test_table_of_a_partition_that_was_not_given_back_is_not_kept() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        worker = Worker(log, partitions=2)
+        await worker.open(0, 1)
+        await worker.open(1)
+        await worker.open(0, 1)
+        assert log.read_backs == [(TOPICS.changelog, (0, 1)), (TOPICS.changelog, (0,))]
+
+    run(test)
+
+
+def test_records_that_expired_before_a_start_end_the_worker() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await (await worked(log)).owned.let_go()
+        log.starts[PURCHASES] = len(CUSTOMERS) + 5
+        worker = Worker(log)
+        await worker.open(0)
+        (error,) = worker.failures
+        assert isinstance(error, RecordsLost)
+        assert str(error) == f"{PURCHASES}[0]: records 8 to 12 expired before they were read (retention)"
+        assert not worker.owned.is_open
+
+    run(test)
+
+
+def test_first_start_begins_where_the_log_does() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        log.starts[PURCHASES] = 70
+        worker = Worker(log)
+        await worker.open(0)
+        assert worker.owned.start_offsets() == {(PURCHASES, 0): 70, (ENGAGEMENTS, 0): 0}
+        assert worker.failures == []
+
+    run(test)
+
+
+@pytest.mark.parametrize(("log_start", "lost"), [(0, False), (8, False), (9, True), (11, True)])
+def test_gap_in_the_log_is_passed_over_unless_records_have_expired_in_it(log_start: int, lost: bool) -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        worker.owned.skip(PURCHASES, 0, 11, log_start)
+        assert [type(error) for error in worker.failures] == ([RecordsLost] if lost else [])
+
+    run(test)
+
+
+def test_opening_that_takes_too_long_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        worker = Worker(log)
+        monkeypatch.setattr(worker.owned, "_settings", PartitionSettings(1, 0))
+        worker.follower.is_read.clear()
+        await worker.open(0)
+        assert [type(error) for error in worker.failures] == [TimeoutError]
+        assert all(delivery.is_closed for delivery in log.deliveries)
+
+    run(test)
+
+
+def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        worker = Worker(log)
+        worker.follower.is_read.clear()
+        opening = asyncio.create_task(worker.open(0))
+        await asyncio.sleep(0.005)
+        assert not worker.owned.is_open
+        worker.follower.is_read.set()
+        await opening
+        model = plain_snapshot()
+        worker.owned._follow(model)
+        await until(lambda: worker.owned.lanes[0].partition.snapshot is model, "the new model")
+
+    run(test)
+
+
+def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() -> None:
+    async def test() -> None:
+        log, record = MemoryLog(), model_record(Proposal(plain_snapshot()))
+        first = Worker(log)
+        first.follower._read(record.value)
+        await first.open(0)
+        first.feed(PURCHASES, 0, purchase(0))
+        await first.work(*both())
+        await first.owned.let_go()
+        second = Worker(log)
+        opening = asyncio.create_task(second.open(0))
+        await asyncio.sleep(0.005)
+        assert not second.owned.is_open
+        second.follower._read(record.value)
+        await opening
+        assert second.owned.lanes[0].partition.snapshot.version == plain_snapshot().version
+        assert first.failures == second.failures == []
+
+    run(test)
+
+
+def test_trainer_is_opened_with_its_partition_and_closed_with_the_others() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        worker = Worker(log)
+        await worker.open(0, with_trainer=True)
+        assert worker.owned.training is not None
+        assert worker.owned.start_offsets()[TOPICS.samples, 0] == 0
+        assert [model["version"] for model in log.values(TOPICS.models)] == [0]
+        await worker.owned.train(0, b"no sample")
+        assert worker.owned.committable({})[TOPICS.samples, 0] == 0
+        await worker.owned.let_go()
+        assert worker.owned.training is None
+        assert all(delivery.is_closed for delivery in log.deliveries)
+        await worker.owned.train(1, b"another's now")
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_chunks_of_an_earlier_opening_are_dropped() -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        worker.feed(PURCHASES, 0, purchase(20))
+        (stale,) = worker.owned.take(frozenset(both()))
+        await worker.open(0)
+        await worker.owned.segment(stale)
+        await worker.owned.let_go()
+        await worker.owned.segment(stale)
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_chunk_that_faust_dropped_goes_before_the_next_one() -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        for day in (20, 21, 22):
+            worker.feed(PURCHASES, 0, purchase(day))
+            (chunk,) = worker.owned.take(frozenset(both()))
+            if day != 20:
+                await worker.owned.segment(chunk)
+                await worker.owned.segment(chunk)
+        await worker.work(*both())
+        assert worker.owned.lanes[0].committed.offsets[PURCHASES] == len(CUSTOMERS) + 3
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_last_chunk_that_faust_dropped_is_taken_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        worker.feed(PURCHASES, 0, purchase(20))
+        (dropped,) = worker.owned.take(frozenset(both()))
+        monkeypatch.setattr(owned_module, "OVERDUE_SECONDS", 0.0)
+        await asyncio.sleep(0.001)
+        await worker.work(*both())
+        await worker.owned.segment(dropped)
+        assert worker.owned.lanes[0].committed.offsets[PURCHASES] == len(CUSTOMERS) + 1
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_offsets_to_be_committed_reach_the_end_of_a_drained_topic_behind_markers() -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        owned = worker.owned
+        assert owned.committable({}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 0}
+        assert owned.committable({(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 3}) == {(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 3}
+        worker.feed(ENGAGEMENTS, 0, engagement(30))
+        assert owned.committable({(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 1}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 0}
+        assert owned.has_backlog(0)
+        await worker.work(*both())
+        assert owned.committable({(ENGAGEMENTS, 0): 1}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 1}
+        assert not owned.has_backlog(0)
+
+    run(test)
+
+
+def test_nothing_is_wanted_of_partitions_that_are_not_owned() -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        assert worker.owned.wants(PURCHASES, 0)
+        assert not worker.owned.wants(PURCHASES, 1)
+        assert worker.owned.expected_offset(PURCHASES, 1) is None
+        worker.owned.feed(PURCHASES, 1, [Record(0, None)])
+        worker.owned.skip(PURCHASES, 1, 5, 5)
+        await worker.owned.let_go()
+        assert not worker.owned.wants(PURCHASES, 0)
+        assert worker.owned.start_offsets() == {}
+        assert not worker.owned.has_backlog(0)
+
+    run(test)
+
+
+def test_position_is_the_states_and_not_the_groups() -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        lane = worker.owned.lanes[0]
+        expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, 0)
+        assert worker.log.restored()[1] == lane.committed == expected
+
+    run(test)

@@ -1,0 +1,136 @@
+"""Population samples on the wire, and one sample made of those of all partitions."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from stream_app.contracts.outputs import PopulationSample as SampleContract
+from stream_app.core.clock import NO_TIME
+from stream_app.core.features import Quantities
+from stream_app.core.partition import Partition
+from stream_app.core.snapshot import NO_SEGMENT
+from stream_app.learning import drawing
+from stream_app.learning.sample import PopulationSample
+from stream_app.worker.samples import decode_sample, encode_sample, merge_samples
+from tests.learning.populations import draw_sample
+from tests.support.events import engagement, instant, purchase, refund
+from tests.support.playing import play
+from tests.support.snapshots import rules_snapshot
+
+
+def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
+    for name in ("tick", "as_of_ms", "population_size"):
+        assert getattr(sample, name) == getattr(other, name), name
+    for name in ("customer_ids", "segment_codes", "previous_codes", "since_ms"):
+        assert getattr(sample, name).tolist() == getattr(other, name).tolist(), name
+    assert sample.segment_codes.dtype == other.segment_codes.dtype
+    for name, column in sample.quantities._asdict().items():
+        assert column.tolist() == getattr(other.quantities, name).tolist(), name
+
+
+@pytest.fixture
+def drawn() -> PopulationSample:
+    """A sample as a lane draws it: of customers who buy, return things, look on, and lapse."""
+    partition = Partition(snapshot=rules_snapshot())
+    events = [purchase(day, customer_id=f"é{day % 9}") for day in range(20)]
+    events += [refund(21, 900, "unknown", customer_id="r"), engagement(22, customer_id="v")]
+    play(partition, [*events, instant(300)])
+    return drawing.draw_sample(partition, 40, instant(300), 8, 0)
+
+
+def fixed(sample: PopulationSample, number: int, population_size: int | None = None) -> PopulationSample:
+    """Return a sample whose customers are told apart from those of other partitions."""
+    ids = np.array([f"{number}-{customer_id}" for customer_id in sample.customer_ids], object)
+    return replace(sample, customer_ids=ids, population_size=population_size or len(sample))
+
+
+def test_sample_comes_back_as_it_was_sent(drawn: PopulationSample) -> None:
+    number, sample = decode_sample(encode_sample(drawn, "value", 3))
+    assert number == 3
+    assert_equal(sample, drawn)
+
+
+def test_customers_without_a_segment_come_back_without() -> None:
+    sent = draw_sample(2, 5)
+    sent = replace(sent, since_ms=np.array([NO_TIME, 0, 1, 2, 3]), previous_codes=np.array([0, 1, 2, 0, 9], np.int16))
+    assert (sent.segment_codes == NO_SEGMENT).all()
+    assert_equal(decode_sample(encode_sample(sent, "value", 0))[1], sent)
+
+
+def test_sample_of_nobody_comes_back() -> None:
+    nobody = replace(fixed(draw_sample(3, 0), 0), population_size=0)
+    assert_equal(decode_sample(encode_sample(nobody, "value", 0))[1], nobody)
+
+
+def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
+    for sample in (drawn, draw_sample(2, 5), draw_sample(3, 0)):
+        document = SampleContract.model_validate_json(encode_sample(sample, "value", 1))
+        assert document.customer_ids == sample.customer_ids.tolist()
+        assert tuple(type(document.quantities).model_fields) == Quantities._fields
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tick": "soon"},
+        {"customer_ids": ["c1"]},
+        {"segments": ["first"] * 2},
+        {"segments": ["s99999"] * 2},
+        {"as_of": "yesterday"},
+        {"quantities": {}},
+        {"quantities": {"mood": [1.0, 2.0]}},
+    ],
+    ids=str,
+)
+def test_what_is_no_sample_is_refused(change: dict[str, object]) -> None:
+    document = json.loads(encode_sample(draw_sample(2, 2), "value", 1))
+    with pytest.raises(msgspec.ValidationError):
+        decode_sample(json.dumps(document | change).encode())
+
+
+def test_each_partition_gives_its_share_of_the_merged_sample() -> None:
+    parts = [fixed(draw_sample(5, 100, seed), seed, size) for seed, size in enumerate([100, 300, 600])]
+    merged = merge_samples(parts, 100, 0)
+    shares = Counter(customer_id.partition("-")[0] for customer_id in merged.customer_ids)
+    assert shares == {"0": 10, "1": 30, "2": 60}
+    assert (merged.population_size, merged.tick) == (1_000, 5)
+    assert len(set(merged.customer_ids.tolist())) == 100
+    for number, part in enumerate(parts):  # a customer's columns stay together
+        rows = {customer_id: row for row, customer_id in enumerate(part.customer_ids.tolist())}
+        for row, customer_id in enumerate(merged.customer_ids.tolist()):
+            if customer_id.startswith(f"{number}-"):
+                assert merged.quantities.orders[row] == part.quantities.orders[rows[customer_id]]
+                assert merged.since_ms[row] == part.since_ms[rows[customer_id]]
+
+
+def test_every_customer_is_as_likely_as_any_other_to_be_in_the_merged_sample() -> None:
+    times: Counter[str] = Counter()
+    for tick in range(300):
+        parts = [fixed(draw_sample(tick, size), size) for size in (10, 30)]
+        times.update(merge_samples(parts, 20, 0).customer_ids.tolist())
+    assert len(times) == 40
+    assert all(100 < count < 200 for count in times.values())  # 150 each, give or take six deviations
+
+
+def test_small_population_is_taken_whole() -> None:
+    parts = [fixed(draw_sample(5, size), size) for size in (7, 0, 4)]
+    merged = merge_samples(parts, 2_000, 0)
+    assert len(merged) == merged.population_size == 11
+
+
+def test_merged_sample_is_the_same_each_time() -> None:
+    parts = [fixed(draw_sample(5, size), size, 10 * size) for size in (50, 20)]
+    assert_equal(merge_samples(parts, 30, 7), merge_samples(parts, 30, 7))
+    other = merge_samples(parts, 30, 8)
+    assert other.customer_ids.tolist() != merge_samples(parts, 30, 7).customer_ids.tolist()
+
+
+def test_sample_of_nobody_but_empty_partitions_is_empty() -> None:
+    nobody = replace(draw_sample(3, 0), population_size=0)
+    assert len(merge_samples([nobody, nobody], 100, 0)) == 0
