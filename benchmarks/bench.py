@@ -28,9 +28,9 @@ from follow import longest_block
 
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MINUTE_MS
+from stream_app.core.customers import CustomerTable
 from stream_app.core.partition import Partition
 from stream_app.core.processor import BLOCK_ROWS, apply_effects, sweep
-from stream_app.core.table import CustomerTable
 from stream_app.settings import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile

@@ -29,8 +29,9 @@ from rivals import BatchKMeans, QuantileRules, Rival
 
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MONTH_DAYS, WEEK_MS, format_instant
-from stream_app.core.features import FEATURE_WEIGHTS, extract_features, quantities_at
 from stream_app.core.partition import Partition
+from stream_app.core.quantities import quantities_at
+from stream_app.segmentations.learned.features import FEATURE_WEIGHTS, extract_features
 from stream_app.settings import load_settings
 from stream_app.sources.files import SourceFile
 

@@ -12,8 +12,9 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 
 from stream_app.core.clock import DAY_MS, WEEK_MS
-from stream_app.core.features import FEATURE_WEIGHTS, extract_features, quantities_at
 from stream_app.core.partition import Partition
+from stream_app.core.quantities import quantities_at
+from stream_app.segmentations.learned.features import FEATURE_WEIGHTS, extract_features
 
 
 class Rival:

@@ -37,7 +37,7 @@ class RowDamaged(SegmenterError):
     """An encoded customer row is not as long as it says."""
 
 
-class SnapshotInvalid(SegmenterError):
+class ModelInvalid(SegmenterError):
     """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""
 
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from stream_app.core.events import REJECTION_REASONS
-from stream_app.core.features import FEATURE_COUNT, FeatureSet
+from stream_app.segmentations.learned.features import FEATURE_COUNT, FeatureSet
 
 MAX_COUNT: Final = 2**63 - 1
 """Counts fit a signed 64-bit integer on the consumer's side."""

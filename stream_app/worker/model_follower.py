@@ -14,9 +14,9 @@ import msgspec
 from aiokafka import TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
-from stream_app.core.snapshot import Snapshot
-from stream_app.core.snapshot_document import Proposal, proposal_from_document
-from stream_app.errors import SnapshotInvalid
+from stream_app.errors import ModelInvalid
+from stream_app.segmentations.learned.document import ModelProposal, proposal_from_document
+from stream_app.segmentations.learned.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +39,13 @@ class ModelFollower:
         What was learned last, held models included; None before anything was read.
     """
 
-    def __init__(self, connection: KafkaConnection, topic: str, initial: Snapshot) -> None:
+    def __init__(self, connection: KafkaConnection, topic: str, initial: Model) -> None:
         self.snapshot = initial
-        self.newest: Proposal | None = None
+        self.newest: ModelProposal | None = None
         self.is_read = asyncio.Event()
         self._connection = connection
         self._topic = topic
-        self._followers: list[Callable[[Snapshot], None]] = []
+        self._followers: list[Callable[[Model], None]] = []
         self._renewed = asyncio.Event()
 
     async def reach(self, version: int) -> None:
@@ -55,7 +55,7 @@ class ModelFollower:
         while self.snapshot.version < version:
             await self._renewed.wait()
 
-    def subscribe(self, follower: Callable[[Snapshot], None]) -> None:
+    def subscribe(self, follower: Callable[[Model], None]) -> None:
         """Have a function called with every new model."""
         self._followers.append(follower)
 
@@ -78,7 +78,7 @@ class ModelFollower:
             return
         try:
             proposal = proposal_from_document(msgspec.json.decode(value))
-        except (SnapshotInvalid, msgspec.DecodeError) as error:
+        except (ModelInvalid, msgspec.DecodeError) as error:
             logger.warning("a model cannot be followed, the one before stays: %s", error)
             return
         snapshot = proposal.snapshot

@@ -29,13 +29,13 @@ from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.decoding import Decoder
-from stream_app.core.migration import MigrationContext
+from stream_app.core.customers import CustomerTable
+from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
-from stream_app.core.snapshot import Snapshot
-from stream_app.core.snapshot_document import Proposal
-from stream_app.core.table import CustomerTable
 from stream_app.errors import RecordsLost
 from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.segmentations.learned.model import Model
 from stream_app.worker.counters import PartitionCounters
 from stream_app.worker.intake import Chunk, Intake
 from stream_app.worker.model_follower import ModelFollower
@@ -272,7 +272,7 @@ class OwnedPartitions:
             self._trainer_settings.sample_size,
             self._trainer_settings.seed,
         )
-        await training.announce(Proposal(self._initial))
+        await training.announce(ModelProposal(self._initial))
         return training
 
     def _open_lane(self, number: int, delivery: Delivery) -> None:
@@ -294,7 +294,7 @@ class OwnedPartitions:
         )
         lane.start(self._failed)
 
-    def _follow(self, snapshot: Snapshot) -> None:
+    def _follow(self, snapshot: Model) -> None:
         for lane in self.lanes.values():
             lane.follow(snapshot)
 

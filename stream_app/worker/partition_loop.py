@@ -28,9 +28,9 @@ from stream_app.core.clock import NO_TIME, next_boundary
 from stream_app.core.events import Event
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events
-from stream_app.core.snapshot import Snapshot
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import draw_sample
+from stream_app.segmentations.learned.model import Model
 from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
 from stream_app.worker.intake import Chunk, Misplaced, offsets_after
 from stream_app.worker.outbox import Outbox
@@ -130,7 +130,7 @@ class PartitionLoop:
         """Note whether there is nothing more to fetch and nothing that waits to be merged."""
         self._sweeper.is_drained = is_drained
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def follow(self, snapshot: Model) -> None:
         """Adopt a model as soon as the chunk at hand is folded; everyone is assessed again under it."""
         self._sweeper.next_snapshot = snapshot
         self._wake.set()

@@ -21,7 +21,7 @@ import faust
 from stream_app.adapters.faust_bridge import has_crashed, log_ends
 from stream_app.adapters.health import HealthServer
 from stream_app.adapters.metrics import WORKER, Metrics
-from stream_app.core.matching import load_matching
+from stream_app.learning.matching import load_matching
 from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.readiness import WorkerReadiness

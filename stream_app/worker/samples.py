@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from stream_app.core.clock import NO_TIME, format_instant, format_instants
-from stream_app.core.features import Quantities
-from stream_app.core.snapshot import NO_SEGMENT
+from stream_app.core.quantities import Quantities
+from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.sample import PopulationSample
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from stream_app.core.clock import NO_TIME, SECOND_MS, next_boundary
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import sweep
-from stream_app.core.snapshot import Snapshot
+from stream_app.segmentations.learned.model import Model
 
 LIVE_WITHIN_MS: Final = 60 * SECOND_MS
 """A partition whose newest event is no older than this has caught up with the wall clock."""
@@ -111,7 +111,7 @@ class Sweeper:
     ) -> None:
         self.model_version = model_version
         self.is_drained = False
-        self.next_snapshot: Snapshot | None = None
+        self.next_snapshot: Model | None = None
         self._partition = partition
         self._settings = settings
         self._now_ms = now_ms

@@ -15,9 +15,9 @@ import msgspec
 
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
-from stream_app.core.snapshot_document import Proposal, snapshot_document
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer
+from stream_app.segmentations.learned.document import ModelProposal, model_document
 from stream_app.worker.samples import decode_sample, merge_samples
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Training:
         self._is_closed = False
         self._writing = asyncio.Lock()
 
-    async def announce(self, initial: Proposal) -> None:
+    async def announce(self, initial: ModelProposal) -> None:
         """Publish the rules that hold before the first model, once in a deployment's life."""
         if self._is_new:
             await self._write(initial)
@@ -146,7 +146,7 @@ class Training:
         )
         await self._write(proposal)
 
-    async def _write(self, proposal: Proposal | None) -> None:
+    async def _write(self, proposal: ModelProposal | None) -> None:
         state = TrainerState(self.trainer.state(), self.next_sample, self._latest_ticks)
         outgoing: dict[tuple[str, int], list[OutgoingRecord]] = {
             (self._topics.trainer_changelog, 0): [OutgoingRecord(STATE_KEY, msgspec.json.encode(state))]
@@ -158,7 +158,7 @@ class Training:
                 await self._delivery.commit(outgoing)
 
 
-def model_record(proposal: Proposal) -> OutgoingRecord:
+def model_record(proposal: ModelProposal) -> OutgoingRecord:
     """Return a model as its record in `segment-models`."""
     key = proposal.snapshot.segmentation + (HELD_SUFFIX if proposal.held else "")
-    return OutgoingRecord(key.encode(), msgspec.json.encode(snapshot_document(proposal)))
+    return OutgoingRecord(key.encode(), msgspec.json.encode(model_document(proposal)))

@@ -26,12 +26,12 @@ from stream_app.contracts.dead_letters import dead_letter
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DecodingPolicy
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.core.cold_start import cold_start_snapshot
 from stream_app.core.events import Event, Position
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.errors import InvalidRecord
+from stream_app.segmentations.learned.cold_start import cold_start_model
 from tests.contracts.records import ENGAGEMENT, PURCHASE
 from tests.support.events import START_MS
 
@@ -233,7 +233,7 @@ class _Worker:
     def __init__(self, story: Story, partition: int) -> None:
         self._story = story
         self._partition = partition
-        self._state = Partition(cold_start_snapshot("value", 0.5, 30.0))
+        self._state = Partition(cold_start_model("value", 0.5, 30.0))
         self._offsets: dict[str, int] = {}
 
     def run(self, records: list[tuple[Append, Position]], chunk: int) -> None:

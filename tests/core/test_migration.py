@@ -8,24 +8,15 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.outputs import SegmentMigration
 from stream_app.core.events import Position
-from stream_app.core.migration import (
-    CAUSE_KINDS,
-    CHANGES,
-    HOLDOUT_BUCKETS,
-    Figures,
-    Migration,
-    MigrationContext,
-    figures_of,
-    holdout_of,
-    migration_id,
-    no_return_ends_ms,
-)
+from stream_app.core.migration import HOLDOUT_BUCKETS, Migration, holdout_of, migration_id, no_return_ends_ms
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.core.processor import process_events
-from stream_app.core.snapshot import Segment
+from stream_app.core.segments import Segment
+from stream_app.segmentations.learned.explanation import CustomerFigures, figures_of
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
+from tests.support.models import plain_snapshot, rules_snapshot, successor
 from tests.support.playing import Step, play
-from tests.support.snapshots import plain_snapshot, rules_snapshot, successor
 from tests.support.tables import quantities_of_events
 
 REGULAR: list[Step] = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
@@ -204,9 +195,9 @@ def test_present_name_of_a_segment_wins_over_a_former_one() -> None:
 def test_figures_are_in_peoples_units_and_rounded() -> None:
     found = quantities_of_events()
     figures = figures_of(found, 30.0, 100)
-    assert figures.shape == (4, len(Figures.__struct_fields__))
+    assert figures.shape == (4, len(CustomerFigures.__struct_fields__))
     assert (figures == np.round(figures, 4)).all()
-    columns = dict(zip(Figures.__struct_fields__, figures.T, strict=True))
+    columns = dict(zip(CustomerFigures.__struct_fields__, figures.T, strict=True))
     assert columns["revenue_90d"] == pytest.approx(found.revenue_minor / 100, abs=1e-4)
     assert columns["orders_90d"] == pytest.approx(found.orders, abs=1e-4)
     assert columns["recency_days"].tolist() == [1.0, 40.0, 1.0, 50.0]

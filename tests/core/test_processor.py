@@ -7,18 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.core.assignment import decide
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, NO_TIME, WEEK_MS, format_instant
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
-from stream_app.core.features import quantities_at
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Clock, Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
-from stream_app.core.row import encode_row, join_memories
-from stream_app.core.snapshot import Segment, Snapshot
+from stream_app.core.quantities import quantities_at
+from stream_app.core.row import encode_row, join_history
+from stream_app.core.segments import Segment
+from stream_app.segmentations.learned.decision import decide
+from stream_app.segmentations.learned.model import Model
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
+from tests.support.models import no_return_ms, plain_snapshot, rules_snapshot, successor
 from tests.support.playing import Step, play, play_effects, state_of
-from tests.support.snapshots import no_return_ms, plain_snapshot, rules_snapshot, successor
 
 REGULAR = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 """A customer who buys every six days for two months."""
@@ -36,7 +37,7 @@ def causes(migrations: list[Migration]) -> list[str]:
     return [migration.cause.kind for migration in migrations]
 
 
-def brute_force_departure(snapshot: Snapshot, partition: Partition, customer: int, by_ms: int, target: str) -> str:
+def brute_force_departure(snapshot: Model, partition: Partition, customer: int, by_ms: int, target: str) -> str:
     """Return the first instant after the last event at which silence moves a customer to `target`.
 
     Every minute is tried, then every millisecond of the minute before the first that fits.
@@ -99,7 +100,7 @@ def logs(draw: st.DrawFn) -> list[Step]:
     return steps
 
 
-def shuffled_rules(seed: int, retired_segments: tuple[Segment, ...] = ()) -> Snapshot:
+def shuffled_rules(seed: int, retired_segments: tuple[Segment, ...] = ()) -> Model:
     """Return the rules with their centroids moved about, in which many customers are misplaced."""
     snapshot = rules_snapshot(0.1, 20.0)
     rng = np.random.default_rng(seed)
@@ -114,7 +115,7 @@ snapshots = quick_rules | st.builds(plain_snapshot, st.sampled_from([0.0, 0.2]),
 @given(logs(), snapshots, st.sets(st.integers(0, 28)))
 @settings(max_examples=150)
 def test_result_does_not_depend_on_how_events_are_cut_into_chunks(
-    log: list[Step], snapshot: Snapshot, cuts: set[int]
+    log: list[Step], snapshot: Model, cuts: set[int]
 ) -> None:
     whole, single, cut = (Partition(snapshot) for _ in range(3))
     expected = play(whole, log)
@@ -125,7 +126,7 @@ def test_result_does_not_depend_on_how_events_are_cut_into_chunks(
 
 
 @given(logs(), snapshots)
-def test_result_does_not_depend_on_other_customers(log: list[Step], snapshot: Snapshot) -> None:
+def test_result_does_not_depend_on_other_customers(log: list[Step], snapshot: Model) -> None:
     together = Partition(snapshot)
     migrations = play(together, log)
     for customer_id, row in state_of(together).items():
@@ -139,7 +140,7 @@ def test_result_does_not_depend_on_other_customers(log: list[Step], snapshot: Sn
 
 
 @given(logs(), snapshots)
-def test_many_customers_at_once_are_assessed_like_each_alone(log: list[Step], snapshot: Snapshot) -> None:
+def test_many_customers_at_once_are_assessed_like_each_alone(log: list[Step], snapshot: Model) -> None:
     copies = 4
     crowd: list[Step] = []
     for step in log:
@@ -160,7 +161,7 @@ def test_many_customers_at_once_are_assessed_like_each_alone(log: list[Step], sn
 
 @given(logs(), snapshots, st.sets(st.integers(0, 28)))
 def test_sequences_have_no_gaps_and_each_move_starts_where_the_last_one_ended(
-    log: list[Step], snapshot: Snapshot, cuts: set[int]
+    log: list[Step], snapshot: Model, cuts: set[int]
 ) -> None:
     partition = Partition(snapshot)
     migrations = play(partition, log, cuts)
@@ -184,8 +185,8 @@ def test_sequences_have_no_gaps_and_each_move_starts_where_the_last_one_ended(
 
 
 @given(logs(), snapshots)
-def test_only_a_new_model_is_blamed_on_the_model(log: list[Step], snapshot: Snapshot) -> None:
-    same_model = [step for step in log if not isinstance(step, Snapshot)]
+def test_only_a_new_model_is_blamed_on_the_model(log: list[Step], snapshot: Model) -> None:
+    same_model = [step for step in log if not isinstance(step, Model)]
     assert "model" not in causes(play(Partition(snapshot), same_model))
 
 
@@ -201,7 +202,7 @@ def test_only_a_new_model_is_blamed_on_the_model(log: list[Step], snapshot: Snap
     ],
 )
 def test_silent_customer_leaves_at_the_very_instant_that_brute_force_finds(
-    history: list[Event], snapshot: Snapshot
+    history: list[Event], snapshot: Model
 ) -> None:
     partition = Partition(snapshot)
     play(partition, history)
@@ -509,7 +510,7 @@ def test_nothing_changes_until_effects_are_applied(log: list[Step], cut: int) ->
     for slot, customer_id in enumerate(again.customer_ids):
         assert again.activity is not None
         assert again.memories is not None
-        row = join_memories(again.activity[slot].item(), again.memories[slot])
+        row = join_history(again.activity[slot].item(), again.memories[slot])
         assert table.encode(table.find(customer_id)) == encode_row(row, again.membership[slot].tobytes())
 
 

@@ -27,20 +27,20 @@ from stream_app.adapters.topic_admin import create_topics
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.replay import create_readers, create_replay
+from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
 from stream_app.core.row import Row, decode_row
-from stream_app.core.snapshot_document import Proposal
-from stream_app.core.table import CustomerTable
 from stream_app.errors import InvalidRecord
+from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.settings import Settings
 from stream_app.simulator.simulation import Faults, simulate
 from stream_app.sources import cdnow
 from stream_app.sources.files import SourceFile, merge_by_time
 from stream_app.worker.training import model_record
 from tests.support.events import START_MS, engagement, purchase, refund
+from tests.support.models import plain_snapshot
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.replays import ROOT, refused, start
-from tests.support.snapshots import plain_snapshot
 from tests.support.totals import EXACT
 from tests.worker.memory import payload
 
@@ -419,7 +419,7 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
 
     deployment.wait(lambda: customers_moved_by("lapse") == set(customers), "lapses that no event caused")
     model = replace(plain_snapshot(), version=7, segmentation="value")
-    record = model_record(Proposal(model))
+    record = model_record(ModelProposal(model))
     deployment.produce([Input("segment-models", record.key or b"", record.value)])
     deployment.wait(
         lambda: [deployment.readiness(worker).get("model_version") for worker in (0, 1)] == [7, 7],

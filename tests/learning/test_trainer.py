@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stream_app.core.cold_start import cold_start_snapshot
-from stream_app.core.features import extract_features
-from stream_app.core.naming import PROTOTYPES
-from stream_app.core.snapshot import NO_SEGMENT
-from stream_app.core.snapshot_document import proposal_from_document, snapshot_document
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.learning.naming import PROTOTYPES
 from stream_app.learning.trainer import Trainer, TrainerSettings, expected_churn
+from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.document import model_document, proposal_from_document
+from stream_app.segmentations.learned.features import extract_features
 from tests.learning.populations import GROUPS, draw_sample
 
-RULES = cold_start_snapshot("value", hysteresis=0.5, no_return_days=30.0)
+RULES = cold_start_model("value", hysteresis=0.5, no_return_days=30.0)
 OTHER_GROUPS = GROUPS * np.array([4.0, 0.2, 3.0, 0.1, 0.1, 0.3, 0.5, 1.0])
 """A population that lapsed: most customers belong elsewhere."""
 
@@ -253,7 +253,7 @@ def test_restored_trainer_proposes_what_the_other_would_have(algorithm, n_ticks)
     restored = through_json(trainer)
     sample = assigned(draw_sample(5, seed=1, n_customers=200), trainer.published)
     proposals = [each.learn(sample) for each in (trainer, restored)]
-    assert snapshot_document(proposals[0]) == snapshot_document(proposals[1])
+    assert model_document(proposals[0]) == model_document(proposals[1])
     assert restored.state() == trainer.state()
 
 
@@ -266,8 +266,8 @@ def test_restored_trainer_knows_how_often_it_has_held():
 def test_document_of_a_learned_model_gives_it_back():
     trainer = trained(1)
     proposal = trainer.learn(assigned(draw_sample(1), trainer.published))
-    document = json.loads(json.dumps(snapshot_document(proposal)))
-    assert snapshot_document(proposal_from_document(document)) == document
+    document = json.loads(json.dumps(model_document(proposal)))
+    assert model_document(proposal_from_document(document)) == document
 
 
 def test_more_clusters_after_a_restart_keep_identities_and_add_fresh_ones():

@@ -14,9 +14,9 @@ from faust.types import TP
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DecodingPolicy
-from stream_app.core.cold_start import cold_start_snapshot
-from stream_app.core.migration import MigrationContext
+from stream_app.core.moves import MigrationContext
 from stream_app.learning.trainer import TrainerSettings
+from stream_app.segmentations.learned.cold_start import cold_start_model
 from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.owned import OwnedPartitions, PartitionSettings
 from stream_app.worker.sweeping import LoopSettings
@@ -49,7 +49,7 @@ class SimulatedFollower(ModelFollower):
     """The real one, reading the log in memory."""
 
     def __init__(self, simulation: Simulation, process: Process) -> None:
-        initial = cold_start_snapshot("value", 0.5, 30.0)
+        initial = cold_start_model("value", 0.5, 30.0)
         super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, initial)
         self._log = simulation.log
         self._process = process

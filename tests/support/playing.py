@@ -9,10 +9,10 @@ from stream_app.core.events import Event
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
-from stream_app.core.snapshot import Snapshot
+from stream_app.segmentations.learned.model import Model
 from tests.support.events import positions
 
-Step: TypeAlias = Event | int | Snapshot
+Step: TypeAlias = Event | int | Model
 """An event, the instant of a sweep, or a model that takes over."""
 
 
@@ -38,7 +38,7 @@ def play_effects(partition: Partition, steps: Sequence[Step], cuts: Collection[i
         if isinstance(step, Event):
             first = first if chunk else index
             chunk.append(step)
-        elif isinstance(step, Snapshot):
+        elif isinstance(step, Model):
             partition.snapshot = step
         elif step is not None:
             finish(sweep(partition, step))

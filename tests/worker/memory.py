@@ -18,16 +18,16 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.contracts.records import Batch, Content
 from stream_app.core.clock import NO_TIME
+from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.partition import Partition
-from stream_app.core.snapshot import Snapshot
-from stream_app.core.table import CustomerTable
 from stream_app.errors import DeliveryFailed
+from stream_app.segmentations.learned.model import Model
 from stream_app.settings import load_settings
 from stream_app.worker.intake import Chunk
 from stream_app.worker.partition_loop import PartitionLoop
 from stream_app.worker.sweeping import LoopSettings
-from tests.support.snapshots import rules_snapshot
+from tests.support.models import rules_snapshot
 
 TOPICS = TopicNames("t-", "segmenter")
 PATIENCE_SECONDS = 10
@@ -225,7 +225,7 @@ async def open_stage(
     log: MemoryLog | None = None,
     settings: LoopSettings | None = None,
     now_ms: int = 0,
-    snapshot: Snapshot | None = None,
+    snapshot: Model | None = None,
     delivery: MemoryDelivery | None = None,
 ) -> Stage:
     """Open a lane where a log stands."""

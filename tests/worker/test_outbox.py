@@ -17,8 +17,8 @@ from stream_app.core.partition import Clock, Partition
 from stream_app.errors import InvalidRecord
 from stream_app.worker.outbox import Outbox, membership_of
 from tests.support.events import engagement, instant, purchase
+from tests.support.models import plain_snapshot, rules_snapshot
 from tests.support.playing import play, state_of
-from tests.support.snapshots import plain_snapshot, rules_snapshot
 from tests.worker.memory import TOPICS, replay
 
 PLACE = {topic: (topic, 2) for topic in (TOPICS.migrations, TOPICS.memberships, TOPICS.dead_letters, TOPICS.changelog)}

@@ -13,16 +13,16 @@ from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DecodingPolicy
 from stream_app.core.events import Event
-from stream_app.core.migration import MigrationContext
-from stream_app.core.snapshot_document import Proposal
+from stream_app.core.moves import MigrationContext
 from stream_app.errors import DeliveryFailed, RecordsLost
 from stream_app.learning.trainer import TrainerSettings
+from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker import owned as owned_module
 from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.owned import OwnedPartitions, PartitionSettings
 from stream_app.worker.training import model_record
 from tests.support.events import START_MS, engagement, purchase
-from tests.support.snapshots import plain_snapshot, rules_snapshot
+from tests.support.models import plain_snapshot, rules_snapshot
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
@@ -264,7 +264,7 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
 
 def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() -> None:
     async def test() -> None:
-        log, record = MemoryLog(), model_record(Proposal(plain_snapshot()))
+        log, record = MemoryLog(), model_record(ModelProposal(plain_snapshot()))
         first = Worker(log)
         first.follower._read(record.value)
         await first.open(0)

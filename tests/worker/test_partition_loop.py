@@ -25,8 +25,9 @@ from stream_app.core.clock import SECOND_MS, WEEK_MS
 from stream_app.core.partition import Clock as PartitionClock
 from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.row import decode_row
-from stream_app.core.snapshot import Segment, Snapshot
+from stream_app.core.segments import Segment
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
+from stream_app.segmentations.learned.model import Model
 from stream_app.settings import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
@@ -36,9 +37,9 @@ from stream_app.worker.counters import ACCEPTED, FORWARDED, REJECTED, TOMBSTONE
 from stream_app.worker.intake import Intake, Misplaced
 from stream_app.worker.samples import decode_sample
 from tests.support.events import START_MS, engagement, instant, purchase
+from tests.support.models import plain_snapshot, successor
 from tests.support.playing import state_of
 from tests.support.replays import Outputs
-from tests.support.snapshots import plain_snapshot, successor
 from tests.worker.memory import (
     TOPICS,
     Feed,
@@ -454,7 +455,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "PART_ROWS_MAX", 4)
 
 
-async def under_a_model(stage: Stage, snapshot: Snapshot) -> None:
+async def under_a_model(stage: Stage, snapshot: Model) -> None:
     await until(lambda: stage.lane.committed.model_version == snapshot.version, "everyone under the new model")
 
 

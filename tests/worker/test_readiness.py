@@ -11,8 +11,8 @@ import pytest
 
 from stream_app.adapters.health import HealthServer
 from stream_app.worker.readiness import WorkerReadiness
+from tests.support.models import plain_snapshot
 from tests.support.processes import free_port
-from tests.support.snapshots import plain_snapshot
 from tests.worker.memory import MemoryLog
 from tests.worker.test_owned import Worker
 

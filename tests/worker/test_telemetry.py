@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from stream_app.adapters.metrics import SERIES_MAX, WORKER, Metrics
-from stream_app.core.snapshot_document import Drift, Proposal
+from stream_app.segmentations.learned.document import Drift, ModelProposal
 from stream_app.worker.telemetry import Telemetry
 from stream_app.worker.training import model_record
 from tests.adapters.test_metrics import series
 from tests.support.events import START_MS, engagement, purchase
-from tests.support.snapshots import plain_snapshot
+from tests.support.models import plain_snapshot
 from tests.worker.memory import TOPICS, MemoryLog, Record
 from tests.worker.test_owned import CUSTOMERS, ENGAGEMENTS, PURCHASES, Worker, both
 
@@ -148,9 +148,9 @@ def test_model_in_use_and_the_newest_that_was_learned_are_told_apart() -> None:
     assert found["model_last_learned_timestamp_seconds"] == {(): 0}
     assert "model_drift_score" not in found
     snapshot = plain_snapshot()
-    held = Proposal(replace(snapshot, version=5, as_of_ms=snapshot.as_of_ms + 86_400_000), held=True)
+    held = ModelProposal(replace(snapshot, version=5, as_of_ms=snapshot.as_of_ms + 86_400_000), held=True)
     drift = Drift(0.1, {"recency": 0.3, "orders": 0.01})
-    for proposal in (Proposal(snapshot, drift=drift), held):
+    for proposal in (ModelProposal(snapshot, drift=drift), held):
         scraped.worker.follower._read(model_record(proposal).value)
         found = scraped.scrape()
         assert [dict(each)["version"] for each in found["model_info"]] == ["4"]

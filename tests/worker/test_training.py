@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from stream_app.contracts.outputs import SegmentModel
-from stream_app.core.snapshot_document import Proposal
 from stream_app.errors import DeliveryFailed
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.training import STATE_KEY, Training, decode_state
 from tests.learning.populations import GROUPS, draw_sample
-from tests.support.snapshots import rules_snapshot
+from tests.support.models import rules_snapshot
 from tests.worker.memory import TOPICS, MemoryDelivery, MemoryLog
 
 SETTINGS = TrainerSettings(n_clusters=3, min_history_days=0, min_customers_per_cluster=5)
@@ -40,7 +40,7 @@ async def open_training(log: MemoryLog, settings: TrainerSettings = SETTINGS) ->
     initial = rules_snapshot()
     trainer = Trainer(settings, initial) if state is None else Trainer.restore(settings, state.trainer)
     training = Training(trainer, state, delivery, TOPICS, PARTITIONS, settings.sample_size, settings.seed)
-    await training.announce(Proposal(initial))
+    await training.announce(ModelProposal(initial))
     return training
 
 
@@ -236,7 +236,7 @@ def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail
     learning, may_go_on = threading.Event(), threading.Event()
     learn = Trainer.learn
 
-    def learn_slowly(trainer: Trainer, sample: PopulationSample) -> Proposal | None:
+    def learn_slowly(trainer: Trainer, sample: PopulationSample) -> ModelProposal | None:
         learning.set()
         may_go_on.wait()
         return learn(trainer, sample)

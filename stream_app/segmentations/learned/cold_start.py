@@ -1,6 +1,6 @@
-"""The rules that hold until a model has been learned, written as a snapshot.
+"""The rules that hold until a model has been learned, written as a model.
 
-Each rule is an example customer in natural units; everyone belongs to the example most like them. As a snapshot,
+Each rule is an example customer in natural units; everyone belongs to the example most like them. As a model,
 the rules share hysteresis, exact instants and explanations with every learned model, and giving way to the first
 one is an ordinary change of model. Money is left out, as nothing is known yet of what an order is worth here.
 """
@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream_app.core.clock import NO_TIME
-from stream_app.core.features import FeatureParameters
-from stream_app.core.snapshot import Segment, Snapshot
+from stream_app.core.segments import Segment
+from stream_app.segmentations.learned.features import FeatureParameters
+from stream_app.segmentations.learned.model import Model
 
 PRIOR_GAP_DAYS: Final = 30.0
 """A0 before any customer is known: a monthly rhythm."""
@@ -42,7 +43,7 @@ SCALE: Final = (0.35, 0.5, 1.0, 0.6)
 WEIGHTS: Final = (1.0, 1.0, 0.0, 0.6)
 
 
-def cold_start_snapshot(segmentation: str, hysteresis: float, no_return_days: float) -> Snapshot:
+def cold_start_model(name: str, hysteresis: float, no_return_days: float) -> Model:
     """Return version 0 of a segmentation, from which the first learned model takes over."""
     centroids = [
         (
@@ -53,8 +54,8 @@ def cold_start_snapshot(segmentation: str, hysteresis: float, no_return_days: fl
         )
         for example in EXAMPLES
     ]
-    return Snapshot(
-        segmentation=segmentation,
+    return Model(
+        name=name,
         version=0,
         as_of_ms=NO_TIME,
         parameters=FeatureParameters("activity", PRIOR_GAP_DAYS, 1.0),

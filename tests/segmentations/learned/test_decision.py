@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.core.assignment import PROBES, Flags, Indices, Instants, decide, first_instant, margin
+from stream_app.core.arrays import Flags, Indices, Instants
 from stream_app.core.clock import DAY_MS
-from stream_app.core.snapshot import NO_SEGMENT, Segment, Snapshot
+from stream_app.core.segments import NO_SEGMENT, Segment
+from stream_app.segmentations.learned.decision import PROBES, decide, first_instant, margin
+from stream_app.segmentations.learned.model import Model
 from tests.support.events import START_MS
-from tests.support.snapshots import snapshot_of
+from tests.support.models import snapshot_of
 
 BORDER = np.array([[0.0, 0, 0, 0], [4.0, 0, 0, 0]])
 """Two centroids, segments 1 and 2, with the border at x = 2."""
@@ -20,7 +22,7 @@ def at(*positions: float) -> np.ndarray:
     return np.array([[x, 0.0, 0.0, 0.0] for x in positions])
 
 
-def decide_one(snapshot: Snapshot, x: float, current: int, previous: int = NO_SEGMENT, for_days: float = 365) -> int:
+def decide_one(snapshot: Model, x: float, current: int, previous: int = NO_SEGMENT, for_days: float = 365) -> int:
     """Return the code of the segment that a customer is in afterwards."""
     target, moves = decide(
         snapshot,
@@ -34,7 +36,7 @@ def decide_one(snapshot: Snapshot, x: float, current: int, previous: int = NO_SE
 
 
 def decide_by_loop(
-    snapshot: Snapshot, features: np.ndarray, current: int, previous: int, since_ms: int, at_ms: int
+    snapshot: Model, features: np.ndarray, current: int, previous: int, since_ms: int, at_ms: int
 ) -> tuple[int, bool]:
     """Return target and move of one customer by the module's rule, written out with distances."""
     z = snapshot.standardise(features)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from stream_app.core.clock import NO_TIME
-from stream_app.core.cold_start import EXAMPLES, Example
 from stream_app.core.partition import Partition
+from stream_app.segmentations.learned.cold_start import EXAMPLES, Example
 from tests.support.events import engagement, instant, purchase
+from tests.support.models import rules_snapshot
 from tests.support.playing import play
-from tests.support.snapshots import rules_snapshot
 
 
 def features_of(example: Example, revenue: float = 0.0) -> np.ndarray:

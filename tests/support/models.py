@@ -9,23 +9,24 @@ from typing import Any
 import numpy as np
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.cold_start import cold_start_snapshot
-from stream_app.core.features import FEATURE_COUNT, FeatureParameters
-from stream_app.core.snapshot import Segment, Snapshot
+from stream_app.core.segments import Segment
+from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.features import FEATURE_COUNT, FeatureParameters
+from stream_app.segmentations.learned.model import Model
 
 
-def rules_snapshot(hysteresis: float = 0.5, no_return_days: float = 30.0) -> Snapshot:
+def rules_snapshot(hysteresis: float = 0.5, no_return_days: float = 30.0) -> Model:
     """Return the cold-start rules."""
-    return cold_start_snapshot("value", hysteresis, no_return_days)
+    return cold_start_model("value", hysteresis, no_return_days)
 
 
-def plain_snapshot(hysteresis: float = 0.2, no_return_days: float = 0.0) -> Snapshot:
+def plain_snapshot(hysteresis: float = 0.2, no_return_days: float = 0.0) -> Model:
     """Return a model on the plain features with three segments, by recency and orders above all."""
     centroids = [
         [math.log1p(days / 30), math.log1p(orders), math.log1p(revenue), math.log1p(weight)]
         for days, orders, revenue, weight in ((2, 4, 200, 3), (5, 0.5, 25, 6), (120, 0.3, 15, 0))
     ]
-    return Snapshot(
+    return Model(
         segmentation="value",
         version=4,
         as_of_ms=0,
@@ -39,7 +40,7 @@ def plain_snapshot(hysteresis: float = 0.2, no_return_days: float = 0.0) -> Snap
     )
 
 
-def snapshot_of(centroids: np.ndarray, **changes: Any) -> Snapshot:
+def snapshot_of(centroids: np.ndarray, **changes: Any) -> Model:
     """Return a model whose scaled space is the raw one."""
     fields: dict[str, Any] = {
         "segmentation": "value",
@@ -54,14 +55,14 @@ def snapshot_of(centroids: np.ndarray, **changes: Any) -> Snapshot:
         "no_return_days": 30.0,
         "weights": np.ones(FEATURE_COUNT),
     }
-    return Snapshot(**(fields | changes))
+    return Model(**(fields | changes))
 
 
-def successor(snapshot: Snapshot, **changes: Any) -> Snapshot:
+def successor(snapshot: Model, **changes: Any) -> Model:
     """Return the next version of a model."""
     return dataclasses.replace(snapshot, version=snapshot.version + 1, **changes)
 
 
-def no_return_ms(snapshot: Snapshot) -> int:
+def no_return_ms(snapshot: Model) -> int:
     """Return for how many whole milliseconds nobody goes back."""
     return math.ceil(snapshot.no_return_days * DAY_MS)

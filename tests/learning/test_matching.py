@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 
-from stream_app.core.matching import assign, load_matching
+from stream_app.learning.matching import assign, load_matching
 
 
 def test_matching_has_the_least_cost_of_all() -> None:

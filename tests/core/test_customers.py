@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
-from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Memories, Row, encode_row, join_memories
-from stream_app.core.snapshot import NO_SEGMENT
-from stream_app.core.table import CustomerTable
+from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, CustomerHistory, Row, encode_row, join_history
+from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import RowDamaged, RowVersionUnknown
 from tests.support.events import engagement, histories, purchase
 from tests.support.totals import fold
@@ -79,7 +79,7 @@ def test_loading_many_tells_who_is_unknown() -> None:
     table = table_of({"a": fold([purchase(0), engagement(1)]), "b": Row(purchases=2)})
     numbers, activity, memories = table.load_all(["b", "x", "a"])
     assert numbers.tolist() == [1, -1, 0]
-    rows = [join_memories(record, known) for record, known in zip(activity.tolist(), memories, strict=True)]
+    rows = [join_history(record, known) for record, known in zip(activity.tolist(), memories, strict=True)]
     assert rows == [table.load(1), Row(), table.load(0)]
     activity["purchases"] = 99
     assert table.activity["purchases"].tolist() == [1, 2]
@@ -102,7 +102,7 @@ def test_table_grows_and_keeps_what_it_holds() -> None:
 
 def test_storing_changes_the_rows_named_and_no_others() -> None:
     table = table_of({customer_id: Row(purchases=1) for customer_id in "abc"})
-    memories = Memories(b"12345678", b"o", 3, 1)
+    memories = CustomerHistory(b"12345678", b"o", 3, 1)
     activity, memberships = np.zeros(1, ACTIVITY_DTYPE), np.zeros(1, MEMBERSHIP_DTYPE)
     activity["purchases"], memberships["segment"] = 5, 2
     table.store(np.array([1]), activity, [memories], memberships)

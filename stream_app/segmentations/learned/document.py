@@ -1,7 +1,7 @@
 """A model as a plain document (the `segment-models` contract), and back.
 
 The document is what workers follow, what a trainer restarts from, and what an operator reads before releasing a held
-model; so it carries, beside the snapshot, what the model would do and how the population has changed.
+model; so it carries, beside the model, what the model would do and how the population has changed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stream_app.core.clock import format_instant, to_milliseconds
-from stream_app.core.features import FEATURE_NAMES, FeatureParameters
-from stream_app.core.snapshot import Segment, Snapshot
-from stream_app.errors import SnapshotInvalid
+from stream_app.core.segments import Segment
+from stream_app.errors import ModelInvalid
+from stream_app.segmentations.learned.features import FEATURE_NAMES, FeatureParameters
+from stream_app.segmentations.learned.model import Model
 
 PUBLISHED = "published"
 HELD = "held"
@@ -61,31 +62,31 @@ class Drift(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ModelProposal:
     """A learned model, with what it would do.
 
     Parameters
     ----------
-    snapshot
+    model
         The model; its version is that of the last published model plus 1.
     held
         True if it would move too many customers at once and waits for an operator.
     profiles
-        One for each segment, in the snapshot's order; None for rules that were not learned.
+        One for each segment, in the model's order; None for rules that were not learned.
     drift
         Against the last published model; None if there is none to compare with.
     """
 
-    snapshot: Snapshot
+    model: Model
     held: bool = False
     profiles: tuple[SegmentProfile, ...] | None = None
     drift: Drift | None = None
 
 
-def snapshot_document(proposal: Proposal) -> dict[str, Any]:
+def model_document(proposal: ModelProposal) -> dict[str, Any]:
     """Return the model as a document of JSON values, keys as in the `segment-models` contract."""
-    snapshot = proposal.snapshot
-    profiles = proposal.profiles or (None,) * len(snapshot.segments)
+    model = proposal.model
+    profiles = proposal.profiles or (None,) * len(model.segments)
     segments = [
         {
             "id": segment.segment_id,
@@ -94,26 +95,27 @@ def snapshot_document(proposal: Proposal) -> dict[str, Any]:
             "share": 0.0 if profile is None else profile.share,
             "profile": None if profile is None else _without_share(profile),
         }
-        for segment, centroid, profile in zip(snapshot.segments, snapshot.centroids.tolist(), profiles, strict=True)
+        for segment, centroid, profile in zip(model.segments, model.centroids.tolist(), profiles, strict=True)
     ]
     return {
-        "segmentation": snapshot.segmentation,
-        "version": snapshot.version,
+        "kind": "learned",
+        "segmentation": model.name,
+        "version": model.version,
         "status": HELD if proposal.held else PUBLISHED,
-        "as_of": format_instant(max(snapshot.as_of_ms, 0)),  # rules that always held are dated at the epoch
-        "feature_set": snapshot.parameters.feature_set,
-        "prior_gap_days": snapshot.parameters.prior_gap_days,
-        "order_value_minor": snapshot.parameters.order_value_minor,
-        "feature_names": list(FEATURE_NAMES[snapshot.parameters.feature_set]),
-        "weights": snapshot.weights.tolist(),
-        "mean": snapshot.mean.tolist(),
-        "scale": snapshot.scale.tolist(),
-        "hysteresis": snapshot.hysteresis,
-        "no_return_days": snapshot.no_return_days,
+        "as_of": format_instant(max(model.as_of_ms, 0)),  # rules that always held are dated at the epoch
+        "feature_set": model.parameters.feature_set,
+        "prior_gap_days": model.parameters.prior_gap_days,
+        "order_value_minor": model.parameters.order_value_minor,
+        "feature_names": list(FEATURE_NAMES[model.parameters.feature_set]),
+        "weights": model.weights.tolist(),
+        "mean": model.mean.tolist(),
+        "scale": model.scale.tolist(),
+        "hysteresis": model.hysteresis,
+        "no_return_days": model.no_return_days,
         "segments": segments,
-        "retired_segments": [{"id": segment.segment_id, "name": segment.name} for segment in snapshot.retired_segments],
-        "expected_churn": snapshot.expected_churn,
-        "training": dict(snapshot.training) or None,
+        "retired_segments": [{"id": segment.segment_id, "name": segment.name} for segment in model.retired_segments],
+        "expected_churn": model.expected_churn,
+        "training": dict(model.training) or None,
         "drift": None if proposal.drift is None else proposal.drift._asdict(),
     }
 
@@ -124,42 +126,42 @@ def _without_share(profile: SegmentProfile) -> dict[str, float]:
     return figures
 
 
-def snapshot_from_document(document: Mapping[str, Any]) -> Snapshot:
-    """Return the snapshot that a document describes.
+def model_from_document(document: Mapping[str, Any]) -> Model:
+    """Return the model that a document describes.
 
     Raises
     ------
-    SnapshotInvalid
-        If a key is missing, a value has the wrong type, or the snapshot is inconsistent.
+    ModelInvalid
+        If a key is missing, a value has the wrong type, or the model is inconsistent.
     """
-    return proposal_from_document(document).snapshot
+    return proposal_from_document(document).model
 
 
-def proposal_from_document(document: Mapping[str, Any]) -> Proposal:
-    """Return all that a document of `snapshot_document` describes.
+def proposal_from_document(document: Mapping[str, Any]) -> ModelProposal:
+    """Return all that a document of `model_document` describes.
 
     Raises
     ------
-    SnapshotInvalid
-        If a key is missing, a value has the wrong type, or the snapshot is inconsistent.
+    ModelInvalid
+        If a key is missing, a value has the wrong type, or the model is inconsistent.
     """
     try:
         return _parse(document)
     except KeyError as error:
-        raise SnapshotInvalid(f"model: {error} is missing") from error
+        raise ModelInvalid(f"model: {error} is missing") from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise SnapshotInvalid(f"model: {error}") from error
+        raise ModelInvalid(f"model: {error}") from error
 
 
-def _parse(document: Mapping[str, Any]) -> Proposal:
+def _parse(document: Mapping[str, Any]) -> ModelProposal:
     segments = document["segments"]
     drift = document["drift"]
     churn = document["expected_churn"]
     feature_set = document["feature_set"]
     if feature_set not in FEATURE_NAMES:
-        raise SnapshotInvalid(f"feature_set: {feature_set!r}, expected one of {', '.join(FEATURE_NAMES)}")
-    snapshot = Snapshot(
-        segmentation=document["segmentation"],
+        raise ModelInvalid(f"feature_set: {feature_set!r}, expected one of {', '.join(FEATURE_NAMES)}")
+    model = Model(
+        name=document["segmentation"],
         version=document["version"],
         as_of_ms=to_milliseconds(datetime.fromisoformat(document["as_of"])),
         parameters=FeatureParameters(
@@ -181,8 +183,8 @@ def _parse(document: Mapping[str, Any]) -> Proposal:
         for segment in segments
         if segment["profile"] is not None
     ]
-    return Proposal(
-        snapshot=snapshot,
+    return ModelProposal(
+        model=model,
         held=document["status"] == HELD,
         profiles=tuple(profiles) if len(profiles) == len(segments) else None,
         drift=None if drift is None else Drift(**drift),
@@ -197,5 +199,5 @@ def _parse_code(segment_id: str) -> int:
     """Return the code in an id such as `s3`; the inverse of `Segment.segment_id`."""
     digits = segment_id.removeprefix("s")
     if digits == segment_id or not digits.isdecimal():
-        raise SnapshotInvalid(f"segment id: {segment_id!r}, expected s and a number")
+        raise ModelInvalid(f"segment id: {segment_id!r}, expected s and a number")
     return int(digits)

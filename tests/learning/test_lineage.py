@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core.lineage import UNMATCHED, inherit_codes, match_centroids, match_segments
+from stream_app.learning.lineage import UNMATCHED, inherit_codes, match_centroids, match_segments
 
 
 @st.composite

@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.core.clock import NO_TIME
-from stream_app.core.features import FEATURE_NAMES, FeatureParameters
-from stream_app.core.snapshot import Segment, Snapshot
-from stream_app.core.snapshot_document import (
+from stream_app.core.segments import Segment
+from stream_app.errors import ModelInvalid
+from stream_app.segmentations.learned.document import (
     Drift,
-    Proposal,
+    ModelProposal,
     SegmentProfile,
+    model_document,
+    model_from_document,
     proposal_from_document,
-    snapshot_document,
-    snapshot_from_document,
 )
-from stream_app.errors import SnapshotInvalid
+from stream_app.segmentations.learned.features import FEATURE_NAMES, FeatureParameters
+from stream_app.segmentations.learned.model import Model
 
 finite = st.floats(-1e6, 1e6)
 positive = st.floats(1e-6, 1e6)
@@ -38,7 +39,7 @@ def proposals(draw):
     training = st.fixed_dictionaries({"algorithm": st.text(), "inertia": finite, "sample_size": st.integers()})
     psi = st.fixed_dictionaries(dict.fromkeys(FEATURE_NAMES[feature_set], positive))
     profile = st.builds(SegmentProfile, share, *[positive] * 5)
-    snapshot = Snapshot(
+    snapshot = Model(
         segmentation=draw(st.text(min_size=1, max_size=5)),
         version=draw(st.integers(0, 10**9)),
         as_of_ms=draw(st.integers(0, 4_102_444_800_000)),
@@ -54,7 +55,7 @@ def proposals(draw):
         retired_segments=tuple(Segment(code, f"retired {code}") for code in draw(st.sets(st.integers(1, 99)))),
         training=draw(st.just({}) | training),
     )
-    return Proposal(
+    return ModelProposal(
         snapshot,
         held=draw(st.booleans()),
         profiles=draw(st.none() | st.tuples(*[profile] * k)),
@@ -73,13 +74,13 @@ def fields_of(proposal):
 
 @given(proposals())
 def test_document_gives_the_same_model_back(proposal):
-    document = json.loads(json.dumps(snapshot_document(proposal)))
+    document = json.loads(json.dumps(model_document(proposal)))
     assert fields_of(proposal_from_document(document)) == fields_of(proposal)
-    assert snapshot_document(proposal_from_document(document)) == document
+    assert model_document(proposal_from_document(document)) == document
 
 
 def example(**changes):
-    snapshot = Snapshot(
+    snapshot = Model(
         segmentation="value",
         version=0,
         as_of_ms=NO_TIME,
@@ -91,7 +92,7 @@ def example(**changes):
         hysteresis=0.5,
         no_return_days=30.0,
     )
-    return snapshot_document(Proposal(snapshot)) | changes
+    return model_document(ModelProposal(snapshot)) | changes
 
 
 def test_document_has_exactly_the_keys_of_the_contract():
@@ -109,20 +110,20 @@ def test_rules_are_dated_at_the_epoch_and_have_no_training():
     assert document["as_of"] == "1970-01-01T00:00:00.000Z"
     assert document["training"] is None
     assert document["status"] == "published"
-    assert snapshot_from_document(document).training == {}
+    assert model_from_document(document).training == {}
 
 
 def test_document_without_retired_segments_is_read():
     document = example()
     assert document.pop("retired_segments") == []
-    assert snapshot_from_document(document).retired_segments == ()
+    assert model_from_document(document).retired_segments == ()
 
 
 def test_retired_segments_are_listed_by_id_and_name():
     retired = [{"id": "s9", "name": "Loyal"}]
-    snapshot = snapshot_from_document(example(retired_segments=retired))
+    snapshot = model_from_document(example(retired_segments=retired))
     assert snapshot.retired_segments == (Segment(9, "Loyal"),)
-    assert snapshot_document(Proposal(snapshot))["retired_segments"] == retired
+    assert model_document(ModelProposal(snapshot))["retired_segments"] == retired
 
 
 def segments(**changes):
@@ -145,13 +146,13 @@ def segments(**changes):
     ],
 )
 def test_wrong_value_is_refused_by_name(changes, complaint):
-    with pytest.raises(SnapshotInvalid, match=complaint):
-        snapshot_from_document(example(**changes))
+    with pytest.raises(ModelInvalid, match=complaint):
+        model_from_document(example(**changes))
 
 
 @pytest.mark.parametrize("key", ["segments", "drift", "status", "training", "weights"])
 def test_missing_key_is_refused_by_name(key):
     document = example()
     del document[key]
-    with pytest.raises(SnapshotInvalid, match=f"model: '{key}' is missing"):
-        snapshot_from_document(document)
+    with pytest.raises(ModelInvalid, match=f"model: '{key}' is missing"):
+        model_from_document(document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.features import Floats
+from stream_app.core.arrays import Floats
 
 
 def assign(cost: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -9,17 +9,16 @@ from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.events import ENGAGEMENT, REFUND, Event
-from stream_app.core.features import (
+from stream_app.core.quantities import Quantities, quantities_at
+from stream_app.segmentations.learned.features import (
     FEATURE_COUNT,
     FEATURE_NAMES,
     FEATURE_WEIGHTS,
     FeatureParameters,
     FeatureSet,
-    Quantities,
     expected_gap_days,
     extract_features,
     probability_active,
-    quantities_at,
 )
 from tests.support.events import engagement, histories, instant, purchase, refund
 from tests.support.tables import activity_of

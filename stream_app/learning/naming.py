@@ -19,8 +19,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.features import Floats, Quantities
-from stream_app.core.matching import assign
+from stream_app.core.arrays import Floats
+from stream_app.core.quantities import Quantities
+from stream_app.learning.matching import assign
 
 PROTOTYPES: Final[dict[str, tuple[float, float, float, float]]] = {
     "Champions": (-1.3, 1.5, 0.6, 0.3),

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.features import Floats
-from stream_app.core.matching import assign
+from stream_app.core.arrays import Floats
+from stream_app.learning.matching import assign
 
 SAME_GROUP_OVERLAP: Final = 0.5
 """Least share of the smaller segment's customers that both must have in common. Where a centroid had moved to

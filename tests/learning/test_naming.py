@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core.features import Quantities
-from stream_app.core.naming import LIMITS, PROTOTYPES, TRAIT_WEIGHTS, name_segments, segment_means, segment_traits
+from stream_app.core.quantities import Quantities
+from stream_app.learning.naming import LIMITS, PROTOTYPES, TRAIT_WEIGHTS, name_segments, segment_means, segment_traits
 
 TYPICAL = np.array(list(PROTOTYPES.values()))
 NAMES = tuple(PROTOTYPES)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core.features import FeatureParameters, extract_features
-from stream_app.core.snapshot import MAX_SEGMENT_CODE, Segment, Snapshot
-from stream_app.errors import SnapshotInvalid
-from tests.support.snapshots import plain_snapshot, rules_snapshot, snapshot_of
+from stream_app.core.segments import MAX_SEGMENT_CODE, Segment
+from stream_app.errors import ModelInvalid
+from stream_app.segmentations.learned.features import FeatureParameters, extract_features
+from stream_app.segmentations.learned.model import Model
+from tests.support.models import plain_snapshot, rules_snapshot, snapshot_of
 from tests.support.tables import quantities_of_events
 
 CENTROIDS = np.arange(8.0).reshape(2, 4)
@@ -44,7 +45,7 @@ CENTROIDS = np.arange(8.0).reshape(2, 4)
     ],
 )
 def test_inconsistent_snapshot_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(SnapshotInvalid, match=message):
+    with pytest.raises(ModelInvalid, match=message):
         snapshot_of(**({"centroids": CENTROIDS} | changes))
 
 
@@ -90,7 +91,7 @@ def test_separation_is_the_distance_between_scaled_centroids() -> None:
 
 
 @pytest.mark.parametrize("snapshot", [rules_snapshot(), plain_snapshot()])
-def test_quantities_are_scored_by_their_features(snapshot: Snapshot) -> None:
+def test_quantities_are_scored_by_their_features(snapshot: Model) -> None:
     quantities = quantities_of_events()
     expected = snapshot.score(extract_features(quantities, snapshot.parameters))
     assert snapshot.score_quantities(quantities).tolist() == expected.tolist()

@@ -15,74 +15,57 @@ Everything here works on n customers at once; one customer is n = 1, so there is
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from stream_app.core.arrays import Flags, Floats, Indices, Instants
 from stream_app.core.clock import DAY_MS
-from stream_app.core.features import Floats
-from stream_app.core.snapshot import Snapshot
+from stream_app.core.segmentation import Decision, Held
+from stream_app.segmentations.learned.model import Model
 
 PROBES: Final = 15
 """Instants tried at once when a crossing is dated."""
 
-Instants: TypeAlias = npt.NDArray[np.int64]
-Indices: TypeAlias = npt.NDArray[np.intp]
-Codes: TypeAlias = npt.NDArray[np.int16]
-Flags: TypeAlias = npt.NDArray[np.bool_]
 
-
-def decide(
-    snapshot: Snapshot,
-    scores: Floats,
-    current_code: Codes,
-    previous_code: Codes,
-    since_ms: Instants,
-    at_ms: int | Instants,
-) -> tuple[Indices, Flags]:
-    """Say which segment each customer is nearest to and whether it moves there.
+def decide(model: Model, scores: Floats, held: Held, at_ms: Instants) -> Decision:
+    """Say which centroid each customer is nearest to and whether it moves there.
 
     Parameters
     ----------
     scores
-        From `Snapshot.score`, shape `(n, k)`.
-    current_code, previous_code
-        Segment codes, shape `(n,)`; `NO_SEGMENT` for none.
-    since_ms
-        When the current segment was entered, shape `(n,)`.
+        From `Model.score`, shape `(n, k)`.
+    held
+        Where the customers are.
     at_ms
-        The instant of the decision, one for all or shape `(n,)`.
+        The instant of each decision, shape `(n,)`.
 
     Returns
     -------
-    target
-        Index of the nearest centroid, shape `(n,)`.
-    moves
-        True where the customer changes to `target`; always where it has no segment of this snapshot.
+    Decision
+        A customer always moves where it has no segment of this model.
     """
     target = scores.argmin(axis=1)
-    current = snapshot.index_of_code[current_code]
+    current = model.roster.index_of_code[held.segment]
     rows = np.arange(len(scores))
     lead = scores[rows, current] - scores[rows, target]
-    moves = (lead > 2 * snapshot.hysteresis * snapshot.separation[current, target]) | (current < 0)
+    moves = (lead > 2 * model.hysteresis * model.separation[current, target]) | (current < 0)
     wanting = np.flatnonzero(moves)  # few: the rest is asked of them alone
-    instants = at_ms if isinstance(at_ms, int) else at_ms[wanting]
-    barred = (snapshot.codes[target[wanting]] == previous_code[wanting]) & (
-        instants - since_ms[wanting] < snapshot.no_return_days * DAY_MS
+    barred = (model.roster.codes[target[wanting]] == held.previous[wanting]) & (
+        at_ms[wanting] - held.since_ms[wanting] < model.no_return_days * DAY_MS
     )
     moves[wanting] = ~barred | (current[wanting] < 0)
-    return target, moves
+    return Decision(target, moves)
 
 
-def margin(snapshot: Snapshot, scores: Floats, current: Indices, target: Indices) -> Floats:
+def margin(model: Model, scores: Floats, current: Indices, target: Indices) -> Floats:
     """Return the signed distance past the bisector of two different centroids, in standard deviations, shape `(n,)`.
 
     Where `current` and `target` are the same, 0.
     """
     rows = np.arange(len(scores))
     lead = scores[rows, current] - scores[rows, target]
-    apart = 2 * snapshot.separation[current, target]
+    apart = 2 * model.separation[current, target]
     return np.divide(lead, apart, out=np.zeros_like(lead), where=apart > 0)
 
 

@@ -9,56 +9,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from stream_app.core.features import (
-    FEATURE_COUNT,
-    FEATURE_WEIGHTS,
-    FeatureParameters,
-    Floats,
-    Quantities,
-    extract_features,
-)
-from stream_app.errors import SnapshotInvalid
-
-NO_SEGMENT: Final = 0
-"""Segment code of a customer who has not been assigned yet."""
-MAX_SEGMENT_CODE: Final = 32_767
-"""Codes are kept as int16 in customer rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A group of customers with an identity that outlives models.
-
-    Parameters
-    ----------
-    code
-        1 to 32,767; never used again for another group.
-    name
-        Readable, unique within a snapshot; may change while the code stays.
-    """
-
-    code: int
-    name: str
-
-    @property
-    def segment_id(self) -> str:
-        """The public identity, such as `s3`."""
-        return f"s{self.code}"
+from stream_app.core.arrays import Floats
+from stream_app.core.segments import MAX_SEGMENT_CODE, NO_SEGMENT, Roster, Segment
+from stream_app.errors import ModelInvalid
+from stream_app.segmentations.learned.features import FEATURE_COUNT, FEATURE_WEIGHTS, FeatureParameters
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One version of a segmentation's model.
+class Model:
+    """One version of what was learned.
 
     Parameters
     ----------
-    segmentation
-        Name of the segmentation, such as `value`.
+    name
+        Of the segmentation, such as `value`.
     version
         From 0 (the cold-start rules), ascending.
     as_of_ms
@@ -86,11 +54,11 @@ class Snapshot:
 
     Raises
     ------
-    SnapshotInvalid
+    ModelInvalid
         If shapes disagree, a number is not finite or out of range, or a code or name occurs twice.
     """
 
-    segmentation: str
+    name: str
     version: int
     as_of_ms: int
     parameters: FeatureParameters
@@ -108,44 +76,32 @@ class Snapshot:
     def __post_init__(self) -> None:
         k = len(self.segments)
         if k == 0 or self.centroids.shape != (k, FEATURE_COUNT):
-            raise SnapshotInvalid(f"centroids: shape {self.centroids.shape}, expected ({k}, {FEATURE_COUNT})")
+            raise ModelInvalid(f"centroids: shape {self.centroids.shape}, expected ({k}, {FEATURE_COUNT})")
         for name in ("mean", "scale", "weights"):
             if getattr(self, name).shape != (FEATURE_COUNT,):
-                raise SnapshotInvalid(f"{name}: shape {getattr(self, name).shape}, expected ({FEATURE_COUNT},)")
+                raise ModelInvalid(f"{name}: shape {getattr(self, name).shape}, expected ({FEATURE_COUNT},)")
         for name in ("mean", "scale", "weights", "centroids"):
             if not np.isfinite(getattr(self, name)).all():
-                raise SnapshotInvalid(f"{name}: contains a number that is not finite")
+                raise ModelInvalid(f"{name}: contains a number that is not finite")
         if not (self.scale > 0).all():
-            raise SnapshotInvalid(f"scale: {self.scale.tolist()}, expected numbers > 0")
+            raise ModelInvalid(f"scale: {self.scale.tolist()}, expected numbers > 0")
         for name, value in (("hysteresis", self.hysteresis), ("no_return_days", self.no_return_days)):
             if not 0 <= value < math.inf:
-                raise SnapshotInvalid(f"{name}: {value}, expected a number ≥ 0")
+                raise ModelInvalid(f"{name}: {value}, expected a number ≥ 0")
         for name in ("prior_gap_days", "order_value_minor"):
             value = getattr(self.parameters, name)
             if not 0 < value < math.inf:
-                raise SnapshotInvalid(f"{name}: {value}, expected a number > 0")
+                raise ModelInvalid(f"{name}: {value}, expected a number > 0")
         codes = [segment.code for segment in self.segments]
         if len(set(codes)) != k or len({segment.name for segment in self.segments}) != k:
-            raise SnapshotInvalid("segments: codes and names must be distinct")
+            raise ModelInvalid("segments: codes and names must be distinct")
         if min(codes) <= NO_SEGMENT or max(codes) > MAX_SEGMENT_CODE:
-            raise SnapshotInvalid(f"segments: codes {codes}, expected 1 to {MAX_SEGMENT_CODE}")
+            raise ModelInvalid(f"segments: codes {codes}, expected 1 to {MAX_SEGMENT_CODE}")
 
     @cached_property
-    def codes(self) -> npt.NDArray[np.int16]:
-        """Segment code of each centroid, shape `(k,)`."""
-        return np.array([segment.code for segment in self.segments], np.int16)
-
-    @cached_property
-    def index_of_code(self) -> npt.NDArray[np.intp]:
-        """Centroid index by segment code, −1 where this model has no such segment."""
-        lookup = np.full(MAX_SEGMENT_CODE + 1, -1, np.intp)
-        lookup[self.codes] = np.arange(len(self.segments))
-        return lookup
-
-    @cached_property
-    def segment_by_code(self) -> dict[int, Segment]:
-        """Every segment that a customer may be in, those of earlier models included."""
-        return {segment.code: segment for segment in (*self.retired_segments, *self.segments)}
+    def roster(self) -> Roster:
+        """The segments; the target of centroid i is i."""
+        return Roster(self.segments, self.retired_segments)
 
     @cached_property
     def scaled_centroids(self) -> Floats:
@@ -178,6 +134,10 @@ class Snapshot:
         matrix, offset = self._kernel
         return features @ matrix + offset
 
-    def score_quantities(self, quantities: Quantities) -> Floats:
-        """`score` of the features of `quantities`, shape `(n, k)`."""
-        return self.score(extract_features(quantities, self.parameters))
+    def lead_over(self, segment: int) -> tuple[Floats, Floats]:
+        """Return matrix `(4, k)` and offset `(k,)` that turn raw features into each centroid's lead over one of them.
+
+        A lead is that one's score less the other's: positive where the customer is nearer to the other.
+        """
+        matrix, offset = self._kernel
+        return matrix[:, segment, None] - matrix, offset[segment] - offset
