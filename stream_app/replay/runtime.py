@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 
 from stream_app.contracts.dead_letters import dead_letter
-from stream_app.contracts.records import Batch, Positions, Rejection
 from stream_app.core.clock import NO_TIME, next_boundary
 from stream_app.core.events import Event, Position
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.records import Batch, Positions, Rejection
 from stream_app.core.snapshot_document import Proposal, snapshot_document
 from stream_app.learning.drawing import draw_sample
 from stream_app.learning.trainer import Trainer

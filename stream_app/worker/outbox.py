@@ -12,9 +12,9 @@ from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import Headers, Outgoing, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.dead_letters import dead_letter
-from stream_app.contracts.records import Rejection
 from stream_app.core.events import Position
 from stream_app.core.migration import Migration
+from stream_app.core.records import Rejection
 from stream_app.core.table import CustomerTable
 
 CE_SPECVERSION: Final = b"1.0"

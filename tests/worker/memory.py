@@ -16,10 +16,10 @@ from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosi
 from stream_app.adapters.delivery import Outgoing, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.worker import create_lane_settings
-from stream_app.contracts.records import Batch, Content
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.partition import Partition
+from stream_app.core.records import Batch, Content
 from stream_app.core.snapshot import Snapshot
 from stream_app.core.table import CustomerTable
 from stream_app.errors import DeliveryFailed

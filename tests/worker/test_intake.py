@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.records import Content, Rejection, Skipped
 from stream_app.contracts.rules import DecodingPolicy
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
+from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.worker import intake as intake_module
 from stream_app.worker.intake import Chunk, Intake, Misplaced
 from tests.support.events import START_MS, engagement, purchase

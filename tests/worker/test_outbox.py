@@ -9,11 +9,11 @@ import pytest
 from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.contracts.outputs import DeadLetter, SegmentMembership, SegmentMigration
-from stream_app.contracts.records import Rejection
 from stream_app.contracts.schema_files import CHANNELS
 from stream_app.core.events import Position
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Clock, Partition
+from stream_app.core.records import Rejection
 from stream_app.errors import InvalidRecord
 from stream_app.worker.outbox import Outbox, membership_of
 from tests.support.events import engagement, instant, purchase
