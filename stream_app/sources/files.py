@@ -47,7 +47,7 @@ class SourceFile:
     path
         `.jsonl` or `.csv`, either with `.gz`; `-` for JSON lines on standard input.
     topic
-        `purchases` or `engagements`.
+        The input topic whose contract its records keep.
     columns
         CSV only: contract field → header, for headers that are named otherwise.
     constants
@@ -203,7 +203,7 @@ class FileReader:
             header = next(rows, None)
         except _DAMAGES as error:
             header, damage = None, error
-        columns = Columns(self.name, self.source.topic, header, self.source.columns, self.source.constants)
+        columns = Columns(self.name, self._decoder.contract, header, self.source.columns, self.source.constants)
         self._text = text  # kept: collecting it would close the file under `bytes_read`
         return self._row_blocks(rows, columns, damage)
 
@@ -226,7 +226,7 @@ class FileReader:
                 return
 
     def _decode_row(self, row: CsvRow, columns: Columns) -> Event | Rejection:
-        limit = self._decoder.rules.max_payload_bytes
+        limit = self._decoder.policy.max_payload_bytes
         if len(row.text) > limit:  # characters: counting bytes would cost an encoding a row
             error = InvalidRecord("too_large", "$", f"$: {len(row.text)} characters, expected at most {limit}")
             return Rejection(error, row.payload)
