@@ -15,7 +15,7 @@ class InvalidRecord(SegmenterError):
     Parameters
     ----------
     reason
-        One of `stream_app.core.events.REJECTION_REASONS`.
+        One of `stream_app.contracts.rejections.REJECTION_REASONS`.
     field
         Name of the field at fault, `"$"` for the record as a whole.
     message

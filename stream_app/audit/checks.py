@@ -11,10 +11,10 @@ from stream_app.audit.evidence import CustomerState, Letter, Membership, Migrati
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.inputs import Misplaced
 from stream_app.audit.recount import Entry, compare
+from stream_app.core.events import EVENT_KINDS
 
 AMBIGUOUS_SHARE_MAX: Final = 0.005
 """Of all customers: more cannot be told by repetitions that happened to fall between the two topics."""
-EVENT_CAUSES: Final = ("purchase", "refund", "engagement")
 
 PartitionOf = Callable[[bytes], int]
 
@@ -77,7 +77,7 @@ def check_identity(migrations: Iterable[Migration], log: Log) -> Iterator[Findin
             yield Finding("identity", message, seen.customer_id, log.at(seen.offset))
         cause = seen.cause
         named = cause.topic is not None, cause.event_id is not None
-        if named != (cause.kind in EVENT_CAUSES,) * 2:
+        if named != (cause.kind in EVENT_KINDS,) * 2:
             message = f"'{cause.kind}' with event {cause.event_id} at {cause.topic}"
             yield Finding("causes", message, seen.customer_id, log.at(seen.offset))
 

@@ -123,7 +123,7 @@ class PartitionInputs:
         self._positions = positions
         self._committed = committed
         self._now_ms = now_ms
-        self._watermarks_ms = [NO_TIME, NO_TIME]
+        self._watermarks_ms: dict[int, int] = {}
         self._letters: dict[tuple[str, int, int], list[Letter]] = {}
         for letter in letters:
             self._letters.setdefault(letter.source, []).append(letter)
@@ -162,7 +162,7 @@ class PartitionInputs:
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
                 continue
             counts["folded or repeated"] += 1
-            watermark_ms = self._watermarks_ms[stream] = max(self._watermarks_ms[stream], event.at_ms)
+            watermark_ms = self._watermarks_ms[stream] = max(self._watermarks_ms.get(stream, NO_TIME), event.at_ms)
             entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event)
             try:
                 entries[event.customer_id].append(entry)

@@ -24,7 +24,7 @@ from aiokafka.partitioner import murmur2
 from pydantic import BaseModel, ValidationError
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
+from stream_app.adapters.topics import TopicNames
 from stream_app.audit import checks
 from stream_app.audit.checks import Log
 from stream_app.audit.evidence import (
@@ -62,7 +62,7 @@ class Deployment:
     partitions
         Of every keyed topic.
     decoders
-        By contract, `purchases` and `engagements`: the rules that the workers had.
+        By input contract, in the order of the table, under the policy that the workers had.
     """
 
     connection: KafkaConnection
@@ -178,10 +178,8 @@ class _Audit:
         self.found = Verification(records=dict.fromkeys(_partition_counts(deployment), 0))
         self._names = deployment.names
         self._streams = tuple(
-            (topic, stream, deployment.decoders[contract])
-            for stream, (topic, contract) in enumerate(
-                zip(deployment.names.inputs, (PURCHASES, ENGAGEMENTS), strict=True)
-            )
+            (deployment.names.input_topic(contract), stream, decoder)
+            for stream, (contract, decoder) in enumerate(deployment.decoders.items())
         )
         self._reader = reader
         self._bounds = bounds

@@ -9,7 +9,6 @@ import faust
 from stream_app.adapters.listening import require_address
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
-from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.segmentation import (
@@ -36,7 +35,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         If the settings do not fit together.
     """
     topics, connection = create_topic_names(settings), create_connection(settings)
-    by_contract = create_decoders(settings)
+    decoders = {topics.input_topic(contract): decoder for contract, decoder in create_decoders(settings).items()}
     lane_settings = create_lane_settings(settings)
     trainer_settings = create_trainer_settings(settings)
     kafka, worker = settings.kafka, settings.worker
@@ -51,7 +50,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             lane_settings=lane_settings,
             trainer_settings=trainer_settings,
             rules=create_migration_rules(settings),
-            decoders={topics.purchases: by_contract[PURCHASES], topics.engagements: by_contract[ENGAGEMENTS]},
+            decoders=decoders,
             follower=follower,
             failed=failed,
         )

@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 
 from stream_app.contracts.dead_letters import dead_letter
-from stream_app.contracts.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.clock import NO_TIME, WEEK_MS
 from stream_app.core.events import Event, Position
 from stream_app.core.partition import Effects, Partition, Sweeps
 from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
 from stream_app.learning.drawing import draw_sample
 from stream_app.learning.trainer import Trainer

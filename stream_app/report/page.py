@@ -22,9 +22,8 @@ import msgspec
 from plotly.offline import get_plotlyjs
 from xxhash import xxh3_64_intdigest
 
-from stream_app.core.clock import DAY_MS, to_milliseconds
-from stream_app.core.migration import Migration
 from stream_app.contracts.readers import MigrationRecord, SegmentReference, margin_of
+from stream_app.core.clock import DAY_MS, to_milliseconds
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.errors import ConfigurationError
 

@@ -68,7 +68,7 @@ def create_faust_app(
         """After Faust's own recovery, before anything is delivered."""
         assigned = app.consumer.assignment()
         await owned.open(
-            {tp.partition for tp in assigned if tp.topic == topics.purchases}, TP(topics.samples, 0) in assigned
+            {tp.partition for tp in assigned if tp.topic in topics.inputs}, TP(topics.samples, 0) in assigned
         )
 
     @app.on_partitions_revoked.connect

@@ -10,9 +10,9 @@ import numpy as np
 
 from stream_app.adapters.metric_families import Distribution
 from stream_app.adapters.metrics import AGE_BOUNDS, LATENCY_BOUNDS, PER_EVENT_BOUNDS, SWEEP_BOUNDS
-from stream_app.contracts.records import Batch
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.migration import Migration
+from stream_app.core.records import Batch
 
 ACCEPTED = "accepted"
 REJECTED = "rejected"

@@ -12,10 +12,10 @@ from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import Headers, Outgoing, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.dead_letters import dead_letter
-from stream_app.contracts.records import Rejection
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Position
 from stream_app.core.migration import Migration
+from stream_app.core.records import Rejection
 
 CE_SPECVERSION: Final = b"1.0"
 CE_TYPE: Final = "com.stream-segmenter.migration."

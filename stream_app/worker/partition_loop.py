@@ -23,11 +23,11 @@ import numpy as np
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
-from stream_app.contracts.records import Batch, Positions, Rejection, Skipped
 from stream_app.core.clock import NO_TIME, next_boundary
 from stream_app.core.events import Event
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events
+from stream_app.core.records import Batch, Positions, Rejection, Skipped
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import draw_sample
 from stream_app.segmentations.learned.model import Model

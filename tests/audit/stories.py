@@ -24,7 +24,8 @@ from stream_app.audit.reading import Bounds
 from stream_app.audit.verification import Deployment, Verification, audit
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.events import Event, Position
 from stream_app.core.migration import Migration
@@ -37,7 +38,7 @@ from tests.support.events import START_MS
 
 PARTITIONS = 2
 CHUNK = 16
-DECODERS = {topic: Decoder(DecodingPolicy(topic)) for topic in ("purchases", "engagements")}
+DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
 
 
 def partition_of(key: bytes, partitions: int = PARTITIONS) -> int:

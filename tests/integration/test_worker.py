@@ -383,17 +383,22 @@ def test_record_on_the_wrong_partition_is_passed_on_and_counted_where_it_belongs
     inputs.append(Input("engagements", b"customer-1", b"{}"))
     deployment.produce(inputs)
     deployment.start_worker()
-    deployment.wait(lambda: len(deployment.read(deployment.topics.purchases)) == 81, "records that are passed on")
+    deployment.wait(
+        lambda: len(deployment.read(deployment.topics.input_topic("purchases"))) == 81, "records that are passed on"
+    )
     deployment.wait_until_drained()
     stopped(deployment)
     rows = deployment.rows()
     assert {c: tuple(getattr(row, name) for name in TOTALS) for c, row in rows.items()} == dict.fromkeys(
         customers, (2, 1, 1, 9_900)
     )
-    passed_on = Counter((m.key(), m.value()) for m in deployment.read(deployment.topics.purchases))
+    passed_on = Counter((m.key(), m.value()) for m in deployment.read(deployment.topics.input_topic("purchases")))
     assert sorted(passed_on.values()) == [1] * 41 + [2] * 20
     (letter,) = deployment.values(deployment.topics.dead_letters)
-    assert (letter["reason"], letter["position"]["topic"]) == ("missing_field", deployment.topics.engagements)
+    assert (letter["reason"], letter["position"]["topic"]) == (
+        "missing_field",
+        deployment.topics.input_topic("engagements"),
+    )
     memberships = deployment.values(deployment.topics.memberships)
     assert {membership["customer_id"] for membership in memberships} == set(customers)
 

@@ -13,7 +13,8 @@ from faust.types import TP
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.moves import MigrationContext
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.segmentations.learned.cold_start import cold_start_model
@@ -32,7 +33,7 @@ FETCH_SECONDS = 0.4
 COMMIT_SECONDS = 0.5
 RECOVERY_SECONDS = 20
 STOP_SECONDS = 2.0
-DECODERS = {topic: Decoder(DecodingPolicy(topic)) for topic in ("purchases", "engagements")}
+DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class SimulatedWorker:
             lane_settings=self._lane_settings,
             trainer_settings=self._trainer_settings,
             rules=MigrationContext(),
-            decoders={topics.purchases: DECODERS["purchases"], topics.engagements: DECODERS["engagements"]},
+            decoders={topics.input_topic(contract): decoder for contract, decoder in DECODERS.items()},
             follower=self.follower,
             failed=self._failed,
             now_ms=simulation.now_ms,

@@ -16,11 +16,11 @@ from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosi
 from stream_app.adapters.delivery import Outgoing, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.worker import create_lane_settings
-from stream_app.contracts.records import Batch, Content
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.partition import Partition
+from stream_app.core.records import Batch, Content
 from stream_app.errors import DeliveryFailed
 from stream_app.segmentations.learned.model import Model
 from stream_app.settings import load_settings

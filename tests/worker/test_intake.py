@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.records import Content, Rejection, Skipped
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
+from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.worker import intake as intake_module
 from stream_app.worker.intake import Chunk, Intake, Misplaced
 from tests.support.events import START_MS, engagement, purchase
@@ -20,8 +21,7 @@ from tests.worker.memory import TOPICS, Record, payload
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
 DECODERS = {
-    PURCHASES: Decoder(DecodingPolicy("purchases")),
-    ENGAGEMENTS: Decoder(DecodingPolicy("engagements")),
+    TOPICS.input_topic(contract): Decoder(INPUT_CONTRACTS[contract], DecodingPolicy()) for contract in INPUT_CONTRACTS
 }
 NOW_MS = START_MS + 10**12
 EVERYTHING = frozenset(TOPICS.inputs)

@@ -11,7 +11,8 @@ import pytest
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import Event
 from stream_app.core.moves import MigrationContext
 from stream_app.errors import DeliveryFailed, RecordsLost
@@ -26,7 +27,9 @@ from tests.support.models import plain_snapshot, rules_snapshot
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
-DECODERS = {topic: Decoder(DecodingPolicy(topic.removeprefix(TOPICS.prefix))) for topic in TOPICS.inputs}
+DECODERS = {
+    TOPICS.input_topic(topic): Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()
+}
 CUSTOMERS = [f"c{index}" for index in range(8)]
 
 

@@ -20,10 +20,10 @@ from stream_app.adapters.delivery import Outgoing
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.contracts.outputs import DeadLetter
-from stream_app.contracts.records import Content, Rejection, Skipped
 from stream_app.core.clock import SECOND_MS, WEEK_MS
 from stream_app.core.partition import Clock as PartitionClock
 from stream_app.core.processor import apply_effects, sweep
+from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.core.row import decode_row
 from stream_app.core.segments import Segment
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost

@@ -1,4 +1,4 @@
-"""Decoded records on their way to the core, column by column: one object a record would cost more than decoding."""
+"""Decoded records as the core takes them, column by column: one object a record would cost more than decoding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event, Position
 from stream_app.errors import InvalidRecord
 
@@ -28,6 +29,7 @@ class Skipped(NamedTuple):
 
 
 Content = Event | Rejection | Skipped
+Offsets = npt.NDArray[np.int64]
 
 
 class Batch(NamedTuple):
@@ -46,7 +48,7 @@ class Batch(NamedTuple):
     watermarks_ms: npt.NDArray[np.int64]
     contents: Sequence[Content]
     sources: npt.NDArray[np.intp]
-    offsets: npt.NDArray[np.int64]
+    offsets: Offsets
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the records `[start, stop)`."""
@@ -56,16 +58,28 @@ class Batch(NamedTuple):
 NO_RECORDS: Final = Batch(np.empty(0, np.int64), [], np.empty(0, np.intp), np.empty(0, np.int64))
 
 
-def interleave(parts: Sequence[Batch]) -> Batch:
-    """Return all records ordered by watermark, those of an earlier part first where it is the same."""
-    watermarks_ms = np.concatenate([part.watermarks_ms for part in parts])
-    order = np.argsort(watermarks_ms, kind="stable")
-    contents: list[Content] = [content for part in parts for content in part.contents]
+def batch_of(contents: Sequence[Content], source: int, offsets: Sequence[int] | Offsets, watermark_ms: int) -> Batch:
+    """Return consecutive records of one source, with the watermark that it has after each.
+
+    Parameters
+    ----------
+    contents
+        What became of each of the n records; only an event moves the watermark.
+    source
+        Number of the source.
+    offsets
+        Their places in it, shape `(n,)`.
+    watermark_ms
+        The source's watermark before the first record, `NO_TIME` if it has none yet.
+    """
+    times_ms = np.array([content.at_ms if type(content) is Event else NO_TIME for content in contents], np.int64)
+    if len(times_ms):
+        times_ms[0] = max(times_ms[0], watermark_ms)
     return Batch(
-        watermarks_ms[order],
-        [contents[index] for index in order.tolist()],
-        np.concatenate([part.sources for part in parts])[order],
-        np.concatenate([part.offsets for part in parts])[order],
+        np.maximum.accumulate(times_ms),
+        contents,
+        np.full(len(contents), source, np.intp),
+        np.asarray(offsets, np.int64),
     )
 
 
@@ -77,7 +91,7 @@ class Positions(Sequence[Position]):
     batch
         The records.
     chosen
-        Indices of the records that are meant, in order.
+        Indices of the records in question, in order.
     names
         Name of each source.
     partition

@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from stream_app.contracts.currencies import MINOR_DIGITS, Conversion
 from stream_app.core.clock import MINUTE_MS
 from stream_app.errors import ConfigurationError
-
-InputTopic = Literal["purchases", "engagements"]
-INPUT_TOPICS: Final[tuple[InputTopic, ...]] = ("purchases", "engagements")
 
 ENGAGEMENT_TYPE: Final = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 """Engagement types are an open list of names of this form (use `fullmatch`)."""
@@ -46,12 +43,10 @@ RATE_RANGE: Final = (Decimal("1e-9"), Decimal("1e9"))
 
 @dataclass(frozen=True)
 class DecodingPolicy:
-    """Everything beside a record itself that its verdict depends on, except the time of reading.
+    """All that the verdict on a record depends on beside the record itself and the time of reading.
 
     Parameters
     ----------
-    topic
-        Which contract holds.
     base_currency
         ISO 4217 code in whose minor units all money is counted.
     currency_rates
@@ -75,7 +70,6 @@ class DecodingPolicy:
         If a value is out of its range.
     """
 
-    topic: InputTopic
     base_currency: str = "EUR"
     currency_rates: Mapping[str, Decimal] = field(default_factory=dict)
     engagement_weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_ENGAGEMENT_WEIGHTS)
@@ -86,8 +80,6 @@ class DecodingPolicy:
     earliest_ms: int = 0
 
     def __post_init__(self) -> None:
-        if self.topic not in INPUT_TOPICS:
-            raise ConfigurationError(f"topic: {self.topic!r}, expected one of {', '.join(INPUT_TOPICS)}")
         if self.base_currency not in MINOR_DIGITS:
             raise ConfigurationError(f"base_currency: {self.base_currency!r}, expected an ISO 4217 code such as 'EUR'")
         for currency, rate in self.currency_rates.items():
@@ -125,14 +117,14 @@ class Circumstances(NamedTuple):
 
     Attributes
     ----------
-    rules
-        The deployment's rules.
+    policy
+        What the deployment decided.
     now_ms
         The time of reading, milliseconds since the epoch.
     key
         The carrier's key; None where the carrier has no keys (a file). A topic's record without a key has `b""`.
     """
 
-    rules: DecodingPolicy
+    policy: DecodingPolicy
     now_ms: int
     key: bytes | None = None

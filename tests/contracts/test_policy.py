@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS, DecodingPolicy
+from stream_app.contracts.policy import DEFAULT_ENGAGEMENT_WEIGHTS, DecodingPolicy
 from stream_app.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"topic": "returns"}, "topic"),
         ({"base_currency": "EURO"}, "base_currency"),
         ({"currency_rates": {"usd": Decimal(1)}}, "currency_rates: 'usd'"),
         ({"currency_rates": {"USD": Decimal(0)}}, "currency_rates: USD"),
@@ -28,14 +27,14 @@ from stream_app.errors import ConfigurationError
         ({"future_tolerance_ms": -1}, "future_tolerance_ms"),
     ],
 )
-def test_wrong_rule_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
+def test_wrong_setting_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        DecodingPolicy(**({"topic": "purchases"} | changes))
+        DecodingPolicy(**changes)
 
 
 def test_base_currency_is_always_accepted() -> None:
-    assert set(DecodingPolicy("purchases", currency_rates={"USD": Decimal("0.9")}).conversions) == {"EUR", "USD"}
-    assert set(DecodingPolicy("purchases", "USD", {"USD": Decimal(1)}).conversions) == {"USD"}
+    assert set(DecodingPolicy(currency_rates={"USD": Decimal("0.9")}).conversions) == {"EUR", "USD"}
+    assert set(DecodingPolicy("USD", {"USD": Decimal(1)}).conversions) == {"USD"}
 
 
 def test_passive_contact_weighs_nothing_and_a_referral_most() -> None:
