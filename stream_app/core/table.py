@@ -143,6 +143,20 @@ class CustomerTable:
         self._membership_bytes[number * size : (number + 1) * size] = membership
         self._memories[number] = memories
 
+    def remove(self, customer_id: str) -> None:
+        """Forget a customer, if there is one of this id; the last row takes the number of the one that is removed."""
+        number = self._numbers.pop(customer_id, -1)
+        if number < 0:
+            return
+        last_id, last_memories = self.customer_ids.pop(), self._memories.pop()
+        last = len(self.customer_ids)
+        if number != last:
+            self.customer_ids[number], self._memories[number] = last_id, last_memories
+            self._numbers[last_id] = number
+        for column in (self._activity, self._membership):
+            column[number] = column[last]
+            column[last] = np.zeros((), column.dtype)
+
     def segment_sizes(self) -> dict[int, int]:
         """Return the number of customers by segment code, without those that have none."""
         counts = np.bincount(self.membership["segment"].astype(np.intp))

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.partitioning import create_partitioner
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rules import DecodingPolicy
 from stream_app.core.cold_start import cold_start_snapshot
 from stream_app.core.migration import MigrationContext
 from stream_app.learning.trainer import TrainerSettings
+from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.model_follower import ModelFollower
-from stream_app.worker.owned import OwnedPartitions, PartitionSettings
+from stream_app.worker.opening import PartitionOpener, PartitionSettings
+from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.sweeping import LoopSettings
 from tests.simulation.consumer import SimulatedConsumer, SimulatedThread
 from tests.simulation.group import HEARTBEAT_SECONDS, Assignment
@@ -40,6 +43,7 @@ class WorkerParts:
     """Classes that a mutation may replace by faulty ones."""
 
     delivery: type[MemoryDelivery] = MemoryDelivery
+    opener: type[PartitionOpener] = PartitionOpener
     owned: type[OwnedPartitions] = OwnedPartitions
     consumer: type[SimulatedConsumer] = SimulatedConsumer
     ends_on_failure: bool = True
@@ -91,20 +95,27 @@ class SimulatedWorker:
         self.process = CURRENT.get()
         self.follower = SimulatedFollower(simulation, self.process)
         self.state_log = MemoryStateLog(simulation.log, self.process, self._parts.delivery)
-        self.owned = self._parts.owned(
+        opener = self._parts.opener(
             log=self.state_log,
             topics=topics,
             settings=PartitionSettings(simulation.partitions, RECOVERY_SECONDS),
-            lane_settings=self._lane_settings,
             trainer_settings=self._trainer_settings,
-            rules=MigrationContext(),
+            follower=self.follower,
+        )
+        self.owned = self._parts.owned(
+            opener=opener,
+            topics=topics,
+            lane_settings=self._lane_settings,
+            context=MigrationContext(),
             decoders={topics.purchases: DECODERS["purchases"], topics.engagements: DECODERS["engagements"]},
+            partition_of=create_partitioner(simulation.partitions),
             follower=self.follower,
             failed=self._failed,
             now_ms=simulation.now_ms,
         )
+        host = FaustHost(self.owned, topics, self._lane_settings, self._failed, simulation.now_ms)
         self.thread = SimulatedThread(simulation.log, simulation.group, self.process)
-        self.consumer = self._parts.consumer(self.thread, self.owned)
+        self.consumer = self._parts.consumer(self.thread, host)
         self._chunk_news, self._sample_news = asyncio.Event(), asyncio.Event()
         self._must_rejoin = asyncio.Event()
 
@@ -139,7 +150,7 @@ class SimulatedWorker:
             self._chunks.clear()
             self._samples.clear()
             simulation.step(self.process, "lets go")
-            await self.owned.let_go()
+            await self.owned.release()
             simulation.step(self.process, "has let go")
 
     async def stop(self) -> None:
@@ -148,7 +159,7 @@ class SimulatedWorker:
         simulation.step(self.process, "stops")
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                await self.owned.let_go()
+                await self.owned.release()
                 await self.consumer.force_commit()
         simulation.group.leave(self.process.name)
         simulation.end(self, "stopped")
