@@ -10,11 +10,11 @@ import numpy as np
 
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Outgoing
+from stream_app.adapters.wall_clock import wall_clock_ms
 from stream_app.bootstrap.kafka import create_topic_names
 from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.partition import Partition
 from stream_app.settings import load_settings
-from stream_app.worker.owned import wall_clock_ms
 from stream_app.worker.partition_loop import PartitionLoop
 
 PROBE_SECONDS = 0.001

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 import faust
 
 from stream_app.adapters.listening import require_address
+from stream_app.adapters.partitioning import create_partitioner
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.bootstrap.decoding import create_decoders
@@ -20,8 +21,10 @@ from stream_app.bootstrap.segmentation import (
 from stream_app.core.clock import SECOND_MS
 from stream_app.settings import Settings
 from stream_app.worker.application import create_faust_app
+from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.model_follower import ModelFollower
-from stream_app.worker.owned import OwnedPartitions, PartitionSettings
+from stream_app.worker.opening import PartitionOpener, PartitionSettings
+from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.process import run_worker
 from stream_app.worker.sweeping import LoopSettings
 
@@ -44,16 +47,22 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
     def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
         follower = ModelFollower(connection, topics.models, create_initial_snapshot(settings))
         owned = OwnedPartitions(
-            log=log,
+            opener=PartitionOpener(
+                log=log,
+                topics=topics,
+                settings=PartitionSettings(kafka.partitions, worker.recovery_timeout_seconds),
+                trainer_settings=trainer_settings,
+                follower=follower,
+            ),
             topics=topics,
-            settings=PartitionSettings(kafka.partitions, worker.recovery_timeout_seconds),
             lane_settings=lane_settings,
-            trainer_settings=trainer_settings,
-            rules=create_migration_rules(settings),
+            context=create_migration_rules(settings),
             decoders=decoders,
+            partition_of=create_partitioner(kafka.partitions),
             follower=follower,
             failed=failed,
         )
+        host = FaustHost(owned, topics, lane_settings, failed)
         options = {
             **connection.faust_options(),
             "broker_session_timeout": float(kafka.session_timeout_seconds),
@@ -63,7 +72,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             "broker_commit_interval": 1.0,
             "consumer_group_instance_id": kafka.instance_id,
         }
-        return create_faust_app(topics, owned, kafka.partitions, options), owned, follower
+        return create_faust_app(topics, owned, host, kafka.partitions, options), owned, follower
 
     async def run() -> None:
         require_address(worker.health_host, worker.health_port, "setting worker.health_port")

@@ -215,6 +215,24 @@ class CustomerTable:
         if others:
             self._other_memberships[number] = others
 
+    def remove(self, customer_id: str) -> None:
+        """Forget a customer, if there is one of this id; the last row takes the number of the one that is removed."""
+        number = self._numbers.pop(customer_id, -1)
+        if number < 0:
+            return
+        last_id, last_history = self.customer_ids.pop(), self._histories.pop()
+        last = len(self.customer_ids)
+        self._other_memberships.pop(number, None)
+        if number != last:
+            self.customer_ids[number], self._histories[number] = last_id, last_history
+            self._numbers[last_id] = number
+            if last in self._other_memberships:
+                self._other_memberships[number] = self._other_memberships.pop(last)
+        for column in (self._activity, self._due_at_ms, *self._memberships):
+            column[number] = column[last]
+        self._activity[last], self._due_at_ms[last] = np.zeros((), ACTIVITY_DTYPE), NO_TIME
+        self._memberships[:, last] = NO_MEMBERSHIP
+
     def segment_sizes(self, segmentation: int = 0) -> dict[int, int]:
         """Return the number of customers by segment code of a segmentation, without those that have none."""
         counts = np.bincount(self.memberships[segmentation]["segment"].astype(np.intp))

@@ -42,7 +42,7 @@ class Misplaced(NamedTuple):
 TOMBSTONE: Final = Skipped(None)
 
 
-class Chunk(NamedTuple):
+class InputChunk(NamedTuple):
     """Consecutive records of one partition.
 
     Attributes
@@ -52,7 +52,7 @@ class Chunk(NamedTuple):
     batch
         The records, by time; `sources` index the input topics.
     start, end
-        By topic, offset of the first record and of the first one behind.
+        By topic, offset of the first record, and the one after the last.
     intake
         What gave it out: a chunk that outlives its intake belongs to an earlier opening of the partition.
     """
@@ -106,7 +106,7 @@ class Intake:
         self._inlets = [_Inlet(number, topic, offset) for number, (topic, offset) in enumerate(offsets.items())]
         self._inlet_of = {inlet.topic: inlet for inlet in self._inlets}
         self._merge = WatermarkMerge(len(self._inlets))
-        self._under_way: deque[tuple[float, Chunk]] = deque()
+        self._under_way: deque[tuple[float, InputChunk]] = deque()
 
     @property
     def topics(self) -> list[str]:
@@ -120,7 +120,7 @@ class Intake:
 
     @property
     def given_out_to(self) -> dict[str, int]:
-        """By topic, the offset behind the last record that was given out."""
+        """By topic, the offset after the last record that was given out."""
         return {inlet.topic: inlet.merged_to for inlet in self._inlets}
 
     def fetched_to(self, topic: str) -> int:
@@ -157,7 +157,7 @@ class Intake:
         self._merge.add(inlet.number, batch_of(contents, inlet.number, offsets, self._merge.watermark_ms(inlet.number)))
         inlet.fetched_to = offsets[-1] + 1
 
-    def take(self, drained_topics: Set[str], records_max: int, now_seconds: float) -> Iterator[Chunk]:
+    def emit_chunks(self, drained_topics: Set[str], records_max: int, now_seconds: float) -> Iterator[InputChunk]:
         """Give out all that may go by now.
 
         Parameters
@@ -176,23 +176,23 @@ class Intake:
             end = offsets_after(batch, self.topics, start)
             for inlet in self._inlets:
                 inlet.merged_to = end[inlet.topic]
-            chunk = Chunk(self.partition, batch, start, end, self)
+            chunk = InputChunk(self.partition, batch, start, end, self)
             self._under_way.append((now_seconds, chunk))
             yield chunk
 
-    def arrived(self, chunk: Chunk) -> list[Chunk]:
+    def arrived(self, chunk: InputChunk) -> list[InputChunk]:
         """Return the chunks that were given out up to this one, which has arrived, but not those returned before.
 
         What is given out goes through Faust, which may drop a message where a rebalance breaks its loop.
         """
         if not any(each is chunk for _, each in self._under_way):
             return []
-        arrived: list[Chunk] = []
+        arrived: list[InputChunk] = []
         while not arrived or arrived[-1] is not chunk:
             arrived.append(self._under_way.popleft()[1])
         return arrived
 
-    def overdue(self, before_seconds: float) -> list[Chunk]:
+    def overdue(self, before_seconds: float) -> list[InputChunk]:
         """Return the chunks that were given out before an instant and have not arrived, and count them as such."""
         overdue = []
         while self._under_way and self._under_way[0][0] < before_seconds:
@@ -218,7 +218,7 @@ class Intake:
 
 
 def offsets_after(batch: Batch, topics: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:
-    """Return by topic the offset behind the last record in the batch, `before` where it holds none."""
+    """Return by topic the offset after the last record in the batch, `before` where it has no record of the topic."""
     after = dict(before)
     for number, topic in enumerate(topics):
         mine = batch.offsets[batch.sources == number]

@@ -32,7 +32,7 @@ from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import draw_sample
 from stream_app.segmentations.learned.model import Model
 from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
-from stream_app.worker.intake import Chunk, Misplaced, offsets_after
+from stream_app.worker.intake import InputChunk, Misplaced, offsets_after
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.sweeping import LoopSettings, Sweeper
@@ -86,7 +86,7 @@ class PartitionLoop:
         self._settings = settings
         self._now_ms = now_ms
         self._input_names = list(position.offsets)
-        self._inbox: deque[Chunk] = deque()
+        self._inbox: deque[InputChunk] = deque()
         self._outbox = Outbox(topics, number)
         self._sweeper = Sweeper(partition, position.model_version, settings, now_ms, self._send_sample)
         self._sweep_seconds = 0.0
@@ -111,7 +111,7 @@ class PartitionLoop:
         self._folder.add_done_callback(ended)
         self._writer.add_done_callback(ended)
 
-    def offer(self, chunk: Chunk) -> None:
+    def offer(self, chunk: InputChunk) -> None:
         """Take a chunk; it is folded after those that came before.
 
         Raises
@@ -171,13 +171,13 @@ class PartitionLoop:
 
     async def _fold_for_ever(self) -> None:
         while True:
-            self._sweeper.look_around(is_waiting=bool(self._inbox))
+            self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox))
             if self._inbox:
                 await self._fold(self._inbox.popleft())
-            if self._sweeper.may_go_on:
+            if self._sweeper.part_is_due:
                 await self._make_room()
                 self._sweep_part()
-            if self._inbox or self._sweeper.may_go_on:
+            if self._inbox or self._sweeper.part_is_due:
                 await asyncio.sleep(0)
             else:
                 self._wake.clear()
@@ -187,7 +187,7 @@ class PartitionLoop:
                 except TimeoutError:
                     pass
 
-    async def _fold(self, chunk: Chunk) -> None:
+    async def _fold(self, chunk: InputChunk) -> None:
         """Fold a chunk, letting time pass between its records."""
         partition = self.partition
         batch = chunk.batch

@@ -90,7 +90,7 @@ async def _stop(app: faust.App, owned: OwnedPartitions) -> None:
     started = time.monotonic()
     try:
         async with asyncio.timeout(STOP_SECONDS):
-            await owned.let_go()
+            await owned.release()
             await app.stop()
     except TimeoutError:
         logger.warning("stopped without leaving the group: Faust had not ended after %s s", STOP_SECONDS)

@@ -130,7 +130,7 @@ class Sweeper:
         return self._sweep is not None
 
     @property
-    def may_go_on(self) -> bool:
+    def part_is_due(self) -> bool:
         """Whether the sweep under way may have its next part: a model's migrations keep a pace."""
         return self._sweep is not None and self._now_ms() >= self._resume_ms
 
@@ -138,7 +138,7 @@ class Sweeper:
         """Note that records have come."""
         self._last_record_ms = self._now_ms()
 
-    def look_around(self, is_waiting: bool) -> None:
+    def begin_due_sweep(self, is_waiting: bool) -> None:
         """Begin what is due: following a model, or a sweep by the wall clock.
 
         Parameters

@@ -14,10 +14,12 @@ from typing import Any, Final
 import msgspec
 
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
+from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
 from stream_app.learning.sample import PopulationSample
-from stream_app.learning.trainer import Trainer
+from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal, model_document
+from stream_app.segmentations.learned.model import Model
 from stream_app.worker.samples import decode_sample, merge_samples
 
 logger = logging.getLogger(__name__)
@@ -99,7 +101,7 @@ class Training:
             await self._write(initial)
             self._is_new = False
 
-    async def take(self, offset: int, value: bytes | None) -> None:
+    async def accept_sample(self, offset: int, value: bytes | None) -> None:
         """Take a sample's record; learn from every tick that is complete with it.
 
         Raises
@@ -156,6 +158,26 @@ class Training:
         async with self._writing:
             if not self._is_closed:
                 await self._delivery.commit(outgoing)
+
+
+async def restore_training(
+    log: StateLog,
+    topics: TopicNames,
+    delivery: Delivery,
+    partitions: int,
+    settings: TrainerSettings,
+    initial: Model,
+) -> Training:
+    """Return the trainer as its changelog has it, or a new one; nobody else may be able to write there any more."""
+    state = None
+    async for _, records in log.read_back(topics.trainer_changelog, [0]):
+        for record in records:
+            if record.key == STATE_KEY and record.value is not None:
+                state = decode_state(record.value)
+    trainer = Trainer(settings, initial) if state is None else Trainer.restore(settings, state.trainer)
+    training = Training(trainer, state, delivery, topics, partitions, settings.sample_size, settings.seed)
+    await training.announce(ModelProposal(initial))
+    return training
 
 
 def model_record(proposal: ModelProposal) -> OutgoingRecord:

@@ -49,6 +49,33 @@ def test_restoring_a_known_customer_replaces_its_row(events: list[Event]) -> Non
     assert table.membership["segment"].tolist() == [7, 1]
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=12), histories(min_size=1, max_size=4))
+def test_table_holds_what_was_put_in_and_not_removed_since(steps: list[tuple[str, bool]], events: list[Event]) -> None:
+    table = CustomerTable()
+    expected: dict[str, int] = {}
+    for number, (customer_id, is_removed) in enumerate(steps, start=1):
+        if is_removed:
+            table.remove(customer_id)
+            expected.pop(customer_id, None)
+        else:
+            table.restore(customer_id, encode_row(fold(events[:number]), membership(number)))
+            expected[customer_id] = number
+    segments = table.membership["segment"].tolist()
+    assert dict(zip(table.customer_ids, segments, strict=True)) == expected
+    assert [table.find(customer_id) for customer_id in table.customer_ids] == list(range(len(expected)))
+    for customer_id, number in expected.items():
+        assert table.load(table.find(customer_id)) == fold(events[:number])
+    assert not any(table.holds(customer_id) for customer_id in "abcd" if customer_id not in expected)
+
+
+def test_row_of_a_new_customer_is_empty_where_another_was_removed() -> None:
+    table = table_of({"a": fold([purchase(0)]), "b": fold([purchase(1)])})
+    table.remove("a")
+    table.remove("b")
+    table.insert("c")
+    assert not any(table.activity.tobytes() + table.membership.tobytes())
+
+
 def test_unknown_row_version_leaves_the_table_as_it_was() -> None:
     table = CustomerTable()
     with pytest.raises(RowVersionUnknown):

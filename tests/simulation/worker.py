@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.partitioning import create_partitioner
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.moves import MigrationContext
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.model_follower import ModelFollower
-from stream_app.worker.owned import OwnedPartitions, PartitionSettings
+from stream_app.worker.opening import PartitionOpener, PartitionSettings
+from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.sweeping import LoopSettings
 from tests.simulation.consumer import SimulatedConsumer, SimulatedThread
 from tests.simulation.group import HEARTBEAT_SECONDS, Assignment
@@ -41,6 +44,7 @@ class WorkerParts:
     """Classes that a mutation may replace by faulty ones."""
 
     delivery: type[MemoryDelivery] = MemoryDelivery
+    opener: type[PartitionOpener] = PartitionOpener
     owned: type[OwnedPartitions] = OwnedPartitions
     consumer: type[SimulatedConsumer] = SimulatedConsumer
     ends_on_failure: bool = True
@@ -92,20 +96,27 @@ class SimulatedWorker:
         self.process = CURRENT.get()
         self.follower = SimulatedFollower(simulation, self.process)
         self.state_log = MemoryStateLog(simulation.log, self.process, self._parts.delivery)
-        self.owned = self._parts.owned(
+        opener = self._parts.opener(
             log=self.state_log,
             topics=topics,
             settings=PartitionSettings(simulation.partitions, RECOVERY_SECONDS),
-            lane_settings=self._lane_settings,
             trainer_settings=self._trainer_settings,
-            rules=MigrationContext(),
+            follower=self.follower,
+        )
+        self.owned = self._parts.owned(
+            opener=opener,
+            topics=topics,
+            lane_settings=self._lane_settings,
+            context=MigrationContext(),
             decoders={topics.input_topic(contract): decoder for contract, decoder in DECODERS.items()},
+            partition_of=create_partitioner(simulation.partitions),
             follower=self.follower,
             failed=self._failed,
             now_ms=simulation.now_ms,
         )
+        host = FaustHost(self.owned, topics, self._lane_settings, self._failed, simulation.now_ms)
         self.thread = SimulatedThread(simulation.log, simulation.group, self.process)
-        self.consumer = self._parts.consumer(self.thread, self.owned)
+        self.consumer = self._parts.consumer(self.thread, host)
         self._chunk_news, self._sample_news = asyncio.Event(), asyncio.Event()
         self._must_rejoin = asyncio.Event()
 
@@ -140,7 +151,7 @@ class SimulatedWorker:
             self._chunks.clear()
             self._samples.clear()
             simulation.step(self.process, "lets go")
-            await self.owned.let_go()
+            await self.owned.release()
             simulation.step(self.process, "has let go")
 
     async def stop(self) -> None:
@@ -149,7 +160,7 @@ class SimulatedWorker:
         simulation.step(self.process, "stops")
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                await self.owned.let_go()
+                await self.owned.release()
                 await self.consumer.force_commit()
         simulation.group.leave(self.process.name)
         simulation.end(self, "stopped")

@@ -24,7 +24,7 @@ from stream_app.core.records import Batch, Content
 from stream_app.errors import DeliveryFailed
 from stream_app.segmentations.learned.model import Model
 from stream_app.settings import load_settings
-from stream_app.worker.intake import Chunk
+from stream_app.worker.intake import InputChunk
 from stream_app.worker.partition_loop import PartitionLoop
 from stream_app.worker.sweeping import LoopSettings
 from tests.support.models import rules_snapshot
@@ -255,7 +255,7 @@ class Feed:
         self.offsets = dict((position or replace_offsets(PartitionPosition())).offsets)
         self._watermark_ms = NO_TIME
 
-    def chunk(self, *contents: Content) -> Chunk:
+    def chunk(self, *contents: Content) -> InputChunk:
         start = dict(self.offsets)
         sources, offsets, watermarks_ms = [], [], []
         for content in contents:
@@ -270,4 +270,4 @@ class Feed:
         batch = Batch(
             np.array(watermarks_ms, np.int64), list(contents), np.array(sources, np.intp), np.array(offsets, np.int64)
         )
-        return Chunk(0, batch, start, dict(self.offsets))
+        return InputChunk(0, batch, start, dict(self.offsets))

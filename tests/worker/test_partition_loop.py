@@ -617,7 +617,7 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
                 records: list[Any] = [Record(start + n, line, keys[n]) for n, line in enumerate(part)]
                 intake.feed(topic, records, START_MS + 10**12)
             drained = {topic for topic in TOPICS.inputs if intake.fetched_to(topic) == len(lines[topic])}
-            for chunk in intake.take(drained, 500, 0.0):
+            for chunk in intake.emit_chunks(drained, 500, 0.0):
                 stage.lane.offer(chunk)
         await stage.idle()
         assert stage.lane.committed.offsets == {topic: len(lines[topic]) for topic in TOPICS.inputs}

@@ -32,7 +32,7 @@ def serve(worker: Worker, test: Callable[[Ask], Coroutine[Any, Any, None]]) -> N
                     return response.status, await response.json()
 
             await test(ask)
-            await worker.owned.let_go()
+            await worker.owned.release()
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientConnectorError):
                 await session.get(f"http://127.0.0.1:{port}/live")
@@ -55,7 +55,7 @@ def test_worker_is_ready_once_its_partitions_are_recovered_and_no_more_while_the
         await worker.open(2, 0)
         expected = {"ready": True, "partitions": [0, 2], "model_version": 0, "reason": ""}
         assert await ask("/ready") == (200, expected)
-        await worker.owned.let_go()
+        await worker.owned.release()
         assert (await ask("/ready"))[0] == 503
 
     serve(worker, test)

@@ -44,8 +44,8 @@ class Scraped:
         self.worker.feed(PURCHASES, number, *purchases, purchases[-1])
         self.worker.feed(ENGAGEMENTS, number, *engagements, engagements[-1])
         for value in (b"no JSON", None):
-            first = self.worker.owned.expected_offset(PURCHASES, number) or 0
-            self.worker.owned.feed(PURCHASES, number, [Record(first, value, b"c0")])
+            first = self.worker.host.expected_offset(PURCHASES, number) or 0
+            self.worker.host.feed(PURCHASES, number, [Record(first, value, b"c0")])
         await self.worker.work(*both(number))
 
 
@@ -116,7 +116,7 @@ def test_series_of_a_revoked_partition_disappear_and_what_was_counted_there_stay
         assert sum(after["customers"].values()) == 0
         assert after["assigned_partitions"] == {(): 1}
         assert after["rebalances_total"] == {(): 2}
-        await owned.let_go()
+        await owned.release()
         assert "table_entries" not in scraped.scrape()
 
     run(test)
@@ -136,7 +136,7 @@ def test_replica_that_sees_ever_more_of_everything_keeps_within_its_budget() -> 
         assert sum(found["migrations_total"].values()) == 5_000
         assert sum(found["consumer_lag_records"].values()) == 400
         assert found["assigned_partitions"] == {(): 200}
-        await scraped.worker.owned.let_go()
+        await scraped.worker.owned.release()
 
     run(test)
 

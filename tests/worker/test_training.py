@@ -53,13 +53,13 @@ def test_tick_waits_for_all_partitions() -> None:
         log = MemoryLog()
         training = await open_training(log)
         assert versions(log) == [0]
-        await training.take(0, sample_of(0, 1))
-        await training.take(1, sample_of(0, 2))
+        await training.accept_sample(0, sample_of(0, 1))
+        await training.accept_sample(1, sample_of(0, 2))
         assert versions(log) == [0]
-        await training.take(2, sample_of(1, 1))
+        await training.accept_sample(2, sample_of(1, 1))
         assert versions(log) == [0, 1]
         assert training.next_sample == 1  # that of tick 2 is still needed
-        await training.take(3, sample_of(1, 2))
+        await training.accept_sample(3, sample_of(1, 2))
         assert versions(log) == [0, 1, 2]
         assert training.next_sample == 4
         assert [model["training"] and model["training"]["sample_size"] for model in log.values(TOPICS.models)] == [
@@ -75,8 +75,8 @@ def test_partition_that_went_past_a_tick_does_not_hold_it_up() -> None:
     async def test() -> None:
         log = MemoryLog()
         training = await open_training(log)
-        await training.take(0, sample_of(0, 1))
-        await training.take(1, sample_of(1, 3))
+        await training.accept_sample(0, sample_of(0, 1))
+        await training.accept_sample(1, sample_of(1, 3))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -86,15 +86,15 @@ def test_empty_partition_holds_nothing_up() -> None:
     async def test() -> None:
         log = MemoryLog()
         training = await open_training(log)
-        await training.take(0, sample_of(0, 1))
+        await training.accept_sample(0, sample_of(0, 1))
         assert versions(log) == [0]
-        await training.take(1, sample_of(1, 900, customers=0))
+        await training.accept_sample(1, sample_of(1, 900, customers=0))
         assert versions(log) == [0, 1]
-        await training.take(2, sample_of(0, 2))
+        await training.accept_sample(2, sample_of(0, 2))
         assert versions(log) == [0, 1, 2]
-        await training.take(3, sample_of(1, 3))  # it has customers now, and is waited for from here on
-        await training.take(4, sample_of(0, 3))
-        await training.take(5, sample_of(0, 4))
+        await training.accept_sample(3, sample_of(1, 3))  # it has customers now, and is waited for from here on
+        await training.accept_sample(4, sample_of(0, 3))
+        await training.accept_sample(5, sample_of(0, 4))
         assert versions(log) == [0, 1, 2, 3]
 
     asyncio.run(test())
@@ -105,11 +105,11 @@ def test_repeated_samples_change_nothing() -> None:
         log = MemoryLog()
         training = await open_training(log)
         for offset, value in enumerate([sample_of(0, 1), sample_of(0, 1), sample_of(1, 1), sample_of(1, 1)]):
-            await training.take(offset, value)
-            await training.take(offset, value)
+            await training.accept_sample(offset, value)
+            await training.accept_sample(offset, value)
         assert versions(log) == [0, 1]
         assert len(log.values(TOPICS.trainer_changelog)) <= 3
-        await training.take(4, sample_of(0, 1))
+        await training.accept_sample(4, sample_of(0, 1))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -122,10 +122,10 @@ def test_sample_that_is_none_is_left_out(value: bytes | None) -> None:
         training = await open_training(log)
         document = json.loads(sample_of(0, 1))
         document["quantities"].pop("orders")
-        await training.take(0, value)
-        await training.take(1, json.dumps(document).encode())
-        await training.take(2, sample_of(0, 1))
-        await training.take(3, sample_of(1, 1))
+        await training.accept_sample(0, value)
+        await training.accept_sample(1, json.dumps(document).encode())
+        await training.accept_sample(2, sample_of(0, 1))
+        await training.accept_sample(3, sample_of(1, 1))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -143,8 +143,8 @@ def test_trainer_that_is_restored_proposes_the_same_models(restarts: set[int]) -
             if offset in restarted:
                 training = await open_training(log)
                 for again in range(training.next_sample, offset):
-                    await training.take(again, values[again])
-            await training.take(offset, value)
+                    await training.accept_sample(again, values[again])
+            await training.accept_sample(offset, value)
         return log.values(TOPICS.models)
 
     expected = asyncio.run(models(set()))
@@ -156,13 +156,13 @@ def test_second_trainer_shuts_the_first_out() -> None:
     async def test() -> None:
         log = MemoryLog()
         first = await open_training(log)
-        await first.take(0, sample_of(0, 1))
+        await first.accept_sample(0, sample_of(0, 1))
         second = await open_training(log)
         with pytest.raises(DeliveryFailed):
-            await first.take(1, sample_of(1, 1))
+            await first.accept_sample(1, sample_of(1, 1))
         assert versions(log) == [0]
-        await second.take(0, sample_of(0, 1))
-        await second.take(1, sample_of(1, 1))
+        await second.accept_sample(0, sample_of(0, 1))
+        await second.accept_sample(1, sample_of(1, 1))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -198,10 +198,10 @@ def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the
         training = await open_training(log, replace(SETTINGS, max_expected_churn=0.05, held_ticks_max=1))
         values = [sample_of(0, 1), sample_of(1, 1)]
         for offset, value in enumerate(values):
-            await training.take(offset, value)
+            await training.accept_sample(offset, value)
         for tick in (2, 3):
             for value in moved(tick, training.trainer):
-                await training.take(len(values), value)
+                await training.accept_sample(len(values), value)
                 values.append(value)
         keys = [record.key for record in log.records[TOPICS.models, 0]]
         assert keys == [b"value", b"value", b"value/held", b"value"]
@@ -220,8 +220,8 @@ def test_model_and_state_are_written_together() -> None:
     async def test() -> None:
         log = MemoryLog()
         training = await open_training(log)
-        await training.take(0, sample_of(0, 1))
-        await training.take(1, sample_of(1, 1))
+        await training.accept_sample(0, sample_of(0, 1))
+        await training.accept_sample(1, sample_of(1, 1))
         assert [set(outgoing) for outgoing in log.transactions] == [
             {(TOPICS.trainer_changelog, 0), (TOPICS.models, 0)}
         ] * 2
@@ -244,10 +244,10 @@ def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail
     async def test() -> None:
         log = MemoryLog()
         training = await open_training(log)
-        await training.take(0, sample_of(0, 1))
+        await training.accept_sample(0, sample_of(0, 1))
         with monkeypatch.context() as patched:
             patched.setattr(Trainer, "learn", learn_slowly)
-            taking = asyncio.create_task(training.take(1, sample_of(1, 1)))
+            taking = asyncio.create_task(training.accept_sample(1, sample_of(1, 1)))
             await asyncio.to_thread(learning.wait)
             await training.close()
             may_go_on.set()
@@ -255,7 +255,7 @@ def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail
         assert versions(log) == [0]
         again = await open_training(log)
         for offset, partition in enumerate((0, 1)):
-            await again.take(offset, sample_of(partition, 1))
+            await again.accept_sample(offset, sample_of(partition, 1))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -267,9 +267,9 @@ def test_trainer_that_is_closed_while_it_writes_finishes_that() -> None:
         training = await open_training(log)
         delivery = training._delivery
         assert isinstance(delivery, MemoryDelivery)
-        await training.take(0, sample_of(0, 1))
+        await training.accept_sample(0, sample_of(0, 1))
         delivery.answering.clear()
-        taking = asyncio.create_task(training.take(1, sample_of(1, 1)))
+        taking = asyncio.create_task(training.accept_sample(1, sample_of(1, 1)))
         while delivery.begun < 2:
             await asyncio.sleep(0.001)
         closing = asyncio.create_task(training.close())
