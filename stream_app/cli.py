@@ -10,8 +10,8 @@ from typing import Final, NamedTuple, NoReturn
 
 import click
 
-from stream_app.commands.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from stream_app.errors import BrokerUnreachable, SegmenterError, TopicRefused
+from stream_app.errors import SegmenterError
+from stream_app.exits import ExitCode
 
 MESSAGE_CHARACTERS: Final = 1_000
 """An error's line is cut here: a value that it names may be a megabyte."""
@@ -115,20 +115,18 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         segmenter.main(args=args, prog_name="segmenter", standalone_mode=False)
     except click.exceptions.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(EXIT_USAGE)
+        sys.exit(ExitCode.REFUSED)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "segmenter"
         _refuse(f"{error.format_message().rstrip('.')}; see `{command} --help`", error.exit_code)
-    except (BrokerUnreachable, TopicRefused) as error:
-        _refuse(str(error), EXIT_FAILED)
     except SegmenterError as error:
-        _refuse(str(error), EXIT_USAGE)
+        _refuse(str(error), error.exit_code)
     except OSError as error:  # a full disk, say, in the middle of a run
-        _refuse(f"stopped: {error}", EXIT_FAILED)
+        _refuse(f"stopped: {error}", ExitCode.FAILED)
 
 
 def _refuse(message: str, status: int) -> NoReturn:

@@ -118,8 +118,8 @@ def test_demo_does_not_begin_where_it_could_not_serve_in_the_end(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = refused(capsys, "demo", "--serve", "--port", port, "--out", tmp_path / "demo")
-    assert f"--port: nothing can listen on 127.0.0.1:{port} (A" in line
+        line = refused(capsys, "demo", "--serve", "--port", port, "--out", tmp_path / "demo", status=1)
+    assert f"--port: cannot listen on 127.0.0.1:{port} (A" in line
     assert not (tmp_path / "demo").exists()
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 from pathlib import Path
 
 import click
 
-from stream_app.adapters.kafka_client import quieten_clients
-from stream_app.adapters.producing import FilesProducer, Pace, now_ms
+from stream_app.adapters.logs import silence_kafka
+from stream_app.adapters.producing import FilesProducer, Pace
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
-from stream_app.commands.exits import EXIT_INTERRUPTED
+from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -39,7 +39,7 @@ def produce(
         raise click.UsageError("name at least one file: --purchases FILE or --engagements FILE")
     settings = load_settings(config)
     names = create_topic_names(settings)
-    quieten_clients(logging.CRITICAL)  # the error that a command ends with says the same, once
+    silence_kafka()
     producer = FilesProducer(
         create_connection(settings),
         {names.purchases: purchases, names.engagements: engagements},
@@ -49,7 +49,7 @@ def produce(
     counts = " and ".join(f"{producer.sent[name]:,} records to {name}" for name in (names.purchases, names.engagements))
     click.echo(f"{'sent' if finished else 'interrupted after'} {counts}")
     if not finished:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
 
 
 async def _run(producer: FilesProducer) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, tzinfo
@@ -14,11 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
-from stream_app.commands.exits import EXIT_INTERRUPTED
 from stream_app.contracts.decoding import INPUT_MODELS
-from stream_app.core.clock import SECOND_MS, to_milliseconds
+from stream_app.core.clock import to_milliseconds
 from stream_app.errors import ConfigurationError
+from stream_app.exits import ExitCode
 from stream_app.report.page import write_report
 from stream_app.report.terminal import progress, render_summary
 from stream_app.settings import Settings, load_settings
@@ -116,7 +116,7 @@ def run_replay(
     settings: Settings, sources: Sequence[SourceFile], out: Path, now_ms: int | None, until_ms: int | None
 ) -> None:
     """Replay `sources` into `out`, show progress, and tell what came of it."""
-    readers = create_readers(settings, sources, int(time.time() * SECOND_MS) if now_ms is None else now_ms)
+    readers = create_readers(settings, sources, wall_clock.now_ms() if now_ms is None else now_ms)
     with ExitStack() as opened, _interruptible() as interrupted:
         for reader in readers:
             opened.callback(reader.close)
@@ -126,7 +126,7 @@ def run_replay(
         report = write_report(out)
     render_summary(summary, report)
     if summary["interrupted"]:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
 
 
 def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 import click
 
-from stream_app.adapters.kafka_client import quieten_clients
+from stream_app.adapters.logs import silence_kafka
 from stream_app.adapters.topic_admin import check_topics, create_topics
 from stream_app.bootstrap.kafka import create_connection, create_topic_specs
+from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings as TOML.")
@@ -19,7 +19,7 @@ _CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=Fals
 @click.group()
 def topics() -> None:
     """Make or check the topics on Kafka, as the sections `kafka`, `records` and `worker` of the settings ask."""
-    quieten_clients(logging.CRITICAL)  # the error that a command ends with says the same, once
+    silence_kafka()
 
 
 @topics.command(name="create")
@@ -42,5 +42,5 @@ def topics_check(config: Path | None) -> None:
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
-        raise SystemExit(1)
-    click.echo(f"{len(specs)} topics: all as they must be")
+        raise SystemExit(ExitCode.FAILED)
+    click.echo(f"all {len(specs)} topics match the configuration")

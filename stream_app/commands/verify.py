@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Final
 
 import click
 
-from stream_app.adapters.kafka_client import quieten_clients
+from stream_app.adapters.logs import silence_kafka
 from stream_app.audit.report import document, lines
 from stream_app.audit.verification import verify as run_audit
 from stream_app.bootstrap.verify import create_deployment
+from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
 
-EXIT_BREACHED: Final = 1
 COLLECTED_AFTER: Final = 200_000
 """Allocations between two garbage collections. An audit makes many objects and no cycles, and at Python's usual 700
 a third of its time went into looking for some."""
@@ -35,7 +34,7 @@ def verify(config: Path | None, drained: bool, expired_ok: bool, as_json: bool) 
 
     Stop the workers before, or wait until they are idle: what they write meanwhile looks like a breach.
     """
-    quieten_clients(logging.CRITICAL)  # the error that the command ends with says the same, once
+    silence_kafka()
     deployment = create_deployment(load_settings(config))
     with _rare_collections():
         found = asyncio.run(run_audit(deployment, drained))
@@ -47,7 +46,7 @@ def verify(config: Path | None, drained: bool, expired_ok: bool, as_json: bool) 
         for line in lines(found):
             click.echo(line)
     if not found.tally.is_clean:
-        raise SystemExit(EXIT_BREACHED)
+        raise SystemExit(ExitCode.FAILED)
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from pathlib import Path
 
 import click
 
-from stream_app.adapters.kafka_client import Throttle, quieten_clients
+from stream_app.adapters.logs import log_to_stderr
+from stream_app.adapters.service import run_service
 from stream_app.bootstrap.view import create_view
 from stream_app.settings import load_settings
 
@@ -25,9 +24,7 @@ def view(context: click.Context, config: Path | None) -> None:
         if config is not None:
             raise click.UsageError("--config belongs behind the name of the command")
         return
-    run = create_view(load_settings(config))
-    _log()
-    asyncio.run(run())
+    run_service(create_view(load_settings(config)))
 
 
 @view.command(name="rebuild")
@@ -38,11 +35,5 @@ def view_rebuild(config: Path | None) -> None:
     `segmenter view` may go on meanwhile; it takes over what was built.
     """
     run = create_view(load_settings(config), is_rebuild=True)
-    _log()
+    log_to_stderr()
     asyncio.run(run())
-
-
-def _log() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    quieten_clients()
-    logging.getLogger().handlers[0].addFilter(Throttle())

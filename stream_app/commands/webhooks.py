@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,13 +10,14 @@ from typing import Final
 import click
 from aiokafka.errors import KafkaError
 
-from stream_app.adapters.kafka_client import Throttle, quieten_clients
+from stream_app.adapters.logs import log_to_stderr
+from stream_app.adapters.service import run_service
 from stream_app.bootstrap.webhooks import create_webhooks, replay_webhooks
 from stream_app.errors import BrokerUnreachable, ConfigurationError
+from stream_app.exits import ExitCode
 from stream_app.settings import Settings, load_settings
 from stream_app.webhooks.subscriptions import Subscription, load_subscriptions
 
-EXIT_DEAD: Final = 1
 REPLAY_PATIENCE_SECONDS: Final = 60
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file.")
@@ -34,9 +33,7 @@ def webhooks(context: click.Context, config: Path | None) -> None:
             raise click.UsageError("--config belongs behind the name of the command")
         return
     settings = load_settings(config)
-    run = create_webhooks(settings, load_subscriptions(settings.webhooks.subscriptions_file))
-    _log()
-    asyncio.run(run())
+    run_service(create_webhooks(settings, load_subscriptions(settings.webhooks.subscriptions_file)))
 
 
 @webhooks.command(name="replay")
@@ -57,13 +54,13 @@ def webhooks_replay(config: Path | None, name: str | None, patience_seconds: int
     """
     settings = load_settings(config)
     chosen = _choose(load_subscriptions(settings.webhooks.subscriptions_file), name)
-    _log()
+    log_to_stderr()
     try:
         are_delivered = asyncio.run(_replay(settings, chosen, patience_seconds))
     except KafkaError as error:
         raise BrokerUnreachable(f"Kafka is away ({type(error).__name__}); start the replay again") from error
     if not are_delivered:
-        raise SystemExit(EXIT_DEAD)
+        raise SystemExit(ExitCode.FAILED)
 
 
 async def _replay(settings: Settings, chosen: Sequence[Subscription], patience_seconds: int) -> bool:
@@ -80,9 +77,3 @@ def _choose(subscriptions: Sequence[Subscription], name: str | None) -> Sequence
         names = ", ".join(subscription.name for subscription in subscriptions)
         raise ConfigurationError(f"--subscription: {name!r}, expected one of {names}")
     return chosen
-
-
-def _log() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    quieten_clients()
-    logging.getLogger().handlers[0].addFilter(Throttle())

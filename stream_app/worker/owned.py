@@ -28,6 +28,7 @@ from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosi
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.migration import MigrationContext
 from stream_app.core.partition import Partition
@@ -47,11 +48,6 @@ logger = logging.getLogger(__name__)
 
 OVERDUE_SECONDS: Final = 2.0
 """A chunk that Faust has not delivered by then was dropped where a rebalance broke its loop."""
-
-
-def wall_clock_ms() -> int:
-    """Return the time, milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ class OwnedPartitions:
         decoders: Mapping[str, Decoder],
         follower: ModelFollower,
         failed: Callable[[BaseException], None],
-        now_ms: Callable[[], int] = wall_clock_ms,
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self.lanes: dict[int, PartitionLoop] = {}
         self.training: Training | None = None
