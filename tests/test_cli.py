@@ -6,16 +6,17 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from datetime import UTC
-from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
 
 import pytest
 
 from stream_app.bootstrap.replay import create_readers
-from stream_app.cli import main
+from stream_app.cli import COMMANDS, main
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.events import Event
 from stream_app.settings import load_settings
@@ -125,8 +126,72 @@ def test_demo_does_not_begin_where_it_could_not_serve_in_the_end(
 
 def test_other_commands_refuse_in_one_line_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "customers: 0" in refused(capsys, "simulate", "--customers", 0, "--out", tmp_path)
-    assert "No such command 'replai'" in refused(capsys, "replai")
     assert "'--purchases' requires an argument" in refused(capsys, "replay", "--purchases")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["replai"], "no such command: 'replai'; did you mean 'replay'? see `segmenter --help`"),
+        (["zzz"], "no such command: 'zzz'; see `segmenter --help`"),
+        (["topics", "chek"], "no such command: 'chek'; did you mean 'check'? see `segmenter topics --help`"),
+        (["help", "replai"], "no such command: 'replai'; did you mean 'replay'?"),
+        (["help", "replay", "more"], "`segmenter replay` has no subcommands"),
+        (["--config", "x.toml", "view"], "put --config after the command: `segmenter COMMAND --config FILE`"),
+        (
+            ["view", "--config", "x", "rebuild"],
+            "put --config after the subcommand: `segmenter view rebuild --config FILE`",
+        ),
+        (["api", "--config", "x", "token"], "put --config after the subcommand: `segmenter api token --config FILE`"),
+        (["webhooks", "--config", "x", "replay"], "after the subcommand: `segmenter webhooks replay --config FILE`"),
+        (["topics", "--config", "x", "check"], "after the subcommand: `segmenter topics SUBCOMMAND --config FILE`"),
+        (["replay", "--purchase", "x"], "Did you mean --purchases? see `segmenter replay --help`"),
+    ],
+)
+def test_mistyped_command_is_answered_with_what_was_probably_meant(
+    args: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told in refused(capsys, *args)
+
+
+@pytest.mark.parametrize("args", [["-h"], ["--help"], ["help"]])
+def test_list_of_commands_is_in_whole_sentences(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        main(args)
+    listing = " ".join(capsys.readouterr().out.split())
+    assert "..." not in listing.partition("Commands:")[2]
+    for name, entry in COMMANDS.items():
+        assert f" {name} {entry.summary}" in listing
+
+
+@pytest.mark.parametrize(
+    "args", [["help", "topics", "create"], ["topics", "create", "-h"], ["topics", "create", "--help"]]
+)
+def test_help_of_a_command_is_the_same_however_it_is_asked_for(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with suppress(SystemExit):
+        main(args)
+    assert capsys.readouterr().out.startswith("Usage: segmenter topics create [OPTIONS]")
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"segmenter {version('stream-segmenter')}\n"
+
+
+def test_shell_completes_commands_and_options() -> None:
+    words = {"COMP_WORDS": "segmenter webhooks re", "COMP_CWORD": "2", "_SEGMENTER_COMPLETE": "bash_complete"}
+    run = subprocess.run(
+        [sys.executable, "-c", "from stream_app.cli import main; main()"],
+        env=os.environ | words,
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert run.stdout == "plain,replay\n"
 
 
 def test_full_disk_is_one_line_and_leaves_nothing(

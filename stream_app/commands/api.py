@@ -10,19 +10,16 @@ import uvloop
 from stream_app.adapters.service import run_service
 from stream_app.api.access import SCOPES, create_token, hash_token
 from stream_app.bootstrap.api import create_api, create_demo_api
+from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
 from stream_app.settings import load_settings
 
-_CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file.")
 
-
-@click.group(invoke_without_command=True)
-@_CONFIG
+@click.group(cls=GuessingGroup, invoke_without_command=True)
+@CONFIG
 @click.pass_context
 def api(context: click.Context, config: Path | None) -> None:
     """Serve look-ups and the live stream of migrations from the view, until Ctrl-C or SIGTERM."""
-    if context.invoked_subcommand is not None:
-        if config is not None:
-            raise click.UsageError("--config belongs behind the name of the command")
+    if not runs_itself(context, config):
         return
     run_service(create_api(load_settings(config)), uvloop.run)
 

@@ -22,7 +22,7 @@ from stream_app.sources.files import SourceFile
 @click.option("--serve", is_flag=True, help="Serve the API from the results, on 127.0.0.1, until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="For --serve.")
 def demo(out: Path, serve: bool, port: int) -> None:
-    """Replay the real CDNOW purchases, 69,659 in 18 months, and show what comes of them."""
+    """Replay the real CDNOW purchases, 69,659 in 18 months, and write a report."""
     if serve:
         Address("127.0.0.1", port, "--port").check()
     settings = load_settings(None, {"money": {"base_currency": cdnow.CURRENCY}})

@@ -13,6 +13,7 @@ from stream_app.adapters.logs import silence_kafka
 from stream_app.adapters.producing import FilesProducer, Pace
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
+from stream_app.commands.groups import CONFIG
 from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
 
@@ -20,12 +21,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command()
-@click.option("--purchases", type=_FILE, multiple=True, help="JSON lines, plain or .gz; may be given several times.")
-@click.option("--engagements", type=_FILE, multiple=True, help="Likewise.")
+@click.option("--purchases", type=_FILE, multiple=True, help="JSON lines of purchases, plain or .gz; may be repeated.")
+@click.option("--engagements", type=_FILE, multiple=True, help="The same for engagements.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Records per second.  [default: no limit]")
-@click.option("--live", type=click.IntRange(min=0), help="Hold only the last so many records to --rate.")
+@click.option("--live", type=click.IntRange(min=0), help="Apply --rate to this many of the newest records only.")
 @click.option("--shift-to-now", is_flag=True, help="Move all times so that the newest event happens now.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings as TOML.")
+@CONFIG
 def produce(
     purchases: tuple[Path, ...],
     engagements: tuple[Path, ...],
@@ -34,7 +35,7 @@ def produce(
     shift_to_now: bool,
     config: Path | None,
 ) -> None:
-    """Put events from files on the topics, merged by time, keyed and partitioned as workers want them."""
+    """Send files of events to Kafka, merged by time, with the keys and partitions that workers expect."""
     if not purchases and not engagements:
         raise click.UsageError("name at least one file: --purchases FILE or --engagements FILE")
     settings = load_settings(config)

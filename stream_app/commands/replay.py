@@ -15,6 +15,7 @@ import click
 
 from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
+from stream_app.commands.groups import CONFIG
 from stream_app.contracts.decoding import INPUT_MODELS
 from stream_app.core.clock import to_milliseconds
 from stream_app.errors import ConfigurationError
@@ -72,19 +73,27 @@ class _Instant(click.ParamType):
 
 
 @click.command(cls=_ManyFiles)
-@click.option("--purchases", type=_FILE, multiple=True, help="JSONL or CSV, plain or .gz; several may follow.")
-@click.option("--engagements", type=_FILE, multiple=True, help="Likewise.")
+@click.option("--purchases", type=_FILE, multiple=True, help="JSON lines or CSV, plain or .gz; several may follow.")
+@click.option("--engagements", type=_FILE, multiple=True, help="The same for engagements.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
-@click.option("--config", type=_FILE, help="Settings as TOML.")
-@click.option("--column", type=_Assignment(), multiple=True, help="CSV: field NAME stands under this HEADER.")
+@CONFIG
 @click.option(
-    "--constant", type=_Assignment(), multiple=True, help="CSV: value of field NAME where there is no such column."
+    "--column",
+    type=_Assignment(),
+    metavar="NAME=HEADER",
+    multiple=True,
+    help="CSV: the column HEADER holds the field NAME.",
 )
-@click.option("--timezone", default="UTC", show_default=True, help="CSV: zone of times that name none; 'none' rejects.")
+@click.option(
+    "--constant", type=_Assignment(), multiple=True, help="CSV: value of the field NAME where no column has it."
+)
+@click.option(
+    "--timezone", default="UTC", show_default=True, help="CSV: zone of times without one; 'none' refuses them."
+)
 @click.option("--seed", type=int, help="Fixes every random choice.  [default: learning.seed, 0]")
-@click.option("--now", type=_Instant(), help="Reject events later than this and 5 minutes.  [default: the clock]")
+@click.option("--now", type=_Instant(), help="Refuse events more than 5 minutes after this.  [default: the clock]")
 @click.option("--until", type=_Instant(), help="Let time pass up to here after the last event.")
 def replay(
     purchases: tuple[Path, ...],

@@ -10,20 +10,23 @@ import click
 from stream_app.adapters.logs import silence_kafka
 from stream_app.adapters.topic_admin import check_topics, create_topics
 from stream_app.bootstrap.kafka import create_connection, create_topic_specs
+from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
 from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
 
-_CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings as TOML.")
 
-
-@click.group()
+@click.group(cls=GuessingGroup)
+@misplaced_config("subcommand")
 def topics() -> None:
-    """Make or check the topics on Kafka, as the sections `kafka`, `records` and `worker` of the settings ask."""
+    """Make the topics on Kafka, or check that they fit the settings.
+
+    What they should be like is in the sections `kafka`, `records` and `worker` of the settings.
+    """
     silence_kafka()
 
 
 @topics.command(name="create")
-@_CONFIG
+@CONFIG
 def topics_create(config: Path | None) -> None:
     """Make the topics that are missing; those that are there stay as they are."""
     settings = load_settings(config)
@@ -33,7 +36,7 @@ def topics_create(config: Path | None) -> None:
 
 
 @topics.command(name="check")
-@_CONFIG
+@CONFIG
 def topics_check(config: Path | None) -> None:
     """Fail if a topic is missing, or differs in what the results depend on."""
     settings = load_settings(config)

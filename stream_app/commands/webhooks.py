@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from stream_app.adapters.logs import log_to_stderr
 from stream_app.adapters.service import run_service
 from stream_app.bootstrap.webhooks import create_webhooks, replay_webhooks
+from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
 from stream_app.errors import BrokerUnreachable, ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings import Settings, load_settings
@@ -20,37 +21,33 @@ from stream_app.webhooks.subscriptions import Subscription, load_subscriptions
 
 REPLAY_PATIENCE_SECONDS: Final = 60
 
-_CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file.")
 
-
-@click.group(invoke_without_command=True)
-@_CONFIG
+@click.group(cls=GuessingGroup, invoke_without_command=True)
+@CONFIG
 @click.pass_context
 def webhooks(context: click.Context, config: Path | None) -> None:
     """Deliver migrations to the endpoints in the file of subscriptions, until Ctrl-C or SIGTERM."""
-    if context.invoked_subcommand is not None:
-        if config is not None:
-            raise click.UsageError("--config belongs behind the name of the command")
+    if not runs_itself(context, config):
         return
     settings = load_settings(config)
     run_service(create_webhooks(settings, load_subscriptions(settings.webhooks.subscriptions_file)))
 
 
 @webhooks.command(name="replay")
-@_CONFIG
-@click.option("--subscription", "name", help="Only those of this subscription.")
+@CONFIG
+@click.option("--subscription", "name", help="Replay this subscription only.")
 @click.option(
     "--patience",
     "patience_seconds",
     type=click.IntRange(0, 86_400),
     default=REPLAY_PATIENCE_SECONDS,
     show_default=True,
-    help="Seconds for which each is tried, five times at least.",
+    help="Seconds for which each one is tried, at least five times.",
 )
 def webhooks_replay(config: Path | None, name: str | None, patience_seconds: int) -> None:
-    """Send the dead letters that are there now again; exit with 1 if some were refused once more.
+    """Send again the dead letters that exist now; exit with 1 if some were refused again.
 
-    Those become new dead letters. The next replay goes on behind what this one has sent.
+    Those become new dead letters. The next replay starts after the last one that this replay has sent.
     """
     settings = load_settings(config)
     chosen = _choose(load_subscriptions(settings.webhooks.subscriptions_file), name)
@@ -58,7 +55,9 @@ def webhooks_replay(config: Path | None, name: str | None, patience_seconds: int
     try:
         are_delivered = asyncio.run(_replay(settings, chosen, patience_seconds))
     except KafkaError as error:
-        raise BrokerUnreachable(f"Kafka is away ({type(error).__name__}); start the replay again") from error
+        raise BrokerUnreachable(
+            f"no Kafka broker answers any more ({type(error).__name__}); start the replay again"
+        ) from error
     if not are_delivered:
         raise SystemExit(ExitCode.FAILED)
 

@@ -8,11 +8,12 @@ import click
 
 from stream_app.adapters.service import run_service
 from stream_app.bootstrap.worker import create_worker
+from stream_app.commands.groups import CONFIG
 from stream_app.settings import load_settings
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file.")
+@CONFIG
 def worker(config: Path | None) -> None:
-    """Segment customers while their events arrive on Kafka. Any number of workers share the partitions."""
+    """Segment customers as their events arrive on Kafka. Any number of workers share the partitions."""
     run_service(create_worker(load_settings(config)))

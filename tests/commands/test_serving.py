@@ -128,7 +128,9 @@ def end_of(name: str, settings: Mapping[str, str], tmp_path: Path) -> tuple[int,
         return service.wait(PATIENCE_SECONDS), service.log()
 
 
-@pytest.mark.parametrize("setting", ["api.health_port", "api.port", "view.health_port", "webhooks.health_port", "worker.health_port"])
+@pytest.mark.parametrize(
+    "setting", ["api.health_port", "api.port", "view.health_port", "webhooks.health_port", "worker.health_port"]
+)
 def test_service_whose_port_is_taken_ends_with_1_so_that_it_is_restarted(
     setting: str, least: dict[str, str], tmp_path: Path
 ) -> None:
