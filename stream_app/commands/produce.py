@@ -14,6 +14,7 @@ from stream_app.adapters.producing import FilesProducer, Pace
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.commands.groups import CONFIG
+from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
 
@@ -38,6 +39,11 @@ def produce(
     """Send files of events to Kafka, merged by time, with the keys and partitions that workers expect."""
     if not purchases and not engagements:
         raise click.UsageError("name at least one file: --purchases FILE or --engagements FILE")
+    for path in (*purchases, *engagements):
+        if path.name.lower().removesuffix(".gz").endswith(".csv"):  # each line would be sent, and refused by the worker
+            raise ConfigurationError(
+                f"{path}: is CSV, and `produce` sends JSON lines only; `segmenter replay` reads CSV"
+            )
     settings = load_settings(config)
     names = create_topic_names(settings)
     silence_kafka()
