@@ -19,6 +19,7 @@ from stream_app.bootstrap.replay import create_readers
 from stream_app.cli import COMMANDS, main
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.events import Event
+from stream_app.replay.outputs import UNFINISHED
 from stream_app.settings import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile, merge_by_time
@@ -199,8 +200,8 @@ def test_full_disk_is_one_line_and_leaves_nothing(
 ) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("/dev/full")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "models.jsonl.partial").symlink_to("/dev/full")
+    (tmp_path / "out" / UNFINISHED).mkdir(parents=True)
+    (tmp_path / "out" / UNFINISHED / "models.jsonl").symlink_to("/dev/full")
     with pytest.raises(SystemExit) as exit_:
         main(["replay", "--purchases", str(purchases), "--out", str(tmp_path / "out")])
     assert exit_.value.code == 1
@@ -257,7 +258,7 @@ def test_simulated_population_can_be_replayed(tmp_path: Path, capsys: pytest.Cap
     main(["simulate", "--customers", "20", "--days", "60", "--out", str(tmp_path / "s"), "--malformed-rate", "0.1"])
     assert "events of 20 customers" in capsys.readouterr().out
     files = [tmp_path / "s" / f"{topic}.jsonl.gz" for topic in ("purchases", "engagements")]
-    outputs = replay(tmp_path / "out", "--purchases", files[0], "--engagements", files[1])
+    outputs = replay(tmp_path / "out", "--purchases", files[0], "--engagements", files[1], status=1)
     assert 0 < outputs.summary["customers"] <= 20
     assert outputs.summary["counts"]["rejected"] > 0
     assert "Report: " in capsys.readouterr().out
@@ -312,7 +313,7 @@ def lines_of_events(first: int, last: int) -> bytes:
 def wait_for_migrations(run: subprocess.Popen[bytes], folder: Path) -> None:
     """Wait until the run is in the middle, which its growing output tells."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    growing = folder / "migrations.jsonl.partial"
+    growing = folder / UNFINISHED / "migrations.jsonl"
     while not (growing.exists() and growing.stat().st_size):
         assert run.poll() is None
         assert time.monotonic() < deadline
@@ -343,7 +344,10 @@ def test_ctrl_c_leaves_complete_outputs(tmp_path: Path) -> None:
     assert last == {membership["customer_id"]: membership["segment"]["id"] for membership in outputs.memberships}
 
 
-def test_second_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+def test_second_ctrl_c_stops_at_once_and_leaves_earlier_outputs_as_they_were(tmp_path: Path) -> None:
+    earlier = replay(
+        tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    ).contents()
     path = tmp_path / "purchases.jsonl"
     run = pipe_events(path)
     with path.open("wb", buffering=0) as pipe:
@@ -359,7 +363,36 @@ def test_second_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     _, error = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 130
     assert b"Traceback" not in error
-    assert list((tmp_path / "out").iterdir()) == []
+    assert Outputs(tmp_path / "out").contents() == earlier
+
+
+def test_killed_run_leaves_earlier_outputs_as_they_were_and_the_next_one_clears_up(tmp_path: Path) -> None:
+    events = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    earlier = replay(tmp_path / "out", "--purchases", events).contents()
+    run = pipe_events(tmp_path / "purchases.jsonl")
+    with (tmp_path / "purchases.jsonl").open("wb", buffering=0) as pipe:
+        pipe.write(lines_of_events(0, 25_000))
+        wait_for_migrations(run, tmp_path / "out")
+        run.kill()
+        run.communicate(timeout=PATIENCE_SECONDS)
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in earlier} == earlier
+    assert (tmp_path / "out" / UNFINISHED).exists()
+    assert replay(tmp_path / "out", "--purchases", events).contents() == earlier
+
+
+def test_run_that_fails_in_its_report_leaves_earlier_outputs_as_they_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    earlier = replay(tmp_path / "out", "--purchases", first).contents()
+    (tmp_path / "out" / UNFINISHED).mkdir()
+    (tmp_path / "out" / UNFINISHED / "report.html").mkdir()  # where the report cannot be written
+    second = write_lines(tmp_path / "q.jsonl", [purchase_at(2, "2024-05-01T12:00:00Z", "c2")])
+    with pytest.raises(SystemExit) as exit_:
+        main(["replay", "--purchases", str(second), "--out", str(tmp_path / "out")])
+    assert exit_.value.code == 1
+    assert "stopped: " in capsys.readouterr().err
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in earlier} == earlier
 
 
 # --- real data ----------------------------------------------------------------------------------------------------
