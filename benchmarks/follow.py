@@ -10,7 +10,7 @@ import numpy as np
 
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Outgoing
-from stream_app.adapters.wall_clock import wall_clock_ms
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.kafka import create_topic_names
 from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.partition import Partition
@@ -49,7 +49,7 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     topics = create_topic_names(settings)
     snapshot = partition.snapshot
     position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, snapshot.version)
-    lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, create_lane_settings(settings), wall_clock_ms)
+    lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, create_lane_settings(settings), now_ms)
     failures: list[BaseException] = []
     lane.start(failures.append)
     lane.follow(replace(snapshot, version=snapshot.version + 1, centroids=np.roll(snapshot.centroids, 1, axis=0)))

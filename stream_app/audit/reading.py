@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection
 from stream_app.audit.evidence import LogRecord
 from stream_app.errors import BrokerUnreachable
 
@@ -22,8 +22,6 @@ FETCH_BYTES: Final = 8 << 20
 FETCH_WAIT_MS: Final = 5
 """The fetch that aiokafka sends ahead at a log's end must not hold up the next log."""
 POLL_MS: Final = 200
-START_SECONDS: Final = 9
-"""For a first answer, so that a wrong address is told within 10 seconds."""
 RETRY_MS: Final = 20
 """aiokafka asks for the metadata of one unknown topic at a time, and waits so long after each."""
 STALLED_SECONDS: Final = 60

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topics import TopicNames
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.audit import checks
 from stream_app.audit.checks import Log
 from stream_app.audit.evidence import (
@@ -185,7 +186,7 @@ class _Audit:
         self._bounds = bounds
         self._committed = committed
         self._is_drained = is_drained
-        self._now_ms = int(time.time() * 1000)
+        self._now_ms = now_ms()
         self._partition_of = cache(lambda key: (murmur2(key) & _SIGN_BIT) % deployment.partitions)
         self._customers: dict[int, list[str]] = {}
         self._misplaced: list[Misplaced] = []

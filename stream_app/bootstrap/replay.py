@@ -41,8 +41,16 @@ def create_replay(
     out: Path,
     until_ms: int | None = None,
     watch: Callable[[Partition, int], None] | None = None,
+    add: Callable[[Path], object] = lambda _: None,
 ) -> Replay:
     """Return a replay that writes into a folder.
+
+    Parameters
+    ----------
+    settings, out, until_ms, watch
+        See `Replay` and `ReplaySettings`.
+    add
+        Writes further files beside the outputs, see `OutputFolder`.
 
     Raises
     ------
@@ -54,7 +62,7 @@ def create_replay(
     return Replay(
         partition,
         create_trainers(settings, partition.segmentations),
-        OutputFolder(out),
+        OutputFolder(out, add),
         ReplaySettings(
             sweep_interval_ms=interval_ms,
             tick_ms=tick_ms,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 
 import faust
 
-from stream_app.adapters.listening import require_address
+from stream_app.adapters.listening import Address
 from stream_app.adapters.partitioning import create_partitioner
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
@@ -42,6 +42,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
     lane_settings = create_lane_settings(settings)
     trainer_settings = create_trainer_settings(settings)
     kafka, worker = settings.kafka, settings.worker
+    health = Address(worker.health_host, worker.health_port, "setting worker.health_port")
     log = KafkaStateLog(connection, kafka.transaction_timeout_seconds)
 
     def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
@@ -75,10 +76,10 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         return create_faust_app(topics, owned, host, kafka.partitions, options), owned, follower
 
     async def run() -> None:
-        require_address(worker.health_host, worker.health_port, "setting worker.health_port")
+        health.check()
         specs = [spec for spec in create_topic_specs(settings) if spec.name != topics.webhook_dead_letters]
         await require_topics(connection, specs, worker.recovery_timeout_seconds)
-        await run_worker(create, log.log_ends, worker.health_host, worker.health_port)
+        await run_worker(create, log.log_ends, health)
 
     return run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stream_app.adapters.listening import require_address
+from stream_app.adapters.listening import Address
 from stream_app.commands.replay import run_replay
 from stream_app.errors import ConfigurationError
 from stream_app.settings import load_settings
@@ -22,9 +22,9 @@ from stream_app.sources.files import SourceFile
 @click.option("--serve", is_flag=True, help="Serve the API from the results, on 127.0.0.1, until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="For --serve.")
 def demo(out: Path, serve: bool, port: int) -> None:
-    """Replay the real CDNOW purchases, 69,659 in 18 months, and show what comes of them."""
+    """Replay the real CDNOW purchases, 69,659 in 18 months, and write a report."""
     if serve:
-        require_address("127.0.0.1", port, "--port")
+        Address("127.0.0.1", port, "--port").check()
     settings = load_settings(None, {"money": {"base_currency": cdnow.CURRENCY}})
     path = out / "cdnow.csv"
     try:

@@ -27,8 +27,9 @@ from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, Chunk, Record, chunk_of
-from stream_app.view.target import Attachment, ViewChanged, ViewTarget, now_ms
+from stream_app.view.target import Attachment, ViewChanged, ViewTarget
 
 logger = logging.getLogger(__name__)
 

@@ -1,25 +1,22 @@
-"""The process of `segmenter webhooks`: all subscriptions side by side, until it is told to stop."""
+"""The process of `segmenter webhooks`: all subscriptions side by side, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from stream_app.adapters.health import HealthServer
+from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.service import Service, end_now
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import SECOND_MS
 from stream_app.webhooks.dead_letters import KafkaDeadLetters
 from stream_app.webhooks.subscriber import Subscriber
 
 logger = logging.getLogger(__name__)
 
-EXIT_FAILED: Final = 70
-"""EX_SOFTWARE of sysexits.h: a supervisor restarts the process, which loses nothing."""
 STOP_SECONDS: Final = 10.0
 """For breaking everything off and committing; what is not committed by then is delivered again."""
 
@@ -64,41 +61,23 @@ def delivery_counter(metrics: Metrics, subscription: str) -> Callable[[str], Non
 def latency_observer(metrics: Metrics) -> Callable[[int], None]:
     """Return what notes how long ago a migration was published that is delivered now."""
     sink = metrics.end_to_end_latency_seconds.labels(sink="webhook")
-    return lambda published_ms: sink.observe(max(0.0, time.time() - published_ms / SECOND_MS))
+    return lambda published_ms: sink.observe(max(0, now_ms() - published_ms) / SECOND_MS)
 
 
 async def run_webhooks(
-    subscribers: Sequence[Subscriber], dead_letters: KafkaDeadLetters, metrics: Metrics, host: str, port: int
+    subscribers: Sequence[Subscriber], dead_letters: KafkaDeadLetters, metrics: Metrics, health: Address
 ) -> None:
-    """Deliver until SIGTERM or SIGINT; a part that fails ends the process with `EXIT_FAILED`."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    health = WebhooksReadiness(subscribers, metrics)
+    """Deliver until SIGTERM or SIGINT."""
+    readiness = WebhooksReadiness(subscribers, metrics)
     await dead_letters.start()
-    tasks = [asyncio.create_task(subscriber.run(), name=subscriber.name) for subscriber in subscribers]
-    for task in tasks:
-        task.add_done_callback(_end_with)
-    async with HealthServer(health, host, port, metrics, health.refresh):
+    async with Service(readiness, health, metrics, readiness.refresh) as service:
+        for subscriber in subscribers:
+            service.supervise(subscriber.run(), f"subscription {subscriber.name}")
         logger.info("delivering to %s", ", ".join(subscriber.name for subscriber in subscribers))
-        await stopping.wait()
-        for task in tasks:  # what ends from now on ends as it should
-            task.remove_done_callback(_end_with)
-            task.cancel()
-        _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        await service.stop_requested()
+        service.cancel_parts()
+        _, late = await asyncio.wait(service.parts, timeout=STOP_SECONDS)
         if late:
             logger.warning("stopped before all offsets were committed; some migrations will be delivered again")
         await dead_letters.stop()
-    logging.shutdown()
-    os._exit(0)  # a thread may still wait for a name server, and nothing is left to be done
-
-
-def _end_with(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _give_up(f"subscription {task.get_name()}: {type(error).__name__}: {error}")
-
-
-def _give_up(reason: str) -> NoReturn:
-    """End the process at once and say why."""
-    os.write(2, f"FATAL {reason}\n".encode())
-    os._exit(EXIT_FAILED)
+        end_now()  # a thread may still wait for a name server

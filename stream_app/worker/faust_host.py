@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from stream_app.adapters.topics import TopicNames
-from stream_app.adapters.wall_clock import wall_clock_ms
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.worker.intake import InputChunk
 from stream_app.worker.opening import records_expired
 from stream_app.worker.owned import OwnedPartitions
@@ -41,7 +41,7 @@ class FaustHost:
         topics: TopicNames,
         settings: LoopSettings,
         failed: Callable[[BaseException], None],
-        now_ms: Callable[[], int] = wall_clock_ms,
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._owned = owned
         self._topics = topics

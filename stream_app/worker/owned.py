@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.topics import TopicNames
-from stream_app.adapters.wall_clock import wall_clock_ms
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
@@ -80,7 +80,7 @@ class OwnedPartitions:
         partition_of: Callable[[bytes], int],
         follower: ModelFollower,
         failed: Callable[[BaseException], None],
-        now_ms: Callable[[], int] = wall_clock_ms,
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self.lanes: dict[int, PartitionLoop] = {}
         self.intakes: dict[int, Intake] = {}

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,6 @@ from stream_app.cli import main, segmenter
 from tests.api.serving import write_folder
 from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrations, model_document
 from tests.support.processes import free_port, wait_for
-from tests.support.replays import refused
 from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
 from tests.webhooks.deliveries import subscription
@@ -109,21 +109,60 @@ def test_token_is_printed_with_an_entry_for_the_settings_that_fits_it() -> None:
     assert entry == {"name": "shop", "sha256": hash_token(token[0]), "scopes": ["read:customers"]}
 
 
-@pytest.mark.parametrize("name", ["api", "view", "webhooks", "worker"])
-def test_taken_health_port_is_refused_before_anything_is_opened(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def least(tmp_path: Path) -> dict[str, str]:
+    """Settings with which each of the services would start, and find no broker."""
     subscriptions = tmp_path / "webhooks.yaml"
     subscriptions.write_text(json.dumps({"subscriptions": [subscription("crm", "https://crm.example/")]}), "utf-8")
-    monkeypatch.setenv("SEGMENTER_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
-    monkeypatch.setenv("SEGMENTER_WORKER__RECOVERY_TIMEOUT_SECONDS", "10")
-    monkeypatch.setenv("SEGMENTER_WEBHOOKS__SUBSCRIPTIONS_FILE", str(subscriptions))
-    monkeypatch.setenv("SEGMENTER_API__ALLOW_ANONYMOUS", "true")
+    return {
+        "SEGMENTER_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+        "SEGMENTER_WORKER__RECOVERY_TIMEOUT_SECONDS": "10",
+        "SEGMENTER_WEBHOOKS__SUBSCRIPTIONS_FILE": str(subscriptions),
+        "SEGMENTER_API__ALLOW_ANONYMOUS": "true",
+    }
+
+
+def end_of(name: str, settings: Mapping[str, str], tmp_path: Path) -> tuple[int, str]:
+    """Start a service that ends by itself; return its exit status and all that it wrote."""
+    with Service(tmp_path, name, [name], settings) as service:
+        return service.wait(PATIENCE_SECONDS), service.log()
+
+
+@pytest.mark.parametrize(
+    "setting", ["api.health_port", "api.port", "view.health_port", "webhooks.health_port", "worker.health_port"]
+)
+def test_service_whose_port_is_taken_ends_with_1_so_that_it_is_restarted(
+    setting: str, least: dict[str, str], tmp_path: Path
+) -> None:
+    name, _, port_name = setting.partition(".")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setenv(f"SEGMENTER_{name.upper()}__HEALTH_PORT", str(port))
-        line = refused(capsys, name)
-    assert f"setting {name}.health_port: nothing can listen on 127.0.0.1:{port} (A" in line
+        settings = {"SEGMENTER_API__HEALTH_PORT": "0"} if setting == "api.port" else {}
+        settings[f"SEGMENTER_{name}__{port_name}".upper()] = str(port)
+        status, log = end_of(name, least | settings, tmp_path)
+    assert (status, log.count("\n")) == (1, 1), log
+    assert f"setting {setting}: cannot listen on 127.0.0.1:{port} (Address already in use)" in log
+
+
+@pytest.mark.parametrize("name", ["api", "view", "webhooks", "worker"])
+def test_service_with_a_wrong_setting_ends_with_2_so_that_it_is_not_restarted(
+    name: str, least: dict[str, str], tmp_path: Path
+) -> None:
+    status, log = end_of(name, least | {f"SEGMENTER_{name.upper()}__HEALTH_HOST": "192.0.2.1"}, tmp_path)
+    assert (status, log.count("\n")) == (2, 1), log
+    assert f"setting {name}.health_port: cannot listen on 192.0.2.1:" in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["view", "webhooks", "worker"])
+def test_service_that_still_waits_for_a_broker_ends_with_0_at_a_signal(
+    name: str, number: signal.Signals, least: dict[str, str], tmp_path: Path
+) -> None:
+    settings = least | {f"SEGMENTER_{name.upper()}__HEALTH_PORT": "0"}
+    with Service(tmp_path, name, [name], settings) as service:
+        wait_for(lambda: "no Kafka broker answers" in service.log(), PATIENCE_SECONDS, "the service's first line")
+        service.signal(number)
+        assert service.wait(PATIENCE_SECONDS) == 0, service.log()
 
 
 def test_demo_tells_its_address_once_when_it_answers(tmp_path: Path) -> None:
