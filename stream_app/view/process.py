@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from typing import Any, Final
 
 from stream_app.adapters.health import HealthServer
-from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics import Metrics, Reading
+from stream_app.adapters.metrics.declared import CONSUMER_LAG, VIEW_STALENESS
 from stream_app.view.follower import ViewFollower
 from stream_app.view.target import ViewTarget
 
@@ -41,13 +43,8 @@ async def run_view(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
 
-    def refresh() -> None:
-        metrics.view_staleness_seconds.set(follower.staleness_seconds)
-        # by partition, so that a budget of series cuts off the last partitions and not a whole topic
-        lags = sorted(follower.lag.items(), key=lambda item: item[0][1])
-        metrics.consumer_lag_records.replace({(topic, str(number)): lag for (topic, number), lag in lags})
-
-    async with HealthServer(ViewReadiness(follower), health_host, health_port, metrics, refresh):
+    metrics.read_from(lambda: _readings(follower))
+    async with HealthServer(ViewReadiness(follower), health_host, health_port, metrics):
         following = asyncio.create_task(follower.run())
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait((following, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -59,6 +56,13 @@ async def run_view(
                 task.cancel()
             await asyncio.gather(following, waiting, return_exceptions=True)
             await target.close()
+
+
+def _readings(follower: ViewFollower) -> Iterator[Reading]:
+    yield Reading(VIEW_STALENESS, (), follower.staleness_seconds)
+    # By partition, so that a budget of series cuts off the last partitions and not a whole topic.
+    for (topic, number), lag in sorted(follower.lag.items(), key=lambda item: item[0][1]):
+        yield Reading(CONSUMER_LAG, (topic, str(number)), lag)
 
 
 async def run_rebuild(follower: ViewFollower, target: ViewTarget) -> None:

@@ -73,8 +73,8 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health_host: str, healt
     starting.add_done_callback(_end_with)
     loop.run_in_executor(None, load_matching)  # while the brokers answer; later it would hold up folding
     metrics = Metrics(WORKER)
-    telemetry = Telemetry(metrics, owned, follower, lambda: log_ends(app))
-    async with HealthServer(health, health_host, health_port, metrics, telemetry.refresh):
+    metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app)).readings)
+    async with HealthServer(health, health_host, health_port, metrics):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)

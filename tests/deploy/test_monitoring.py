@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deploy.grafana import dashboard
-from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.declared import DECLARED
 from tests.deploy.monitoring import RULE_TESTS, RULES, RUNBOOK, alerts, load, metrics_used, rules
 from tests.support.replays import ROOT
 
@@ -88,7 +88,7 @@ def test_links_within_the_runbook_lead_somewhere() -> None:
 
 
 def test_metrics_that_are_used_or_named_are_declared() -> None:
-    declared = {each.name for each in Metrics().declarations}
+    declared = {each.name for each in DECLARED}
     process = {"segmenter_process_cpu_seconds_total", "segmenter_process_resident_memory_bytes"}
     assert metrics_used() <= declared | process
     named = set(re.findall(r"segmenter_[a-z_]+", RUNBOOK.read_text("utf-8")))
