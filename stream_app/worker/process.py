@@ -53,8 +53,8 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
     """Work until SIGTERM or SIGINT."""
     app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
     metrics = Metrics(WORKER)
-    telemetry = Telemetry(metrics, owned, follower, lambda: log_ends(app))
-    async with Service(WorkerReadiness(owned, follower), health, metrics, telemetry.refresh) as service:
+    metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app)).readings)
+    async with Service(WorkerReadiness(owned, follower), health, metrics) as service:
         service.supervise(follower.run(), "following the model")
         service.supervise(_watch(app, owned, ask_ends), "watching")
         service.supervise(app.start(), "Faust")

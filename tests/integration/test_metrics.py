@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from deploy.grafana import dashboard
-from stream_app.adapters.metrics import SERIES_MAX, Metrics
+from stream_app.adapters.metrics.declared import DECLARED, SERIES_MAX
 from stream_app.simulator.simulation import Faults, simulate
 from tests.deploy.monitoring import RULES, metrics_used
 from tests.integration.test_worker import Deployment, inputs_of
@@ -166,7 +166,7 @@ def assert_counted(prometheus: PrometheusServer, deployment: Deployment) -> None
 
 def assert_bounded(jobs: Mapping[str, str]) -> None:
     """Check that each process keeps within its budget, and that what it exports is declared."""
-    declared = {each.name for each in Metrics().declarations}
+    declared = {each.name for each in DECLARED}
     for address in jobs.values():
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()

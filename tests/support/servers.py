@@ -7,7 +7,7 @@ import shutil
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -82,7 +82,7 @@ class PrometheusServer:
     folder
         For its configuration, its data and its log; it is made.
     jobs
-        Address to scrape by name of the job.
+        Address to scrape, or several, by name of the job.
     rules
         File of rules.
 
@@ -92,7 +92,7 @@ class PrometheusServer:
         If `prometheus` is not installed.
     """
 
-    def __init__(self, folder: Path, jobs: Mapping[str, str], rules: Path) -> None:
+    def __init__(self, folder: Path, jobs: Mapping[str, str | Sequence[str]], rules: Path) -> None:
         if shutil.which("prometheus") is None:
             raise ServerUnavailable("no prometheus: install Prometheus (on Debian: prometheus)")
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,8 @@ class PrometheusServer:
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(rules)],
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in jobs.items()
+                {"job_name": job, "static_configs": [{"targets": [found] if isinstance(found, str) else list(found)}]}
+                for job, found in jobs.items()
             ],
         }
         config = folder / "prometheus.json"  # JSON is YAML
