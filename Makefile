@@ -4,9 +4,11 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# lifetimes lacks what it declares, on purpose (see .demo): no warning about it
-INSTALL := $(PIP) install --require-hashes --no-warn-conflicts
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Exactly what a lock lists, from wheels: resolving is left to `make locks`, and a build might ask for packages of its own.
+INSTALL := $(PIP) install --quiet --no-deps --require-hashes --only-binary :all:
+# Whether the locks are complete. lifetimes lacks what it declares, on purpose (see .demo).
+CHECK := found=$$($(PIP) check 2>&1) || ! printf '%s\n' "$$found" | grep -v '^lifetimes ' >&2
 BROWSERS := chromium chromium-browser google-chrome
 
 # command:Debian's package
@@ -85,16 +87,18 @@ $(BIN)/python:
 # The build backend is in the lock, so that building the package asks no index for anything.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 	$(INSTALL) -r requirements/runtime.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(CHECK)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	$(INSTALL) -r requirements/dev.txt
+	@$(CHECK)
 	@touch $@
 
 # Only its data file is read, so what lifetimes itself depends on stays out.
 $(VENV)/.demo: requirements/demo.txt | $(VENV)/.runtime
-	$(INSTALL) --no-deps -r requirements/demo.txt
+	$(INSTALL) -r requirements/demo.txt
 	@touch $@
 
 # One test looks at the report in a browser and is skipped where there is none.

@@ -31,7 +31,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 def test_dependencies_are_locked_by_hash_and_nobody_is_root() -> None:
     text = DOCKERFILE.read_text("utf-8")
-    assert "pip install --require-hashes --only-binary=:all: -r requirements/runtime.txt" in text
+    assert "pip install --no-deps --require-hashes --only-binary=:all: -r requirements/runtime.txt" in text
     users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
     assert users == ["10001:10001"]
     assert text.count("FROM ") == 2
