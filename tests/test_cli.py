@@ -9,7 +9,6 @@ import subprocess
 import time
 from contextlib import suppress
 from datetime import UTC
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ from tests.support.replays import (
 )
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
@@ -302,10 +301,6 @@ def test_second_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_demo_uses_all_purchases_of_cdnow(tmp_path: Path) -> None:
-    try:
-        files("lifetimes")
-    except PackageNotFoundError:
-        pytest.skip("CDNOW_master.txt of the package lifetimes is not installed")
     main(["demo", "--out", str(tmp_path / "demo")])
     outputs = Outputs(tmp_path / "demo")
     assert outputs.summary["counts"] == {

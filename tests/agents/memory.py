@@ -30,7 +30,7 @@ from stream_app.settings import load_settings
 from tests.support.snapshots import rules_snapshot
 
 TOPICS = TopicNames("t-", "segmenter")
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
