@@ -25,7 +25,7 @@ from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
 from tests.webhooks.deliveries import subscription
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 SERVE_DEMO = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,9 +13,10 @@ import yaml
 from deploy.grafana import dashboard
 from stream_app.adapters.metrics.declared import DECLARED
 from tests.deploy.monitoring import RULE_TESTS, RULES, RUNBOOK, alerts, load, metrics_in, metrics_used, rules
+from tests.support.programs import find_program
 from tests.support.replays import ROOT
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 RUNBOOK_BASE = "https://docs.example.com/segmenter/runbook"
 """Stands for where an operator publishes the runbook: what opens an alert knows no paths of this repository."""
 DEPLOYMENT = ROOT / "docs" / "deployment.md"
@@ -40,9 +40,7 @@ LISTED = {
 
 
 def promtool(*arguments: object) -> None:
-    if shutil.which("promtool") is None:
-        pytest.fail("no promtool: install Prometheus (on Debian: prometheus)", pytrace=False)
-    command = ["promtool", *map(str, arguments)]
+    command = [find_program("promtool"), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
 

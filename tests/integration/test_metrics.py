@@ -22,7 +22,7 @@ from tests.support.replays import ROOT
 from tests.support.servers import PrometheusServer, RedisServer
 from tests.webhooks.receiver import Receiver, Reply
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 SECRET = "whsec_bWV0cmljcy1vZi1hLXJ1bm5pbmctc3RhY2stMDAwMQ=="
 NOT_EXPORTED_YET: set[str] = set()
 """Metrics that are declared and used, and that no command sets."""

@@ -25,11 +25,12 @@ from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import DAY_MS
 from stream_app.settings import Settings
+from tests.support.programs import find_program
 
 README: Final = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
 PARTITIONS: Final = 12
 """With these, librdkafka's own partitioner puts every customer of the examples elsewhere."""
-PATIENCE_SECONDS: Final = 30
+PATIENCE_SECONDS: Final = 300
 """Only ever waited for in full by a test that fails."""
 
 
@@ -75,6 +76,8 @@ def run(example: Example, kafka: str, topics: TopicNames, folder: Path) -> list[
     """Run an example as a reader would, and return what then is on the topics."""
     script = folder / "example"
     script.write_text(example.code, "utf-8")
+    if example.language == "shell":
+        find_program(example.name)
     command = {"shell": ["sh", "-eu"], "python": [sys.executable, "-W", "error"]}[example.language]
     names = {"BOOTSTRAP": kafka, **{contract.upper(): topics.input_topic(contract) for contract in INPUT_CONTRACTS}}
     done = subprocess.run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import urllib.parse
 import urllib.request
@@ -13,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.support.processes import ServerFailed, ServerProcess, ServerUnavailable, free_port, wait_for
+from tests.support.processes import ServerFailed, ServerProcess, free_port, wait_for
+from tests.support.programs import find_program
 
-START_SECONDS: Final = 20
+START_SECONDS: Final = 300
 """Only ever waited for in full when the server does not come up."""
 
 
@@ -31,18 +31,17 @@ class RedisServer:
 
     Raises
     ------
-    ServerUnavailable
+    ProgramMissing
         If `redis-server` is not installed.
     """
 
     def __init__(self, folder: Path, *, is_persistent: bool = False) -> None:
-        if shutil.which("redis-server") is None:
-            raise ServerUnavailable("no redis-server: install Redis (on Debian: redis-server)")
+        program = find_program("redis-server")
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         address = ["--bind", "127.0.0.1", "--port", str(self.port)]
         files = ["--save", "", "--appendonly", "yes" if is_persistent else "no", "--dir", folder]
-        self.process = ServerProcess(["redis-server", *address, *files], folder / "redis.log")
+        self.process = ServerProcess([program, *address, *files], folder / "redis.log")
 
     def start(self) -> None:
         """Start the server, empty unless it is persistent, and return once it answers."""
@@ -88,13 +87,12 @@ class PrometheusServer:
 
     Raises
     ------
-    ServerUnavailable
+    ProgramMissing
         If `prometheus` is not installed.
     """
 
     def __init__(self, folder: Path, jobs: Mapping[str, str | Sequence[str]], rules: Path) -> None:
-        if shutil.which("prometheus") is None:
-            raise ServerUnavailable("no prometheus: install Prometheus (on Debian: prometheus)")
+        program = find_program("prometheus")
         folder.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{free_port()}"
         settings = {
@@ -109,7 +107,7 @@ class PrometheusServer:
         config.write_text(json.dumps(settings), "utf-8")
         options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--log.level=warn"]
         address = f"--web.listen-address={self.url.removeprefix('http://')}"
-        self.process = ServerProcess(["prometheus", *options, address], folder / "prometheus.log")
+        self.process = ServerProcess([program, *options, address], folder / "prometheus.log")
 
     def get(self, path: str, **parameters: str) -> Any:
         """Return the data that the HTTP API answers with."""

@@ -30,7 +30,7 @@ from stream_app.worker.sweeping import LoopSettings
 from tests.support.models import rules_snapshot
 
 TOPICS = TopicNames("t-", "segmenter")
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
