@@ -22,7 +22,7 @@ from stream_app.adapters.faust_bridge import has_crashed, log_ends
 from stream_app.adapters.health import HealthServer
 from stream_app.adapters.metrics import WORKER, Metrics
 from stream_app.core.matching import load_matching
-from stream_app.worker.model_follower import ModelFollower
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.readiness import WorkerReadiness
 from stream_app.worker.telemetry import Telemetry
@@ -53,7 +53,9 @@ AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
 class Starter(Protocol):
     """Builds the application inside the running event loop, as Faust wants it."""
 
-    def __call__(self, failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
+    def __call__(
+        self, failed: Callable[[BaseException], None]
+    ) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
         """Return what the worker runs; `failed` ends the process."""
         ...
 

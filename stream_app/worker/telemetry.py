@@ -9,7 +9,7 @@ from typing import TypeVar
 from stream_app.adapters.metrics import Metrics
 from stream_app.core.clock import NO_TIME, SECOND_MS
 from stream_app.worker.counters import PartitionCounters
-from stream_app.worker.model_follower import ModelFollower
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.partition_loop import PartitionLoop
 
@@ -34,7 +34,7 @@ class Telemetry:
         self,
         metrics: Metrics,
         owned: OwnedPartitions,
-        follower: ModelFollower,
+        follower: DefinitionFollower,
         log_ends: Callable[[], tuple[Mapping[tuple[str, int], int], Mapping[tuple[str, int], int]]],
     ) -> None:
         self._metrics = metrics
@@ -99,7 +99,7 @@ class Telemetry:
         )
 
     def _follow_segments(self, lanes: Mapping[int, PartitionLoop]) -> None:
-        snapshot = self._follower.snapshot
+        (snapshot,) = self._follower.current.values()
         names = {code: segment.segment_id for code, segment in snapshot.segment_by_code.items()}
         sizes = Counter(dict.fromkeys(snapshot.codes.tolist(), 0))
         for lane in lanes.values():
@@ -112,7 +112,8 @@ class Telemetry:
         )
 
     def _follow_model(self) -> None:
-        metrics, snapshot = self._metrics, self._follower.snapshot
+        metrics = self._metrics
+        (snapshot,) = self._follower.current.values()
         model = (
             snapshot.segmentation,
             str(snapshot.version),
@@ -120,7 +121,7 @@ class Telemetry:
             str(len(snapshot.segments)),
         )
         metrics.model_info.replace({model: 1.0})
-        newest = self._follower.newest
+        newest = self._follower.newest.get(snapshot.segmentation)
         if newest is not None:
             metrics.model_last_learned_timestamp_seconds.set(max(newest.snapshot.as_of_ms, 0) / SECOND_MS)
             psi = {} if newest.drift is None else newest.drift.psi
