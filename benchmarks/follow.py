@@ -48,13 +48,13 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     settings = load_settings(None, {"worker": {"clock": "event", "model_migrations_per_second": 1_000_000}})
     topics = create_topic_names(settings)
     snapshot = partition.snapshot
-    position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, snapshot.version)
+    position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, {snapshot.name: snapshot.version})
     lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, create_lane_settings(settings), now_ms)
     failures: list[BaseException] = []
     lane.start(failures.append)
     lane.follow(replace(snapshot, version=snapshot.version + 1, centroids=np.roll(snapshot.centroids, 1, axis=0)))
     started, last, longest = time.perf_counter(), time.thread_time(), 0.0
-    while lane.committed.model_version == snapshot.version and not failures:
+    while lane.committed.versions[snapshot.segmentation] == snapshot.version and not failures:
         await asyncio.sleep(PROBE_SECONDS)
         now = time.thread_time()
         longest = max(longest, now - last)

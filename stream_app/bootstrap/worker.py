@@ -21,8 +21,8 @@ from stream_app.bootstrap.segmentation import (
 from stream_app.core.clock import SECOND_MS
 from stream_app.settings import Settings
 from stream_app.worker.application import create_faust_app
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
-from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.process import run_worker
@@ -40,13 +40,14 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
     topics, connection = create_topic_names(settings), create_connection(settings)
     decoders = {topics.input_topic(contract): decoder for contract, decoder in create_decoders(settings).items()}
     lane_settings = create_lane_settings(settings)
-    trainer_settings = create_trainer_settings(settings)
+    learned = create_trainer_settings(settings)
+    trainer_settings = {learned.segmentation: learned}
     kafka, worker = settings.kafka, settings.worker
     health = Address(worker.health_host, worker.health_port, "setting worker.health_port")
     log = KafkaStateLog(connection, kafka.transaction_timeout_seconds)
 
-    def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
-        follower = ModelFollower(connection, topics.models, create_initial_snapshot(settings))
+    def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
+        follower = DefinitionFollower(connection, topics.models, [create_initial_snapshot(settings)])
         owned = OwnedPartitions(
             opener=PartitionOpener(
                 log=log,

@@ -5,7 +5,7 @@ The order matters, each step relies on the one before:
 1. `InitProducerId` shuts the former owner out and ends its open transaction.
 2. A fence record marks the changelog's end after everything that the former owner could write.
 3. The changelog is restored up to that fence, the position row with it.
-4. The models in use are at least as new as those that the rows refer to.
+4. The versions in force are at least as new as those that the rows refer to.
 
 The inputs are then sought to the position, and the partition's loop starts (`stream_app.worker.owned`).
 
@@ -27,8 +27,8 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.core.customers import CustomerTable
 from stream_app.errors import RecordsLost
 from stream_app.learning.trainer import TrainerSettings
-from stream_app.worker.model_follower import ModelFollower
-from stream_app.worker.training import Training, restore_training
+from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.training import Training, TrainingState, open_training
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,10 @@ class RestoredPartition:
     identity: tuple[int, int]
 
     @property
-    def model_version(self) -> int:
-        """Version of the newest model that anybody here was assessed under."""
-        return max(self.position.model_version, int(self.table.membership["model_version"].max(initial=0)))
+    def versions(self) -> dict[str, int]:
+        """By segmentation, the newest version that anybody here was assessed under."""
+        newest = int(self.table.membership["model_version"].max(initial=0))
+        return {name: max(version, newest) for name, version in self.position.versions.items()}
 
     def restore(self, records: Iterable[LogRecord]) -> None:
         """Bring the state up to date with changelog records that follow on those restored before."""
@@ -108,10 +109,12 @@ class PartitionOpener:
     ----------
     log, topics
         The state's log, and the names of all topics.
-    settings, trainer_settings
+    settings
         Numbers.
+    trainer_settings
+        By learned segmentation.
     follower
-        Knows the model.
+        Knows the versions in force.
     """
 
     def __init__(
@@ -119,15 +122,15 @@ class PartitionOpener:
         log: StateLog,
         topics: TopicNames,
         settings: PartitionSettings,
-        trainer_settings: TrainerSettings,
-        follower: ModelFollower,
+        trainer_settings: Mapping[str, TrainerSettings],
+        follower: DefinitionFollower,
     ) -> None:
         self._log = log
         self._topics = topics
         self._settings = settings
         self._trainer_settings = trainer_settings
         self._follower = follower
-        self._initial = follower.snapshot
+        self._initial = dict(follower.current)
         self._cached: dict[int, RestoredPartition] = {}
 
     async def open(self, partitions: Sequence[int], with_trainer: bool) -> Opened:
@@ -154,8 +157,8 @@ class PartitionOpener:
                     await opened[-1].open()
                     training = await self._restore_training(opened[-1])
                 await self._follower.is_read.wait()
-                newest = max((self._cached[number].model_version for number in partitions), default=0)
-                await self._follower.reach(newest)
+                for number in partitions:
+                    await self._follower.reach(self._cached[number].versions)
         except (Exception, asyncio.CancelledError):
             await asyncio.shield(asyncio.gather(*(delivery.close() for delivery in opened)))
             raise
@@ -201,8 +204,11 @@ class PartitionOpener:
         return restored
 
     async def _restore_training(self, delivery: Delivery) -> Training:
-        return await restore_training(
-            self._log, self._topics, delivery, self._settings.partitions, self._trainer_settings, self._initial
+        state = TrainingState()
+        async for _, records in self._log.read_back(self._topics.trainer_changelog, [0]):
+            state.restore(records)
+        return await open_training(
+            state, self._trainer_settings, self._initial, delivery, self._topics, self._settings.partitions
         )
 
 
@@ -225,4 +231,4 @@ def _from_log_start(position: PartitionPosition, starts: Mapping[str, int], numb
         if topic in starts and starts[topic] > offset:
             raise records_expired(topic, number, offset, starts[topic])
     offsets = {topic: position.offsets.get(topic, start) for topic, start in starts.items()}
-    return PartitionPosition(offsets, position.clock, position.model_version)
+    return PartitionPosition(offsets, position.clock, position.versions)

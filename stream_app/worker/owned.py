@@ -20,8 +20,8 @@ from stream_app.core.partition import Partition
 from stream_app.errors import RecordsLost
 from stream_app.segmentations.learned.model import Model
 from stream_app.worker.counters import PartitionCounters
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.intake import InputChunk, Intake
-from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.opening import PartitionOpener, RestoredPartition
 from stream_app.worker.partition_loop import PartitionLoop
 from stream_app.worker.sweeping import LoopSettings
@@ -46,7 +46,7 @@ class OwnedPartitions:
     partition_of
         The partition that a key belongs to.
     follower
-        Knows the model.
+        Knows the versions in force.
     failed
         Called with whatever makes it unsafe to continue; it must end the process.
     now_ms
@@ -78,7 +78,7 @@ class OwnedPartitions:
         context: MigrationContext,
         decoders: Mapping[str, Decoder],
         partition_of: Callable[[bytes], int],
-        follower: ModelFollower,
+        follower: DefinitionFollower,
         failed: Callable[[BaseException], None],
         now_ms: Callable[[], int] = now_ms,
     ) -> None:
@@ -165,7 +165,8 @@ class OwnedPartitions:
 
     def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:
         table, position = restored.table, restored.position
-        partition = Partition(snapshot=self._follower.snapshot, rules=self._context, table=table, clock=position.clock)
+        (snapshot,) = self._follower.current.values()
+        partition = Partition(snapshot=snapshot, rules=self._context, table=table, clock=position.clock)
         figures = self.figures.setdefault(number, PartitionCounters())
         lane = PartitionLoop(
             number, partition, position, delivery, self._topics, self._lane_settings, self._now_ms, figures

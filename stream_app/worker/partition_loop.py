@@ -88,7 +88,9 @@ class PartitionLoop:
         self._input_names = list(position.offsets)
         self._inbox: deque[InputChunk] = deque()
         self._outbox = Outbox(topics, number)
-        self._sweeper = Sweeper(partition, position.model_version, settings, now_ms, self._send_sample)
+        self._sweeper = Sweeper(
+            partition, position.versions.get(partition.snapshot.segmentation, 0), settings, now_ms, self._send_sample
+        )
         self._sweep_seconds = 0.0
         self._is_closing = False
         self._wake = asyncio.Event()
@@ -297,7 +299,8 @@ class PartitionLoop:
             self._gathered.clear()
             if self._outbox.is_touched:
                 outbox, self._outbox = self._outbox, Outbox(self._topics, self.number)
-                position = PartitionPosition(dict(self.folded_to), self.partition.clock, self._sweeper.model_version)
+                versions = {self.partition.snapshot.segmentation: self._sweeper.model_version}
+                position = PartitionPosition(dict(self.folded_to), self.partition.clock, versions)
                 outgoing = outbox.seal(self.partition.table, position)
                 self._sealed.set()
                 await self._delivery.commit(outgoing)

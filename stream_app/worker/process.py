@@ -21,7 +21,7 @@ from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WORKER, Metrics
 from stream_app.adapters.service import Service, end_now, give_up
 from stream_app.learning.matching import load_matching
-from stream_app.worker.model_follower import ModelFollower
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.readiness import WorkerReadiness
 from stream_app.worker.telemetry import Telemetry
@@ -44,7 +44,9 @@ AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
 class Starter(Protocol):
     """Builds the application inside the running event loop, as Faust wants it."""
 
-    def __call__(self, failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
+    def __call__(
+        self, failed: Callable[[BaseException], None]
+    ) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
         """Return what the worker runs; `failed` ends the process."""
         ...
 

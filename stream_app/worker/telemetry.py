@@ -22,7 +22,7 @@ from stream_app.adapters.metrics.declared import (
     WATERMARK,
 )
 from stream_app.core.clock import NO_TIME, SECOND_MS
-from stream_app.worker.model_follower import ModelFollower
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.partition_loop import PartitionLoop
 
@@ -81,7 +81,7 @@ class Telemetry:
     def __init__(
         self,
         owned: OwnedPartitions,
-        follower: ModelFollower,
+        follower: DefinitionFollower,
         log_ends: Callable[[], tuple[Mapping[tuple[str, int], int], Mapping[tuple[str, int], int]]],
     ) -> None:
         self._owned = owned

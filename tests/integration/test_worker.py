@@ -421,7 +421,7 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
     record = model_record(ModelProposal(model))
     deployment.produce([Input("segment-models", record.key or b"", record.value)])
     deployment.wait(
-        lambda: [deployment.readiness(worker).get("model_version") for worker in (0, 1)] == [7, 7],
+        lambda: [deployment.readiness(worker).get("versions") for worker in (0, 1)] == [{"value": 7}, {"value": 7}],
         "workers that follow the new model",
     )
     deployment.wait(lambda: customers_moved_by("model") == set(customers), "migrations under the new model")
@@ -430,7 +430,7 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
     for migration in deployment.values(topics.migrations):
         sequences[migration["customer_id"]].append(migration["sequence"])
     assert all(found == list(range(1, len(found) + 1)) for found in sequences.values())
-    assert {position.model_version for position in deployment.positions().values()} == {7}
+    assert {position.versions["value"] for position in deployment.positions().values()} == {7}
 
 
 # --- beginning and ending ------------------------------------------------------------------------------------------

@@ -9,8 +9,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from stream_app.embedded.report import write_report
-from tests.embedded.report_folder import RETIRED, SEGMENTS, ReportFolder
 
 from stream_app.report.page import write_report
 from tests.report.report_folder import RETIRED, SEGMENTS, ReportFolder

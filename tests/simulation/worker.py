@@ -19,8 +19,8 @@ from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.moves import MigrationContext
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
-from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.sweeping import LoopSettings
@@ -50,12 +50,12 @@ class WorkerParts:
     ends_on_failure: bool = True
 
 
-class SimulatedFollower(ModelFollower):
+class SimulatedFollower(DefinitionFollower):
     """The real one, reading the log in memory."""
 
     def __init__(self, simulation: Simulation, process: Process) -> None:
         initial = cold_start_model("value", 0.5, 30.0)
-        super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, initial)
+        super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, [initial])
         self._log = simulation.log
         self._process = process
 
@@ -100,7 +100,7 @@ class SimulatedWorker:
             log=self.state_log,
             topics=topics,
             settings=PartitionSettings(simulation.partitions, RECOVERY_SECONDS),
-            trainer_settings=self._trainer_settings,
+            trainer_settings={"value": self._trainer_settings},
             follower=self.follower,
         )
         self.owned = self._parts.owned(

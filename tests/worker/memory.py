@@ -245,7 +245,7 @@ async def open_stage(
 def replace_offsets(position: PartitionPosition) -> PartitionPosition:
     """Return a position that names an offset for both input topics."""
     offsets = {topic: position.offsets.get(topic, 0) for topic in TOPICS.inputs}
-    return PartitionPosition(offsets, position.clock, position.model_version)
+    return PartitionPosition(offsets, position.clock, position.versions)
 
 
 class Feed:

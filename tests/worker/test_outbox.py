@@ -97,7 +97,7 @@ def test_changed_rows_are_written_as_they_are_when_sealed_with_the_position_behi
     outbox.touch([0, 2], 2)
     outbox.touch([2], 1)
     play(partition, [purchase(1, customer_id="c")])
-    position = PartitionPosition({TOPICS.input_topic("purchases"): 4}, Clock(instant(1)), 3)
+    position = PartitionPosition({TOPICS.input_topic("purchases"): 4}, Clock(instant(1)), {"value": 3})
     rows = outbox.seal(partition.table, position)[PLACE[TOPICS.changelog]]
     assert [record.key for record in rows][-1] == POSITION_KEY
     assert len(rows) == 3

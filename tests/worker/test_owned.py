@@ -21,8 +21,8 @@ from stream_app.errors import DeliveryFailed, RecordsLost
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker import faust_host as host_module
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
-from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.training import model_record
@@ -40,14 +40,14 @@ class Worker:
     def __init__(self, log: MemoryLog, partitions: int = 1) -> None:
         self.log = log
         self.failures: list[BaseException] = []
-        self.follower = ModelFollower(KafkaConnection("nowhere:1"), TOPICS.models, rules_snapshot())
+        self.follower = DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, [rules_snapshot()])
         self.follower.is_read.set()
         settings, now_ms = lane_settings(), Clock(START_MS + 10**12)
         self.opener = PartitionOpener(
             log=log,
             topics=TOPICS,
             settings=PartitionSettings(partitions, 5),
-            trainer_settings=TrainerSettings(),
+            trainer_settings={"value": TrainerSettings()},
             follower=self.follower,
         )
         self.owned = OwnedPartitions(
@@ -416,7 +416,7 @@ def test_position_is_the_states_and_not_the_groups() -> None:
     async def test() -> None:
         worker = await worked(MemoryLog())
         lane = worker.owned.lanes[0]
-        expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, 0)
+        expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, {"value": 0})
         assert worker.log.restored()[1] == lane.committed == expected
 
     run(test)

@@ -456,7 +456,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def under_a_model(stage: Stage, snapshot: Model) -> None:
-    await until(lambda: stage.lane.committed.model_version == snapshot.version, "everyone under the new model")
+    await until(lambda: stage.lane.committed.versions == {"value": snapshot.version}, "everyone under the new model")
 
 
 def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
@@ -484,7 +484,7 @@ def test_empty_partition_is_under_a_new_model_at_once() -> None:
         stage = await open_stage()
         stage.lane.follow(MODEL)
         await play(stage, CROWD[:1])
-        assert stage.lane.committed.model_version == MODEL.version
+        assert stage.lane.committed.versions == {"value": MODEL.version}
         assert stage.log.values(TOPICS.migrations)[0]["model_version"] == MODEL.version
 
     run(test())
@@ -501,7 +501,7 @@ def test_migrations_of_a_new_model_are_paced_and_events_are_folded_meanwhile() -
         feed = Feed(stage.lane.committed)
         stage.lane.offer(feed.chunk(purchase(0.3, customer_id="c19", event_id="meanwhile")))
         await stage.idle()
-        assert stage.lane.committed.model_version == 0
+        assert stage.lane.committed.versions == {"value": 0}
         assert sum(len(mine) > 1 for mine in migrations_by_customer(stage.log).values()) == 5
         for _ in range(5):
             stage.clock.now_ms += 4 * SECOND_MS
@@ -525,7 +525,7 @@ def test_assessment_under_a_new_model_that_is_broken_off_is_finished_after_the_r
         await until(lambda: len(first.log.values(TOPICS.migrations)) == 24, "the first part")
         await first.lane.close()
         table, position = first.log.restored()
-        assert position.model_version == 0
+        assert position.versions == {"value": 0}
         assert len(table) == 20
         second = await open_stage(first.log, snapshot=MODEL)
         await under_a_model(second, MODEL)

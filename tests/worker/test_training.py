@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.contracts.outputs import SegmentModel
 from stream_app.errors import DeliveryFailed
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.samples import encode_sample
-from stream_app.worker.training import STATE_KEY, Training, decode_state
+from stream_app.worker.training import PROGRESS_KEY, STATE_KEY_PREFIX, Training, TrainingState, open_training
 from tests.learning.populations import GROUPS, draw_sample
 from tests.support.models import rules_snapshot
 from tests.worker.memory import TOPICS, MemoryDelivery, MemoryLog
@@ -31,27 +34,32 @@ def sample_of(partition: int, tick: int, customers: int = 60) -> bytes:
     return encode_sample(sample, "value", partition)
 
 
-async def open_training(log: MemoryLog, settings: TrainerSettings = SETTINGS) -> Training:
-    """Open the trainer where the log stands, as a worker does."""
+async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Sequence[str] = ("value",)) -> Training:
+    """Open the trainers where the log stands, as a worker does."""
     delivery = MemoryDelivery(log, "trainer")
     await delivery.open()
-    states = [record.value for record in log.records[TOPICS.trainer_changelog, 0] if record.key == STATE_KEY]
-    state = decode_state(states[-1] or b"") if states else None
-    initial = rules_snapshot()
-    trainer = Trainer(settings, initial) if state is None else Trainer.restore(settings, state.trainer)
-    training = Training(trainer, state, delivery, TOPICS, PARTITIONS, settings.sample_size, settings.seed)
-    await training.announce(ModelProposal(initial))
-    return training
+    state = TrainingState()
+    state.restore(log.records[TOPICS.trainer_changelog, 0])
+    learned = {name: replace(settings, segmentation=name) for name in names}
+    initial = {name: replace(rules_snapshot(), segmentation=name) for name in names}
+    return await open_training(state, learned, initial, delivery, TOPICS, PARTITIONS)
 
 
-def versions(log: MemoryLog) -> list[int]:
-    return [model["version"] for model in log.values(TOPICS.models)]
+def versions(log: MemoryLog, segmentation: str = "value") -> list[int]:
+    models = log.values(TOPICS.models)
+    return [model["version"] for model in models if model["segmentation"] == segmentation]
+
+
+async def learn_ticks(training: Training, *ticks: int) -> None:
+    """Let every partition send its sample of each tick."""
+    for offset, (tick, partition) in enumerate(itertools.product(ticks, range(PARTITIONS)), start=training.next_sample):
+        await training.accept_sample(offset, sample_of(partition, tick))
 
 
 def test_tick_waits_for_all_partitions() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         assert versions(log) == [0]
         await training.accept_sample(0, sample_of(0, 1))
         await training.accept_sample(1, sample_of(0, 2))
@@ -74,7 +82,7 @@ def test_tick_waits_for_all_partitions() -> None:
 def test_partition_that_went_past_a_tick_does_not_hold_it_up() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         await training.accept_sample(0, sample_of(0, 1))
         await training.accept_sample(1, sample_of(1, 3))
         assert versions(log) == [0, 1]
@@ -85,7 +93,7 @@ def test_partition_that_went_past_a_tick_does_not_hold_it_up() -> None:
 def test_empty_partition_holds_nothing_up() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         await training.accept_sample(0, sample_of(0, 1))
         assert versions(log) == [0]
         await training.accept_sample(1, sample_of(1, 900, customers=0))
@@ -103,12 +111,12 @@ def test_empty_partition_holds_nothing_up() -> None:
 def test_repeated_samples_change_nothing() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         for offset, value in enumerate([sample_of(0, 1), sample_of(0, 1), sample_of(1, 1), sample_of(1, 1)]):
             await training.accept_sample(offset, value)
             await training.accept_sample(offset, value)
         assert versions(log) == [0, 1]
-        assert len(log.values(TOPICS.trainer_changelog)) <= 3
+        assert sum(record.key == PROGRESS_KEY for record in log.records[TOPICS.trainer_changelog, 0]) <= 3
         await training.accept_sample(4, sample_of(0, 1))
         assert versions(log) == [0, 1]
 
@@ -119,7 +127,7 @@ def test_repeated_samples_change_nothing() -> None:
 def test_sample_that_is_none_is_left_out(value: bytes | None) -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         document = json.loads(sample_of(0, 1))
         document["quantities"].pop("orders")
         await training.accept_sample(0, value)
@@ -138,10 +146,10 @@ def test_trainer_that_is_restored_proposes_the_same_models(restarts: set[int]) -
 
     async def models(restarted: set[int]) -> list[dict[str, Any]]:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         for offset, value in enumerate(values):
             if offset in restarted:
-                training = await open_training(log)
+                training = await opened(log)
                 for again in range(training.next_sample, offset):
                     await training.accept_sample(again, values[again])
             await training.accept_sample(offset, value)
@@ -155,9 +163,9 @@ def test_trainer_that_is_restored_proposes_the_same_models(restarts: set[int]) -
 def test_second_trainer_shuts_the_first_out() -> None:
     async def test() -> None:
         log = MemoryLog()
-        first = await open_training(log)
+        first = await opened(log)
         await first.accept_sample(0, sample_of(0, 1))
-        second = await open_training(log)
+        second = await opened(log)
         with pytest.raises(DeliveryFailed):
             await first.accept_sample(1, sample_of(1, 1))
         assert versions(log) == [0]
@@ -172,8 +180,64 @@ def test_rules_before_the_first_model_are_announced_once_in_a_deployments_life()
     async def test() -> None:
         log = MemoryLog()
         for _ in range(3):
-            await open_training(log)
+            await opened(log)
         assert versions(log) == [0]
+
+    asyncio.run(test())
+
+
+def test_every_learned_segmentation_learns_each_tick_and_all_is_written_in_one_transaction() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log, names=["value", "habits"])
+        await learn_ticks(training, 1, 2)
+        assert versions(log) == versions(log, "habits") == [0, 1, 2]
+        for outgoing in log.transactions:
+            keys = {place: [record.key for record in records] for place, records in outgoing.items()}
+            assert keys == {
+                (TOPICS.trainer_changelog, 0): [b"trainer", b"trainer/value", b"trainer/habits"],
+                (TOPICS.models, 0): [b"value", b"habits"],
+            }
+
+    asyncio.run(test())
+
+
+def test_added_segmentation_starts_anew_and_the_others_continue() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await learn_ticks(await opened(log), 1)
+        both = await opened(log, names=["value", "habits"])
+        assert (versions(log), versions(log, "habits")) == ([0, 1], [0])
+        assert both.next_sample == PARTITIONS
+        await learn_ticks(both, 2)
+        assert (versions(log), versions(log, "habits")) == ([0, 1, 2], [0, 1])
+
+    asyncio.run(test())
+
+
+def test_trainer_of_a_removed_segmentation_is_left_alone_and_continues_when_it_comes_back() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await learn_ticks(await opened(log, names=["value", "habits"]), 1)
+        await learn_ticks(await opened(log), 2)
+        written = [record.key for record in log.records[TOPICS.trainer_changelog, 0]]
+        assert written.count(STATE_KEY_PREFIX + b"habits") == 2
+        await learn_ticks(await opened(log, names=["habits"]), 3)
+        assert (versions(log), versions(log, "habits")) == ([0, 1, 2], [0, 1, 2])
+
+    asyncio.run(test())
+
+
+def test_state_of_the_only_trainer_there_was_is_taken_over() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        await learn_ticks(training, 1)
+        state = {"trainer": training.trainers["value"].state(), "next_sample": 2, "latest_ticks": {"0": 1, "1": 1}}
+        log.records[TOPICS.trainer_changelog, 0] = [OutgoingRecord(PROGRESS_KEY, json.dumps(state).encode())]
+        for tick in (2, 3):
+            await learn_ticks(await opened(log, names=["value", "habits"]), tick)
+        assert (versions(log), versions(log, "habits")) == ([0, 1, 2, 3], [0, 1, 2])
 
     asyncio.run(test())
 
@@ -195,12 +259,12 @@ def moved(tick: int, trainer: Trainer) -> list[bytes]:
 def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the_published() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log, replace(SETTINGS, max_expected_churn=0.05, held_ticks_max=1))
+        training = await opened(log, replace(SETTINGS, max_expected_churn=0.05, held_ticks_max=1))
         values = [sample_of(0, 1), sample_of(1, 1)]
         for offset, value in enumerate(values):
             await training.accept_sample(offset, value)
         for tick in (2, 3):
-            for value in moved(tick, training.trainer):
+            for value in moved(tick, training.trainers["value"]):
                 await training.accept_sample(len(values), value)
                 values.append(value)
         keys = [record.key for record in log.records[TOPICS.models, 0]]
@@ -219,7 +283,7 @@ def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the
 def test_model_and_state_are_written_together() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         await training.accept_sample(0, sample_of(0, 1))
         await training.accept_sample(1, sample_of(1, 1))
         assert [set(outgoing) for outgoing in log.transactions] == [
@@ -243,7 +307,7 @@ def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail
 
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         await training.accept_sample(0, sample_of(0, 1))
         with monkeypatch.context() as patched:
             patched.setattr(Trainer, "learn", learn_slowly)
@@ -253,7 +317,7 @@ def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail
             may_go_on.set()
             await taking
         assert versions(log) == [0]
-        again = await open_training(log)
+        again = await opened(log)
         for offset, partition in enumerate((0, 1)):
             await again.accept_sample(offset, sample_of(partition, 1))
         assert versions(log) == [0, 1]
@@ -264,7 +328,7 @@ def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail
 def test_trainer_that_is_closed_while_it_writes_finishes_that() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         delivery = training._delivery
         assert isinstance(delivery, MemoryDelivery)
         await training.accept_sample(0, sample_of(0, 1))
