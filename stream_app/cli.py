@@ -56,6 +56,10 @@ COMMANDS: Final = {
         "stream_app.commands.schemas:schemas",
         "Write or check the contracts of all topics: JSON Schema files and an AsyncAPI document.",
     ),
+    "serve": Entry(
+        "stream_app.commands.serve:serve",
+        "Serve the API from the folder that a replay wrote, on this machine alone, until Ctrl-C or SIGTERM.",
+    ),
     "settings": Entry("stream_app.commands.settings:settings_table", "Print the table of all settings as Markdown."),
     "simulate": Entry(
         "stream_app.commands.simulate:simulate_command",

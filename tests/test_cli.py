@@ -410,7 +410,7 @@ def test_demo_uses_all_purchases_of_cdnow(tmp_path: Path) -> None:
         "rejected": 0,
     }
     assert (outputs.summary["customers"], outputs.summary["currency"]) == (23_570, "USD")
-    assert {path.name for path in outputs.folder.iterdir()} == OUTPUTS | {"cdnow.csv"}
+    assert {path.name for path in outputs.folder.iterdir()} == OUTPUTS | {"cdnow.csv", "origin.txt"}
 
 
 @pytest.mark.real_data

@@ -9,7 +9,7 @@ import uvloop
 
 from stream_app.adapters.service import run_service
 from stream_app.api.access import SCOPES, create_token, hash_token
-from stream_app.bootstrap.api import create_api, create_demo_api
+from stream_app.bootstrap.api import create_api
 from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
 from stream_app.settings import load_settings
 
@@ -33,14 +33,3 @@ def api_token(name: str, scopes: tuple[str, ...]) -> None:
     listed = ", ".join(f'"{scope}"' for scope in dict.fromkeys(scopes))
     click.echo(f"token, shown this once: {token}\n")
     click.echo(f'[[api.tokens]]\nname = "{name}"\nsha256 = "{hash_token(token)}"\nscopes = [{listed}]')
-
-
-def serve_demo(folder: Path, port: int) -> None:
-    """Serve what a demo has written, to this host alone and without tokens."""
-    alone = {"allow_anonymous": True, "host": "127.0.0.1", "port": port, "health_port": 0, "tokens": []}
-    settings = load_settings(None, {"api": alone})
-    run_service(create_demo_api(settings, folder, _show_address), uvloop.run)
-
-
-def _show_address(address: str) -> None:
-    click.echo(f"\nserving {address}/v1/segmentations/value/segments (Ctrl-C ends it)")

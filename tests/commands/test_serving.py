@@ -21,18 +21,13 @@ from stream_app.cli import main, segmenter
 from tests.api.serving import write_folder
 from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrations, model_document
 from tests.support.processes import free_port, wait_for
+from tests.support.replays import ROOT, refused
 from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
 from tests.webhooks.deliveries import subscription
 
 PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
-
-SERVE_DEMO = """
-import pathlib, sys
-from stream_app.commands.api import serve_demo
-serve_demo(pathlib.Path(sys.argv[1]), 0)
-"""
 
 
 def test_view_and_api_serve_what_is_on_the_topics(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
@@ -165,10 +160,14 @@ def test_service_that_still_waits_for_a_broker_ends_with_0_at_a_signal(
         assert service.wait(PATIENCE_SECONDS) == 0, service.log()
 
 
-def test_demo_tells_its_address_once_when_it_answers(tmp_path: Path) -> None:
+def test_folder_is_served_and_its_address_named_once_it_answers(tmp_path: Path) -> None:
     write_folder(tmp_path, [])
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE_DEMO, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "stream_app", "serve", tmp_path, "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as demo:
         assert demo.stdout is not None
         address = next(found for line in demo.stdout if (found := re.search(r"http://\S+", line)))[0]
@@ -178,3 +177,8 @@ def test_demo_tells_its_address_once_when_it_answers(tmp_path: Path) -> None:
     assert (status, demo.returncode) == (200, 0)
     assert address.endswith("/v1/segmentations/value/segments")
     assert "http://" not in rest
+
+
+def test_folder_without_outputs_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "serve", tmp_path)
+    assert "has no models.jsonl, expected a folder that `segmenter replay --out` wrote" in line
