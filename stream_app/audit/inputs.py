@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from stream_app.audit.evidence import Letter, LogRecord, Migration
 from stream_app.audit.findings import Finding, place
+from stream_app.audit.records import Letter, LogRecord, Migration
 from stream_app.audit.recount import Entry
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME, format_instant
@@ -179,7 +179,7 @@ class PartitionInputs:
             )
         for source, migrations in self._caused.items():
             self.findings += [
-                Finding("causes", f"of migration {m.sequence}: no folded input", m.customer_id, place(*source))
+                Finding("causes", f"of {m.segmentation} {m.sequence}: no folded input", m.customer_id, place(*source))
                 for m in migrations
             ]
 
@@ -211,7 +211,7 @@ class PartitionInputs:
             named = migration.customer_id, migration.cause.event_id, migration.cause.kind
             found = event.customer_id, event.event_id, EVENT_KINDS[event.kind]
             if named != found:
-                message = f"of migration {migration.sequence}: {named}, the record says {found}"
+                message = f"of {migration.segmentation} {migration.sequence}: {named}, the record says {found}"
                 self._note("causes", message, topic, record, migration.customer_id)
 
     def _note(self, check: str, message: str, topic: str, record: LogRecord, customer_id: str | None = None) -> None:
