@@ -1,4 +1,4 @@
-"""The invariants, each a function from what the topics say to its breaches."""
+"""The invariants, each a function from the evidence in the topics to the breaches found in it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _faults_in_order(seen: Migration, before: Migration | None, is_whole: bool) 
 
 
 def check_identity(migrations: Iterable[Migration], log: Log) -> Iterator[Finding]:
-    """Check ids, headers, and that causes are named where, and only where, an event was one."""
+    """Check ids and headers, and that a cause names an event if, and only if, it was one."""
     for seen in migrations:
         expected = migration_id(seen.segmentation, seen.customer_id, seen.sequence)
         if seen.migration_id != expected:
@@ -137,7 +137,7 @@ def check_standings(
         migration, member = migrated.get(key), members.get(key)
         if customer_id not in rows:
             if _is_in(migration) or _is_in(member):
-                yield Finding("membership", f"{segmentation}: somewhere, but has no row", customer_id, where)
+                yield Finding("membership", f"{segmentation}: in a segment, but without a row", customer_id, where)
             continue
         row = held.get(key)
         for name, other, may_miss in (
@@ -213,12 +213,12 @@ def check_totals(
         if outcome.differences:
             findings.append(Finding("totals", ", ".join(outcome.differences), customer_id, where))
     for customer_id in rows.keys() - entries.keys():
-        findings.append(Finding("totals", "a row, but no input up to the position", customer_id, where))
+        findings.append(Finding("totals", "there is a row, but no input up to the position", customer_id, where))
     return Recounted(figures["duplicates"], figures["order_dependent"], figures["ambiguous"]), findings
 
 
 def check_ambiguity(ambiguous: int, customers: int) -> Iterator[Finding]:
-    """Refuse to call totals right if for many customers only an unlikely order explains them."""
+    """Refuse to accept totals if, for many customers, only an unlikely order explains them."""
     if ambiguous > AMBIGUOUS_SHARE_MAX * customers:
         most = f"at most {AMBIGUOUS_SHARE_MAX:.1%}"
         yield Finding("ambiguity", f"{ambiguous} of {customers} customers are ambiguous, expected {most}")
@@ -258,12 +258,14 @@ def check_positions(
 ) -> Iterator[Finding]:
     """Check that the positions lie within the inputs, and are there if there are rows."""
     if has_rows and not positions:
-        yield Finding("positions", f"there are rows on partition {partition}, but no position")
+        yield Finding("positions", f"partition {partition} has rows, but no position")
     for topic, offset in positions.items():
         if topic not in ends:
-            yield Finding("positions", f"of {topic}, which is no input", position=place(topic, partition, offset))
+            yield Finding(
+                "positions", f"of {topic}, which is not an input topic", position=place(topic, partition, offset)
+            )
         elif offset > ends[topic]:
-            message = f"beyond the log's end, {ends[topic]}"
+            message = f"offset {offset} lies beyond the log's end, {ends[topic]}"
             yield Finding("positions", message, position=place(topic, partition, offset))
 
 
@@ -275,7 +277,7 @@ def check_drained(
     Parameters
     ----------
     last_offsets
-        Of the last record of each input, −1 if there is none; markers may follow it.
+        Of the last record of each input, −1 for an empty one; markers may follow it.
     """
     for topic, last in last_offsets.items():
         for name, offset in (("position", positions.get(topic, 0)), ("group's offset", committed.get(topic, 0))):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 CHECKS: Final = {
     "history": "logs reach back to their first record",
     "contracts": "every output keeps its contract",
-    "placement": "every customer is on one partition, that of murmur2(key)",
+    "placement": "every customer is on one partition, that of murmur2(customer id)",
     "positions": "positions never go back and lie within the inputs",
     "totals": "each row equals a recount of its customer's inputs",
     "ambiguity": "for few customers the totals depend on how the topics were interleaved",

@@ -1,4 +1,4 @@
-"""What the topics say, as plain values: records as they came, and what is in those that the worker wrote."""
+"""The evidence in the topics, as plain values: records as they lie there, and the content of those a worker wrote."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Standing(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """What a migration names as its cause; a topic only where an event was it."""
+    """What a migration names as its cause; with a topic only if that was an event."""
 
     kind: str
     event_id: str | None

@@ -1,9 +1,9 @@
 """Customer rows as they lie on the changelog, read apart from the code that writes them.
 
 The layout, little-endian: version and number m of memberships (a byte each), then four lengths of two bytes; 14 numbers
-of activity; m times the digest of a segmentation's name and the customer's place in it; last what the four lengths are
-of: event ids, orders, active and engaged days. Rows of version 1 have one membership, of the segmentation `value`, and
-no digest before it.
+of activity; m times the digest of a segmentation's name and the customer's place in it; last, event ids, orders, active
+and engaged days, as long as the four lengths say. Rows of version 1 have one membership, of the segmentation `value`,
+and no digest before it.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ A customer's inputs, state and outputs all lie on partition p of their topics, s
 other, and no more than one is held in memory:
 
 1. the changelog says who is a customer, and up to which offsets the inputs are folded;
-2. migrations, memberships and dead letters say what was told to others;
+2. migrations, memberships and dead letters say what others have been told of it;
 3. the inputs up to those offsets say what all of that should have been.
 
-All ends are taken at once, before anything is read. Workers that go on meanwhile still write to several topics, so
-breaches of a running deployment may be no more than that: stop the workers, or let them run dry.
+All ends are taken at once, before anything is read. Workers that are still running write to several topics meanwhile,
+which looks like breaches: stop the workers, or wait until they are idle.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SIGN_BIT: Final = 0x7FFFFFFF
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is to be audited.
+    """The deployment to be audited.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ class _Instant(click.ParamType):
 
 
 @click.command(cls=_ManyFiles)
-@takes_input_files(_FILE, "JSONL or CSV, plain or .gz; several may follow.")
+@takes_input_files(_FILE, "JSON lines or CSV, plain or .gz; several may follow.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )

@@ -322,7 +322,7 @@ def test_customer_whose_row_is_gone_may_only_have_left() -> None:
     gone = Membership(0, b"", "tier", "c1", None)
     assert list(check_standings({}, [ENTERED, LEFT], [gone], ROWS)) == []
     (found,) = check_standings({}, [ENTERED], [gone], ROWS)
-    assert found.message == "tier: somewhere, but has no row"
+    assert found.message == "tier: in a segment, but without a row"
 
 
 def test_row_that_never_entered_anything_is_found() -> None:
