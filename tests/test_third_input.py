@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from stream_app.adapters.topic_specs import TopicPolicy, topic_specs
 from stream_app.adapters.topics import TopicNames
-from stream_app.audit.evidence import LogRecord
 from stream_app.audit.inputs import PartitionInputs
+from stream_app.audit.records import LogRecord
 from stream_app.audit.recount import likely_orders
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.commands.input_files import takes_input_files

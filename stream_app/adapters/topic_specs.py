@@ -1,4 +1,4 @@
-"""What every topic must be like, and what a topic that exists may differ in."""
+"""The properties that every topic must have, and how a topic that exists differs from them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MEBIBYTE: Final = 1 << 20
 SAMPLE_MESSAGE_BYTES: Final = 32 * MEBIBYTE
 """A sample of 100,000 customers, the most that can be set, in one record."""
 MODEL_MESSAGE_BYTES: Final = 8 * MEBIBYTE
-"""A snapshot of 64 segments with all their names, profiles and lineage."""
+"""A model of 64 segments with all their names, profiles and lineage."""
 SAMPLE_RETENTION_MS: Final = 7 * DAY_MS
-"""Samples are for the trainer, which needs the newest tick's alone."""
+"""Samples are for the trainer, which needs only those of the newest tick."""
 SMALLEST_CLOCK_TOLERANCE_MS: Final = 60 * SECOND_MS
 """A producer's clock may differ from the broker's by this much, however strictly the records' own times are checked."""
 SEGMENT_BYTES: Final = 64 * MEBIBYTE
-"""Of compacted topics: the segment being written is not compacted, and all that is not is read by a recovery."""
+"""Of compacted topics: the segment being written is not compacted, and a recovery reads all that is not compacted."""
 TOMBSTONE_RETENTION_MS: Final = DAY_MS
 """A reader that is down for less sees every deletion."""
 LONGEST_COMPACTION_LAG_MS: Final = DAY_MS
@@ -44,7 +44,7 @@ CHECKED: Final[Mapping[str, Rule]] = {
     "min.compaction.lag.ms": Rule.AT_LEAST,
     "message.timestamp.after.max.ms": Rule.AT_MOST,
 }
-"""Properties that the results depend on. The others are for speed, and an operator may set them otherwise."""
+"""Properties that results depend on. The others are for speed, and an operator may choose other values."""
 UNLIMITED: Final = -1
 """Kafka's value for a retention without end."""
 

@@ -3,7 +3,7 @@
 This shares nothing with the worker's folding but the decoded events, so that a fault there does not hide here. It is
 plain: sums over the distinct events, and a ledger of orders for what refunds take back.
 
-What the worker remembers is bounded, and the recount has to be bounded alike:
+The worker's memory is bounded, and the recount has to be bounded in the same way:
 
 Orders
     16 a customer. Only purchases and refunds enter the ledger, and they come from one partition of one topic, so
@@ -132,7 +132,7 @@ def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
     entries
         The customer's valid records, those of each topic in the order of the log.
     row
-        What the state says.
+        The customer's totals in the state.
     """
     if len({entry.event.event_id for entry in entries}) == len(entries):
         return Outcome(recount(entries).differences(row), 0)
@@ -256,7 +256,7 @@ def likely_orders(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 
 
 def distinct(order: Sequence[Entry]) -> list[bool]:
-    """Return which entries are folded: those whose id is none of the last 32 folded."""
+    """Return which entries are folded: those whose id is not among the last 32 folded."""
     recent: deque[str] = deque(maxlen=REMEMBERED_IDS)
     folded = []
     for entry in order:

@@ -38,7 +38,7 @@ class Decoder:
         self.policy = policy
         self._fields = contract.fields
         self.read_fast: Reader = build_reader(contract.fast_form, policy)
-        """Takes what `decode` takes and returns the event, or None where only `decode` can tell: one call less."""
+        """Takes the arguments of `decode` and returns the event, or None where only the models can decide."""
 
     def decode(self, payload: bytes, now_ms: int, key: bytes | None = None) -> Event:
         """Return the event in a JSON payload.

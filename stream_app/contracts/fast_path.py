@@ -3,10 +3,10 @@
 Whatever it cannot prove valid at once it leaves to the reference path, whose verdict counts. So each test here may
 be stricter than the contract, never laxer; a property test holds both together.
 
-msgspec keeps the last of repeated keys in silence. That there are none is proved by counting: in valid JSON every
+Of repeated keys, msgspec silently keeps the last. Counting proves that no key is repeated: in valid JSON every
 string, key or value, has two `"` bytes, and an escaped quote is one more. If the payload holds exactly two for each
-key and string that was decoded, there is no room for another key. If it holds more, an untyped decode tells how many
-strings the whole tree has; equality again proves that nothing was dropped.
+key and string that was decoded, there is no room for another key. If it holds more, an untyped decode counts all
+strings of the tree; equality again proves that nothing was dropped.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The published contracts: JSON Schemas and the AsyncAPI document, generated from the models and held to them.
 
-`write` generates the files, `check` tells where the committed ones differ. Neither lets an incompatible change pass
+`write` generates the files, `check` reports where the committed ones differ. Neither lets an incompatible change pass
 under an old version: raise the topic's version, and the old file stays beside the new one.
 """
 

@@ -18,7 +18,7 @@ _SHOWN_HEADER_CHARACTERS: Final = 300
 
 
 class CsvRow(NamedTuple):
-    """A row as it stands in the file.
+    """A row of the file.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[CsvRow]:
 
 
 class Columns:
-    """Where the contract's fields stand in a table.
+    """Which columns of a table hold the contract's fields.
 
     Parameters
     ----------

@@ -136,9 +136,9 @@ class FileReader:
         return block
 
     def _end_early(self, error: Exception, payload: bytes = b"") -> Batch:
-        """Return the one rejection that stands for the unreadable rest of a file."""
+        """Return one rejection for the whole of a file's unreadable rest."""
         broken = InvalidRecord(
-            "malformed", "$", f"$: the file cannot be read on from here ({error}), expected more of it"
+            "malformed", "$", f"$: the rest of the file cannot be read ({error}), expected more of it"
         )
         return self._block([Rejection(broken, payload)], [self._line + 1])
 

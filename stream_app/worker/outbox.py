@@ -53,7 +53,8 @@ class Outbox:
         for migration in migrations:
             key = migration.customer_id.encode()
             moves.append(OutgoingRecord(key, _encode(migration), self._headers(migration, key)))
-            memberships.append(OutgoingRecord(key, _encode(membership_of(migration))))
+            member = f"{migration.segmentation}/{migration.customer_id}".encode()
+            memberships.append(OutgoingRecord(member, _encode(membership_of(migration))))
             self.size += 1
 
     def reject(self, rejection: Rejection, position: Position, keep_payload: bool) -> None:

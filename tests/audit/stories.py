@@ -19,8 +19,8 @@ from aiokafka.partitioner import murmur2
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topics import TopicNames
-from stream_app.audit.evidence import LogRecord
 from stream_app.audit.reading import Bounds
+from stream_app.audit.records import LogRecord
 from stream_app.audit.verification import Deployment, Verification, audit
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.contracts.decoding import Decoder
@@ -279,7 +279,8 @@ class _Worker:
             value = msgspec.json.encode(migration)
             transaction.append(Append(names.migrations, self._partition, key, value, START_MS, headers))
             value = msgspec.json.encode(_membership_of(migration))
-            transaction.append(Append(names.memberships, self._partition, key, value))
+            place = f"{migration.segmentation}/{migration.customer_id}".encode()
+            transaction.append(Append(names.memberships, self._partition, place, value))
 
     def _commit(self, transaction: list[Append]) -> None:
         position = PartitionPosition(dict(self._offsets), self._state.clock).encode()

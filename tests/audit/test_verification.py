@@ -218,7 +218,7 @@ def rename_key(topic: str) -> Callable[[Story], None]:
 def move_to_other_partition(topic: str) -> Callable[[Story], None]:
     def change(story: Story) -> None:
         for record in story.written(getattr(story.names, topic)):
-            if record.key == b"c0":
+            if record.key in (b"c0", b"value/c0"):
                 story.change(record, replace(record, partition=1 - record.partition))
 
     return change
@@ -231,7 +231,7 @@ def copy_row_to_other_partition(story: Story) -> None:
 
 def change_membership(**changes: Any) -> Callable[[Story], None]:
     def change(story: Story) -> None:
-        membership = [a for a in story.written(story.names.memberships) if a.key == b"c0"][-1]
+        membership = [a for a in story.written(story.names.memberships) if a.key == b"value/c0"][-1]
         story.change(membership, membership.with_json(**changes))
 
     return change
@@ -239,7 +239,7 @@ def change_membership(**changes: Any) -> Callable[[Story], None]:
 
 def lose_membership(story: Story) -> None:
     for membership in story.written(story.names.memberships):
-        if membership.key == b"c0":
+        if membership.key == b"value/c0":
             story.change(membership)
 
 
@@ -395,7 +395,7 @@ SEEDED: dict[str, tuple[Callable[[Story], None], set[str]]] = {
     "dead letter unreadable": (spoil("dead_letters"), {"contracts", "dead letters"}),
     "position unreadable": (spoil("changelog"), {"contracts"}),
     "row unreadable": (spoil_row, {"contracts", "totals", "membership"}),
-    "row deleted": (delete_row, {"contracts"}),
+    "row deleted": (delete_row, {"totals", "membership"}),
     "model unpublished": (name_unpublished_model, {"models", "membership"}),
     "model ahead of the published one": (publish_model, {"models", "contracts"}),
     "committed, not folded": (commit_too_far, {"positions", "group offsets", "drained"}),

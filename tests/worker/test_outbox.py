@@ -59,7 +59,8 @@ def test_migrations_and_memberships_keep_their_contracts_and_carry_their_custome
         assert len(records) == len(migrations)
         for record, migration in zip(records, migrations, strict=True):
             assert contract.model_validate_json(record.value or b"").customer_id == migration.customer_id
-            assert record.key == migration.customer_id.encode()
+            place = migration.customer_id if topic == TOPICS.migrations else f"value/{migration.customer_id}"
+            assert record.key == place.encode()
     assert outbox.size == len(migrations)
 
 

@@ -1,1 +1,1 @@
-"""What comes in, a module for each topic; `table` lists them, and everything that has to do with inputs walks it."""
+"""The input topics, a module for each; `table` lists them, and everything that has to do with inputs walks it."""

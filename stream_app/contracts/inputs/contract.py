@@ -1,4 +1,4 @@
-"""What there is to say of an input topic: one value, which decoding, files, topics, schemas, commands and audit walk.
+"""All there is to say of an input topic, as one value for decoding, files, topics, schemas, commands and audit.
 
 A topic is a module beside this one that ends in an `InputContract`, and one entry in `table`.
 """
@@ -53,7 +53,7 @@ class InputContract:
     model
         The definition of a valid record.
     to_event
-        From a valid record of `model`, and the policy, to what is folded: the event's kind says how.
+        From a valid record of `model`, and the policy, to the event that is folded; its kind says how.
     fast_form
         The common form of a record, which is read without the model; None if every record goes through the model.
     table_form
