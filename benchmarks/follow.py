@@ -16,6 +16,7 @@ from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.partition import Partition
 from stream_app.settings import load_settings
 from stream_app.worker.partition_loop import PartitionLoop
+from tests.support.models import model_of
 
 PROBE_SECONDS = 0.001
 COMMIT_SECONDS = 0.01
@@ -47,7 +48,7 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     # Without pacing, so that parts come as close together as they can.
     settings = load_settings(None, {"worker": {"clock": "event", "model_migrations_per_second": 1_000_000}})
     topics = create_topic_names(settings)
-    snapshot = partition.snapshot
+    snapshot = model_of(partition)
     position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, {snapshot.name: snapshot.version})
     lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, create_lane_settings(settings), now_ms)
     failures: list[BaseException] = []

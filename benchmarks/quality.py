@@ -24,6 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.cluster import KMeans
 
+from tests.support.models import model_of
+
 sys.path.insert(0, str(Path(__file__).parent))
 from rivals import BatchKMeans, QuantileRules, Rival
 
@@ -77,17 +79,17 @@ class Watch:
 
     def observe(self, partition: Partition, at_ms: int) -> None:
         """Look at the partition at a multiple of the sweep interval."""
-        if at_ms % WEEK_MS == 0 and partition.snapshot.version > 0:
+        if at_ms % WEEK_MS == 0 and model_of(partition).version > 0:
             self.ratios.append(inertia_ratio(partition, at_ms))
             if not self.rivals:
-                self.rivals = (BatchKMeans(len(partition.snapshot.segments)), QuantileRules())
+                self.rivals = (BatchKMeans(len(model_of(partition).segments)), QuantileRules())
         for rival in self.rivals:
             rival.observe(partition, at_ms)
 
 
 def inertia_ratio(partition: Partition, at_ms: int) -> float:
     """Return the inertia of the model in force over that of batch k-means, both in the population's own z-scores."""
-    snapshot = partition.snapshot
+    snapshot = model_of(partition)
     features = extract_features(quantities_at(partition.table.activity, at_ms), snapshot.parameters)
     mean, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
     points = (features - mean) / scale * FEATURE_WEIGHTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 import faust
 
@@ -13,8 +14,8 @@ from stream_app.adapters.topic_admin import require_topics
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.segmentation import (
-    create_initial_snapshot,
-    create_migration_rules,
+    create_migration_context,
+    create_segmentations,
     create_trainer_settings,
     intervals_ms,
 )
@@ -23,10 +24,10 @@ from stream_app.settings import Settings
 from stream_app.worker.application import create_faust_app
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
+from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.process import run_worker
-from stream_app.worker.sweeping import LoopSettings
 
 
 def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
@@ -40,14 +41,13 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
     topics, connection = create_topic_names(settings), create_connection(settings)
     decoders = {topics.input_topic(contract): decoder for contract, decoder in create_decoders(settings).items()}
     lane_settings = create_lane_settings(settings)
-    learned = create_trainer_settings(settings)
-    trainer_settings = {learned.segmentation: learned}
+    trainer_settings = create_trainer_settings(settings)
     kafka, worker = settings.kafka, settings.worker
     health = Address(worker.health_host, worker.health_port, "setting worker.health_port")
     log = KafkaStateLog(connection, kafka.transaction_timeout_seconds)
 
     def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
-        follower = DefinitionFollower(connection, topics.models, [create_initial_snapshot(settings)])
+        follower = DefinitionFollower(connection, topics.models, partial(create_segmentations, settings))
         owned = OwnedPartitions(
             opener=PartitionOpener(
                 log=log,
@@ -58,7 +58,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             ),
             topics=topics,
             lane_settings=lane_settings,
-            context=create_migration_rules(settings),
+            context=create_migration_context(settings),
             decoders=decoders,
             partition_of=create_partitioner(kafka.partitions),
             follower=follower,

@@ -41,6 +41,8 @@ class CustomerTable:
 
     Attributes
     ----------
+    names
+        Of the segmentations.
     activity
         `ACTIVITY_DTYPE`, shape `(len(table),)`; a view that is valid until the next `insert`.
     memberships
@@ -53,6 +55,7 @@ class CustomerTable:
     """
 
     def __init__(self, names: Sequence[str] = (FIRST_SEGMENTATION,)) -> None:
+        self.names: list[str] = []
         self.customer_ids: list[str] = []
         self._digests: list[bytes] = []
         self._numbers: dict[str, int] = {}
@@ -99,6 +102,7 @@ class CustomerTable:
         for number, others in self._other_memberships.items():
             if (known := others.pop(name_digest, None)) is not None:
                 entered[0, number] = np.frombuffer(known, MEMBERSHIP_DTYPE)[0]
+        self.names.append(name)
         self._digests.append(name_digest)
         self._set_memberships(np.concatenate((self._memberships, entered)))
         self.forget_due()

@@ -89,6 +89,12 @@ def steps(partition: Partition, watermarks_ms: Instants, is_event: Flags, pace: 
             yield _towards(partition, since_ms, pause_at_ms, pace)
 
 
+def crosses_sweep(partition: Partition, watermarks_ms: Instants, pace: Pace) -> bool:
+    """Say whether a sweep is due before the last of some records is folded."""
+    since_ms = _since(partition, watermarks_ms)
+    return since_ms != NO_TIME and int(watermarks_ms[-1]) >= next_boundary(since_ms, pace.interval_ms)
+
+
 def pass_time(partition: Partition, until_ms: int, pace: Pace) -> Iterator[Step]:
     """Yield what to do as time passes up to an instant without records; the instant itself is no sweep by that."""
     while (since_ms := max(partition.clock)) != NO_TIME:

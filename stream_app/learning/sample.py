@@ -29,7 +29,7 @@ class PopulationSample:
     customer_ids
         Who was drawn.
     memberships
-        Where the customers are in each segmentation, by its name.
+        Where the customers are in each learned segmentation, by its name.
     quantities
         Natural quantities at `as_of_ms`.
     population_size

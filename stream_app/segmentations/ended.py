@@ -31,8 +31,10 @@ class EndedSegmentation:
 
     Parameters
     ----------
+    name
+        Its name.
     last
-        Its last version.
+        Its last version; None if nobody knows it any more.
     """
 
     kind: Final = "ended"
@@ -41,10 +43,10 @@ class EndedSegmentation:
     weighs_sessions: Final = False
     revised_by: Final = DEFINITION
 
-    def __init__(self, last: Segmentation) -> None:
-        self.name: Final = last.name
-        self.version: Final = last.version
-        self.roster: Final = Roster((), tuple(last.roster.by_code.values()))
+    def __init__(self, name: str, last: Segmentation | None) -> None:
+        self.name: Final = name
+        self.version: Final = last.version if last else 0
+        self.roster: Final = Roster((), tuple(last.roster.by_code.values()) if last else ())
 
     def score(self, customers: CustomerColumns) -> Indices:
         """Return nowhere for everybody, shape `(n,)`."""

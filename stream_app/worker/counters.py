@@ -83,7 +83,7 @@ class PartitionCounters:
             (
                 migration.segmentation,
                 "" if migration.from_segment is None else migration.from_segment.id,
-                migration.to_segment.id,
+                "" if migration.to_segment is None else migration.to_segment.id,
                 migration.cause.kind,
             )
             for migration in migrations

@@ -14,11 +14,17 @@ import msgspec
 from aiokafka import TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
+from stream_app.core.segmentation import Segmentation
 from stream_app.errors import ModelInvalid
 from stream_app.segmentations.learned.document import ModelProposal, proposal_from_document
-from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.registry import decode_segmentation
 
 logger = logging.getLogger(__name__)
+
+
+Build = Callable[[Mapping[str, Segmentation]], Iterable[Segmentation]]
+"""Returns the configured segmentations, in order, given those that are published, by name."""
 
 
 class DefinitionFollower:
@@ -28,36 +34,49 @@ class DefinitionFollower:
     ----------
     connection, topic
         Where versions are published.
-    initial
-        Of each configured segmentation, what is in force while nothing is published.
+    build
+        Makes the configured segmentations; asked again once what is published has been read.
 
     Attributes
     ----------
     current
         By name, the version in force of each configured segmentation, in the order of the configuration.
+    published
+        By name, the newest version that was read, also of segmentations that are not configured any more.
     newest
         By name, what was learned last, held models included; nothing of a segmentation of which nothing was read.
     is_read
         Set once everything that was published before the start is known.
     """
 
-    def __init__(self, connection: KafkaConnection, topic: str, initial: Iterable[Model]) -> None:
-        self.current: dict[str, Model] = {snapshot.segmentation: snapshot for snapshot in initial}
+    def __init__(self, connection: KafkaConnection, topic: str, build: Build) -> None:
+        self.published: dict[str, Segmentation] = {}
         self.newest: dict[str, ModelProposal] = {}
         self.is_read = asyncio.Event()
+        self._build = build
+        self.current: dict[str, Segmentation] = self._configured()
         self._connection = connection
         self._topic = topic
-        self._followers: list[Callable[[Model], None]] = []
+        self._followers: list[Callable[[Segmentation], None]] = []
         self._renewed = asyncio.Event()
+
+    @property
+    def unpublished(self) -> list[Segmentation]:
+        """Versions in force that nobody has published yet."""
+        return [
+            segmentation
+            for name, segmentation in self.current.items()
+            if name not in self.published or self.published[name].version < segmentation.version
+        ]
 
     async def reach(self, versions: Mapping[str, int]) -> None:
         """Return once these versions, or later ones, are in force; those of other segmentations do not matter."""
-        if behind := self._behind(versions):
-            logger.info("customers were assessed under versions that are not read yet, waiting for %s", behind)
-        while self._behind(versions):
+        if missing := self._missing(versions):
+            logger.info("customers were assessed under versions that are not read yet, waiting for %s", missing)
+        while self._missing(versions):
             await self._renewed.wait()
 
-    def subscribe(self, follower: Callable[[Model], None]) -> None:
+    def subscribe(self, follower: Callable[[Segmentation], None]) -> None:
         """Have a function called with every new version."""
         self._followers.append(follower)
 
@@ -73,9 +92,17 @@ class DefinitionFollower:
                     for record in records:
                         self._read(record.value)
                 if not self.is_read.is_set() and await consumer.position(tp) >= end:
-                    self.is_read.set()
+                    self._finish_reading()
 
-    def _behind(self, versions: Mapping[str, int]) -> dict[str, int]:
+    def _finish_reading(self) -> None:
+        """Have the configured segmentations take up what was published."""
+        self.current = self._configured()
+        self.is_read.set()
+
+    def _configured(self) -> dict[str, Segmentation]:
+        return {segmentation.name: segmentation for segmentation in self._build(self.published)}
+
+    def _missing(self, versions: Mapping[str, int]) -> dict[str, int]:
         """Return which of some versions are newer than those in force."""
         current = self.current
         return {name: at for name, at in versions.items() if name in current and current[name].version < at}
@@ -84,22 +111,27 @@ class DefinitionFollower:
         if value is None:
             return
         try:
-            proposal = proposal_from_document(msgspec.json.decode(value))
+            document = msgspec.json.decode(value)
+            segmentation = decode_segmentation(document)
+            if isinstance(segmentation, LearnedSegmentation):
+                proposal = proposal_from_document(document)
+                newest = self.newest.get(segmentation.name)
+                if newest is None or proposal.model.as_of_ms >= newest.model.as_of_ms:
+                    self.newest[segmentation.name] = proposal
+                if proposal.held:
+                    return
         except (ModelInvalid, msgspec.DecodeError) as error:
-            logger.warning("a model cannot be followed, the one before stays: %s", error)
+            logger.warning("a version of a segmentation cannot be followed, the one before stays: %s", error)
             return
-        snapshot = proposal.snapshot
-        name = snapshot.segmentation
-        if name not in self.current:
-            return
-        if name not in self.newest or snapshot.as_of_ms >= self.newest[name].snapshot.as_of_ms:
-            self.newest[name] = proposal
-        if not proposal.held and snapshot.version > self.current[name].version:
-            self._adopt(snapshot)
+        self._note_published(segmentation)
 
-    def _adopt(self, snapshot: Model) -> None:
-        self.current[snapshot.segmentation] = snapshot
-        self._renewed.set()
-        self._renewed = asyncio.Event()
-        for follower in self._followers:
-            follower(snapshot)
+    def _note_published(self, segmentation: Segmentation) -> None:
+        name = segmentation.name
+        if name not in self.published or segmentation.version > self.published[name].version:
+            self.published[name] = segmentation
+        if self.is_read.is_set() and name in self.current and segmentation.version > self.current[name].version:
+            self.current[name] = segmentation
+            self._renewed.set()
+            self._renewed = asyncio.Event()
+            for follower in self._followers:
+                follower(segmentation)

@@ -10,9 +10,9 @@ from typing import Any, Final
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.worker.intake import InputChunk
+from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import records_expired
 from stream_app.worker.owned import OwnedPartitions
-from stream_app.worker.sweeping import LoopSettings
 
 logger = logging.getLogger(__name__)
 

@@ -68,8 +68,11 @@ class RestoredPartition:
     @property
     def versions(self) -> dict[str, int]:
         """By segmentation, the newest version that anybody here was assessed under."""
-        newest = int(self.table.membership["model_version"].max(initial=0))
-        return {name: max(version, newest) for name, version in self.position.versions.items()}
+        newest = self.table.memberships["model_version"].max(axis=1, initial=0).tolist()
+        return {
+            name: max(self.position.versions.get(name, 0), version)
+            for name, version in zip(self.table.names, newest, strict=True)
+        }
 
     def restore(self, records: Iterable[LogRecord]) -> None:
         """Bring the state up to date with changelog records that follow on those restored before."""
@@ -130,7 +133,6 @@ class PartitionOpener:
         self._settings = settings
         self._trainer_settings = trainer_settings
         self._follower = follower
-        self._initial = dict(follower.current)
         self._cached: dict[int, RestoredPartition] = {}
 
     async def open(self, partitions: Sequence[int], with_trainer: bool) -> Opened:
@@ -152,11 +154,11 @@ class PartitionOpener:
             async with asyncio.timeout(self._settings.recovery_timeout_seconds):
                 await asyncio.gather(*(delivery.open() for delivery in opened))
                 await self._restore(deliveries)
+                await self._follower.is_read.wait()
                 if with_trainer:
                     opened.append(self._delivery("trainer"))
                     await opened[-1].open()
                     training = await self._restore_training(opened[-1])
-                await self._follower.is_read.wait()
                 for number in partitions:
                     await self._follower.reach(self._cached[number].versions)
         except (Exception, asyncio.CancelledError):
@@ -181,7 +183,9 @@ class PartitionOpener:
         # What is not valid is forgotten first: an opening that is broken off here must leave nothing half restored.
         self._cached = {number: restored for number, restored in cached.items() if restored is not None}
         missing = {
-            number: RestoredPartition(CustomerTable(), PartitionPosition(), delivery.identity)
+            number: RestoredPartition(
+                CustomerTable(list(self._follower.current)), PartitionPosition(), delivery.identity
+            )
             for number, delivery in deliveries.items()
             if number not in self._cached
         }
@@ -208,7 +212,13 @@ class PartitionOpener:
         async for _, records in self._log.read_back(self._topics.trainer_changelog, [0]):
             state.restore(records)
         return await open_training(
-            state, self._trainer_settings, self._initial, delivery, self._topics, self._settings.partitions
+            state,
+            self._trainer_settings,
+            self._follower.current,
+            self._follower.unpublished,
+            delivery,
+            self._topics,
+            self._settings.partitions,
         )
 
 

@@ -54,7 +54,8 @@ class Outbox:
             key = migration.customer_id.encode()
             moves.append(OutgoingRecord(key, _encode(migration), self._headers(migration, key)))
             member = f"{migration.segmentation}/{migration.customer_id}".encode()
-            memberships.append(OutgoingRecord(member, _encode(membership_of(migration))))
+            left = migration.to_segment is None
+            memberships.append(OutgoingRecord(member, None if left else _encode(membership_of(migration))))
             self.size += 1
 
     def reject(self, rejection: Rejection, position: Position, keep_payload: bool) -> None:

@@ -17,14 +17,15 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
+from stream_app.core.segmentation import Segmentation
 from stream_app.errors import RecordsLost
-from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.worker.counters import PartitionCounters
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.intake import InputChunk, Intake
+from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, RestoredPartition
 from stream_app.worker.partition_loop import PartitionLoop
-from stream_app.worker.sweeping import LoopSettings
 from stream_app.worker.training import Training
 
 logger = logging.getLogger(__name__)
@@ -165,8 +166,11 @@ class OwnedPartitions:
 
     def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:
         table, position = restored.table, restored.position
-        (snapshot,) = self._follower.current.values()
-        partition = Partition(snapshot=snapshot, rules=self._context, table=table, clock=position.clock)
+        for name in dict.fromkeys((*self._follower.current, *position.versions)):
+            if name not in table.names:
+                table.admit(name)
+        segmentations = [self._segmentation(name) for name in table.names]
+        partition = Partition(segmentations, self._context, table, position.clock)
         figures = self.figures.setdefault(number, PartitionCounters())
         lane = PartitionLoop(
             number, partition, position, delivery, self._topics, self._lane_settings, self._now_ms, figures
@@ -177,9 +181,14 @@ class OwnedPartitions:
         )
         lane.start(self._failed)
 
-    def _follow(self, snapshot: Model) -> None:
+    def _segmentation(self, name: str) -> Segmentation:
+        """Return the version in force of a segmentation, or what makes everybody leave one that is not configured."""
+        current = self._follower.current.get(name)
+        return current or EndedSegmentation(name, self._follower.published.get(name))
+
+    def _follow(self, segmentation: Segmentation) -> None:
         for lane in self.lanes.values():
-            lane.follow(snapshot)
+            lane.follow(segmentation)
 
     # --- what agents do ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from stream_app.adapters.metrics import Reading
@@ -22,6 +22,8 @@ from stream_app.adapters.metrics.declared import (
     WATERMARK,
 )
 from stream_app.core.clock import NO_TIME, SECOND_MS
+from stream_app.core.segmentation import Segmentation
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.partition_loop import PartitionLoop
@@ -115,18 +117,25 @@ class Telemetry:
                 yield Reading(CONSUMER_LAG, (topic, str(number)), max(end - reached[topic, number], 0))
 
     def _segmentations(self, lanes: Mapping[int, PartitionLoop]) -> Mapping[str, SegmentationState]:
-        snapshot, newest = self._follower.snapshot, self._follower.newest
-        ids = {code: segment.segment_id for code, segment in snapshot.segment_by_code.items()}
-        sizes = Counter(dict.fromkeys((segment.segment_id for segment in snapshot.segments), 0))
-        for lane in lanes.values():
-            for code, size in lane.partition.table.segment_sizes().items():
+        return {
+            name: self._state_of(segmentation, lanes.values()) for name, segmentation in self._follower.current.items()
+        }
+
+    def _state_of(self, segmentation: Segmentation, lanes: Iterable[PartitionLoop]) -> SegmentationState:
+        name = segmentation.name
+        ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
+        sizes = Counter(dict.fromkeys((segment.segment_id for segment in segmentation.roster.segments), 0))
+        for lane in lanes:
+            table = lane.partition.table
+            for code, size in table.segment_sizes(table.names.index(name)).items():
                 sizes[ids.get(code, f"s{code}")] += size
-        state = SegmentationState(
-            kind="learned",
-            version=snapshot.version,
-            names={segment.segment_id: segment.name for segment in snapshot.segments},
+        newest = self._follower.newest.get(name)
+        is_learned = isinstance(segmentation, LearnedSegmentation)
+        return SegmentationState(
+            kind=segmentation.kind,
+            version=segmentation.version,
+            names={segment.segment_id: segment.name for segment in segmentation.roster.segments},
             sizes=sizes,
-            learned_at_ms=0 if newest is None else max(newest.snapshot.as_of_ms, 0),
+            learned_at_ms=max(newest.model.as_of_ms, 0) if newest else 0 if is_learned else None,
             psi={} if newest is None or newest.drift is None else newest.drift.psi,
         )
-        return {snapshot.segmentation: state}

@@ -20,10 +20,12 @@ import msgspec
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.state_log import LogRecord
 from stream_app.adapters.topics import TopicNames
+from stream_app.core.segmentation import Segmentation
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal, model_document
-from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.registry import encode_segmentation
 from stream_app.worker.samples import decode_sample, merge_samples
 
 logger = logging.getLogger(__name__)
@@ -128,11 +130,10 @@ class Training:
         self._is_closed = False
         self._writing = asyncio.Lock()
 
-    async def announce(self, initial: Iterable[Model]) -> None:
-        """Publish what is in force before the first model, once in a segmentation's life."""
-        proposals = [ModelProposal(snapshot) for snapshot in initial]
-        if proposals:
-            await self._write(proposals)
+    async def announce(self, segmentations: Iterable[Segmentation]) -> None:
+        """Publish versions that no reader of `segment-models` knows yet."""
+        if records := [segmentation_record(segmentation) for segmentation in segmentations]:
+            await self._write(records)
 
     async def accept_sample(self, offset: int, value: bytes | None) -> None:
         """Take a sample's record; learn from every tick that is complete with it.
@@ -179,10 +180,10 @@ class Training:
             (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
             default=self._end,
         )
-        await self._write([proposal for proposal in learned if proposal is not None])
+        await self._write([model_record(proposal) for proposal in learned if proposal is not None])
 
-    async def _write(self, proposals: Iterable[ModelProposal]) -> None:
-        """Write all that is known, and models with it, in one transaction."""
+    async def _write(self, versions: list[OutgoingRecord]) -> None:
+        """Write all that is known, and versions of segmentations with it, in one transaction."""
         progress = Progress(self.next_sample, self._latest_ticks)
         known = [OutgoingRecord(PROGRESS_KEY, msgspec.json.encode(progress))]
         known += [
@@ -190,8 +191,8 @@ class Training:
             for name, trainer in self.trainers.items()
         ]
         outgoing = {(self._topics.trainer_changelog, 0): known}
-        if models := [model_record(proposal) for proposal in proposals]:
-            outgoing[self._topics.models, 0] = models
+        if versions:
+            outgoing[self._topics.models, 0] = versions
         async with self._writing:
             if not self._is_closed:
                 await self._delivery.commit(outgoing)
@@ -200,7 +201,8 @@ class Training:
 async def open_training(
     state: TrainingState,
     settings: Mapping[str, TrainerSettings],
-    initial: Mapping[str, Model],
+    current: Mapping[str, Segmentation],
+    unpublished: Iterable[Segmentation],
     delivery: Delivery,
     topics: TopicNames,
     partitions: int,
@@ -213,24 +215,32 @@ async def open_training(
         All that is written; nobody else may be able to write any more.
     settings
         By learned segmentation; how samples are merged is the same for all.
-    initial
-        By segmentation, what is in force before the first model.
+    current
+        By name, the version in force of each segmentation.
+    unpublished
+        Those of them that have to be published.
     delivery, topics, partitions
         See `Training`.
     """
     trainers = {
         name: Trainer.restore(settings[name], state.trainers[name])
         if name in state.trainers
-        else Trainer(settings[name], initial[name])
-        for name in settings
+        else Trainer(settings[name], segmentation.model)
+        for name, segmentation in current.items()
+        if isinstance(segmentation, LearnedSegmentation) and name in settings
     }
     first = next(iter(settings.values()), TrainerSettings())
     training = Training(trainers, state.progress, delivery, topics, partitions, first.sample_size, first.seed)
-    await training.announce(initial[name] for name in settings if name not in state.trainers)
+    await training.announce(unpublished)
     return training
+
+
+def segmentation_record(segmentation: Segmentation) -> OutgoingRecord:
+    """Return a version of a segmentation as its record in `segment-models`."""
+    return OutgoingRecord(segmentation.name.encode(), msgspec.json.encode(encode_segmentation(segmentation)))
 
 
 def model_record(proposal: ModelProposal) -> OutgoingRecord:
     """Return a model as its record in `segment-models`."""
-    key = proposal.snapshot.segmentation + (HELD_SUFFIX if proposal.held else "")
+    key = proposal.model.name + (HELD_SUFFIX if proposal.held else "")
     return OutgoingRecord(key.encode(), msgspec.json.encode(model_document(proposal)))

@@ -37,7 +37,7 @@ def test_restored_table_equals_the_one_it_was_encoded_from(customers: list[list[
     assert copy.customer_ids == table.customer_ids == list(rows)
     assert [copy.load(number) for number in range(len(copy))] == list(rows.values())
     assert copy.activity.tobytes() == table.activity.tobytes()
-    assert copy.membership.tobytes() == table.membership.tobytes()
+    assert copy.membership.tobytes() == table.memberships[0].tobytes()
 
 
 @given(histories(min_size=2, max_size=8))
@@ -46,7 +46,7 @@ def test_restoring_a_known_customer_replaces_its_row(events: list[Event]) -> Non
     table.restore("a", encode_row(fold(events), membership(7, 9)))
     assert (len(table), table.find("a")) == (2, 0)
     assert table.load(0) == table.load(1) == fold(events)
-    assert table.membership["segment"].tolist() == [7, 1]
+    assert table.memberships[0]["segment"].tolist() == [7, 1]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=12), histories(min_size=1, max_size=4))
@@ -60,7 +60,7 @@ def test_table_holds_what_was_put_in_and_not_removed_since(steps: list[tuple[str
         else:
             table.restore(customer_id, encode_row(fold(events[:number]), membership(number)))
             expected[customer_id] = number
-    segments = table.membership["segment"].tolist()
+    segments = table.memberships[0]["segment"].tolist()
     assert dict(zip(table.customer_ids, segments, strict=True)) == expected
     assert [table.find(customer_id) for customer_id in table.customer_ids] == list(range(len(expected)))
     for customer_id, number in expected.items():
@@ -73,7 +73,7 @@ def test_row_of_a_new_customer_is_empty_where_another_was_removed() -> None:
     table.remove("a")
     table.remove("b")
     table.insert("c")
-    assert not any(table.activity.tobytes() + table.membership.tobytes())
+    assert not any(table.activity.tobytes() + table.memberships[0].tobytes())
 
 
 def test_unknown_row_version_leaves_the_table_as_it_was() -> None:
@@ -124,7 +124,7 @@ def test_table_grows_and_keeps_what_it_holds() -> None:
     assert len(table.activity) == len(table.membership) == 4_000
     assert table.activity["purchases"].tolist() == list(range(4_000))
     assert [table.load(number) for number in range(4_000)] == list(rows.values())
-    assert (table.membership["segment"] == 1).all()
+    assert (table.memberships[0]["segment"] == 1).all()
 
 
 def test_storing_changes_the_rows_named_and_no_others() -> None:
@@ -134,7 +134,7 @@ def test_storing_changes_the_rows_named_and_no_others() -> None:
     activity["purchases"], memberships["segment"] = 5, 2
     table.store(np.array([1]), activity, [memories], memberships)
     assert table.activity["purchases"].tolist() == [1, 5, 1]
-    assert table.membership["segment"].tolist() == [1, 2, 1]
+    assert table.memberships[0]["segment"].tolist() == [1, 2, 1]
     assert table.load(1).memories == memories
     assert table.load(0) == table.load(2) == Row(purchases=1)
 

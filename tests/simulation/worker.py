@@ -21,9 +21,9 @@ from stream_app.learning.trainer import TrainerSettings
 from stream_app.segmentations.learned.cold_start import cold_start_model
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
+from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
-from stream_app.worker.sweeping import LoopSettings
 from tests.simulation.consumer import SimulatedConsumer, SimulatedThread
 from tests.simulation.group import HEARTBEAT_SECONDS, Assignment
 from tests.simulation.memory_log import MemoryDelivery, MemoryStateLog

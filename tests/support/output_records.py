@@ -87,7 +87,7 @@ def membership_of(move: Migration) -> dict[str, Any]:
     }
 
 
-def model_document(version: int = 0) -> dict[str, Any]:
+def drawn_model(version: int = 0) -> dict[str, Any]:
     """Return the model that has `SEGMENTS`."""
     document = model_document(ModelProposal(rules_snapshot()))
     centroid = document["segments"][0]["centroid"]

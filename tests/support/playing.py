@@ -10,6 +10,7 @@ from stream_app.core.migration import Migration
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from tests.support.events import positions
 
 Step: TypeAlias = Event | int | Model
@@ -39,7 +40,7 @@ def play_effects(partition: Partition, steps: Sequence[Step], cuts: Collection[i
             first = first if chunk else index
             chunk.append(step)
         elif isinstance(step, Model):
-            partition.snapshot = step
+            partition.follow(LearnedSegmentation(step))
         elif step is not None:
             finish(sweep(partition, step))
     return done

@@ -17,7 +17,7 @@ from stream_app.api.redis_store import RedisStore
 from stream_app.errors import ConfigurationError
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, chunk_of
 from stream_app.view.target import ViewTarget
-from tests.support.output_records import membership_of, migration, model_document
+from tests.support.output_records import drawn_model, membership_of, migration
 from tests.support.processes import free_port
 from tests.support.programs import find_program
 from tests.support.servers import RedisServer
@@ -34,7 +34,7 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
     await target.check()
     attached = await target.attach(FIELDS)
     chunks = [
-        chunk_of(MODELS, 0, 0, records([model_document()])),
+        chunk_of(MODELS, 0, 0, records([drawn_model()])),
         chunk_of(MEMBERSHIPS, 0, 0, records([membership_of(MOVE)])),
         chunk_of(MIGRATIONS, 0, 0, records([MOVE])),
     ]

@@ -19,15 +19,14 @@ from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, Event
-from stream_app.core.partition import Partition
 from stream_app.core.records import Batch, Content
 from stream_app.errors import DeliveryFailed
 from stream_app.segmentations.learned.model import Model
 from stream_app.settings import load_settings
 from stream_app.worker.intake import InputChunk
+from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.partition_loop import PartitionLoop
-from stream_app.worker.sweeping import LoopSettings
-from tests.support.models import rules_snapshot
+from tests.support.models import partition_under, rules_snapshot
 
 TOPICS = TopicNames("t-", "segmenter")
 PATIENCE_SECONDS = 300
@@ -234,7 +233,7 @@ async def open_stage(
     await delivery.open()
     table, position = log.restored()
     position = replace_offsets(position)
-    partition = Partition(snapshot=snapshot or rules_snapshot(), table=table, clock=position.clock)
+    partition = partition_under(snapshot=snapshot or rules_snapshot(), table=table, clock=position.clock)
     clock = Clock(now_ms)
     lane = PartitionLoop(0, partition, position, delivery, TOPICS, settings or lane_settings(), clock)
     stage = Stage(log, delivery, lane, clock, [])

@@ -17,7 +17,7 @@ from stream_app.core.records import Rejection
 from stream_app.errors import InvalidRecord
 from stream_app.worker.outbox import Outbox, membership_of
 from tests.support.events import engagement, instant, purchase
-from tests.support.models import plain_snapshot, rules_snapshot
+from tests.support.models import partition_under, plain_snapshot, rules_snapshot
 from tests.support.playing import play, state_of
 from tests.worker.memory import TOPICS, replay
 
@@ -26,7 +26,7 @@ PLACE = {topic: (topic, 2) for topic in (TOPICS.migrations, TOPICS.memberships, 
 
 @pytest.fixture
 def partition() -> Partition:
-    return Partition(snapshot=rules_snapshot())
+    return partition_under(snapshot=rules_snapshot())
 
 
 @pytest.fixture

@@ -290,7 +290,7 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
         await opening
         model = plain_snapshot()
         worker.owned._follow(model)
-        await until(lambda: worker.owned.lanes[0].partition.snapshot is model, "the new model")
+        await until(lambda: worker.owned.lanes[0].model_of(partition) is model, "the new model")
 
     run(test)
 
@@ -310,7 +310,7 @@ def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() 
         assert not second.owned.is_open
         second.follower._read(record.value)
         await opening
-        assert second.owned.lanes[0].partition.snapshot.version == plain_snapshot().version
+        assert second.owned.lanes[0].model_of(partition).version == plain_snapshot().version
         assert first.failures == second.failures == []
 
     run(test)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.support.models import model_of
+
 import asyncio
 import gzip
 import json
@@ -209,7 +211,7 @@ def test_failed_transaction_is_told() -> None:
 def test_whatever_goes_wrong_in_folding_is_told() -> None:
     async def test() -> None:
         stage = await open_stage()
-        del stage.lane.partition.snapshot
+        del model_of(stage.lane.partition)
         stage.lane.offer(Feed().chunk(purchase(0)))
         await until(lambda: bool(stage.failures), "the failure")
         assert [type(error) for error in stage.failures] == [AttributeError]
@@ -474,7 +476,7 @@ def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
         assert_log_agrees(stage)
         stage.lane.follow(replace(MODEL, version=MODEL.version - 1))
         await asyncio.sleep(0.005)
-        assert stage.lane.partition.snapshot is MODEL
+        assert model_of(stage.lane.partition) is MODEL
 
     run(test())
 

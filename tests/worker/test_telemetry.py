@@ -161,7 +161,7 @@ def test_model_in_use_and_the_newest_that_was_learned_are_distinguished() -> Non
         scraped.worker.follower._read(model_record(proposal).value)
         found = scraped.scrape()
         assert found["model_info"] == {labels(segmentation="value", kind="learned", version="4", segments="3"): 1}
-        assert found["model_last_learned_timestamp_seconds"][VALUE] * 1000 == proposal.snapshot.as_of_ms
+        assert found["model_last_learned_timestamp_seconds"][VALUE] * 1000 == proposal.model.as_of_ms
         if proposal.drift:
             scores = {(*VALUE, ("feature", feature)): score for feature, score in proposal.drift.psi.items()}
             assert found["model_drift_score"] == {tuple(sorted(key)): score for key, score in scores.items()}

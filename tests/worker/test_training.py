@@ -22,7 +22,7 @@ from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.training import PROGRESS_KEY, STATE_KEY_PREFIX, Training, TrainingState, open_training
 from tests.learning.populations import GROUPS, draw_sample
-from tests.support.models import rules_snapshot
+from tests.support.models import rules_snapshot, score
 from tests.worker.memory import TOPICS, MemoryDelivery, MemoryLog
 
 SETTINGS = TrainerSettings(n_clusters=3, min_history_days=0, min_customers_per_cluster=5)
@@ -248,7 +248,7 @@ def moved(tick: int, trainer: Trainer) -> list[bytes]:
     for partition in range(PARTITIONS):
         before = draw_sample(tick, 60, seed=partition)
         snapshot = trainer.published
-        codes = snapshot.codes[snapshot.score_quantities(before.quantities).argmin(axis=1)].astype(np.int16)
+        codes = snapshot.roster.codes[:-1][score(snapshot, before.quantities).argmin(axis=1)].astype(np.int16)
         other: PopulationSample = draw_sample(
             tick, 60, seed=partition, groups=GROUPS * np.array([4, 0.2, 3, 0.1, 0.1, 0.3, 0.5, 1]), segment_codes=codes
         )

@@ -23,9 +23,8 @@ class LearnedKind:
         """Return the last model, or the cold-start rules where there is none."""
         if earlier is not None and earlier.kind == "learned":
             return earlier
-        own = configuration.model_dump(exclude_none=True)
-        hysteresis, no_return_days = (own.get(name, defaults.get(name)) for name in ("hysteresis", "no_return_days"))
-        return LearnedSegmentation(cold_start_model(configuration.name, hysteresis, no_return_days))
+        own = dict(defaults) | configuration.model_dump(exclude_none=True)
+        return LearnedSegmentation(cold_start_model(configuration.name, own["hysteresis"], own["no_return_days"]))
 
     def encode(self, segmentation: LearnedSegmentation) -> dict[str, Any]:
         """Return the model as a document."""

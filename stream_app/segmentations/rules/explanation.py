@@ -68,7 +68,8 @@ def explain_moves(rules: Rules, moves: Moves, context: MigrationContext) -> Sequ
     reasons = []
     for move, event_at in enumerate(moves.causes):
         entered = moves.from_code[move] == NO_SEGMENT
-        gained, lost = [], []
+        gained: list[TurnedCondition] = []
+        lost: list[TurnedCondition] = []
         for comparison, holds, figures in turned:
             did, does = not entered and holds[move], holds[count + move]
             if does != did:

@@ -55,7 +55,7 @@ def crossing_ms(customers: CustomerColumns, comparison: Comparison) -> Floats:
     where it has happened.
     """
     if comparison.figure in ("recency_days", "tenure_days"):
-        return _silent_since(customers, comparison.figure) + comparison.value * DAY_MS
+        return np.asarray(_silent_since(customers, comparison.figure) + comparison.value * DAY_MS, np.float64)
     decay = _DECAYING.get(comparison.figure)
     if decay is None or not comparison.value:
         return np.full(len(customers), np.inf)

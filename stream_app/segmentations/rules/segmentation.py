@@ -143,8 +143,8 @@ def _holds(condition: Condition, customers: CustomerColumns) -> Flags:
         case Comparison():
             return compare(customers, condition)
         case AllOf(all=parts):
-            return np.logical_and.reduce([_holds(part, customers) for part in parts])
+            return np.asarray(np.logical_and.reduce([_holds(part, customers) for part in parts]))
         case AnyOf(any=parts):
-            return np.logical_or.reduce([_holds(part, customers) for part in parts])
+            return np.asarray(np.logical_or.reduce([_holds(part, customers) for part in parts]))
         case NotThat(negated=part):
             return ~_holds(part, customers)

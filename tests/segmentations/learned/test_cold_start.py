@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from stream_app.core.clock import NO_TIME
-from stream_app.core.partition import Partition
 from stream_app.segmentations.learned.cold_start import EXAMPLES, Example
 from tests.support.events import engagement, instant, purchase
-from tests.support.models import rules_snapshot
+from tests.support.models import partition_under, rules_snapshot
 from tests.support.playing import play
 
 
@@ -36,17 +35,17 @@ def test_rules_are_version_0_and_carry_what_they_are_given() -> None:
 
 
 def test_first_purchase_makes_a_new_customer() -> None:
-    (migration,) = play(Partition(rules_snapshot()), [purchase(0)])
+    (migration,) = play(partition_under(rules_snapshot()), [purchase(0)])
     assert (migration.from_segment, migration.to_segment.name, migration.change) == (None, "New", "entered")
 
 
 def test_visitors_who_buy_nothing_are_browsers() -> None:
     visits = [engagement(day) for day in range(0, 8, 2)]
-    assert play(Partition(rules_snapshot()), visits)[-1].to_segment.name == "Browsers"
+    assert play(partition_under(rules_snapshot()), visits)[-1].to_segment.name == "Browsers"
 
 
 def test_frequent_buyers_become_champions_and_are_lost_when_they_stay_away() -> None:
     history = [event for day in range(0, 90, 6) for event in (purchase(day), engagement(day + 0.5))]
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     assert play(partition, history)[-1].to_segment.name == "Champions"
     assert play(partition, [instant(day) for day in range(90, 400, 7)])[-1].to_segment.name == "Lost"

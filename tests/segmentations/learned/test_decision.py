@@ -32,7 +32,7 @@ def decide_one(snapshot: Model, x: float, current: int, previous: int = NO_SEGME
         np.array([START_MS - round(for_days * DAY_MS)]),
         START_MS,
     )
-    return int(snapshot.codes[target.item()]) if moves.item() else current
+    return int(snapshot.roster.codes[:-1][target.item()]) if moves.item() else current
 
 
 def decide_by_loop(

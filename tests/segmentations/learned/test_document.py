@@ -67,7 +67,7 @@ def fields_of(proposal):
     def plain(value):
         return value.tolist() if isinstance(value, np.ndarray) else value
 
-    snapshot = proposal.snapshot
+    snapshot = proposal.model
     figures = {name: plain(getattr(snapshot, name)) for name in snapshot.__dataclass_fields__}
     return figures, proposal.held, proposal.profiles, proposal.drift
 

@@ -11,7 +11,7 @@ from stream_app.core.segments import MAX_SEGMENT_CODE, Segment
 from stream_app.errors import ModelInvalid
 from stream_app.segmentations.learned.features import FeatureParameters, extract_features
 from stream_app.segmentations.learned.model import Model
-from tests.support.models import plain_snapshot, rules_snapshot, snapshot_of
+from tests.support.models import plain_snapshot, rules_snapshot, score, snapshot_of
 from tests.support.tables import quantities_of_events
 
 CENTROIDS = np.arange(8.0).reshape(2, 4)
@@ -55,9 +55,9 @@ def test_segments_are_found_by_code() -> None:
         segments=(Segment(7, "seven"), Segment(MAX_SEGMENT_CODE, "last")),
         retired_segments=(Segment(3, "former"),),
     )
-    assert snapshot.codes.tolist() == [7, MAX_SEGMENT_CODE]
-    assert snapshot.index_of_code[[7, MAX_SEGMENT_CODE, 3, 0]].tolist() == [0, 1, -1, -1]
-    assert {code: segment.segment_id for code, segment in snapshot.segment_by_code.items()} == {
+    assert snapshot.roster.codes[:-1].tolist() == [7, MAX_SEGMENT_CODE]
+    assert snapshot.roster.index_of_code[[7, MAX_SEGMENT_CODE, 3, 0]].tolist() == [0, 1, -1, -1]
+    assert {code: segment.segment_id for code, segment in snapshot.roster.by_code.items()} == {
         3: "s3",
         7: "s7",
         MAX_SEGMENT_CODE: f"s{MAX_SEGMENT_CODE}",
@@ -94,4 +94,4 @@ def test_separation_is_the_distance_between_scaled_centroids() -> None:
 def test_quantities_are_scored_by_their_features(snapshot: Model) -> None:
     quantities = quantities_of_events()
     expected = snapshot.score(extract_features(quantities, snapshot.parameters))
-    assert snapshot.score_quantities(quantities).tolist() == expected.tolist()
+    assert score(snapshot, quantities).tolist() == expected.tolist()
