@@ -49,10 +49,11 @@ class Segmentations:
         """Take in a record of `segment-models`; return what is wrong with it."""
         where = place(topic, 0, record.offset)
         if record.value is None:
-            name = (record.key or b"").partition(b"/")[0].decode("utf-8", "replace")
-            self._removed.add(name)
-            self.newest.pop(name, None)
-            self.definitions.pop(name, None)
+            name, _, held = (record.key or b"").decode("utf-8", "replace").partition("/")
+            if not held:  # a proposal that is not held back any more removes nothing
+                self._removed.add(name)
+                self.newest.pop(name, None)
+                self.definitions.pop(name, None)
             return []
         try:
             model = _MODELS.validate_json(record.value)

@@ -288,7 +288,7 @@ class _Worker:
 
     def end(self, segmentation: Segmentation) -> None:
         """Take a segmentation out of the configuration."""
-        self._state.follow(EndedSegmentation(segmentation))
+        self._state.follow(EndedSegmentation(segmentation.name, segmentation))
         self._sweep(201)
 
     def _sweep(self, days: int) -> None:

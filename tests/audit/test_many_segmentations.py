@@ -399,5 +399,7 @@ def test_learned_segments_are_named_by_their_codes_and_others_by_the_codes_of_th
 def test_segmentation_whose_model_was_removed_has_no_newest_version() -> None:
     known = Segmentations()
     assert known.newest_of("tier") == 0
+    assert known.note_model(LogRecord(2, 0, b"tier/held", None), "segment-models") == []
+    assert known.newest_of("tier") == 0
     assert known.note_model(LogRecord(3, 0, b"tier", None), "segment-models") == []
     assert known.newest_of("tier") is None
