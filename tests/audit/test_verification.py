@@ -439,7 +439,7 @@ def test_report_names_customer_and_position(story: Story) -> None:
     customer_id = story.written(story.names.migrations)[5].key
     assert repr((customer_id or b"").decode()) in example
     assert "t-segment-migrations[" in example
-    assert text[-1].startswith("1 breaches, ")
+    assert text[-1].startswith("1 breach, ")
     assert all(line.isprintable() for line in text)
 
 
