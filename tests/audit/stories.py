@@ -33,10 +33,9 @@ from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import InvalidRecord
-from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.cold_start import cold_start_model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.segmentations.registry import encode_segmentation
+from stream_app.segmentations.registry import KINDS, encode_segmentation
 from tests.contracts.records import ENGAGEMENT, PURCHASE
 from tests.support.events import START_MS
 
@@ -195,7 +194,7 @@ def told(
     unread: int = 0,
     chunk: int = CHUNK,
     segmentations: Sequence[Segmentation] = (VALUE,),
-    ended: Segmentation | None = None,
+    later: Sequence[Segmentation] = (),
 ) -> Story:
     """Return what a faultless worker writes, chunk by chunk.
 
@@ -207,8 +206,8 @@ def told(
         So many of each partition's last records are not folded yet.
     segmentations
         Which customers are divided by.
-    ended
-        The one of these that is taken out of the configuration at the end.
+    later
+        What takes over after the last record, one after the other: new versions, new segmentations, or ends of some.
     """
     story = Story(TopicNames(prefix, "segmenter"), partitions)
     by_partition: dict[int, list[tuple[Append, Position]]] = defaultdict(list)
@@ -231,15 +230,12 @@ def told(
         story.fences.append(Append(story.names.changelog, partition, FENCE_KEY, b"token"))
         worker = _Worker(story, partition, segmentations)
         worker.run(records[: len(records) - unread], chunk)
-        if ended is not None:
-            worker.end(ended)
-    models = [
-        Append(
-            story.names.models, 0, segmentation.name.encode(), msgspec.json.encode(encode_segmentation(segmentation))
-        )
-        for segmentation in segmentations
-    ]
-    story.transactions.append(models)
+        for days, segmentation in enumerate(later, start=201):
+            worker.follow(segmentation, days)
+    for segmentation in (*segmentations, *later):
+        if segmentation.kind in KINDS:
+            model = msgspec.json.encode(encode_segmentation(segmentation))
+            story.transactions.append([Append(story.names.models, 0, segmentation.name.encode(), model)])
     return story
 
 
@@ -286,10 +282,10 @@ class _Worker:
         for topic, offset in self._offsets.items():
             self._story.committed[topic, self._partition] = offset
 
-    def end(self, segmentation: Segmentation) -> None:
-        """Take a segmentation out of the configuration."""
-        self._state.follow(EndedSegmentation(segmentation.name, segmentation))
-        self._sweep(201)
+    def follow(self, segmentation: Segmentation, days: int) -> None:
+        """Let a version take over, so many days after the last event."""
+        self._state.follow(segmentation)
+        self._sweep(days)
 
     def _sweep(self, days: int) -> None:
         """Let time pass up to so many days after the last event."""

@@ -18,7 +18,11 @@ from stream_app.audit.report import lines
 from stream_app.audit.rows import name_digest, read_row
 from stream_app.audit.segmentations import Segmentations
 from stream_app.errors import RowDamaged, RowVersionUnknown
+from stream_app.segmentations.ended import EndedSegmentation
+from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.definition import RulesConfiguration
+from stream_app.segmentations.rules.kind import RULES
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.audit.stories import VALUE, Append, Story, audited, drawn_inputs, told
 
@@ -107,8 +111,42 @@ def test_two_segmentations_are_clean(story: Story) -> None:
     assert found.figures["newest published version of tier"] == 1
 
 
+def test_two_learned_segmentations_and_one_by_rules_are_clean() -> None:
+    mood = LearnedSegmentation(cold_start_model("mood", 0.2, 60.0))
+    story = told(drawn_inputs(30, 400), segmentations=(VALUE, mood, TIER))
+    assert breaches(story) == set()
+    assert {append.json["segmentation"] for append in story.written(story.names.memberships)} == {
+        "value",
+        "mood",
+        "tier",
+    }
+
+
+def test_definition_that_was_changed_is_the_one_that_counts() -> None:
+    changed = TIER.definition.model_dump(by_alias=True)
+    changed["segments"][0]["when"]["value"] = 9_000
+    changed["segments"][1] |= {"id": "iron", "name": "Iron"}
+    second = RULES.build(RulesConfiguration.model_validate(changed), {}, TIER)
+    story = told(drawn_inputs(30, 400), segmentations=(VALUE, TIER), later=[second])
+    assert breaches(story) == set()
+    moves = [append.json for append in story.written(story.names.migrations)]
+    assert {move["to_segment"]["id"] for move in moves if move["cause"]["kind"] == "definition"} >= {"gold"}
+    (old,) = [
+        append for append in story.written(story.names.models) if append.key == b"tier" and append.json["version"] == 1
+    ]
+    story.transactions.append([old.with_json(version=3)])
+    assert breaches(story) == set(), "not everybody has been assessed under it"
+
+
+def test_segmentation_that_is_added_later_is_clean() -> None:
+    story = told(drawn_inputs(30, 400), later=[TIER])
+    assert breaches(story) == set()
+    moves = [append.json for append in story.written(story.names.migrations)]
+    assert {m["cause"]["kind"] for m in moves if m["segmentation"] == "tier"} == {"definition"}
+
+
 def test_segmentation_that_has_ended_is_clean() -> None:
-    story = told(drawn_inputs(customers=30, events=400), segmentations=(VALUE, TIER), ended=TIER)
+    story = told(drawn_inputs(30, 400), segmentations=(VALUE, TIER), later=[EndedSegmentation("tier", TIER)])
     assert breaches(story) == set()
     last = tiers(story, story.names.migrations)[-1].json
     assert (last["change"], last["to_segment"]) == ("left", None)
