@@ -25,8 +25,19 @@ from tests.webhooks.receiver import Receiver, Reply
 
 PATIENCE_SECONDS = 300
 SECRET = "whsec_bWV0cmljcy1vZi1hLXJ1bm5pbmctc3RhY2stMDAwMQ=="
-SEGMENTATIONS = {"value"}
-"""What the worker is configured to have."""
+CONFIGURED = [
+    {"name": "value", "kind": "learned"},
+    {"name": "visits", "kind": "learned", "clusters": 3},
+    {
+        "name": "offers",
+        "kind": "rules",
+        "segments": [
+            {"id": "active", "name": "Active", "when": {"figure": "recency_days", "operator": "<", "value": 7}},
+        ],
+        "otherwise": {"id": "quiet", "name": "Quiet"},
+    },
+]
+SEGMENTATIONS = {str(each["name"]) for each in CONFIGURED}
 
 
 class Stack:
@@ -70,7 +81,8 @@ def deployment(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deploy
     """Models without any history, so that there are some to compare."""
     learning = {"min_history_days": 0, "tick_days": 7, "sample_size": 200}
     weekly = {"sweep_interval_seconds": 604_800}
-    made = Deployment(kafka, topic_prefix, tmp_path, worker={"clock": "event"}, learning=learning, assignment=weekly)
+    worker = {"clock": "event"}
+    made = Deployment(kafka, topic_prefix, tmp_path, CONFIGURED, worker=worker, learning=learning, assignment=weekly)
     made.create_topics()
     yield made
     made.discard()
