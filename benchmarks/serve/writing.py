@@ -11,7 +11,7 @@ import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection
 from stream_app.adapters.view_schema import ViewKeys
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, chunk_of
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, batch_of
 from stream_app.view.target import ViewTarget
 from tests.support.output_records import drawn_migrations, membership_of
 
@@ -31,7 +31,8 @@ class Record:
 
 def draw(customers: int, moves: int) -> list[dict[str, Any]]:
     """Return memberships as they follow on each other."""
-    return [membership_of(move) for move in drawn_migrations(customers, moves)]
+    drawn = (membership_of(move) for move in drawn_migrations(customers, moves))
+    return [membership for membership in drawn if membership is not None]
 
 
 async def write_view(port: int, documents: list[dict[str, Any]]) -> float:
@@ -45,11 +46,11 @@ async def write_view(port: int, documents: list[dict[str, Any]]) -> float:
     await target.swap(attached.generation)
     started = time.perf_counter()
     for start in range(0, len(encoded), 4 * BATCH):
-        chunks = [
-            chunk_of(MEMBERSHIPS, 0, first, encoded[first : first + BATCH])
+        batches = [
+            batch_of(MEMBERSHIPS, 0, first, encoded[first : first + BATCH])
             for first in range(start, min(start + 4 * BATCH, len(encoded)), BATCH)
         ]
-        await target.apply(attached.generation, chunks)
+        await target.apply(attached.generation, batches)
     rate = len(encoded) / (time.perf_counter() - started)
     await target.close()
     return rate
@@ -60,6 +61,7 @@ async def write_bare(port: int, documents: list[dict[str, Any]]) -> float:
     values = [
         (
             document["customer_id"],
+            document["segmentation"],
             document["segment"]["id"],
             number,
             f"{document['sequence']} {document['segment']['id']} {document['since']}",
@@ -70,9 +72,9 @@ async def write_bare(port: int, documents: list[dict[str, Any]]) -> float:
     started = time.perf_counter()
     for start in range(0, len(values), BATCH):
         pipeline = client.pipeline(transaction=False)
-        for customer_id, segment, since, value in values[start : start + BATCH]:
-            pipeline.hset(f"bare:c:{customer_id}", "value", value)
-            pipeline.zadd(f"bare:m:{segment}", {customer_id: since})
+        for customer_id, segmentation, segment, since, value in values[start : start + BATCH]:
+            pipeline.hset(f"bare:c:{customer_id}", segmentation, value)
+            pipeline.zadd(f"bare:m:{segmentation}:{segment}", {customer_id: since})
         await pipeline.execute()
     rate = len(values) / (time.perf_counter() - started)
     await client.aclose()
@@ -85,7 +87,7 @@ async def fill(port: int, prefix: str, customers: int, model: dict[str, Any]) ->
     target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), ViewKeys(prefix), 10_000)
     attached = await target.attach(FIELDS, is_fresh=True)
     encode = msgspec.json.encode
-    models = chunk_of("models", 0, 0, [Record(0, b"value", encode(model))])
+    models = batch_of("models", 0, 0, [Record(0, b"value", encode(model))])
     await target.apply(attached.generation, [models])
     for kind, documents in ((MEMBERSHIPS, [membership_of(move) for move in moves]), (MIGRATIONS, moves)):
         for start in range(0, len(documents), BATCH):
@@ -93,7 +95,7 @@ async def fill(port: int, prefix: str, customers: int, model: dict[str, Any]) ->
                 Record(start + number, b"key", encode(document))
                 for number, document in enumerate(documents[start : start + BATCH])
             ]
-            await target.apply(attached.generation, [chunk_of(kind, 0, start, part)])
+            await target.apply(attached.generation, [batch_of(kind, 0, start, part)])
     await target.swap(attached.generation)
     await target.close()
     return list(dict.fromkeys(move.customer_id for move in moves))

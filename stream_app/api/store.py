@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from stream_app.api.feed import MigrationFeed
-from stream_app.core.migration import Cause, Explanation, Holdout, SegmentReference
+from stream_app.contracts.readers import Cause, Explanation, Holdout, SegmentReference
+from stream_app.contracts.segment_index import SegmentIndex
 
 
 class CustomerSegment(msgspec.Struct, gc=False):
@@ -44,6 +45,7 @@ class Segment(msgspec.Struct, gc=False):
     is_retired: bool
     share: float | None
     profile: Mapping[str, float] | None
+    sentence: str | None
 
 
 class SegmentList(msgspec.Struct, gc=False):
@@ -56,10 +58,10 @@ class SegmentList(msgspec.Struct, gc=False):
 
 
 class Flow(msgspec.Struct, gc=False):
-    """How many customers went from one segment to another."""
+    """How many customers went from one segment to another; null stands for none at entries and leavings."""
 
     from_segment: SegmentReference | None
-    to_segment: SegmentReference
+    to_segment: SegmentReference | None
     cause: str
     migrations: int
 
@@ -84,9 +86,13 @@ class StoreUnavailable(Exception):
 
 
 class SegmentStore(Protocol):
-    """Where answers come from. Every method may raise `StoreUnavailable`; None means that there is no such thing."""
+    """Where answers come from. Every method may raise `StoreUnavailable`.
+
+    Segmentations and segments are those of `index`: what is asked for is looked up there first.
+    """
 
     feed: MigrationFeed
+    index: SegmentIndex
 
     async def start(self) -> None:
         """Get ready to answer; return at once even if that takes longer."""
@@ -101,23 +107,21 @@ class SegmentStore(Protocol):
         ...
 
     async def look_up(self, customer_ids: Sequence[str]) -> list[list[CustomerSegment]]:
-        """Return the segments of each customer, none for one that is unknown."""
+        """Return each customer's segments in the order of their segmentations, none for one that is unknown."""
         ...
 
-    async def segments(self, segmentation: str) -> SegmentList | None:
+    async def segments(self, segmentation: str) -> SegmentList:
         """Return all segments with their profiles."""
         ...
 
-    async def members(
-        self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None
-    ) -> MemberPage | None:
+    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """Return up to `limit` members that come after a place in the order of (instant entered, customer id)."""
         ...
 
-    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow] | None:
+    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """Return the flows of some days (`YYYY-MM-DD`, UTC) together, the greatest first."""
         ...
 
-    async def models(self, segmentation: str) -> list[dict[str, Any]] | None:
+    async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """Return the documents of all versions that are known, the newest first."""
         ...

@@ -79,8 +79,15 @@ class Membership(NamedTuple):
 
     offset: int
     key: bytes | None
+    segmentation: str
     customer_id: str
     standing: Standing
+
+    @property
+    def customer_key(self) -> bytes:
+        """The key without its segmentation, which goes before a slash; empty if it names another one."""
+        segmentation, _, customer = (self.key or b"").partition(b"/")
+        return customer if segmentation == self.segmentation.encode() else b""
 
 
 class Letter(NamedTuple):
@@ -175,7 +182,7 @@ def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) ->
         except ValidationError as error:
             findings.append(_broken(error, record, topic, partition))
             continue
-        at = seen.cause.position
+        at, target = seen.cause.position, seen.to_segment
         migrations.append(
             Migration(
                 record.offset,
@@ -187,7 +194,7 @@ def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) ->
                 seen.sequence,
                 seen.change,
                 seen.from_segment.id if seen.from_segment else None,
-                Standing(seen.to_segment.id, seen.sequence, seen.effective_at, seen.model_version),
+                Standing(target.id if target else "", seen.sequence, seen.effective_at, seen.model_version),
                 Cause(
                     seen.cause.kind,
                     seen.cause.event_id,
@@ -212,7 +219,7 @@ def read_memberships(
             findings.append(_broken(error, record, topic, partition))
             continue
         standing = Standing(seen.segment.id, seen.sequence, seen.since, seen.model_version)
-        memberships.append(Membership(record.offset, record.key, seen.customer_id, standing))
+        memberships.append(Membership(record.offset, record.key, seen.segmentation, seen.customer_id, standing))
     return memberships, findings
 
 

@@ -197,7 +197,8 @@ class _Audit:
         """Read models and samples, which have one partition each."""
         names = self._names
         for record in await self._read(names.models, 0):
-            if (model := self._parse(SegmentModel, record, names.models)) and model.status == "published":
+            parsed = self._parse(SegmentModel, record, names.models)
+            if parsed and (model := parsed.root).status == "published":
                 self._newest_model = max(self._newest_model, model.version)
         await self._read(names.samples, 0)
         self.found.figures["newest published model"] = self._newest_model
@@ -261,7 +262,7 @@ class _Audit:
     async def _read_memberships(self, log: Log) -> list[Membership]:
         memberships, findings = read_memberships(await self._read(*log), *log)
         self.found.tally.add(findings)
-        keys = ((seen.key, seen.customer_id, seen.offset) for seen in memberships)
+        keys = ((seen.customer_key, seen.customer_id, seen.offset) for seen in memberships)
         self.found.tally.add(checks.check_placement(keys, log, self._partition_of))
         return memberships
 

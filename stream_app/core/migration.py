@@ -70,7 +70,7 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     tenure_days: float
 
 
-class Explanation(msgspec.Struct, frozen=True, gc=False):
+class Explanation(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="learned"):
     """Why a customer moved. Distances and margin are in standard deviations of the features."""
 
     before: Figures | None

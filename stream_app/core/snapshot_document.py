@@ -97,6 +97,7 @@ def snapshot_document(proposal: Proposal) -> dict[str, Any]:
         for segment, centroid, profile in zip(snapshot.segments, snapshot.centroids.tolist(), profiles, strict=True)
     ]
     return {
+        "kind": "learned",
         "segmentation": snapshot.segmentation,
         "version": snapshot.version,
         "status": HELD if proposal.held else PUBLISHED,

@@ -27,7 +27,7 @@ from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, Chunk, Record, chunk_of
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, Record, ViewBatch, batch_of
 from stream_app.view.target import Attachment, ViewChanged, ViewTarget, now_ms
 
 logger = logging.getLogger(__name__)
@@ -243,11 +243,11 @@ class ViewFollower:
         fetched: Mapping[TopicPartition, Sequence[Record]] = await consumer.getmany(
             timeout_ms=POLL_MS, max_records=FETCHED_RECORDS
         )
-        chunks = [chunk for tp, records in fetched.items() for chunk in self._chunks(tp, records)]
-        if chunks:
-            self._waiting_since_ms = min(chunk.oldest_ms for chunk in chunks)
-            written = await self._target.apply(generation, chunks)
-            self._count(chunks, written)
+        batches = [batch for tp, records in fetched.items() for batch in self._batches(tp, records)]
+        if batches:
+            self._waiting_since_ms = min(batch.oldest_ms for batch in batches)
+            written = await self._target.apply(generation, batches)
+            self._count(batches, written)
         await self._note_places(consumer)
 
     async def _note_places(self, consumer: AIOKafkaConsumer) -> None:
@@ -258,21 +258,21 @@ class ViewFollower:
             if end is not None:  # that of a paused partition may be old
                 self._ends[tp] = max(end, self._ends[tp])
 
-    def _chunks(self, tp: TopicPartition, records: Sequence[Record]) -> list[Chunk]:
-        size, kind, chunks = self._settings.chunk_records, self._kinds[tp.topic], []
+    def _batches(self, tp: TopicPartition, records: Sequence[Record]) -> list[ViewBatch]:
+        size, kind, batches = self._settings.chunk_records, self._kinds[tp.topic], []
         for start in range(0, len(records), size):
-            chunk = chunk_of(kind, tp.partition, self._next[tp], records[start : start + size])
-            self._next[tp] = chunk.next
-            chunks.append(chunk)
-        return chunks
+            batch = batch_of(kind, tp.partition, self._next[tp], records[start : start + size])
+            self._next[tp] = batch.next
+            batches.append(batch)
+        return batches
 
-    def _count(self, chunks: Sequence[Chunk], written: int) -> None:
-        total = sum(chunk.size for chunk in chunks)
+    def _count(self, batches: Sequence[ViewBatch], written: int) -> None:
+        total = sum(batch.size for batch in batches)
         self._metrics.view_records.labels(topic="outputs", outcome="written").inc(written)
         self._metrics.view_records.labels(topic="outputs", outcome="superseded").inc(total - written)
         latency = self._metrics.end_to_end_latency_seconds.labels(sink="redis")
-        for chunk in chunks:
-            latency.observe(max(0.0, (now_ms() - chunk.oldest_ms) / 1_000), max(1, chunk.size))
+        for batch in batches:
+            latency.observe(max(0.0, (now_ms() - batch.oldest_ms) / 1_000), max(1, batch.size))
 
     async def _has_reached(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
         for tp, end in ends.items():

@@ -1,6 +1,6 @@
 """What Redis does in one step, in Lua.
 
-A chunk of records and the position behind them become visible together, so a follower that dies takes up exactly where
+A batch of records and the position behind them become visible together, so a follower that dies takes up exactly where
 it was. Each script first asks whether the generation it is about is still one to be written: Redis may have been
 emptied, or a rebuild may have put another generation in its place. Two followers at once do no harm: a record whose
 offset is below the position is passed over, and so nothing is counted twice.
@@ -50,21 +50,22 @@ local function members(segmentation, segment)
   return root .. 'm:' .. segmentation .. ':' .. segment
 end
 
-local function erase(customer)
+local function remove(customer, segmentation)
   local key = root .. 'c:' .. customer
-  local fields = redis.call('HGETALL', key)
-  for i = 1, #fields, 2 do
-    if string.sub(fields[i], 1, 1) ~= '?' then
-      redis.call('ZREM', members(fields[i], string.match(fields[i + 1], '^%d+ (%S+)')), customer)
-    end
+  local old = redis.call('HGET', key, segmentation)
+  if not old then return 0 end
+  redis.call('ZREM', members(segmentation, string.match(old, '^%d+ (%S+)')), customer)
+  redis.call('HDEL', key, segmentation, '?' .. segmentation)
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 1) ~= '?' then return 1 end
   end
-  redis.call('UNLINK', key)
+  redis.call('UNLINK', key)  -- reasons without a membership are of nobody
   return 1
 end
 
 local function memberships(record)
   local customer, segmentation, segment, since, sequence, value = unpack(record, 2, 7)
-  if not segmentation then return erase(customer) end
+  if not segment then return remove(customer, segmentation) end
   local key = root .. 'c:' .. customer
   local old = redis.call('HGET', key, segmentation)
   if old then
@@ -88,7 +89,11 @@ local function migrations(record)
   local offset, customer, segmentation, sequence, why, day, flow, raw = unpack(record, 1, 8)
   local key, field = root .. 'c:' .. customer, '?' .. segmentation
   local old = redis.call('HGET', key, field)
-  if not old or tonumber(string.match(old, '^%[(%d+)')) < sequence then
+  if old and tonumber(string.match(old, '^%[(%d+)')) >= sequence then
+    -- a later one was here
+  elseif why == '' then  -- the customer has left: its membership is removed by the memberships
+    redis.call('HDEL', key, field)
+  else
     local is_new = not old and redis.call('EXISTS', key) == 0
     redis.call('HSET', key, field, why)
     if is_new then redis.call('EXPIRE', key, UNPAIRED) end
@@ -102,6 +107,10 @@ end
 
 local function models(record)
   local segmentation, field, document = unpack(record, 2, 4)
+  if not field then
+    redis.call('SREM', root .. 'segmentations', segmentation)
+    return redis.call('DEL', root .. 'models:' .. segmentation)
+  end
   redis.call('HSET', root .. 'models:' .. segmentation, field, document)
   redis.call('SADD', root .. 'segmentations', segmentation)
   return 1

@@ -1,4 +1,4 @@
-"""The view in Redis as its writer sees it: generations, and chunks that are taken in whole or not at all."""
+"""The view in Redis as its writer sees it: generations, and batches that are taken in whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream_app.adapters.redis_client import RedisConnection, RedisScript
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.core.clock import DAY_MS
 from stream_app.view import scripts
-from stream_app.view.records import Chunk
+from stream_app.view.records import ViewBatch
 
 logger = logging.getLogger(__name__)
 
@@ -121,13 +121,13 @@ class ViewTarget:
         pointed = await self._client.get(self._keys.pointer)
         return None if pointed is None else _text(pointed)
 
-    async def apply(self, generation: str, chunks: Sequence[Chunk]) -> int:
-        """Take chunks in, in one round trip; return how many of their records were news.
+    async def apply(self, generation: str, batches: Sequence[ViewBatch]) -> int:
+        """Take batches in, in one round trip; return how many of their records were news.
 
         Raises
         ------
         ViewChanged
-            If a chunk, and all behind it of the same partition, could not be taken in.
+            If a batch, and all behind it of the same partition, could not be taken in.
         RedisError
             If it is not known what was taken in.
         """
@@ -135,15 +135,15 @@ class ViewTarget:
             (
                 self._keys.prefix,
                 generation,
-                chunk.kind,
-                chunk.partition,
-                chunk.first,
-                chunk.next,
+                batch.kind,
+                batch.partition,
+                batch.first,
+                batch.next,
                 now_ms(),
                 self._feed_length,
-                chunk.records,
+                batch.records,
             )
-            for chunk in chunks
+            for batch in batches
         ]
         answers = await self._apply.run_all(self._client, calls)
         for verdict, _ in answers:

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.webhooks.courier import Parcel
+from stream_app.webhooks.deliverer import PublishedMigration
 from stream_app.webhooks.messages import Message
 from stream_app.webhooks.partition import PartitionDeliveries
 from stream_app.webhooks.progress import Progress
@@ -28,7 +28,7 @@ FETCH_BYTES: Final = 1 << 20
 NOTHING_COMMITTED: Final = -1
 """What Kafka says of a group that is new to a partition."""
 
-Task = tuple[Parcel, tuple[Message, ...] | None]
+Task = tuple[PublishedMigration, tuple[Message, ...] | None]
 Start = Literal["latest", "earliest"]
 
 
@@ -74,7 +74,7 @@ class Backlog:
         connection: KafkaConnection,
         group: str,
         consumer: AIOKafkaConsumer,
-        select: Callable[[Parcel], tuple[Message, ...] | None],
+        select: Callable[[PublishedMigration], tuple[Message, ...] | None],
         work: Callable[[Task], Awaitable[None]],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -102,8 +102,8 @@ class Backlog:
     @property
     def oldest_published_ms(self) -> int | None:
         """When the oldest of those was published."""
-        pending = (parcel for partition in self._partitions.values() for parcel, _ in partition.pending())
-        return min((parcel.published_ms for parcel in pending), default=None)
+        pending = (published for partition in self._partitions.values() for published, _ in partition.pending())
+        return min((published.published_ms for published in pending), default=None)
 
     async def look_up(self, wanted: Collection[TopicPartition], start: Start) -> dict[TopicPartition, Progress]:
         """Return how far the group is; where it is new, it begins at the topic's start or its end.
@@ -197,7 +197,7 @@ class Backlog:
         for record in records:
             if not partition.progress.take(record.offset):
                 continue
-            parcel = Parcel(
+            published = PublishedMigration(
                 record.topic,
                 record.partition,
                 record.offset,
@@ -206,11 +206,11 @@ class Backlog:
                 record.value,
                 tuple(record.headers),
             )
-            messages = self._select(parcel)
+            messages = self._select(published)
             if messages == ():
                 partition.progress.settle(record.offset)
             else:
-                partition.put(record.key, record.offset, (parcel, messages))
+                partition.put(record.key, record.offset, (published, messages))
 
     async def _pass_markers(self) -> None:
         """Go past what is no record, so that a group that has done everything stands at the end."""

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.core.clock import format_instant
 from stream_app.errors import BrokerUnreachable
-from stream_app.webhooks.courier import Headers, Parcel
+from stream_app.webhooks.deliverer import Headers, PublishedMigration
 
 logger = logging.getLogger(__name__)
 
@@ -61,19 +61,19 @@ class KafkaDeadLetters:
         """Disconnect."""
         await self._producer.stop()
 
-    async def append(self, subscription: str, parcel: Parcel, reason: str, attempts: int) -> None:
+    async def append(self, subscription: str, published: PublishedMigration, reason: str, attempts: int) -> None:
         """Return once it is certain to be there, however long that takes."""
         headers = [
-            *(header for header in parcel.headers if not header[0].startswith(PREFIX)),
+            *(header for header in published.headers if not header[0].startswith(PREFIX)),
             (SUBSCRIPTION, subscription.encode()),
             (REASON, reason.encode()),
             (ATTEMPTS, str(attempts).encode()),
-            (SOURCE, f"{parcel.topic}/{parcel.partition}/{parcel.offset}".encode()),
+            (SOURCE, f"{published.topic}/{published.partition}/{published.offset}".encode()),
             (GIVEN_UP_AT, format_instant(time.time_ns() // 1_000_000).encode()),
         ]
         while True:
             try:
-                await self._producer.send_and_wait(self._topic, parcel.value, parcel.key, headers=headers)
+                await self._producer.send_and_wait(self._topic, published.value, published.key, headers=headers)
             except KafkaError as error:
                 logger.warning("a dead letter is not written yet: %s", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)

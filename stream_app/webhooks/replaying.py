@@ -14,8 +14,8 @@ from aiokafka import TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.webhooks.backlog import Backlog, Task, create_consumer
-from stream_app.webhooks.courier import Courier, Parcel
 from stream_app.webhooks.dead_letters import subscription_of
+from stream_app.webhooks.deliverer import Deliverer, PublishedMigration
 from stream_app.webhooks.messages import Message
 
 POLL_MS: Final = 200
@@ -47,7 +47,7 @@ class DeadLetterReplay:
         Of the dead letters.
     group
         That keeps the place.
-    courier
+    deliverer
         Delivers.
     waiting_max
         So many are taken and not settled.
@@ -59,13 +59,13 @@ class DeadLetterReplay:
         topic: str,
         partitions: int,
         group: str,
-        courier: Courier,
+        deliverer: Deliverer,
         waiting_max: int,
     ) -> None:
         self._connection = connection
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
         self._group = group
-        self._courier = courier
+        self._deliverer = deliverer
         self._waiting_max = waiting_max
         self._failure: BaseException | None = None
         self._result = Replayed()
@@ -92,19 +92,19 @@ class DeadLetterReplay:
                 if self._failure is not None:
                     raise self._failure
         finally:
-            await self._courier.calm_down()
+            await self._deliverer.calm_down()
             await backlog.close()
             await consumer.stop()
-            await self._courier.close()
+            await self._deliverer.close()
         return self._result
 
-    def _select(self, parcel: Parcel) -> tuple[Message, ...] | None:
-        is_ours = subscription_of(parcel.headers) == self._courier.subscription.name
-        return self._courier.rebuild(parcel) if is_ours else ()
+    def _select(self, published: PublishedMigration) -> tuple[Message, ...] | None:
+        is_ours = subscription_of(published.headers) == self._deliverer.subscription.name
+        return self._deliverer.rebuild(published) if is_ours else ()
 
     async def _settle(self, task: Task) -> None:
-        parcel, messages = task
-        if await self._courier.deliver(parcel, messages, time.time_ns() // 1_000_000):
+        published, messages = task
+        if await self._deliverer.deliver(published, messages, time.time_ns() // 1_000_000):
             self._result.delivered += 1
         else:
             self._result.dead += 1

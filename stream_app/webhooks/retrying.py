@@ -46,7 +46,7 @@ class RetryPolicy:
         return attempts >= ATTEMPTS_MIN and age_seconds >= self.give_up_seconds
 
 
-class Gate:
+class RetryAfterGate:
     """Holds everything to one endpoint back while it does not want to be called (`Retry-After`)."""
 
     def __init__(self) -> None:

@@ -66,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class SendingPolicy:
-    """What holds for all endpoints.
+    """How all endpoints are called.
 
     Parameters
     ----------
@@ -139,8 +139,8 @@ class Sender:
     ----------
     subscription
         Whose endpoint.
-    rules
-        What holds for all.
+    policy
+        How all endpoints are called.
     now
         The wall clock, in UTC.
 
@@ -149,27 +149,27 @@ class Sender:
     def __init__(
         self,
         subscription: Subscription,
-        rules: SendingPolicy,
+        policy: SendingPolicy,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         parts = subscription.parts
         self._url = httpx.URL(subscription.url.get_secret_value())
         self._host = str(parts.hostname)
         self._signer = Signer(subscription.keys)
-        self._rules = rules
+        self._policy = policy
         self._now = now
-        self._resolver = Resolver(self._host, parts.port or SCHEMES[parts.scheme], rules.allowed)
+        self._resolver = Resolver(self._host, parts.port or SCHEMES[parts.scheme], policy.allowed)
         limits = httpx.Limits(
-            max_connections=rules.connections_max,
-            max_keepalive_connections=rules.connections_max,
+            max_connections=policy.connections_max,
+            max_keepalive_connections=policy.connections_max,
             keepalive_expiry=KEEP_ALIVE_SECONDS,
         )
-        self._transport = httpx.AsyncHTTPTransport(verify=rules.tls, trust_env=False, limits=limits)
+        self._transport = httpx.AsyncHTTPTransport(verify=policy.tls, trust_env=False, limits=limits)
 
     async def send(self, message: Message) -> Answer:
         """Make one attempt; whatever goes wrong on the way is part of the answer."""
         try:
-            async with asyncio.timeout(self._rules.timeout_seconds):
+            async with asyncio.timeout(self._policy.timeout_seconds):
                 response = await self._call_first(await self._resolver.addresses(), message)
         except TimeoutError:
             return Answer(Verdict.FAILED, "no answer in time")
@@ -193,7 +193,7 @@ class Sender:
 
     async def _call_first(self, addresses: Sequence[str], message: Message) -> httpx.Response:
         """Call the first address that can be connected to."""
-        seconds = self._rules.timeout_seconds
+        seconds = self._policy.timeout_seconds
         timeout = httpx.Timeout(seconds, connect=seconds / len(addresses))
         for address in addresses[:-1]:
             with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):

@@ -1,6 +1,6 @@
 """One subscription's way through the migrations.
 
-    segment-migrations ──► take ──► by customer ──► courier ──► endpoint
+    segment-migrations ──► take ──► by customer ──► deliverer ──► endpoint
         (own group)         │        (in order)        └──────► dead letters
                             └─ what is settled ──► commit
 
@@ -32,7 +32,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.webhooks.backlog import Backlog, Task, create_consumer
-from stream_app.webhooks.courier import Courier
+from stream_app.webhooks.deliverer import Deliverer
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         The cluster.
     settings
         How.
-    courier
+    deliverer
         Delivers.
     delivered
         Is called with the timestamp of each migration that was delivered, in milliseconds.
@@ -86,12 +86,12 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         self,
         connection: KafkaConnection,
         settings: SubscriberSettings,
-        courier: Courier,
+        deliverer: Deliverer,
         delivered: Callable[[int], None],
     ) -> None:
         self._connection = connection
         self._settings = settings
-        self._courier = courier
+        self._deliverer = deliverer
         self._delivered = delivered
         self._assigned: frozenset[TopicPartition] | None = None
         self._failure: BaseException | None = None
@@ -100,7 +100,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
     @property
     def name(self) -> str:
         """Of the subscription."""
-        return self._courier.subscription.name
+        return self._deliverer.subscription.name
 
     @property
     def is_ready(self) -> bool:
@@ -129,13 +129,13 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
                     logger.warning("subscription %s: Kafka is away: %s", self.name, type(error).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)
         finally:
-            await self._courier.close()
+            await self._deliverer.close()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
         """Break everything off: the group has all members give up all partitions first."""
         self._assigned = None
         if self._backlog is not None:
-            await self._courier.calm_down()
+            await self._deliverer.calm_down()
             await self._backlog.close()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -147,7 +147,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         consumer = create_consumer(self._connection, settings.group, settings.session_seconds, settings.instance_id)
         self._assigned = None
         self._backlog = backlog = Backlog(
-            self._connection, settings.group, consumer, self._courier.select, self._settle, self._fail
+            self._connection, settings.group, consumer, self._deliverer.select, self._settle, self._fail
         )
         consumer.subscribe([settings.topic], listener=self)
         try:
@@ -163,7 +163,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
                     commits_at = time.monotonic() + COMMIT_INTERVAL_SECONDS
         finally:
             self._backlog = None
-            await self._courier.calm_down()
+            await self._deliverer.calm_down()
             await backlog.close()
             await consumer.stop()
 
@@ -172,7 +172,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         missing = frozenset() if assigned is None else assigned - {*backlog.partitions}
         if not missing:
             return
-        found = await backlog.look_up(missing, self._courier.subscription.start)
+        found = await backlog.look_up(missing, self._deliverer.subscription.start)
         if self._assigned is not assigned:  # handed over meanwhile
             return
         for tp, progress in found.items():
@@ -182,9 +182,9 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
                 return
 
     async def _settle(self, task: Task) -> None:
-        parcel, messages = task
-        if await self._courier.deliver(parcel, messages, parcel.published_ms):
-            self._delivered(parcel.published_ms)
+        published, messages = task
+        if await self._deliverer.deliver(published, messages, published.published_ms):
+            self._delivered(published.published_ms)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

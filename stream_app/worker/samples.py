@@ -13,18 +13,23 @@ from stream_app.core.snapshot import NO_SEGMENT
 from stream_app.learning.sample import PopulationSample
 
 
+class SampledMemberships(msgspec.Struct):
+    """Places in one segmentation, column by column."""
+
+    segments: list[str | None]
+    previous_segments: list[str | None]
+    since: list[str | None]
+
+
 class SampleDocument(msgspec.Struct):
     """The `population-samples` contract: one partition's sample at a tick, column by column."""
 
-    segmentation: str
     tick: int
     as_of: str
     partition: int
     population_size: int
     customer_ids: list[str]
-    segments: list[str | None]
-    previous_segments: list[str | None]
-    since: list[str | None]
+    memberships: dict[str, SampledMemberships]
     quantities: dict[str, list[float]]
 
 
@@ -36,15 +41,18 @@ def encode_sample(sample: PopulationSample, segmentation: str, partition: int) -
     """Return a partition's sample as its record's value."""
     since = format_instants(np.maximum(sample.since_ms, 0))
     document = SampleDocument(
-        segmentation=segmentation,
         tick=sample.tick,
         as_of=format_instant(sample.as_of_ms),
         partition=partition,
         population_size=sample.population_size,
         customer_ids=sample.customer_ids.tolist(),
-        segments=_segment_ids(sample.segment_codes),
-        previous_segments=_segment_ids(sample.previous_codes),
-        since=[text if known else None for text, known in zip(since, sample.since_ms > NO_TIME, strict=True)],
+        memberships={
+            segmentation: SampledMemberships(
+                segments=_segment_ids(sample.segment_codes),
+                previous_segments=_segment_ids(sample.previous_codes),
+                since=[text if known else None for text, known in zip(since, sample.since_ms > NO_TIME, strict=True)],
+            )
+        },
         quantities={name: column.tolist() for name, column in sample.quantities._asdict().items()},
     )
     return _encoder.encode(document)
@@ -66,13 +74,14 @@ def decode_sample(value: bytes) -> tuple[int, PopulationSample]:
 
 
 def _sample_of(document: SampleDocument) -> PopulationSample:
-    since = np.array([text[:-1] if text else "NaT" for text in document.since], "datetime64[ms]")
+    (memberships,) = document.memberships.values()
+    since = np.array([text[:-1] if text else "NaT" for text in memberships.since], "datetime64[ms]")
     return PopulationSample(
         tick=document.tick,
         as_of_ms=int(np.datetime64(document.as_of[:-1], "ms").astype(np.int64)),
         customer_ids=np.array(document.customer_ids, object),
-        segment_codes=_segment_codes(document.segments),
-        previous_codes=_segment_codes(document.previous_segments),
+        segment_codes=_segment_codes(memberships.segments),
+        previous_codes=_segment_codes(memberships.previous_segments),
         since_ms=np.where(np.isnat(since), NO_TIME, since.astype(np.int64)),
         quantities=Quantities(**{name: np.array(column) for name, column in document.quantities.items()}),
         population_size=document.population_size,

@@ -24,6 +24,7 @@ from stream_app.audit.reading import Bounds
 from stream_app.audit.verification import Deployment, Verification, audit
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.readers import membership_key
 from stream_app.contracts.rules import DecodingPolicy
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.cold_start import cold_start_snapshot
@@ -278,7 +279,8 @@ class _Worker:
             value = msgspec.json.encode(migration)
             transaction.append(Append(names.migrations, self._partition, key, value, START_MS, headers))
             value = msgspec.json.encode(_membership_of(migration))
-            transaction.append(Append(names.memberships, self._partition, key, value))
+            place = membership_key(migration.segmentation, migration.customer_id).encode()
+            transaction.append(Append(names.memberships, self._partition, place, value))
 
     def _commit(self, transaction: list[Append]) -> None:
         position = PartitionPosition(dict(self._offsets), self._state.clock).encode()

@@ -212,7 +212,7 @@ def rename_key(topic: str) -> Callable[[Story], None]:
 def move_to_other_partition(topic: str) -> Callable[[Story], None]:
     def change(story: Story) -> None:
         for record in story.written(getattr(story.names, topic)):
-            if record.key == b"c0":
+            if record.key in (b"c0", b"value/c0"):
                 story.change(record, replace(record, partition=1 - record.partition))
 
     return change
@@ -225,7 +225,7 @@ def copy_row_to_other_partition(story: Story) -> None:
 
 def change_membership(**changes: Any) -> Callable[[Story], None]:
     def change(story: Story) -> None:
-        membership = [a for a in story.written(story.names.memberships) if a.key == b"c0"][-1]
+        membership = [a for a in story.written(story.names.memberships) if a.key == b"value/c0"][-1]
         story.change(membership, membership.with_json(**changes))
 
     return change
@@ -233,7 +233,7 @@ def change_membership(**changes: Any) -> Callable[[Story], None]:
 
 def lose_membership(story: Story) -> None:
     for membership in story.written(story.names.memberships):
-        if membership.key == b"c0":
+        if membership.key == b"value/c0":
             story.change(membership)
 
 

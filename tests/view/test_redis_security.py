@@ -15,12 +15,12 @@ from stream_app.adapters.redis_client import RedisConnection, RedisError
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.redis_store import RedisStore
 from stream_app.errors import ConfigurationError
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, chunk_of
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
-from tests.support.output_records import membership_of, migration, model_document
+from tests.support.output_records import migration, model_document
 from tests.support.processes import free_port
 from tests.support.servers import RedisServer
-from tests.view.test_target import FIELDS, records
+from tests.view.test_target import FIELDS, memberships_of, records
 
 GUIDE = Path(__file__).parents[2] / "docs" / "redis.md"
 KEYS = ViewKeys("segmenter:")
@@ -32,15 +32,15 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
     target = ViewTarget(view, KEYS, 1_000)
     await target.check()
     attached = await target.attach(FIELDS)
-    chunks = [
-        chunk_of(MODELS, 0, 0, records([model_document()])),
-        chunk_of(MEMBERSHIPS, 0, 0, records([membership_of(MOVE)])),
-        chunk_of(MIGRATIONS, 0, 0, records([MOVE])),
+    batches = [
+        batch_of(MODELS, 0, 0, records([model_document()])),
+        batch_of(MEMBERSHIPS, 0, 0, memberships_of([MOVE])),
+        batch_of(MIGRATIONS, 0, 0, records([MOVE])),
     ]
-    await target.apply(attached.generation, chunks)
+    await target.apply(attached.generation, batches)
     await target.swap(attached.generation)
     fresh = await target.attach(FIELDS, is_fresh=True)
-    await target.apply(fresh.generation, chunks)
+    await target.apply(fresh.generation, batches)
     await target.announce_handover(fresh.generation)
     await target.swap(fresh.generation)
     await target.beat(fresh.generation)

@@ -59,7 +59,10 @@ def test_migrations_and_memberships_keep_their_contracts_and_carry_their_custome
         assert len(records) == len(migrations)
         for record, migration in zip(records, migrations, strict=True):
             assert contract.model_validate_json(record.value or b"").customer_id == migration.customer_id
-            assert record.key == migration.customer_id.encode()
+    assert [record.key for record in sealed[PLACE[TOPICS.migrations]]] == [m.customer_id.encode() for m in migrations]
+    assert [record.key for record in sealed[PLACE[TOPICS.memberships]]] == [
+        f"value/{migration.customer_id}".encode() for migration in migrations
+    ]
     assert outbox.size == len(migrations)
 
 
