@@ -1,4 +1,4 @@
-"""What the view looks like in Redis: the names of its keys and the form of its values.
+"""The view in Redis: the names of its keys and the form of its values.
 
 Its writer (`stream_app.view`) and its reader (`stream_app.api`) share this file and nothing else; `docs/redis.md`
 explains it for those who read Redis themselves.
@@ -33,7 +33,7 @@ class ViewKeys:
     Parameters
     ----------
     prefix
-        Stands before every key, so that the view can share a database.
+        Of every key, so that the view can share a database.
     """
 
     prefix: str
@@ -59,7 +59,7 @@ class ViewKeys:
         return self.prefix + "feed:position"
 
     def of(self, generation: str) -> str:
-        """Return what all keys of a generation begin with."""
+        """Return the prefix of all keys of a generation."""
         return f"{self.prefix}{generation}:"
 
     def position(self, generation: str) -> str:
@@ -88,7 +88,7 @@ class ViewKeys:
 
 
 class MembershipValue(NamedTuple):
-    """What a customer's hash says of a membership: `sequence segment since_ms model_version as_of_ms`.
+    """A membership in a customer's hash: `sequence segment since_ms model_version as_of_ms`.
 
     In this form it stays below the 64 bytes up to which Redis packs a small hash by default.
     """
@@ -105,7 +105,7 @@ class MembershipValue(NamedTuple):
 
     @classmethod
     def decode(cls, value: bytes) -> MembershipValue:
-        """Return what a value says."""
+        """Parse a value."""
         sequence, segment, since_ms, model_version, as_of_ms = value.split()
         return cls(int(sequence), segment.decode(), int(since_ms), int(model_version), int(as_of_ms))
 

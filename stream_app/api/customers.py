@@ -33,6 +33,15 @@ CURSOR_CHARACTERS: Final = 2_000
 """More than the longest customer id takes."""
 SEGMENT_CHARACTERS: Final = 256
 
+CustomerId = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=CUSTOMER_ID_CHARACTERS,
+        description="Id of the customer.",
+        examples=["customer-1"],
+    ),
+]
 Segmentation = Annotated[
     str, Path(max_length=CUSTOMER_ID_CHARACTERS, description="Name of the segmentation.", examples=["value"])
 ]
@@ -60,7 +69,7 @@ def customer_routes(store: SegmentStore) -> APIRouter:
         summary="The segments a customer is in, one for each segmentation, and why",
     )
     async def customer(
-        customer_id: Annotated[str, Path(min_length=1, max_length=CUSTOMER_ID_CHARACTERS, examples=["customer-1"])],
+        customer_id: CustomerId,
     ) -> Response:
         (segments,) = await store.look_up([customer_id])
         if not segments:

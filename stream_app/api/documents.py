@@ -93,7 +93,7 @@ class Document(BaseModel):
 
 
 class CustomerSegmentDocument(Document):
-    """A customer's place in one segmentation; what led there is null where its migration is not kept any more."""
+    """A customer's place in one segmentation; the reason is null if its migration is not kept any more."""
 
     segmentation: str
     segment: SegmentReference
@@ -176,7 +176,7 @@ class MembersDocument(Document):
     """A page of a segment's customers, the longest there first."""
 
     customers: Count
-    """How many there are in all."""
+    """Number of customers in the segment."""
     members: list[MemberDocument]
     next_cursor: str | None
     """For the next page; null at the end."""
@@ -225,7 +225,7 @@ class ModelsDocument(Document):
 
 
 class ProblemDocument(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """An error (RFC 9457)."""
 
     type: str
     title: str

@@ -26,11 +26,11 @@ class FeedEntry:
     Attributes
     ----------
     entry_id
-        A client names it to get what comes after it.
+        A client names it to get the entries after it.
     document
         JSON, of the `segment-migrations` contract.
     migration
-        What the document says, for filters.
+        The document as read, for filters.
     """
 
     entry_id: str

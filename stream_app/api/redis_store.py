@@ -216,7 +216,7 @@ class RedisStore:
                     last_id = entries[-1].entry_id
                     self.feed.publish(entries)
                 elif id_order(await self._newest_id()) < id_order(last_id):
-                    last_id = "0-0"  # another stream, by a server whose clock is behind
+                    last_id = "0-0"  # another stream, by a server whose clock is slow
             except (RedisError, OSError, TimeoutError):
                 self._metrics.redis_errors.labels(operation="feed").inc()
                 await asyncio.sleep(PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""What all routes have in common: scopes, unknown parameters refused, problems described."""
+"""Shared by all routes: scopes, refusal of unknown parameters, description of problems."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def scoped_router(scope: str, tag: str) -> APIRouter:
 
 
 def security(scope: str) -> dict[str, Any]:
-    """Return what the OpenAPI document says of a route that needs a scope."""
+    """Return the part of the OpenAPI document that says which scope a route needs."""
     return {"security": [{"token": [scope]}]}
 
 

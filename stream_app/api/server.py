@@ -83,12 +83,12 @@ async def serve(app: FastAPI, store: SegmentStore, host: str, port: int, announc
     ConfigurationError
         If the address is taken, or none of this host.
     """
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of start and stop is said here
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # start and stop are logged here
     listening = listen(host, port, "setting api.port")  # uvicorn's own way of failing leaves the process running
     server = create_server(app, host, port)
     await store.start()
     gc.collect()
-    gc.freeze()  # looking through what stays anyway would hold up requests for tens of milliseconds
+    gc.freeze()  # scanning long-lived objects would hold up requests for tens of milliseconds
     watching = asyncio.create_task(_watch(server, store, announce))
     try:
         await server.serve([listening])

@@ -1,4 +1,4 @@
-"""What the API serves, and where it gets it from: the same for the view in Redis and for a run without servers."""
+"""The API's source of answers: one interface for the view in Redis and for a run without servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream_app.contracts.segment_index import SegmentIndex
 
 
 class CustomerSegment(msgspec.Struct, gc=False):
-    """A customer's place in one segmentation; what led there is null where its migration is not kept any more."""
+    """A customer's place in one segmentation; the reason is null if its migration is not kept any more."""
 
     segmentation: str
     segment: SegmentReference
@@ -82,13 +82,13 @@ class MemberPage(NamedTuple):
 
 
 class StoreUnavailable(Exception):
-    """The answer cannot be had now; the message says why and may be shown."""
+    """There is no answer at the moment; the message says why and may be shown."""
 
 
 class SegmentStore(Protocol):
     """Where answers come from. Every method may raise `StoreUnavailable`.
 
-    Segmentations and segments are those of `index`: what is asked for is looked up there first.
+    Segmentations and segments are those of `index`: callers look names up there first.
     """
 
     feed: MigrationFeed
@@ -99,7 +99,7 @@ class SegmentStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Close everything."""
         ...
 
     def unready_reason(self) -> str:

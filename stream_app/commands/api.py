@@ -23,7 +23,7 @@ def api(context: click.Context, config: Path | None) -> None:
     """Serve look-ups and the live stream of migrations from the view, until Ctrl-C or SIGTERM."""
     if context.invoked_subcommand is not None:
         if config is not None:
-            raise click.UsageError("--config belongs behind the name of the command")
+            raise click.UsageError("put --config after the subcommand")
         return
     run = create_api(load_settings(config))
     _log()

@@ -23,7 +23,7 @@ def view(context: click.Context, config: Path | None) -> None:
     """Keep the view of memberships and migrations in Redis, until Ctrl-C or SIGTERM."""
     if context.invoked_subcommand is not None:
         if config is not None:
-            raise click.UsageError("--config belongs behind the name of the command")
+            raise click.UsageError("put --config after the subcommand")
         return
     run = create_view(load_settings(config))
     _log()

@@ -31,7 +31,7 @@ def webhooks(context: click.Context, config: Path | None) -> None:
     """Deliver migrations to the endpoints in the file of subscriptions, until Ctrl-C or SIGTERM."""
     if context.invoked_subcommand is not None:
         if config is not None:
-            raise click.UsageError("--config belongs behind the name of the command")
+            raise click.UsageError("put --config after the subcommand")
         return
     settings = load_settings(config)
     run = create_webhooks(settings, load_subscriptions(settings.webhooks.subscriptions_file))
@@ -51,9 +51,9 @@ def webhooks(context: click.Context, config: Path | None) -> None:
     help="Seconds for which each is tried, five times at least.",
 )
 def webhooks_replay(config: Path | None, name: str | None, patience_seconds: int) -> None:
-    """Send the dead letters that are there now again; exit with 1 if some were refused once more.
+    """Send again the dead letters there are now; exit with 1 if some were refused once more.
 
-    Those become new dead letters. The next replay goes on behind what this one has sent.
+    Those become new dead letters. The next replay starts after the ones that this one has sent.
     """
     settings = load_settings(config)
     chosen = _choose(load_subscriptions(settings.webhooks.subscriptions_file), name)

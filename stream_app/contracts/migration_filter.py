@@ -58,7 +58,7 @@ class MigrationFilter:
         At least this far past the border. Only a move between learned segments has a margin; a migration without one,
         such as a first entry, has nothing to fall short of and passes. `changes` without `entered` leaves entries out.
     holdout
-        What happens to customers who are held out.
+        Whether customers who are held out are left out, the only ones, or treated as all others.
     """
 
     segmentations: tuple[str, ...] | None = None

@@ -1,6 +1,6 @@
-"""What goes out: migrations, memberships, models, population samples, dead letters.
+"""Records of the output topics: migrations, memberships, models, population samples, dead letters.
 
-Every field is always present; what is unknown or does not apply is null. Instants are RFC 3339 in UTC with
+Every field is always present; a value that is unknown or does not apply is null. Instants are RFC 3339 in UTC with
 milliseconds. Consumers must ignore fields they do not know.
 """
 
@@ -59,11 +59,11 @@ Reason = Annotated[
     AfterValidator(_require_reason),
     WithJsonSchema({"type": "string", "enum": list(REJECTION_REASONS)}),
 ]
-"""The closed list stands in the core; a second one here could differ."""
+"""The closed list is defined in the core; a second one here could differ."""
 
 
 class Output(BaseModel):
-    """Base of all that goes out: nothing is coerced, nothing unknown, nothing changed afterwards."""
+    """Base of all output records: no coercion, no unknown fields, no changes afterwards."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -84,12 +84,12 @@ class SegmentReference(Output):
 
 
 class Figures(Output):
-    """What is known of a customer, in natural units."""
+    """Figures of a customer, in natural units."""
 
     recency_days: NonNegative
     """Days since the last purchase or engagement."""
     usual_gap_days: NonNegative
-    """Days that usually lie between two active days."""
+    """Usual number of days between two active days."""
     probability_active: Share
     """That the customer still is one."""
     orders_90d: Number
@@ -103,7 +103,7 @@ class Figures(Output):
 
 
 class Cause(Output):
-    """What made the move: an event, the passing of time (lapse), a new model or definition.
+    """The cause of a move: an event, the passing of time (lapse), a new model or definition.
 
     `profile`, `merge`, `consent` and `cooldown` are reserved.
     """
@@ -139,7 +139,7 @@ class Condition(Output):
     """Name of the figure."""
     operator: Literal["<", "<=", ">", ">="]
     value: Number
-    """What the figure is compared with."""
+    """The figure is compared with this."""
     before: Number | None
     """The figure before the move; null for a first entry."""
     after: Number
@@ -191,9 +191,9 @@ class SegmentMigration(Output):
     """Null if the customer is in no segment of the segmentation any more (`left`)."""
     change: Change
     effective_at: Instant
-    """When it became true."""
+    """Instant at which it became true."""
     decided_at: Instant
-    """When it was found."""
+    """Instant at which it was found."""
     cause: Cause
     model_version: Count
     """Of the model or definition in force."""
@@ -337,7 +337,7 @@ class SampledQuantities(Output):
 
 
 class PopulationSample(Output):
-    """Customers of one partition, drawn at a tick: what models are learned from. Each column has an entry for each."""
+    """Customers of one partition, drawn at a tick, from which models are learned. Each column has an entry for each."""
 
     tick: Count
     """Number of the tick since the epoch."""
@@ -358,7 +358,7 @@ class DeadLetter(Output):
     field: str
     """The field at fault, `$` for the record as a whole."""
     message: str
-    """Names the value seen and what was expected."""
+    """Names the value seen and the value expected."""
     position: SourcePosition
     source_timestamp: Instant | None
     payload: str | None

@@ -119,7 +119,7 @@ def write(folder: Path) -> list[str]:
 
 
 def check(folder: Path) -> list[str]:
-    """Return what is wrong with the committed files, one sentence each; empty if they are what `write` gives."""
+    """Return the faults of the committed files, one sentence each; empty if `write` would change nothing."""
     problems = _broken_promises(folder)
     for name, text in generate().items():
         committed = _text_of(folder / name)

@@ -1,4 +1,4 @@
-"""Which segments there are, by the newest model of each segmentation, and finding the one that somebody names."""
+"""The segments of the newest model of each segmentation, looked up by id or name."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SegmentIndex:
         Parameters
         ----------
         choice
-            What was named. An id goes before the same word as a name, a segment in use before a retired one.
+            The words used. An id goes before an equal name, a segment in use before a retired one.
         within
             Segmentations to look in; all if None.
 

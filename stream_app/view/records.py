@@ -1,4 +1,4 @@
-"""From a record of an output topic to what the script needs of it."""
+"""From a record of an output topic to the arguments of the script."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAY_CHARACTERS: Final = 10
 
 
 class Record(Protocol):
-    """What is needed of a record."""
+    """The fields of a record that are needed."""
 
     key: bytes
     value: bytes | None
@@ -42,15 +42,15 @@ class ViewBatch(NamedTuple):
     Attributes
     ----------
     kind, partition
-        Where they are from.
+        Their origin.
     first, next
-        Every offset from `first` to before `next` was looked at.
+        Every offset from `first` to before `next` was read.
     records
         As MessagePack.
     size
-        How many they are.
+        Number of records.
     oldest_ms
-        Timestamp of the oldest.
+        Timestamp of the oldest record.
     """
 
     kind: str
@@ -66,7 +66,7 @@ _json: Final = msgspec.json.Encoder()
 _msgpack: Final = msgspec.msgpack.Encoder()
 
 Entry = tuple[Any, ...]
-"""The offset, then what the script's function for the kind takes."""
+"""The offset, then the arguments of the script's function for the kind."""
 
 
 def batch_of(kind: str, partition: int, first: int, records: Sequence[Record]) -> ViewBatch:

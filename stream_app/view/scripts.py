@@ -1,9 +1,9 @@
-"""What Redis does in one step, in Lua.
+"""The view's writes, each one step of Redis, in Lua.
 
-A batch of records and the position behind them become visible together, so a follower that dies takes up exactly where
-it was. Each script first asks whether the generation it is about is still one to be written: Redis may have been
-emptied, or a rebuild may have put another generation in its place. Two followers at once do no harm: a record whose
-offset is below the position is passed over, and so nothing is counted twice.
+A batch of records and the position after it become visible together, so a follower that dies resumes exactly there.
+Each script first checks whether its generation is still to be written: Redis may have been emptied, or a rebuild may
+have replaced the generation. Two followers at once do no harm: a record whose offset is below the position is skipped,
+so nothing is counted twice.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ GAP: Final = b"GAP"
 WAIT: Final = b"WAIT"
 """A rebuild is about to take over."""
 BEHIND: Final = b"BEHIND"
-"""The new generation has not reached yet what the old one has."""
+"""The new generation has not caught up with the old one yet."""
 
 BUILDING_MS: Final = 60_000
-"""An unfinished generation whose builder was silent for so long may be deleted."""
+"""An unfinished generation whose builder was silent for this long may be deleted."""
 HANDOVER_MS: Final = 3_000
-"""A rebuild that has not taken over within this has failed, and the old generation goes on."""
+"""A rebuild that has not taken over by then has failed, and the old generation continues."""
 UNPAIRED_SECONDS: Final = 600
-"""A migration's reason waits so long for the membership it belongs to, then it is deleted: the customer was."""
+"""A migration's reason waits this long for its membership, then it is deleted: the customer was."""
 
 _WRITABLE: Final = """
 local prefix, generation = ARGV[1], ARGV[2]

@@ -1,4 +1,4 @@
-"""The view in Redis as its writer sees it: generations, and batches that are taken in whole or not at all."""
+"""The view in Redis as its writer sees it: generations, and batches that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 LONGEST_ABSENCE_MS: Final = DAY_MS
 """Deletions stay in the compacted topic for a day (`topic_specs.TOMBSTONE_RETENTION_MS`): a view that was not written
-for longer may have missed some, and is built anew."""
+for longer may have missed some, and is rebuilt."""
 SLICE_KEYS: Final = 500
-"""Looked at, and deleted, at a time: others get their turn between two slices."""
+"""Scanned and deleted at a time: other clients get their turn between two slices."""
 
 
 class ViewChanged(Exception):
-    """What was to be written does not fit what is there any more; attach again."""
+    """A write does not fit the view any more; attach again."""
 
 
 class Attachment(NamedTuple):
@@ -60,7 +60,7 @@ class ViewTarget:
     keys
         Names of the view's keys.
     feed_length
-        About so many of the newest migrations are kept.
+        Approximate number of the newest migrations that are kept.
     """
 
     def __init__(self, connection: RedisConnection, keys: ViewKeys, feed_length: int) -> None:
@@ -84,7 +84,7 @@ class ViewTarget:
             logger.warning("Redis evicts keys (maxmemory-policy %s): set noeviction, or the view gets holes", policy)
 
     async def attach(self, fields: Sequence[str], *, is_fresh: bool = False) -> Attachment:
-        """Return the generation to write: the one that is read, or a new one if there is none or `is_fresh`.
+        """Return the generation to write: the one that is read, or a new one if nothing is read or `is_fresh`.
 
         Parameters
         ----------
@@ -122,14 +122,14 @@ class ViewTarget:
         return None if pointed is None else _text(pointed)
 
     async def apply(self, generation: str, batches: Sequence[ViewBatch]) -> int:
-        """Take batches in, in one round trip; return how many of their records were news.
+        """Write batches in one round trip; return how many of their records changed the view.
 
         Raises
         ------
         ViewChanged
-            If a batch, and all behind it of the same partition, could not be taken in.
+            If a batch, and all later ones of the same partition, could not be written.
         RedisError
-            If it is not known what was taken in.
+            If it is not known how much was written.
         """
         calls: list[tuple[str | bytes | int, ...]] = [
             (

@@ -71,7 +71,7 @@ class DeadLetters(Protocol):
     """Keeps migrations that cannot be delivered."""
 
     async def append(self, subscription: str, published: PublishedMigration, reason: str, attempts: int) -> None:
-        """Return once it is certain to be there."""
+        """Return once it is confirmed."""
         ...
 
 

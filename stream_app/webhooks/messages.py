@@ -2,9 +2,9 @@
 
 - `cloudevents`: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md, one event whose
   data are the migration as its topic has it.
-- `segment`: what Segment Engage sends when a user leaves and enters an audience. A segment is an audience whose key
-  never changes; a migration leaves one and enters the next, which are two events, in this order. A first entry leaves
-  none, and a customer who left a segmentation enters none.
+- `segment`: the events that Segment Engage sends when a user leaves and enters an audience. A segment is an audience
+  whose key never changes; a migration leaves one and enters the next, which are two events, in this order. A first
+  entry leaves none, and a customer who left a segmentation enters none.
 """
 
 from __future__ import annotations

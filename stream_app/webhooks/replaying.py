@@ -1,7 +1,7 @@
 """Sends a subscription's dead letters again: those that are there at the start, each once.
 
-The place is kept in a group of its own, so that the next replay goes on behind it. What is refused again becomes a new
-dead letter, for the next one.
+The place is kept in a group of its own, so that the next replay starts after it. A migration that is refused again
+becomes a new dead letter, for the next replay.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SESSION_SECONDS: Final = 10
 
 @dataclass
 class Replayed:
-    """What came of it.
+    """The result of a replay.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class DeadLetterReplay:
     deliverer
         Delivers.
     waiting_max
-        So many are taken and not settled.
+        Most dead letters that are taken and not settled.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class DeadLetterReplay:
         self._result = Replayed()
 
     async def run(self) -> Replayed:
-        """Return what came of it, once everything is settled.
+        """Return the result, once everything is settled.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The process of `segmenter webhooks`: all subscriptions side by side, until it is told to stop."""
+"""The process of `segmenter webhooks`: all subscriptions side by side, until a signal says stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 EXIT_FAILED: Final = 70
 """EX_SOFTWARE of sysexits.h: a supervisor restarts the process, which loses nothing."""
 STOP_SECONDS: Final = 10.0
-"""For breaking everything off and committing; what is not committed by then is delivered again."""
+"""For cutting everything off and committing; migrations not committed by then are delivered again."""
 
 
 class WebhooksReadiness:
@@ -57,12 +57,12 @@ class WebhooksReadiness:
 
 
 def delivery_counter(metrics: Metrics, subscription: str) -> Callable[[str], None]:
-    """Return what counts a subscription's attempts by outcome."""
+    """Return a function that counts a subscription's attempts by outcome."""
     return lambda outcome: metrics.webhook_deliveries.labels(subscription=subscription, outcome=outcome).inc()
 
 
 def latency_observer(metrics: Metrics) -> Callable[[int], None]:
-    """Return what notes how long ago a migration was published that is delivered now."""
+    """Return a function that observes the age of a migration at its delivery."""
     sink = metrics.end_to_end_latency_seconds.labels(sink="webhook")
     return lambda published_ms: sink.observe(max(0.0, time.time() - published_ms / SECOND_MS))
 

@@ -32,7 +32,7 @@ FILE_BYTES_MAX: Final = 1 << 20
 SUBSCRIPTIONS_MAX: Final = 40
 """Each has its own consumer, connections and time series."""
 SECRET_BYTES: Final = range(24, 65)
-"""What Standard Webhooks asks of a key."""
+"""Length of a key in Standard Webhooks."""
 SECRETS_MAX: Final = 4
 SECRET_PREFIX: Final = "whsec_"
 SCHEMES: Final = {"https": 443, "http": 80}
@@ -44,7 +44,7 @@ def split_url(url: str) -> SplitResult:
     Raises
     ------
     ValueError
-        If it is none.
+        If it is not one.
     """
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES or not parts.hostname or parts.username or parts.password or parts.fragment:
@@ -70,7 +70,7 @@ def decode_secrets(text: str) -> tuple[bytes, ...]:
     Raises
     ------
     ValueError
-        If one is not as Standard Webhooks has it.
+        If one does not conform to Standard Webhooks.
     """
     words = text.split()
     keys = []
@@ -140,7 +140,7 @@ class FilterSettings(_Part):
 class Subscription(_Part):
     """One endpoint and the migrations it gets.
 
-    The name is part of the consumer group: with another name it begins anew.
+    The name is part of the consumer group: under another name it starts afresh.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -233,7 +233,7 @@ def load_subscriptions(path: Path) -> tuple[Subscription, ...]:
 
 
 def _first_problem(error: ValidationError, values: object) -> str:
-    """Return where the first problem is and what was expected there, without what was found."""
+    """Return the place of the first problem and the value expected, without the value found."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     name = _name_at(values, first["loc"])
