@@ -10,13 +10,12 @@ from typing import Final, NamedTuple, NoReturn
 
 import click
 
-from stream_app.commands.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from stream_app.errors import BrokerUnreachable, SegmenterError, TopicRefused
+from stream_app.commands.groups import GuessingGroup, misplaced_config
+from stream_app.errors import SegmenterError
+from stream_app.exits import ExitCode
 
 MESSAGE_CHARACTERS: Final = 1_000
 """An error's line is cut here: a value that it names may be a megabyte."""
-MARGIN_CHARACTERS: Final = 6
-"""Beside and between the columns of the list of commands, as Click has it."""
 
 
 class Entry(NamedTuple):
@@ -41,12 +40,13 @@ COMMANDS: Final = {
     ),
     "demo": Entry(
         "stream_app.commands.demo:demo",
-        "Replay the real CDNOW purchases, 69,659 in 18 months, and show what comes of them.",
+        "Replay the real CDNOW purchases, 69,659 in 18 months, and write a report.",
     ),
+    "help": Entry("stream_app.commands.help:help_command", "List the commands, or explain one."),
     "metrics": Entry("stream_app.commands.metrics:metrics_table", "Print the table of all metrics as Markdown."),
     "produce": Entry(
         "stream_app.commands.produce:produce",
-        "Put events from files on the topics, merged by time, keyed and partitioned as workers want them.",
+        "Send files of events to Kafka, merged by time, with the keys and partitions that workers expect.",
     ),
     "replay": Entry(
         "stream_app.commands.replay:replay",
@@ -56,14 +56,17 @@ COMMANDS: Final = {
         "stream_app.commands.schemas:schemas",
         "Write or check the contracts of all topics: JSON Schema files and an AsyncAPI document.",
     ),
+    "serve": Entry(
+        "stream_app.commands.serve:serve",
+        "Serve the API from the folder that a replay wrote, on this machine alone, until Ctrl-C or SIGTERM.",
+    ),
     "settings": Entry("stream_app.commands.settings:settings_table", "Print the table of all settings as Markdown."),
     "simulate": Entry(
         "stream_app.commands.simulate:simulate_command",
         "Write a population with known latent types and known change points, and the truth beside it.",
     ),
     "topics": Entry(
-        "stream_app.commands.topics:topics",
-        "Make or check the topics on Kafka, as the sections `kafka`, `records` and `worker` of the settings ask.",
+        "stream_app.commands.topics:topics", "Make the topics on Kafka, or check that they fit the settings."
     ),
     "verify": Entry(
         "stream_app.commands.verify:verify",
@@ -77,11 +80,11 @@ COMMANDS: Final = {
         "stream_app.commands.webhooks:webhooks",
         "Deliver migrations to the endpoints in the file of subscriptions, until Ctrl-C or SIGTERM.",
     ),
-    "worker": Entry("stream_app.commands.worker:worker", "Segment customers while their events arrive on Kafka."),
+    "worker": Entry("stream_app.commands.worker:worker", "Segment customers as their events arrive on Kafka."),
 }
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(GuessingGroup):
     """Imports a command when it is called, and none for the list of them.
 
     What all commands run on together takes a second of processor time to import.
@@ -97,17 +100,20 @@ class _LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        names = self.list_commands(ctx)
-        limit = formatter.width - MARGIN_CHARACTERS - max(len(name) for name in names)
+        """Print whole sentences, over as many lines as they take."""
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, click.Command(name, help=COMMANDS[name].summary).get_short_help_str(limit)) for name in names]
-            )
+            formatter.write_dl([(name, COMMANDS[name].summary) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=_LazyGroup)
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes, and completion with the tab key: docs/commands.md.",
+)
+@click.version_option(package_name="stream-segmenter", prog_name="segmenter", message="%(prog)s %(version)s")
+@misplaced_config("command")
 def segmenter() -> None:
-    """Segment customers while their events stream in, and tell each change of segment as an event."""
+    """Segment customers as their events stream in, and publish every change of segment."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -115,20 +121,19 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         segmenter.main(args=args, prog_name="segmenter", standalone_mode=False)
     except click.exceptions.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(EXIT_USAGE)
+        sys.exit(ExitCode.REFUSED)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "segmenter"
-        _refuse(f"{error.format_message().rstrip('.')}; see `{command} --help`", error.exit_code)
-    except (BrokerUnreachable, TopicRefused) as error:
-        _refuse(str(error), EXIT_FAILED)
+        message = error.format_message().rstrip(".")
+        _refuse(f"{message}{'' if message.endswith('?') else ';'} see `{command} --help`", error.exit_code)
     except SegmenterError as error:
-        _refuse(str(error), EXIT_USAGE)
+        _refuse(str(error), error.exit_code)
     except OSError as error:  # a full disk, say, in the middle of a run
-        _refuse(f"stopped: {error}", EXIT_FAILED)
+        _refuse(f"stopped: {error}", ExitCode.FAILED)
 
 
 def _refuse(message: str, status: int) -> NoReturn:

@@ -1,12 +1,32 @@
 """Every error this package raises on purpose, one class per condition, under one root."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
+from stream_app.exits import ExitCode
+
 
 class SegmenterError(Exception):
-    """Root of all errors of this package; its message is fit to be shown to a user as one line."""
+    """Root of all errors of this package; its message is fit to be shown to a user as one line.
+
+    Attributes
+    ----------
+    exit_code
+        With which a command ends that such an error stops.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.REFUSED
 
 
 class ConfigurationError(SegmenterError):
     """A setting, option or input file is missing, unreadable or wrong; the start is refused."""
+
+
+class AddressInUse(SegmenterError):
+    """Another process listens where this one should."""
+
+    exit_code = ExitCode.FAILED
 
 
 class InvalidRecord(SegmenterError):
@@ -15,7 +35,7 @@ class InvalidRecord(SegmenterError):
     Parameters
     ----------
     reason
-        One of `stream_app.core.events.REJECTION_REASONS`.
+        One of `stream_app.contracts.rejections.REJECTION_REASONS`.
     field
         Name of the field at fault, `"$"` for the record as a whole.
     message
@@ -37,7 +57,7 @@ class RowDamaged(SegmenterError):
     """An encoded customer row is not as long as it says."""
 
 
-class SnapshotInvalid(SegmenterError):
+class ModelInvalid(SegmenterError):
     """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""
 
 
@@ -52,9 +72,13 @@ class RecordsLost(SegmenterError):
 class BrokerUnreachable(SegmenterError):
     """No Kafka broker answers at the address that was set."""
 
+    exit_code = ExitCode.FAILED
+
 
 class TopicRefused(SegmenterError):
-    """The Kafka brokers refuse to make or describe a topic."""
+    """The Kafka brokers refuse to make or describe a topic, or to take a record."""
+
+    exit_code = ExitCode.FAILED
 
 
 class SubscriptionsInvalid(SegmenterError):

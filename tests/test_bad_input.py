@@ -124,7 +124,7 @@ def purchases(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     folder = tmp_path_factory.mktemp("purchases")
     sound = [json.dumps(purchase_at(number, AT)).encode() for number in range(len(PURCHASES))]
     path = write_lines(folder / "purchases.jsonl", between_sound_lines(PURCHASES, sound))
-    return replay(folder / "out", "--purchases", path)
+    return replay(folder / "out", "--purchases", path, status=1)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def engagements(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     folder = tmp_path_factory.mktemp("engagements")
     sound = [json.dumps(engagement_at(number, AT)).encode() for number in range(len(ENGAGEMENTS))]
     path = write_lines(folder / "engagements.jsonl.gz", between_sound_lines(ENGAGEMENTS, sound))
-    return replay(folder / "out", "--engagements", path)
+    return replay(folder / "out", "--engagements", path, status=1)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     folder = tmp_path_factory.mktemp("table")
     sound = [f"e{number},c1,{AT},5,EUR,a note".encode() for number in range(len(ROWS))]
     path = write_lines(folder / "purchases.csv", [HEADER, *between_sound_lines(ROWS, sound)])
-    return replay(folder / "out", "--purchases", path, "--timezone", "none")
+    return replay(folder / "out", "--purchases", path, "--timezone", "none", status=1)
 
 
 def check(outputs: Outputs, file: str, line: int, case: tuple[bytes, str, str]) -> None:
@@ -182,13 +182,13 @@ def test_run_goes_on_past_bad_records(run: str, cases: dict[str, object], reques
 
 def test_payload_is_left_out_where_settings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMENTER_RECORDS__KEEP_REJECTED_PAYLOAD", "false")
-    outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", [b"secret"]))
+    outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", [b"secret"]), status=1)
     (letter,) = outputs.dead_letters
     assert (letter["payload"], letter["payload_encoding"], letter["payload_bytes"]) == (None, None, 6)
 
 
 def test_file_with_nothing_sound_gives_complete_outputs(tmp_path: Path) -> None:
-    outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", [b"{", b"[]", b"1"]))
+    outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", [b"{", b"[]", b"1"]), status=1)
     assert outputs.summary["rejected_by_reason"] == {"malformed": 1, "wrong_type": 2}
     assert outputs.summary["period"] == {"from": None, "to": None}
     assert outputs.summary["segments"] == outputs.migrations == outputs.memberships == []
@@ -196,9 +196,56 @@ def test_file_with_nothing_sound_gives_complete_outputs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["p.jsonl", "p.jsonl.gz", "p.csv", "p.csv.gz"])
 def test_empty_file_gives_complete_outputs(tmp_path: Path, name: str) -> None:
-    outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / name, []))
+    outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / name, []), status=1)
     assert outputs.summary["counts"]["in"] == 0
     assert outputs.summary["inputs"] == [{"file": name, "topic": "purchases", "records": 0}]
+
+
+@pytest.mark.parametrize(
+    ("refused", "accepted", "options", "status"),
+    [
+        (10, 100, [], 0),  # so few are let through, whatever their share
+        (11, 100, [], 1),
+        (11, 1_089, [], 0),  # 1 % of 1,100
+        (11, 1_088, [], 1),
+        (11, 100, ["--max-rejected", "0.1"], 0),
+        (11, 98, ["--max-rejected", "0.1"], 1),
+        (11, 9, ["--max-rejected", "1"], 0),
+        (1, 0, ["--max-rejected", "1"], 1),  # nothing accepted is a failure in any case
+    ],
+)
+def test_run_fails_when_too_many_records_are_refused(
+    refused: int, accepted: int, options: list[str], status: int, tmp_path: Path
+) -> None:
+    sound = [purchase_at(number, AT) for number in range(accepted)]
+    path = write_lines(tmp_path / "p.jsonl", [*sound, *[b"{"] * refused])
+    outputs = replay(tmp_path / "out", "--purchases", path, *options, status=status)
+    assert outputs.summary["counts"]["rejected"] == refused
+
+
+def test_failed_run_names_the_three_commonest_reasons_with_an_example_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    naive = [purchase_at(number, "2024-05-01T12:00:00") for number in range(30)]
+    rates = [purchase_at(number, AT, currency="XYZ\x1b[2J") for number in range(20)]
+    lines = [b"{", *naive, *rates, *[b"[]"] * 10, *[b"{"] * 4]
+    replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", lines), status=1)
+    error = capsys.readouterr().err
+    told, *reasons = error.splitlines()
+    assert told.startswith("segmenter: 65 of 65 records were refused (100.0%)")
+    assert [line.split(":")[0] for line in reasons] == [
+        "  invalid time 30",
+        "  unknown currency 20",
+        "  wrong type 10",
+    ]
+    assert "p.jsonl, line 2: occurred_at" in reasons[0]
+    assert "p.jsonl, line 32: currency" in reasons[1]
+    assert "\x1b" not in error
+
+
+def test_run_of_an_empty_file_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", []), status=1)
+    assert capsys.readouterr().err == "segmenter: no record was accepted: the files hold none\n"
 
 
 def test_blank_lines_are_no_records_but_count_as_lines(tmp_path: Path) -> None:
@@ -232,7 +279,7 @@ def test_truncated_file_is_one_dead_letter_and_all_before_it_is_applied(tmp_path
 def test_file_cut_off_in_its_first_bytes_is_one_dead_letter(tmp_path: Path, name: str) -> None:
     path = write_lines(tmp_path / name, [HEADER] * 50)
     path.write_bytes(path.read_bytes()[:12])
-    outputs = replay(tmp_path / "out", "--purchases", path)
+    outputs = replay(tmp_path / "out", "--purchases", path, status=1)
     assert [letter["position"]["offset"] for letter in outputs.dead_letters] == [1]
 
 

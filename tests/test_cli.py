@@ -6,18 +6,20 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from datetime import UTC
-from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from stream_app.bootstrap.replay import create_readers
-from stream_app.cli import main
+from stream_app.cli import COMMANDS, main
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.events import Event
+from stream_app.replay.outputs import UNFINISHED
 from stream_app.settings import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile, merge_by_time
@@ -35,7 +37,7 @@ from tests.support.replays import (
 )
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
@@ -118,15 +120,79 @@ def test_demo_does_not_begin_where_it_could_not_serve_in_the_end(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = refused(capsys, "demo", "--serve", "--port", port, "--out", tmp_path / "demo")
-    assert f"--port: nothing can listen on 127.0.0.1:{port} (A" in line
+        line = refused(capsys, "demo", "--serve", "--port", port, "--out", tmp_path / "demo", status=1)
+    assert f"--port: cannot listen on 127.0.0.1:{port} (A" in line
     assert not (tmp_path / "demo").exists()
 
 
 def test_other_commands_refuse_in_one_line_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "customers: 0" in refused(capsys, "simulate", "--customers", 0, "--out", tmp_path)
-    assert "No such command 'replai'" in refused(capsys, "replai")
     assert "'--purchases' requires an argument" in refused(capsys, "replay", "--purchases")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["replai"], "no such command: 'replai'; did you mean 'replay'? see `segmenter --help`"),
+        (["zzz"], "no such command: 'zzz'; see `segmenter --help`"),
+        (["topics", "chek"], "no such command: 'chek'; did you mean 'check'? see `segmenter topics --help`"),
+        (["help", "replai"], "no such command: 'replai'; did you mean 'replay'?"),
+        (["help", "replay", "more"], "`segmenter replay` has no subcommands"),
+        (["--config", "x.toml", "view"], "put --config after the command: `segmenter COMMAND --config FILE`"),
+        (
+            ["view", "--config", "x", "rebuild"],
+            "put --config after the subcommand: `segmenter view rebuild --config FILE`",
+        ),
+        (["api", "--config", "x", "token"], "put --config after the subcommand: `segmenter api token --config FILE`"),
+        (["webhooks", "--config", "x", "replay"], "after the subcommand: `segmenter webhooks replay --config FILE`"),
+        (["topics", "--config", "x", "check"], "after the subcommand: `segmenter topics SUBCOMMAND --config FILE`"),
+        (["replay", "--purchase", "x"], "Did you mean --purchases? see `segmenter replay --help`"),
+    ],
+)
+def test_mistyped_command_is_answered_with_what_was_probably_meant(
+    args: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told in refused(capsys, *args)
+
+
+@pytest.mark.parametrize("args", [["-h"], ["--help"], ["help"]])
+def test_list_of_commands_is_in_whole_sentences(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        main(args)
+    listing = " ".join(capsys.readouterr().out.split())
+    assert "..." not in listing.partition("Commands:")[2]
+    for name, entry in COMMANDS.items():
+        assert f" {name} {entry.summary}" in listing
+
+
+@pytest.mark.parametrize(
+    "args", [["help", "topics", "create"], ["topics", "create", "-h"], ["topics", "create", "--help"]]
+)
+def test_help_of_a_command_is_the_same_however_it_is_asked_for(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with suppress(SystemExit):
+        main(args)
+    assert capsys.readouterr().out.startswith("Usage: segmenter topics create [OPTIONS]")
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"segmenter {version('stream-segmenter')}\n"
+
+
+def test_shell_completes_commands_and_options() -> None:
+    words = {"COMP_WORDS": "segmenter webhooks re", "COMP_CWORD": "2", "_SEGMENTER_COMPLETE": "bash_complete"}
+    run = subprocess.run(
+        [sys.executable, "-c", "from stream_app.cli import main; main()"],
+        env=os.environ | words,
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert run.stdout == "plain,replay\n"
 
 
 def test_full_disk_is_one_line_and_leaves_nothing(
@@ -134,8 +200,8 @@ def test_full_disk_is_one_line_and_leaves_nothing(
 ) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("/dev/full")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "models.jsonl.partial").symlink_to("/dev/full")
+    (tmp_path / "out" / UNFINISHED).mkdir(parents=True)
+    (tmp_path / "out" / UNFINISHED / "models.jsonl").symlink_to("/dev/full")
     with pytest.raises(SystemExit) as exit_:
         main(["replay", "--purchases", str(purchases), "--out", str(tmp_path / "out")])
     assert exit_.value.code == 1
@@ -192,7 +258,7 @@ def test_simulated_population_can_be_replayed(tmp_path: Path, capsys: pytest.Cap
     main(["simulate", "--customers", "20", "--days", "60", "--out", str(tmp_path / "s"), "--malformed-rate", "0.1"])
     assert "events of 20 customers" in capsys.readouterr().out
     files = [tmp_path / "s" / f"{topic}.jsonl.gz" for topic in ("purchases", "engagements")]
-    outputs = replay(tmp_path / "out", "--purchases", files[0], "--engagements", files[1])
+    outputs = replay(tmp_path / "out", "--purchases", files[0], "--engagements", files[1], status=1)
     assert 0 < outputs.summary["customers"] <= 20
     assert outputs.summary["counts"]["rejected"] > 0
     assert "Report: " in capsys.readouterr().out
@@ -247,7 +313,7 @@ def lines_of_events(first: int, last: int) -> bytes:
 def wait_for_migrations(run: subprocess.Popen[bytes], folder: Path) -> None:
     """Wait until the run is in the middle, which its growing output tells."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    growing = folder / "migrations.jsonl.partial"
+    growing = folder / UNFINISHED / "migrations.jsonl"
     while not (growing.exists() and growing.stat().st_size):
         assert run.poll() is None
         assert time.monotonic() < deadline
@@ -278,7 +344,10 @@ def test_ctrl_c_leaves_complete_outputs(tmp_path: Path) -> None:
     assert last == {membership["customer_id"]: membership["segment"]["id"] for membership in outputs.memberships}
 
 
-def test_second_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+def test_second_ctrl_c_stops_at_once_and_leaves_earlier_outputs_as_they_were(tmp_path: Path) -> None:
+    earlier = replay(
+        tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    ).contents()
     path = tmp_path / "purchases.jsonl"
     run = pipe_events(path)
     with path.open("wb", buffering=0) as pipe:
@@ -294,7 +363,36 @@ def test_second_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     _, error = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 130
     assert b"Traceback" not in error
-    assert list((tmp_path / "out").iterdir()) == []
+    assert Outputs(tmp_path / "out").contents() == earlier
+
+
+def test_killed_run_leaves_earlier_outputs_as_they_were_and_the_next_one_clears_up(tmp_path: Path) -> None:
+    events = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    earlier = replay(tmp_path / "out", "--purchases", events).contents()
+    run = pipe_events(tmp_path / "purchases.jsonl")
+    with (tmp_path / "purchases.jsonl").open("wb", buffering=0) as pipe:
+        pipe.write(lines_of_events(0, 25_000))
+        wait_for_migrations(run, tmp_path / "out")
+        run.kill()
+        run.communicate(timeout=PATIENCE_SECONDS)
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in earlier} == earlier
+    assert (tmp_path / "out" / UNFINISHED).exists()
+    assert replay(tmp_path / "out", "--purchases", events).contents() == earlier
+
+
+def test_run_that_fails_in_its_report_leaves_earlier_outputs_as_they_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    earlier = replay(tmp_path / "out", "--purchases", first).contents()
+    (tmp_path / "out" / UNFINISHED).mkdir()
+    (tmp_path / "out" / UNFINISHED / "report.html").mkdir()  # where the report cannot be written
+    second = write_lines(tmp_path / "q.jsonl", [purchase_at(2, "2024-05-01T12:00:00Z", "c2")])
+    with pytest.raises(SystemExit) as exit_:
+        main(["replay", "--purchases", str(second), "--out", str(tmp_path / "out")])
+    assert exit_.value.code == 1
+    assert "stopped: " in capsys.readouterr().err
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in earlier} == earlier
 
 
 # --- real data ----------------------------------------------------------------------------------------------------
@@ -302,10 +400,6 @@ def test_second_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_demo_uses_all_purchases_of_cdnow(tmp_path: Path) -> None:
-    try:
-        files("lifetimes")
-    except PackageNotFoundError:
-        pytest.skip("CDNOW_master.txt of the package lifetimes is not installed")
     main(["demo", "--out", str(tmp_path / "demo")])
     outputs = Outputs(tmp_path / "demo")
     assert outputs.summary["counts"] == {
@@ -316,7 +410,7 @@ def test_demo_uses_all_purchases_of_cdnow(tmp_path: Path) -> None:
         "rejected": 0,
     }
     assert (outputs.summary["customers"], outputs.summary["currency"]) == (23_570, "USD")
-    assert {path.name for path in outputs.folder.iterdir()} == OUTPUTS | {"cdnow.csv"}
+    assert {path.name for path in outputs.folder.iterdir()} == OUTPUTS | {"cdnow.csv", "origin.txt"}
 
 
 @pytest.mark.real_data

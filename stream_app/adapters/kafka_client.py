@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_security import KafkaSecurity
 
+START_SECONDS: Final = 9
+"""For a first answer, so that a wrong address is named within 10 seconds."""
 REFUSAL_SECONDS: Final = 3
 """For finding out why no broker could be used."""
 FETCH_BYTES: Final = 4 << 20
@@ -84,36 +85,3 @@ async def committed_reader(connection: KafkaConnection) -> AsyncIterator[AIOKafk
         yield consumer
     finally:
         await consumer.stop()
-
-
-def quieten_clients(level: int = logging.WARNING) -> None:
-    """Let aiokafka's loggers pass `level` and above alone.
-
-    Below `INFO` it builds a log record for each send, which cost 10–15 % of the throughput.
-    """
-    logging.getLogger("aiokafka").setLevel(level)
-
-
-class Throttle(logging.Filter):
-    """Lets a warning of the clients through once in a while: in an outage they write hundreds a second.
-
-    Parameters
-    ----------
-    interval_seconds
-        Between two messages of the same kind.
-    """
-
-    def __init__(self, interval_seconds: float = 10.0) -> None:
-        super().__init__()
-        self._interval_seconds = interval_seconds
-        self._next: dict[tuple[str, object], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to write the message."""
-        if not record.name.startswith(("aiokafka", "faust", "mode")):
-            return True
-        kind = record.name, record.msg
-        if record.created < self._next.get(kind, 0.0):
-            return False
-        self._next[kind] = record.created + self._interval_seconds
-        return True

@@ -1,43 +1,56 @@
-"""Listening on an address; one that cannot be had is told by the name of what asked for it."""
+"""Listening on an address; where that is impossible, the error names the setting or option that asked for it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+from dataclasses import dataclass
 
-from stream_app.errors import ConfigurationError
+from stream_app.errors import AddressInUse, ConfigurationError
 
 
-def listen(host: str, port: int, origin: str) -> socket.socket:
-    """Return a socket that listens.
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens.
 
     Parameters
     ----------
     host, port
-        Address; port 0 takes a free one.
+        Port 0 means any free one to an API, and none at all to a health server.
     origin
-        Where the port was asked for, for the message: `setting api.port`, say.
-
-    Raises
-    ------
-    ConfigurationError
-        If the address is taken, or none of this host.
+        What asked for the port, for the message: `setting api.port`, say.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = error.args[-1] if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        raise ConfigurationError(f"{origin}: nothing can listen on {host}:{port} ({reason})") from error
 
+    host: str
+    port: int
+    origin: str
 
-def require_address(host: str, port: int, origin: str) -> None:
-    """Refuse now what could not be listened on later; port 0 asks for nothing.
+    def listen(self) -> socket.socket:
+        """Return a socket that listens.
 
-    Raises
-    ------
-    ConfigurationError
-        See `listen`.
-    """
-    if port:
-        listen(host, port, origin).close()
+        Raises
+        ------
+        AddressInUse
+            If another process listens there.
+        ConfigurationError
+            If this host has no such address, or this user may not have it.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family)
+        except OSError as error:
+            reason = error.args[-1] if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            kind = AddressInUse if error.errno == errno.EADDRINUSE else ConfigurationError
+            raise kind(f"{self.origin}: cannot listen on {self.host}:{self.port} ({reason})") from error
+
+    def check(self) -> None:
+        """Refuse now what could not be listened on later; port 0 asks for nothing.
+
+        Raises
+        ------
+        AddressInUse, ConfigurationError
+            See `listen`.
+        """
+        if self.port:
+            self.listen().close()

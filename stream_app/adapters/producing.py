@@ -21,12 +21,10 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.core.clock import NO_TIME, SECOND_MS, format_instant, to_milliseconds
+from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection
+from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
 from stream_app.errors import BrokerUnreachable, ConfigurationError, TopicRefused
 
-START_SECONDS: Final = 9
-"""For a first answer, so that a wrong address is told within 10 seconds."""
 LINGER_MS: Final = 5
 """Records of so long go in one request."""
 PACE_SECONDS: Final = 0.02
@@ -218,8 +216,3 @@ def _shifted(line: Line, shift_ms: int) -> bytes:
         return msgspec.json.encode(fields | {"occurred_at": format_instant(at_ms + shift_ms)})
     except (msgspec.DecodeError, ValueError, OverflowError, KeyError, TypeError):
         return line.payload
-
-
-def now_ms() -> int:
-    """Return what the wall clock says."""
-    return int(time.time() * SECOND_MS)

@@ -13,14 +13,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection
 from stream_app.adapters.topic_specs import TopicSpec, deviations
 from stream_app.errors import BrokerUnreachable, ConfigurationError, TopicRefused
 
 logger = logging.getLogger(__name__)
 
-START_SECONDS: Final = 9
-"""For the first answer of any broker, so that a wrong address is told within 10 seconds."""
 REQUEST_SECONDS: Final = 5
 """For one answer."""
 

@@ -1,32 +1,44 @@
-"""Serving the API by uvicorn until SIGTERM or SIGINT."""
+"""Serving the API by uvicorn, as a service."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
-from types import FrameType
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 
-from stream_app.adapters.listening import listen
+from stream_app.adapters.listening import Address
+from stream_app.adapters.service import Service
 from stream_app.api.store import SegmentStore
 
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 3
 """Requests that are not answered by then are cut off."""
-POLL_SECONDS: Final = 0.1
 
 
 class _Server(uvicorn.Server):
-    """Ends with status 0 on a signal: uvicorn would raise the signal again, and so end by it."""
+    """Leaves signals alone, which are the service's, and says when it answers."""
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's signature)
-        self.should_exit = True
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.on_started: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer requests."""
+        await super().startup(sockets)
+        self.on_started()
 
 
 class StoreReadiness:
@@ -36,12 +48,12 @@ class StoreReadiness:
         self._store = store
 
     def readiness(self) -> dict[str, Any]:
-        """Return the verdict, and why where it is no."""
+        """Return the verdict, and the reason if it is no."""
         reason = self._store.unready_reason()
         return {"ready": not reason, "reason": reason}
 
 
-def create_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
+def create_server(app: FastAPI, host: str, port: int) -> _Server:
     """Return the server of an API."""
     config = uvicorn.Config(
         app,
@@ -64,8 +76,10 @@ def log_address(address: str) -> None:
     logger.info("serving %s", address)
 
 
-async def serve(app: FastAPI, store: SegmentStore, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Serve until a signal says stop.
+async def serve(
+    app: FastAPI, store: SegmentStore, address: Address, announce: Callable[[str], None], service: Service
+) -> None:
+    """Serve until a signal stops the service.
 
     Parameters
     ----------
@@ -73,39 +87,30 @@ async def serve(app: FastAPI, store: SegmentStore, host: str, port: int, announc
         The API.
     store
         Started and closed here.
-    host, port
-        Address; port 0 takes a free one.
+    address
+        Where to listen.
     announce
         Called once with `http://host:port`, when requests are answered.
+    service
+        The process.
 
     Raises
     ------
-    ConfigurationError
-        If the address is taken, or none of this host.
+    AddressInUse, ConfigurationError
+        If that is not possible.
     """
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # start and stop are logged here
-    listening = listen(host, port, "setting api.port")  # uvicorn's own way of failing leaves the process running
+    listening = address.listen()  # uvicorn's own way of failing leaves the process running
+    host, port = listening.getsockname()[:2]
     server = create_server(app, host, port)
+    server.on_started = lambda: announce(f"http://{host}:{port}")
     await store.start()
     gc.collect()
     gc.freeze()  # scanning long-lived objects would hold up requests for tens of milliseconds
-    watching = asyncio.create_task(_watch(server, store, announce))
+    service.supervise(server.serve([listening]), "answering requests")
     try:
-        await server.serve([listening])
+        await service.stop_requested()
+        store.feed.close()  # uvicorn waits for its streams
+        server.should_exit = True
+        await asyncio.gather(*service.parts)
     finally:
-        watching.cancel()
         await store.close()
-
-
-async def _watch(server: uvicorn.Server, store: SegmentStore, announce: Callable[[str], None]) -> None:
-    """Tell when the server listens; end the live streams at once when it is to stop, as it waits for them otherwise."""
-    is_told = False
-    while not server.should_exit:
-        if server.started and not is_told:
-            is_told = True
-            for listener in server.servers:
-                for listening in listener.sockets:
-                    host, port = listening.getsockname()[:2]
-                    announce(f"http://{host}:{port}")
-        await asyncio.sleep(POLL_SECONDS)
-    store.feed.close()

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response, StreamingResponse
 
 from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, STREAM_CLIENTS
 from stream_app.api import access
 from stream_app.api.feed import MigrationFeed, id_order
 from stream_app.api.problems import Problem
@@ -86,8 +87,8 @@ class OpenStreams:
         """Yield the text of a stream until the client goes or the process stops."""
         stream = object()
         self._open.add(stream)
-        self._metrics.stream_clients.set(len(self._open))
-        latency = self._metrics.end_to_end_latency_seconds.labels(sink="sse")
+        self._metrics.set(STREAM_CLIENTS, len(self._open))
+        latency = self._metrics.distribution(END_TO_END_LATENCY, sink="sse")
         try:
             yield b"retry: %d\n: %s\n\n" % (RECONNECT_MS, b"migrations from here on")
             async for entry in self._feed.follow(last_id, SILENCE_SECONDS):
@@ -100,7 +101,7 @@ class OpenStreams:
             return  # the client comes again, with the last id it has seen
         finally:
             self._open.discard(stream)
-            self._metrics.stream_clients.set(len(self._open))
+            self._metrics.set(STREAM_CLIENTS, len(self._open))
 
 
 def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> APIRouter:

@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from stream_app.adapters.health import HealthServer
-from stream_app.adapters.listening import require_address
+from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import API, Metrics
+from stream_app.adapters.service import Service
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.access import Client
 from stream_app.api.application import create_application
@@ -87,7 +87,8 @@ async def _serve(
     announce: Callable[[str], None],
 ) -> None:
     section = settings.api
-    require_address(section.health_host, section.health_port, "setting api.health_port")
+    health = Address(section.health_host, section.health_port, "setting api.health_port")
+    health.check()
     app = create_application(
         store,
         clients,
@@ -96,8 +97,8 @@ async def _serve(
         burst=section.burst_requests,
         max_streams=section.max_streams,
     )
-    async with HealthServer(StoreReadiness(store), section.health_host, section.health_port, metrics):
-        await serve(app, store, section.host, section.port, announce)
+    async with Service(StoreReadiness(store), health, metrics) as service:
+        await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)
 
 
 def _is_loopback(host: str) -> bool:

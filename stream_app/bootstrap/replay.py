@@ -9,9 +9,8 @@ from itertools import count
 from pathlib import Path
 
 from stream_app.bootstrap.decoding import create_decoders
-from stream_app.bootstrap.segmentation import create_partition, create_trainer_settings, intervals_ms
+from stream_app.bootstrap.segmentation import create_partition, create_trainers, intervals_ms
 from stream_app.core.partition import Partition
-from stream_app.learning.trainer import Trainer
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.runtime import Replay, ReplaySettings
 from stream_app.settings import Settings
@@ -42,8 +41,16 @@ def create_replay(
     out: Path,
     until_ms: int | None = None,
     watch: Callable[[Partition, int], None] | None = None,
+    add: Callable[[Path], object] = lambda _: None,
 ) -> Replay:
     """Return a replay that writes into a folder.
+
+    Parameters
+    ----------
+    settings, out, until_ms, watch
+        See `Replay` and `ReplaySettings`.
+    add
+        Writes further files beside the outputs, see `OutputFolder`.
 
     Raises
     ------
@@ -54,8 +61,8 @@ def create_replay(
     interval_ms, tick_ms = intervals_ms(settings)
     return Replay(
         partition,
-        create_trainer(settings, partition),
-        OutputFolder(out),
+        create_trainers(settings, partition.segmentations),
+        OutputFolder(out, add),
         ReplaySettings(
             sweep_interval_ms=interval_ms,
             tick_ms=tick_ms,
@@ -66,11 +73,6 @@ def create_replay(
         ),
         watch,
     )
-
-
-def create_trainer(settings: Settings, partition: Partition) -> Trainer:
-    """Return a trainer that takes over from the rules in force."""
-    return Trainer(create_trainer_settings(settings), partition.snapshot)
 
 
 def _tell_apart(paths: Sequence[Path]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 
-from stream_app.adapters.listening import require_address
+from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import VIEW, Metrics
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.adapters.view_schema import ViewKeys
@@ -26,11 +26,12 @@ def create_view(settings: Settings, *, is_rebuild: bool = False) -> Callable[[],
     """
     topics, connection, redis = create_topic_names(settings), create_connection(settings), settings.redis
     redis_connection, metrics = create_redis_connection(settings), Metrics(VIEW)
+    health = Address(settings.view.health_host, settings.view.health_port, "setting view.health_port")
     follower_settings = FollowerSettings(settings.kafka.partitions, settings.view.chunk_records)
 
     async def run() -> None:
         if not is_rebuild:
-            require_address(settings.view.health_host, settings.view.health_port, "setting view.health_port")
+            health.check()
         wanted = topics.memberships, topics.migrations, topics.models
         specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
         await require_topics(connection, specs, settings.worker.recovery_timeout_seconds)
@@ -39,6 +40,6 @@ def create_view(settings: Settings, *, is_rebuild: bool = False) -> Callable[[],
         if is_rebuild:
             await run_rebuild(follower, target)
         else:
-            await run_view(follower, target, metrics, settings.view.health_host, settings.view.health_port)
+            await run_view(follower, target, metrics, health)
 
     return run

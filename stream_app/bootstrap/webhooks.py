@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 
-from stream_app.adapters.listening import require_address
+from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WEBHOOKS, Metrics
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
@@ -39,15 +38,15 @@ def create_webhooks(
     for subscription in subscriptions:
         sending.check(subscription)
     metrics = Metrics(WEBHOOKS)
+    health = Address(webhooks.health_host, webhooks.health_port, "setting webhooks.health_port")
 
     async def run() -> None:
-        require_address(webhooks.health_host, webhooks.health_port, "setting webhooks.health_port")
+        health.check()
         wanted = names.migrations, names.models, names.webhook_dead_letters
         specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
         await require_topics(connection, specs, settings.worker.recovery_timeout_seconds)
         filters = FilterCheck(connection, names.models, subscriptions)
         await filters.run_once()
-        checking = asyncio.create_task(filters.run())
         dead_letters = KafkaDeadLetters(connection, names.webhook_dead_letters)
         subscribers = [
             Subscriber(
@@ -72,10 +71,7 @@ def create_webhooks(
             )
             for subscription in subscriptions
         ]
-        try:
-            await run_webhooks(subscribers, dead_letters, metrics, webhooks.health_host, webhooks.health_port)
-        finally:
-            checking.cancel()
+        await run_webhooks(subscribers, filters, dead_letters, metrics, health)
 
     return run
 

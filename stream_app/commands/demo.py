@@ -1,4 +1,4 @@
-"""`segmenter demo`: replay real purchases, and serve what comes of them."""
+"""`segmenter demo`: replay real purchases, and serve the results."""
 
 from __future__ import annotations
 
@@ -7,35 +7,55 @@ from pathlib import Path
 
 import click
 
-from stream_app.adapters.listening import require_address
-from stream_app.commands.replay import run_replay
+from stream_app.commands.serve import PORT, check_port, serve_folder
 from stream_app.errors import ConfigurationError
-from stream_app.settings import load_settings
 from stream_app.sources import cdnow
-from stream_app.sources.files import SourceFile
 
 
 @click.command()
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
 )
-@click.option("--serve", is_flag=True, help="Serve the API from the results, on 127.0.0.1, until Ctrl-C.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="For --serve.")
+@click.option("--serve", is_flag=True, help="Serve the API from the results, on 127.0.0.1, until Ctrl-C or SIGTERM.")
+@PORT
 def demo(out: Path, serve: bool, port: int) -> None:
-    """Replay the real CDNOW purchases, 69,659 in 18 months, and show what comes of them."""
+    """Replay the real CDNOW purchases, 69,659 in 18 months, and write a report.
+
+    With --serve, results that are there already are used again, if they were made from the same data and settings by
+    this version.
+    """
     if serve:
-        require_address("127.0.0.1", port, "--port")
-    settings = load_settings(None, {"money": {"base_currency": cdnow.CURRENCY}})
+        check_port(port)
     path = out / "cdnow.csv"
     try:
-        cdnow.write_cdnow_csv(path)
+        count = cdnow.write_cdnow_csv(path)
     except OSError as error:
         raise ConfigurationError(
             f"{path}: cannot be written ({error.strerror}); name another folder with --out"
         ) from error
-    columns = {"occurred_at": "date", "total": "amount"}
-    run_replay(settings, [SourceFile(path, "purchases", columns, {"currency": cdnow.CURRENCY}, UTC)], out, None, None)
     if serve:
-        from stream_app.commands.api import serve_demo  # a web server's imports, which few demos need
+        click.echo(f"{count:,} purchases are in {path}; looking for results in {out}")
+    else:
+        click.echo(f"{count:,} purchases are in {path}; replaying them takes up to a minute")
+    _replay(path, out, may_reuse=serve)
+    if serve:
+        serve_folder(out, port)
 
-        serve_demo(out, port)
+
+def _replay(path: Path, out: Path, *, may_reuse: bool) -> None:
+    # After the first line, since these imports take as long as the rest of the start.
+    from stream_app.commands.replay import run_replay
+    from stream_app.replay.origin import digest_origin, is_made_from, write_origin
+    from stream_app.settings import load_settings
+    from stream_app.sources.files import SourceFile
+
+    settings = load_settings(None, {"money": {"base_currency": cdnow.CURRENCY}})
+    digest = digest_origin(settings.model_dump_json(), [path])
+    if may_reuse and is_made_from(out, digest):
+        click.echo(f"{out} holds them; loading")
+        return
+    if may_reuse:
+        click.echo("none that fit; replaying takes up to a minute")
+    columns = {"occurred_at": "date", "total": "amount"}
+    sources = [SourceFile(path, "purchases", columns, {"currency": cdnow.CURRENCY}, UTC)]
+    run_replay(settings, sources, out, add=lambda folder: write_origin(folder, digest))

@@ -1,11 +1,10 @@
-"""`segmenter replay`: segment what stands in files."""
+"""`segmenter replay`: segment what is in files."""
 
 from __future__ import annotations
 
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -14,13 +13,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
-from stream_app.commands.exits import EXIT_INTERRUPTED
-from stream_app.contracts.decoding import INPUT_MODELS
-from stream_app.core.clock import SECOND_MS, to_milliseconds
+from stream_app.commands.groups import CONFIG
+from stream_app.commands.input_files import takes_input_files
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.core.clock import to_milliseconds
 from stream_app.errors import ConfigurationError
+from stream_app.exits import ExitCode
+from stream_app.replay.refusals import REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, commonest_refusals, has_failed
 from stream_app.report.page import write_report
-from stream_app.report.terminal import progress, render_summary
+from stream_app.report.terminal import progress, render_refusals, render_summary
 from stream_app.settings import Settings, load_settings
 from stream_app.sources.files import SourceFile
 
@@ -72,23 +75,36 @@ class _Instant(click.ParamType):
 
 
 @click.command(cls=_ManyFiles)
-@click.option("--purchases", type=_FILE, multiple=True, help="JSONL or CSV, plain or .gz; several may follow.")
-@click.option("--engagements", type=_FILE, multiple=True, help="Likewise.")
+@takes_input_files(_FILE, "JSON lines or CSV, plain or .gz; may be repeated.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
-@click.option("--config", type=_FILE, help="Settings as TOML.")
-@click.option("--column", type=_Assignment(), multiple=True, help="CSV: field NAME stands under this HEADER.")
+@CONFIG
 @click.option(
-    "--constant", type=_Assignment(), multiple=True, help="CSV: value of field NAME where there is no such column."
+    "--column",
+    type=_Assignment(),
+    metavar="NAME=HEADER",
+    multiple=True,
+    help="CSV: the column HEADER holds the field NAME.",
 )
-@click.option("--timezone", default="UTC", show_default=True, help="CSV: zone of times that name none; 'none' rejects.")
+@click.option(
+    "--constant", type=_Assignment(), multiple=True, help="CSV: value of the field NAME where no column has it."
+)
+@click.option(
+    "--timezone", default="UTC", show_default=True, help="CSV: zone of times without one; 'none' refuses them."
+)
 @click.option("--seed", type=int, help="Fixes every random choice.  [default: learning.seed, 0]")
-@click.option("--now", type=_Instant(), help="Reject events later than this and 5 minutes.  [default: the clock]")
+@click.option("--now", type=_Instant(), help="Refuse events more than 5 minutes after this.  [default: the clock]")
 @click.option("--until", type=_Instant(), help="Let time pass up to here after the last event.")
+@click.option(
+    "--max-rejected",
+    type=click.FloatRange(0, 1),
+    default=REFUSED_SHARE_MAX,
+    show_default=True,
+    help=f"Exit with 1 if more than this share of the records, and more than {REFUSED_COUNT_MAX}, are refused.",
+)
 def replay(
-    purchases: tuple[Path, ...],
-    engagements: tuple[Path, ...],
+    files: Mapping[str, Sequence[Path]],
     out: Path,
     config: Path | None,
     column: tuple[tuple[str, str], ...],
@@ -97,41 +113,61 @@ def replay(
     seed: int | None,
     now: int | None,
     until: int | None,
+    max_rejected: float,
 ) -> None:
     """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report."""
-    if not purchases and not engagements:
-        raise click.UsageError("name at least one file: --purchases FILE or --engagements FILE")
     settings = load_settings(config, {} if seed is None else {"learning": {"seed": seed}})
     columns, constants = dict(column), dict(constant)
     sources = [
         SourceFile(path, topic, columns, {"currency": settings.money.base_currency} | constants, _zone(timezone))
-        for topic, paths in (("purchases", purchases), ("engagements", engagements))
+        for topic, paths in files.items()
         for path in paths
     ]
     _check_fields([*columns, *constants], [source for source in sources if source.is_csv])
-    run_replay(settings, sources, out, now, until)
+    run_replay(settings, sources, out, now, until, max_rejected)
 
 
 def run_replay(
-    settings: Settings, sources: Sequence[SourceFile], out: Path, now_ms: int | None, until_ms: int | None
+    settings: Settings,
+    sources: Sequence[SourceFile],
+    out: Path,
+    now_ms: int | None = None,
+    until_ms: int | None = None,
+    max_rejected: float = REFUSED_SHARE_MAX,
+    add: Callable[[Path], object] = lambda _: None,
 ) -> None:
-    """Replay `sources` into `out`, show progress, and tell what came of it."""
-    readers = create_readers(settings, sources, int(time.time() * SECOND_MS) if now_ms is None else now_ms)
+    """Replay `sources` into `out`, show progress and the outcome; end the process if it is not a success.
+
+    Parameters
+    ----------
+    settings, sources, out, now_ms, until_ms, max_rejected
+        See `replay`.
+    add
+        Writes further files beside the report, see `OutputFolder`.
+    """
+
+    def report(folder: Path) -> None:
+        write_report(folder)
+        add(folder)
+
+    readers = create_readers(settings, sources, wall_clock.now_ms() if now_ms is None else now_ms)
     with ExitStack() as opened, _interruptible() as interrupted:
         for reader in readers:
             opened.callback(reader.close)
-        run = create_replay(settings, out, until_ms)
+        run = create_replay(settings, out, until_ms, add=report)
         with progress(_total_bytes(sources)) as advance:
             summary = run.run(readers, advance, interrupted)
-        report = write_report(out)
-    render_summary(summary, report)
+    render_summary(summary, out / "report.html")
     if summary["interrupted"]:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
+    if has_failed(summary["counts"], max_rejected):
+        render_refusals(summary["counts"], commonest_refusals(out, summary["rejected_by_reason"]))
+        sys.exit(ExitCode.FAILED)
 
 
 def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
     """Refuse what --column and --constant ask for in vain: a mistyped field, or no CSV file."""
-    fields = list(dict.fromkeys(field for table in tables for field in INPUT_MODELS[table.topic].model_fields))
+    fields = list(dict.fromkeys(field for table in tables for field in INPUT_CONTRACTS[table.topic].fields))
     for name in names:
         if not tables:
             raise click.UsageError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from stream_app.commands.groups import GuessingGroup
 from stream_app.contracts import schema_files
 
 _FOLDER = click.option(
@@ -13,7 +14,7 @@ _FOLDER = click.option(
 )
 
 
-@click.group()
+@click.group(cls=GuessingGroup)
 def schemas() -> None:
     """Write or check the contracts of all topics: JSON Schema files and an AsyncAPI document."""
 

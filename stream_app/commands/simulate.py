@@ -11,7 +11,7 @@ from stream_app.simulator.simulation import Faults, simulate
 
 
 @click.command(name="simulate")
-@click.option("--customers", type=int, default=6000, show_default=True, help="How many.")
+@click.option("--customers", type=int, default=6000, show_default=True, help="Number of customers.")
 @click.option("--days", type=int, default=540, show_default=True, help="True changes need at least 110 days.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes every random choice.")
 @click.option(
@@ -21,9 +21,13 @@ from stream_app.simulator.simulation import Faults, simulate
     "--start", type=click.DateTime(["%Y-%m-%d"]), default="2024-01-01", show_default=True, help="First day, in UTC."
 )
 @click.option("--refund-rate", type=float, default=0.03, show_default=True, help="Share of orders refunded, 0 to 1.")
-@click.option("--duplicate-rate", type=float, default=0.0, show_default=True, help="Share of events told twice.")
-@click.option("--malformed-rate", type=float, default=0.0, show_default=True, help="Share told once more, broken.")
-@click.option("--late-rate", type=float, default=0.0, show_default=True, help="Share told up to 3 days late.")
+@click.option("--duplicate-rate", type=float, default=0.0, show_default=True, help="Share of events that are repeated.")
+@click.option(
+    "--malformed-rate", type=float, default=0.0, show_default=True, help="Share of events repeated as a malformed copy."
+)
+@click.option(
+    "--late-rate", type=float, default=0.0, show_default=True, help="Share of events that arrive up to 3 days late."
+)
 def simulate_command(
     customers: int,
     days: int,

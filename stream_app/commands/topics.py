@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 import click
 
-from stream_app.adapters.kafka_client import quieten_clients
+from stream_app.adapters.logs import silence_kafka
 from stream_app.adapters.topic_admin import check_topics, create_topics
 from stream_app.bootstrap.kafka import create_connection, create_topic_specs
+from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
+from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
 
-_CONFIG = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings as TOML.")
 
-
-@click.group()
+@click.group(cls=GuessingGroup)
+@misplaced_config("subcommand")
 def topics() -> None:
-    """Make or check the topics on Kafka, as the sections `kafka`, `records` and `worker` of the settings ask."""
-    quieten_clients(logging.CRITICAL)  # the error that a command ends with says the same, once
+    """Make the topics on Kafka, or check that they fit the settings.
+
+    What they should be like is in the sections `kafka`, `records` and `worker` of the settings.
+    """
+    silence_kafka()
 
 
 @topics.command(name="create")
-@_CONFIG
+@CONFIG
 def topics_create(config: Path | None) -> None:
     """Make the topics that are missing; those that are there stay as they are."""
     settings = load_settings(config)
@@ -33,7 +36,7 @@ def topics_create(config: Path | None) -> None:
 
 
 @topics.command(name="check")
-@_CONFIG
+@CONFIG
 def topics_check(config: Path | None) -> None:
     """Fail if a topic is missing, or differs in what the results depend on."""
     settings = load_settings(config)
@@ -42,5 +45,5 @@ def topics_check(config: Path | None) -> None:
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
-        raise SystemExit(1)
-    click.echo(f"{len(specs)} topics: all as they must be")
+        raise SystemExit(ExitCode.FAILED)
+    click.echo(f"all {len(specs)} topics match the configuration")

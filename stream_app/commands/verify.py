@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,29 +12,31 @@ from typing import Final
 
 import click
 
-from stream_app.adapters.kafka_client import quieten_clients
+from stream_app.adapters.logs import silence_kafka
 from stream_app.audit.report import document, lines
 from stream_app.audit.verification import verify as run_audit
 from stream_app.bootstrap.verify import create_deployment
+from stream_app.commands.groups import CONFIG
+from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
 
-EXIT_BREACHED: Final = 1
 COLLECTED_AFTER: Final = 200_000
 """Allocations between two garbage collections. An audit makes many objects and no cycles, and at Python's usual 700
 a third of its time went into looking for some."""
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings as TOML: the workers' own.")
-@click.option("--drained", is_flag=True, help="Fail, too, if an input is not folded yet.")
-@click.option("--expired-ok", is_flag=True, help="Take it as given that retention has removed first records.")
+@CONFIG
+@click.option("--drained", is_flag=True, help="Also fail if an input record has not been processed yet.")
+@click.option("--expired-ok", is_flag=True, help="Accept that retention has removed the oldest input records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(config: Path | None, drained: bool, expired_ok: bool, as_json: bool) -> None:
     """Recount all inputs and compare with state and outputs; exit with 1 on any breach.
 
-    Stop the workers before, or wait until they are idle: what they write meanwhile looks like a breach.
+    Use the workers' own settings. Stop the workers first, or wait until they are idle: what they write in the
+    meantime looks like a breach.
     """
-    quieten_clients(logging.CRITICAL)  # the error that the command ends with says the same, once
+    silence_kafka()
     deployment = create_deployment(load_settings(config))
     with _rare_collections():
         found = asyncio.run(run_audit(deployment, drained))
@@ -47,7 +48,7 @@ def verify(config: Path | None, drained: bool, expired_ok: bool, as_json: bool) 
         for line in lines(found):
             click.echo(line)
     if not found.tally.is_clean:
-        raise SystemExit(EXIT_BREACHED)
+        raise SystemExit(ExitCode.FAILED)
 
 
 @contextmanager

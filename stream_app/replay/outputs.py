@@ -1,9 +1,14 @@
-"""The folder a replay writes. Files get their final names when all of them are complete."""
+"""The folder a replay writes.
+
+Files are written to a folder inside it and moved to their places when all of them are complete, so the outputs of an
+earlier run stay as they are until then, however the run ends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -12,9 +17,12 @@ import msgspec
 from stream_app.core.clock import format_instant
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Partition
+from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import ConfigurationError
 
 FILES: Final = ("migrations.jsonl", "memberships.jsonl", "models.jsonl", "dead_letters.jsonl", "summary.json")
+UNFINISHED: Final = ".unfinished"
+"""Where files are while a run writes them; a run that was killed leaves it, and the next one clears it."""
 BLOCK_CUSTOMERS: Final = 16_384
 """How many memberships are encoded at a time: all at once would take as much memory as the state."""
 
@@ -22,20 +30,29 @@ BLOCK_CUSTOMERS: Final = 16_384
 class OutputFolder:
     """Writes a replay's records.
 
+    Parameters
+    ----------
+    path
+        The folder; it is made.
+    add
+        Called with the folder of the complete files before they are moved; may write more files there.
+
     Raises
     ------
     ConfigurationError
         If the folder cannot be made or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, add: Callable[[Path], object] = lambda _: None) -> None:
         self.path = path
+        self._unfinished = path / UNFINISHED
+        self._add = add
         self._encoder = msgspec.json.Encoder()
         self._files: dict[str, BinaryIO] = {}
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            self._unfinished.mkdir(parents=True, exist_ok=True)
             for name in FILES:
-                self._files[name] = self._partial(name).open("wb")
+                self._files[name] = (self._unfinished / name).open("wb")
         except OSError as error:
             self.discard()
             raise ConfigurationError(
@@ -55,46 +72,65 @@ class OutputFolder:
         self._files["dead_letters.jsonl"].write(document.encode() + b"\n")
 
     def write_memberships(self, partition: Partition, as_of_ms: int) -> None:
-        """Write the segment of every customer, in the order in which customers were first seen."""
+        """Write the segments of every customer, block by block in the order in which customers were first seen."""
         for start in range(0, len(partition.table), BLOCK_CUSTOMERS):
             block = _memberships(partition, as_of_ms, slice(start, start + BLOCK_CUSTOMERS))
             self._files["memberships.jsonl"].write(self._encoder.encode_lines(block))
 
     def complete(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary, close all files and give them their names."""
+        """Write the summary, close all files and move them to their places."""
         text = msgspec.json.format(self._encoder.encode(summary), indent=2)
         self._files["summary.json"].write(text + b"\n")
         for file in self._files.values():
             file.close()
-        for name in FILES:
-            self._partial(name).replace(self.path / name)
+        for left in self._unfinished.iterdir():
+            if left.name not in FILES:
+                left.unlink()
+        self._add(self._unfinished)
+        complete = sorted(self._unfinished.iterdir(), key=lambda path: path.name == "summary.json")
+        with _undisturbed():
+            for path in complete:  # the summary last: whoever finds it new finds everything new
+                path.replace(self.path / path.name)
+            self._unfinished.rmdir()
 
     def discard(self) -> None:
         """Close and remove what is not complete; earlier outputs in the folder stay."""
-        for name, file in self._files.items():
+        for file in self._files.values():
             with suppress(OSError):  # a full disk cannot take what is still buffered
                 file.close()
-            self._partial(name).unlink(missing_ok=True)
+        if self._unfinished.is_dir():
+            for path in self._unfinished.iterdir():
+                with suppress(OSError):  # a folder is none of ours
+                    path.unlink()
+            with suppress(OSError):
+                self._unfinished.rmdir()
 
-    def _partial(self, name: str) -> Path:
-        return self.path / f"{name}.partial"
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold signals back, so that none comes between two files."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _memberships(partition: Partition, as_of_ms: int, block: slice) -> Iterable[dict[str, Any]]:
     as_of = format_instant(as_of_ms)
-    segments = {
-        code: {"id": segment.segment_id, "name": segment.name}
-        for code, segment in partition.snapshot.segment_by_code.items()
-    }
-    customer_ids, membership = partition.table.customer_ids[block], partition.table.membership[block]
-    columns = (membership[name].tolist() for name in ("segment", "since_ms", "sequence", "model_version"))
-    for customer_id, code, since_ms, sequence, model_version in zip(customer_ids, *columns, strict=True):
-        yield {
-            "customer_id": customer_id,
-            "segmentation": partition.snapshot.segmentation,
-            "segment": segments[code],
-            "since": format_instant(since_ms),
-            "sequence": sequence,
-            "model_version": model_version,
-            "as_of": as_of,
-        }
+    customer_ids = partition.table.customer_ids[block]
+    for segmentation, column in zip(partition.segmentations, partition.table.memberships, strict=True):
+        references, membership = segmentation.roster.references, column[block]
+        columns = (membership[name].tolist() for name in ("segment", "since_ms", "sequence", "model_version"))
+        for customer_id, code, since_ms, sequence, model_version in zip(customer_ids, *columns, strict=True):
+            if code == NO_SEGMENT:
+                continue
+            yield {
+                "customer_id": customer_id,
+                "segmentation": segmentation.name,
+                "segment": references[code],
+                "since": format_instant(since_ms),
+                "sequence": sequence,
+                "model_version": model_version,
+                "as_of": as_of,
+            }

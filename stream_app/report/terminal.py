@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Final
 
 from rich.console import Console
@@ -16,6 +17,8 @@ from rich.text import Text
 from stream_app.report.page import shorten_sentence
 
 FLOWS_SHOWN: Final = 8
+EXAMPLE_CHARACTERS: Final = 300
+"""A refused record's message is cut here: it may quote much of the record."""
 INDENT: Final = (0, 0, 0, 2)
 """Padding of what belongs to a heading, in characters: top, right, bottom, left."""
 
@@ -42,6 +45,32 @@ def render_summary(summary: dict[str, Any], report_path: Path | str, console: Co
     if summary["interrupted"]:
         out.print(Text("Stopped early: the outputs are complete up to there.", "bold"))
     out.print(Text.assemble(("Report: ", "bold"), _printable(str(report_path), out)), soft_wrap=True)
+
+
+def render_refusals(
+    counts: Mapping[str, int], refusals: Sequence[tuple[str, int, str]], console: Console | None = None
+) -> None:
+    """Say that too many records were refused, and why.
+
+    Parameters
+    ----------
+    counts
+        `counts` of the summary.
+    refusals
+        The commonest reasons, with count and an example each.
+    console
+        Standard error if None.
+    """
+    out = console or Console(stderr=True, highlight=False)
+    if not counts["in"]:
+        out.print("segmenter: no record was accepted: the files hold none", soft_wrap=True)
+        return
+    share = counts["rejected"] / counts["in"]
+    told = f"segmenter: {counts['rejected']:,} of {_counted(counts['in'], 'record')} were refused ({share:.1%})"
+    out.print(Text(f"{told}; the commonest reasons, each with its first record:"), soft_wrap=True)
+    for reason, count, example in refusals:
+        line = shorten(f"{reason.replace('_', ' ')} {count:,}: {example}", EXAMPLE_CHARACTERS, placeholder=" …")
+        out.print(Padding(_printable(line, out), INDENT), soft_wrap=True)
 
 
 @contextmanager

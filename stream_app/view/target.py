@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Final, NamedTuple
@@ -12,6 +11,7 @@ import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection, RedisScript
 from stream_app.adapters.view_schema import ViewKeys
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import DAY_MS
 from stream_app.view import scripts
 from stream_app.view.records import ViewBatch
@@ -199,11 +199,6 @@ class ViewTarget:
                     break
             await self._client.srem(self._keys.generations, name)
         return deleted
-
-
-def now_ms() -> int:
-    """Return the time."""
-    return time.time_ns() // 1_000_000
 
 
 def _require(verdict: bytes) -> None:

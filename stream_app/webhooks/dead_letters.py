@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import format_instant
 from stream_app.errors import BrokerUnreachable
 from stream_app.webhooks.deliverer import Headers, PublishedMigration
@@ -69,7 +69,7 @@ class KafkaDeadLetters:
             (REASON, reason.encode()),
             (ATTEMPTS, str(attempts).encode()),
             (SOURCE, f"{published.topic}/{published.partition}/{published.offset}".encode()),
-            (GIVEN_UP_AT, format_instant(time.time_ns() // 1_000_000).encode()),
+            (GIVEN_UP_AT, format_instant(now_ms()).encode()),
         ]
         while True:
             try:

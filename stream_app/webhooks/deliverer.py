@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.contracts.readers import read_migration
+from stream_app.core.clock import SECOND_MS
 from stream_app.webhooks.messages import Message, build_messages
 from stream_app.webhooks.retrying import RetryAfterGate, RetryPolicy
 from stream_app.webhooks.sending import Answer, Verdict
@@ -194,7 +196,7 @@ class Deliverer:
             attempts += 1
             if answer.verdict is Verdict.DELIVERED:
                 return answer, attempts
-            age_seconds = time.time() - since_ms / 1000
+            age_seconds = (now_ms() - since_ms) / SECOND_MS
             if answer.verdict is Verdict.REFUSED or self._retries.is_hopeless(attempts, age_seconds):
                 return answer, attempts
             self._count(RETRIED)

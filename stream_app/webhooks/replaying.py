@@ -6,13 +6,13 @@ becomes a new dead letter, for the next replay.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
 from aiokafka import TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.webhooks.backlog import Backlog, Task, create_consumer
 from stream_app.webhooks.dead_letters import subscription_of
 from stream_app.webhooks.deliverer import Deliverer, PublishedMigration
@@ -104,7 +104,7 @@ class DeadLetterReplay:
 
     async def _settle(self, task: Task) -> None:
         published, messages = task
-        if await self._deliverer.deliver(published, messages, time.time_ns() // 1_000_000):
+        if await self._deliverer.deliver(published, messages, now_ms()):
             self._result.delivered += 1
         else:
             self._result.dead += 1

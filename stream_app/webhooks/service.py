@@ -1,25 +1,29 @@
-"""The process of `segmenter webhooks`: all subscriptions side by side, until a signal says stop."""
+"""The process of `segmenter webhooks`: all subscriptions side by side, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
-from stream_app.adapters.health import HealthServer
-from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.listening import Address
+from stream_app.adapters.metrics import Metrics, Reading
+from stream_app.adapters.metrics.declared import (
+    END_TO_END_LATENCY,
+    WEBHOOK_DELIVERIES,
+    WEBHOOK_OLDEST_PENDING,
+    WEBHOOK_PENDING,
+)
+from stream_app.adapters.service import Service, end_now
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import SECOND_MS
 from stream_app.webhooks.dead_letters import KafkaDeadLetters
+from stream_app.webhooks.filter_check import FilterCheck
 from stream_app.webhooks.subscriber import Subscriber
 
 logger = logging.getLogger(__name__)
 
-EXIT_FAILED: Final = 70
-"""EX_SOFTWARE of sysexits.h: a supervisor restarts the process, which loses nothing."""
 STOP_SECONDS: Final = 10.0
 """For cutting everything off and committing; migrations not committed by then are delivered again."""
 
@@ -31,9 +35,8 @@ class WebhooksReadiness:
     since a restart would not mend it.
     """
 
-    def __init__(self, subscribers: Sequence[Subscriber], metrics: Metrics) -> None:
+    def __init__(self, subscribers: Sequence[Subscriber]) -> None:
         self._subscribers = subscribers
-        self._metrics = metrics
 
     def readiness(self) -> dict[str, Any]:
         """Return the verdict, and which subscriptions have their partitions."""
@@ -42,63 +45,45 @@ class WebhooksReadiness:
         reason = f"no partitions yet: {', '.join(waiting)}" if waiting else ""
         return {"ready": not waiting, "subscriptions": ready, "reason": reason}
 
-    def refresh(self) -> None:
-        """Bring the figures up to date that are only looked up for a scrape."""
-        metrics = self._metrics
+    def readings(self) -> Iterator[Reading]:
+        """Yield the deliveries that wait now."""
         for subscriber in self._subscribers:
-            metrics.webhook_pending_deliveries.labels(subscription=subscriber.name).set(subscriber.pending_count)
-            oldest_ms = subscriber.oldest_pending_ms
-            if oldest_ms is None:
-                metrics.webhook_oldest_pending_timestamp_seconds.remove(subscription=subscriber.name)
-            else:
-                metrics.webhook_oldest_pending_timestamp_seconds.labels(subscription=subscriber.name).set(
-                    oldest_ms / SECOND_MS
-                )
+            yield Reading(WEBHOOK_PENDING, (subscriber.name,), subscriber.pending_count)
+            if (oldest_ms := subscriber.oldest_pending_ms) is not None:
+                yield Reading(WEBHOOK_OLDEST_PENDING, (subscriber.name,), oldest_ms / SECOND_MS)
 
 
 def delivery_counter(metrics: Metrics, subscription: str) -> Callable[[str], None]:
     """Return a function that counts a subscription's attempts by outcome."""
-    return lambda outcome: metrics.webhook_deliveries.labels(subscription=subscription, outcome=outcome).inc()
+    return lambda outcome: metrics.inc(WEBHOOK_DELIVERIES, subscription=subscription, outcome=outcome)
 
 
 def latency_observer(metrics: Metrics) -> Callable[[int], None]:
     """Return a function that observes the age of a migration at its delivery."""
-    sink = metrics.end_to_end_latency_seconds.labels(sink="webhook")
-    return lambda published_ms: sink.observe(max(0.0, time.time() - published_ms / SECOND_MS))
+    sink = metrics.distribution(END_TO_END_LATENCY, sink="webhook")
+    return lambda published_ms: sink.observe(max(0, now_ms() - published_ms) / SECOND_MS)
 
 
 async def run_webhooks(
-    subscribers: Sequence[Subscriber], dead_letters: KafkaDeadLetters, metrics: Metrics, host: str, port: int
+    subscribers: Sequence[Subscriber],
+    filters: FilterCheck,
+    dead_letters: KafkaDeadLetters,
+    metrics: Metrics,
+    health: Address,
 ) -> None:
-    """Deliver until SIGTERM or SIGINT; a part that fails ends the process with `EXIT_FAILED`."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    health = WebhooksReadiness(subscribers, metrics)
+    """Deliver until SIGTERM or SIGINT."""
+    readiness = WebhooksReadiness(subscribers)
+    metrics.read_from(readiness.readings)
     await dead_letters.start()
-    tasks = [asyncio.create_task(subscriber.run(), name=subscriber.name) for subscriber in subscribers]
-    for task in tasks:
-        task.add_done_callback(_end_with)
-    async with HealthServer(health, host, port, metrics, health.refresh):
+    async with Service(readiness, health, metrics) as service:
+        for subscriber in subscribers:
+            service.supervise(subscriber.run(), f"subscription {subscriber.name}")
+        service.supervise(filters.run(), "comparing filters with the models")
         logger.info("delivering to %s", ", ".join(subscriber.name for subscriber in subscribers))
-        await stopping.wait()
-        for task in tasks:  # what ends from now on ends as it should
-            task.remove_done_callback(_end_with)
-            task.cancel()
-        _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        await service.stop_requested()
+        service.cancel_parts()
+        _, late = await asyncio.wait(service.parts, timeout=STOP_SECONDS)
         if late:
             logger.warning("stopped before all offsets were committed; some migrations will be delivered again")
         await dead_letters.stop()
-    logging.shutdown()
-    os._exit(0)  # a thread may still wait for a name server, and nothing is left to be done
-
-
-def _end_with(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _give_up(f"subscription {task.get_name()}: {type(error).__name__}: {error}")
-
-
-def _give_up(reason: str) -> NoReturn:
-    """End the process at once and say why."""
-    os.write(2, f"FATAL {reason}\n".encode())
-    os._exit(EXIT_FAILED)
+        end_now()  # a thread may still wait for a name server

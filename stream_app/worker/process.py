@@ -1,8 +1,8 @@
 """A worker process: from its start to its graceful stop, or to the line that says why it cannot go on.
 
 There is one answer to every doubt about what has been written: end the process. A restart shuts the old process out,
-reads the state from the log, and goes on where that stands. So a supervisor has to restart a worker that ends with
-`EXIT_DOUBT`.
+reads the state from the log, and continues from there. So a supervisor has to restart a worker that ends with
+`ExitCode.DOUBT`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NoReturn, Protocol
+from typing import Final, Protocol
 
 import faust
 
 from stream_app.adapters.faust_bridge import has_crashed, log_ends
-from stream_app.adapters.health import HealthServer
+from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WORKER, Metrics
-from stream_app.core.matching import load_matching
-from stream_app.worker.model_follower import ModelFollower
+from stream_app.adapters.service import Service, end_now, give_up
+from stream_app.learning.matching import load_matching
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.readiness import WorkerReadiness
 from stream_app.worker.telemetry import Telemetry
@@ -30,20 +29,12 @@ from stream_app.worker.watchdog import Offsets, Watchdog
 
 logger = logging.getLogger(__name__)
 
-EXIT_DOUBT: Final = 70
-"""EX_SOFTWARE of sysexits.h."""
 COLLECT_AFTER: Final = (100_000, 50, 50)
 """Thresholds of Python's cycle collector: rows are no garbage, and looking through them costs a third of the time."""
 ASK_SECONDS: Final = 15
 """Time between two looks at where the inputs end."""
 STOP_SECONDS: Final = 4.5
 """A graceful stop takes no longer; what is not written by then is folded again after the restart."""
-
-
-def give_up(reason: object) -> NoReturn:
-    """End the process at once and say why, past all buffers: Faust swallows what is printed."""
-    os.write(2, f"FATAL {reason}\n".encode())
-    os._exit(EXIT_DOUBT)
 
 
 AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
@@ -53,36 +44,31 @@ AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
 class Starter(Protocol):
     """Builds the application inside the running event loop, as Faust wants it."""
 
-    def __call__(self, failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
+    def __call__(
+        self, failed: Callable[[BaseException], None]
+    ) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
         """Return what the worker runs; `failed` ends the process."""
         ...
 
 
-async def run_worker(create: Starter, ask_ends: AskEnds, health_host: str, health_port: int) -> None:
+async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> None:
     """Work until SIGTERM or SIGINT."""
     app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    health = WorkerReadiness(owned, follower)
-    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_watch(app, owned, ask_ends))]
-    for task in tasks:
-        task.add_done_callback(_end_with)
-    starting = asyncio.create_task(app.start())
-    starting.add_done_callback(_end_with)
-    loop.run_in_executor(None, load_matching)  # while the brokers answer; later it would hold up folding
     metrics = Metrics(WORKER)
-    telemetry = Telemetry(metrics, owned, follower, lambda: log_ends(app))
-    async with HealthServer(health, health_host, health_port, metrics, telemetry.refresh):
+    metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app)).readings)
+    async with Service(WorkerReadiness(owned, follower), health, metrics) as service:
+        service.supervise(follower.run(), "following the model")
+        service.supervise(_watch(app, owned, ask_ends), "watching")
+        service.supervise(app.start(), "Faust")
+        # While the brokers answer; later it would hold up folding.
+        asyncio.get_running_loop().run_in_executor(None, load_matching)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
-        await stopping.wait()
-        for task in (*tasks, starting):  # what ends from now on ends as it should
-            task.remove_done_callback(_end_with)
-            task.cancel()
+        await service.stop_requested()
+        service.cancel_parts()
         await _stop(app, owned)
+        end_now()  # Faust's threads may outlive its services
 
 
 async def _stop(app: faust.App, owned: OwnedPartitions) -> None:
@@ -90,18 +76,11 @@ async def _stop(app: faust.App, owned: OwnedPartitions) -> None:
     started = time.monotonic()
     try:
         async with asyncio.timeout(STOP_SECONDS):
-            await owned.let_go()
+            await owned.release()
             await app.stop()
     except TimeoutError:
         logger.warning("stopped without leaving the group: Faust had not ended after %s s", STOP_SECONDS)
     logger.info("stopped after %.1f s", time.monotonic() - started)
-    logging.shutdown()
-    os._exit(0)  # Faust's threads may outlive its services, and nothing is left to be written
-
-
-def _end_with(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        give_up(f"{task.get_name()}: {type(error).__name__}: {error}")
 
 
 async def _watch(app: faust.App, owned: OwnedPartitions, ask_ends: AskEnds) -> None:

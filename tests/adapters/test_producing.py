@@ -20,7 +20,7 @@ from tests.support.processes import free_port, wait_for
 from tests.support.replays import engagement_at, purchase_at, refused, write_lines
 
 PARTITIONS = 3
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 300
 
 
 @pytest.fixture
@@ -115,6 +115,17 @@ def test_what_cannot_be_sent_is_one_line(
     broken = tmp_path / "broken.jsonl.gz"
     broken.write_bytes(b"no gzip")
     assert f"{broken}: cannot be read" in refused(capsys, "produce", "--purchases", str(broken), "--shift-to-now")
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "orders.CSV.gz"])
+def test_table_is_refused_before_anything_is_sent(
+    name: str, prefix: str, kafka: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_lines(tmp_path / name, ["customer_id,date,amount", "c1,2024-05-01,5"])
+    events = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    line = refused(capsys, "produce", "--purchases", events, "--engagements", table)
+    assert f"{name}: is CSV, and `produce` sends JSON lines only; `segmenter replay` reads CSV" in line
+    assert read(kafka, f"{prefix}purchases") == []
 
 
 def test_missing_topic_is_named(

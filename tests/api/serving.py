@@ -33,7 +33,7 @@ CLIENTS = [
     Client("all", hash_token(ALL), frozenset(SCOPES)),
     *(Client(scope, hash_token(scope), frozenset({scope})) for scope in SCOPES),
 ]
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
@@ -71,7 +71,7 @@ def memory_store(folder: Path) -> Callable[[], SegmentStore]:
 
 
 def redis_store(port: int) -> Callable[[], SegmentStore]:
-    connection = RedisConnection(f"redis://127.0.0.1:{port}/0", timeout_seconds=1)
+    connection = RedisConnection(f"redis://127.0.0.1:{port}/0", timeout_seconds=30)
     return lambda: RedisStore(connection, KEYS, Metrics(API))
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import API, Metrics
+from stream_app.adapters.service import Service
 from stream_app.api.application import create_application
 from stream_app.api.memory_store import MemoryStore
-from stream_app.api.server import log_address, serve
-from stream_app.errors import ConfigurationError
+from stream_app.api.server import StoreReadiness, log_address, serve
+from stream_app.errors import AddressInUse, ConfigurationError
 from tests.api.serving import write_folder
 
 
@@ -18,17 +20,22 @@ def start(folder: Path, host: str, port: int) -> None:
     write_folder(folder, [])
     store = MemoryStore(folder)
     app = create_application(store, [], Metrics(API), requests_per_second=1, burst=1, max_streams=1)
-    asyncio.run(serve(app, store, host, port, log_address))
+
+    async def run() -> None:
+        async with Service(StoreReadiness(store), Address("127.0.0.1", 0, ""), Metrics(API)) as service:
+            await serve(app, store, Address(host, port, "setting api.port"), log_address, service)
+
+    asyncio.run(run())
 
 
 def test_start_is_refused_where_the_port_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"api\.port: nothing can listen on 127\.0\.0\.1:{port} \(A"):
+        with pytest.raises(AddressInUse, match=rf"api\.port: cannot listen on 127\.0\.0\.1:{port} \(A"):
             start(tmp_path, "127.0.0.1", port)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "2001:db8::1"])
 def test_start_is_refused_where_the_address_is_none_of_this_host(tmp_path: Path, host: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"nothing can listen on {host}:1 \(.+\)"):
+    with pytest.raises(ConfigurationError, match=rf"cannot listen on {host}:1 \(.+\)"):
         start(tmp_path, host, 1)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from stream_app.worker.process import EXIT_DOUBT
+from stream_app.exits import ExitCode
 from tests.support.processes import ServerProcess, free_port, wait_for
 
 ROOT: Final = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ RESTART_SECONDS: Final = 0.5
 READY_PATIENCE_SECONDS: Final = 90
 READY_POLLS: Final = 5
 COMMAND: Final = (sys.executable, "-m", "stream_app", "worker")
-GOOD_EXITS: Final = {0, EXIT_DOUBT, -signal.SIGKILL}
+GOOD_EXITS: Final = {0, ExitCode.DOUBT, -signal.SIGKILL}
 
 
 class Worker:

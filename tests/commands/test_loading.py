@@ -42,7 +42,7 @@ def test_every_option_is_explained(name: str) -> None:
 
 def test_list_of_commands_is_complete() -> None:
     listed = {entry.place.rpartition(":")[0].rpartition(".")[2] for entry in COMMANDS.values()}
-    modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__", "exits"}
+    modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__", "groups", "input_files"}
     assert listed == modules
 
 
@@ -55,8 +55,9 @@ def test_listing_the_commands_imports_none_of_them() -> None:
         "stream_app",
         "stream_app.cli",
         "stream_app.commands",
-        "stream_app.commands.exits",
+        "stream_app.commands.groups",
         "stream_app.errors",
+        "stream_app.exits",
     }
     assert not {"numpy", "pydantic", "faust", "fastapi"} & set(imported)
 
@@ -68,4 +69,4 @@ def test_worker_alone_imports_the_driver_of_faust(name: str) -> None:
 
 
 def test_unknown_command_is_no_command() -> None:
-    assert segmenter.get_command(click.Context(segmenter), "exits") is None
+    assert segmenter.get_command(click.Context(segmenter), "groups") is None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,19 +22,13 @@ from stream_app.cli import main, segmenter
 from tests.api.serving import write_folder
 from tests.support.output_records import MODELS, PARTITIONS, OutputTopics, drawn_migrations, newest_memberships
 from tests.support.processes import free_port, wait_for
-from tests.support.replays import refused
+from tests.support.replays import ROOT, refused
 from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
 from tests.webhooks.deliveries import subscription
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
-
-SERVE_DEMO = """
-import pathlib, sys
-from stream_app.commands.api import serve_demo
-serve_demo(pathlib.Path(sys.argv[1]), 0)
-"""
 
 
 def test_view_and_api_serve_what_is_on_the_topics(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
@@ -114,27 +109,70 @@ def test_token_is_printed_with_an_entry_for_the_settings_that_fits_it() -> None:
     assert entry == {"name": "shop", "sha256": hash_token(token[0]), "scopes": ["read:customers"]}
 
 
-@pytest.mark.parametrize("name", ["api", "view", "webhooks", "worker"])
-def test_taken_health_port_is_refused_before_anything_is_opened(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def least(tmp_path: Path) -> dict[str, str]:
+    """Settings with which each of the services would start, and find no broker."""
     subscriptions = tmp_path / "webhooks.yaml"
     subscriptions.write_text(json.dumps({"subscriptions": [subscription("crm", "https://crm.example/")]}), "utf-8")
-    monkeypatch.setenv("SEGMENTER_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
-    monkeypatch.setenv("SEGMENTER_WORKER__RECOVERY_TIMEOUT_SECONDS", "10")
-    monkeypatch.setenv("SEGMENTER_WEBHOOKS__SUBSCRIPTIONS_FILE", str(subscriptions))
-    monkeypatch.setenv("SEGMENTER_API__ALLOW_ANONYMOUS", "true")
+    return {
+        "SEGMENTER_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+        "SEGMENTER_WORKER__RECOVERY_TIMEOUT_SECONDS": "10",
+        "SEGMENTER_WEBHOOKS__SUBSCRIPTIONS_FILE": str(subscriptions),
+        "SEGMENTER_API__ALLOW_ANONYMOUS": "true",
+    }
+
+
+def end_of(name: str, settings: Mapping[str, str], tmp_path: Path) -> tuple[int, str]:
+    """Start a service that ends by itself; return its exit status and all that it wrote."""
+    with Service(tmp_path, name, [name], settings) as service:
+        return service.wait(PATIENCE_SECONDS), service.log()
+
+
+@pytest.mark.parametrize(
+    "setting", ["api.health_port", "api.port", "view.health_port", "webhooks.health_port", "worker.health_port"]
+)
+def test_service_whose_port_is_taken_ends_with_1_so_that_it_is_restarted(
+    setting: str, least: dict[str, str], tmp_path: Path
+) -> None:
+    name, _, port_name = setting.partition(".")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setenv(f"SEGMENTER_{name.upper()}__HEALTH_PORT", str(port))
-        line = refused(capsys, name)
-    assert f"setting {name}.health_port: nothing can listen on 127.0.0.1:{port} (A" in line
+        settings = {"SEGMENTER_API__HEALTH_PORT": "0"} if setting == "api.port" else {}
+        settings[f"SEGMENTER_{name}__{port_name}".upper()] = str(port)
+        status, log = end_of(name, least | settings, tmp_path)
+    assert (status, log.count("\n")) == (1, 1), log
+    assert f"setting {setting}: cannot listen on 127.0.0.1:{port} (Address already in use)" in log
 
 
-def test_demo_tells_its_address_once_when_it_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["api", "view", "webhooks", "worker"])
+def test_service_with_a_wrong_setting_ends_with_2_so_that_it_is_not_restarted(
+    name: str, least: dict[str, str], tmp_path: Path
+) -> None:
+    status, log = end_of(name, least | {f"SEGMENTER_{name.upper()}__HEALTH_HOST": "192.0.2.1"}, tmp_path)
+    assert (status, log.count("\n")) == (2, 1), log
+    assert f"setting {name}.health_port: cannot listen on 192.0.2.1:" in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["view", "webhooks", "worker"])
+def test_service_that_still_waits_for_a_broker_ends_with_0_at_a_signal(
+    name: str, number: signal.Signals, least: dict[str, str], tmp_path: Path
+) -> None:
+    settings = least | {f"SEGMENTER_{name.upper()}__HEALTH_PORT": "0"}
+    with Service(tmp_path, name, [name], settings) as service:
+        wait_for(lambda: "no Kafka broker answers" in service.log(), PATIENCE_SECONDS, "the service's first line")
+        service.signal(number)
+        assert service.wait(PATIENCE_SECONDS) == 0, service.log()
+
+
+def test_folder_is_served_and_its_address_named_once_it_answers(tmp_path: Path) -> None:
     write_folder(tmp_path, [])
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE_DEMO, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "stream_app", "serve", tmp_path, "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as demo:
         assert demo.stdout is not None
         address = next(found for line in demo.stdout if (found := re.search(r"http://\S+", line)))[0]
@@ -144,3 +182,8 @@ def test_demo_tells_its_address_once_when_it_answers(tmp_path: Path) -> None:
     assert (status, demo.returncode) == (200, 0)
     assert address.endswith("/v1/segmentations/value/segments")
     assert "http://" not in rest
+
+
+def test_folder_without_outputs_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "serve", tmp_path)
+    assert "has no models.jsonl, expected a folder that `segmenter replay --out` wrote" in line

@@ -9,7 +9,7 @@ from stream_app.core.events import Position
 from stream_app.core.processor import apply_effects, process_events
 from stream_app.errors import ConfigurationError
 from stream_app.replay import outputs
-from stream_app.replay.outputs import FILES, OutputFolder
+from stream_app.replay.outputs import FILES, UNFINISHED, OutputFolder
 from stream_app.settings import Settings
 from tests.support.events import instant, purchase
 from tests.support.replays import Outputs
@@ -22,7 +22,8 @@ def names(folder: Path) -> set[str]:
 def test_files_have_their_names_only_once_all_are_complete(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "a" / "b")
     folder.write_model({"version": 0})
-    assert names(folder.path) == {f"{name}.partial" for name in FILES}
+    assert names(folder.path) == {UNFINISHED}
+    assert names(folder.path / UNFINISHED) == set(FILES)
     folder.complete({"customers": 0})
     assert names(folder.path) == set(FILES)
     assert Outputs(folder.path).models == [{"version": 0}]
@@ -40,11 +41,30 @@ def test_discarded_outputs_leave_earlier_ones_as_they_were(tmp_path: Path) -> No
     assert Outputs(tmp_path).dead_letters == [{}]
 
 
+def test_what_is_added_takes_its_place_with_the_rest(tmp_path: Path) -> None:
+    earlier = OutputFolder(tmp_path)
+    earlier.complete({"customers": 1})
+    seen: list[set[str]] = []
+
+    def add(folder: Path) -> None:
+        seen.append(names(folder))
+        assert Outputs(tmp_path).summary == {"customers": 1}
+        (folder / "report.html").write_text("report", "utf-8")
+
+    later = OutputFolder(tmp_path, add)
+    (tmp_path / UNFINISHED / "left.html").touch()  # by a run that was killed
+    later.complete({"customers": 2})
+    assert seen == [set(FILES)]
+    assert names(tmp_path) == {*FILES, "report.html"}
+    assert Outputs(tmp_path).summary == {"customers": 2}
+
+
 def test_full_disk_ends_in_an_error_and_no_stray_files(tmp_path: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("/dev/full")
-    (tmp_path / "models.jsonl.partial").symlink_to(full)
+    (tmp_path / UNFINISHED).mkdir()
+    (tmp_path / UNFINISHED / "models.jsonl").symlink_to(full)
     folder = OutputFolder(tmp_path)
     folder.write_model({"version": 0})
     with pytest.raises(OSError, match="No space left"):
@@ -57,10 +77,10 @@ def test_folder_that_cannot_be_written_is_refused_without_stray_files(tmp_path: 
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"cannot be written .*name another folder with --out"):
         OutputFolder(tmp_path / "file" / "below")
-    (tmp_path / "out" / "summary.json.partial").mkdir(parents=True)
+    (tmp_path / "out" / UNFINISHED / "summary.json").mkdir(parents=True)
     with pytest.raises(ConfigurationError):
         OutputFolder(tmp_path / "out")
-    assert names(tmp_path / "out") == {"summary.json.partial"}
+    assert names(tmp_path / "out" / UNFINISHED) == {"summary.json"}
 
 
 def test_memberships_are_written_block_by_block_in_order_of_arrival(

@@ -31,8 +31,8 @@ from stream_app.contracts.readers import (
 )
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.migration import migration_id
-from stream_app.core.snapshot_document import Proposal, snapshot_document
-from tests.support.snapshots import rules_snapshot
+from stream_app.segmentations.learned.document import ModelProposal, model_document
+from tests.support.models import rules_snapshot
 
 PARTITIONS = 2
 SEGMENTS = [SegmentReference(f"s{code}", f"Segment {code}") for code in range(1, 6)]
@@ -156,9 +156,9 @@ def newest_memberships(moves: Iterable[MigrationRecord]) -> dict[str, dict[str, 
     return {key: membership for key, membership in newest.items() if membership is not None}
 
 
-def model_document(version: int = 0) -> dict[str, Any]:
+def drawn_model(version: int = 0) -> dict[str, Any]:
     """Return the model that has `SEGMENTS`."""
-    document = snapshot_document(Proposal(rules_snapshot()))
+    document = model_document(ModelProposal(rules_snapshot()))
     centroid = document["segments"][0]["centroid"]
     segments = [
         {"id": segment.id, "name": segment.name, "centroid": centroid, "share": 0.2, "profile": None}
@@ -183,7 +183,7 @@ def rules_document(version: int = 1) -> dict[str, Any]:
     }
 
 
-MODELS = [model_document(0), model_document(1), rules_document(1)]
+MODELS = [drawn_model(0), drawn_model(1), rules_document(1)]
 
 
 def partition_of(customer_id: str) -> int:

@@ -82,9 +82,14 @@ class Outputs:
         return {path.name: path.read_bytes() for path in self.folder.iterdir()}
 
 
-def replay(out: Path, *args: object) -> Outputs:
-    """Run `segmenter replay` in this process and check what holds of every run that ends."""
-    main(["replay", *map(str, args), "--out", str(out)])
+def replay(out: Path, *args: object, status: int = 0) -> Outputs:
+    """Run `segmenter replay` in this process and check what holds of every run that ends, and its exit status."""
+    ended = 0
+    try:
+        main(["replay", *map(str, args), "--out", str(out)])
+    except SystemExit as exit_:
+        ended = int(exit_.code or 0)
+    assert ended == status
     outputs = Outputs(out)
     assert set(outputs.contents()) == OUTPUTS
     counts = outputs.summary["counts"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -47,6 +48,9 @@ class Service:
     def stop(self) -> int:
         """End it by SIGTERM; return its exit status."""
         return self._process.stop()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.signal(number)
 
     def wait(self, patience_seconds: float) -> int:
         """Wait until it has ended by itself; return its exit status."""

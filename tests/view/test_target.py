@@ -20,10 +20,10 @@ from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewChanged, ViewTarget
 from tests.support.output_records import (
     drawn_migrations,
+    drawn_model,
     key_of,
     membership_of,
     migration,
-    model_document,
     newest_memberships,
     rules_document,
     rules_migration,
@@ -124,7 +124,7 @@ def test_customer_who_leaves_a_segmentation_stays_in_the_other(port: int) -> Non
 
 def test_model_of_a_segmentation_that_was_removed_is_gone(port: int) -> None:
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
-        await target.apply(generation, [batch_of(MODELS, 0, 0, records([model_document(), rules_document()]))])
+        await target.apply(generation, [batch_of(MODELS, 0, 0, records([drawn_model(), rules_document()]))])
         assert await client.smembers(KEYS.segmentations(generation)) == {b"value", b"lifecycle"}
         gone = [Record(2, b"value/held", None), Record(3, b"lifecycle", None)]
         await target.apply(generation, [batch_of(MODELS, 0, 2, gone)])
@@ -170,7 +170,7 @@ def test_view_that_is_not_there_any_more_is_not_written(port: int, loss: str) ->
             fresh = await target.attach(FIELDS, is_fresh=True)
             assert await target.swap(fresh.generation)
         with pytest.raises(ViewChanged, match="MOVED"):
-            await target.apply(generation, [batch_of(MODELS, 0, 0, records([model_document()]))])
+            await target.apply(generation, [batch_of(MODELS, 0, 0, records([drawn_model()]))])
         with pytest.raises(ViewChanged, match="MOVED"):
             await target.beat(generation)
 
@@ -180,13 +180,13 @@ def test_view_that_is_not_there_any_more_is_not_written(port: int, loss: str) ->
 def test_new_generation_takes_over_once_it_has_caught_up_and_keeps_the_models(port: int) -> None:
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
         moves = batch_of(MEMBERSHIPS, 0, 0, memberships_of([migration("a", 1, None, 0)]))
-        await target.apply(generation, [moves, batch_of(MODELS, 0, 0, records([model_document(3)]))])
+        await target.apply(generation, [moves, batch_of(MODELS, 0, 0, records([drawn_model(3)]))])
         fresh = (await target.attach(FIELDS, is_fresh=True)).generation
         assert not await target.swap(fresh)
         await target.announce_handover(fresh)
         with pytest.raises(ViewChanged, match="WAIT"):
             await target.apply(generation, [moves])
-        await target.apply(fresh, [moves, batch_of(MODELS, 0, 0, records([model_document(4)]))])
+        await target.apply(fresh, [moves, batch_of(MODELS, 0, 0, records([drawn_model(4)]))])
         assert await target.swap(fresh)
         assert sorted(await client.hkeys(KEYS.models(fresh, "value"))) == [b"3", b"4"]
         assert await target.delete_others() > 0

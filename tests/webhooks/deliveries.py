@@ -32,7 +32,7 @@ EXAMPLES: Final = ROOT / "schemas" / "examples"
 LAPSE: Final = EXAMPLES / "segment-migrations" / "lapse.pass.json"
 RULES: Final = EXAMPLES / "segment-migrations" / "rules.pass.json"
 PARTITIONS: Final = 4
-PATIENCE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 300
 """Only ever waited for in full by a test that fails."""
 QUICK: Final = {
     "request_timeout_seconds": 20,
