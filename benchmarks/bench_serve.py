@@ -111,7 +111,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-serve-") as name, ExitStack() as running:
         folder = Path(name)
         redis = running.enter_context(RedisServer(folder / "redis"))
-        customers = asyncio.run(fill(redis.port, PREFIX, options.customers, drawn_model()))
+        customers = asyncio.run(fill(redis.port, PREFIX, options.customers))
         api_port, bare_port, view_port = free_port(), free_port(), free_port()
         scopes = ", ".join(f'"{scope}"' for scope in SCOPES)
         settings = {
