@@ -24,7 +24,7 @@ from benchmarks.serve.streaming import measure_stream
 from benchmarks.serve.writing import draw, fill, write_bare, write_view
 from stream_app.api.access import SCOPES, create_token, hash_token
 from tests.support.kafka import KafkaBroker
-from tests.support.output_records import PARTITIONS, OutputTopics, model_document
+from tests.support.output_records import PARTITIONS, OutputTopics, drawn_model
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
@@ -111,7 +111,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-serve-") as name, ExitStack() as running:
         folder = Path(name)
         redis = running.enter_context(RedisServer(folder / "redis"))
-        customers = asyncio.run(fill(redis.port, PREFIX, options.customers, model_document()))
+        customers = asyncio.run(fill(redis.port, PREFIX, options.customers))
         api_port, bare_port, view_port = free_port(), free_port(), free_port()
         scopes = ", ".join(f'"{scope}"' for scope in SCOPES)
         settings = {
@@ -142,7 +142,7 @@ def main() -> int:
 
             async def prepare() -> None:
                 async with OutputTopics(broker.bootstrap_servers, "bench-") as topics:
-                    await topics.write_model(model_document())
+                    await topics.write_model(drawn_model())
 
             asyncio.run(prepare())
             with Service(folder, "view", ["view"], settings), Service(folder, "api-live", ["api"], settings):

@@ -87,3 +87,11 @@ class SubscriptionsInvalid(SegmenterError):
 
 class AddressRefused(SegmenterError):
     """A webhook's host has no address that may be called."""
+
+
+class SegmentUnknown(SegmenterError):
+    """No model has a segment, or a segmentation, of this id or name; the message names those that there are."""
+
+
+class SegmentAmbiguous(SegmenterError):
+    """Several segmentations have a segment of this id or name; the message names them."""

@@ -1,7 +1,7 @@
-"""What the view looks like in Redis: the names of its keys and the form of its values.
+"""The view in Redis: the names of its keys and the form of its values.
 
-Whoever writes it (`stream_app.view`) and whoever reads it (`stream_app.api`) share this file and nothing else;
-`docs/redis.md` explains it for those who read Redis themselves.
+Its writer (`stream_app.view`) and its reader (`stream_app.api`) share this file and nothing else; `docs/redis.md`
+explains it for those who read Redis themselves.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from stream_app.core.migration import Cause, Holdout
-from stream_app.segmentations.learned.explanation import CustomerFigures, LearnedReason
+from stream_app.contracts.readers import (
+    Cause,
+    DefinitionExplanation,
+    Explanation,
+    Holdout,
+    LearnedExplanation,
+    MigrationRecord,
+    RulesExplanation,
+)
 
-WHY_FIELD: Final = "?"
+REASON_FIELD: Final = "?"
 """Before a segmentation's name in a customer's hash: why it is in its segment. Without it: that it is."""
 FLOW_SEPARATOR: Final = ">"
 
@@ -26,7 +33,7 @@ class ViewKeys:
     Parameters
     ----------
     prefix
-        Stands before every key, so that the view can share a database.
+        Of every key, so that the view can share a database.
     """
 
     prefix: str
@@ -52,7 +59,7 @@ class ViewKeys:
         return self.prefix + "feed:position"
 
     def of(self, generation: str) -> str:
-        """Return what all keys of a generation begin with."""
+        """Return the prefix of all keys of a generation."""
         return f"{self.prefix}{generation}:"
 
     def position(self, generation: str) -> str:
@@ -81,7 +88,7 @@ class ViewKeys:
 
 
 class MembershipValue(NamedTuple):
-    """What a customer's hash says of a membership: `sequence segment since_ms model_version as_of_ms`.
+    """A membership in a customer's hash: `sequence segment since_ms model_version as_of_ms`.
 
     In this form it stays below the 64 bytes up to which Redis packs a small hash by default.
     """
@@ -98,46 +105,102 @@ class MembershipValue(NamedTuple):
 
     @classmethod
     def decode(cls, value: bytes) -> MembershipValue:
-        """Return what a value says."""
+        """Parse a value."""
         sequence, segment, since_ms, model_version, as_of_ms = value.split()
         return cls(int(sequence), segment.decode(), int(since_ms), int(model_version), int(as_of_ms))
 
 
-class Why(msgspec.Struct, array_like=True, gc=False):
-    """Why a customer is in its segment, as a JSON array without names; the sequence stands first, for the script.
+class PackedFigures(msgspec.Struct, array_like=True, gc=False):
+    """`Figures` without names; likewise below."""
 
-    Attributes
-    ----------
-    before, after
-        `CustomerFigures` in their order.
-    """
+    recency_days: float
+    usual_gap_days: float
+    probability_active: float
+    orders_90d: float
+    revenue_90d: float
+    engaged_days_21d: float
+    tenure_days: float
+
+
+class PackedLearned(msgspec.Struct, array_like=True, gc=False, tag="learned"):
+    """`LearnedExplanation`."""
+
+    before: PackedFigures | None
+    after: PackedFigures
+    distance_from: float | None
+    distance_to: float
+    margin: float | None
+    decisive_feature: str | None
+    sentence: str
+
+
+class PackedCondition(msgspec.Struct, array_like=True, gc=False):
+    """`Condition`."""
+
+    figure: str
+    operator: str
+    value: float
+    before: float | None
+    after: float
+
+
+class PackedRules(msgspec.Struct, array_like=True, gc=False, tag="rules"):
+    """`RulesExplanation`."""
+
+    sentence: str
+    gained: tuple[PackedCondition, ...]
+    lost: tuple[PackedCondition, ...]
+
+
+class PackedDefinition(msgspec.Struct, array_like=True, gc=False, tag="definition"):
+    """`DefinitionExplanation`."""
+
+    sentence: str
+
+
+PackedExplanation = PackedLearned | PackedRules | PackedDefinition
+_PACKED: Final[dict[type, type[PackedExplanation]]] = {
+    LearnedExplanation: PackedLearned,
+    RulesExplanation: PackedRules,
+    DefinitionExplanation: PackedDefinition,
+}
+_UNPACKED: Final[dict[type, type[Explanation]]] = {
+    PackedLearned: LearnedExplanation,
+    PackedRules: RulesExplanation,
+    PackedDefinition: DefinitionExplanation,
+}
+
+
+class Reason(msgspec.Struct, array_like=True, gc=False):
+    """Why a customer is in its segment, as JSON arrays without names; the sequence comes first, for the script."""
 
     sequence: int
     from_segment: str | None
     change: str
     cause: str
     event_id: str | None
-    margin: float | None
-    distance_from: float | None
-    distance_to: float
-    decisive_feature: str | None
-    sentence: str
-    before: tuple[float, float, float, float, float, float, float] | None
-    after: tuple[float, float, float, float, float, float, float]
     bucket: int
     held_out: bool
+    packed: PackedExplanation
 
-    def explanation(self) -> LearnedReason:
-        """Return it as the migration had it."""
-        return LearnedReason(
-            None if self.before is None else CustomerFigures(*self.before),
-            CustomerFigures(*self.after),
-            self.distance_from,
-            self.distance_to,
-            self.margin,
-            self.decisive_feature,
-            self.sentence,
+    @classmethod
+    def of(cls, migration: MigrationRecord) -> Reason:
+        """Return the reason that a migration gives."""
+        explanation, cause, holdout = migration.explanation, migration.cause, migration.holdout
+        return cls(
+            migration.sequence,
+            None if migration.from_segment is None else migration.from_segment.id,
+            migration.change,
+            cause.kind,
+            cause.event_id,
+            holdout.bucket,
+            holdout.held_out,
+            msgspec.convert(explanation, _PACKED[type(explanation)], from_attributes=True),
         )
+
+    def explanation(self) -> Explanation:
+        """Return it as the migration had it."""
+        return msgspec.convert(self.packed, _UNPACKED[type(self.packed)], from_attributes=True)
 
     def holdout(self) -> Holdout:
         """Return it as the migration had it."""
@@ -148,9 +211,10 @@ class Why(msgspec.Struct, array_like=True, gc=False):
         return Cause(self.cause, self.event_id, None)
 
 
-def flow_field(from_segment: str | None, to_segment: str, cause: str) -> str:
-    """Return the field of a flow; a first entry comes from nothing."""
-    return FLOW_SEPARATOR.join((from_segment or "", to_segment, cause))
+def flow_field(migration: MigrationRecord) -> str:
+    """Return the field that counts a migration; a first entry comes from nothing, and leaving leads to nothing."""
+    ends = migration.from_segment, migration.to_segment
+    return FLOW_SEPARATOR.join((*("" if end is None else end.id for end in ends), migration.cause.kind))
 
 
 def model_field(version: int, status: str) -> str:

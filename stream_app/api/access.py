@@ -1,7 +1,7 @@
-"""Who may call: bearer tokens, what they are good for, and how often they may be used.
+"""Who may call: bearer tokens, their scopes, and how often they may be used.
 
-A token is 256 random bits, so its hash needs no salt and no slow function: there is nothing to guess. What is compared
-are hashes, in constant time, and always with all of them.
+A token is 256 random bits, so its hash needs no salt and no slow function: there is nothing to guess. Hashes are
+compared in constant time, and always with all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOKEN_PREFIX: Final = "segmenter_"
 """Lets scanners for leaked secrets recognise one."""
 TOKEN_BYTES: Final = 32
 OPEN_PATHS: Final = frozenset({"/live", "/ready"})
-CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="segmenter"'}
+CHALLENGE: Final = 'Bearer realm="segmenter"'
 
 
 def create_token() -> str:
@@ -40,13 +40,13 @@ def create_token() -> str:
 
 
 def hash_token(token: str) -> str:
-    """Return what is kept of a token: 64 hexadecimal digits."""
+    """Return the form in which a token is kept: 64 hexadecimal digits."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Client:
-    """Who calls.
+    """A caller.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Client:
     sha256
         Of the token.
     scopes
-        What it may be used for.
+        Rights of the token.
     """
 
     name: str
@@ -67,7 +67,7 @@ ANYBODY: Final = Client("anybody", "", frozenset(SCOPES))
 
 
 class TokenBucket:
-    """Lets through a number of calls at once, and then as many as time refills.
+    """Lets through a burst of calls, and then as many as time refills.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class TokenBucket:
         self._counted_at = clock()
 
     def take(self) -> float:
-        """Take one call; return 0, or the seconds to wait for the next one where there is none left."""
+        """Take one call and return 0; if none is left, return the seconds until the next one."""
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._counted_at) * self._per_second)
         self._counted_at = now
@@ -97,21 +97,21 @@ class TokenBucket:
         return 0.0
 
 
-class Gate:
-    """Stands before the application: nothing but liveness and readiness is reached without a token.
+class TokenMiddleware:
+    """Lets no request without a known token through, but for liveness and readiness.
 
-    What the token must be good for is said by the routes (`needs`). Every answer is timed here, too.
+    Routes check the scope themselves (`needs`). Every answer is timed here, too.
 
     Parameters
     ----------
     app
-        What is behind.
+        The application that is protected.
     clients
-        Who may call; none means that everybody may.
+        Those who may call; without any, everybody may.
     requests_per_second, burst
         Of each client.
     metrics
-        Where answers are counted.
+        Counts answers.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Gate:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Answer a request, or pass it to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -153,15 +153,21 @@ class Gate:
         return client
 
     def _identify(self, authorization: str) -> Client:
+        if not authorization:
+            detail = "the header Authorization is missing, expected Authorization: Bearer <token>"
+            raise Problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": CHALLENGE})
         kind, _, token = authorization.partition(" ")
-        found = None
-        if kind.lower() == "bearer":
-            told = hash_token(token.strip()).encode()
-            for sha256, client in self._clients:
-                if hmac.compare_digest(sha256, told):
-                    found = client
+        given = token.strip()
+        if kind.lower() != "bearer" or not given:
+            detail = "the header Authorization is of another form, expected Authorization: Bearer <token>"
+            raise Problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": CHALLENGE})
+        found, given_hash = None, hash_token(given).encode()
+        for sha256, client in self._clients:
+            if hmac.compare_digest(sha256, given_hash):
+                found = client
         if found is None:
-            raise Problem(HTTPStatus.UNAUTHORIZED, "expected the header Authorization: Bearer <token>", CHALLENGE)
+            challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
+            raise Problem(HTTPStatus.UNAUTHORIZED, "this token is not known", challenge)
         return found
 
     def _observe(self, scope: Scope, status: str, seconds: float) -> None:
@@ -172,7 +178,7 @@ class Gate:
 
 
 def needs(client: Client, scope: str) -> None:
-    """Refuse a client whose token is not good for something.
+    """Refuse a client whose token lacks a scope.
 
     Raises
     ------
@@ -180,5 +186,5 @@ def needs(client: Client, scope: str) -> None:
         403.
     """
     if scope not in client.scopes:
-        challenge = {"WWW-Authenticate": f'Bearer realm="segmenter", error="insufficient_scope", scope="{scope}"'}
-        raise Problem(HTTPStatus.FORBIDDEN, f"the token is not good for {scope}", challenge)
+        challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'}
+        raise Problem(HTTPStatus.FORBIDDEN, f"this token lacks the scope {scope}", challenge)

@@ -1,4 +1,4 @@
-"""The answers' form, as the OpenAPI document shows it. What is sent is made by `stream_app.api.store`."""
+"""The answers' form, as the OpenAPI document shows it; `stream_app.api.store` makes the answers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from stream_app.contracts.outputs import (
     Holdout,
     Instant,
     Number,
+    SegmentId,
     SegmentProfile,
     SegmentReference,
     Share,
@@ -35,6 +36,7 @@ EXAMPLE_SEGMENT: Final[dict[str, Any]] = {
     "cause": {"kind": "purchase", "event_id": "order-981", "position": None},
     "margin": 0.71,
     "explanation": {
+        "kind": "learned",
         "before": {
             "recency_days": 12.2,
             "usual_gap_days": 9.5,
@@ -61,7 +63,24 @@ EXAMPLE_SEGMENT: Final[dict[str, Any]] = {
     },
     "holdout": {"bucket": 57, "held_out": False},
 }
-EXAMPLE_CUSTOMER: Final[dict[str, Any]] = {"customer_id": "customer-1", "segments": [EXAMPLE_SEGMENT]}
+EXAMPLE_RULES_SEGMENT: Final[dict[str, Any]] = EXAMPLE_SEGMENT | {
+    "segmentation": "lifecycle",
+    "segment": {"id": "active", "name": "Active"},
+    "sequence": 2,
+    "model_version": 1,
+    "from_segment": {"id": "slipping", "name": "Slipping away"},
+    "margin": None,
+    "explanation": {
+        "kind": "rules",
+        "sentence": "Purchase of 144.80 EUR: days since the last order 41.2 → 0.0; Slipping away → Active.",
+        "gained": [],
+        "lost": [{"figure": "recency_days", "operator": ">", "value": 30.0, "before": 41.2, "after": 0.0}],
+    },
+}
+EXAMPLE_CUSTOMER: Final[dict[str, Any]] = {
+    "customer_id": "customer-1",
+    "segments": [EXAMPLE_RULES_SEGMENT, EXAMPLE_SEGMENT],
+}
 
 CustomerId = Annotated[str, Field(min_length=1, max_length=CUSTOMER_ID_CHARACTERS)]
 Name = Annotated[str, Field(min_length=1, max_length=CUSTOMER_ID_CHARACTERS)]
@@ -74,14 +93,14 @@ class Document(BaseModel):
 
 
 class CustomerSegmentDocument(Document):
-    """A customer's place in one segmentation; what led there is null where its migration is not kept any more."""
+    """A customer's place in one segmentation; the reason is null if its migration is not kept any more."""
 
     segmentation: str
     segment: SegmentReference
     since: Instant
     """When the segment was entered."""
     sequence: Count
-    """Of the migration that led here, from 1 for each customer and segmentation."""
+    """Of the migration that led here, from 1 for each segmentation and customer."""
     model_version: Count
     as_of: Instant
     """When it was decided."""
@@ -89,7 +108,8 @@ class CustomerSegmentDocument(Document):
     from_segment: SegmentReference | None
     cause: Cause | None
     margin: Number | None
-    """How far past the border between both segments, in standard deviations."""
+    """How far past the border between both segments, in standard deviations; null for first entries, and where the
+    segmentation is not a learned one."""
     explanation: Explanation | None
     holdout: Holdout | None
 
@@ -110,7 +130,7 @@ class BatchRequest(Document):
 
 
 class BatchDocument(Document):
-    """Customers that are known, in the order asked for, and the others."""
+    """Known customers in the order of the request, and the ids that are not known."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"customers": [EXAMPLE_CUSTOMER], "unknown": ["nobody"]}})
     customers: list[CustomerDocument]
@@ -120,16 +140,19 @@ class BatchDocument(Document):
 class SegmentDocument(Document):
     """A segment of the model in use, or a retired one that customers are still in."""
 
-    id: str
+    id: SegmentId
     name: str
     customers: Count
     """How many are in it now."""
     is_retired: bool
     """Whether no model has it any more."""
     share: Share | None
-    """Of the customers that the model was learned from, each in the nearest segment; `customers` may be elsewhere."""
+    """Of the customers that the model was learned from, each in the nearest segment; `customers` may be elsewhere. Null
+    where nothing is learned."""
     profile: SegmentProfile | None
-    """Its typical customer; null for the cold-start rules."""
+    """Its typical customer; null for the cold-start rules, and where nothing is learned."""
+    sentence: str | None
+    """The conditions of a segment by rules, in words; null for a learned one."""
 
 
 class SegmentListDocument(Document):
@@ -138,7 +161,7 @@ class SegmentListDocument(Document):
     segmentation: str
     model_version: Count
     as_of: Instant
-    """When the model was learned."""
+    """When the model was learned, or the definition made."""
     segments: list[SegmentDocument]
 
 
@@ -153,7 +176,7 @@ class MembersDocument(Document):
     """A page of a segment's customers, the longest there first."""
 
     customers: Count
-    """How many there are in all."""
+    """Number of customers in the segment."""
     members: list[MemberDocument]
     next_cursor: str | None
     """For the next page; null at the end."""
@@ -164,7 +187,8 @@ class FlowDocument(Document):
 
     from_segment: SegmentReference | None
     """Null for first entries."""
-    to_segment: SegmentReference
+    to_segment: SegmentReference | None
+    """Null for customers who left the segmentation."""
     cause: CauseKind
     migrations: Count
 
@@ -179,14 +203,18 @@ class FlowsDocument(Document):
 
 
 class ModelSummary(Document):
-    """A version of the model."""
+    """A version of the model or definition."""
 
+    kind: Literal["learned", "rules"]
     version: Count
     status: Literal["published", "held"]
     as_of: Instant
-    feature_set: str
     segments: Count
+    """How many it has."""
+    feature_set: str | None
+    """Null where nothing is learned."""
     expected_churn: Share | None
+    """Likewise."""
 
 
 class ModelsDocument(Document):
@@ -197,13 +225,8 @@ class ModelsDocument(Document):
 
 
 class ProblemDocument(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """An error (RFC 9457)."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no such customer"}
-        }
-    )
     type: str
     title: str
     status: int

@@ -1,7 +1,7 @@
-"""The live stream of migrations: one reader for the process, any number of clients behind it.
+"""The live stream of migrations: one reader for the process, any number of clients fed by it.
 
 The newest entries are kept here, each under a number of this process, and a client keeps the number it has reached.
-So a slow client costs nothing but its own time: what is gone from here by then it reads from history.
+So a slow client costs nothing but its own time: entries that are gone from here by then are read from history.
 """
 
 from __future__ import annotations
@@ -12,34 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
+from stream_app.contracts.readers import MigrationRecord, read_migration
 
 KEPT_ENTRIES: Final = 2_000
 HISTORY_PAGE: Final = 500
 """Entries read from history at a time."""
-
-
-class _Segment(msgspec.Struct, gc=False):
-    id: str
-
-
-class _Cause(msgspec.Struct, gc=False):
-    kind: str
-
-
-class _Explanation(msgspec.Struct, gc=False):
-    margin: float | None
-
-
-class _Migration(msgspec.Struct, gc=False):
-    segmentation: str
-    from_segment: _Segment | None
-    to_segment: _Segment
-    cause: _Cause
-    explanation: _Explanation
-
-
-_decode: Final = msgspec.json.Decoder(_Migration).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,68 +26,34 @@ class FeedEntry:
     Attributes
     ----------
     entry_id
-        What a client names to go on behind it.
+        A client names it to get the entries after it.
     document
         JSON, of the `segment-migrations` contract.
+    migration
+        The document as read, for filters.
     """
 
     entry_id: str
     document: bytes
-    segmentation: str
-    from_segment: str | None
-    to_segment: str
-    cause: str
-    margin: float | None
+    migration: MigrationRecord
 
     @classmethod
     def read(cls, entry_id: str, document: bytes) -> FeedEntry:
         """Return the entry of a document."""
-        told = _decode(document)
-        from_segment = None if told.from_segment is None else told.from_segment.id
-        margin = told.explanation.margin
-        return cls(entry_id, document, told.segmentation, from_segment, told.to_segment.id, told.cause.kind, margin)
-
-
-@dataclass(frozen=True, slots=True)
-class FeedFilter:
-    """Which migrations a client wants: those that fit everything that is given.
-
-    Parameters
-    ----------
-    segmentation, from_segment, to_segment, cause
-        Equal to this.
-    min_margin
-        At least this far past the border; a first entry has no margin and does not fit.
-    """
-
-    segmentation: str | None = None
-    from_segment: str | None = None
-    to_segment: str | None = None
-    cause: str | None = None
-    min_margin: float | None = None
-
-    def fits(self, entry: FeedEntry) -> bool:
-        """Return whether the client wants it."""
-        return (
-            self.segmentation in (None, entry.segmentation)
-            and self.from_segment in (None, entry.from_segment)
-            and self.to_segment in (None, entry.to_segment)
-            and self.cause in (None, entry.cause)
-            and (self.min_margin is None or (entry.margin is not None and entry.margin >= self.min_margin))
-        )
+        return cls(entry_id, document, read_migration(document))
 
 
 History = Callable[[str, int], Awaitable[Sequence[FeedEntry]]]
-"""Entries behind an id, oldest first, at most so many."""
+"""Entries after an id, oldest first, up to a number of them."""
 
 
 class MigrationFeed:
-    """Hands entries on to clients.
+    """Passes entries to clients.
 
     Parameters
     ----------
     history
-        Gives what is not kept here any more.
+        Gives entries that are not kept here any more.
     """
 
     def __init__(self, history: History) -> None:
@@ -124,12 +67,12 @@ class MigrationFeed:
         """Of the newest entry; not known before the first look."""
 
     def begin(self, last_id: str) -> None:
-        """Say which entry is the newest; only then is it known what a client has missed."""
+        """Name the newest entry; from then on it is known how much a client has missed."""
         self._last_id = last_id
         self._wake()
 
     def publish(self, entries: Iterable[FeedEntry]) -> None:
-        """Hand new entries on."""
+        """Pass new entries to all clients."""
         for entry in entries:
             self._entries.append(entry)
             self._end += 1
@@ -142,7 +85,7 @@ class MigrationFeed:
         self._wake()
 
     async def follow(self, last_id: str | None, silence_seconds: float) -> AsyncIterator[FeedEntry | None]:
-        """Yield what comes after an id, or from now on; None whenever nothing has come for a while."""
+        """Yield the entries after an id, or from now on; None whenever nothing has come for a while."""
         while self._last_id is None and not self._is_closed:
             if not await self._has_arrived(self._arrived, silence_seconds):
                 yield None
@@ -154,7 +97,7 @@ class MigrationFeed:
         while not self._is_closed:
             arrived = self._arrived
             kept_from = self._end - len(self._entries)
-            if number < kept_from:  # too slow: what is gone from here is in history still, if it is anywhere
+            if number < kept_from:  # too slow: entries gone from here may still be in history
                 oldest = self._entries[0].entry_id
                 async for entry in self._catch_up(last_id, oldest):
                     last_id = entry.entry_id
@@ -170,7 +113,7 @@ class MigrationFeed:
                 yield None
 
     async def _catch_up(self, last_id: str, until: str) -> AsyncIterator[FeedEntry]:
-        """Yield history behind `last_id` up to and with `until`."""
+        """Yield history after `last_id`, up to and including `until`."""
         while id_order(last_id) < id_order(until):
             page = await self._history(last_id, HISTORY_PAGE)
             if not page:
@@ -195,12 +138,12 @@ class MigrationFeed:
 
 
 def id_order(entry_id: str) -> tuple[int, int]:
-    """Return what ids are ordered by.
+    """Return the sort key of an id.
 
     Raises
     ------
     ValueError
-        If it is no id.
+        If this is not an id.
     """
     milliseconds, dash, number = entry_id.partition("-")
     if not (dash and milliseconds.isdecimal() and number.isdecimal() and len(entry_id) <= 41):

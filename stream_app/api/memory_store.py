@@ -1,4 +1,4 @@
-"""Answers from what a run without servers has written: the same API, for trying it out."""
+"""Answers from the files of a run without servers: the same API, for trying it out."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import msgspec
 
 from stream_app.adapters.view_schema import flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
-from stream_app.api.models import ModelNames, flows_of, newest_first, segment_list
+from stream_app.api.segment_lists import flows_of, newest_first, segment_list
 from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.memberships import MembershipRecord
-from stream_app.core.migration import Migration
+from stream_app.contracts.readers import MembershipRecord, MigrationRecord, read_membership, read_model
+from stream_app.contracts.segment_index import SegmentIndex
 
 KEPT_MIGRATIONS: Final = 10_000
 """For the stream; as many as the view in Redis keeps by default."""
 
 
 class MemoryStore:
-    """`SegmentStore` in memory, once and for all.
+    """`SegmentStore` in memory; it is read once and does not change.
 
     Parameters
     ----------
@@ -32,28 +32,27 @@ class MemoryStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._names = ModelNames()
-        self._models: list[dict[str, Any]] = [msgspec.json.decode(line) for line in _lines(folder / "models.jsonl")]
-        for document in self._models:
-            if document["status"] == "published":
-                self._names.take(document)
+        self.index = SegmentIndex()
+        self._models: list[dict[str, Any]] = []
+        for line in _lines(folder / "models.jsonl"):
+            self.index.add(read_model(line))
+            self._models.append(msgspec.json.decode(line))
         self._flows: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        newest: dict[tuple[str, str], Migration] = {}
+        newest: dict[tuple[str, str], MigrationRecord] = {}
         self._recent: list[FeedEntry] = []
-        decode = msgspec.json.Decoder(Migration).decode
         for number, line in enumerate(_lines(folder / "migrations.jsonl"), 1):
-            migration = decode(line)
+            entry = FeedEntry.read(f"{number}-0", line)
+            migration = entry.migration
             newest[migration.segmentation, migration.customer_id] = migration
-            origin = None if migration.from_segment is None else migration.from_segment.id
-            flow = flow_field(origin, migration.to_segment.id, migration.cause.kind)
-            self._flows[migration.segmentation, migration.effective_at[:10]][flow] += 1
-            self._recent.append(FeedEntry.read(f"{number}-0", line))
+            self._flows[migration.segmentation, migration.effective_at[:10]][flow_field(migration)] += 1
+            self._recent.append(entry)
         del self._recent[:-KEPT_MIGRATIONS]
         self._customers: defaultdict[str, list[CustomerSegment]] = defaultdict(list)
         self._members: defaultdict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
-        read = msgspec.json.Decoder(MembershipRecord).decode
         for line in _lines(folder / "memberships.jsonl"):
-            self._take(read(line), newest)
+            self._add_membership(read_membership(line), newest)
+        for segments in self._customers.values():
+            segments.sort(key=lambda segment: segment.segmentation)
         for members in self._members.values():
             members.sort(key=_byte_order)
         self.feed = MigrationFeed(self._history)
@@ -74,63 +73,53 @@ class MemoryStore:
         """See `SegmentStore`."""
         return [self._customers.get(customer_id, []) for customer_id in customer_ids]
 
-    async def segments(self, segmentation: str) -> SegmentList | None:
+    async def segments(self, segmentation: str) -> SegmentList:
         """See `SegmentStore`."""
-        model = self._names.models.get(segmentation)
-        if model is None:
-            return None
+        model = self.index.require(segmentation)
         sizes = {segment: len(members) for (of, segment), members in self._members.items() if of == segmentation}
         return segment_list(model, sizes)
 
-    async def members(
-        self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None
-    ) -> MemberPage | None:
+    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """See `SegmentStore`."""
-        if segmentation not in self._names.models or segment not in self._names.segment_ids(segmentation):
-            return None
         members = self._members.get((segmentation, segment), [])
         start = 0 if after is None else bisect_right(members, _byte_order(after), key=_byte_order)
         return MemberPage(len(members), members[start : start + limit])
 
-    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow] | None:
+    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """See `SegmentStore`."""
-        if segmentation not in self._names.models:
-            return None
         total: Counter[str] = Counter()
         for day in days:
             total += self._flows.get((segmentation, day), Counter())
-        return flows_of(total, segmentation, self._names)
+        return flows_of(total, segmentation, self.index)
 
-    async def models(self, segmentation: str) -> list[dict[str, Any]] | None:
+    async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
-        if segmentation not in self._names.models:
-            return None
         return newest_first([document for document in self._models if document["segmentation"] == segmentation])
 
     async def _history(self, last_id: str, count: int) -> list[FeedEntry]:
         start = bisect_right(self._recent, id_order(last_id), key=lambda entry: id_order(entry.entry_id))
         return self._recent[start : start + count]
 
-    def _take(self, told: MembershipRecord, newest: dict[tuple[str, str], Migration]) -> None:
+    def _add_membership(self, record: MembershipRecord, newest: dict[tuple[str, str], MigrationRecord]) -> None:
         segment = CustomerSegment(
-            told.segmentation,
-            self._names.reference(told.segmentation, told.segment.id),
-            told.since,
-            told.sequence,
-            told.model_version,
-            told.as_of,
+            record.segmentation,
+            self.index.reference(record.segmentation, record.segment.id),
+            record.since,
+            record.sequence,
+            record.model_version,
+            record.as_of,
         )
-        migration = newest.get((told.segmentation, told.customer_id))
-        if migration is not None and migration.sequence == told.sequence:
+        migration = newest.get((record.segmentation, record.customer_id))
+        if migration is not None and migration.sequence == record.sequence:
             segment.change = migration.change
             segment.from_segment = migration.from_segment
             segment.cause = migration.cause
-            segment.margin = migration.explanation.margin
+            segment.margin = migration.margin
             segment.explanation = migration.explanation
             segment.holdout = migration.holdout
-        self._customers[told.customer_id].append(segment)
-        place = parse_instant(told.since), told.customer_id
-        self._members[told.segmentation, told.segment.id].append(place)
+        self._customers[record.customer_id].append(segment)
+        place = parse_instant(record.since), record.customer_id
+        self._members[record.segmentation, record.segment.id].append(place)
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -139,5 +128,5 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _byte_order(place: tuple[int, str]) -> tuple[int, bytes]:
-    """Return what Redis orders members of a sorted set by."""
+    """Return the sort key that Redis uses for members of a sorted set."""
     return place[0], place[1].encode()

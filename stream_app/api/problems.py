@@ -18,20 +18,20 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
-"""What a client is told to wait when the view does not answer."""
+"""`Retry-After` while the view does not answer."""
 
 
 class Problem(Exception):
-    """An answer that says why there is none.
+    """An error that becomes the answer.
 
     Parameters
     ----------
     status
         Of HTTP.
     detail
-        What is wrong, and what was expected.
+        The mistake, and the value expected.
     headers
-        To be sent with it.
+        Sent with it.
     """
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -40,15 +40,18 @@ class Problem(Exception):
         self.detail = detail
         self.headers = headers or {}
 
-    def response(self) -> Response:
-        """Return what is sent."""
-        document = {
+    def document(self) -> dict[str, str | int]:
+        """Return the body."""
+        return {
             "type": "about:blank",  # the status says what kind of problem it is (RFC 9457, 4.2.1)
             "title": self.status.phrase,
             "status": int(self.status),
             "detail": self.detail,
         }
-        return Response(msgspec.json.encode(document), self.status, self.headers, MEDIA_TYPE)
+
+    def response(self) -> Response:
+        """Return the answer."""
+        return Response(msgspec.json.encode(self.document()), self.status, self.headers, MEDIA_TYPE)
 
 
 def install_problems(app: FastAPI) -> None:
@@ -78,4 +81,4 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _failed(_: Request, error: Exception) -> Response:
         logger.error("a request failed", exc_info=error)
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has failed; this is told in its log").response()
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; details are in the server log").response()

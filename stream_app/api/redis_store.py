@@ -14,19 +14,21 @@ import redis.asyncio as redis
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import REDIS_ERRORS
 from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
-from stream_app.adapters.view_schema import WHY_FIELD, MembershipValue, ViewKeys, Why
+from stream_app.adapters.view_schema import REASON_FIELD, MembershipValue, Reason, ViewKeys
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
-from stream_app.api.models import ModelNames, flows_of, newest_first, segment_list
+from stream_app.api.segment_lists import flows_of, newest_first, segment_list
 from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList, StoreUnavailable
+from stream_app.contracts.readers import margin_of, read_model
+from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.clock import format_instant
 
 logger = logging.getLogger(__name__)
 
 MODEL_SECONDS: Final = 1.0
-"""The newest model is asked for so often."""
+"""Between two looks at the newest models."""
 BLOCK_MS: Final = 1_000
-"""Without a migration the feed's reader comes back so often, to see whether the stream still is the one it knows."""
+"""Without a migration the feed's reader returns this often, to see whether the stream is still the one it knows."""
 FEED_ENTRIES: Final = 500
 """Read from the feed at once."""
 PAUSE_SECONDS: Final = 0.5
@@ -39,7 +41,7 @@ NO_GENERATION: Final = "the view is being built; try again"
 Items = Any
 """Of a stream: id and fields each. redis-py's own type allows for options that are not used here."""
 
-_decode_why: Final = msgspec.json.Decoder(Why).decode
+_decode_reason: Final = msgspec.json.Decoder(Reason).decode
 _decode_model: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -62,7 +64,7 @@ class RedisStore:
         self._feed_client: redis.Redis = connection.create_client(max_connections=1, answer_seconds=waits)
         self._keys = keys
         self._metrics = metrics
-        self._names = ModelNames()
+        self.index = SegmentIndex()
         self._newest_documents: list[bytes] = []
         self._unready = "the view has not been read yet"
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,8 +99,8 @@ class RedisStore:
     async def look_up(self, customer_ids: Sequence[str]) -> list[list[CustomerSegment]]:
         """See `SegmentStore`.
 
-        What is asked for in one turn of the event loop, or while two calls are under way, goes to Redis in one call:
-        so the calls become fewer as the load grows.
+        All look-ups of one turn of the event loop, or made while two calls are under way, go to Redis in one call, so
+        that there are fewer calls per look-up as the load grows.
         """
         loop = asyncio.get_running_loop()
         if not self._wanted:
@@ -108,37 +110,27 @@ class RedisStore:
         answers = [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
         return [self._segments_of(found) for found in answers]
 
-    async def segments(self, segmentation: str) -> SegmentList | None:
+    async def segments(self, segmentation: str) -> SegmentList:
         """See `SegmentStore`."""
-        model = self._names.models.get(segmentation)
-        if model is None:
-            return None
-        ids = self._names.segment_ids(segmentation)
+        model = self.index.require(segmentation)
+        ids = [reference.id for reference in model.references]
         sizes = await self._call(self._sizes, segmentation, *ids)
         return segment_list(model, dict(zip(ids, sizes, strict=True)))
 
-    async def members(
-        self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None
-    ) -> MemberPage | None:
+    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """See `SegmentStore`."""
-        if segmentation not in self._names.models or segment not in self._names.segment_ids(segmentation):
-            return None
         customers, flat = await self._call(self._members, segmentation, segment, limit, *(after or ()))
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return MemberPage(customers, [(int(score), member.decode()) for member, score in pairs])
 
-    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow] | None:
+    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """See `SegmentStore`."""
-        if segmentation not in self._names.models:
-            return None
         flat = await self._call(self._flows, segmentation, *days)
         counts = {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
-        return flows_of(counts, segmentation, self._names)
+        return flows_of(counts, segmentation, self.index)
 
-    async def models(self, segmentation: str) -> list[dict[str, Any]] | None:
+    async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
-        if segmentation not in self._names.models:
-            return None
         documents = [_decode_model(document) for document in await self._call(self._models, segmentation)]
         return newest_first(documents)
 
@@ -169,29 +161,30 @@ class RedisStore:
 
     def _segments_of(self, flat: list[bytes]) -> list[CustomerSegment]:
         fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
-        reference = self._names.reference
+        reference = self.index.reference
         found = []
-        for segmentation, value in fields.items():
-            if segmentation.startswith(WHY_FIELD):
+        for segmentation in sorted(fields):
+            if segmentation.startswith(REASON_FIELD):
                 continue
-            told = MembershipValue.decode(value)
+            membership = MembershipValue.decode(fields[segmentation])
             segment = CustomerSegment(
                 segmentation,
-                reference(segmentation, told.segment),
-                format_instant(told.since_ms),
-                told.sequence,
-                told.model_version,
-                format_instant(told.as_of_ms),
+                reference(segmentation, membership.segment),
+                format_instant(membership.since_ms),
+                membership.sequence,
+                membership.model_version,
+                format_instant(membership.as_of_ms),
             )
-            reason = fields.get(WHY_FIELD + segmentation)
-            why = None if reason is None else _decode_why(reason)
-            if why is not None and why.sequence == told.sequence:
-                segment.change = why.change
-                segment.from_segment = None if why.from_segment is None else reference(segmentation, why.from_segment)
-                segment.cause = why.cause_of()
-                segment.margin = why.margin
-                segment.explanation = why.explanation()
-                segment.holdout = why.holdout()
+            value = fields.get(REASON_FIELD + segmentation)
+            reason = None if value is None else _decode_reason(value)
+            if reason is not None and reason.sequence == membership.sequence:
+                origin = reason.from_segment
+                segment.change = reason.change
+                segment.from_segment = None if origin is None else reference(segmentation, origin)
+                segment.cause = reason.cause_of()
+                segment.explanation = reason.explanation()
+                segment.margin = margin_of(segment.explanation)
+                segment.holdout = reason.holdout()
             found.append(segment)
         return found
 
@@ -202,10 +195,11 @@ class RedisStore:
             try:
                 documents = await self._call(self._newest)
                 if documents != self._newest_documents:
-                    self._newest_documents = documents
+                    self._newest_documents, index = documents, SegmentIndex()
                     for document in documents:
-                        self._names.take(_decode_model(document))
-                self._unready = "" if self._names.models else "the view holds no model yet"
+                        index.add(read_model(document))
+                    self.index = index  # anew, for a segmentation may have been removed
+                self._unready = "" if self.index.models else "the view holds no model yet"
             except StoreUnavailable as error:
                 self._unready = str(error)
             await asyncio.sleep(MODEL_SECONDS)
@@ -223,7 +217,7 @@ class RedisStore:
                     last_id = entries[-1].entry_id
                     self.feed.publish(entries)
                 elif id_order(await self._newest_id()) < id_order(last_id):
-                    last_id = "0-0"  # another stream, by a server whose clock is behind
+                    last_id = "0-0"  # another stream, by a server whose clock is slow
             except (RedisError, OSError, TimeoutError):
                 self._metrics.inc(REDIS_ERRORS, operation="feed")
                 await asyncio.sleep(PAUSE_SECONDS)

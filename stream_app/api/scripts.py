@@ -1,6 +1,6 @@
-"""What is read from the view in one step, in Lua: the generation and what it holds, so that no swap comes between.
+"""Reads of the view, each one step, in Lua: the generation and its content together, so that no swap comes between.
 
-All begin with the key prefix, and answer nothing where no generation can be read.
+All take the key prefix first, and answer nothing while no generation can be read.
 """
 
 from __future__ import annotations
@@ -109,4 +109,4 @@ end
 return {redis.call('ZCARD', key), redis.call('ZRANGE', key, start, start + tonumber(ARGV[4]) - 1, 'WITHSCORES')}
 """
 )
-"""Segmentation, segment, limit, and the place to go on behind, if any: score, member → count, members."""
+"""Segmentation, segment, limit, and the place to start after, if any: score, member → count, members."""

@@ -48,7 +48,7 @@ class StoreReadiness:
         self._store = store
 
     def readiness(self) -> dict[str, Any]:
-        """Return the verdict, and why where it is no."""
+        """Return the verdict, and the reason if it is no."""
         reason = self._store.unready_reason()
         return {"ready": not reason, "reason": reason}
 
@@ -105,7 +105,7 @@ async def serve(
     server.on_started = lambda: announce(f"http://{host}:{port}")
     await store.start()
     gc.collect()
-    gc.freeze()  # looking through what stays anyway would hold up requests for tens of milliseconds
+    gc.freeze()  # scanning long-lived objects would hold up requests for tens of milliseconds
     service.supervise(server.serve([listening]), "answering requests")
     try:
         await service.stop_requested()

@@ -1,4 +1,4 @@
-"""What the API serves, and where it gets it from: the same for the view in Redis and for a run without servers."""
+"""The API's source of answers: one interface for the view in Redis and for a run without servers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from stream_app.api.feed import MigrationFeed
-from stream_app.core.migration import Cause, Holdout
-from stream_app.core.segments import SegmentReference
-from stream_app.segmentations.learned.explanation import Explanation
+from stream_app.contracts.readers import Cause, Explanation, Holdout, SegmentReference
+from stream_app.contracts.segment_index import SegmentIndex
 
 
 class CustomerSegment(msgspec.Struct, gc=False):
-    """A customer's place in one segmentation; what led there is null where its migration is not kept any more."""
+    """A customer's place in one segmentation; the reason is null if its migration is not kept any more."""
 
     segmentation: str
     segment: SegmentReference
@@ -46,6 +45,7 @@ class Segment(msgspec.Struct, gc=False):
     is_retired: bool
     share: float | None
     profile: Mapping[str, float] | None
+    sentence: str | None
 
 
 class SegmentList(msgspec.Struct, gc=False):
@@ -58,10 +58,10 @@ class SegmentList(msgspec.Struct, gc=False):
 
 
 class Flow(msgspec.Struct, gc=False):
-    """How many customers went from one segment to another."""
+    """How many customers went from one segment to another; null stands for none at entries and leavings."""
 
     from_segment: SegmentReference | None
-    to_segment: SegmentReference
+    to_segment: SegmentReference | None
     cause: str
     migrations: int
 
@@ -82,20 +82,24 @@ class MemberPage(NamedTuple):
 
 
 class StoreUnavailable(Exception):
-    """The answer cannot be had now; the message says why and may be shown."""
+    """There is no answer at the moment; the message says why and may be shown."""
 
 
 class SegmentStore(Protocol):
-    """Where answers come from. Every method may raise `StoreUnavailable`; None means that there is no such thing."""
+    """Where answers come from. Every method may raise `StoreUnavailable`.
+
+    Segmentations and segments are those of `index`: callers look names up there first.
+    """
 
     feed: MigrationFeed
+    index: SegmentIndex
 
     async def start(self) -> None:
         """Get ready to answer; return at once even if that takes longer."""
         ...
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Close everything."""
         ...
 
     def unready_reason(self) -> str:
@@ -103,23 +107,21 @@ class SegmentStore(Protocol):
         ...
 
     async def look_up(self, customer_ids: Sequence[str]) -> list[list[CustomerSegment]]:
-        """Return the segments of each customer, none for one that is unknown."""
+        """Return each customer's segments in the order of their segmentations, none for one that is unknown."""
         ...
 
-    async def segments(self, segmentation: str) -> SegmentList | None:
+    async def segments(self, segmentation: str) -> SegmentList:
         """Return all segments with their profiles."""
         ...
 
-    async def members(
-        self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None
-    ) -> MemberPage | None:
+    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """Return up to `limit` members that come after a place in the order of (instant entered, customer id)."""
         ...
 
-    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow] | None:
+    async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """Return the flows of some days (`YYYY-MM-DD`, UTC) together, the greatest first."""
         ...
 
-    async def models(self, segmentation: str) -> list[dict[str, Any]] | None:
+    async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """Return the documents of all versions that are known, the newest first."""
         ...

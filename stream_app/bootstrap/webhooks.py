@@ -12,8 +12,9 @@ from stream_app.bootstrap.kafka import create_connection, create_topic_names, cr
 from stream_app.errors import ConfigurationError
 from stream_app.settings import Settings
 from stream_app.webhooks.addresses import parse_networks
-from stream_app.webhooks.courier import Courier
 from stream_app.webhooks.dead_letters import KafkaDeadLetters
+from stream_app.webhooks.deliverer import Deliverer
+from stream_app.webhooks.filter_check import FilterCheck
 from stream_app.webhooks.replaying import DeadLetterReplay, Replayed
 from stream_app.webhooks.retrying import RetryPolicy
 from stream_app.webhooks.sending import Sender, SendingPolicy, create_tls
@@ -33,17 +34,19 @@ def create_webhooks(
         If the settings do not fit together, or an address may not be called.
     """
     names, connection, webhooks = create_topic_names(settings), create_connection(settings), settings.webhooks
-    rules, retries = create_sending_rules(settings), create_retry_rules(settings)
+    sending, retries = create_sending_policy(settings), create_retry_policy(settings)
     for subscription in subscriptions:
-        rules.check(subscription)
+        sending.check(subscription)
     metrics = Metrics(WEBHOOKS)
     health = Address(webhooks.health_host, webhooks.health_port, "setting webhooks.health_port")
 
     async def run() -> None:
         health.check()
-        wanted = names.migrations, names.webhook_dead_letters
+        wanted = names.migrations, names.models, names.webhook_dead_letters
         specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
         await require_topics(connection, specs, settings.worker.recovery_timeout_seconds)
+        filters = FilterCheck(connection, names.models, subscriptions)
+        await filters.run_once()
         dead_letters = KafkaDeadLetters(connection, names.webhook_dead_letters)
         subscribers = [
             Subscriber(
@@ -55,10 +58,10 @@ def create_webhooks(
                     session_seconds=settings.kafka.session_timeout_seconds,
                     instance_id=settings.kafka.instance_id,
                 ),
-                Courier(
+                Deliverer(
                     subscription,
                     names.group,
-                    Sender(subscription, rules),
+                    Sender(subscription, sending),
                     retries,
                     webhooks.max_in_flight,
                     dead_letters,
@@ -68,7 +71,7 @@ def create_webhooks(
             )
             for subscription in subscriptions
         ]
-        await run_webhooks(subscribers, dead_letters, metrics, health)
+        await run_webhooks(subscribers, filters, dead_letters, metrics, health)
 
     return run
 
@@ -82,16 +85,16 @@ async def replay_webhooks(settings: Settings, subscription: Subscription, patien
         If the settings do not fit together, or an address may not be called.
     """
     names, connection, webhooks = create_topic_names(settings), create_connection(settings), settings.webhooks
-    rules = create_sending_rules(settings)
-    rules.check(subscription)
+    sending = create_sending_policy(settings)
+    sending.check(subscription)
     specs = [spec for spec in create_topic_specs(settings) if spec.name == names.webhook_dead_letters]
     await require_topics(connection, specs, 0)
-    retries = replace(create_retry_rules(settings), give_up_seconds=patience_seconds)
+    retries = replace(create_retry_policy(settings), give_up_seconds=patience_seconds)
     metrics = Metrics(WEBHOOKS)
     dead_letters = KafkaDeadLetters(connection, names.webhook_dead_letters)
     count = delivery_counter(metrics, subscription.name)
-    sender = Sender(subscription, rules)
-    courier = Courier(subscription, names.group, sender, retries, webhooks.max_in_flight, dead_letters, count)
+    sender = Sender(subscription, sending)
+    deliverer = Deliverer(subscription, names.group, sender, retries, webhooks.max_in_flight, dead_letters, count)
     await dead_letters.start()
     try:
         return await DeadLetterReplay(
@@ -99,14 +102,14 @@ async def replay_webhooks(settings: Settings, subscription: Subscription, patien
             names.webhook_dead_letters,
             settings.kafka.partitions,
             names.webhooks_group(subscription.name) + "-replay",
-            courier,
+            deliverer,
             webhooks.max_waiting,
         ).run()
     finally:
         await dead_letters.stop()
 
 
-def create_sending_rules(settings: Settings) -> SendingPolicy:
+def create_sending_policy(settings: Settings) -> SendingPolicy:
     """Return what may be called by webhooks, and how.
 
     Raises
@@ -126,7 +129,7 @@ def create_sending_rules(settings: Settings) -> SendingPolicy:
     )
 
 
-def create_retry_rules(settings: Settings) -> RetryPolicy:
+def create_retry_policy(settings: Settings) -> RetryPolicy:
     """Return when webhooks are tried again."""
     webhooks = settings.webhooks
     return RetryPolicy(

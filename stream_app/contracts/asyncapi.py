@@ -13,7 +13,7 @@ KAFKA_BINDING_VERSION: Final = "0.5.0"
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What there is to know of a topic beside its payload.
+    """A topic, but for its payload.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Channel:
     title, summary
         For readers.
     key
-        What the record's key is.
+        Description of the record's key.
     cleanup
         `delete`: records expire; `compact`: the last record of each key stays.
     headers

@@ -46,9 +46,8 @@ def incompatibilities(old: Schema, new: Schema, direction: Direction) -> list[st
 def _uncovered(producer: Schema, consumer: Schema, roots: tuple[Schema, Schema], path: str) -> Iterator[str]:
     """Yield where a document valid for `producer` may be invalid for `consumer`."""
     producer, consumer = _resolve(producer, roots[0]), _resolve(consumer, roots[1])
-    branches = producer.get("anyOf", [producer])
-    alternatives = consumer.get("anyOf", [consumer])
-    for branch in branches:
+    alternatives = _branches(consumer)
+    for branch in _branches(producer):
         failures = [list(_uncovered_branch(branch, alternative, roots, path)) for alternative in alternatives]
         if all(failures):
             yield from min(failures, key=len)
@@ -90,6 +89,11 @@ def _resolve(schema: Schema, root: Schema) -> Schema:
     return schema
 
 
+def _branches(schema: Schema) -> list[Schema]:
+    """Return the forms that a schema allows; those of a union by tag exclude each other, which changes nothing here."""
+    return list(schema.get("anyOf") or schema.get("oneOf") or [schema])
+
+
 def _types(schema: Schema) -> set[str]:
     kinds = schema.get("type", [])
     return {kinds} if isinstance(kinds, str) else set(kinds)
@@ -107,7 +111,7 @@ def _paths(schema: Schema, root: Schema, path: str) -> set[str]:
     """Return the paths of all properties, those of nested objects included."""
     schema = _resolve(schema, root)
     found: set[str] = set()
-    for branch in schema.get("anyOf", ()):
+    for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         found |= _paths(branch, root, path)
     if isinstance(schema.get("items"), dict):
         found |= _paths(schema["items"], root, f"{path}[]")

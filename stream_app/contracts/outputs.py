@@ -1,14 +1,14 @@
-"""What goes out: migrations, memberships, models, population samples, dead letters.
+"""Records of the output topics: migrations, memberships, models, population samples, dead letters.
 
-Every field is always present; what is unknown or does not apply is null. Instants are RFC 3339 in UTC with
+Every field is always present; a value that is unknown or does not apply is null. Instants are RFC 3339 in UTC with
 milliseconds. Consumers must ignore fields they do not know.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.rejections import REJECTION_REASONS
@@ -27,10 +27,25 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 PerFeature = Annotated[list[Number], Field(min_length=FEATURE_COUNT, max_length=FEATURE_COUNT)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-SegmentId = Annotated[str, StringConstraints(pattern=r"^s[0-9]{1,5}$")]
+SLUG: Final = r"^[a-z][a-z0-9_-]{0,63}$"
+"""Names of segmentations and ids of segments: without a slash, so that `value/s3` can be taken apart."""
+SegmentationName = Annotated[str, StringConstraints(pattern=SLUG)]
+SegmentId = Annotated[str, StringConstraints(pattern=SLUG)]
+"""Unique within its segmentation alone; learned ones are `s` and a number."""
 
-CauseKind = Literal["purchase", "refund", "engagement", "lapse", "model"]
-Change = Literal["entered", "moved", "lapsed", "returned"]
+CauseKind = Literal[
+    "purchase",
+    "refund",
+    "engagement",
+    "lapse",
+    "model",
+    "definition",
+    "profile",
+    "merge",
+    "consent",
+    "cooldown",
+]
+Change = Literal["entered", "moved", "lapsed", "returned", "left"]
 
 
 def _require_reason(value: str) -> str:
@@ -48,7 +63,7 @@ Reason = Annotated[
 
 
 class Output(BaseModel):
-    """Base of all that goes out: nothing is coerced, nothing unknown, nothing changed afterwards."""
+    """Base of all output records: no coercion, no unknown fields, no changes afterwards."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -69,12 +84,12 @@ class SegmentReference(Output):
 
 
 class Figures(Output):
-    """What is known of a customer, in natural units."""
+    """Figures of a customer, in natural units."""
 
     recency_days: NonNegative
     """Days since the last purchase or engagement."""
     usual_gap_days: NonNegative
-    """Days that usually lie between two active days."""
+    """Usual number of days between two active days."""
     probability_active: Share
     """That the customer still is one."""
     orders_90d: Number
@@ -88,16 +103,22 @@ class Figures(Output):
 
 
 class Cause(Output):
-    """What made the move: an event, the passing of time (lapse), or a new model."""
+    """The cause of a move: an event, the passing of time (lapse), a new model or definition.
+
+    `profile`, `merge`, `consent` and `cooldown` are reserved.
+    """
 
     kind: CauseKind
     event_id: str | None
+    """Null unless an event was the cause."""
     position: SourcePosition | None
+    """Likewise."""
 
 
-class Explanation(Output):
-    """Why the customer is nearer to the new segment, and by how much."""
+class LearnedExplanation(Output):
+    """Of a learned segmentation: why the customer is nearer to the new segment, and by how much."""
 
+    kind: Literal["learned"]
     before: Figures | None
     after: Figures
     distance_from: NonNegative | None
@@ -111,6 +132,43 @@ class Explanation(Output):
     sentence: str
 
 
+class Condition(Output):
+    """A condition on one figure of the customer that began or ceased to hold."""
+
+    figure: str
+    """Name of the figure."""
+    operator: Literal["<", "<=", ">", ">="]
+    value: Number
+    """The figure is compared with this."""
+    before: Number | None
+    """The figure before the move; null for a first entry."""
+    after: Number
+
+
+class RulesExplanation(Output):
+    """Of a segmentation by rules: the conditions that decided."""
+
+    kind: Literal["rules"]
+    sentence: str
+    gained: list[Condition]
+    """Conditions that hold now and did not before."""
+    lost: list[Condition]
+    """Conditions that held before and do not now."""
+
+
+class DefinitionExplanation(Output):
+    """The segmentation was added to the configuration, or removed from it."""
+
+    kind: Literal["definition"]
+    sentence: str
+
+
+Explanation = Annotated[
+    LearnedExplanation | RulesExplanation | DefinitionExplanation,
+    Field(discriminator="kind"),
+]
+
+
 class Holdout(Output):
     """Whether the customer is kept out of campaigns, so that their effect can be measured."""
 
@@ -119,33 +177,35 @@ class Holdout(Output):
 
 
 class SegmentMigration(Output):
-    """One customer's move from one segment to another, or first entry."""
+    """One customer's move from one segment of a segmentation to another, first entry, or leaving for good."""
 
     migration_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
     """Stable hash of segmentation, customer and sequence: equal for a repeated delivery."""
     sequence: Annotated[int, Field(ge=1, le=MAX_COUNT)]
-    """Per customer and segmentation, from 1, without gaps."""
+    """Per segmentation and customer, from 1, without gaps."""
     customer_id: str
-    segmentation: str
+    segmentation: SegmentationName
     from_segment: SegmentReference | None
     """Null for the first entry."""
-    to_segment: SegmentReference
+    to_segment: SegmentReference | None
+    """Null if the customer is in no segment of the segmentation any more (`left`)."""
     change: Change
     effective_at: Instant
-    """When it became true."""
+    """Instant at which it became true."""
     decided_at: Instant
-    """When it was found."""
+    """Instant at which it was found."""
     cause: Cause
     model_version: Count
+    """Of the model or definition in force."""
     explanation: Explanation
     holdout: Holdout
 
 
 class SegmentMembership(Output):
-    """The segment a customer is in."""
+    """The segment of a segmentation that a customer is in; a null value instead says that it is in none any more."""
 
     customer_id: str
-    segmentation: str
+    segmentation: SegmentationName
     segment: SegmentReference
     since: Instant
     sequence: Annotated[int, Field(ge=1, le=MAX_COUNT)]
@@ -196,10 +256,11 @@ class Drift(Output):
     """Population stability index by feature name."""
 
 
-class SegmentModel(Output):
-    """One version of a segmentation's model, or a proposal that is held for an operator."""
+class LearnedModel(Output):
+    """One version of a learned segmentation's model, or a proposal that is held back."""
 
-    segmentation: str
+    kind: Literal["learned"]
+    segmentation: SegmentationName
     version: Count
     status: Literal["published", "held"]
     as_of: Instant
@@ -222,6 +283,46 @@ class SegmentModel(Output):
     drift: Drift | None
 
 
+class RulesSegment(Output):
+    """One segment of a segmentation by rules."""
+
+    id: SegmentId
+    name: str
+    sentence: str
+    """Its conditions in words."""
+
+
+class RulesModel(Output):
+    """One version of the definition of a segmentation by rules."""
+
+    kind: Literal["rules"]
+    segmentation: SegmentationName
+    version: Count
+    status: Literal["published", "held"]
+    as_of: Instant
+    segments: Annotated[list[RulesSegment], Field(min_length=1)]
+    retired_segments: list[SegmentReference]
+    """Segments of earlier definitions: a customer stays in one until it is next assessed."""
+    definition: dict[str, Any]
+    """As configured."""
+
+
+class SegmentModel(RootModel[Annotated[LearnedModel | RulesModel, Field(discriminator="kind")]]):
+    """One version of a segmentation's model or definition, by `kind`."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class SampledMemberships(Output):
+    """Customers' places in one segmentation: a column each."""
+
+    segments: list[SegmentId | None]
+    previous_segments: list[SegmentId | None]
+    """Null for a customer that has been in one segment alone."""
+    since: list[Instant | None]
+    """When the segment was entered."""
+
+
 class SampledQuantities(Output):
     """Customers' quantities, as in `stream_app.core.features.Quantities`: a column each."""
 
@@ -236,9 +337,8 @@ class SampledQuantities(Output):
 
 
 class PopulationSample(Output):
-    """Customers of one partition, drawn at a tick: what models are learned from. Each column has an entry for each."""
+    """Customers of one partition, drawn at a tick, from which models are learned. Each column has an entry for each."""
 
-    segmentation: str
     tick: Count
     """Number of the tick since the epoch."""
     as_of: Instant
@@ -246,11 +346,8 @@ class PopulationSample(Output):
     population_size: Count
     """How many customers of the partition the sample was drawn from; 0 if it has none yet."""
     customer_ids: list[str]
-    segments: list[SegmentId | None]
-    previous_segments: list[SegmentId | None]
-    """Null for a customer that has been in one segment alone."""
-    since: list[Instant | None]
-    """When the segment was entered."""
+    memberships: dict[SegmentationName, SampledMemberships]
+    """By segmentation."""
     quantities: SampledQuantities
 
 
@@ -261,7 +358,7 @@ class DeadLetter(Output):
     field: str
     """The field at fault, `$` for the record as a whole."""
     message: str
-    """Names the value seen and what was expected."""
+    """Names the value seen and the value expected."""
     position: SourcePosition
     source_timestamp: Instant | None
     payload: str | None
@@ -273,7 +370,7 @@ class DeadLetter(Output):
     """Length of the whole payload."""
 
 
-OUTPUT_MODELS: Final[dict[str, type[Output]]] = {
+OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "segment-migrations": SegmentMigration,
     "segment-memberships": SegmentMembership,
     "segment-models": SegmentModel,

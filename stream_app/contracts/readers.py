@@ -1,7 +1,7 @@
 """Output records as they are read back: by the view, the API, the webhooks and the tools.
 
-`stream_app.contracts.outputs` says what the fields may be. These are structs of their own, for a pydantic model takes
-several times as long to read a record; fields that are not known are ignored, as every consumer should.
+`stream_app.contracts.outputs` defines the values that the fields may have. These structs are apart from it because a
+pydantic model takes several times as long to read a record; unknown fields are ignored, as every consumer should.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import msgspec
 
 KEY_SEPARATOR: Final = "/"
-"""Between segmentation and what follows it: a segmentation's name has none, a customer's id may."""
+"""Follows the segmentation in a key: a segmentation's name has no slash, a customer's id may."""
 
 
 class SegmentReference(msgspec.Struct, frozen=True, gc=False):
@@ -31,7 +31,7 @@ class SourcePosition(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
-    """What made the move; event and position are null unless it was an event."""
+    """The cause of a move; event and position are null unless it was an event."""
 
     kind: str
     event_id: str | None
@@ -137,7 +137,7 @@ class MembershipRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class ModelSegment(msgspec.Struct, frozen=True, gc=False):
-    """A segment of a model, as far as readers of any kind need it; what its kind does not have is None."""
+    """A segment of a model, as far as readers need it; fields that its kind does not have are None."""
 
     id: str
     name: str

@@ -52,8 +52,8 @@ CHANNELS: Final = (
         1,
         "output",
         "Segment models",
-        "Each segmentation's model.",
-        "segmentation, with /held behind it for a model that waits for an operator",
+        "Each segmentation's model, or definition.",
+        "segmentation, followed by /held for a model that is held back",
         "compact",
     ),
     Channel(
@@ -61,7 +61,7 @@ CHANNELS: Final = (
         1,
         "output",
         "Segment migrations",
-        "Customers' moves between segments, in order for each customer.",
+        "Customers' moves between segments, in order for each customer and segmentation.",
         _BY_CUSTOMER,
         headers=_CLOUDEVENTS,
     ),
@@ -70,8 +70,8 @@ CHANNELS: Final = (
         1,
         "output",
         "Segment memberships",
-        "The segment each customer is in.",
-        _BY_CUSTOMER,
+        "The segment that each customer is in, for each segmentation. A null value: in no segment any more.",
+        "<segmentation>/<customer_id> as UTF-8; partitioned by murmur2 of the customer_id",
         "compact",
     ),
     Channel(
@@ -122,7 +122,7 @@ def write(folder: Path) -> list[str]:
 
 
 def check(folder: Path) -> list[str]:
-    """Return what is wrong with the committed files, one sentence each; empty if they are what `write` gives."""
+    """Return the faults of the committed files, one sentence each; empty if `write` would change nothing."""
     problems = _broken_promises(folder)
     for name, text in generate().items():
         committed = _text_of(folder / name)

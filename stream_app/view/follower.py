@@ -1,9 +1,9 @@
 """Following the output topics into the view.
 
-One loop for everything. It attaches to a generation of the view, seeks the topics to the positions that stand in it,
-and takes records in until something does not fit: Redis is away, was emptied, has lost the last writes in a failover,
-or another generation has taken the place of this one. Then it attaches again. Nothing is kept in memory but the
-records on their way, so there is nothing else to be put right; while Redis is away nothing is read.
+There is one loop. It attaches to a generation of the view, seeks the topics to the positions stored in it, and writes
+records until something does not fit: Redis is away, was emptied, lost its last writes in a failover, or another
+generation has replaced this one. Then it attaches again. Memory holds only records in flight, so nothing else needs
+repair; while Redis is away nothing is read.
 
 A new generation is built in the order memberships, then migrations: a reason is kept only where there is a membership,
 so that a customer who was deleted does not come back by an old migration.
@@ -29,7 +29,7 @@ from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, REDIS_ERROR
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, Chunk, Record, chunk_of
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, Record, ViewBatch, batch_of
 from stream_app.view.target import Attachment, ViewChanged, ViewTarget
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 POLL_MS: Final = 200
 """An idle view looks so often whether something has come, and whether it still exists."""
 FETCHED_RECORDS: Final = 4_000
-"""Taken in with one round trip to Redis."""
+"""Most records written in one round trip to Redis."""
 BEAT_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -54,7 +54,7 @@ class FollowerSettings:
     partitions
         Of the keyed topics.
     chunk_records
-        Most records that one script takes in: Redis serves nobody else meanwhile.
+        Most records that one script writes: Redis serves nobody else meanwhile.
     """
 
     partitions: int
@@ -105,7 +105,7 @@ class ViewFollower:
         self._current_at = time.monotonic()
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self.state = "starting"
-        """`current`, or what keeps the view from being so."""
+        """`current`, or the reason why it is not."""
         self.has_been_current = False
 
     @property
@@ -118,7 +118,7 @@ class ViewFollower:
 
     @property
     def lag(self) -> dict[tuple[str, int], int]:
-        """By topic and partition, how far the end of its committed records is beyond what the view holds.
+        """By topic and partition, the distance from the view's position to the end of the committed records.
 
         As in every lag of Kafka, the markers of transactions in between count. Nothing is known before the view was
         reached for the first time.
@@ -170,7 +170,7 @@ class ViewFollower:
             self._ends |= await consumer.end_offsets(self._all)
 
     async def _pause(self, server: str, error: Exception) -> None:
-        """Wait before the next attempt; an outage is told once."""
+        """Wait before the next attempt; an outage is logged once."""
         state = f"{server} does not answer"
         if self.state != state:
             logger.warning("%s: %s", state, type(error).__name__)
@@ -179,13 +179,13 @@ class ViewFollower:
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
 
     async def _attach(self, consumer: AIOKafkaConsumer, *, is_fresh: bool) -> Attachment:
-        """Find the generation to write, and seek to where it stands."""
+        """Find the generation to write, and seek to its positions."""
         fields = {self._field(tp): tp for tp in self._all}
         await self._target.check()
         attached = await self._target.attach(list(fields), is_fresh=is_fresh)
         ends = await consumer.end_offsets(self._all)
         if any(attached.positions[field] > ends[tp] for field, tp in fields.items()):
-            logger.warning("the topics end before the view's position, they were made anew: so is the view")
+            logger.warning("the topics end before the view's position, so they were recreated; the view is rebuilt")
             await self._target.discard()
             attached = await self._target.attach(list(fields))
         for field, tp in fields.items():
@@ -235,46 +235,46 @@ class ViewFollower:
 
     async def _delete_others(self) -> None:
         """Delete former generations, beside the following: a million customers take a while."""
-        with suppress(RedisError, OSError, TimeoutError):  # which the following meets too; the next attachment goes on
+        with suppress(RedisError, OSError, TimeoutError):  # the loop meets it, too; the next attachment resumes
             deleted = await self._target.delete_others()
             if deleted:
                 logger.info("deleted %d keys of former generations", deleted)
 
     async def _take(self, consumer: AIOKafkaConsumer, generation: str) -> None:
-        """Take in what has come, or wait a little."""
+        """Write the records that have come, or wait a little."""
         fetched: Mapping[TopicPartition, Sequence[Record]] = await consumer.getmany(
             timeout_ms=POLL_MS, max_records=FETCHED_RECORDS
         )
-        chunks = [chunk for tp, records in fetched.items() for chunk in self._chunks(tp, records)]
-        if chunks:
-            self._waiting_since_ms = min(chunk.oldest_ms for chunk in chunks)
-            written = await self._target.apply(generation, chunks)
-            self._count(chunks, written)
+        batches = [batch for tp, records in fetched.items() for batch in self._batches(tp, records)]
+        if batches:
+            self._waiting_since_ms = min(batch.oldest_ms for batch in batches)
+            written = await self._target.apply(generation, batches)
+            self._count(batches, written)
         await self._note_places(consumer)
 
     async def _note_places(self, consumer: AIOKafkaConsumer) -> None:
         """Note how far the view is, which holds everything that was read, and where the topics end."""
         for tp in self._all:
-            self._written[tp] = await consumer.position(tp)  # behind a transaction's marker too
+            self._written[tp] = await consumer.position(tp)  # past a transaction's marker, too
             end = consumer.last_stable_offset(tp)
             if end is not None:  # that of a paused partition may be old
                 self._ends[tp] = max(end, self._ends[tp])
 
-    def _chunks(self, tp: TopicPartition, records: Sequence[Record]) -> list[Chunk]:
-        size, kind, chunks = self._settings.chunk_records, self._kinds[tp.topic], []
+    def _batches(self, tp: TopicPartition, records: Sequence[Record]) -> list[ViewBatch]:
+        size, kind, batches = self._settings.chunk_records, self._kinds[tp.topic], []
         for start in range(0, len(records), size):
-            chunk = chunk_of(kind, tp.partition, self._next[tp], records[start : start + size])
-            self._next[tp] = chunk.next
-            chunks.append(chunk)
-        return chunks
+            batch = batch_of(kind, tp.partition, self._next[tp], records[start : start + size])
+            self._next[tp] = batch.next
+            batches.append(batch)
+        return batches
 
-    def _count(self, chunks: Sequence[Chunk], written: int) -> None:
-        total = sum(chunk.size for chunk in chunks)
+    def _count(self, batches: Sequence[ViewBatch], written: int) -> None:
+        total = sum(batch.size for batch in batches)
         self._metrics.inc(VIEW_RECORDS, written, topic="outputs", outcome="written")
         self._metrics.inc(VIEW_RECORDS, total - written, topic="outputs", outcome="superseded")
         latency = self._metrics.distribution(END_TO_END_LATENCY, sink="redis")
-        for chunk in chunks:
-            latency.observe(max(0.0, (now_ms() - chunk.oldest_ms) / 1_000), max(1, chunk.size))
+        for batch in batches:
+            latency.observe(max(0.0, (now_ms() - batch.oldest_ms) / 1_000), max(1, batch.size))
 
     async def _has_reached(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
         for tp, end in ends.items():

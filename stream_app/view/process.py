@@ -14,7 +14,7 @@ from stream_app.view.follower import ViewFollower
 from stream_app.view.target import ViewTarget
 
 READY_STALENESS_SECONDS: Final = 60.0
-"""A view that is further behind is not ready."""
+"""A view that lags further is not ready."""
 
 
 class ViewReadiness:
@@ -24,7 +24,7 @@ class ViewReadiness:
         self._follower = follower
 
     def readiness(self) -> dict[str, Any]:
-        """Return the verdict, what it rests on, and why where it is no."""
+        """Return the verdict, its figures, and the reason if it is no."""
         staleness = self._follower.staleness_seconds
         is_ready = self._follower.has_been_current and staleness < READY_STALENESS_SECONDS
         return {
@@ -35,7 +35,7 @@ class ViewReadiness:
 
 
 async def run_view(follower: ViewFollower, target: ViewTarget, metrics: Metrics, health: Address) -> None:
-    """Keep the view until SIGTERM or SIGINT; what is not written by then is read again at the next start."""
+    """Keep the view until SIGTERM or SIGINT; records not written by then are read again at the next start."""
     metrics.read_from(lambda: _readings(follower))
     async with Service(ViewReadiness(follower), health, metrics) as service:
         service.supervise(follower.run(), "following the topics")

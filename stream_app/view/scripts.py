@@ -1,9 +1,9 @@
-"""What Redis does in one step, in Lua.
+"""The view's writes, each one step of Redis, in Lua.
 
-A chunk of records and the position behind them become visible together, so a follower that dies takes up exactly where
-it was. Each script first asks whether the generation it is about is still one to be written: Redis may have been
-emptied, or a rebuild may have put another generation in its place. Two followers at once do no harm: a record whose
-offset is below the position is passed over, and so nothing is counted twice.
+A batch of records and the position after it become visible together, so a follower that dies resumes exactly there.
+Each script first checks whether its generation is still to be written: Redis may have been emptied, or a rebuild may
+have replaced the generation. Two followers at once do no harm: a record whose offset is below the position is skipped,
+so nothing is counted twice.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ GAP: Final = b"GAP"
 WAIT: Final = b"WAIT"
 """A rebuild is about to take over."""
 BEHIND: Final = b"BEHIND"
-"""The new generation has not reached yet what the old one has."""
+"""The new generation has not caught up with the old one yet."""
 
 BUILDING_MS: Final = 60_000
-"""An unfinished generation whose builder was silent for so long may be deleted."""
+"""An unfinished generation whose builder was silent for this long may be deleted."""
 HANDOVER_MS: Final = 3_000
-"""A rebuild that has not taken over within this has failed, and the old generation goes on."""
+"""A rebuild that has not taken over by then has failed, and the old generation continues."""
 UNPAIRED_SECONDS: Final = 600
-"""A migration's reason waits so long for the membership it belongs to, then it is deleted: the customer was."""
+"""A migration's reason waits this long for its membership, then it is deleted: the customer was."""
 
 _WRITABLE: Final = """
 local prefix, generation = ARGV[1], ARGV[2]
@@ -50,21 +50,22 @@ local function members(segmentation, segment)
   return root .. 'm:' .. segmentation .. ':' .. segment
 end
 
-local function erase(customer)
+local function remove(customer, segmentation)
   local key = root .. 'c:' .. customer
-  local fields = redis.call('HGETALL', key)
-  for i = 1, #fields, 2 do
-    if string.sub(fields[i], 1, 1) ~= '?' then
-      redis.call('ZREM', members(fields[i], string.match(fields[i + 1], '^%d+ (%S+)')), customer)
-    end
+  local old = redis.call('HGET', key, segmentation)
+  if not old then return 0 end
+  redis.call('ZREM', members(segmentation, string.match(old, '^%d+ (%S+)')), customer)
+  redis.call('HDEL', key, segmentation, '?' .. segmentation)
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 1) ~= '?' then return 1 end
   end
-  redis.call('UNLINK', key)
+  redis.call('UNLINK', key)  -- reasons without a membership are of nobody
   return 1
 end
 
 local function memberships(record)
   local customer, segmentation, segment, since, sequence, value = unpack(record, 2, 7)
-  if not segmentation then return erase(customer) end
+  if not segment then return remove(customer, segmentation) end
   local key = root .. 'c:' .. customer
   local old = redis.call('HGET', key, segmentation)
   if old then
@@ -88,7 +89,11 @@ local function migrations(record)
   local offset, customer, segmentation, sequence, why, day, flow, raw = unpack(record, 1, 8)
   local key, field = root .. 'c:' .. customer, '?' .. segmentation
   local old = redis.call('HGET', key, field)
-  if not old or tonumber(string.match(old, '^%[(%d+)')) < sequence then
+  if old and tonumber(string.match(old, '^%[(%d+)')) >= sequence then
+    -- a later one was here
+  elseif why == '' then  -- the customer has left: its membership is removed by the memberships
+    redis.call('HDEL', key, field)
+  else
     local is_new = not old and redis.call('EXISTS', key) == 0
     redis.call('HSET', key, field, why)
     if is_new then redis.call('EXPIRE', key, UNPAIRED) end
@@ -102,6 +107,10 @@ end
 
 local function models(record)
   local segmentation, field, document = unpack(record, 2, 4)
+  if not field then
+    redis.call('SREM', root .. 'segmentations', segmentation)
+    return redis.call('DEL', root .. 'models:' .. segmentation)
+  end
   redis.call('HSET', root .. 'models:' .. segmentation, field, document)
   redis.call('SADD', root .. 'segmentations', segmentation)
   return 1

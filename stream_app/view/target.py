@@ -1,4 +1,4 @@
-"""The view in Redis as its writer sees it: generations, and chunks that are taken in whole or not at all."""
+"""The view in Redis as its writer sees it: generations, and batches that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from stream_app.adapters.view_schema import ViewKeys
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import DAY_MS
 from stream_app.view import scripts
-from stream_app.view.records import Chunk
+from stream_app.view.records import ViewBatch
 
 logger = logging.getLogger(__name__)
 
 LONGEST_ABSENCE_MS: Final = DAY_MS
 """Deletions stay in the compacted topic for a day (`topic_specs.TOMBSTONE_RETENTION_MS`): a view that was not written
-for longer may have missed some, and is built anew."""
+for longer may have missed some, and is rebuilt."""
 SLICE_KEYS: Final = 500
-"""Looked at, and deleted, at a time: others get their turn between two slices."""
+"""Scanned and deleted at a time: other clients get their turn between two slices."""
 
 
 class ViewChanged(Exception):
-    """What was to be written does not fit what is there any more; attach again."""
+    """A write does not fit the view any more; attach again."""
 
 
 class Attachment(NamedTuple):
@@ -60,7 +60,7 @@ class ViewTarget:
     keys
         Names of the view's keys.
     feed_length
-        About so many of the newest migrations are kept.
+        Approximate number of the newest migrations that are kept.
     """
 
     def __init__(self, connection: RedisConnection, keys: ViewKeys, feed_length: int) -> None:
@@ -84,7 +84,7 @@ class ViewTarget:
             logger.warning("Redis evicts keys (maxmemory-policy %s): set noeviction, or the view gets holes", policy)
 
     async def attach(self, fields: Sequence[str], *, is_fresh: bool = False) -> Attachment:
-        """Return the generation to write: the one that is read, or a new one if there is none or `is_fresh`.
+        """Return the generation to write: the one that is read, or a new one if nothing is read or `is_fresh`.
 
         Parameters
         ----------
@@ -121,29 +121,29 @@ class ViewTarget:
         pointed = await self._client.get(self._keys.pointer)
         return None if pointed is None else _text(pointed)
 
-    async def apply(self, generation: str, chunks: Sequence[Chunk]) -> int:
-        """Take chunks in, in one round trip; return how many of their records were news.
+    async def apply(self, generation: str, batches: Sequence[ViewBatch]) -> int:
+        """Write batches in one round trip; return how many of their records changed the view.
 
         Raises
         ------
         ViewChanged
-            If a chunk, and all behind it of the same partition, could not be taken in.
+            If a batch, and all later ones of the same partition, could not be written.
         RedisError
-            If it is not known what was taken in.
+            If it is not known how much was written.
         """
         calls: list[tuple[str | bytes | int, ...]] = [
             (
                 self._keys.prefix,
                 generation,
-                chunk.kind,
-                chunk.partition,
-                chunk.first,
-                chunk.next,
+                batch.kind,
+                batch.partition,
+                batch.first,
+                batch.next,
                 now_ms(),
                 self._feed_length,
-                chunk.records,
+                batch.records,
             )
-            for chunk in chunks
+            for batch in batches
         ]
         answers = await self._apply.run_all(self._client, calls)
         for verdict, _ in answers:

@@ -1,7 +1,7 @@
 """Which addresses may be called, and resolving names to them.
 
-A URL is whatever its author wrote, and this process stands inside the network: without a check it would carry requests
-to cloud metadata, databases and admin pages (server-side request forgery). The check is of the *address*, after
+A URL can name anything, and this process runs inside the network: without a check it would carry requests to cloud
+metadata, databases and admin pages (server-side request forgery). The check is of the *address*, after
 resolving, and the connection goes to that very address: a name that resolves otherwise a moment later ("DNS
 rebinding") changes nothing.
 """
@@ -34,13 +34,13 @@ REFUSED: Final[tuple[Network, ...]] = tuple(
         "ff00::/8",
     )
 )
-"""Beyond those that `ipaddress` knows not to be global; which it knows depends on Python's version."""
+"""Beyond the ones that `ipaddress` does not count as global, which depend on Python's version."""
 NAT64: Final = ip_network("64:ff9b::/96")
 """The last four bytes are an IPv4 address (RFC 6052)."""
 RESOLVED_SECONDS: Final = 30.0
-"""An answer is used so long; a lookup for each request would make the name server the bottleneck."""
+"""An answer is used for this long; a lookup for each request would make the name server the bottleneck."""
 ADDRESSES_MAX: Final = 4
-"""So many are tried in turn."""
+"""Most addresses that are tried in turn."""
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -49,7 +49,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     Raises
     ------
     ConfigurationError
-        If one is none.
+        If a part is not a network.
     """
     networks = []
     for part in text.split(","):
@@ -116,7 +116,7 @@ class Resolver:
         Raises
         ------
         AddressRefused
-            If there is none among those found.
+            If no address found may be called.
         OSError
             If the name cannot be resolved.
         """
@@ -127,11 +127,11 @@ class Resolver:
         return self._found
 
     def forget(self) -> None:
-        """Look the name up again next time: nothing answered where it was."""
+        """Look the name up again next time: nothing answered at its address."""
         self._expires_at = 0.0
 
     def close(self) -> None:
-        """Give the thread up."""
+        """Stop the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _resolve(self) -> tuple[str, ...]:

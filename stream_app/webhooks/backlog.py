@@ -1,4 +1,4 @@
-"""What a consumer has taken from its partitions and not settled, and the commits that follow from it."""
+"""The records that a consumer has taken and not settled, and the commits that follow from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.webhooks.courier import Parcel
+from stream_app.webhooks.deliverer import PublishedMigration
 from stream_app.webhooks.messages import Message
 from stream_app.webhooks.partition import PartitionDeliveries
 from stream_app.webhooks.progress import Progress
@@ -23,19 +23,19 @@ logger = logging.getLogger(__name__)
 COMMIT_SECONDS: Final = 6.0
 """For one commit; one that fails is made again with the next."""
 PAUSE_SECONDS: Final = 1.0
-"""A pause throws away what the client has fetched ahead, so that it should not end for a few records."""
+"""A pause discards records that the client has fetched ahead, so it should not end for a few records."""
 FETCH_BYTES: Final = 1 << 20
 NOTHING_COMMITTED: Final = -1
-"""What Kafka says of a group that is new to a partition."""
+"""Kafka's answer for a group that is new to a partition."""
 
-Task = tuple[Parcel, tuple[Message, ...] | None]
+Task = tuple[PublishedMigration, tuple[Message, ...] | None]
 Start = Literal["latest", "earliest"]
 
 
 def create_consumer(
     connection: KafkaConnection, group: str, session_seconds: int, instance_id: str | None
 ) -> AIOKafkaConsumer:
-    """Return a consumer in a group that sees committed records alone and commits what it is told to."""
+    """Return a consumer in a group that sees committed records alone and commits only on request."""
     return AIOKafkaConsumer(
         **connection.client_options(),
         group_id=group,
@@ -51,22 +51,22 @@ def create_consumer(
 
 
 class Backlog:
-    """What is at work, partition by partition.
+    """Work in progress, partition by partition.
 
     Parameters
     ----------
     connection
         The cluster.
     group
-        Whose place in the topic it is.
+        Keeps the place in the topic.
     consumer
         Of that group.
     select
-        Says what to send for a record; an empty tuple for nothing.
+        Returns the messages for a record; an empty tuple for none.
     work
         Settles a record.
     failed
-        Is called with what `work` raises.
+        Is called with exceptions of `work`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Backlog:
         connection: KafkaConnection,
         group: str,
         consumer: AIOKafkaConsumer,
-        select: Callable[[Parcel], tuple[Message, ...] | None],
+        select: Callable[[PublishedMigration], tuple[Message, ...] | None],
         work: Callable[[Task], Awaitable[None]],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -102,8 +102,8 @@ class Backlog:
     @property
     def oldest_published_ms(self) -> int | None:
         """When the oldest of those was published."""
-        pending = (parcel for partition in self._partitions.values() for parcel, _ in partition.pending())
-        return min((parcel.published_ms for parcel in pending), default=None)
+        pending = (published for partition in self._partitions.values() for published, _ in partition.pending())
+        return min((published.published_ms for published in pending), default=None)
 
     async def look_up(self, wanted: Collection[TopicPartition], start: Start) -> dict[TopicPartition, Progress]:
         """Return how far the group is; where it is new, it begins at the topic's start or its end.
@@ -141,7 +141,7 @@ class Backlog:
 
     @property
     def unread(self) -> list[TopicPartition]:
-        """The open partitions that go on beyond what was taken: all of those without an end."""
+        """The open partitions that have records left: all of those without an end."""
         return [
             tp
             for tp, partition in self._partitions.items()
@@ -149,14 +149,14 @@ class Backlog:
         ]
 
     def open(self, tp: TopicPartition, progress: Progress, end: int | None = None) -> None:
-        """Go on with a partition where the group was, and up to an offset if one is given."""
+        """Resume a partition where the group was, up to an offset if one is given."""
         self._consumer.seek(tp, progress.position)
         if end is not None:
             self._ends[tp] = end
         self._partitions[tp] = PartitionDeliveries(progress, self._work, self._failed)
 
     async def take(self, records_max: int, timeout_ms: int) -> None:
-        """Read some records and begin with them, as long as no more than `records_max` are open then."""
+        """Read some records and start on them; no more than `records_max` are open at once."""
         room = records_max - self.open_count
         paused, now = self._consumer.paused(), time.monotonic()
         if room <= 0:
@@ -164,16 +164,16 @@ class Backlog:
             self._resumes_at = now + PAUSE_SECONDS
         elif paused and (room >= records_max // 2 or now >= self._resumes_at):
             self._consumer.resume(*paused)
-        # also when there is no room: it tells the group that this member lives
+        # also when there is no room: polling keeps this member in the group
         fetched = await self._consumer.getmany(*self.unread, timeout_ms=timeout_ms, max_records=max(1, room))
-        for tp in self.unread:  # what comes from a partition that is not open is read again once it is
+        for tp in self.unread:  # records of a partition that is not open are read again once it is
             end = self._ends.get(tp)
             records = fetched.get(tp, ())
             self._take(self._partitions[tp], (record for record in records if end is None or record.offset < end))
         await self._pass_markers()
 
     async def commit(self) -> None:
-        """Commit how far each partition is; what cannot be committed now is tried again next time."""
+        """Commit the progress of each partition; a commit that fails is tried again next time."""
         places = {tp: (part.progress.position, part.progress.metadata()) for tp, part in self._partitions.items()}
         changed = {tp: place for tp, place in places.items() if self._committed.get(tp) != place}
         if not changed:
@@ -187,7 +187,7 @@ class Backlog:
             self._committed.update(changed)
 
     async def close(self) -> None:
-        """Break off everything under way, and commit what is settled."""
+        """Cut off everything in flight, and commit all that is settled."""
         await asyncio.gather(*(partition.close() for partition in self._partitions.values()))
         await self.commit()
         self._partitions.clear()
@@ -197,7 +197,7 @@ class Backlog:
         for record in records:
             if not partition.progress.take(record.offset):
                 continue
-            parcel = Parcel(
+            published = PublishedMigration(
                 record.topic,
                 record.partition,
                 record.offset,
@@ -206,14 +206,14 @@ class Backlog:
                 record.value,
                 tuple(record.headers),
             )
-            messages = self._select(parcel)
+            messages = self._select(published)
             if messages == ():
                 partition.progress.settle(record.offset)
             else:
-                partition.put(record.key, record.offset, (parcel, messages))
+                partition.put(record.key, record.offset, (published, messages))
 
     async def _pass_markers(self) -> None:
-        """Go past what is no record, so that a group that has done everything stands at the end."""
+        """Skip transaction markers, so that a group that has done everything is at the end."""
         for tp, partition in list(self._partitions.items()):
             if partition.progress.open_count:
                 continue

@@ -1,4 +1,4 @@
-"""The topic of migrations that an endpoint never took: each as it was, with headers that say what became of it."""
+"""The topic of migrations that an endpoint never accepted: each unchanged, with headers that say why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import format_instant
 from stream_app.errors import BrokerUnreachable
-from stream_app.webhooks.courier import Headers, Parcel
+from stream_app.webhooks.deliverer import Headers, PublishedMigration
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ ATTEMPTS: Final = PREFIX + "attempts"
 SOURCE: Final = PREFIX + "source"
 GIVEN_UP_AT: Final = PREFIX + "given_up_at"
 RETRY_SECONDS: Final = 5.0
-"""While the brokers do not take it; what waits for it is not committed meanwhile."""
+"""Between two attempts to write; meanwhile the migrations that wait for it are not committed."""
 
 
 class KafkaDeadLetters:
@@ -36,7 +36,7 @@ class KafkaDeadLetters:
     connection
         The cluster.
     topic
-        Where they go.
+        Name of the topic.
     """
 
     def __init__(self, connection: KafkaConnection, topic: str) -> None:
@@ -61,19 +61,19 @@ class KafkaDeadLetters:
         """Disconnect."""
         await self._producer.stop()
 
-    async def append(self, subscription: str, parcel: Parcel, reason: str, attempts: int) -> None:
-        """Return once it is certain to be there, however long that takes."""
+    async def append(self, subscription: str, published: PublishedMigration, reason: str, attempts: int) -> None:
+        """Return once the brokers have confirmed it, however long that takes."""
         headers = [
-            *(header for header in parcel.headers if not header[0].startswith(PREFIX)),
+            *(header for header in published.headers if not header[0].startswith(PREFIX)),
             (SUBSCRIPTION, subscription.encode()),
             (REASON, reason.encode()),
             (ATTEMPTS, str(attempts).encode()),
-            (SOURCE, f"{parcel.topic}/{parcel.partition}/{parcel.offset}".encode()),
+            (SOURCE, f"{published.topic}/{published.partition}/{published.offset}".encode()),
             (GIVEN_UP_AT, format_instant(now_ms()).encode()),
         ]
         while True:
             try:
-                await self._producer.send_and_wait(self._topic, parcel.value, parcel.key, headers=headers)
+                await self._producer.send_and_wait(self._topic, published.value, published.key, headers=headers)
             except KafkaError as error:
                 logger.warning("a dead letter is not written yet: %s", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -82,5 +82,5 @@ class KafkaDeadLetters:
 
 
 def subscription_of(headers: Headers) -> str | None:
-    """Return whose dead letter it is."""
+    """Return the subscription of a dead letter."""
     return next((value.decode("utf-8", "replace") for name, value in headers if name == SUBSCRIPTION), None)

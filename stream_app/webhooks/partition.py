@@ -13,16 +13,16 @@ Item = TypeVar("Item")
 
 
 class PartitionDeliveries(Generic[Item]):
-    """Works on what it is offered.
+    """Works on the items it is given.
 
     Parameters
     ----------
     progress
         Of the partition.
     work
-        Settles one item; what it raises ends everything.
+        Settles one item; an exception ends everything.
     failed
-        Is called with what `work` has raised.
+        Is called with exceptions of `work`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class PartitionDeliveries(Generic[Item]):
         return (queue[0][1] for queue in self._queues.values() if queue)
 
     async def close(self) -> None:
-        """Break off whatever is under way; what is not settled stays open."""
+        """Cut off everything in flight; items that are not settled stay open."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,12 +1,12 @@
 """How far a partition is, when migrations are settled out of order.
 
-Customers wait for themselves alone, so that behind one migration that is tried for hours thousands of others may be
-settled. The offset that a group commits can only say "everything below"; a restart would send those thousands again.
-So the commit's metadata, which Kafka keeps beside the offset, name what is open beyond it:
+Customers do not wait for each other, so thousands of migrations may be settled after one that is retried for hours. The
+offset that a group commits can only say "everything below"; a restart would send those thousands again. So the commit's
+metadata, which Kafka keeps beside the offset, name the open ones beyond it:
 
     w1;1200;3x40,7      taken up to 1200; open are the three from the offset committed + 40, and one 7 beyond their end
 
-What is committed is never ahead of what is settled: without the metadata, or with some that are not understood,
+The commit never covers a migration that is not settled: without metadata, or with some that cannot be parsed,
 everything from the offset on is open.
 """
 
@@ -25,14 +25,14 @@ FORM: Final = re.compile(rf"{VERSION};([0-9]{{1,18}});((?:{RUN}(?:,{RUN})*)?)")
 
 
 class Progress:
-    """What of a partition is settled, what is open, and what has not been looked at.
+    """Which records of a partition are settled, which are open, and which have not been read.
 
     Parameters
     ----------
     position
         The offset that was committed.
     metadata
-        And what was committed with it.
+        Committed with it.
     """
 
     def __init__(self, position: int, metadata: str = "") -> None:
@@ -47,7 +47,7 @@ class Progress:
 
     @property
     def next(self) -> int:
-        """The first offset that has not been looked at."""
+        """The first offset that has not been read."""
         return self._next
 
     @property
@@ -73,8 +73,8 @@ class Progress:
         self._next = max(self._next, offset)
 
     def metadata(self) -> str:
-        """Return what to commit with the position; what does not fit counts as open."""
-        # what was settled before a restart and has not come by again stays known
+        """Return the metadata to commit with the position; migrations that do not fit in count as open."""
+        # records settled before a restart that have not been read again stay known
         seen = self._next
         later = (offset for offset in sorted(self._left_open) if offset >= seen)
         position, until = self.position, max(seen, self._settled_until)
@@ -100,7 +100,7 @@ def _runs(offsets: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _decode(position: int, metadata: str) -> tuple[int, frozenset[int]]:
-    """Return up to where all is settled but what is open, and that."""
+    """Return the offset below which all is settled but the open ones, and those."""
     found = FORM.fullmatch(metadata)
     if found is None:
         return position, frozenset()

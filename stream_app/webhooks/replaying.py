@@ -1,7 +1,7 @@
 """Sends a subscription's dead letters again: those that are there at the start, each once.
 
-The place is kept in a group of its own, so that the next replay goes on behind it. What is refused again becomes a new
-dead letter, for the next one.
+The place is kept in a group of its own, so that the next replay starts after it. A migration that is refused again
+becomes a new dead letter, for the next replay.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from aiokafka import TopicPartition
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.webhooks.backlog import Backlog, Task, create_consumer
-from stream_app.webhooks.courier import Courier, Parcel
 from stream_app.webhooks.dead_letters import subscription_of
+from stream_app.webhooks.deliverer import Deliverer, PublishedMigration
 from stream_app.webhooks.messages import Message
 
 POLL_MS: Final = 200
@@ -24,7 +24,7 @@ SESSION_SECONDS: Final = 10
 
 @dataclass
 class Replayed:
-    """What came of it.
+    """The result of a replay.
 
     Parameters
     ----------
@@ -47,10 +47,10 @@ class DeadLetterReplay:
         Of the dead letters.
     group
         That keeps the place.
-    courier
+    deliverer
         Delivers.
     waiting_max
-        So many are taken and not settled.
+        Most dead letters that are taken and not settled.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class DeadLetterReplay:
         topic: str,
         partitions: int,
         group: str,
-        courier: Courier,
+        deliverer: Deliverer,
         waiting_max: int,
     ) -> None:
         self._connection = connection
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
         self._group = group
-        self._courier = courier
+        self._deliverer = deliverer
         self._waiting_max = waiting_max
         self._failure: BaseException | None = None
         self._result = Replayed()
 
     async def run(self) -> Replayed:
-        """Return what came of it, once everything is settled.
+        """Return the result, once everything is settled.
 
         Raises
         ------
@@ -92,19 +92,19 @@ class DeadLetterReplay:
                 if self._failure is not None:
                     raise self._failure
         finally:
-            await self._courier.calm_down()
+            await self._deliverer.calm_down()
             await backlog.close()
             await consumer.stop()
-            await self._courier.close()
+            await self._deliverer.close()
         return self._result
 
-    def _select(self, parcel: Parcel) -> tuple[Message, ...] | None:
-        is_ours = subscription_of(parcel.headers) == self._courier.subscription.name
-        return self._courier.rebuild(parcel) if is_ours else ()
+    def _select(self, published: PublishedMigration) -> tuple[Message, ...] | None:
+        is_ours = subscription_of(published.headers) == self._deliverer.subscription.name
+        return self._deliverer.rebuild(published) if is_ours else ()
 
     async def _settle(self, task: Task) -> None:
-        parcel, messages = task
-        if await self._courier.deliver(parcel, messages, now_ms()):
+        published, messages = task
+        if await self._deliverer.deliver(published, messages, now_ms()):
             self._result.delivered += 1
         else:
             self._result.dead += 1

@@ -10,23 +10,23 @@ from random import random
 from typing import Final
 
 ATTEMPTS_MIN: Final = 5
-"""Also of a migration that is past its time: when the process was down all day, or the endpoint, the first answer after
-that must not decide."""
+"""Even of a migration that is past its time: after a day's outage of the process or the endpoint, the first answer must
+not decide alone."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How patient to be with an endpoint.
+    """How patiently an endpoint is retried.
 
     Parameters
     ----------
     first_seconds
-        About so long after the first failure it is tried again; each further wait is twice as long.
+        About this long after the first failure it is tried again; each further wait is twice as long.
     longest_seconds
-        But no longer than this.
+        Upper limit of a wait.
     give_up_seconds
         A migration older than this is given up at its next failure. Age counts from when it was published, so that a
-        restart does not begin anew.
+        restart does not reset it.
     draw
         Gives numbers from 0 up to 1.
     """
@@ -37,23 +37,23 @@ class RetryPolicy:
     draw: Callable[[], float] = random
 
     def wait_seconds(self, attempts: int) -> float:
-        """Return how long to wait after so many failures: half of it fixed, half drawn, so that retries spread out."""
+        """Return the wait after a number of failures: half of it fixed, half drawn, so that retries spread out."""
         longest = min(self.longest_seconds, self.first_seconds * 2.0 ** min(attempts - 1, 64))
         return longest * (0.5 + 0.5 * self.draw())
 
     def is_hopeless(self, attempts: int, age_seconds: float) -> bool:
-        """Return whether not to try again after so many failures."""
+        """Return whether to give up after a number of failures."""
         return attempts >= ATTEMPTS_MIN and age_seconds >= self.give_up_seconds
 
 
-class Gate:
-    """Holds everything to one endpoint back while it does not want to be called (`Retry-After`)."""
+class RetryAfterGate:
+    """Holds back all requests to one endpoint while it does not want to be called (`Retry-After`)."""
 
     def __init__(self) -> None:
         self._opens_at = 0.0
 
     def close(self, seconds: float) -> None:
-        """Let nothing through for so long."""
+        """Hold everything back for some time; the latest end counts."""
         self._opens_at = max(self._opens_at, time.monotonic() + seconds)
 
     async def passed(self) -> None:

@@ -1,4 +1,4 @@
-"""One request to an endpoint, and what its answer means.
+"""One request to an endpoint, and the meaning of its answer.
 
 httpx's transport is used without its client: no redirect is followed, no cookie kept, no proxy and no credential
 taken from the environment, and nothing logs the address.
@@ -28,17 +28,17 @@ from stream_app.webhooks.subscriptions import SCHEMES, Subscription
 
 USER_AGENT: Final = "stream-segmenter"
 RESPONSE_BYTES_MAX: Final = 64 << 10
-"""What an answer says is not used; so much of it is read that the connection can be, and then it is cut."""
+"""The body of an answer is not used; up to this much is read, so that the connection can be used again."""
 BODY_SECONDS: Final = 1.0
-"""And for so long."""
+"""Longest time for that."""
 KEEP_ALIVE_SECONDS: Final = 20.0
 RETRIED_4XX: Final = frozenset({408, 425, 429})
-"""Request Timeout, Too Early, Too Many Requests: another time it may be taken. The others say that it never will."""
+"""Request Timeout, Too Early, Too Many Requests: a later attempt may succeed. The others say that none will."""
 SAYS_WHEN: Final = frozenset({429, 503})
 
 
 class Verdict(Enum):
-    """What to do next."""
+    """The next step."""
 
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -66,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class SendingPolicy:
-    """What holds for all endpoints.
+    """How all endpoints are called.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class SendingPolicy:
     tls: ssl.SSLContext
 
     def check(self, subscription: Subscription) -> None:
-        """Look at an address before anything is sent there; what a name resolves to is looked at every time.
+        """Check an address before anything is sent there; the addresses of a name are checked at every request.
 
         Raises
         ------
@@ -139,8 +139,8 @@ class Sender:
     ----------
     subscription
         Whose endpoint.
-    rules
-        What holds for all.
+    policy
+        How all endpoints are called.
     now
         The wall clock, in UTC.
 
@@ -149,27 +149,27 @@ class Sender:
     def __init__(
         self,
         subscription: Subscription,
-        rules: SendingPolicy,
+        policy: SendingPolicy,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         parts = subscription.parts
         self._url = httpx.URL(subscription.url.get_secret_value())
         self._host = str(parts.hostname)
         self._signer = Signer(subscription.keys)
-        self._rules = rules
+        self._policy = policy
         self._now = now
-        self._resolver = Resolver(self._host, parts.port or SCHEMES[parts.scheme], rules.allowed)
+        self._resolver = Resolver(self._host, parts.port or SCHEMES[parts.scheme], policy.allowed)
         limits = httpx.Limits(
-            max_connections=rules.connections_max,
-            max_keepalive_connections=rules.connections_max,
+            max_connections=policy.connections_max,
+            max_keepalive_connections=policy.connections_max,
             keepalive_expiry=KEEP_ALIVE_SECONDS,
         )
-        self._transport = httpx.AsyncHTTPTransport(verify=rules.tls, trust_env=False, limits=limits)
+        self._transport = httpx.AsyncHTTPTransport(verify=policy.tls, trust_env=False, limits=limits)
 
     async def send(self, message: Message) -> Answer:
-        """Make one attempt; whatever goes wrong on the way is part of the answer."""
+        """Make one attempt; every failure becomes part of the answer."""
         try:
-            async with asyncio.timeout(self._rules.timeout_seconds):
+            async with asyncio.timeout(self._policy.timeout_seconds):
                 response = await self._call_first(await self._resolver.addresses(), message)
         except TimeoutError:
             return Answer(Verdict.FAILED, "no answer in time")
@@ -193,7 +193,7 @@ class Sender:
 
     async def _call_first(self, addresses: Sequence[str], message: Message) -> httpx.Response:
         """Call the first address that can be connected to."""
-        seconds = self._rules.timeout_seconds
+        seconds = self._policy.timeout_seconds
         timeout = httpx.Timeout(seconds, connect=seconds / len(addresses))
         for address in addresses[:-1]:
             with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
@@ -201,7 +201,7 @@ class Sender:
         return await self._call(addresses[-1], message, timeout)
 
     async def _call(self, address: str, message: Message, timeout: httpx.Timeout) -> httpx.Response:
-        # The address stands where the host would, so nothing resolves it again; the name goes into the header Host
+        # The address replaces the host, so nothing resolves it again; the name goes into the header Host
         # and into TLS, where the certificate is checked against it.
         request = httpx.Request(
             "POST",
@@ -220,7 +220,7 @@ class Sender:
 
 
 def judge(status: int, retry_after: str | None, now: datetime) -> Answer:
-    """Return what a status means, and when the endpoint wants to be called again."""
+    """Return the meaning of a status, and when the endpoint wants to be called again."""
     reason = f"HTTP {status}"
     if 200 <= status < 300:
         return Answer(Verdict.DELIVERED, reason)
@@ -243,7 +243,7 @@ def _seconds(retry_after: str, now: datetime) -> float:
 
 
 async def _read_some(response: httpx.Response) -> None:
-    """Read the answer's body as far as is bearable; the verdict does not depend on it."""
+    """Read the answer's body up to a limit; the verdict does not depend on it."""
     read = 0
     with contextlib.suppress(httpx.HTTPError, TimeoutError):
         async with asyncio.timeout(BODY_SECONDS):
@@ -254,7 +254,7 @@ async def _read_some(response: httpx.Response) -> None:
 
 
 def _phrase(error: httpx.HTTPError) -> str:
-    """Return what went wrong, without the error's own text."""
+    """Return a name for the failure, without the error's own text."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -19,12 +19,13 @@ from stream_app.adapters.service import Service, end_now
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import SECOND_MS
 from stream_app.webhooks.dead_letters import KafkaDeadLetters
+from stream_app.webhooks.filter_check import FilterCheck
 from stream_app.webhooks.subscriber import Subscriber
 
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 10.0
-"""For breaking everything off and committing; what is not committed by then is delivered again."""
+"""For cutting everything off and committing; migrations not committed by then are delivered again."""
 
 
 class WebhooksReadiness:
@@ -45,7 +46,7 @@ class WebhooksReadiness:
         return {"ready": not waiting, "subscriptions": ready, "reason": reason}
 
     def readings(self) -> Iterator[Reading]:
-        """Yield what waits now."""
+        """Yield the deliveries that wait now."""
         for subscriber in self._subscribers:
             yield Reading(WEBHOOK_PENDING, (subscriber.name,), subscriber.pending_count)
             if (oldest_ms := subscriber.oldest_pending_ms) is not None:
@@ -53,18 +54,22 @@ class WebhooksReadiness:
 
 
 def delivery_counter(metrics: Metrics, subscription: str) -> Callable[[str], None]:
-    """Return what counts a subscription's attempts by outcome."""
+    """Return a function that counts a subscription's attempts by outcome."""
     return lambda outcome: metrics.inc(WEBHOOK_DELIVERIES, subscription=subscription, outcome=outcome)
 
 
 def latency_observer(metrics: Metrics) -> Callable[[int], None]:
-    """Return what notes how long ago a migration was published that is delivered now."""
+    """Return a function that observes the age of a migration at its delivery."""
     sink = metrics.distribution(END_TO_END_LATENCY, sink="webhook")
     return lambda published_ms: sink.observe(max(0, now_ms() - published_ms) / SECOND_MS)
 
 
 async def run_webhooks(
-    subscribers: Sequence[Subscriber], dead_letters: KafkaDeadLetters, metrics: Metrics, health: Address
+    subscribers: Sequence[Subscriber],
+    filters: FilterCheck,
+    dead_letters: KafkaDeadLetters,
+    metrics: Metrics,
+    health: Address,
 ) -> None:
     """Deliver until SIGTERM or SIGINT."""
     readiness = WebhooksReadiness(subscribers)
@@ -73,6 +78,7 @@ async def run_webhooks(
     async with Service(readiness, health, metrics) as service:
         for subscriber in subscribers:
             service.supervise(subscriber.run(), f"subscription {subscriber.name}")
+        service.supervise(filters.run(), "comparing filters with the models")
         logger.info("delivering to %s", ", ".join(subscriber.name for subscriber in subscribers))
         await service.stop_requested()
         service.cancel_parts()

@@ -1,21 +1,21 @@
-"""One subscription's way through the migrations.
+"""One subscription follows the migrations.
 
-    segment-migrations ──► take ──► by customer ──► courier ──► endpoint
+    segment-migrations ──► read ──► by customer ──► deliverer ──► endpoint
         (own group)         │        (in order)        └──────► dead letters
-                            └─ what is settled ──► commit
+                            └─ settled ones ──► commit
 
-Each subscription is a consumer group of its own. So each has its own place in the topic, and an endpoint that is slow
-or dead holds up itself alone; with several processes they share the partitions.
+Each subscription is a consumer group of its own. So each has its own offsets, and a slow or dead endpoint delays only
+itself; several processes share the partitions.
 
 - A migration is *taken* when it is read, and *settled* when it was delivered, is among the dead letters, or is not
-  meant. The group's offset is never ahead of the oldest that is not settled (`progress`), so whatever ends this
-  process, each migration is delivered at least once.
-- Of one customer one migration is under way at a time, and the next only when that is settled (`partition`). After a
-  crash those that were settled since the last commit come again, in order, with those behind them.
-- At most `waiting_max` are taken and not settled; then reading pauses, but the group is still told that this member
-  lives (`backlog`).
-- When partitions are handed over, what is under way is given a moment to be answered and then broken off, before
-  another member may begin.
+  selected. The group's offset never passes the oldest that is not settled (`progress`), so each migration is delivered
+  at least once, however this process ends.
+- Of each customer one migration is in flight at a time, and the next starts when that is settled (`partition`). After a
+  crash those that were settled since the last commit are sent again, in order, with those after them.
+- At most `waiting_max` are taken and not settled; then reading pauses, but this member still sends heartbeats
+  (`backlog`).
+- When partitions are handed over, requests in flight get a moment to be answered and are then cut off, before another
+  member may start.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.webhooks.backlog import Backlog, Task, create_consumer
-from stream_app.webhooks.courier import Courier
+from stream_app.webhooks.deliverer import Deliverer
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +53,9 @@ class SubscriberSettings:
     group
         Name of the consumer group.
     waiting_max
-        So many migrations are taken and not settled.
+        Most migrations that are taken and not settled.
     session_seconds
-        A member that is silent for so long loses its partitions.
+        A member that is silent for this long loses its partitions.
     instance_id
         Of this process, if it has a stable one.
     """
@@ -76,7 +76,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         The cluster.
     settings
         How.
-    courier
+    deliverer
         Delivers.
     delivered
         Is called with the timestamp of each migration that was delivered, in milliseconds.
@@ -86,12 +86,12 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         self,
         connection: KafkaConnection,
         settings: SubscriberSettings,
-        courier: Courier,
+        deliverer: Deliverer,
         delivered: Callable[[int], None],
     ) -> None:
         self._connection = connection
         self._settings = settings
-        self._courier = courier
+        self._deliverer = deliverer
         self._delivered = delivered
         self._assigned: frozenset[TopicPartition] | None = None
         self._failure: BaseException | None = None
@@ -100,11 +100,11 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
     @property
     def name(self) -> str:
         """Of the subscription."""
-        return self._courier.subscription.name
+        return self._deliverer.subscription.name
 
     @property
     def is_ready(self) -> bool:
-        """Whether the group has given partitions out, and those of this member are open; it may have none."""
+        """Whether the group has assigned partitions, and those of this member are open; it may have none."""
         if self._backlog is None or self._assigned is None:
             return False
         return self._assigned <= {*self._backlog.partitions}
@@ -129,17 +129,17 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
                     logger.warning("subscription %s: Kafka is away: %s", self.name, type(error).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)
         finally:
-            await self._courier.close()
+            await self._deliverer.close()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
-        """Break everything off: the group has all members give up all partitions first."""
+        """Cut everything off: the group first revokes all partitions of all members."""
         self._assigned = None
         if self._backlog is not None:
-            await self._courier.calm_down()
+            await self._deliverer.calm_down()
             await self._backlog.close()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Note what to open; what fails in here, aiokafka only logs."""
+        """Note the partitions to open; aiokafka only logs exceptions raised here."""
         self._assigned = frozenset(assigned)
 
     async def _follow(self) -> None:
@@ -147,7 +147,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         consumer = create_consumer(self._connection, settings.group, settings.session_seconds, settings.instance_id)
         self._assigned = None
         self._backlog = backlog = Backlog(
-            self._connection, settings.group, consumer, self._courier.select, self._settle, self._fail
+            self._connection, settings.group, consumer, self._deliverer.select, self._settle, self._fail
         )
         consumer.subscribe([settings.topic], listener=self)
         try:
@@ -163,7 +163,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
                     commits_at = time.monotonic() + COMMIT_INTERVAL_SECONDS
         finally:
             self._backlog = None
-            await self._courier.calm_down()
+            await self._deliverer.calm_down()
             await backlog.close()
             await consumer.stop()
 
@@ -172,7 +172,7 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
         missing = frozenset() if assigned is None else assigned - {*backlog.partitions}
         if not missing:
             return
-        found = await backlog.look_up(missing, self._courier.subscription.start)
+        found = await backlog.look_up(missing, self._deliverer.subscription.start)
         if self._assigned is not assigned:  # handed over meanwhile
             return
         for tp, progress in found.items():
@@ -182,9 +182,9 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
                 return
 
     async def _settle(self, task: Task) -> None:
-        parcel, messages = task
-        if await self._courier.deliver(parcel, messages, parcel.published_ms):
-            self._delivered(parcel.published_ms)
+        published, messages = task
+        if await self._deliverer.deliver(published, messages, published.published_ms):
+            self._delivered(published.published_ms)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

@@ -1,6 +1,6 @@
-"""Who is told of which migrations: the file of subscriptions, checked before anything starts.
+"""Which endpoint gets which migrations: the file of subscriptions, checked before anything starts.
 
-A message never shows what was found where a secret may stand, as a URL and every misspelt key may be one.
+A message never shows the value found where a secret may stand, as a URL and every misspelt key may be one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
 from stream_app.contracts.outputs import CauseKind, Change
 from stream_app.errors import SubscriptionsInvalid
 
 FILE_BYTES_MAX: Final = 1 << 20
 SUBSCRIPTIONS_MAX: Final = 40
-"""Each has a consumer, connections and time series of its own."""
+"""Each has its own consumer, connections and time series."""
 SECRET_BYTES: Final = range(24, 65)
-"""What Standard Webhooks asks of a key."""
+"""Length of a key in Standard Webhooks."""
 SECRETS_MAX: Final = 4
 SECRET_PREFIX: Final = "whsec_"
 SCHEMES: Final = {"https": 443, "http": 80}
@@ -43,7 +44,7 @@ def split_url(url: str) -> SplitResult:
     Raises
     ------
     ValueError
-        If it is none.
+        If it is not one.
     """
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES or not parts.hostname or parts.username or parts.password or parts.fragment:
@@ -69,7 +70,7 @@ def decode_secrets(text: str) -> tuple[bytes, ...]:
     Raises
     ------
     ValueError
-        If one is not as Standard Webhooks has it.
+        If one does not conform to Standard Webhooks.
     """
     words = text.split()
     keys = []
@@ -108,10 +109,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
 
-class MigrationFilter(_Part):
-    """Which migrations are meant; what is not given does not matter.
+class FilterSettings(_Part):
+    """A `MigrationFilter` as the file has it; each setting is optional, one value or several.
 
-    A segment is named by its id, which is stable, or by its name.
+    A segment is named `value/s3`, by segmentation and id or name, or by a bare id or name where one segmentation alone
+    has it. The id stays, the name may change with the model.
     """
 
     segmentation: Names | None = None
@@ -120,26 +122,25 @@ class MigrationFilter(_Part):
     change: Annotated[tuple[Change, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     cause: Annotated[tuple[CauseKind, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     min_margin: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    holdout: Literal["exclude", "only", "include"] = "exclude"
+    holdout: HoldoutChoice = "exclude"
 
-    def selects(self, migration: dict[str, Any]) -> bool:
-        """Return whether a migration, as it stands on its topic, is meant. A first entry has no margin, and passes."""
-        margin = migration["explanation"]["margin"]
-        return (
-            (self.segmentation is None or migration["segmentation"] in self.segmentation)
-            and _is_among(self.from_segments, migration["from_segment"])
-            and _is_among(self.to_segments, migration["to_segment"])
-            and (self.change is None or migration["change"] in self.change)
-            and (self.cause is None or migration["cause"]["kind"] in self.cause)
-            and (self.min_margin is None or margin is None or margin >= self.min_margin)
-            and (self.holdout == "include" or migration["holdout"]["held_out"] == (self.holdout == "only"))
+    def migration_filter(self) -> MigrationFilter:
+        """Return the filter."""
+        return MigrationFilter(
+            self.segmentation,
+            _choices(self.from_segments),
+            _choices(self.to_segments),
+            self.change,
+            self.cause,
+            self.min_margin,
+            self.holdout,
         )
 
 
 class Subscription(_Part):
-    """One endpoint and what it is told.
+    """One endpoint and the migrations it gets.
 
-    The name is part of the consumer group: with another name it begins anew.
+    The name is part of the consumer group: under another name it starts afresh.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -147,7 +148,7 @@ class Subscription(_Part):
     secret: Secret
     body: Literal["cloudevents", "segment"] = "cloudevents"
     start: Literal["latest", "earliest"] = "latest"
-    filter: MigrationFilter = MigrationFilter()
+    filter: FilterSettings = FilterSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -232,14 +233,14 @@ def load_subscriptions(path: Path) -> tuple[Subscription, ...]:
 
 
 def _first_problem(error: ValidationError, values: object) -> str:
-    """Return where the first problem is and what was expected there, without what was found."""
+    """Return the place of the first problem and the value expected, without the value found."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     name = _name_at(values, first["loc"])
-    told = f"{place} (subscription {name})" if name else place or "the file"
+    shown = f"{place} (subscription {name})" if name else place or "the file"
     if first["type"] == "extra_forbidden":
-        return f"{told}: there is no such setting; correct its name"
-    return f"{told}: {first['msg']}"
+        return f"{shown}: there is no such setting; correct its name"
+    return f"{shown}: {first['msg']}"
 
 
 def _name_at(values: object, place: tuple[int | str, ...]) -> str | None:
@@ -250,7 +251,5 @@ def _name_at(values: object, place: tuple[int | str, ...]) -> str | None:
     return name if isinstance(name, str) and place[-1] != "name" else None
 
 
-def _is_among(wanted: tuple[str, ...] | None, segment: dict[str, str] | None) -> bool:
-    if wanted is None:
-        return True
-    return segment is not None and (segment["id"] in wanted or segment["name"] in wanted)
+def _choices(names: tuple[str, ...] | None) -> tuple[SegmentChoice, ...] | None:
+    return None if names is None else tuple(SegmentChoice.parse(name) for name in names)

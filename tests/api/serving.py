@@ -20,12 +20,12 @@ from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
 from stream_app.api.server import create_server
 from stream_app.api.store import SegmentStore
-from stream_app.core.migration import Migration
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, chunk_of
+from stream_app.contracts.readers import MigrationRecord
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
-from tests.support.output_records import drawn_model, membership_of
+from tests.support import output_records
 from tests.support.processes import wait_for
-from tests.view.test_target import FIELDS, records
+from tests.view.test_target import FIELDS, memberships_of, records
 
 KEYS = ViewKeys("api-test:")
 ALL, NONE = "token-for-everything", "token-for-nothing"
@@ -37,32 +37,32 @@ PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
-def write_folder(folder: Path, moves: Sequence[Migration]) -> None:
+def write_folder(folder: Path, moves: Sequence[MigrationRecord]) -> None:
     """Write what a run without servers would have."""
-    newest = {move.customer_id: membership_of(move) for move in moves}
+    newest = output_records.newest_memberships(moves)
     encoder = msgspec.json.Encoder()
     (folder / "migrations.jsonl").write_bytes(encoder.encode_lines(moves))
     (folder / "memberships.jsonl").write_bytes(encoder.encode_lines(newest.values()))
-    (folder / "models.jsonl").write_bytes(encoder.encode_lines([drawn_model(0), drawn_model(1)]))
+    (folder / "models.jsonl").write_bytes(encoder.encode_lines(output_records.MODELS))
 
 
-async def fill_view(port: int, moves: Sequence[Migration]) -> None:
+async def fill_view(port: int, moves: Sequence[MigrationRecord]) -> None:
     """Write the same into Redis."""
     target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
     attached = await target.attach(FIELDS)
-    models = chunk_of(MODELS, 0, 0, records([drawn_model(0), drawn_model(1)]))
-    written = chunk_of(MEMBERSHIPS, 0, 0, records([membership_of(move) for move in moves]))
-    await target.apply(attached.generation, [models, written, chunk_of(MIGRATIONS, 0, 0, records(moves))])
+    models = batch_of(MODELS, 0, 0, records(output_records.MODELS))
+    written = batch_of(MEMBERSHIPS, 0, 0, memberships_of(moves))
+    await target.apply(attached.generation, [models, written, batch_of(MIGRATIONS, 0, 0, records(moves))])
     assert await target.swap(attached.generation)
     await target.close()
 
 
-async def append(port: int, moves: Sequence[Migration]) -> None:
+async def append(port: int, moves: Sequence[MigrationRecord]) -> None:
     """Add migrations to the view in Redis."""
     target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
     attached = await target.attach(FIELDS)
     first = attached.positions["migrations/0"]
-    await target.apply(attached.generation, [chunk_of(MIGRATIONS, 0, first, records(moves, first))])
+    await target.apply(attached.generation, [batch_of(MIGRATIONS, 0, first, records(moves, first))])
     await target.close()
 
 

@@ -1,4 +1,4 @@
-"""Nothing is told to those who may not know it."""
+"""Nothing is answered to those who may not know it."""
 
 from __future__ import annotations
 
@@ -82,8 +82,28 @@ def test_route_wants_a_token_with_its_scope(guarded: str, scope: str, method: st
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/nowhere", "/v1", "/docs", "/live/", "//live"])
-def test_nothing_else_is_told_without_a_token(guarded: str, path: str) -> None:
+def test_nothing_else_is_answered_without_a_token(guarded: str, path: str) -> None:
     assert httpx.get(guarded + path).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail", "challenge"),
+    [
+        ({}, "the header Authorization is missing, expected Authorization: Bearer <token>", ""),
+        (bearer("guess"), "this token is not known", ', error="invalid_token"'),
+        (
+            {"Authorization": ALL},
+            "the header Authorization is of another form, expected Authorization: Bearer <token>",
+            "",
+        ),
+    ],
+)
+def test_refusal_says_whether_the_header_or_the_token_is_at_fault(
+    guarded: str, headers: dict[str, str], detail: str, challenge: str
+) -> None:
+    refused = httpx.get(f"{guarded}/v1/segmentations/value/segments", headers=headers)
+    assert refused.json()["detail"] == detail
+    assert refused.headers["www-authenticate"] == f'Bearer realm="segmenter"{challenge}'
 
 
 def test_token_that_is_used_too_often_has_to_wait_and_others_do_not(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 
 from stream_app.api.documents import (
@@ -20,8 +22,9 @@ from stream_app.api.documents import (
 from stream_app.contracts.outputs import SegmentModel
 from tests.api.conftest import MOVES
 
-NEWEST = {move.customer_id: move for move in MOVES}
-VALUE = "/v1/segmentations/value"
+NEWEST = {(move.segmentation, move.customer_id): move for move in MOVES}
+MEMBERS = {place: move.to_segment.id for place, move in NEWEST.items() if move.to_segment is not None}
+VALUE, LIFECYCLE = "/v1/segmentations/value", "/v1/segmentations/lifecycle"
 
 
 def get(client: httpx.Client, path: str, **parameters: Any) -> Any:
@@ -30,17 +33,40 @@ def get(client: httpx.Client, path: str, **parameters: Any) -> Any:
     return answer.json()
 
 
-def test_customer_is_answered_with_segment_and_reason(client: httpx.Client) -> None:
-    move = NEWEST["customer-3"]
-    (found,) = get(client, "/v1/customers/customer-3/segments")["segments"]
-    assert found["segment"] == {"id": move.to_segment.id, "name": move.to_segment.name}
-    assert found["from_segment"]["id"] == move.from_segment.id
-    assert (found["since"], found["as_of"], found["sequence"]) == (move.effective_at, move.decided_at, move.sequence)
-    assert found["margin"] == 0.7
-    assert found["explanation"]["sentence"] == move.explanation.sentence
-    assert found["cause"] == {"kind": "purchase", "event_id": move.cause.event_id, "position": None}
-    assert found["holdout"] == {"bucket": 42, "held_out": False}
-    CustomerDocument.model_validate(get(client, "/v1/customers/customer-3/segments"))
+def plain(value: object) -> Any:
+    """Return what a value is as JSON."""
+    return json.loads(msgspec.json.encode(value))
+
+
+def is_in(customer_id: str, *segmentations: str) -> bool:
+    return {name for name, customer in MEMBERS if customer == customer_id} == set(segmentations)
+
+
+def test_customer_is_answered_with_the_segment_of_each_segmentation_and_the_reason(client: httpx.Client) -> None:
+    customer_id = next(name for _, name in MEMBERS if is_in(name, "value", "lifecycle"))
+    answer = get(client, f"/v1/customers/{customer_id}/segments")
+    rules, learned = answer["segments"]
+    for found, name in ((rules, "lifecycle"), (learned, "value")):
+        move = NEWEST[name, customer_id]
+        assert found["segmentation"] == name
+        assert found["segment"] == plain(move.to_segment)
+        assert found["from_segment"] == plain(move.from_segment)
+        places = found["since"], found["as_of"], found["sequence"]
+        assert places == (move.effective_at, move.decided_at, move.sequence)
+        assert found["margin"] == move.margin
+        assert found["explanation"] == plain(move.explanation)
+        assert found["cause"] == plain(move.cause)
+        assert found["holdout"] == {"bucket": 42, "held_out": False}
+    assert (rules["explanation"]["kind"], learned["explanation"]["kind"]) == ("rules", "learned")
+    CustomerDocument.model_validate(answer)
+
+
+def test_customer_who_has_left_a_segmentation_is_answered_with_the_others(client: httpx.Client) -> None:
+    left = [name for (_, name), move in NEWEST.items() if move.to_segment is None and is_in(name, "value")]
+    assert left
+    for customer_id in left:
+        (found,) = get(client, f"/v1/customers/{customer_id}/segments")["segments"]
+        assert found["segmentation"] == "value"
 
 
 @pytest.mark.parametrize("customer_id", ["nobody", "a/b", "%", "ä", "..%2F", "a?b", "?value"])
@@ -53,27 +79,42 @@ def test_unknown_customer_is_not_found(client: httpx.Client, customer_id: str) -
 def test_batch_answers_known_and_unknown_customers_in_the_order_asked(client: httpx.Client) -> None:
     asked = ["customer-2", "nobody", "customer-1", "customer-2"]
     answer = client.post("/v1/customers/lookup", json={"customer_ids": asked})
-    told = answer.json()
-    assert [customer["customer_id"] for customer in told["customers"]] == ["customer-2", "customer-1"]
-    assert told["unknown"] == ["nobody"]
-    assert told["customers"][1]["segments"] == get(client, "/v1/customers/customer-1/segments")["segments"]
-    BatchDocument.model_validate(told)
+    found = answer.json()
+    assert [customer["customer_id"] for customer in found["customers"]] == ["customer-2", "customer-1"]
+    assert found["unknown"] == ["nobody"]
+    assert found["customers"][1]["segments"] == get(client, "/v1/customers/customer-1/segments")["segments"]
+    BatchDocument.model_validate(found)
 
 
-def test_segments_count_their_customers(client: httpx.Client) -> None:
-    told = get(client, f"{VALUE}/segments")
-    sizes = Counter(move.to_segment.id for move in NEWEST.values())
-    assert {segment["id"]: segment["customers"] for segment in told["segments"]} == sizes
-    assert told["model_version"] == 1
-    SegmentListDocument.model_validate(told)
+@pytest.mark.parametrize("segmentation", ["value", "lifecycle"])
+def test_segments_count_their_customers(client: httpx.Client, segmentation: str) -> None:
+    found = get(client, f"/v1/segmentations/{segmentation}/segments")
+    sizes = Counter(segment for (name, _), segment in MEMBERS.items() if name == segmentation)
+    assert {segment["id"]: segment["customers"] for segment in found["segments"]} == sizes
+    assert found["model_version"] == 1
+    has_sentence = {segment["sentence"] is not None for segment in found["segments"]}
+    assert has_sentence == {segmentation == "lifecycle"}
+    SegmentListDocument.model_validate(found)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_pages_list_every_member_once_the_longest_there_first(client: httpx.Client, limit: int) -> None:
-    expected = sorted((move.effective_at, name) for name, move in NEWEST.items() if move.to_segment.id == "s2")
+@pytest.mark.parametrize(
+    ("segmentation", "segment", "named"),
+    [("value", "s2", "s2"), ("value", "s2", "Segment 2"), ("lifecycle", "slipping", "slipping")],
+)
+def test_pages_list_every_member_once_the_longest_there_first(
+    client: httpx.Client, segmentation: str, segment: str, named: str, limit: int
+) -> None:
+    expected = sorted(
+        (NEWEST[place].effective_at, place[1])
+        for place, held in MEMBERS.items()
+        if (place[0], held) == (segmentation, segment)
+    )
+    assert expected
+    path = f"/v1/segmentations/{segmentation}/segments/{quote(named)}/members"
     listed, cursor = [], {}
     while True:
-        page = get(client, f"{VALUE}/segments/s2/members", limit=limit, **cursor)
+        page = get(client, path, limit=limit, **cursor)
         MembersDocument.model_validate(page)
         assert page["customers"] == len(expected)
         listed += [(member["since"], member["customer_id"]) for member in page["members"]]
@@ -83,29 +124,30 @@ def test_pages_list_every_member_once_the_longest_there_first(client: httpx.Clie
     assert listed == expected
 
 
-def test_flows_add_up_to_the_migrations_of_a_period(client: httpx.Client) -> None:
+@pytest.mark.parametrize("segmentation", ["value", "lifecycle"])
+def test_flows_add_up_to_the_migrations_of_a_period(client: httpx.Client, segmentation: str) -> None:
     first, last = "2026-01-05", "2026-01-20"
-    told = get(client, f"{VALUE}/flows", **{"from": first, "to": last})
+    answer = get(client, f"/v1/segmentations/{segmentation}/flows", **{"from": first, "to": last})
     expected = Counter(
-        (move.from_segment and move.from_segment.id, move.to_segment.id, move.cause.kind)
+        (move.from_segment and move.from_segment.id, move.to_segment and move.to_segment.id, move.cause.kind)
         for move in MOVES
-        if first <= move.effective_at[:10] <= last
+        if move.segmentation == segmentation and first <= move.effective_at[:10] <= last
     )
     found = {
-        (flow["from_segment"] and flow["from_segment"]["id"], flow["to_segment"]["id"], flow["cause"]): flow[
-            "migrations"
-        ]
-        for flow in told["flows"]
+        (*(flow[end] and flow[end]["id"] for end in ("from_segment", "to_segment")), flow["cause"]): flow["migrations"]
+        for flow in answer["flows"]
     }
     assert found == expected
-    FlowsDocument.model_validate(told)
+    assert any(target is None for _, target, _ in expected) == (segmentation == "lifecycle")
+    FlowsDocument.model_validate(answer)
 
 
-def test_models_are_listed_and_told_in_full(client: httpx.Client) -> None:
-    told = get(client, f"{VALUE}/models")
-    assert [model["version"] for model in told["models"]] == [1, 0]
-    ModelsDocument.model_validate(told)
-    SegmentModel.model_validate(get(client, f"{VALUE}/models/1"))
+@pytest.mark.parametrize(("segmentation", "versions"), [("value", [1, 0]), ("lifecycle", [1])])
+def test_models_are_listed_and_given_in_full(client: httpx.Client, segmentation: str, versions: list[int]) -> None:
+    found = get(client, f"/v1/segmentations/{segmentation}/models")
+    assert [model["version"] for model in found["models"]] == versions
+    ModelsDocument.model_validate(found)
+    SegmentModel.model_validate(get(client, f"/v1/segmentations/{segmentation}/models/1"))
 
 
 @pytest.mark.parametrize(
@@ -119,20 +161,67 @@ def test_models_are_listed_and_told_in_full(client: httpx.Client) -> None:
         (f"{VALUE}/segments/s1/members?cursor=x", 400),
         (f"{VALUE}/segments/s1/members?cursor=WzEsMl0=", 400),
         (f"{VALUE}/segments/s1/members?limit=0", 422),
-        (f"{VALUE}/segments/1/members", 422),
+        (f"{VALUE}/segments/1/members", 404),
+        (f"{VALUE}/segments/active/members", 404),
+        (f"{LIFECYCLE}/segments/s1/members", 404),
         (f"{VALUE}/flows?from=2026-02-01&to=2026-01-01", 400),
         (f"{VALUE}/flows?from=yesterday", 422),
         ("/v1/customers/lookup", 405),
         ("/nowhere", 404),
     ],
 )
-def test_what_is_wrong_is_told_as_a_problem(client: httpx.Client, path: str, status: int) -> None:
+def test_mistake_is_answered_as_a_problem(client: httpx.Client, path: str, status: int) -> None:
     answer = client.get(path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert told["status"] == status
-    assert set(told) == {"type", "title", "status", "detail"}
+    document = answer.json()
+    assert document["status"] == status
+    assert set(document) == {"type", "title", "status", "detail"}
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/v1/customers/customer-1/segments", "this route takes none"),
+        (f"{VALUE}/segments", "this route takes none"),
+        (f"{VALUE}/segments/s1/members", "known are cursor, limit"),
+        (f"{VALUE}/flows", "known are from, to"),
+        (f"{VALUE}/models", "this route takes none"),
+        (f"{VALUE}/models/1", "this route takes none"),
+        (
+            "/v1/migrations/stream",
+            "known are cause, change, from, holdout, min_margin, segmentation, to",
+        ),
+    ],
+)
+def test_unknown_query_parameter_is_refused_with_the_known_ones(client: httpx.Client, path: str, known: str) -> None:
+    answer = client.get(path, params={"bogus": 1})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == f"query parameter 'bogus' is unknown; {known}"
+
+
+def test_unknown_query_parameter_of_a_batch_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/v1/customers/lookup?limit=3", json={"customer_ids": ["customer-1"]})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/v1/segmentations/Value/segments", "there is no segmentation 'Value'; did you mean 'value'?"),
+        ("/v1/segmentations/x/segments", "there is no segmentation 'x'; there are lifecycle, value"),
+        (f"{LIFECYCLE}/segments/Activ/members", "there is no segment 'lifecycle/Activ'; did you mean 'Active'?"),
+        (
+            f"{LIFECYCLE}/segments/s1/members",
+            "there is no segment 'lifecycle/s1'; there are lifecycle/active (Active), "
+            "lifecycle/slipping (Slipping away)",
+        ),
+        (f"{VALUE}/models/9", "value has no version 9; there are 1, 0"),
+        (f"{VALUE}/flows?from=2026-02-01&to=2026-01-01", "from is 2026-02-01, later than to, which is 2026-01-01"),
+    ],
+)
+def test_detail_names_the_candidates(client: httpx.Client, path: str, detail: str) -> None:
+    assert client.get(path).json()["detail"] == detail
 
 
 def test_batch_that_is_too_large_or_none_is_refused(client: httpx.Client) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_app.api.feed import KEPT_ENTRIES, FeedEntry, FeedFilter, MigrationFeed, id_order
-from stream_app.core.segments import SegmentReference
+from stream_app.api.feed import KEPT_ENTRIES, FeedEntry, MigrationFeed, id_order
+from stream_app.contracts.readers import SegmentReference
 from tests.api.conftest import MOVES
 from tests.api.serving import ALL, append, bearer, fill_view, redis_store, serving
 from tests.support.output_records import migration
@@ -52,8 +52,8 @@ def test_stream_resumes_behind_the_last_event_seen(client: httpx.Client) -> None
     with events(client, first[99][0]) as found:
         again = take(found, 300)
     assert again[:50] == first[100:]
-    told = [move["migration_id"] for _, move in (*first[:100], *again)]
-    assert told == [move.migration_id for move in MOVES]
+    received = [move["migration_id"] for _, move in (*first[:100], *again)]
+    assert received == [move.migration_id for move in MOVES]
 
 
 def segment(reference: SegmentReference | None) -> str | None:
@@ -65,7 +65,19 @@ def segment(reference: SegmentReference | None) -> str | None:
     [
         ({"from": "s1"}, lambda move: segment(move.from_segment) == "s1"),
         ({"to": "s2", "segmentation": "value"}, lambda move: segment(move.to_segment) == "s2"),
-        ({"min_margin": 0.7}, lambda move: move.explanation.margin is not None),
+        ({"min_margin": 0.7}, lambda move: move.margin in (None, 0.7)),
+        ({"min_margin": 0.71}, lambda move: move.margin is None),
+        (
+            {"min_margin": 0.71, "change": "moved"},
+            lambda move: (move.segmentation, move.change) == ("lifecycle", "moved"),
+        ),
+        ({"segmentation": "lifecycle"}, lambda move: move.segmentation == "lifecycle"),
+        ({"to": "active"}, lambda move: segment(move.to_segment) == "active"),
+        ({"to": "lifecycle/Slipping away"}, lambda move: segment(move.to_segment) == "slipping"),
+        ({"to": ["value/s1", "Active"]}, lambda move: segment(move.to_segment) in ("s1", "active")),
+        ({"change": "left"}, lambda move: move.to_segment is None),
+        ({"change": ["left", "entered"]}, lambda move: move.change in ("left", "entered")),
+        ({"holdout": "exclude", "cause": "lapse"}, lambda move: move.cause.kind == "lapse"),
         (
             {"cause": "purchase", "from": "s1", "to": "s3"},
             lambda move: (segment(move.from_segment), segment(move.to_segment)) == ("s1", "s3"),
@@ -120,8 +132,25 @@ def test_streams_beyond_the_limit_are_refused(tmp_path: Path) -> None:
             assert client.get(STREAM).status_code == 503
 
 
+@pytest.mark.parametrize(
+    ("filters", "detail"),
+    [
+        ({"to": "s9"}, "to: there is no segment 's9'; there are lifecycle/active"),
+        ({"from": "lifecycle/s1"}, "from: there is no segment 'lifecycle/s1'; there are lifecycle/active (Active), "),
+        ({"to": "ACTIVE"}, "to: there is no segment 'ACTIVE'; did you mean 'Active'?"),
+        ({"to": "lifecycle/active", "segmentation": "value"}, "to: 'lifecycle/active' is no segment of value"),
+        ({"to": "active", "segmentation": "value"}, "to: there is no segment 'active'; "),
+        ({"segmentation": "values"}, "segmentation: there is no segmentation 'values'; did you mean 'value'?"),
+    ],
+)
+def test_filter_that_can_match_nothing_is_refused(client: httpx.Client, filters: dict[str, Any], detail: str) -> None:
+    answer = client.get(STREAM, params=filters)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(detail)
+
+
 def entry(number: int) -> FeedEntry:
-    return FeedEntry(f"{number}-0", b"{}", "value", None, "s1", "purchase", None)
+    return FeedEntry(f"{number}-0", b"{}", MOVES[0])
 
 
 def test_client_that_is_slower_than_the_feed_misses_nothing() -> None:
@@ -180,8 +209,3 @@ def test_silence_is_told_and_closing_ends_the_stream() -> None:
         return seen
 
     assert asyncio.run(run()) == [None]
-
-
-def test_entry_without_margin_does_not_fit_a_least_margin() -> None:
-    assert FeedFilter().fits(entry(1))
-    assert not FeedFilter(min_margin=0).fits(entry(1))

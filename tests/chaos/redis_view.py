@@ -41,19 +41,19 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
         else:
             memberships[message.key()] = json.loads(message.value())
     content: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-    for told in memberships.values():
-        customer_id, segment, since = told["customer_id"], told["segment"]["id"], _milliseconds(told["since"])
-        as_of = _milliseconds(told["as_of"])
-        content[f"G:c:{customer_id}"] = {
-            "value": f"{told['sequence']} {segment} {since} {told['model_version']} {as_of}",
-            "?value": told["sequence"],
+    for membership in memberships.values():
+        customer_id, name, segment = (membership[field] for field in ("customer_id", "segmentation", "segment"))
+        since, as_of = _milliseconds(membership["since"]), _milliseconds(membership["as_of"])
+        content[f"G:c:{customer_id}"] |= {
+            name: f"{membership['sequence']} {segment['id']} {since} {membership['model_version']} {as_of}",
+            f"?{name}": membership["sequence"],
         }
-        content[f"G:m:value:{segment}"][customer_id] = since
+        content[f"G:m:{name}:{segment['id']}"][customer_id] = since
     for message in read_committed(bootstrap_servers, names.migrations, partitions):
         move = json.loads(message.value())
-        origin = (move["from_segment"] or {"id": ""})["id"]
-        flows = content[f"G:f:value:{move['effective_at'][:10]}"]
-        field = f"{origin}>{move['to_segment']['id']}>{move['cause']['kind']}"
+        origin, target = ((move[end] or {"id": ""})["id"] for end in ("from_segment", "to_segment"))
+        flows = content[f"G:f:{move['segmentation']}:{move['effective_at'][:10]}"]
+        field = f"{origin}>{target}>{move['cause']['kind']}"
         flows[field] = flows.get(field, 0) + 1
     return {**dict.fromkeys(BOOKKEEPING), **content}
 

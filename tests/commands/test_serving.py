@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 from stream_app.api.access import hash_token
 from stream_app.cli import main, segmenter
 from tests.api.serving import write_folder
-from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrations, drawn_model
+from tests.support.output_records import MODELS, PARTITIONS, OutputTopics, drawn_migrations, newest_memberships
 from tests.support.processes import free_port, wait_for
 from tests.support.replays import ROOT, refused
 from tests.support.servers import RedisServer
@@ -35,7 +36,8 @@ def test_view_and_api_serve_what_is_on_the_topics(kafka: str, topic_prefix: str,
 
     async def write() -> None:
         async with OutputTopics(kafka, topic_prefix) as topics:
-            await topics.write_model(drawn_model())
+            for model in MODELS:
+                await topics.write_model(model)
             await topics.write(moves)
 
     asyncio.run(write())
@@ -51,7 +53,9 @@ def test_view_and_api_serve_what_is_on_the_topics(kafka: str, topic_prefix: str,
             "SEGMENTER_API__HEALTH_PORT": str(api_health),
             "SEGMENTER_API__ALLOW_ANONYMOUS": "true",
         }
-        api_url, newest = f"http://127.0.0.1:{api_port}", {move.customer_id: move for move in moves}
+        api_url, segments = f"http://127.0.0.1:{api_port}", defaultdict(dict)
+        for membership in newest_memberships(moves).values():
+            segments[membership["customer_id"]][membership["segmentation"]] = membership["segment"]
         with (
             Service(tmp_path, "view", ["view"], settings) as view,
             Service(tmp_path, "api", ["api"], settings) as api,
@@ -60,10 +64,11 @@ def test_view_and_api_serve_what_is_on_the_topics(kafka: str, topic_prefix: str,
             wait_for(lambda: fetch(f"{api_url}/ready")[0] == 200, PATIENCE_SECONDS, "the API")
             with Service(tmp_path, "rebuild", ["view", "rebuild"], settings) as rebuild:
                 assert rebuild.wait(PATIENCE_SECONDS) == 0, rebuild.log()
-            for customer_id, move in newest.items():
+            for customer_id, expected in segments.items():
                 status, body = fetch(f"{api_url}/v1/customers/{customer_id}/segments")
                 assert status == 200
-                assert json.loads(body)["segments"][0]["segment"]["id"] == move.to_segment.id
+                found = json.loads(body)["segments"]
+                assert {segment["segmentation"]: segment["segment"] for segment in found} == expected
             exported = fetch(f"http://127.0.0.1:{view_port}/metrics")[1]
             assert re.search(r"^segmenter_view_staleness_seconds 0\.0$", exported, re.MULTILINE)
             assert "segmenter_view_records_total" in exported

@@ -22,6 +22,12 @@ OBJECT: dict[str, Any] = {
         "map": {"type": "object", "additionalProperties": {"type": "number"}},
         "free": {},
         "word": {"type": "string"},
+        "tagged": {
+            "oneOf": [
+                {"$ref": "#/$defs/Inner"},
+                {"type": "object", "properties": {"m": {"type": "string"}}, "required": ["m"]},
+            ]
+        },
     },
     "required": ["id", "kind"],
 }
@@ -51,6 +57,7 @@ NARROWED = {
     "length cut": ("properties.id.maxLength", 8),
     "array bounded": ("properties.list.maxItems", 5),
     "pattern added to a free field": ("properties.free", {"type": "string", "pattern": "^b"}),
+    "field of a form bounded": ("properties.tagged.oneOf.1.properties.m.maxLength", 5),
     "null no longer allowed": ("properties.maybe", {"$ref": "#/$defs/Inner"}),
     "map of integers": ("properties.map.additionalProperties", {"type": "integer"}),
     "free field typed": ("properties.free", {"type": "string"}),
@@ -111,6 +118,13 @@ def test_removed_field_breaks_consumers(path: str) -> None:
     assert any("removed" in problem for problem in incompatibilities(OBJECT, changed(path, None), "output"))
 
 
+def test_form_that_is_added_to_a_union_breaks_consumers_only() -> None:
+    fewer = changed("properties.tagged", {"oneOf": [{"$ref": "#/$defs/Inner"}]})
+    assert incompatibilities(fewer, OBJECT, "input") == []
+    assert incompatibilities(fewer, OBJECT, "output") == ["$.tagged.n: required by the consumer, not by the producer"]
+    assert "$.tagged.m: removed" in incompatibilities(OBJECT, fewer, "output")
+
+
 def test_number_covers_integer_but_not_the_other_way() -> None:
     schema = changed("$defs.Inner.properties.n", {"type": "number", "minimum": 0})
     assert incompatibilities(OBJECT, schema, "input") == []
@@ -121,7 +135,15 @@ def test_number_covers_integer_but_not_the_other_way() -> None:
 @pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.topic)
 def test_each_required_field_of_a_contract_is_guarded(channel: Any) -> None:
     schema = schema_of(channel)
-    for name in schema["required"]:
-        relaxed = {**schema, "required": [other for other in schema["required"] if other != name]}
-        assert incompatibilities(relaxed, schema, "input") != []
-        assert incompatibilities(schema, relaxed, "output") != []
+    for number, form in enumerate(forms_of(schema)):
+        for name in form["required"]:
+            relaxed = copy.deepcopy(schema)
+            forms_of(relaxed)[number]["required"].remove(name)
+            assert incompatibilities(relaxed, schema, "input") != []
+            assert incompatibilities(schema, relaxed, "output") != []
+
+
+def forms_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the schema itself, or the schemas that it is a union of."""
+    references = [form["$ref"].rpartition("/")[2] for form in schema.get("oneOf", ())]
+    return [schema["$defs"][name] for name in references] or [schema]

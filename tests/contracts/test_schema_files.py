@@ -99,8 +99,11 @@ def test_every_output_field_is_required_and_nothing_else_goes_out() -> None:
     for channel in CHANNELS:
         if channel.direction == "output":
             schema = schema_files.schema_of(channel)
-            assert schema["required"] == list(schema["properties"])
-            assert schema["additionalProperties"] is False
+            forms = [form for form in (schema, *schema.get("$defs", {}).values()) if "properties" in form]
+            assert forms
+            for form in forms:
+                assert form["required"] == list(form["properties"])
+                assert form["additionalProperties"] is False
 
 
 def test_asyncapi_document_refers_to_files_and_messages_that_exist() -> None:

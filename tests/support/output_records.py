@@ -16,66 +16,129 @@ from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topic_specs import TopicPolicy, topic_specs
 from stream_app.adapters.topics import TopicNames
+from stream_app.contracts.readers import (
+    Cause,
+    Condition,
+    DefinitionExplanation,
+    Explanation,
+    Figures,
+    Holdout,
+    LearnedExplanation,
+    MigrationRecord,
+    RulesExplanation,
+    SegmentReference,
+    membership_key,
+)
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.core.migration import Cause, Holdout, Migration, migration_id
-from stream_app.core.segments import SegmentReference
+from stream_app.core.migration import migration_id
 from stream_app.segmentations.learned.document import ModelProposal, model_document
-from stream_app.segmentations.learned.explanation import CustomerFigures, LearnedReason
 from tests.support.models import rules_snapshot
 
 PARTITIONS = 2
 SEGMENTS = [SegmentReference(f"s{code}", f"Segment {code}") for code in range(1, 6)]
+"""Of the learned segmentation `value`."""
+LIFECYCLE = [SegmentReference("active", "Active"), SegmentReference("slipping", "Slipping away")]
+"""Of the segmentation by rules `lifecycle`."""
 FIRST_DAY_MS = 1_767_225_600_000  # 2026-01-01
 CENTURY_MS = 36_525 * DAY_MS
+FIGURES = Figures(1.0, 9.5, 0.97, 4.2, 120.5, 1.0, 200.0)
 
 
 def migration(
     customer_id: str, sequence: int, origin: int | None, target: int, at_ms: int = FIRST_DAY_MS, **changes: Any
-) -> Migration:
+) -> MigrationRecord:
     """Return a move between two of `SEGMENTS`, by index."""
-    figures = CustomerFigures(1.0, 9.5, 0.97, 4.2, 120.5, 1.0, 200.0)
+    is_entry = origin is None
+    explanation = LearnedExplanation(
+        None if is_entry else FIGURES,
+        FIGURES,
+        None if is_entry else 1.4,
+        0.7,
+        None if is_entry else 0.7,
+        None,
+        f"Purchase of 10.00 EUR; enters {SEGMENTS[target].name}.",
+    )
+    left = None if origin is None else SEGMENTS[origin]
+    return _move("value", customer_id, sequence, (left, SEGMENTS[target]), explanation, at_ms, **changes)
+
+
+def rules_migration(
+    customer_id: str, sequence: int, origin: int | None, target: int | None, at_ms: int = FIRST_DAY_MS, **changes: Any
+) -> MigrationRecord:
+    """Return a move between two of `LIFECYCLE`, by index, or one that leaves it."""
+    left, entered = (None if index is None else LIFECYCLE[index] for index in (origin, target))
+    explanation: Explanation
+    if entered is None:
+        explanation = DefinitionExplanation("The segmentation lifecycle was removed.")
+        changes = {"cause": Cause("definition", None, None)} | changes
+    else:
+        condition = Condition("recency_days", ">", 30.0, None if left is None else 4.0, 31.5)
+        explanation = RulesExplanation(f"Silent for 31 days; enters {entered.name}.", (condition,), ())
+        changes = {"cause": Cause("lapse", None, None)} | changes
+    return _move("lifecycle", customer_id, sequence, (left, entered), explanation, at_ms, **changes)
+
+
+def _move(
+    segmentation: str,
+    customer_id: str,
+    sequence: int,
+    ends: tuple[SegmentReference | None, SegmentReference | None],
+    explanation: Explanation,
+    at_ms: int,
+    **changes: Any,
+) -> MigrationRecord:
     at = format_instant(at_ms)
+    origin, target = ends
     fields: dict[str, Any] = {
-        "migration_id": migration_id("value", customer_id, sequence),
+        "migration_id": migration_id(segmentation, customer_id, sequence),
         "sequence": sequence,
         "customer_id": customer_id,
-        "segmentation": "value",
-        "from_segment": None if origin is None else SEGMENTS[origin],
-        "to_segment": SEGMENTS[target],
-        "change": "entered" if origin is None else "moved",
+        "segmentation": segmentation,
+        "from_segment": origin,
+        "to_segment": target,
+        "change": "left" if target is None else "entered" if origin is None else "moved",
         "effective_at": at,
         "decided_at": at,
         "cause": Cause("purchase", f"event-{customer_id}-{sequence}", None),
         "model_version": 0,
-        "explanation": LearnedReason(
-            None if origin is None else figures,
-            figures,
-            None if origin is None else 1.4,
-            0.7,
-            None if origin is None else 0.7,
-            None,
-            f"Purchase of 10.00 EUR; enters {SEGMENTS[target].name}.",
-        ),
+        "explanation": explanation,
         "holdout": Holdout(42, False),
     }
-    return Migration(**(fields | changes))
+    return MigrationRecord(**(fields | changes))
 
 
-def drawn_migrations(customers: int, moves: int, seed: int = 0) -> Iterator[Migration]:
-    """Yield moves of customers, each customer's sequence without a gap, over thirty days."""
+def drawn_migrations(customers: int, moves: int, seed: int = 0) -> Iterator[MigrationRecord]:
+    """Yield moves of customers in both segmentations, each one's sequence without a gap, over thirty days.
+
+    Now and then a customer leaves `lifecycle`, and may enter it again.
+    """
     generator = random.Random(seed)
-    places: dict[str, tuple[int, int]] = {}
+    places: dict[tuple[bool, str], tuple[int, int | None]] = {}
     for number in range(moves):
-        customer_id = f"customer-{generator.randrange(customers)}"
-        sequence, origin = places.get(customer_id, (0, None))
-        target = generator.choice([index for index in range(len(SEGMENTS)) if index != origin])
-        places[customer_id] = sequence + 1, target
+        customer_id, is_learned = f"customer-{generator.randrange(customers)}", generator.random() < 0.6
+        sequence, origin = places.get((is_learned, customer_id), (0, None))
+        choices: list[int | None] = list(range(len(SEGMENTS if is_learned else LIFECYCLE)))
+        if not is_learned and origin is not None:
+            choices.append(None)
+        target = generator.choice([index for index in choices if index != origin])
+        places[is_learned, customer_id] = sequence + 1, target
         at_ms = FIRST_DAY_MS + number * 30 * DAY_MS // moves
-        yield migration(customer_id, sequence + 1, origin, target, at_ms)
+        if is_learned:
+            assert target is not None
+            yield migration(customer_id, sequence + 1, origin, target, at_ms)
+        else:
+            yield rules_migration(customer_id, sequence + 1, origin, target, at_ms)
 
 
-def membership_of(move: Migration) -> dict[str, Any]:
-    """Return the membership that a migration leads to."""
+def key_of(move: MigrationRecord) -> str:
+    """Return the key of the membership that a migration leads to."""
+    return membership_key(move.segmentation, move.customer_id)
+
+
+def membership_of(move: MigrationRecord) -> dict[str, Any] | None:
+    """Return the membership that a migration leads to; none if the customer has left."""
+    if move.to_segment is None:
+        return None
     return {
         "customer_id": move.customer_id,
         "segmentation": move.segmentation,
@@ -87,6 +150,12 @@ def membership_of(move: Migration) -> dict[str, Any]:
     }
 
 
+def newest_memberships(moves: Iterable[MigrationRecord]) -> dict[str, dict[str, Any]]:
+    """Return by key the memberships that there are after all moves."""
+    newest = {key_of(move): membership_of(move) for move in moves}
+    return {key: membership for key, membership in newest.items() if membership is not None}
+
+
 def drawn_model(version: int = 0) -> dict[str, Any]:
     """Return the model that has `SEGMENTS`."""
     document = model_document(ModelProposal(rules_snapshot()))
@@ -96,6 +165,25 @@ def drawn_model(version: int = 0) -> dict[str, Any]:
         for segment in SEGMENTS
     ]
     return document | {"version": version, "segments": segments}
+
+
+def rules_document(version: int = 1) -> dict[str, Any]:
+    """Return the definition that has `LIFECYCLE`."""
+    return {
+        "kind": "rules",
+        "segmentation": "lifecycle",
+        "version": version,
+        "status": "published",
+        "as_of": "2026-01-01T00:00:00.000Z",
+        "segments": [
+            {"id": segment.id, "name": segment.name, "sentence": f"Of {segment.name}."} for segment in LIFECYCLE
+        ],
+        "retired_segments": [],
+        "definition": {"kind": "rules"},
+    }
+
+
+MODELS = [drawn_model(0), drawn_model(1), rules_document(1)]
 
 
 def partition_of(customer_id: str) -> int:
@@ -130,9 +218,10 @@ class OutputTopics:
 
     async def write_model(self, document: dict[str, Any]) -> None:
         async with self._producer.transaction():
-            await self._producer.send_and_wait(self.names.models, msgspec.json.encode(document), b"value", 0)
+            key = document["segmentation"].encode()
+            await self._producer.send_and_wait(self.names.models, msgspec.json.encode(document), key, 0)
 
-    async def write(self, moves: Iterable[Migration], size: int = 200) -> None:
+    async def write(self, moves: Iterable[MigrationRecord], size: int = 200) -> None:
         """Append migrations and memberships, so many moves a transaction."""
         moves = list(moves)
         for start in range(0, len(moves), size):
@@ -140,21 +229,21 @@ class OutputTopics:
                 pending = []
                 for move in moves[start : start + size]:
                     key, partition = move.customer_id.encode(), partition_of(move.customer_id)
-                    membership = msgspec.json.encode(membership_of(move))
+                    membership, place = membership_of(move), key_of(move).encode()
+                    value = None if membership is None else msgspec.json.encode(membership)
                     send = self._producer.send
                     pending.append(await send(self.names.migrations, msgspec.json.encode(move), key, partition))
-                    pending.append(await send(self.names.memberships, membership, key, partition))
+                    pending.append(await send(self.names.memberships, value, place, partition))
                 await asyncio.gather(*pending)
 
-    async def delete(self, customer_id: str) -> None:
+    async def delete(self, segmentation: str, customer_id: str) -> None:
         """Append a tombstone to the memberships."""
+        key = membership_key(segmentation, customer_id).encode()
         async with self._producer.transaction():
-            await self._producer.send_and_wait(
-                self.names.memberships, None, customer_id.encode(), partition_of(customer_id)
-            )
+            await self._producer.send_and_wait(self.names.memberships, None, key, partition_of(customer_id))
 
     async def memberships(self) -> dict[str, dict[str, Any]]:
-        """Return the newest membership of every customer, read from the topic."""
+        """Return by key the newest membership of every segmentation and customer, read from the topic."""
         newest: dict[str, dict[str, Any]] = {}
         async for record in self._read(self.names.memberships):
             key = record.key.decode()
@@ -164,13 +253,14 @@ class OutputTopics:
                 newest[key] = json.loads(record.value)
         return newest
 
-    async def flows(self) -> dict[tuple[str, str], int]:
-        """Return the number of migrations by day and `from>to>cause`, counted from the topic."""
-        counts: defaultdict[tuple[str, str], int] = defaultdict(int)
+    async def flows(self) -> dict[tuple[str, str, str], int]:
+        """Return the number of migrations by segmentation, day and `from>to>cause`, counted from the topic."""
+        counts: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         async for record in self._read(self.names.migrations):
-            told = json.loads(record.value)
-            origin = (told["from_segment"] or {"id": ""})["id"]
-            counts[told["effective_at"][:10], f"{origin}>{told['to_segment']['id']}>{told['cause']['kind']}"] += 1
+            move = json.loads(record.value)
+            origin, target = ((move[end] or {"id": ""})["id"] for end in ("from_segment", "to_segment"))
+            flow = f"{origin}>{target}>{move['cause']['kind']}"
+            counts[move["segmentation"], move["effective_at"][:10], flow] += 1
         return dict(counts)
 
     async def _read(self, topic: str) -> Any:

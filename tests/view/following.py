@@ -11,7 +11,8 @@ import redis.asyncio as redis
 
 from stream_app.adapters.metrics import VIEW, Metrics
 from stream_app.adapters.redis_client import RedisConnection
-from stream_app.adapters.view_schema import MembershipValue, ViewKeys
+from stream_app.adapters.view_schema import REASON_FIELD, MembershipValue, ViewKeys
+from stream_app.contracts.readers import membership_key
 from stream_app.core.clock import format_instant
 from stream_app.view.follower import FollowerSettings, ViewFollower
 from stream_app.view.target import ViewTarget
@@ -59,58 +60,62 @@ async def reader(port: int) -> AsyncIterator[redis.Redis]:
 
 
 async def memberships(client: redis.Redis) -> dict[str, dict[str, Any]]:
-    """Return what the view says of every customer, in the form of the topic but for the segment's name."""
+    """Return what the view says by the topic's key, in the form of the topic but for the segment's name."""
     pointed = await client.get(KEYS.pointer)
     if pointed is None:
         return {}
     root = KEYS.customer(pointed.decode(), "")
     found = {}
     names = [name async for name in client.scan_iter(f"{root}*", count=1_000)]
-    for name, value in zip(names, await _values(client, names), strict=True):
-        if value is not None:
-            told = MembershipValue.decode(value)
-            found[name.decode().removeprefix(root)] = {
-                "segment": told.segment,
-                "since": format_instant(told.since_ms),
-                "sequence": told.sequence,
-                "model_version": told.model_version,
-                "as_of": format_instant(told.as_of_ms),
-            }
+    for name, fields in zip(names, await _hashes(client, names), strict=True):
+        for segmentation, value in fields.items():
+            if not segmentation.startswith(REASON_FIELD.encode()):
+                membership = MembershipValue.decode(value)
+                found[membership_key(segmentation.decode(), name.decode().removeprefix(root))] = {
+                    "segment": membership.segment,
+                    "since": format_instant(membership.since_ms),
+                    "sequence": membership.sequence,
+                    "model_version": membership.model_version,
+                    "as_of": format_instant(membership.as_of_ms),
+                }
     return found
 
 
-async def _values(client: redis.Redis, names: list[bytes]) -> list[bytes | None]:
+async def _hashes(client: redis.Redis, names: list[bytes]) -> list[dict[bytes, bytes]]:
     pipeline = client.pipeline(transaction=False)
     for name in names:
-        pipeline.hget(name, "value")
+        pipeline.hgetall(name)
     return await pipeline.execute() if names else []
 
 
 async def members(client: redis.Redis) -> dict[str, str]:
-    """Return by customer the segment that lists it; a customer in two makes this fail."""
+    """Return by the topic's key the segment that lists a customer; one in two of a segmentation makes this fail."""
     generation = (await client.get(KEYS.pointer)).decode()
     found: dict[str, str] = {}
-    root = KEYS.members(generation, "value", "")
+    root = KEYS.of(generation) + "m:"
     async for name in client.scan_iter(f"{root}*"):
+        segmentation, _, segment = name.decode().removeprefix(root).partition(":")
         for member in await client.zrange(name, 0, -1):
-            assert member.decode() not in found
-            found[member.decode()] = name.decode().removeprefix(root)
+            key = membership_key(segmentation, member.decode())
+            assert key not in found
+            found[key] = segment
     return found
 
 
-async def flows(client: redis.Redis) -> dict[tuple[str, str], int]:
+async def flows(client: redis.Redis) -> dict[tuple[str, str, str], int]:
     generation = (await client.get(KEYS.pointer)).decode()
-    root = KEYS.flows(generation, "value", "")
-    return {
-        (name.decode().removeprefix(root), field.decode()): int(count)
-        async for name in client.scan_iter(f"{root}*")
-        for field, count in (await client.hgetall(name)).items()
-    }
+    root = KEYS.of(generation) + "f:"
+    counted = {}
+    async for name in client.scan_iter(f"{root}*"):
+        segmentation, _, day = name.decode().removeprefix(root).partition(":")
+        for field, count in (await client.hgetall(name)).items():
+            counted[segmentation, day, field.decode()] = int(count)
+    return counted
 
 
 def without_name(membership: dict[str, Any]) -> dict[str, Any]:
-    told = {name: membership[name] for name in ("since", "sequence", "model_version", "as_of")}
-    return {"segment": membership["segment"]["id"], **told}
+    others = {name: membership[name] for name in ("since", "sequence", "model_version", "as_of")}
+    return {"segment": membership["segment"]["id"], **others}
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:

@@ -15,13 +15,13 @@ from stream_app.adapters.redis_client import RedisConnection, RedisError
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.redis_store import RedisStore
 from stream_app.errors import ConfigurationError
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, chunk_of
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
-from tests.support.output_records import drawn_model, membership_of, migration
+from tests.support.output_records import drawn_model, migration
 from tests.support.processes import free_port
 from tests.support.programs import find_program
 from tests.support.servers import RedisServer
-from tests.view.test_target import FIELDS, records
+from tests.view.test_target import FIELDS, memberships_of, records
 
 GUIDE = Path(__file__).parents[2] / "docs" / "redis.md"
 KEYS = ViewKeys("segmenter:")
@@ -33,15 +33,15 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
     target = ViewTarget(view, KEYS, 1_000)
     await target.check()
     attached = await target.attach(FIELDS)
-    chunks = [
-        chunk_of(MODELS, 0, 0, records([drawn_model()])),
-        chunk_of(MEMBERSHIPS, 0, 0, records([membership_of(MOVE)])),
-        chunk_of(MIGRATIONS, 0, 0, records([MOVE])),
+    batches = [
+        batch_of(MODELS, 0, 0, records([drawn_model()])),
+        batch_of(MEMBERSHIPS, 0, 0, memberships_of([MOVE])),
+        batch_of(MIGRATIONS, 0, 0, records([MOVE])),
     ]
-    await target.apply(attached.generation, chunks)
+    await target.apply(attached.generation, batches)
     await target.swap(attached.generation)
     fresh = await target.attach(FIELDS, is_fresh=True)
-    await target.apply(fresh.generation, chunks)
+    await target.apply(fresh.generation, batches)
     await target.announce_handover(fresh.generation)
     await target.swap(fresh.generation)
     await target.beat(fresh.generation)

@@ -15,9 +15,19 @@ import pytest
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, chunk_of
+from stream_app.contracts.readers import MigrationRecord
+from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewChanged, ViewTarget
-from tests.support.output_records import drawn_migrations, drawn_model, membership_of, migration
+from tests.support.output_records import (
+    drawn_migrations,
+    drawn_model,
+    key_of,
+    membership_of,
+    migration,
+    newest_memberships,
+    rules_document,
+    rules_migration,
+)
 from tests.support.servers import RedisServer
 from tests.view.following import KEYS, flows, members, memberships, reader, without_name
 
@@ -60,24 +70,66 @@ async def view(port: int) -> AsyncIterator[ViewTarget]:
 
 
 def records(documents: Sequence[Any], first: int = 0) -> list[Record]:
-    return [
-        Record(first + number, b"key", None if document is None else msgspec.json.encode(document))
-        for number, document in enumerate(documents)
-    ]
+    return [Record(first + number, b"key", msgspec.json.encode(document)) for number, document in enumerate(documents)]
+
+
+def memberships_of(moves: Sequence[MigrationRecord], first: int = 0) -> list[Record]:
+    """Return the records of memberships that follow from moves; a tombstone for those that leave."""
+    found = []
+    for number, move in enumerate(moves, first):
+        membership = membership_of(move)
+        value = None if membership is None else msgspec.json.encode(membership)
+        found.append(Record(number, key_of(move).encode(), value))
+    return found
 
 
 def test_newest_membership_stays_in_whatever_order_they_come_and_however_often(port: int) -> None:
-    moves = list(drawn_migrations(20, 300))
-    newest = {move.customer_id: without_name(membership_of(move)) for move in moves}
+    moves = [move for move in drawn_migrations(20, 300) if move.to_segment is not None]
+    newest = {key: without_name(membership) for key, membership in newest_memberships(moves).items()}
+    assert {key.partition("/")[0] for key in newest} == {"value", "lifecycle"}
 
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
         for seed in range(3):
-            shuffled = [membership_of(move) for move in (*moves, *moves)]
+            shuffled, first = [*moves, *moves], seed * 2 * len(moves)
             random.Random(seed).shuffle(shuffled)
-            chunk = chunk_of(MEMBERSHIPS, 0, seed * 600, records(shuffled, seed * 600))
-            await target.apply(generation, [chunk])
+            await target.apply(generation, [batch_of(MEMBERSHIPS, 0, first, memberships_of(shuffled, first))])
             assert await memberships(client) == newest
-            assert await members(client) == {key: told["segment"] for key, told in newest.items()}
+            assert await members(client) == {key: membership["segment"] for key, membership in newest.items()}
+
+    run(port, test)
+
+
+def test_customer_who_leaves_a_segmentation_stays_in_the_other(port: int) -> None:
+    moves = [
+        migration("a/b", 1, None, 0),
+        rules_migration("a/b", 1, None, 0),
+        rules_migration("a/b", 2, 0, 1),
+        rules_migration("a/b", 3, 1, None),
+    ]
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, memberships_of(moves[:3]))])
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 0, records(moves))])
+        assert await members(client) == {"value/a/b": "s1", "lifecycle/a/b": "slipping"}
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 3, memberships_of(moves[3:], 3))])
+        assert await members(client) == {"value/a/b": "s1"}
+        assert set(await client.hgetall(KEYS.customer(generation, "a/b"))) == {b"value", b"?value"}
+        assert (await flows(client))["lifecycle", "2026-01-01", "slipping>>definition"] == 1
+        again = rules_migration("a/b", 4, None, 0)
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 4, memberships_of([again], 4))])
+        assert await members(client) == {"value/a/b": "s1", "lifecycle/a/b": "active"}
+
+    run(port, test)
+
+
+def test_model_of_a_segmentation_that_was_removed_is_gone(port: int) -> None:
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        await target.apply(generation, [batch_of(MODELS, 0, 0, records([drawn_model(), rules_document()]))])
+        assert await client.smembers(KEYS.segmentations(generation)) == {b"value", b"lifecycle"}
+        gone = [Record(2, b"value/held", None), Record(3, b"lifecycle", None)]
+        await target.apply(generation, [batch_of(MODELS, 0, 2, gone)])
+        assert await client.smembers(KEYS.segmentations(generation)) == {b"value"}
+        assert await client.exists(KEYS.models(generation, "lifecycle")) == 0
 
     run(port, test)
 
@@ -86,10 +138,10 @@ def test_record_below_the_position_is_not_counted_again(port: int) -> None:
     moves = list(drawn_migrations(5, 40))
 
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
-        chunk = chunk_of(MIGRATIONS, 0, 0, records(moves))
-        assert await target.apply(generation, [chunk]) == 40
-        assert await target.apply(generation, [chunk, chunk]) == 0
-        half = chunk_of(MIGRATIONS, 0, 20, records([*moves[20:], migration("late", 1, None, 2)], 20))
+        batch = batch_of(MIGRATIONS, 0, 0, records(moves))
+        assert await target.apply(generation, [batch]) == 40
+        assert await target.apply(generation, [batch, batch]) == 0
+        half = batch_of(MIGRATIONS, 0, 20, records([*moves[20:], migration("late", 1, None, 2)], 20))
         assert await target.apply(generation, [half]) == 1
         assert sum((await flows(client)).values()) == 41
         assert await client.xlen(KEYS.feed) == 41
@@ -97,9 +149,9 @@ def test_record_below_the_position_is_not_counted_again(port: int) -> None:
     run(port, test)
 
 
-def test_chunk_that_leaves_a_gap_is_refused(port: int) -> None:
+def test_batch_that_leaves_a_gap_is_refused(port: int) -> None:
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
-        late = chunk_of(MEMBERSHIPS, 0, 7, records([membership_of(migration("a", 1, None, 0))], 7))
+        late = batch_of(MEMBERSHIPS, 0, 7, memberships_of([migration("a", 1, None, 0)], 7))
         with pytest.raises(ViewChanged, match="GAP"):
             await target.apply(generation, [late])
         assert await memberships(client) == {}
@@ -118,7 +170,7 @@ def test_view_that_is_not_there_any_more_is_not_written(port: int, loss: str) ->
             fresh = await target.attach(FIELDS, is_fresh=True)
             assert await target.swap(fresh.generation)
         with pytest.raises(ViewChanged, match="MOVED"):
-            await target.apply(generation, [chunk_of(MODELS, 0, 0, records([drawn_model()]))])
+            await target.apply(generation, [batch_of(MODELS, 0, 0, records([drawn_model()]))])
         with pytest.raises(ViewChanged, match="MOVED"):
             await target.beat(generation)
 
@@ -127,19 +179,19 @@ def test_view_that_is_not_there_any_more_is_not_written(port: int, loss: str) ->
 
 def test_new_generation_takes_over_once_it_has_caught_up_and_keeps_the_models(port: int) -> None:
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
-        moves = chunk_of(MEMBERSHIPS, 0, 0, records([membership_of(migration("a", 1, None, 0))]))
-        await target.apply(generation, [moves, chunk_of(MODELS, 0, 0, records([drawn_model(3)]))])
+        moves = batch_of(MEMBERSHIPS, 0, 0, memberships_of([migration("a", 1, None, 0)]))
+        await target.apply(generation, [moves, batch_of(MODELS, 0, 0, records([drawn_model(3)]))])
         fresh = (await target.attach(FIELDS, is_fresh=True)).generation
         assert not await target.swap(fresh)
         await target.announce_handover(fresh)
         with pytest.raises(ViewChanged, match="WAIT"):
             await target.apply(generation, [moves])
-        await target.apply(fresh, [moves, chunk_of(MODELS, 0, 0, records([drawn_model(4)]))])
+        await target.apply(fresh, [moves, batch_of(MODELS, 0, 0, records([drawn_model(4)]))])
         assert await target.swap(fresh)
         assert sorted(await client.hkeys(KEYS.models(fresh, "value"))) == [b"3", b"4"]
         assert await target.delete_others() > 0
         assert [name async for name in client.scan_iter(f"{KEYS.of(generation)}*")] == []
-        assert list(await memberships(client)) == ["a"]
+        assert list(await memberships(client)) == ["value/a"]
 
     run(port, test)
 
@@ -147,9 +199,9 @@ def test_new_generation_takes_over_once_it_has_caught_up_and_keeps_the_models(po
 def test_deleted_customer_does_not_come_back_by_an_old_migration(port: int) -> None:
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
         move = migration("a", 1, None, 0)
-        written = [*records([membership_of(move)]), Record(1, b"a", None)]
-        await target.apply(generation, [chunk_of(MEMBERSHIPS, 0, 0, written)])
-        await target.apply(generation, [chunk_of(MIGRATIONS, 0, 0, records([move]))])
+        written = [*memberships_of([move]), Record(1, b"value/a", None)]
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, written)])
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 0, records([move]))])
         assert await memberships(client) == {}
         assert await members(client) == {}
         assert await client.ttl(KEYS.customer(generation, "a")) > 0
@@ -160,8 +212,9 @@ def test_deleted_customer_does_not_come_back_by_an_old_migration(port: int) -> N
 def test_record_that_cannot_be_read_is_passed_over(port: int) -> None:
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
         bad = [Record(0, b"a", b"{"), Record(1, b"a", b'{"customer_id": 1}'), Record(2, b"\xff", None)]
-        good = records([membership_of(migration("a", 1, None, 0))], 3)
-        assert await target.apply(generation, [chunk_of(MEMBERSHIPS, 0, 0, [*bad, *good])]) == 1
-        assert list(await memberships(client)) == ["a"]
+        bad += [Record(3, b"a", None), Record(4, b"value/", None)]
+        good = memberships_of([migration("a", 1, None, 0)], 5)
+        assert await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, [*bad, *good])]) == 1
+        assert list(await memberships(client)) == ["value/a"]
 
     run(port, test)

@@ -21,12 +21,16 @@ from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.kafka import create_topic_specs
+from stream_app.contracts.readers import MigrationRecord, read_migration
 from stream_app.settings import Settings
-from stream_app.webhooks.courier import Parcel
+from stream_app.webhooks.deliverer import PublishedMigration
+from stream_app.webhooks.messages import BodyForm, Message, build_messages
 from tests.support.processes import ServerProcess, free_port, wait_for
 
 ROOT: Final = Path(__file__).parents[2]
-LAPSE: Final = ROOT / "schemas" / "examples" / "segment-migrations" / "lapse.pass.json"
+EXAMPLES: Final = ROOT / "schemas" / "examples"
+LAPSE: Final = EXAMPLES / "segment-migrations" / "lapse.pass.json"
+RULES: Final = EXAMPLES / "segment-migrations" / "rules.pass.json"
 PARTITIONS: Final = 4
 PATIENCE_SECONDS: Final = 300
 """Only ever waited for in full by a test that fails."""
@@ -50,14 +54,30 @@ def migration(customer_id: str = "c-42", sequence: int = 3, **changes: object) -
     return record | {"migration_id": identity, "customer_id": customer_id, "sequence": sequence} | changes
 
 
+def rules_migration(customer_id: str = "c-42", sequence: int = 3, **changes: object) -> dict[str, Any]:
+    """Return the contract's example of a segmentation by rules, likewise."""
+    record: dict[str, Any] = json.loads(RULES.read_text("utf-8"))
+    identity = sha256(f"lifecycle/{customer_id}/{sequence}".encode()).hexdigest()[:32]
+    return record | {"migration_id": identity, "customer_id": customer_id, "sequence": sequence} | changes
+
+
+def as_read(record: Mapping[str, Any]) -> MigrationRecord:
+    return read_migration(json.dumps(record).encode())
+
+
+def messages(form: BodyForm, record: Mapping[str, Any], source: str = "segmenter") -> tuple[Message, ...]:
+    """Return the messages of a migration."""
+    return build_messages(form, as_read(record), json.dumps(record).encode(), source)
+
+
 def histories(customers: int, moves: int) -> list[dict[str, Any]]:
     """Return the first moves of some customers, all first moves first."""
     return [migration(f"c{number}", sequence) for sequence in range(1, moves + 1) for number in range(customers)]
 
 
-def parcel(record: Mapping[str, Any], offset: int = 7, published_ms: int = 0) -> Parcel:
+def published(record: Mapping[str, Any], offset: int = 7, published_ms: int = 0) -> PublishedMigration:
     value = json.dumps(record).encode()
-    return Parcel("segment-migrations", 1, offset, published_ms, record["customer_id"].encode(), value, ())
+    return PublishedMigration("segment-migrations", 1, offset, published_ms, record["customer_id"].encode(), value, ())
 
 
 def subscription(name: str, url: str, **more: object) -> dict[str, Any]:
@@ -75,7 +95,7 @@ class Deployment:
         self._settings: dict[str, object] = {"subscriptions_file": str(self._subscriptions), **QUICK}
         self.processes: list[WebhooksProcess] = []
         settings = Settings.model_validate({"kafka": {"topic_prefix": prefix, "partitions": PARTITIONS}})
-        wanted = self.names.migrations, self.names.webhook_dead_letters
+        wanted = self.names.migrations, self.names.models, self.names.webhook_dead_letters
         specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
         asyncio.run(create_topics(KafkaConnection(kafka), specs))
 
@@ -96,6 +116,21 @@ class Deployment:
 
     def subscribe(self, *subscriptions: Mapping[str, Any]) -> None:
         self._subscriptions.write_text(yaml.safe_dump({"subscriptions": list(subscriptions)}), "utf-8")
+
+    def publish_models(self, *models: Mapping[str, Any]) -> None:
+        """Append models, in a transaction as a worker does."""
+        asyncio.run(self._publish_models(models))
+
+    async def _publish_models(self, models: Sequence[Mapping[str, Any]]) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self._kafka, transactional_id=self.names.group)
+        await producer.start()
+        try:
+            async with producer.transaction():
+                for model in models:
+                    key, value = model["segmentation"].encode(), json.dumps(model).encode()
+                    await producer.send_and_wait(self.names.models, value, key, 0)
+        finally:
+            await producer.stop()
 
     def publish(self, migrations: Sequence[Mapping[str, Any]], aborted: Sequence[Mapping[str, Any]] = ()) -> None:
         """Append migrations as a worker does, some in a transaction that is aborted."""

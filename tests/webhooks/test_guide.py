@@ -1,4 +1,4 @@
-"""What docs/webhooks.md tells receivers is true: its examples run as they stand there, and other libraries agree."""
+"""What docs/webhooks.md says to receivers is true: its examples run as printed, and other libraries agree."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ import httpx
 import pytest
 import yaml
 
-from stream_app.webhooks.messages import Message, build_messages
+from stream_app.webhooks.messages import Message
 from stream_app.webhooks.sending import Sender
 from stream_app.webhooks.signing import Signer
 from stream_app.webhooks.subscriptions import Subscription, load_subscriptions
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.programs import find_program
-from tests.webhooks.deliveries import PATIENCE_SECONDS, ROOT, migration, secret, subscription
+from tests.webhooks.deliveries import (
+    PATIENCE_SECONDS,
+    ROOT,
+    as_read,
+    messages,
+    migration,
+    rules_migration,
+    secret,
+    subscription,
+)
 from tests.webhooks.test_sending import local_rules
 
 GUIDE: Final = ROOT.joinpath("docs", "webhooks.md").read_text("utf-8")
@@ -82,15 +91,16 @@ def listens(port: int) -> bool:
 
 def test_example_takes_signed_messages_once_and_refuses_others(endpoint: Endpoint) -> None:
     first, second = (build("zoë", sequence) for sequence in (1, 2))
+    (other,) = messages("cloudevents", rules_migration("zoë", 1))
 
     stranger = Signer(crm(endpoint.url, "stranger").keys)
-    assert deliver(endpoint, first, first, second, first) == ["HTTP 204"] * 4
+    assert deliver(endpoint, first, first, second, first, other) == ["HTTP 204"] * 5
     assert post(endpoint, first, Signer(crm(endpoint.url).keys).headers(first, datetime.now(UTC))) == 204
     assert post(endpoint, build("mallory", 1), Signer(crm(endpoint.url).keys).headers(first, datetime.now(UTC))) == 401
     assert post(endpoint, first, stranger.headers(first, datetime.now(UTC))) == 401
     assert post(endpoint, first, {}) == 401
-    lines = [line for line in endpoint.log.read_text("utf-8").splitlines() if "At risk" in line]
-    assert lines == ["zoë 1 At risk", "zoë 2 At risk"]
+    lines = [line for line in endpoint.log.read_text("utf-8").splitlines() if "zoë" in line]
+    assert lines == ["value zoë 1 At risk", "value zoë 2 At risk", "lifecycle zoë 1 Slipping away"]
 
 
 def deliver(endpoint: Endpoint, *messages: Message) -> list[str]:
@@ -109,7 +119,7 @@ def post(endpoint: Endpoint, message: Message, headers: dict[str, str]) -> int:
 
 
 def build(customer: str, sequence: int) -> Message:
-    (message,) = build_messages("cloudevents", migration(customer, sequence), "segmenter")
+    (message,) = messages("cloudevents", migration(customer, sequence))
     return message
 
 
@@ -125,14 +135,19 @@ def test_subscriptions_of_the_guide_are_read(tmp_path: Path) -> None:
     path = tmp_path / "webhooks.yaml"
     path.write_text(yaml.safe_dump(values), "utf-8")
     one, two = load_subscriptions(path)
-    assert (one.name, one.body, one.start, one.filter.to_segments) == ("crm", "cloudevents", "latest", ("At risk",))
-    assert one.filter.selects(migration())
+    assert (one.name, one.body, one.start, one.filter.to_segments) == (
+        "crm",
+        "cloudevents",
+        "latest",
+        ("value/At risk",),
+    )
+    assert one.filter.migration_filter().selects(as_read(migration()))
     assert (two.name, two.body, two.start) == ("segment", "segment", "earliest")
 
 
 def test_event_of_segment_s_form_is_as_the_guide_has_it() -> None:
-    told = yaml.safe_load(block("json"))  # JSON is YAML
+    shown = yaml.safe_load(block("json"))  # JSON is YAML
     record = migration() | {"migration_id": "0123456789abcdef0123456789abcdef"}
-    _, entered = build_messages("segment", record, "segmenter")
-    assert yaml.safe_load(entered.body) == told
-    assert entered.id == told["messageId"]
+    _, entered = messages("segment", record)
+    assert yaml.safe_load(entered.body) == shown
+    assert entered.id == shown["messageId"]

@@ -14,12 +14,11 @@ import pytest
 
 from stream_app.errors import ConfigurationError
 from stream_app.webhooks.addresses import parse_networks
-from stream_app.webhooks.messages import build_messages
 from stream_app.webhooks.sending import Answer, Sender, SendingPolicy, Verdict, create_tls, judge
 from stream_app.webhooks.subscriptions import Subscription
 from tests.support.processes import free_port
 from tests.support.programs import find_program
-from tests.webhooks.deliveries import migration, subscription
+from tests.webhooks.deliveries import messages, migration, subscription
 from tests.webhooks.receiver import HANG, Receiver, Reply
 
 NOW = datetime(2024, 5, 25, 6, 30, tzinfo=UTC)
@@ -38,7 +37,7 @@ def local_rules(**changes: Any) -> SendingPolicy:
 
 def send(url: str, rules: SendingPolicy | None = None, times: int = 1) -> list[Answer]:
     """Return the answers to one message, sent some times in a row."""
-    (message,) = build_messages("cloudevents", migration(), "segmenter")
+    (message,) = messages("cloudevents", migration())
 
     async def play() -> list[Answer]:
         sender = Sender(Subscription.model_validate(subscription("crm", url)), rules or local_rules())
@@ -121,7 +120,7 @@ def test_something_else_than_http_is_a_failure() -> None:
                 writer.close()
 
             async with await asyncio.start_server(speak, sock=server):
-                (message,) = build_messages("cloudevents", migration(), "segmenter")
+                (message,) = messages("cloudevents", migration())
                 url = f"http://127.0.0.1:{server.getsockname()[1]}/"
                 sender = Sender(Subscription.model_validate(subscription("crm", url)), local_rules())
                 try:

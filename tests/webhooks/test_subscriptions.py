@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from stream_app.errors import SubscriptionsInvalid
-from stream_app.webhooks.subscriptions import MigrationFilter, Subscription, load_subscriptions
-from tests.webhooks.deliveries import migration, secret
+from stream_app.webhooks.subscriptions import FilterSettings, Subscription, load_subscriptions
+from tests.webhooks.deliveries import as_read, migration, rules_migration, secret
 
 PLANTED = secret("planted")
 ONE = {"name": "crm", "url": "https://crm.example/hook", "secret": PLANTED}
@@ -50,16 +50,16 @@ def refusal(folder: Path, *subscriptions: object) -> str:
     ],
 )
 def test_mistake_is_one_line_that_names_its_place(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
-    told = refusal(tmp_path, ONE | wrong)
-    assert told.startswith(message)
-    assert PLANTED not in told
+    shown = refusal(tmp_path, ONE | wrong)
+    assert shown.startswith(message)
+    assert PLANTED not in shown
 
 
 def test_file_as_a_whole_may_be_wrong(tmp_path: Path) -> None:
     assert refusal(tmp_path).startswith("subscriptions: Tuple should have at least 1 item")
     assert refusal(tmp_path, ONE, ONE) == "two subscriptions are named crm; their names must differ"
     path = tmp_path / "webhooks.yaml"
-    for text, told in {
+    for text, message in {
         f"a: [\nsecret: {PLANTED}": "not YAML, line 2",
         "\x00": "not YAML",
         "subscriptions:\n- name: crm\n  filter: {to: A, to: B}": "line 3: key 'to' is given twice",
@@ -70,7 +70,7 @@ def test_file_as_a_whole_may_be_wrong(tmp_path: Path) -> None:
         path.write_text(text, "utf-8")
         with pytest.raises(SubscriptionsInvalid) as caught:
             load_subscriptions(path)
-        assert str(caught.value).startswith(f"{path}: {told}")
+        assert str(caught.value).startswith(f"{path}: {message}")
         assert PLANTED not in str(caught.value)
     with pytest.raises(SubscriptionsInvalid, match=r"nowhere: cannot be read \(No such file"):
         load_subscriptions(tmp_path / "nowhere")
@@ -108,6 +108,8 @@ def test_neither_secret_nor_address_is_in_any_representation(tmp_path: Path) -> 
         ({"segmentation": ["other"]}, False),
         ({"from": "Champions"}, True),
         ({"from": ["s9", "s1"]}, True),
+        ({"from": "value/s1"}, True),
+        ({"from": "other/s1"}, False),
         ({"from": "s4"}, False),
         ({"to": ["s4"]}, True),
         ({"to": "Champions"}, False),
@@ -122,17 +124,46 @@ def test_neither_secret_nor_address_is_in_any_representation(tmp_path: Path) -> 
     ],
 )
 def test_filter_selects_by_every_field_given(given: dict[str, Any], is_selected: bool) -> None:
-    assert MigrationFilter.model_validate(given).selects(migration()) is is_selected
+    assert selects(given, migration()) is is_selected
+
+
+def selects(given: dict[str, Any], record: dict[str, Any]) -> bool:
+    return FilterSettings.model_validate(given).migration_filter().selects(as_read(record))
 
 
 @pytest.mark.parametrize(("holdout", "is_selected"), [("exclude", False), ("only", True), ("include", True)])
 def test_customers_held_out_are_left_alone_unless_asked_for(holdout: str, is_selected: bool) -> None:
     held_out = migration(holdout={"bucket": 1, "held_out": True})
-    assert MigrationFilter(holdout=holdout).selects(held_out) is is_selected  # type: ignore[arg-type]
-    assert MigrationFilter().selects(held_out) is False
+    assert selects({"holdout": holdout}, held_out) is is_selected
+    assert not selects({}, held_out)
 
 
 def test_first_entry_comes_from_no_segment_and_has_no_margin_to_fall_short_of() -> None:
-    entry = migration(from_segment=None, explanation={"margin": None})
-    assert not MigrationFilter.model_validate({"from": "s1"}).selects(entry)
-    assert MigrationFilter(min_margin=5.0).selects(entry)
+    explanation = migration()["explanation"] | {"margin": None}
+    entry = migration(from_segment=None, change="entered", explanation=explanation)
+    assert not selects({"from": "s1"}, entry)
+    assert selects({"min_margin": 5.0}, entry)
+    assert not selects({"min_margin": 5.0, "change": ["moved", "lapsed"]}, entry)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_selected"),
+    [
+        ({"to": "slipping"}, True),
+        ({"to": "lifecycle/slipping"}, True),
+        ({"to": "lifecycle/Slipping away"}, True),
+        ({"to": "value/slipping"}, False),
+        ({"to": ["value/s4", "lifecycle/slipping"]}, True),
+        ({"segmentation": "value"}, False),
+        ({"min_margin": 5.0}, True),
+        ({"from": "value/Active"}, False),
+    ],
+)
+def test_segment_is_read_together_with_its_segmentation(given: dict[str, Any], is_selected: bool) -> None:
+    assert selects(given, rules_migration()) is is_selected
+
+
+def test_customer_who_left_is_in_no_segment() -> None:
+    left = rules_migration(to_segment=None, change="left")
+    assert selects({"change": "left", "from": "active"}, left)
+    assert not selects({"to": "slipping"}, left)

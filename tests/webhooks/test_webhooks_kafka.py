@@ -14,7 +14,15 @@ from standardwebhooks import Webhook
 
 from stream_app.cli import main
 from tests.support.processes import free_port, wait_for
-from tests.webhooks.deliveries import PATIENCE_SECONDS, Deployment, histories, migration, secret, subscription
+from tests.webhooks.deliveries import (
+    PATIENCE_SECONDS,
+    Deployment,
+    histories,
+    migration,
+    rules_migration,
+    secret,
+    subscription,
+)
 from tests.webhooks.receiver import HANG, Behaviour, Receiver, Reply, Request
 
 RETRY_AFTER_SECONDS: Final = 1
@@ -229,6 +237,36 @@ def replay(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object,
         status = ended.code
     printed = capsys.readouterr()
     return status, printed.out or printed.err
+
+
+def test_each_subscription_gets_the_segmentations_and_segments_it_names(deployment: Deployment) -> None:
+    slipping = {"id": "slipping", "name": "Slipping away"}
+    migrations = [
+        migration("c1", 1),
+        rules_migration("c1", 1),
+        migration("c1", 2),
+        rules_migration("c1", 2, from_segment=slipping, to_segment=None, change="left"),
+    ]
+    filters: dict[str, dict[str, Any]] = {
+        "all": {},
+        "value": {"segmentation": "value"},
+        "slipping": {"to": "lifecycle/Slipping away"},
+        "left": {"change": "left"},
+        "clear": {"min_margin": 5},
+    }
+    expected_moves = {"all": (0, 1, 2, 3), "value": (0, 2), "slipping": (1,), "left": (3,), "clear": (1, 3)}
+    with Receiver() as receiver:
+        deployment.subscribe(
+            *(subscription(name, f"{receiver.url}/{name}", filter=given) for name, given in filters.items())
+        )
+        deployment.publish(migrations)
+        process = deployment.start()
+        for name, wanted in expected_moves.items():
+            wait_for_all(receiver, f"/{name}", len(wanted))
+        assert process.server.stop() == 0
+    for name, wanted in expected_moves.items():
+        received = [request.event["data"] for request in receiver.accepted(f"/{name}")]
+        assert received == [migrations[number] for number in wanted], name
 
 
 def test_new_subscription_begins_with_what_comes_after_it(deployment: Deployment) -> None:

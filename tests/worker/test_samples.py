@@ -79,8 +79,8 @@ def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
     [
         {"tick": "soon"},
         {"customer_ids": ["c1"]},
-        {"segments": ["first"] * 2},
-        {"segments": ["s99999"] * 2},
+        {"memberships": {"value": {"segments": ["first"] * 2, "previous_segments": [None] * 2, "since": [None] * 2}}},
+        {"memberships": {"value": {"segments": ["s99999"] * 2, "previous_segments": [None] * 2, "since": [None] * 2}}},
         {"as_of": "yesterday"},
         {"quantities": {}},
         {"quantities": {"mood": [1.0, 2.0]}},

@@ -269,7 +269,7 @@ def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the
                 values.append(value)
         keys = [record.key for record in log.records[TOPICS.models, 0]]
         assert keys == [b"value", b"value", b"value/held", b"value"]
-        models = [SegmentModel.model_validate(model) for model in log.values(TOPICS.models)]
+        models = [SegmentModel.model_validate(model).root for model in log.values(TOPICS.models)]
         assert [(model.version, model.status) for model in models] == [
             (0, "published"),
             (1, "published"),

@@ -98,7 +98,7 @@ def example(**changes):
 def test_document_has_exactly_the_keys_of_the_contract():
     document = example()
     assert set(document) == {
-        "segmentation", "version", "status", "as_of", "feature_set", "prior_gap_days", "order_value_minor",
+        "kind", "segmentation", "version", "status", "as_of", "feature_set", "prior_gap_days", "order_value_minor",
         "feature_names", "weights", "mean", "scale", "hysteresis", "no_return_days", "segments", "retired_segments",
         "expected_churn", "training", "drift",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Carries one migration to one endpoint, until it is delivered or known to be undeliverable."""
+"""Delivers migrations to one endpoint, each until it is delivered or known to be undeliverable."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from stream_app.adapters.wall_clock import now_ms
+from stream_app.contracts.readers import read_migration
 from stream_app.core.clock import SECOND_MS
-from stream_app.webhooks.messages import Message, build_messages, read_migration
-from stream_app.webhooks.retrying import Gate, RetryPolicy
+from stream_app.webhooks.messages import Message, build_messages
+from stream_app.webhooks.retrying import RetryAfterGate, RetryPolicy
 from stream_app.webhooks.sending import Answer, Verdict
 from stream_app.webhooks.subscriptions import Subscription
 
@@ -22,7 +23,7 @@ DELIVERED: Final = "delivered"
 RETRIED: Final = "retried"
 DEAD: Final = "dead"
 OUTCOMES: Final = (DELIVERED, RETRIED, DEAD)
-"""What is counted of attempts: taken, to be made again, given up and written to the dead-letter topic."""
+"""Outcomes that are counted: accepted, to be tried again, given up and written to the dead-letter topic."""
 WARNING_INTERVAL_SECONDS: Final = 60.0
 """Between two warnings of one kind and subscription; an endpoint that is down fails hundreds of times a minute."""
 
@@ -34,15 +35,15 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """A migration as it stands on a topic.
+class PublishedMigration:
+    """A record of the topic of migrations, or of the dead letters.
 
     Parameters
     ----------
     topic, partition, offset
-        Where.
+        Its place.
     published_ms
-        When, by the record's timestamp.
+        Its timestamp.
     key, value, headers
         The record.
     """
@@ -57,7 +58,7 @@ class Parcel:
 
 
 class Sending(Protocol):
-    """What makes one attempt."""
+    """Makes single attempts."""
 
     async def send(self, message: Message) -> Answer:
         """Return how it went; nothing is raised."""
@@ -69,14 +70,14 @@ class Sending(Protocol):
 
 
 class DeadLetters(Protocol):
-    """Where migrations go that cannot be delivered."""
+    """Keeps migrations that cannot be delivered."""
 
-    async def append(self, subscription: str, parcel: Parcel, reason: str, attempts: int) -> None:
-        """Return once it is certain to be there."""
+    async def append(self, subscription: str, published: PublishedMigration, reason: str, attempts: int) -> None:
+        """Return once it is confirmed."""
         ...
 
 
-class Courier:
+class Deliverer:
     """Delivers for one subscription.
 
     Parameters
@@ -84,15 +85,15 @@ class Courier:
     subscription
         Which.
     source
-        What the messages name as theirs: the deployment's consumer group.
+        The deployment's consumer group, which messages name as their source.
     sender
         Makes the attempts.
-    rules
+    retries
         When to try again.
     in_flight_max
-        So many requests at once.
+        Requests at once.
     dead_letters
-        For what is given up.
+        Keep the migrations that are given up.
     count
         Is called with each outcome.
     """
@@ -102,52 +103,54 @@ class Courier:
         subscription: Subscription,
         source: str,
         sender: Sending,
-        rules: RetryPolicy,
+        retries: RetryPolicy,
         in_flight_max: int,
         dead_letters: DeadLetters,
         count: Callable[[str], None],
     ) -> None:
         self.subscription = subscription
+        self._filter = subscription.filter.migration_filter()
         self._source = source
         self._sender = sender
-        self._rules = rules
+        self._retries = retries
         self._slots = asyncio.Semaphore(in_flight_max)
-        self._gate = Gate()
+        self._gate = RetryAfterGate()
         self._in_flight = 0
         self._dead_letters = dead_letters
         self._count = count
         self._warns_at: dict[str, float] = {}
 
-    def select(self, parcel: Parcel) -> tuple[Message, ...] | None:
-        """Return what to send for a record; nothing if the subscription does not ask for it; None if it is damaged."""
-        if parcel.value is None:
+    def select(self, published: PublishedMigration) -> tuple[Message, ...] | None:
+        """Return the messages for a record; none if the subscription does not ask for it, None if it is damaged."""
+        if published.value is None:
             return ()
         try:
-            migration = read_migration(parcel.value)
-            if not self.subscription.filter.selects(migration):
+            migration = read_migration(published.value)
+            if not self._filter.selects(migration):
                 return ()
-            return build_messages(self.subscription.body, migration, self._source)
+            return build_messages(self.subscription.body, migration, published.value, self._source)
         except (ValueError, RecursionError):  # msgspec's error is a ValueError
             return None
 
-    def rebuild(self, parcel: Parcel) -> tuple[Message, ...] | None:
-        """Return what to send for a dead letter, which was selected once."""
+    def rebuild(self, published: PublishedMigration) -> tuple[Message, ...] | None:
+        """Return the messages for a dead letter, which was selected once."""
+        document = published.value or b""
         try:
-            return build_messages(self.subscription.body, read_migration(parcel.value or b""), self._source)
+            return build_messages(self.subscription.body, read_migration(document), document, self._source)
         except (ValueError, RecursionError):  # msgspec's error is a ValueError
             return None
 
-    async def deliver(self, parcel: Parcel, messages: tuple[Message, ...] | None, since_ms: int) -> bool:
+    async def deliver(self, published: PublishedMigration, messages: tuple[Message, ...] | None, since_ms: int) -> bool:
         """Return whether it was delivered; if not, it is among the dead letters.
 
         Parameters
         ----------
-        parcel
+        published
             The migration.
         messages
-            Sent one after the other; None if there is nothing to be made of the record.
+            Sent one after the other; None if the record is damaged.
         since_ms
-            What its age counts from.
+            Its age counts from here.
         """
         reason, attempts = "record is not a migration", 0
         for message in messages or ():
@@ -159,15 +162,15 @@ class Courier:
         else:
             if messages:
                 return True
-        await self._dead_letters.append(self.subscription.name, parcel, reason, attempts)
+        await self._dead_letters.append(self.subscription.name, published, reason, attempts)
         self._count(DEAD)
         self._warn(DEAD, f"{reason}; given up after {attempts} attempts, and written to the dead letters")
         return False
 
     async def calm_down(self) -> None:
-        """Begin nothing for a moment, and return when that is over or all that is under way is answered.
+        """Start no new request for a moment; return when that is over, or earlier if all requests are answered.
 
-        What is broken off may have been delivered, and is sent again.
+        A request that is cut off may have been delivered, and is sent again.
         """
         self._gate.close(CALM_SECONDS)
         ends_at = time.monotonic() + CALM_SECONDS
@@ -194,16 +197,16 @@ class Courier:
             if answer.verdict is Verdict.DELIVERED:
                 return answer, attempts
             age_seconds = (now_ms() - since_ms) / SECOND_MS
-            if answer.verdict is Verdict.REFUSED or self._rules.is_hopeless(attempts, age_seconds):
+            if answer.verdict is Verdict.REFUSED or self._retries.is_hopeless(attempts, age_seconds):
                 return answer, attempts
             self._count(RETRIED)
             if answer.retry_after_seconds:
-                self._gate.close(min(answer.retry_after_seconds, self._rules.give_up_seconds))
+                self._gate.close(min(answer.retry_after_seconds, self._retries.give_up_seconds))
             self._warn(RETRIED, f"{answer.reason}; it is tried again")
-            await asyncio.sleep(self._rules.wait_seconds(attempts))
+            await asyncio.sleep(self._retries.wait_seconds(attempts))
 
-    def _warn(self, outcome: str, told: str) -> None:
+    def _warn(self, outcome: str, sentence: str) -> None:
         now = time.monotonic()
         if now >= self._warns_at.get(outcome, 0.0):
             self._warns_at[outcome] = now + WARNING_INTERVAL_SECONDS
-            logger.warning("subscription %s: %s", self.subscription.name, told)
+            logger.warning("subscription %s: %s", self.subscription.name, sentence)

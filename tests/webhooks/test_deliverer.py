@@ -1,4 +1,4 @@
-"""The courier's decisions, with answers as they are written here."""
+"""The deliverer's decisions, with answers as they are written here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from stream_app.webhooks.courier import Courier, Parcel
+from stream_app.webhooks.deliverer import Deliverer, PublishedMigration
 from stream_app.webhooks.messages import Message
-from stream_app.webhooks.retrying import ATTEMPTS_MIN, Gate, RetryPolicy
+from stream_app.webhooks.retrying import ATTEMPTS_MIN, RetryAfterGate, RetryPolicy
 from stream_app.webhooks.sending import Answer, Verdict
 from stream_app.webhooks.subscriptions import Subscription
-from tests.webhooks.deliveries import migration, parcel, subscription
+from tests.webhooks.deliveries import migration, published, subscription
 
 OK = Answer(Verdict.DELIVERED, "HTTP 204")
 DOWN = Answer(Verdict.FAILED, "HTTP 503")
@@ -49,24 +49,26 @@ class Script:
     def count(self, outcome: str) -> None:
         self.counts[outcome] += 1
 
-    async def append(self, subscription: str, parcel: Parcel, reason: str, attempts: int) -> None:
-        assert (subscription, parcel.offset) == ("crm", 7)
+    async def append(self, subscription: str, published: PublishedMigration, reason: str, attempts: int) -> None:
+        assert (subscription, published.offset) == ("crm", 7)
         self.dead.append((reason, attempts))
 
 
-def deliver(script: Script, rules: RetryPolicy = QUICK, age_seconds: float = 0, body: str = "cloudevents") -> bool:
+def deliver(script: Script, retries: RetryPolicy = QUICK, age_seconds: float = 0, body: str = "cloudevents") -> bool:
     async def play() -> bool:
-        courier = create(script, rules, body)
-        taken = parcel(migration())
+        deliverer = create(script, retries, body)
+        taken = published(migration())
         since_ms = int((time.time() - age_seconds) * 1000)
-        return await courier.deliver(taken, courier.select(taken), since_ms)
+        return await deliverer.deliver(taken, deliverer.select(taken), since_ms)
 
     return asyncio.run(play())
 
 
-def create(script: Script, rules: RetryPolicy = QUICK, body: str = "cloudevents", in_flight_max: int = 4) -> Courier:
+def create(
+    script: Script, retries: RetryPolicy = QUICK, body: str = "cloudevents", in_flight_max: int = 4
+) -> Deliverer:
     described = Subscription.model_validate(subscription("crm", "https://crm.example/", body=body))
-    return Courier(described, "segmenter", script, rules, in_flight_max, script, script.count)
+    return Deliverer(described, "segmenter", script, retries, in_flight_max, script, script.count)
 
 
 def test_failure_is_tried_again_with_the_same_id_until_it_is_taken() -> None:
@@ -106,7 +108,8 @@ WRONG = [
     {"migration_id": 5},
     {"migration_id": "a\r\nb"},
     {"customer_id": "\ud800"},
-    {"to_segment": None},
+    {"to_segment": "s4"},
+    {"explanation": {"kind": "guess", "sentence": ""}},
     {"holdout": {}},
 ]
 
@@ -114,9 +117,9 @@ WRONG = [
 @pytest.mark.parametrize("value", [*NO_MIGRATIONS, *(json.dumps(migration() | wrong).encode() for wrong in WRONG)])
 def test_record_that_is_no_migration_is_a_dead_letter(value: bytes) -> None:
     async def play() -> bool:
-        courier = create(script)
-        taken = Parcel("segment-migrations", 1, 7, 0, b"c1", value, ())
-        return await courier.deliver(taken, courier.select(taken), 0)
+        deliverer = create(script)
+        taken = PublishedMigration("segment-migrations", 1, 7, 0, b"c1", value, ())
+        return await deliverer.deliver(taken, deliverer.select(taken), 0)
 
     script = Script([])
     assert not asyncio.run(play())
@@ -127,9 +130,9 @@ def test_requests_at_once_are_bounded() -> None:
     script = Script([OK] * 50)
 
     async def play() -> None:
-        courier = create(script, in_flight_max=3)
-        taken = parcel(migration())
-        await asyncio.gather(*(courier.deliver(taken, courier.select(taken), 0) for _ in range(50)))
+        deliverer = create(script, in_flight_max=3)
+        taken = published(migration())
+        await asyncio.gather(*(deliverer.deliver(taken, deliverer.select(taken), 0) for _ in range(50)))
 
     asyncio.run(play())
     assert (script.busiest, script.counts["delivered"]) == (3, 50)
@@ -139,13 +142,13 @@ def test_what_is_under_way_is_answered_before_all_is_calm_and_nothing_begins_mea
     script = Script([OK, OK])
 
     async def play() -> list[bool]:
-        courier = create(script)
-        taken = parcel(migration())
-        first = asyncio.create_task(courier.deliver(taken, courier.select(taken), 0))
+        deliverer = create(script)
+        taken = published(migration())
+        first = asyncio.create_task(deliverer.deliver(taken, deliverer.select(taken), 0))
         await asyncio.sleep(0)
-        calm = asyncio.create_task(courier.calm_down())
+        calm = asyncio.create_task(deliverer.calm_down())
         await asyncio.sleep(0)
-        second = asyncio.create_task(courier.deliver(taken, courier.select(taken), 0))
+        second = asyncio.create_task(deliverer.deliver(taken, deliverer.select(taken), 0))
         await calm
         found = [first.done(), second.done()]
         second.cancel()
@@ -164,7 +167,7 @@ def test_waits_grow_spread_out_and_are_bounded() -> None:
 
 def test_gate_lets_nobody_pass_before_the_latest_time_it_was_given() -> None:
     async def play() -> tuple[float, list[str]]:
-        gate, passed = Gate(), []
+        gate, passed = RetryAfterGate(), []
         started = time.monotonic()
         gate.close(0.1)
 
@@ -186,11 +189,11 @@ def test_gate_lets_nobody_pass_before_the_latest_time_it_was_given() -> None:
 
 def test_tombstone_and_unselected_migration_need_nothing() -> None:
     async def play() -> list[Any]:
-        courier = create(Script([]))
+        deliverer = create(Script([]))
         held_out = migration(holdout={"bucket": 1, "held_out": True})
         return [
-            courier.select(Parcel("segment-migrations", 1, 7, 0, b"c1", None, ())),
-            courier.select(parcel(held_out)),
+            deliverer.select(PublishedMigration("segment-migrations", 1, 7, 0, b"c1", None, ())),
+            deliverer.select(published(held_out)),
         ]
 
     assert asyncio.run(play()) == [(), ()]

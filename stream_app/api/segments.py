@@ -1,0 +1,111 @@
+"""Routes about segmentations: segments, flows between them, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+
+from stream_app.api import access
+from stream_app.api.customers import Segmentation
+from stream_app.api.documents import FlowsDocument, ModelsDocument, SegmentListDocument
+from stream_app.api.problems import Problem
+from stream_app.api.routing import NOT_FOUND, json_response, require_segmentation, scoped_router, security
+from stream_app.api.store import SegmentStore
+from stream_app.contracts.outputs import SegmentModel
+
+PERIOD_DAYS_MAX: Final = 366
+"""Of flows: each day is a key of its own in the view."""
+DEFAULT_PERIOD_DAYS: Final = 30
+
+
+def segment_routes(store: SegmentStore) -> APIRouter:
+    """Return the routes that need `read:segments`."""
+    router = scoped_router(access.READ_SEGMENTS, "segments")
+    extra = security(access.READ_SEGMENTS)
+
+    @router.get(
+        "/segmentations/{segmentation}/segments",
+        response_model=SegmentListDocument,
+        responses=NOT_FOUND,
+        openapi_extra=extra,
+        summary="All segments, their size, and their typical customer or conditions",
+    )
+    async def segments(segmentation: Segmentation) -> Response:
+        require_segmentation(store, segmentation)
+        return json_response(await store.segments(segmentation))
+
+    @router.get(
+        "/segmentations/{segmentation}/flows",
+        response_model=FlowsDocument,
+        responses=NOT_FOUND,
+        openapi_extra=extra,
+        summary="How many customers went from where to where in a period",
+    )
+    async def flows(
+        segmentation: Segmentation,
+        first_day: Annotated[
+            date | None, Query(alias="from", description="First day (UTC); 30 days up to `to` if not given.")
+        ] = None,
+        last_day: Annotated[
+            date | None, Query(alias="to", description="Last day (UTC), included; today if not given.")
+        ] = None,
+    ) -> Response:
+        days = _days(first_day, last_day)
+        require_segmentation(store, segmentation)
+        found = await store.flows(segmentation, days)
+        return json_response({"segmentation": segmentation, "first_day": days[0], "last_day": days[-1], "flows": found})
+
+    @router.get(
+        "/segmentations/{segmentation}/models",
+        response_model=ModelsDocument,
+        responses=NOT_FOUND,
+        openapi_extra=extra,
+        summary="The versions of the model or definition",
+    )
+    async def models(segmentation: Segmentation) -> Response:
+        require_segmentation(store, segmentation)
+        documents = await store.models(segmentation)
+        return json_response({"segmentation": segmentation, "models": [_summary(document) for document in documents]})
+
+    @router.get(
+        "/segmentations/{segmentation}/models/{version}",
+        response_model=SegmentModel,
+        responses=NOT_FOUND,
+        openapi_extra=extra,
+        summary="One version of the model or definition, in full",
+    )
+    async def model(segmentation: Segmentation, version: Annotated[int, Path(ge=0, le=2**31)]) -> Response:
+        require_segmentation(store, segmentation)
+        documents = await store.models(segmentation)
+        found = next((document for document in documents if document["version"] == version), None)
+        if found is None:
+            known = ", ".join(str(document["version"]) for document in documents)
+            raise Problem(HTTPStatus.NOT_FOUND, f"{segmentation} has no version {version}; there are {known}")
+        return json_response(found)
+
+    return router
+
+
+def _summary(document: Mapping[str, Any]) -> dict[str, Any]:
+    always = {name: document[name] for name in ("kind", "version", "status", "as_of")}
+    learned = {name: document.get(name) for name in ("feature_set", "expected_churn")}
+    return always | {"segments": len(document["segments"])} | learned
+
+
+def _days(first: date | None, last: date | None) -> list[str]:
+    last = last or datetime.now(UTC).date()
+    try:
+        first = first or last - timedelta(days=DEFAULT_PERIOD_DAYS - 1)
+    except OverflowError:
+        first = last
+    count = (last - first).days + 1
+    if count < 1:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"from is {first}, later than to, which is {last}")
+    if count > PERIOD_DAYS_MAX:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"from, to: {count} days, expected at most {PERIOD_DAYS_MAX}")
+    return [(first + timedelta(days=number)).isoformat() for number in range(count)]

@@ -1,0 +1,176 @@
+"""The live stream of migrations as server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response, StreamingResponse
+
+from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, STREAM_CLIENTS
+from stream_app.api import access
+from stream_app.api.feed import MigrationFeed, id_order
+from stream_app.api.problems import Problem
+from stream_app.api.routing import index_of, scoped_router, security
+from stream_app.api.store import SegmentStore, StoreUnavailable
+from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
+from stream_app.contracts.outputs import CauseKind, Change
+from stream_app.errors import SegmentAmbiguous, SegmentUnknown
+
+SILENCE_SECONDS: Final = 15.0
+"""Then a comment is sent, so that proxies do not take the stream for dead, and a client that has gone is noticed."""
+RECONNECT_MS: Final = 1_000
+"""A client whose stream has ended waits this long."""
+CHOICES_MAX: Final = 100
+"""Of one parameter."""
+
+_SEGMENT: Final = (
+    "Segment: `value/s3`, or a bare id or name if one segmentation alone has it, or if `segmentation` is given. "
+    "Repeat it for several."
+)
+_MIN_MARGIN: Final = (
+    "Least distance past the border, in standard deviations. Migrations without a margin (first entries, moves in "
+    "segmentations that are not learned) pass; `change` can leave first entries out."
+)
+_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+}
+
+Segmentations = Annotated[
+    list[str] | None,
+    Query(alias="segmentation", max_length=CHOICES_MAX, description="Name of the segmentation. Repeat it for several."),
+]
+FromSegments = Annotated[
+    list[str] | None, Query(alias="from", max_length=CHOICES_MAX, description=_SEGMENT, examples=[["value/s3"]])
+]
+ToSegments = Annotated[
+    list[str] | None, Query(alias="to", max_length=CHOICES_MAX, description=_SEGMENT, examples=[["value/s3"]])
+]
+Changes = Annotated[list[Change] | None, Query(alias="change", description="Kind of move. Repeat it for several.")]
+Causes = Annotated[list[CauseKind] | None, Query(alias="cause", description="Kind of cause. Repeat it for several.")]
+MinMargin = Annotated[float | None, Query(allow_inf_nan=False, description=_MIN_MARGIN)]
+Holdout = Annotated[
+    HoldoutChoice, Query(description="Whether customers who are held out are left out, the only ones, or included.")
+]
+LastEventId = Annotated[str | None, Header(description="Send the events after this one first.")]
+
+
+class OpenStreams:
+    """The streams that clients are reading.
+
+    Parameters
+    ----------
+    feed
+        Gives the migrations.
+    metrics
+        Counts clients and observes latency.
+    most
+        Open at once.
+    """
+
+    def __init__(self, feed: MigrationFeed, metrics: Metrics, most: int) -> None:
+        self._feed = feed
+        self._metrics = metrics
+        self._most = most
+        self._open: set[object] = set()
+
+    @property
+    def are_full(self) -> bool:
+        """Whether no further stream may be opened."""
+        return len(self._open) >= self._most
+
+    async def events(self, last_id: str | None, wanted: MigrationFilter) -> AsyncIterator[bytes]:
+        """Yield the text of a stream until the client goes or the process stops."""
+        stream = object()
+        self._open.add(stream)
+        self._metrics.set(STREAM_CLIENTS, len(self._open))
+        latency = self._metrics.distribution(END_TO_END_LATENCY, sink="sse")
+        try:
+            yield b"retry: %d\n: %s\n\n" % (RECONNECT_MS, b"migrations from here on")
+            async for entry in self._feed.follow(last_id, SILENCE_SECONDS):
+                if entry is None:
+                    yield b": still here\n\n"
+                elif wanted.selects(entry.migration):
+                    yield b"id: %s\nevent: migration\ndata: %s\n\n" % (entry.entry_id.encode(), entry.document.strip())
+                    latency.observe(max(0.0, datetime.now(UTC).timestamp() - id_order(entry.entry_id)[0] / 1_000))
+        except StoreUnavailable:
+            return  # the client comes again, with the last id it has seen
+        finally:
+            self._open.discard(stream)
+            self._metrics.set(STREAM_CLIENTS, len(self._open))
+
+
+def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> APIRouter:
+    """Return the route that needs `stream:migrations`."""
+    router = scoped_router(access.STREAM_MIGRATIONS, "stream")
+    streams = OpenStreams(store.feed, metrics, max_streams)
+
+    @router.get(
+        "/migrations/stream",
+        response_class=StreamingResponse,
+        responses=_STREAM,
+        openapi_extra=security(access.STREAM_MIGRATIONS),
+        summary="Migrations as they happen, as server-sent events",
+    )
+    async def stream(
+        segmentations: Segmentations = None,
+        from_segments: FromSegments = None,
+        to_segments: ToSegments = None,
+        changes: Changes = None,
+        causes: Causes = None,
+        min_margin: MinMargin = None,
+        holdout: Holdout = "include",
+        last_event_id: LastEventId = None,
+    ) -> Response:
+        _require_id(last_event_id)
+        wanted = MigrationFilter(
+            _segmentations(store, segmentations),
+            _segments(store, "from", from_segments, segmentations),
+            _segments(store, "to", to_segments, segmentations),
+            None if changes is None else tuple(changes),
+            None if causes is None else tuple(causes),
+            min_margin,
+            holdout,
+        )
+        if streams.are_full:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many streams are open", {"Retry-After": "5"})
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        events = streams.events(last_event_id, wanted)
+        return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+
+    return router
+
+
+def _require_id(last_event_id: str | None) -> None:
+    if last_event_id is not None:
+        try:
+            id_order(last_event_id)
+        except ValueError:
+            raise Problem(HTTPStatus.BAD_REQUEST, "Last-Event-ID: expected the id of an event") from None
+
+
+def _segmentations(store: SegmentStore, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the segmentations asked for; 400 for one that there is no model of."""
+    if names is None:
+        return None
+    try:
+        return tuple(index_of(store).require(name).segmentation for name in names)
+    except SegmentUnknown as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"segmentation: {error}") from None
+
+
+def _segments(
+    store: SegmentStore, parameter: str, texts: Sequence[str] | None, within: Sequence[str] | None
+) -> tuple[SegmentChoice, ...] | None:
+    """Return the segments asked for, by segmentation and id; 400 for one that is unknown or ambiguous."""
+    if texts is None:
+        return None
+    index = index_of(store)
+    try:
+        return tuple(index.resolve(SegmentChoice.parse(text), within) for text in texts)
+    except (SegmentUnknown, SegmentAmbiguous) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{parameter}: {error}") from None

@@ -1,0 +1,87 @@
+"""Which migrations somebody asks for: the same for the live stream and for webhooks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from stream_app.contracts.outputs import SLUG
+from stream_app.contracts.readers import KEY_SEPARATOR, MigrationRecord, SegmentReference
+
+_SLUG: Final = re.compile(SLUG)
+
+HoldoutChoice = Literal["exclude", "only", "include"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentChoice:
+    """A segment as somebody names it.
+
+    Parameters
+    ----------
+    segmentation
+        None: any.
+    segment
+        Its id or its name.
+    """
+
+    segmentation: str | None
+    segment: str
+
+    @classmethod
+    def parse(cls, text: str) -> SegmentChoice:
+        """Read `value/s3`, `value/At risk`, or a bare id or name, which may itself hold a slash."""
+        segmentation, separator, segment = text.partition(KEY_SEPARATOR)
+        if separator and segment and _SLUG.fullmatch(segmentation):
+            return cls(segmentation, segment)
+        return cls(None, text)
+
+    def matches(self, segmentation: str, segment: SegmentReference | None) -> bool:
+        """Return whether this is a segment of a segmentation; null, which is no segment, never is."""
+        return (
+            segment is not None
+            and self.segmentation in (None, segmentation)
+            and self.segment in (segment.id, segment.name)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationFilter:
+    """Selects the migrations that fit everything given; each of several alternatives will do.
+
+    Parameters
+    ----------
+    segmentations, from_segments, to_segments, changes, causes
+        Alternatives; None: any.
+    min_margin
+        At least this far past the border. Only a move between learned segments has a margin; a migration without one,
+        such as a first entry, has nothing to fall short of and passes. `changes` without `entered` leaves entries out.
+    holdout
+        Whether customers who are held out are left out, the only ones, or treated as all others.
+    """
+
+    segmentations: tuple[str, ...] | None = None
+    from_segments: tuple[SegmentChoice, ...] | None = None
+    to_segments: tuple[SegmentChoice, ...] | None = None
+    changes: tuple[str, ...] | None = None
+    causes: tuple[str, ...] | None = None
+    min_margin: float | None = None
+    holdout: HoldoutChoice = "include"
+
+    def selects(self, migration: MigrationRecord) -> bool:
+        """Return whether a migration is asked for."""
+        margin, name = migration.margin, migration.segmentation
+        return (
+            (self.segmentations is None or name in self.segmentations)
+            and _is_any(self.from_segments, name, migration.from_segment)
+            and _is_any(self.to_segments, name, migration.to_segment)
+            and (self.changes is None or migration.change in self.changes)
+            and (self.causes is None or migration.cause.kind in self.causes)
+            and (self.min_margin is None or margin is None or margin >= self.min_margin)
+            and (self.holdout == "include" or migration.holdout.held_out == (self.holdout == "only"))
+        )
+
+
+def _is_any(choices: tuple[SegmentChoice, ...] | None, segmentation: str, segment: SegmentReference | None) -> bool:
+    return choices is None or any(choice.matches(segmentation, segment) for choice in choices)
