@@ -1,6 +1,6 @@
 """Following definitions: every worker reads all of `segment-models` and hears of a new version within milliseconds.
 
-Not by Faust's GlobalTable, which tells other workers only at the next rebalance (faust #283), and not in the group:
+Not by Faust's GlobalTable, which reaches other workers only at the next rebalance (faust #283), and not in the group:
 each worker needs every record.
 """
 
@@ -72,7 +72,7 @@ class DefinitionFollower:
     async def reach(self, versions: Mapping[str, int]) -> None:
         """Return once these versions, or later ones, are in force; those of other segmentations do not matter."""
         if missing := self._missing(versions):
-            logger.info("customers were assessed under versions that are not read yet, waiting for %s", missing)
+            logger.info("customers were assessed under versions that have not been read yet; waiting for %s", missing)
         while self._missing(versions):
             await self._renewed.wait()
 
@@ -121,7 +121,7 @@ class DefinitionFollower:
                 if proposal.held:
                     return
         except (ModelInvalid, msgspec.DecodeError) as error:
-            logger.warning("a version of a segmentation cannot be followed, the one before stays: %s", error)
+            logger.warning("a published version cannot be followed, the one before stays in force: %s", error)
             return
         self._note_published(segmentation)
 
@@ -133,5 +133,6 @@ class DefinitionFollower:
             self.current[name] = segmentation
             self._renewed.set()
             self._renewed = asyncio.Event()
+            logger.info("segmentation %s: version %d is in force", name, segmentation.version)
             for follower in self._followers:
                 follower(segmentation)

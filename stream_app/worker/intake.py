@@ -18,7 +18,7 @@ from stream_app.core.records import Batch, Content, Rejection, Skipped, batch_of
 from stream_app.errors import InvalidRecord
 
 HELD_RECORDS_MAX: Final = 20_000
-"""A topic that holds so many decoded records is not fetched any further."""
+"""A topic with this number of decoded records that wait is not fetched any further."""
 
 
 class KafkaRecord(Protocol):
@@ -200,7 +200,7 @@ class Intake:
         return overdue
 
     def _read(self, topic: str, record: KafkaRecord, event: Event | None, now_ms: int) -> Content:
-        """Say what becomes of a record that is not, or not at once, read as an event of a known customer."""
+        """Return what becomes of a record that the fast path has not read as an event of a known customer."""
         payload = record.value
         if payload is None:
             return TOMBSTONE

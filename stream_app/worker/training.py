@@ -2,7 +2,7 @@
 
 A tick is learned from once every partition has sent its sample of that tick or a later one. What the trainers know is
 written in one transaction with the models they publish, and the same fence as for customers keeps a second owner out:
-so a model has one successor, whatever happens to workers, and segments keep their identity.
+so a model has one successor, workers may fail at any time, and segments keep their identity.
 
 Each trainer's state has a key of its own. That of a segmentation which is not configured any more is left alone, and
 serves again should the segmentation come back.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.core.segmentation import Segmentation
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
-from stream_app.segmentations.learned.document import ModelProposal, model_document
+from stream_app.segmentations.learned.document import HELD, PUBLISHED, ModelProposal, model_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
 from stream_app.worker.samples import decode_sample, merge_samples
@@ -31,13 +31,13 @@ from stream_app.worker.samples import decode_sample, merge_samples
 logger = logging.getLogger(__name__)
 
 PROGRESS_KEY: Final = b"trainer"
-"""Where the trainers stand in the samples, all alike."""
+"""How far the samples are learned from, by all trainers alike."""
 STATE_KEY_PREFIX: Final = b"trainer/"
 """Before a segmentation's name: the state of its trainer."""
 HELD_SUFFIX: Final = "/held"
 """A held model has a key of its own, so that compaction never takes it for the successor of the published one."""
 _ONLY_SEGMENTATION: Final = "value"
-"""The one segmentation there was when its trainer's state stood under `PROGRESS_KEY`."""
+"""The one segmentation there was when its trainer's state was written under `PROGRESS_KEY`."""
 
 
 class Progress(msgspec.Struct, omit_defaults=True):
@@ -64,7 +64,7 @@ class TrainingState:
     Attributes
     ----------
     progress
-        Where they stand.
+        How far the samples are learned from.
     trainers
         By segmentation, `Trainer.state()`; also of segmentations that are not configured any more.
     """
@@ -96,7 +96,7 @@ class Training:
     trainers
         By segmentation: new, or as restored.
     progress
-        Where they stand.
+        How far the samples are learned from.
     delivery
         The right to write.
     topics
@@ -132,8 +132,10 @@ class Training:
 
     async def announce(self, segmentations: Iterable[Segmentation]) -> None:
         """Publish versions that no reader of `segment-models` knows yet."""
-        if records := [segmentation_record(segmentation) for segmentation in segmentations]:
-            await self._write(records)
+        announced = list(segmentations)
+        if announced:
+            lines = [f"segmentation {each.name}: version {each.version} is announced" for each in announced]
+            await self._write([segmentation_record(each) for each in announced], lines)
 
     async def accept_sample(self, offset: int, value: bytes | None) -> None:
         """Take a sample's record; learn from every tick that is complete with it.
@@ -180,22 +182,26 @@ class Training:
             (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
             default=self._end,
         )
-        await self._write([model_record(proposal) for proposal in learned if proposal is not None])
+        proposals = [proposal for proposal in learned if proposal is not None]
+        await self._write([model_record(each) for each in proposals], [_line_of(each) for each in proposals])
 
-    async def _write(self, versions: list[OutgoingRecord]) -> None:
-        """Write all that is known, and versions of segmentations with it, in one transaction."""
+    async def _write(self, versions: Sequence[OutgoingRecord], lines: Iterable[str]) -> None:
+        """Write all that is known, and versions of segmentations with it, in one transaction; then log some lines."""
         progress = Progress(self.next_sample, self._latest_ticks)
         known = [OutgoingRecord(PROGRESS_KEY, msgspec.json.encode(progress))]
         known += [
             OutgoingRecord(STATE_KEY_PREFIX + name.encode(), msgspec.json.encode(trainer.state()))
             for name, trainer in self.trainers.items()
         ]
-        outgoing = {(self._topics.trainer_changelog, 0): known}
+        outgoing: dict[tuple[str, int], Sequence[OutgoingRecord]] = {(self._topics.trainer_changelog, 0): known}
         if versions:
             outgoing[self._topics.models, 0] = versions
         async with self._writing:
-            if not self._is_closed:
-                await self._delivery.commit(outgoing)
+            if self._is_closed:
+                return
+            await self._delivery.commit(outgoing)
+        for line in lines:
+            logger.info("%s", line)
 
 
 async def open_training(
@@ -233,6 +239,14 @@ async def open_training(
     training = Training(trainers, state.progress, delivery, topics, partitions, first.sample_size, first.seed)
     await training.announce(unpublished)
     return training
+
+
+def _line_of(proposal: ModelProposal) -> str:
+    """Return what the log says of a model."""
+    model = proposal.model
+    churn = "" if model.expected_churn is None else f", forecast to move {model.expected_churn:.1%} of customers"
+    verdict = HELD if proposal.held else PUBLISHED
+    return f"segmentation {model.name}: model {model.version} with {len(model.segments)} segments is {verdict}{churn}"
 
 
 def segmentation_record(segmentation: Segmentation) -> OutgoingRecord:
