@@ -35,7 +35,7 @@ class DefinitionFollower:
     connection, topic
         Where versions are published.
     build
-        Makes the configured segmentations; asked again once what is published has been read.
+        Makes the configured segmentations; asked again with every version that is published.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class DefinitionFollower:
     published
         By name, the newest version that was read, also of segmentations that are not configured any more.
     newest
-        By name, what was learned last, held models included; nothing of a segmentation of which nothing was read.
+        By name, what was learned last of each configured segmentation, held models included, if anything was.
     is_read
         Set once everything that was published before the start is known.
     """
@@ -59,15 +59,6 @@ class DefinitionFollower:
         self._topic = topic
         self._followers: list[Callable[[Segmentation], None]] = []
         self._renewed = asyncio.Event()
-
-    @property
-    def unpublished(self) -> list[Segmentation]:
-        """Versions in force that nobody has published yet."""
-        return [
-            segmentation
-            for name, segmentation in self.current.items()
-            if name not in self.published or self.published[name].version < segmentation.version
-        ]
 
     async def reach(self, versions: Mapping[str, int]) -> None:
         """Return once these versions, or later ones, are in force; those of other segmentations do not matter."""
@@ -111,13 +102,11 @@ class DefinitionFollower:
         if value is None:
             return
         try:
-            document = msgspec.json.decode(value)
+            document = msgspec.json.decode(value, type=dict)
             segmentation = decode_segmentation(document)
             if isinstance(segmentation, LearnedSegmentation):
                 proposal = proposal_from_document(document)
-                newest = self.newest.get(segmentation.name)
-                if newest is None or proposal.model.as_of_ms >= newest.model.as_of_ms:
-                    self.newest[segmentation.name] = proposal
+                self._note_learned(proposal)
                 if proposal.held:
                     return
         except (ModelInvalid, msgspec.DecodeError) as error:
@@ -125,14 +114,27 @@ class DefinitionFollower:
             return
         self._note_published(segmentation)
 
+    def _note_learned(self, proposal: ModelProposal) -> None:
+        name = proposal.model.name
+        if name not in self.current:
+            return
+        if name not in self.newest or proposal.model.as_of_ms >= self.newest[name].model.as_of_ms:
+            self.newest[name] = proposal
+
     def _note_published(self, segmentation: Segmentation) -> None:
         name = segmentation.name
         if name not in self.published or segmentation.version > self.published[name].version:
             self.published[name] = segmentation
-        if self.is_read.is_set() and name in self.current and segmentation.version > self.current[name].version:
-            self.current[name] = segmentation
-            self._renewed.set()
-            self._renewed = asyncio.Event()
-            logger.info("segmentation %s: version %d is in force", name, segmentation.version)
-            for follower in self._followers:
-                follower(segmentation)
+            if self.is_read.is_set():
+                self._renew()
+
+    def _renew(self) -> None:
+        """Have newer versions take over. Another configuration's definition is succeeded by this one's."""
+        for name, segmentation in self._configured().items():
+            if segmentation.version > self.current[name].version:
+                self.current[name] = segmentation
+                logger.info("segmentation %s: version %d is in force", name, segmentation.version)
+                self._renewed.set()
+                self._renewed = asyncio.Event()
+                for follower in self._followers:
+                    follower(segmentation)

@@ -215,7 +215,6 @@ class PartitionOpener:
             state,
             self._trainer_settings,
             self._follower.current,
-            self._follower.unpublished,
             delivery,
             self._topics,
             self._settings.partitions,

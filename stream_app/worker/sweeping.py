@@ -80,7 +80,9 @@ class Sweeper:
         self._resume_ms = NO_TIME
         self._last_record_ms = now_ms()
         self._said_empty = False
-        if self.versions != self._present_versions() and len(partition.table):
+        if not len(partition.table):
+            self.versions = self._present_versions()
+        elif self.versions != self._present_versions():
             self._sweep = _Sweep(max(partition.clock), by_version=True)
 
     @property

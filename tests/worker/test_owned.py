@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
-from tests.support.snapshots import plain_snapshot, rules_snapshot
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.partitioning import create_partitioner
+from stream_app.bootstrap.segmentation import create_segmentations, create_trainer_settings
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import Event
 from stream_app.core.moves import MigrationContext
 from stream_app.errors import DeliveryFailed, RecordsLost
-from stream_app.learning.trainer import TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.settings import load_settings
 from stream_app.worker import faust_host as host_module
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
@@ -27,33 +30,36 @@ from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.training import model_record
 from tests.support.events import START_MS, engagement, purchase
+from tests.support.models import model_of, plain_snapshot
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
-DECODERS = {topic: Decoder(DecodingPolicy(topic.removeprefix(TOPICS.prefix))) for topic in TOPICS.inputs}
+DECODERS = {TOPICS.input_topic(name): Decoder(contract, DecodingPolicy()) for name, contract in INPUT_CONTRACTS.items()}
 CUSTOMERS = [f"c{index}" for index in range(8)]
 
 
 class Worker:
     """The partitions of one process, and what became of it."""
 
-    def __init__(self, log: MemoryLog, partitions: int = 1) -> None:
+    def __init__(self, log: MemoryLog, partitions: int = 1, **settings: Any) -> None:
         self.log = log
         self.failures: list[BaseException] = []
-        self.follower = DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, [rules_snapshot()])
+        configured = load_settings(None, settings)
+        build = partial(create_segmentations, configured)
+        self.follower = DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, build)
         self.follower.is_read.set()
-        settings, now_ms = lane_settings(), Clock(START_MS + 10**12)
+        loop_settings, now_ms = lane_settings(), Clock(START_MS + 10**12)
         self.opener = PartitionOpener(
             log=log,
             topics=TOPICS,
             settings=PartitionSettings(partitions, 5),
-            trainer_settings={"value": TrainerSettings()},
+            trainer_settings=create_trainer_settings(configured),
             follower=self.follower,
         )
         self.owned = OwnedPartitions(
             opener=self.opener,
             topics=TOPICS,
-            lane_settings=settings,
+            lane_settings=loop_settings,
             context=MigrationContext(),
             decoders=DECODERS,
             partition_of=create_partitioner(partitions),
@@ -61,7 +67,7 @@ class Worker:
             failed=self.failures.append,
             now_ms=now_ms,
         )
-        self.host = FaustHost(self.owned, TOPICS, settings, self.failures.append, now_ms)
+        self.host = FaustHost(self.owned, TOPICS, loop_settings, self.failures.append, now_ms)
 
     async def open(self, *partitions: int, with_trainer: bool = False) -> None:
         await self.owned.open(partitions, with_trainer)
@@ -289,8 +295,8 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
         worker.follower.is_read.set()
         await opening
         model = plain_snapshot()
-        worker.owned._follow(model)
-        await until(lambda: worker.owned.lanes[0].model_of(partition) is model, "the new model")
+        worker.owned._follow(LearnedSegmentation(model))
+        await until(lambda: model_of(worker.owned.lanes[0].partition) is model, "the new model")
 
     run(test)
 
@@ -310,7 +316,7 @@ def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() 
         assert not second.owned.is_open
         second.follower._read(record.value)
         await opening
-        assert second.owned.lanes[0].model_of(partition).version == plain_snapshot().version
+        assert model_of(second.owned.lanes[0].partition).version == plain_snapshot().version
         assert first.failures == second.failures == []
 
     run(test)
