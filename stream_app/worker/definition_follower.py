@@ -2,6 +2,10 @@
 
 Not by Faust's GlobalTable, which reaches other workers only at the next rebalance (faust #283), and not in the group:
 each worker needs every record.
+
+What is published is in force, and nothing else but the first version of what nobody has published yet. A definition
+that was changed in the configuration waits until the owner of the trainers has published it: if every worker followed
+its own configuration, rows could refer to versions that nobody will ever read.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ class DefinitionFollower:
     connection, topic
         Where versions are published.
     build
-        Makes the configured segmentations; asked again with every version that is published.
+        Makes the configured segmentations.
 
     Attributes
     ----------
@@ -54,11 +58,16 @@ class DefinitionFollower:
         self.newest: dict[str, ModelProposal] = {}
         self.is_read = asyncio.Event()
         self._build = build
-        self.current: dict[str, Segmentation] = self._configured()
+        self.current: dict[str, Segmentation] = {segmentation.name: segmentation for segmentation in build({})}
         self._connection = connection
         self._topic = topic
         self._followers: list[Callable[[Segmentation], None]] = []
         self._renewed = asyncio.Event()
+
+    @property
+    def wanted(self) -> list[Segmentation]:
+        """What is configured: published versions, or successors where a definition was changed or is new."""
+        return list(self._build(self.published))
 
     async def reach(self, versions: Mapping[str, int]) -> None:
         """Return once these versions, or later ones, are in force; those of other segmentations do not matter."""
@@ -86,12 +95,9 @@ class DefinitionFollower:
                     self._finish_reading()
 
     def _finish_reading(self) -> None:
-        """Have the configured segmentations take up what was published."""
-        self.current = self._configured()
+        """Let what was published take over."""
+        self.current = {name: self.published.get(name, initial) for name, initial in self.current.items()}
         self.is_read.set()
-
-    def _configured(self) -> dict[str, Segmentation]:
-        return {segmentation.name: segmentation for segmentation in self._build(self.published)}
 
     def _missing(self, versions: Mapping[str, int]) -> dict[str, int]:
         """Return which of some versions are newer than those in force."""
@@ -123,18 +129,13 @@ class DefinitionFollower:
 
     def _note_published(self, segmentation: Segmentation) -> None:
         name = segmentation.name
-        if name not in self.published or segmentation.version > self.published[name].version:
-            self.published[name] = segmentation
-            if self.is_read.is_set():
-                self._renew()
-
-    def _renew(self) -> None:
-        """Have newer versions take over. Another configuration's definition is succeeded by this one's."""
-        for name, segmentation in self._configured().items():
-            if segmentation.version > self.current[name].version:
-                self.current[name] = segmentation
-                logger.info("segmentation %s: version %d is in force", name, segmentation.version)
-                self._renewed.set()
-                self._renewed = asyncio.Event()
-                for follower in self._followers:
-                    follower(segmentation)
+        if name in self.published and segmentation.version <= self.published[name].version:
+            return
+        self.published[name] = segmentation
+        if self.is_read.is_set() and name in self.current and segmentation.version > self.current[name].version:
+            self.current[name] = segmentation
+            logger.info("segmentation %s: version %d is in force", name, segmentation.version)
+            self._renewed.set()
+            self._renewed = asyncio.Event()
+            for follower in self._followers:
+                follower(segmentation)

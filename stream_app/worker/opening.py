@@ -211,10 +211,12 @@ class PartitionOpener:
         state = TrainingState()
         async for _, records in self._log.read_back(self._topics.trainer_changelog, [0]):
             state.restore(records)
+        await self._follower.reach(state.progress.published)  # the former owner can publish nothing more
         return await open_training(
             state,
             self._trainer_settings,
             self._follower.current,
+            self._follower.wanted,
             delivery,
             self._topics,
             self._settings.partitions,

@@ -214,6 +214,7 @@ async def open_training(
     state: TrainingState,
     settings: Mapping[str, TrainerSettings],
     current: Mapping[str, Segmentation],
+    wanted: Iterable[Segmentation],
     delivery: Delivery,
     topics: TopicNames,
     partitions: int,
@@ -227,7 +228,9 @@ async def open_training(
     settings
         By learned segmentation; how samples are merged is the same for all.
     current
-        By name, the version in force of each segmentation; published if it is new.
+        By name, the version in force of each segmentation.
+    wanted
+        What is configured; published if it is new.
     delivery, topics, partitions
         See `Training`.
     """
@@ -243,7 +246,7 @@ async def open_training(
     for name, trainer in state.trainers.items():  # written before versions were noted
         progress.published.setdefault(name, trainer["published"]["version"])
     training = Training(trainers, progress, delivery, topics, partitions, first.sample_size, first.seed)
-    await training.announce(current.values())
+    await training.announce(wanted)
     return training
 
 

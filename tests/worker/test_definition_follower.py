@@ -97,25 +97,27 @@ def test_what_was_published_before_the_start_is_in_force_once_all_of_it_is_read(
     assert follower.published["removed"].version == 5
 
 
-def test_definition_that_was_changed_succeeds_the_published_one_and_one_that_was_not_is_that_one() -> None:
+def test_definition_that_was_changed_is_a_wanted_version_and_the_published_one_stays_in_force() -> None:
     (published,) = configured([buyers(3)]).current.values()
     for orders, version in ((3, 1), (4, 2)):
         follower = configured([buyers(orders)])
         follower._read(segmentation_record(published).value)
         follower._finish_reading()
-        assert versions(follower) == {"buyers": version}
+        assert versions(follower) == {"buyers": 1}
+        (wanted,) = follower.wanted
+        assert wanted.version == version
+        assert isinstance(wanted, RulesSegmentation)
+        assert str(wanted.definition.segments[0].when) == f"purchases >= {orders}"
 
 
-def test_definition_of_another_configuration_is_succeeded_by_this_ones_and_not_followed() -> None:
-    ours = configured([buyers(3)])
-    ours._finish_reading()
+def test_definition_of_another_configuration_is_followed_once_it_is_published() -> None:
+    ours, theirs = configured([buyers(3)]), configured([buyers(4)])
+    for follower in (ours, theirs):
+        follower._read(segmentation_record(ours.current["buyers"]).value)
+        follower._finish_reading()
     heard: list[int] = []
     ours.subscribe(lambda each: heard.append(each.version))
-    theirs = configured([buyers(4)])
-    theirs._read(segmentation_record(ours.current["buyers"]).value)
-    theirs._finish_reading()
-    ours._read(segmentation_record(theirs.current["buyers"]).value)
-    assert heard == [3]
-    assert isinstance(ours.current["buyers"], RulesSegmentation)
-    assert ours.current["buyers"].definition.segments[0].name == "Often"
-    assert str(ours.current["buyers"].definition.segments[0].when) == "purchases >= 3"
+    ours._read(segmentation_record(theirs.wanted[0]).value)
+    assert heard == [2]
+    assert ours.current["buyers"].version == 2
+    assert ours.wanted[0].version == 3
