@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 import msgspec
 from aiokafka import TopicPartition
@@ -26,6 +27,9 @@ from stream_app.segmentations.registry import decode_segmentation
 
 logger = logging.getLogger(__name__)
 
+
+FIRST_VERSION: Final = 1
+"""No segmentation begins with a later one."""
 
 Build = Callable[[Mapping[str, Segmentation]], Iterable[Segmentation]]
 """Returns the configured segmentations, in order, given those that are published, by name."""
@@ -70,7 +74,10 @@ class DefinitionFollower:
         return list(self._build(self.published))
 
     async def reach(self, versions: Mapping[str, int]) -> None:
-        """Return once these versions, or later ones, are in force; those of other segmentations do not matter."""
+        """Return once these versions, or later ones, are in force, or read where a segmentation is not configured.
+
+        A first version may never have been published, where the configuration was taken back before; it is not awaited.
+        """
         if missing := self._missing(versions):
             logger.info("customers were assessed under versions that have not been read yet; waiting for %s", missing)
         while self._missing(versions):
@@ -100,9 +107,10 @@ class DefinitionFollower:
         self.is_read.set()
 
     def _missing(self, versions: Mapping[str, int]) -> dict[str, int]:
-        """Return which of some versions are newer than those in force."""
-        current = self.current
-        return {name: at for name, at in versions.items() if name in current and current[name].version < at}
+        """Return which of some versions are newer than those that are known."""
+        known = self.published | self.current
+        reached = {name: known[name].version if name in known else FIRST_VERSION for name in versions}
+        return {name: version for name, version in versions.items() if version > reached[name]}
 
     def _read(self, value: bytes | None) -> None:
         if value is None:
@@ -132,10 +140,10 @@ class DefinitionFollower:
         if name in self.published and segmentation.version <= self.published[name].version:
             return
         self.published[name] = segmentation
+        self._renewed.set()
+        self._renewed = asyncio.Event()
         if self.is_read.is_set() and name in self.current and segmentation.version > self.current[name].version:
             self.current[name] = segmentation
             logger.info("segmentation %s: version %d is in force", name, segmentation.version)
-            self._renewed.set()
-            self._renewed = asyncio.Event()
             for follower in self._followers:
                 follower(segmentation)

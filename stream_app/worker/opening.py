@@ -70,9 +70,15 @@ class RestoredPartition:
         """By segmentation, the newest version that anybody here was assessed under."""
         newest = self.table.memberships["model_version"].max(axis=1, initial=0).tolist()
         return {
-            name: max(self.position.versions.get(name, 0), version)
+            name: max(self.position.versions.get(name, version), version)
             for name, version in zip(self.table.names, newest, strict=True)
         }
+
+    def admit(self, names: Iterable[str]) -> None:
+        """Have the table know some segmentations, and those that it was divided by last."""
+        for name in dict.fromkeys((*names, *self.position.versions)):
+            if name not in self.table.names:
+                self.table.admit(name)
 
     def restore(self, records: Iterable[LogRecord]) -> None:
         """Bring the state up to date with changelog records that follow on those restored before."""
@@ -160,6 +166,7 @@ class PartitionOpener:
                     await opened[-1].open()
                     training = await self._restore_training(opened[-1])
                 for number in partitions:
+                    self._cached[number].admit(self._follower.current)
                     await self._follower.reach(self._cached[number].versions)
         except (Exception, asyncio.CancelledError):
             await asyncio.shield(asyncio.gather(*(delivery.close() for delivery in opened)))

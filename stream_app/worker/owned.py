@@ -166,9 +166,6 @@ class OwnedPartitions:
 
     def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:
         table, position = restored.table, restored.position
-        for name in dict.fromkeys((*self._follower.current, *position.versions)):
-            if name not in table.names:
-                table.admit(name)
         segmentations = [self._segmentation(name) for name in table.names]
         partition = Partition(segmentations, self._context, table, position.clock)
         figures = self.figures.setdefault(number, PartitionCounters())

@@ -22,6 +22,8 @@ LIVE_WITHIN_MS: Final = 60 * SECOND_MS
 """A partition whose newest event is no older than this has caught up with the wall clock."""
 PART_SECONDS: Final = 0.008
 """What a part of a sweep should take."""
+NEVER_ASSESSED: Final = -1
+"""Stands for the version of a segmentation in which nobody or not everybody has been assessed yet."""
 PART_ROWS_MIN: Final = 128
 PART_ROWS_MAX: Final = 262_144
 
@@ -68,7 +70,6 @@ class Sweeper:
         now_ms: Callable[[], int],
         send_sample: Callable[[int], None],
     ) -> None:
-        self.versions = dict(versions)
         self.is_drained = False
         self._next: dict[str, Segmentation] = {}
         self._partition = partition
@@ -80,6 +81,8 @@ class Sweeper:
         self._resume_ms = NO_TIME
         self._last_record_ms = now_ms()
         self._said_empty = False
+        # A new segmentation is named at once: it may be taken out again before its first sweep has ended.
+        self.versions = dict.fromkeys(self._present_versions(), NEVER_ASSESSED) | dict(versions)
         if not len(partition.table):
             self.versions = self._present_versions()
         elif self.versions != self._present_versions():

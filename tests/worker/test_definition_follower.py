@@ -78,8 +78,8 @@ def test_what_is_no_model_changes_nothing(follower: DefinitionFollower) -> None:
 
 def test_every_version_that_rows_refer_to_is_waited_for(follower: DefinitionFollower) -> None:
     async def test() -> None:
-        reaching = asyncio.create_task(follower.reach({"value": 2, "habits": 1, "removed": 5}))
-        for each in (model("value", 4), model("habits", 1)):
+        reaching = asyncio.create_task(follower.reach({"value": 2, "habits": 1, "removed": 5, "never published": 1}))
+        for each in (model("value", 4), model("habits", 1), model("removed", 5)):
             await asyncio.sleep(0)
             assert not reaching.done()
             read(follower, each)

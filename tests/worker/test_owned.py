@@ -24,6 +24,7 @@ from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.settings import load_settings
 from stream_app.worker import faust_host as host_module
+from stream_app.worker import sweeping
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
@@ -41,14 +42,15 @@ CUSTOMERS = [f"c{index}" for index in range(8)]
 class Worker:
     """The partitions of one process, and what became of it."""
 
-    def __init__(self, log: MemoryLog, partitions: int = 1, **settings: Any) -> None:
+    def __init__(self, log: MemoryLog, partitions: int = 1, moves_per_second: int = 1_000_000, **settings: Any) -> None:
         self.log = log
         self.failures: list[BaseException] = []
         configured = load_settings(None, settings)
         build = partial(create_segmentations, configured)
         self.follower = DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, build)
         self.follower.is_read.set()
-        loop_settings, now_ms = lane_settings(), Clock(START_MS + 10**12)
+        loop_settings = lane_settings(model_moves_per_second=moves_per_second)
+        now_ms = Clock(START_MS + 10**12)
         self.opener = PartitionOpener(
             log=log,
             topics=TOPICS,
@@ -424,5 +426,57 @@ def test_position_is_the_states_and_not_the_groups() -> None:
         lane = worker.owned.lanes[0]
         expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, {"value": 0})
         assert worker.log.restored()[1] == lane.committed == expected
+
+    run(test)
+
+
+VALUE = {"kind": "learned", "name": "value"}
+HABITS = {"kind": "learned", "name": "habits"}
+
+
+def test_segmentation_that_is_added_takes_everybody_in_and_one_that_is_removed_lets_everybody_go() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await (await worked(log)).owned.release()
+        for configured, change in (([VALUE, HABITS], "entered"), ([VALUE], "left")):
+            worker = Worker(log, segmentations=configured)
+            await worker.open(0)
+            lane = worker.owned.lanes[0]
+            names = [each["name"] for each in configured]
+            await until(lambda lane=lane, names=names: list(lane.committed.versions) == names, change)  # type: ignore[misc]
+            await worker.owned.release()
+            moves = [move for move in log.values(TOPICS.migrations) if move["segmentation"] == "habits"]
+            assert {move["customer_id"] for move in moves if move["change"] == change} == set(CUSTOMERS)
+            assert {move["cause"]["kind"] for move in moves} == {"definition"}
+            assert worker.failures == []
+        members = {record.key: record.value for record in log.records[TOPICS.memberships, 0]}
+        assert {key for key, value in members.items() if value is None} == {f"habits/{c}".encode() for c in CUSTOMERS}
+        assert {key for key, value in members.items() if value} == {f"value/{c}".encode() for c in CUSTOMERS}
+
+    run(test)
+
+
+def test_segmentation_that_is_removed_before_everybody_was_assessed_still_lets_everybody_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await (await worked(log)).owned.release()
+        monkeypatch.setattr(sweeping, "PART_ROWS_MIN", 2)
+        monkeypatch.setattr(sweeping, "PART_ROWS_MAX", 2)
+        first = Worker(log, moves_per_second=1, segmentations=[VALUE, HABITS])
+        await first.open(0)
+        await until(lambda: "habits" in str(log.values(TOPICS.migrations)), "the first who enter")
+        await first.owned.release()
+        entered = [move for move in log.values(TOPICS.migrations) if move["segmentation"] == "habits"]
+        assert len(entered) == 2
+        second = Worker(log, segmentations=[VALUE])
+        await second.open(0)
+        await until(lambda: list(second.owned.lanes[0].committed.versions) == ["value"], "everybody outside")
+        await second.owned.release()
+        moves = [move for move in log.values(TOPICS.migrations) if move["segmentation"] == "habits"]
+        left = [move["customer_id"] for move in moves if move["change"] == "left"]
+        assert sorted(left) == sorted(move["customer_id"] for move in entered)
+        assert first.failures == second.failures == []
 
     run(test)
