@@ -3,9 +3,9 @@
 Not by Faust's GlobalTable, which reaches other workers only at the next rebalance (faust #283), and not in the group:
 each worker needs every record.
 
-What is published is in force, and nothing else but the first version of what nobody has published yet. A definition
-that was changed in the configuration waits until the owner of the trainers has published it: if every worker followed
-its own configuration, rows could refer to versions that nobody will ever read.
+What is published is in force, and nothing else. What was added to the configuration or changed in it waits until the
+owner of the trainers has published it: if every worker followed its own configuration, rows could refer to versions
+that nobody will ever read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
 
 import msgspec
 from aiokafka import TopicPartition
@@ -27,9 +26,6 @@ from stream_app.segmentations.registry import decode_segmentation
 
 logger = logging.getLogger(__name__)
 
-
-FIRST_VERSION: Final = 1
-"""No segmentation begins with a later one."""
 
 Build = Callable[[Mapping[str, Segmentation]], Iterable[Segmentation]]
 """Returns the configured segmentations, in order, given those that are published, by name."""
@@ -47,8 +43,10 @@ class DefinitionFollower:
 
     Attributes
     ----------
+    names
+        Of the configured segmentations, in order.
     current
-        By name, the version in force of each configured segmentation, in the order of the configuration.
+        By name, the version in force of each configured segmentation; nothing of one that is not published yet.
     published
         By name, the newest version that was read, also of segmentations that are not configured any more.
     newest
@@ -62,7 +60,8 @@ class DefinitionFollower:
         self.newest: dict[str, ModelProposal] = {}
         self.is_read = asyncio.Event()
         self._build = build
-        self.current: dict[str, Segmentation] = {segmentation.name: segmentation for segmentation in build({})}
+        self.names = [segmentation.name for segmentation in build({})]
+        self.current: dict[str, Segmentation] = {}
         self._connection = connection
         self._topic = topic
         self._followers: list[Callable[[Segmentation], None]] = []
@@ -74,13 +73,15 @@ class DefinitionFollower:
         return list(self._build(self.published))
 
     async def reach(self, versions: Mapping[str, int]) -> None:
-        """Return once these versions, or later ones, are in force, or read where a segmentation is not configured.
-
-        A first version may never have been published, where the configuration was taken back before; it is not awaited.
-        """
+        """Return once these versions, or later ones, were read; rows refer to nothing that was not published."""
         if missing := self._missing(versions):
             logger.info("customers were assessed under versions that have not been read yet; waiting for %s", missing)
         while self._missing(versions):
+            await self._renewed.wait()
+
+    async def reach_any(self) -> None:
+        """Return once a configured segmentation is in force."""
+        while not self.current:
             await self._renewed.wait()
 
     def subscribe(self, follower: Callable[[Segmentation], None]) -> None:
@@ -103,13 +104,12 @@ class DefinitionFollower:
 
     def _finish_reading(self) -> None:
         """Let what was published take over."""
-        self.current = {name: self.published.get(name, initial) for name, initial in self.current.items()}
+        self.current = {name: self.published[name] for name in self.names if name in self.published}
         self.is_read.set()
 
     def _missing(self, versions: Mapping[str, int]) -> dict[str, int]:
         """Return which of some versions are newer than those that are known."""
-        known = self.published | self.current
-        reached = {name: known[name].version if name in known else FIRST_VERSION for name in versions}
+        reached = {name: self.published[name].version if name in self.published else -1 for name in versions}
         return {name: version for name, version in versions.items() if version > reached[name]}
 
     def _read(self, value: bytes | None) -> None:
@@ -130,7 +130,7 @@ class DefinitionFollower:
 
     def _note_learned(self, proposal: ModelProposal) -> None:
         name = proposal.model.name
-        if name not in self.current:
+        if name not in self.names:
             return
         if name not in self.newest or proposal.model.as_of_ms >= self.newest[name].model.as_of_ms:
             self.newest[name] = proposal
@@ -142,7 +142,7 @@ class DefinitionFollower:
         self.published[name] = segmentation
         self._renewed.set()
         self._renewed = asyncio.Event()
-        if self.is_read.is_set() and name in self.current and segmentation.version > self.current[name].version:
+        if self.is_read.is_set() and name in self.names:
             self.current[name] = segmentation
             logger.info("segmentation %s: version %d is in force", name, segmentation.version)
             for follower in self._followers:

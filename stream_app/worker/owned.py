@@ -179,7 +179,7 @@ class OwnedPartitions:
         lane.start(self._failed)
 
     def _segmentation(self, name: str) -> Segmentation:
-        """Return the version in force of a segmentation, or what makes everybody leave one that is not configured."""
+        """Return the version in force of a segmentation; where there is none (yet, or any more), nobody is in it."""
         current = self._follower.current.get(name)
         return current or EndedSegmentation(name, self._follower.published.get(name))
 

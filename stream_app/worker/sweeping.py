@@ -153,11 +153,12 @@ class Sweeper:
         renewed, self._next = self._next, {}
         partition = self._partition
         present = {segmentation.name: segmentation for segmentation in partition.segmentations}
-        renewed = {n: new for n, new in renewed.items() if n not in present or new.version > present[n].version}
+        renewed = {n: new for n, new in renewed.items() if _succeeds(new, present.get(n))}
         if not renewed:
             return
-        for segmentation in renewed.values():
+        for name, segmentation in renewed.items():
             partition.follow(segmentation)
+            self.versions.setdefault(name, NEVER_ASSESSED)
         if not len(partition.table):
             self.versions = self._present_versions()
             return
@@ -193,3 +194,8 @@ class Sweeper:
             self._sweep = _Sweep(tick_at_ms, is_tick=True)
         elif now_ms - clock.swept_at_ms >= settings.live_interval_ms:
             self._sweep = _Sweep(now_ms)
+
+
+def _succeeds(segmentation: Segmentation, present: Segmentation | None) -> bool:
+    """Return whether a version is to take the place of the one that is present."""
+    return present is None or isinstance(present, EndedSegmentation) or segmentation.version > present.version

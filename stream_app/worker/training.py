@@ -213,8 +213,7 @@ class Training:
 async def open_training(
     state: TrainingState,
     settings: Mapping[str, TrainerSettings],
-    current: Mapping[str, Segmentation],
-    wanted: Iterable[Segmentation],
+    wanted: Sequence[Segmentation],
     delivery: Delivery,
     topics: TopicNames,
     partitions: int,
@@ -227,19 +226,17 @@ async def open_training(
         All that is written; nobody else may be able to write any more.
     settings
         By learned segmentation; how samples are merged is the same for all.
-    current
-        By name, the version in force of each segmentation.
     wanted
         What is configured; published if it is new.
     delivery, topics, partitions
         See `Training`.
     """
     trainers = {
-        name: Trainer.restore(settings[name], state.trainers[name])
-        if name in state.trainers
-        else Trainer(settings[name], segmentation.model)
-        for name, segmentation in current.items()
-        if isinstance(segmentation, LearnedSegmentation) and name in settings
+        each.name: Trainer.restore(settings[each.name], state.trainers[each.name])
+        if each.name in state.trainers
+        else Trainer(settings[each.name], each.model)
+        for each in wanted
+        if isinstance(each, LearnedSegmentation)
     }
     first = next(iter(settings.values()), TrainerSettings())
     progress = state.progress

@@ -80,6 +80,8 @@ class MemoryLog:
         Cleared, `read_back` stops after the first records until it is set.
     starts
         First offsets of input topics.
+    announced
+        Versions of segmentations that followers have read.
     """
 
     def __init__(self) -> None:
@@ -91,6 +93,7 @@ class MemoryLog:
         self.read_backs: list[tuple[str, tuple[int, ...]]] = []
         self.starts: dict[str, int] = {}
         self.deliveries: list[MemoryDelivery] = []
+        self.announced: list[OutgoingRecord] = []
 
     def delivery(self, transactional_id: str) -> MemoryDelivery:
         self.deliveries.append(MemoryDelivery(self, transactional_id))

@@ -47,7 +47,9 @@ def buyers(orders: int) -> dict[str, Any]:
 @pytest.fixture
 def follower() -> DefinitionFollower:
     follower = configured(LEARNED)
-    follower.is_read.set()
+    for each in follower.wanted:
+        follower._read(segmentation_record(each).value)
+    follower._finish_reading()
     return follower
 
 
@@ -78,7 +80,7 @@ def test_what_is_no_model_changes_nothing(follower: DefinitionFollower) -> None:
 
 def test_every_version_that_rows_refer_to_is_waited_for(follower: DefinitionFollower) -> None:
     async def test() -> None:
-        reaching = asyncio.create_task(follower.reach({"value": 2, "habits": 1, "removed": 5, "never published": 1}))
+        reaching = asyncio.create_task(follower.reach({"value": 2, "habits": 1, "removed": 5, "nobody's": -1}))
         for each in (model("value", 4), model("habits", 1), model("removed", 5)):
             await asyncio.sleep(0)
             assert not reaching.done()
@@ -91,14 +93,14 @@ def test_every_version_that_rows_refer_to_is_waited_for(follower: DefinitionFoll
 def test_what_was_published_before_the_start_is_in_force_once_all_of_it_is_read() -> None:
     follower = configured(LEARNED)
     read(follower, model("value", 3), model("removed", 5))
-    assert versions(follower) == {"value": 0, "habits": 0}
+    assert versions(follower) == {}
     follower._finish_reading()
-    assert versions(follower) == {"value": 3, "habits": 0}
+    assert versions(follower) == {"value": 3}
     assert follower.published["removed"].version == 5
 
 
 def test_definition_that_was_changed_is_a_wanted_version_and_the_published_one_stays_in_force() -> None:
-    (published,) = configured([buyers(3)]).current.values()
+    (published,) = configured([buyers(3)]).wanted
     for orders, version in ((3, 1), (4, 2)):
         follower = configured([buyers(orders)])
         follower._read(segmentation_record(published).value)
@@ -112,8 +114,9 @@ def test_definition_that_was_changed_is_a_wanted_version_and_the_published_one_s
 
 def test_definition_of_another_configuration_is_followed_once_it_is_published() -> None:
     ours, theirs = configured([buyers(3)]), configured([buyers(4)])
+    (published,) = ours.wanted
     for follower in (ours, theirs):
-        follower._read(segmentation_record(ours.current["buyers"]).value)
+        follower._read(segmentation_record(published).value)
         follower._finish_reading()
     heard: list[int] = []
     ours.subscribe(lambda each: heard.append(each.version))
@@ -121,3 +124,17 @@ def test_definition_of_another_configuration_is_followed_once_it_is_published() 
     assert heard == [2]
     assert ours.current["buyers"].version == 2
     assert ours.wanted[0].version == 3
+
+
+def test_segmentation_is_not_in_force_before_it_is_published() -> None:
+    async def test() -> None:
+        follower = configured(LEARNED)
+        follower._finish_reading()
+        reaching = asyncio.create_task(follower.reach_any())
+        await asyncio.sleep(0)
+        assert not reaching.done()
+        read(follower, model("habits", 0))
+        await asyncio.wait_for(reaching, 10)
+        assert versions(follower) == {"habits": 0}
+
+    asyncio.run(test())

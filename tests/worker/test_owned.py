@@ -29,7 +29,7 @@ from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
-from stream_app.worker.training import model_record
+from stream_app.worker.training import model_record, segmentation_record
 from tests.support.events import START_MS, engagement, purchase
 from tests.support.models import model_of, plain_snapshot
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
@@ -48,7 +48,10 @@ class Worker:
         configured = load_settings(None, settings)
         build = partial(create_segmentations, configured)
         self.follower = DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, build)
-        self.follower.is_read.set()
+        log.announced += [segmentation_record(each) for each in self.follower.wanted]
+        for record in log.announced:
+            self.follower._read(record.value)
+        self.follower._finish_reading()
         loop_settings = lane_settings(model_moves_per_second=moves_per_second)
         now_ms = Clock(START_MS + 10**12)
         self.opener = PartitionOpener(

@@ -43,8 +43,8 @@ async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Se
     state = TrainingState()
     state.restore(log.records[TOPICS.trainer_changelog, 0])
     learned = {name: replace(settings, segmentation=name) for name in names}
-    current = {name: LearnedSegmentation(replace(rules_snapshot(), name=name)) for name in names}
-    return await open_training(state, learned, current, current.values(), delivery, TOPICS, PARTITIONS)
+    wanted = [LearnedSegmentation(replace(rules_snapshot(), name=name)) for name in names]
+    return await open_training(state, learned, wanted, delivery, TOPICS, PARTITIONS)
 
 
 def versions(log: MemoryLog, segmentation: str = "value") -> list[int]:
