@@ -1,6 +1,6 @@
-"""What stands in a changelog partition beside customer rows: its position and the fences of its owners.
+"""What a changelog partition holds beside customer rows: its position and the fences of its owners.
 
-A row's key is the customer's id as UTF-8. The two other keys are no UTF-8, so no customer can have them.
+A row's key is the customer's id as UTF-8. The two other keys are not UTF-8, so no customer can have them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
     clock
         The partition's clock.
     versions
-        By segmentation, the last version under which every customer was assessed.
+        By segmentation, the last version under which every customer was assessed; −1 before the first.
     """
 
     offsets: dict[str, int] = {}

@@ -1,8 +1,8 @@
 """The right to write for one partition: everything that a chunk does becomes visible at once, or never.
 
-The mechanism is Kafka's transactions, one transactional id for each partition, whoever owns it: a new owner's
+The mechanism is Kafka's transactions, one transactional id for each partition, the same for every owner: a new owner's
 `InitProducerId` aborts what the former owner left open and makes every later write of it fail (KIP-98, KIP-360).
-The rules that aiokafka needs beyond that stand in `TransactionalDelivery.commit`.
+The rules that aiokafka needs beyond that are in `TransactionalDelivery.commit`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Delivery(Protocol):
 
     @property
     def identity(self) -> tuple[int, int]:
-        """A number that stays, and one that is one higher at each opening, whoever it is that opens."""
+        """A number that stays, and one that is one higher at each opening, by any owner."""
         ...
 
     async def commit(self, outgoing: Outgoing) -> None:
@@ -83,7 +83,7 @@ class TransactionalDelivery:
     transactional_id
         The same for every owner of the partition.
     timeout_seconds
-        After which the broker aborts a transaction whose producer has gone; readers wait for it so long.
+        After which the broker aborts a transaction whose producer has gone; readers wait for it as long.
     """
 
     def __init__(self, connection: KafkaConnection, transactional_id: str, timeout_seconds: int) -> None:
@@ -131,7 +131,7 @@ class TransactionalDelivery:
             async with asyncio.timeout(2):
                 await self._producer.stop()
         except (KafkaError, TimeoutError):
-            pass  # whatever it left open, the next owner aborts
+            pass  # the next owner aborts what it left open
 
     async def _append(
         self, topic: str, partition: int, records: Sequence[OutgoingRecord]

@@ -1,11 +1,11 @@
-"""The fast lane into a Faust agent, and the only file that knows Faust's and aiokafka's internals.
+"""The bridge into a Faust agent, and the only file that knows Faust's and aiokafka's internals.
 
 What Faust is left to do: the consumer group, the assignment of partitions, the consumer and its thread, agents and
 their streams. What is ours here: whole chunks instead of single records, positions that come from the state instead
 of the group, and group offsets that say how far the state is. `INTERNALS` names everything used that is no public
 interface; a test looks each up, so that an upgrade that moves one fails there and not in production.
 
-A Faust worker restores tables by reading their changelogs record by record. The lane tells it that there is nothing
+A Faust worker restores tables by reading their changelogs record by record. The bridge reports that there is nothing
 to restore, and the host does it in bulk when Faust says that a rebalance is complete.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import faust
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -24,10 +24,12 @@ from faust.serializers.codecs import Codec, register
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream_app.adapters.bridge_host import BridgeHost, ChunkLike
+
 _log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 50
-"""A fetch without data returns after so long. Faust fixes 1500, and a quiet partition then holds up busy ones."""
+"""A fetch without data returns after this time. Faust fixes 1500, and a quiet partition then holds up busy ones."""
 TRANSACTION_BACKOFF_SECONDS: Final = 0.004
 """How long a producer waits when the markers of its last transaction are not written yet: mostly 2 to 5 ms. aiokafka
 fixes 20 ms, which then is most of a small chunk's time."""
@@ -36,7 +38,7 @@ FULL_SECONDS: Final = 0.005
 COMMIT_SECONDS: Final = 2
 """The group's offsets are not worth a longer wait."""
 PASS_THROUGH: Final = "stream-segmenter-pass-through"
-"""Serializer of what the lane delivers: the agent gets the very object that the scheduler gave out."""
+"""Serializer of what the bridge delivers: the agent gets the very object that the scheduler gave out."""
 
 INTERNALS: Final = (
     "faust.transport.drivers.aiokafka:Consumer._new_consumer_thread",
@@ -73,74 +75,6 @@ INTERNALS: Final = (
     "aiokafka.consumer.subscription_state:TopicPartitionState.highwater",
 )
 """`module:Class.attribute` of each."""
-
-
-class ChunkLike(Protocol):
-    """What goes to the agent in one piece."""
-
-    @property
-    def partition(self) -> int:
-        """Number of the partition."""
-        ...
-
-
-class BridgeHost(Protocol):
-    """What the lane carries records for."""
-
-    @property
-    def inputs(self) -> Sequence[str]:
-        """Topics whose records go in chunks."""
-        ...
-
-    @property
-    def changelog(self) -> str:
-        """Topic of the state."""
-        ...
-
-    def wants(self, topic: str, partition: int) -> bool:
-        """Return whether more records of an input topic may be fetched."""
-        ...
-
-    def expected_offset(self, topic: str, partition: int) -> int | None:
-        """Return the offset of the next record to be fed; None if the partition is not open."""
-        ...
-
-    def feed(self, topic: str, partition: int, records: Sequence[Any]) -> None:
-        """Take in consecutive records."""
-        ...
-
-    def skip(self, topic: str, partition: int, offset: int, log_start: int) -> None:
-        """Go on at a later offset: the brokers have nothing before it.
-
-        Raises
-        ------
-        RecordsLost
-            If the log begins behind what was expected, so records expired unread.
-        """
-        ...
-
-    def emit_chunks(self, drained: frozenset[tuple[str, int]]) -> Iterable[ChunkLike]:
-        """Return the chunks that may go to the agent now."""
-        ...
-
-    def start_offsets(self) -> Mapping[tuple[str, int], int]:
-        """Return where each topic and partition is to be read from."""
-        ...
-
-    def committable(self, drained_positions: Mapping[tuple[str, int], int]) -> Mapping[tuple[str, int], int]:
-        """Return the offsets to be committed for the group.
-
-        Parameters
-        ----------
-        drained_positions
-            The consumer's position where it is at the end: behind the markers of producers' transactions, which are
-            no records.
-        """
-        ...
-
-    async def release(self) -> None:
-        """Write what is unwritten and own nothing any more."""
-        ...
 
 
 class _Message:
@@ -256,11 +190,11 @@ class BridgeConsumer(driver.Consumer):
         return ends, self._drained_positions()
 
     async def highwaters(self, *tps: TP) -> Mapping[TP, int]:
-        """Tell Faust that changelogs are empty: the host restores them."""
+        """Report to Faust that changelogs are empty: the host restores them."""
         return dict.fromkeys(tps, 0)
 
     async def perform_seek(self) -> None:
-        """Go to where the state stands; the group's offsets are only information."""
+        """Go to the state's position; the group's offsets are only information."""
         assignment = self.assignment()
         wanted = {TP(*key): offset for key, offset in self.host.start_offsets().items() if TP(*key) in assignment}
         self._asked.clear()
@@ -353,7 +287,7 @@ class BridgeConsumer(driver.Consumer):
         return True
 
     async def _commit_in_thread(self, offsets: Mapping[TP, int]) -> None:
-        # Ended here too: the thread makes two calls at a time, and aiokafka's commit goes on for as long as a broker is
+        # Ended here too: the thread makes two calls at a time, and aiokafka's commit lasts for as long as a broker is
         # away. Two of them would keep it from fetching, and from what the next rebalance asks of it.
         async with asyncio.timeout(COMMIT_SECONDS):
             await self._thread._ensure_consumer().commit(
@@ -378,7 +312,7 @@ class BridgeTransport(driver.Transport):
 
 
 def install(app: faust.App, host: BridgeHost) -> None:
-    """Put the lane under a Faust application before it is started."""
+    """Put the bridge under a Faust application before it is started."""
     transport = BridgeTransport(app.conf.broker_consumer, app)
     transport.host = host
     app.transport = transport
@@ -397,12 +331,12 @@ def log_ends(app: faust.App) -> tuple[Mapping[tuple[str, int], int], Mapping[tup
 
 
 def has_crashed(app: faust.App) -> bool:
-    """Return whether a part of the application has ended with an error; Faust may go on without it."""
+    """Return whether a part of the application has ended with an error; Faust may continue without it."""
     if app.crashed or app.consumer.crashed:
         return True
     kafka_consumer = cast(BridgeConsumer, app.consumer)._thread._consumer
     if kafka_consumer is None or kafka_consumer._coordinator is None:
         return False
-    # Ends for good where a broker comes back and does not yet know of itself; nobody is told.
+    # Ends for good where a broker comes back and does not yet know of itself; nothing reports it.
     task = kafka_consumer._coordinator._coordination_task
     return task is not None and bool(task.done())

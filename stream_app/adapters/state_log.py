@@ -1,7 +1,7 @@
 """The log that state is kept in: who may write a partition of it, and reading it back, whole and in bulk.
 
-A reader of committed records cannot tell from a log's end whether it has read everything: the last offsets may be
-transaction markers, which are no records, or belong to a transaction that is still open. So whoever has opened a
+A reader of committed records cannot see from a log's end whether it has read everything: the last offsets may be
+transaction markers, which are not records, or belong to a transaction that is still open. So the one who has opened a
 partition appends a record of its own, the *fence*, outside every transaction, and reads until it sees it.
 """
 
@@ -21,7 +21,7 @@ from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 
 ANSWER_SECONDS: Final = 5
 RECORDS_AT_ONCE: Final = 2_000
-"""Others get their turn after so many: about 10 ms."""
+"""Others get their turn after this number: about 10 ms."""
 
 
 class LogRecord(Protocol):

@@ -31,7 +31,7 @@ from stream_app.worker.process import run_worker
 
 
 def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
-    """Return what runs a worker on Kafka until it is told to stop.
+    """Return what runs a worker on Kafka until it is asked to stop.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
 
 
 def create_lane_settings(settings: Settings) -> LoopSettings:
-    """Return how lanes go about it."""
+    """Return how partitions' loops run."""
     interval_ms, tick_ms = intervals_ms(settings)
     return LoopSettings(
         sweep_interval_ms=interval_ms,

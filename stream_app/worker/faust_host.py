@@ -30,7 +30,7 @@ class FaustHost:
     topics, settings
         Names, and how much is taken at a time.
     failed
-        Called with whatever makes it unsafe to continue; it must end the process.
+        Called with any error that makes it unsafe to continue; it must end the process.
     now_ms
         The wall clock.
     """

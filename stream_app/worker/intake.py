@@ -200,7 +200,7 @@ class Intake:
         return overdue
 
     def _read(self, topic: str, record: KafkaRecord, event: Event | None, now_ms: int) -> Content:
-        """Say what becomes of a record that is not, or not at once, read as an event of a known customer."""
+        """Return what becomes of a record that the fast path has not read as an event of a known customer."""
         payload = record.value
         if payload is None:
             return TOMBSTONE

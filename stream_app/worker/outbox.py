@@ -1,4 +1,4 @@
-"""What a lane has done in memory and has not written yet; it becomes one transaction."""
+"""What a partition's loop has done in memory and has not written yet; it becomes one transaction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Outbox:
-    """Collects a lane's records for one partition.
+    """Collects the records of one partition.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Outbox:
         self.is_touched = True
 
     def seal(self, table: CustomerTable, position: PartitionPosition) -> Outgoing:
-        """Return all records, with the changed rows as they are now and the partition's position behind them."""
+        """Return all records, with the changed rows as they are now, and the partition's position after them."""
         customer_ids, numbers = table.customer_ids, list(self._numbers)
         rows = [
             OutgoingRecord(customer_ids[number].encode(), row)

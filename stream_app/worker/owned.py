@@ -1,7 +1,7 @@
 """The partitions that this worker owns, from their assignment to their release.
 
-How a partition is opened stands in `stream_app.worker.opening`, what happens in it in `partition_loop`, and what
-Faust asks of the partitions in `faust_host`.
+How a partition is opened is in `stream_app.worker.opening`, what happens in it in `partition_loop`, and what Faust
+asks of the partitions in `faust_host`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class OwnedPartitions:
     follower
         Knows the versions in force.
     failed
-        Called with whatever makes it unsafe to continue; it must end the process.
+        Called with any error that makes it unsafe to continue; it must end the process.
     now_ms
         The wall clock.
 
@@ -142,7 +142,7 @@ class OwnedPartitions:
             }
             if training is not None:
                 await training.close()
-        except Exception as error:  # whatever it is, memory is ahead of the log now
+        except Exception as error:  # of any kind: memory is ahead of the log now
             self._failed(error)
             return
         for lane in lanes:
@@ -166,9 +166,6 @@ class OwnedPartitions:
 
     def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:
         table, position = restored.table, restored.position
-        for name in dict.fromkeys((*self._follower.current, *position.versions)):
-            if name not in table.names:
-                table.admit(name)
         segmentations = [self._segmentation(name) for name in table.names]
         partition = Partition(segmentations, self._context, table, position.clock)
         figures = self.figures.setdefault(number, PartitionCounters())
@@ -182,7 +179,7 @@ class OwnedPartitions:
         lane.start(self._failed)
 
     def _segmentation(self, name: str) -> Segmentation:
-        """Return the version in force of a segmentation, or what makes everybody leave one that is not configured."""
+        """Return the version in force of a segmentation; where there is none (yet, or any more), nobody is in it."""
         current = self._follower.current.get(name)
         return current or EndedSegmentation(name, self._follower.published.get(name))
 

@@ -21,6 +21,7 @@ from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WORKER, Metrics
 from stream_app.adapters.service import Service, end_now, give_up
 from stream_app.learning.matching import load_matching
+from stream_app.worker.activity_log import ActivityLog
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.readiness import WorkerReadiness
@@ -84,13 +85,15 @@ async def _stop(app: faust.App, owned: OwnedPartitions) -> None:
 
 
 async def _watch(app: faust.App, owned: OwnedPartitions, ask_ends: AskEnds) -> None:
-    """End the process where it stands still."""
+    """Log what the worker does, and end the process where it makes no progress."""
     watchdog, asked_at = Watchdog(owned), time.monotonic()
+    activity = ActivityLog(owned, asked_at)
     ends: Offsets = {}
     while True:
         await asyncio.sleep(1)
         if has_crashed(app):
             give_up("a part of Faust has crashed")
+        activity.look(time.monotonic())
         if time.monotonic() - asked_at > ASK_SECONDS:
             ends, asked_at = await ask_ends(owned.inputs, sorted(owned.lanes)), time.monotonic()
         if reason := watchdog.look(time.monotonic(), ends, log_ends(app)[1]):

@@ -58,7 +58,7 @@ def decode_sample(value: bytes) -> tuple[int, PopulationSample]:
     Raises
     ------
     msgspec.ValidationError
-        If it is none.
+        If it is not one.
     """
     document = _decoder.decode(value)
     try:

@@ -2,7 +2,7 @@
 
 A tick is learned from once every partition has sent its sample of that tick or a later one. What the trainers know is
 written in one transaction with the models they publish, and the same fence as for customers keeps a second owner out:
-so a model has one successor, whatever happens to workers, and segments keep their identity.
+so a model has one successor, workers may fail at any time, and segments keep their identity.
 
 Each trainer's state has a key of its own. That of a segmentation which is not configured any more is left alone, and
 serves again should the segmentation come back.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.core.segmentation import Segmentation
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
-from stream_app.segmentations.learned.document import ModelProposal, model_document
+from stream_app.segmentations.learned.document import HELD, PUBLISHED, ModelProposal, model_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
 from stream_app.worker.samples import decode_sample, merge_samples
@@ -31,13 +31,13 @@ from stream_app.worker.samples import decode_sample, merge_samples
 logger = logging.getLogger(__name__)
 
 PROGRESS_KEY: Final = b"trainer"
-"""Where the trainers stand in the samples, all alike."""
+"""How far the samples are learned from, by all trainers alike."""
 STATE_KEY_PREFIX: Final = b"trainer/"
 """Before a segmentation's name: the state of its trainer."""
 HELD_SUFFIX: Final = "/held"
 """A held model has a key of its own, so that compaction never takes it for the successor of the published one."""
 _ONLY_SEGMENTATION: Final = "value"
-"""The one segmentation there was when its trainer's state stood under `PROGRESS_KEY`."""
+"""The one segmentation there was when its trainer's state was written under `PROGRESS_KEY`."""
 
 
 class Progress(msgspec.Struct, omit_defaults=True):
@@ -49,12 +49,15 @@ class Progress(msgspec.Struct, omit_defaults=True):
         Offset of the first sample that may still be needed.
     latest_ticks
         By partition, the tick of the newest sample before that offset; −1 where the partition had no customers.
+    published
+        By segmentation, the newest version in `segment-models`, held ones apart.
     trainer
         The only trainer's state, as long as it was written here.
     """
 
     next_sample: int = 0
     latest_ticks: dict[int, int] = {}
+    published: dict[str, int] = {}
     trainer: dict[str, Any] | None = None
 
 
@@ -64,7 +67,7 @@ class TrainingState:
     Attributes
     ----------
     progress
-        Where they stand.
+        How far the samples are learned from.
     trainers
         By segmentation, `Trainer.state()`; also of segmentations that are not configured any more.
     """
@@ -96,7 +99,7 @@ class Training:
     trainers
         By segmentation: new, or as restored.
     progress
-        Where they stand.
+        How far the samples are learned from.
     delivery
         The right to write.
     topics
@@ -120,6 +123,7 @@ class Training:
         self.trainers = dict(trainers)
         self.next_sample = progress.next_sample
         self._latest_ticks = dict(progress.latest_ticks)
+        self._published = dict(progress.published)
         self._waiting: dict[int, dict[int, tuple[int, PopulationSample]]] = {}
         self._delivery = delivery
         self._topics = topics
@@ -131,9 +135,12 @@ class Training:
         self._writing = asyncio.Lock()
 
     async def announce(self, segmentations: Iterable[Segmentation]) -> None:
-        """Publish versions that no reader of `segment-models` knows yet."""
-        if records := [segmentation_record(segmentation) for segmentation in segmentations]:
-            await self._write(records)
+        """Publish versions that are newer than those published, which what is written with them knows for sure."""
+        announced = [each for each in segmentations if each.version > self._published.get(each.name, -1)]
+        if announced:
+            self._published |= {each.name: each.version for each in announced}
+            lines = [f"segmentation {each.name}: version {each.version} is announced" for each in announced]
+            await self._write([segmentation_record(each) for each in announced], lines)
 
     async def accept_sample(self, offset: int, value: bytes | None) -> None:
         """Take a sample's record; learn from every tick that is complete with it.
@@ -180,29 +187,33 @@ class Training:
             (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
             default=self._end,
         )
-        await self._write([model_record(proposal) for proposal in learned if proposal is not None])
+        proposals = [proposal for proposal in learned if proposal is not None]
+        self._published |= {each.model.name: each.model.version for each in proposals if not each.held}
+        await self._write([model_record(each) for each in proposals], [_line_of(each) for each in proposals])
 
-    async def _write(self, versions: list[OutgoingRecord]) -> None:
-        """Write all that is known, and versions of segmentations with it, in one transaction."""
-        progress = Progress(self.next_sample, self._latest_ticks)
+    async def _write(self, versions: Sequence[OutgoingRecord], lines: Iterable[str]) -> None:
+        """Write all that is known, and versions of segmentations with it, in one transaction; then log some lines."""
+        progress = Progress(self.next_sample, self._latest_ticks, self._published)
         known = [OutgoingRecord(PROGRESS_KEY, msgspec.json.encode(progress))]
         known += [
             OutgoingRecord(STATE_KEY_PREFIX + name.encode(), msgspec.json.encode(trainer.state()))
             for name, trainer in self.trainers.items()
         ]
-        outgoing = {(self._topics.trainer_changelog, 0): known}
+        outgoing: dict[tuple[str, int], Sequence[OutgoingRecord]] = {(self._topics.trainer_changelog, 0): known}
         if versions:
             outgoing[self._topics.models, 0] = versions
         async with self._writing:
-            if not self._is_closed:
-                await self._delivery.commit(outgoing)
+            if self._is_closed:
+                return
+            await self._delivery.commit(outgoing)
+        for line in lines:
+            logger.info("%s", line)
 
 
 async def open_training(
     state: TrainingState,
     settings: Mapping[str, TrainerSettings],
-    current: Mapping[str, Segmentation],
-    unpublished: Iterable[Segmentation],
+    wanted: Sequence[Segmentation],
     delivery: Delivery,
     topics: TopicNames,
     partitions: int,
@@ -215,24 +226,33 @@ async def open_training(
         All that is written; nobody else may be able to write any more.
     settings
         By learned segmentation; how samples are merged is the same for all.
-    current
-        By name, the version in force of each segmentation.
-    unpublished
-        Those of them that have to be published.
+    wanted
+        What is configured; published if it is new.
     delivery, topics, partitions
         See `Training`.
     """
     trainers = {
-        name: Trainer.restore(settings[name], state.trainers[name])
-        if name in state.trainers
-        else Trainer(settings[name], segmentation.model)
-        for name, segmentation in current.items()
-        if isinstance(segmentation, LearnedSegmentation) and name in settings
+        each.name: Trainer.restore(settings[each.name], state.trainers[each.name])
+        if each.name in state.trainers
+        else Trainer(settings[each.name], each.model)
+        for each in wanted
+        if isinstance(each, LearnedSegmentation)
     }
     first = next(iter(settings.values()), TrainerSettings())
-    training = Training(trainers, state.progress, delivery, topics, partitions, first.sample_size, first.seed)
-    await training.announce(unpublished)
+    progress = state.progress
+    for name, trainer in state.trainers.items():  # written before versions were noted
+        progress.published.setdefault(name, trainer["published"]["version"])
+    training = Training(trainers, progress, delivery, topics, partitions, first.sample_size, first.seed)
+    await training.announce(wanted)
     return training
+
+
+def _line_of(proposal: ModelProposal) -> str:
+    """Return what the log says of a model."""
+    model = proposal.model
+    churn = "" if model.expected_churn is None else f", forecast to move {model.expected_churn:.1%} of customers"
+    verdict = HELD if proposal.held else PUBLISHED
+    return f"segmentation {model.name}: model {model.version} with {len(model.segments)} segments is {verdict}{churn}"
 
 
 def segmentation_record(segmentation: Segmentation) -> OutgoingRecord:

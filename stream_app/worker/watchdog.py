@@ -1,4 +1,4 @@
-"""Telling that a worker stands still. A restart is safe then, and waiting is not."""
+"""Detects a worker that makes no progress. Restarting it is safe; waiting is not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 from stream_app.worker.owned import OwnedPartitions
 
 STALLED_SECONDS: Final = 60
-"""Records that wait, and none that is taken or written, for so long: the process ends."""
+"""Time for which records may wait while none is taken or written; then the process ends."""
 UNASSIGNED_SECONDS: Final = 90
-"""Without an assignment for so long, the process ends: three times what the members of a group are waited for."""
+"""Time without an assignment after which the process ends: three times what the members of a group are waited for."""
 
 Offsets = Mapping[tuple[str, int], int]
 """By topic and partition."""
@@ -30,15 +30,15 @@ class Watchdog:
         self._seen: dict[Hashable, tuple[Hashable, float]] = {}
 
     def look(self, now_seconds: float, ends: Offsets, positions: Offsets) -> str | None:
-        """Return why the process should end, None if it goes on.
+        """Return why the process should end, None if it should not.
 
         Parameters
         ----------
         now_seconds
             By a clock that never goes back.
         ends
-            Where the brokers say that the inputs end, asked apart from the group's consumer: that may be what stands
-            still. Empty if they could not be asked.
+            Where the brokers say that the inputs end, asked apart from the group's consumer: that may be what has
+            stopped. Empty if they could not be asked.
         positions
             See `OwnedPartitions.committable`.
         """

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from stream_app.adapters.faust_bridge import BridgeConsumer, BridgeHost, ChunkScheduler
+from stream_app.adapters.bridge_host import BridgeHost
+from stream_app.adapters.faust_bridge import BridgeConsumer, ChunkScheduler
 from tests.simulation.memory_log import MemoryLog, StoredRecord
 from tests.support.simulated_loop import Process
 

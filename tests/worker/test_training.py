@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from stream_app.errors import DeliveryFailed
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.training import PROGRESS_KEY, STATE_KEY_PREFIX, Training, TrainingState, open_training
 from tests.learning.populations import GROUPS, draw_sample
@@ -30,8 +32,8 @@ PARTITIONS = 2
 
 
 def sample_of(partition: int, tick: int, customers: int = 60) -> bytes:
-    sample = replace(draw_sample(tick, customers, seed=partition), population_size=customers)
-    return encode_sample(sample, "value", partition)
+    sample = replace(draw_sample(tick, customers, seed=partition, names=("value", "habits")), population_size=customers)
+    return encode_sample(sample, partition)
 
 
 async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Sequence[str] = ("value",)) -> Training:
@@ -41,8 +43,8 @@ async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Se
     state = TrainingState()
     state.restore(log.records[TOPICS.trainer_changelog, 0])
     learned = {name: replace(settings, segmentation=name) for name in names}
-    initial = {name: replace(rules_snapshot(), segmentation=name) for name in names}
-    return await open_training(state, learned, initial, delivery, TOPICS, PARTITIONS)
+    wanted = [LearnedSegmentation(replace(rules_snapshot(), name=name)) for name in names]
+    return await open_training(state, learned, wanted, delivery, TOPICS, PARTITIONS)
 
 
 def versions(log: MemoryLog, segmentation: str = "value") -> list[int]:
@@ -252,11 +254,15 @@ def moved(tick: int, trainer: Trainer) -> list[bytes]:
         other: PopulationSample = draw_sample(
             tick, 60, seed=partition, groups=GROUPS * np.array([4, 0.2, 3, 0.1, 0.1, 0.3, 0.5, 1]), segment_codes=codes
         )
-        values.append(encode_sample(replace(other, population_size=60), "value", partition))
+        values.append(encode_sample(replace(other, population_size=60), partition))
     return values
 
 
-def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the_published() -> None:
+def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the_published(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "stream_app.worker.training")
+
     async def test() -> None:
         log = MemoryLog()
         training = await opened(log, replace(SETTINGS, max_expected_churn=0.05, held_ticks_max=1))
@@ -276,6 +282,14 @@ def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the
             (2, "held"),
             (2, "published"),
         ]
+        said = [message.removeprefix("segmentation value: ") for message in caplog.messages]
+        assert [message.split(", ")[0] for message in said] == [
+            "version 0 is announced",
+            "model 1 with 3 segments is published",
+            "model 2 with 3 segments is held",
+            "model 2 with 3 segments is published",
+        ]
+        assert "forecast to move " in said[2]
 
     asyncio.run(test())
 
