@@ -38,6 +38,33 @@ class Throttle(logging.Filter):
         return True
 
 
+class Interval:
+    """Rations a line of the log.
+
+    Parameters
+    ----------
+    seconds
+        Between two such lines.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    def is_over(self, now: float) -> bool:
+        """Return whether the line may be written; a new interval begins then.
+
+        Parameters
+        ----------
+        now
+            Seconds on a clock that never goes back.
+        """
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
 def log_to_stderr() -> None:
     """Have a service's log written to standard error: our own lines from `INFO` up, warnings of the libraries."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=FORMAT)

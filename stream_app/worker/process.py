@@ -11,7 +11,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import faust
@@ -21,6 +21,9 @@ from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WORKER, Metrics
 from stream_app.adapters.service import Service, end_now, give_up
 from stream_app.core.matching import load_matching
+from stream_app.core.snapshot_document import Proposal
+from stream_app.worker.journal import Journal
+from stream_app.worker.lag import records_waiting
 from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.readiness import WorkerReadiness
@@ -54,10 +57,18 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
     app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
     metrics = Metrics(WORKER)
     telemetry = Telemetry(metrics, owned, follower, lambda: log_ends(app))
+
+    def newest() -> Mapping[str, Proposal]:
+        return {} if follower.newest is None else {follower.newest.snapshot.segmentation: follower.newest}
+
+    def waiting() -> Mapping[tuple[str, int], int]:
+        return records_waiting(owned, *log_ends(app))
+
     async with Service(WorkerReadiness(owned, follower), health, metrics, telemetry.refresh) as service:
         service.supervise(follower.run(), "following the model")
         service.supervise(_watch(app, owned, ask_ends), "watching")
         service.supervise(app.start(), "Faust")
+        service.supervise(Journal(owned, newest, waiting).run(), "writing the log")
         # While the brokers answer; later it would hold up folding.
         asyncio.get_running_loop().run_in_executor(None, load_matching)
         gc.collect()

@@ -9,6 +9,7 @@ from typing import TypeVar
 from stream_app.adapters.metrics import Metrics
 from stream_app.core.clock import NO_TIME, SECOND_MS
 from stream_app.worker.counters import PartitionCounters
+from stream_app.worker.lag import records_waiting
 from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.partition_loop import PartitionLoop
@@ -88,15 +89,8 @@ class Telemetry:
             {(str(number),): lane.figures.written_at_ms / SECOND_MS for number, lane in lanes.items()}, min
         )
         metrics.table_entries.replace({(str(number),): len(lane.partition.table) for number, lane in lanes.items()})
-        ends, positions = self._log_ends()
-        reached = self._owned.committable(positions)
-        metrics.consumer_lag_records.replace(
-            {
-                (topic, str(number)): max(end - reached[topic, number], 0)
-                for (topic, number), end in sorted(ends.items(), key=lambda item: item[0][1])
-                if number in lanes and (topic, number) in reached
-            }
-        )
+        waiting = records_waiting(self._owned, *self._log_ends())
+        metrics.consumer_lag_records.replace({(topic, str(number)): lag for (topic, number), lag in waiting.items()})
 
     def _follow_segments(self, lanes: Mapping[int, PartitionLoop]) -> None:
         snapshot = self._follower.snapshot
