@@ -1,4 +1,4 @@
-"""A worker process: from its start to its graceful stop, or to the line that says why it cannot go on.
+"""A worker process: from its start to its graceful stop, or to the line that says why it cannot continue.
 
 There is one answer to every doubt about what has been written: end the process. A restart shuts the old process out,
 reads the state from the log, and continues from there. So a supervisor has to restart a worker that ends with
@@ -41,7 +41,7 @@ STOP_SECONDS: Final = 4.5
 
 
 AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
-"""Asks the brokers where partitions of topics end; the answer is empty if there is none."""
+"""Asks the brokers where partitions of topics end; the mapping is empty if none answers."""
 
 
 class Starter(Protocol):
@@ -93,7 +93,7 @@ async def _stop(app: faust.App, owned: OwnedPartitions) -> None:
 
 
 async def _watch(app: faust.App, owned: OwnedPartitions, ask_ends: AskEnds) -> None:
-    """End the process where it stands still."""
+    """End the process if it makes no progress."""
     watchdog, asked_at = Watchdog(owned), time.monotonic()
     ends: Offsets = {}
     while True:

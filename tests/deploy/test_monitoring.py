@@ -83,8 +83,9 @@ def test_links_within_the_runbook_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", RUNBOOK.read_text("utf-8"))
     for link in links:
         page, _, anchor = link.partition("#")
-        assert (RUNBOOK.parent / page).exists()
-        assert not anchor or anchor in sections()
+        text = (RUNBOOK.parent / page if page else RUNBOOK).read_text("utf-8")
+        headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+        assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}
 
 
 def test_metrics_that_are_used_or_named_are_declared() -> None:
