@@ -7,8 +7,9 @@ import sys
 from typing import Final
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
-LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn")
-"""Their warnings are of use. What they say of their own starts and stops is in our words already."""
+LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn", "stream_app.adapters.faust_bridge")
+"""Their warnings are of use; what they say of their own starts and stops is in our words already. A service of Faust
+writes under the name of the module that defines it, and the bridge is one."""
 WARNING_SECONDS: Final = 10.0
 """Between two messages of a library that differ in their values at most: in an outage they write hundreds a second."""
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from stream_app.adapters.logs import Interval
 from stream_app.core.snapshot_document import Proposal
 from stream_app.worker.journal import REFUSED_SECONDS, SUMMARY_SECONDS, WAITING_SECONDS, Journal
 from tests.support.events import purchase
@@ -44,11 +43,6 @@ class Watched:
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
-
-
-def test_line_is_written_once_in_its_interval() -> None:
-    interval = Interval(10)
-    assert [interval.is_over(now) for now in (0.5, 1, 10.4, 10.5, 11, 30)] == [True, False, False, True, False, True]
 
 
 def test_worker_says_once_that_it_has_caught_up_and_what_was_done(caplog: pytest.LogCaptureFixture) -> None:
