@@ -4,15 +4,15 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# lifetimes lacks what it declares, on purpose (see .demo): no warning about it
-INSTALL := $(PIP) install --require-hashes --no-warn-conflicts
-BROWSERS := chromium chromium-browser google-chrome
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Exactly what a lock lists, from wheels: resolving is left to `make locks`, and a build might ask for packages of its own.
+INSTALL := $(PIP) install --quiet --no-deps --require-hashes --only-binary :all:
+# Whether the locks are complete. lifetimes lacks what it declares, on purpose (see .demo).
+CHECK := found=$$($(PIP) check 2>&1) || ! printf '%s\n' "$$found" | grep -v '^lifetimes ' >&2
+# Whoever may not install packages has tests skipped, by name; where something could not be installed, they fail.
+MAY_INSTALL := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 
-# command:Debian's package
-SERVERS := redis-server:redis-server kcat:kcat prometheus:prometheus node:nodejs npm:npm $(if $(SEGMENTER_TEST_KAFKA),,java:default-jre-headless mvn:maven)
-
-.PHONY: help setup demo test lint quality bench bench-kafka bench-serve chaos locks clean browser servers
+.PHONY: help setup demo test lint quality bench bench-kafka bench-serve chaos locks clean programs
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -22,8 +22,8 @@ setup: $(VENV)/.dev $(VENV)/.demo ## install everything that development needs i
 demo: $(VENV)/.runtime $(VENV)/.demo ## segment the real CDNOW customers and write a report
 	@$(BIN)/segmenter demo
 
-test: setup browser servers ## run all tests; core/ and learning/ must be covered to the last branch
-	$(BIN)/python -m pytest -n auto --cov --cov-report=
+test: setup programs ## run all tests; core/ and learning/ must be covered to the last branch
+	$(BIN)/python -m pytest -n auto --cov --cov-report= $(if $(MAY_INSTALL),,--skip-missing)
 	$(BIN)/coverage report --include='stream_app/core/*,stream_app/learning/*' --fail-under=100
 
 lint: $(VENV)/.dev ## style, types, import directions, schemas in step with the code
@@ -39,13 +39,13 @@ quality: $(VENV)/.dev $(VENV)/.demo ## measure segments and migrations against k
 bench: $(VENV)/.dev ## measure speed and memory as ratios to bare loops
 	$(BIN)/python benchmarks/bench.py
 
-bench-kafka: $(VENV)/.dev servers ## measure the worker on Kafka beside bare, hand-written and plain Faust loops
+bench-kafka: programs ## measure the worker on Kafka beside bare, hand-written and plain Faust loops
 	$(BIN)/python benchmarks/bench_kafka.py
 
-bench-serve: $(VENV)/.dev servers ## measure look-ups, view writes and the live stream beside the bare libraries
+bench-serve: programs ## measure look-ups, view writes and the live stream beside the bare libraries
 	$(BIN)/python benchmarks/bench_serve.py
 
-chaos: $(VENV)/.dev servers ## kill, freeze, fence and flood real workers, brokers and Redis, and verify what is left (SEED=n)
+chaos: programs ## kill, freeze, fence and flood real workers, brokers and Redis, and verify what is left (SEED=n)
 	$(BIN)/python -m tests.chaos.run --seed $(or $(SEED),1)
 
 locks: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew into requirements/*.txt
@@ -85,44 +85,33 @@ $(BIN)/python:
 # The build backend is in the lock, so that building the package asks no index for anything.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 	$(INSTALL) -r requirements/runtime.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(CHECK)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	$(INSTALL) -r requirements/dev.txt
+	@$(CHECK)
 	@touch $@
 
 # Only its data file is read, so what lifetimes itself depends on stays out.
 $(VENV)/.demo: requirements/demo.txt | $(VENV)/.runtime
-	$(INSTALL) --no-deps -r requirements/demo.txt
+	$(INSTALL) -r requirements/demo.txt
 	@touch $@
 
-# One test looks at the report in a browser and is skipped where there is none.
-browser:
-	@for browser in $(BROWSERS); do command -v $$browser >/dev/null && exit 0; done; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing chromium for the test of the report"; \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
-			|| echo "chromium could not be installed: the test of the report in a browser will be skipped"; \
-	else \
-		echo "no chromium found: the test of the report in a browser will be skipped"; \
-	fi
-
-# Tests start servers of their own, and Debian is kept from starting its own. Kafka's jars come by Maven at the first test.
-servers:
-	@packages=; for server in $(SERVERS); do \
-		command -v "$${server%:*}" >/dev/null || packages="$$packages $${server#*:}"; \
-	done; \
+# Tests start programs of their own, and Debian is kept from starting its own. Kafka's jars come by Maven at the first test.
+programs: $(VENV)/.dev
+	@packages=$$($(BIN)/python -m tests.support.programs) || exit 1; \
 	[ -n "$$packages" ] || exit 0; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing$$packages for the tests"; \
+	if [ -n "$(MAY_INSTALL)" ]; then \
+		echo "installing $$packages for the tests"; \
 		policy=/usr/sbin/policy-rc.d; \
 		if [ ! -e $$policy ]; then \
 			trap "rm -f $$policy" EXIT; trap 'exit 1' INT TERM; \
 			printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; \
 		fi; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages; } \
-			>/dev/null || echo "not installed:$$packages; tests that need them will fail and say so"; \
+			>/dev/null || echo "not installed: $$packages; what needs them will fail and say so"; \
 	else \
-		echo "not found:$$packages (Debian's names); tests that need them will fail and say so"; \
+		echo "not found, and only root can install them: $$packages (Debian's names); README says what is skipped without"; \
 	fi

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.snapshot import Snapshot
+from stream_app.segmentations.learned.model import Model
 
 
 def contiguous_columns(activity: np.ndarray) -> dict[str, np.ndarray]:
@@ -16,7 +16,7 @@ def contiguous_columns(activity: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(activity[name]) for name in activity.dtype.names or ()}
 
 
-def bare_sweep(columns: dict[str, np.ndarray], snapshot: Snapshot, at_ms: int, block: int) -> np.ndarray:
+def bare_sweep(columns: dict[str, np.ndarray], snapshot: Model, at_ms: int, block: int) -> np.ndarray:
     """Return the nearest centroid of each customer at an instant, by the formula of the activity features."""
     count = len(columns["first_at_ms"])
     nearest = np.empty(count, np.intp)

@@ -21,6 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from tests.support.models import model_of
+
 sys.path.insert(0, str(Path(__file__).parent))
 from bare_loop import run_bare_loop
 from bare_sweep import bare_sweep, contiguous_columns
@@ -28,9 +30,9 @@ from follow import longest_block
 
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MINUTE_MS
+from stream_app.core.customers import CustomerTable
 from stream_app.core.partition import Partition
 from stream_app.core.processor import BLOCK_ROWS, apply_effects, sweep
-from stream_app.core.table import CustomerTable
 from stream_app.settings import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
@@ -65,8 +67,8 @@ def widen(partition: Partition, customers: int) -> Partition:
         table.insert(f"c{number}")
     copies = np.arange(customers) % originals
     table.activity[:] = partition.table.activity[copies]
-    table.membership[:] = partition.table.membership[copies]
-    return Partition(partition.snapshot, partition.rules, table, partition.clock)
+    table.memberships[0][:] = partition.table.memberships[0][copies]
+    return Partition(model_of(partition), partition.rules, table, partition.clock)
 
 
 def sweep_and_apply(partition: Partition, at_ms: int) -> None:

@@ -16,6 +16,7 @@ from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.partition import Partition
 from stream_app.settings import load_settings
 from stream_app.worker.partition_loop import PartitionLoop
+from tests.support.models import model_of
 
 PROBE_SECONDS = 0.001
 COMMIT_SECONDS = 0.01
@@ -47,14 +48,14 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     # Without pacing, so that parts come as close together as they can.
     settings = load_settings(None, {"worker": {"clock": "event", "model_migrations_per_second": 1_000_000}})
     topics = create_topic_names(settings)
-    snapshot = partition.snapshot
-    position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, snapshot.version)
+    snapshot = model_of(partition)
+    position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, {snapshot.name: snapshot.version})
     lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, create_lane_settings(settings), now_ms)
     failures: list[BaseException] = []
     lane.start(failures.append)
     lane.follow(replace(snapshot, version=snapshot.version + 1, centroids=np.roll(snapshot.centroids, 1, axis=0)))
     started, last, longest = time.perf_counter(), time.thread_time(), 0.0
-    while lane.committed.model_version == snapshot.version and not failures:
+    while lane.committed.versions[snapshot.segmentation] == snapshot.version and not failures:
         await asyncio.sleep(PROBE_SECONDS)
         now = time.thread_time()
         longest = max(longest, now - last)

@@ -24,13 +24,16 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.cluster import KMeans
 
+from tests.support.models import model_of
+
 sys.path.insert(0, str(Path(__file__).parent))
 from rivals import BatchKMeans, QuantileRules, Rival
 
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MONTH_DAYS, WEEK_MS, format_instant
-from stream_app.core.features import FEATURE_WEIGHTS, extract_features, quantities_at
 from stream_app.core.partition import Partition
+from stream_app.core.quantities import quantities_at
+from stream_app.segmentations.learned.features import FEATURE_WEIGHTS, extract_features
 from stream_app.settings import load_settings
 from stream_app.sources.files import SourceFile
 
@@ -76,17 +79,17 @@ class Watch:
 
     def observe(self, partition: Partition, at_ms: int) -> None:
         """Look at the partition at a multiple of the sweep interval."""
-        if at_ms % WEEK_MS == 0 and partition.snapshot.version > 0:
+        if at_ms % WEEK_MS == 0 and model_of(partition).version > 0:
             self.ratios.append(inertia_ratio(partition, at_ms))
             if not self.rivals:
-                self.rivals = (BatchKMeans(len(partition.snapshot.segments)), QuantileRules())
+                self.rivals = (BatchKMeans(len(model_of(partition).segments)), QuantileRules())
         for rival in self.rivals:
             rival.observe(partition, at_ms)
 
 
 def inertia_ratio(partition: Partition, at_ms: int) -> float:
     """Return the inertia of the model in force over that of batch k-means, both in the population's own z-scores."""
-    snapshot = partition.snapshot
+    snapshot = model_of(partition)
     features = extract_features(quantities_at(partition.table.activity, at_ms), snapshot.parameters)
     mean, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
     points = (features - mean) / scale * FEATURE_WEIGHTS

@@ -12,8 +12,10 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 
 from stream_app.core.clock import DAY_MS, WEEK_MS
-from stream_app.core.features import FEATURE_WEIGHTS, extract_features, quantities_at
 from stream_app.core.partition import Partition
+from stream_app.core.quantities import quantities_at
+from stream_app.segmentations.learned.features import FEATURE_WEIGHTS, extract_features
+from tests.support.models import model_of
 
 
 class Rival:
@@ -45,8 +47,8 @@ class BatchKMeans(Rival):
 
     def observe(self, partition: Partition, at_ms: int) -> None:
         """Do the night's work."""
-        features = extract_features(quantities_at(partition.table.activity, at_ms), partition.snapshot.parameters)
-        if at_ms % WEEK_MS == 0 and len(features) >= 25 * self._clusters and partition.snapshot.version > 0:
+        features = extract_features(quantities_at(partition.table.activity, at_ms), model_of(partition).parameters)
+        if at_ms % WEEK_MS == 0 and len(features) >= 25 * self._clusters and model_of(partition).version > 0:
             mean, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
             points = (features - mean) / scale * FEATURE_WEIGHTS
             centroids = KMeans(self._clusters, n_init=10, random_state=0).fit(points).cluster_centers_

@@ -35,7 +35,7 @@ class InvalidRecord(SegmenterError):
     Parameters
     ----------
     reason
-        One of `stream_app.core.events.REJECTION_REASONS`.
+        One of `stream_app.contracts.rejections.REJECTION_REASONS`.
     field
         Name of the field at fault, `"$"` for the record as a whole.
     message
@@ -57,7 +57,7 @@ class RowDamaged(SegmenterError):
     """An encoded customer row is not as long as it says."""
 
 
-class SnapshotInvalid(SegmenterError):
+class ModelInvalid(SegmenterError):
     """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""
 
 

@@ -12,11 +12,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from stream_app.errors import ConfigurationError
+from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
+from stream_app.segmentations.learned.configuration import LearnedConfiguration
+from stream_app.segmentations.registry import parse_segmentations
 
 ENV_PREFIX: Final = "SEGMENTER_"
 ENV_DELIMITER: Final = "__"
@@ -284,6 +287,12 @@ class Settings(BaseSettings):
     records: RecordSettings = RecordSettings()
     assignment: AssignmentSettings = AssignmentSettings()
     learning: LearningSettings = LearningSettings()
+    segmentations: Annotated[
+        tuple[SerializeAsAny[SegmentationConfiguration], ...],
+        BeforeValidator(parse_segmentations),
+        Field(min_length=1, max_length=SEGMENTATIONS_MAX),
+    ] = (LearnedConfiguration(name="value"),)
+    """In what ways customers are divided: a list of tables with `kind`, `name` and what the kind asks for."""
     holdout: HoldoutSettings = HoldoutSettings()
     kafka: KafkaSettings = KafkaSettings()
     worker: WorkerSettings = WorkerSettings()

@@ -6,19 +6,48 @@ A test that needs Kafka asks for the fixture `kafka`, and gets the address of a 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests.support.processes import ServerFailed, ServerUnavailable
+from tests.support.programs import ProgramMissing
 from tests.support.shared_kafka import TestRun, delete_topics
 
 settings.register_profile("deterministic", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("deterministic")
 
 RUN = pytest.StashKey[TestRun]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--skip-missing",
+        action="store_true",
+        help="skip tests whose program is not installed, instead of failing them; README lists the programs",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _name_what_is_missing(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    return (yield from _name_what_is_missing(item))
+
+
+def _name_what_is_missing(item: pytest.Item) -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except ProgramMissing as missing:
+        reason, is_packaged = str(missing), missing.is_packaged
+    if item.config.getoption("skip_missing") or not is_packaged:
+        pytest.skip(reason)
+    pytest.fail(reason, pytrace=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +70,8 @@ def kafka(pytestconfig: pytest.Config) -> str:
     """Bootstrap servers of a real broker, the same for all tests of the run."""
     try:
         return pytestconfig.stash[RUN].kafka()
+    except ProgramMissing:
+        raise
     except (ServerUnavailable, ServerFailed) as error:
         reason = str(error)
     pytest.fail(reason, pytrace=False)

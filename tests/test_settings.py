@@ -41,8 +41,8 @@ def test_environment_may_give_a_whole_section_or_a_table_as_json(monkeypatch: py
     monkeypatch.setenv("segmenter_records__engagement_weights", '{"search": 2}')
     settings = load_settings(None)
     assert settings.money.rates == {"EUR": Decimal("1.1")}
-    assert create_decoders(settings)["engagements"].rules.weight_of("search") == 2
-    assert create_decoders(settings)["engagements"].rules.weight_of("review") == 4
+    assert create_decoders(settings)["engagements"].policy.weight_of("search") == 2
+    assert create_decoders(settings)["engagements"].policy.weight_of("review") == 4
 
 
 def test_every_setting_is_described_and_has_a_default() -> None:

@@ -21,7 +21,7 @@ KILL_AFTER_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Recovery:
-    """Figures of one kill."""
+    """CustomerFigures of one kill."""
 
     customers: int
     seconds: float

@@ -12,6 +12,10 @@ COLUMNS: Final = 24
 """Width of Grafana's grid."""
 HEIGHT: Final = 7
 DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
+CHOSEN: Final = '{segmentation=~"$segmentation"}'
+"""Matches the segmentations that the reader has chosen, all of them at first."""
+NAMES: Final = "label_values(segmenter_model_info, segmentation)"
+"""What there is to choose from."""
 
 
 class Query(NamedTuple):
@@ -57,14 +61,14 @@ ROWS: Final = (
         "At a glance",
         (
             _stat("Workers ready", "Those that take part.", 'sum(segmenter_ready{job="segmenter-worker"})'),
-            _stat("Customers", "With a segment.", "sum(segmenter_customers)"),
+            _stat("Customers", "Known by their events.", "sum(segmenter_table_entries)"),
             _stat("Events", "Accepted a second.", 'sum(rate(segmenter_events_total{outcome="accepted"}[5m]))', "reqps"),
             _stat("Lag", "Records that wait.", "sum(segmenter_consumer_lag_records)"),
             _stat(
                 "Model",
-                "Version in use; 0 are the cold-start rules.",
-                "max by (version) (segmenter_model_info)",
-                legend="{{version}}",
+                "Version in use by segmentation; 0 are a learned one's cold-start rules.",
+                f"max by (segmentation, version) (segmenter_model_info{CHOSEN})",
+                legend="{{segmentation}} {{version}}",
             ),
             _stat(
                 "Within 5 s",
@@ -129,12 +133,15 @@ ROWS: Final = (
         (
             Panel(
                 "Customers by segment",
-                "In the segments of the model in use, by name.",
+                "In the segments in use, by name.",
                 [
                     Query(
-                        "sum by (segment) (segmenter_customers) * on (segment) group_left (name) "
-                        "max by (segment, name) (segmenter_segment_info)",
-                        "{{name}}",
+                        f"sum by (segmentation, segment) (segmenter_customers{CHOSEN})"
+                        " * on (segmentation, segment) group_left (name)"
+                        # while workers take over a model, a segment may have two names
+                        " topk by (segmentation, segment) (1, max by (segmentation, segment, name)"
+                        f" (segmenter_segment_info{CHOSEN}))",
+                        "{{segmentation}} {{name}}",
                     )
                 ],
                 stacked=True,
@@ -142,33 +149,56 @@ ROWS: Final = (
             Panel(
                 "Migrations by cause",
                 "What makes customers move.",
-                [Query("sum by (cause) (rate(segmenter_migrations_total[5m]))", "{{cause}}")],
+                [
+                    Query(
+                        f"sum by (segmentation, cause) (rate(segmenter_migrations_total{CHOSEN}[5m]))",
+                        "{{segmentation}} {{cause}}",
+                    )
+                ],
                 "reqps",
                 stacked=True,
             ),
             Panel(
                 "Flows of the last hour",
                 "The ten largest, by segment id.",
-                [Query("topk(10, sum by (from, to) (increase(segmenter_migrations_total[1h])))", "{{from}} → {{to}}")],
+                [
+                    Query(
+                        f"topk(10, sum by (segmentation, from, to) (increase(segmenter_migrations_total{CHOSEN}[1h])))",
+                        "{{segmentation}} {{from}} → {{to}}",
+                    )
+                ],
                 kind="bargauge",
             ),
             Panel(
                 "Population stability by feature",
                 "Of the newest model against the one before: below .1 stable, above .25 changed.",
-                [Query("max by (feature) (segmenter_model_drift_score)", "{{feature}}")],
+                [
+                    Query(
+                        f"max by (segmentation, feature) (segmenter_model_drift_score{CHOSEN})",
+                        "{{segmentation}} {{feature}}",
+                    )
+                ],
             ),
             Panel(
                 "Age of the newest model",
-                "Held models included.",
-                [Query("time() - max(segmenter_model_last_learned_timestamp_seconds != 0)", "age")],
+                "Of each learned segmentation, held models included.",
+                [
+                    Query(
+                        f"time() - max by (segmentation) (segmenter_model_last_learned_timestamp_seconds{CHOSEN} != 0)",
+                        "{{segmentation}}",
+                    )
+                ],
                 "s",
             ),
             Panel(
                 "Migrations an hour against the day before",
-                "Those that models cause left out.",
+                "Those that models and changed definitions cause left out.",
                 [
-                    Query("segmenter:migrations:rate1h * 3600", "{{segmentation}} now"),
-                    Query("avg_over_time(segmenter:migrations:rate1h[1d] offset 1h) * 3600", "{{segmentation}} usual"),
+                    Query(f"segmenter:migrations:rate1h{CHOSEN} * 3600", "{{segmentation}} now"),
+                    Query(
+                        f"avg_over_time(segmenter:migrations:rate1h{CHOSEN}[1d] offset 1h) * 3600",
+                        "{{segmentation}} usual",
+                    ),
                 ],
             ),
         ),
@@ -295,9 +325,10 @@ ROWS: Final = (
 )
 
 
-def expressions() -> list[str]:
-    """Return every expression of the dashboard."""
-    return [query.expr for row in ROWS for panel in row.panels for query in panel.queries]
+def expressions(segmentation: str = ".*") -> list[str]:
+    """Return every expression of the dashboard, for the segmentations that match a pattern."""
+    queries = [query for row in ROWS for panel in row.panels for query in panel.queries]
+    return [query.expr.replace("$segmentation", segmentation) for query in queries]
 
 
 def dashboard() -> dict[str, Any]:
@@ -312,7 +343,23 @@ def dashboard() -> dict[str, Any]:
         "schemaVersion": 38,
         "time": {"from": "now-3h", "to": "now"},
         "templating": {
-            "list": [{"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}]
+            "list": [
+                {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
+                {
+                    "name": "segmentation",
+                    "label": "Segmentation",
+                    "type": "query",
+                    "datasource": DATASOURCE,
+                    "definition": NAMES,
+                    "query": {"query": NAMES, "refId": "segmentations"},
+                    "refresh": 2,  # with the time range
+                    "sort": 1,
+                    "multi": True,
+                    "includeAll": True,
+                    "allValue": ".*",
+                    "current": {"text": ["All"], "value": ["$__all"]},
+                },
+            ]
         },
         "panels": list(_laid_out()),
     }

@@ -13,6 +13,8 @@ from stream_app.core.partition import Clock
 
 POSITION_KEY: Final = b"\xffposition"
 FENCE_KEY: Final = b"\xfffence"
+_ONLY_SEGMENTATION: Final = "value"
+"""The one segmentation there was when positions named one version."""
 
 
 class PartitionPosition(msgspec.Struct, frozen=True):
@@ -24,13 +26,13 @@ class PartitionPosition(msgspec.Struct, frozen=True):
         By input topic, the offset of the first record that is not folded in yet.
     clock
         The partition's clock.
-    model_version
-        Version of the last model under which every customer was assessed.
+    versions
+        By segmentation, the last version under which every customer was assessed.
     """
 
     offsets: dict[str, int] = {}
     clock: Clock = Clock()
-    model_version: int = 0
+    versions: dict[str, int] = {}
 
     def encode(self) -> bytes:
         """Return the position row's value, JSON."""
@@ -38,9 +40,17 @@ class PartitionPosition(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, value: bytes) -> PartitionPosition:
-        """Return what `encode` wrote."""
-        return _decoder.decode(value)
+        """Return what `encode` wrote, or what was written when there was one segmentation."""
+        written = _decoder.decode(value)
+        versions = written.versions if written.model_version is None else {_ONLY_SEGMENTATION: written.model_version}
+        return cls(written.offsets, written.clock, versions)
+
+
+class _WrittenPosition(PartitionPosition, frozen=True):
+    """A position row's value in either form."""
+
+    model_version: int | None = None
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(PartitionPosition)
+_decoder = msgspec.json.Decoder(_WrittenPosition)

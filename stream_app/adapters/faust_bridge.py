@@ -119,7 +119,7 @@ class BridgeHost(Protocol):
         """
         ...
 
-    def take(self, drained: frozenset[tuple[str, int]]) -> Iterable[ChunkLike]:
+    def emit_chunks(self, drained: frozenset[tuple[str, int]]) -> Iterable[ChunkLike]:
         """Return the chunks that may go to the agent now."""
         ...
 
@@ -138,7 +138,7 @@ class BridgeHost(Protocol):
         """
         ...
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Write what is unwritten and own nothing any more."""
         ...
 
@@ -181,7 +181,7 @@ class ChunkScheduler:
             if tp.topic not in inputs and tp.topic != host.changelog:
                 for record in fetched:
                     yield tp, record
-        for chunk in host.take(self.consumer.drained()):
+        for chunk in host.emit_chunks(self.consumer.drained()):
             self._delivered += 1
             yield TP(inputs[0], chunk.partition), _Message(inputs[0], chunk, self._delivered)
 
@@ -364,8 +364,8 @@ class BridgeConsumer(driver.Consumer):
         """Faust would count offsets that it never delivered as done."""
 
     async def on_stop(self) -> None:
-        """Let go before the group is left."""
-        await self.host.let_go()
+        """Release the partitions before the group is left."""
+        await self.host.release()
         await self.force_commit()
         await super().on_stop()
 

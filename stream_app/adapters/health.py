@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from aiohttp import web
 
 from stream_app.adapters.metrics import CONTENT_TYPE, Metrics
+from stream_app.adapters.metrics.declared import READY
 
 
 class Readiness(Protocol):
@@ -17,10 +18,6 @@ class Readiness(Protocol):
     def readiness(self) -> Mapping[str, Any]:
         """Return `ready` (a bool), and whatever that rests on."""
         ...
-
-
-def _nothing_to_do() -> None:
-    pass
 
 
 class HealthServer:
@@ -33,9 +30,7 @@ class HealthServer:
     host, port
         Address; port 0 serves nothing.
     metrics
-        What is exported; its gauge `ready` is set here.
-    refresh
-        Called before every scrape, for figures that are only looked up then.
+        What is exported; whether the process is ready is added here.
     """
 
     def __init__(
@@ -44,13 +39,11 @@ class HealthServer:
         host: str,
         port: int,
         metrics: Metrics | None = None,
-        refresh: Callable[[], None] = _nothing_to_do,
     ) -> None:
         self._judge = judge
         self._host = host
         self._port = port
         self._metrics = metrics
-        self._refresh = refresh
         app = web.Application()
         app.add_routes([web.get("/live", self._live), web.get("/ready", self._ready)])
         if metrics is not None:
@@ -80,6 +73,5 @@ class HealthServer:
 
     async def _exposition(self, _: web.Request) -> web.Response:
         assert self._metrics is not None
-        self._metrics.ready.set(bool(self._judge.readiness()["ready"]))
-        self._refresh()
+        self._metrics.set(READY, bool(self._judge.readiness()["ready"]))
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})

@@ -67,8 +67,6 @@ class Service:
         Where `/live`, `/ready` and `/metrics` are answered.
     metrics
         What is exported.
-    refresh
-        Called before every scrape, for figures that are only looked up then.
 
     Attributes
     ----------
@@ -81,11 +79,10 @@ class Service:
         readiness: Readiness,
         health: Address,
         metrics: Metrics,
-        refresh: Callable[[], None] = lambda: None,
     ) -> None:
         self.parts: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
-        self._health = HealthServer(readiness, health.host, health.port, metrics, refresh)
+        self._health = HealthServer(readiness, health.host, health.port, metrics)
 
     async def __aenter__(self) -> Self:
         """Begin to answer, and to listen for signals."""

@@ -1,4 +1,4 @@
-"""What every topic must be like, and what a topic that exists may differ in."""
+"""The properties that every topic must have, and how a topic that exists differs from them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ MEBIBYTE: Final = 1 << 20
 SAMPLE_MESSAGE_BYTES: Final = 32 * MEBIBYTE
 """A sample of 100,000 customers, the most that can be set, in one record."""
 MODEL_MESSAGE_BYTES: Final = 8 * MEBIBYTE
-"""A snapshot of 64 segments with all their names, profiles and lineage."""
+"""A model of 64 segments with all their names, profiles and lineage."""
 SAMPLE_RETENTION_MS: Final = 7 * DAY_MS
-"""Samples are for the trainer, which needs the newest tick's alone."""
+"""Samples are for the trainer, which needs only those of the newest tick."""
 SMALLEST_CLOCK_TOLERANCE_MS: Final = 60 * SECOND_MS
-"""A producer's clock may differ from the broker's by so much, however strict the records' own times are checked."""
+"""A producer's clock may differ from the broker's by this much, however strictly the records' own times are checked."""
 SEGMENT_BYTES: Final = 64 * MEBIBYTE
-"""Of compacted topics: the segment being written is not compacted, and all that is not is read by a recovery."""
+"""Of compacted topics: the segment being written is not compacted, and a recovery reads all that is not compacted."""
 TOMBSTONE_RETENTION_MS: Final = DAY_MS
 """A reader that is down for less sees every deletion."""
 LONGEST_COMPACTION_LAG_MS: Final = DAY_MS
-"""A customer's former rows are gone for good after about so long."""
+"""A customer's former rows are gone for good after about this long."""
 
 
 class Rule(Enum):
@@ -44,9 +44,9 @@ CHECKED: Final[Mapping[str, Rule]] = {
     "min.compaction.lag.ms": Rule.AT_LEAST,
     "message.timestamp.after.max.ms": Rule.AT_MOST,
 }
-"""Properties that the results depend on. The others are for speed, and an operator may set them otherwise."""
+"""Properties that results depend on. The others are for speed, and an operator may choose other values."""
 UNLIMITED: Final = -1
-"""What Kafka says for a retention without end."""
+"""Kafka's value for a retention without end."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class TopicSpec:
     name
         With the deployment's prefix.
     partitions
-        Exactly so many.
+        Exactly this many.
     replication_factor
-        At least so many.
+        At least this many.
     properties
         Of the topic, by Kafka's names.
     """
@@ -99,28 +99,30 @@ class TopicPolicy:
     recovery_timeout_ms: int
 
 
-def topic_specs(names: TopicNames, rules: TopicPolicy) -> tuple[TopicSpec, ...]:
+def topic_specs(names: TopicNames, policy: TopicPolicy) -> tuple[TopicSpec, ...]:
     """Return what every topic of a deployment must be like, the inputs first."""
-    copies = {"min.insync.replicas": str(min(2, rules.replication_factor - 1) or 1)}
+    # All copies but one, and two at most, so that one broker may be down; a single copy is its own quorum.
+    in_sync = max(1, min(2, policy.replication_factor - 1))
+    copies = {"min.insync.replicas": str(in_sync)}
     # The timestamp is the producer's. One far in the future would never be deleted.
-    tolerance_ms = max(rules.future_tolerance_ms, SMALLEST_CLOCK_TOLERANCE_MS)
-    inputs = _kept_for(rules.retention_ms) | {
+    tolerance_ms = max(policy.future_tolerance_ms, SMALLEST_CLOCK_TOLERANCE_MS)
+    inputs = _kept_for(policy.retention_ms) | {
         "message.timestamp.type": "CreateTime",
         "message.timestamp.after.max.ms": str(tolerance_ms),
     }
     # A worker that opens a partition appends a fence and reads up to it, so a newer fence must not have removed it.
-    changelog = _compacted() | {"min.compaction.lag.ms": str(2 * rules.recovery_timeout_ms)}
+    changelog = _compacted() | {"min.compaction.lag.ms": str(2 * policy.recovery_timeout_ms)}
 
     def spec(name: str, partitions: int, properties: Mapping[str, str]) -> TopicSpec:
-        return TopicSpec(name, partitions, rules.replication_factor, {**copies, **properties})
+        return TopicSpec(name, partitions, policy.replication_factor, {**copies, **properties})
 
     return (
-        *(spec(name, rules.partitions, inputs) for name in names.inputs),
-        spec(names.migrations, rules.partitions, _kept_for(rules.retention_ms)),
-        spec(names.memberships, rules.partitions, _compacted()),
-        spec(names.dead_letters, rules.partitions, _kept_for(rules.dead_letter_retention_ms)),
-        spec(names.webhook_dead_letters, rules.partitions, _kept_for(rules.dead_letter_retention_ms)),
-        spec(names.changelog, rules.partitions, changelog),
+        *(spec(name, policy.partitions, inputs) for name in names.inputs),
+        spec(names.migrations, policy.partitions, _kept_for(policy.retention_ms)),
+        spec(names.memberships, policy.partitions, _compacted()),
+        spec(names.dead_letters, policy.partitions, _kept_for(policy.dead_letter_retention_ms)),
+        spec(names.webhook_dead_letters, policy.partitions, _kept_for(policy.dead_letter_retention_ms)),
+        spec(names.changelog, policy.partitions, changelog),
         spec(names.trainer_changelog, 1, changelog | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
         spec(names.models, 1, _compacted() | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
         spec(names.samples, 1, _kept_for(SAMPLE_RETENTION_MS) | {"max.message.bytes": str(SAMPLE_MESSAGE_BYTES)}),
@@ -147,7 +149,7 @@ def deviations(
     for name, rule in CHECKED.items():
         asked = spec.properties.get(name)
         if asked is not None and not _agrees(rule, asked, properties.get(name), name):
-            found.append(f"{name} is {properties.get(name, 'not known there')}, {rule.value} {asked}")
+            found.append(f"{name} is {properties.get(name, 'unknown to the brokers')}, {rule.value} {asked}")
     return tuple(found)
 
 

@@ -1,12 +1,10 @@
-"""Names and properties of all topics."""
+"""Names of all topics."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-PURCHASES: Final = "purchases"
-ENGAGEMENTS: Final = "engagements"
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 
 
 @dataclass(frozen=True)
@@ -29,16 +27,17 @@ class TopicNames:
         """The consumer group, which is also Faust's application id."""
         return self.prefix + self.app_id
 
-    @property
-    def purchases(self) -> str:  # noqa: D102  (these names say all)
-        return self.prefix + PURCHASES
+    def input_topic(self, contract: str) -> str:
+        """Return the topic of an input contract, one of `INPUT_CONTRACTS`."""
+        return self.prefix + contract
 
     @property
-    def engagements(self) -> str:  # noqa: D102
-        return self.prefix + ENGAGEMENTS
+    def inputs(self) -> tuple[str, ...]:
+        """The topics that events arrive on, in the order of `INPUT_CONTRACTS`."""
+        return tuple(self.input_topic(contract) for contract in INPUT_CONTRACTS)
 
     @property
-    def migrations(self) -> str:  # noqa: D102
+    def migrations(self) -> str:  # noqa: D102  (these names say all)
         return self.prefix + "segment-migrations"
 
     @property
@@ -74,8 +73,3 @@ class TopicNames:
     def trainer_changelog(self) -> str:
         """The compacted log of the trainer's state, of one partition."""
         return f"{self.group}-trainer-changelog"
-
-    @property
-    def inputs(self) -> tuple[str, str]:
-        """The topics that events arrive on."""
-        return self.purchases, self.engagements

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from stream_app.core.migration import Cause, Explanation, Figures, Holdout
+from stream_app.core.migration import Cause, Holdout
+from stream_app.segmentations.learned.explanation import CustomerFigures, LearnedReason
 
 WHY_FIELD: Final = "?"
 """Before a segmentation's name in a customer's hash: why it is in its segment. Without it: that it is."""
@@ -108,7 +109,7 @@ class Why(msgspec.Struct, array_like=True, gc=False):
     Attributes
     ----------
     before, after
-        `Figures` in their order.
+        `CustomerFigures` in their order.
     """
 
     sequence: int
@@ -126,11 +127,11 @@ class Why(msgspec.Struct, array_like=True, gc=False):
     bucket: int
     held_out: bool
 
-    def explanation(self) -> Explanation:
+    def explanation(self) -> LearnedReason:
         """Return it as the migration had it."""
-        return Explanation(
-            None if self.before is None else Figures(*self.before),
-            Figures(*self.after),
+        return LearnedReason(
+            None if self.before is None else CustomerFigures(*self.before),
+            CustomerFigures(*self.after),
             self.distance_from,
             self.distance_to,
             self.margin,

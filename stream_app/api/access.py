@@ -20,6 +20,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.declared import HTTP_REQUEST_DURATION
 from stream_app.api.problems import Problem
 
 READ_CUSTOMERS: Final = "read:customers"
@@ -165,9 +166,9 @@ class Gate:
 
     def _observe(self, scope: Scope, status: str, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        duration = self._metrics.http_request_duration_seconds
         method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other"
-        duration.labels(method=method, route=route, status=f"{status[0]}xx").observe(seconds)
+        labels = {"method": method, "route": route, "status": f"{status[0]}xx"}
+        self._metrics.distribution(HTTP_REQUEST_DURATION, **labels).observe(seconds)
 
 
 def needs(client: Client, scope: str) -> None:

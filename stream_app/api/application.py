@@ -15,6 +15,7 @@ from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
 
 from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, STREAM_CLIENTS
 from stream_app.api import access
 from stream_app.api.documents import (
     CUSTOMER_ID_CHARACTERS,
@@ -280,8 +281,8 @@ def _stream(store: SegmentStore, metrics: Metrics, max_streams: int) -> APIRoute
     async def events(last_id: str | None, wanted: FeedFilter) -> AsyncIterator[bytes]:
         me = object()
         is_open.add(me)
-        metrics.stream_clients.set(len(is_open))
-        latency = metrics.end_to_end_latency_seconds.labels(sink="sse")
+        metrics.set(STREAM_CLIENTS, len(is_open))
+        latency = metrics.distribution(END_TO_END_LATENCY, sink="sse")
         try:
             yield b"retry: %d\n: %s\n\n" % (RECONNECT_MS, b"migrations from here on")
             async for entry in store.feed.follow(last_id, SILENCE_SECONDS):
@@ -294,7 +295,7 @@ def _stream(store: SegmentStore, metrics: Metrics, max_streams: int) -> APIRoute
             return  # the client comes again, with the last id it has seen
         finally:
             is_open.discard(me)
-            metrics.stream_clients.set(len(is_open))
+            metrics.set(STREAM_CLIENTS, len(is_open))
 
     @router.get(
         "/migrations/stream",

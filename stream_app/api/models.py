@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_app.adapters.view_schema import FLOW_SEPARATOR
 from stream_app.api.store import Flow, Segment, SegmentList
-from stream_app.core.migration import SegmentReference
+from stream_app.core.segments import SegmentReference
 
 
 class ModelNames:

@@ -12,6 +12,7 @@ import msgspec
 import redis.asyncio as redis
 
 from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.declared import REDIS_ERRORS
 from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
 from stream_app.adapters.view_schema import WHY_FIELD, MembershipValue, ViewKeys, Why
 from stream_app.api import scripts
@@ -224,7 +225,7 @@ class RedisStore:
                 elif id_order(await self._newest_id()) < id_order(last_id):
                     last_id = "0-0"  # another stream, by a server whose clock is behind
             except (RedisError, OSError, TimeoutError):
-                self._metrics.redis_errors.labels(operation="feed").inc()
+                self._metrics.inc(REDIS_ERRORS, operation="feed")
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _newest_id(self) -> str:
@@ -248,7 +249,7 @@ class RedisStore:
         return answer
 
     def _unavailable(self, operation: str) -> StoreUnavailable:
-        self._metrics.redis_errors.labels(operation=operation).inc()
+        self._metrics.inc(REDIS_ERRORS, operation=operation)
         return StoreUnavailable(UNAVAILABLE)
 
 

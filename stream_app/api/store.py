@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from stream_app.api.feed import MigrationFeed
-from stream_app.core.migration import Cause, Explanation, Holdout, SegmentReference
+from stream_app.core.migration import Cause, Holdout
+from stream_app.core.segments import SegmentReference
+from stream_app.segmentations.learned.explanation import Explanation
 
 
 class CustomerSegment(msgspec.Struct, gc=False):

@@ -1,4 +1,4 @@
-"""The invariants, each a function from what the topics say to its breaches."""
+"""The invariants, each a function from the evidence in the topics to the breaches found in it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from stream_app.audit.evidence import CustomerState, Letter, Membership, Migration, Standing
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.inputs import Misplaced
+from stream_app.audit.records import Letter, Membership, Migration, Standing
 from stream_app.audit.recount import Entry, compare
+from stream_app.audit.rows import CustomerRow
+from stream_app.core.events import EVENT_KINDS
 
 AMBIGUOUS_SHARE_MAX: Final = 0.005
-"""Of all customers: more cannot be told by repetitions that happened to fall between the two topics."""
-EVENT_CAUSES: Final = ("purchase", "refund", "engagement")
+"""Of all customers: repetitions that happened to fall between two topics explain no more than this."""
 
 PartitionOf = Callable[[bytes], int]
+Standings = Mapping[str, Mapping[str, Standing]]
+"""By customer, and then by segmentation, where the row says that the customer stands."""
+
+
+class Keyed(NamedTuple):
+    """A keyed record; `segmentation` where it is a part of the key."""
+
+    key: bytes | None
+    customer_id: str
+    offset: int
+    segmentation: str | None = None
 
 
 class Log(NamedTuple):
@@ -36,7 +48,9 @@ def migration_id(segmentation: str, customer_id: str, sequence: int) -> str:
 
 
 def check_migrations(migrations: Iterable[Migration], log: Log, is_whole: bool = True) -> Iterator[Finding]:
-    """Follow each customer's migrations through the log.
+    """Follow each customer's migrations in each segmentation through the log.
+
+    Whoever leaves a segmentation altogether (`left`, to no segment) may enter it again; the numbers then continue.
 
     Parameters
     ----------
@@ -46,50 +60,58 @@ def check_migrations(migrations: Iterable[Migration], log: Log, is_whole: bool =
     last: dict[tuple[str, str], Migration] = {}
     for seen in migrations:
         customer_id, sequence = seen.customer_id, seen.sequence
-        before = last.get((customer_id, seen.segmentation))
-        if before is None:
-            is_entry = sequence == 1
-            if not is_entry and is_whole:
-                yield Finding("sequences", f"{sequence} comes first, expected 1", customer_id, log.at(seen.offset))
-            if is_entry and (seen.from_segment_id is not None or seen.change != "entered"):
-                message = f"the first one is '{seen.change}' from {seen.from_segment_id}, expected 'entered' from null"
-                yield Finding("chain", message, customer_id, log.at(seen.offset))
-        elif sequence != before.sequence + 1:
-            word = "again" if sequence <= before.sequence else "with a gap"
-            message = f"{sequence} after {before.sequence}, {word}"
-            yield Finding("sequences", message, customer_id, log.at(seen.offset))
-        elif seen.from_segment_id != before.to.segment_id or seen.change == "entered":
-            message = f"{sequence} is '{seen.change}' from {seen.from_segment_id}, after one to {before.to.segment_id}"
-            yield Finding("chain", message, customer_id, log.at(seen.offset))
+        before = last.get((seen.segmentation, customer_id))
+        for check, message in _faults_in_order(seen, before, is_whole):
+            yield Finding(check, f"{seen.segmentation}: {message}", customer_id, log.at(seen.offset))
         if before is None or sequence > before.sequence:
-            last[customer_id, seen.segmentation] = seen
+            last[seen.segmentation, customer_id] = seen
+
+
+def _faults_in_order(seen: Migration, before: Migration | None, is_whole: bool) -> Iterator[tuple[str, str]]:
+    """Say what is wrong with a migration after the one before it: check and message."""
+    sequence = seen.sequence
+    if (seen.change == "left") != (seen.to.segment_id is None):
+        yield "chain", f"{sequence} is '{seen.change}' to {_name(seen.to.segment_id)}, expected 'left' to null alone"
+    if before is None:
+        if sequence != 1:
+            if is_whole:
+                yield "sequences", f"{sequence} comes first, expected 1"
+        elif seen.from_segment_id is not None or seen.change != "entered":
+            was = f"'{seen.change}' from {_name(seen.from_segment_id)}"
+            yield "chain", f"the first one is {was}, expected 'entered' from null"
+    elif sequence != before.sequence + 1:
+        word = "again" if sequence <= before.sequence else "with a gap"
+        yield "sequences", f"{sequence} after {before.sequence}, {word}"
+    elif seen.from_segment_id != before.to.segment_id or (seen.change == "entered") != (before.to.segment_id is None):
+        was = f"'{seen.change}' from {_name(seen.from_segment_id)}"
+        yield "chain", f"{sequence} is {was}, after one to {_name(before.to.segment_id)}"
 
 
 def check_identity(migrations: Iterable[Migration], log: Log) -> Iterator[Finding]:
-    """Check ids, headers, and that causes are named where, and only where, an event was one."""
+    """Check ids and headers, and that a cause names an event if, and only if, it was one."""
     for seen in migrations:
         expected = migration_id(seen.segmentation, seen.customer_id, seen.sequence)
         if seen.migration_id != expected:
-            message = f"{seen.migration_id}, expected {expected} for {seen.sequence}"
+            message = f"{seen.migration_id}, expected {expected} for {seen.segmentation} {seen.sequence}"
             yield Finding("identity", message, seen.customer_id, log.at(seen.offset))
         if seen.header_id != seen.migration_id.encode():
             message = f"header ce_id {seen.header_id!r}, expected {seen.migration_id}"
             yield Finding("identity", message, seen.customer_id, log.at(seen.offset))
         cause = seen.cause
-        named = cause.topic is not None, cause.event_id is not None
-        if named != (cause.kind in EVENT_CAUSES,) * 2:
+        is_event = cause.kind in EVENT_KINDS
+        if (cause.topic is not None) != is_event or (cause.event_id is not None) != is_event:
             message = f"'{cause.kind}' with event {cause.event_id} at {cause.topic}"
             yield Finding("causes", message, seen.customer_id, log.at(seen.offset))
 
 
 def check_standings(
-    states: Mapping[str, CustomerState],
+    rows: Standings,
     migrations: Iterable[Migration],
     memberships: Iterable[Membership],
     log: Log,
     is_whole: bool = True,
 ) -> Iterator[Finding]:
-    """Compare row, last migration and last membership of every customer.
+    """Compare row, last migration and last membership of every customer in every segmentation.
 
     Parameters
     ----------
@@ -98,35 +120,69 @@ def check_standings(
     is_whole
         Whether the migrations' log begins with its first record; if not, a customer's last one may be gone.
     """
-    migrated = {seen.customer_id: seen.to for seen in migrations}
-    member = {seen.customer_id: seen.standing for seen in memberships}
+    migrated = {(seen.segmentation, seen.customer_id): seen.to for seen in migrations}
+    members = {(seen.segmentation, seen.customer_id): seen.standing for seen in memberships}
+    held = {
+        (segmentation, customer_id): standing
+        for customer_id, standings in rows.items()
+        for segmentation, standing in standings.items()
+        if standing.sequence > 0
+    }
     where = place(*log)
-    for customer_id, state in states.items():
-        row = state.standing
-        if row.sequence < 1:
-            yield Finding("membership", "the row is of nobody who entered a segment", customer_id, where)
+    entered = {customer_id for _, customer_id in held.keys() | migrated.keys()}
+    for customer_id in rows.keys() - entered:
+        yield Finding("membership", "the row's customer never entered a segment", customer_id, where)
+    for key in sorted(held.keys() | migrated.keys() | members.keys()):
+        segmentation, customer_id = key
+        migration, member = migrated.get(key), members.get(key)
+        if customer_id not in rows:
+            if _is_in(migration) or _is_in(member):
+                yield Finding("membership", f"{segmentation}: in a segment, but without a row", customer_id, where)
+            continue
+        row = held.get(key)
         for name, other, may_miss in (
-            ("migration", migrated.get(customer_id), not is_whole),
-            ("membership", member.get(customer_id), False),
+            ("migration", migration, not is_whole),
+            ("membership", member, not _is_in(row)),
         ):
-            if other != row and not (other is None and (may_miss or row.sequence < 1)):
-                yield Finding("membership", f"last {name} {_told(other)}, row {_told(row)}", customer_id, where)
-    for customer_id in (migrated.keys() | member.keys()) - states.keys():
-        yield Finding("membership", "a migration or membership, but no row", customer_id, where)
+            if not _agree(row, other) and not (other is None and may_miss):
+                message = f"{segmentation}: last {name} {_described(other)}, row {_described(row)}"
+                yield Finding("membership", message, customer_id, where)
+
+
+def _agree(row: Standing | None, other: Standing | None) -> bool:
+    """Say whether a row and a migration or membership are of the same move; instants matter where one is in."""
+    if _is_in(row) or row is None or other is None:
+        return row == other or (row is None and not _is_in(other))
+    return other.segment_id is None and row.sequence == other.sequence
+
+
+def _is_in(standing: Standing | None) -> bool:
+    return standing is not None and standing.segment_id is not None
 
 
 def check_models(
-    states: Mapping[str, CustomerState], migrations: Iterable[Migration], newest: int, log: Log
+    rows: Standings, migrations: Iterable[Migration], newest_of: Callable[[str], int | None], log: Log
 ) -> Iterator[Finding]:
-    """Check that nothing names a model newer than the newest that was published; `log` is of the migrations."""
+    """Check that nothing names a version newer than the newest that was published of its segmentation.
+
+    Parameters
+    ----------
+    newest_of
+        The newest version of a segmentation, None if it cannot be known any more.
+    log
+        Of the migrations.
+    """
     for seen in migrations:
-        if seen.to.model_version > newest:
-            message = f"model {seen.to.model_version}, the newest published is {newest}"
+        newest = newest_of(seen.segmentation)
+        if newest is not None and seen.to.model_version > newest:
+            message = f"{seen.segmentation} version {seen.to.model_version}, the newest published is {newest}"
             yield Finding("models", message, seen.customer_id, log.at(seen.offset))
-    for customer_id, state in states.items():
-        if state.standing.model_version > newest:
-            message = f"the row's model {state.standing.model_version}, the newest published is {newest}"
-            yield Finding("models", message, customer_id)
+    for customer_id, standings in rows.items():
+        for segmentation, standing in standings.items():
+            newest = newest_of(segmentation)
+            if newest is not None and standing.model_version > newest:
+                version = f"the row's version of {segmentation} is {standing.model_version}"
+                yield Finding("models", f"{version}, the newest published is {newest}", customer_id)
 
 
 class Recounted(NamedTuple):
@@ -138,50 +194,43 @@ class Recounted(NamedTuple):
 
 
 def check_totals(
-    states: Mapping[str, CustomerState], entries: Mapping[str, Sequence[Entry]], log: Log
+    rows: Mapping[str, CustomerRow], entries: Mapping[str, Sequence[Entry]], log: Log
 ) -> tuple[Recounted, list[Finding]]:
     """Recount every customer and compare with its row; `log` is the changelog."""
     findings = []
     figures: Counter[str] = Counter()
     where = place(*log)
     for customer_id, mine in entries.items():
-        state = states.get(customer_id)
-        if state is None:
+        row = rows.get(customer_id)
+        if row is None:
             message = f"no row for {len(mine)} records, the first at offset {mine[0].offset}"
             findings.append(Finding("totals", message, customer_id, where))
             continue
-        outcome = compare(mine, state.totals)
+        outcome = compare(mine, row.totals)
         figures["duplicates"] += outcome.duplicates
         figures["order_dependent"] += outcome.order_dependent
         figures["ambiguous"] += outcome.ambiguous
         if outcome.differences:
             findings.append(Finding("totals", ", ".join(outcome.differences), customer_id, where))
-    for customer_id in states.keys() - entries.keys():
-        findings.append(Finding("totals", "a row, but no input up to the position", customer_id, where))
+    for customer_id in rows.keys() - entries.keys():
+        findings.append(Finding("totals", "there is a row, but no input up to the position", customer_id, where))
     return Recounted(figures["duplicates"], figures["order_dependent"], figures["ambiguous"]), findings
 
 
 def check_ambiguity(ambiguous: int, customers: int) -> Iterator[Finding]:
-    """Refuse to call totals right if for many customers only an unlikely order explains them."""
+    """Refuse to accept totals if, for many customers, only an unlikely order explains them."""
     if ambiguous > AMBIGUOUS_SHARE_MAX * customers:
         most = f"at most {AMBIGUOUS_SHARE_MAX:.1%}"
         yield Finding("ambiguity", f"{ambiguous} of {customers} customers are ambiguous, expected {most}")
 
 
-def check_placement(
-    customers: Iterable[tuple[bytes | None, str, int]], log: Log, partition_of: PartitionOf
-) -> Iterator[Finding]:
-    """Check keys of keyed records.
-
-    Parameters
-    ----------
-    customers
-        Key, customer and offset of each.
-    """
-    for key, customer_id, offset in customers:
-        if key != customer_id.encode():
-            yield Finding("placement", f"key {key!r} is not the customer's id", customer_id, log.at(offset))
-        elif (own := partition_of(key)) != log.partition:
+def check_placement(keys: Iterable[Keyed], log: Log, partition_of: PartitionOf) -> Iterator[Finding]:
+    """Check that records have the keys that they should have, and lie on their customer's partition."""
+    for key, customer_id, offset, segmentation in keys:
+        expected = customer_id if segmentation is None else f"{segmentation}/{customer_id}"
+        if key != expected.encode():
+            yield Finding("placement", f"key {key!r}, expected {expected!r}", customer_id, log.at(offset))
+        elif (own := partition_of(customer_id.encode())) != log.partition:
             yield Finding("placement", f"belongs on partition {own}", customer_id, log.at(offset))
 
 
@@ -209,12 +258,14 @@ def check_positions(
 ) -> Iterator[Finding]:
     """Check that the positions lie within the inputs, and are there if there are rows."""
     if has_rows and not positions:
-        yield Finding("positions", f"there are rows on partition {partition}, but no position")
+        yield Finding("positions", f"partition {partition} has rows, but no position")
     for topic, offset in positions.items():
         if topic not in ends:
-            yield Finding("positions", f"of {topic}, which is no input", position=place(topic, partition, offset))
+            yield Finding(
+                "positions", f"of {topic}, which is not an input topic", position=place(topic, partition, offset)
+            )
         elif offset > ends[topic]:
-            message = f"beyond the log's end, {ends[topic]}"
+            message = f"offset {offset} lies beyond the log's end, {ends[topic]}"
             yield Finding("positions", message, position=place(topic, partition, offset))
 
 
@@ -226,7 +277,7 @@ def check_drained(
     Parameters
     ----------
     last_offsets
-        Of the last record of each input, −1 if there is none; markers may follow it.
+        Of the last record of each input, −1 for an empty one; markers may follow it.
     """
     for topic, last in last_offsets.items():
         for name, offset in (("position", positions.get(topic, 0)), ("group's offset", committed.get(topic, 0))):
@@ -244,8 +295,12 @@ def check_forwarding(misplaced: Iterable[Misplaced], copies: Mapping[tuple[str, 
             yield Finding("forwarding", message, record.customer_id, where)
 
 
-def _told(standing: Standing | None) -> str:
+def _described(standing: Standing | None) -> str:
     if standing is None:
         return "missing"
-    segment_id, sequence, since, model_version = standing
-    return f"{segment_id} number {sequence} since {since} (model {model_version})"
+    segment_id, sequence, since, version = standing
+    return f"{_name(segment_id)} number {sequence} since {since} (version {version})"
+
+
+def _name(segment_id: str | None) -> str:
+    return "null" if segment_id is None else segment_id

@@ -1,98 +1,18 @@
-"""What the topics say, as plain values: records as they came, and what is in those that the worker wrote."""
+"""What a worker has written, read from its topics: the changelog, migrations, memberships and dead letters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
 
 import msgspec
-import numpy as np
 from pydantic import ValidationError
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.audit.findings import Finding, place
-from stream_app.audit.recount import Totals
+from stream_app.audit.records import Cause, Letter, LogRecord, Membership, Migration, Standing, broken
+from stream_app.audit.rows import CustomerRow, read_row
 from stream_app.contracts.outputs import DeadLetter, SegmentMembership, SegmentMigration
-from stream_app.core.clock import format_instant
-from stream_app.core.row import MEMBERSHIP_DTYPE, decode_row
 from stream_app.errors import SegmenterError
-
-Headers = Sequence[tuple[str, bytes]]
-
-_MEMBERSHIP_FIELDS: Final = MEMBERSHIP_DTYPE.names or ()
-
-
-class LogRecord(NamedTuple):
-    """A record of a topic, bytes as they are. `timestamp_ms` is the record's own, not the event's."""
-
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-
-
-class Standing(NamedTuple):
-    """Where a customer stands, as row, membership and last migration each say it."""
-
-    segment_id: str
-    sequence: int
-    since: str
-    model_version: int
-
-
-class CustomerState(NamedTuple):
-    """A row of the changelog."""
-
-    totals: Totals
-    standing: Standing
-
-
-class Cause(NamedTuple):
-    """What a migration names as its cause; a topic only where an event was it."""
-
-    kind: str
-    event_id: str | None
-    topic: str | None
-    partition: int
-    offset: int
-
-
-class Migration(NamedTuple):
-    """A record of `segment-migrations`, as far as an audit looks at it."""
-
-    offset: int
-    key: bytes | None
-    header_id: bytes | None
-    migration_id: str
-    customer_id: str
-    segmentation: str
-    sequence: int
-    change: str
-    from_segment_id: str | None
-    to: Standing
-    cause: Cause
-
-
-class Membership(NamedTuple):
-    """A record of `segment-memberships`, likewise."""
-
-    offset: int
-    key: bytes | None
-    customer_id: str
-    standing: Standing
-
-
-class Letter(NamedTuple):
-    """A dead letter, likewise. `source` is topic, partition and offset of the record that was refused."""
-
-    offset: int
-    key: bytes | None
-    source: tuple[str, int, int]
-    reason: str
-    field: str
-    source_timestamp: str | None
-    payload_sha256: str
 
 
 class Changelog:
@@ -119,21 +39,23 @@ class Changelog:
                 self.fences += 1
             elif key == POSITION_KEY:
                 findings += self._move(record)
-            elif key is None or record.value is None:
-                findings.append(self._finding("contracts", f"key {key!r}, value {record.value!r}: no row", record))
+            elif key is None:
+                findings.append(self._finding("contracts", "a record without a key, expected a customer's id", record))
+            elif record.value is None:
+                self.rows.pop(key, None)  # as a worker that reads the log back removes the row
             else:
                 self.rows[key] = record
         return findings
 
-    def states(self) -> tuple[dict[str, CustomerState], list[Finding]]:
-        """Return the state of each customer, and the rows that cannot be read."""
-        states, findings = {}, []
+    def read_rows(self) -> tuple[dict[str, CustomerRow], list[Finding]]:
+        """Return the row of each customer, and what is wrong with those that cannot be read."""
+        rows, findings = {}, []
         for key, record in self.rows.items():
             try:
-                states[key.decode()] = read_state(record.value or b"")
+                rows[key.decode()] = read_row(record.value or b"")
             except (SegmenterError, UnicodeDecodeError) as error:
                 findings.append(self._finding("contracts", f"row of {key!r}: {error}", record))
-        return states, findings
+        return rows, findings
 
     def _move(self, record: LogRecord) -> list[Finding]:
         try:
@@ -152,30 +74,16 @@ class Changelog:
         return Finding(check, message, position=place(self.topic, self.partition, record.offset))
 
 
-def read_state(value: bytes) -> CustomerState:
-    """Return what a row says; raises as `stream_app.core.row.decode_row` does."""
-    row, packed = decode_row(value)
-    membership = dict(zip(_MEMBERSHIP_FIELDS, np.frombuffer(packed, MEMBERSHIP_DTYPE)[0].item(), strict=True))
-    sequence = membership["sequence"]
-    standing = Standing(
-        f"s{membership['segment']}",
-        sequence,
-        format_instant(membership["since_ms"]) if sequence else "",
-        membership["model_version"],
-    )
-    return CustomerState(Totals(*(getattr(row, name) for name in Totals._fields)), standing)
-
-
 def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) -> tuple[list[Migration], list[Finding]]:
-    """Return the migrations, and the records that are none."""
+    """Return the migrations, and what is wrong with records that cannot be read."""
     migrations, findings = [], []
     for record in records:
         try:
             seen = SegmentMigration.model_validate_json(record.value or b"")
         except ValidationError as error:
-            findings.append(_broken(error, record, topic, partition))
+            findings.append(broken(error, place(topic, partition, record.offset)))
             continue
-        at = seen.cause.position
+        at, target = seen.cause.position, seen.to_segment
         migrations.append(
             Migration(
                 record.offset,
@@ -187,7 +95,7 @@ def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) ->
                 seen.sequence,
                 seen.change,
                 seen.from_segment.id if seen.from_segment else None,
-                Standing(seen.to_segment.id, seen.sequence, seen.effective_at, seen.model_version),
+                Standing(target.id if target else None, seen.sequence, seen.effective_at, seen.model_version),
                 Cause(
                     seen.cause.kind,
                     seen.cause.event_id,
@@ -203,27 +111,35 @@ def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) ->
 def read_memberships(
     records: Sequence[LogRecord], topic: str, partition: int
 ) -> tuple[list[Membership], list[Finding]]:
-    """Return the memberships, and the records that are none."""
+    """Return the memberships, and what is wrong with records that cannot be read."""
     memberships, findings = [], []
     for record in records:
+        if record.value is None:
+            segmentation, slash, customer = (record.key or b"").decode("utf-8", "replace").partition("/")
+            if not slash:
+                message = f"key {record.key!r} of a record without a value, expected <segmentation>/<customer id>"
+                findings.append(Finding("contracts", message, position=place(topic, partition, record.offset)))
+            else:
+                memberships.append(Membership(record.offset, record.key, segmentation, customer, None))
+            continue
         try:
-            seen = SegmentMembership.model_validate_json(record.value or b"")
+            seen = SegmentMembership.model_validate_json(record.value)
         except ValidationError as error:
-            findings.append(_broken(error, record, topic, partition))
+            findings.append(broken(error, place(topic, partition, record.offset)))
             continue
         standing = Standing(seen.segment.id, seen.sequence, seen.since, seen.model_version)
-        memberships.append(Membership(record.offset, record.key, seen.customer_id, standing))
+        memberships.append(Membership(record.offset, record.key, seen.segmentation, seen.customer_id, standing))
     return memberships, findings
 
 
 def read_letters(records: Sequence[LogRecord], topic: str, partition: int) -> tuple[list[Letter], list[Finding]]:
-    """Return the dead letters, and the records that are none."""
+    """Return the dead letters, and what is wrong with records that cannot be read."""
     letters, findings = [], []
     for record in records:
         try:
             seen = DeadLetter.model_validate_json(record.value or b"")
         except ValidationError as error:
-            findings.append(_broken(error, record, topic, partition))
+            findings.append(broken(error, place(topic, partition, record.offset)))
             continue
         at = seen.position
         source = at.topic, at.partition, at.offset
@@ -233,9 +149,3 @@ def read_letters(records: Sequence[LogRecord], topic: str, partition: int) -> tu
             )
         )
     return letters, findings
-
-
-def _broken(error: ValidationError, record: LogRecord, topic: str, partition: int) -> Finding:
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(map(str, first["loc"])) or "record"
-    return Finding("contracts", f"{field}: {first['msg']}", position=place(topic, partition, record.offset))

@@ -9,25 +9,25 @@ from typing import Final, NamedTuple
 CHECKS: Final = {
     "history": "logs reach back to their first record",
     "contracts": "every output keeps its contract",
-    "placement": "every customer is on one partition, that of murmur2(key)",
+    "placement": "every customer is on one partition, that of murmur2(customer id)",
     "positions": "positions never go back and lie within the inputs",
     "totals": "each row equals a recount of its customer's inputs",
-    "ambiguity": "recounts hang on the order between topics for few customers",
+    "ambiguity": "for few customers the totals depend on how the topics were interleaved",
     "dead letters": "exactly the invalid inputs, each once",
-    "forwarding": "misplaced inputs went on to their own partition",
-    "sequences": "migrations are numbered 1 to n, each once, in the log's order",
+    "forwarding": "misplaced inputs were sent on to their own partition",
+    "sequences": "each customer's migrations in a segmentation are numbered 1 to n, in the log's order",
     "chain": "each migration leaves the segment that the one before entered",
-    "identity": "migration ids and headers follow from customer and sequence",
-    "membership": "last migration = membership = row",
+    "identity": "migration ids and headers follow from segmentation, customer and sequence",
+    "membership": "last migration = membership = row, in every segmentation",
     "causes": "each migration's cause is a folded input of its customer",
-    "models": "rows and migrations name published models",
+    "models": "rows and migrations name published versions of their segmentation",
     "group offsets": "the group has committed nothing that is not folded",
     "drained": "positions and group offsets reach the end of the inputs",
 }
 """What holds when all is well, by the check's name, in the order of the report."""
 
 EXAMPLES_KEPT: Final = 5
-"""Examples of a breach that are shown; a lost partition breaks a check for each of its customers."""
+"""Examples of a breach that are shown: a lost partition breaks a check once for each of its customers."""
 
 
 class Finding(NamedTuple):
@@ -57,7 +57,7 @@ class Tally:
     Attributes
     ----------
     accepted
-        Checks whose breaches are told but not counted in the verdict.
+        Checks whose breaches are reported but not counted in the verdict.
     """
 
     def __init__(self) -> None:

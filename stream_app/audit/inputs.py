@@ -1,4 +1,4 @@
-"""The inputs of one partition, judged once more: what is folded, refused, sent on, or passed over."""
+"""The inputs of one partition, judged again: folded, refused, sent on to another partition, or skipped."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from stream_app.audit.evidence import Letter, LogRecord, Migration
 from stream_app.audit.findings import Finding, place
+from stream_app.audit.records import Letter, LogRecord, Migration
 from stream_app.audit.recount import Entry
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME, format_instant
@@ -22,7 +22,7 @@ PartitionOf = Callable[[bytes], int]
 
 
 class Verdict(NamedTuple):
-    """What is to become of a record.
+    """What should become of a record.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
     rejection
         Reason and field, if it is not.
     may_be_future
-        Whether it may also have been refused as being in the future: nobody knows when the worker read it.
+        Whether it may also have been refused as lying in the future: when the worker read it is not known.
     """
 
     event: Event | None
@@ -123,7 +123,7 @@ class PartitionInputs:
         self._positions = positions
         self._committed = committed
         self._now_ms = now_ms
-        self._watermarks_ms = [NO_TIME, NO_TIME]
+        self._watermarks_ms: dict[int, int] = {}
         self._letters: dict[tuple[str, int, int], list[Letter]] = {}
         for letter in letters:
             self._letters.setdefault(letter.source, []).append(letter)
@@ -141,14 +141,16 @@ class PartitionInputs:
             if record.offset >= position:
                 counts["pending"] += 1
                 if record.offset < committed:
-                    self._note("group offsets", f"not folded, yet the group has committed {committed}", topic, record)
+                    self._note(
+                        "group offsets", f"not folded yet, but the group has committed {committed}", topic, record
+                    )
                 continue
             source = topic, self._partition, record.offset
             letters = self._letters.pop(source, ())
             if record.value is None:
                 counts["tombstones"] += 1
                 if letters:
-                    self._note("dead letters", "a tombstone has a dead letter", topic, record)
+                    self._note("dead letters", "a tombstone has a dead letter, expected none", topic, record)
                 continue
             verdict = judge(decoder, record, self._now_ms)
             event = verdict.event
@@ -162,7 +164,7 @@ class PartitionInputs:
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
                 continue
             counts["folded or repeated"] += 1
-            watermark_ms = self._watermarks_ms[stream] = max(self._watermarks_ms[stream], event.at_ms)
+            watermark_ms = self._watermarks_ms[stream] = max(self._watermarks_ms.get(stream, NO_TIME), event.at_ms)
             entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event)
             try:
                 entries[event.customer_id].append(entry)
@@ -175,11 +177,20 @@ class PartitionInputs:
         """Note the dead letters and causes that no folded record has explained."""
         for source, letters in self._letters.items():
             self.findings.append(
-                Finding("dead letters", f"{len(letters)} for what is no folded record here", position=place(*source))
+                Finding(
+                    "dead letters",
+                    f"{len(letters)} for a record that is not among the folded ones here",
+                    position=place(*source),
+                )
             )
         for source, migrations in self._caused.items():
             self.findings += [
-                Finding("causes", f"of migration {m.sequence}: no folded input", m.customer_id, place(*source))
+                Finding(
+                    "causes",
+                    f"{m.segmentation} {m.sequence} names an input that is not folded",
+                    m.customer_id,
+                    place(*source),
+                )
                 for m in migrations
             ]
 
@@ -191,14 +202,22 @@ class PartitionInputs:
         if verdict.event and not letters:
             return verdict.event
         if verdict.event and not verdict.may_be_future:
-            self._note("dead letters", f"a valid record has {len(letters)}", topic, record, customer_id)
+            self._note(
+                "dead letters",
+                f"a valid record has {len(letters)} dead letters, expected none",
+                topic,
+                record,
+                customer_id,
+            )
             return verdict.event
         allowed = {verdict.rejection} if verdict.rejection else set()
         if verdict.may_be_future:
             allowed.add(("time_in_future", "occurred_at"))
         if len(letters) != 1:
             reasons = " or ".join(sorted(reason for reason, _ in allowed))
-            self._note("dead letters", f"{len(letters)}, expected 1 ({reasons})", topic, record, customer_id)
+            self._note(
+                "dead letters", f"{len(letters)} dead letters, expected 1 ({reasons})", topic, record, customer_id
+            )
         for letter in letters[:1]:
             self.refused[letter.reason] += 1
             wrong = _wrong_fields(letter, record, allowed)
@@ -211,7 +230,7 @@ class PartitionInputs:
             named = migration.customer_id, migration.cause.event_id, migration.cause.kind
             found = event.customer_id, event.event_id, EVENT_KINDS[event.kind]
             if named != found:
-                message = f"of migration {migration.sequence}: {named}, the record says {found}"
+                message = f"{migration.segmentation} {migration.sequence} names {named}, the record says {found}"
                 self._note("causes", message, topic, record, migration.customer_id)
 
     def _note(self, check: str, message: str, topic: str, record: LogRecord, customer_id: str | None = None) -> None:
@@ -224,7 +243,7 @@ def _wrong_fields(letter: Letter, record: LogRecord, allowed: set[tuple[str, str
         expected = " or ".join(f"{reason} of {field}" for reason, field in sorted(allowed))
         wrong.append(f"{letter.reason} of {letter.field}, expected {expected}")
     if letter.payload_sha256 != hashlib.sha256(record.value or b"").hexdigest():
-        wrong.append("it is of another payload")
+        wrong.append("the digest is of another payload")
     if record.timestamp_ms >= 0 and letter.source_timestamp != (stamp := format_instant(record.timestamp_ms)):
         wrong.append(f"source timestamp {letter.source_timestamp}, expected {stamp}")
     if (letter.key or b"") != (record.key or b""):

@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection
 from stream_app.audit.evidence import LogRecord
+from stream_app.audit.records import LogRecord
 from stream_app.errors import BrokerUnreachable
 
 FETCH_BYTES: Final = 8 << 20
@@ -23,9 +24,9 @@ FETCH_WAIT_MS: Final = 5
 """The fetch that aiokafka sends ahead at a log's end must not hold up the next log."""
 POLL_MS: Final = 200
 RETRY_MS: Final = 20
-"""aiokafka asks for the metadata of one unknown topic at a time, and waits so long after each."""
+"""aiokafka asks for the metadata of one unknown topic at a time, and waits this long after each."""
 STALLED_SECONDS: Final = 60
-"""A log that gives nothing for so long is not read to its end."""
+"""A log that gives nothing for this long cannot be read to its end."""
 
 Bounds = Mapping[tuple[str, int], tuple[int, int]]
 """First offset and end of each partition, by topic and number."""
@@ -119,7 +120,7 @@ class TopicReader:
             if position > before:
                 moved_at = time.monotonic()
             elif time.monotonic() - moved_at > STALLED_SECONDS:
-                reason = f"{topic}[{partition}]: nothing came at offset {position} of {end} for {STALLED_SECONDS} s"
+                reason = f"{topic}[{partition}]: no record for {STALLED_SECONDS} s at offset {position} of {end}"
                 raise _unreachable(self._servers, reason)
 
 

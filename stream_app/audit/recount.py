@@ -3,14 +3,14 @@
 This shares nothing with the worker's folding but the decoded events, so that a fault there does not hide here. It is
 plain: sums over the distinct events, and a ledger of orders for what refunds take back.
 
-What the worker remembers is bounded, and the recount has to be bounded alike:
+The worker's memory is bounded, and the recount has to be bounded in the same way:
 
 Orders
     16 a customer. Only purchases and refunds enter the ledger, and they come from one partition of one topic, so
     the order in which they were folded is known.
 Event ids
-    32 a customer, over both topics. How the two topics were interleaved is not known. It matters only where an id
-    comes again after about 32 others, or in the other topic. A recount takes the two likely orders (by event time, as
+    32 a customer, over all topics. How the topics were interleaved is not known. It matters only where an id comes
+    again after about 32 others, or in another topic. A recount takes the two likely orders (by event time, as
     a backlog is merged, and by the records' timestamps, as they arrive one by one); where neither gives what the row
     says, it tries the few other ways in which such repetitions may have been folded. A row that only one of these
     explains is *ambiguous*.
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
     Attributes
     ----------
     stream
-        0 for purchases, 1 for engagements.
+        Number of the input topic, its place among the inputs.
     watermark_ms
         The latest event time in the partition's topic so far.
     timestamp_ms
@@ -132,7 +132,7 @@ def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
     entries
         The customer's valid records, those of each topic in the order of the log.
     row
-        What the state says.
+        The customer's totals in the state.
     """
     if len({entry.event.event_id for entry in entries}) == len(entries):
         return Outcome(recount(entries).differences(row), 0)
@@ -249,13 +249,14 @@ def _taken_back(entry: tuple[int, int, int, int], sign: int) -> tuple[int, int, 
 
 def likely_orders(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """Give the entries in the orders in which they were folded most likely; each topic stays in order."""
-    streams = [[entry for entry in entries if entry.stream == stream] for stream in (0, 1)]
+    numbers = sorted({entry.stream for entry in entries})
+    streams = [[entry for entry in entries if entry.stream == number] for number in numbers]
     yield list(merge(*streams, key=lambda entry: entry.watermark_ms))
     yield list(merge(*streams, key=lambda entry: entry.timestamp_ms))
 
 
 def distinct(order: Sequence[Entry]) -> list[bool]:
-    """Return which entries are folded: those whose id is none of the last 32 folded."""
+    """Return which entries are folded: those whose id is not among the last 32 folded."""
     recent: deque[str] = deque(maxlen=REMEMBERED_IDS)
     folded = []
     for entry in order:
@@ -268,10 +269,10 @@ def distinct(order: Sequence[Entry]) -> list[bool]:
 
 
 def uncertain(order: Sequence[Entry]) -> list[int]:
-    """Return indices of the entries that are folded or not depending on how the two topics were interleaved.
+    """Return indices of the entries that are folded or not depending on how the topics were interleaved.
 
     Between two records of a topic lie at least those of the same topic that are certainly folded, and at most all of
-    these and all of the other topic. If 32 lie between them for certain, both are folded; if they cannot, one is.
+    these and all of the other topics. If 32 lie between them for certain, both are folded; if they cannot, one is.
     """
     places: dict[str, list[int]] = {}
     for index, entry in enumerate(order):
@@ -281,7 +282,8 @@ def uncertain(order: Sequence[Entry]) -> list[int]:
     sizes = Counter(entry.stream for entry in order)
     rank: list[int] = []
     certain: list[int] = []
-    count, firsts = [0, 0], [0, 0]
+    count: Counter[int] = Counter()
+    firsts: Counter[int] = Counter()
     for index, entry in enumerate(order):  # how many came before in the same topic, and how many for certain
         rank.append(count[entry.stream])
         certain.append(firsts[entry.stream])
@@ -295,7 +297,7 @@ def uncertain(order: Sequence[Entry]) -> list[int]:
             continue
         for before, index in pairwise(indices):
             first = indices[0]
-            most = rank[index] - rank[first] - 1 + sizes[1 - order[index].stream]
+            most = rank[index] - rank[first] - 1 + len(order) - sizes[order[index].stream]
             least = certain[index] - certain[before] - (before == first)
             if least < REMEMBERED_IDS <= most:
                 free.append(index)

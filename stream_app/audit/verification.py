@@ -4,11 +4,11 @@ A customer's inputs, state and outputs all lie on partition p of their topics, s
 other, and no more than one is held in memory:
 
 1. the changelog says who is a customer, and up to which offsets the inputs are folded;
-2. migrations, memberships and dead letters say what was told to others;
+2. migrations, memberships and dead letters say what others have been told of it;
 3. the inputs up to those offsets say what all of that should have been.
 
-All ends are taken at once, before anything is read. Workers that go on meanwhile still write to several topics, so
-breaches of a running deployment may be no more than that: stop the workers, or let them run dry.
+All ends are taken at once, before anything is read. Workers that are still running write to several topics meanwhile,
+which looks like breaches: stop the workers, or wait until they are idle.
 """
 
 from __future__ import annotations
@@ -18,41 +18,32 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final
 
 from aiokafka.partitioner import murmur2
-from pydantic import BaseModel, ValidationError
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
+from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.audit import checks
-from stream_app.audit.checks import Log
-from stream_app.audit.evidence import (
-    Changelog,
-    LogRecord,
-    Membership,
-    Migration,
-    read_letters,
-    read_memberships,
-    read_migrations,
-)
+from stream_app.audit.checks import Keyed, Log
+from stream_app.audit.evidence import Changelog, read_letters, read_memberships, read_migrations
 from stream_app.audit.findings import Finding, Tally, place
 from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
 from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
+from stream_app.audit.records import LogRecord, Membership, Migration, Standing
+from stream_app.audit.rows import CustomerRow
+from stream_app.audit.segmentations import Segmentations
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.outputs import SegmentModel
 from stream_app.errors import ConfigurationError
 
 UNCOMMITTED_MIGRATIONS: Final = "migrations that only read_uncommitted sees"
-Parsed = TypeVar("Parsed", bound=BaseModel)
-
 _SIGN_BIT: Final = 0x7FFFFFFF
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is to be audited.
+    """The deployment to be audited.
 
     Parameters
     ----------
@@ -63,7 +54,7 @@ class Deployment:
     partitions
         Of every keyed topic.
     decoders
-        By contract, `purchases` and `engagements`: the rules that the workers had.
+        By input contract, in the order of the table, under the policy that the workers had.
     """
 
     connection: KafkaConnection
@@ -179,10 +170,8 @@ class _Audit:
         self.found = Verification(records=dict.fromkeys(_partition_counts(deployment), 0))
         self._names = deployment.names
         self._streams = tuple(
-            (topic, stream, deployment.decoders[contract])
-            for stream, (topic, contract) in enumerate(
-                zip(deployment.names.inputs, (PURCHASES, ENGAGEMENTS), strict=True)
-            )
+            (deployment.names.input_topic(contract), stream, decoder)
+            for stream, (contract, decoder) in enumerate(deployment.decoders.items())
         )
         self._reader = reader
         self._bounds = bounds
@@ -192,16 +181,16 @@ class _Audit:
         self._partition_of = cache(lambda key: (murmur2(key) & _SIGN_BIT) % deployment.partitions)
         self._customers: dict[int, list[str]] = {}
         self._misplaced: list[Misplaced] = []
-        self._newest_model = 0
+        self._segmentations = Segmentations()
 
     async def read_unkeyed(self) -> None:
         """Read models and samples, which have one partition each."""
         names = self._names
         for record in await self._read(names.models, 0):
-            if (model := self._parse(SegmentModel, record, names.models)) and model.status == "published":
-                self._newest_model = max(self._newest_model, model.version)
+            self.found.tally.add(self._segmentations.note_model(record, names.models))
         await self._read(names.samples, 0)
-        self.found.figures["newest published model"] = self._newest_model
+        for name, version in sorted(self._segmentations.newest.items()):
+            self.found.figures[f"newest published version of {name}"] = version
 
     async def read_partition(self, partition: int) -> None:
         """Audit one partition of all keyed topics."""
@@ -210,26 +199,27 @@ class _Audit:
         changelog = Changelog(*changelog_log)
         async for records in self._batches(names.changelog, partition):
             tally.add(changelog.take(records))
-        states, findings = changelog.states()
+        rows, findings = changelog.read_rows()
         tally.add(findings)
         positions = changelog.position.offsets if changelog.position else {}
-        self._customers[partition] = list(states)
-        figures["customers"] += len(states)
+        self._customers[partition] = list(rows)
+        figures["customers"] += len(rows)
         figures["fences"] += changelog.fences
-        rows = ((key, key.decode("utf-8", "replace"), record.offset) for key, record in changelog.rows.items())
-        tally.add(checks.check_placement(rows, changelog_log, self._partition_of))
+        keys = (Keyed(key, key.decode("utf-8", "replace"), record.offset) for key, record in changelog.rows.items())
+        tally.add(checks.check_placement(keys, changelog_log, self._partition_of))
 
         migrations = await self._read_migrations(migration_log)
         memberships = await self._read_memberships(Log(names.memberships, partition))
+        standings = self._standings(rows, changelog_log)
         tally.add(
-            checks.check_standings(states, migrations, memberships, changelog_log, self._is_whole(*migration_log))
+            checks.check_standings(standings, migrations, memberships, changelog_log, self._is_whole(*migration_log))
         )
-        tally.add(checks.check_models(states, migrations, self._newest_model, migration_log))
+        tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
 
         inputs = await self._read_inputs(partition, positions, migrations)
-        tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(states)))
+        tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
         if inputs is not None:
-            recounted, findings = checks.check_totals(states, inputs.entries, changelog_log)
+            recounted, findings = checks.check_totals(rows, inputs.entries, changelog_log)
             tally.add(findings)
             figures["folded"] += inputs.counts["folded or repeated"] - recounted.duplicates
             figures["duplicates"] += recounted.duplicates
@@ -249,27 +239,39 @@ class _Audit:
                 found_there.update(fingerprint(record) for record in records)
         found.tally.add(checks.check_forwarding(self._misplaced, copies))
 
+    def _standings(self, rows: Mapping[str, CustomerRow], log: Log) -> dict[str, dict[str, Standing]]:
+        """Return where rows say that customers stand; note those that cannot be understood."""
+        found: dict[str, dict[str, Standing]] = {}
+        for customer_id, row in rows.items():
+            found[customer_id], problems = self._segmentations.standings(row)
+            self.found.tally.add(Finding("membership", problem, customer_id, place(*log)) for problem in problems)
+        return found
+
     async def _read_migrations(self, log: Log) -> list[Migration]:
         migrations, findings = read_migrations(await self._read(*log), *log)
         tally = self.found.tally
         tally.add(findings)
         tally.add(checks.check_migrations(migrations, log, self._is_whole(*log)))
         tally.add(checks.check_identity(migrations, log))
-        keys = ((seen.key, seen.customer_id, seen.offset) for seen in migrations)
+        for seen in migrations:
+            self._segmentations.note(seen.segmentation, seen.to.segment_id)
+        keys = (Keyed(seen.key, seen.customer_id, seen.offset) for seen in migrations)
         tally.add(checks.check_placement(keys, log, self._partition_of))
         return migrations
 
     async def _read_memberships(self, log: Log) -> list[Membership]:
         memberships, findings = read_memberships(await self._read(*log), *log)
         self.found.tally.add(findings)
-        keys = ((seen.key, seen.customer_id, seen.offset) for seen in memberships)
+        for seen in memberships:
+            self._segmentations.note(seen.segmentation, seen.standing.segment_id if seen.standing else None)
+        keys = (Keyed(seen.key, seen.customer_id, seen.offset, seen.segmentation) for seen in memberships)
         self.found.tally.add(checks.check_placement(keys, log, self._partition_of))
         return memberships
 
     async def _read_inputs(
         self, partition: int, positions: Mapping[str, int], migrations: list[Migration]
     ) -> PartitionInputs | None:
-        """Readiness the inputs; None if records are gone already, for then nothing can be recounted."""
+        """Judge the inputs; return None if records are gone already, for then nothing can be recounted."""
         names, found = self._names, self.found
         log = Log(names.dead_letters, partition)
         letters, findings = read_letters(await self._read(*log), *log)
@@ -313,11 +315,3 @@ class _Audit:
         async for records in self._reader.read(topic, partition, self._bounds):
             self.found.records[topic] += len(records)
             yield records
-
-    def _parse(self, model: type[Parsed], record: LogRecord, topic: str) -> Parsed | None:
-        try:
-            return model.model_validate_json(record.value or b"")
-        except ValidationError as error:
-            message = f"{error.error_count()} fields are wrong"
-            self.found.tally.add([Finding("contracts", message, position=place(topic, 0, record.offset))])
-            return None

@@ -9,9 +9,8 @@ from itertools import count
 from pathlib import Path
 
 from stream_app.bootstrap.decoding import create_decoders
-from stream_app.bootstrap.segmentation import create_partition, create_trainer_settings, intervals_ms
+from stream_app.bootstrap.segmentation import create_partition, create_trainers, intervals_ms
 from stream_app.core.partition import Partition
-from stream_app.learning.trainer import Trainer
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.runtime import Replay, ReplaySettings
 from stream_app.settings import Settings
@@ -62,7 +61,7 @@ def create_replay(
     interval_ms, tick_ms = intervals_ms(settings)
     return Replay(
         partition,
-        create_trainer(settings, partition),
+        create_trainers(settings, partition.segmentations),
         OutputFolder(out, add),
         ReplaySettings(
             sweep_interval_ms=interval_ms,
@@ -74,11 +73,6 @@ def create_replay(
         ),
         watch,
     )
-
-
-def create_trainer(settings: Settings, partition: Partition) -> Trainer:
-    """Return a trainer that takes over from the rules in force."""
-    return Trainer(create_trainer_settings(settings), partition.snapshot)
 
 
 def _tell_apart(paths: Sequence[Path]) -> list[str]:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Mapping
 
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.core.clock import DAY_MS, SECOND_MS
-from stream_app.core.cold_start import cold_start_snapshot
-from stream_app.core.migration import MigrationContext
+from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
-from stream_app.core.snapshot import Snapshot
+from stream_app.core.segmentation import Segmentation
 from stream_app.errors import ConfigurationError
-from stream_app.learning.trainer import TrainerSettings
+from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.configuration import LearnedConfiguration
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.registry import build_segmentation
 from stream_app.settings import Settings
 
-SEGMENTATION: Final = "value"
-"""The segmentation that is learned from recency, frequency, money and engagement."""
+
+def create_segmentations(
+    settings: Settings, earlier: Mapping[str, Segmentation] | None = None
+) -> tuple[Segmentation, ...]:
+    """Return the segmentations that are configured, in order.
+
+    Parameters
+    ----------
+    earlier
+        By name, what is in force already.
+    """
+    defaults = settings.assignment.model_dump()
+    known = earlier or {}
+    return tuple(build_segmentation(entry, defaults, known.get(entry.name)) for entry in settings.segmentations)
 
 
-def create_initial_snapshot(settings: Settings) -> Snapshot:
-    """Return the cold-start rules."""
-    return cold_start_snapshot(SEGMENTATION, settings.assignment.hysteresis, settings.assignment.no_return_days)
-
-
-def create_migration_rules(settings: Settings) -> MigrationContext:
+def create_migration_context(settings: Settings) -> MigrationContext:
     """Return what migrations say beyond the move itself."""
     return MigrationContext(
         currency=settings.money.base_currency,
@@ -34,27 +43,46 @@ def create_migration_rules(settings: Settings) -> MigrationContext:
 
 
 def create_partition(settings: Settings) -> Partition:
-    """Return an empty partition under the cold-start rules."""
-    return Partition(snapshot=create_initial_snapshot(settings), rules=create_migration_rules(settings))
+    """Return an empty partition in which nothing has been learned."""
+    return Partition(create_segmentations(settings), create_migration_context(settings))
 
 
-def create_trainer_settings(settings: Settings) -> TrainerSettings:
-    """Return how segments are learned."""
-    learning = settings.learning
+def create_trainer_settings(settings: Settings) -> dict[str, TrainerSettings]:
+    """Return how each learned segmentation is learned, by its name."""
+    return {
+        entry.name: _trainer_settings(settings, entry)
+        for entry in settings.segmentations
+        if isinstance(entry, LearnedConfiguration)
+    }
+
+
+def _trainer_settings(settings: Settings, configuration: LearnedConfiguration) -> TrainerSettings:
+    shared = settings.assignment.model_dump() | settings.learning.model_dump()
+    own = shared | configuration.model_dump(exclude_none=True)
     return TrainerSettings(
-        segmentation=SEGMENTATION,
-        feature_set=learning.feature_set,
-        n_clusters=learning.clusters,
-        sample_size=learning.sample_size,
-        hysteresis=settings.assignment.hysteresis,
-        no_return_days=settings.assignment.no_return_days,
-        min_history_days=learning.min_history_days,
-        max_expected_churn=learning.max_expected_churn,
-        held_ticks_max=learning.held_ticks_max,
-        algorithm=learning.algorithm,
+        segmentation=configuration.name,
+        feature_set=own["feature_set"],
+        n_clusters=own["clusters"],
+        sample_size=own["sample_size"],
+        hysteresis=own["hysteresis"],
+        no_return_days=own["no_return_days"],
+        min_history_days=own["min_history_days"],
+        max_expected_churn=own["max_expected_churn"],
+        held_ticks_max=own["held_ticks_max"],
+        algorithm=own["algorithm"],
         minor_per_major=_minor_per_major(settings),
-        seed=learning.seed,
+        seed=own["seed"],
     )
+
+
+def create_trainers(settings: Settings, segmentations: Iterable[Segmentation]) -> dict[str, Trainer]:
+    """Return a trainer for each learned segmentation, by its name; each takes over from the model in force."""
+    trainer_settings = create_trainer_settings(settings)
+    return {
+        segmentation.name: Trainer(trainer_settings[segmentation.name], segmentation.model)
+        for segmentation in segmentations
+        if isinstance(segmentation, LearnedSegmentation)
+    }
 
 
 def intervals_ms(settings: Settings) -> tuple[int, int]:

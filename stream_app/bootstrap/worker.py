@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 import faust
 
 from stream_app.adapters.listening import Address
+from stream_app.adapters.partitioning import create_partitioner
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
-from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.segmentation import (
-    create_initial_snapshot,
-    create_migration_rules,
+    create_migration_context,
+    create_segmentations,
     create_trainer_settings,
     intervals_ms,
 )
 from stream_app.core.clock import SECOND_MS
 from stream_app.settings import Settings
 from stream_app.worker.application import create_faust_app
-from stream_app.worker.model_follower import ModelFollower
-from stream_app.worker.owned import OwnedPartitions, PartitionSettings
+from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.faust_host import FaustHost
+from stream_app.worker.loop_settings import LoopSettings
+from stream_app.worker.opening import PartitionOpener, PartitionSettings
+from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.process import run_worker
-from stream_app.worker.sweeping import LoopSettings
 
 
 def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
@@ -36,26 +39,32 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         If the settings do not fit together.
     """
     topics, connection = create_topic_names(settings), create_connection(settings)
-    by_contract = create_decoders(settings)
+    decoders = {topics.input_topic(contract): decoder for contract, decoder in create_decoders(settings).items()}
     lane_settings = create_lane_settings(settings)
     trainer_settings = create_trainer_settings(settings)
     kafka, worker = settings.kafka, settings.worker
     health = Address(worker.health_host, worker.health_port, "setting worker.health_port")
     log = KafkaStateLog(connection, kafka.transaction_timeout_seconds)
 
-    def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
-        follower = ModelFollower(connection, topics.models, create_initial_snapshot(settings))
+    def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
+        follower = DefinitionFollower(connection, topics.models, partial(create_segmentations, settings))
         owned = OwnedPartitions(
-            log=log,
+            opener=PartitionOpener(
+                log=log,
+                topics=topics,
+                settings=PartitionSettings(kafka.partitions, worker.recovery_timeout_seconds),
+                trainer_settings=trainer_settings,
+                follower=follower,
+            ),
             topics=topics,
-            settings=PartitionSettings(kafka.partitions, worker.recovery_timeout_seconds),
             lane_settings=lane_settings,
-            trainer_settings=trainer_settings,
-            rules=create_migration_rules(settings),
-            decoders={topics.purchases: by_contract[PURCHASES], topics.engagements: by_contract[ENGAGEMENTS]},
+            context=create_migration_context(settings),
+            decoders=decoders,
+            partition_of=create_partitioner(kafka.partitions),
             follower=follower,
             failed=failed,
         )
+        host = FaustHost(owned, topics, lane_settings, failed)
         options = {
             **connection.faust_options(),
             "broker_session_timeout": float(kafka.session_timeout_seconds),
@@ -65,7 +74,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             "broker_commit_interval": 1.0,
             "consumer_group_instance_id": kafka.instance_id,
         }
-        return create_faust_app(topics, owned, kafka.partitions, options), owned, follower
+        return create_faust_app(topics, owned, host, kafka.partitions, options), owned, follower
 
     async def run() -> None:
         health.check()

@@ -6,8 +6,15 @@ from typing import Final
 
 import click
 
-from stream_app.adapters.metric_families import LABEL_CHARACTERS_MAX, OTHER
-from stream_app.adapters.metrics import COMPONENTS, SERIES_MAX, Declaration, Metrics
+from stream_app.adapters.metrics.declared import (
+    COMPONENTS,
+    DECLARED,
+    EVERY,
+    LABEL_CHARACTERS_MAX,
+    OTHER,
+    SERIES_MAX,
+    Declaration,
+)
 
 INTRODUCTION: Final = f"""\
 # Metrics
@@ -15,15 +22,18 @@ INTRODUCTION: Final = f"""\
 Every command that runs for long serves `/metrics` beside `/live` and `/ready`. Alerts on them are in
 `deploy/prometheus`, what to do about each in [the runbook](runbook.md).
 
-Ages are not exported but the instants they date from: `time() - segmenter_watermark_timestamp_seconds`.
+Metrics export timestamps, not ages; subtract to get an age: `time() - segmenter_watermark_timestamp_seconds`.
 `partition` and `topic` name what this process owns; the series of a partition disappear when it is given up.
-No label holds a customer, an event, or an error's text. A process has at most {SERIES_MAX:,} series: each metric has at
-most as many as stated, label values are cut at {LABEL_CHARACTERS_MAX} characters, and what is beyond is counted under
-`{OTHER}`.
+Whatever belongs to one segmentation has the label `segmentation`; segment ids recur in others, so join
+`on (segmentation, segment)`.
+
+No label holds a customer, an event, or an error's text. A process has at most {SERIES_MAX:,} series. Each metric has at
+most as many as stated; what exceeds them is counted together, with the label value `{OTHER}` (never for `segmentation`
+and `cause`, while there are few of them). Label values are cut at {LABEL_CHARACTERS_MAX} characters.
 
 `segmenter metrics` prints this page.
 """
-TITLES: Final = {"": "Every command", **{name: f"`segmenter {name}`" for name in COMPONENTS}}
+TITLES: Final = {EVERY: "Every command", **{name: f"`segmenter {name}`" for name in COMPONENTS}}
 
 
 @click.command(name="metrics")
@@ -34,11 +44,10 @@ def metrics_table() -> None:
 
 def describe_metrics() -> str:
     """Return a page with a table for each command, in Markdown."""
-    declarations = Metrics().declarations
     parts = [INTRODUCTION]
     for component, title in TITLES.items():
         parts.append(f"\n## {title}\n\n| metric | type | labels | series | meaning |\n|---|---|---|---|---|\n")
-        parts += [_row(each) for each in declarations if each.component == component]
+        parts += [_row(each) for each in DECLARED if each.component == component]
     parts.append(
         "\n`segmenter_process_…` (processor time, memory, open files, start) are those of the Prometheus client.\n"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from stream_app.adapters.producing import FilesProducer, Pace
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.commands.groups import CONFIG
+from stream_app.commands.input_files import takes_input_files
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings import load_settings
@@ -22,24 +24,20 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command()
-@click.option("--purchases", type=_FILE, multiple=True, help="JSON lines of purchases, plain or .gz; may be repeated.")
-@click.option("--engagements", type=_FILE, multiple=True, help="The same for engagements.")
+@takes_input_files(_FILE, "JSON lines, plain or .gz; may be repeated.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Records per second.  [default: no limit]")
 @click.option("--live", type=click.IntRange(min=0), help="Apply --rate to this many of the newest records only.")
 @click.option("--shift-to-now", is_flag=True, help="Move all times so that the newest event happens now.")
 @CONFIG
 def produce(
-    purchases: tuple[Path, ...],
-    engagements: tuple[Path, ...],
+    files: Mapping[str, Sequence[Path]],
     rate: float | None,
     live: int | None,
     shift_to_now: bool,
     config: Path | None,
 ) -> None:
     """Send files of events to Kafka, merged by time, with the keys and partitions that workers expect."""
-    if not purchases and not engagements:
-        raise click.UsageError("name at least one file: --purchases FILE or --engagements FILE")
-    for path in (*purchases, *engagements):
+    for path in (path for paths in files.values() for path in paths):
         if path.name.lower().removesuffix(".gz").endswith(".csv"):  # each line would be sent, and refused by the worker
             raise ConfigurationError(
                 f"{path}: is CSV, and `produce` sends JSON lines only; `segmenter replay` reads CSV"
@@ -49,11 +47,11 @@ def produce(
     silence_kafka()
     producer = FilesProducer(
         create_connection(settings),
-        {names.purchases: purchases, names.engagements: engagements},
+        {names.input_topic(contract): paths for contract, paths in files.items()},
         Pace(rate, live, now_ms() if shift_to_now else None),
     )
     finished = asyncio.run(_run(producer))
-    counts = " and ".join(f"{producer.sent[name]:,} records to {name}" for name in (names.purchases, names.engagements))
+    counts = " and ".join(f"{producer.sent[name]:,} records to {name}" for name in names.inputs)
     click.echo(f"{'sent' if finished else 'interrupted after'} {counts}")
     if not finished:
         sys.exit(ExitCode.INTERRUPTED)

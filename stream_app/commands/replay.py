@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -16,7 +16,8 @@ import click
 from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.commands.groups import CONFIG
-from stream_app.contracts.decoding import INPUT_MODELS
+from stream_app.commands.input_files import takes_input_files
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.core.clock import to_milliseconds
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
@@ -74,8 +75,7 @@ class _Instant(click.ParamType):
 
 
 @click.command(cls=_ManyFiles)
-@click.option("--purchases", type=_FILE, multiple=True, help="JSON lines or CSV, plain or .gz; several may follow.")
-@click.option("--engagements", type=_FILE, multiple=True, help="The same for engagements.")
+@takes_input_files(_FILE, "JSON lines or CSV, plain or .gz; may be repeated.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
@@ -104,8 +104,7 @@ class _Instant(click.ParamType):
     help=f"Exit with 1 if more than this share of the records, and more than {REFUSED_COUNT_MAX}, are refused.",
 )
 def replay(
-    purchases: tuple[Path, ...],
-    engagements: tuple[Path, ...],
+    files: Mapping[str, Sequence[Path]],
     out: Path,
     config: Path | None,
     column: tuple[tuple[str, str], ...],
@@ -117,13 +116,11 @@ def replay(
     max_rejected: float,
 ) -> None:
     """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report."""
-    if not purchases and not engagements:
-        raise click.UsageError("name at least one file: --purchases FILE or --engagements FILE")
     settings = load_settings(config, {} if seed is None else {"learning": {"seed": seed}})
     columns, constants = dict(column), dict(constant)
     sources = [
         SourceFile(path, topic, columns, {"currency": settings.money.base_currency} | constants, _zone(timezone))
-        for topic, paths in (("purchases", purchases), ("engagements", engagements))
+        for topic, paths in files.items()
         for path in paths
     ]
     _check_fields([*columns, *constants], [source for source in sources if source.is_csv])
@@ -170,7 +167,7 @@ def run_replay(
 
 def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
     """Refuse what --column and --constant ask for in vain: a mistyped field, or no CSV file."""
-    fields = list(dict.fromkeys(field for table in tables for field in INPUT_MODELS[table.topic].model_fields))
+    fields = list(dict.fromkeys(field for table in tables for field in INPUT_CONTRACTS[table.topic].fields))
     for name in names:
         if not tables:
             raise click.UsageError(

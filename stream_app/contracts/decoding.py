@@ -1,4 +1,4 @@
-"""From bytes, or a table's row, to an event, or to the one reason why it is none.
+"""From bytes, or a table's row, to an event, or to the one reason why the record is refused.
 
 There is one definition of what is valid: the pydantic models of `stream_app.contracts.inputs`, applied by
 `Decoder.decode_reference`. `Decoder.decode` asks the fast path first, which accepts the common form of a record and
@@ -9,23 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import tzinfo
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
 from stream_app.contracts.fast_path import Reader, build_reader
-from stream_app.contracts.inputs import ORDER_REFUNDED, EngagementRecord, PurchaseRecord
+from stream_app.contracts.inputs.contract import InputContract
 from stream_app.contracts.json_text import read_object
+from stream_app.contracts.policy import Circumstances, DecodingPolicy
 from stream_app.contracts.rejections import rejection_of
 from stream_app.contracts.rows import record_of_row
-from stream_app.contracts.rules import Circumstances, DecodingPolicy
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
-
-INPUT_MODELS: Final[Mapping[str, type[PurchaseRecord] | type[EngagementRecord]]] = {
-    "purchases": PurchaseRecord,
-    "engagements": EngagementRecord,
-}
-"""Contract by topic."""
+from stream_app.core.events import Event
 
 
 class Decoder:
@@ -33,16 +27,18 @@ class Decoder:
 
     Parameters
     ----------
-    rules
-        The topic and what the deployment decided about it.
+    contract
+        The topic's.
+    policy
+        What the deployment decided.
     """
 
-    def __init__(self, rules: DecodingPolicy) -> None:
-        self.rules = rules
-        self._model = INPUT_MODELS[rules.topic]
-        self._fields = tuple(self._model.model_fields)
-        self.read_fast: Reader = build_reader(rules)
-        """Takes what `decode` takes and returns the event, or None where only `decode` can tell: one call less."""
+    def __init__(self, contract: InputContract, policy: DecodingPolicy) -> None:
+        self.contract = contract
+        self.policy = policy
+        self._fields = contract.fields
+        self.read_fast: Reader = build_reader(contract.fast_form, policy)
+        """Takes the arguments of `decode` and returns the event, or None where only the models can decide."""
 
     def decode(self, payload: bytes, now_ms: int, key: bytes | None = None) -> Event:
         """Return the event in a JSON payload.
@@ -67,9 +63,9 @@ class Decoder:
 
     def decode_reference(self, payload: bytes, now_ms: int, key: bytes | None = None) -> Event:
         """Do as `decode`, by the models alone: slower, and the authority."""
-        rules = self.rules
-        record = read_object(payload, self._fields, rules.max_payload_bytes, rules.max_depth)
-        return self._judge(record, Circumstances(rules, now_ms, key))
+        policy = self.policy
+        record = read_object(payload, self._fields, policy.max_payload_bytes, policy.max_depth)
+        return self._judge(record, Circumstances(policy, now_ms, key))
 
     def decode_row(self, row: Mapping[str, str | None], now_ms: int, naive_zone: tzinfo | None = None) -> Event:
         """Return the event in a table's row, by header.
@@ -88,24 +84,12 @@ class Decoder:
         InvalidRecord
             With reason, field and message.
         """
-        return self._judge(record_of_row(row, self._fields, naive_zone), Circumstances(self.rules, now_ms))
+        record = record_of_row(row, self._fields, self.contract.table_form, naive_zone)
+        return self._judge(record, Circumstances(self.policy, now_ms))
 
     def _judge(self, record: dict[str, Any], circumstances: Circumstances) -> Event:
         try:
-            valid = self._model.model_validate(record, context=circumstances)
+            valid = self.contract.model.model_validate(record, context=circumstances)
         except ValidationError as error:
             raise rejection_of(error, record) from None
-        if isinstance(valid, PurchaseRecord):
-            kind = REFUND if valid.type == ORDER_REFUNDED else PURCHASE
-            amount_minor = self.rules.conversions[valid.currency].to_base(valid.total)
-            return Event(
-                kind,
-                valid.customer_id,
-                valid.event_id,
-                valid.occurred_at,
-                str(valid.type),
-                amount_minor,
-                valid.order_id,
-            )
-        weight = self.rules.weight_of(valid.type)
-        return Event(ENGAGEMENT, valid.customer_id, valid.event_id, valid.occurred_at, valid.type, weight=weight)
+        return self.contract.to_event(valid, self.policy)

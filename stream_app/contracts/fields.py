@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.currencies import MAX_MAJOR_UNITS, MINOR_DIGITS, minor_units
-from stream_app.contracts.rules import ENGAGEMENT_TYPE, Circumstances
+from stream_app.contracts.policy import ENGAGEMENT_TYPE, Circumstances
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, to_milliseconds
 
 MAX_TEXT_CHARACTERS: Final = 256
@@ -101,13 +101,13 @@ def _validate_time(value: object, info: ValidationInfo) -> int:
     else:
         raise PydanticCustomError("wrong_type", TIME_EXPECTED)
     circumstances: Circumstances | None = info.context
-    earliest_ms = circumstances.rules.earliest_ms if circumstances else 0
+    earliest_ms = circumstances.policy.earliest_ms if circumstances else 0
     if at_ms < earliest_ms:
         raise PydanticCustomError(
             "invalid_time", "a time from {earliest} on", {"earliest": format_instant(earliest_ms)}
         )
     if circumstances:
-        latest_ms = circumstances.now_ms + circumstances.rules.future_tolerance_ms
+        latest_ms = circumstances.now_ms + circumstances.policy.future_tolerance_ms
         if at_ms > latest_ms:
             raise PydanticCustomError("time_in_future", "a time up to {latest}", {"latest": format_instant(latest_ms)})
     return at_ms
@@ -145,7 +145,7 @@ def _validate_currency(value: object, info: ValidationInfo) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("wrong_type", "an ISO 4217 code")
     circumstances: Circumstances | None = info.context
-    if value not in (circumstances.rules.conversions if circumstances else MINOR_DIGITS):
+    if value not in (circumstances.policy.conversions if circumstances else MINOR_DIGITS):
         expected = "a currency with a configured rate" if value in MINOR_DIGITS else "an ISO 4217 code"
         raise PydanticCustomError("unknown_currency", expected)
     return value
@@ -188,8 +188,8 @@ def _validate_amount(value: object, info: ValidationInfo) -> int:
             "whole minor units of {currency}: at most {digits} digits after the point",
             {"currency": currency, "digits": MINOR_DIGITS[currency]},
         )
-    if circumstances and amount_minor > circumstances.rules.conversions[currency].limit_minor:
-        base = circumstances.rules.base_currency
+    if circumstances and amount_minor > circumstances.policy.conversions[currency].limit_minor:
+        base = circumstances.policy.base_currency
         raise PydanticCustomError("out_of_range", f"an amount of at most {MAX_MAJOR_UNITS} {base}")
     return amount_minor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stream_app.core.migration import SegmentReference
+from stream_app.core.segments import SegmentReference
 
 
 class MembershipRecord(msgspec.Struct, frozen=True, gc=False):

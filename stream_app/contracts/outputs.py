@@ -11,8 +11,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from stream_app.core.events import REJECTION_REASONS
-from stream_app.core.features import FEATURE_COUNT, FeatureSet
+from stream_app.contracts.rejections import REJECTION_REASONS
+from stream_app.segmentations.learned.features import FEATURE_COUNT, FeatureSet
 
 MAX_COUNT: Final = 2**63 - 1
 """Counts fit a signed 64-bit integer on the consumer's side."""
@@ -44,7 +44,7 @@ Reason = Annotated[
     AfterValidator(_require_reason),
     WithJsonSchema({"type": "string", "enum": list(REJECTION_REASONS)}),
 ]
-"""The closed list stands in the core; a second one here could differ."""
+"""The closed list is that of `rejections`; a second one here could differ."""
 
 
 class Output(BaseModel):

@@ -9,9 +9,23 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from stream_app.core.events import REJECTION_REASONS
 from stream_app.errors import InvalidRecord
 
+REJECTION_REASONS: Final = (
+    "malformed",
+    "invalid_encoding",
+    "too_large",
+    "too_deep",
+    "duplicate_key",
+    "missing_field",
+    "wrong_type",
+    "out_of_range",
+    "invalid_time",
+    "time_in_future",
+    "unknown_currency",
+    "key_mismatch",
+)
+"""Why a record is refused: the closed list of the dead-letter contract."""
 RECORD: Final = "$"
 """Stands for the record as a whole where no field of the contract is at fault."""
 SHOWN_CHARACTERS: Final = 80

@@ -1,50 +1,61 @@
 """Rows of a table (CSV) as records: cells are text, so numbers and times need reading before the models judge them.
 
-Only the form is adapted here; what is valid is said by the models alone. A cell that cannot be adapted goes on as it
-is, and they refuse it.
+Only the form is adapted here; the models alone say what is valid. A cell that cannot be adapted is left as it is, and
+they refuse it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, tzinfo
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
-from stream_app.contracts.inputs import ORDER_COMPLETED, ORDER_REFUNDED
-
-TYPE_ALIASES: Final = {"purchase": ORDER_COMPLETED, "refund": ORDER_REFUNDED}
-"""Short words that tables use for the types of a purchase."""
-
-_NUMBER_FIELDS: Final = ("items", "value")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 _NAIVE_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,32})?)?)?")
-_NO_CELL: Final = "products"
-"""A list has no form in a cell; such a column is ignored like an unknown one."""
+
+
+def _leave_as_it_is(_cells: dict[str, object]) -> None:
+    pass
+
+
+class TableForm(NamedTuple):
+    """What a topic's records have of their own where they are rows of a table.
+
+    Attributes
+    ----------
+    own_ids
+        Fields that a table may lack: a row's place in its file identifies the event, and the event its order.
+    numbers
+        Fields whose cells are read as numbers.
+    no_cells
+        Fields that have no form in a cell, such as a list; their columns are ignored like unknown ones.
+    adapt
+        Changes a row's cells, all of them text as yet, from what tables write to what the contract says.
+    """
+
+    own_ids: tuple[str, ...] = ("event_id",)
+    numbers: tuple[str, ...] = ()
+    no_cells: tuple[str, ...] = ()
+    adapt: Callable[[dict[str, object]], None] = _leave_as_it_is
 
 
 def record_of_row(
-    row: Mapping[str, str | None], fields: Collection[str], naive_zone: tzinfo | None
+    row: Mapping[str, str | None], fields: Collection[str], form: TableForm, naive_zone: tzinfo | None
 ) -> dict[str, object]:
     """Return the record that a row stands for.
 
-    Empty cells are absent. In a refund the minus signs that tables put before its money and items are dropped, for
-    the contract counts both positive. Times without a zone, or without a time of day, are taken to be in
-    `naive_zone`; at the end of summer time the first of two equal wall times is meant.
+    Empty cells are absent. Times without a zone, or without a time of day, are taken to be in `naive_zone`; where a
+    wall time occurs twice, at the end of summer time, the first one counts.
     """
     record: dict[str, object] = {}
     for field in fields:
         cell = row.get(field)
-        if cell and field != _NO_CELL and (text := cell.strip()):
+        if cell and field not in form.no_cells and (text := cell.strip()):
             record[field] = text
-    if "order_id" in fields and isinstance(kind := record.get("type"), str):
-        record["type"] = TYPE_ALIASES.get(kind, kind)
-        if record["type"] == ORDER_REFUNDED:
-            for field in ("total", "items"):
-                if isinstance(signed := record.get(field), str):
-                    record[field] = signed.removeprefix("-")
-    for field in _NUMBER_FIELDS:
+    form.adapt(record)
+    for field in form.numbers:
         if isinstance(number := record.get(field), str) and _NUMBER.fullmatch(number):
             record[field] = Decimal(number)
     if naive_zone is not None and isinstance(at := record.get("occurred_at"), str) and _NAIVE_TIME.fullmatch(at):

@@ -1,7 +1,7 @@
 """The published contracts: JSON Schemas and the AsyncAPI document, generated from the models and held to them.
 
-`write` generates the files, `check` tells where the committed ones differ. Neither lets an incompatible change pass
-under an old version: raise the topic's version in `CHANNELS`, and the old file stays beside the new one.
+`write` generates the files, `check` reports where the committed ones differ. Neither lets an incompatible change pass
+under an old version: raise the topic's version, and the old file stays beside the new one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from stream_app.contracts.asyncapi import Channel, asyncapi_document
 from stream_app.contracts.compatibility import incompatibilities
-from stream_app.contracts.decoding import INPUT_MODELS
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.outputs import OUTPUT_MODELS
 from stream_app.errors import ConfigurationError
 
@@ -35,8 +35,10 @@ _CLOUDEVENTS: Final = (
 )
 
 CHANNELS: Final = (
-    Channel("purchases", 1, "input", "Purchases", "Completed and refunded orders.", _BY_CUSTOMER),
-    Channel("engagements", 1, "input", "Engagements", "Other signs of a customer's interest.", _BY_CUSTOMER),
+    *(
+        Channel(contract.topic, contract.version, "input", contract.title, contract.summary, _BY_CUSTOMER)
+        for contract in INPUT_CONTRACTS.values()
+    ),
     Channel(
         "population-samples",
         1,
@@ -87,7 +89,8 @@ class _PlainSchema(GenerateJsonSchema):
 
 def schema_of(channel: Channel) -> dict[str, Any]:
     """Return the JSON Schema of a topic's payload."""
-    model: type[BaseModel] = {**INPUT_MODELS, **OUTPUT_MODELS}[channel.topic]
+    is_input = channel.direction == "input"
+    model: type[BaseModel] = INPUT_CONTRACTS[channel.topic].model if is_input else OUTPUT_MODELS[channel.topic]
     schema = model.model_json_schema(schema_generator=_PlainSchema)
     return {**schema, "$schema": DIALECT, "$id": f"urn:segmenter:{channel.topic}:v{channel.version}"}
 
@@ -141,7 +144,7 @@ def _broken_promises(folder: Path) -> list[str]:
         except json.JSONDecodeError as error:
             problems.append(f"{channel.schema_file}: {error}, expected JSON; restore the committed file")
             continue
-        remedy = f"write v{channel.version + 1}: raise the version of {channel.topic!r} in CHANNELS"
+        remedy = f"write v{channel.version + 1}: raise the version of {channel.topic!r}"
         problems += [
             f"{channel.schema_file}: {reason}; {remedy}"
             for reason in incompatibilities(old, schema_of(channel), channel.direction)

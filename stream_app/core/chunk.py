@@ -1,4 +1,8 @@
-"""Folding a chunk of events: every state that its customers pass through, ready to be assessed all at once."""
+"""Folding a chunk of events: every state that its customers pass through, ready to be assessed all at once.
+
+Time may pass within a chunk, too: it is cut by *sweeps*, instants at which customers are assessed whom no event mentions.
+Only those who may be due by then take part; `CustomerTable.due_at_ms` says who.
+"""
 
 from __future__ import annotations
 
@@ -9,86 +13,124 @@ from itertools import count
 
 import numpy as np
 
-from stream_app.core.assignment import Indices, Instants
+from stream_app.core.arrays import Flags, Indices, Instants
 from stream_app.core.clock import NO_TIME
+from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
-from stream_app.core.folding import REPEATED, SESSION_MS, fold_customers
-from stream_app.core.partition import Clock, Partition
-from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, Memories
+from stream_app.core.folding import REPEATED, fold_customers
+from stream_app.core.partition import Clock, Partition, Sweeps
+from stream_app.core.row import ACTIVITY_DTYPE, CustomerHistory
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """A folded chunk. A *slot* is a touched customer; assessed events stand in order of slot, then of the log.
+class FoldedChunk:
+    """A folded chunk. A *slot* is a customer that takes part: those with events first, then those who may be due.
 
-    *Records* are activity as it was at some time: the state of each slot before the chunk, then the states that
-    `fold_customers` wrote.
+    *Records* are activity as it was at some time: the state of each slot before the chunk, then the state after each
+    event. The columns of *states* have an entry for each event that was not a repetition, in order of slot and then of
+    the log.
+
+    Attributes
+    ----------
+    customer_ids, numbers
+        Of each slot; the number is −1 for a customer that the table does not hold yet.
+    ranks
+        The number that each slot's customer has, or will have once the chunk is applied.
+    due_at_ms
+        Instant before which silence moved nobody as of before the chunk; of each slot.
+    histories
+        Of each slot with events, after them.
+    records
+        See above.
+    latest
+        Index of the last record of each slot.
+    slots, events, before, after
+        Of each state: its slot, the index of its event, and the records before and after it (before is −1 for a
+        customer's very first).
+    in_session
+        Of each state, whether its event only continued a session.
+    event_ms
+        Instant of every event, by its index.
+    watermarks_ms
+        The watermark once each event was seen, by its index.
+    clock
+        The partition's clock after the chunk.
+    late, duplicates
+        How many events came late, or were repetitions.
     """
 
     customer_ids: list[str]
     numbers: Indices
-    memories: list[Memories]
+    ranks: Indices
+    due_at_ms: Instants
+    histories: list[CustomerHistory]
     records: np.ndarray
     latest: Indices
-    """Index of each slot's last record."""
     slots: Indices
-    """Slot of each assessed event."""
     events: Indices
-    """Index of each assessed event among the events given."""
     before: Indices
-    """Index of the record before each assessed event; −1 for a customer's first."""
     after: Indices
-    at_ms: Instants
-    """The instant at which each assessed event's customer is assessed."""
-    assessed_ms: Instants
-    """The instant at which that customer had been assessed last before."""
+    in_session: Flags
+    event_ms: Instants
     watermarks_ms: Instants
-    """The watermark once each assessed event was seen."""
     clock: Clock
     late: int
     duplicates: int
 
 
-def fold_chunk(partition: Partition, events: Sequence[Event]) -> Chunk:
-    """Fold events, customer by customer, into copies of the rows they touch."""
+def fold_chunk(partition: Partition, events: Sequence[Event], sweeps: Sweeps, due: Indices) -> FoldedChunk:
+    """Fold events, customer by customer, into copies of the rows they touch, and add the rows that may be due.
+
+    Parameters
+    ----------
+    due
+        Numbers of those rows, ascending; whether the events touch them or not.
+    """
+    table, clock = partition.table, partition.clock
     customer_ids, slot_of_event = _number_slots(events)
     by_slot = np.argsort(slot_of_event, kind="stable")
     sizes = np.bincount(slot_of_event, minlength=len(customer_ids))
-    numbers, activity, memories = partition.table.load_all(customer_ids)
-    slot_count, record_bytes = len(numbers), ACTIVITY_DTYPE.itemsize
-    records = np.empty(slot_count + 2 * len(events), ACTIVITY_DTYPE)
-    records.put(np.arange(slot_count), activity)
-    session_ms = 0 if partition.snapshot.parameters.feature_set == "plain" else SESSION_MS
-    trail = records.view(np.uint8).data
+    numbers, activity, histories = table.load_all(customer_ids)
+    due = _without(due, numbers, len(table))
+    touched, record_bytes = len(numbers), ACTIVITY_DTYPE.itemsize
+    slot_count = touched + len(due)
+    records = np.empty(slot_count + len(events), ACTIVITY_DTYPE)
+    records.put(np.arange(touched), activity)
+    records.put(np.arange(touched, slot_count), table.activity.take(due))
+    states = records.view(np.uint8).data
     start = slot_count * record_bytes
-    folded = fold_customers(trail[:start], memories, _split(events, by_slot, sizes), trail, start, session_ms)
-    after_bytes, ends = np.array(folded.after, np.intp), np.array([start, *folded.ends], np.intp) // record_bytes
-    assessed = np.flatnonzero(after_bytes >= 0)
-    chosen, after = by_slot[assessed], after_bytes[assessed] // record_bytes
-    slots = slot_of_event[chosen]
-    everyone = np.arange(slot_count)
-    stored = np.where(numbers < 0, -1, everyone)
+    folded = fold_customers(states[: touched * record_bytes], histories, _split(events, by_slot, sizes), states, start)
+    after_bytes = np.array(folded.after, np.intp)
+    ends = np.array([start, *folded.ends], np.intp) // record_bytes
+    chosen = np.flatnonzero(after_bytes != REPEATED)
+    after, state_events = after_bytes[chosen] // record_bytes, by_slot[chosen]
+    slots = slot_of_event[state_events]
+    everyone = np.arange(touched)
     event_ms = np.array([event.at_ms for event in events], np.int64)
-    at_ms, assessed_ms = _customer_clocks(partition, numbers, slots, event_ms[chosen])
-    repeated = by_slot[after_bytes == REPEATED]
-    event_ms[repeated] = NO_TIME
-    watermarks_ms = np.maximum.accumulate(np.maximum(event_ms, partition.clock.watermark_ms))
-    return Chunk(
-        customer_ids=customer_ids,
-        numbers=numbers,
-        memories=folded.memories,
+    accepted_ms = event_ms.copy()
+    accepted_ms[by_slot[after_bytes == REPEATED]] = NO_TIME
+    watermarks_ms = np.maximum.accumulate(np.maximum(accepted_ms, clock.watermark_ms))
+    fresh = numbers < 0
+    return FoldedChunk(
+        customer_ids=[*customer_ids, *(table.customer_ids[number] for number in due.tolist())],
+        numbers=np.concatenate((numbers, due)),
+        ranks=np.concatenate((np.where(fresh, len(table) + np.cumsum(fresh) - 1, numbers), due)),
+        due_at_ms=np.concatenate((np.where(fresh, NO_TIME, _due_of(table, numbers)), table.due_at_ms[due])),
+        histories=folded.histories,
         records=records[: ends[-1]],
-        latest=np.where(ends[1:] > ends[:-1], ends[1:] - 1, everyone),
+        latest=np.concatenate((np.where(ends[1:] > ends[:-1], ends[1:] - 1, everyone), np.arange(touched, slot_count))),
         slots=slots,
-        events=chosen,
-        before=np.where(after == ends[slots], stored[slots], after - 1),
+        events=state_events,
+        before=np.where(after == ends[slots], np.where(fresh, -1, everyone)[slots], after - 1),
         after=after,
-        at_ms=at_ms,
-        assessed_ms=assessed_ms,
-        watermarks_ms=watermarks_ms[chosen],
-        clock=partition.clock._replace(watermark_ms=int(watermarks_ms.max(initial=partition.clock.watermark_ms))),
-        late=int(((event_ms < watermarks_ms) & (event_ms > NO_TIME)).sum()),
-        duplicates=len(repeated),
+        in_session=np.array(folded.in_session, np.bool_)[chosen],
+        event_ms=event_ms,
+        watermarks_ms=watermarks_ms,
+        clock=Clock(
+            int(watermarks_ms.max(initial=clock.watermark_ms)), int(sweeps.at_ms.max(initial=clock.swept_at_ms))
+        ),
+        late=int(((accepted_ms < watermarks_ms) & (accepted_ms > NO_TIME)).sum()),
+        duplicates=len(events) - len(chosen),
     )
 
 
@@ -108,34 +150,14 @@ def _split(events: Sequence[Event], by_slot: Indices, sizes: Indices) -> Iterato
         start += size
 
 
-def _customer_clocks(
-    partition: Partition, numbers: Indices, slots: Indices, event_ms: Instants
-) -> tuple[Instants, Instants]:
-    """Return when each assessed event's customer is assessed, and when it had been last before.
-
-    A customer is assessed at its event's instant, unless it is past that already.
-    """
-    known = numbers >= 0
-    # Whoever comes after a sweep was assessed by it, new or not: a customer's second event may be another chunk's.
-    assessed = np.full(len(numbers), partition.clock.swept_at_ms)
-    assessed[known] = np.maximum(assessed[known], partition.table.membership["assessed_at_ms"][numbers[known]])
-    at_ms = np.maximum(event_ms, assessed[slots])
-    same_slot = slots[1:] == slots[:-1]
-    backwards = same_slot & (at_ms[1:] < at_ms[:-1])
-    if backwards.any():  # events out of order: a running maximum within each of these slots
-        for slot in np.unique(slots[1:][backwards]).tolist():
-            mine = slice(*np.searchsorted(slots, (slot, slot + 1)).tolist())
-            at_ms[mine] = np.maximum.accumulate(at_ms[mine])
-    assessed_ms = assessed[slots]
-    assessed_ms[1:][same_slot] = at_ms[:-1][same_slot]
-    return at_ms, assessed_ms
+def _without(due: Indices, touched: Indices, size: int) -> Indices:
+    """Return those numbers of rows that events do not touch."""
+    if not len(due) or not len(touched):
+        return due
+    is_touched = np.zeros(size + 1, np.bool_)
+    is_touched[touched] = True  # −1, for a new customer, is the entry behind the last
+    return due[~is_touched[due]]
 
 
-def memberships_before(partition: Partition, chunk: Chunk) -> np.ndarray:
-    """Return the touched customers' memberships as they are before the chunk."""
-    membership = np.zeros(len(chunk.numbers), MEMBERSHIP_DTYPE)
-    known, new = np.flatnonzero(chunk.numbers >= 0), chunk.numbers < 0
-    membership.put(known, partition.table.membership.take(chunk.numbers[known]))
-    membership["since_ms"][new] = NO_TIME
-    membership["assessed_at_ms"][new] = NO_TIME
-    return membership
+def _due_of(table: CustomerTable, numbers: Indices) -> Instants:
+    return table.due_at_ms.take(numbers, mode="clip") if len(table) else np.full(len(numbers), NO_TIME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp2
 from typing import Final
 
-from stream_app.core.features import (
+from stream_app.core.quantities import (
     ACTIVITY_HALF_LIFE_DAYS,
     ACTIVITY_WINDOW_DAYS,
     ENGAGED_WINDOW_DAYS,

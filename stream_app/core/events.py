@@ -15,22 +15,6 @@ ENGAGEMENT: Final = 2
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")
 """Names of the kinds, indexed by `Event.kind`; the same words stand in a migration's cause."""
 
-REJECTION_REASONS: Final = (
-    "malformed",
-    "invalid_encoding",
-    "too_large",
-    "too_deep",
-    "duplicate_key",
-    "missing_field",
-    "wrong_type",
-    "out_of_range",
-    "invalid_time",
-    "time_in_future",
-    "unknown_currency",
-    "key_mismatch",
-)
-"""Why a record is refused: the closed list of the dead-letter contract."""
-
 
 class Position(msgspec.Struct, frozen=True, gc=False):
     """Where a record came from: for a file, its name, 0, and its line number from 1."""

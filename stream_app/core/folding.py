@@ -23,7 +23,6 @@ from typing import Final, NamedTuple
 from stream_app.core.clock import DAY_MS, MINUTE_MS
 from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
-from stream_app.core.features import ENGAGEMENT_HALF_LIFE_DAYS
 from stream_app.core.orders import (
     ORDER_RATE,
     Order,
@@ -33,16 +32,16 @@ from stream_app.core.orders import (
     total_correction,
     unpack_orders,
 )
-from stream_app.core.row import ACTIVITY, DIGEST_BYTES, RECENT_EVENT_LIMIT, Memories, Row, digest, join_memories
+from stream_app.core.quantities import ENGAGEMENT_HALF_LIFE_DAYS
+from stream_app.core.row import ACTIVITY, DIGEST_BYTES, RECENT_EVENT_LIMIT, CustomerHistory, Row, digest, join_history
 
 _ENGAGEMENT_RATE: Final = 1 / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)
 SESSION_MS: Final = 30 * MINUTE_MS
 """Longest pause within a session: the usual inactivity limit of web analytics (Google Analytics' default)."""
 _RECENT_BYTES: Final = RECENT_EVENT_LIMIT * DIGEST_BYTES
 
-REPEATED: Final = -2
-IN_SESSION: Final = -1
-"""Stand for the state after an event at which nobody is assessed; less than any byte of a trail."""
+REPEATED: Final = -1
+"""Stands for the state after an event that the customer held already; less than any byte of `states_out`."""
 
 
 class Folded(NamedTuple):
@@ -54,21 +53,16 @@ class Folded(NamedTuple):
         With all events.
     duplicates
         Indices of the events that the row held already; they changed nothing.
-    assessed
-        Indices of the events at which the customer is to be assessed: all but duplicates and those that only go on
-        with a session.
     states
-        For each of these, which record of the trail, from 0, is the state after it. The record before that one is
-        the state before it (for the first record of the trail, the row as it was).
-    records
-        Number of records written; the last one is the final state.
+        For each of the others, which record of `states_out`, from 0, is the state after it.
+    in_session
+        For each event, whether it only continues a session.
     """
 
     row: Row
     duplicates: list[int]
-    assessed: list[int]
     states: list[int]
-    records: int
+    in_session: list[bool]
 
 
 class FoldedCustomers(NamedTuple):
@@ -76,70 +70,67 @@ class FoldedCustomers(NamedTuple):
 
     Attributes
     ----------
-    memories
+    histories
         Of each customer, with all events.
     after
-        For each event, customer by customer, the byte of the trail at which the state after it begins; `REPEATED` if
-        the customer held it already, `IN_SESSION` if the customer is not assessed at it.
+        For each event, customer by customer, the byte of `states_out` at which the state after it begins; `REPEATED` if
+        the customer held it already.
+    in_session
+        For each event, whether it only continues a session.
     ends
-        For each customer, the byte of the trail behind its last state; where the next customer's first one begins.
+        For each customer, the byte of `states_out` after its last state; where the next customer's first one begins.
     """
 
-    memories: list[Memories]
+    histories: list[CustomerHistory]
     after: list[int]
+    in_session: list[bool]
     ends: list[int]
 
 
-def fold_events(
-    row: Row, events: Sequence[Event], trail: bytearray, offset: int, session_ms: int = SESSION_MS
-) -> Folded:
+def fold_events(row: Row, events: Sequence[Event], states_out: bytearray, offset: int) -> Folded:
     """Add events of one customer to its row, which is not changed; see `fold_customers`."""
     activity = bytearray(ACTIVITY.size)
     row.pack_activity_into(activity, 0)
-    (memories,), after, (end,) = fold_customers(activity, [row.memories], [events], trail, offset, session_ms)
+    (history,), after, in_session, (end,) = fold_customers(activity, [row.history], [events], states_out, offset)
     if end > offset:
-        activity = trail[end - ACTIVITY.size : end]
-    assessed = [index for index, start in enumerate(after) if start >= 0]
+        activity = states_out[end - ACTIVITY.size : end]
     return Folded(
-        row=join_memories(ACTIVITY.unpack(activity), memories),
+        row=join_history(ACTIVITY.unpack(activity), history),
         duplicates=[index for index, start in enumerate(after) if start == REPEATED],
-        assessed=assessed,
-        states=[(after[index] - offset) // ACTIVITY.size for index in assessed],
-        records=(end - offset) // ACTIVITY.size,
+        states=[(start - offset) // ACTIVITY.size for start in after if start != REPEATED],
+        in_session=in_session,
     )
 
 
 def fold_customers(
     activity: bytearray | memoryview,
-    memories: Sequence[Memories],
+    histories: Sequence[CustomerHistory],
     events: Iterable[Sequence[Event]],
-    trail: bytearray | memoryview,
+    states_out: bytearray | memoryview,
     offset: int,
-    session_ms: int = SESSION_MS,
 ) -> FoldedCustomers:
     """Add events to customers' rows.
 
-    An engagement within half an hour of the last one, on the same day, goes on with a session. It counts, but the
-    customer is not assessed at it: it brings no new day, order or money, and customers are in the same place at
-    the session's end as at its beginning, but for the decay of minutes.
+    An engagement within half an hour of the last one, on the same day, continues a session. It counts, and says so: it
+    brings no new day, order or money, and most segmentations do not assess a customer at it (see
+    `Segmentation.weighs_sessions`).
 
     Parameters
     ----------
-    activity, memories
-        The rows; `activity` are `ACTIVITY_DTYPE` records, one behind the other. Not changed.
+    activity, histories
+        The rows; `activity` are `ACTIVITY_DTYPE` records, one after the other. Not changed.
     events
         Of each customer, in the order of the log.
-    trail
-        Where the `ACTIVITY_DTYPE` records of the states passed through are written, one behind the other.
+    states_out
+        Where the `ACTIVITY_DTYPE` record of the state after each event is written, one after the other.
     offset
-        Byte of `trail` to begin at; there must be room for two records an event.
-    session_ms
-        Longest pause within a session; 0 to assess at every event, as features need that weigh single engagements.
+        Byte of `states_out` to begin at; there must be room for a record an event.
     """
     # One function and local variables, because this loop runs once an event: half the time of attributes and calls.
     pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
-    new_memories: list[Memories] = []
+    new_histories: list[CustomerHistory] = []
     after: list[int] = []
+    in_session: list[bool] = []
     ends: list[int] = []
     for (
         (
@@ -148,32 +139,23 @@ def fold_customers(
         ),
         known,
         group,
-    ) in zip(ACTIVITY.iter_unpack(activity), memories, events, strict=True):  # fmt: skip
+    ) in zip(ACTIVITY.iter_unpack(activity), histories, events, strict=True):  # fmt: skip
         recent_events, orders = known.recent_events, known.orders
         active_day_bits, engaged_day_bits = known.active_day_bits, known.engaged_day_bits
         engaged_day = engaged_at_ms // DAY_MS
         active_day = engaged_day if engaged_at_ms > purchased_at_ms else purchased_at_ms // DAY_MS
-        unwritten = False
         for event in group:
             event_digest = digest(event.event_id.encode())
             if recent_events.find(event_digest) >= 0:  # half the time of `in`
                 after.append(REPEATED)
+                in_session.append(False)
                 continue
             if len(recent_events) >= _RECENT_BYTES:
                 recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
             recent_events += event_digest
             at_ms, kind = event.at_ms, event.kind
             day = at_ms // DAY_MS
-            session = kind == ENGAGEMENT and day == engaged_day and 0 <= at_ms - engaged_at_ms < session_ms
-            if unwritten and not session:
-                pack_into(
-                    trail, offset,
-                    first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
-                    revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases,
-                    refunds, engagements,
-                )  # fmt: skip
-                offset += size
-                unwritten = False
+            in_session.append(kind == ENGAGEMENT and day == engaged_day and 0 <= at_ms - engaged_at_ms < SESSION_MS)
             if at_ms < first_at_ms:
                 first_at_ms = at_ms
             if kind != REFUND:
@@ -220,29 +202,17 @@ def fold_customers(
                     purchases += count
                     orders_decayed += undone
                     revenue_decayed += taken_back
-            if session:
-                unwritten = True
-                after.append(IN_SESSION)
-                continue
             pack_into(
-                trail, offset,
+                states_out, offset,
                 first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
                 revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds,
                 engagements,
             )  # fmt: skip
             after.append(offset)
             offset += size
-        if unwritten:
-            pack_into(
-                trail, offset,
-                first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
-                revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds,
-                engagements,
-            )  # fmt: skip
-            offset += size
-        new_memories.append(Memories(recent_events, orders, active_day_bits, engaged_day_bits))
+        new_histories.append(CustomerHistory(recent_events, orders, active_day_bits, engaged_day_bits))
         ends.append(offset)
-    return FoldedCustomers(new_memories, after, ends)
+    return FoldedCustomers(new_histories, after, in_session, ends)
 
 
 def last_active_day(row: Row) -> int:

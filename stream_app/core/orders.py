@@ -10,7 +10,7 @@ from math import exp2
 from typing import Final, NamedTuple, TypeAlias
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.features import ORDER_HALF_LIFE_DAYS
+from stream_app.core.quantities import ORDER_HALF_LIFE_DAYS
 from stream_app.core.row import ORDER, ORDER_LIMIT
 
 ORDER_RATE: Final = 1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)

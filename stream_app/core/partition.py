@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream_app.core.assignment import Indices
+from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
-from stream_app.core.migration import Migration, MigrationContext
-from stream_app.core.row import Memories
-from stream_app.core.snapshot import Snapshot
-from stream_app.core.table import CustomerTable
+from stream_app.core.customers import CustomerTable
+from stream_app.core.migration import Migration
+from stream_app.core.moves import MigrationContext
+from stream_app.core.row import CustomerHistory
+from stream_app.core.segmentation import Segmentation
 
 
 class Clock(NamedTuple):
@@ -23,45 +24,108 @@ class Clock(NamedTuple):
     swept_at_ms: int = NO_TIME
 
 
-@dataclass
-class Partition:
-    """The state of one partition; only `apply_effects` and the shell that owns it change it."""
+class Sweeps(NamedTuple):
+    """Instants at which time passes within a chunk of events.
 
-    snapshot: Snapshot
-    rules: MigrationContext = field(default_factory=MigrationContext)
-    table: CustomerTable = field(default_factory=CustomerTable)
-    clock: Clock = field(default_factory=Clock)
+    Attributes
+    ----------
+    at_ms
+        Ascending, shape `(n,)`.
+    before
+        Index of the event before which each happens, ascending; the number of events for one after them all.
+    """
+
+    at_ms: Instants
+    before: Indices
+
+
+NO_SWEEPS: Final = Sweeps(np.empty(0, np.int64), np.empty(0, np.intp))
+
+
+class Partition:
+    """The state of one partition; only `apply_effects` and the shell that owns it change it.
+
+    Parameters
+    ----------
+    segmentations
+        What customers are divided by, in the order in which their moves are told.
+    context
+        What migrations say beyond the move.
+    table
+        Customers; it must have the same segmentations. Empty if None.
+    clock
+        How far the partition has come.
+    """
+
+    def __init__(
+        self,
+        segmentations: Sequence[Segmentation],
+        context: MigrationContext | None = None,
+        table: CustomerTable | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.segmentations = tuple(segmentations)
+        self.context = context or MigrationContext()
+        self.table = CustomerTable(self.names) if table is None else table
+        self.clock = clock or Clock()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the segmentations, in order."""
+        return tuple(segmentation.name for segmentation in self.segmentations)
+
+    def follow(self, segmentation: Segmentation) -> None:
+        """Let a version of a segmentation take the place of the one before, or add a segmentation."""
+        if segmentation.name in self.names:
+            self.segmentations = tuple(
+                segmentation if present.name == segmentation.name else present for present in self.segmentations
+            )
+        else:
+            self.table.admit(segmentation.name)
+            self.segmentations = (*self.segmentations, segmentation)
+        self.table.forget_due()
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What a chunk or a sweep does. Arrays have one entry for each customer touched.
+    """What a chunk or a sweep does.
 
     Attributes
     ----------
     customer_ids
-        Of the touched customers.
+        Of the n customers whose rows change: those with events, then others that move.
     numbers
         Their row numbers, −1 for those the table does not hold yet.
-    activity, memories
-        Their rows; None if these did not change.
-    membership
-        Their memberships.
+    activity, histories
+        Of the first customers, those with events.
+    memberships
+        Shape `(m, n)`.
+    due_at_ms
+        Of each, the instant before which silence moves it in no segmentation; `NO_TIME` if that is not known.
+    examined, examined_due_at_ms
+        Row numbers of customers who were looked at and do not change, and the same instant for each.
     migrations
         In the order decided.
     clock
         The partition's clock afterwards.
+    swept_at_ms, customers
+        Of each sweep, its instant and how many customers there were.
     applied, late, duplicates
         Number of events folded in time order, folded behind the watermark, and seen before.
     """
 
     customer_ids: Sequence[str]
     numbers: Indices
-    activity: np.ndarray | None
-    memories: Sequence[Memories] | None
-    membership: np.ndarray
+    activity: np.ndarray
+    histories: Sequence[CustomerHistory]
+    memberships: np.ndarray
+    due_at_ms: Instants
+    examined: Indices
+    examined_due_at_ms: Instants
     migrations: Sequence[Migration]
     clock: Clock
+    swept_at_ms: Instants = field(default_factory=lambda: np.empty(0, np.int64))
+    customers: Indices = field(default_factory=lambda: np.empty(0, np.intp))
     applied: int = 0
     late: int = 0
     duplicates: int = 0

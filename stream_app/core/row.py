@@ -1,14 +1,15 @@
-"""One customer's state: its layout in memory, its encoding, and the bounded memories beside the totals.
+"""One customer's state: its layout in memory, its encoding, and the bounded history beside the totals.
 
-The numbers of all customers lie in two numpy arrays of records (see `stream_app.core.table`), so that a sweep
-reads them without touching a Python object. What has no fixed size lies beside them in `Memories`. `Row` is both
-taken together, for whoever looks at one customer.
+The numbers of all customers lie in numpy arrays of records (see `stream_app.core.customers`), so that a sweep reads them
+without touching a Python object. What has no fixed size lies beside them in `CustomerHistory`. `Row` is both taken
+together, for whoever looks at one customer.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import msgspec
 import numpy as np
@@ -18,32 +19,65 @@ from xxhash import xxh3_64_digest
 from stream_app.core.clock import NO_TIME
 from stream_app.errors import RowDamaged, RowVersionUnknown
 
-ACTIVITY_DTYPE: Final = np.dtype(
-    [
-        ("first_at_ms", "<i8"),
-        ("purchased_at_ms", "<i8"),
-        ("ordered_at_ms", "<i8"),
-        ("engaged_at_ms", "<i8"),
-        ("revenue_minor", "<i8"),
-        ("orders_decayed", "<f8"),
-        ("revenue_decayed", "<f8"),
-        ("engagement_decayed", "<f8"),
-        ("active_days", "<f8"),
-        ("engaged_days", "<f8"),
-        ("first_active_day", "<i4"),
-        ("purchases", "<i4"),
-        ("refunds", "<i4"),
-        ("engagements", "<i4"),
-    ]
-)
-"""What events add up to. Many records at once are read by `take` and written by `put`, as indexing copies them field
-by field and takes 18 times as long. The last purchase was at `purchased_at_ms`, the last purchase or refund at
-`ordered_at_ms`, and decayed orders and revenue are as of then; the last engagement was at `engaged_at_ms`, decayed
-engagement and engaged days are as of then. Decayed active days are as of the day of the last
-purchase or engagement. Days are whole days since the epoch, UTC."""
+NO_DAY: Final = 2**31 - 1
+"""Stands for "no active day yet" where the first one is kept; later than every day."""
 
-ACTIVITY: Final = struct.Struct("<5q5d4i")
+Int64: TypeAlias = Annotated[int, "q"]
+Int32: TypeAlias = Annotated[int, "i"]
+Float64: TypeAlias = Annotated[float, "d"]
+"""The types of numbers in a record; the letters are those of `struct` and of numpy alike."""
+
+
+class Row(msgspec.Struct, gc=False):
+    """One customer's activity. This is the one declaration of what a row holds.
+
+    What events add up to: the last purchase was at `purchased_at_ms`, the last purchase or refund at `ordered_at_ms`, and
+    decayed orders and revenue are as of then; the last engagement was at `engaged_at_ms`, decayed engagement and engaged
+    days are as of then. Decayed active days are as of the day of the last purchase or engagement. Days are whole days
+    since the epoch, UTC. The last four fields are those of `CustomerHistory`.
+    """
+
+    first_at_ms: Int64 = -NO_TIME
+    purchased_at_ms: Int64 = NO_TIME
+    ordered_at_ms: Int64 = NO_TIME
+    engaged_at_ms: Int64 = NO_TIME
+    revenue_minor: Int64 = 0
+    orders_decayed: Float64 = 0.0
+    revenue_decayed: Float64 = 0.0
+    engagement_decayed: Float64 = 0.0
+    active_days: Float64 = 0.0
+    engaged_days: Float64 = 0.0
+    first_active_day: Int32 = NO_DAY
+    purchases: Int32 = 0
+    refunds: Int32 = 0
+    engagements: Int32 = 0
+    recent_events: bytes = b""
+    orders: bytes = b""
+    active_day_bits: int = 0
+    engaged_day_bits: int = 0
+
+    def pack_activity_into(self, buffer: bytearray, offset: int) -> None:
+        """Write the `ACTIVITY_DTYPE` record of this row at `offset`."""
+        ACTIVITY.pack_into(buffer, offset, *astuple(self)[: len(_NUMBERS)])
+
+    @property
+    def history(self) -> CustomerHistory:
+        """The last four fields."""
+        return CustomerHistory(self.recent_events, self.orders, self.active_day_bits, self.engaged_day_bits)
+
+
+_NUMBERS: Final = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(Row, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}
+ACTIVITY_DTYPE: Final = np.dtype([(name, f"<{code}") for name, code in _NUMBERS.items()])
+"""The numbers of a row as a record of numpy. Many records at once are read by `take` and written by `put`, as indexing
+copies them field by field and takes 18 times as long."""
+ACTIVITY: Final = struct.Struct("<" + "".join(_NUMBERS.values()))
 """The same record for `struct`, which packs one faster than numpy does."""
+NO_ACTIVITY: Final = np.array(astuple(Row())[: len(_NUMBERS)], ACTIVITY_DTYPE)
+"""The record of a customer of whom nothing is known, as in `Row()`."""
 
 MEMBERSHIP_DTYPE: Final = np.dtype(
     [
@@ -57,12 +91,16 @@ MEMBERSHIP_DTYPE: Final = np.dtype(
         ("reserved", "<i2"),
     ]
 )
-"""Which segment the customer is in. `change` indexes `stream_app.core.migration.CHANGES`."""
+"""Which segment of one segmentation the customer is in, and the last instant at which an event of its own or a move
+assessed it. That instant is kept for each segmentation, because not all are assessed at the same events: what one of them
+says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`."""
+NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
+"""The record of a customer who was never in a segment of a segmentation."""
 
 RECENT_EVENT_LIMIT: Final = 32
 """How many event ids a customer remembers, latest arrival last. Producers repeat within seconds, so 32 is ample."""
 digest: Final = xxh3_64_digest
-"""From an event or order id as UTF-8 to 8 bytes that stand for it, the same on every machine and in every process."""
+"""From an id or a name as UTF-8 to 8 bytes that stand for it, the same on every machine and in every process."""
 DIGEST_BYTES: Final = 8
 """64 bits of XXH3 an id: two of 32 ids clash once in 10^17 events."""
 
@@ -71,20 +109,17 @@ ORDER: Final = struct.Struct("<8sqqqH")
 ORDER_LIMIT: Final = 16
 """How many orders a customer remembers, latest last: about five months of a customer who buys every nine days."""
 
-NO_DAY: Final = 2**31 - 1
-"""Stands for "no active day yet" where the first one is kept; later than every day."""
-
-_NOTHING: Final = (-NO_TIME, NO_TIME, NO_TIME, NO_TIME, 0, 0.0, 0.0, 0.0, 0.0, 0.0, NO_DAY, 0, 0, 0)
-NO_ACTIVITY: Final = np.array(_NOTHING, ACTIVITY_DTYPE)
-"""The record of a customer of whom nothing is known, as in `Row()`."""
-
-ROW_VERSION: Final = 1
-_HEADER: Final = struct.Struct("<BxHHHH")
+ROW_VERSION: Final = 2
+_HEADER: Final = struct.Struct("<BBHHHH")
+"""Version, number of memberships, and bytes of recent events, orders, active days and engaged days."""
 _ACTIVITY_END: Final = _HEADER.size + ACTIVITY.size
-_PARTS_START: Final = _ACTIVITY_END + MEMBERSHIP_DTYPE.itemsize
+_MEMBERSHIP_BYTES: Final = MEMBERSHIP_DTYPE.itemsize
+_ENTRY_BYTES: Final = DIGEST_BYTES + _MEMBERSHIP_BYTES
+FIRST_SEGMENTATION: Final = "value"
+"""Rows of version 1 knew one segmentation, of this name."""
 
 
-class Memories(msgspec.Struct, frozen=True, gc=False):
+class CustomerHistory(msgspec.Struct, frozen=True, gc=False):
     """What a customer's totals need beside them, so that every event counts once and refunds find their order.
 
     Parameters
@@ -103,80 +138,40 @@ class Memories(msgspec.Struct, frozen=True, gc=False):
     engaged_day_bits: int = 0
 
 
-NO_MEMORIES: Final = Memories()
+NO_HISTORY: Final = CustomerHistory()
 
 
-class Row(msgspec.Struct, gc=False):
-    """One customer's activity: the fields of `ACTIVITY_DTYPE`, then those of `Memories`."""
-
-    first_at_ms: int = -NO_TIME
-    purchased_at_ms: int = NO_TIME
-    ordered_at_ms: int = NO_TIME
-    engaged_at_ms: int = NO_TIME
-    revenue_minor: int = 0
-    orders_decayed: float = 0.0
-    revenue_decayed: float = 0.0
-    engagement_decayed: float = 0.0
-    active_days: float = 0.0
-    engaged_days: float = 0.0
-    first_active_day: int = NO_DAY
-    purchases: int = 0
-    refunds: int = 0
-    engagements: int = 0
-    recent_events: bytes = b""
-    orders: bytes = b""
-    active_day_bits: int = 0
-    engaged_day_bits: int = 0
-
-    def pack_activity_into(self, buffer: bytearray, offset: int) -> None:
-        """Write the `ACTIVITY_DTYPE` record of this row at `offset`."""
-        ACTIVITY.pack_into(
-            buffer,
-            offset,
-            self.first_at_ms,
-            self.purchased_at_ms,
-            self.ordered_at_ms,
-            self.engaged_at_ms,
-            self.revenue_minor,
-            self.orders_decayed,
-            self.revenue_decayed,
-            self.engagement_decayed,
-            self.active_days,
-            self.engaged_days,
-            self.first_active_day,
-            self.purchases,
-            self.refunds,
-            self.engagements,
-        )
-
-    @property
-    def memories(self) -> Memories:
-        """The last four fields."""
-        return Memories(self.recent_events, self.orders, self.active_day_bits, self.engaged_day_bits)
-
-
-def join_memories(activity: tuple[Any, ...], memories: Memories) -> Row:
-    """Return the row that an unpacked `ACTIVITY` record and these memories are."""
-    return Row(*activity, *astuple(memories))
+def join_history(activity: tuple[Any, ...], history: CustomerHistory) -> Row:
+    """Return the row that an unpacked `ACTIVITY` record and this history are."""
+    return Row(*activity, *astuple(history))
 
 
 class EncodedParts(NamedTuple):
-    """What an encoded row consists of, undecoded."""
+    """What an encoded row consists of, undecoded.
+
+    Attributes
+    ----------
+    activity
+        An `ACTIVITY` record.
+    memberships
+        `MEMBERSHIP_DTYPE` records by the digest of their segmentation's name, in the row's order.
+    history
+        The rest.
+    """
 
     activity: bytes
-    membership: bytes
-    memories: Memories
+    memberships: Mapping[bytes, bytes]
+    history: CustomerHistory
 
 
-def join_row(parts: tuple[bytes, bytes, Memories]) -> bytes:
-    """Return a whole row as bytes, version first; `parts` as in `EncodedParts`."""
-    activity, membership, memories = parts
-    recent_events, orders = memories.recent_events, memories.orders
-    active_day_bits, engaged_day_bits = memories.active_day_bits, memories.engaged_day_bits
+def join_row(activity: bytes, memberships: Sequence[bytes], history: CustomerHistory) -> bytes:
+    """Return a whole row as bytes, version first; each membership begins with the digest of its segmentation's name."""
+    recent_events, orders = history.recent_events, history.orders
+    active_day_bits, engaged_day_bits = history.active_day_bits, history.engaged_day_bits
     active = active_day_bits.to_bytes((active_day_bits.bit_length() + 7) // 8, "little")
     engaged = engaged_day_bits.to_bytes((engaged_day_bits.bit_length() + 7) // 8, "little")
-    header = _HEADER.pack(ROW_VERSION, len(recent_events), len(orders), len(active), len(engaged))
-    return b"".join((header, activity, membership, recent_events, orders, active, engaged))
+    header = _HEADER.pack(ROW_VERSION, len(memberships), len(recent_events), len(orders), len(active), len(engaged))
+    return b"".join((header, activity, *memberships, recent_events, orders, active, engaged))
 
 
 def split_row(encoded: bytes) -> EncodedParts:
@@ -191,19 +186,27 @@ def split_row(encoded: bytes) -> EncodedParts:
     """
     if len(encoded) < _HEADER.size:
         raise RowDamaged(f"row: {len(encoded)} bytes, expected at least {_HEADER.size}")
-    version, recent, orders, active, engaged = _HEADER.unpack_from(encoded)
-    if version != ROW_VERSION:
+    version, count, recent, orders, active, engaged = _HEADER.unpack_from(encoded)
+    if not 1 <= version <= ROW_VERSION:
         raise RowVersionUnknown(f"row version: {version}, expected at most {ROW_VERSION}")
-    after_recent = _PARTS_START + recent
+    parts_start = _ACTIVITY_END + (_MEMBERSHIP_BYTES if version == 1 else count * _ENTRY_BYTES)
+    after_recent = parts_start + recent
     after_orders = after_recent + orders
     after_active = after_orders + active
     if len(encoded) != after_active + engaged:
         raise RowDamaged(f"row: {len(encoded)} bytes, expected {after_active + engaged}")
+    if version == 1:
+        memberships = {digest(FIRST_SEGMENTATION.encode()): encoded[_ACTIVITY_END:parts_start]}
+    else:
+        memberships = {
+            encoded[start : start + DIGEST_BYTES]: encoded[start + DIGEST_BYTES : start + _ENTRY_BYTES]
+            for start in range(_ACTIVITY_END, parts_start, _ENTRY_BYTES)
+        }
     return EncodedParts(
         encoded[_HEADER.size : _ACTIVITY_END],
-        encoded[_ACTIVITY_END:_PARTS_START],
-        Memories(
-            encoded[_PARTS_START:after_recent],
+        memberships,
+        CustomerHistory(
+            encoded[parts_start:after_recent],
             encoded[after_recent:after_orders],
             int.from_bytes(encoded[after_orders:after_active], "little"),
             int.from_bytes(encoded[after_active:], "little"),
@@ -211,14 +214,15 @@ def split_row(encoded: bytes) -> EncodedParts:
     )
 
 
-def encode_row(row: Row, membership: bytes) -> bytes:
-    """Return the whole row with its membership record as bytes."""
+def encode_row(row: Row, memberships: Mapping[str, bytes]) -> bytes:
+    """Return the whole row with its membership records, by the name of their segmentation, as bytes."""
     activity = bytearray(ACTIVITY.size)
     row.pack_activity_into(activity, 0)
-    return join_row((bytes(activity), membership, row.memories))
+    entries = [digest(name.encode()) + membership for name, membership in memberships.items()]
+    return join_row(bytes(activity), entries, row.history)
 
 
-def decode_row(encoded: bytes) -> tuple[Row, bytes]:
-    """Return a row and its membership record; raises as `split_row` does."""
-    activity, membership, memories = split_row(encoded)
-    return join_memories(ACTIVITY.unpack(activity), memories), membership
+def decode_row(encoded: bytes) -> tuple[Row, Mapping[bytes, bytes]]:
+    """Return a row and its membership records by the digest of their segmentation's name; raises as `split_row`."""
+    activity, memberships, history = split_row(encoded)
+    return join_history(ACTIVITY.unpack(activity), history), memberships

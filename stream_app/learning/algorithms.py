@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from stream_app.core.features import FEATURE_NAMES, FEATURE_WEIGHTS, FeatureSet
 from stream_app.learning.clusterer import ResampledKMeans
 from stream_app.learning.learner import Learner
 from stream_app.learning.river_models import RiverCluStream, RiverKMeans, RiverLearner, RiverStreamKMeans
+from stream_app.segmentations.learned.features import FEATURE_NAMES, FEATURE_WEIGHTS, FeatureSet
 
 Algorithm = Literal["resampled-kmeans", "river-kmeans", "river-streamkmeans", "river-clustream"]
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 from river import base
 
-from stream_app.core.features import Floats
-from stream_app.core.lineage import match_centroids
+from stream_app.core.arrays import Floats
 from stream_app.learning.kmeans import Clustering, fit_afresh, lloyd, mean_inertia, squared_distances
 from stream_app.learning.learner import Fit
+from stream_app.learning.lineage import match_centroids
 from stream_app.learning.scaler import EwmaScaler
 
 RESTARTS: Final = 4

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_app.core.features import quantities_at
 from stream_app.core.partition import Partition
+from stream_app.core.quantities import quantities_at
+from stream_app.core.segmentation import Held
 from stream_app.learning.sample import PopulationSample
 
 
@@ -25,14 +26,13 @@ def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed:
     """
     table = partition.table
     numbers = table.sample(size, np.random.default_rng([seed, tick]))
-    membership = table.membership.take(numbers)
     return PopulationSample(
         tick=tick,
         as_of_ms=as_of_ms,
         customer_ids=np.array([table.customer_ids[number] for number in numbers.tolist()], object),
-        segment_codes=membership["segment"],
-        previous_codes=membership["previous"],
-        since_ms=membership["since_ms"],
+        memberships={
+            name: Held.of(column.take(numbers)) for name, column in zip(partition.names, table.memberships, strict=True)
+        },
         quantities=quantities_at(table.activity.take(numbers), as_of_ms),
         population_size=len(table),
     )

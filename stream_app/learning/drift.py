@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.features import Floats
-from stream_app.core.lineage import UNMATCHED
+from stream_app.core.arrays import Floats
+from stream_app.learning.lineage import UNMATCHED
 
 PSI_BINS: Final = 10
 """Deciles, as is customary: below .1 a distribution counts as stable, above .25 as changed."""

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from stream_app.core.features import Floats
+from stream_app.core.arrays import Floats
 
 SEED_CANDIDATES: Final = 4
 """Points tried for each next seed; the one that lowers the inertia most is taken."""

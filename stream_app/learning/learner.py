@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stream_app.core.features import Floats
+from stream_app.core.arrays import Floats
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream_app.core.features import PRIOR_SHAPE, FeatureSet, Quantities, expected_gap_days
+from stream_app.core.quantities import Quantities
 from stream_app.learning.sample import PopulationSample
+from stream_app.segmentations.learned.features import PRIOR_SHAPE, FeatureSet, expected_gap_days
 
 FIRST_PRIOR_GAP_DAYS: Final = 30.0
 """Prior gap by which customers count as overdue in the very first fit."""

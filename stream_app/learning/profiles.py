@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_app.core.features import Floats, Quantities
-from stream_app.core.snapshot_document import SegmentProfile
+from stream_app.core.arrays import Floats
+from stream_app.core.quantities import Quantities
+from stream_app.segmentations.learned.document import SegmentProfile
 
 
 def membership_weights(distances: Floats) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from river import cluster
 
-from stream_app.core.features import Floats
+from stream_app.core.arrays import Floats
 from stream_app.learning.kmeans import mean_inertia
 from stream_app.learning.learner import Fit
 from stream_app.learning.scaler import EwmaScaler

@@ -6,12 +6,14 @@ inertia of batch k-means, against 1.00 to 1.04 from a sample of customers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.features import Quantities
+from stream_app.core.quantities import Quantities
+from stream_app.core.segmentation import Held
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,8 @@ class PopulationSample:
         The instant the quantities are evaluated at.
     customer_ids
         Who was drawn.
-    segment_codes, previous_codes
-        Current segment and the one before; `NO_SEGMENT` for none.
-    since_ms
-        When the current segment was entered.
+    memberships
+        Where the customers are in each learned segmentation, by its name.
     quantities
         Natural quantities at `as_of_ms`.
     population_size
@@ -44,14 +44,12 @@ class PopulationSample:
     tick: int
     as_of_ms: int
     customer_ids: npt.NDArray[np.object_]
-    segment_codes: npt.NDArray[np.int16]
-    previous_codes: npt.NDArray[np.int16]
-    since_ms: npt.NDArray[np.int64]
+    memberships: Mapping[str, Held]
     quantities: Quantities
     population_size: int
 
     def __post_init__(self) -> None:
-        columns = (self.segment_codes, self.previous_codes, self.since_ms, *self.quantities)
+        columns = (*(column for held in self.memberships.values() for column in held), *self.quantities)
         lengths = {len(column) for column in columns}
         if lengths != {len(self.customer_ids)}:
             raise ValueError(f"sample: columns of lengths {sorted(lengths)}, expected {len(self.customer_ids)} each")

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.features import Floats
+from stream_app.core.arrays import Floats
 
 SCALE_FLOOR: Final = 1e-6
 """Standard deviation below which a feature counts as constant; it is then left in its own units (scale 1)."""

@@ -14,31 +14,23 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from stream_app.core.assignment import decide
-from stream_app.core.features import (
-    FEATURE_NAMES,
-    ORDER_HALF_LIFE_DAYS,
-    FeatureParameters,
-    FeatureSet,
-    Floats,
-    extract_features,
-)
-from stream_app.core.lineage import inherit_codes, match_centroids, match_segments
-from stream_app.core.naming import name_segments, segment_means, segment_traits
-from stream_app.core.snapshot import NO_SEGMENT, Segment, Snapshot
-from stream_app.core.snapshot_document import (
-    Drift,
-    Proposal,
-    snapshot_document,
-    snapshot_from_document,
-)
+from stream_app.core.arrays import Floats
+from stream_app.core.quantities import ORDER_HALF_LIFE_DAYS
+from stream_app.core.segmentation import Held
+from stream_app.core.segments import NO_SEGMENT, Segment
 from stream_app.learning.algorithms import Algorithm, create_learner
 from stream_app.learning.drift import ReferenceDistribution, centroid_shift
 from stream_app.learning.kmeans import squared_distances
 from stream_app.learning.learner import Fit, Learner
+from stream_app.learning.lineage import inherit_codes, match_centroids, match_segments
+from stream_app.learning.naming import name_segments, segment_means, segment_traits
 from stream_app.learning.parameters import ParameterFit, choose_feature_set
 from stream_app.learning.profiles import membership_weights, profile_segments
 from stream_app.learning.sample import PopulationSample
+from stream_app.segmentations.learned.decision import decide
+from stream_app.segmentations.learned.document import Drift, ModelProposal, model_document, model_from_document
+from stream_app.segmentations.learned.features import FEATURE_NAMES, FeatureParameters, FeatureSet, extract_features
+from stream_app.segmentations.learned.model import Model
 
 DEFAULT_CLUSTERS: Final[dict[FeatureSet, int]] = {"activity": 7, "plain": 6}
 """Number of segments where none is set. Seven scored best on simulated customers with engagement events; purchases
@@ -72,7 +64,7 @@ class TrainerSettings:
         populations that start from nobody a later model moved more than 10 % in two with 42 days, in one with 63,
         in none that was tried with 90.
     hysteresis, no_return_days
-        Put into every snapshot; see `stream_app.core.assignment`.
+        Put into every model; see `stream_app.segmentations.learned.decision`.
     max_expected_churn
         A model that is forecast to move a larger share of customers is held. In nine simulated populations and Online
         Retail the most a later model moved was .13; CDNOW, whose customers all arrive within 12 weeks, has one of .45.
@@ -112,7 +104,7 @@ class Trainer:
         What is in force until the first model: the cold-start rules (version 0).
     """
 
-    def __init__(self, settings: TrainerSettings, initial: Snapshot) -> None:
+    def __init__(self, settings: TrainerSettings, initial: Model) -> None:
         self.settings = settings
         self.published = initial
         self._parameters = ParameterFit(initial.parameters.order_value_minor)
@@ -123,13 +115,14 @@ class Trainer:
         self._last_tick = NEVER
         self._held_ticks = 0
 
-    def learn(self, sample: PopulationSample) -> Proposal | None:
+    def learn(self, sample: PopulationSample) -> ModelProposal | None:
         """Learn from a sample and return the model that comes of it.
 
         None if the sample is too small or its population too young, if the algorithm found no usable clustering, or
-        if its tick was learned before (a sample may be delivered twice).
+        if its tick was learned before (a sample may be delivered twice), or if some of the sample's customers are not yet
+        divided by the segmentation.
         """
-        if sample.tick <= self._last_tick:
+        if sample.tick <= self._last_tick or self.settings.segmentation not in sample.memberships:
             return None
         self._last_tick = sample.tick
         if len(sample) == 0 or sample.quantities.tenure_days.max() < self.settings.min_history_days:
@@ -148,7 +141,7 @@ class Trainer:
         if proposal.held:
             self._held_ticks += 1
         else:
-            self.published, self._reference = proposal.snapshot, ReferenceDistribution.of(features)
+            self.published, self._reference = proposal.model, ReferenceDistribution.of(features)
             self._held_ticks = 0
         return proposal
 
@@ -173,7 +166,9 @@ class Trainer:
             )
         return self._learner
 
-    def _propose(self, sample: PopulationSample, parameters: FeatureParameters, features: Floats, fit: Fit) -> Proposal:
+    def _propose(
+        self, sample: PopulationSample, parameters: FeatureParameters, features: Floats, fit: Fit
+    ) -> ModelProposal:
         draft = self._draft(sample, parameters, fit)
         points = draft.standardise(features)
         shares, weights = membership_weights(squared_distances(points, draft.scaled_centroids))
@@ -187,14 +182,14 @@ class Trainer:
             earlier = draft.standardise(self.published.centroids)
             _, earlier_weights = membership_weights(squared_distances(points, earlier))
             matched = match_segments(np.sign(earlier_weights), np.sign(weights))
-            codes, self._next_code = inherit_codes(self.published.codes, matched, self._next_code)
+            codes, self._next_code = inherit_codes(self.published.roster.codes[:-1], matched, self._next_code)
             segments = self._name(codes, traits, means)
             shift = centroid_shift(earlier, draft.scaled_centroids, match_centroids(earlier, draft.scaled_centroids))
             drift = self._drift(parameters.feature_set, features, shift)
-        snapshot = replace(draft, segments=segments, retired_segments=self._retired(segments))
-        churn = expected_churn(snapshot, features, sample)
-        return Proposal(
-            snapshot=replace(snapshot, expected_churn=churn),
+        model = replace(draft, segments=segments, retired_segments=self._retired(segments))
+        churn = expected_churn(model, features, sample.memberships[model.name], sample.as_of_ms)
+        return ModelProposal(
+            model=replace(model, expected_churn=churn),
             held=not first and self._is_held(churn),
             profiles=profile_segments(sample.quantities, shares, weights, self.settings.minor_per_major),
             drift=drift,
@@ -205,10 +200,10 @@ class Trainer:
         moves_too_many = churn is not None and churn > settings.max_expected_churn
         return moves_too_many and self._held_ticks < settings.held_ticks_max
 
-    def _draft(self, sample: PopulationSample, parameters: FeatureParameters, fit: Fit) -> Snapshot:
+    def _draft(self, sample: PopulationSample, parameters: FeatureParameters, fit: Fit) -> Model:
         """Return the new model before its segments are identified."""
-        return Snapshot(
-            segmentation=self.settings.segmentation,
+        return Model(
+            name=self.settings.segmentation,
             version=self.published.version + 1,
             as_of_ms=sample.as_of_ms,
             parameters=parameters,
@@ -253,7 +248,7 @@ class Trainer:
         kept = {segment.code for segment in segments}
         return tuple(
             Segment(code, f"{segment.name.removesuffix(FORMER)}{FORMER}")
-            for code, segment in self.published.segment_by_code.items()
+            for code, segment in self.published.roster.by_code.items()
             if code not in kept
         )
 
@@ -273,7 +268,7 @@ class Trainer:
             "last_tick": self._last_tick,
             "next_code": self._next_code,
             "held_ticks": self._held_ticks,
-            "published": snapshot_document(Proposal(self.published)),
+            "published": model_document(ModelProposal(self.published)),
             "reference": _state_or_none(self._reference),
             "parameters": self._parameters.state(),
             "learner": _state_or_none(self._learner),
@@ -286,7 +281,7 @@ class Trainer:
         Segments keep their identities under changed settings too; the learner begins anew if the algorithm, the
         number of clusters or the feature set was changed.
         """
-        trainer = cls(settings, snapshot_from_document(state["published"]))
+        trainer = cls(settings, model_from_document(state["published"]))
         trainer._reference = _reference_or_none(state["reference"])
         trainer._parameters.load_state(state["parameters"])
         trainer._next_code = state["next_code"]
@@ -302,20 +297,13 @@ class Trainer:
         return trainer
 
 
-def expected_churn(snapshot: Snapshot, features: Floats, sample: PopulationSample) -> float | None:
-    """Return the share of the sample's assigned customers whom a snapshot would move; None if none is assigned."""
-    assigned = sample.segment_codes != NO_SEGMENT
-    if not assigned.any():
+def expected_churn(model: Model, features: Floats, held: Held, as_of_ms: int) -> float | None:
+    """Return the share of the sample's assigned customers whom a model would move; None if none is assigned."""
+    assigned = np.flatnonzero(held.segment != NO_SEGMENT)
+    if not len(assigned):
         return None
-    _, moves = decide(
-        snapshot,
-        snapshot.score(features[assigned]),
-        sample.segment_codes[assigned],
-        sample.previous_codes[assigned],
-        sample.since_ms[assigned],
-        sample.as_of_ms,
-    )
-    return float(moves.mean())
+    instants = np.full(len(assigned), as_of_ms)
+    return float(decide(model, model.score(features[assigned]), held.at(assigned), instants).moves.mean())
 
 
 def _state_or_none(stateful: Learner | ReferenceDistribution | None) -> dict[str, Any] | None:

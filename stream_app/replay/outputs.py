@@ -17,6 +17,7 @@ import msgspec
 from stream_app.core.clock import format_instant
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Partition
+from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import ConfigurationError
 
 FILES: Final = ("migrations.jsonl", "memberships.jsonl", "models.jsonl", "dead_letters.jsonl", "summary.json")
@@ -71,7 +72,7 @@ class OutputFolder:
         self._files["dead_letters.jsonl"].write(document.encode() + b"\n")
 
     def write_memberships(self, partition: Partition, as_of_ms: int) -> None:
-        """Write the segment of every customer, in the order in which customers were first seen."""
+        """Write the segments of every customer, block by block in the order in which customers were first seen."""
         for start in range(0, len(partition.table), BLOCK_CUSTOMERS):
             block = _memberships(partition, as_of_ms, slice(start, start + BLOCK_CUSTOMERS))
             self._files["memberships.jsonl"].write(self._encoder.encode_lines(block))
@@ -117,19 +118,19 @@ def _undisturbed() -> Iterator[None]:
 
 def _memberships(partition: Partition, as_of_ms: int, block: slice) -> Iterable[dict[str, Any]]:
     as_of = format_instant(as_of_ms)
-    segments = {
-        code: {"id": segment.segment_id, "name": segment.name}
-        for code, segment in partition.snapshot.segment_by_code.items()
-    }
-    customer_ids, membership = partition.table.customer_ids[block], partition.table.membership[block]
-    columns = (membership[name].tolist() for name in ("segment", "since_ms", "sequence", "model_version"))
-    for customer_id, code, since_ms, sequence, model_version in zip(customer_ids, *columns, strict=True):
-        yield {
-            "customer_id": customer_id,
-            "segmentation": partition.snapshot.segmentation,
-            "segment": segments[code],
-            "since": format_instant(since_ms),
-            "sequence": sequence,
-            "model_version": model_version,
-            "as_of": as_of,
-        }
+    customer_ids = partition.table.customer_ids[block]
+    for segmentation, column in zip(partition.segmentations, partition.table.memberships, strict=True):
+        references, membership = segmentation.roster.references, column[block]
+        columns = (membership[name].tolist() for name in ("segment", "since_ms", "sequence", "model_version"))
+        for customer_id, code, since_ms, sequence, model_version in zip(customer_ids, *columns, strict=True):
+            if code == NO_SEGMENT:
+                continue
+            yield {
+                "customer_id": customer_id,
+                "segmentation": segmentation.name,
+                "segment": references[code],
+                "since": format_instant(since_ms),
+                "sequence": sequence,
+                "model_version": model_version,
+                "as_of": as_of,
+            }

@@ -1,30 +1,33 @@
 """The replay: files through the core, with time taken from the events. This file is the main loop on files.
 
-Between two multiples of the sweep interval events are folded in chunks. At each multiple every customer is
-assessed, and once in a tick the trainer learns from a sample; if a model comes of it, it takes over at that very
-instant and everyone is assessed again under it.
+How time passes stands in `stream_app.core.timeline`. Once in a tick the trainers learn from a sample; if a model comes of
+it, it takes over at that very instant and everybody is assessed again under it.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from stream_app.contracts.dead_letters import dead_letter
-from stream_app.contracts.records import Batch, Positions, Rejection
-from stream_app.core.clock import NO_TIME, next_boundary
+from stream_app.core.clock import NO_TIME, WEEK_MS
 from stream_app.core.events import Event, Position
-from stream_app.core.partition import Effects, Partition
+from stream_app.core.partition import Effects, Partition, Sweeps
 from stream_app.core.processor import apply_effects, process_events, sweep
-from stream_app.core.snapshot_document import Proposal, snapshot_document
+from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
+from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
 from stream_app.learning.drawing import draw_sample
 from stream_app.learning.trainer import Trainer
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.statistics import RunStatistics
+from stream_app.segmentations.learned.document import model_document
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.registry import encode_segmentation
 from stream_app.sources.files import FileReader, merge_by_time
 
 CHUNK_EVENTS: Final = 16_384
@@ -65,9 +68,9 @@ class Replay:
     Parameters
     ----------
     partition
-        Empty, under the cold-start rules.
-    trainer
-        Fresh.
+        Empty, nothing learned yet.
+    trainers
+        Of each learned segmentation, by its name; fresh.
     outputs
         Where migrations, models and dead letters go.
     settings
@@ -80,14 +83,14 @@ class Replay:
     def __init__(
         self,
         partition: Partition,
-        trainer: Trainer,
+        trainers: Mapping[str, Trainer],
         outputs: OutputFolder,
         settings: ReplaySettings,
         watch: Callable[[Partition, int], None] | None = None,
     ) -> None:
         self.partition = partition
-        self.trainer = trainer
-        self.statistics = RunStatistics()
+        self.trainers = trainers
+        self.statistics = RunStatistics(partition.names)
         self._outputs = outputs
         self._settings = settings
         self._watch = watch
@@ -95,8 +98,13 @@ class Replay:
         self._records: Counter[int] = Counter()
         self._interrupted: Callable[[], bool] = lambda: False
         self._stopped = False
-        self._boundary_ms: int | None = None
-        self._announce(Proposal(partition.snapshot), customers_moved=0)
+        self._pace = Pace(
+            settings.sweep_interval_ms,
+            settings.sweep_interval_ms if watch else math.gcd(settings.tick_ms, WEEK_MS),
+            CHUNK_EVENTS,
+        )
+        for segmentation in partition.segmentations:
+            self._announce(encode_segmentation(segmentation), customers_moved=0)
 
     def run(
         self,
@@ -147,30 +155,21 @@ class Replay:
 
     def _process(self, batch: Batch) -> None:
         """Process records in the order of the stream, letting time pass between them."""
-        start, count = 0, len(batch.contents)
-        while start < count and not self._stopped:
-            if self._boundary_ms is None:
-                self._start_clock(batch)
-            if self._boundary_ms is None:  # nothing but rejected records so far: no time is known yet
-                limit = count
-            else:
-                limit = int(np.searchsorted(batch.watermarks_ms, self._boundary_ms))
-                if limit <= start:
-                    self._pass_boundary(self._boundary_ms)
-                    continue
-            end = min(limit, start + CHUNK_EVENTS)
-            self._fold(batch.part(start, end))
-            start = end
+        is_event = np.fromiter((type(content) is Event for content in batch.contents), np.bool_, len(batch.contents))
+        if max(self.partition.clock) == NO_TIME and (known := batch.watermarks_ms[batch.watermarks_ms != NO_TIME]).size:
+            self.statistics.observe_sizes(self.partition, int(known[0]))
+        for step in steps(self.partition, batch.watermarks_ms, is_event, self._pace):
+            self._do(step, batch)
+            if self._stopped:
+                return
 
-    def _start_clock(self, batch: Batch) -> None:
-        """Begin with the first accepted record's time."""
-        known = batch.watermarks_ms[batch.watermarks_ms != NO_TIME]
-        if len(known):
-            first_ms = int(known[0])
-            self._boundary_ms = next_boundary(first_ms, self._settings.sweep_interval_ms)
-            self.statistics.observe_sizes(self.partition, first_ms)
+    def _do(self, step: Step, batch: Batch = NO_RECORDS) -> None:
+        if isinstance(step, Sweep):
+            self._pass_boundary(step.at_ms)
+        else:
+            self._fold(batch.part(step.start, step.stop), step.sweeps)
 
-    def _fold(self, records: Batch) -> None:
+    def _fold(self, records: Batch, sweeps: Sweeps) -> None:
         self._records.update(dict(enumerate(np.bincount(records.sources).tolist())))
         chosen: Sequence[int] = range(len(records.contents))
         events = [content for content in records.contents if type(content) is Event]
@@ -179,8 +178,11 @@ class Replay:
             for index, content in enumerate(records.contents):
                 if isinstance(content, Rejection):
                     self._reject(content, Positions(records, [index], self._names)[0])
-        if events:
-            self._take(process_events(self.partition, events, Positions(records, chosen, self._names)))
+        if events or len(sweeps.at_ms):
+            effects = process_events(self.partition, events, Positions(records, chosen, self._names), sweeps)
+            self._take(effects)
+            for at_ms, customers in zip(effects.swept_at_ms.tolist(), effects.customers.tolist(), strict=True):
+                self.statistics.count_customers(customers, at_ms)
 
     def _reject(self, rejection: Rejection, position: Position) -> None:
         error = rejection.error
@@ -195,45 +197,47 @@ class Replay:
         apply_effects(self.partition, effects)
 
     def _pass_boundary(self, at_ms: int) -> None:
-        """Let the clock reach a multiple of the sweep interval."""
+        """Assess everybody at an instant, learn if it is a tick's, and look at the sizes if it is a week's."""
         self._take(sweep(self.partition, at_ms))
         if at_ms % self._settings.tick_ms == 0:
             self._tick(at_ms)
         self.statistics.observe_sizes(self.partition, at_ms)
-        self._boundary_ms = at_ms + self._settings.sweep_interval_ms
         self._stopped = self._interrupted()  # asked here too, as a gap of years takes its time
         if self._watch is not None:
             self._watch(self.partition, at_ms)
 
     def _tick(self, at_ms: int) -> None:
-        """Let the trainer learn; follow the model that comes of it."""
+        """Let the trainers learn; follow the models that come of it."""
         settings = self._settings
         tick = at_ms // settings.tick_ms
-        proposal = self.trainer.learn(draw_sample(self.partition, tick, at_ms, settings.sample_size, settings.seed))
-        if proposal is None:
-            return
-        if proposal.held:
-            self._announce(proposal, customers_moved=0)
-            return
-        self.partition.snapshot = proposal.snapshot
-        effects = sweep(self.partition, at_ms)
-        self._take(effects)
-        self._announce(proposal, customers_moved=len(effects.migrations))
+        sample = draw_sample(self.partition, tick, at_ms, settings.sample_size, settings.seed)
+        for trainer in self.trainers.values():
+            proposal = trainer.learn(sample)
+            if proposal is None:
+                continue
+            if proposal.held:
+                self._announce(model_document(proposal), customers_moved=0)
+                continue
+            self.partition.follow(LearnedSegmentation(proposal.model))
+            effects = sweep(self.partition, at_ms)
+            self._take(effects)
+            self._announce(model_document(proposal), customers_moved=len(effects.migrations))
 
-    def _announce(self, proposal: Proposal, customers_moved: int) -> None:
-        document = snapshot_document(proposal)
+    def _announce(self, document: dict[str, Any], customers_moved: int) -> None:
         self._outputs.write_model(document)
         self.statistics.observe_model(document, customers_moved)
 
     def _finish(self) -> None:
         """Let time pass up to the end of the run."""
-        if self._boundary_ms is None:
+        if max(self.partition.clock) == NO_TIME:
             return
         end_ms = max(self.partition.clock)
         if self._settings.until_ms is not None:
             end_ms = max(end_ms, self._settings.until_ms)
-        while self._boundary_ms <= end_ms and not self._stopped:
-            self._pass_boundary(self._boundary_ms)
+        for step in pass_time(self.partition, end_ms, self._pace):
+            if self._stopped:
+                break
+            self._do(step)
         if self._stopped:
             end_ms = max(self.partition.clock)
         self._take(sweep(self.partition, end_ms))

@@ -1,109 +1,88 @@
-"""What a run adds up to, gathered while it runs; its size grows with segments and weeks, never with events."""
+"""What a replay did, in figures: the content of `summary.json`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 
-from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant
-from stream_app.core.features import quantities_at
-from stream_app.core.migration import CAUSE_KINDS, CHANGES, Migration
+from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant, to_milliseconds
+from stream_app.core.migration import Migration
+from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Effects, Partition
+from stream_app.core.quantities import quantities_at
+from stream_app.core.segmentation import Segmentation
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
-"""One migration of each of these is told to the user."""
+"""One migration of each of these is shown to the user."""
 
 
-class RunStatistics:
-    """Counts of a replay. `summary` gives the document that `summary.json` holds."""
+class SegmentationStatistics:
+    """Counts of one segmentation."""
 
     def __init__(self) -> None:
-        self.applied = self.late = self.duplicates = 0
-        self.rejected: Counter[str] = Counter()
-        self._flows: Counter[tuple[str | None, str]] = Counter()
+        self._flows: Counter[tuple[str | None, str | None]] = Counter()
         self._causes: Counter[str] = Counter()
         self._changes: Counter[str] = Counter()
         self._examples: dict[str, Migration] = {}
         self._weeks: dict[int, Counter[str]] = {}
         self._sizes: list[dict[str, Any]] = []
         self._models: list[dict[str, Any]] = []
-        self._customer_days = 0.0
-        self._counted_to_ms = NO_TIME
 
-    @property
-    def events(self) -> int:
-        """Records read so far, whatever became of them."""
-        return self.applied + self.late + self.duplicates + self.rejected.total()
+    def observe(self, migration: Migration, week: Counter[str]) -> None:
+        """Count a migration, also among those of its week."""
+        origin = migration.from_segment.id if migration.from_segment else None
+        target = migration.to_segment.id if migration.to_segment else None
+        self._flows[origin, target] += 1
+        self._causes[migration.cause.kind] += 1
+        self._changes[migration.change] += 1
+        week[migration.cause.kind] += 1
+        if migration.explanation.is_specific:
+            self._examples[migration.change] = migration
 
-    def observe(self, effects: Effects) -> None:
-        """Count the effects of a chunk or sweep."""
-        self.applied += effects.applied
-        self.late += effects.late
-        self.duplicates += effects.duplicates
-        if not effects.migrations:
-            return
-        week = self._weeks.setdefault(max(effects.clock) // WEEK_MS * WEEK_MS, Counter())
-        for migration in effects.migrations:
-            origin = migration.from_segment.id if migration.from_segment else None
-            self._flows[origin, migration.to_segment.id] += 1
-            self._causes[migration.cause.kind] += 1
-            self._changes[migration.change] += 1
-            week[migration.cause.kind] += 1
-            if migration.explanation.decisive_feature:
-                self._examples[migration.change] = migration
+    def week_of(self, decided_at_ms: int) -> Counter[str]:
+        """Return the counts of the week of an instant, by cause."""
+        return self._weeks.setdefault(decided_at_ms // WEEK_MS * WEEK_MS, Counter())
 
-    def observe_sizes(self, partition: Partition, at_ms: int) -> None:
-        """Note the segments' sizes once a week, and count the customer-days since the last call."""
-        if self._counted_to_ms != NO_TIME:
-            self._customer_days += len(partition.table) * (at_ms - self._counted_to_ms) / DAY_MS
-        self._counted_to_ms = at_ms
-        if at_ms % WEEK_MS == 0:
-            sizes = {f"s{code}": count for code, count in partition.table.segment_sizes().items()}
-            self._sizes.append({"at": format_instant(at_ms), "customers": sizes})
+    def observe_sizes(self, sizes: Mapping[str, int], at_ms: int) -> None:
+        """Note the segments' sizes at an instant."""
+        self._sizes.append({"at": format_instant(at_ms), "customers": dict(sizes)})
 
     def observe_model(self, document: Mapping[str, Any], customers_moved: int) -> None:
-        """Note a version of the model and how many customers it moved at once."""
-        kept = {name: document[name] for name in ("version", "as_of", "status", "expected_churn")}
+        """Note a version and how many customers it moved at once."""
+        kept = {name: document.get(name) for name in ("version", "as_of", "status", "expected_churn")}
         self._models.append(kept | {"customers_moved": customers_moved})
 
-    def summary(
-        self, partition: Partition, inputs: Sequence[Mapping[str, Any]], seed: int, *, interrupted: bool
-    ) -> dict[str, Any]:
-        """Return the whole run as one document of JSON values."""
-        snapshot = partition.snapshot
-        names = {segment.segment_id: segment.name for segment in snapshot.segment_by_code.values()}
+    def summary(self, partition: Partition, number: int, months: float) -> dict[str, Any]:
+        """Return the counts as a document of JSON values.
+
+        Parameters
+        ----------
+        number
+            Of the segmentation among the partition's.
+        months
+            Customer-months that the run covered.
+        """
+        segmentation = partition.segmentations[number]
+        names: dict[str | None, str] = {
+            segment.segment_id: segment.name for segment in segmentation.roster.by_code.values()
+        }
+
+        def reference(segment_id: str | None) -> dict[str, str] | None:
+            return None if segment_id is None else {"id": segment_id, "name": names[segment_id]}
+
         moves = self._causes.total() - self._changes["entered"]
-        months = self._customer_days / MONTH_DAYS
+        flows = sorted(self._flows.items(), key=lambda flow: (-flow[1], flow[0][0] or "", flow[0][1] or ""))
         return {
-            "segmentation": snapshot.segmentation,
-            "inputs": list(inputs),
-            "period": _period(partition),
-            "counts": {
-                "in": self.events,
-                "applied": self.applied,
-                "duplicate": self.duplicates,
-                "late_applied": self.late,
-                "rejected": self.rejected.total(),
-            },
-            "rejected_by_reason": dict(sorted(self.rejected.items())),
-            "customers": len(partition.table),
-            "currency": partition.rules.currency,
-            "seed": seed,
-            "interrupted": interrupted,
-            "model_version": snapshot.version,
-            "segments": self._segments(partition),
+            "segmentation": segmentation.name,
+            "model_version": segmentation.version,
+            "segments": _segments(partition, segmentation, number),
             "flows": [
-                {
-                    "from": None if origin is None else {"id": origin, "name": names[origin]},
-                    "to": {"id": target, "name": names[target]},
-                    "customers": count,
-                }
-                for (origin, target), count in sorted(
-                    self._flows.items(), key=lambda flow: (-flow[1], flow[0][0] or "", flow[0][1])
-                )
+                {"from": reference(origin), "to": reference(target), "customers": count}
+                for (origin, target), count in flows
             ],
             "migrations": {
                 "total": self._causes.total(),
@@ -116,7 +95,7 @@ class RunStatistics:
                     "customer_id": migration.customer_id,
                     "effective_at": migration.effective_at,
                     "from": migration.from_segment.name if migration.from_segment else None,
-                    "to": migration.to_segment.name,
+                    "to": migration.to_segment.name if migration.to_segment else None,
                     "sentence": migration.explanation.sentence,
                 }
                 for change in EXAMPLE_CHANGES
@@ -131,31 +110,119 @@ class RunStatistics:
             "segment_names": names,
         }
 
-    def _segments(self, partition: Partition) -> list[dict[str, Any]]:
-        """Return each present segment with its size and means, the one with the most revenue first."""
-        activity, codes = partition.table.activity, partition.table.membership["segment"]
-        quantities = quantities_at(activity, max(partition.clock))
-        revenue = activity["revenue_minor"] / partition.rules.minor_per_major
-        total = float(revenue.sum())
-        rows = []
-        for code, count in partition.table.segment_sizes().items():
-            members = codes == code
-            segment = partition.snapshot.segment_by_code[code]
-            segment_revenue = float(revenue[members].sum())
-            rows.append(
-                {
-                    "id": segment.segment_id,
-                    "name": segment.name,
-                    "customers": count,
-                    "share": round(count / len(codes), 4),
-                    "recency_days": round(float(np.mean(quantities.recency_days[members])), 2),
-                    "orders": round(float(np.mean(activity["purchases"][members])), 2),
-                    "revenue": round(segment_revenue / count, 2),
-                    "revenue_total": round(segment_revenue, 2),
-                    "revenue_share": round(segment_revenue / total, 4) if total else 0.0,
-                }
-            )
-        return sorted(rows, key=lambda row: (-row["revenue_total"], row["id"]))
+
+class RunStatistics:
+    """Counts of a replay. `summary` gives the document that `summary.json` holds.
+
+    Parameters
+    ----------
+    names
+        Of the segmentations.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.applied = self.late = self.duplicates = 0
+        self.rejected: Counter[str] = Counter()
+        self._of = {name: SegmentationStatistics() for name in names}
+        self._customer_days = 0.0
+        self._counted_to_ms = NO_TIME
+
+    @property
+    def events(self) -> int:
+        """Records read so far, whatever became of them."""
+        return self.applied + self.late + self.duplicates + self.rejected.total()
+
+    def observe(self, effects: Effects) -> None:
+        """Count the effects of a chunk or sweep."""
+        self.applied += effects.applied
+        self.late += effects.late
+        self.duplicates += effects.duplicates
+        found_at, statistics, week = "", None, Counter[str]()
+        for migration in effects.migrations:
+            own = self._of[migration.segmentation]
+            # Parsing an instant takes longer than all else; in a chunk many are equal, and most fall in one week.
+            if own is not statistics or migration.decided_at[:10] != found_at:
+                found_at, statistics = migration.decided_at[:10], own
+                week = own.week_of(to_milliseconds(_parse(migration.decided_at)))
+            own.observe(migration, week)
+
+    def count_customers(self, customers: int, at_ms: int) -> None:
+        """Count the customer-days since the last call."""
+        if self._counted_to_ms != NO_TIME:
+            self._customer_days += customers * (at_ms - self._counted_to_ms) / DAY_MS
+        self._counted_to_ms = at_ms
+
+    def observe_sizes(self, partition: Partition, at_ms: int) -> None:
+        """Count customers, and once a week note the segments' sizes."""
+        self.count_customers(len(partition.table), at_ms)
+        if at_ms % WEEK_MS == 0:
+            for number, segmentation in enumerate(partition.segmentations):
+                ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
+                sizes = {ids[code]: count for code, count in partition.table.segment_sizes(number).items()}
+                self._of[segmentation.name].observe_sizes(sizes, at_ms)
+
+    def observe_model(self, document: Mapping[str, Any], customers_moved: int) -> None:
+        """Note a version of a segmentation and how many customers it moved at once."""
+        self._of[document["segmentation"]].observe_model(document, customers_moved)
+
+    def summary(
+        self, partition: Partition, inputs: Sequence[Mapping[str, Any]], seed: int, *, interrupted: bool
+    ) -> dict[str, Any]:
+        """Return the whole run as one document of JSON values; the first segmentation's counts stand at the top."""
+        months = self._customer_days / MONTH_DAYS
+        first, *others = (
+            self._of[name].summary(partition, number, months) for number, name in enumerate(partition.names)
+        )
+        return {
+            "segmentation": first.pop("segmentation"),
+            "inputs": list(inputs),
+            "period": _period(partition),
+            "counts": {
+                "in": self.events,
+                "applied": self.applied,
+                "duplicate": self.duplicates,
+                "late_applied": self.late,
+                "rejected": self.rejected.total(),
+            },
+            "rejected_by_reason": dict(sorted(self.rejected.items())),
+            "customers": len(partition.table),
+            "currency": partition.context.currency,
+            "seed": seed,
+            "interrupted": interrupted,
+            **first,
+            "other_segmentations": others,
+        }
+
+
+def _parse(instant: str) -> datetime:
+    return datetime.fromisoformat(instant)
+
+
+def _segments(partition: Partition, segmentation: Segmentation, number: int) -> list[dict[str, Any]]:
+    """Return each present segment with its size and means, the one with the most revenue first."""
+    activity, codes = partition.table.activity, partition.table.memberships[number]["segment"]
+    quantities = quantities_at(activity, max(partition.clock))
+    revenue = activity["revenue_minor"] / partition.context.minor_per_major
+    total = float(revenue.sum())
+    rows = []
+    for code, count in partition.table.segment_sizes(number).items():
+        members = codes == code
+        segment = segmentation.roster.by_code[code]
+        segment_revenue = float(revenue[members].sum())
+        rows.append(
+            {
+                "id": segment.segment_id,
+                "name": segment.name,
+                "customers": count,
+                "share": round(count / len(codes), 4),
+                "recency_days": round(float(np.mean(quantities.recency_days[members])), 2),
+                "orders": round(float(np.mean(activity["purchases"][members])), 2),
+                "revenue": round(segment_revenue / count, 2),
+                "revenue_total": round(segment_revenue, 2),
+                "revenue_share": round(segment_revenue / total, 4) if total else 0.0,
+            }
+        )
+    return sorted(rows, key=lambda row: (-row["revenue_total"], row["id"]))
 
 
 def _period(partition: Partition) -> dict[str, str | None]:

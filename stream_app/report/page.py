@@ -22,8 +22,9 @@ import msgspec
 from plotly.offline import get_plotlyjs
 from xxhash import xxh3_64_intdigest
 
+from stream_app.contracts.readers import MigrationRecord, SegmentReference, margin_of
 from stream_app.core.clock import DAY_MS, to_milliseconds
-from stream_app.core.migration import CAUSE_KINDS, Migration, SegmentReference
+from stream_app.core.moves import CAUSE_KINDS
 from stream_app.errors import ConfigurationError
 
 TIMELINE_MIGRATIONS_MAX: Final = 60_000
@@ -62,6 +63,7 @@ class Membership(msgspec.Struct, gc=False):
     """What the report reads of a membership: where a customer is, and since when."""
 
     customer_id: str
+    segmentation: str
     segment: SegmentReference
     since: str
 
@@ -79,10 +81,11 @@ def write_report(folder: Path) -> Path:
     """
     summary = _read_summary(folder / "summary.json")
     sample = TimelineSample(always={example["customer_id"] for example in summary["examples"]})
-    for migration in _read_lines(folder / "migrations.jsonl", Migration):
-        sample.add(migration)
+    for migration in _read_lines(folder / "migrations.jsonl", MigrationRecord):
+        if migration.segmentation == summary["segmentation"]:
+            sample.add(migration)
     models, profiles = _read_models(folder / "models.jsonl", summary)
-    customers, days_in_segment = _read_memberships(folder / "memberships.jsonl", summary["period"]["to"])
+    customers, days_in_segment = _read_memberships(folder / "memberships.jsonl", summary)
     inputs = [entry | {"file": PurePath(entry["file"]).name} for entry in summary["inputs"]]
     content = {
         "summary": summary | {"inputs": inputs},
@@ -138,7 +141,7 @@ class TimelineSample:
         self._segments: dict[SegmentReference, int] = {}
         self._patterns: dict[str, int] = {}
 
-    def add(self, migration: Migration) -> None:
+    def add(self, migration: MigrationRecord) -> None:
         """Take in a migration; those of one customer must come in their order."""
         self._seen += 1
         customer_id = migration.customer_id
@@ -179,21 +182,23 @@ class TimelineSample:
         self._kept -= len(dropped)
         self._bytes -= len(customer_id.encode()) + sum(map(len, dropped))
 
-    def _encode_move(self, migration: Migration) -> bytes:
+    def _encode_move(self, migration: MigrationRecord) -> bytes:
         """Return the row `[at_ms, from, to, cause, version, margin, pattern, numbers, event id]`."""
         origin = migration.from_segment
         target = migration.to_segment
-        sentence = shorten_sentence(migration.explanation.sentence, origin.name if origin else None, target.name)
+        sentence = shorten_sentence(
+            migration.explanation.sentence, origin.name if origin else None, target.name if target else None
+        )
         sentence = sentence.replace(_NUMBER_MARK, "\ufffd")
         pattern = self._pattern_index(_NUMBER.sub(_NUMBER_MARK, sentence))
         return msgspec.json.encode(
             (
                 _milliseconds(migration.effective_at),
                 None if origin is None else self._segments.setdefault(origin, len(self._segments)),
-                self._segments.setdefault(target, len(self._segments)),
+                None if target is None else self._segments.setdefault(target, len(self._segments)),
                 CAUSE_KINDS.index(migration.cause.kind),
                 migration.model_version,
-                migration.explanation.margin,
+                margin_of(migration.explanation),
                 sentence if pattern is None else pattern,
                 "" if pattern is None else " ".join(_NUMBER.findall(sentence)),
                 migration.cause.event_id or "",
@@ -208,7 +213,7 @@ class TimelineSample:
         return index
 
 
-def shorten_sentence(sentence: str, origin: str | None, target: str) -> str:
+def shorten_sentence(sentence: str, origin: str | None, target: str | None) -> str:
     """Return `sentence` without its closing "; origin → target", for places that show the move beside it."""
     path = f"; {origin} → {target}."
     return f"{sentence.removesuffix(path)}." if sentence.endswith(path) else sentence
@@ -242,26 +247,31 @@ def _read_models(path: Path, summary: dict[str, Any]) -> tuple[list[dict[str, An
     models: list[dict[str, Any]] = []
     profiles: dict[str, Any] = {}
     for model in _read_lines(path, dict[str, Any]):
-        row = {key: model[key] for key in ("version", "as_of", "status", "expected_churn")}
+        if model["segmentation"] != summary["segmentation"]:
+            continue
+        row = {key: model.get(key) for key in ("version", "as_of", "status", "expected_churn")}
         held = model["status"] == "held"
         # Instants have one format, so they sort as text. The size taken last before the model is the base.
         base = populations[max(bisect_right(instants, model["as_of"]) - 1, 0)] if populations else 0
         row["moved"] = None if held or model["version"] == 0 else moved.get((model["version"], model["as_of"]))
         row["actual_churn"] = row["moved"] / base if row["moved"] is not None and base else None
-        drift = model["drift"] or {"centroid_shift": None, "psi": {}}
+        drift = model.get("drift") or {"centroid_shift": None, "psi": {}}
         row["centroid_shift"] = drift["centroid_shift"]
         row["psi_feature"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
         models.append(row)
-        if not held and any(segment["profile"] for segment in model["segments"]):
+        if not held and any(segment.get("profile") for segment in model["segments"]):
             profiles = {segment["id"]: segment["profile"] for segment in model["segments"]}
     return models, profiles
 
 
-def _read_memberships(path: Path, period_end: str | None) -> tuple[int, dict[str, float]]:
+def _read_memberships(path: Path, summary: dict[str, Any]) -> tuple[int, dict[str, float]]:
     """Return the number of customers and, by segment, for how many days on average its customers have been in it."""
     days: Counter[str] = Counter()
     customers: Counter[str] = Counter()
+    period_end: str | None = summary["period"]["to"]
     for membership in _read_lines(path, Membership):
+        if membership.segmentation != summary["segmentation"]:
+            continue
         segment_id = membership.segment.id
         customers[segment_id] += 1
         if period_end is not None:

@@ -1,7 +1,7 @@
 """CSV as rows that know where they begin.
 
-A broken row costs one record. Python's reader alone would let a quote that is never closed swallow the rows behind it,
-up to 128 KB of them; here only its first line is given up, and reading resumes at the next.
+A broken row costs one record. Python's reader alone would let a quote that is never closed swallow the rows that
+follow, up to 128 KB of them; here only its first line is given up, and reading resumes at the next.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from stream_app.contracts.decoding import INPUT_MODELS
+from stream_app.contracts.inputs.contract import InputContract
 from stream_app.errors import ConfigurationError, InvalidRecord
 
-OWN_IDS: Final = ("event_id", "order_id")
-"""Fields that a table may lack: a row's place in its file identifies the event, and the event its order."""
 _SHOWN_HEADER_CHARACTERS: Final = 300
 
 
 class CsvRow(NamedTuple):
-    """A row as it stands in the file.
+    """A row of the file.
 
     Attributes
     ----------
@@ -46,7 +44,7 @@ class CsvRow(NamedTuple):
 
 
 class _Lines:
-    """A file's lines, as the parser asks for them; those behind a broken row's first can be given back."""
+    """A file's lines, as the parser asks for them; all but a broken row's first can be given back."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.taken: list[str] = []
@@ -93,14 +91,14 @@ def read_rows(lines: Iterable[str]) -> Iterator[CsvRow]:
 
 
 class Columns:
-    """Where the contract's fields stand in a table.
+    """Which columns of a table hold the contract's fields.
 
     Parameters
     ----------
     name
         Of the file, for messages.
-    topic
-        Whose contract.
+    contract
+        Of the file's topic.
     header
         The first row, None for an empty file.
     columns
@@ -117,13 +115,14 @@ class Columns:
     def __init__(
         self,
         name: str,
-        topic: str,
+        contract: InputContract,
         header: CsvRow | None,
         columns: Mapping[str, str],
         constants: Mapping[str, str],
     ) -> None:
         self._name = name
         self._constants = constants
+        self._own_ids = contract.table_form.own_ids
         self._place: dict[str, int] = {}
         self._count = 0
         if header is None:
@@ -134,9 +133,8 @@ class Columns:
             )
         titles = [title.strip() for title in header.cells]
         self._count = len(titles)
-        contract = INPUT_MODELS[topic].model_fields
-        wanted = {field: field for field in contract if field in titles and field not in columns.values()}
-        wanted |= {field: title for field, title in columns.items() if field in contract}
+        wanted = {field: field for field in contract.fields if field in titles and field not in columns.values()}
+        wanted |= {field: title for field, title in columns.items() if field in contract.fields}
         for field, title in wanted.items():
             if titles.count(title) != 1:
                 problem = "twice" if title in titles else "not"
@@ -145,8 +143,9 @@ class Columns:
                     f"correct --column {field}=HEADER"
                 )
             self._place[field] = titles.index(title)
-        given = {*self._place, *constants, *OWN_IDS}
-        missing = [field for field, info in contract.items() if info.is_required() and field not in given]
+        given = {*self._place, *constants, *self._own_ids}
+        required = [field for field, info in contract.model.model_fields.items() if info.is_required()]
+        missing = [field for field in required if field not in given]
         if missing:
             raise ConfigurationError(
                 f"{name}: no column for {', '.join(missing)} in the header, which is {_shown(titles)}; "
@@ -168,8 +167,9 @@ class Columns:
         fields: dict[str, str | None] = dict(self._constants)
         for field, column in self._place.items():
             fields[field] = row.cells[column]
-        fields.setdefault("event_id", f"{self._name}:{row.line}")
-        fields.setdefault("order_id", fields["event_id"])
+        place: str | None = f"{self._name}:{row.line}"
+        for field in self._own_ids:  # the event's first: without an id of its own, an order has that of its event
+            place = fields.setdefault(field, place)
         return fields
 
 

@@ -1,8 +1,7 @@
 """Input files as one stream of events, merged by time, read in blocks.
 
-Files are read once, in order, and each is taken to be roughly sorted by time. A record's place in the merged
-stream is its file's watermark (the latest time read so far from that file), so the order within a file is
-kept, a late record stays late, and no more than one block of each file is in memory.
+Files are read once, in order, and each is taken to be roughly sorted by time. They are merged by watermark
+(`stream_app.core.merging`), and no more than one block of each file is in memory.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.records import NO_RECORDS, Batch, Rejection, interleave
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
+from stream_app.core.merging import WatermarkMerge
+from stream_app.core.records import NO_RECORDS, Batch, Offsets, Rejection, batch_of
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.sources.csv_rows import Columns, CsvRow, read_rows
 
@@ -48,7 +47,7 @@ class SourceFile:
     path
         `.jsonl` or `.csv`, either with `.gz`; `-` for JSON lines on standard input.
     topic
-        `purchases` or `engagements`.
+        The input topic whose contract its records keep.
     columns
         CSV only: contract field → header, for headers that are named otherwise.
     constants
@@ -131,50 +130,39 @@ class FileReader:
         """Return the next decoded records, none at the end of the file."""
         return next(self._blocks, NO_RECORDS)
 
-    def _block(
-        self,
-        watermarks_ms: Sequence[int],
-        contents: list[Event | Rejection],
-        lines: Sequence[int] | npt.NDArray[np.int64],
-    ) -> Batch:
-        return Batch(
-            np.array(watermarks_ms, np.int64),
-            contents,
-            np.full(len(contents), self._number),
-            np.asarray(lines, np.int64),
-        )
+    def _block(self, contents: Sequence[Event | Rejection], lines: Sequence[int] | Offsets) -> Batch:
+        block = batch_of(contents, self._number, lines, self._watermark_ms)
+        self._watermark_ms = int(block.watermarks_ms[-1])
+        return block
 
     def _end_early(self, error: Exception, payload: bytes = b"") -> Batch:
-        """Return the one rejection that stands for the unreadable rest of a file."""
+        """Return one rejection for the whole of a file's unreadable rest."""
         broken = InvalidRecord(
-            "malformed", "$", f"$: the file cannot be read on from here ({error}), expected more of it"
+            "malformed", "$", f"$: the rest of the file cannot be read ({error}), expected more of it"
         )
-        return self._block([self._watermark_ms], [Rejection(broken, payload)], [self._line + 1])
+        return self._block([Rejection(broken, payload)], [self._line + 1])
 
     def _json_blocks(self) -> Iterator[Batch]:
-        decode, now_ms = self._decoder.decode, self._now_ms
+        read_fast, decode, now_ms = self._decoder.read_fast, self._decoder.decode_reference, self._now_ms
         for payloads, damage in self._line_blocks():
-            watermarks_ms: list[int] = []
             contents: list[Event | Rejection] = []
-            watermark_ms, first_line = self._watermark_ms, self._line + 1
             blank: list[int] = []
             for index, payload in enumerate(payloads):
-                try:
-                    event = decode(payload, now_ms)
-                except InvalidRecord as error:
-                    if not payload.strip():
-                        blank.append(index)
+                event = read_fast(payload, now_ms, None)
+                if event is None:
+                    try:
+                        event = decode(payload, now_ms)
+                    except InvalidRecord as error:
+                        if payload.strip():
+                            contents.append(Rejection(error, payload.rstrip(b"\r")))
+                        else:
+                            blank.append(index)
                         continue
-                    contents.append(Rejection(error, payload.rstrip(b"\r")))
-                else:
-                    contents.append(event)
-                    if event.at_ms > watermark_ms:
-                        watermark_ms = event.at_ms
-                watermarks_ms.append(watermark_ms)
-            lines = np.arange(first_line, first_line + len(payloads))
-            self._watermark_ms, self._line = watermark_ms, self._line + len(payloads)
+                contents.append(event)
+            lines = np.arange(self._line + 1, self._line + 1 + len(payloads))
+            self._line += len(payloads)
             if contents:
-                yield self._block(watermarks_ms, contents, np.delete(lines, blank) if blank else lines)
+                yield self._block(contents, np.delete(lines, blank) if blank else lines)
             if damage is not None:
                 yield self._end_early(*damage)
 
@@ -215,35 +203,30 @@ class FileReader:
             header = next(rows, None)
         except _DAMAGES as error:
             header, damage = None, error
-        columns = Columns(self.name, self.source.topic, header, self.source.columns, self.source.constants)
+        columns = Columns(self.name, self._decoder.contract, header, self.source.columns, self.source.constants)
         self._text = text  # kept: collecting it would close the file under `bytes_read`
         return self._row_blocks(rows, columns, damage)
 
     def _row_blocks(self, rows: Iterator[CsvRow], columns: Columns, damage: Exception | None) -> Iterator[Batch]:
         while True:
-            watermarks_ms: list[int] = []
             contents: list[Event | Rejection] = []
             lines: list[int] = []
             try:
                 for row in islice(rows, BLOCK_ROWS):
-                    content = self._decode_row(row, columns)
-                    if isinstance(content, Event):
-                        self._watermark_ms = max(self._watermark_ms, content.at_ms)
-                    self._line = row.line
-                    contents.append(content)
-                    watermarks_ms.append(self._watermark_ms)
+                    contents.append(self._decode_row(row, columns))
                     lines.append(row.line)
             except _DAMAGES as error:
                 damage = error
             if contents:
-                yield self._block(watermarks_ms, contents, lines)
+                self._line = lines[-1]
+                yield self._block(contents, lines)
             if damage is not None:
                 yield self._end_early(damage)
             if damage is not None or not contents:
                 return
 
     def _decode_row(self, row: CsvRow, columns: Columns) -> Event | Rejection:
-        limit = self._decoder.rules.max_payload_bytes
+        limit = self._decoder.policy.max_payload_bytes
         if len(row.text) > limit:  # characters: counting bytes would cost an encoding a row
             error = InvalidRecord("too_large", "$", f"$: {len(row.text)} characters, expected at most {limit}")
             return Rejection(error, row.payload)
@@ -255,21 +238,16 @@ class FileReader:
 
 def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
     """Yield the records of all files, ordered by watermark, then by file; no batch is empty."""
-    held = [reader.next_block() for reader in readers]
+    merge = WatermarkMerge(len(readers))
+    ended: set[int] = set()
     while True:
-        unread = [number for number, block in enumerate(held) if block.contents]
-        if not unread:
+        for number, reader in enumerate(readers):
+            if number not in ended and not merge.held_records(number):
+                block = reader.next_block()
+                if block.contents:
+                    merge.add(number, block)
+                else:
+                    ended.add(number)
+        if len(ended) == len(readers):
             return
-        # What one file has beyond the others' last watermark has to wait for their next blocks.
-        safe_ms, first = min((int(held[number].watermarks_ms[-1]), number) for number in unread)
-        parts = []
-        for number in unread:
-            block = held[number]
-            # At that very instant the first such file may have more to come, which goes before later files'.
-            end = int(np.searchsorted(block.watermarks_ms, safe_ms, side="right" if number <= first else "left"))
-            if not end:
-                continue
-            parts.append(block.part(0, end))
-            rest = block.part(end, len(block.contents))
-            held[number] = rest if rest.contents else readers[number].next_block()
-        yield parts[0] if len(parts) == 1 else interleave(parts)
+        yield merge.release(ended)

@@ -25,6 +25,7 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, REDIS_ERRORS, VIEW_RECORDS
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
@@ -158,7 +159,7 @@ class ViewFollower:
             logger.info("attaching to the view again: %s", change)
             await asyncio.sleep(HANDOVER_PAUSE_SECONDS)
         except (RedisError, OSError, TimeoutError) as error:
-            self._metrics.redis_errors.labels(operation="view").inc()
+            self._metrics.inc(REDIS_ERRORS, operation="view")
             await self._look_ahead(consumer)
             await self._pause("Redis", error)
         return False
@@ -269,9 +270,9 @@ class ViewFollower:
 
     def _count(self, chunks: Sequence[Chunk], written: int) -> None:
         total = sum(chunk.size for chunk in chunks)
-        self._metrics.view_records.labels(topic="outputs", outcome="written").inc(written)
-        self._metrics.view_records.labels(topic="outputs", outcome="superseded").inc(total - written)
-        latency = self._metrics.end_to_end_latency_seconds.labels(sink="redis")
+        self._metrics.inc(VIEW_RECORDS, written, topic="outputs", outcome="written")
+        self._metrics.inc(VIEW_RECORDS, total - written, topic="outputs", outcome="superseded")
+        latency = self._metrics.distribution(END_TO_END_LATENCY, sink="redis")
         for chunk in chunks:
             latency.observe(max(0.0, (now_ms() - chunk.oldest_ms) / 1_000), max(1, chunk.size))
 

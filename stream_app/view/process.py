@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, Final
 
 from stream_app.adapters.listening import Address
-from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics import Metrics, Reading
+from stream_app.adapters.metrics.declared import CONSUMER_LAG, VIEW_STALENESS
 from stream_app.adapters.service import Service
 from stream_app.view.follower import ViewFollower
 from stream_app.view.target import ViewTarget
@@ -34,19 +36,20 @@ class ViewReadiness:
 
 async def run_view(follower: ViewFollower, target: ViewTarget, metrics: Metrics, health: Address) -> None:
     """Keep the view until SIGTERM or SIGINT; what is not written by then is read again at the next start."""
-
-    def refresh() -> None:
-        metrics.view_staleness_seconds.set(follower.staleness_seconds)
-        # by partition, so that a budget of series cuts off the last partitions and not a whole topic
-        lags = sorted(follower.lag.items(), key=lambda item: item[0][1])
-        metrics.consumer_lag_records.replace({(topic, str(number)): lag for (topic, number), lag in lags})
-
-    async with Service(ViewReadiness(follower), health, metrics, refresh) as service:
+    metrics.read_from(lambda: _readings(follower))
+    async with Service(ViewReadiness(follower), health, metrics) as service:
         service.supervise(follower.run(), "following the topics")
         await service.stop_requested()
         service.cancel_parts()
         await asyncio.gather(*service.parts, return_exceptions=True)
         await target.close()
+
+
+def _readings(follower: ViewFollower) -> Iterator[Reading]:
+    yield Reading(VIEW_STALENESS, (), follower.staleness_seconds)
+    # By partition, so that a budget of series cuts off the last partitions and not a whole topic.
+    for (topic, number), lag in sorted(follower.lag.items(), key=lambda item: item[0][1]):
+        yield Reading(CONSUMER_LAG, (topic, str(number)), lag)
 
 
 async def run_rebuild(follower: ViewFollower, target: ViewTarget) -> None:

@@ -11,7 +11,9 @@ import msgspec
 from stream_app.adapters.view_schema import MembershipValue, Why, flow_field, model_field
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.memberships import MembershipRecord
-from stream_app.core.migration import Explanation, Figures, Holdout, SegmentReference
+from stream_app.core.migration import Holdout
+from stream_app.core.segments import SegmentReference
+from stream_app.segmentations.learned.explanation import Explanation, Figures
 
 logger = logging.getLogger(__name__)
 

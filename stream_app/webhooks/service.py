@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from stream_app.adapters.listening import Address
-from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics import Metrics, Reading
+from stream_app.adapters.metrics.declared import (
+    END_TO_END_LATENCY,
+    WEBHOOK_DELIVERIES,
+    WEBHOOK_OLDEST_PENDING,
+    WEBHOOK_PENDING,
+)
 from stream_app.adapters.service import Service, end_now
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import SECOND_MS
@@ -28,9 +34,8 @@ class WebhooksReadiness:
     since a restart would not help.
     """
 
-    def __init__(self, subscribers: Sequence[Subscriber], metrics: Metrics) -> None:
+    def __init__(self, subscribers: Sequence[Subscriber]) -> None:
         self._subscribers = subscribers
-        self._metrics = metrics
 
     def readiness(self) -> dict[str, Any]:
         """Return the verdict, and which subscriptions have their partitions."""
@@ -39,28 +44,22 @@ class WebhooksReadiness:
         reason = f"no partitions yet: {', '.join(waiting)}" if waiting else ""
         return {"ready": not waiting, "subscriptions": ready, "reason": reason}
 
-    def refresh(self) -> None:
-        """Bring the figures up to date that are only looked up for a scrape."""
-        metrics = self._metrics
+    def readings(self) -> Iterator[Reading]:
+        """Yield what waits now."""
         for subscriber in self._subscribers:
-            metrics.webhook_pending_deliveries.labels(subscription=subscriber.name).set(subscriber.pending_count)
-            oldest_ms = subscriber.oldest_pending_ms
-            if oldest_ms is None:
-                metrics.webhook_oldest_pending_timestamp_seconds.remove(subscription=subscriber.name)
-            else:
-                metrics.webhook_oldest_pending_timestamp_seconds.labels(subscription=subscriber.name).set(
-                    oldest_ms / SECOND_MS
-                )
+            yield Reading(WEBHOOK_PENDING, (subscriber.name,), subscriber.pending_count)
+            if (oldest_ms := subscriber.oldest_pending_ms) is not None:
+                yield Reading(WEBHOOK_OLDEST_PENDING, (subscriber.name,), oldest_ms / SECOND_MS)
 
 
 def delivery_counter(metrics: Metrics, subscription: str) -> Callable[[str], None]:
     """Return what counts a subscription's attempts by outcome."""
-    return lambda outcome: metrics.webhook_deliveries.labels(subscription=subscription, outcome=outcome).inc()
+    return lambda outcome: metrics.inc(WEBHOOK_DELIVERIES, subscription=subscription, outcome=outcome)
 
 
 def latency_observer(metrics: Metrics) -> Callable[[int], None]:
     """Return what notes how long ago a migration was published that is delivered now."""
-    sink = metrics.end_to_end_latency_seconds.labels(sink="webhook")
+    sink = metrics.distribution(END_TO_END_LATENCY, sink="webhook")
     return lambda published_ms: sink.observe(max(0, now_ms() - published_ms) / SECOND_MS)
 
 
@@ -68,9 +67,10 @@ async def run_webhooks(
     subscribers: Sequence[Subscriber], dead_letters: KafkaDeadLetters, metrics: Metrics, health: Address
 ) -> None:
     """Deliver until SIGTERM or SIGINT."""
-    readiness = WebhooksReadiness(subscribers, metrics)
+    readiness = WebhooksReadiness(subscribers)
+    metrics.read_from(readiness.readings)
     await dead_letters.start()
-    async with Service(readiness, health, metrics, readiness.refresh) as service:
+    async with Service(readiness, health, metrics) as service:
         for subscriber in subscribers:
             service.supervise(subscriber.run(), f"subscription {subscriber.name}")
         logger.info("delivering to %s", ", ".join(subscriber.name for subscriber in subscribers))

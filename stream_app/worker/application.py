@@ -11,11 +11,12 @@ from faust.types import TP
 
 from stream_app.adapters.faust_bridge import PASS_THROUGH, ChunkScheduler, install
 from stream_app.adapters.topics import TopicNames
+from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.owned import OwnedPartitions
 
 
 def create_faust_app(
-    topics: TopicNames, owned: OwnedPartitions, partitions: int, options: Mapping[str, Any]
+    topics: TopicNames, owned: OwnedPartitions, host: FaustHost, partitions: int, options: Mapping[str, Any]
 ) -> faust.App:
     """Return an application that is ready to be started.
 
@@ -23,8 +24,8 @@ def create_faust_app(
     ----------
     topics
         Names.
-    owned
-        What the agents hand their work to.
+    owned, host
+        What the agents hand their work to, and what Faust asks.
     partitions
         Of the state's table.
     options
@@ -46,7 +47,7 @@ def create_faust_app(
         web_enabled=False,
         **options,
     )
-    install(app, owned)
+    install(app, host)
     inputs = app.topic(*topics.inputs, key_serializer="raw", value_serializer=PASS_THROUGH)
     samples = app.topic(topics.samples, key_serializer="raw", value_serializer=PASS_THROUGH)
     # Declares the changelog, so that Faust assigns its partitions together with those of the inputs.
@@ -68,13 +69,13 @@ def create_faust_app(
         """After Faust's own recovery, before anything is delivered."""
         assigned = app.consumer.assignment()
         await owned.open(
-            {tp.partition for tp in assigned if tp.topic == topics.purchases}, TP(topics.samples, 0) in assigned
+            {tp.partition for tp in assigned if tp.topic in topics.inputs}, TP(topics.samples, 0) in assigned
         )
 
     @app.on_partitions_revoked.connect
-    async def let_go(*_: Any, **__: Any) -> None:
+    async def release(*_: Any, **__: Any) -> None:
         """Before the group is joined again."""
-        await owned.let_go()
+        await owned.release()
         await app.consumer.commit()
 
     return app

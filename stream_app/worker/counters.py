@@ -1,23 +1,35 @@
-"""What a worker counts of its own work, at a cost per chunk and not per event; `telemetry` exports it."""
+"""What a worker counts of its own work, at a cost per chunk and not per event."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from stream_app.adapters.metric_families import Distribution
-from stream_app.adapters.metrics import AGE_BOUNDS, LATENCY_BOUNDS, PER_EVENT_BOUNDS, SWEEP_BOUNDS
-from stream_app.contracts.records import Batch
+from stream_app.adapters.metrics import Distribution, Reading
+from stream_app.adapters.metrics.declared import (
+    DEAD_LETTERS,
+    DUPLICATE_EVENTS,
+    END_TO_END_LATENCY,
+    EVENT_AGE,
+    EVENT_PROCESSING,
+    EVENTS,
+    LATE_EVENTS,
+    MIGRATIONS,
+    SWEEP,
+)
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.migration import Migration
+from stream_app.core.records import Batch
 
 ACCEPTED = "accepted"
 REJECTED = "rejected"
 TOMBSTONE = "tombstone"
 FORWARDED = "forwarded"
+KAFKA = "kafka"
+"""The sink whose latency is a worker's."""
 
 
 @dataclass
@@ -45,10 +57,10 @@ class PartitionCounters:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     moves: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    processing_seconds: Distribution = field(default_factory=lambda: Distribution(PER_EVENT_BOUNDS))
-    age_seconds: Distribution = field(default_factory=lambda: Distribution(AGE_BOUNDS))
-    latency_seconds: Distribution = field(default_factory=lambda: Distribution(LATENCY_BOUNDS))
-    sweep_seconds: Distribution = field(default_factory=lambda: Distribution(SWEEP_BOUNDS))
+    processing_seconds: Distribution = field(default_factory=lambda: Distribution(EVENT_PROCESSING.bounds))
+    age_seconds: Distribution = field(default_factory=lambda: Distribution(EVENT_AGE.bounds))
+    latency_seconds: Distribution = field(default_factory=lambda: Distribution(END_TO_END_LATENCY.bounds))
+    sweep_seconds: Distribution = field(default_factory=lambda: Distribution(SWEEP.bounds))
 
     def note_accepted(self, batch: Batch, chosen: Sequence[int], topics: Sequence[str], now_ms: int) -> None:
         """Count events that were folded, the chosen ones of a batch: where they came from, and how old they were."""
@@ -71,11 +83,26 @@ class PartitionCounters:
             (
                 migration.segmentation,
                 "" if migration.from_segment is None else migration.from_segment.id,
-                migration.to_segment.id,
+                "" if migration.to_segment is None else migration.to_segment.id,
                 migration.cause.kind,
             )
             for migration in migrations
         )
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield all totals; the collector adds them up over partitions."""
+        for labels, total in self.outcomes.items():
+            yield Reading(EVENTS, labels, total)
+        for labels, total in self.dead_letters.items():
+            yield Reading(DEAD_LETTERS, labels, total)
+        for move, total in self.moves.items():
+            yield Reading(MIGRATIONS, move, total)
+        yield Reading(DUPLICATE_EVENTS, (), self.duplicates)
+        yield Reading(LATE_EVENTS, (), self.late)
+        yield Reading(EVENT_PROCESSING, (), self.processing_seconds)
+        yield Reading(EVENT_AGE, (), self.age_seconds)
+        yield Reading(SWEEP, (), self.sweep_seconds)
+        yield Reading(END_TO_END_LATENCY, (KAFKA,), self.latency_seconds)
 
 
 class Arrivals:

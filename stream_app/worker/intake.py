@@ -1,22 +1,20 @@
-"""From fetched records to chunks: decoded, checked for gaps, and the partition's two topics merged by event time.
+"""From fetched records to chunks: decoded, checked for gaps, and the partition's topics merged by event time.
 
-Merging must not depend on which topic was fetched first. So a record waits until the other topic is known to have
-nothing earlier: until it has shown a later watermark, or is drained. On a backlog the chunks are then ordered exactly
-as `segmenter replay` orders files.
+Merging must not depend on which topic was fetched first, so a record waits until no topic that is not drained can have
+anything earlier (`stream_app.core.merging`). On a backlog the chunks are then ordered exactly as `segmenter replay`
+orders files.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import Final, Literal, NamedTuple, Protocol
-
-import numpy as np
+from typing import Final, NamedTuple, Protocol
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.records import Batch, Content, Rejection, Skipped, interleave
-from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
+from stream_app.core.merging import WatermarkMerge
+from stream_app.core.records import Batch, Content, Rejection, Skipped, batch_of
 from stream_app.errors import InvalidRecord
 
 HELD_RECORDS_MAX: Final = 20_000
@@ -42,10 +40,9 @@ class Misplaced(NamedTuple):
 
 
 TOMBSTONE: Final = Skipped(None)
-END_OF_TIME: Final = 2**63 - 1
 
 
-class Chunk(NamedTuple):
+class InputChunk(NamedTuple):
     """Consecutive records of one partition.
 
     Attributes
@@ -55,7 +52,7 @@ class Chunk(NamedTuple):
     batch
         The records, by time; `sources` index the input topics.
     start, end
-        By topic, offset of the first record and of the first one behind.
+        By topic, offset of the first record, and the one after the last.
     intake
         What gave it out: a chunk that outlives its intake belongs to an earlier opening of the partition.
     """
@@ -68,35 +65,13 @@ class Chunk(NamedTuple):
 
 
 class _Inlet:
-    """One topic's records of the partition: `[merged_to, fetched_to)` are held."""
+    """How far one topic of the partition is read: the records of `[merged_to, fetched_to)` are held."""
 
     def __init__(self, number: int, topic: str, offset: int) -> None:
         self.number = number
         self.topic = topic
         self.fetched_to = offset
         self.merged_to = offset
-        self.watermark_ms = NO_TIME
-        self.held: deque[Batch] = deque()
-        self.held_records = 0
-
-    def take(self, limit_ms: int, first_number: int) -> list[Batch]:
-        """Take out what goes before all that the undrained topic `first_number` may still bring."""
-        # At that very instant it may bring more, which goes before what later topics have.
-        side: Literal["left", "right"] = "right" if self.number <= first_number else "left"
-        taken = []
-        while self.held:
-            first = self.held[0]
-            end = int(np.searchsorted(first.watermarks_ms, limit_ms, side=side))
-            if end == len(first.contents):
-                part = self.held.popleft()
-            elif end:
-                part = first.part(0, end)
-                self.held[0] = first.part(end, len(first.contents))
-            else:
-                break
-            self.held_records -= len(part.contents)
-            taken.append(part)
-        return taken
 
 
 class Intake:
@@ -130,7 +105,8 @@ class Intake:
         self._partition_of = partition_of
         self._inlets = [_Inlet(number, topic, offset) for number, (topic, offset) in enumerate(offsets.items())]
         self._inlet_of = {inlet.topic: inlet for inlet in self._inlets}
-        self._under_way: deque[tuple[float, Chunk]] = deque()
+        self._merge = WatermarkMerge(len(self._inlets))
+        self._under_way: deque[tuple[float, InputChunk]] = deque()
 
     @property
     def topics(self) -> list[str]:
@@ -140,11 +116,11 @@ class Intake:
     @property
     def held_records(self) -> int:
         """Number of records that wait to be merged."""
-        return sum(inlet.held_records for inlet in self._inlets)
+        return self._merge.held_records()
 
     @property
     def given_out_to(self) -> dict[str, int]:
-        """By topic, the offset behind the last record that was given out."""
+        """By topic, the offset after the last record that was given out."""
         return {inlet.topic: inlet.merged_to for inlet in self._inlets}
 
     def fetched_to(self, topic: str) -> int:
@@ -157,7 +133,7 @@ class Intake:
 
     def is_full(self, topic: str) -> bool:
         """Return whether the topic should not be fetched for now."""
-        return self._inlet_of[topic].held_records >= HELD_RECORDS_MAX
+        return self._merge.held_records(self._inlet_of[topic].number) >= HELD_RECORDS_MAX
 
     def feed(self, topic: str, records: Sequence[KafkaRecord], now_ms: int) -> None:
         """Take in consecutive records of a topic, as fetched.
@@ -168,35 +144,20 @@ class Intake:
             Times further ahead of this than tolerated are refused.
         """
         inlet = self._inlet_of[topic]
-        watermark_ms = inlet.watermark_ms
-        watermarks_ms: list[int] = []
         contents: list[Content] = []
         read_fast, is_known = self._decoders[topic].read_fast, self._is_known
         for record in records:
             payload = record.value
             event = None if payload is None else read_fast(payload, now_ms, record.key or b"")
-            content: Content
-            if event is not None and is_known(event.customer_id):
-                content, at_ms = event, event.at_ms
+            if event is None or not is_known(event.customer_id):
+                contents.append(self._read(topic, record, event, now_ms))
             else:
-                content = self._read(topic, record, event, now_ms)
-                at_ms = content.at_ms if isinstance(content, Event) else NO_TIME
-            if at_ms > watermark_ms:
-                watermark_ms = at_ms
-            watermarks_ms.append(watermark_ms)
-            contents.append(content)
-        batch = Batch(
-            np.array(watermarks_ms, np.int64),
-            contents,
-            np.full(len(records), inlet.number, np.intp),
-            np.array([record.offset for record in records], np.int64),
-        )
-        inlet.watermark_ms = watermark_ms
-        inlet.fetched_to = records[-1].offset + 1
-        inlet.held.append(batch)
-        inlet.held_records += len(records)
+                contents.append(event)
+        offsets = [record.offset for record in records]
+        self._merge.add(inlet.number, batch_of(contents, inlet.number, offsets, self._merge.watermark_ms(inlet.number)))
+        inlet.fetched_to = offsets[-1] + 1
 
-    def take(self, drained_topics: Set[str], records_max: int, now_seconds: float) -> Iterator[Chunk]:
+    def emit_chunks(self, drained_topics: Set[str], records_max: int, now_seconds: float) -> Iterator[InputChunk]:
         """Give out all that may go by now.
 
         Parameters
@@ -208,35 +169,30 @@ class Intake:
         now_seconds
             By a clock that never goes back.
         """
-        undrained = [inlet for inlet in self._inlets if inlet.topic not in drained_topics]
-        limit_ms, first = min(((inlet.watermark_ms, inlet.number) for inlet in undrained), default=(END_OF_TIME, 0))
-        parts = [part for inlet in self._inlets for part in inlet.take(limit_ms, first)]
-        if not parts:
-            return
-        merged = parts[0] if len(parts) == 1 else interleave(parts)
+        merged = self._merge.release({inlet.number for inlet in self._inlets if inlet.topic in drained_topics})
         for begin in range(0, len(merged.contents), records_max):
             batch = merged.part(begin, begin + records_max)
             start = {inlet.topic: inlet.merged_to for inlet in self._inlets}
             end = offsets_after(batch, self.topics, start)
             for inlet in self._inlets:
                 inlet.merged_to = end[inlet.topic]
-            chunk = Chunk(self.partition, batch, start, end, self)
+            chunk = InputChunk(self.partition, batch, start, end, self)
             self._under_way.append((now_seconds, chunk))
             yield chunk
 
-    def arrived(self, chunk: Chunk) -> list[Chunk]:
+    def arrived(self, chunk: InputChunk) -> list[InputChunk]:
         """Return the chunks that were given out up to this one, which has arrived, but not those returned before.
 
         What is given out goes through Faust, which may drop a message where a rebalance breaks its loop.
         """
         if not any(each is chunk for _, each in self._under_way):
             return []
-        arrived: list[Chunk] = []
+        arrived: list[InputChunk] = []
         while not arrived or arrived[-1] is not chunk:
             arrived.append(self._under_way.popleft()[1])
         return arrived
 
-    def overdue(self, before_seconds: float) -> list[Chunk]:
+    def overdue(self, before_seconds: float) -> list[InputChunk]:
         """Return the chunks that were given out before an instant and have not arrived, and count them as such."""
         overdue = []
         while self._under_way and self._under_way[0][0] < before_seconds:
@@ -262,7 +218,7 @@ class Intake:
 
 
 def offsets_after(batch: Batch, topics: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:
-    """Return by topic the offset behind the last record in the batch, `before` where it holds none."""
+    """Return by topic the offset after the last record in the batch, `before` where it has no record of the topic."""
     after = dict(before)
     for number, topic in enumerate(topics):
         mine = batch.offsets[batch.sources == number]

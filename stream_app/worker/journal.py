@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 from stream_app.adapters.logs import Interval
 from stream_app.core.clock import format_instant
-from stream_app.core.snapshot_document import Proposal
+from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.counters import ACCEPTED
 from stream_app.worker.owned import OwnedPartitions
 
@@ -46,7 +46,7 @@ class Journal:
     def __init__(
         self,
         owned: OwnedPartitions,
-        newest: Callable[[], Mapping[str, Proposal]],
+        newest: Callable[[], Mapping[str, ModelProposal]],
         waiting: Callable[[], Mapping[tuple[str, int], int]],
     ) -> None:
         self._owned = owned
@@ -108,18 +108,18 @@ class Journal:
 
     def _follow_models(self) -> None:
         for name, proposal in self._newest().items():
-            snapshot = proposal.snapshot
-            state = snapshot.version, snapshot.as_of_ms, proposal.held
-            if not snapshot.version or self._models.get(name) == state:
+            model = proposal.model
+            state = model.version, model.as_of_ms, proposal.held
+            if not model.version or self._models.get(name) == state:
                 continue
             self._models[name] = state
-            churn = "" if snapshot.expected_churn is None else f" moves {snapshot.expected_churn:.1%} of the customers"
+            churn = "" if model.expected_churn is None else f" moves {model.expected_churn:.1%} of the customers"
             if proposal.held:
                 outcome = f"is held back until the next tick: it{churn}, more than learning.max_expected_churn allows"
             else:
                 outcome = f"is published:{churn}" if churn else "is published"
-            learned = format_instant(max(snapshot.as_of_ms, 0))
-            logger.info("segmentation %s: model %d, learned at %s, %s", name, snapshot.version, learned, outcome)
+            learned = format_instant(max(model.as_of_ms, 0))
+            logger.info("segmentation %s: model %d, learned at %s, %s", name, model.version, learned, outcome)
 
     def _follow_refusals(self, now: float) -> None:
         refused: Counter[tuple[str, str]] = Counter()

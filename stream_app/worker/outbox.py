@@ -12,10 +12,10 @@ from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import Headers, Outgoing, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.dead_letters import dead_letter
-from stream_app.contracts.records import Rejection
+from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Position
 from stream_app.core.migration import Migration
-from stream_app.core.table import CustomerTable
+from stream_app.core.records import Rejection
 
 CE_SPECVERSION: Final = b"1.0"
 CE_TYPE: Final = "com.stream-segmenter.migration."
@@ -53,7 +53,9 @@ class Outbox:
         for migration in migrations:
             key = migration.customer_id.encode()
             moves.append(OutgoingRecord(key, _encode(migration), self._headers(migration, key)))
-            memberships.append(OutgoingRecord(key, _encode(membership_of(migration))))
+            member = f"{migration.segmentation}/{migration.customer_id}".encode()
+            left = migration.to_segment is None
+            memberships.append(OutgoingRecord(member, None if left else _encode(membership_of(migration))))
             self.size += 1
 
     def reject(self, rejection: Rejection, position: Position, keep_payload: bool) -> None:

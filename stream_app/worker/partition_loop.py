@@ -23,20 +23,23 @@ import numpy as np
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
-from stream_app.contracts.records import Batch, Positions, Rejection, Skipped
-from stream_app.core.clock import NO_TIME, next_boundary
 from stream_app.core.events import Event
-from stream_app.core.partition import Effects, Partition
+from stream_app.core.partition import Effects, Partition, Sweeps
 from stream_app.core.processor import apply_effects, process_events
-from stream_app.core.snapshot import Snapshot
+from stream_app.core.records import Batch, Positions, Rejection, Skipped
+from stream_app.core.segmentation import Segmentation
+from stream_app.core.timeline import Pace, Sweep, crosses_sweep, steps
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import draw_sample
 from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
-from stream_app.worker.intake import Chunk, Misplaced, offsets_after
+from stream_app.worker.intake import InputChunk, Misplaced, offsets_after
+from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.samples import encode_sample
-from stream_app.worker.sweeping import LoopSettings, Sweeper
+from stream_app.worker.sweeping import Sweeper
 
+INLINE_DUE_MAX: Final = 4_096
+"""Where more customers may be due, they are looked at part by part, so that other partitions do not wait."""
 WAKE_SECONDS: Final = 0.25
 """An idle lane looks at the clock so often."""
 
@@ -86,9 +89,10 @@ class PartitionLoop:
         self._settings = settings
         self._now_ms = now_ms
         self._input_names = list(position.offsets)
-        self._inbox: deque[Chunk] = deque()
+        self._inbox: deque[InputChunk] = deque()
         self._outbox = Outbox(topics, number)
-        self._sweeper = Sweeper(partition, position.model_version, settings, now_ms, self._send_sample)
+        self._sweeper = Sweeper(partition, position.versions, settings, now_ms, self._send_sample)
+        self._pace = Pace(settings.sweep_interval_ms, settings.tick_ms, settings.chunk_records_max, INLINE_DUE_MAX)
         self._sweep_seconds = 0.0
         self._is_closing = False
         self._wake = asyncio.Event()
@@ -111,7 +115,7 @@ class PartitionLoop:
         self._folder.add_done_callback(ended)
         self._writer.add_done_callback(ended)
 
-    def offer(self, chunk: Chunk) -> None:
+    def offer(self, chunk: InputChunk) -> None:
         """Take a chunk; it is folded after those that came before.
 
         Raises
@@ -130,9 +134,9 @@ class PartitionLoop:
         """Note whether there is nothing more to fetch and nothing that waits to be merged."""
         self._sweeper.is_drained = is_drained
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """Adopt a model as soon as the chunk at hand is folded; everyone is assessed again under it."""
-        self._sweeper.next_snapshot = snapshot
+    def follow(self, segmentation: Segmentation) -> None:
+        """Adopt a new version as soon as the chunk at hand is folded; everyone is assessed again under it."""
+        self._sweeper.follow(segmentation)
         self._wake.set()
 
     @property
@@ -171,13 +175,13 @@ class PartitionLoop:
 
     async def _fold_for_ever(self) -> None:
         while True:
-            self._sweeper.look_around(is_waiting=bool(self._inbox))
+            self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox))
             if self._inbox:
                 await self._fold(self._inbox.popleft())
-            if self._sweeper.may_go_on:
+            if self._sweeper.part_is_due:
                 await self._make_room()
                 self._sweep_part()
-            if self._inbox or self._sweeper.may_go_on:
+            if self._inbox or self._sweeper.part_is_due:
                 await asyncio.sleep(0)
             else:
                 self._wake.clear()
@@ -187,29 +191,24 @@ class PartitionLoop:
                 except TimeoutError:
                     pass
 
-    async def _fold(self, chunk: Chunk) -> None:
+    async def _fold(self, chunk: InputChunk) -> None:
         """Fold a chunk, letting time pass between its records."""
-        partition = self.partition
         batch = chunk.batch
-        watermarks_ms = np.maximum(batch.watermarks_ms, partition.clock.watermark_ms)
-        start, count = 0, len(batch.contents)
-        while start < count:
+        watermarks_ms = np.maximum(batch.watermarks_ms, self.partition.clock.watermark_ms)
+        is_event = np.fromiter((type(content) is Event for content in batch.contents), np.bool_, len(batch.contents))
+        if self._sweeper.is_sweeping and crosses_sweep(self.partition, watermarks_ms, self._pace):
+            await self._finish_sweep()  # so that time does not pass in two ways
+        await self._make_room()
+        for step in steps(self.partition, watermarks_ms, is_event, self._pace):
+            if isinstance(step, Sweep):
+                self._sweeper.begin(step.at_ms)
+                await self._finish_sweep()
+            else:
+                self._fold_part(batch.part(step.start, step.stop), step.sweeps)
             await self._make_room()
-            since_ms = max(partition.clock)
-            if since_ms == NO_TIME:  # nothing has ever happened here
-                since_ms = next((ms for ms in watermarks_ms.tolist() if ms != NO_TIME), NO_TIME)
-            limit = count
-            if since_ms != NO_TIME:
-                boundary_ms = next_boundary(since_ms, self._settings.sweep_interval_ms)
-                limit = int(np.searchsorted(watermarks_ms, boundary_ms))
-                if limit <= start:
-                    await self._sweep_whole(boundary_ms)
-                    continue
-            self._fold_part(batch.part(start, limit))
-            start = limit
 
-    def _fold_part(self, batch: Batch) -> None:
-        """Fold records between which no time passes, and move the partition's position behind them."""
+    def _fold_part(self, batch: Batch, sweeps: Sweeps) -> None:
+        """Fold records, and move the partition's position past them."""
         contents = batch.contents
         events = [content for content in contents if type(content) is Event]
         chosen: range | list[int] = range(len(contents))
@@ -223,12 +222,16 @@ class PartitionLoop:
                 elif isinstance(content, Skipped):
                     self._pass_on(self._input_names[batch.sources[index]], content.record)
         self._outbox.touch((), len(contents))
-        if events:
+        if events or len(sweeps.at_ms):
             started = perf_counter()
             positions = Positions(batch, chosen, self._input_names, self.number)
-            self._take(process_events(self.partition, events, positions))
-            self.figures.processing_seconds.observe((perf_counter() - started) / len(events), len(events))
-            self.figures.note_accepted(batch, chosen, self._input_names, self._now_ms())
+            self._take(process_events(self.partition, events, positions, sweeps))
+            took = perf_counter() - started
+            if events:
+                self.figures.processing_seconds.observe(took / len(events), len(events))
+                self.figures.note_accepted(batch, chosen, self._input_names, self._now_ms())
+            else:
+                self.figures.sweep_seconds.observe(took)
         self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
         self._gathered.set()
 
@@ -251,12 +254,6 @@ class PartitionLoop:
         figures.duplicates += effects.duplicates
         figures.note_moves(effects.migrations)
 
-    async def _sweep_whole(self, at_ms: int) -> None:
-        """Let the clock reach an instant before anything else is folded."""
-        await self._finish_sweep()  # an earlier one
-        self._sweeper.begin(at_ms)
-        await self._finish_sweep()
-
     async def _finish_sweep(self) -> None:
         while self._sweeper.is_sweeping:
             await self._make_room()
@@ -277,7 +274,7 @@ class PartitionLoop:
         settings = self._settings
         tick = at_ms // settings.tick_ms
         sample = draw_sample(self.partition, tick, at_ms, settings.sample_size, settings.seed)
-        value = encode_sample(sample, self.partition.snapshot.segmentation, self.number)
+        value = encode_sample(sample, self.number)
         record = OutgoingRecord(str(self.number).encode(), value)
         self._outbox.add(self._topics.samples, 0, record)
         self._gathered.set()
@@ -297,7 +294,7 @@ class PartitionLoop:
             self._gathered.clear()
             if self._outbox.is_touched:
                 outbox, self._outbox = self._outbox, Outbox(self._topics, self.number)
-                position = PartitionPosition(dict(self.folded_to), self.partition.clock, self._sweeper.model_version)
+                position = PartitionPosition(dict(self.folded_to), self.partition.clock, dict(self._sweeper.versions))
                 outgoing = outbox.seal(self.partition.table, position)
                 self._sealed.set()
                 await self._delivery.commit(outgoing)

@@ -20,11 +20,10 @@ from stream_app.adapters.faust_bridge import has_crashed, log_ends
 from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WORKER, Metrics
 from stream_app.adapters.service import Service, end_now, give_up
-from stream_app.core.matching import load_matching
-from stream_app.core.snapshot_document import Proposal
+from stream_app.learning.matching import load_matching
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.journal import Journal
 from stream_app.worker.lag import records_waiting
-from stream_app.worker.model_follower import ModelFollower
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.readiness import WorkerReadiness
 from stream_app.worker.telemetry import Telemetry
@@ -47,7 +46,9 @@ AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
 class Starter(Protocol):
     """Builds the application inside the running event loop, as Faust wants it."""
 
-    def __call__(self, failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, ModelFollower]:
+    def __call__(
+        self, failed: Callable[[BaseException], None]
+    ) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
         """Return what the worker runs; `failed` ends the process."""
         ...
 
@@ -56,19 +57,16 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
     """Work until SIGTERM or SIGINT."""
     app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
     metrics = Metrics(WORKER)
-    telemetry = Telemetry(metrics, owned, follower, lambda: log_ends(app))
-
-    def newest() -> Mapping[str, Proposal]:
-        return {} if follower.newest is None else {follower.newest.snapshot.segmentation: follower.newest}
+    metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app)).readings)
 
     def waiting() -> Mapping[tuple[str, int], int]:
         return records_waiting(owned, *log_ends(app))
 
-    async with Service(WorkerReadiness(owned, follower), health, metrics, telemetry.refresh) as service:
+    async with Service(WorkerReadiness(owned, follower), health, metrics) as service:
         service.supervise(follower.run(), "following the model")
         service.supervise(_watch(app, owned, ask_ends), "watching")
         service.supervise(app.start(), "Faust")
-        service.supervise(Journal(owned, newest, waiting).run(), "writing the log")
+        service.supervise(Journal(owned, lambda: follower.newest, waiting).run(), "writing the log")
         # While the brokers answer; later it would hold up folding.
         asyncio.get_running_loop().run_in_executor(None, load_matching)
         gc.collect()
@@ -85,7 +83,7 @@ async def _stop(app: faust.App, owned: OwnedPartitions) -> None:
     started = time.monotonic()
     try:
         async with asyncio.timeout(STOP_SECONDS):
-            await owned.let_go()
+            await owned.release()
             await app.stop()
     except TimeoutError:
         logger.warning("stopped without leaving the group: Faust had not ended after %s s", STOP_SECONDS)

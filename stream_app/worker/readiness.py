@@ -1,28 +1,28 @@
-"""When a worker is ready; `stream_app.adapters.health` serves it."""
+"""When a worker is ready to work; `stream_app.adapters.health` serves it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from stream_app.worker.model_follower import ModelFollower
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.owned import OwnedPartitions
 
 
 class WorkerReadiness:
     """Judges a worker.
 
-    Ready means that the partitions are recovered and the model is read. A worker that the group has given no
-    partition is ready too: it stands by.
+    Ready means that the partitions are recovered and what was published of segmentations is read. A worker to which the
+    group has assigned no partition is ready too: it stands by.
     """
 
-    def __init__(self, owned: OwnedPartitions, follower: ModelFollower) -> None:
+    def __init__(self, owned: OwnedPartitions, follower: DefinitionFollower) -> None:
         self._owned = owned
         self._follower = follower
 
     def readiness(self) -> dict[str, Any]:
-        """Return the verdict, what it rests on, and why where it is no."""
+        """Return the verdict, what it rests on, and a reason unless it is ready; versions are by segmentation."""
         if not self._follower.is_read.is_set():
-            reason = "the model is not read yet"
+            reason = "the published segmentations are not read yet"
         elif not self._owned.is_open:
             reason = "partitions are not recovered yet, or being handed over"
         else:
@@ -30,6 +30,6 @@ class WorkerReadiness:
         return {
             "ready": not reason,
             "partitions": sorted(self._owned.lanes),
-            "model_version": self._follower.snapshot.version,
+            "versions": {name: each.version for name, each in self._follower.current.items()},
             "reason": reason,
         }

@@ -8,23 +8,29 @@ import msgspec
 import numpy as np
 
 from stream_app.core.clock import NO_TIME, format_instant, format_instants
-from stream_app.core.features import Quantities
-from stream_app.core.snapshot import NO_SEGMENT
+from stream_app.core.quantities import Quantities
+from stream_app.core.segmentation import Held
+from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.sample import PopulationSample
+
+
+class SampledMemberships(msgspec.Struct):
+    """Where the customers of a sample are in one segmentation."""
+
+    segments: list[str | None]
+    previous_segments: list[str | None]
+    since: list[str | None]
 
 
 class SampleDocument(msgspec.Struct):
     """The `population-samples` contract: one partition's sample at a tick, column by column."""
 
-    segmentation: str
     tick: int
     as_of: str
     partition: int
     population_size: int
     customer_ids: list[str]
-    segments: list[str | None]
-    previous_segments: list[str | None]
-    since: list[str | None]
+    memberships: dict[str, SampledMemberships]
     quantities: dict[str, list[float]]
 
 
@@ -32,19 +38,15 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(SampleDocument)
 
 
-def encode_sample(sample: PopulationSample, segmentation: str, partition: int) -> bytes:
+def encode_sample(sample: PopulationSample, partition: int) -> bytes:
     """Return a partition's sample as its record's value."""
-    since = format_instants(np.maximum(sample.since_ms, 0))
     document = SampleDocument(
-        segmentation=segmentation,
         tick=sample.tick,
         as_of=format_instant(sample.as_of_ms),
         partition=partition,
         population_size=sample.population_size,
         customer_ids=sample.customer_ids.tolist(),
-        segments=_segment_ids(sample.segment_codes),
-        previous_segments=_segment_ids(sample.previous_codes),
-        since=[text if known else None for text, known in zip(since, sample.since_ms > NO_TIME, strict=True)],
+        memberships={name: _encode_held(held) for name, held in sample.memberships.items()},
         quantities={name: column.tolist() for name, column in sample.quantities._asdict().items()},
     )
     return _encoder.encode(document)
@@ -66,14 +68,11 @@ def decode_sample(value: bytes) -> tuple[int, PopulationSample]:
 
 
 def _sample_of(document: SampleDocument) -> PopulationSample:
-    since = np.array([text[:-1] if text else "NaT" for text in document.since], "datetime64[ms]")
     return PopulationSample(
         tick=document.tick,
         as_of_ms=int(np.datetime64(document.as_of[:-1], "ms").astype(np.int64)),
         customer_ids=np.array(document.customer_ids, object),
-        segment_codes=_segment_codes(document.segments),
-        previous_codes=_segment_codes(document.previous_segments),
-        since_ms=np.where(np.isnat(since), NO_TIME, since.astype(np.int64)),
+        memberships={name: _decode_held(sampled) for name, sampled in document.memberships.items()},
         quantities=Quantities(**{name: np.array(column) for name, column in document.quantities.items()}),
         population_size=document.population_size,
     )
@@ -109,11 +108,33 @@ def merge_samples(samples: Sequence[PopulationSample], size: int, seed: int) -> 
         tick=tick,
         as_of_ms=max(sample.as_of_ms for sample in samples),
         customer_ids=np.concatenate([sample.customer_ids[rows] for sample, rows in parts]),
-        segment_codes=np.concatenate([sample.segment_codes[rows] for sample, rows in parts]),
-        previous_codes=np.concatenate([sample.previous_codes[rows] for sample, rows in parts]),
-        since_ms=np.concatenate([sample.since_ms[rows] for sample, rows in parts]),
+        memberships={
+            name: Held(
+                *(np.concatenate(column) for column in zip(*(s.memberships[name].at(r) for s, r in parts), strict=True))
+            )
+            for name in samples[0].memberships
+            if all(name in sample.memberships for sample in samples)
+        },
         quantities=Quantities(*columns),
         population_size=population,
+    )
+
+
+def _encode_held(held: Held) -> SampledMemberships:
+    since = format_instants(np.maximum(held.since_ms, 0))
+    return SampledMemberships(
+        segments=_segment_ids(held.segment),
+        previous_segments=_segment_ids(held.previous),
+        since=[text if known else None for text, known in zip(since, held.since_ms > NO_TIME, strict=True)],
+    )
+
+
+def _decode_held(sampled: SampledMemberships) -> Held:
+    since = np.array([text[:-1] if text else "NaT" for text in sampled.since], "datetime64[ms]")
+    return Held(
+        _segment_codes(sampled.segments),
+        _segment_codes(sampled.previous_segments),
+        np.where(np.isnat(since), NO_TIME, since.astype(np.int64)),
     )
 
 

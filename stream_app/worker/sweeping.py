@@ -1,12 +1,12 @@
-"""Letting time pass for a partition, and letting a new model take over: both assess customers whom no event mentions.
+"""Letting time pass for a partition, and letting a new version take over: both assess customers whom no event mentions.
 
 The time is that of the events until the partition has caught up, and then that of the wall clock. A sweep goes in
-parts, each of which holds other lanes up for about `PART_SECONDS`; chunks may be folded between two parts.
+parts, each of which holds other partitions up for about `PART_SECONDS`; chunks may be folded between two parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -14,7 +14,9 @@ from typing import Final
 from stream_app.core.clock import NO_TIME, SECOND_MS, next_boundary
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import sweep
-from stream_app.core.snapshot import Snapshot
+from stream_app.core.segmentation import Segmentation
+from stream_app.segmentations.ended import EndedSegmentation
+from stream_app.worker.loop_settings import LoopSettings
 
 LIVE_WITHIN_MS: Final = 60 * SECOND_MS
 """A partition whose newest event is no older than this has caught up with the wall clock."""
@@ -24,56 +26,13 @@ PART_ROWS_MIN: Final = 128
 PART_ROWS_MAX: Final = 262_144
 
 
-@dataclass(frozen=True)
-class LoopSettings:
-    """How lanes go about it.
-
-    Parameters
-    ----------
-    sweep_interval_ms
-        Time between two sweeps while the time is that of the events; a divisor of `tick_ms`.
-    live_interval_ms
-        The same once it is that of the wall clock.
-    tick_ms
-        Time between two population samples.
-    sample_size
-        Customers in a sample.
-    seed
-        Fixes every random choice.
-    keep_payload
-        Whether dead letters carry the refused record itself.
-    follows_wall_clock
-        False if time is what events say, for ever: for backtests.
-    idle_ms
-        A drained partition without events for so long has caught up.
-    chunk_records_max
-        No more records are folded at once: other lanes wait for it.
-    transaction_records_max
-        Folding waits when so many records are folded and not yet on their way.
-    model_moves_per_second
-        Pace of migrations that a new model causes.
-    """
-
-    sweep_interval_ms: int
-    live_interval_ms: int
-    tick_ms: int
-    sample_size: int
-    seed: int
-    keep_payload: bool
-    follows_wall_clock: bool
-    idle_ms: int
-    chunk_records_max: int
-    transaction_records_max: int
-    model_moves_per_second: int
-
-
 @dataclass
 class _Sweep:
     """An assessment of everyone that is under way: rows before `row` are done."""
 
     at_ms: int
     is_tick: bool = False
-    by_model: bool = False
+    by_version: bool = False
     row: int = 0
 
 
@@ -84,8 +43,8 @@ class Sweeper:
     ----------
     partition
         Whose customers.
-    model_version
-        Version of the last model under which everyone was assessed.
+    versions
+        By segmentation, the last version under which everyone was assessed.
     settings
         How time passes.
     now_ms
@@ -97,21 +56,21 @@ class Sweeper:
     ----------
     is_drained
         Whether there is nothing more to fetch and nothing that waits to be merged.
-    next_snapshot
-        A model that is to take over.
+    versions
+        By segmentation, the last version under which everyone was assessed.
     """
 
     def __init__(
         self,
         partition: Partition,
-        model_version: int,
+        versions: Mapping[str, int],
         settings: LoopSettings,
         now_ms: Callable[[], int],
         send_sample: Callable[[int], None],
     ) -> None:
-        self.model_version = model_version
+        self.versions = dict(versions)
         self.is_drained = False
-        self.next_snapshot: Snapshot | None = None
+        self._next: dict[str, Segmentation] = {}
         self._partition = partition
         self._settings = settings
         self._now_ms = now_ms
@@ -121,8 +80,8 @@ class Sweeper:
         self._resume_ms = NO_TIME
         self._last_record_ms = now_ms()
         self._said_empty = False
-        if partition.snapshot.version != model_version and len(partition.table):
-            self._sweep = _Sweep(max(partition.clock), by_model=True)
+        if self.versions != self._present_versions() and len(partition.table):
+            self._sweep = _Sweep(max(partition.clock), by_version=True)
 
     @property
     def is_sweeping(self) -> bool:
@@ -130,23 +89,27 @@ class Sweeper:
         return self._sweep is not None
 
     @property
-    def may_go_on(self) -> bool:
-        """Whether the sweep under way may have its next part: a model's migrations keep a pace."""
+    def part_is_due(self) -> bool:
+        """Whether the sweep under way may have its next part: a new version's migrations keep a pace."""
         return self._sweep is not None and self._now_ms() >= self._resume_ms
+
+    def follow(self, segmentation: Segmentation) -> None:
+        """Have a new version take over as soon as that is possible."""
+        self._next[segmentation.name] = segmentation
 
     def note_record(self) -> None:
         """Note that records have come."""
         self._last_record_ms = self._now_ms()
 
-    def look_around(self, is_waiting: bool) -> None:
-        """Begin what is due: following a model, or a sweep by the wall clock.
+    def begin_due_sweep(self, is_waiting: bool) -> None:
+        """Begin what is due: following a new version, or a sweep by the wall clock.
 
         Parameters
         ----------
         is_waiting
             Whether records wait to be folded.
         """
-        self._follow_model()
+        self._follow_versions()
         if self._sweep is None:
             self._follow_clock(self._now_ms(), is_waiting)
 
@@ -167,7 +130,7 @@ class Sweeper:
         sweeping.row = last
         factor = PART_SECONDS / max(perf_counter() - started, 1e-6)
         self._part_rows = int(min(max(self._part_rows * min(factor, 2.0), PART_ROWS_MIN), PART_ROWS_MAX))
-        if sweeping.by_model:
+        if sweeping.by_version:
             pause_ms = len(effects.migrations) * SECOND_MS // self._settings.model_moves_per_second
             self._resume_ms = self._now_ms() + pause_ms
         if last >= size:
@@ -176,24 +139,35 @@ class Sweeper:
     def _end(self, sweeping: _Sweep) -> None:
         self._sweep = None
         self._resume_ms = NO_TIME
-        self.model_version = self._partition.snapshot.version
+        self.versions = self._present_versions()
         if sweeping.is_tick:
             self._send_sample(sweeping.at_ms)
 
-    def _follow_model(self) -> None:
-        """Let a new model take over. Whatever sweep is under way begins anew, under the new model."""
-        snapshot, self.next_snapshot = self.next_snapshot, None
+    def _follow_versions(self) -> None:
+        """Let new versions take over. Whatever sweep is under way begins anew, under them."""
+        renewed, self._next = self._next, {}
         partition = self._partition
-        if snapshot is None or snapshot.version <= partition.snapshot.version:
+        present = {segmentation.name: segmentation for segmentation in partition.segmentations}
+        renewed = {n: new for n, new in renewed.items() if n not in present or new.version > present[n].version}
+        if not renewed:
             return
-        partition.snapshot = snapshot
+        for segmentation in renewed.values():
+            partition.follow(segmentation)
         if not len(partition.table):
-            self.model_version = snapshot.version
+            self.versions = self._present_versions()
             return
         self._part_rows = PART_ROWS_MIN  # many more move than before
         if self._sweep is None:
             self._sweep = _Sweep(max(partition.clock))
-        self._sweep.row, self._sweep.by_model = 0, True
+        self._sweep.row, self._sweep.by_version = 0, True
+
+    def _present_versions(self) -> dict[str, int]:
+        """Return the versions in force; a segmentation that has ended has none."""
+        return {
+            segmentation.name: segmentation.version
+            for segmentation in self._partition.segmentations
+            if not isinstance(segmentation, EndedSegmentation)
+        }
 
     def _follow_clock(self, now_ms: int, is_waiting: bool) -> None:
         """Begin a sweep if one is due by the wall clock."""

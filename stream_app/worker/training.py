@@ -1,64 +1,102 @@
-"""The trainer, on whichever worker owns the one partition of `population-samples`.
+"""The trainers of all learned segmentations, on whichever worker owns the one partition of `population-samples`.
 
-A tick is learned from once every partition has sent its sample of that tick or a later one. What the trainer knows
-is written in one transaction with the model it publishes, and the same fence as for customers keeps a second trainer
-out: so a model has one successor, whatever happens to workers, and segments keep their identity.
+A tick is learned from once every partition has sent its sample of that tick or a later one. What the trainers know is
+written in one transaction with the models they publish, and the same fence as for customers keeps a second owner out:
+so a model has one successor, whatever happens to workers, and segments keep their identity.
+
+Each trainer's state has a key of its own. That of a segmentation which is not configured any more is left alone, and
+serves again should the segmentation come back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
+from stream_app.adapters.state_log import LogRecord
 from stream_app.adapters.topics import TopicNames
-from stream_app.core.snapshot_document import Proposal, snapshot_document
+from stream_app.core.segmentation import Segmentation
 from stream_app.learning.sample import PopulationSample
-from stream_app.learning.trainer import Trainer
+from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.document import ModelProposal, model_document
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.registry import encode_segmentation
 from stream_app.worker.samples import decode_sample, merge_samples
 
 logger = logging.getLogger(__name__)
 
-STATE_KEY: Final = b"trainer"
+PROGRESS_KEY: Final = b"trainer"
+"""Where the trainers stand in the samples, all alike."""
+STATE_KEY_PREFIX: Final = b"trainer/"
+"""Before a segmentation's name: the state of its trainer."""
 HELD_SUFFIX: Final = "/held"
 """A held model has a key of its own, so that compaction never takes it for the successor of the published one."""
+_ONLY_SEGMENTATION: Final = "value"
+"""The one segmentation there was when its trainer's state stood under `PROGRESS_KEY`."""
 
 
-class TrainerState(msgspec.Struct):
-    """What is kept of a trainer.
+class Progress(msgspec.Struct, omit_defaults=True):
+    """How far the samples are learned from.
 
     Parameters
     ----------
-    trainer
-        `Trainer.state()`.
     next_sample
         Offset of the first sample that may still be needed.
     latest_ticks
         By partition, the tick of the newest sample before that offset; −1 where the partition had no customers.
+    trainer
+        The only trainer's state, as long as it was written here.
     """
 
-    trainer: dict[str, Any]
     next_sample: int = 0
     latest_ticks: dict[int, int] = {}
+    trainer: dict[str, Any] | None = None
 
 
-def decode_state(value: bytes) -> TrainerState:
-    """Return what was written under `STATE_KEY`."""
-    return msgspec.json.decode(value, type=TrainerState)
+class TrainingState:
+    """What is written of all trainers.
+
+    Attributes
+    ----------
+    progress
+        Where they stand.
+    trainers
+        By segmentation, `Trainer.state()`; also of segmentations that are not configured any more.
+    """
+
+    def __init__(self) -> None:
+        self.progress = Progress()
+        self.trainers: dict[str, dict[str, Any]] = {}
+
+    def restore(self, records: Iterable[LogRecord]) -> None:
+        """Bring the state up to date with records of the trainer's changelog."""
+        for record in records:
+            key, value = record.key, record.value
+            if value is None:
+                continue
+            if key == PROGRESS_KEY:
+                self.progress = msgspec.json.decode(value, type=Progress)
+                if self.progress.trainer is not None:
+                    self.trainers[_ONLY_SEGMENTATION] = self.progress.trainer
+                    self.progress.trainer = None
+            elif key.startswith(STATE_KEY_PREFIX):
+                self.trainers[key.removeprefix(STATE_KEY_PREFIX).decode()] = msgspec.json.decode(value)
 
 
 class Training:
-    """Collects samples and learns from them.
+    """Collects samples and lets every trainer learn from them.
 
     Parameters
     ----------
-    trainer
-        New, or as restored.
-    state
-        Where it stands; None at the very first start.
+    trainers
+        By segmentation: new, or as restored.
+    progress
+        Where they stand.
     delivery
         The right to write.
     topics
@@ -71,18 +109,17 @@ class Training:
 
     def __init__(
         self,
-        trainer: Trainer,
-        state: TrainerState | None,
+        trainers: Mapping[str, Trainer],
+        progress: Progress,
         delivery: Delivery,
         topics: TopicNames,
         partitions: int,
         sample_size: int,
         seed: int,
     ) -> None:
-        self.trainer = trainer
-        self.next_sample = 0 if state is None else state.next_sample
-        self._latest_ticks = {} if state is None else dict(state.latest_ticks)
-        self._is_new = state is None
+        self.trainers = dict(trainers)
+        self.next_sample = progress.next_sample
+        self._latest_ticks = dict(progress.latest_ticks)
         self._waiting: dict[int, dict[int, tuple[int, PopulationSample]]] = {}
         self._delivery = delivery
         self._topics = topics
@@ -93,13 +130,12 @@ class Training:
         self._is_closed = False
         self._writing = asyncio.Lock()
 
-    async def announce(self, initial: Proposal) -> None:
-        """Publish the rules that hold before the first model, once in a deployment's life."""
-        if self._is_new:
-            await self._write(initial)
-            self._is_new = False
+    async def announce(self, segmentations: Iterable[Segmentation]) -> None:
+        """Publish versions that no reader of `segment-models` knows yet."""
+        if records := [segmentation_record(segmentation) for segmentation in segmentations]:
+            await self._write(records)
 
-    async def take(self, offset: int, value: bytes | None) -> None:
+    async def accept_sample(self, offset: int, value: bytes | None) -> None:
         """Take a sample's record; learn from every tick that is complete with it.
 
         Raises
@@ -126,7 +162,7 @@ class Training:
             await self._learn(min(self._waiting))
 
     async def close(self) -> None:
-        """Give up the right to write. A model that is being learned meanwhile is left to the next trainer."""
+        """Give up the right to write. A model that is being learned meanwhile is left to the next owner."""
         self._is_closed = True
         async with self._writing:
             await self._delivery.close()
@@ -139,26 +175,72 @@ class Training:
         samples = [sample for _, sample in self._waiting.pop(tick).values()]
         merged = merge_samples(samples, self._sample_size, self._seed)
         # In a thread: k-means takes longer than folding may wait.
-        proposal = await asyncio.to_thread(self.trainer.learn, merged)
+        learned = [await asyncio.to_thread(trainer.learn, merged) for trainer in self.trainers.values()]
         self.next_sample = min(
             (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
             default=self._end,
         )
-        await self._write(proposal)
+        await self._write([model_record(proposal) for proposal in learned if proposal is not None])
 
-    async def _write(self, proposal: Proposal | None) -> None:
-        state = TrainerState(self.trainer.state(), self.next_sample, self._latest_ticks)
-        outgoing: dict[tuple[str, int], list[OutgoingRecord]] = {
-            (self._topics.trainer_changelog, 0): [OutgoingRecord(STATE_KEY, msgspec.json.encode(state))]
-        }
-        if proposal is not None:
-            outgoing[self._topics.models, 0] = [model_record(proposal)]
+    async def _write(self, versions: list[OutgoingRecord]) -> None:
+        """Write all that is known, and versions of segmentations with it, in one transaction."""
+        progress = Progress(self.next_sample, self._latest_ticks)
+        known = [OutgoingRecord(PROGRESS_KEY, msgspec.json.encode(progress))]
+        known += [
+            OutgoingRecord(STATE_KEY_PREFIX + name.encode(), msgspec.json.encode(trainer.state()))
+            for name, trainer in self.trainers.items()
+        ]
+        outgoing = {(self._topics.trainer_changelog, 0): known}
+        if versions:
+            outgoing[self._topics.models, 0] = versions
         async with self._writing:
             if not self._is_closed:
                 await self._delivery.commit(outgoing)
 
 
-def model_record(proposal: Proposal) -> OutgoingRecord:
+async def open_training(
+    state: TrainingState,
+    settings: Mapping[str, TrainerSettings],
+    current: Mapping[str, Segmentation],
+    unpublished: Iterable[Segmentation],
+    delivery: Delivery,
+    topics: TopicNames,
+    partitions: int,
+) -> Training:
+    """Return the trainers of the learned segmentations as they were last written; those that never were start anew.
+
+    Parameters
+    ----------
+    state
+        All that is written; nobody else may be able to write any more.
+    settings
+        By learned segmentation; how samples are merged is the same for all.
+    current
+        By name, the version in force of each segmentation.
+    unpublished
+        Those of them that have to be published.
+    delivery, topics, partitions
+        See `Training`.
+    """
+    trainers = {
+        name: Trainer.restore(settings[name], state.trainers[name])
+        if name in state.trainers
+        else Trainer(settings[name], segmentation.model)
+        for name, segmentation in current.items()
+        if isinstance(segmentation, LearnedSegmentation) and name in settings
+    }
+    first = next(iter(settings.values()), TrainerSettings())
+    training = Training(trainers, state.progress, delivery, topics, partitions, first.sample_size, first.seed)
+    await training.announce(unpublished)
+    return training
+
+
+def segmentation_record(segmentation: Segmentation) -> OutgoingRecord:
+    """Return a version of a segmentation as its record in `segment-models`."""
+    return OutgoingRecord(segmentation.name.encode(), msgspec.json.encode(encode_segmentation(segmentation)))
+
+
+def model_record(proposal: ModelProposal) -> OutgoingRecord:
     """Return a model as its record in `segment-models`."""
-    key = proposal.snapshot.segmentation + (HELD_SUFFIX if proposal.held else "")
-    return OutgoingRecord(key.encode(), msgspec.json.encode(snapshot_document(proposal)))
+    key = proposal.model.name + (HELD_SUFFIX if proposal.held else "")
+    return OutgoingRecord(key.encode(), msgspec.json.encode(model_document(proposal)))

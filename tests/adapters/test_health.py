@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import aiohttp
 
 from stream_app.adapters.health import HealthServer
-from stream_app.adapters.metrics import CONTENT_TYPE, Metrics
+from stream_app.adapters.metrics import CONTENT_TYPE, WORKER, Metrics, Reading
+from stream_app.adapters.metrics.declared import REBALANCES
 from tests.support.processes import free_port
 
 
@@ -28,8 +30,9 @@ async def get(port: int, path: str) -> tuple[int, str, str]:
 
 def test_scrape_looks_figures_up_and_says_whether_the_process_is_ready() -> None:
     async def test() -> None:
-        mood, metrics, port = Mood(), Metrics(), free_port()
-        async with HealthServer(mood, "127.0.0.1", port, metrics, refresh=metrics.rebalances.inc):
+        mood, metrics, port, scrapes = Mood(), Metrics(WORKER), free_port(), count(1)
+        metrics.read_from(lambda: [Reading(REBALANCES, (), next(scrapes))])
+        async with HealthServer(mood, "127.0.0.1", port, metrics):
             for scrape in (1, 2):
                 mood.is_ready = scrape == 2
                 status, content_type, body = await get(port, "/metrics")

@@ -20,7 +20,7 @@ from tests.support.processes import free_port, wait_for
 from tests.support.replays import engagement_at, purchase_at, refused, write_lines
 
 PARTITIONS = 3
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 300
 
 
 @pytest.fixture

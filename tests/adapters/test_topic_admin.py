@@ -20,7 +20,7 @@ from tests.support.replays import refused
 from tests.support.shared_kafka import delete_topics
 
 TOPICS = 10
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 Deployment = Callable[..., None]

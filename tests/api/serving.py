@@ -23,7 +23,7 @@ from stream_app.api.store import SegmentStore
 from stream_app.core.migration import Migration
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, chunk_of
 from stream_app.view.target import ViewTarget
-from tests.support.output_records import membership_of, model_document
+from tests.support.output_records import drawn_model, membership_of
 from tests.support.processes import wait_for
 from tests.view.test_target import FIELDS, records
 
@@ -33,7 +33,7 @@ CLIENTS = [
     Client("all", hash_token(ALL), frozenset(SCOPES)),
     *(Client(scope, hash_token(scope), frozenset({scope})) for scope in SCOPES),
 ]
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
@@ -43,14 +43,14 @@ def write_folder(folder: Path, moves: Sequence[Migration]) -> None:
     encoder = msgspec.json.Encoder()
     (folder / "migrations.jsonl").write_bytes(encoder.encode_lines(moves))
     (folder / "memberships.jsonl").write_bytes(encoder.encode_lines(newest.values()))
-    (folder / "models.jsonl").write_bytes(encoder.encode_lines([model_document(0), model_document(1)]))
+    (folder / "models.jsonl").write_bytes(encoder.encode_lines([drawn_model(0), drawn_model(1)]))
 
 
 async def fill_view(port: int, moves: Sequence[Migration]) -> None:
     """Write the same into Redis."""
     target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
     attached = await target.attach(FIELDS)
-    models = chunk_of(MODELS, 0, 0, records([model_document(0), model_document(1)]))
+    models = chunk_of(MODELS, 0, 0, records([drawn_model(0), drawn_model(1)]))
     written = chunk_of(MEMBERSHIPS, 0, 0, records([membership_of(move) for move in moves]))
     await target.apply(attached.generation, [models, written, chunk_of(MIGRATIONS, 0, 0, records(moves))])
     assert await target.swap(attached.generation)
@@ -71,7 +71,7 @@ def memory_store(folder: Path) -> Callable[[], SegmentStore]:
 
 
 def redis_store(port: int) -> Callable[[], SegmentStore]:
-    connection = RedisConnection(f"redis://127.0.0.1:{port}/0", timeout_seconds=1)
+    connection = RedisConnection(f"redis://127.0.0.1:{port}/0", timeout_seconds=30)
     return lambda: RedisStore(connection, KEYS, Metrics(API))
 
 

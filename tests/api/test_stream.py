@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from stream_app.api.feed import KEPT_ENTRIES, FeedEntry, FeedFilter, MigrationFeed, id_order
-from stream_app.core.migration import SegmentReference
+from stream_app.core.segments import SegmentReference
 from tests.api.conftest import MOVES
 from tests.api.serving import ALL, append, bearer, fill_view, redis_store, serving
 from tests.support.output_records import migration

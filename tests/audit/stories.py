@@ -19,25 +19,26 @@ from aiokafka.partitioner import murmur2
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topics import TopicNames
-from stream_app.audit.evidence import LogRecord
 from stream_app.audit.reading import Bounds
+from stream_app.audit.records import LogRecord
 from stream_app.audit.verification import Deployment, Verification, audit
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.core.cold_start import cold_start_snapshot
 from stream_app.core.events import Event, Position
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.errors import InvalidRecord
+from stream_app.segmentations.learned.cold_start import cold_start_model
 from tests.contracts.records import ENGAGEMENT, PURCHASE
 from tests.support.events import START_MS
 
 PARTITIONS = 2
 CHUNK = 16
-DECODERS = {topic: Decoder(DecodingPolicy(topic)) for topic in ("purchases", "engagements")}
+DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
 
 
 def partition_of(key: bytes, partitions: int = PARTITIONS) -> int:
@@ -233,7 +234,7 @@ class _Worker:
     def __init__(self, story: Story, partition: int) -> None:
         self._story = story
         self._partition = partition
-        self._state = Partition(cold_start_snapshot("value", 0.5, 30.0))
+        self._state = Partition(cold_start_model("value", 0.5, 30.0))
         self._offsets: dict[str, int] = {}
 
     def run(self, records: list[tuple[Append, Position]], chunk: int) -> None:
@@ -278,7 +279,8 @@ class _Worker:
             value = msgspec.json.encode(migration)
             transaction.append(Append(names.migrations, self._partition, key, value, START_MS, headers))
             value = msgspec.json.encode(_membership_of(migration))
-            transaction.append(Append(names.memberships, self._partition, key, value))
+            place = f"{migration.segmentation}/{migration.customer_id}".encode()
+            transaction.append(Append(names.memberships, self._partition, place, value))
 
     def _commit(self, transaction: list[Append]) -> None:
         position = PartitionPosition(dict(self._offsets), self._state.clock).encode()

@@ -110,7 +110,7 @@ def test_expired_inputs_are_a_breach_unless_that_is_known(
     kafka: str, story: Story, verify: Verify, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(write_story(story, kafka))
-    expire(kafka, story.names.purchases, partition=0, before=20)
+    expire(kafka, story.names.input_topic("purchases"), partition=0, before=20)
     assert verify("--drained") == 1
     assert verify("--drained", "--expired-ok") == 0, capsys.readouterr().out
     assert "first records are gone" in capsys.readouterr().out
@@ -119,7 +119,7 @@ def test_expired_inputs_are_a_breach_unless_that_is_known(
 def test_expired_inputs_hide_no_other_breach(kafka: str, story: Story, verify: Verify) -> None:
     duplicate_migration(story)
     asyncio.run(write_story(story, kafka))
-    expire(kafka, story.names.purchases, partition=0, before=20)
+    expire(kafka, story.names.input_topic("purchases"), partition=0, before=20)
     assert verify("--expired-ok") == 1
 
 

@@ -110,16 +110,22 @@ def test_record_of_the_future_is_refused_or_folded() -> None:
 
 
 def lose_event(story: Story) -> None:
-    story.inputs.append(replace(record_of("engagements", 9_000, "c1", 399), topic=story.names.engagements))
+    story.inputs.append(
+        replace(record_of("engagements", 9_000, "c1", 399), topic=story.names.input_topic("engagements"))
+    )
     own = partition_of(b"c1")
-    story.committed[story.names.engagements, own] += 1
+    story.committed[story.names.input_topic("engagements"), own] += 1
     for position in last_positions(story):
         if position.partition == own:
-            story.change(position, moved(position, story.names.engagements, 1))
+            story.change(position, moved(position, story.names.input_topic("engagements"), 1))
 
 
 def fold_twice(story: Story) -> None:
-    counted = next(a for a in story.inputs if a.topic == story.names.engagements and a.value and _is_unique(story, a))
+    counted = next(
+        a
+        for a in story.inputs
+        if a.topic == story.names.input_topic("engagements") and a.value and _is_unique(story, a)
+    )
     story.change(counted, replace(counted, value=None))
 
 
@@ -212,7 +218,7 @@ def rename_key(topic: str) -> Callable[[Story], None]:
 def move_to_other_partition(topic: str) -> Callable[[Story], None]:
     def change(story: Story) -> None:
         for record in story.written(getattr(story.names, topic)):
-            if record.key == b"c0":
+            if record.key in (b"c0", b"value/c0"):
                 story.change(record, replace(record, partition=1 - record.partition))
 
     return change
@@ -225,7 +231,7 @@ def copy_row_to_other_partition(story: Story) -> None:
 
 def change_membership(**changes: Any) -> Callable[[Story], None]:
     def change(story: Story) -> None:
-        membership = [a for a in story.written(story.names.memberships) if a.key == b"c0"][-1]
+        membership = [a for a in story.written(story.names.memberships) if a.key == b"value/c0"][-1]
         story.change(membership, membership.with_json(**changes))
 
     return change
@@ -233,7 +239,7 @@ def change_membership(**changes: Any) -> Callable[[Story], None]:
 
 def lose_membership(story: Story) -> None:
     for membership in story.written(story.names.memberships):
-        if membership.key == b"c0":
+        if membership.key == b"value/c0":
             story.change(membership)
 
 
@@ -277,12 +283,12 @@ def letter_of_a_tombstone(story: Story) -> None:
 
 def rewind_position(story: Story) -> None:
     position = last_positions(story)[0]
-    story.change(position, moved(position, story.names.purchases, 1), position)
+    story.change(position, moved(position, story.names.input_topic("purchases"), 1), position)
 
 
 def overrun_position(story: Story) -> None:
     position = last_positions(story)[0]
-    story.change(position, moved(position, story.names.purchases, 50))
+    story.change(position, moved(position, story.names.input_topic("purchases"), 50))
 
 
 def lose_positions(story: Story) -> None:
@@ -333,7 +339,7 @@ def publish_model(story: Story) -> None:
 
 def commit_too_far(story: Story) -> None:
     position = last_positions(story)[0]
-    story.change(position, moved(position, story.names.purchases, -4))
+    story.change(position, moved(position, story.names.input_topic("purchases"), -4))
 
 
 def commit_nothing(story: Story) -> None:
@@ -389,7 +395,7 @@ SEEDED: dict[str, tuple[Callable[[Story], None], set[str]]] = {
     "dead letter unreadable": (spoil("dead_letters"), {"contracts", "dead letters"}),
     "position unreadable": (spoil("changelog"), {"contracts"}),
     "row unreadable": (spoil_row, {"contracts", "totals", "membership"}),
-    "row deleted": (delete_row, {"contracts"}),
+    "row deleted": (delete_row, {"totals", "membership"}),
     "model unpublished": (name_unpublished_model, {"models", "membership"}),
     "model ahead of the published one": (publish_model, {"models", "contracts"}),
     "committed, not folded": (commit_too_far, {"positions", "group offsets", "drained"}),

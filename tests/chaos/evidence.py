@@ -24,7 +24,7 @@ SILENT_SECONDS: Final = 30
 
 @dataclass
 class Evidence:
-    """Figures of one deployment, for a reader of committed records.
+    """CustomerFigures of one deployment, for a reader of committed records.
 
     Attributes
     ----------

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from stream_app.worker.training import STATE_KEY, decode_state
+from stream_app.worker.training import PROGRESS_KEY, Progress
 from tests.chaos.progress import follower
 from tests.chaos.stage import PARTITIONS, NothingPending, Stage
 from tests.chaos.traffic import PURCHASES, Record
@@ -104,6 +105,6 @@ def _next_sample(stage: Stage) -> int:
         while not is_at_end:
             for message in states.consume(1_000, 0.3):
                 is_at_end = is_at_end or bool(message.error())
-                if not message.error() and message.key() == STATE_KEY:
-                    next_sample = decode_state(message.value()).next_sample
+                if not message.error() and message.key() == PROGRESS_KEY:
+                    next_sample = msgspec.json.decode(message.value(), type=Progress).next_sample
     return next_sample

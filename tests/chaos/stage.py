@@ -33,7 +33,7 @@ PATIENCE_SECONDS: Final = 90
 ATTEMPTS: Final = 60
 """How often more input is produced where workers were faster than the fault."""
 UNDECIDED: Final = ("order-dependent customers", "ambiguous customers")
-"""Figures of the verifier that have to be 0: by the rules of the traffic, each recount has one right result."""
+"""CustomerFigures of the verifier that have to be 0: by the rules of the traffic, each recount has one right result."""
 
 
 @dataclass

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.declared import DECLARED
 from stream_app.cli import main
 from tests.support.replays import ROOT
 
@@ -22,6 +22,6 @@ def test_page_is_in_step_with_the_metrics(capsys: pytest.CaptureFixture[str]) ->
 def test_every_metric_is_a_row_with_its_type_and_labels(capsys: pytest.CaptureFixture[str]) -> None:
     page = table(capsys)
     rows = [line for line in page.splitlines() if line.startswith("| `")]
-    assert len(rows) == len(Metrics().declarations)
+    assert len(rows) == len(DECLARED)
     assert all(row.count("|") == 6 for row in rows)
     assert "| `segmenter_dead_letters_total` | counter | `topic`, `reason` | 40 |" in page

@@ -19,14 +19,14 @@ from click.testing import CliRunner
 from stream_app.api.access import hash_token
 from stream_app.cli import main, segmenter
 from tests.api.serving import write_folder
-from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrations, model_document
+from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrations, drawn_model
 from tests.support.processes import free_port, wait_for
 from tests.support.replays import ROOT, refused
 from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
 from tests.webhooks.deliveries import subscription
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
@@ -35,7 +35,7 @@ def test_view_and_api_serve_what_is_on_the_topics(kafka: str, topic_prefix: str,
 
     async def write() -> None:
         async with OutputTopics(kafka, topic_prefix) as topics:
-            await topics.write_model(model_document())
+            await topics.write_model(drawn_model())
             await topics.write(moves)
 
     asyncio.run(write())

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 
 NOW_MS = 1_714_600_000_000
 """2024-05-01T21:46:40Z."""
@@ -33,12 +34,12 @@ AT_MS = 1_714_564_800_000
 RATES = {"USD": Decimal("0.9"), "JPY": Decimal("0.0061"), "KWD": Decimal("3.01")}
 
 
-def purchases(**rules: Any) -> Decoder:
-    return Decoder(DecodingPolicy("purchases", currency_rates=RATES, **rules))
+def purchases(**policy: Any) -> Decoder:
+    return Decoder(INPUT_CONTRACTS["purchases"], DecodingPolicy(currency_rates=RATES, **policy))
 
 
-def engagements(**rules: Any) -> Decoder:
-    return Decoder(DecodingPolicy("engagements", **rules))
+def engagements(**policy: Any) -> Decoder:
+    return Decoder(INPUT_CONTRACTS["engagements"], DecodingPolicy(**policy))
 
 
 def encode(record: object) -> bytes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.contracts.rejections import shown
-from stream_app.core.events import REJECTION_REASONS
+from stream_app.contracts.rejections import REJECTION_REASONS, shown
 from stream_app.errors import InvalidRecord
 from tests.contracts.records import ENGAGEMENT, NOW_MS, PURCHASE, encode, engagement, engagements, purchase, purchases
 
@@ -252,3 +251,7 @@ def test_shown_value_is_json_fit_for_a_log(value: object, text: str) -> None:
 def test_shown_value_is_cut_to_eighty_characters() -> None:
     assert shown("x" * 1_000_000) == '"' + "x" * 78 + "…"
     assert len(shown(list(range(1_000)))) == 80
+
+
+def test_reasons_are_distinct_and_at_most_twelve() -> None:
+    assert len(set(REJECTION_REASONS)) == len(REJECTION_REASONS) <= 12

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.contracts.rules import DEFAULT_ENGAGEMENT_WEIGHTS
+from stream_app.contracts.policy import DEFAULT_ENGAGEMENT_WEIGHTS
 from stream_app.core import events
 from stream_app.core.events import Event
 from tests.contracts.records import (

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from stream_app.contracts.inputs import EngagementRecord, PurchaseRecord
+from stream_app.contracts.inputs.engagements import EngagementRecord
+from stream_app.contracts.inputs.purchases import PurchaseRecord
 from tests.contracts.records import AT_MS, ENGAGEMENT, PURCHASE
 
 

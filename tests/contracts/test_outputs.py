@@ -10,9 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from stream_app.contracts.outputs import OUTPUT_MODELS, Cause, DeadLetter, SampledQuantities
+from stream_app.contracts.rejections import REJECTION_REASONS
 from stream_app.core.clock import format_instant
-from stream_app.core.events import EVENT_KINDS, REJECTION_REASONS
-from stream_app.core.features import Quantities
+from stream_app.core.events import EVENT_KINDS
+from stream_app.core.quantities import Quantities
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 

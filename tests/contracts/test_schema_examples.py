@@ -14,9 +14,10 @@ import pytest
 from pydantic import ValidationError
 
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rejections import RECORD, rejection_of
-from stream_app.contracts.rules import DecodingPolicy
 from stream_app.contracts.schema_files import CHANNELS
 from stream_app.errors import InvalidRecord
 from tests.contracts.records import NOW_MS, RATES
@@ -41,7 +42,7 @@ def schema_validator(topic: str) -> jsonschema.Draft202012Validator:
 
 def judge(topic: str, payload: bytes) -> None:
     if topic not in OUTPUT_MODELS:
-        Decoder(DecodingPolicy(topic, currency_rates=RATES)).decode(payload, NOW_MS)
+        Decoder(INPUT_CONTRACTS[topic], DecodingPolicy(currency_rates=RATES)).decode(payload, NOW_MS)
         return
     record = json.loads(payload)
     try:

@@ -2,16 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, REFUND, REJECTION_REASONS
+from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, REFUND
 from tests.support.events import purchase
 
 
 def test_kinds_are_indices_of_their_names() -> None:
     assert (EVENT_KINDS[PURCHASE], EVENT_KINDS[REFUND], EVENT_KINDS[ENGAGEMENT]) == EVENT_KINDS
-
-
-def test_reasons_are_distinct_and_at_most_twelve() -> None:
-    assert len(set(REJECTION_REASONS)) == len(REJECTION_REASONS) <= 12
 
 
 def test_event_cannot_be_changed() -> None:

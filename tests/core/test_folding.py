@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from stream_app.core.clock import DAY_MS, MINUTE_MS
 from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS, DayWindow
 from stream_app.core.events import ENGAGEMENT, Event
-from stream_app.core.features import quantities_at
 from stream_app.core.folding import fold_events, last_active_day, merge_rows
+from stream_app.core.quantities import quantities_at
 from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, ORDER, ORDER_LIMIT, RECENT_EVENT_LIMIT, Row
 from tests.support.events import START_MS, engagement, histories, instant, purchase, refund, visits
 from tests.support.totals import (

@@ -8,35 +8,26 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.outputs import SegmentMigration
 from stream_app.core.events import Position
-from stream_app.core.migration import (
-    CAUSE_KINDS,
-    CHANGES,
-    HOLDOUT_BUCKETS,
-    Figures,
-    Migration,
-    MigrationContext,
-    figures_of,
-    holdout_of,
-    migration_id,
-    no_return_ends_ms,
-)
+from stream_app.core.migration import HOLDOUT_BUCKETS, Migration, holdout_of, migration_id, no_return_ends_ms
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.core.processor import process_events
-from stream_app.core.snapshot import Segment
+from stream_app.core.segments import Segment
+from stream_app.segmentations.learned.explanation import CustomerFigures, figures_of
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
+from tests.support.models import partition_under, plain_snapshot, rules_snapshot, successor
 from tests.support.playing import Step, play
-from tests.support.snapshots import plain_snapshot, rules_snapshot, successor
 from tests.support.tables import quantities_of_events
 
 REGULAR: list[Step] = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 
 
 def told(steps: list[Step], rules: MigrationContext | None = None) -> list[Migration]:
-    return play(Partition(rules_snapshot(), rules or MigrationContext()), steps)
+    return play(partition_under(rules_snapshot(), rules or MigrationContext()), steps)
 
 
 def told_plainly(steps: list[Step], no_return_days: float = 0.0) -> list[Migration]:
-    return play(Partition(plain_snapshot(no_return_days=no_return_days)), steps)
+    return play(partition_under(plain_snapshot(no_return_days=no_return_days)), steps)
 
 
 # --- identity ----------------------------------------------------------------------------------------------------
@@ -110,7 +101,7 @@ def test_engagement_is_told_with_what_it_changed() -> None:
 def test_refund_is_told_with_what_it_changed() -> None:
     history: list[Step] = [purchase(day, order_id=f"o{day}") for day in range(6)]
     refunds = [refund(6 + day / 10, 5_000, f"o{day}") for day in range(6)]
-    migration = play(Partition(rules_snapshot(no_return_days=0.0)), [*history, *refunds])[-1]
+    migration = play(partition_under(rules_snapshot(no_return_days=0.0)), [*history, *refunds])[-1]
     assert migration.cause.kind == "refund"
     assert migration.explanation.sentence.startswith("Refund of 50.00 EUR: expected orders ")
 
@@ -136,7 +127,7 @@ def test_probability_is_told_in_hundredths() -> None:
 def test_move_by_the_model_is_told_as_such() -> None:
     rules = rules_snapshot()
     centroids = rules.centroids.copy()
-    centroids[rules.index_of_code[3]] += 5
+    centroids[rules.roster.index_of_code[3]] += 5
     migration = told([purchase(0), instant(1), successor(rules, centroids=centroids), instant(1)])[-1]
     assert migration.explanation.sentence.startswith("Model 1 draws the line elsewhere; New → ")
     assert (migration.cause.kind, migration.change, migration.model_version) == ("model", "moved", 1)
@@ -194,7 +185,7 @@ def test_segment_no_model_remembers_is_left_out() -> None:
 
 def test_present_name_of_a_segment_wins_over_a_former_one() -> None:
     snapshot = successor(plain_snapshot(), retired_segments=(Segment(11, "Former"),))
-    migrations = play(Partition(snapshot), [purchase(0, 40_000)])
+    migrations = play(partition_under(snapshot), [purchase(0, 40_000)])
     assert migrations[0].to_segment.name == "Regulars"
 
 
@@ -204,9 +195,9 @@ def test_present_name_of_a_segment_wins_over_a_former_one() -> None:
 def test_figures_are_in_peoples_units_and_rounded() -> None:
     found = quantities_of_events()
     figures = figures_of(found, 30.0, 100)
-    assert figures.shape == (4, len(Figures.__struct_fields__))
+    assert figures.shape == (4, len(CustomerFigures.__struct_fields__))
     assert (figures == np.round(figures, 4)).all()
-    columns = dict(zip(Figures.__struct_fields__, figures.T, strict=True))
+    columns = dict(zip(CustomerFigures.__struct_fields__, figures.T, strict=True))
     assert columns["revenue_90d"] == pytest.approx(found.revenue_minor / 100, abs=1e-4)
     assert columns["orders_90d"] == pytest.approx(found.orders, abs=1e-4)
     assert columns["recency_days"].tolist() == [1.0, 40.0, 1.0, 50.0]
@@ -266,7 +257,7 @@ def test_event_is_named_with_its_position_and_time_and_model_with_none() -> None
     for migration in told(EVERYTHING):
         by_event = migration.cause.kind in CAUSE_KINDS[:3]
         assert (migration.cause.event_id is not None) == (migration.cause.position is not None) == by_event
-    effects = process_events(Partition(rules_snapshot()), [purchase(0)], [Position("purchases.csv", 0, 7)])
+    effects = process_events(partition_under(rules_snapshot()), [purchase(0)], [Position("purchases.csv", 0, 7)])
     assert effects.migrations[0].cause.position == Position("purchases.csv", 0, 7)
     assert positions(2, 7)[1] == Position("log", 0, 8)
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from tests.support.models import partition_under, model_of, score
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+
 import itertools
 
 import numpy as np
@@ -7,18 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.core.assignment import decide
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, NO_TIME, WEEK_MS, format_instant
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
-from stream_app.core.features import quantities_at
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Clock, Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
-from stream_app.core.row import encode_row, join_memories
-from stream_app.core.snapshot import Segment, Snapshot
+from stream_app.core.quantities import quantities_at
+from stream_app.core.row import encode_row, join_history
+from stream_app.core.segments import Segment
+from stream_app.segmentations.learned.decision import decide
+from stream_app.segmentations.learned.model import Model
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
+from tests.support.models import no_return_ms, plain_snapshot, rules_snapshot, successor
 from tests.support.playing import Step, play, play_effects, state_of
-from tests.support.snapshots import no_return_ms, plain_snapshot, rules_snapshot, successor
 
 REGULAR = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 """A customer who buys every six days for two months."""
@@ -36,13 +40,13 @@ def causes(migrations: list[Migration]) -> list[str]:
     return [migration.cause.kind for migration in migrations]
 
 
-def brute_force_departure(snapshot: Snapshot, partition: Partition, customer: int, by_ms: int, target: str) -> str:
+def brute_force_departure(snapshot: Model, partition: Partition, customer: int, by_ms: int, target: str) -> str:
     """Return the first instant after the last event at which silence moves a customer to `target`.
 
     Every minute is tried, then every millisecond of the minute before the first that fits.
     """
     record = partition.table.activity[customer : customer + 1]
-    entry = partition.table.membership[customer : customer + 1]
+    entry = partition.table.memberships[0][customer : customer + 1]
     last_ms = max(record["ordered_at_ms"].item(), record["engaged_at_ms"].item())
 
     def first_of(instants: np.ndarray) -> int:
@@ -50,7 +54,7 @@ def brute_force_departure(snapshot: Snapshot, partition: Partition, customer: in
         members = np.repeat(entry, len(instants))
         nearest, moves = decide(
             snapshot,
-            snapshot.score_quantities(quantities_at(tried, instants)),
+            score(snapshot, quantities_at(tried, instants)),
             members["segment"],
             members["previous"],
             members["since_ms"],
@@ -99,7 +103,7 @@ def logs(draw: st.DrawFn) -> list[Step]:
     return steps
 
 
-def shuffled_rules(seed: int, retired_segments: tuple[Segment, ...] = ()) -> Snapshot:
+def shuffled_rules(seed: int, retired_segments: tuple[Segment, ...] = ()) -> Model:
     """Return the rules with their centroids moved about, in which many customers are misplaced."""
     snapshot = rules_snapshot(0.1, 20.0)
     rng = np.random.default_rng(seed)
@@ -114,9 +118,9 @@ snapshots = quick_rules | st.builds(plain_snapshot, st.sampled_from([0.0, 0.2]),
 @given(logs(), snapshots, st.sets(st.integers(0, 28)))
 @settings(max_examples=150)
 def test_result_does_not_depend_on_how_events_are_cut_into_chunks(
-    log: list[Step], snapshot: Snapshot, cuts: set[int]
+    log: list[Step], snapshot: Model, cuts: set[int]
 ) -> None:
-    whole, single, cut = (Partition(snapshot) for _ in range(3))
+    whole, single, cut = (partition_under(snapshot) for _ in range(3))
     expected = play(whole, log)
     assert play(single, log, range(len(log))) == expected
     assert play(cut, log, cuts) == expected
@@ -125,11 +129,11 @@ def test_result_does_not_depend_on_how_events_are_cut_into_chunks(
 
 
 @given(logs(), snapshots)
-def test_result_does_not_depend_on_other_customers(log: list[Step], snapshot: Snapshot) -> None:
-    together = Partition(snapshot)
+def test_result_does_not_depend_on_other_customers(log: list[Step], snapshot: Model) -> None:
+    together = partition_under(snapshot)
     migrations = play(together, log)
     for customer_id, row in state_of(together).items():
-        alone = Partition(snapshot)
+        alone = partition_under(snapshot)
         own = [step for step in log if not isinstance(step, Event) or step.customer_id == customer_id]
         found = [(m.migration_id, m.effective_at, m.explanation) for m in play(alone, own)]
         assert found == [
@@ -139,7 +143,7 @@ def test_result_does_not_depend_on_other_customers(log: list[Step], snapshot: Sn
 
 
 @given(logs(), snapshots)
-def test_many_customers_at_once_are_assessed_like_each_alone(log: list[Step], snapshot: Snapshot) -> None:
+def test_many_customers_at_once_are_assessed_like_each_alone(log: list[Step], snapshot: Model) -> None:
     copies = 4
     crowd: list[Step] = []
     for step in log:
@@ -150,9 +154,9 @@ def test_many_customers_at_once_are_assessed_like_each_alone(log: list[Step], sn
             crowd.append(step)
     alone = [
         (m.customer_id, m.sequence, m.effective_at, m.explanation)
-        for m in play(Partition(snapshot), log, range(len(log)))
+        for m in play(partition_under(snapshot), log, range(len(log)))
     ]
-    together = play(Partition(snapshot), crowd)
+    together = play(partition_under(snapshot), crowd)
     for copy in range(copies):
         mine = [m for m in together if m.customer_id.endswith(f" {copy}")]
         assert [(m.customer_id[:-2], m.sequence, m.effective_at, m.explanation) for m in mine] == alone
@@ -160,9 +164,9 @@ def test_many_customers_at_once_are_assessed_like_each_alone(log: list[Step], sn
 
 @given(logs(), snapshots, st.sets(st.integers(0, 28)))
 def test_sequences_have_no_gaps_and_each_move_starts_where_the_last_one_ended(
-    log: list[Step], snapshot: Snapshot, cuts: set[int]
+    log: list[Step], snapshot: Model, cuts: set[int]
 ) -> None:
-    partition = Partition(snapshot)
+    partition = partition_under(snapshot)
     migrations = play(partition, log, cuts)
     assert len({migration.migration_id for migration in migrations}) == len(migrations)
     for customer in range(len(partition.table)):
@@ -175,7 +179,7 @@ def test_sequences_have_no_gaps_and_each_move_starts_where_the_last_one_ended(
             assert later.from_segment.id == earlier.to_segment.id != later.to_segment.id
             assert later.effective_at >= earlier.effective_at
             assert later.change != "entered"
-        entry = partition.table.membership[customer]
+        entry = partition.table.memberships[0][customer]
         assert entry["sequence"] == len(own)
         assert f"s{entry['segment']}" == own[-1].to_segment.id
         assert format_instant(int(entry["since_ms"])) == own[-1].effective_at
@@ -184,9 +188,9 @@ def test_sequences_have_no_gaps_and_each_move_starts_where_the_last_one_ended(
 
 
 @given(logs(), snapshots)
-def test_only_a_new_model_is_blamed_on_the_model(log: list[Step], snapshot: Snapshot) -> None:
-    same_model = [step for step in log if not isinstance(step, Snapshot)]
-    assert "model" not in causes(play(Partition(snapshot), same_model))
+def test_only_a_new_model_is_blamed_on_the_model(log: list[Step], snapshot: Model) -> None:
+    same_model = [step for step in log if not isinstance(step, Model)]
+    assert "model" not in causes(play(partition_under(snapshot), same_model))
 
 
 # --- time --------------------------------------------------------------------------------------------------------
@@ -201,9 +205,9 @@ def test_only_a_new_model_is_blamed_on_the_model(log: list[Step], snapshot: Snap
     ],
 )
 def test_silent_customer_leaves_at_the_very_instant_that_brute_force_finds(
-    history: list[Event], snapshot: Snapshot
+    history: list[Event], snapshot: Model
 ) -> None:
-    partition = Partition(snapshot)
+    partition = partition_under(snapshot)
     play(partition, history)
     swept_ms = instant(400)
     expected = sweep(partition, swept_ms).migrations[0]
@@ -216,7 +220,7 @@ def test_silent_customer_leaves_at_the_very_instant_that_brute_force_finds(
 def test_instant_of_leaving_does_not_depend_on_when_sweeps_happen(history: list[Event]) -> None:
     departures = []
     for interval_ms, offset_ms in ((3 * HOUR_MS, 0), (DAY_MS, 7 * HOUR_MS), (WEEK_MS, DAY_MS)):
-        partition = Partition(rules_snapshot())
+        partition = partition_under(rules_snapshot())
         play(partition, history)
         sweeps: list[Step] = list(range(instant(60) + offset_ms, instant(250), interval_ms))
         departures.append(
@@ -227,10 +231,10 @@ def test_instant_of_leaving_does_not_depend_on_when_sweeps_happen(history: list[
 
 
 def test_nothing_happens_to_a_silent_customer_before_its_time() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, STEADY)
     (departure,) = sweep(partition, instant(400)).migrations
-    before_ms = brute_force_departure(partition.snapshot, partition, 0, instant(400), departure.to_segment.id)
+    before_ms = brute_force_departure(model_of(partition), partition, 0, instant(400), departure.to_segment.id)
     for at_ms in range(instant(41), instant(400), DAY_MS):
         found = sweep(partition, at_ms).migrations
         assert not found or format_instant(at_ms) >= found[0].effective_at
@@ -239,9 +243,9 @@ def test_nothing_happens_to_a_silent_customer_before_its_time() -> None:
 
 def test_event_finds_that_its_customer_had_left_meanwhile_and_brings_it_back() -> None:
     snapshot = rules_snapshot(no_return_days=0.0)
-    partition = Partition(snapshot)
+    partition = partition_under(snapshot)
     play(partition, REGULAR)
-    silent = Partition(snapshot)
+    silent = partition_under(snapshot)
     play(silent, REGULAR)
     back = purchase(200)
     left, returned = play(partition, [back])
@@ -255,13 +259,13 @@ def test_event_finds_that_its_customer_had_left_meanwhile_and_brings_it_back() -
 
 
 def test_return_after_a_lapse_found_by_a_sweep_is_told_as_such() -> None:
-    partition = Partition(rules_snapshot(no_return_days=0.0))
+    partition = partition_under(rules_snapshot(no_return_days=0.0))
     migrations = play(partition, [*REGULAR, instant(400), purchase(401)])
     assert [m.change for m in migrations[-2:]] == ["lapsed", "returned"]
 
 
 def test_customer_moves_twice_within_one_chunk() -> None:
-    partition = Partition(rules_snapshot(0.1))
+    partition = partition_under(rules_snapshot(0.1))
     migrations = play(partition, REGULAR)
     assert names(migrations)[0] == "New"
     assert len(migrations) >= 3
@@ -275,7 +279,7 @@ def test_customer_moves_twice_within_one_chunk() -> None:
 def test_lapse_and_return_are_both_dated_when_a_chunk_spans_the_no_return_time() -> None:
     snapshot = rules_snapshot(0.1, 30.0)
     log = [*REGULAR, purchase(200), engagement(215), purchase(231), purchase(260)]
-    assert play(Partition(snapshot), log) == play(Partition(snapshot), log, range(len(log)))
+    assert play(partition_under(snapshot), log) == play(partition_under(snapshot), log, range(len(log)))
 
 
 @pytest.mark.parametrize("no_return_days", [10.0, 1.1, 0.123456789])
@@ -283,7 +287,7 @@ def test_customer_kept_out_by_the_no_return_rule_moves_the_instant_it_ends(no_re
     snapshot = plain_snapshot(0.0, no_return_days)
     waiting = [engagement(day, 6.0) for day in (0, 0.5)]
     back_at_once = [purchase(1, 90_000, order_id="o"), refund(1.01, 90_000, "o")]
-    partition = Partition(snapshot)
+    partition = partition_under(snapshot)
     migrations = play(partition, [*waiting, *back_at_once])
     assert names(migrations)[-2:] == ["Visitors", "Regulars"]
     left_ms = instant(1)
@@ -295,27 +299,27 @@ def test_customer_kept_out_by_the_no_return_rule_moves_the_instant_it_ends(no_re
 
 
 def test_customer_clock_never_runs_backwards() -> None:
-    partition = Partition(rules_snapshot(0.1))
+    partition = partition_under(rules_snapshot(0.1))
     play(partition, [purchase(0), purchase(10), instant(90)])
     late = [purchase(30), purchase(40), engagement(20), purchase(50)]
     (effects,) = play_effects(partition, late)
     assert (effects.applied, effects.late) == (3, 1)
     swept = format_instant(instant(90))
     assert [(migration.effective_at, migration.decided_at) for migration in effects.migrations] == [(swept, swept)]
-    assert partition.table.membership["assessed_at_ms"].tolist() == [instant(90)]
+    assert partition.table.memberships[0]["assessed_at_ms"].tolist() == [instant(90)]
     assert partition.clock == Clock(instant(50), instant(90))
 
 
 def test_customer_first_seen_after_a_sweep_is_assessed_from_there_on() -> None:
     for cuts in ((), (2,)):
-        partition = Partition(rules_snapshot())
+        partition = partition_under(rules_snapshot())
         (entered, *_) = play(partition, [instant(50), purchase(10), purchase(12)], cuts)
         assert entered.effective_at == format_instant(instant(50))
-        assert partition.table.membership["assessed_at_ms"].tolist() == [instant(50)]
+        assert partition.table.memberships[0]["assessed_at_ms"].tolist() == [instant(50)]
 
 
 def test_sweep_at_an_earlier_instant_is_one_at_the_last() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, [*REGULAR, instant(400)])
     before = state_of(partition)
     assert play(partition, [instant(100)]) == []
@@ -327,7 +331,7 @@ def test_sweep_at_an_earlier_instant_is_one_at_the_last() -> None:
 
 def test_features_that_weigh_single_engagements_are_assessed_at_each() -> None:
     session = [engagement(100 + minute / 1_440, 30.0) for minute in range(0, 30, 5)]
-    partition = Partition(plain_snapshot(0.0))
+    partition = partition_under(plain_snapshot(0.0))
     play(partition, [purchase(day) for day in range(90, 100, 4)])
     (moved,) = play(partition, session)
     assert moved.cause.kind == "engagement"
@@ -336,9 +340,9 @@ def test_features_that_weigh_single_engagements_are_assessed_at_each() -> None:
 
 def test_customers_are_not_assessed_within_a_session() -> None:
     session = [engagement(100 + minute / 1_440) for minute in range(0, 30, 5)]
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, session)
-    assert partition.table.membership["assessed_at_ms"].tolist() == [session[0].at_ms]
+    assert partition.table.memberships[0]["assessed_at_ms"].tolist() == [session[0].at_ms]
     assert partition.table.activity["engagements"].tolist() == [len(session)]
 
 
@@ -347,7 +351,7 @@ def test_customers_are_not_assessed_within_a_session() -> None:
 
 @given(logs(), st.sets(st.integers(0, 28)))
 def test_every_event_is_counted_once(log: list[Step], cuts: set[int]) -> None:
-    effects = play_effects(Partition(rules_snapshot()), log, cuts)
+    effects = play_effects(partition_under(rules_snapshot()), log, cuts)
     seen: set[str] = set()
     watermark_ms = NO_TIME
     applied = late = duplicates = 0
@@ -364,7 +368,7 @@ def test_every_event_is_counted_once(log: list[Step], cuts: set[int]) -> None:
 
 
 def test_duplicates_change_nothing() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, REGULAR)
     before, clock = state_of(partition), partition.clock
     (effects,) = play_effects(partition, REGULAR)
@@ -374,9 +378,9 @@ def test_duplicates_change_nothing() -> None:
 
 
 def test_duplicates_in_a_restored_partition_are_not_late() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, REGULAR)
-    restored = Partition(rules_snapshot())
+    restored = partition_under(rules_snapshot())
     for customer_id, row in state_of(partition).items():
         restored.table.restore(customer_id, row)
     (effects,) = play_effects(restored, REGULAR[-1:])
@@ -384,7 +388,7 @@ def test_duplicates_in_a_restored_partition_are_not_late() -> None:
 
 
 def test_no_events_have_no_effects() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     effects = process_events(partition, [], [])
     apply_effects(partition, effects)
     assert (effects.applied, effects.late, effects.duplicates, effects.migrations) == (0, 0, 0, [])
@@ -407,22 +411,22 @@ def crowd(n_customers: int = 60) -> list[Event]:
 
 
 def test_new_model_moves_exactly_those_whom_it_wants_elsewhere() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, [*crowd(), instant(120)])
     assert sweep(partition, instant(120)).migrations == []
-    partition.snapshot = shuffled_rules(7)
+    partition.follow(LearnedSegmentation(shuffled_rules(7)))
     table = partition.table
-    members = table.membership
+    members = table.memberships[0]
     nearest, moves = decide(
-        partition.snapshot,
-        partition.snapshot.score_quantities(quantities_at(table.activity, instant(120))),
+        model_of(partition),
+        model_of(partition).score_quantities(quantities_at(table.activity, instant(120))),
         members["segment"],
         members["previous"],
         members["since_ms"],
         instant(120),
     )
     expected = {
-        table.customer_ids[number]: partition.snapshot.segments[nearest[number]].segment_id
+        table.customer_ids[number]: model_of(partition).segments[nearest[number]].segment_id
         for number in np.flatnonzero(moves)
     }
     migrations = sweep(partition, instant(120)).migrations
@@ -431,22 +435,22 @@ def test_new_model_moves_exactly_those_whom_it_wants_elsewhere() -> None:
     assert {migration.cause.kind for migration in migrations} == {"model"}
     assert {migration.change for migration in migrations} == {"moved"}
     assert {migration.effective_at for migration in migrations} == {format_instant(instant(120))}
-    assert {migration.model_version for migration in migrations} == {partition.snapshot.version}
+    assert {migration.model_version for migration in migrations} == {model_of(partition).version}
 
 
 def test_model_nobody_needed_moves_nobody() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, [*crowd(), instant(120)])
-    assert play(partition, [successor(partition.snapshot), instant(120)]) == []
+    assert play(partition, [successor(model_of(partition)), instant(120)]) == []
 
 
 def test_customers_of_a_retired_segment_move_by_the_model() -> None:
     rules = rules_snapshot()
-    partition = Partition(rules)
+    partition = partition_under(rules)
     play(partition, [*STEADY, instant(41)])
-    (was,) = (s for s in rules.segments if s.code == partition.table.membership["segment"].item())
+    (was,) = (s for s in rules.segments if s.code == partition.table.memberships[0]["segment"].item())
     kept = [index for index, segment in enumerate(rules.segments) if segment is not was]
-    partition.snapshot = successor(
+    partition.follow(LearnedSegmentation(successor())
         rules,
         centroids=rules.centroids[kept],
         segments=tuple(rules.segments[index] for index in kept),
@@ -460,7 +464,7 @@ def test_customers_of_a_retired_segment_move_by_the_model() -> None:
 
 
 def test_move_is_never_decided_before_it_is_effective() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, [*crowd(), shuffled_rules(7)])
     migrations = sweep(partition, instant(10)).migrations
     assert any(m.effective_at > format_instant(instant(10)) for m in migrations)
@@ -468,11 +472,11 @@ def test_move_is_never_decided_before_it_is_effective() -> None:
 
 
 def test_event_after_a_change_of_model_tells_the_models_move_apart_from_its_own() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     play(partition, [*STEADY, instant(41)])
-    rules = partition.snapshot
+    rules = model_of(partition)
     moved_away = rules.centroids.copy()
-    moved_away[rules.index_of_code[partition.table.membership["segment"].item()]] += 5
+    moved_away[rules.roster.index_of_code[partition.table.memberships[0]["segment"].item()]] += 5
     migrations = play(partition, [successor(rules, centroids=moved_away), purchase(42), purchase(300)])
     assert causes(migrations)[:2] == ["model", "lapse"]
     assert migrations[0].effective_at == format_instant(instant(41))
@@ -486,7 +490,7 @@ def frozen(partition: Partition) -> tuple[object, ...]:
     return (
         state_of(partition),
         table.activity.tobytes(),
-        table.membership.tobytes(),
+        table.memberships[0].tobytes(),
         list(table.customer_ids),
         partition.clock,
     )
@@ -494,7 +498,7 @@ def frozen(partition: Partition) -> tuple[object, ...]:
 
 @given(logs(), st.integers(0, 28))
 def test_nothing_changes_until_effects_are_applied(log: list[Step], cut: int) -> None:
-    partition = Partition(rules_snapshot(0.1))
+    partition = partition_under(rules_snapshot(0.1))
     play(partition, log[:cut])
     before = frozen(partition)
     events = [step for step in log[cut:] if isinstance(step, Event)]
@@ -508,13 +512,13 @@ def test_nothing_changes_until_effects_are_applied(log: list[Step], cut: int) ->
     table = partition.table
     for slot, customer_id in enumerate(again.customer_ids):
         assert again.activity is not None
-        assert again.memories is not None
-        row = join_memories(again.activity[slot].item(), again.memories[slot])
-        assert table.encode(table.find(customer_id)) == encode_row(row, again.membership[slot].tobytes())
+        assert again.histories is not None
+        row = join_history(again.activity[slot].item(), again.histories[slot])
+        assert table.encode(table.find(customer_id)) == encode_row(row, again.memberships[0, slot].tobytes())
 
 
 def test_sweep_in_parts_equals_a_whole_one() -> None:
-    whole, parts = Partition(rules_snapshot()), Partition(rules_snapshot())
+    whole, parts = partition_under(rules_snapshot()), partition_under(rules_snapshot())
     for partition in (whole, parts):
         play(partition, crowd())
     expected = sweep(whole, instant(200))
@@ -531,7 +535,7 @@ def test_sweep_in_parts_equals_a_whole_one() -> None:
 
 
 def test_event_between_two_parts_of_a_sweep_does_not_go_back_behind_it() -> None:
-    partition = Partition(rules_snapshot(no_return_days=0.0))
+    partition = partition_under(rules_snapshot(no_return_days=0.0))
     play(partition, [*REGULAR, purchase(60, customer_id="c2")])
     apply_effects(partition, sweep(partition, instant(400), 0, 1))
     for migration in play(partition, [purchase(399)]):
@@ -539,6 +543,6 @@ def test_event_between_two_parts_of_a_sweep_does_not_go_back_behind_it() -> None
 
 
 def test_sweep_of_nobody_counts_as_swept() -> None:
-    partition = Partition(rules_snapshot())
+    partition = partition_under(rules_snapshot())
     assert play(partition, [instant(3)]) == []
     assert partition.clock == Clock(NO_TIME, instant(3))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import yaml
 
 from tests.support.compose import FILE, ROOT, Stack, load
 from tests.support.processes import wait_for
+from tests.support.programs import find_program
 
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 300
 OURS = "stream-segmenter:local"
 VARIABLES = {"DEMO_CUSTOMERS": "60", "DEMO_DAYS": "200", "DEMO_LIVE": "20", "DEMO_RATE": "20"}
 CHANGES = {"webhooks": {"SEGMENTER_WEBHOOKS__ALLOWED_NETWORKS": "127.0.0.0/8"}}
@@ -71,6 +71,8 @@ def get(url: str, token: str | None = None) -> Any:
 
 
 def test_services_work_together_as_plain_processes(tmp_path: Path) -> None:
+    for program in ("redis-server", "redis-cli", "prometheus"):
+        find_program(program)
     with Stack(tmp_path, VARIABLES, CHANGES) as stack:
         stack.start("producer")
         stack.start("api")
@@ -85,11 +87,10 @@ def test_services_work_together_as_plain_processes(tmp_path: Path) -> None:
             return sum(segment["customers"] for segment in listed["segments"])
 
         wait_for(lambda: members() > 0, PATIENCE_SECONDS, "customers in the view")
-        if shutil.which("prometheus"):
-            stack.start("prometheus")
-            stack.wait_until_healthy("prometheus")
-            prometheus = f"http://127.0.0.1:{stack.port('prometheus', 9090)}"
-            wait_for(lambda: are_up(prometheus), PATIENCE_SECONDS, "all targets to be scraped")
+        stack.start("prometheus")
+        stack.wait_until_healthy("prometheus")
+        prometheus = f"http://127.0.0.1:{stack.port('prometheus', 9090)}"
+        wait_for(lambda: are_up(prometheus), PATIENCE_SECONDS, "all targets to be scraped")
         for name in ("worker-1", "worker-2", "view", "api", "webhooks"):
             stack.wait_until_healthy(name)
             assert stack.stop(name) == 0, stack.log(name)

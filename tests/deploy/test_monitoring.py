@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,11 +11,15 @@ import pytest
 import yaml
 
 from deploy.grafana import dashboard
-from stream_app.adapters.metrics import Metrics
-from tests.deploy.monitoring import RULE_TESTS, RULES, RUNBOOK, alerts, load, metrics_used, rules
+from stream_app.adapters.metrics.declared import DECLARED
+from tests.deploy.monitoring import RULE_TESTS, RULES, RUNBOOK, alerts, load, metrics_in, metrics_used, rules
+from tests.support.programs import find_program
 from tests.support.replays import ROOT
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
+RUNBOOK_BASE = "https://docs.example.com/segmenter/runbook"
+"""Stands for where an operator publishes the runbook: what opens an alert knows no paths of this repository."""
+DEPLOYMENT = ROOT / "docs" / "deployment.md"
 LISTED = {
     "SegmenterDown",
     "SegmenterLagGrowing",
@@ -37,9 +40,7 @@ LISTED = {
 
 
 def promtool(*arguments: object) -> None:
-    if shutil.which("promtool") is None:
-        pytest.fail("no promtool: install Prometheus (on Debian: prometheus)", pytrace=False)
-    command = ["promtool", *map(str, arguments)]
+    command = [find_program("promtool"), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -72,11 +73,45 @@ def test_every_alert_has_a_severity_and_a_complete_entry_in_the_runbook() -> Non
     assert set(entries) == {name.lower() for name in LISTED}
     for name, rule in alerts().items():
         assert rule["labels"]["severity"] in {"page", "ticket"}
-        page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-        assert ROOT / page == RUNBOOK
-        assert anchor == name.lower()
+        anchor = name.lower()
+        assert rule["annotations"]["runbook_url"] == f"{RUNBOOK_BASE}#{anchor}"
         found = re.findall(r"^\*\*(.+?)\.\*\*", entries[anchor], flags=re.MULTILINE)
         assert found == ["Meaning", "Impact", "First look", "Mitigation"], name
+
+
+def test_base_of_the_runbook_is_replaced_as_documented() -> None:
+    for text in (RULES.read_text("utf-8"), DEPLOYMENT.read_text("utf-8")):
+        assert f"sed -i 's|{RUNBOOK_BASE}|<your address>|' deploy/prometheus/rules*.yml" in text
+    named = re.findall(r"runbook_url: (\S+)", RULES.read_text("utf-8"))
+    assert len(named) == len(LISTED)
+    assert len({url.replace(RUNBOOK_BASE, "https://wiki/page").partition("#")[0] for url in named}) == 1
+
+
+def test_cases_about_a_segmentation_have_two() -> None:
+    labelled = {each.name for each in DECLARED if "segmentation" in each.labels}
+    tested: set[str] = set()
+    for case in load(RULE_TESTS)["tests"]:
+        series = [each["series"] for each in case["input_series"]]
+        of_segmentations = [each for each in series if each.partition("{")[0] in labelled]
+        names = {name for each in of_segmentations for name in re.findall(r'segmentation="(\w+)"', each)}
+        assert len(names) == (2 if of_segmentations else 0), case["name"]
+        tested |= {each.partition("{")[0] for each in of_segmentations}
+    assert tested == labelled & metrics_in(rule["expr"] for rule in rules())
+
+
+def test_numbers_of_a_segmentation_are_chosen_and_joined_by_its_name() -> None:
+    labelled = {each.name for each in DECLARED if "segmentation" in each.labels}
+    chosen = {"segmenter:migrations:rate1h", *labelled}
+    for row in dashboard.ROWS:
+        for query in (query for panel in row.panels for query in panel.queries):
+            for name in re.findall(r"segmenter[_:][a-z0-9_:]+", query.expr):
+                assert (name + dashboard.CHOSEN in query.expr) == (name in chosen), query.expr
+            if "$segmentation" in query.expr:
+                assert "{{segmentation}}" in query.legend, query.expr
+    for expr in [*dashboard.expressions(), *(rule["expr"] for rule in rules())]:
+        if metrics_in([expr]) & labelled:
+            grouped = re.findall(r"\b(?:by|on) \(([^)]*)\)", expr)
+            assert all("segmentation" in labels.split(", ") for labels in grouped if labels), expr
 
 
 def test_links_within_the_runbook_lead_somewhere() -> None:
@@ -89,7 +124,7 @@ def test_links_within_the_runbook_lead_somewhere() -> None:
 
 
 def test_metrics_that_are_used_or_named_are_declared() -> None:
-    declared = {each.name for each in Metrics().declarations}
+    declared = {each.name for each in DECLARED}
     process = {"segmenter_process_cpu_seconds_total", "segmenter_process_resident_memory_bytes"}
     assert metrics_used() <= declared | process
     named = set(re.findall(r"segmenter_[a-z_]+", RUNBOOK.read_text("utf-8")))

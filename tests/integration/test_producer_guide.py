@@ -17,18 +17,20 @@ from aiokafka.partitioner import DefaultPartitioner
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topic_specs import TopicSpec
-from stream_app.adapters.topics import ENGAGEMENTS, PURCHASES, TopicNames
+from stream_app.adapters.topics import TopicNames
 from stream_app.audit.reading import TopicReader
 from stream_app.bootstrap.kafka import create_topic_specs
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import DAY_MS
 from stream_app.settings import Settings
+from tests.support.programs import find_program
 
 README: Final = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
 PARTITIONS: Final = 12
 """With these, librdkafka's own partitioner puts every customer of the examples elsewhere."""
-PATIENCE_SECONDS: Final = 30
+PATIENCE_SECONDS: Final = 300
 """Only ever waited for in full by a test that fails."""
 
 
@@ -74,8 +76,10 @@ def run(example: Example, kafka: str, topics: TopicNames, folder: Path) -> list[
     """Run an example as a reader would, and return what then is on the topics."""
     script = folder / "example"
     script.write_text(example.code, "utf-8")
+    if example.language == "shell":
+        find_program(example.name)
     command = {"shell": ["sh", "-eu"], "python": [sys.executable, "-W", "error"]}[example.language]
-    names = {"BOOTSTRAP": kafka, "PURCHASES": topics.purchases, "ENGAGEMENTS": topics.engagements}
+    names = {"BOOTSTRAP": kafka, **{contract.upper(): topics.input_topic(contract) for contract in INPUT_CONTRACTS}}
     done = subprocess.run(
         [*command, str(script)],
         env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **names},
@@ -114,7 +118,7 @@ def test_example_sends_valid_records_to_the_partitions_where_customers_belong(
     example: Example, kafka: str, topics: TopicNames, tmp_path: Path
 ) -> None:
     sent = run(example, kafka, topics, tmp_path)
-    decoders = {contract: Decoder(DecodingPolicy(contract)) for contract in (PURCHASES, ENGAGEMENTS)}
+    decoders = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
     now_ms = time.time_ns() // 1_000_000
     events = [decoders[record.contract].decode(record.value, now_ms, record.key) for record in sent]
     assert sorted(event.event_id for event in events) == example.event_ids

@@ -16,7 +16,7 @@ from tests.support.kafka import KafkaBroker
 from tests.support.processes import ServerProcess, is_running, wait_for
 from tests.support.servers import RedisServer
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.features import Quantities
-from stream_app.core.snapshot import NO_SEGMENT
+from stream_app.core.quantities import Quantities
+from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.sample import PopulationSample
 
 FIRST_TICK_MS = 1_700_000_000_000

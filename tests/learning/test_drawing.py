@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.cold_start import cold_start_snapshot
 from stream_app.core.events import PURCHASE, Event, Position
 from stream_app.core.partition import Partition
 from stream_app.core.processor import apply_effects, process_events
 from stream_app.learning.drawing import draw_sample
+from stream_app.segmentations.learned.cold_start import cold_start_model
 
 FIRST_MS = 1_700_000_000_000
 
@@ -15,7 +15,7 @@ FIRST_MS = 1_700_000_000_000
 @pytest.fixture(scope="module")
 def partition():
     """Return thirty customers; customer i bought i days after the first one."""
-    partition = Partition(cold_start_snapshot("value", hysteresis=0.5, no_return_days=30.0))
+    partition = Partition(cold_start_model("value", hysteresis=0.5, no_return_days=30.0))
     events = [
         Event(PURCHASE, f"c{day}", f"e{day}", FIRST_MS + day * DAY_MS, "order_completed", 1000, f"o{day}")
         for day in range(30)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core.lineage import UNMATCHED
 from stream_app.learning.drift import ReferenceDistribution, centroid_shift
+from stream_app.learning.lineage import UNMATCHED
 
 
 def test_shift_is_the_mean_distance_of_matched_centroids():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stream_app.core.features import Quantities
+from stream_app.core.quantities import Quantities
 from stream_app.learning.parameters import (
     ParameterFit,
     choose_feature_set,

@@ -6,15 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stream_app.core.cold_start import cold_start_snapshot
-from stream_app.core.features import extract_features
-from stream_app.core.naming import PROTOTYPES
-from stream_app.core.snapshot import NO_SEGMENT
-from stream_app.core.snapshot_document import proposal_from_document, snapshot_document
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.learning.naming import PROTOTYPES
 from stream_app.learning.trainer import Trainer, TrainerSettings, expected_churn
+from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.document import model_document, proposal_from_document
+from stream_app.segmentations.learned.features import extract_features
 from tests.learning.populations import GROUPS, draw_sample
+from tests.support.models import score
 
-RULES = cold_start_snapshot("value", hysteresis=0.5, no_return_days=30.0)
+RULES = cold_start_model("value", hysteresis=0.5, no_return_days=30.0)
 OTHER_GROUPS = GROUPS * np.array([4.0, 0.2, 3.0, 0.1, 0.1, 0.3, 0.5, 1.0])
 """A population that lapsed: most customers belong elsewhere."""
 
@@ -24,7 +25,7 @@ def trainer_of(**settings):
 
 
 def nearest_codes(snapshot, sample):
-    return snapshot.codes[snapshot.score_quantities(sample.quantities).argmin(axis=1)]
+    return snapshot.roster.codes[:-1][score(snapshot, sample.quantities).argmin(axis=1)]
 
 
 def assigned(sample, snapshot):
@@ -79,19 +80,19 @@ def test_rules_without_a_learned_successor_are_retired_under_their_names():
         segment.code for segment in snapshot.retired_segments
     }
     assert {s.code: s.name for s in RULES.segments}.items() <= (
-        {code: segment.name for code, segment in snapshot.segment_by_code.items()}.items()
+        {code: segment.name for code, segment in snapshot.roster.by_code.items()}.items()
     )
     # They stay known under all later models.
-    assert set(snapshot.segment_by_code) <= set(trained(3).published.segment_by_code)
+    assert set(snapshot.roster.by_code) <= set(trained(3).published.roster.by_code)
 
 
 def test_first_model_is_published_whatever_it_moves():
     trainer = trainer_of(max_expected_churn=0.0)
     proposal = trainer.learn(assigned(draw_sample(), RULES))
     assert not proposal.held
-    assert proposal.snapshot.expected_churn > 0
-    assert proposal.snapshot.version == 1
-    assert trainer.published is proposal.snapshot
+    assert proposal.model.expected_churn > 0
+    assert proposal.model.version == 1
+    assert trainer.published is proposal.model
 
 
 def test_first_model_shares_codes_with_rules_of_the_same_name():
@@ -157,10 +158,8 @@ def test_steady_population_is_hardly_moved():
     trainer = trained(2)
     proposal = trainer.learn(assigned(draw_sample(2), trainer.published))
     assert not proposal.held
-    assert proposal.snapshot.expected_churn < 0.02
-    assert {s.code: s.name for s in trained(1).published.segments} == {
-        s.code: s.name for s in proposal.snapshot.segments
-    }
+    assert proposal.model.expected_churn < 0.02
+    assert {s.code: s.name for s in trained(1).published.segments} == {s.code: s.name for s in proposal.model.segments}
 
 
 def test_drift_is_told_from_the_second_model_on():
@@ -180,8 +179,8 @@ def test_model_that_moves_too_many_is_held_and_not_followed():
     published = trainer.published
     proposal = trainer.learn(moved_sample(trainer, 2))
     assert proposal.held
-    assert proposal.snapshot.expected_churn > 0.25
-    assert proposal.snapshot.version == published.version + 1
+    assert proposal.model.expected_churn > 0.25
+    assert proposal.model.version == published.version + 1
     assert trainer.published is published
 
 
@@ -253,7 +252,7 @@ def test_restored_trainer_proposes_what_the_other_would_have(algorithm, n_ticks)
     restored = through_json(trainer)
     sample = assigned(draw_sample(5, seed=1, n_customers=200), trainer.published)
     proposals = [each.learn(sample) for each in (trainer, restored)]
-    assert snapshot_document(proposals[0]) == snapshot_document(proposals[1])
+    assert model_document(proposals[0]) == model_document(proposals[1])
     assert restored.state() == trainer.state()
 
 
@@ -266,8 +265,8 @@ def test_restored_trainer_knows_how_often_it_has_held():
 def test_document_of_a_learned_model_gives_it_back():
     trainer = trained(1)
     proposal = trainer.learn(assigned(draw_sample(1), trainer.published))
-    document = json.loads(json.dumps(snapshot_document(proposal)))
-    assert snapshot_document(proposal_from_document(document)) == document
+    document = json.loads(json.dumps(model_document(proposal)))
+    assert model_document(proposal_from_document(document)) == document
 
 
 def test_more_clusters_after_a_restart_keep_identities_and_add_fresh_ones():
@@ -285,9 +284,9 @@ def test_changed_feature_set_keeps_identities_by_name():
     restored = through_json(trainer, TrainerSettings(feature_set="plain", max_expected_churn=1.0))
     proposal = restored.learn(assigned(draw_sample(2), trainer.published))
     assert proposal.drift is None
-    assert proposal.snapshot.parameters.feature_set == "plain"
+    assert proposal.model.parameters.feature_set == "plain"
     before = {segment.name: segment.code for segment in trainer.published.segments}
-    after = {segment.name: segment.code for segment in proposal.snapshot.segments}
+    after = {segment.name: segment.code for segment in proposal.model.segments}
     assert len(before.keys() & after.keys()) >= 5
     assert all(after[name] == before[name] for name in before.keys() & after.keys())
 
@@ -313,7 +312,7 @@ def test_model_without_a_reference_sample_has_no_drift():
     # A trainer that lost its state starts from the last published model.
     trainer = Trainer(TrainerSettings(feature_set="activity", max_expected_churn=1.0), trained(2).published)
     proposal = trainer.learn(draw_sample(2))
-    assert proposal.snapshot.version == 3
+    assert proposal.model.version == 3
     assert proposal.drift is None
 
 
@@ -340,7 +339,7 @@ def test_customers_barred_from_returning_are_no_churn():
     snapshot = trained().published
     sample = draw_sample()
     nearest = nearest_codes(snapshot, sample)
-    elsewhere = np.roll(snapshot.codes, 1)[snapshot.index_of_code[nearest]]
+    elsewhere = np.roll(snapshot.roster.codes[:-1], 1)[snapshot.roster.index_of_code[nearest]]
     features = extract_features(sample.quantities, snapshot.parameters)
     moving = replace(sample, segment_codes=elsewhere, since_ms=np.full(len(sample), sample.as_of_ms - 1))
     barred = replace(moving, previous_codes=nearest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from html import unescape
 from pathlib import Path
@@ -13,21 +12,17 @@ import pytest
 
 from stream_app.report.page import write_report
 from tests.report.report_folder import RETIRED, SEGMENTS, ReportFolder
+from tests.support.programs import find_program
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE_ID = "</script><img src=x onerror=document.title='owned'>&amp; 100%"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium found: install the Debian package `chromium`"),
-]
+pytestmark = pytest.mark.browser
 
 
 def rendered(report: Path, profile: Path, fragment: str = "") -> str:
     """The page's elements after its scripts have run."""
-    assert BROWSER is not None
     command = [
-        BROWSER,
+        find_program("chromium"),
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
@@ -42,7 +37,7 @@ def rendered(report: Path, profile: Path, fragment: str = "") -> str:
         "--dump-dom",
         report.as_uri() + fragment,
     ]
-    dom = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout.decode()
+    dom = subprocess.run(command, capture_output=True, check=True, timeout=600).stdout.decode()
     # What the page was made from is not what it shows.
     return re.sub(r"<script.*?</script>", "", dom, flags=re.DOTALL)
 

@@ -11,7 +11,8 @@ from faust.types import TP
 from stream_app.adapters.changelog import POSITION_KEY
 from stream_app.adapters.delivery import Delivery, Outgoing
 from stream_app.errors import DeliveryFailed
-from stream_app.worker.intake import Chunk
+from stream_app.worker.intake import InputChunk
+from stream_app.worker.opening import PartitionOpener
 from stream_app.worker.owned import OwnedPartitions
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.memory_log import MemoryDelivery, Transaction
@@ -59,11 +60,11 @@ class TopicsApart(MemoryDelivery):
             await super().commit({tp: records})
 
 
-class MemoryTrusted(OwnedPartitions):
+class MemoryTrusted(PartitionOpener):
     """Goes on with the table in memory, whoever has opened the partition since."""
 
     def _still_valid(self, number: int, delivery: Delivery) -> Any:
-        restored = self._kept.get(number)
+        restored = self._cached.get(number)
         if restored is not None:
             restored.identity = delivery.identity
         return restored
@@ -72,8 +73,8 @@ class MemoryTrusted(OwnedPartitions):
 class ChunkGapAccepted(OwnedPartitions):
     """Forgets chunks that did not arrive, and folds what does not follow on."""
 
-    async def segment(self, chunk: Chunk) -> None:
-        intake = self._intakes.get(chunk.partition)
+    async def segment(self, chunk: InputChunk) -> None:
+        intake = self.intakes.get(chunk.partition)
         if intake is not None and intake is chunk.intake:
             intake._under_way.clear()
             self.lanes[chunk.partition]._offered_to = chunk.start
@@ -102,7 +103,7 @@ MUTATIONS = (
     Mutation("each topic has its own transaction", Variant(WorkerParts(delivery=TopicsApart))),
     Mutation("memory is kept after a failed commit", Variant(WorkerParts(delivery=FailureForgotten))),
     Mutation("commits do not wait for appends", Variant(WorkerParts(delivery=AppendsUnawaited))),
-    Mutation("memory is kept while others own the partition", Variant(WorkerParts(owned=MemoryTrusted))),
+    Mutation("memory is kept while others own the partition", Variant(WorkerParts(opener=MemoryTrusted))),
     Mutation("gaps between chunks are accepted", Variant(WorkerParts(owned=ChunkGapAccepted))),
     Mutation("gaps between fetches are accepted", Variant(WorkerParts(consumer=FetchGapAccepted))),
 )

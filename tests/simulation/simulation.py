@@ -15,7 +15,7 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.worker import sweeping
-from stream_app.worker.sweeping import LoopSettings
+from stream_app.worker.loop_settings import LoopSettings
 from tests.simulation.faults import STEP_FAULTS, TIMED_FAULTS, Fault, drawn_faults
 from tests.simulation.group import Group
 from tests.simulation.inputs import END_MS, Input, drawn_inputs, last_inputs

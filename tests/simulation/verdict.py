@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.audit.evidence import LogRecord
 from stream_app.audit.reading import Bounds
+from stream_app.audit.records import LogRecord
 from stream_app.audit.verification import Deployment, audit
 from tests.simulation.worker import DECODERS
 
@@ -40,7 +40,7 @@ async def judge(simulation: Simulation) -> list[str]:
     bounds = {tp: (0, log[tp].end) for tp in places}
     deployment = Deployment(KafkaConnection("nowhere:1"), names, simulation.partitions, DECODERS)
     found = await audit(deployment, LogReader(log), bounds, simulation.group.committed, is_drained=True)
-    simulation.figures["models"] = found.figures["newest published model"]
+    simulation.figures["models"] = found.figures["newest published version of value"]
     simulation.figures["migrations"] = found.records[names.migrations]
     simulation.figures["letters"] = found.records[names.dead_letters]
     simulation.figures["misplaced"] = found.figures["misplaced"]

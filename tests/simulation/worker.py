@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.partitioning import create_partitioner
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
-from stream_app.core.cold_start import cold_start_snapshot
-from stream_app.core.migration import MigrationContext
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
+from stream_app.core.moves import MigrationContext
 from stream_app.learning.trainer import TrainerSettings
-from stream_app.worker.model_follower import ModelFollower
-from stream_app.worker.owned import OwnedPartitions, PartitionSettings
-from stream_app.worker.sweeping import LoopSettings
+from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.faust_host import FaustHost
+from stream_app.worker.loop_settings import LoopSettings
+from stream_app.worker.opening import PartitionOpener, PartitionSettings
+from stream_app.worker.owned import OwnedPartitions
 from tests.simulation.consumer import SimulatedConsumer, SimulatedThread
 from tests.simulation.group import HEARTBEAT_SECONDS, Assignment
 from tests.simulation.memory_log import MemoryDelivery, MemoryStateLog
@@ -32,7 +36,7 @@ FETCH_SECONDS = 0.4
 COMMIT_SECONDS = 0.5
 RECOVERY_SECONDS = 20
 STOP_SECONDS = 2.0
-DECODERS = {topic: Decoder(DecodingPolicy(topic)) for topic in ("purchases", "engagements")}
+DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,18 @@ class WorkerParts:
     """Classes that a mutation may replace by faulty ones."""
 
     delivery: type[MemoryDelivery] = MemoryDelivery
+    opener: type[PartitionOpener] = PartitionOpener
     owned: type[OwnedPartitions] = OwnedPartitions
     consumer: type[SimulatedConsumer] = SimulatedConsumer
     ends_on_failure: bool = True
 
 
-class SimulatedFollower(ModelFollower):
+class SimulatedFollower(DefinitionFollower):
     """The real one, reading the log in memory."""
 
     def __init__(self, simulation: Simulation, process: Process) -> None:
-        initial = cold_start_snapshot("value", 0.5, 30.0)
-        super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, initial)
+        initial = cold_start_model("value", 0.5, 30.0)
+        super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, [initial])
         self._log = simulation.log
         self._process = process
 
@@ -91,20 +96,27 @@ class SimulatedWorker:
         self.process = CURRENT.get()
         self.follower = SimulatedFollower(simulation, self.process)
         self.state_log = MemoryStateLog(simulation.log, self.process, self._parts.delivery)
-        self.owned = self._parts.owned(
+        opener = self._parts.opener(
             log=self.state_log,
             topics=topics,
             settings=PartitionSettings(simulation.partitions, RECOVERY_SECONDS),
+            trainer_settings={"value": self._trainer_settings},
+            follower=self.follower,
+        )
+        self.owned = self._parts.owned(
+            opener=opener,
+            topics=topics,
             lane_settings=self._lane_settings,
-            trainer_settings=self._trainer_settings,
-            rules=MigrationContext(),
-            decoders={topics.purchases: DECODERS["purchases"], topics.engagements: DECODERS["engagements"]},
+            context=MigrationContext(),
+            decoders={topics.input_topic(contract): decoder for contract, decoder in DECODERS.items()},
+            partition_of=create_partitioner(simulation.partitions),
             follower=self.follower,
             failed=self._failed,
             now_ms=simulation.now_ms,
         )
+        host = FaustHost(self.owned, topics, self._lane_settings, self._failed, simulation.now_ms)
         self.thread = SimulatedThread(simulation.log, simulation.group, self.process)
-        self.consumer = self._parts.consumer(self.thread, self.owned)
+        self.consumer = self._parts.consumer(self.thread, host)
         self._chunk_news, self._sample_news = asyncio.Event(), asyncio.Event()
         self._must_rejoin = asyncio.Event()
 
@@ -139,7 +151,7 @@ class SimulatedWorker:
             self._chunks.clear()
             self._samples.clear()
             simulation.step(self.process, "lets go")
-            await self.owned.let_go()
+            await self.owned.release()
             simulation.step(self.process, "has let go")
 
     async def stop(self) -> None:
@@ -148,7 +160,7 @@ class SimulatedWorker:
         simulation.step(self.process, "stops")
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                await self.owned.let_go()
+                await self.owned.release()
                 await self.consumer.force_commit()
         simulation.group.leave(self.process.name)
         simulation.end(self, "stopped")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import DAY_MS, to_milliseconds
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.simulator.population import LATENT_TYPES, order_kept
@@ -246,7 +247,7 @@ def test_sound_records_decode_and_each_malformed_one_is_rejected(
     sound = set(read_lines(clean[0]))
     rejected: Counter[str] = Counter()
     for topic in ("purchases", "engagements"):
-        decoder = Decoder(DecodingPolicy(topic=topic))
+        decoder = Decoder(INPUT_CONTRACTS[topic], DecodingPolicy())
         for line in gzip.decompress((faulty[0] / f"{topic}.jsonl.gz").read_bytes()).splitlines():
             try:
                 decoder.decode(line, end_ms)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.sources.csv_rows import Columns, CsvRow, read_rows
 
@@ -18,7 +19,7 @@ def rows_of(text: str) -> list[CsvRow]:
 
 
 def columns(header: str, topic: str = "purchases", **asked: str) -> Columns:
-    return Columns("file.csv", topic, rows_of(header)[0], asked, {})
+    return Columns("file.csv", INPUT_CONTRACTS[topic], rows_of(header)[0], asked, {})
 
 
 @given(st.lists(st.lists(st.text("a,\"'\n\r é", max_size=6), min_size=2, max_size=4), max_size=8))
@@ -74,7 +75,7 @@ def test_row_without_ids_is_named_after_its_place() -> None:
 def test_constant_serves_where_there_is_no_column() -> None:
     row = rows_of("c1,2024-05-01,5")[0]
     header = rows_of("customer_id,occurred_at,total")[0]
-    found = Columns("file.csv", "purchases", header, {}, {"currency": "GBP", "total": "7"})
+    found = Columns("file.csv", INPUT_CONTRACTS["purchases"], header, {}, {"currency": "GBP", "total": "7"})
     fields = found.fields_of(row)
     assert (fields["currency"], fields["total"]) == ("GBP", "5")
 

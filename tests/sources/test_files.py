@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.bootstrap.replay import create_readers
-from stream_app.contracts.records import Batch, Positions, Rejection
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import Event, Position
+from stream_app.core.records import Batch, Positions, Rejection
 from stream_app.errors import ConfigurationError
 from stream_app.settings import Settings
 from stream_app.sources import files as sources

@@ -36,7 +36,7 @@ LISTENING: Final = {
     "prometheus": ["--web.listen-address=127.0.0.1:{9090}"],
 }
 """What such a command is told in addition, as its default port may be taken."""
-PATIENCE_SECONDS: Final = 90
+PATIENCE_SECONDS: Final = 300
 NO_HERE: Final = {
     "LISTENERS",
     "ADVERTISED_LISTENERS",

@@ -19,12 +19,12 @@ from tests.support.kafka_source import MISSING, BrokerServer, Container, has_doc
 from tests.support.processes import (
     ServerFailed,
     ServerProcess,
-    ServerUnavailable,
     free_port,
     wait_for,
 )
+from tests.support.programs import ProgramMissing
 
-START_SECONDS: Final = 90
+START_SECONDS: Final = 300
 """Only ever waited for in full when the broker does not come up."""
 PROPERTIES: Final = {
     "process.roles": "broker,controller",
@@ -77,7 +77,7 @@ class KafkaBroker:
 
     Raises
     ------
-    ServerUnavailable
+    ProgramMissing
         If there is neither Java with Maven nor a Docker engine.
     """
 
@@ -101,7 +101,7 @@ class KafkaBroker:
         elif has_docker():
             self._server = Container(self._properties, port, heap_mebibytes)
         else:
-            raise ServerUnavailable(MISSING)
+            raise ProgramMissing(MISSING)
 
     @property
     def pid(self) -> int | None:
@@ -159,7 +159,7 @@ class KafkaBroker:
         Raises
         ------
         ServerFailed
-            If it ends, or does not within a minute and a half.
+            If it ends, or does not within five minutes.
         """
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         try:

@@ -23,8 +23,8 @@ COPY_DEPENDENCIES: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.8
 IMAGE: Final = f"apache/kafka:{KAFKA_VERSION}"
 DOWNLOAD_SECONDS: Final = 600
 MISSING: Final = (
-    "no Kafka broker for the tests: install Java (17 or newer) and Maven (on Debian: default-jre-headless and maven), "
-    "or start a Docker engine, or name a broker in SEGMENTER_TEST_KAFKA=host:port"
+    "no java and mvn: install Debian's packages default-jre-headless and maven, "
+    "or start a Docker engine, or, for most tests, name a broker in SEGMENTER_TEST_KAFKA=host:port"
 )
 
 

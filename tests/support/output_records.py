@@ -17,17 +17,11 @@ from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topic_specs import TopicPolicy, topic_specs
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.core.migration import (
-    Cause,
-    Explanation,
-    Figures,
-    Holdout,
-    Migration,
-    SegmentReference,
-    migration_id,
-)
-from stream_app.core.snapshot_document import Proposal, snapshot_document
-from tests.support.snapshots import rules_snapshot
+from stream_app.core.migration import Cause, Holdout, Migration, migration_id
+from stream_app.core.segments import SegmentReference
+from stream_app.segmentations.learned.document import ModelProposal, model_document
+from stream_app.segmentations.learned.explanation import CustomerFigures, LearnedReason
+from tests.support.models import rules_snapshot
 
 PARTITIONS = 2
 SEGMENTS = [SegmentReference(f"s{code}", f"Segment {code}") for code in range(1, 6)]
@@ -39,7 +33,7 @@ def migration(
     customer_id: str, sequence: int, origin: int | None, target: int, at_ms: int = FIRST_DAY_MS, **changes: Any
 ) -> Migration:
     """Return a move between two of `SEGMENTS`, by index."""
-    figures = Figures(1.0, 9.5, 0.97, 4.2, 120.5, 1.0, 200.0)
+    figures = CustomerFigures(1.0, 9.5, 0.97, 4.2, 120.5, 1.0, 200.0)
     at = format_instant(at_ms)
     fields: dict[str, Any] = {
         "migration_id": migration_id("value", customer_id, sequence),
@@ -53,7 +47,7 @@ def migration(
         "decided_at": at,
         "cause": Cause("purchase", f"event-{customer_id}-{sequence}", None),
         "model_version": 0,
-        "explanation": Explanation(
+        "explanation": LearnedReason(
             None if origin is None else figures,
             figures,
             None if origin is None else 1.4,
@@ -93,9 +87,9 @@ def membership_of(move: Migration) -> dict[str, Any]:
     }
 
 
-def model_document(version: int = 0) -> dict[str, Any]:
+def drawn_model(version: int = 0) -> dict[str, Any]:
     """Return the model that has `SEGMENTS`."""
-    document = snapshot_document(Proposal(rules_snapshot()))
+    document = model_document(ModelProposal(rules_snapshot()))
     centroid = document["segments"][0]["centroid"]
     segments = [
         {"id": segment.id, "name": segment.name, "centroid": centroid, "share": 0.2, "profile": None}

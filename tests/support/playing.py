@@ -9,10 +9,11 @@ from stream_app.core.events import Event
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
-from stream_app.core.snapshot import Snapshot
+from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from tests.support.events import positions
 
-Step: TypeAlias = Event | int | Snapshot
+Step: TypeAlias = Event | int | Model
 """An event, the instant of a sweep, or a model that takes over."""
 
 
@@ -38,8 +39,8 @@ def play_effects(partition: Partition, steps: Sequence[Step], cuts: Collection[i
         if isinstance(step, Event):
             first = first if chunk else index
             chunk.append(step)
-        elif isinstance(step, Snapshot):
-            partition.snapshot = step
+        elif isinstance(step, Model):
+            partition.follow(LearnedSegmentation(step))
         elif step is not None:
             finish(sweep(partition, step))
     return done

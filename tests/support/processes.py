@@ -30,13 +30,22 @@ class ServerFailed(Exception):
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nothing listens on, and that no outgoing connection will take."""
-    for port in random.SystemRandom().sample(PORTS, 200):
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Return a TCP port of 127.0.0.1 that is nobody else's until this process ends.
+
+    It stays bound, so that no other run of tests is given it while a server is not up yet, or down for a while. Servers
+    can listen there all the same: they set SO_REUSEADDR, and so does the probe, but only once it has the port.
+    """
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        probe = socket.socket()
+        try:
             probe.bind(("127.0.0.1", port))
-            return port
-    raise ServerUnavailable(f"none of 200 ports of 127.0.0.1 between {PORTS.start} and {PORTS.stop} is free")
+        except OSError:
+            probe.close()
+            continue
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.detach()  # its end is the process's
+        return port
+    raise ServerUnavailable(f"no port of 127.0.0.1 from {PORTS.start} to {PORTS.stop - 1} is free")
 
 
 def is_running(pid: int) -> bool:

@@ -31,10 +31,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.support.kafka import KafkaBroker
-from tests.support.kafka_source import has_java
-from tests.support.processes import ServerUnavailable, free_port
+from tests.support.processes import free_port
+from tests.support.programs import find_program
 
-PATIENCE_SECONDS: Final = 20
+PATIENCE_SECONDS: Final = 300
 ITERATIONS: Final = 4096
 PROPERTIES: Final = {
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL",
@@ -71,8 +71,8 @@ class SecureKafka:
     """
 
     def __init__(self, folder: Path, users: tuple[str, ...]) -> None:
-        if not has_java():
-            raise ServerUnavailable("a broker with TLS needs Java and Maven here, a container will not do")
+        for program in ("java", "mvn"):  # a container will not do
+            find_program(program)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.passwords = {user: f"planted-{secrets.token_urlsafe(12)}" for user in users}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.support.processes import ServerFailed, ServerProcess, ServerUnavailable, free_port, wait_for
+from tests.support.processes import ServerFailed, ServerProcess, free_port, wait_for
+from tests.support.programs import find_program
 
-START_SECONDS: Final = 20
+START_SECONDS: Final = 300
 """Only ever waited for in full when the server does not come up."""
 
 
@@ -31,18 +31,17 @@ class RedisServer:
 
     Raises
     ------
-    ServerUnavailable
+    ProgramMissing
         If `redis-server` is not installed.
     """
 
     def __init__(self, folder: Path, *, is_persistent: bool = False) -> None:
-        if shutil.which("redis-server") is None:
-            raise ServerUnavailable("no redis-server: install Redis (on Debian: redis-server)")
+        program = find_program("redis-server")
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         address = ["--bind", "127.0.0.1", "--port", str(self.port)]
         files = ["--save", "", "--appendonly", "yes" if is_persistent else "no", "--dir", folder]
-        self.process = ServerProcess(["redis-server", *address, *files], folder / "redis.log")
+        self.process = ServerProcess([program, *address, *files], folder / "redis.log")
 
     def start(self) -> None:
         """Start the server, empty unless it is persistent, and return once it answers."""
@@ -82,33 +81,33 @@ class PrometheusServer:
     folder
         For its configuration, its data and its log; it is made.
     jobs
-        Address to scrape by name of the job.
+        Address to scrape, or several, by name of the job.
     rules
         File of rules.
 
     Raises
     ------
-    ServerUnavailable
+    ProgramMissing
         If `prometheus` is not installed.
     """
 
-    def __init__(self, folder: Path, jobs: Mapping[str, str], rules: Path) -> None:
-        if shutil.which("prometheus") is None:
-            raise ServerUnavailable("no prometheus: install Prometheus (on Debian: prometheus)")
+    def __init__(self, folder: Path, jobs: Mapping[str, str | Sequence[str]], rules: Path) -> None:
+        program = find_program("prometheus")
         folder.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{free_port()}"
         settings = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(rules)],
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in jobs.items()
+                {"job_name": job, "static_configs": [{"targets": [found] if isinstance(found, str) else list(found)}]}
+                for job, found in jobs.items()
             ],
         }
         config = folder / "prometheus.json"  # JSON is YAML
         config.write_text(json.dumps(settings), "utf-8")
         options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--log.level=warn"]
         address = f"--web.listen-address={self.url.removeprefix('http://')}"
-        self.process = ServerProcess(["prometheus", *options, address], folder / "prometheus.log")
+        self.process = ServerProcess([program, *options, address], folder / "prometheus.log")
 
     def get(self, path: str, **parameters: str) -> Any:
         """Return the data that the HTTP API answers with."""

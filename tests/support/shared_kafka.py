@@ -17,9 +17,10 @@ from confluent_kafka.admin import AdminClient
 from tests.support.kafka import KafkaBroker
 from tests.support.kafka_source import file_lock
 from tests.support.processes import ServerFailed, ServerUnavailable, end_process, wait_for
+from tests.support.programs import ProgramMissing
 
 NAMED_BROKER_VARIABLE: Final = "SEGMENTER_TEST_KAFKA"
-PATIENCE_SECONDS: Final = 20
+PATIENCE_SECONDS: Final = 300
 """Only ever waited for in full when a broker does not answer."""
 
 _kept: list[KafkaBroker] = []
@@ -74,7 +75,7 @@ class TestRun:
 
         Raises
         ------
-        ServerUnavailable, ServerFailed
+        ProgramMissing, ServerUnavailable, ServerFailed
             If there is none to be had.
         """
         if self.named_broker is not None:
@@ -84,6 +85,8 @@ class TestRun:
             if not self._reference.exists():
                 self._reference.write_text(json.dumps(self._start()), "utf-8")
         started = json.loads(self._reference.read_text("utf-8"))
+        if "missing" in started:
+            raise ProgramMissing(started["missing"])
         if "failure" in started:
             raise ServerUnavailable(started["failure"])
         return str(started["bootstrap_servers"])
@@ -97,6 +100,8 @@ class TestRun:
             broker = KafkaBroker(Path(self.folder, "kafka"), owner_pid=self.controller_pid)
             _kept.append(broker)
             broker.start()
+        except ProgramMissing as error:
+            return {"missing": str(error)}
         except (ServerUnavailable, ServerFailed) as error:  # which no other process need try again
             return {"failure": str(error)}
         return {"bootstrap_servers": broker.bootstrap_servers, "pid": broker.pid, "container": broker.container}

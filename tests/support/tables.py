@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stream_app.core.events import Event
-from stream_app.core.features import Quantities, quantities_at
+from stream_app.core.quantities import Quantities, quantities_at
 from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.totals import fold

@@ -18,7 +18,7 @@ from stream_app.view.target import ViewTarget
 from tests.support.output_records import PARTITIONS, OutputTopics
 
 KEYS = ViewKeys("test:")
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 

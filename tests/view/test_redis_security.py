@@ -17,8 +17,9 @@ from stream_app.api.redis_store import RedisStore
 from stream_app.errors import ConfigurationError
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, chunk_of
 from stream_app.view.target import ViewTarget
-from tests.support.output_records import membership_of, migration, model_document
+from tests.support.output_records import drawn_model, membership_of, migration
 from tests.support.processes import free_port
+from tests.support.programs import find_program
 from tests.support.servers import RedisServer
 from tests.view.test_target import FIELDS, records
 
@@ -33,7 +34,7 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
     await target.check()
     attached = await target.attach(FIELDS)
     chunks = [
-        chunk_of(MODELS, 0, 0, records([model_document()])),
+        chunk_of(MODELS, 0, 0, records([drawn_model()])),
         chunk_of(MEMBERSHIPS, 0, 0, records([membership_of(MOVE)])),
         chunk_of(MIGRATIONS, 0, 0, records([MOVE])),
     ]
@@ -48,7 +49,7 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
     await target.close()
     store = RedisStore(api, KEYS, Metrics(API))
     await store.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while store.unready_reason():
             await asyncio.sleep(0.05)
         ((found,),) = await store.look_up(["a"])
@@ -95,9 +96,10 @@ def test_users_of_the_guide_may_do_their_work_and_no_more(tmp_path: Path) -> Non
 
 def test_certificate_is_verified(tmp_path: Path) -> None:
     key, certificate, tls_port = tmp_path / "key.pem", tmp_path / "certificate.pem", free_port()
+    find_program("openssl")
     make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=redis"
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
-    subprocess.run([*make.split(), *names], check=True, capture_output=True, timeout=30)
+    subprocess.run([*make.split(), *names], check=True, capture_output=True, timeout=120)
 
     async def run(port: int) -> None:
         async with redis.Redis(port=port, protocol=2) as admin:

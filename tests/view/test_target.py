@@ -17,7 +17,7 @@ import redis.asyncio as redis
 from stream_app.adapters.redis_client import RedisConnection
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, chunk_of
 from stream_app.view.target import ViewChanged, ViewTarget
-from tests.support.output_records import drawn_migrations, membership_of, migration, model_document
+from tests.support.output_records import drawn_migrations, drawn_model, membership_of, migration
 from tests.support.servers import RedisServer
 from tests.view.following import KEYS, flows, members, memberships, reader, without_name
 
@@ -118,7 +118,7 @@ def test_view_that_is_not_there_any_more_is_not_written(port: int, loss: str) ->
             fresh = await target.attach(FIELDS, is_fresh=True)
             assert await target.swap(fresh.generation)
         with pytest.raises(ViewChanged, match="MOVED"):
-            await target.apply(generation, [chunk_of(MODELS, 0, 0, records([model_document()]))])
+            await target.apply(generation, [chunk_of(MODELS, 0, 0, records([drawn_model()]))])
         with pytest.raises(ViewChanged, match="MOVED"):
             await target.beat(generation)
 
@@ -128,13 +128,13 @@ def test_view_that_is_not_there_any_more_is_not_written(port: int, loss: str) ->
 def test_new_generation_takes_over_once_it_has_caught_up_and_keeps_the_models(port: int) -> None:
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
         moves = chunk_of(MEMBERSHIPS, 0, 0, records([membership_of(migration("a", 1, None, 0))]))
-        await target.apply(generation, [moves, chunk_of(MODELS, 0, 0, records([model_document(3)]))])
+        await target.apply(generation, [moves, chunk_of(MODELS, 0, 0, records([drawn_model(3)]))])
         fresh = (await target.attach(FIELDS, is_fresh=True)).generation
         assert not await target.swap(fresh)
         await target.announce_handover(fresh)
         with pytest.raises(ViewChanged, match="WAIT"):
             await target.apply(generation, [moves])
-        await target.apply(fresh, [moves, chunk_of(MODELS, 0, 0, records([model_document(4)]))])
+        await target.apply(fresh, [moves, chunk_of(MODELS, 0, 0, records([drawn_model(4)]))])
         assert await target.swap(fresh)
         assert sorted(await client.hkeys(KEYS.models(fresh, "value"))) == [b"3", b"4"]
         assert await target.delete_others() > 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.output_records import OutputTopics, drawn_migrations, model_document
+from tests.support.output_records import OutputTopics, drawn_migrations, drawn_model
 from tests.support.servers import RedisServer
 from tests.view.following import (
     KEYS,
@@ -35,7 +35,7 @@ def test_view_equals_memberships_and_counts_each_migration_once(
     async def run() -> None:
         moves = list(drawn_migrations(300, 2_000))
         async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
-            await topics.write_model(model_document())
+            await topics.write_model(drawn_model())
             await topics.write(moves[:1_000])
             async with following(topics, redis_server.port):
                 await require_equal(topics, client)
@@ -62,7 +62,7 @@ def test_view_that_is_lost_is_built_again_from_the_topics(
     async def run() -> None:
         moves = list(drawn_migrations(300, 3_000))
         async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
-            await topics.write_model(model_document())
+            await topics.write_model(drawn_model())
             await topics.write(moves[:500])
             async with following(topics, redis_server.port) as follower:
                 await require_equal(topics, client)
@@ -90,7 +90,7 @@ def test_view_that_may_be_wrong_is_replaced_at_the_start(
 ) -> None:
     async def run() -> None:
         async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
-            await topics.write_model(model_document())
+            await topics.write_model(drawn_model())
             await topics.write(list(drawn_migrations(20, 100)))
             async with following(topics, redis_server.port):
                 await require_equal(topics, client)
@@ -109,7 +109,7 @@ def test_rebuild_takes_over_without_a_moment_in_which_a_customer_is_missing(
     async def run() -> None:
         moves = list(drawn_migrations(200, 2_400))
         async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
-            await topics.write_model(model_document())
+            await topics.write_model(drawn_model())
             await topics.write(moves[:1_200])
             async with following(topics, redis_server.port):
                 await require_equal(topics, client)

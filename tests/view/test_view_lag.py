@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrations, model_document
+from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrations, drawn_model
 from tests.support.processes import free_port
 from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
@@ -61,7 +61,7 @@ def test_lag_grows_while_redis_is_away_and_is_none_once_the_view_is_complete(
             async def whole_lag() -> int:
                 return sum((await asyncio.to_thread(lags, health_port)).values())
 
-            await topics.write_model(model_document())
+            await topics.write_model(drawn_model())
             await topics.write(moves[:300])
             with Service(tmp_path, "view", ["view"], environment):
                 await eventually(nothing_is_left, "a lag of 0 behind the markers of transactions, for each partition")

@@ -28,7 +28,7 @@ from tests.support.processes import ServerProcess, free_port, wait_for
 ROOT: Final = Path(__file__).parents[2]
 LAPSE: Final = ROOT / "schemas" / "examples" / "segment-migrations" / "lapse.pass.json"
 PARTITIONS: Final = 4
-PATIENCE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 300
 """Only ever waited for in full by a test that fails."""
 QUICK: Final = {
     "request_timeout_seconds": 20,

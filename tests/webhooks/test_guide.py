@@ -23,6 +23,7 @@ from stream_app.webhooks.sending import Sender
 from stream_app.webhooks.signing import Signer
 from stream_app.webhooks.subscriptions import Subscription, load_subscriptions
 from tests.support.processes import ServerProcess, free_port, wait_for
+from tests.support.programs import find_program
 from tests.webhooks.deliveries import PATIENCE_SECONDS, ROOT, migration, secret, subscription
 from tests.webhooks.test_sending import local_rules
 
@@ -63,12 +64,12 @@ def endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Endpoin
 
 
 def install_library(folder: Path) -> Path:
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.fail("no node and npm: install Node.js (on Debian: nodejs and npm)", pytrace=False)
+    find_program("node")
+    npm = find_program("npm")
     place = folder / "verify"
     shutil.copytree(VERIFY, place)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, check=False)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return place
 

@@ -18,6 +18,7 @@ from stream_app.webhooks.messages import build_messages
 from stream_app.webhooks.sending import Answer, Sender, SendingPolicy, Verdict, create_tls, judge
 from stream_app.webhooks.subscriptions import Subscription
 from tests.support.processes import free_port
+from tests.support.programs import find_program
 from tests.webhooks.deliveries import migration, subscription
 from tests.webhooks.receiver import HANG, Receiver, Reply
 
@@ -26,7 +27,7 @@ NOW = datetime(2024, 5, 25, 6, 30, tzinfo=UTC)
 
 def local_rules(**changes: Any) -> SendingPolicy:
     given: dict[str, Any] = {
-        "timeout_seconds": 5.0,
+        "timeout_seconds": 60.0,
         "connections_max": 4,
         "allowed": parse_networks("127.0.0.0/8"),
         "allows_http": True,
@@ -164,9 +165,10 @@ def test_address_inside_or_without_tls_stops_the_start() -> None:
 
 def test_certificate_must_be_trusted_and_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    find_program("openssl")
     command = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout {key} -out "
     command += f"{certificate} -subj /CN=test -addext subjectAltName=DNS:hook.example"
-    subprocess.run(command.split(), check=True, capture_output=True, timeout=30)
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=120)
     real = socket.getaddrinfo
 
     def look_up(host: Any, *arguments: Any, **options: Any) -> Any:

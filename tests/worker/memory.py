@@ -16,21 +16,20 @@ from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosi
 from stream_app.adapters.delivery import Outgoing, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.worker import create_lane_settings
-from stream_app.contracts.records import Batch, Content
 from stream_app.core.clock import NO_TIME
+from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, Event
-from stream_app.core.partition import Partition
-from stream_app.core.snapshot import Snapshot
-from stream_app.core.table import CustomerTable
+from stream_app.core.records import Batch, Content
 from stream_app.errors import DeliveryFailed
+from stream_app.segmentations.learned.model import Model
 from stream_app.settings import load_settings
-from stream_app.worker.intake import Chunk
+from stream_app.worker.intake import InputChunk
+from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.partition_loop import PartitionLoop
-from stream_app.worker.sweeping import LoopSettings
-from tests.support.snapshots import rules_snapshot
+from tests.support.models import partition_under, rules_snapshot
 
 TOPICS = TopicNames("t-", "segmenter")
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
@@ -225,7 +224,7 @@ async def open_stage(
     log: MemoryLog | None = None,
     settings: LoopSettings | None = None,
     now_ms: int = 0,
-    snapshot: Snapshot | None = None,
+    snapshot: Model | None = None,
     delivery: MemoryDelivery | None = None,
 ) -> Stage:
     """Open a lane where a log stands."""
@@ -234,7 +233,7 @@ async def open_stage(
     await delivery.open()
     table, position = log.restored()
     position = replace_offsets(position)
-    partition = Partition(snapshot=snapshot or rules_snapshot(), table=table, clock=position.clock)
+    partition = partition_under(snapshot=snapshot or rules_snapshot(), table=table, clock=position.clock)
     clock = Clock(now_ms)
     lane = PartitionLoop(0, partition, position, delivery, TOPICS, settings or lane_settings(), clock)
     stage = Stage(log, delivery, lane, clock, [])
@@ -245,7 +244,7 @@ async def open_stage(
 def replace_offsets(position: PartitionPosition) -> PartitionPosition:
     """Return a position that names an offset for both input topics."""
     offsets = {topic: position.offsets.get(topic, 0) for topic in TOPICS.inputs}
-    return PartitionPosition(offsets, position.clock, position.model_version)
+    return PartitionPosition(offsets, position.clock, position.versions)
 
 
 class Feed:
@@ -255,7 +254,7 @@ class Feed:
         self.offsets = dict((position or replace_offsets(PartitionPosition())).offsets)
         self._watermark_ms = NO_TIME
 
-    def chunk(self, *contents: Content) -> Chunk:
+    def chunk(self, *contents: Content) -> InputChunk:
         start = dict(self.offsets)
         sources, offsets, watermarks_ms = [], [], []
         for content in contents:
@@ -270,4 +269,4 @@ class Feed:
         batch = Batch(
             np.array(watermarks_ms, np.int64), list(contents), np.array(sources, np.intp), np.array(offsets, np.int64)
         )
-        return Chunk(0, batch, start, dict(self.offsets))
+        return InputChunk(0, batch, start, dict(self.offsets))

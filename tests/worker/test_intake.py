@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.records import Content, Rejection, Skipped
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
+from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.worker import intake as intake_module
-from stream_app.worker.intake import Chunk, Intake, Misplaced
+from stream_app.worker.intake import InputChunk, Intake, Misplaced
 from tests.support.events import START_MS, engagement, purchase
 from tests.worker.memory import TOPICS, Record, payload
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
 DECODERS = {
-    PURCHASES: Decoder(DecodingPolicy("purchases")),
-    ENGAGEMENTS: Decoder(DecodingPolicy("engagements")),
+    TOPICS.input_topic(contract): Decoder(INPUT_CONTRACTS[contract], DecodingPolicy()) for contract in INPUT_CONTRACTS
 }
 NOW_MS = START_MS + 10**12
 EVERYTHING = frozenset(TOPICS.inputs)
@@ -42,11 +42,11 @@ def record_at(topic: str, offset: int, minute: int) -> Record:
     return Record(offset, payload(event))
 
 
-def taken(intake: Intake, drained: Collection[str] = EVERYTHING, records_max: int = 1_000) -> list[Chunk]:
-    return list(intake.take(frozenset(drained), records_max, 0.0))
+def taken(intake: Intake, drained: Collection[str] = EVERYTHING, records_max: int = 1_000) -> list[InputChunk]:
+    return list(intake.emit_chunks(frozenset(drained), records_max, 0.0))
 
 
-def places(chunks: Sequence[Chunk]) -> list[tuple[str, int]]:
+def places(chunks: Sequence[InputChunk]) -> list[tuple[str, int]]:
     """Return topic and offset of all records in order."""
     return [
         (TOPICS.inputs[source], offset)
@@ -55,11 +55,11 @@ def places(chunks: Sequence[Chunk]) -> list[tuple[str, int]]:
     ]
 
 
-def contents(chunks: Sequence[Chunk]) -> list[Content]:
+def contents(chunks: Sequence[InputChunk]) -> list[Content]:
     return [content for chunk in chunks for content in chunk.batch.contents]
 
 
-def assert_contiguous(chunks: Sequence[Chunk], start: int = 0) -> None:
+def assert_contiguous(chunks: Sequence[InputChunk], start: int = 0) -> None:
     """Check that each chunk begins where the one before ended, and ends behind its own last records."""
     ends = dict.fromkeys(TOPICS.inputs, start)
     for chunk in chunks:
@@ -104,7 +104,7 @@ def test_backlog_is_merged_by_time_whatever_is_fetched_first(
 ) -> None:
     intake = intake_at()
     left = {topic: [record for record, _ in log] for topic, log in logs.items()}
-    chunks: list[Chunk] = []
+    chunks: list[InputChunk] = []
     while any(left.values()):
         topic = data.draw(st.sampled_from([topic for topic, records in left.items() if records]))
         count = data.draw(st.integers(1, len(left[topic])))
@@ -125,7 +125,7 @@ def test_stream_that_is_drained_again_and_again_loses_nothing_and_keeps_each_top
 ) -> None:
     intake = intake_at()
     left = {topic: [record for record, _ in log] for topic, log in logs.items()}
-    chunks: list[Chunk] = []
+    chunks: list[InputChunk] = []
     while any(left.values()):
         topic = data.draw(st.sampled_from([topic for topic, records in left.items() if records]))
         intake.feed(topic, [left[topic].pop(0)], NOW_MS)

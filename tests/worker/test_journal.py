@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from stream_app.core.snapshot_document import Proposal
+from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.journal import REFUSED_SECONDS, SUMMARY_SECONDS, WAITING_SECONDS, Journal
 from tests.support.events import purchase
-from tests.support.snapshots import plain_snapshot
+from tests.support.models import plain_snapshot
 from tests.worker.memory import MemoryLog, Record
 from tests.worker.test_owned import CUSTOMERS, PURCHASES, Worker, both
 
@@ -25,7 +25,7 @@ class Watched:
         caplog.set_level(logging.INFO)
         self._caplog = caplog
         self.worker = Worker(MemoryLog(), partitions)
-        self.newest: dict[str, Proposal] = {}
+        self.newest: dict[str, ModelProposal] = {}
         self.waiting: dict[tuple[str, int], int] = {}
         self.journal = Journal(self.worker.owned, lambda: self.newest, lambda: self.waiting)
 
@@ -63,7 +63,7 @@ def test_worker_says_once_that_it_has_caught_up_and_what_was_done(caplog: pytest
         assert watched.look(1_071) == []
         watched.waiting = dict.fromkeys(both(), 0)
         assert watched.look(1_072) == []
-        await watched.worker.owned.let_go()
+        await watched.worker.owned.release()
 
     run(test)
 
@@ -76,7 +76,7 @@ def test_partitions_that_others_have_now_are_named(caplog: pytest.LogCaptureFixt
         await watched.worker.open(1)
         assert watched.look(1_001) == ["partitions [0, 2] went to other workers"]
         assert watched.look(1_002) == []
-        await watched.worker.owned.let_go()
+        await watched.worker.owned.release()
 
     run(test)
 
@@ -84,17 +84,17 @@ def test_partitions_that_others_have_now_are_named(caplog: pytest.LogCaptureFixt
 def test_models_are_told_with_what_they_move(caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched(caplog)
     learned = replace(plain_snapshot(1), version=3, as_of_ms=0, expected_churn=0.0125)
-    watched.newest["value"] = Proposal(replace(learned, version=0))
+    watched.newest["value"] = ModelProposal(replace(learned, version=0))
     assert watched.look(1_000) == []  # the rules that hold before anything is learned
-    watched.newest["value"] = Proposal(learned)
+    watched.newest["value"] = ModelProposal(learned)
     told = "segmentation value: model 3, learned at 1970-01-01T00:00:00.000Z, "
     assert watched.look(1_001) == [f"{told}is published: moves 1.2% of the customers"]
     assert watched.look(1_002) == []
-    watched.newest["value"] = Proposal(replace(learned, version=4, as_of_ms=1, expected_churn=0.52), held=True)
+    watched.newest["value"] = ModelProposal(replace(learned, version=4, as_of_ms=1, expected_churn=0.52), held=True)
     (line,) = watched.look(1_003)
     assert "model 4" in line
     assert "is held back until the next tick: it moves 52.0% of the customers" in line
-    watched.newest["value"] = Proposal(replace(learned, version=4, as_of_ms=2, expected_churn=None))
+    watched.newest["value"] = ModelProposal(replace(learned, version=4, as_of_ms=2, expected_churn=None))
     (line,) = watched.look(1_004)
     assert line.endswith("is published")
 
@@ -113,7 +113,7 @@ def test_refused_records_are_counted_by_reason_once_a_minute_and_not_shown(caplo
         (line,) = watched.look(1_000 + REFUSED_SECONDS)
         assert "refused 7 records" in line
         assert watched.look(2_000 + REFUSED_SECONDS) == []
-        await watched.worker.owned.let_go()
+        await watched.worker.owned.release()
 
     run(test)
 
@@ -130,6 +130,6 @@ def test_migrations_are_summed_up_once_in_a_while(caplog: pytest.LogCaptureFixtu
         assert line == "2 records folded, 2 migrations (purchase 2)"
         assert watched.look(1_000 + 2 * SUMMARY_SECONDS) == []
         assert "c1" not in caplog.text
-        await watched.worker.owned.let_go()
+        await watched.worker.owned.release()
 
     run(test)

@@ -9,16 +9,16 @@ import pytest
 from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.contracts.outputs import DeadLetter, SegmentMembership, SegmentMigration
-from stream_app.contracts.records import Rejection
 from stream_app.contracts.schema_files import CHANNELS
 from stream_app.core.events import Position
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Clock, Partition
+from stream_app.core.records import Rejection
 from stream_app.errors import InvalidRecord
 from stream_app.worker.outbox import Outbox, membership_of
 from tests.support.events import engagement, instant, purchase
+from tests.support.models import partition_under, plain_snapshot, rules_snapshot
 from tests.support.playing import play, state_of
-from tests.support.snapshots import plain_snapshot, rules_snapshot
 from tests.worker.memory import TOPICS, replay
 
 PLACE = {topic: (topic, 2) for topic in (TOPICS.migrations, TOPICS.memberships, TOPICS.dead_letters, TOPICS.changelog)}
@@ -26,7 +26,7 @@ PLACE = {topic: (topic, 2) for topic in (TOPICS.migrations, TOPICS.memberships, 
 
 @pytest.fixture
 def partition() -> Partition:
-    return Partition(snapshot=rules_snapshot())
+    return partition_under(snapshot=rules_snapshot())
 
 
 @pytest.fixture
@@ -59,7 +59,8 @@ def test_migrations_and_memberships_keep_their_contracts_and_carry_their_custome
         assert len(records) == len(migrations)
         for record, migration in zip(records, migrations, strict=True):
             assert contract.model_validate_json(record.value or b"").customer_id == migration.customer_id
-            assert record.key == migration.customer_id.encode()
+            place = migration.customer_id if topic == TOPICS.migrations else f"value/{migration.customer_id}"
+            assert record.key == place.encode()
     assert outbox.size == len(migrations)
 
 
@@ -97,7 +98,7 @@ def test_changed_rows_are_written_as_they_are_when_sealed_with_the_position_behi
     outbox.touch([0, 2], 2)
     outbox.touch([2], 1)
     play(partition, [purchase(1, customer_id="c")])
-    position = PartitionPosition({TOPICS.purchases: 4}, Clock(instant(1)), 3)
+    position = PartitionPosition({TOPICS.input_topic("purchases"): 4}, Clock(instant(1)), {"value": 3})
     rows = outbox.seal(partition.table, position)[PLACE[TOPICS.changelog]]
     assert [record.key for record in rows][-1] == POSITION_KEY
     assert len(rows) == 3
@@ -111,13 +112,17 @@ def test_changed_rows_are_written_as_they_are_when_sealed_with_the_position_behi
 @pytest.mark.parametrize("keep_payload", [True, False])
 def test_dead_letter_names_the_source_and_has_its_key(outbox: Outbox, partition: Partition, keep_payload: bool) -> None:
     error = InvalidRecord("malformed", "$", "$: bad")
-    position = Position(TOPICS.purchases, 2, 17)
+    position = Position(TOPICS.input_topic("purchases"), 2, 17)
     outbox.reject(Rejection(error, b"\xff", b"key", 1_700_000_000_000), position, keep_payload)
     outbox.reject(Rejection(error, b"{", None, 0), position, keep_payload)
     binary, keyless = seal(outbox, partition)[PLACE[TOPICS.dead_letters]]
     letter = DeadLetter.model_validate_json(binary.value or b"")
     assert (binary.key, keyless.key) == (b"key", None)
-    assert (letter.position.topic, letter.position.partition, letter.position.offset) == (TOPICS.purchases, 2, 17)
+    assert (letter.position.topic, letter.position.partition, letter.position.offset) == (
+        TOPICS.input_topic("purchases"),
+        2,
+        17,
+    )
     assert letter.payload == ("/w==" if keep_payload else None)
     assert letter.source_timestamp == "2023-11-14T22:13:20.000Z"
 

@@ -7,22 +7,26 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from tests.support.snapshots import plain_snapshot, rules_snapshot
 
-from stream_app.adapters.changelog import PartitionPosition
+from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
+from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.partitioning import create_partitioner
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.rules import DecodingPolicy
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import Event
-from stream_app.core.migration import MigrationContext
-from stream_app.core.snapshot_document import Proposal
+from stream_app.core.moves import MigrationContext
 from stream_app.errors import DeliveryFailed, RecordsLost
 from stream_app.learning.trainer import TrainerSettings
-from stream_app.worker import owned as owned_module
-from stream_app.worker.model_follower import ModelFollower
-from stream_app.worker.owned import OwnedPartitions, PartitionSettings
+from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.worker import faust_host as host_module
+from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.faust_host import FaustHost
+from stream_app.worker.opening import PartitionOpener, PartitionSettings
+from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.training import model_record
 from tests.support.events import START_MS, engagement, purchase
-from tests.support.snapshots import plain_snapshot, rules_snapshot
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
@@ -31,39 +35,47 @@ CUSTOMERS = [f"c{index}" for index in range(8)]
 
 
 class Worker:
-    """`OwnedPartitions` of one process, and what became of it."""
+    """The partitions of one process, and what became of it."""
 
     def __init__(self, log: MemoryLog, partitions: int = 1) -> None:
         self.log = log
         self.failures: list[BaseException] = []
-        self.follower = ModelFollower(KafkaConnection("nowhere:1"), TOPICS.models, rules_snapshot())
+        self.follower = DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, [rules_snapshot()])
         self.follower.is_read.set()
-        self.owned = OwnedPartitions(
+        settings, now_ms = lane_settings(), Clock(START_MS + 10**12)
+        self.opener = PartitionOpener(
             log=log,
             topics=TOPICS,
             settings=PartitionSettings(partitions, 5),
-            lane_settings=lane_settings(),
-            trainer_settings=TrainerSettings(),
-            rules=MigrationContext(),
+            trainer_settings={"value": TrainerSettings()},
+            follower=self.follower,
+        )
+        self.owned = OwnedPartitions(
+            opener=self.opener,
+            topics=TOPICS,
+            lane_settings=settings,
+            context=MigrationContext(),
             decoders=DECODERS,
+            partition_of=create_partitioner(partitions),
             follower=self.follower,
             failed=self.failures.append,
-            now_ms=Clock(START_MS + 10**12),
+            now_ms=now_ms,
         )
+        self.host = FaustHost(self.owned, TOPICS, settings, self.failures.append, now_ms)
 
     async def open(self, *partitions: int, with_trainer: bool = False) -> None:
         await self.owned.open(partitions, with_trainer)
 
     def feed(self, topic: str, number: int, *events: Event) -> None:
         """Hand over records as the lane below would."""
-        first = self.owned.expected_offset(topic, number)
+        first = self.host.expected_offset(topic, number)
         assert first is not None
         records = [Record(first + n, payload(event), event.customer_id.encode()) for n, event in enumerate(events)]
-        self.owned.feed(topic, number, records)
+        self.host.feed(topic, number, records)
 
     async def work(self, *drained: tuple[str, int]) -> None:
         """Let everything that was fed be folded and written."""
-        for chunk in self.owned.take(frozenset(drained)):
+        for chunk in self.host.emit_chunks(frozenset(drained)):
             await self.owned.segment(chunk)
         for lane in self.owned.lanes.values():
             await until(lambda lane=lane: lane.folded_to == lane._offered_to and not lane.is_busy, "idle lanes")  # type: ignore[misc]
@@ -93,12 +105,12 @@ def test_another_worker_restores_what_was_written() -> None:
     async def test() -> None:
         log = MemoryLog()
         first = await worked(log)
-        await first.owned.let_go()
+        await first.owned.release()
         second = Worker(log)
         await second.open(0)
         assert second.owned.is_open
         assert second.customers() == CUSTOMERS
-        assert second.owned.start_offsets() == {(PURCHASES, 0): len(CUSTOMERS), (ENGAGEMENTS, 0): 0}
+        assert second.host.start_offsets() == {(PURCHASES, 0): len(CUSTOMERS), (ENGAGEMENTS, 0): 0}
         assert first.failures == second.failures == []
 
     run(test)
@@ -111,7 +123,7 @@ def test_owner_that_was_shut_out_fails_at_its_next_write() -> None:
         await Worker(log).open(0)
         before = len(log.transactions)
         first.feed(PURCHASES, 0, purchase(20))
-        for chunk in first.owned.take(frozenset(both())):
+        for chunk in first.host.emit_chunks(frozenset(both())):
             await first.owned.segment(chunk)
         await until(lambda: bool(first.failures), "the failure")
         assert [type(error) for error in first.failures] == [DeliveryFailed]
@@ -123,13 +135,13 @@ def test_owner_that_was_shut_out_fails_at_its_next_write() -> None:
 def test_opening_that_is_broken_off_leaves_nothing_half_restored() -> None:
     async def test() -> None:
         log = MemoryLog()
-        await (await worked(log)).owned.let_go()
+        await (await worked(log)).owned.release()
         worker = Worker(log)
         log.reading.clear()
         opening = asyncio.create_task(worker.open(0))
         await until(lambda: len(log.read_backs) == 2, "half of the rows")
         await asyncio.sleep(0.005)
-        await worker.owned.let_go()
+        await worker.owned.release()
         await opening
         assert not worker.owned.is_open
         assert worker.owned.lanes == {}
@@ -149,14 +161,14 @@ def test_table_is_kept_over_a_rebalance_that_gives_the_partition_back() -> None:
         worker = await worked(log)
         table = worker.owned.lanes[0].partition.table
         for _ in range(2):
-            await worker.owned.let_go()
+            await worker.owned.release()
             await worker.open(0)
             assert worker.owned.lanes[0].partition.table is table
         assert len(log.read_backs) == 1
         worker.feed(PURCHASES, 0, purchase(20, customer_id="new"))
         await worker.work(*both())
         assert worker.owned.lanes[0].committed.offsets[PURCHASES] == len(CUSTOMERS) + 1
-        await worker.owned.let_go()
+        await worker.owned.release()
         other = Worker(log)
         await other.open(0)
         assert other.customers() == [*CUSTOMERS, "new"]
@@ -169,16 +181,16 @@ def test_kept_table_is_thrown_away_if_another_worker_has_had_the_partition() -> 
     async def test() -> None:
         log = MemoryLog()
         worker = await worked(log)
-        await worker.owned.let_go()
+        await worker.owned.release()
         other = Worker(log)
         await other.open(0)
         other.feed(PURCHASES, 0, purchase(20, customer_id="new"))
         await other.work(*both())
-        await other.owned.let_go()
+        await other.owned.release()
         await worker.open(0)
         assert worker.customers() == [*CUSTOMERS, "new"]
         assert len(log.read_backs) == 3
-        assert worker.owned.start_offsets()[PURCHASES, 0] == len(CUSTOMERS) + 1
+        assert worker.host.start_offsets()[PURCHASES, 0] == len(CUSTOMERS) + 1
 
     run(test)
 
@@ -198,7 +210,7 @@ def test_table_of_a_partition_that_was_not_given_back_is_not_kept() -> None:
 def test_records_that_expired_before_a_start_end_the_worker() -> None:
     async def test() -> None:
         log = MemoryLog()
-        await (await worked(log)).owned.let_go()
+        await (await worked(log)).owned.release()
         log.starts[PURCHASES] = len(CUSTOMERS) + 5
         worker = Worker(log)
         await worker.open(0)
@@ -210,13 +222,34 @@ def test_records_that_expired_before_a_start_end_the_worker() -> None:
     run(test)
 
 
+def test_row_that_was_deleted_stays_deleted_and_the_newest_record_of_a_customer_counts() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await (await worked(log)).owned.release()
+        changelog = log.records[TOPICS.changelog, 0]
+        row = next(record for record in changelog if record.key == b"c3")
+        changelog += [OutgoingRecord(key.encode(), None) for key in ("c1", "c3", "c7", "never seen")]
+        changelog += [row, OutgoingRecord(POSITION_KEY, None), OutgoingRecord(FENCE_KEY, None)]
+        worker = Worker(log)
+        await worker.open(0)
+        assert worker.customers() == ["c0", "c2", "c3", "c4", "c5", "c6"]
+        assert worker.host.start_offsets()[PURCHASES, 0] == len(CUSTOMERS)
+        worker.feed(PURCHASES, 0, purchase(20, customer_id="c1"))
+        await worker.work(*both())
+        table = worker.owned.lanes[0].partition.table
+        assert table.load(table.find("c1")).purchases == 1
+        assert worker.failures == []
+
+    run(test)
+
+
 def test_first_start_begins_where_the_log_does() -> None:
     async def test() -> None:
         log = MemoryLog()
         log.starts[PURCHASES] = 70
         worker = Worker(log)
         await worker.open(0)
-        assert worker.owned.start_offsets() == {(PURCHASES, 0): 70, (ENGAGEMENTS, 0): 0}
+        assert worker.host.start_offsets() == {(PURCHASES, 0): 70, (ENGAGEMENTS, 0): 0}
         assert worker.failures == []
 
     run(test)
@@ -226,7 +259,7 @@ def test_first_start_begins_where_the_log_does() -> None:
 def test_gap_in_the_log_is_passed_over_unless_records_have_expired_in_it(log_start: int, lost: bool) -> None:
     async def test() -> None:
         worker = await worked(MemoryLog())
-        worker.owned.skip(PURCHASES, 0, 11, log_start)
+        worker.host.skip(PURCHASES, 0, 11, log_start)
         assert [type(error) for error in worker.failures] == ([RecordsLost] if lost else [])
 
     run(test)
@@ -236,7 +269,7 @@ def test_opening_that_takes_too_long_ends_the_worker(monkeypatch: pytest.MonkeyP
     async def test() -> None:
         log = MemoryLog()
         worker = Worker(log)
-        monkeypatch.setattr(worker.owned, "_settings", PartitionSettings(1, 0))
+        monkeypatch.setattr(worker.opener, "_settings", PartitionSettings(1, 0))
         worker.follower.is_read.clear()
         await worker.open(0)
         assert [type(error) for error in worker.failures] == [TimeoutError]
@@ -257,27 +290,27 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
         await opening
         model = plain_snapshot()
         worker.owned._follow(model)
-        await until(lambda: worker.owned.lanes[0].partition.snapshot is model, "the new model")
+        await until(lambda: worker.owned.lanes[0].model_of(partition) is model, "the new model")
 
     run(test)
 
 
 def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() -> None:
     async def test() -> None:
-        log, record = MemoryLog(), model_record(Proposal(plain_snapshot()))
+        log, record = MemoryLog(), model_record(ModelProposal(plain_snapshot()))
         first = Worker(log)
         first.follower._read(record.value)
         await first.open(0)
         first.feed(PURCHASES, 0, purchase(0))
         await first.work(*both())
-        await first.owned.let_go()
+        await first.owned.release()
         second = Worker(log)
         opening = asyncio.create_task(second.open(0))
         await asyncio.sleep(0.005)
         assert not second.owned.is_open
         second.follower._read(record.value)
         await opening
-        assert second.owned.lanes[0].partition.snapshot.version == plain_snapshot().version
+        assert second.owned.lanes[0].model_of(partition).version == plain_snapshot().version
         assert first.failures == second.failures == []
 
     run(test)
@@ -289,11 +322,11 @@ def test_trainer_is_opened_with_its_partition_and_closed_with_the_others() -> No
         worker = Worker(log)
         await worker.open(0, with_trainer=True)
         assert worker.owned.training is not None
-        assert worker.owned.start_offsets()[TOPICS.samples, 0] == 0
+        assert worker.host.start_offsets()[TOPICS.samples, 0] == 0
         assert [model["version"] for model in log.values(TOPICS.models)] == [0]
         await worker.owned.train(0, b"no sample")
         assert worker.owned.committable({})[TOPICS.samples, 0] == 0
-        await worker.owned.let_go()
+        await worker.owned.release()
         assert worker.owned.training is None
         assert all(delivery.is_closed for delivery in log.deliveries)
         await worker.owned.train(1, b"another's now")
@@ -306,10 +339,10 @@ def test_chunks_of_an_earlier_opening_are_dropped() -> None:
     async def test() -> None:
         worker = await worked(MemoryLog())
         worker.feed(PURCHASES, 0, purchase(20))
-        (stale,) = worker.owned.take(frozenset(both()))
+        (stale,) = worker.host.emit_chunks(frozenset(both()))
         await worker.open(0)
         await worker.owned.segment(stale)
-        await worker.owned.let_go()
+        await worker.owned.release()
         await worker.owned.segment(stale)
         assert worker.failures == []
 
@@ -321,7 +354,7 @@ def test_chunk_that_faust_dropped_goes_before_the_next_one() -> None:
         worker = await worked(MemoryLog())
         for day in (20, 21, 22):
             worker.feed(PURCHASES, 0, purchase(day))
-            (chunk,) = worker.owned.take(frozenset(both()))
+            (chunk,) = worker.host.emit_chunks(frozenset(both()))
             if day != 20:
                 await worker.owned.segment(chunk)
                 await worker.owned.segment(chunk)
@@ -336,8 +369,8 @@ def test_last_chunk_that_faust_dropped_is_taken_after_a_while(monkeypatch: pytes
     async def test() -> None:
         worker = await worked(MemoryLog())
         worker.feed(PURCHASES, 0, purchase(20))
-        (dropped,) = worker.owned.take(frozenset(both()))
-        monkeypatch.setattr(owned_module, "OVERDUE_SECONDS", 0.0)
+        (dropped,) = worker.host.emit_chunks(frozenset(both()))
+        monkeypatch.setattr(host_module, "OVERDUE_SECONDS", 0.0)
         await asyncio.sleep(0.001)
         await worker.work(*both())
         await worker.owned.segment(dropped)
@@ -366,14 +399,14 @@ def test_offsets_to_be_committed_reach_the_end_of_a_drained_topic_behind_markers
 def test_nothing_is_wanted_of_partitions_that_are_not_owned() -> None:
     async def test() -> None:
         worker = await worked(MemoryLog())
-        assert worker.owned.wants(PURCHASES, 0)
-        assert not worker.owned.wants(PURCHASES, 1)
-        assert worker.owned.expected_offset(PURCHASES, 1) is None
-        worker.owned.feed(PURCHASES, 1, [Record(0, None)])
-        worker.owned.skip(PURCHASES, 1, 5, 5)
-        await worker.owned.let_go()
-        assert not worker.owned.wants(PURCHASES, 0)
-        assert worker.owned.start_offsets() == {}
+        assert worker.host.wants(PURCHASES, 0)
+        assert not worker.host.wants(PURCHASES, 1)
+        assert worker.host.expected_offset(PURCHASES, 1) is None
+        worker.host.feed(PURCHASES, 1, [Record(0, None)])
+        worker.host.skip(PURCHASES, 1, 5, 5)
+        await worker.owned.release()
+        assert not worker.host.wants(PURCHASES, 0)
+        assert worker.host.start_offsets() == {}
         assert not worker.owned.has_backlog(0)
 
     run(test)
@@ -383,7 +416,7 @@ def test_position_is_the_states_and_not_the_groups() -> None:
     async def test() -> None:
         worker = await worked(MemoryLog())
         lane = worker.owned.lanes[0]
-        expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, 0)
+        expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, {"value": 0})
         assert worker.log.restored()[1] == lane.committed == expected
 
     run(test)

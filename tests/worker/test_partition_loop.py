@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.support.models import model_of
+
 import asyncio
 import gzip
 import json
@@ -20,13 +22,14 @@ from stream_app.adapters.delivery import Outgoing
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.contracts.outputs import DeadLetter
-from stream_app.contracts.records import Content, Rejection, Skipped
 from stream_app.core.clock import SECOND_MS, WEEK_MS
 from stream_app.core.partition import Clock as PartitionClock
 from stream_app.core.processor import apply_effects, sweep
+from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.core.row import decode_row
-from stream_app.core.snapshot import Segment, Snapshot
+from stream_app.core.segments import Segment
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
+from stream_app.segmentations.learned.model import Model
 from stream_app.settings import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
@@ -36,9 +39,9 @@ from stream_app.worker.counters import ACCEPTED, FORWARDED, REJECTED, TOMBSTONE
 from stream_app.worker.intake import Intake, Misplaced
 from stream_app.worker.samples import decode_sample
 from tests.support.events import START_MS, engagement, instant, purchase
+from tests.support.models import plain_snapshot, successor
 from tests.support.playing import state_of
 from tests.support.replays import Outputs
-from tests.support.snapshots import plain_snapshot, successor
 from tests.worker.memory import (
     TOPICS,
     Feed,
@@ -208,7 +211,7 @@ def test_failed_transaction_is_told() -> None:
 def test_whatever_goes_wrong_in_folding_is_told() -> None:
     async def test() -> None:
         stage = await open_stage()
-        del stage.lane.partition.snapshot
+        del model_of(stage.lane.partition)
         stage.lane.offer(Feed().chunk(purchase(0)))
         await until(lambda: bool(stage.failures), "the failure")
         assert [type(error) for error in stage.failures] == [AttributeError]
@@ -454,8 +457,8 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "PART_ROWS_MAX", 4)
 
 
-async def under_a_model(stage: Stage, snapshot: Snapshot) -> None:
-    await until(lambda: stage.lane.committed.model_version == snapshot.version, "everyone under the new model")
+async def under_a_model(stage: Stage, snapshot: Model) -> None:
+    await until(lambda: stage.lane.committed.versions == {"value": snapshot.version}, "everyone under the new model")
 
 
 def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
@@ -473,7 +476,7 @@ def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
         assert_log_agrees(stage)
         stage.lane.follow(replace(MODEL, version=MODEL.version - 1))
         await asyncio.sleep(0.005)
-        assert stage.lane.partition.snapshot is MODEL
+        assert model_of(stage.lane.partition) is MODEL
 
     run(test())
 
@@ -483,7 +486,7 @@ def test_empty_partition_is_under_a_new_model_at_once() -> None:
         stage = await open_stage()
         stage.lane.follow(MODEL)
         await play(stage, CROWD[:1])
-        assert stage.lane.committed.model_version == MODEL.version
+        assert stage.lane.committed.versions == {"value": MODEL.version}
         assert stage.log.values(TOPICS.migrations)[0]["model_version"] == MODEL.version
 
     run(test())
@@ -500,7 +503,7 @@ def test_migrations_of_a_new_model_are_paced_and_events_are_folded_meanwhile() -
         feed = Feed(stage.lane.committed)
         stage.lane.offer(feed.chunk(purchase(0.3, customer_id="c19", event_id="meanwhile")))
         await stage.idle()
-        assert stage.lane.committed.model_version == 0
+        assert stage.lane.committed.versions == {"value": 0}
         assert sum(len(mine) > 1 for mine in migrations_by_customer(stage.log).values()) == 5
         for _ in range(5):
             stage.clock.now_ms += 4 * SECOND_MS
@@ -524,7 +527,7 @@ def test_assessment_under_a_new_model_that_is_broken_off_is_finished_after_the_r
         await until(lambda: len(first.log.values(TOPICS.migrations)) == 24, "the first part")
         await first.lane.close()
         table, position = first.log.restored()
-        assert position.model_version == 0
+        assert position.versions == {"value": 0}
         assert len(table) == 20
         second = await open_stage(first.log, snapshot=MODEL)
         await under_a_model(second, MODEL)
@@ -616,7 +619,7 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
                 records: list[Any] = [Record(start + n, line, keys[n]) for n, line in enumerate(part)]
                 intake.feed(topic, records, START_MS + 10**12)
             drained = {topic for topic in TOPICS.inputs if intake.fetched_to(topic) == len(lines[topic])}
-            for chunk in intake.take(drained, 500, 0.0):
+            for chunk in intake.emit_chunks(drained, 500, 0.0):
                 stage.lane.offer(chunk)
         await stage.idle()
         assert stage.lane.committed.offsets == {topic: len(lines[topic]) for topic in TOPICS.inputs}

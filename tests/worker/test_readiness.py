@@ -11,8 +11,8 @@ import pytest
 
 from stream_app.adapters.health import HealthServer
 from stream_app.worker.readiness import WorkerReadiness
+from tests.support.models import plain_snapshot
 from tests.support.processes import free_port
-from tests.support.snapshots import plain_snapshot
 from tests.worker.memory import MemoryLog
 from tests.worker.test_owned import Worker
 
@@ -32,7 +32,7 @@ def serve(worker: Worker, test: Callable[[Ask], Coroutine[Any, Any, None]]) -> N
                     return response.status, await response.json()
 
             await test(ask)
-            await worker.owned.let_go()
+            await worker.owned.release()
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientConnectorError):
                 await session.get(f"http://127.0.0.1:{port}/live")
@@ -53,9 +53,9 @@ def test_worker_is_ready_once_its_partitions_are_recovered_and_no_more_while_the
         assert (status, verdict["ready"], verdict["partitions"]) == (503, False, [])
         assert "not recovered" in verdict["reason"]
         await worker.open(2, 0)
-        expected = {"ready": True, "partitions": [0, 2], "model_version": 0, "reason": ""}
+        expected = {"ready": True, "partitions": [0, 2], "versions": {"value": 0}, "reason": ""}
         assert await ask("/ready") == (200, expected)
-        await worker.owned.let_go()
+        await worker.owned.release()
         assert (await ask("/ready"))[0] == 503
 
     serve(worker, test)
@@ -66,11 +66,11 @@ def test_worker_that_has_not_read_the_model_is_not_ready(worker: Worker) -> None
         await worker.open(0)
         worker.follower.is_read.clear()
         status, verdict = await ask("/ready")
-        assert (status, verdict["reason"]) == (503, "the model is not read yet")
-        worker.follower.snapshot = plain_snapshot()
+        assert (status, verdict["reason"]) == (503, "the published segmentations are not read yet")
+        worker.follower.current["value"] = plain_snapshot()
         worker.follower.is_read.set()
         status, verdict = await ask("/ready")
-        assert (status, verdict["model_version"]) == (200, 4)
+        assert (status, verdict["versions"]) == (200, {"value": 4})
 
     serve(worker, test)
 

@@ -12,16 +12,15 @@ import pytest
 
 from stream_app.contracts.outputs import PopulationSample as SampleContract
 from stream_app.core.clock import NO_TIME
-from stream_app.core.features import Quantities
-from stream_app.core.partition import Partition
-from stream_app.core.snapshot import NO_SEGMENT
+from stream_app.core.quantities import Quantities
+from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning import drawing
 from stream_app.learning.sample import PopulationSample
 from stream_app.worker.samples import decode_sample, encode_sample, merge_samples
 from tests.learning.populations import draw_sample
 from tests.support.events import engagement, instant, purchase, refund
+from tests.support.models import partition_under, rules_snapshot
 from tests.support.playing import play
-from tests.support.snapshots import rules_snapshot
 
 
 def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
@@ -37,7 +36,7 @@ def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
 @pytest.fixture
 def drawn() -> PopulationSample:
     """A sample as a lane draws it: of customers who buy, return things, look on, and lapse."""
-    partition = Partition(snapshot=rules_snapshot())
+    partition = partition_under(snapshot=rules_snapshot())
     events = [purchase(day, customer_id=f"é{day % 9}") for day in range(20)]
     events += [refund(21, 900, "unknown", customer_id="r"), engagement(22, customer_id="v")]
     play(partition, [*events, instant(300)])

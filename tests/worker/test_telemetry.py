@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from stream_app.adapters.metrics import SERIES_MAX, WORKER, Metrics
-from stream_app.core.snapshot_document import Drift, Proposal
-from stream_app.worker.telemetry import Telemetry
+from stream_app.segmentations.learned.document import Drift, ModelProposal
+from stream_app.worker.counters import PartitionCounters
+from stream_app.worker.telemetry import SegmentationState, Telemetry
 from stream_app.worker.training import model_record
 from tests.adapters.test_metrics import series
 from tests.support.events import START_MS, engagement, purchase
-from tests.support.snapshots import plain_snapshot
+from tests.support.models import plain_snapshot
 from tests.worker.memory import TOPICS, MemoryLog, Record
 from tests.worker.test_owned import CUSTOMERS, ENGAGEMENTS, PURCHASES, Worker, both
 
@@ -27,11 +28,11 @@ class Scraped:
         self.worker = Worker(MemoryLog(), partitions)
         self.ends: dict[tuple[str, int], int] = {}
         self.metrics = Metrics(WORKER)
-        self._telemetry = Telemetry(self.metrics, self.worker.owned, self.worker.follower, lambda: (self.ends, {}))
+        telemetry = Telemetry(self.worker.owned, self.worker.follower, lambda: (self.ends, {}))
+        self.metrics.read_from(telemetry.readings)
 
     def scrape(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
         """Return by metric and labels."""
-        self._telemetry.refresh()
         found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
         for (name, labels), value in series(self.metrics).items():
             found.setdefault(name.removeprefix("segmenter_"), {})[labels] = value
@@ -44,13 +45,16 @@ class Scraped:
         self.worker.feed(PURCHASES, number, *purchases, purchases[-1])
         self.worker.feed(ENGAGEMENTS, number, *engagements, engagements[-1])
         for value in (b"no JSON", None):
-            first = self.worker.owned.expected_offset(PURCHASES, number) or 0
-            self.worker.owned.feed(PURCHASES, number, [Record(first, value, b"c0")])
+            first = self.worker.host.expected_offset(PURCHASES, number) or 0
+            self.worker.host.feed(PURCHASES, number, [Record(first, value, b"c0")])
         await self.worker.work(*both(number))
 
 
 def labels(**values: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(values.items()))
+
+
+VALUE = labels(segmentation="value")
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -116,7 +120,7 @@ def test_series_of_a_revoked_partition_disappear_and_what_was_counted_there_stay
         assert sum(after["customers"].values()) == 0
         assert after["assigned_partitions"] == {(): 1}
         assert after["rebalances_total"] == {(): 2}
-        await owned.let_go()
+        await owned.release()
         assert "table_entries" not in scraped.scrape()
 
     run(test)
@@ -128,35 +132,85 @@ def test_replica_that_sees_ever_more_of_everything_keeps_within_its_budget() -> 
         scraped.ends = {(topic, number): 1 for topic in TOPICS.inputs for number in range(200)}
         await scraped.worker.open(*range(200))
         figures = scraped.worker.owned.figures[0]
-        figures.moves.update({("value", f"s{n}", f"s{n + 1}", "model"): 1 for n in range(5_000)})
+        for segmentation in ("value", "visits"):
+            figures.moves.update({(segmentation, f"s{n}", f"s{n + 1}", "model"): 1 for n in range(5_000)})
         figures.outcomes.update({(f"topic-{n}", "accepted"): 1 for n in range(500)})
         figures.dead_letters.update({(PURCHASES, f"reason-{n}"): 1 for n in range(500)})
         found = scraped.scrape()
         assert sum(map(len, found.values())) <= SERIES_MAX
-        assert sum(found["migrations_total"].values()) == 5_000
+        for segmentation in ("value", "visits"):
+            moves = [n for key, n in found["migrations_total"].items() if dict(key)["segmentation"] == segmentation]
+            assert sum(moves) == 5_000
         assert sum(found["consumer_lag_records"].values()) == 400
         assert found["assigned_partitions"] == {(): 200}
-        await scraped.worker.owned.let_go()
+        await scraped.worker.owned.release()
 
     run(test)
 
 
-def test_model_in_use_and_the_newest_that_was_learned_are_told_apart() -> None:
+def test_model_in_use_and_the_newest_that_was_learned_are_distinguished() -> None:
     scraped = Scraped()
     found = scraped.scrape()
     assert dict(next(iter(found["model_info"])))["version"] == "0"
-    assert found["model_last_learned_timestamp_seconds"] == {(): 0}
+    assert found["model_last_learned_timestamp_seconds"] == {VALUE: 0}
     assert "model_drift_score" not in found
     snapshot = plain_snapshot()
-    held = Proposal(replace(snapshot, version=5, as_of_ms=snapshot.as_of_ms + 86_400_000), held=True)
+    held = ModelProposal(replace(snapshot, version=5, as_of_ms=snapshot.as_of_ms + 86_400_000), held=True)
     drift = Drift(0.1, {"recency": 0.3, "orders": 0.01})
-    for proposal in (Proposal(snapshot, drift=drift), held):
+    for proposal in (ModelProposal(snapshot, drift=drift), held):
         scraped.worker.follower._read(model_record(proposal).value)
         found = scraped.scrape()
-        assert [dict(each)["version"] for each in found["model_info"]] == ["4"]
-        assert found["model_last_learned_timestamp_seconds"][()] * 1000 == proposal.snapshot.as_of_ms
+        assert found["model_info"] == {labels(segmentation="value", kind="learned", version="4", segments="3"): 1}
+        assert found["model_last_learned_timestamp_seconds"][VALUE] * 1000 == proposal.model.as_of_ms
         if proposal.drift:
-            assert found["model_drift_score"] == {labels(feature="recency"): 0.3, labels(feature="orders"): 0.01}
+            scores = {(*VALUE, ("feature", feature)): score for feature, score in proposal.drift.psi.items()}
+            assert found["model_drift_score"] == {tuple(sorted(key)): score for key, score in scores.items()}
     names = {dict(each)["segment"]: dict(each)["name"] for each in found["segment_info"]}
     assert names == {each.segment_id: each.name for each in snapshot.segments}
     assert {dict(each)["segment"] for each in found["customers"]} == set(names)
+
+
+def test_segmentations_share_segment_ids_and_features_and_stay_apart() -> None:
+    metrics = Metrics(WORKER)
+    states = {
+        "value": SegmentationState(
+            "learned", 7, {"s1": "Loyal", "s2": "Lost"}, {"s1": 5, "s2": 0}, 2_000, {"recency": 0.3}
+        ),
+        "visits": SegmentationState("learned", 0, {"s1": "Frequent"}, {"s1": 4, "s9": 1}, 0, {"recency": 0.1}),
+        "offers": SegmentationState("rules", 2, {"vip": "Loyal"}, {"vip": 3}, None, {}),
+    }
+    counted = PartitionCounters()
+    counted.moves.update({("value", "", "s1", "purchase"): 5, ("visits", "", "s1", "purchase"): 4})
+    counted.moves["offers", "vip", "", "definition"] = 1
+    metrics.read_from(counted.readings)
+    metrics.read_from(lambda: (each for name, state in states.items() for each in state.readings(name)))
+    found = series(metrics)
+
+    def by(name: str, *wanted: str) -> dict[tuple[str, ...], float]:
+        return {
+            tuple(dict(key)[label] for label in wanted): value
+            for (metric, key), value in found.items()
+            if metric == f"segmenter_{name}"
+        }
+
+    segments = ("segmentation", "segment")
+    sizes = {("value", "s1"): 5, ("value", "s2"): 0, ("visits", "s1"): 4, ("visits", "s9"): 1, ("offers", "vip"): 3}
+    assert by("customers", *segments) == sizes
+    assert by("segment_info", *segments, "name").keys() == {
+        ("value", "s1", "Loyal"),
+        ("value", "s2", "Lost"),
+        ("visits", "s1", "Frequent"),
+        ("offers", "vip", "Loyal"),
+    }
+    assert by("model_info", "segmentation", "kind", "version", "segments").keys() == {
+        ("value", "learned", "7", "2"),
+        ("visits", "learned", "0", "1"),
+        ("offers", "rules", "2", "1"),
+    }
+    assert by("model_last_learned_timestamp_seconds", "segmentation") == {("value",): 2, ("visits",): 0}
+    assert by("model_drift_score", "segmentation", "feature") == {("value", "recency"): 0.3, ("visits", "recency"): 0.1}
+    assert by("migrations_total", "segmentation", "from", "to", "cause") == {
+        ("value", "", "s1", "purchase"): 5,
+        ("visits", "", "s1", "purchase"): 4,
+        ("offers", "vip", "", "definition"): 1,
+    }

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.contracts.outputs import SegmentModel
-from stream_app.core.snapshot_document import Proposal
 from stream_app.errors import DeliveryFailed
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.samples import encode_sample
-from stream_app.worker.training import STATE_KEY, Training, decode_state
+from stream_app.worker.training import PROGRESS_KEY, STATE_KEY_PREFIX, Training, TrainingState, open_training
 from tests.learning.populations import GROUPS, draw_sample
-from tests.support.snapshots import rules_snapshot
+from tests.support.models import rules_snapshot, score
 from tests.worker.memory import TOPICS, MemoryDelivery, MemoryLog
 
 SETTINGS = TrainerSettings(n_clusters=3, min_history_days=0, min_customers_per_cluster=5)
@@ -31,35 +34,40 @@ def sample_of(partition: int, tick: int, customers: int = 60) -> bytes:
     return encode_sample(sample, "value", partition)
 
 
-async def open_training(log: MemoryLog, settings: TrainerSettings = SETTINGS) -> Training:
-    """Open the trainer where the log stands, as a worker does."""
+async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Sequence[str] = ("value",)) -> Training:
+    """Open the trainers where the log stands, as a worker does."""
     delivery = MemoryDelivery(log, "trainer")
     await delivery.open()
-    states = [record.value for record in log.records[TOPICS.trainer_changelog, 0] if record.key == STATE_KEY]
-    state = decode_state(states[-1] or b"") if states else None
-    initial = rules_snapshot()
-    trainer = Trainer(settings, initial) if state is None else Trainer.restore(settings, state.trainer)
-    training = Training(trainer, state, delivery, TOPICS, PARTITIONS, settings.sample_size, settings.seed)
-    await training.announce(Proposal(initial))
-    return training
+    state = TrainingState()
+    state.restore(log.records[TOPICS.trainer_changelog, 0])
+    learned = {name: replace(settings, segmentation=name) for name in names}
+    initial = {name: replace(rules_snapshot(), segmentation=name) for name in names}
+    return await open_training(state, learned, initial, delivery, TOPICS, PARTITIONS)
 
 
-def versions(log: MemoryLog) -> list[int]:
-    return [model["version"] for model in log.values(TOPICS.models)]
+def versions(log: MemoryLog, segmentation: str = "value") -> list[int]:
+    models = log.values(TOPICS.models)
+    return [model["version"] for model in models if model["segmentation"] == segmentation]
+
+
+async def learn_ticks(training: Training, *ticks: int) -> None:
+    """Let every partition send its sample of each tick."""
+    for offset, (tick, partition) in enumerate(itertools.product(ticks, range(PARTITIONS)), start=training.next_sample):
+        await training.accept_sample(offset, sample_of(partition, tick))
 
 
 def test_tick_waits_for_all_partitions() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         assert versions(log) == [0]
-        await training.take(0, sample_of(0, 1))
-        await training.take(1, sample_of(0, 2))
+        await training.accept_sample(0, sample_of(0, 1))
+        await training.accept_sample(1, sample_of(0, 2))
         assert versions(log) == [0]
-        await training.take(2, sample_of(1, 1))
+        await training.accept_sample(2, sample_of(1, 1))
         assert versions(log) == [0, 1]
         assert training.next_sample == 1  # that of tick 2 is still needed
-        await training.take(3, sample_of(1, 2))
+        await training.accept_sample(3, sample_of(1, 2))
         assert versions(log) == [0, 1, 2]
         assert training.next_sample == 4
         assert [model["training"] and model["training"]["sample_size"] for model in log.values(TOPICS.models)] == [
@@ -74,9 +82,9 @@ def test_tick_waits_for_all_partitions() -> None:
 def test_partition_that_went_past_a_tick_does_not_hold_it_up() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
-        await training.take(0, sample_of(0, 1))
-        await training.take(1, sample_of(1, 3))
+        training = await opened(log)
+        await training.accept_sample(0, sample_of(0, 1))
+        await training.accept_sample(1, sample_of(1, 3))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -85,16 +93,16 @@ def test_partition_that_went_past_a_tick_does_not_hold_it_up() -> None:
 def test_empty_partition_holds_nothing_up() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
-        await training.take(0, sample_of(0, 1))
+        training = await opened(log)
+        await training.accept_sample(0, sample_of(0, 1))
         assert versions(log) == [0]
-        await training.take(1, sample_of(1, 900, customers=0))
+        await training.accept_sample(1, sample_of(1, 900, customers=0))
         assert versions(log) == [0, 1]
-        await training.take(2, sample_of(0, 2))
+        await training.accept_sample(2, sample_of(0, 2))
         assert versions(log) == [0, 1, 2]
-        await training.take(3, sample_of(1, 3))  # it has customers now, and is waited for from here on
-        await training.take(4, sample_of(0, 3))
-        await training.take(5, sample_of(0, 4))
+        await training.accept_sample(3, sample_of(1, 3))  # it has customers now, and is waited for from here on
+        await training.accept_sample(4, sample_of(0, 3))
+        await training.accept_sample(5, sample_of(0, 4))
         assert versions(log) == [0, 1, 2, 3]
 
     asyncio.run(test())
@@ -103,13 +111,13 @@ def test_empty_partition_holds_nothing_up() -> None:
 def test_repeated_samples_change_nothing() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         for offset, value in enumerate([sample_of(0, 1), sample_of(0, 1), sample_of(1, 1), sample_of(1, 1)]):
-            await training.take(offset, value)
-            await training.take(offset, value)
+            await training.accept_sample(offset, value)
+            await training.accept_sample(offset, value)
         assert versions(log) == [0, 1]
-        assert len(log.values(TOPICS.trainer_changelog)) <= 3
-        await training.take(4, sample_of(0, 1))
+        assert sum(record.key == PROGRESS_KEY for record in log.records[TOPICS.trainer_changelog, 0]) <= 3
+        await training.accept_sample(4, sample_of(0, 1))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -119,13 +127,13 @@ def test_repeated_samples_change_nothing() -> None:
 def test_sample_that_is_none_is_left_out(value: bytes | None) -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         document = json.loads(sample_of(0, 1))
         document["quantities"].pop("orders")
-        await training.take(0, value)
-        await training.take(1, json.dumps(document).encode())
-        await training.take(2, sample_of(0, 1))
-        await training.take(3, sample_of(1, 1))
+        await training.accept_sample(0, value)
+        await training.accept_sample(1, json.dumps(document).encode())
+        await training.accept_sample(2, sample_of(0, 1))
+        await training.accept_sample(3, sample_of(1, 1))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -138,13 +146,13 @@ def test_trainer_that_is_restored_proposes_the_same_models(restarts: set[int]) -
 
     async def models(restarted: set[int]) -> list[dict[str, Any]]:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         for offset, value in enumerate(values):
             if offset in restarted:
-                training = await open_training(log)
+                training = await opened(log)
                 for again in range(training.next_sample, offset):
-                    await training.take(again, values[again])
-            await training.take(offset, value)
+                    await training.accept_sample(again, values[again])
+            await training.accept_sample(offset, value)
         return log.values(TOPICS.models)
 
     expected = asyncio.run(models(set()))
@@ -155,14 +163,14 @@ def test_trainer_that_is_restored_proposes_the_same_models(restarts: set[int]) -
 def test_second_trainer_shuts_the_first_out() -> None:
     async def test() -> None:
         log = MemoryLog()
-        first = await open_training(log)
-        await first.take(0, sample_of(0, 1))
-        second = await open_training(log)
+        first = await opened(log)
+        await first.accept_sample(0, sample_of(0, 1))
+        second = await opened(log)
         with pytest.raises(DeliveryFailed):
-            await first.take(1, sample_of(1, 1))
+            await first.accept_sample(1, sample_of(1, 1))
         assert versions(log) == [0]
-        await second.take(0, sample_of(0, 1))
-        await second.take(1, sample_of(1, 1))
+        await second.accept_sample(0, sample_of(0, 1))
+        await second.accept_sample(1, sample_of(1, 1))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -172,8 +180,64 @@ def test_rules_before_the_first_model_are_announced_once_in_a_deployments_life()
     async def test() -> None:
         log = MemoryLog()
         for _ in range(3):
-            await open_training(log)
+            await opened(log)
         assert versions(log) == [0]
+
+    asyncio.run(test())
+
+
+def test_every_learned_segmentation_learns_each_tick_and_all_is_written_in_one_transaction() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log, names=["value", "habits"])
+        await learn_ticks(training, 1, 2)
+        assert versions(log) == versions(log, "habits") == [0, 1, 2]
+        for outgoing in log.transactions:
+            keys = {place: [record.key for record in records] for place, records in outgoing.items()}
+            assert keys == {
+                (TOPICS.trainer_changelog, 0): [b"trainer", b"trainer/value", b"trainer/habits"],
+                (TOPICS.models, 0): [b"value", b"habits"],
+            }
+
+    asyncio.run(test())
+
+
+def test_added_segmentation_starts_anew_and_the_others_continue() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await learn_ticks(await opened(log), 1)
+        both = await opened(log, names=["value", "habits"])
+        assert (versions(log), versions(log, "habits")) == ([0, 1], [0])
+        assert both.next_sample == PARTITIONS
+        await learn_ticks(both, 2)
+        assert (versions(log), versions(log, "habits")) == ([0, 1, 2], [0, 1])
+
+    asyncio.run(test())
+
+
+def test_trainer_of_a_removed_segmentation_is_left_alone_and_continues_when_it_comes_back() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await learn_ticks(await opened(log, names=["value", "habits"]), 1)
+        await learn_ticks(await opened(log), 2)
+        written = [record.key for record in log.records[TOPICS.trainer_changelog, 0]]
+        assert written.count(STATE_KEY_PREFIX + b"habits") == 2
+        await learn_ticks(await opened(log, names=["habits"]), 3)
+        assert (versions(log), versions(log, "habits")) == ([0, 1, 2], [0, 1, 2])
+
+    asyncio.run(test())
+
+
+def test_state_of_the_only_trainer_there_was_is_taken_over() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        await learn_ticks(training, 1)
+        state = {"trainer": training.trainers["value"].state(), "next_sample": 2, "latest_ticks": {"0": 1, "1": 1}}
+        log.records[TOPICS.trainer_changelog, 0] = [OutgoingRecord(PROGRESS_KEY, json.dumps(state).encode())]
+        for tick in (2, 3):
+            await learn_ticks(await opened(log, names=["value", "habits"]), tick)
+        assert (versions(log), versions(log, "habits")) == ([0, 1, 2, 3], [0, 1, 2])
 
     asyncio.run(test())
 
@@ -184,7 +248,7 @@ def moved(tick: int, trainer: Trainer) -> list[bytes]:
     for partition in range(PARTITIONS):
         before = draw_sample(tick, 60, seed=partition)
         snapshot = trainer.published
-        codes = snapshot.codes[snapshot.score_quantities(before.quantities).argmin(axis=1)].astype(np.int16)
+        codes = snapshot.roster.codes[:-1][score(snapshot, before.quantities).argmin(axis=1)].astype(np.int16)
         other: PopulationSample = draw_sample(
             tick, 60, seed=partition, groups=GROUPS * np.array([4, 0.2, 3, 0.1, 0.1, 0.3, 0.5, 1]), segment_codes=codes
         )
@@ -195,13 +259,13 @@ def moved(tick: int, trainer: Trainer) -> list[bytes]:
 def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the_published() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log, replace(SETTINGS, max_expected_churn=0.05, held_ticks_max=1))
+        training = await opened(log, replace(SETTINGS, max_expected_churn=0.05, held_ticks_max=1))
         values = [sample_of(0, 1), sample_of(1, 1)]
         for offset, value in enumerate(values):
-            await training.take(offset, value)
+            await training.accept_sample(offset, value)
         for tick in (2, 3):
-            for value in moved(tick, training.trainer):
-                await training.take(len(values), value)
+            for value in moved(tick, training.trainers["value"]):
+                await training.accept_sample(len(values), value)
                 values.append(value)
         keys = [record.key for record in log.records[TOPICS.models, 0]]
         assert keys == [b"value", b"value", b"value/held", b"value"]
@@ -219,9 +283,9 @@ def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the
 def test_model_and_state_are_written_together() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
-        await training.take(0, sample_of(0, 1))
-        await training.take(1, sample_of(1, 1))
+        training = await opened(log)
+        await training.accept_sample(0, sample_of(0, 1))
+        await training.accept_sample(1, sample_of(1, 1))
         assert [set(outgoing) for outgoing in log.transactions] == [
             {(TOPICS.trainer_changelog, 0), (TOPICS.models, 0)}
         ] * 2
@@ -236,26 +300,26 @@ def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail
     learning, may_go_on = threading.Event(), threading.Event()
     learn = Trainer.learn
 
-    def learn_slowly(trainer: Trainer, sample: PopulationSample) -> Proposal | None:
+    def learn_slowly(trainer: Trainer, sample: PopulationSample) -> ModelProposal | None:
         learning.set()
         may_go_on.wait()
         return learn(trainer, sample)
 
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
-        await training.take(0, sample_of(0, 1))
+        training = await opened(log)
+        await training.accept_sample(0, sample_of(0, 1))
         with monkeypatch.context() as patched:
             patched.setattr(Trainer, "learn", learn_slowly)
-            taking = asyncio.create_task(training.take(1, sample_of(1, 1)))
+            taking = asyncio.create_task(training.accept_sample(1, sample_of(1, 1)))
             await asyncio.to_thread(learning.wait)
             await training.close()
             may_go_on.set()
             await taking
         assert versions(log) == [0]
-        again = await open_training(log)
+        again = await opened(log)
         for offset, partition in enumerate((0, 1)):
-            await again.take(offset, sample_of(partition, 1))
+            await again.accept_sample(offset, sample_of(partition, 1))
         assert versions(log) == [0, 1]
 
     asyncio.run(test())
@@ -264,12 +328,12 @@ def test_trainer_that_is_closed_while_it_learns_writes_nothing_and_does_not_fail
 def test_trainer_that_is_closed_while_it_writes_finishes_that() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await open_training(log)
+        training = await opened(log)
         delivery = training._delivery
         assert isinstance(delivery, MemoryDelivery)
-        await training.take(0, sample_of(0, 1))
+        await training.accept_sample(0, sample_of(0, 1))
         delivery.answering.clear()
-        taking = asyncio.create_task(training.take(1, sample_of(1, 1)))
+        taking = asyncio.create_task(training.accept_sample(1, sample_of(1, 1)))
         while delivery.begun < 2:
             await asyncio.sleep(0.001)
         closing = asyncio.create_task(training.close())

@@ -53,7 +53,7 @@ def test_records_that_are_taken_and_never_written_end_the_worker() -> None:
         watchdog = Watchdog(worker.owned)
         log.deliveries[-1].answering.clear()
         worker.feed(PURCHASES, 0, purchase(20))
-        for chunk in worker.owned.take(frozenset(both())):
+        for chunk in worker.host.emit_chunks(frozenset(both())):
             await worker.owned.segment(chunk)
         await asyncio.sleep(0.01)
         assert watchdog.look(0, {}, {}) is None

@@ -1,0 +1,75 @@
+"""All there is to say of an input topic, as one value for decoding, files, topics, schemas, commands and audit.
+
+A topic is a module beside this one that ends in an `InputContract`, and one entry in `table`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from stream_app.contracts.fast_path import FastForm
+from stream_app.contracts.fields import CustomerId, Text, Time
+from stream_app.contracts.policy import DecodingPolicy
+from stream_app.contracts.rows import TableForm
+from stream_app.core.events import Event
+
+
+class InputRecord(BaseModel):
+    """What the records of all input topics have in common.
+
+    The order of a model's fields is the contract's order: where several are wrong, the first one is reported. Unknown
+    fields are ignored; null in an optional field means that it is absent.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    event_id: Text
+    """Identity of the event: a second record with it is a duplicate."""
+    customer_id: CustomerId
+    """The customer; equal to the record's key."""
+    occurred_at: Time
+    """When it happened: RFC 3339 with a zone, read to the millisecond."""
+
+
+_NOTHING_SPECIAL: Final = TableForm()
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """One input topic.
+
+    Parameters
+    ----------
+    topic
+        Its name, without a deployment's prefix; also the option that names its files.
+    version
+        Of the contract; raised by an incompatible change.
+    title, summary
+        For readers of the schemas.
+    model
+        The definition of a valid record.
+    to_event
+        From a valid record of `model`, and the policy, to the event that is folded; its kind says how.
+    fast_form
+        The common form of a record, which is read without the model; None if every record goes through the model.
+    table_form
+        What rows of a table have of their own.
+    """
+
+    topic: str
+    version: int
+    title: str
+    summary: str
+    model: type[InputRecord]
+    to_event: Callable[[Any, DecodingPolicy], Event]
+    fast_form: FastForm | None = None
+    table_form: TableForm = _NOTHING_SPECIAL
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the record's fields, in the contract's order."""
+        return tuple(self.model.model_fields)

@@ -1,0 +1,83 @@
+"""Engagements: anything but an order by which a customer shows interest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import UNSET, Meta, UnsetType
+
+from stream_app.contracts.fast_path import Complete, Explain, FastForm, OptionalWireText, Wire
+from stream_app.contracts.fields import MAX_VALUE, EngagementType, Text, Value
+from stream_app.contracts.inputs.contract import InputContract, InputRecord
+from stream_app.contracts.policy import ENGAGEMENT_TYPE, DecodingPolicy
+from stream_app.contracts.rows import TableForm
+from stream_app.core.events import ENGAGEMENT, Event
+
+
+class EngagementRecord(InputRecord):
+    """Anything else by which a customer shows interest."""
+
+    type: EngagementType
+    """What happened: an open list of names such as `product_viewed`, weighted by configuration."""
+    channel: Text | None = None
+    """Where it happened, such as `app`."""
+    campaign_id: Text | None = None
+    """The campaign it answers to."""
+    value: Value | None = None
+    """A number that the type gives a meaning to, such as a survey's score."""
+
+
+def to_event(record: EngagementRecord, policy: DecodingPolicy) -> Event:
+    """Return the event of a valid record."""
+    return Event(
+        ENGAGEMENT,
+        record.customer_id,
+        record.event_id,
+        record.occurred_at,
+        record.type,
+        weight=policy.weight_of(record.type),
+    )
+
+
+class _Engagement(Wire, gc=False, kw_only=True):
+    type: str
+    channel: OptionalWireText = UNSET
+    campaign_id: OptionalWireText = UNSET
+    value: Annotated[float, Meta(ge=-MAX_VALUE, le=MAX_VALUE)] | UnsetType | None = UNSET
+
+
+def _bind(policy: DecodingPolicy, explain: Explain) -> Complete:
+    weights, default_weight = dict(policy.engagement_weights), policy.default_weight
+
+    def complete(record: _Engagement, at_ms: int, payload: bytes) -> Event | None:
+        kind_name = record.type
+        weight = weights.get(kind_name)
+        if weight is None:
+            if ENGAGEMENT_TYPE.fullmatch(kind_name) is None:
+                return None
+            weight = default_weight
+        known_strings = 8  # required: four keys, four strings
+        if (channel := record.channel) is not UNSET:
+            known_strings += 1 if channel is None else 2
+        if (campaign_id := record.campaign_id) is not UNSET:
+            known_strings += 1 if campaign_id is None else 2
+        if record.value is not UNSET:
+            known_strings += 1
+        quotes = payload.count(b'"')
+        if quotes != 2 * known_strings and not explain(payload, quotes):
+            return None
+        return Event(ENGAGEMENT, record.customer_id, record.event_id, at_ms, kind_name, 0, "", weight)
+
+    return complete
+
+
+ENGAGEMENTS: Final = InputContract(
+    topic="engagements",
+    version=1,
+    title="Engagements",
+    summary="Other signs of a customer's interest.",
+    model=EngagementRecord,
+    to_event=to_event,
+    fast_form=FastForm(_Engagement, _bind),
+    table_form=TableForm(numbers=("value",)),
+)

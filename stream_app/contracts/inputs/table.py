@@ -1,0 +1,12 @@
+"""The input topics. A further one is a module beside this one and an entry here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stream_app.contracts.inputs.contract import InputContract
+from stream_app.contracts.inputs.engagements import ENGAGEMENTS
+from stream_app.contracts.inputs.purchases import PURCHASES
+
+INPUT_CONTRACTS: Final[dict[str, InputContract]] = {contract.topic: contract for contract in (PURCHASES, ENGAGEMENTS)}
+"""By topic. Their order is that of records with the same watermark: a topic's number is its place here."""

@@ -1,0 +1,130 @@
+"""What a deployment decides about its inputs: currencies, engagement weights, limits."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from stream_app.contracts.currencies import MINOR_DIGITS, Conversion
+from stream_app.core.clock import MINUTE_MS
+from stream_app.errors import ConfigurationError
+
+ENGAGEMENT_TYPE: Final = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
+"""Engagement types are an open list of names of this form (use `fullmatch`)."""
+
+DEFAULT_ENGAGEMENT_WEIGHTS: Final[Mapping[str, float]] = {
+    "campaign_received": 0.0,
+    "email_opened": 0.5,
+    "ad_clicked": 1.0,
+    "product_viewed": 1.0,
+    "search": 1.0,
+    "session_started": 1.0,
+    "support_ticket": 1.0,
+    "email_clicked": 2.0,
+    "coupon_redeemed": 3.0,
+    "product_added": 3.0,
+    "survey_answered": 3.0,
+    "checkout_started": 4.0,
+    "review": 4.0,
+    "referral": 5.0,
+}
+"""Interest shown, in product views. What only happens to a customer counts 0; an opened mail may be a mail client's."""
+
+DEPTH_CEILING: Final = 100
+"""Largest `max_depth`: keeps every parser far from Python's recursion limit."""
+RATE_RANGE: Final = (Decimal("1e-9"), Decimal("1e9"))
+"""Exchange rates outside are taken for typing errors."""
+
+
+@dataclass(frozen=True)
+class DecodingPolicy:
+    """All that the verdict on a record depends on beside the record itself and the time of reading.
+
+    Parameters
+    ----------
+    base_currency
+        ISO 4217 code in whose minor units all money is counted.
+    currency_rates
+        Units of the base currency per unit of each further currency; currencies not listed are rejected.
+    engagement_weights
+        Weight by engagement type, ≥ 0.
+    default_weight
+        Weight of types that are not listed, ≥ 0.
+    max_payload_bytes
+        Longer records are rejected unread.
+    max_depth
+        Deepest nesting of objects and arrays, the record itself being 1.
+    future_tolerance_ms
+        How far ahead of now a record's time may be: clocks differ, but a far-future time would poison recency.
+    earliest_ms
+        Earliest time a record may have, milliseconds since the epoch.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is out of its range.
+    """
+
+    base_currency: str = "EUR"
+    currency_rates: Mapping[str, Decimal] = field(default_factory=dict)
+    engagement_weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_ENGAGEMENT_WEIGHTS)
+    default_weight: float = 1.0
+    max_payload_bytes: int = 65_536
+    max_depth: int = 16
+    future_tolerance_ms: int = 5 * MINUTE_MS
+    earliest_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if self.base_currency not in MINOR_DIGITS:
+            raise ConfigurationError(f"base_currency: {self.base_currency!r}, expected an ISO 4217 code such as 'EUR'")
+        for currency, rate in self.currency_rates.items():
+            if currency not in MINOR_DIGITS:
+                raise ConfigurationError(f"currency_rates: {currency!r}, expected an ISO 4217 code such as 'USD'")
+            if not (rate.is_finite() and RATE_RANGE[0] <= rate <= RATE_RANGE[1]):
+                raise ConfigurationError(f"currency_rates: {currency} {rate}, expected a number from 1e-9 to 1e9")
+            if currency == self.base_currency and rate != 1:
+                raise ConfigurationError(f"currency_rates: {currency} {rate}, expected 1 for the base currency")
+        for kind, weight in (*self.engagement_weights.items(), ("default_weight", self.default_weight)):
+            if ENGAGEMENT_TYPE.fullmatch(kind) is None:
+                raise ConfigurationError(f"engagement_weights: {kind!r}, expected {ENGAGEMENT_TYPE.pattern}")
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ConfigurationError(f"engagement_weights: {kind} {weight}, expected a number of at least 0")
+        if self.max_payload_bytes < 1:
+            raise ConfigurationError(f"max_payload_bytes: {self.max_payload_bytes}, expected at least 1")
+        if not 2 <= self.max_depth <= DEPTH_CEILING:
+            raise ConfigurationError(f"max_depth: {self.max_depth}, expected 2 to {DEPTH_CEILING}")
+        if self.future_tolerance_ms < 0:
+            raise ConfigurationError(f"future_tolerance_ms: {self.future_tolerance_ms}, expected at least 0")
+
+    @cached_property
+    def conversions(self) -> dict[str, Conversion]:
+        """Conversion into the base currency by accepted currency."""
+        rates = {**self.currency_rates, self.base_currency: Decimal(1)}
+        return {currency: Conversion.between(currency, self.base_currency, rate) for currency, rate in rates.items()}
+
+    def weight_of(self, engagement_type: str) -> float:
+        """Return the weight of an engagement type."""
+        return self.engagement_weights.get(engagement_type, self.default_weight)
+
+
+class Circumstances(NamedTuple):
+    """What a record is judged against: handed to the pydantic models as validation context.
+
+    Attributes
+    ----------
+    policy
+        What the deployment decided.
+    now_ms
+        The time of reading, milliseconds since the epoch.
+    key
+        The carrier's key; None where the carrier has no keys (a file). A topic's record without a key has `b""`.
+    """
+
+    policy: DecodingPolicy
+    now_ms: int
+    key: bytes | None = None

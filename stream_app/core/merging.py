@@ -1,0 +1,103 @@
+"""The merge of several sources by event time, the same for files and for a partition's topics.
+
+A record's place is its source's watermark: the latest event time that the source has shown up to and with that record.
+So each source keeps its own order, a late record stays late, and sources can be merged while they are still being read.
+
+A record may go as soon as no source can bring anything that goes before it. An open source can still bring records at
+its watermark or later; an ended one brings nothing. So the lowest watermark of all open sources is the limit. Among
+equal watermarks the source with the lower number goes first, hence the pair (watermark, number): at the limit itself
+the source that sets it and those numbered lower may give what they hold, and those numbered higher have to wait for
+what that source may still bring at that very instant. The result does not depend on when or in what pieces the
+sources were read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import Final, Literal
+
+import numpy as np
+
+from stream_app.core.clock import NO_TIME
+from stream_app.core.records import NO_RECORDS, Batch, Content
+
+END_OF_TIME: Final = 2**63 - 1
+
+
+class WatermarkMerge:
+    """Holds what sources have brought until it may go.
+
+    Parameters
+    ----------
+    sources
+        How many there are; they are numbered from 0.
+    """
+
+    def __init__(self, sources: int) -> None:
+        self._held: list[deque[Batch]] = [deque() for _ in range(sources)]
+        self._held_records = [0] * sources
+        self._watermarks_ms = [NO_TIME] * sources
+
+    def add(self, source: int, batch: Batch) -> None:
+        """Hold the next records of a source, one at least."""
+        self._held[source].append(batch)
+        self._held_records[source] += len(batch.contents)
+        self._watermarks_ms[source] = int(batch.watermarks_ms[-1])
+
+    def held_records(self, source: int | None = None) -> int:
+        """Return how many records of a source wait, of all sources if None."""
+        return sum(self._held_records) if source is None else self._held_records[source]
+
+    def watermark_ms(self, source: int) -> int:
+        """Return the latest event time that a source has shown, `NO_TIME` before the first."""
+        return self._watermarks_ms[source]
+
+    def release(self, ended: Collection[int]) -> Batch:
+        """Return all that may go by now, in order.
+
+        Parameters
+        ----------
+        ended
+            Numbers of the sources that will bring nothing more, or have nothing more for now.
+        """
+        still_open = [
+            (watermark_ms, source) for source, watermark_ms in enumerate(self._watermarks_ms) if source not in ended
+        ]
+        limit_ms, first = min(still_open, default=(END_OF_TIME, len(self._held)))
+        parts = [
+            part
+            for source in range(len(self._held))
+            for part in self._release(source, limit_ms, "right" if source <= first else "left")
+        ]
+        if not parts:
+            return NO_RECORDS
+        return parts[0] if len(parts) == 1 else interleave(parts)
+
+    def _release(self, source: int, limit_ms: int, side: Literal["left", "right"]) -> list[Batch]:
+        held, parts = self._held[source], []
+        while held:
+            first = held[0]
+            end = int(np.searchsorted(first.watermarks_ms, limit_ms, side=side))
+            if end == len(first.contents):
+                part = held.popleft()
+            elif end:
+                part, held[0] = first.part(0, end), first.part(end, len(first.contents))
+            else:
+                break
+            self._held_records[source] -= len(part.contents)
+            parts.append(part)
+        return parts
+
+
+def interleave(parts: Sequence[Batch]) -> Batch:
+    """Return all records ordered by watermark, those of an earlier part first where it is the same."""
+    watermarks_ms = np.concatenate([part.watermarks_ms for part in parts])
+    order = np.argsort(watermarks_ms, kind="stable")
+    contents: list[Content] = [content for part in parts for content in part.contents]
+    return Batch(
+        watermarks_ms[order],
+        [contents[index] for index in order.tolist()],
+        np.concatenate([part.sources for part in parts])[order],
+        np.concatenate([part.offsets for part in parts])[order],
+    )

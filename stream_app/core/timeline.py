@@ -1,0 +1,130 @@
+"""How time passes for a partition: events are folded, everybody is assessed at every multiple of an interval, and at
+some of those instants the shell pauses, to learn from the population as it stands then.
+
+The replay and the worker iterate the same steps, so they do the same by construction. A step is taken before the next one
+is asked for: where the partition then stands decides what comes next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from stream_app.core.arrays import Flags, Instants
+from stream_app.core.clock import NO_TIME, next_boundary
+from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
+
+
+class Pace(NamedTuple):
+    """How time passes.
+
+    Attributes
+    ----------
+    interval_ms
+        Time between two sweeps, > 0.
+    pause_ms
+        Time between two pauses, a multiple of `interval_ms`.
+    records_max
+        Records folded in one step.
+    due_max
+        Where more customers than this may be due, a sweep is a step of its own, so that a shell can take it in parts.
+    """
+
+    interval_ms: int
+    pause_ms: int
+    records_max: int
+    due_max: int = 16_384
+
+
+class Fold(NamedTuple):
+    """Fold the records `[start, stop)`; `sweeps` counts their events alone."""
+
+    start: int
+    stop: int
+    sweeps: Sweeps
+
+
+class Sweep(NamedTuple):
+    """Assess everybody at an instant, and pause there if it is one for that."""
+
+    at_ms: int
+    pauses: bool
+
+
+Step: TypeAlias = Fold | Sweep
+
+
+def steps(partition: Partition, watermarks_ms: Instants, is_event: Flags, pace: Pace) -> Iterator[Step]:
+    """Yield what to do with records in the order of the stream, letting time pass between them.
+
+    Parameters
+    ----------
+    watermarks_ms
+        Of each record, ascending; `NO_TIME` where no time is known yet.
+    is_event
+        Which of them are events.
+    """
+    start, count = 0, len(watermarks_ms)
+    events = np.concatenate(([0], np.cumsum(is_event)))
+    while start < count:
+        stop = min(count, start + pace.records_max)
+        since_ms = _since(partition, watermarks_ms)
+        if since_ms == NO_TIME:
+            yield Fold(start, stop, NO_SWEEPS)
+            start = stop
+            continue
+        pause_at_ms = next_boundary(since_ms, pace.pause_ms)
+        stop = min(stop, int(np.searchsorted(watermarks_ms, pause_at_ms)))
+        if stop > start:
+            sweeps = _sweeps(since_ms, int(watermarks_ms[stop - 1]), pace)
+            if len(sweeps) and _many_due(partition, int(sweeps[-1]), pace):
+                stop, sweeps = int(np.searchsorted(watermarks_ms, sweeps[0])), sweeps[:0]
+        if stop > start:
+            before = events[np.maximum(np.searchsorted(watermarks_ms, sweeps), start)] - events[start]
+            yield Fold(start, stop, Sweeps(sweeps, before))
+            start = stop
+        else:
+            yield _towards(partition, since_ms, pause_at_ms, pace)
+
+
+def crosses_sweep(partition: Partition, watermarks_ms: Instants, pace: Pace) -> bool:
+    """Say whether a sweep is due before the last of some records is folded."""
+    since_ms = _since(partition, watermarks_ms)
+    return since_ms != NO_TIME and int(watermarks_ms[-1]) >= next_boundary(since_ms, pace.interval_ms)
+
+
+def pass_time(partition: Partition, until_ms: int, pace: Pace) -> Iterator[Step]:
+    """Yield what to do as time passes up to an instant without records; the instant itself is no sweep by that."""
+    while (since_ms := max(partition.clock)) != NO_TIME:
+        if next_boundary(since_ms, pace.interval_ms) > until_ms:
+            return
+        yield _towards(partition, since_ms, min(next_boundary(since_ms, pace.pause_ms), until_ms), pace)
+
+
+def _towards(partition: Partition, since_ms: int, until_ms: int, pace: Pace) -> Step:
+    """Return the next step that no record is folded at: sweeps up to the last but one, or one alone."""
+    sweeps = _sweeps(since_ms, until_ms, pace)
+    if len(sweeps) > 1 and not _many_due(partition, int(sweeps[-2]), pace):
+        return Fold(0, 0, Sweeps(sweeps[:-1], np.zeros(len(sweeps) - 1, np.intp)))
+    at_ms = int(sweeps[0])
+    return Sweep(at_ms, at_ms % pace.pause_ms == 0)
+
+
+def _since(partition: Partition, watermarks_ms: Instants) -> int:
+    """Return how far time has come: in a new partition, the time of its first record."""
+    since_ms = max(partition.clock)
+    if since_ms != NO_TIME:
+        return since_ms
+    first = int(np.searchsorted(watermarks_ms, NO_TIME, side="right"))
+    return int(watermarks_ms[first]) if first < len(watermarks_ms) else NO_TIME
+
+
+def _sweeps(since_ms: int, until_ms: int, pace: Pace) -> Instants:
+    """Return the instants of sweeps in `(since_ms, until_ms]`."""
+    return np.arange(next_boundary(since_ms, pace.interval_ms), until_ms + 1, pace.interval_ms, dtype=np.int64)
+
+
+def _many_due(partition: Partition, by_ms: int, pace: Pace) -> bool:
+    return int(np.count_nonzero(partition.table.due_at_ms <= by_ms)) > pace.due_max

@@ -1,0 +1,108 @@
+"""All kinds of segmentations: what each is configured by, how it is built, and its document in `segment-models`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from stream_app.core.segmentation import Segmentation
+from stream_app.errors import ModelInvalid
+from stream_app.segmentations.configuration import SegmentationConfiguration
+from stream_app.segmentations.learned.kind import LEARNED
+from stream_app.segmentations.rules.kind import RULES
+
+
+class Kind(Protocol):
+    """One kind of segmentation."""
+
+    @property
+    def configuration(self) -> type[SegmentationConfiguration]:
+        """What it is configured by."""
+        ...
+
+    def build(self, configuration: Any, defaults: Mapping[str, Any], earlier: Segmentation | None) -> Segmentation:
+        """Return the segmentation that a configuration asks for.
+
+        Parameters
+        ----------
+        configuration
+            An instance of `configuration`.
+        defaults
+            Values for fields that are not set.
+        earlier
+            The version in force, if there is one; what means the same is that very version.
+        """
+        ...
+
+    def encode(self, segmentation: Any) -> dict[str, Any]:
+        """Return a version of the segmentation as a document, see the contract of `segment-models`."""
+        ...
+
+    def decode(self, document: Mapping[str, Any]) -> Segmentation:
+        """Return the version that a document describes.
+
+        Raises
+        ------
+        ModelInvalid
+            If it describes none.
+        """
+        ...
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "learned": LEARNED,
+    "rules": RULES,
+}
+
+
+def parse_segmentations(documents: Any) -> Any:
+    """Return the configurations that a list of tables describes, for a validator of pydantic.
+
+    Raises
+    ------
+    ValueError
+        If a kind is unknown or a name stands twice; pydantic's `ValidationError` if a table breaks its kind's model.
+    """
+    if not isinstance(documents, list | tuple):
+        return documents
+    parsed = [_parse(document) for document in documents]
+    names = [entry.name for entry in parsed]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"the name {name!r} stands twice, expected distinct ones")
+    return tuple(parsed)
+
+
+def _parse(document: Any) -> SegmentationConfiguration:
+    if isinstance(document, SegmentationConfiguration):
+        return document
+    kind = document.get("kind") if isinstance(document, Mapping) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"kind: {kind!r}, expected one of {', '.join(KINDS)}")
+    return KINDS[kind].configuration.model_validate(document)
+
+
+def build_segmentation(
+    configuration: SegmentationConfiguration, defaults: Mapping[str, Any], earlier: Segmentation | None = None
+) -> Segmentation:
+    """Return the segmentation that a configuration asks for, see `Kind.build`."""
+    return KINDS[configuration.kind].build(configuration, defaults, earlier)
+
+
+def encode_segmentation(segmentation: Segmentation) -> dict[str, Any]:
+    """Return a version of a segmentation as a document."""
+    return KINDS[segmentation.kind].encode(segmentation)
+
+
+def decode_segmentation(document: Mapping[str, Any]) -> Segmentation:
+    """Return the version that a document describes; documents without a kind are of the first, learned one.
+
+    Raises
+    ------
+    ModelInvalid
+        If the kind is unknown or the document describes no version of it.
+    """
+    kind = document.get("kind", "learned")
+    if kind not in KINDS:
+        raise ModelInvalid(f"kind: {kind!r}, expected one of {', '.join(KINDS)}")
+    return KINDS[kind].decode(document)

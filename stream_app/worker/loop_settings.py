@@ -1,0 +1,48 @@
+"""How partition loops run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How partition loops run.
+
+    Parameters
+    ----------
+    sweep_interval_ms
+        Time between two sweeps while the time is that of the events; a divisor of `tick_ms`.
+    live_interval_ms
+        The same once it is that of the wall clock.
+    tick_ms
+        Time between two population samples.
+    sample_size
+        Customers in a sample.
+    seed
+        Fixes every random choice.
+    keep_payload
+        Whether dead letters carry the refused record itself.
+    follows_wall_clock
+        False if time is what events say, for ever: for backtests.
+    idle_ms
+        A drained partition without events for so long has caught up.
+    chunk_records_max
+        No more records are folded at once: other partitions wait for it.
+    transaction_records_max
+        Folding waits when so many records are folded and not yet on their way.
+    model_moves_per_second
+        Pace of migrations that a new model causes.
+    """
+
+    sweep_interval_ms: int
+    live_interval_ms: int
+    tick_ms: int
+    sample_size: int
+    seed: int
+    keep_payload: bool
+    follows_wall_clock: bool
+    idle_ms: int
+    chunk_records_max: int
+    transaction_records_max: int
+    model_moves_per_second: int

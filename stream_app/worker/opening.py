@@ -1,0 +1,244 @@
+"""Opening partitions: what has to be true before anything is folded into them.
+
+The order matters, each step relies on the one before:
+
+1. `InitProducerId` shuts the former owner out and ends its open transaction.
+2. A fence record marks the changelog's end after everything that the former owner could write.
+3. The changelog is restored up to that fence, the position row with it.
+4. The versions in force are at least as new as those that the rows refer to.
+
+The inputs are then sought to the position, and the partition's loop starts (`stream_app.worker.owned`).
+
+A rebalance takes all partitions away and gives most of them back. Their tables stay in memory, and serve again if the
+producer's epoch shows that nobody else has opened the partition in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
+from stream_app.adapters.delivery import Delivery
+from stream_app.adapters.state_log import LogRecord, StateLog
+from stream_app.adapters.topics import TopicNames
+from stream_app.core.customers import CustomerTable
+from stream_app.errors import RecordsLost
+from stream_app.learning.trainer import TrainerSettings
+from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.training import Training, TrainingState, open_training
+
+
+@dataclass(frozen=True)
+class PartitionSettings:
+    """How partitions are opened.
+
+    Parameters
+    ----------
+    partitions
+        Number of partitions of every keyed topic.
+    recovery_timeout_seconds
+        Opening takes no longer, or the process ends.
+    """
+
+    partitions: int
+    recovery_timeout_seconds: int
+
+
+@dataclass
+class RestoredPartition:
+    """A partition's state in memory.
+
+    Attributes
+    ----------
+    table
+        Its customers; the loop that owns the partition changes them.
+    position
+        Where the inputs were when the table was last known to be written.
+    identity
+        Of the producer that opened the partition, see `Delivery.identity`.
+    """
+
+    table: CustomerTable
+    position: PartitionPosition
+    identity: tuple[int, int]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """By segmentation, the newest version that anybody here was assessed under."""
+        newest = self.table.memberships["model_version"].max(axis=1, initial=0).tolist()
+        return {
+            name: max(self.position.versions.get(name, 0), version)
+            for name, version in zip(self.table.names, newest, strict=True)
+        }
+
+    def restore(self, records: Iterable[LogRecord]) -> None:
+        """Bring the state up to date with changelog records that follow on those restored before."""
+        table = self.table
+        for record in records:
+            key, value = record.key, record.value
+            if key == POSITION_KEY:
+                if value is not None:
+                    self.position = PartitionPosition.decode(value)
+            elif key == FENCE_KEY:
+                continue
+            elif value is None:
+                table.remove(key.decode())
+            else:
+                table.restore(key.decode(), value)
+
+
+class Opened(NamedTuple):
+    """What an opening has led to.
+
+    Attributes
+    ----------
+    partitions
+        By number, the state and the right to write.
+    training
+        The trainer; None if it was not asked for.
+    """
+
+    partitions: Mapping[int, tuple[RestoredPartition, Delivery]]
+    training: Training | None
+
+
+class PartitionOpener:
+    """Opens partitions, and knows which tables in memory may serve again.
+
+    Parameters
+    ----------
+    log, topics
+        The state's log, and the names of all topics.
+    settings
+        Numbers.
+    trainer_settings
+        By learned segmentation.
+    follower
+        Knows the versions in force.
+    """
+
+    def __init__(
+        self,
+        log: StateLog,
+        topics: TopicNames,
+        settings: PartitionSettings,
+        trainer_settings: Mapping[str, TrainerSettings],
+        follower: DefinitionFollower,
+    ) -> None:
+        self._log = log
+        self._topics = topics
+        self._settings = settings
+        self._trainer_settings = trainer_settings
+        self._follower = follower
+        self._cached: dict[int, RestoredPartition] = {}
+
+    async def open(self, partitions: Sequence[int], with_trainer: bool) -> Opened:
+        """Open partitions, and the trainer if asked; if that fails or is cancelled, nothing stays open.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer than it may.
+        DeliveryFailed
+            If the right to write could not be had.
+        RecordsLost
+            If inputs expired before they were read.
+        """
+        deliveries = {number: self._delivery(f"{number}") for number in partitions}
+        opened = list(deliveries.values())
+        training = None
+        try:
+            async with asyncio.timeout(self._settings.recovery_timeout_seconds):
+                await asyncio.gather(*(delivery.open() for delivery in opened))
+                await self._restore(deliveries)
+                await self._follower.is_read.wait()
+                if with_trainer:
+                    opened.append(self._delivery("trainer"))
+                    await opened[-1].open()
+                    training = await self._restore_training(opened[-1])
+                for number in partitions:
+                    await self._follower.reach(self._cached[number].versions)
+        except (Exception, asyncio.CancelledError):
+            await asyncio.shield(asyncio.gather(*(delivery.close() for delivery in opened)))
+            raise
+        return Opened({number: (self._cached[number], delivery) for number, delivery in deliveries.items()}, training)
+
+    def withdraw(self, partitions: Iterable[int]) -> dict[int, RestoredPartition]:
+        """Return the states in memory of partitions; they do not serve again unless `cache` gives them back."""
+        return {number: self._cached.pop(number) for number in partitions if number in self._cached}
+
+    def cache(self, partitions: Mapping[int, RestoredPartition]) -> None:
+        """Let states in memory serve again: each is known to be as written, at its position."""
+        self._cached |= partitions
+
+    def _delivery(self, name: str) -> Delivery:
+        return self._log.delivery(f"{self._topics.group}-{name}")
+
+    async def _restore(self, deliveries: Mapping[int, Delivery]) -> None:
+        """Bring the states in memory to where the changelog ends."""
+        cached = {number: self._still_valid(number, delivery) for number, delivery in deliveries.items()}
+        # What is not valid is forgotten first: an opening that is broken off here must leave nothing half restored.
+        self._cached = {number: restored for number, restored in cached.items() if restored is not None}
+        missing = {
+            number: RestoredPartition(
+                CustomerTable(list(self._follower.current)), PartitionPosition(), delivery.identity
+            )
+            for number, delivery in deliveries.items()
+            if number not in self._cached
+        }
+        if not missing:
+            return
+        async for number, records in self._log.read_back(self._topics.changelog, list(missing)):
+            missing[number].restore(records)
+        starts = await asyncio.gather(*(self._log.log_starts(self._topics.inputs, number) for number in missing))
+        for (number, restored), start in zip(missing.items(), starts, strict=True):
+            restored.position = _from_log_start(restored.position, start, number)
+        self._cached.update(missing)
+
+    def _still_valid(self, number: int, delivery: Delivery) -> RestoredPartition | None:
+        """Return the state in memory of a partition, if nobody else has opened it since."""
+        restored = self._cached.get(number)
+        name, times = delivery.identity
+        if restored is None or restored.identity != (name, times - 1):
+            return None
+        restored.identity = delivery.identity
+        return restored
+
+    async def _restore_training(self, delivery: Delivery) -> Training:
+        state = TrainingState()
+        async for _, records in self._log.read_back(self._topics.trainer_changelog, [0]):
+            state.restore(records)
+        return await open_training(
+            state,
+            self._trainer_settings,
+            self._follower.current,
+            self._follower.unpublished,
+            delivery,
+            self._topics,
+            self._settings.partitions,
+        )
+
+
+def records_expired(topic: str, partition: int, expected: int, log_start: int) -> RecordsLost:
+    """Return the error that says that the log has lost records which were never read."""
+    return RecordsLost(
+        f"{topic}[{partition}]: records {expected} to {log_start - 1} expired before they were read (retention)"
+    )
+
+
+def _from_log_start(position: PartitionPosition, starts: Mapping[str, int], number: int) -> PartitionPosition:
+    """Return a position that names an offset for every input topic.
+
+    Raises
+    ------
+    RecordsLost
+        If a topic begins after its position.
+    """
+    for topic, offset in position.offsets.items():
+        if topic in starts and starts[topic] > offset:
+            raise records_expired(topic, number, offset, starts[topic])
+    offsets = {topic: position.offsets.get(topic, start) for topic, start in starts.items()}
+    return PartitionPosition(offsets, position.clock, position.versions)

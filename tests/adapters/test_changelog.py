@@ -1,0 +1,27 @@
+"""The position row, as it is written now and as it was written for one segmentation."""
+
+from __future__ import annotations
+
+import json
+
+from stream_app.adapters.changelog import PartitionPosition
+from stream_app.core.partition import Clock
+
+
+def test_position_comes_back_as_it_was_written() -> None:
+    position = PartitionPosition({"purchases": 3}, Clock(5, 4), {"value": 7, "habits": 2})
+    assert PartitionPosition.decode(position.encode()) == position
+    assert json.loads(position.encode()) == {
+        "offsets": {"purchases": 3},
+        "clock": [5, 4],
+        "versions": position.versions,
+    }
+
+
+def test_position_of_the_only_segmentation_there_was_names_its_version() -> None:
+    written = b'{"offsets": {"purchases": 3}, "clock": [5, 4], "model_version": 12}'
+    assert PartitionPosition.decode(written) == PartitionPosition({"purchases": 3}, Clock(5, 4), {"value": 12})
+
+
+def test_empty_position_is_the_first_one() -> None:
+    assert PartitionPosition.decode(b"{}") == PartitionPosition()

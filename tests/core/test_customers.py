@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.core.customers import CustomerTable
+from stream_app.core.events import Event
+from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, CustomerHistory, Row, encode_row, join_history
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.errors import RowDamaged, RowVersionUnknown
+from tests.support.events import engagement, histories, purchase
+from tests.support.totals import fold
+
+
+def membership(segment: int, sequence: int = 1) -> bytes:
+    record = np.zeros(1, MEMBERSHIP_DTYPE)
+    record["segment"], record["sequence"] = segment, sequence
+    return record.tobytes()
+
+
+def table_of(rows: dict[str, Row], segment: int = 1) -> CustomerTable:
+    table = CustomerTable()
+    for customer_id, row in rows.items():
+        table.restore(customer_id, encode_row(row, membership(segment)))
+    return table
+
+
+@given(st.lists(histories(max_size=5), max_size=4))
+def test_restored_table_equals_the_one_it_was_encoded_from(customers: list[list[Event]]) -> None:
+    rows = {f"c{number}": fold(events) for number, events in enumerate(customers)}
+    table = table_of(rows)
+    copy = CustomerTable()
+    for number, customer_id in enumerate(table.customer_ids):
+        copy.restore(customer_id, table.encode(number))
+    assert copy.customer_ids == table.customer_ids == list(rows)
+    assert [copy.load(number) for number in range(len(copy))] == list(rows.values())
+    assert copy.activity.tobytes() == table.activity.tobytes()
+    assert copy.membership.tobytes() == table.memberships[0].tobytes()
+
+
+@given(histories(min_size=2, max_size=8))
+def test_restoring_a_known_customer_replaces_its_row(events: list[Event]) -> None:
+    table = table_of({"a": fold(events[:1]), "b": fold(events)})
+    table.restore("a", encode_row(fold(events), membership(7, 9)))
+    assert (len(table), table.find("a")) == (2, 0)
+    assert table.load(0) == table.load(1) == fold(events)
+    assert table.memberships[0]["segment"].tolist() == [7, 1]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=12), histories(min_size=1, max_size=4))
+def test_table_holds_what_was_put_in_and_not_removed_since(steps: list[tuple[str, bool]], events: list[Event]) -> None:
+    table = CustomerTable()
+    expected: dict[str, int] = {}
+    for number, (customer_id, is_removed) in enumerate(steps, start=1):
+        if is_removed:
+            table.remove(customer_id)
+            expected.pop(customer_id, None)
+        else:
+            table.restore(customer_id, encode_row(fold(events[:number]), membership(number)))
+            expected[customer_id] = number
+    segments = table.memberships[0]["segment"].tolist()
+    assert dict(zip(table.customer_ids, segments, strict=True)) == expected
+    assert [table.find(customer_id) for customer_id in table.customer_ids] == list(range(len(expected)))
+    for customer_id, number in expected.items():
+        assert table.load(table.find(customer_id)) == fold(events[:number])
+    assert not any(table.holds(customer_id) for customer_id in "abcd" if customer_id not in expected)
+
+
+def test_row_of_a_new_customer_is_empty_where_another_was_removed() -> None:
+    table = table_of({"a": fold([purchase(0)]), "b": fold([purchase(1)])})
+    table.remove("a")
+    table.remove("b")
+    table.insert("c")
+    assert not any(table.activity.tobytes() + table.memberships[0].tobytes())
+
+
+def test_unknown_row_version_leaves_the_table_as_it_was() -> None:
+    table = CustomerTable()
+    with pytest.raises(RowVersionUnknown):
+        table.restore("a", b"\xff" + encode_row(Row(), membership(1))[1:])
+    assert len(table) == 0
+
+
+def test_damaged_row_is_named_and_leaves_the_table_as_it_was() -> None:
+    table = CustomerTable()
+    with pytest.raises(RowDamaged, match="customer 'a': row: "):
+        table.restore("a", encode_row(Row(), membership(1))[:-1])
+    assert len(table) == 0
+
+
+def test_customers_are_numbered_as_they_come() -> None:
+    table = CustomerTable()
+    assert [table.insert(customer_id) for customer_id in "bca"] == [0, 1, 2]
+    assert [table.find(customer_id) for customer_id in "abcd"] == [2, 0, 1, -1]
+
+
+def test_changing_a_loaded_row_does_not_change_the_table() -> None:
+    table = table_of({"a": Row(purchases=3)})
+    table.load(0).purchases = 99
+    assert table.load(0).purchases == 3
+
+
+def test_loading_many_tells_who_is_unknown() -> None:
+    table = table_of({"a": fold([purchase(0), engagement(1)]), "b": Row(purchases=2)})
+    numbers, activity, memories = table.load_all(["b", "x", "a"])
+    assert numbers.tolist() == [1, -1, 0]
+    rows = [join_history(record, known) for record, known in zip(activity.tolist(), memories, strict=True)]
+    assert rows == [table.load(1), Row(), table.load(0)]
+    activity["purchases"] = 99
+    assert table.activity["purchases"].tolist() == [1, 2]
+
+
+def test_rows_encoded_together_are_as_alone() -> None:
+    table = table_of({customer_id: Row(purchases=number) for number, customer_id in enumerate("abc")})
+    assert table.encode_all([2, 0]) == [table.encode(2), table.encode(0)]
+    assert table.encode_all([]) == []
+
+
+def test_table_grows_and_keeps_what_it_holds() -> None:
+    rows = {f"c{number}": Row(purchases=number, orders=bytes([number % 256])) for number in range(4_000)}
+    table = table_of(rows)
+    assert len(table.activity) == len(table.membership) == 4_000
+    assert table.activity["purchases"].tolist() == list(range(4_000))
+    assert [table.load(number) for number in range(4_000)] == list(rows.values())
+    assert (table.memberships[0]["segment"] == 1).all()
+
+
+def test_storing_changes_the_rows_named_and_no_others() -> None:
+    table = table_of({customer_id: Row(purchases=1) for customer_id in "abc"})
+    memories = CustomerHistory(b"12345678", b"o", 3, 1)
+    activity, memberships = np.zeros(1, ACTIVITY_DTYPE), np.zeros(1, MEMBERSHIP_DTYPE)
+    activity["purchases"], memberships["segment"] = 5, 2
+    table.store(np.array([1]), activity, [memories], memberships)
+    assert table.activity["purchases"].tolist() == [1, 5, 1]
+    assert table.memberships[0]["segment"].tolist() == [1, 2, 1]
+    assert table.load(1).memories == memories
+    assert table.load(0) == table.load(2) == Row(purchases=1)
+
+
+def test_segment_sizes_leave_out_customers_without_segment() -> None:
+    table = CustomerTable()
+    assert table.segment_sizes() == {}
+    for number, segment in enumerate([3, NO_SEGMENT, 1, 3, 32_767]):
+        table.restore(f"c{number}", encode_row(Row(), membership(segment)))
+    assert table.segment_sizes() == {1: 1, 3: 2, 32_767: 1}
+
+
+@given(st.integers(0, 60), st.integers(0, 100))
+def test_sample_repeats_nobody_and_the_seed_decides(size: int, seed: int) -> None:
+    table = table_of({f"c{number}": Row() for number in range(40)})
+    sample = table.sample(size, np.random.default_rng(seed)).tolist()
+    assert len(sample) == min(size, 40)
+    assert sample == sorted(set(sample))
+    assert set(sample) <= set(range(40))
+    assert sample == table.sample(size, np.random.default_rng(seed)).tolist()
+
+
+def test_sample_is_uniform() -> None:
+    table = table_of({f"c{number}": Row() for number in range(20)})
+    generator = np.random.default_rng(1)
+    draws = 4_000
+    counts = np.bincount(np.concatenate([table.sample(5, generator) for _ in range(draws)]), minlength=20)
+    expected, deviation = draws / 4, (draws / 4 * 0.75) ** 0.5
+    assert (np.abs(counts - expected) < 4 * deviation).all()
+
+
+def test_sample_of_nobody_is_empty() -> None:
+    assert CustomerTable().sample(5, np.random.default_rng(1)).tolist() == []

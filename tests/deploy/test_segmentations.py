@@ -1,0 +1,127 @@
+"""Two segmentations with the same segment ids and features, on a real Prometheus: each panel shows either and both."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.grafana import dashboard
+from stream_app.adapters.metrics import CONTENT_TYPE, WORKER, Metrics, Reading
+from stream_app.adapters.metrics.declared import EVENTS
+from stream_app.worker.counters import PartitionCounters
+from stream_app.worker.telemetry import SegmentationState
+from tests.deploy.monitoring import RULES
+from tests.support.processes import wait_for
+from tests.support.servers import PrometheusServer
+
+PATIENCE_SECONDS = 60
+LASTING = ("offset 1h", "ratio_rate1h")
+"""Of expressions about more time than passes here."""
+NAMES = ("value", "visits")
+
+
+def worker_metrics(name_of_first: str) -> Metrics:
+    """Return what a worker exports that follows two segmentations; its figures grow with each scrape."""
+    metrics, scrapes = Metrics(WORKER), count(1)
+    states = {
+        name: SegmentationState(
+            "learned",
+            3,
+            {"s1": f"{name_of_first} {name}", "s2": "Lost"},
+            {"s1": 7, "s2": 2},
+            1_000_000,
+            {"recency": 0.1},
+        )
+        for name in NAMES
+    }
+
+    def readings() -> Iterator[Reading]:
+        scrape = next(scrapes)
+        counted = PartitionCounters()
+        for name in NAMES:
+            counted.moves[name, "s1", "s2", "lapse"] = 5 * scrape
+        yield from counted.readings()
+        yield Reading(EVENTS, ("purchases", "accepted"), 10 * scrape)
+        for name, state in states.items():
+            yield from state.readings(name)
+
+    metrics.read_from(readings)
+    return metrics
+
+
+@contextmanager
+def served(metrics: Metrics) -> Iterator[str]:
+    """Serve metrics; yields the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE)
+            self.end_headers()
+            self.wfile.write(metrics.exposition())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """Two workers: while they take over a model, they disagree about the first segment's name."""
+    with ExitStack() as running:
+        targets = [running.enter_context(served(worker_metrics(name))) for name in ("Loyal", "Regulars")]
+        folder: Path = tmp_path_factory.mktemp("prometheus")
+        server = running.enter_context(PrometheusServer(folder, {"segmenter-worker": targets}, RULES))
+        wait_for(
+            lambda: len(server.query("segmenter:migrations:rate1h > 0")) == len(NAMES), PATIENCE_SECONDS, "two scrapes"
+        )
+        yield server
+
+
+@pytest.mark.parametrize(("chosen", "shown"), [(".*", set(NAMES)), *((name, {name}) for name in NAMES)])
+def test_panels_show_the_segmentations_that_are_chosen(
+    prometheus: PrometheusServer, chosen: str, shown: set[str]
+) -> None:
+    asked = 0
+    for written, expression in zip(dashboard.expressions("$segmentation"), dashboard.expressions(chosen), strict=True):
+        found = prometheus.query(expression)  # raises where a join finds duplicates
+        if "$segmentation" in written and not any(word in written for word in LASTING):
+            asked += 1
+            assert {series["metric"]["segmentation"] for series in found} == shown, expression
+    assert asked > 5
+
+
+def test_customers_by_segment_are_added_up_over_workers_under_one_name(prometheus: PrometheusServer) -> None:
+    (expression,) = [expr for expr in dashboard.expressions() if "group_left" in expr]
+    found = [each["metric"] | {"size": each["value"][1]} for each in prometheus.query(expression)]
+    assert {(each["segmentation"], each["segment"]): each["size"] for each in found} == {
+        (name, segment): size for name in NAMES for segment, size in (("s1", "14"), ("s2", "4"))
+    }
+    assert len(found) == 2 * len(NAMES)
+
+
+def test_alerts_name_the_segmentation(prometheus: PrometheusServer) -> None:
+    def stale() -> list[Mapping[str, str]]:
+        alerts = prometheus.get("alerts")["alerts"]
+        return [each["labels"] for each in alerts if each["labels"]["alertname"] == "SegmenterModelStale"]
+
+    wait_for(lambda: bool(stale()), PATIENCE_SECONDS, "the rules")
+    assert sorted(labels["segmentation"] for labels in stale()) == sorted(NAMES)
+    judged = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert {rule["name"]: rule.get("lastError", "") for rule in judged if rule["health"] != "ok"} == {}
