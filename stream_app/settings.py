@@ -61,7 +61,7 @@ class AssignmentSettings(Section):
     no_return_days: Annotated[float, Field(ge=0, le=365)] = 30.0
     """How long a customer does not go back to the segment it was in before."""
     sweep_interval_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] = 86_400
-    """How often silent customers are looked at; a move's `effective_at` is exact whatever it is."""
+    """How often silent customers are looked at; a move's `effective_at` is exact in any case."""
 
 
 class LearningSettings(Section):
@@ -82,7 +82,7 @@ class LearningSettings(Section):
     max_expected_churn: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A model that is forecast to move a larger share of customers is held back."""
     held_ticks_max: Annotated[int, Field(ge=0, le=1000)] = 1
-    """After so many held models in a row the next one is published whatever it moves."""
+    """How many models in a row may be held back; the next one is published however many customers it moves."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
 
@@ -100,11 +100,11 @@ class KafkaSettings(Section):
     """Where the topics are."""
 
     bootstrap_servers: Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]+(,[^\s,:]+:[0-9]+)*$")] = "127.0.0.1:9092"
-    """Brokers to begin with, `host:port`, separated by commas."""
+    """Brokers to connect to first, `host:port`, separated by commas."""
     app_id: Annotated[str, Field(pattern="^[a-zA-Z0-9._-]{1,80}$")] = "segmenter"
     """Name of the consumer group; transactional ids and the changelog's name begin with it."""
     topic_prefix: Annotated[str, Field(pattern="^[a-zA-Z0-9._-]{0,80}$")] = ""
-    """Stands before every topic's name and the group's, so that deployments can share a cluster."""
+    """Prefix of all topics and of the group, so that deployments can share a cluster."""
     partitions: Annotated[int, Field(ge=1, le=1024)] = 4
     """Partitions of every keyed topic; it cannot be changed once there is state."""
     replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
@@ -112,13 +112,13 @@ class KafkaSettings(Section):
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
     """How long events and migrations are kept; Kafka counts from the records' own timestamps."""
     dead_letter_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
-    """How long dead letters are kept, likewise."""
+    """How long dead letters are kept; counted the same way."""
     instance_id: Annotated[str, Field(pattern="^[a-zA-Z0-9._-]{1,80}$")] | None = None
     """Stable name of this worker (static membership): a restart then takes its partitions back at once."""
     session_timeout_seconds: Annotated[int, Field(ge=6, le=300)] = 10
-    """A worker that is silent for so long loses its partitions."""
+    """How long a worker may be silent before it loses its partitions."""
     transaction_timeout_seconds: Annotated[int, Field(ge=5, le=300)] = 10
-    """Readers of committed records wait at most so long for a worker that died in the middle of a chunk."""
+    """How long, at most, a worker that died in the middle of a chunk holds up readers of committed records."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How connections are protected; `SSL` with a client certificate is mTLS."""
     sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
@@ -126,7 +126,7 @@ class KafkaSettings(Section):
     username: str | None = None
     """For the protocols with SASL."""
     password: SecretStr | None = None
-    """Likewise."""
+    """For the protocols with SASL."""
     password_file: Path | None = None
     """File that holds the password and nothing else, instead of `password`; read at the start."""
     ca_file: Path | None = None
@@ -144,7 +144,7 @@ class KafkaSettings(Section):
 
 
 class WorkerSettings(Section):
-    """How a worker on Kafka goes about it."""
+    """How a Kafka worker runs."""
 
     sweep_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     """How often silent customers are looked at once a partition has caught up."""
@@ -152,7 +152,7 @@ class WorkerSettings(Section):
     """What time it is once a partition has caught up: that of the wall clock, or for ever that of the events, which is
     meant for backtests."""
     idle_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
-    """A drained partition whose events are old has caught up when nothing has come for so long."""
+    """How long nothing must arrive before a drained partition with old events counts as caught up."""
     model_migrations_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
     """Pace of the migrations that a new model causes, in each partition."""
     max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 4_000
@@ -192,7 +192,7 @@ class RedisSettings(Section):
     key_file: Path | None = None
     """Key of the client's certificate (PEM)."""
     key_prefix: Annotated[str, Field(pattern="^[a-zA-Z0-9._:-]{1,80}$")] = "segmenter:"
-    """Stands before every key, so that deployments can share a database."""
+    """Prefix of every key, so that deployments can share a database."""
     timeout_seconds: Annotated[float, Field(ge=0.05, le=60)] = 2.0
     """For connecting, and for every answer."""
 
@@ -201,7 +201,7 @@ class ViewSettings(Section):
     """How the view in Redis is kept."""
 
     recent_migrations: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
-    """About so many of the newest migrations are kept for the live stream to resume from; 1 kB to 2 kB each."""
+    """About how many of the newest migrations are kept for the live stream to resume from; 1 kB to 2 kB each."""
     chunk_records: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Most records that Redis takes in at once; it answers nobody else meanwhile, for about 10 µs a record."""
     health_host: str = "127.0.0.1"
@@ -249,15 +249,15 @@ class WebhookSettings(Section):
     """How migrations are delivered to HTTP endpoints."""
 
     subscriptions_file: Path = Path("webhooks.yaml")
-    """Who is told of which migrations: a YAML file, see `docs/webhooks.md`."""
+    """Which endpoints get which migrations: a YAML file, see `docs/webhooks.md`."""
     request_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = 15.0
     """For one request, until the head of the answer."""
     first_retry_seconds: Annotated[float, Field(ge=0.01, le=3_600)] = 1.0
-    """About so long after a failure a migration is tried again; each further wait is twice as long."""
+    """About how long after a failure a migration is tried again; each further wait is twice as long."""
     longest_retry_seconds: Annotated[float, Field(ge=0.01, le=86_400)] = 300.0
     """But no longer than this, unless the endpoint asks for it (`Retry-After`)."""
     give_up_after_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
-    """A migration that was published so long ago goes to the dead letters at its next failure, though not before its
+    """Age at which a migration goes to the dead letters at its next failure, though not before its
     fifth."""
     max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16
     """Requests to one endpoint at once."""

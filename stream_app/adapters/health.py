@@ -64,7 +64,7 @@ class HealthServer:
         await self._runner.cleanup()
 
     async def _live(self, _: web.Request) -> web.Response:
-        """Answer, which the event loop alone takes part in: a restart would not mend a broker."""
+        """Answer, by the event loop alone: a restart would not repair a broker."""
         return web.json_response({"live": True})
 
     async def _ready(self, _: web.Request) -> web.Response:

@@ -7,8 +7,9 @@ import sys
 from typing import Final
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
-LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn")
-"""Their warnings are of use. What they say of their own starts and stops is in our words already."""
+LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn", "stream_app.adapters.faust_bridge")
+"""Their warnings are of use; what they say of their own starts and stops is in our words already. A service of Faust
+writes under the name of the module that defines it, and the bridge is one."""
 WARNING_SECONDS: Final = 10.0
 """Between two messages of a library that differ in their values at most: in an outage they write hundreds a second."""
 
@@ -35,6 +36,33 @@ class Throttle(logging.Filter):
         if record.created < self._next.get(kind, 0.0):
             return False
         self._next[kind] = record.created + self._interval_seconds
+        return True
+
+
+class Interval:
+    """Rations a line of the log.
+
+    Parameters
+    ----------
+    seconds
+        Between two such lines.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    def is_over(self, now: float) -> bool:
+        """Return whether the line may be written; a new interval begins then.
+
+        Parameters
+        ----------
+        now
+            Seconds on a clock that never goes back.
+        """
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
         return True
 
 

@@ -2,7 +2,7 @@
 
 A service works until SIGTERM or SIGINT and then ends with status 0. While it works it answers `/live`, `/ready` and
 `/metrics`. A part of it that fails ends the whole process at once with `ExitCode.DOUBT` and one line `FATAL …`: a
-restart finds out what was written, and goes on there.
+restart finds out what was written, and continues from there.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ def render_refusals(
         out.print("segmenter: no record was accepted: the files hold none", soft_wrap=True)
         return
     share = counts["rejected"] / counts["in"]
-    told = f"segmenter: {counts['rejected']:,} of {_counted(counts['in'], 'record')} were refused ({share:.1%})"
-    out.print(Text(f"{told}; the commonest reasons, each with its first record:"), soft_wrap=True)
+    outcome = f"segmenter: {counts['rejected']:,} of {_counted(counts['in'], 'record')} were refused ({share:.1%})"
+    out.print(Text(f"{outcome}; the commonest reasons, each with its first record:"), soft_wrap=True)
     for reason, count, example in refusals:
         line = shorten(f"{reason.replace('_', ' ')} {count:,}: {example}", EXAMPLE_CHARACTERS, placeholder=" …")
         out.print(Padding(_printable(line, out), INDENT), soft_wrap=True)
@@ -138,13 +138,13 @@ def _render_migrations(summary: dict[str, Any], out: Console) -> None:
     migrations = summary["migrations"]
     total = migrations["total"]
     causes = sorted(migrations["by_cause"].items(), key=lambda item: (-item[1], item[0]))
-    told = ", ".join(f"{_CAUSE_WORDS.get(kind, kind)} {count / total:.1%}" for kind, count in causes if count)
+    shares = ", ".join(f"{_CAUSE_WORDS.get(kind, kind)} {count / total:.1%}" for kind, count in causes if count)
     entered = migrations["by_change"].get("entered", 0)
     rate = f"{migrations['per_customer_month']:.2f} per customer and month"
     first, moves = _counted(entered, "first entry", "first entries"), _counted(total - entered, "move")
     out.print(Text(f"{_counted(total, 'migration')}: {first}, {moves} ({rate})", "bold"))
-    if told:
-        out.print(Padding(Text(f"caused by {told}"), INDENT))
+    if shares:
+        out.print(Padding(Text(f"caused by {shares}"), INDENT))
     out.print()
     if not summary["flows"]:
         return
@@ -168,8 +168,8 @@ def _render_examples(summary: dict[str, Any], out: Console) -> None:
         origin, target = example["from"], example["to"]
         move = f"{origin} → {target}" if origin else f"enters {target}"
         sentence = shorten_sentence(example["sentence"], origin, target)
-        told = f"{example['customer_id']} on {_day(example['effective_at'])}, {move}: {sentence}"
-        out.print(Padding(_printable(told, out), INDENT))
+        line = f"{example['customer_id']} on {_day(example['effective_at'])}, {move}: {sentence}"
+        out.print(Padding(_printable(line, out), INDENT))
     out.print()
 
 
@@ -188,8 +188,8 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
     out.print(Padding(Text(f"{counts['in']:,} in = {parts}"), INDENT))
     if counts["rejected"]:
         reasons = sorted(summary["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
-        told = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons)
-        out.print(Padding(Text(f"rejected as {told}; each is in dead_letters.jsonl"), INDENT))
+        listed = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons)
+        out.print(Padding(Text(f"rejected as {listed}; each is in dead_letters.jsonl"), INDENT))
     out.print()
 
 

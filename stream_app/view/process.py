@@ -14,7 +14,7 @@ from stream_app.view.follower import ViewFollower
 from stream_app.view.target import ViewTarget
 
 READY_STALENESS_SECONDS: Final = 60.0
-"""A view that lags further is not ready."""
+"""A view that lags by more is not ready."""
 
 
 class ViewReadiness:

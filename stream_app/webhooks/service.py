@@ -32,7 +32,7 @@ class WebhooksReadiness:
     """Judges the process, and knows its figures.
 
     Ready means that every subscription has its partitions; an endpoint that does not answer makes nothing unready,
-    since a restart would not mend it.
+    since a restart would not help.
     """
 
     def __init__(self, subscribers: Sequence[Subscriber]) -> None:

@@ -1,4 +1,4 @@
-"""A worker process: from its start to its graceful stop, or to the line that says why it cannot go on.
+"""A worker process: from its start to its graceful stop, or to the line that says why it cannot continue.
 
 There is one answer to every doubt about what has been written: end the process. A restart shuts the old process out,
 reads the state from the log, and continues from there. So a supervisor has to restart a worker that ends with
@@ -11,7 +11,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import faust
@@ -21,8 +21,9 @@ from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WORKER, Metrics
 from stream_app.adapters.service import Service, end_now, give_up
 from stream_app.learning.matching import load_matching
-from stream_app.worker.activity_log import ActivityLog
 from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.journal import Journal
+from stream_app.worker.lag import records_waiting
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.readiness import WorkerReadiness
 from stream_app.worker.telemetry import Telemetry
@@ -39,7 +40,7 @@ STOP_SECONDS: Final = 4.5
 
 
 AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
-"""Asks the brokers where partitions of topics end; the answer is empty if there is none."""
+"""Asks the brokers where partitions of topics end; the mapping is empty if none answers."""
 
 
 class Starter(Protocol):
@@ -57,10 +58,15 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
     app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
     metrics = Metrics(WORKER)
     metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app)).readings)
+
+    def waiting() -> Mapping[tuple[str, int], int]:
+        return records_waiting(owned, *log_ends(app))
+
     async with Service(WorkerReadiness(owned, follower), health, metrics) as service:
         service.supervise(follower.run(), "following the model")
         service.supervise(_watch(app, owned, ask_ends), "watching")
         service.supervise(app.start(), "Faust")
+        service.supervise(Journal(owned, lambda: follower.newest, waiting).run(), "writing the log")
         # While the brokers answer; later it would hold up folding.
         asyncio.get_running_loop().run_in_executor(None, load_matching)
         gc.collect()
@@ -85,15 +91,13 @@ async def _stop(app: faust.App, owned: OwnedPartitions) -> None:
 
 
 async def _watch(app: faust.App, owned: OwnedPartitions, ask_ends: AskEnds) -> None:
-    """Log what the worker does, and end the process where it makes no progress."""
+    """End the process if it makes no progress."""
     watchdog, asked_at = Watchdog(owned), time.monotonic()
-    activity = ActivityLog(owned, asked_at)
     ends: Offsets = {}
     while True:
         await asyncio.sleep(1)
         if has_crashed(app):
             give_up("a part of Faust has crashed")
-        activity.look(time.monotonic())
         if time.monotonic() - asked_at > ASK_SECONDS:
             ends, asked_at = await ask_ends(owned.inputs, sorted(owned.lanes)), time.monotonic()
         if reason := watchdog.look(time.monotonic(), ends, log_ends(app)[1]):

@@ -25,6 +25,7 @@ from stream_app.core.clock import NO_TIME, SECOND_MS
 from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.lag import records_waiting
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.partition_loop import PartitionLoop
 
@@ -104,17 +105,13 @@ class Telemetry:
                 yield Reading(WATERMARK, (str(number),), watermark_ms / SECOND_MS)
             yield Reading(LAST_PROCESSED, (str(number),), lane.figures.written_at_ms / SECOND_MS)
             yield Reading(TABLE_ENTRIES, (str(number),), len(lane.partition.table))
-        yield from self._lags(lanes)
+        yield from self._lags()
         for name, state in self._segmentations(lanes).items():
             yield from state.readings(name)
 
-    def _lags(self, lanes: Mapping[int, PartitionLoop]) -> Iterator[Reading]:
-        ends, positions = self._log_ends()
-        reached = self._owned.committable(positions)
-        # By partition, so that a budget of series cuts off the last partitions and not a whole topic.
-        for (topic, number), end in sorted(ends.items(), key=lambda item: item[0][1]):
-            if number in lanes and (topic, number) in reached:
-                yield Reading(CONSUMER_LAG, (topic, str(number)), max(end - reached[topic, number], 0))
+    def _lags(self) -> Iterator[Reading]:
+        for (topic, number), waiting in records_waiting(self._owned, *self._log_ends()).items():
+            yield Reading(CONSUMER_LAG, (topic, str(number)), waiting)
 
     def _segmentations(self, lanes: Mapping[int, PartitionLoop]) -> Mapping[str, SegmentationState]:
         return {

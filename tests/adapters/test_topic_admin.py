@@ -65,7 +65,7 @@ def test_topics_are_made_and_then_are_as_they_must_be(prefix: str, capsys: pytes
     assert f"{prefix}segmenter-customers-changelog: made (3 partitions, compact)" in lines
     assert f"{prefix}segment-models: made (1 partition, compact)" in lines
     main(["topics", "check"])
-    assert capsys.readouterr().out == f"{TOPICS} topics: all as they must be\n"
+    assert capsys.readouterr().out == f"all {TOPICS} topics match the configuration\n"
 
 
 def test_topics_that_are_there_stay_as_they_are(prefix: str, kafka: str, capsys: pytest.CaptureFixture[str]) -> None:

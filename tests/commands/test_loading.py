@@ -12,6 +12,7 @@ import pytest
 
 from stream_app import commands
 from stream_app.cli import COMMANDS, segmenter
+from tests.support.replays import ROOT
 
 LIST_COMMANDS = """
 import sys
@@ -44,6 +45,12 @@ def test_list_of_commands_is_complete() -> None:
     listed = {entry.place.rpartition(":")[0].rpartition(".")[2] for entry in COMMANDS.values()}
     modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__", "groups", "input_files"}
     assert listed == modules
+
+
+def test_page_of_commands_is_complete() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    for name in COMMANDS:
+        assert f"`segmenter {name}" in page, name
 
 
 def test_listing_the_commands_imports_none_of_them() -> None:

@@ -386,11 +386,16 @@ def test_record_on_the_wrong_partition_is_passed_on_and_counted_where_it_belongs
     inputs.append(Input("purchases", b"customer-1", None))
     inputs.append(Input("engagements", b"customer-1", b"{}"))
     deployment.produce(inputs)
-    deployment.start_worker()
+    worker = deployment.start_worker()
     deployment.wait(
         lambda: len(deployment.read(deployment.topics.input_topic("purchases"))) == 81, "records that are passed on"
     )
     deployment.wait_until_drained()
+    deployment.wait(lambda: "caught up with partitions [0, 1, 2, 3]" in worker.log(), "the log's word on that")
+    topic = deployment.topics.input_topic("engagements")
+    told = f"refused 1 record, now on the topic of dead letters: {topic} missing_field 1"
+    deployment.wait(lambda: told in worker.log(), "the log's word on what was refused")
+    assert "customer-" not in worker.log()
     stopped(deployment)
     rows = deployment.rows()
     assert {c: tuple(getattr(row, name) for name in TOTALS) for c, row in rows.items()} == dict.fromkeys(
@@ -433,6 +438,10 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
     deployment.wait(
         lambda: [deployment.readiness(worker).get("versions") for worker in (0, 1)] == [{"value": 7}, {"value": 7}],
         "workers that follow the new model",
+    )
+    deployment.wait(
+        lambda: all("segmentation value: model 7, learned at " in worker.log() for worker in deployment.workers),
+        "the logs' word on that",
     )
     deployment.wait(lambda: customers_moved_by("model") == set(customers), "migrations under the new model")
     stopped(deployment)

@@ -161,7 +161,10 @@ class ServerProcess:
         if self._process is not None:
             self.kill()
 
-    def log_tail(self) -> str:
+    def log(self) -> str:
         with suppress(OSError):
-            return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:])
+            return self._log.read_text("utf-8", "replace")
         return ""
+
+    def log_tail(self) -> str:
+        return "\n".join(self.log().splitlines()[-LOG_TAIL_LINES:])

@@ -1,0 +1,135 @@
+"""What a worker says in its log, and how seldom."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.worker.journal import REFUSED_SECONDS, SUMMARY_SECONDS, WAITING_SECONDS, Journal
+from tests.support.events import purchase
+from tests.support.models import plain_snapshot
+from tests.worker.memory import MemoryLog, Record
+from tests.worker.test_owned import CUSTOMERS, PURCHASES, Worker, both
+
+
+class Watched:
+    """A worker, its journal, and what it has written."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, partitions: int = 1) -> None:
+        caplog.set_level(logging.INFO)
+        self._caplog = caplog
+        self.worker = Worker(MemoryLog(), partitions)
+        self.newest: dict[str, ModelProposal] = {}
+        self.waiting: dict[tuple[str, int], int] = {}
+        self.journal = Journal(self.worker.owned, lambda: self.newest, lambda: self.waiting)
+
+    def look(self, now: float) -> list[str]:
+        self._caplog.clear()
+        self.journal.look(now)
+        return [record.getMessage() for record in self._caplog.records]
+
+    async def refuse(self, count: int, number: int = 0) -> None:
+        first = self.worker.owned.expected_offset(PURCHASES, number) or 0
+        records = [Record(first + index, b"secret", b"c0") for index in range(count)]
+        self.worker.owned.feed(PURCHASES, number, records)
+        await self.worker.work(*both(number))
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
+
+
+def test_worker_says_once_that_it_has_caught_up_and_what_was_done(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        watched = Watched(caplog)
+        await watched.worker.open(0)
+        assert watched.look(1_000) == []  # nothing is known of the log's ends
+        watched.waiting = dict.fromkeys(both(), 50_000)
+        assert watched.look(1_001) == ["catching up: 100,000 records to go"]
+        assert watched.look(1_002) == []
+        assert watched.look(1_001 + WAITING_SECONDS) == ["catching up: 100,000 records to go"]
+        watched.worker.feed(PURCHASES, 0, *(purchase(day, customer_id=name) for day, name in enumerate(CUSTOMERS)))
+        await watched.worker.work(*both())
+        watched.waiting = dict.fromkeys(both(), 0)
+        told = f"{len(CUSTOMERS)} records folded, {len(CUSTOMERS)} migrations (purchase {len(CUSTOMERS)})"
+        assert watched.look(1_070) == [f"caught up with partitions [0]: {told}"]
+        watched.waiting = dict.fromkeys(both(), 4_000)  # as at any moment under load
+        assert watched.look(1_071) == []
+        watched.waiting = dict.fromkeys(both(), 0)
+        assert watched.look(1_072) == []
+        await watched.worker.owned.release()
+
+    run(test)
+
+
+def test_partitions_that_others_have_now_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        watched = Watched(caplog, 3)
+        await watched.worker.open(0, 1, 2)
+        watched.look(1_000)
+        await watched.worker.open(1)
+        assert watched.look(1_001) == ["partitions [0, 2] went to other workers"]
+        assert watched.look(1_002) == []
+        await watched.worker.owned.release()
+
+    run(test)
+
+
+def test_models_are_told_with_what_they_move(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched(caplog)
+    learned = replace(plain_snapshot(1), version=3, as_of_ms=0, expected_churn=0.0125)
+    watched.newest["value"] = ModelProposal(replace(learned, version=0))
+    assert watched.look(1_000) == []  # the rules that hold before anything is learned
+    watched.newest["value"] = ModelProposal(learned)
+    told = "segmentation value: model 3, learned at 1970-01-01T00:00:00.000Z, "
+    assert watched.look(1_001) == [f"{told}is published: moves 1.2% of the customers"]
+    assert watched.look(1_002) == []
+    watched.newest["value"] = ModelProposal(replace(learned, version=4, as_of_ms=1, expected_churn=0.52), held=True)
+    (line,) = watched.look(1_003)
+    assert "model 4" in line
+    assert "is held back until the next tick: it moves 52.0% of the customers" in line
+    watched.newest["value"] = ModelProposal(replace(learned, version=4, as_of_ms=2, expected_churn=None))
+    (line,) = watched.look(1_004)
+    assert line.endswith("is published")
+
+
+def test_refused_records_are_counted_by_reason_once_a_minute_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        watched = Watched(caplog)
+        await watched.worker.open(0)
+        watched.look(999)
+        await watched.refuse(12)
+        (line,) = watched.look(1_000)
+        assert line == f"refused 12 records, now on the topic of dead letters: {PURCHASES} malformed 12"
+        await watched.refuse(3)
+        assert watched.look(1_001) == []
+        await watched.refuse(4)
+        (line,) = watched.look(1_000 + REFUSED_SECONDS)
+        assert "refused 7 records" in line
+        assert watched.look(2_000 + REFUSED_SECONDS) == []
+        await watched.worker.owned.release()
+
+    run(test)
+
+
+def test_migrations_are_summed_up_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        watched = Watched(caplog)
+        await watched.worker.open(0)
+        watched.look(1_000)
+        watched.worker.feed(PURCHASES, 0, purchase(0, customer_id="c1"), purchase(1, customer_id="c2"))
+        await watched.worker.work(*both())
+        assert watched.look(1_001) == []
+        (line,) = watched.look(1_000 + SUMMARY_SECONDS)
+        assert line == "2 records folded, 2 migrations (purchase 2)"
+        assert watched.look(1_000 + 2 * SUMMARY_SECONDS) == []
+        assert "c1" not in caplog.text
+        await watched.worker.owned.release()
+
+    run(test)
