@@ -14,7 +14,7 @@ import msgspec
 from stream_app.contracts.readers import (
     Cause,
     DefinitionExplanation,
-    LearnedReason,
+    Explanation,
     Holdout,
     LearnedExplanation,
     MigrationRecord,
@@ -111,7 +111,7 @@ class MembershipValue(NamedTuple):
 
 
 class PackedFigures(msgspec.Struct, array_like=True, gc=False):
-    """`CustomerFigures` without names; likewise below."""
+    """`Figures` without names; likewise below."""
 
     recency_days: float
     usual_gap_days: float
@@ -164,7 +164,7 @@ _PACKED: Final[dict[type, type[PackedExplanation]]] = {
     RulesExplanation: PackedRules,
     DefinitionExplanation: PackedDefinition,
 }
-_UNPACKED: Final[dict[type, type[LearnedReason]]] = {
+_UNPACKED: Final[dict[type, type[Explanation]]] = {
     PackedLearned: LearnedExplanation,
     PackedRules: RulesExplanation,
     PackedDefinition: DefinitionExplanation,
@@ -198,7 +198,7 @@ class Reason(msgspec.Struct, array_like=True, gc=False):
             msgspec.convert(explanation, _PACKED[type(explanation)], from_attributes=True),
         )
 
-    def explanation(self) -> LearnedReason:
+    def explanation(self) -> Explanation:
         """Return it as the migration had it."""
         return msgspec.convert(self.packed, _UNPACKED[type(self.packed)], from_attributes=True)
 

@@ -18,6 +18,7 @@ chunks, on other customers, or on what other segmentations there are (see `strea
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import numpy as np
 
 from stream_app.core.arrays import Indices, Instants

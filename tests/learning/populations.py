@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -58,6 +59,11 @@ def draw_sample(
         quantities=Quantities(recency, orders, orders * order_value, engagement, engaged, active, exposure, tenure),
         population_size=10 * n_customers,
     )
+
+
+def with_memberships(sample: PopulationSample, **changes: np.ndarray) -> PopulationSample:
+    """Return the sample with other columns of `Held` in the one segmentation."""
+    return replace(sample, memberships={"value": sample.memberships["value"]._replace(**changes)})
 
 
 def blobs(seed: int = 0, n: int = 600, k: int = 5, dimensions: int = 3) -> np.ndarray:

@@ -19,11 +19,11 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.readers import (
     Cause,
     Condition,
-    DefinitionExplanation,
-    LearnedReason,
     CustomerFigures,
+    DefinitionExplanation,
     Holdout,
     LearnedExplanation,
+    LearnedReason,
     MigrationRecord,
     RulesExplanation,
     SegmentReference,
