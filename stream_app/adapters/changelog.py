@@ -27,7 +27,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
     clock
         The partition's clock.
     versions
-        By segmentation, the last version under which every customer was assessed.
+        By segmentation, the last version under which every customer was assessed; −1 before the first.
     """
 
     offsets: dict[str, int] = {}

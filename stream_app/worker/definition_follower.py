@@ -2,6 +2,10 @@
 
 Not by Faust's GlobalTable, which reaches other workers only at the next rebalance (faust #283), and not in the group:
 each worker needs every record.
+
+What is published is in force, and nothing else. What was added to the configuration or changed in it waits until the
+owner of the trainers has published it: if every worker followed its own configuration, rows could refer to versions
+that nobody will ever read.
 """
 
 from __future__ import annotations
@@ -35,16 +39,18 @@ class DefinitionFollower:
     connection, topic
         Where versions are published.
     build
-        Makes the configured segmentations; asked again once what is published has been read.
+        Makes the configured segmentations.
 
     Attributes
     ----------
+    names
+        Of the configured segmentations, in order.
     current
-        By name, the version in force of each configured segmentation, in the order of the configuration.
+        By name, the version in force of each configured segmentation; nothing of one that is not published yet.
     published
         By name, the newest version that was read, also of segmentations that are not configured any more.
     newest
-        By name, what was learned last, held models included; nothing of a segmentation of which nothing was read.
+        By name, what was learned last of each configured segmentation, held models included, if anything was.
     is_read
         Set once everything that was published before the start is known.
     """
@@ -54,26 +60,28 @@ class DefinitionFollower:
         self.newest: dict[str, ModelProposal] = {}
         self.is_read = asyncio.Event()
         self._build = build
-        self.current: dict[str, Segmentation] = self._configured()
+        self.names = [segmentation.name for segmentation in build({})]
+        self.current: dict[str, Segmentation] = {}
         self._connection = connection
         self._topic = topic
         self._followers: list[Callable[[Segmentation], None]] = []
         self._renewed = asyncio.Event()
 
     @property
-    def unpublished(self) -> list[Segmentation]:
-        """Versions in force that nobody has published yet."""
-        return [
-            segmentation
-            for name, segmentation in self.current.items()
-            if name not in self.published or self.published[name].version < segmentation.version
-        ]
+    def wanted(self) -> list[Segmentation]:
+        """What is configured: published versions, or successors where a definition was changed or is new."""
+        return list(self._build(self.published))
 
     async def reach(self, versions: Mapping[str, int]) -> None:
-        """Return once these versions, or later ones, are in force; those of other segmentations do not matter."""
+        """Return once these versions, or later ones, were read; rows refer to nothing that was not published."""
         if missing := self._missing(versions):
             logger.info("customers were assessed under versions that have not been read yet; waiting for %s", missing)
         while self._missing(versions):
+            await self._renewed.wait()
+
+    async def reach_any(self) -> None:
+        """Return once a configured segmentation is in force."""
+        while not self.current:
             await self._renewed.wait()
 
     def subscribe(self, follower: Callable[[Segmentation], None]) -> None:
@@ -95,29 +103,24 @@ class DefinitionFollower:
                     self._finish_reading()
 
     def _finish_reading(self) -> None:
-        """Have the configured segmentations take up what was published."""
-        self.current = self._configured()
+        """Let what was published take over."""
+        self.current = {name: self.published[name] for name in self.names if name in self.published}
         self.is_read.set()
 
-    def _configured(self) -> dict[str, Segmentation]:
-        return {segmentation.name: segmentation for segmentation in self._build(self.published)}
-
     def _missing(self, versions: Mapping[str, int]) -> dict[str, int]:
-        """Return which of some versions are newer than those in force."""
-        current = self.current
-        return {name: at for name, at in versions.items() if name in current and current[name].version < at}
+        """Return which of some versions are newer than those that are known."""
+        reached = {name: self.published[name].version if name in self.published else -1 for name in versions}
+        return {name: version for name, version in versions.items() if version > reached[name]}
 
     def _read(self, value: bytes | None) -> None:
         if value is None:
             return
         try:
-            document = msgspec.json.decode(value)
+            document = msgspec.json.decode(value, type=dict)
             segmentation = decode_segmentation(document)
             if isinstance(segmentation, LearnedSegmentation):
                 proposal = proposal_from_document(document)
-                newest = self.newest.get(segmentation.name)
-                if newest is None or proposal.model.as_of_ms >= newest.model.as_of_ms:
-                    self.newest[segmentation.name] = proposal
+                self._note_learned(proposal)
                 if proposal.held:
                     return
         except (ModelInvalid, msgspec.DecodeError) as error:
@@ -125,14 +128,22 @@ class DefinitionFollower:
             return
         self._note_published(segmentation)
 
+    def _note_learned(self, proposal: ModelProposal) -> None:
+        name = proposal.model.name
+        if name not in self.names:
+            return
+        if name not in self.newest or proposal.model.as_of_ms >= self.newest[name].model.as_of_ms:
+            self.newest[name] = proposal
+
     def _note_published(self, segmentation: Segmentation) -> None:
         name = segmentation.name
-        if name not in self.published or segmentation.version > self.published[name].version:
-            self.published[name] = segmentation
-        if self.is_read.is_set() and name in self.current and segmentation.version > self.current[name].version:
+        if name in self.published and segmentation.version <= self.published[name].version:
+            return
+        self.published[name] = segmentation
+        self._renewed.set()
+        self._renewed = asyncio.Event()
+        if self.is_read.is_set() and name in self.names:
             self.current[name] = segmentation
-            self._renewed.set()
-            self._renewed = asyncio.Event()
             logger.info("segmentation %s: version %d is in force", name, segmentation.version)
             for follower in self._followers:
                 follower(segmentation)

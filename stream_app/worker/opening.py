@@ -20,6 +20,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.state_log import LogRecord, StateLog
@@ -67,12 +69,20 @@ class RestoredPartition:
 
     @property
     def versions(self) -> dict[str, int]:
-        """By segmentation, the newest version that anybody here was assessed under."""
-        newest = self.table.memberships["model_version"].max(axis=1, initial=0).tolist()
+        """By segmentation, the newest version that anybody here was assessed under; −1 where nobody was."""
+        memberships = self.table.memberships
+        assessed = np.where(memberships["sequence"] > 0, memberships["model_version"], -1)
+        newest = assessed.max(axis=1, initial=-1).tolist()
         return {
-            name: max(self.position.versions.get(name, 0), version)
+            name: max(self.position.versions.get(name, version), version)
             for name, version in zip(self.table.names, newest, strict=True)
         }
+
+    def admit(self, names: Iterable[str]) -> None:
+        """Have the table know some segmentations, and those that it was divided by last."""
+        for name in dict.fromkeys((*names, *self.position.versions)):
+            if name not in self.table.names:
+                self.table.admit(name)
 
     def restore(self, records: Iterable[LogRecord]) -> None:
         """Bring the state up to date with changelog records that follow on those restored before."""
@@ -160,7 +170,10 @@ class PartitionOpener:
                     await opened[-1].open()
                     training = await self._restore_training(opened[-1])
                 for number in partitions:
+                    self._cached[number].admit(self._follower.names)
                     await self._follower.reach(self._cached[number].versions)
+                if not any(self._cached[number].position.versions for number in partitions):
+                    await self._follower.reach_any()  # a deployment's first start: the trainers' owner publishes
         except (Exception, asyncio.CancelledError):
             await asyncio.shield(asyncio.gather(*(delivery.close() for delivery in opened)))
             raise
@@ -183,9 +196,7 @@ class PartitionOpener:
         # What is not valid is forgotten first: an opening that is broken off here must leave nothing half restored.
         self._cached = {number: restored for number, restored in cached.items() if restored is not None}
         missing = {
-            number: RestoredPartition(
-                CustomerTable(list(self._follower.current)), PartitionPosition(), delivery.identity
-            )
+            number: RestoredPartition(CustomerTable(self._follower.names), PartitionPosition(), delivery.identity)
             for number, delivery in deliveries.items()
             if number not in self._cached
         }
@@ -211,11 +222,11 @@ class PartitionOpener:
         state = TrainingState()
         async for _, records in self._log.read_back(self._topics.trainer_changelog, [0]):
             state.restore(records)
+        await self._follower.reach(state.progress.published)  # the former owner can publish nothing more
         return await open_training(
             state,
             self._trainer_settings,
-            self._follower.current,
-            self._follower.unpublished,
+            self._follower.wanted,
             delivery,
             self._topics,
             self._settings.partitions,

@@ -166,9 +166,6 @@ class OwnedPartitions:
 
     def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:
         table, position = restored.table, restored.position
-        for name in dict.fromkeys((*self._follower.current, *position.versions)):
-            if name not in table.names:
-                table.admit(name)
         segmentations = [self._segmentation(name) for name in table.names]
         partition = Partition(segmentations, self._context, table, position.clock)
         figures = self.figures.setdefault(number, PartitionCounters())
@@ -182,7 +179,7 @@ class OwnedPartitions:
         lane.start(self._failed)
 
     def _segmentation(self, name: str) -> Segmentation:
-        """Return the version in force of a segmentation, or what makes everybody leave one that is not configured."""
+        """Return the version in force of a segmentation; where there is none (yet, or any more), nobody is in it."""
         current = self._follower.current.get(name)
         return current or EndedSegmentation(name, self._follower.published.get(name))
 

@@ -22,6 +22,8 @@ LIVE_WITHIN_MS: Final = 60 * SECOND_MS
 """A partition whose newest event is no older than this has caught up with the wall clock."""
 PART_SECONDS: Final = 0.008
 """What a part of a sweep should take."""
+NEVER_ASSESSED: Final = -1
+"""Stands for the version of a segmentation in which nobody or not everybody has been assessed yet."""
 PART_ROWS_MIN: Final = 128
 PART_ROWS_MAX: Final = 262_144
 
@@ -68,7 +70,6 @@ class Sweeper:
         now_ms: Callable[[], int],
         send_sample: Callable[[int], None],
     ) -> None:
-        self.versions = dict(versions)
         self.is_drained = False
         self._next: dict[str, Segmentation] = {}
         self._partition = partition
@@ -80,7 +81,11 @@ class Sweeper:
         self._resume_ms = NO_TIME
         self._last_record_ms = now_ms()
         self._said_empty = False
-        if self.versions != self._present_versions() and len(partition.table):
+        # A new segmentation is named at once: it may be taken out again before its first sweep has ended.
+        self.versions = dict.fromkeys(self._present_versions(), NEVER_ASSESSED) | dict(versions)
+        if not len(partition.table):
+            self.versions = self._present_versions()
+        elif self.versions != self._present_versions():
             self._sweep = _Sweep(max(partition.clock), by_version=True)
 
     @property
@@ -148,11 +153,12 @@ class Sweeper:
         renewed, self._next = self._next, {}
         partition = self._partition
         present = {segmentation.name: segmentation for segmentation in partition.segmentations}
-        renewed = {n: new for n, new in renewed.items() if n not in present or new.version > present[n].version}
+        renewed = {n: new for n, new in renewed.items() if _succeeds(new, present.get(n))}
         if not renewed:
             return
-        for segmentation in renewed.values():
+        for name, segmentation in renewed.items():
             partition.follow(segmentation)
+            self.versions.setdefault(name, NEVER_ASSESSED)
         if not len(partition.table):
             self.versions = self._present_versions()
             return
@@ -188,3 +194,8 @@ class Sweeper:
             self._sweep = _Sweep(tick_at_ms, is_tick=True)
         elif now_ms - clock.swept_at_ms >= settings.live_interval_ms:
             self._sweep = _Sweep(now_ms)
+
+
+def _succeeds(segmentation: Segmentation, present: Segmentation | None) -> bool:
+    """Return whether a version is to take the place of the one that is present."""
+    return present is None or isinstance(present, EndedSegmentation) or segmentation.version > present.version

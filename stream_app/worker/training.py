@@ -49,12 +49,15 @@ class Progress(msgspec.Struct, omit_defaults=True):
         Offset of the first sample that may still be needed.
     latest_ticks
         By partition, the tick of the newest sample before that offset; −1 where the partition had no customers.
+    published
+        By segmentation, the newest version in `segment-models`, held ones apart.
     trainer
         The only trainer's state, as long as it was written here.
     """
 
     next_sample: int = 0
     latest_ticks: dict[int, int] = {}
+    published: dict[str, int] = {}
     trainer: dict[str, Any] | None = None
 
 
@@ -120,6 +123,7 @@ class Training:
         self.trainers = dict(trainers)
         self.next_sample = progress.next_sample
         self._latest_ticks = dict(progress.latest_ticks)
+        self._published = dict(progress.published)
         self._waiting: dict[int, dict[int, tuple[int, PopulationSample]]] = {}
         self._delivery = delivery
         self._topics = topics
@@ -131,9 +135,10 @@ class Training:
         self._writing = asyncio.Lock()
 
     async def announce(self, segmentations: Iterable[Segmentation]) -> None:
-        """Publish versions that no reader of `segment-models` knows yet."""
-        announced = list(segmentations)
+        """Publish versions that are newer than those published, which what is written with them knows for sure."""
+        announced = [each for each in segmentations if each.version > self._published.get(each.name, -1)]
         if announced:
+            self._published |= {each.name: each.version for each in announced}
             lines = [f"segmentation {each.name}: version {each.version} is announced" for each in announced]
             await self._write([segmentation_record(each) for each in announced], lines)
 
@@ -183,11 +188,12 @@ class Training:
             default=self._end,
         )
         proposals = [proposal for proposal in learned if proposal is not None]
+        self._published |= {each.model.name: each.model.version for each in proposals if not each.held}
         await self._write([model_record(each) for each in proposals], [_line_of(each) for each in proposals])
 
     async def _write(self, versions: Sequence[OutgoingRecord], lines: Iterable[str]) -> None:
         """Write all that is known, and versions of segmentations with it, in one transaction; then log some lines."""
-        progress = Progress(self.next_sample, self._latest_ticks)
+        progress = Progress(self.next_sample, self._latest_ticks, self._published)
         known = [OutgoingRecord(PROGRESS_KEY, msgspec.json.encode(progress))]
         known += [
             OutgoingRecord(STATE_KEY_PREFIX + name.encode(), msgspec.json.encode(trainer.state()))
@@ -207,8 +213,7 @@ class Training:
 async def open_training(
     state: TrainingState,
     settings: Mapping[str, TrainerSettings],
-    current: Mapping[str, Segmentation],
-    unpublished: Iterable[Segmentation],
+    wanted: Sequence[Segmentation],
     delivery: Delivery,
     topics: TopicNames,
     partitions: int,
@@ -221,23 +226,24 @@ async def open_training(
         All that is written; nobody else may be able to write any more.
     settings
         By learned segmentation; how samples are merged is the same for all.
-    current
-        By name, the version in force of each segmentation.
-    unpublished
-        Those of them that have to be published.
+    wanted
+        What is configured; published if it is new.
     delivery, topics, partitions
         See `Training`.
     """
     trainers = {
-        name: Trainer.restore(settings[name], state.trainers[name])
-        if name in state.trainers
-        else Trainer(settings[name], segmentation.model)
-        for name, segmentation in current.items()
-        if isinstance(segmentation, LearnedSegmentation) and name in settings
+        each.name: Trainer.restore(settings[each.name], state.trainers[each.name])
+        if each.name in state.trainers
+        else Trainer(settings[each.name], each.model)
+        for each in wanted
+        if isinstance(each, LearnedSegmentation)
     }
     first = next(iter(settings.values()), TrainerSettings())
-    training = Training(trainers, state.progress, delivery, topics, partitions, first.sample_size, first.seed)
-    await training.announce(unpublished)
+    progress = state.progress
+    for name, trainer in state.trainers.items():  # written before versions were noted
+        progress.published.setdefault(name, trainer["published"]["version"])
+    training = Training(trainers, progress, delivery, topics, partitions, first.sample_size, first.seed)
+    await training.announce(wanted)
     return training
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.quantities import Quantities
+from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.sample import PopulationSample
 
@@ -33,21 +36,25 @@ def draw_sample(
     spread: float = 0.25,
     groups: np.ndarray = GROUPS,
     segment_codes: np.ndarray | None = None,
+    names: Sequence[str] = ("value",),
 ) -> PopulationSample:
-    """Draw customers of known groups, each quantity scattered log-normally about its group's."""
+    """Draw customers of known groups, each quantity scattered log-normally about its group's.
+
+    They are in the same segments of each segmentation named.
+    """
     rng = np.random.default_rng([seed, tick])
     chosen = groups[rng.integers(len(groups), size=n_customers)]
     recency, orders, order_value, engagement, engaged, active, exposure, tenure = (
         chosen * np.exp(rng.normal(0.0, spread, chosen.shape))
     ).T
     codes = np.full(n_customers, NO_SEGMENT, np.int16) if segment_codes is None else segment_codes
+    since_ms = np.full(n_customers, FIRST_TICK_MS - 100 * DAY_MS, np.int64)
+    held = Held(codes, np.zeros(n_customers, np.int16), since_ms)
     return PopulationSample(
         tick=tick,
         as_of_ms=FIRST_TICK_MS + tick * WEEK_TICK_MS,
         customer_ids=np.array([f"c{index}" for index in range(n_customers)], object),
-        segment_codes=codes,
-        previous_codes=np.zeros(n_customers, np.int16),
-        since_ms=np.full(n_customers, FIRST_TICK_MS - 100 * DAY_MS, np.int64),
+        memberships=dict.fromkeys(names, held),
         quantities=Quantities(recency, orders, orders * order_value, engagement, engaged, active, exposure, tenure),
         population_size=10 * n_customers,
     )

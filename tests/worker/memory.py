@@ -19,14 +19,16 @@ from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, Event
+from stream_app.core.partition import Partition
 from stream_app.core.records import Batch, Content
 from stream_app.errors import DeliveryFailed
 from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.settings import load_settings
 from stream_app.worker.intake import InputChunk
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.partition_loop import PartitionLoop
-from tests.support.models import partition_under, rules_snapshot
+from tests.support.models import rules_snapshot
 
 TOPICS = TopicNames("t-", "segmenter")
 PATIENCE_SECONDS = 300
@@ -78,6 +80,8 @@ class MemoryLog:
         Cleared, `read_back` stops after the first records until it is set.
     starts
         First offsets of input topics.
+    announced
+        Versions of segmentations that followers have read.
     """
 
     def __init__(self) -> None:
@@ -89,6 +93,7 @@ class MemoryLog:
         self.read_backs: list[tuple[str, tuple[int, ...]]] = []
         self.starts: dict[str, int] = {}
         self.deliveries: list[MemoryDelivery] = []
+        self.announced: list[OutgoingRecord] = []
 
     def delivery(self, transactional_id: str) -> MemoryDelivery:
         self.deliveries.append(MemoryDelivery(self, transactional_id))
@@ -233,7 +238,8 @@ async def open_stage(
     await delivery.open()
     table, position = log.restored()
     position = replace_offsets(position)
-    partition = partition_under(snapshot=snapshot or rules_snapshot(), table=table, clock=position.clock)
+    segmentation = LearnedSegmentation(snapshot or rules_snapshot())
+    partition = Partition([segmentation], table=table, clock=position.clock)
     clock = Clock(now_ms)
     lane = PartitionLoop(0, partition, position, delivery, TOPICS, settings or lane_settings(), clock)
     stage = Stage(log, delivery, lane, clock, [])

@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
-from tests.support.snapshots import plain_snapshot, rules_snapshot
 
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.bootstrap.segmentation import create_segmentations
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from stream_app.settings import load_settings
 from stream_app.worker.definition_follower import DefinitionFollower
-from stream_app.worker.training import model_record
+from stream_app.worker.training import model_record, segmentation_record
+from tests.support.models import plain_snapshot
 from tests.worker.memory import TOPICS
+
+LEARNED = [{"kind": "learned", "name": "value"}, {"kind": "learned", "name": "habits"}]
 
 
 def model(name: str, version: int) -> Model:
-    return replace(plain_snapshot(), segmentation=name, version=version)
+    return replace(plain_snapshot(), name=name, version=version)
+
+
+def configured(segmentations: Sequence[Mapping[str, Any]]) -> DefinitionFollower:
+    build = partial(create_segmentations, load_settings(None, {"segmentations": segmentations}))
+    return DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, build)
+
+
+def buyers(orders: int) -> dict[str, Any]:
+    """Return the configuration of a segmentation by rules."""
+    when = {"figure": "purchases", "operator": ">=", "value": orders}
+    return {
+        "kind": "rules",
+        "name": "buyers",
+        "segments": [{"id": "often", "name": "Often", "when": when}],
+        "otherwise": {"id": "seldom", "name": "Seldom"},
+    }
 
 
 @pytest.fixture
 def follower() -> DefinitionFollower:
-    initial = [replace(rules_snapshot(), segmentation=name) for name in ("value", "habits")]
-    return DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, initial)
+    follower = configured(LEARNED)
+    for each in follower.wanted:
+        follower._read(segmentation_record(each).value)
+    follower._finish_reading()
+    return follower
 
 
 def read(follower: DefinitionFollower, *models: Model, held: bool = False) -> None:
@@ -37,12 +64,12 @@ def versions(follower: DefinitionFollower) -> dict[str, int]:
 
 def test_each_segmentation_follows_its_own_newest_version(follower: DefinitionFollower) -> None:
     heard: list[tuple[str, int]] = []
-    follower.subscribe(lambda each: heard.append((each.segmentation, each.version)))
+    follower.subscribe(lambda each: heard.append((each.name, each.version)))
     read(follower, model("value", 3), model("habits", 1), model("value", 2), model("unknown", 9))
     read(follower, model("habits", 8), held=True)
     assert versions(follower) == {"value": 3, "habits": 1}
     assert heard == [("value", 3), ("habits", 1)]
-    assert {name: each.snapshot.version for name, each in follower.newest.items()} == {"value": 2, "habits": 8}
+    assert {name: each.model.version for name, each in follower.newest.items()} == {"value": 2, "habits": 8}
 
 
 def test_what_is_no_model_changes_nothing(follower: DefinitionFollower) -> None:
@@ -53,11 +80,61 @@ def test_what_is_no_model_changes_nothing(follower: DefinitionFollower) -> None:
 
 def test_every_version_that_rows_refer_to_is_waited_for(follower: DefinitionFollower) -> None:
     async def test() -> None:
-        reaching = asyncio.create_task(follower.reach({"value": 2, "habits": 1, "removed": 5}))
-        for each in (model("value", 4), model("habits", 1)):
+        reaching = asyncio.create_task(follower.reach({"value": 2, "habits": 1, "removed": 5, "nobody's": -1}))
+        for each in (model("value", 4), model("habits", 1), model("removed", 5)):
             await asyncio.sleep(0)
             assert not reaching.done()
             read(follower, each)
         await asyncio.wait_for(reaching, 10)
+
+    asyncio.run(test())
+
+
+def test_what_was_published_before_the_start_is_in_force_once_all_of_it_is_read() -> None:
+    follower = configured(LEARNED)
+    read(follower, model("value", 3), model("removed", 5))
+    assert versions(follower) == {}
+    follower._finish_reading()
+    assert versions(follower) == {"value": 3}
+    assert follower.published["removed"].version == 5
+
+
+def test_definition_that_was_changed_is_a_wanted_version_and_the_published_one_stays_in_force() -> None:
+    (published,) = configured([buyers(3)]).wanted
+    for orders, version in ((3, 1), (4, 2)):
+        follower = configured([buyers(orders)])
+        follower._read(segmentation_record(published).value)
+        follower._finish_reading()
+        assert versions(follower) == {"buyers": 1}
+        (wanted,) = follower.wanted
+        assert wanted.version == version
+        assert isinstance(wanted, RulesSegmentation)
+        assert str(wanted.definition.segments[0].when) == f"purchases >= {orders}"
+
+
+def test_definition_of_another_configuration_is_followed_once_it_is_published() -> None:
+    ours, theirs = configured([buyers(3)]), configured([buyers(4)])
+    (published,) = ours.wanted
+    for follower in (ours, theirs):
+        follower._read(segmentation_record(published).value)
+        follower._finish_reading()
+    heard: list[int] = []
+    ours.subscribe(lambda each: heard.append(each.version))
+    ours._read(segmentation_record(theirs.wanted[0]).value)
+    assert heard == [2]
+    assert ours.current["buyers"].version == 2
+    assert ours.wanted[0].version == 3
+
+
+def test_segmentation_is_not_in_force_before_it_is_published() -> None:
+    async def test() -> None:
+        follower = configured(LEARNED)
+        follower._finish_reading()
+        reaching = asyncio.create_task(follower.reach_any())
+        await asyncio.sleep(0)
+        assert not reaching.done()
+        read(follower, model("habits", 0))
+        await asyncio.wait_for(reaching, 10)
+        assert versions(follower) == {"habits": 0}
 
     asyncio.run(test())

@@ -26,7 +26,7 @@ PLACE = {topic: (topic, 2) for topic in (TOPICS.migrations, TOPICS.memberships, 
 
 @pytest.fixture
 def partition() -> Partition:
-    return partition_under(snapshot=rules_snapshot())
+    return partition_under(rules_snapshot())
 
 
 @pytest.fixture

@@ -4,56 +4,67 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
-from tests.support.snapshots import plain_snapshot, rules_snapshot
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.partitioning import create_partitioner
+from stream_app.bootstrap.segmentation import create_segmentations, create_trainer_settings
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import Event
 from stream_app.core.moves import MigrationContext
 from stream_app.errors import DeliveryFailed, RecordsLost
-from stream_app.learning.trainer import TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.settings import load_settings
 from stream_app.worker import faust_host as host_module
+from stream_app.worker import sweeping
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
-from stream_app.worker.training import model_record
+from stream_app.worker.training import model_record, segmentation_record
 from tests.support.events import START_MS, engagement, purchase
+from tests.support.models import model_of, plain_snapshot
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
-DECODERS = {topic: Decoder(DecodingPolicy(topic.removeprefix(TOPICS.prefix))) for topic in TOPICS.inputs}
+DECODERS = {TOPICS.input_topic(name): Decoder(contract, DecodingPolicy()) for name, contract in INPUT_CONTRACTS.items()}
 CUSTOMERS = [f"c{index}" for index in range(8)]
 
 
 class Worker:
     """The partitions of one process, and what became of it."""
 
-    def __init__(self, log: MemoryLog, partitions: int = 1) -> None:
+    def __init__(self, log: MemoryLog, partitions: int = 1, moves_per_second: int = 1_000_000, **settings: Any) -> None:
         self.log = log
         self.failures: list[BaseException] = []
-        self.follower = DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, [rules_snapshot()])
-        self.follower.is_read.set()
-        settings, now_ms = lane_settings(), Clock(START_MS + 10**12)
+        configured = load_settings(None, settings)
+        build = partial(create_segmentations, configured)
+        self.follower = DefinitionFollower(KafkaConnection("nowhere:1"), TOPICS.models, build)
+        log.announced += [segmentation_record(each) for each in self.follower.wanted]
+        for record in log.announced:
+            self.follower._read(record.value)
+        self.follower._finish_reading()
+        loop_settings = lane_settings(model_moves_per_second=moves_per_second)
+        now_ms = Clock(START_MS + 10**12)
         self.opener = PartitionOpener(
             log=log,
             topics=TOPICS,
             settings=PartitionSettings(partitions, 5),
-            trainer_settings={"value": TrainerSettings()},
+            trainer_settings=create_trainer_settings(configured),
             follower=self.follower,
         )
         self.owned = OwnedPartitions(
             opener=self.opener,
             topics=TOPICS,
-            lane_settings=settings,
+            lane_settings=loop_settings,
             context=MigrationContext(),
             decoders=DECODERS,
             partition_of=create_partitioner(partitions),
@@ -61,7 +72,7 @@ class Worker:
             failed=self.failures.append,
             now_ms=now_ms,
         )
-        self.host = FaustHost(self.owned, TOPICS, settings, self.failures.append, now_ms)
+        self.host = FaustHost(self.owned, TOPICS, loop_settings, self.failures.append, now_ms)
 
     async def open(self, *partitions: int, with_trainer: bool = False) -> None:
         await self.owned.open(partitions, with_trainer)
@@ -289,8 +300,8 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
         worker.follower.is_read.set()
         await opening
         model = plain_snapshot()
-        worker.owned._follow(model)
-        await until(lambda: worker.owned.lanes[0].model_of(partition) is model, "the new model")
+        worker.owned._follow(LearnedSegmentation(model))
+        await until(lambda: model_of(worker.owned.lanes[0].partition) is model, "the new model")
 
     run(test)
 
@@ -310,7 +321,7 @@ def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() 
         assert not second.owned.is_open
         second.follower._read(record.value)
         await opening
-        assert second.owned.lanes[0].model_of(partition).version == plain_snapshot().version
+        assert model_of(second.owned.lanes[0].partition).version == plain_snapshot().version
         assert first.failures == second.failures == []
 
     run(test)
@@ -418,5 +429,57 @@ def test_position_is_the_states_and_not_the_groups() -> None:
         lane = worker.owned.lanes[0]
         expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, {"value": 0})
         assert worker.log.restored()[1] == lane.committed == expected
+
+    run(test)
+
+
+VALUE = {"kind": "learned", "name": "value"}
+HABITS = {"kind": "learned", "name": "habits"}
+
+
+def test_segmentation_that_is_added_takes_everybody_in_and_one_that_is_removed_lets_everybody_go() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await (await worked(log)).owned.release()
+        for configured, change in (([VALUE, HABITS], "entered"), ([VALUE], "left")):
+            worker = Worker(log, segmentations=configured)
+            await worker.open(0)
+            lane = worker.owned.lanes[0]
+            names = [each["name"] for each in configured]
+            await until(lambda lane=lane, names=names: list(lane.committed.versions) == names, change)  # type: ignore[misc]
+            await worker.owned.release()
+            moves = [move for move in log.values(TOPICS.migrations) if move["segmentation"] == "habits"]
+            assert {move["customer_id"] for move in moves if move["change"] == change} == set(CUSTOMERS)
+            assert {move["cause"]["kind"] for move in moves} == {"definition"}
+            assert worker.failures == []
+        members = {record.key: record.value for record in log.records[TOPICS.memberships, 0]}
+        assert {key for key, value in members.items() if value is None} == {f"habits/{c}".encode() for c in CUSTOMERS}
+        assert {key for key, value in members.items() if value} == {f"value/{c}".encode() for c in CUSTOMERS}
+
+    run(test)
+
+
+def test_segmentation_that_is_removed_before_everybody_was_assessed_still_lets_everybody_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        await (await worked(log)).owned.release()
+        monkeypatch.setattr(sweeping, "PART_ROWS_MIN", 2)
+        monkeypatch.setattr(sweeping, "PART_ROWS_MAX", 2)
+        first = Worker(log, moves_per_second=1, segmentations=[VALUE, HABITS])
+        await first.open(0)
+        await until(lambda: "habits" in str(log.values(TOPICS.migrations)), "the first who enter")
+        await first.owned.release()
+        entered = [move for move in log.values(TOPICS.migrations) if move["segmentation"] == "habits"]
+        assert len(entered) == 2
+        second = Worker(log, segmentations=[VALUE])
+        await second.open(0)
+        await until(lambda: list(second.owned.lanes[0].committed.versions) == ["value"], "everybody outside")
+        await second.owned.release()
+        moves = [move for move in log.values(TOPICS.migrations) if move["segmentation"] == "habits"]
+        left = [move["customer_id"] for move in moves if move["change"] == "left"]
+        assert sorted(left) == sorted(move["customer_id"] for move in entered)
+        assert first.failures == second.failures == []
 
     run(test)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.models import model_of
-
 import asyncio
 import gzip
 import json
@@ -30,6 +28,7 @@ from stream_app.core.row import decode_row
 from stream_app.core.segments import Segment
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
 from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.settings import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
@@ -39,7 +38,7 @@ from stream_app.worker.counters import ACCEPTED, FORWARDED, REJECTED, TOMBSTONE
 from stream_app.worker.intake import Intake, Misplaced
 from stream_app.worker.samples import decode_sample
 from tests.support.events import START_MS, engagement, instant, purchase
-from tests.support.models import plain_snapshot, successor
+from tests.support.models import model_of, plain_snapshot, successor
 from tests.support.playing import state_of
 from tests.support.replays import Outputs
 from tests.worker.memory import (
@@ -211,7 +210,7 @@ def test_failed_transaction_is_told() -> None:
 def test_whatever_goes_wrong_in_folding_is_told() -> None:
     async def test() -> None:
         stage = await open_stage()
-        del model_of(stage.lane.partition)
+        del stage.lane.partition.segmentations
         stage.lane.offer(Feed().chunk(purchase(0)))
         await until(lambda: bool(stage.failures), "the failure")
         assert [type(error) for error in stage.failures] == [AttributeError]
@@ -457,15 +456,15 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "PART_ROWS_MAX", 4)
 
 
-async def under_a_model(stage: Stage, snapshot: Model) -> None:
-    await until(lambda: stage.lane.committed.versions == {"value": snapshot.version}, "everyone under the new model")
+async def under_a_model(stage: Stage, model: Model) -> None:
+    await until(lambda: stage.lane.committed.versions == {"value": model.version}, "everyone under the new model")
 
 
 def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
     async def test() -> None:
         stage = await open_stage()
         await play(stage, CROWD)
-        stage.lane.follow(MODEL)
+        stage.lane.follow(LearnedSegmentation(MODEL))
         await under_a_model(stage, MODEL)
         await stage.idle()
         by_customer = migrations_by_customer(stage.log)
@@ -474,7 +473,7 @@ def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
             assert (first["cause"]["kind"], second["cause"]["kind"]) == ("purchase", "model")
             assert second["model_version"] == MODEL.version
         assert_log_agrees(stage)
-        stage.lane.follow(replace(MODEL, version=MODEL.version - 1))
+        stage.lane.follow(LearnedSegmentation(replace(MODEL, version=MODEL.version - 1)))
         await asyncio.sleep(0.005)
         assert model_of(stage.lane.partition) is MODEL
 
@@ -484,7 +483,7 @@ def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
 def test_empty_partition_is_under_a_new_model_at_once() -> None:
     async def test() -> None:
         stage = await open_stage()
-        stage.lane.follow(MODEL)
+        stage.lane.follow(LearnedSegmentation(MODEL))
         await play(stage, CROWD[:1])
         assert stage.lane.committed.versions == {"value": MODEL.version}
         assert stage.log.values(TOPICS.migrations)[0]["model_version"] == MODEL.version
@@ -497,7 +496,7 @@ def test_migrations_of_a_new_model_are_paced_and_events_are_folded_meanwhile() -
     async def test() -> None:
         stage = await open_stage(settings=lane_settings(model_moves_per_second=1), now_ms=instant(1))
         await play(stage, CROWD)
-        stage.lane.follow(MODEL)
+        stage.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(stage.log.values(TOPICS.migrations)) == 24, "the first part")
         await asyncio.sleep(0.01)
         feed = Feed(stage.lane.committed)
@@ -523,7 +522,7 @@ def test_assessment_under_a_new_model_that_is_broken_off_is_finished_after_the_r
     async def test() -> None:
         first = await open_stage(settings=lane_settings(model_moves_per_second=1), now_ms=instant(1))
         await play(first, CROWD)
-        first.lane.follow(MODEL)
+        first.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(first.log.values(TOPICS.migrations)) == 24, "the first part")
         await first.lane.close()
         table, position = first.log.restored()
@@ -551,9 +550,9 @@ def test_model_that_comes_in_the_middle_of_another_takes_its_place() -> None:
         newer = successor(MODEL, segments=segments, retired_segments=MODEL.segments)
         stage = await open_stage(settings=lane_settings(model_moves_per_second=1), now_ms=instant(1))
         await play(stage, CROWD)
-        stage.lane.follow(MODEL)
+        stage.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(stage.log.values(TOPICS.migrations)) == 24, "the first part")
-        stage.lane.follow(newer)
+        stage.lane.follow(LearnedSegmentation(newer))
         for _ in range(8):
             stage.clock.now_ms += 4 * SECOND_MS
             await asyncio.sleep(0.01)
@@ -575,7 +574,7 @@ def test_tick_during_which_a_model_comes_still_sends_its_sample() -> None:
         await play(stage, CROWD)
         stage.lane.note_drained(True)
         stage.clock.now_ms += 30 * SECOND_MS
-        stage.lane.follow(MODEL)
+        stage.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: bool(stage.log.values(TOPICS.samples)), "the sample")
         await under_a_model(stage, MODEL)
         assert [sample["tick"] for sample in stage.log.values(TOPICS.samples)] == [stage.clock.now_ms // WEEK_MS]

@@ -19,16 +19,18 @@ from stream_app.learning.sample import PopulationSample
 from stream_app.worker.samples import decode_sample, encode_sample, merge_samples
 from tests.learning.populations import draw_sample
 from tests.support.events import engagement, instant, purchase, refund
-from tests.support.models import partition_under, rules_snapshot
+from tests.support.models import partition_under, plain_snapshot, rules_snapshot
 from tests.support.playing import play
 
 
 def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
     for name in ("tick", "as_of_ms", "population_size"):
         assert getattr(sample, name) == getattr(other, name), name
-    for name in ("customer_ids", "segment_codes", "previous_codes", "since_ms"):
-        assert getattr(sample, name).tolist() == getattr(other, name).tolist(), name
-    assert sample.segment_codes.dtype == other.segment_codes.dtype
+    assert sample.customer_ids.tolist() == other.customer_ids.tolist()
+    assert sample.memberships.keys() == other.memberships.keys()
+    for name, held in sample.memberships.items():
+        for column, expected in zip(held, other.memberships[name], strict=True):
+            assert (column.dtype, column.tolist()) == (expected.dtype, expected.tolist())
     for name, column in sample.quantities._asdict().items():
         assert column.tolist() == getattr(other.quantities, name).tolist(), name
 
@@ -36,7 +38,7 @@ def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
 @pytest.fixture
 def drawn() -> PopulationSample:
     """A sample as a lane draws it: of customers who buy, return things, look on, and lapse."""
-    partition = partition_under(snapshot=rules_snapshot())
+    partition = partition_under(rules_snapshot(), replace(plain_snapshot(), name="habits"))
     events = [purchase(day, customer_id=f"é{day % 9}") for day in range(20)]
     events += [refund(21, 900, "unknown", customer_id="r"), engagement(22, customer_id="v")]
     play(partition, [*events, instant(300)])
@@ -50,26 +52,28 @@ def fixed(sample: PopulationSample, number: int, population_size: int | None = N
 
 
 def test_sample_comes_back_as_it_was_sent(drawn: PopulationSample) -> None:
-    number, sample = decode_sample(encode_sample(drawn, "value", 3))
+    number, sample = decode_sample(encode_sample(drawn, 3))
     assert number == 3
     assert_equal(sample, drawn)
 
 
 def test_customers_without_a_segment_come_back_without() -> None:
     sent = draw_sample(2, 5)
-    sent = replace(sent, since_ms=np.array([NO_TIME, 0, 1, 2, 3]), previous_codes=np.array([0, 1, 2, 0, 9], np.int16))
-    assert (sent.segment_codes == NO_SEGMENT).all()
-    assert_equal(decode_sample(encode_sample(sent, "value", 0))[1], sent)
+    held = sent.memberships["value"]
+    assert (held.segment == NO_SEGMENT).all()
+    held = held._replace(since_ms=np.array([NO_TIME, 0, 1, 2, 3]), previous=np.array([0, 1, 2, 0, 9], np.int16))
+    sent = replace(sent, memberships={"value": held})
+    assert_equal(decode_sample(encode_sample(sent, 0))[1], sent)
 
 
 def test_sample_of_nobody_comes_back() -> None:
     nobody = replace(fixed(draw_sample(3, 0), 0), population_size=0)
-    assert_equal(decode_sample(encode_sample(nobody, "value", 0))[1], nobody)
+    assert_equal(decode_sample(encode_sample(nobody, 0))[1], nobody)
 
 
 def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
     for sample in (drawn, draw_sample(2, 5), draw_sample(3, 0)):
-        document = SampleContract.model_validate_json(encode_sample(sample, "value", 1))
+        document = SampleContract.model_validate_json(encode_sample(sample, 1))
         assert document.customer_ids == sample.customer_ids.tolist()
         assert tuple(type(document.quantities).model_fields) == Quantities._fields
 
@@ -79,8 +83,9 @@ def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
     [
         {"tick": "soon"},
         {"customer_ids": ["c1"]},
-        {"segments": ["first"] * 2},
-        {"segments": ["s99999"] * 2},
+        {"memberships": {"value": {"segments": ["first"] * 2, "previous_segments": [None] * 2, "since": [None] * 2}}},
+        {"memberships": {"value": {"segments": ["s99999"] * 2, "previous_segments": [None] * 2, "since": [None] * 2}}},
+        {"memberships": {"value": {"segments": [None], "previous_segments": [None] * 2, "since": [None] * 2}}},
         {"as_of": "yesterday"},
         {"quantities": {}},
         {"quantities": {"mood": [1.0, 2.0]}},
@@ -88,13 +93,16 @@ def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
     ids=str,
 )
 def test_what_is_no_sample_is_refused(change: dict[str, object]) -> None:
-    document = json.loads(encode_sample(draw_sample(2, 2), "value", 1))
+    document = json.loads(encode_sample(draw_sample(2, 2), 1))
     with pytest.raises(msgspec.ValidationError):
         decode_sample(json.dumps(document | change).encode())
 
 
 def test_each_partition_gives_its_share_of_the_merged_sample() -> None:
-    parts = [fixed(draw_sample(5, 100, seed), seed, size) for seed, size in enumerate([100, 300, 600])]
+    parts = [
+        fixed(draw_sample(5, 100, seed, segment_codes=np.arange(100, dtype=np.int16)), seed, size)
+        for seed, size in enumerate([100, 300, 600])
+    ]
     merged = merge_samples(parts, 100, 0)
     shares = Counter(customer_id.partition("-")[0] for customer_id in merged.customer_ids)
     assert shares == {"0": 10, "1": 30, "2": 60}
@@ -105,7 +113,7 @@ def test_each_partition_gives_its_share_of_the_merged_sample() -> None:
         for row, customer_id in enumerate(merged.customer_ids.tolist()):
             if customer_id.startswith(f"{number}-"):
                 assert merged.quantities.orders[row] == part.quantities.orders[rows[customer_id]]
-                assert merged.since_ms[row] == part.since_ms[rows[customer_id]]
+                assert merged.memberships["value"].segment[row] == part.memberships["value"].segment[rows[customer_id]]
 
 
 def test_every_customer_is_as_likely_as_any_other_to_be_in_the_merged_sample() -> None:
@@ -128,6 +136,11 @@ def test_merged_sample_is_the_same_each_time() -> None:
     assert_equal(merge_samples(parts, 30, 7), merge_samples(parts, 30, 7))
     other = merge_samples(parts, 30, 8)
     assert other.customer_ids.tolist() != merge_samples(parts, 30, 7).customer_ids.tolist()
+
+
+def test_merged_sample_knows_the_segmentations_that_every_partition_knows() -> None:
+    parts = [fixed(draw_sample(5, 9, names=names), 0) for names in (["value"], ["value", "habits"])]
+    assert list(merge_samples(parts, 18, 0).memberships) == ["value"]
 
 
 def test_sample_of_nobody_but_empty_partitions_is_empty() -> None:

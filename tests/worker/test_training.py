@@ -20,6 +20,7 @@ from stream_app.errors import DeliveryFailed
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.training import PROGRESS_KEY, STATE_KEY_PREFIX, Training, TrainingState, open_training
 from tests.learning.populations import GROUPS, draw_sample
@@ -31,8 +32,8 @@ PARTITIONS = 2
 
 
 def sample_of(partition: int, tick: int, customers: int = 60) -> bytes:
-    sample = replace(draw_sample(tick, customers, seed=partition), population_size=customers)
-    return encode_sample(sample, "value", partition)
+    sample = replace(draw_sample(tick, customers, seed=partition, names=("value", "habits")), population_size=customers)
+    return encode_sample(sample, partition)
 
 
 async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Sequence[str] = ("value",)) -> Training:
@@ -42,8 +43,8 @@ async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Se
     state = TrainingState()
     state.restore(log.records[TOPICS.trainer_changelog, 0])
     learned = {name: replace(settings, segmentation=name) for name in names}
-    initial = {name: replace(rules_snapshot(), segmentation=name) for name in names}
-    return await open_training(state, learned, initial, delivery, TOPICS, PARTITIONS)
+    wanted = [LearnedSegmentation(replace(rules_snapshot(), name=name)) for name in names]
+    return await open_training(state, learned, wanted, delivery, TOPICS, PARTITIONS)
 
 
 def versions(log: MemoryLog, segmentation: str = "value") -> list[int]:
@@ -253,7 +254,7 @@ def moved(tick: int, trainer: Trainer) -> list[bytes]:
         other: PopulationSample = draw_sample(
             tick, 60, seed=partition, groups=GROUPS * np.array([4, 0.2, 3, 0.1, 0.1, 0.3, 0.5, 1]), segment_codes=codes
         )
-        values.append(encode_sample(replace(other, population_size=60), "value", partition))
+        values.append(encode_sample(replace(other, population_size=60), partition))
     return values
 
 
