@@ -16,10 +16,11 @@ from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.worker import sweeping
 from stream_app.worker.loop_settings import LoopSettings
-from tests.simulation.faults import STEP_FAULTS, TIMED_FAULTS, Fault, drawn_faults
+from tests.simulation.faults import DISTURBED_SECONDS, STEP_FAULTS, TIMED_FAULTS, Fault, drawn_faults
 from tests.simulation.group import Group
 from tests.simulation.inputs import END_MS, Input, drawn_inputs, last_inputs
 from tests.simulation.memory_log import Latencies, MemoryLog, OutgoingRecord, Transaction
+from tests.simulation.segmentations import drawn_segmentations
 from tests.simulation.verdict import judge
 from tests.simulation.worker import STOP_SECONDS, SimulatedWorker, WorkerParts
 from tests.support.simulated_loop import Process, SimulatedLoop
@@ -86,6 +87,8 @@ class Simulation:
         self._is_ending = False
         self._to_be_started = 0
         self._leaked: list[str] = []
+        self.segmentations = drawn_segmentations(drawn)
+        self._next_segmentations = drawn_segmentations(drawn) if drawn.random() < 0.5 else self.segmentations
         self._lane_settings = self._draw_lane_settings()
         self._trainer_settings = TrainerSettings(
             n_clusters=2,
@@ -210,6 +213,15 @@ class Simulation:
                     if tp[0] in (self.topics.changelog, self.topics.trainer_changelog):
                         self.log[tp].compact()
 
+    async def _reconfigure(self) -> None:
+        """Add, remove or change segmentations: each worker is restarted with the new configuration, one by one."""
+        await asyncio.sleep(self.drawn.random() * DISTURBED_SECONDS)
+        self.segmentations = self._next_segmentations
+        for worker in list(self.workers.values()):
+            await asyncio.sleep(self.drawn.random())
+            if worker.segmentations is not self.segmentations and self.workers.get(worker.process.name) is worker:
+                self.loop.run_in(worker.process, worker.stop)
+
     # --- inputs ---------------------------------------------------------------------------------------------------
 
     async def _send(self) -> None:
@@ -256,7 +268,9 @@ class Simulation:
         sending = asyncio.create_task(self._send())
         for _ in range(self.drawn.choice([1, 2, 2])):
             self.start_worker()
+        reconfiguring = asyncio.create_task(self._reconfigure())
         await self._disturb()
+        await reconfiguring
         await sending
         self.log.is_reliable = True
         self._planned.clear()
@@ -287,6 +301,8 @@ class Simulation:
         for worker in self.workers.values():
             if worker.process.is_paused or not hasattr(worker, "owned") or not worker.owned.is_open:
                 return f"{worker.process} is not open"
+            if worker.segmentations is not self.segmentations:
+                return f"{worker.process} has an old configuration"
             if any(lane.waiting_records for lane in worker.owned.lanes.values()):
                 return f"{worker.process} has a backlog"
         for topic in self.topics.inputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ async def judge(simulation: Simulation) -> list[str]:
     bounds = {tp: (0, log[tp].end) for tp in places}
     deployment = Deployment(KafkaConnection("nowhere:1"), names, simulation.partitions, DECODERS)
     found = await audit(deployment, LogReader(log), bounds, simulation.group.committed, is_drained=True)
-    simulation.figures["models"] = found.figures["newest published version of value"]
+    simulation.figures["models"] = sum(1 for record in log[names.models, 0].visible() if record.value is not None)
     simulation.figures["migrations"] = found.records[names.migrations]
     simulation.figures["letters"] = found.records[names.dead_letters]
     simulation.figures["misplaced"] = found.figures["misplaced"]
@@ -51,11 +51,18 @@ async def judge(simulation: Simulation) -> list[str]:
 
 
 def _models(simulation: Simulation) -> list[str]:
-    """Return breaches of: published models are numbered 1, 2, 3 …, each once."""
+    """Return breaches of: the published versions of each segmentation are numbered one by one, each once."""
     records = simulation.log[simulation.topics.models, 0].visible()
     documents = [msgspec.json.decode(record.value) for record in records if record.value is not None]
-    versions = [document["version"] for document in documents if document["status"] == "published"]
-    return [] if versions == list(range(len(versions))) else [f"models: published versions are {versions}"]
+    published: defaultdict[str, list[int]] = defaultdict(list)
+    for document in documents:
+        if document["status"] == "published":
+            published[document["segmentation"]].append(document["version"])
+    return [
+        f"models: published versions of {name} are {versions}"
+        for name, versions in published.items()
+        if versions != list(range(versions[0], versions[0] + len(versions)))
+    ]
 
 
 def _forwarded(simulation: Simulation) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
@@ -17,9 +17,10 @@ from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.moves import MigrationContext
+from stream_app.core.segmentation import Segmentation
 from stream_app.learning.trainer import TrainerSettings
-from stream_app.segmentations.learned.cold_start import cold_start_model
-from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.segmentations.registry import build_segmentation
+from stream_app.worker.definition_follower import Build, DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
@@ -36,6 +37,7 @@ FETCH_SECONDS = 0.4
 COMMIT_SECONDS = 0.5
 RECOVERY_SECONDS = 20
 STOP_SECONDS = 2.0
+ASSIGNMENT = {"hysteresis": 0.5, "no_return_days": 30.0}
 DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
 
 
@@ -53,9 +55,8 @@ class WorkerParts:
 class SimulatedFollower(DefinitionFollower):
     """The real one, reading the log in memory."""
 
-    def __init__(self, simulation: Simulation, process: Process) -> None:
-        initial = cold_start_model("value", 0.5, 30.0)
-        super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, [initial])
+    def __init__(self, simulation: Simulation, process: Process, build: Build) -> None:
+        super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, build)
         self._log = simulation.log
         self._process = process
 
@@ -72,8 +73,8 @@ class SimulatedFollower(DefinitionFollower):
             )
             for record in records:
                 self._read(record.value)
-            if position >= end:
-                self.is_read.set()
+            if position >= end and not self.is_read.is_set():
+                self._finish_reading()
             await news.wait()
 
 
@@ -86,7 +87,10 @@ class SimulatedWorker:
         self.simulation = simulation
         self._parts = parts
         self._lane_settings = lane
-        self._trainer_settings = trainer
+        self.segmentations = simulation.segmentations
+        self._trainer_settings = {
+            each.name: replace(trainer, segmentation=each.name) for each in self.segmentations if each.kind == "learned"
+        }
         self._chunks: deque[Any] = deque()
         self._samples: deque[Any] = deque()
 
@@ -94,13 +98,13 @@ class SimulatedWorker:
         simulation = self.simulation
         topics = simulation.topics
         self.process = CURRENT.get()
-        self.follower = SimulatedFollower(simulation, self.process)
+        self.follower = SimulatedFollower(simulation, self.process, self._build)
         self.state_log = MemoryStateLog(simulation.log, self.process, self._parts.delivery)
         opener = self._parts.opener(
             log=self.state_log,
             topics=topics,
             settings=PartitionSettings(simulation.partitions, RECOVERY_SECONDS),
-            trainer_settings={"value": self._trainer_settings},
+            trainer_settings=self._trainer_settings,
             follower=self.follower,
         )
         self.owned = self._parts.owned(
@@ -119,6 +123,9 @@ class SimulatedWorker:
         self.consumer = self._parts.consumer(self.thread, host)
         self._chunk_news, self._sample_news = asyncio.Event(), asyncio.Event()
         self._must_rejoin = asyncio.Event()
+
+    def _build(self, earlier: Mapping[str, Segmentation]) -> list[Segmentation]:
+        return [build_segmentation(each, ASSIGNMENT, earlier.get(each.name)) for each in self.segmentations]
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, ProcessEnded):
