@@ -8,6 +8,7 @@ from stream_app.core.partition import Partition
 from stream_app.core.quantities import quantities_at
 from stream_app.core.segmentation import Held
 from stream_app.learning.sample import PopulationSample
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
 
 def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed: int) -> PopulationSample:
@@ -31,7 +32,9 @@ def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed:
         as_of_ms=as_of_ms,
         customer_ids=np.array([table.customer_ids[number] for number in numbers.tolist()], object),
         memberships={
-            name: Held.of(column.take(numbers)) for name, column in zip(partition.names, table.memberships, strict=True)
+            segmentation.name: Held.of(column.take(numbers))
+            for segmentation, column in zip(partition.segmentations, table.memberships, strict=True)
+            if isinstance(segmentation, LearnedSegmentation)
         },
         quantities=quantities_at(table.activity.take(numbers), as_of_ms),
         population_size=len(table),

@@ -432,7 +432,7 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
         return {m["customer_id"] for m in deployment.values(topics.migrations) if m["cause"]["kind"] == kind}
 
     deployment.wait(lambda: customers_moved_by("lapse") == set(customers), "lapses that no event caused")
-    model = replace(plain_snapshot(), version=7, segmentation="value")
+    model = replace(plain_snapshot(), version=7)
     record = model_record(ModelProposal(model))
     deployment.produce([Input("segment-models", record.key or b"", record.value)])
     deployment.wait(
