@@ -110,7 +110,7 @@ def test_a_worker_merges_its_topic_with_the_others() -> None:
     for topic in reversed(names.inputs):
         lines = [json.dumps(makers[topic](number, second(number))).encode() for number in (1, 2)]
         intake.feed(topic, [LogRecord(offset, 0, b"c1", line) for offset, line in enumerate(lines)], NOW_MS)
-    chunks = list(intake.take(frozenset(names.inputs), 100, 0.0))
+    chunks = list(intake.emit_chunks(frozenset(names.inputs), 100, 0.0))
     ids = [content.event_id for chunk in chunks for content in chunk.batch.contents if isinstance(content, Event)]
     assert ids == ["p1", "v1", "f1", "p2", "v2", "f2"]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.inputs import Misplaced
 from stream_app.audit.records import Letter, Membership, Migration, Standing
 from stream_app.audit.recount import Entry, compare
-from stream_app.audit.rows import CustomerRow
+from stream_app.audit.rows import CustomerRow, name_digest
+from stream_app.audit.rules import possible_segments
+from stream_app.core.clock import format_instant
 from stream_app.core.events import EVENT_KINDS
 
 AMBIGUOUS_SHARE_MAX: Final = 0.005
@@ -183,6 +185,41 @@ def check_models(
             if newest is not None and standing.model_version > newest:
                 version = f"the row's version of {segmentation} is {standing.model_version}"
                 yield Finding("models", f"{version}, the newest published is {newest}", customer_id)
+
+
+def check_rules(
+    rows: Mapping[str, CustomerRow],
+    standings: Standings,
+    segmentation: str,
+    definition: Mapping[str, Any],
+    swept_at_ms: int,
+    log: Log,
+) -> Iterator[Finding]:
+    """Check that whoever is in a segment of a segmentation by rules is where its definition says.
+
+    Parameters
+    ----------
+    definition
+        Under which every customer of the partition has been assessed.
+    swept_at_ms
+        When all were last; a customer's own events may have assessed it later.
+    log
+        The changelog.
+    """
+    digest, where = name_digest(segmentation), place(*log)
+    for customer_id, row in rows.items():
+        standing = standings[customer_id].get(segmentation)
+        if standing is None or standing.segment_id is None:
+            continue
+        at_ms = max(row.memberships[digest].assessed_at_ms, swept_at_ms)
+        try:
+            possible = possible_segments(definition, row, at_ms)
+        except KeyError as error:
+            yield Finding("rules", f"{segmentation}: the definition has {error}, which is unknown here", position=where)
+            return
+        if standing.segment_id not in possible:
+            message = f"{segmentation}: in {standing.segment_id}, expected {' or '.join(possible)}"
+            yield Finding("rules", f"{message} at {format_instant(at_ms)}", customer_id, where)
 
 
 class Recounted(NamedTuple):

@@ -20,6 +20,7 @@ CHECKS: Final = {
     "identity": "migration ids and headers follow from segmentation, customer and sequence",
     "membership": "last migration = membership = row, in every segmentation",
     "causes": "each migration's cause is a folded input of its customer",
+    "rules": "whoever is in a segment by rules is where the published definition says",
     "models": "rows and migrations name published versions of their segmentation",
     "group offsets": "the group has committed nothing that is not folded",
     "drained": "positions and group offsets reach the end of the inputs",

@@ -14,7 +14,6 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection
-from stream_app.audit.evidence import LogRecord
 from stream_app.audit.records import LogRecord
 from stream_app.errors import BrokerUnreachable
 

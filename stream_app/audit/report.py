@@ -27,7 +27,8 @@ def lines(found: Verification) -> Iterator[str]:
         yield from (f"      {_example(finding)}" for finding in found.tally.examples[check])
         if breaches > EXAMPLES_KEPT:
             yield f"      … and {breaches - EXAMPLES_KEPT:,} more"
-    verdict = "clean" if found.tally.is_clean else f"{found.tally.total:,} breaches"
+    breaches = found.tally.total
+    verdict = "clean" if found.tally.is_clean else f"{breaches:,} {'breach' if breaches == 1 else 'breaches'}"
     yield f"{verdict}, {sum(found.records.values()):,} records in {found.seconds:.1f} s"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -32,10 +33,13 @@ class Segmentations:
     ----------
     newest
         Newest published version by name; not of those whose models were removed.
+    definitions
+        Of segmentations by rules: the definition of the newest published version.
     """
 
     def __init__(self) -> None:
         self.newest: dict[str, int] = {}
+        self.definitions: dict[str, Mapping[str, Any]] = {}
         self._kinds: dict[str, str] = {}
         self._removed: set[str] = set()
         self._names: dict[bytes, str] = {name_digest(FIRST_SEGMENTATION): FIRST_SEGMENTATION}
@@ -45,9 +49,11 @@ class Segmentations:
         """Take in a record of `segment-models`; return what is wrong with it."""
         where = place(topic, 0, record.offset)
         if record.value is None:
-            name = (record.key or b"").partition(b"/")[0].decode("utf-8", "replace")
-            self._removed.add(name)
-            self.newest.pop(name, None)
+            name, _, held = (record.key or b"").decode("utf-8", "replace").partition("/")
+            if not held:  # a proposal that is not held back any more removes nothing
+                self._removed.add(name)
+                self.newest.pop(name, None)
+                self.definitions.pop(name, None)
             return []
         try:
             model = _MODELS.validate_json(record.value)
@@ -60,7 +66,10 @@ class Segmentations:
             self.note(name, segment.id)
         if model.status == "published":
             self._removed.discard(name)
-            self.newest[name] = max(self.newest.get(name, 0), version)
+            if version >= self.newest.get(name, 0):
+                self.newest[name] = version
+                if self._kinds[name] == "rules":
+                    self.definitions[name] = model.definition
         held = "/held" if model.status == "held" else ""
         if record.key != (expected := f"{name}{held}".encode()):
             return [Finding("contracts", f"key {record.key!r}, expected {expected!r}", position=where)]

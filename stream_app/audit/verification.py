@@ -214,6 +214,7 @@ class _Audit:
         tally.add(
             checks.check_standings(standings, migrations, memberships, changelog_log, self._is_whole(*migration_log))
         )
+        self._check_rules(changelog, rows, standings)
         tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
 
         inputs = await self._read_inputs(partition, positions, migrations)
@@ -246,6 +247,19 @@ class _Audit:
             found[customer_id], problems = self._segmentations.standings(row)
             self.found.tally.add(Finding("membership", problem, customer_id, place(*log)) for problem in problems)
         return found
+
+    def _check_rules(
+        self, changelog: Changelog, rows: Mapping[str, CustomerRow], standings: Mapping[str, Mapping[str, Standing]]
+    ) -> None:
+        """Check segmentations by rules; one that not everybody has been assessed under yet says nothing."""
+        position = changelog.position
+        if position is None:
+            return
+        log = Log(changelog.topic, changelog.partition)
+        for name, definition in self._segmentations.definitions.items():
+            if position.versions.get(name) == self._segmentations.newest_of(name):
+                swept_at_ms = position.clock.swept_at_ms
+                self.found.tally.add(checks.check_rules(rows, standings, name, definition, swept_at_ms, log))
 
     async def _read_migrations(self, log: Log) -> list[Migration]:
         migrations, findings = read_migrations(await self._read(*log), *log)

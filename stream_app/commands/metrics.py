@@ -12,6 +12,7 @@ from stream_app.adapters.metrics.declared import (
     EVERY,
     LABEL_CHARACTERS_MAX,
     OTHER,
+    SEGMENTATIONS_MAX,
     SERIES_MAX,
     Declaration,
 )
@@ -28,8 +29,8 @@ Whatever belongs to one segmentation has the label `segmentation`; segment ids r
 `on (segmentation, segment)`.
 
 No label holds a customer, an event, or an error's text. A process has at most {SERIES_MAX:,} series. Each metric has at
-most as many as stated; what exceeds them is counted together, with the label value `{OTHER}` (never for `segmentation`
-and `cause`, while there are few of them). Label values are cut at {LABEL_CHARACTERS_MAX} characters.
+most as many as stated; the rest is counted together, with the label value `{OTHER}`, and of up to {SEGMENTATIONS_MAX}
+segmentations still by `segmentation` (and `cause`). Label values are cut at {LABEL_CHARACTERS_MAX} characters.
 
 `segmenter metrics` prints this page.
 """

@@ -26,10 +26,15 @@ from stream_app.contracts.policy import ENGAGEMENT_TYPE, Circumstances
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, to_milliseconds
 
 MAX_TEXT_CHARACTERS: Final = 256
+"""Of an id or a name. Ids of shops, such as UUIDs and URNs, have up to about a hundred characters."""
 MAX_AMOUNT_CHARACTERS: Final = 64
+"""Of an amount as text: far more than the largest one needs, and few enough to read as an exact decimal quickly."""
 MAX_ITEMS: Final = 1_000_000
+"""Items of one order: more are taken for a mistake, such as an amount in the wrong field."""
 MAX_PRODUCTS: Final = 1_000
+"""Product ids of one order, so that the record stays within the default of 64 KiB where ids are of usual length."""
 MAX_VALUE: Final = 1e12
+"""Of an engagement's value, either sign: far beyond scores, counts and durations in milliseconds of 30 years."""
 
 Text = Annotated[
     str,

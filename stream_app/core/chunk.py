@@ -32,8 +32,10 @@ class FoldedChunk:
 
     Attributes
     ----------
-    customer_ids, numbers
-        Of each slot; the number is −1 for a customer that the table does not hold yet.
+    touched_ids
+        Of the slots with events, the customers.
+    numbers
+        Of each slot; −1 for a customer that the table does not hold yet.
     ranks
         The number that each slot's customer has, or will have once the chunk is applied.
     due_at_ms
@@ -59,7 +61,7 @@ class FoldedChunk:
         How many events came late, or were repetitions.
     """
 
-    customer_ids: list[str]
+    touched_ids: list[str]
     numbers: Indices
     ranks: Indices
     due_at_ms: Instants
@@ -76,6 +78,12 @@ class FoldedChunk:
     clock: Clock
     late: int
     duplicates: int
+
+    def customer_ids(self, table: CustomerTable, slots: Indices) -> list[str]:
+        """Return whose some slots are; the table is the one that was folded into."""
+        touched, known, numbers = self.touched_ids, table.customer_ids, self.numbers
+        count = len(touched)
+        return [touched[slot] if slot < count else known[numbers[slot]] for slot in slots.tolist()]
 
 
 def fold_chunk(partition: Partition, events: Sequence[Event], sweeps: Sweeps, due: Indices) -> FoldedChunk:
@@ -112,7 +120,7 @@ def fold_chunk(partition: Partition, events: Sequence[Event], sweeps: Sweeps, du
     watermarks_ms = np.maximum.accumulate(np.maximum(accepted_ms, clock.watermark_ms))
     fresh = numbers < 0
     return FoldedChunk(
-        customer_ids=[*customer_ids, *(table.customer_ids[number] for number in due.tolist())],
+        touched_ids=customer_ids,
         numbers=np.concatenate((numbers, due)),
         ranks=np.concatenate((np.where(fresh, len(table) + np.cumsum(fresh) - 1, numbers), due)),
         due_at_ms=np.concatenate((np.where(fresh, NO_TIME, _due_of(table, numbers)), table.due_at_ms[due])),

@@ -18,8 +18,6 @@ chunks, on other customers, or on what other segmentations there are (see `strea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
-
 import numpy as np
 
 from stream_app.core.arrays import Indices, Instants
@@ -31,10 +29,7 @@ from stream_app.core.events import Event, Position
 from stream_app.core.migration import Migration
 from stream_app.core.partition import NO_SWEEPS, Effects, Partition, Sweeps
 from stream_app.core.segmentation import NEVER_MS, Held
-from stream_app.core.transitions import Transitions, assessed_columns, find_transitions, number_transitions
-
-BLOCK_ROWS: Final = 16_384
-"""Customers a sweep evaluates at once: a dozen columns of so many numbers stay in a core's cache."""
+from stream_app.core.transitions import BLOCK_ROWS, Transitions, assessed_columns, find_transitions, number_transitions
 
 
 def process_events(
@@ -61,7 +56,7 @@ def process_events(
     changed, unchanged = np.flatnonzero(moved), np.flatnonzero(~moved)
     entered = np.searchsorted(np.sort(_entered(chunk)), sweeps.before)
     return Effects(
-        customer_ids=[chunk.customer_ids[slot] for slot in changed.tolist()],
+        customer_ids=chunk.customer_ids(partition.table, changed),
         numbers=chunk.numbers[changed],
         activity=chunk.records.take(chunk.latest[:touched]),
         histories=chunk.histories,
@@ -119,7 +114,7 @@ def _sweep_block(partition: Partition, due: Indices, sweeps: Sweeps) -> Effects:
     due_at_ms = _next_due(partition, chunk, sweeps, memberships)
     changed, unchanged = np.flatnonzero(moved), np.flatnonzero(~moved)
     return Effects(
-        customer_ids=[chunk.customer_ids[slot] for slot in changed.tolist()],
+        customer_ids=chunk.customer_ids(partition.table, changed),
         numbers=due[changed],
         activity=chunk.records[:0],
         histories=(),
@@ -167,7 +162,7 @@ def _decide(
     moved = np.zeros(len(chunk.numbers), np.bool_)
     migrations: list[list[Migration]] = []
     transitions: list[Transitions] = []
-    shared: tuple[Visits, Indices, CustomerColumns] | None = None
+    shared: tuple[Visits, Indices, list[CustomerColumns]] | None = None
     for segmentation, membership in zip(partition.segmentations, memberships, strict=True):
         visits = plan_visits(
             chunk,
@@ -181,14 +176,13 @@ def _decide(
             np.array_equal(shared[0].position, visits.position) and np.array_equal(shared[0].at_ms, visits.at_ms)
         ):
             shared = (visits, *assessed_columns(chunk, visits))
-        _, assessments, columns = shared
-        found = find_transitions(segmentation, chunk, visits, assessments, columns, membership)
+        _, assessments, blocks = shared
+        found = find_transitions(segmentation, chunk, visits, assessments, blocks, membership)
         causes = [(events[event], positions[event]) if event >= 0 else None for event in found.event.tolist()]
+        customer_ids = chunk.customer_ids(partition.table, found.slot)
         own = visits.event >= 0
         np.maximum.at(membership["assessed_at_ms"], visits.slot[own], visits.at_ms[own])
-        migrations.append(
-            number_transitions(segmentation, chunk.customer_ids, membership, found, causes, partition.context)
-        )
+        migrations.append(number_transitions(segmentation, customer_ids, membership, found, causes, partition.context))
         transitions.append(found)
         moved[found.slot] = True
     if len(migrations) == 1:

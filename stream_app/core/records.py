@@ -21,11 +21,21 @@ class Rejection(NamedTuple):
     key: bytes | None = None
     timestamp_ms: int | None = None
 
+    @property
+    def at_ms(self) -> int:
+        """No time that would move a watermark."""
+        return NO_TIME
+
 
 class Skipped(NamedTuple):
     """A record that is neither folded nor refused here, such as a tombstone or one on the wrong partition."""
 
     record: Any
+
+    @property
+    def at_ms(self) -> int:
+        """No time that would move a watermark."""
+        return NO_TIME
 
 
 Content = Event | Rejection | Skipped
@@ -72,7 +82,7 @@ def batch_of(contents: Sequence[Content], source: int, offsets: Sequence[int] | 
     watermark_ms
         The source's watermark before the first record, `NO_TIME` if it has none yet.
     """
-    times_ms = np.array([content.at_ms if type(content) is Event else NO_TIME for content in contents], np.int64)
+    times_ms = np.array([content.at_ms for content in contents], np.int64)
     if len(times_ms):
         times_ms[0] = max(times_ms[0], watermark_ms)
     return Batch(

@@ -31,6 +31,8 @@ from stream_app.core.quantities import last_event_ms
 from stream_app.core.segmentation import Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT, NOWHERE
 
+BLOCK_ROWS: Final = 16_384
+"""Customers that are scored at once: a dozen columns of so many numbers stay in a core's cache."""
 _UNKNOWN: Final = -1
 """Kind of a move that an event caused, before the event has been looked at."""
 
@@ -83,12 +85,16 @@ class Transitions:
 _COLUMNS: Final = tuple(column.name for column in fields(Transitions))
 
 
-def assessed_columns(chunk: FoldedChunk, visits: Visits) -> tuple[Indices, CustomerColumns]:
-    """Return the assessments that there are, ascending, and the customers in their states at those instants."""
+def assessed_columns(chunk: FoldedChunk, visits: Visits) -> tuple[Indices, list[CustomerColumns]]:
+    """Return the assessments that there are, ascending, and block by block the customers in their states then."""
     record = np.empty(2 * len(visits), np.intp)
     record[0::2], record[1::2] = visits.before, visits.after
     assessments = np.flatnonzero(record >= 0)
-    return assessments, CustomerColumns(chunk.records.take(record[assessments]), visits.at_ms[assessments // 2])
+    record, at_ms = record[assessments], visits.at_ms[assessments // 2]
+    return assessments, [
+        CustomerColumns(chunk.records.take(record[start : start + BLOCK_ROWS]), at_ms[start : start + BLOCK_ROWS])
+        for start in range(0, max(len(record), 1), BLOCK_ROWS)
+    ]
 
 
 def find_transitions(
@@ -96,7 +102,7 @@ def find_transitions(
     chunk: FoldedChunk,
     visits: Visits,
     assessments: Indices,
-    columns: CustomerColumns,
+    blocks: Sequence[CustomerColumns],
     membership: np.ndarray,
 ) -> Transitions:
     """Find all moves and leave `membership`, an entry a slot, as it is after them, but for instants and sequence.
@@ -104,12 +110,13 @@ def find_transitions(
     Customers move so rarely that assuming "nobody has moved" decides nearly all assessments at once; those who did are
     decided again from there on, until nobody moves.
     """
-    pending, scores = np.arange(len(assessments)), segmentation.score(columns)
-    slots = visits.slot[assessments // 2]
+    pending = np.arange(len(assessments))
+    scores = np.concatenate([segmentation.score(columns) for columns in blocks])
+    slots, at_ms = visits.slot[assessments // 2], visits.at_ms[assessments // 2]
     rounds: list[Transitions] = []
     while True:
         held = Held.of(membership.take(slots[pending]))
-        target, moves = segmentation.decide(scores[pending], held, columns.at_ms[pending])
+        target, moves = segmentation.decide(scores[pending], held, at_ms[pending])
         moved_slots, first = np.unique(slots[pending[moves]], return_index=True)
         moved, target = pending[moves][first], target[moves][first]
         # Dated at once: when a segment was entered decides when the customer may go back to the one before.
@@ -246,7 +253,7 @@ def number_transitions(
     by_version = (found.kind == MODEL) | (found.kind == DEFINITION)
     return describe_moves(
         Moves(
-            customer_ids=[customer_ids[slot] for slot in slots],
+            customer_ids=customer_ids,
             cause_kind=found.kind,
             change=np.array(change, np.int64),
             from_code=found.from_code,

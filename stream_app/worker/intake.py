@@ -18,7 +18,7 @@ from stream_app.core.records import Batch, Content, Rejection, Skipped, batch_of
 from stream_app.errors import InvalidRecord
 
 HELD_RECORDS_MAX: Final = 20_000
-"""A topic that holds so many decoded records is not fetched any further."""
+"""A topic that holds this many decoded records is not fetched until some of them are merged."""
 
 
 class KafkaRecord(Protocol):

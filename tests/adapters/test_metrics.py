@@ -35,6 +35,7 @@ from stream_app.adapters.metrics.declared import (
     WEBHOOK_DELIVERIES,
     Declaration,
 )
+from stream_app.segmentations.configuration import SEGMENTATIONS_MAX as CONFIGURED_MAX
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -256,3 +257,7 @@ def test_histogram_adds_up_its_parts_is_cumulative_and_ends_in_its_count() -> No
         metrics.distribution(END_TO_END_LATENCY, sink=f"sink {number}").observe(1)
     found = series(metrics)
     assert sum(v for (n, _), v in found.items() if n == "segmenter_end_to_end_latency_seconds_count") == 40
+
+
+def test_segmentations_that_are_configured_and_as_many_that_have_ended_keep_their_names() -> None:
+    assert SEGMENTATIONS_MAX >= 2 * CONFIGURED_MAX

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,11 +31,15 @@ from stream_app.core.events import Event, Position
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.segmentation import Segmentation
 from stream_app.errors import InvalidRecord
 from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.registry import KINDS, encode_segmentation
 from tests.contracts.records import ENGAGEMENT, PURCHASE
 from tests.support.events import START_MS
 
+VALUE = LearnedSegmentation(cold_start_model("value", 0.5, 30.0))
 PARTITIONS = 2
 CHUNK = 16
 DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
@@ -189,6 +193,8 @@ def told(
     partitions: int = PARTITIONS,
     unread: int = 0,
     chunk: int = CHUNK,
+    segmentations: Sequence[Segmentation] = (VALUE,),
+    later: Sequence[Segmentation] = (),
 ) -> Story:
     """Return what a faultless worker writes, chunk by chunk.
 
@@ -198,6 +204,10 @@ def told(
         Records of the contracts' topics, in the order of arrival.
     unread
         So many of each partition's last records are not folded yet.
+    segmentations
+        Which customers are divided by.
+    later
+        What takes over after the last record, one after the other: new versions, new segmentations, or ends of some.
     """
     story = Story(TopicNames(prefix, "segmenter"), partitions)
     by_partition: dict[int, list[tuple[Append, Position]]] = defaultdict(list)
@@ -218,7 +228,14 @@ def told(
     for partition in range(partitions):
         records = by_partition[partition]
         story.fences.append(Append(story.names.changelog, partition, FENCE_KEY, b"token"))
-        _Worker(story, partition).run(records[: len(records) - unread], chunk)
+        worker = _Worker(story, partition, segmentations)
+        worker.run(records[: len(records) - unread], chunk)
+        for days, segmentation in enumerate(later, start=201):
+            worker.follow(segmentation, days)
+    for segmentation in (*segmentations, *later):
+        if segmentation.kind in KINDS:
+            model = msgspec.json.encode(encode_segmentation(segmentation))
+            story.transactions.append([Append(story.names.models, 0, segmentation.name.encode(), model)])
     return story
 
 
@@ -231,10 +248,10 @@ def _is_valid(append: Append, prefix: str) -> bool:
 
 
 class _Worker:
-    def __init__(self, story: Story, partition: int) -> None:
+    def __init__(self, story: Story, partition: int, segmentations: Sequence[Segmentation]) -> None:
         self._story = story
         self._partition = partition
-        self._state = Partition(cold_start_model("value", 0.5, 30.0))
+        self._state = Partition(segmentations)
         self._offsets: dict[str, int] = {}
 
     def run(self, records: list[tuple[Append, Position]], chunk: int) -> None:
@@ -261,11 +278,20 @@ class _Worker:
                 self._apply(process_events(self._state, events, positions), transaction)
             self._commit(transaction)
         if records:
-            transaction = []
-            self._apply(sweep(self._state, self._state.clock.watermark_ms + 200 * DAY_MS), transaction)
-            self._commit(transaction)
+            self._sweep(200)
         for topic, offset in self._offsets.items():
             self._story.committed[topic, self._partition] = offset
+
+    def follow(self, segmentation: Segmentation, days: int) -> None:
+        """Let a version take over, so many days after the last event."""
+        self._state.follow(segmentation)
+        self._sweep(days)
+
+    def _sweep(self, days: int) -> None:
+        """Let time pass up to so many days after the last event."""
+        transaction: list[Append] = []
+        self._apply(sweep(self._state, self._state.clock.watermark_ms + days * DAY_MS), transaction)
+        self._commit(transaction)
 
     def _apply(self, effects: Effects, transaction: list[Append]) -> None:
         names, table = self._story.names, self._state.table
@@ -278,12 +304,13 @@ class _Worker:
             headers = (("ce_id", migration.migration_id.encode()),)
             value = msgspec.json.encode(migration)
             transaction.append(Append(names.migrations, self._partition, key, value, START_MS, headers))
-            value = msgspec.json.encode(_membership_of(migration))
+            value = msgspec.json.encode(_membership_of(migration)) if migration.to_segment else None
             place = f"{migration.segmentation}/{migration.customer_id}".encode()
             transaction.append(Append(names.memberships, self._partition, place, value))
 
     def _commit(self, transaction: list[Append]) -> None:
-        position = PartitionPosition(dict(self._offsets), self._state.clock).encode()
+        versions = {segmentation.name: segmentation.version for segmentation in self._state.segmentations}
+        position = PartitionPosition(dict(self._offsets), self._state.clock, versions).encode()
         transaction.append(Append(self._story.names.changelog, self._partition, POSITION_KEY, position))
         self._story.transactions.append(transaction)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,36 +10,62 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from xxhash import xxh3_64_digest, xxh3_64_intdigest
+from xxhash import xxh3_64_intdigest
 
-from stream_app.adapters.changelog import POSITION_KEY
-from stream_app.audit.checks import Log, check_migrations, check_models, check_standings, migration_id
+from stream_app.audit.checks import Log, check_migrations, check_models, check_standings
 from stream_app.audit.records import Cause, LogRecord, Membership, Migration, Standing
 from stream_app.audit.report import lines
 from stream_app.audit.rows import name_digest, read_row
 from stream_app.audit.segmentations import Segmentations
 from stream_app.errors import RowDamaged, RowVersionUnknown
-from tests.audit.stories import Append, Story, audited, drawn_inputs, told
-from tests.support.replays import ROOT
+from stream_app.segmentations.ended import EndedSegmentation
+from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.rules.definition import RulesConfiguration
+from stream_app.segmentations.rules.kind import RULES
+from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from tests.audit.stories import VALUE, Append, Story, audited, drawn_inputs, told
 
 HEADER = struct.Struct("<BBHHHH")
 ACTIVITY = struct.Struct("<5q5d4i")
 MEMBERSHIP = struct.Struct("<qqiihhhh")
-MOOD_CODES_FROM = 10
-"""Segments of the second segmentation are those of the first, with codes that begin here."""
+
+TIER = RulesSegmentation(
+    RulesConfiguration.model_validate(
+        {
+            "kind": "rules",
+            "name": "tier",
+            "segments": [
+                {"id": "gold", "name": "Gold", "when": {"figure": "revenue_minor", "operator": ">=", "value": 15_000}},
+                {
+                    "id": "silver",
+                    "name": "Silver",
+                    "when": {
+                        "all": [
+                            {"figure": "purchases", "operator": ">", "value": 2},
+                            {"not": {"figure": "recency_days", "operator": ">", "value": 230}},
+                            {
+                                "any": [
+                                    {"figure": "orders_decayed", "operator": ">", "value": 0.2},
+                                    {"figure": "engagement_decayed", "operator": ">=", "value": 1},
+                                ]
+                            },
+                        ]
+                    },
+                },
+            ],
+            "otherwise": {"id": "bronze", "name": "Bronze"},
+        }
+    )
+)
 
 # --- a story told of two segmentations --------------------------------------------------------------------------
 
 
 def entries_of(row: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """Return what stands before the memberships of a row, the memberships with their digests, and what stands after."""
-    version, count = row[0], row[1]
-    start = HEADER.size + ACTIVITY.size
-    if version == 1:
-        row = bytes([2, 1]) + row[2:start] + xxh3_64_digest(b"value") + row[start:]
-        count = 1
-    size = 8 + MEMBERSHIP.size
-    ends = [start + size * number for number in range(count + 1)]
+    """Return what comes before the memberships of a row, the memberships with their digests, and what comes after."""
+    start, size = HEADER.size + ACTIVITY.size, 8 + MEMBERSHIP.size
+    ends = [start + size * number for number in range(row[1] + 1)]
     return row[:start], [row[a:b] for a, b in pairwise(ends)], row[ends[-1] :]
 
 
@@ -48,53 +73,19 @@ def row_of(head: bytes, entries: list[bytes], tail: bytes) -> bytes:
     return bytes([2, len(entries)]) + head[2:] + b"".join(entries) + tail
 
 
-def mooded(entry: bytes) -> bytes:
-    fields = list(MEMBERSHIP.unpack(entry[8:]))
-    fields[4] += MOOD_CODES_FROM
-    return xxh3_64_digest(b"mood") + MEMBERSHIP.pack(*fields)
-
-
-def in_mood(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a migration or membership of the second segmentation that says the same as one of the first."""
-    changed = record | {"segmentation": "mood"}
-    for field in ("segment", "from_segment", "to_segment"):
-        if record.get(field):
-            changed[field] = record[field] | {"id": f"s{int(record[field]['id'][1:]) + MOOD_CODES_FROM}"}
-    if "migration_id" in record:
-        changed["migration_id"] = migration_id("mood", record["customer_id"], record["sequence"])
-    return changed
-
-
-def divided_twice(story: Story) -> Story:
-    """Have each customer move in a second segmentation as it does in the first."""
-    names = story.names
-    for transaction in story.transactions:
-        for append in list(transaction):
-            if append.topic == names.changelog and append.key != POSITION_KEY:
-                head, entries, tail = entries_of(append.value or b"")
-                story.change(append, replace(append, value=row_of(head, [*entries, mooded(entries[0])], tail)))
-            elif append.topic == names.migrations:
-                copy = replace(append, value=json.dumps(in_mood(append.json)).encode())
-                headers = (("ce_id", copy.json["migration_id"].encode()),)
-                story.change(append, append, replace(copy, headers=headers))
-            elif append.topic == names.memberships:
-                key = (append.key or b"").replace(b"value/", b"mood/", 1)
-                story.change(append, append, replace(append, key=key, value=json.dumps(in_mood(append.json)).encode()))
-    return story
-
-
 @pytest.fixture
 def story() -> Story:
-    return divided_twice(told(drawn_inputs(customers=30, events=400)))
+    return told(drawn_inputs(customers=30, events=400), segmentations=(VALUE, TIER))
 
 
 def breaches(story: Story) -> set[str]:
     return set(asyncio.run(audited(story)).tally.breaches)
 
 
-def moods(story: Story, topic: str) -> list[Append]:
+def tiers(story: Story, topic: str) -> list[Append]:
     """Return what was written to a topic about the second segmentation and customer c0."""
-    return [a for a in story.written(topic) if a.json["segmentation"] == "mood" and a.json["customer_id"] == "c0"]
+    written = [append for append in story.written(topic) if append.value]
+    return [a for a in written if a.json["segmentation"] == "tier" and a.json["customer_id"] == "c0"]
 
 
 def last_row(story: Story) -> Append:
@@ -110,65 +101,114 @@ def change_entries(story: Story, change: Callable[[list[bytes]], list[bytes]]) -
 def test_two_segmentations_are_clean(story: Story) -> None:
     found = asyncio.run(audited(story))
     assert found.tally.is_clean, list(lines(found))
-    assert found.records["t-segment-migrations"] == len(story.written(story.names.migrations)) > 60
+    moves = [append.json for append in story.written(story.names.migrations)]
+    assert {move["to_segment"]["id"] for move in moves if move["segmentation"] == "tier"} == {
+        "gold",
+        "silver",
+        "bronze",
+    }
+    assert {move["cause"]["kind"] for move in moves if move["segmentation"] == "tier"} >= {"purchase", "lapse"}
+    assert found.figures["newest published version of tier"] == 1
+
+
+def test_two_learned_segmentations_and_one_by_rules_are_clean() -> None:
+    mood = LearnedSegmentation(cold_start_model("mood", 0.2, 60.0))
+    story = told(drawn_inputs(30, 400), segmentations=(VALUE, mood, TIER))
+    assert breaches(story) == set()
+    assert {append.json["segmentation"] for append in story.written(story.names.memberships)} == {
+        "value",
+        "mood",
+        "tier",
+    }
+
+
+def test_definition_that_was_changed_is_the_one_that_counts() -> None:
+    changed = TIER.definition.model_dump(by_alias=True)
+    changed["segments"][0]["when"]["value"] = 9_000
+    changed["segments"][1] |= {"id": "iron", "name": "Iron"}
+    second = RULES.build(RulesConfiguration.model_validate(changed), {}, TIER)
+    story = told(drawn_inputs(30, 400), segmentations=(VALUE, TIER), later=[second])
+    assert breaches(story) == set()
+    moves = [append.json for append in story.written(story.names.migrations)]
+    assert {move["to_segment"]["id"] for move in moves if move["cause"]["kind"] == "definition"} >= {"gold"}
+    (old,) = [
+        append for append in story.written(story.names.models) if append.key == b"tier" and append.json["version"] == 1
+    ]
+    story.transactions.append([old.with_json(version=3)])
+    assert breaches(story) == set(), "not everybody has been assessed under it"
+
+
+def test_segmentation_that_is_added_later_is_clean() -> None:
+    story = told(drawn_inputs(30, 400), later=[TIER])
+    assert breaches(story) == set()
+    moves = [append.json for append in story.written(story.names.migrations)]
+    assert {m["cause"]["kind"] for m in moves if m["segmentation"] == "tier"} == {"definition"}
+
+
+def test_segmentation_that_has_ended_is_clean() -> None:
+    story = told(drawn_inputs(30, 400), segmentations=(VALUE, TIER), later=[EndedSegmentation("tier", TIER)])
+    assert breaches(story) == set()
+    last = tiers(story, story.names.migrations)[-1].json
+    assert (last["change"], last["to_segment"]) == ("left", None)
+    assert [a.value for a in story.written(story.names.memberships) if a.key == b"tier/c0"][-1] is None
 
 
 def lose_migration(story: Story) -> None:
-    story.change(moods(story, story.names.migrations)[1])
+    story.change(tiers(story, story.names.migrations)[1])
 
 
 def lose_last_migration(story: Story) -> None:
-    story.change(moods(story, story.names.migrations)[-1])
+    story.change(tiers(story, story.names.migrations)[-1])
 
 
 def duplicate_migration(story: Story) -> None:
-    migration = moods(story, story.names.migrations)[0]
+    migration = tiers(story, story.names.migrations)[0]
     story.change(migration, migration, migration)
 
 
 def misname_segmentation(story: Story) -> None:
-    migration = moods(story, story.names.migrations)[1]
+    migration = tiers(story, story.names.migrations)[1]
     story.change(migration, migration.with_json(segmentation="value"))
 
 
 def from_segment_of_the_other(story: Story) -> None:
-    migration = moods(story, story.names.migrations)[1]
+    migration = tiers(story, story.names.migrations)[1]
     origin = migration.json["from_segment"]
     story.change(migration, migration.with_json(from_segment=origin | {"id": "s1"}))
 
 
 def name_another_cause(story: Story) -> None:
-    migration = next(m for m in moods(story, story.names.migrations) if m.json["cause"]["event_id"])
+    migration = next(m for m in tiers(story, story.names.migrations) if m.json["cause"]["event_id"])
     story.change(migration, migration.with_json(cause=migration.json["cause"] | {"event_id": "another"}))
 
 
 def file_membership_under_the_other(story: Story) -> None:
-    membership = moods(story, story.names.memberships)[-1]
+    membership = tiers(story, story.names.memberships)[-1]
     story.change(membership, replace(membership, key=b"value/c0"))
 
 
 def file_membership_under_the_customer_alone(story: Story) -> None:
-    membership = moods(story, story.names.memberships)[-1]
+    membership = tiers(story, story.names.memberships)[-1]
     story.change(membership, replace(membership, key=b"c0"))
 
 
 def lose_memberships(story: Story) -> None:
-    for membership in moods(story, story.names.memberships):
+    for membership in tiers(story, story.names.memberships):
         story.change(membership)
 
 
 def end_membership(story: Story) -> None:
-    membership = moods(story, story.names.memberships)[-1]
+    membership = tiers(story, story.names.memberships)[-1]
     story.change(membership, membership, replace(membership, value=None))
 
 
 def end_membership_of_a_stranger(story: Story) -> None:
-    membership = moods(story, story.names.memberships)[-1]
+    membership = tiers(story, story.names.memberships)[-1]
     story.change(membership, membership, replace(membership, key=b"c0", value=None))
 
 
 def membership_in_a_segment_of_the_other(story: Story) -> None:
-    membership = moods(story, story.names.memberships)[-1]
+    membership = tiers(story, story.names.memberships)[-1]
     story.change(membership, membership.with_json(segment={"id": "s1", "name": "x"}))
 
 
@@ -188,17 +228,15 @@ def entry_twice(story: Story) -> None:
     change_entries(story, lambda entries: [*entries, entries[1]])
 
 
-def publish(story: Story, **versions: int) -> None:
-    example = json.loads((ROOT / "schemas/examples/segment-models/published.pass.json").read_bytes())
-    for name, version in versions.items():
-        value = json.dumps(example | {"segmentation": name, "version": version}).encode()
-        story.transactions.append([Append(story.names.models, 0, name.encode(), value)])
+def publish(story: Story, name: str, **changes: Any) -> None:
+    (model,) = [append for append in story.written(story.names.models) if append.key == name.encode()]
+    story.transactions.append([model.with_json(**changes)])
 
 
 def version_of_the_other(story: Story) -> None:
-    publish(story, value=9, mood=3)
+    publish(story, "value", version=9)
     for topic in (story.names.migrations, story.names.memberships):
-        last = moods(story, topic)[-1]
+        last = tiers(story, topic)[-1]
         story.change(last, last.with_json(model_version=5))
 
     def change(entries: list[bytes]) -> list[bytes]:
@@ -210,15 +248,27 @@ def version_of_the_other(story: Story) -> None:
 
 
 def model_under_another_key(story: Story) -> None:
-    publish(story, value=9)
-    story.change(story.transactions[-1][0], replace(story.transactions[-1][0], key=b"mood"))
+    (model,) = [append for append in story.written(story.names.models) if append.key == b"tier"]
+    story.change(model, model, replace(model, key=b"value"))
+
+
+def definition_that_says_otherwise(story: Story) -> None:
+    definition = TIER.definition.model_dump(mode="json", by_alias=True)
+    definition["segments"][0]["when"]["value"] = 1
+    publish(story, "tier", definition=definition)
+
+
+def definition_of_an_unknown_figure(story: Story) -> None:
+    definition = TIER.definition.model_dump(mode="json", by_alias=True)
+    definition["segments"][0]["when"]["figure"] = "shoe_size"
+    publish(story, "tier", definition=definition)
 
 
 SEEDED: dict[str, tuple[Callable[[Story], None], set[str]]] = {
     "migration lost": (lose_migration, {"sequences"}),
     "last migration lost": (lose_last_migration, {"membership"}),
     "migration twice": (duplicate_migration, {"sequences"}),
-    "migration of the other segmentation": (misname_segmentation, {"sequences", "identity"}),
+    "migration of the other segmentation": (misname_segmentation, {"sequences", "identity", "models"}),
     "from a segment of the other": (from_segment_of_the_other, {"chain"}),
     "cause of another event": (name_another_cause, {"causes"}),
     "membership under the other's key": (file_membership_under_the_other, {"placement"}),
@@ -228,11 +278,13 @@ SEEDED: dict[str, tuple[Callable[[Story], None], set[str]]] = {
     "membership ended under no segmentation": (end_membership_of_a_stranger, {"contracts"}),
     "membership in a segment of the other": (membership_in_a_segment_of_the_other, {"membership"}),
     "row without the segmentation": (lose_entry, {"membership"}),
-    "row's memberships swapped": (swap_entries, {"membership"}),
+    "row's memberships swapped": (swap_entries, {"membership", "models", "rules"}),
     "row in a segmentation that nothing names": (entry_of_nothing_known, {"membership"}),
     "row in a segmentation twice": (entry_twice, {"contracts", "membership", "totals"}),
     "version of the other": (version_of_the_other, {"models"}),
     "model under another key": (model_under_another_key, {"contracts"}),
+    "definition that says otherwise": (definition_that_says_otherwise, {"rules"}),
+    "definition of an unknown figure": (definition_of_an_unknown_figure, {"rules"}),
 }
 
 
@@ -384,6 +436,8 @@ def test_learned_segments_are_named_by_their_codes_and_others_by_the_codes_of_th
 
 def test_segmentation_whose_model_was_removed_has_no_newest_version() -> None:
     known = Segmentations()
+    assert known.newest_of("tier") == 0
+    assert known.note_model(LogRecord(2, 0, b"tier/held", None), "segment-models") == []
     assert known.newest_of("tier") == 0
     assert known.note_model(LogRecord(3, 0, b"tier", None), "segment-models") == []
     assert known.newest_of("tier") is None

@@ -25,8 +25,19 @@ from tests.webhooks.receiver import Receiver, Reply
 
 PATIENCE_SECONDS = 300
 SECRET = "whsec_bWV0cmljcy1vZi1hLXJ1bm5pbmctc3RhY2stMDAwMQ=="
-SEGMENTATIONS = {"value"}
-"""What the worker is configured to have."""
+CONFIGURED = [
+    {"name": "value", "kind": "learned"},
+    {"name": "visits", "kind": "learned", "clusters": 3},
+    {
+        "name": "offers",
+        "kind": "rules",
+        "segments": [
+            {"id": "active", "name": "Active", "when": {"figure": "recency_days", "operator": "<", "value": 7}},
+        ],
+        "otherwise": {"id": "quiet", "name": "Quiet"},
+    },
+]
+SEGMENTATIONS = {str(each["name"]) for each in CONFIGURED}
 
 
 class Stack:
@@ -70,7 +81,8 @@ def deployment(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deploy
     """Models without any history, so that there are some to compare."""
     learning = {"min_history_days": 0, "tick_days": 7, "sample_size": 200}
     weekly = {"sweep_interval_seconds": 604_800}
-    made = Deployment(kafka, topic_prefix, tmp_path, worker={"clock": "event"}, learning=learning, assignment=weekly)
+    worker = {"clock": "event"}
+    made = Deployment(kafka, topic_prefix, tmp_path, CONFIGURED, worker=worker, learning=learning, assignment=weekly)
     made.create_topics()
     yield made
     made.discard()
@@ -164,12 +176,22 @@ def assert_counted(prometheus: PrometheusServer, deployment: Deployment) -> None
         found = prometheus.query(f"sum by (segmentation) ({metric})")
         return Counter({each["metric"]["segmentation"]: int(each["value"][1]) for each in found})
 
-    migrations = deployment.values(topics.migrations)
-    assert totals("segmenter_migrations_total") == Counter(each["segmentation"] for each in migrations)
-    memberships = {(each["segmentation"], each["customer_id"]) for each in deployment.values(topics.memberships)}
-    assert totals("segmenter_customers") == Counter(segmentation for segmentation, _ in memberships)
-    assert totals("segmenter_customers").keys() == totals("segmenter_model_info").keys() == SEGMENTATIONS
-    assert total("segmenter_table_entries") == len({customer_id for _, customer_id in memberships}) > 0
+    def written(topic: str, *names: str) -> Counter[str]:
+        distinct = {tuple(each[name] for name in names) for each in deployment.values(topic)}
+        return Counter(segmentation for segmentation, *_ in distinct)
+
+    def is_quiet() -> bool:  # a model may still move customers, and they are counted before they are written
+        return totals("segmenter_migrations_total") == written(topics.migrations, "segmentation", "migration_id")
+
+    with suppress(TimeoutError):
+        wait_for(is_quiet, PATIENCE_SECONDS, "migrations that are written")
+    migrations = written(topics.migrations, "segmentation", "migration_id")
+    assert totals("segmenter_migrations_total") == migrations
+    assert totals("segmenter_customers") == written(topics.memberships, "segmentation", "customer_id")
+    assert migrations.keys() == totals("segmenter_customers").keys() == SEGMENTATIONS
+    assert totals("segmenter_model_info").keys() == SEGMENTATIONS
+    customers = {each["customer_id"] for each in deployment.values(topics.memberships)}
+    assert total("segmenter_table_entries") == len(customers) > 0
 
 
 def assert_bounded(jobs: Mapping[str, str]) -> None:

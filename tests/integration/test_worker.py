@@ -10,7 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
@@ -73,13 +73,22 @@ class Deployment:
         The broker, and what the topics' names begin with.
     folder
         For the workers' logs.
+    segmentations
+        What customers are segmented by.
     sections
         Settings beside those that it takes to be by itself, by section.
     """
 
-    def __init__(self, bootstrap_servers: str, prefix: str, folder: Path, **sections: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        prefix: str,
+        folder: Path,
+        segmentations: Sequence[Mapping[str, Any]] = ({"name": "value", "kind": "learned"},),
+        **sections: Mapping[str, Any],
+    ) -> None:
         kafka = {"bootstrap_servers": bootstrap_servers, "topic_prefix": prefix, **sections.pop("kafka", {})}
-        self.settings = Settings(kafka=kafka, **sections)
+        self.settings = Settings(kafka=kafka, segmentations=list(segmentations), **sections)
         self.topics = create_topic_names(self.settings)
         self.partitions = self.settings.kafka.partitions
         self.workers: list[ServerProcess] = []
@@ -90,6 +99,7 @@ class Deployment:
             for section, settings in {"kafka": kafka, **sections}.items()
             for name, value in settings.items()
         ]
+        self._environment.append(f"SEGMENTER_SEGMENTATIONS={json.dumps(list(segmentations))}")
 
     def create_topics(self) -> None:
         asyncio.run(create_topics(create_connection(self.settings), create_topic_specs(self.settings)))

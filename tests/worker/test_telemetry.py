@@ -24,8 +24,8 @@ NOW_MS = START_MS + 10**12
 class Scraped:
     """A worker, and what is exported of it."""
 
-    def __init__(self, partitions: int = 1) -> None:
-        self.worker = Worker(MemoryLog(), partitions)
+    def __init__(self, partitions: int = 1, **settings: Any) -> None:
+        self.worker = Worker(MemoryLog(), partitions, **settings)
         self.ends: dict[tuple[str, int], int] = {}
         self.metrics = Metrics(WORKER)
         telemetry = Telemetry(self.worker.owned, self.worker.follower, lambda: (self.ends, {}))
@@ -168,6 +168,37 @@ def test_model_in_use_and_the_newest_that_was_learned_are_distinguished() -> Non
     names = {dict(each)["segment"]: dict(each)["name"] for each in found["segment_info"]}
     assert names == {each.segment_id: each.name for each in snapshot.segments}
     assert {dict(each)["segment"] for each in found["customers"]} == set(names)
+
+
+def test_worker_exports_every_segmentation_that_is_configured() -> None:
+    active = {"id": "active", "name": "Active", "when": {"figure": "recency_days", "operator": "<", "value": 4}}
+    configured = [
+        {"name": "value", "kind": "learned"},
+        {"name": "visits", "kind": "learned"},
+        {"name": "offers", "kind": "rules", "segments": [active], "otherwise": {"id": "quiet", "name": "Quiet"}},
+    ]
+    names = [each["name"] for each in configured]
+
+    async def test() -> None:
+        scraped = Scraped(segmentations=configured)
+        await scraped.worker.open(0)
+        await scraped.work()
+        found = scraped.scrape()
+        for name in ("model_info", "customers", "segment_info", "migrations_total"):
+            assert sorted({dict(key)["segmentation"] for key in found[name]}) == sorted(names), name
+        for segmentation in names:
+            sizes = [n for key, n in found["customers"].items() if dict(key)["segmentation"] == segmentation]
+            assert sum(sizes) == len(CUSTOMERS)
+            labels_of_entries = {("segmentation", segmentation), ("from", "")}
+            entries = [n for key, n in found["migrations_total"].items() if labels_of_entries <= set(key)]
+            assert sum(entries) == len(CUSTOMERS)
+        offers = {dict(key)["segment"] for key in found["customers"] if ("segmentation", "offers") in key}
+        assert offers == {"active", "quiet"}
+        assert found["model_last_learned_timestamp_seconds"] == {labels(segmentation=name): 0 for name in names[:2]}
+        assert found["table_entries"] == {labels(partition="0"): len(CUSTOMERS)}
+        await scraped.worker.owned.release()
+
+    run(test)
 
 
 def test_segmentations_share_segment_ids_and_features_and_stay_apart() -> None:

@@ -24,7 +24,8 @@ PROCESS_SERIES: Final = 6
 PARTITIONS_MAX: Final = 64
 """So many partitions of a replica have series of their own; the rest share one."""
 SEGMENTATIONS_MAX: Final = 16
-"""So many segmentations keep their name where a metric has used up its label sets."""
+"""So many segmentations keep their names, also where a metric has used up its label sets: all that can be configured,
+and as many that have ended."""
 CAUSES: Final = 10
 """Kinds of causes of a migration."""
 OTHER: Final = "other"

@@ -5,14 +5,16 @@ Calm
 While a customer is silent each of its features moves one way: recency and inactivity up, all others down. The lead of
 another centroid over the customer's own is linear in the features, so over a span of time it is at most what comes of
 taking, feature by feature, the worse of the span's two ends. A customer whose bound stays under the hysteresis for every
-centroid is *calm* over that span: nothing moves it, and nobody needs to look.
+centroid is *calm* over that span: nothing moves it, and nobody needs to look. A segment that a customer may not go back to
+yet does not count until then.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,16 +22,16 @@ from stream_app.core.arrays import Flags, Floats, Indices, Instants
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.moves import MODEL, MigrationContext, Moves
-from stream_app.core.segmentation import Decision, Held
+from stream_app.core.segmentation import NEVER_MS, Decision, Held
 from stream_app.core.segments import Roster
 from stream_app.segmentations.learned.decision import decide, first_instant
 from stream_app.segmentations.learned.explanation import LearnedReason, explain_moves
 from stream_app.segmentations.learned.features import extract_features
 from stream_app.segmentations.learned.model import Model
 
-CALM_SPANS_DAYS: Final = ((32, 8), (2, 256))
-"""Spans of silence that are tried, in days: 32 for all; then 256 for those who are calm that long, and 8 for the others;
-at last 2 for those who are not calm for 8 either."""
+CALM_SPANS_DAYS: Final = (8, 2)
+"""Spans of silence that are tried one after the other, in days. Longer ones would seldom be used up: a new model, as a
+rule once a week, has everybody looked at anyway."""
 CALM_SLACK: Final = 1e-7
 """Rounding may move a lead by less than this, in squared standard deviations: leads are of the order of 1 to 1,000."""
 
@@ -83,15 +85,21 @@ class LearnedSegmentation:
     def next_due(self, customers: CustomerColumns, held: Held) -> Instants:
         """Return until when each customer is calm, see the module."""
         due_at_ms = np.full(len(customers), NO_TIME)
-        now = self._features(customers)
-        current = self.roster.index_of_code[held.segment]
-        everyone = np.flatnonzero(current >= 0)
-        (first, shorter), (shortest, longer) = CALM_SPANS_DAYS
-        calm = self._mark_calm(due_at_ms, customers, now, current, everyone, first)
-        self._mark_calm(due_at_ms, customers, now, current, everyone[calm], longer)
-        restless = everyone[~calm]
-        calm = self._mark_calm(due_at_ms, customers, now, current, restless, shorter)
-        self._mark_calm(due_at_ms, customers, now, current, restless[~calm], shortest)
+        roster, at_ms = self.roster, customers.at_ms
+        current, previous = roster.index_of_code[held.segment], roster.index_of_code[held.previous]
+        # While a customer may not go back, the segment before counts for nothing, and the end of that is looked at.
+        waits = (at_ms - held.since_ms < self.model.no_return_days * DAY_MS) & (previous >= 0)
+        state = _Calm(
+            customers,
+            self._features(customers),
+            current,
+            np.where(waits, previous, current),
+            np.where(waits, held.since_ms + self._no_return_ms, NEVER_MS),
+            due_at_ms,
+        )
+        rows = np.flatnonzero(current >= 0)
+        for span_days in CALM_SPANS_DAYS:
+            rows = rows[~self._mark_calm(state, rows, span_days)]
         return due_at_ms
 
     def ends_wait(self, held: Held, effective_at_ms: Instants) -> Flags:
@@ -105,31 +113,52 @@ class LearnedSegmentation:
     def _features(self, customers: CustomerColumns) -> Floats:
         return extract_features(customers.quantities, self.model.parameters)
 
-    def _mark_calm(
-        self,
-        due_at_ms: Instants,
-        customers: CustomerColumns,
-        now: Floats,
-        current: Indices,
-        rows: Indices,
-        span_days: int,
-    ) -> Flags:
+    def _mark_calm(self, state: _Calm, rows: Indices, span_days: int) -> Flags:
         """Note who of some rows is calm for so many days, and say who is; shape `(len(rows),)`."""
-        until_ms = customers.at_ms[rows] + span_days * DAY_MS
-        then = self._features(customers.at(rows, until_ms))
-        calm = np.zeros(len(rows), np.bool_)
+        until_ms = np.minimum(state.customers.at_ms[rows] + span_days * DAY_MS, state.waits_until_ms[rows])
+        then = self._features(state.customers.at(rows, until_ms))
+        now = state.now[rows]
+        low, high = np.minimum(now, then), np.maximum(now, then)
+        calm = np.ones(len(rows), np.bool_)
+        current = state.current[rows]
         for segment in range(len(self.roster.segments)):
-            mine = np.flatnonzero(current[rows] == segment)
+            mine = np.flatnonzero(current == segment)
             if len(mine):
-                calm[mine] = self._is_calm(segment, now[rows[mine]], then[mine])
-        due_at_ms[rows[calm]] = until_ms[calm]
+                matrix, offset, limit = self._leads[segment]
+                bound = high[mine] @ np.maximum(matrix, 0) + low[mine] @ np.minimum(matrix, 0) + offset
+                bound[np.arange(len(mine)), state.ignored[rows[mine]]] = -np.inf
+                calm[mine] = (bound < limit).all(axis=1)
+        state.due_at_ms[rows[calm]] = until_ms[calm]
         return calm
 
-    def _is_calm(self, segment: int, now: Floats, then: Floats) -> Flags:
-        """Say which customers of a segment no centroid wins anywhere between two states of their features."""
-        low, high = np.minimum(now, then), np.maximum(now, then)
-        matrix, offset = self.model.lead_over(segment)
-        bound = high @ np.maximum(matrix, 0) + low @ np.minimum(matrix, 0) + offset
-        limit = 2 * self.model.hysteresis * self.model.separation[segment] - CALM_SLACK
-        limit[segment] = np.inf
-        return np.asarray((bound < limit).all(axis=1))
+    @cached_property
+    def _leads(self) -> list[tuple[Floats, Floats, Floats]]:
+        """For each segment, what gives the others' leads over it, and how large they may grow."""
+        limits = 2 * self.model.hysteresis * self.model.separation - CALM_SLACK
+        np.fill_diagonal(limits, np.inf)
+        return [(*self.model.lead_over(segment), limit) for segment, limit in enumerate(limits)]
+
+
+class _Calm(NamedTuple):
+    """What is known of n customers who may be calm.
+
+    Attributes
+    ----------
+    customers
+        As they are now.
+    now
+        Their features, shape `(n, 4)`.
+    current, ignored
+        Targets: where each customer is, and one that it does not go to meanwhile.
+    waits_until_ms
+        When that ends.
+    due_at_ms
+        What is being found out.
+    """
+
+    customers: CustomerColumns
+    now: Floats
+    current: Indices
+    ignored: Indices
+    waits_until_ms: Instants
+    due_at_ms: Instants
