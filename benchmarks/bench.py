@@ -33,7 +33,7 @@ from stream_app.core.clock import MINUTE_MS
 from stream_app.core.customers import CustomerTable
 from stream_app.core.partition import Partition
 from stream_app.core.processor import BLOCK_ROWS, apply_effects, sweep
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
 from stream_app.worker.process import COLLECT_AFTER

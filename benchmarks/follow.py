@@ -14,7 +14,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.kafka import create_topic_names
 from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.partition import Partition
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from stream_app.worker.partition_loop import PartitionLoop
 from tests.support.models import model_of
 

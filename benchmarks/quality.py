@@ -34,7 +34,7 @@ from stream_app.core.clock import MONTH_DAYS, WEEK_MS, format_instant
 from stream_app.core.partition import Partition
 from stream_app.core.quantities import quantities_at
 from stream_app.segmentations.learned.features import FEATURE_WEIGHTS, extract_features
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from stream_app.sources.files import SourceFile
 
 YARDSTICK = Path(__file__).resolve().parents[2] / "shared"

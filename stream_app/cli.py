@@ -15,8 +15,8 @@ from stream_app.commands.groups import GuessingGroup, misplaced_config
 from stream_app.errors import SegmenterError
 from stream_app.exits import ExitCode
 
-# Before anything imports numpy: products of a few thousand rows by four columns gain nothing from threads, which then wait
-# for each other on a machine that has other work; one call took up to 20 times as long.
+# Before anything imports numpy: products of a few thousand rows by four columns gain nothing from threads, which then
+# wait for each other on a machine that has other work; one call took up to 20 times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 MESSAGE_CHARACTERS: Final = 1_000

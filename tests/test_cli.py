@@ -20,7 +20,7 @@ from stream_app.cli import COMMANDS, main
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.events import Event
 from stream_app.replay.outputs import UNFINISHED
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile, merge_by_time
 from tests.contracts.records import AT_MS

@@ -7,7 +7,8 @@ import pytest
 
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.errors import ConfigurationError
-from stream_app.settings import Settings, load_settings
+from stream_app.settings.loading import load_settings
+from stream_app.settings.sections import Settings
 
 
 def toml(folder: Path, text: str) -> Path:

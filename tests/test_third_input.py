@@ -24,7 +24,7 @@ from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.errors import InvalidRecord
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
 from stream_app.worker.intake import Intake
 from tests.contracts.records import AT_MS, NOW_MS

@@ -18,7 +18,7 @@ from stream_app.api.server import StoreReadiness, log_address, serve
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.errors import ConfigurationError
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 
 
 def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:

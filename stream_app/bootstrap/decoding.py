@@ -6,7 +6,7 @@ from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DEFAULT_ENGAGEMENT_WEIGHTS, DecodingPolicy
 from stream_app.core.clock import SECOND_MS
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 
 
 def create_decoders(settings: Settings) -> dict[str, Decoder]:

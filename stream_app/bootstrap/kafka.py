@@ -8,7 +8,8 @@ from stream_app.adapters.topic_specs import TopicPolicy, TopicSpec, topic_specs
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.errors import ConfigurationError
-from stream_app.settings import Settings, read_secret
+from stream_app.settings.loading import read_secret
+from stream_app.settings.sections import Settings
 
 
 def create_topic_names(settings: Settings) -> TopicNames:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stream_app.adapters.redis_client import RedisConnection
 from stream_app.errors import ConfigurationError
-from stream_app.settings import Settings, read_secret
+from stream_app.settings.loading import read_secret
+from stream_app.settings.sections import Settings
 
 
 def create_redis_connection(settings: Settings) -> RedisConnection:

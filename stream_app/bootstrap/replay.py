@@ -13,7 +13,7 @@ from stream_app.bootstrap.segmentation import create_partition, create_trainers,
 from stream_app.core.partition import Partition
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.runtime import Replay, ReplaySettings
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from stream_app.sources.files import FileReader, SourceFile
 
 

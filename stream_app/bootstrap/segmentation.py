@@ -14,7 +14,7 @@ from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.configuration import LearnedConfiguration
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import build_segmentation
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 
 
 def create_segmentations(

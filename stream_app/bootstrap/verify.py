@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream_app.audit.verification import Deployment
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 
 
 def create_deployment(settings: Settings) -> Deployment:

@@ -10,7 +10,7 @@ from stream_app.adapters.topic_admin import require_topics
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.redis import create_redis_connection
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from stream_app.view.follower import FollowerSettings, ViewFollower
 from stream_app.view.process import run_rebuild, run_view
 from stream_app.view.target import ViewTarget

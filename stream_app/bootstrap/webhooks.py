@@ -10,7 +10,7 @@ from stream_app.adapters.metrics import WEBHOOKS, Metrics
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.errors import ConfigurationError
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from stream_app.webhooks.addresses import parse_networks
 from stream_app.webhooks.dead_letters import KafkaDeadLetters
 from stream_app.webhooks.deliverer import Deliverer

@@ -20,7 +20,7 @@ from stream_app.bootstrap.segmentation import (
     intervals_ms,
 )
 from stream_app.core.clock import SECOND_MS
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from stream_app.worker.application import create_faust_app
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost

@@ -11,7 +11,7 @@ from stream_app.adapters.service import run_service
 from stream_app.api.access import SCOPES, create_token, hash_token
 from stream_app.bootstrap.api import create_api
 from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 
 
 @click.group(cls=GuessingGroup, invoke_without_command=True)

@@ -46,7 +46,7 @@ def _replay(path: Path, out: Path, *, may_reuse: bool) -> None:
     # After the first line, since these imports take as long as the rest of the start.
     from stream_app.commands.replay import run_replay
     from stream_app.replay.origin import digest_origin, is_made_from, write_origin
-    from stream_app.settings import load_settings
+    from stream_app.settings.loading import load_settings
     from stream_app.sources.files import SourceFile
 
     settings = load_settings(None, {"money": {"base_currency": cdnow.CURRENCY}})

@@ -18,7 +18,7 @@ from stream_app.commands.groups import CONFIG
 from stream_app.commands.input_files import takes_input_files
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 

@@ -24,7 +24,8 @@ from stream_app.exits import ExitCode
 from stream_app.replay.refusals import REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, commonest_refusals, has_failed
 from stream_app.report.page import write_report
 from stream_app.report.terminal import progress, render_refusals, render_summary
-from stream_app.settings import Settings, load_settings
+from stream_app.settings.loading import load_settings
+from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -47,7 +47,7 @@ def serve_folder(folder: Path, port: int) -> None:
 
     from stream_app.adapters.service import run_service
     from stream_app.bootstrap.api import create_demo_api
-    from stream_app.settings import load_settings
+    from stream_app.settings.loading import load_settings
 
     alone = {"allow_anonymous": True, "host": HOST, "port": port, "health_port": 0, "tokens": []}
     run_service(create_demo_api(load_settings(None, {"api": alone}), folder, _show_address), uvloop.run)

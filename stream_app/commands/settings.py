@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import click
 
-from stream_app.settings import ENV_DELIMITER, ENV_PREFIX, Section, Settings
+from stream_app.segmentations.configuration import SEGMENTATIONS_MAX
+from stream_app.segmentations.registry import KINDS
+from stream_app.settings.sections import ENV_DELIMITER, ENV_PREFIX, Section, Settings
 
 INTRODUCTION: Final = """\
 # Settings
@@ -31,13 +33,30 @@ def describe_settings() -> str:
     """Return a page with a table for each section, in Markdown."""
     parts = [INTRODUCTION]
     for name, info in Settings.model_fields.items():
+        if not isinstance(info.default, Section):
+            continue
         section = type(info.default)
         parts.append(
             f"\n## {name}\n{section.__doc__}\n\n"
             "| setting | environment variable | default | values | meaning |\n|---|---|---|---|---|\n"
         )
         parts += _rows(name, section)
-    return "".join(parts)
+    return "".join([*parts, *_describe_segmentations()])
+
+
+def _describe_segmentations() -> Iterator[str]:
+    """Yield the part on what is no table of single settings: the list of segmentations, kind by kind."""
+    field = Settings.model_fields["segmentations"]
+    default = json.dumps([entry.model_dump(exclude_none=True) for entry in field.default])
+    yield (
+        f"\n## segmentations\n{' '.join((field.description or '').split())} In the environment it is JSON: "
+        f"`{ENV_PREFIX}SEGMENTATIONS`. At most {SEGMENTATIONS_MAX}; the default is `{default}`.\n"
+    )
+    for name, kind in KINDS.items():
+        yield f'\n### kind = "{name}"\n{kind.configuration.__doc__}\n\n| field | default | meaning |\n|---|---|---|\n'
+        for field_name, info in kind.configuration.model_fields.items():
+            given = "required" if info.is_required() else "not set" if info.default is None else f"`{info.default}`"
+            yield f"| `{field_name}` | {given} | {_cell(info.description or '')} |\n"
 
 
 def _rows(name: str, section: type[Section]) -> Iterator[str]:

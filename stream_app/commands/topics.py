@@ -12,7 +12,7 @@ from stream_app.adapters.topic_admin import check_topics, create_topics
 from stream_app.bootstrap.kafka import create_connection, create_topic_specs
 from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
 from stream_app.exits import ExitCode
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 
 
 @click.group(cls=GuessingGroup)

@@ -18,7 +18,7 @@ from stream_app.audit.verification import verify as run_audit
 from stream_app.bootstrap.verify import create_deployment
 from stream_app.commands.groups import CONFIG
 from stream_app.exits import ExitCode
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 
 COLLECTED_AFTER: Final = 200_000
 """Allocations between two garbage collections. An audit makes many objects and no cycles, and at Python's usual 700

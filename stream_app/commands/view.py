@@ -11,7 +11,7 @@ from stream_app.adapters.logs import log_to_stderr
 from stream_app.adapters.service import run_service
 from stream_app.bootstrap.view import create_view
 from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 
 
 @click.group(cls=GuessingGroup, invoke_without_command=True)

@@ -16,7 +16,8 @@ from stream_app.bootstrap.webhooks import create_webhooks, replay_webhooks
 from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
 from stream_app.errors import BrokerUnreachable, ConfigurationError
 from stream_app.exits import ExitCode
-from stream_app.settings import Settings, load_settings
+from stream_app.settings.loading import load_settings
+from stream_app.settings.sections import Settings
 from stream_app.webhooks.subscriptions import Subscription, load_subscriptions
 
 REPLAY_PATIENCE_SECONDS: Final = 60

@@ -9,7 +9,7 @@ import click
 from stream_app.adapters.service import run_service
 from stream_app.bootstrap.worker import create_worker
 from stream_app.commands.groups import CONFIG
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 
 
 @click.command()

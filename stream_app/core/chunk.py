@@ -1,7 +1,7 @@
 """Folding a chunk of events: every state that its customers pass through, ready to be assessed all at once.
 
-Time may pass within a chunk, too: it is cut by *sweeps*, instants at which customers are assessed whom no event mentions.
-Only those who may be due by then take part; `CustomerTable.due_at_ms` says who.
+Time may pass within a chunk, too: it is cut by *sweeps*, instants at which customers are assessed whom no event
+mentions. Only those who may be due by then take part; `CustomerTable.due_at_ms` says who.
 """
 
 from __future__ import annotations

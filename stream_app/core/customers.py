@@ -1,4 +1,4 @@
-"""Every customer's row, as columns that a sweep reads and as bytes that a changelog keeps; knows no model and no size."""
+"""Every customer's row, as columns that a sweep reads and as bytes that a changelog keeps; knows no model."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class CustomerTable:
     memberships
         `MEMBERSHIP_DTYPE`, shape `(m, len(table))`, likewise.
     due_at_ms
-        Shape `(len(table),)`, likewise: silence moves a customer in no segmentation before that instant. Not part of the
-        row, as it follows from it; `NO_TIME` where it has not been worked out.
+        Shape `(len(table),)`, likewise: silence moves a customer in no segmentation before that instant. Not part of
+        the row, as it follows from it; `NO_TIME` where it has not been worked out.
     customer_ids
         By row number.
     """
@@ -125,7 +125,7 @@ class CustomerTable:
         return numbers, activity, [histories[number] if number >= 0 else NO_HISTORY for number in found]
 
     def memberships_of(self, numbers: Indices) -> np.ndarray:
-        """Return copies of the memberships of n customers, shape `(m, n)`; numbers < 0 are of customers without a row."""
+        """Return copies of the memberships of n customers, shape `(m, n)`; those without a row have a number < 0."""
         memberships = np.stack([column.take(numbers) for column in self._memberships])
         memberships[:, numbers < 0] = NO_MEMBERSHIP
         return memberships

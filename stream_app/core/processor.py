@@ -4,10 +4,10 @@ A partition is a table of customers, the segmentations they are divided by, and 
 return what should change, without changing anything; `apply_effects` then changes the table. In between, a shell may
 write the effects somewhere durable, or throw them away.
 
-`process_events` folds a chunk of events once and then asks every segmentation who moves. Customers are assessed twice at
-each of their events, at the event's instant: with the state before it (has silence moved the customer meanwhile?) and
-with the state after it (does the event?). Time may pass within the chunk, too: at each of its sweeps those are assessed
-who may be due, whether an event of the chunk mentions them or not.
+`process_events` folds a chunk of events once and then asks every segmentation who moves. Customers are assessed twice
+at each of their events, at the event's instant: with the state before it (has silence moved the customer meanwhile?)
+and with the state after it (does the event?). Time may pass within the chunk, too: at each of its sweeps those are
+assessed who may be due, whether an event of the chunk mentions them or not.
 
 `sweep` assesses customers because time has passed, or because a segmentation is new.
 

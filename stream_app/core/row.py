@@ -1,7 +1,7 @@
 """One customer's state: its layout in memory, its encoding, and the bounded history beside the totals.
 
-The numbers of all customers lie in numpy arrays of records (see `stream_app.core.customers`), so that a sweep reads them
-without touching a Python object. What has no fixed size lies beside them in `CustomerHistory`. `Row` is both taken
+The numbers of all customers lie in numpy arrays of records (see `stream_app.core.customers`), so that a sweep reads
+them without touching a Python object. What has no fixed size lies beside them in `CustomerHistory`. `Row` is both taken
 together, for whoever looks at one customer.
 """
 
@@ -31,10 +31,10 @@ Float64: TypeAlias = Annotated[float, "d"]
 class Row(msgspec.Struct, gc=False):
     """One customer's activity. This is the one declaration of what a row holds.
 
-    What events add up to: the last purchase was at `purchased_at_ms`, the last purchase or refund at `ordered_at_ms`, and
-    decayed orders and revenue are as of then; the last engagement was at `engaged_at_ms`, decayed engagement and engaged
-    days are as of then. Decayed active days are as of the day of the last purchase or engagement. Days are whole days
-    since the epoch, UTC. The last four fields are those of `CustomerHistory`.
+    What events add up to: the last purchase was at `purchased_at_ms`, the last purchase or refund at `ordered_at_ms`,
+    and decayed orders and revenue are as of then; the last engagement was at `engaged_at_ms`, decayed engagement and
+    engaged days are as of then. Decayed active days are as of the day of the last purchase or engagement. Days are
+    whole days since the epoch, UTC. The last four fields are those of `CustomerHistory`.
     """
 
     first_at_ms: Int64 = -NO_TIME
@@ -92,8 +92,8 @@ MEMBERSHIP_DTYPE: Final = np.dtype(
     ]
 )
 """Which segment of one segmentation the customer is in, and the last instant at which an event of its own or a move
-assessed it. That instant is kept for each segmentation, because not all are assessed at the same events: what one of them
-says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`."""
+assessed it. That instant is kept for each segmentation, because not all are assessed at the same events: what one of
+them says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`."""
 NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
 """The record of a customer who was never in a segment of a segmentation."""
 

@@ -179,8 +179,8 @@ def _date_silent_moves(segmentation: Segmentation, found: Transitions, after_ms:
     """Find the exact instant of each move that no event caused, and whether time or a new version caused it.
 
     A move that was due already when the customer was last assessed was not due under the version of that time: only the
-    segmentation can have changed since. Unless a session continued after that, at whose events nobody was assessed: such
-    a move is dated at the session's last event.
+    segmentation can have changed since. Unless a session continued after that, at whose events nobody was assessed:
+    such a move is dated at the session's last event.
     """
     silent = np.flatnonzero(found.kind == LAPSE)
     if not len(silent):

@@ -119,8 +119,8 @@ class Trainer:
         """Learn from a sample and return the model that comes of it.
 
         None if the sample is too small or its population too young, if the algorithm found no usable clustering, or
-        if its tick was learned before (a sample may be delivered twice), or if some of the sample's customers are not yet
-        divided by the segmentation.
+        if its tick was learned before (a sample may be delivered twice), or if some of its customers are not divided by
+        the segmentation yet.
         """
         if sample.tick <= self._last_tick or self.settings.segmentation not in sample.memberships:
             return None

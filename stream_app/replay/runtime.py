@@ -1,7 +1,7 @@
 """The replay: files through the core, with time taken from the events. This file is the main loop on files.
 
-How time passes stands in `stream_app.core.timeline`. Once in a tick the trainers learn from a sample; if a model comes of
-it, it takes over at that very instant and everybody is assessed again under it.
+How time passes stands in `stream_app.core.timeline`. Once in a tick the trainers learn from a sample; if a model comes
+of it, it takes over at that very instant and everybody is assessed again under it.
 """
 
 from __future__ import annotations

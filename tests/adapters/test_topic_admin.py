@@ -14,7 +14,7 @@ from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topic_admin import _administering, require_topics
 from stream_app.cli import main
 from stream_app.errors import BrokerUnreachable, TopicRefused
-from stream_app.settings import ENV_PREFIX
+from stream_app.settings.sections import ENV_PREFIX
 from tests.support.processes import free_port
 from tests.support.replays import refused
 from tests.support.shared_kafka import delete_topics

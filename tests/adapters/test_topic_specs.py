@@ -9,7 +9,7 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.kafka import create_topic_specs
 from stream_app.contracts.schema_files import CHANNELS
 from stream_app.core.clock import DAY_MS
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 
 NAMES = TopicNames("shop-", "segmenter")
 RULES = TopicPolicy(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_app.cli import main
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from tests.support.replays import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from stream_app.cli import segmenter
-from stream_app.settings import Settings, load_settings
+from stream_app.settings.loading import load_settings
+from stream_app.settings.sections import Settings
 from stream_app.worker.process import STOP_SECONDS
 from tests.support.programs import find_program
 

@@ -20,7 +20,7 @@ from stream_app.bootstrap.kafka import create_connection
 from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.cli import main
 from stream_app.errors import ConfigurationError
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.programs import find_program
 from tests.support.replays import purchase_at, write_lines

@@ -24,7 +24,7 @@ from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import DAY_MS
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from tests.support.programs import find_program
 
 README: Final = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")

@@ -31,7 +31,7 @@ from stream_app.core.events import Event
 from stream_app.core.row import Row, decode_row
 from stream_app.errors import InvalidRecord
 from stream_app.segmentations.learned.document import ModelProposal
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from stream_app.simulator.simulation import Faults, simulate
 from stream_app.sources import cdnow
 from stream_app.sources.files import SourceFile, merge_by_time

@@ -10,7 +10,7 @@ from stream_app.core.processor import apply_effects, process_events
 from stream_app.errors import ConfigurationError
 from stream_app.replay import outputs
 from stream_app.replay.outputs import FILES, UNFINISHED, OutputFolder
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from tests.support.events import instant, purchase
 from tests.support.replays import Outputs
 

@@ -18,7 +18,8 @@ from stream_app.contracts.outputs import OUTPUT_MODELS
 from stream_app.core.clock import DAY_MS, WEEK_MS, format_instant
 from stream_app.core.partition import Partition
 from stream_app.errors import ConfigurationError
-from stream_app.settings import Settings, load_settings
+from stream_app.settings.loading import load_settings
+from stream_app.settings.sections import Settings
 from stream_app.simulator.simulation import Faults, SimulationCounts, simulate
 from stream_app.sources import files as sources
 from stream_app.sources.files import SourceFile

@@ -8,7 +8,7 @@ from stream_app.core.events import Event, Position
 from stream_app.core.partition import Partition
 from stream_app.core.processor import apply_effects, process_events
 from stream_app.replay.statistics import RunStatistics
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from tests.support.events import START_MS, engagement, instant, purchase, refund
 
 

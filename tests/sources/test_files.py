@@ -22,7 +22,7 @@ from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import Event, Position
 from stream_app.core.records import Batch, Positions, Rejection
 from stream_app.errors import ConfigurationError
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from stream_app.sources import files as sources
 from stream_app.sources.files import STANDARD_INPUT, FileReader, SourceFile, merge_by_time
 from tests.contracts.records import AT_MS, NOW_MS

@@ -22,7 +22,7 @@ from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.kafka import create_topic_specs
 from stream_app.contracts.readers import MigrationRecord, read_migration
-from stream_app.settings import Settings
+from stream_app.settings.sections import Settings
 from stream_app.webhooks.deliverer import PublishedMigration
 from stream_app.webhooks.messages import BodyForm, Message, build_messages
 from tests.support.processes import ServerProcess, free_port, wait_for

@@ -24,7 +24,7 @@ from stream_app.core.records import Batch, Content
 from stream_app.errors import DeliveryFailed
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from stream_app.worker.intake import InputChunk
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.partition_loop import PartitionLoop

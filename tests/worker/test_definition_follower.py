@@ -15,7 +15,7 @@ from stream_app.bootstrap.segmentation import create_segmentations
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.training import model_record, segmentation_record
 from tests.support.models import plain_snapshot

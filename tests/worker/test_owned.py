@@ -22,7 +22,7 @@ from stream_app.core.moves import MigrationContext
 from stream_app.errors import DeliveryFailed, RecordsLost
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from stream_app.worker import faust_host as host_module
 from stream_app.worker import sweeping
 from stream_app.worker.definition_follower import DefinitionFollower

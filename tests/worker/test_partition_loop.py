@@ -29,7 +29,7 @@ from stream_app.core.segments import Segment
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.settings import load_settings
+from stream_app.settings.loading import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
 from stream_app.worker import partition_loop as loop_module

@@ -1,12 +1,12 @@
-"""A learned model as a segmentation: everybody belongs to the nearest centroid, and silence moves people in closed form.
+"""A learned model as a segmentation: everybody belongs to the nearest centroid.
 
 Calm
 ----
 While a customer is silent each of its features moves one way: recency and inactivity up, all others down. The lead of
 another centroid over the customer's own is linear in the features, so over a span of time it is at most what comes of
-taking, feature by feature, the worse of the span's two ends. A customer whose bound stays under the hysteresis for every
-centroid is *calm* over that span: nothing moves it, and nobody needs to look. A segment that a customer may not go back to
-yet does not count until then.
+taking, feature by feature, the worse of the span's two ends. A customer whose bound stays under the hysteresis for
+every centroid is *calm* over that span: nothing moves it, and nobody needs to look. A segment that a customer may not
+go back to yet does not count until then.
 """
 
 from __future__ import annotations

@@ -5,18 +5,13 @@ Only `stream_app.bootstrap` sees these; the rest of the package gets small froze
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from stream_app.errors import ConfigurationError
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
 from stream_app.segmentations.learned.configuration import LearnedConfiguration
 from stream_app.segmentations.registry import parse_segmentations
@@ -280,7 +275,11 @@ class Settings(BaseSettings):
     """All settings of the application; the environment is read by `load_settings` alone."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER, extra="forbid", frozen=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
     )
 
     money: MoneySettings = MoneySettings()
@@ -292,7 +291,8 @@ class Settings(BaseSettings):
         BeforeValidator(parse_segmentations),
         Field(min_length=1, max_length=SEGMENTATIONS_MAX),
     ] = (LearnedConfiguration(name="value"),)
-    """In what ways customers are divided: a list of tables with `kind`, `name` and what the kind asks for."""
+    """In what ways customers are divided, in order: a list of tables (`[[segmentations]]`) with `kind`, `name` and what
+    the kind asks for. A table that is removed makes everybody leave that segmentation."""
     holdout: HoldoutSettings = HoldoutSettings()
     kafka: KafkaSettings = KafkaSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -313,117 +313,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take given values alone: the environment would override a command's options."""
         return (init_settings,)
-
-
-def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Return the settings from a TOML file (optional), the environment, and a command's own options.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file cannot be read or a setting is wrong; the message names it, its value and what was expected.
-    """
-    values = {} if path is None else _read_toml(path)
-    try:
-        values = _merged(values, _read_environment())
-        return Settings(**_merged(values, overrides or {}))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise ConfigurationError(f"setting {name}: there is no such setting; correct its name") from error
-        given = "what is given" if _may_be_secret(first["loc"], first["input"]) else repr(first["input"])
-        raise ConfigurationError(f"setting {name}: {given} is refused: {first['msg']}") from None
-
-
-def read_secret(section: Section, name: str, setting: str) -> str | None:
-    """Return a secret setting, or what stands in the file that the setting of the same name with `_file` names.
-
-    Parameters
-    ----------
-    section
-        Has both settings.
-    name
-        Of the first.
-    setting
-        Full name of the first, for messages.
-
-    Raises
-    ------
-    ConfigurationError
-        If both are given, or the file cannot be read or is empty.
-    """
-    secret, path = getattr(section, name), getattr(section, f"{name}_file")
-    if path is None:
-        return None if secret is None else str(secret.get_secret_value())
-    if secret is not None:
-        raise ConfigurationError(f"settings {setting}, {setting}_file: both are given, expected one of them")
-    try:
-        content = path.read_text("utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise ConfigurationError(f"setting {setting}_file: {path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError:  # whose message would quote the content
-        raise ConfigurationError(f"setting {setting}_file: {path}: not UTF-8") from None
-    if not content:
-        raise ConfigurationError(f"setting {setting}_file: {path}: empty, expected the secret")
-    return str(content)
-
-
-def _may_be_secret(loc: tuple[int | str, ...], value: object) -> bool:
-    """Return whether a refused value must not be shown.
-
-    That is a secret's own, a whole table that may hold one, an address with a password, and what stands in place of a
-    token's hash, which may be the token.
-    """
-    if not isinstance(value, str | int | float | bool | None) or "tokens" in loc or "@" in str(value):
-        return True
-    annotation: Any = Settings
-    for part in loc:
-        fields = getattr(annotation, "model_fields", None)
-        if not fields or part not in fields:
-            break
-        annotation = fields[part].annotation
-    return "Secret" in repr(annotation)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); name an existing TOML file") from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested without end
-        raise ConfigurationError(f"{path}: not a TOML file: {error}") from error
-
-
-def _read_environment() -> dict[str, Any]:
-    for variable in os.environ:
-        if variable.upper().startswith(ENV_PREFIX):
-            section = variable[len(ENV_PREFIX) :].split(ENV_DELIMITER)[0].lower()
-            if section not in Settings.model_fields:
-                expected = f"{ENV_PREFIX}SECTION{ENV_DELIMITER}SETTING, SECTION being one of "
-                expected += ", ".join(Settings.model_fields).upper()
-                raise ConfigurationError(f"environment variable {variable}: no such setting, expected {expected}")
-    try:
-        return EnvSettingsSource(Settings)()
-    except SettingsError as error:  # a section, a table or a list that is not JSON; which one, it does not say
-        name = next(filter(_is_unreadable, os.environ))
-        raise ConfigurationError(f"environment variable {name}: expected JSON ({error.__cause__})") from None
-
-
-def _is_unreadable(variable: str) -> bool:
-    """Return whether an environment variable alone fails to be read."""
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {variable.lower(): os.environ[variable]}
-    try:
-        source()
-    except SettingsError:
-        return True
-    return False
-
-
-def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for name, value in overrides.items():
-        below = merged.get(name)
-        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
-    return merged
