@@ -1,8 +1,9 @@
 """How time passes for a partition.
 
-Events are folded, everybody is assessed at every multiple of an interval, and at some of those instants the shell pauses,
-to learn from the population as it stands then. The replay and the worker iterate the same steps, so they do the same by
-construction. A step is taken before the next one is asked for: where the partition then stands decides what comes next.
+Events are folded, everybody is assessed at every multiple of an interval, and at some of those instants the shell
+pauses, to learn from the population as it stands then. The replay and the worker iterate the same steps, so they do the
+same by construction. A step is taken before the next one is asked for: where the partition then stands decides what
+comes next.
 """
 
 from __future__ import annotations
