@@ -5,19 +5,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
-from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, CustomerHistory, Row, encode_row, join_history
+from stream_app.core.row import (
+    ACTIVITY_DTYPE,
+    MEMBERSHIP_DTYPE,
+    NO_MEMBERSHIP,
+    CustomerHistory,
+    Row,
+    encode_row,
+    join_history,
+)
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import RowDamaged, RowVersionUnknown
 from tests.support.events import engagement, histories, purchase
 from tests.support.totals import fold
 
 
-def membership(segment: int, sequence: int = 1) -> bytes:
+def membership(segment: int, sequence: int = 1, name: str = "value") -> dict[str, bytes]:
     record = np.zeros(1, MEMBERSHIP_DTYPE)
     record["segment"], record["sequence"] = segment, sequence
-    return record.tobytes()
+    return {name: record.tobytes()}
 
 
 def table_of(rows: dict[str, Row], segment: int = 1) -> CustomerTable:
@@ -37,7 +46,7 @@ def test_restored_table_equals_the_one_it_was_encoded_from(customers: list[list[
     assert copy.customer_ids == table.customer_ids == list(rows)
     assert [copy.load(number) for number in range(len(copy))] == list(rows.values())
     assert copy.activity.tobytes() == table.activity.tobytes()
-    assert copy.membership.tobytes() == table.memberships[0].tobytes()
+    assert copy.memberships.tobytes() == table.memberships.tobytes()
 
 
 @given(histories(min_size=2, max_size=8))
@@ -73,7 +82,9 @@ def test_row_of_a_new_customer_is_empty_where_another_was_removed() -> None:
     table.remove("a")
     table.remove("b")
     table.insert("c")
-    assert not any(table.activity.tobytes() + table.memberships[0].tobytes())
+    assert not any(table.activity.tobytes())
+    assert table.memberships.tolist() == [[NO_MEMBERSHIP.item()]]
+    assert table.due_at_ms.tolist() == [NO_TIME]
 
 
 def test_unknown_row_version_leaves_the_table_as_it_was() -> None:
@@ -104,9 +115,9 @@ def test_changing_a_loaded_row_does_not_change_the_table() -> None:
 
 def test_loading_many_tells_who_is_unknown() -> None:
     table = table_of({"a": fold([purchase(0), engagement(1)]), "b": Row(purchases=2)})
-    numbers, activity, memories = table.load_all(["b", "x", "a"])
+    numbers, activity, known = table.load_all(["b", "x", "a"])
     assert numbers.tolist() == [1, -1, 0]
-    rows = [join_history(record, known) for record, known in zip(activity.tolist(), memories, strict=True)]
+    rows = [join_history(record, history) for record, history in zip(activity.tolist(), known, strict=True)]
     assert rows == [table.load(1), Row(), table.load(0)]
     activity["purchases"] = 99
     assert table.activity["purchases"].tolist() == [1, 2]
@@ -121,7 +132,7 @@ def test_rows_encoded_together_are_as_alone() -> None:
 def test_table_grows_and_keeps_what_it_holds() -> None:
     rows = {f"c{number}": Row(purchases=number, orders=bytes([number % 256])) for number in range(4_000)}
     table = table_of(rows)
-    assert len(table.activity) == len(table.membership) == 4_000
+    assert len(table.activity) == table.memberships.shape[1] == len(table.due_at_ms) == 4_000
     assert table.activity["purchases"].tolist() == list(range(4_000))
     assert [table.load(number) for number in range(4_000)] == list(rows.values())
     assert (table.memberships[0]["segment"] == 1).all()
@@ -129,13 +140,14 @@ def test_table_grows_and_keeps_what_it_holds() -> None:
 
 def test_storing_changes_the_rows_named_and_no_others() -> None:
     table = table_of({customer_id: Row(purchases=1) for customer_id in "abc"})
-    memories = CustomerHistory(b"12345678", b"o", 3, 1)
-    activity, memberships = np.zeros(1, ACTIVITY_DTYPE), np.zeros(1, MEMBERSHIP_DTYPE)
+    history = CustomerHistory(b"12345678", b"o", 3, 1)
+    activity, memberships = np.zeros(1, ACTIVITY_DTYPE), np.zeros((1, 1), MEMBERSHIP_DTYPE)
     activity["purchases"], memberships["segment"] = 5, 2
-    table.store(np.array([1]), activity, [memories], memberships)
+    table.store(np.array([1]), activity, [history])
+    table.store_memberships(np.array([1]), memberships)
     assert table.activity["purchases"].tolist() == [1, 5, 1]
     assert table.memberships[0]["segment"].tolist() == [1, 2, 1]
-    assert table.load(1).memories == memories
+    assert table.load(1).history == history
     assert table.load(0) == table.load(2) == Row(purchases=1)
 
 

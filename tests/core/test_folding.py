@@ -70,14 +70,14 @@ def test_replayed_events_change_nothing(events: list[Event]) -> None:
     trail = trail_for(events)
     again = fold_events(row, events, trail, 0)
     assert (again.row, again.duplicates) == (row, list(range(len(events))))
-    assert (again.assessed, again.states, again.records) == ([], [], 0)
+    assert (again.states, again.in_session) == ([], [False] * len(events))
     assert not any(trail)
 
 
 def test_event_repeated_within_one_call_counts_once() -> None:
     events = [purchase(0), engagement(1), purchase(0), engagement(1), purchase(2)]
     folded = fold_events(Row(), events, trail_for(events), 0)
-    assert (folded.duplicates, folded.assessed) == ([2, 3], [0, 1, 4])
+    assert (folded.duplicates, folded.states) == ([2, 3], [0, 1, 2])
     assert (folded.row.purchases, folded.row.engagements) == (2, 1)
 
 
@@ -87,40 +87,41 @@ def test_two_calls_equal_one(events: list[Event], cut: int) -> None:
 
 
 @given(histories(max_size=12) | visits(), st.integers(0, 3))
-def test_trail_holds_the_states_before_and_after_each_assessed_event(events: list[Event], offset: int) -> None:
+def test_trail_holds_the_state_after_each_event_that_is_no_repetition(events: list[Event], offset: int) -> None:
     repeated = [event for pair in zip(events, events, strict=True) for event in pair]
     trail = bytearray(offset * ACTIVITY.size) + trail_for(repeated)
     folded = fold_events(Row(), repeated, trail, offset * ACTIVITY.size)
-    states = [record(fold(events[:length])) for length in range(len(events) + 1)]
     written = [bytes(trail[start : start + ACTIVITY.size]) for start in range(0, len(trail), ACTIVITY.size)]
-    assert not any(b"".join(written[:offset] + written[offset + folded.records :]))
-    written = [states[0], *written[offset : offset + folded.records]]
+    assert not any(b"".join(written[:offset] + written[offset + len(events) :]))
     assert folded.duplicates == list(range(1, len(repeated), 2))
-    for index, state in zip(folded.assessed, folded.states, strict=True):
-        assert written[state + 1] == states[index // 2 + 1]
-        assert written[state] == states[index // 2]
-    assert written[-1] == states[-1]
+    assert folded.states == list(range(len(events)))
+    states = [record(fold(events[: length + 1])) for length in range(len(events))]
+    assert [written[offset + state] for state in folded.states] == states
 
 
 @given(visits())
-def test_customer_is_assessed_at_all_but_what_goes_on_with_a_session(events: list[Event]) -> None:
+def test_engagement_soon_after_another_on_the_same_day_only_continues_a_session(events: list[Event]) -> None:
     engaged_ms = -(10**15)
     expected = []
-    for index, event in enumerate(events):
+    for event in events:
         pause_ms = event.at_ms - engaged_ms
         same_day = event.at_ms // DAY_MS == engaged_ms // DAY_MS
-        if not (event.kind == ENGAGEMENT and 0 <= pause_ms < 30 * MINUTE_MS and same_day):
-            expected.append(index)
+        expected.append(event.kind == ENGAGEMENT and 0 <= pause_ms < 30 * MINUTE_MS and same_day)
         if event.kind == ENGAGEMENT:
             engaged_ms = max(engaged_ms, event.at_ms)
-    assert fold_events(Row(), events, trail_for(events), 0).assessed == expected
+    assert fold_events(Row(), events, trail_for(events), 0).in_session == expected
 
 
 def test_session_ends_after_half_an_hour_of_pause_and_at_midnight() -> None:
     minutes = (1_380, 1_409, 1_439, 1_441, 1_470, 1_500)
     events = [engagement(minute / 1_440) for minute in minutes]
-    assessed = fold_events(Row(), events, trail_for(events), 0).assessed
-    assert [minutes[index] for index in assessed] == [1_380, 1_439, 1_441, 1_500]
+    in_session = fold_events(Row(), events, trail_for(events), 0).in_session
+    assert [minute for minute, continues in zip(minutes, in_session, strict=True) if not continues] == [
+        1_380,
+        1_439,
+        1_441,
+        1_500,
+    ]
 
 
 @given(histories(min_size=1))

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.outputs import SegmentMigration
 from stream_app.core.events import Position
-from stream_app.core.migration import HOLDOUT_BUCKETS, Migration, holdout_of, migration_id, no_return_ends_ms
+from stream_app.core.migration import HOLDOUT_BUCKETS, Migration, holdout_of, migration_id
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.core.processor import process_events
+from stream_app.core.segmentation import Held
 from stream_app.core.segments import Segment
+from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.explanation import CustomerFigures, figures_of
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
 from tests.support.models import partition_under, plain_snapshot, rules_snapshot, successor
 from tests.support.playing import Step, play
@@ -22,8 +25,8 @@ from tests.support.tables import quantities_of_events
 REGULAR: list[Step] = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 
 
-def told(steps: list[Step], rules: MigrationContext | None = None) -> list[Migration]:
-    return play(partition_under(rules_snapshot(), rules or MigrationContext()), steps)
+def told(steps: list[Step], context: MigrationContext | None = None) -> list[Migration]:
+    return play(Partition([LearnedSegmentation(rules_snapshot())], context), steps)
 
 
 def told_plainly(steps: list[Step], no_return_days: float = 0.0) -> list[Migration]:
@@ -159,7 +162,7 @@ def test_plain_model_tells_days_of_silence() -> None:
     snapshot = plain_snapshot()
     far = snapshot.centroids.copy()
     far[2] = (3.0, *far[1, 1:3], far[1, 3])
-    partition = Partition(successor(snapshot, centroids=far))
+    partition = partition_under(successor(snapshot, centroids=far))
     migration = play(partition, [engagement(0, 6.0), instant(900)])[-1]
     assert migration.explanation.decisive_feature == "recency"
     assert ": days of silence 0.00 → " in migration.explanation.sentence
@@ -228,6 +231,7 @@ def test_silent_move_is_told_at_the_border_not_at_the_sweep() -> None:
 
 # --- contract ----------------------------------------------------------------------------------------------------
 
+LAST_MODEL = successor(plain_snapshot(0.0), retired_segments=rules_snapshot().segments)
 EVERYTHING: list[Step] = [
     *REGULAR,
     purchase(61, order_id="o"),
@@ -236,7 +240,7 @@ EVERYTHING: list[Step] = [
     refund(64, 70_000, "unknown", customer_id="c3"),
     instant(400),
     purchase(401),
-    successor(plain_snapshot(0.0), retired_segments=rules_snapshot().segments),
+    LAST_MODEL,
     instant(402),
     purchase(403, customer_id="c3"),
     instant(900),
@@ -244,7 +248,8 @@ EVERYTHING: list[Step] = [
 
 
 def test_every_migration_keeps_its_contract() -> None:
-    migrations = told(EVERYTHING, MigrationContext(holdout_percent=50))
+    ended: list[Step] = [EndedSegmentation("value", LearnedSegmentation(LAST_MODEL)), instant(901)]
+    migrations = told([*EVERYTHING, *ended], MigrationContext(holdout_percent=50))
     assert {migration.cause.kind for migration in migrations} >= {"purchase", "refund", "engagement", "lapse", "model"}
     assert {migration.change for migration in migrations} == set(CHANGES)
     for migration in migrations:
@@ -264,5 +269,8 @@ def test_event_is_named_with_its_position_and_time_and_model_with_none() -> None
 
 @pytest.mark.parametrize(("days", "expected_ms"), [(0.0, 0), (1.0, 86_400_000), (1.1, 95_040_001), (1e-9, 1)])
 def test_no_return_ends_with_the_first_whole_millisecond(days: float, expected_ms: int) -> None:
-    snapshot = rules_snapshot(no_return_days=days)
-    assert no_return_ends_ms(np.array([START_MS]), snapshot).tolist() == [START_MS + expected_ms]
+    segmentation = LearnedSegmentation(rules_snapshot(no_return_days=days))
+    codes = np.ones(3, np.int16)
+    held = Held(codes, codes, np.full(3, START_MS))
+    ends = segmentation.ends_wait(held, START_MS + expected_ms + np.array([-1, 0, 1]))
+    assert ends.tolist() == [False, True, False]

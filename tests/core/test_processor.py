@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from tests.support.models import partition_under, model_of, score
-from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-
 import itertools
 
 import numpy as np
@@ -17,11 +14,21 @@ from stream_app.core.partition import Clock, Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.quantities import quantities_at
 from stream_app.core.row import encode_row, join_history
+from stream_app.core.segmentation import Held
 from stream_app.core.segments import Segment
 from stream_app.segmentations.learned.decision import decide
 from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
-from tests.support.models import no_return_ms, plain_snapshot, rules_snapshot, successor
+from tests.support.models import (
+    model_of,
+    no_return_ms,
+    partition_under,
+    plain_snapshot,
+    rules_snapshot,
+    score,
+    successor,
+)
 from tests.support.playing import Step, play, play_effects, state_of
 
 REGULAR = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
@@ -55,9 +62,7 @@ def brute_force_departure(snapshot: Model, partition: Partition, customer: int, 
         nearest, moves = decide(
             snapshot,
             score(snapshot, quantities_at(tried, instants)),
-            members["segment"],
-            members["previous"],
-            members["since_ms"],
+            Held.of(members),
             instants,
         )
         wanted = [segment.segment_id for segment in snapshot.segments].index(target)
@@ -419,11 +424,9 @@ def test_new_model_moves_exactly_those_whom_it_wants_elsewhere() -> None:
     members = table.memberships[0]
     nearest, moves = decide(
         model_of(partition),
-        model_of(partition).score_quantities(quantities_at(table.activity, instant(120))),
-        members["segment"],
-        members["previous"],
-        members["since_ms"],
-        instant(120),
+        score(model_of(partition), quantities_at(table.activity, instant(120))),
+        Held.of(members),
+        np.full(len(table), instant(120)),
     )
     expected = {
         table.customer_ids[number]: model_of(partition).segments[nearest[number]].segment_id
@@ -450,12 +453,13 @@ def test_customers_of_a_retired_segment_move_by_the_model() -> None:
     play(partition, [*STEADY, instant(41)])
     (was,) = (s for s in rules.segments if s.code == partition.table.memberships[0]["segment"].item())
     kept = [index for index, segment in enumerate(rules.segments) if segment is not was]
-    partition.follow(LearnedSegmentation(successor())
+    heir = successor(
         rules,
         centroids=rules.centroids[kept],
         segments=tuple(rules.segments[index] for index in kept),
         retired_segments=(Segment(was.code, "Retired"),),
     )
+    partition.follow(LearnedSegmentation(heir))
     (migration,) = sweep(partition, instant(41)).migrations
     assert migration.cause.kind == "model"
     assert migration.from_segment is not None
@@ -490,7 +494,8 @@ def frozen(partition: Partition) -> tuple[object, ...]:
     return (
         state_of(partition),
         table.activity.tobytes(),
-        table.memberships[0].tobytes(),
+        table.memberships.tobytes(),
+        table.due_at_ms.tobytes(),
         list(table.customer_ids),
         partition.clock,
     )
@@ -511,10 +516,8 @@ def test_nothing_changes_until_effects_are_applied(log: list[Step], cut: int) ->
     apply_effects(partition, again)
     table = partition.table
     for slot, customer_id in enumerate(again.customer_ids):
-        assert again.activity is not None
-        assert again.histories is not None
         row = join_history(again.activity[slot].item(), again.histories[slot])
-        assert table.encode(table.find(customer_id)) == encode_row(row, again.memberships[0, slot].tobytes())
+        assert table.encode(table.find(customer_id)) == encode_row(row, {"value": again.memberships[0, slot].tobytes()})
 
 
 def test_sweep_in_parts_equals_a_whole_one() -> None:

@@ -25,6 +25,8 @@ from tests.support.events import engagement, histories, purchase, refund
 from tests.support.totals import fold
 
 MEMBERSHIP = np.array([(1_704_412_800_000, 1_704_499_200_000, 3, 2, 5, 4, 1, 0)], MEMBERSHIP_DTYPE).tobytes()
+VALUE = digest(b"value")
+ONE = {"value": MEMBERSHIP}
 KNOWN_EVENTS = [
     purchase(0, 2_500, order_id="o1", event_id="e1"),
     engagement(0.5, 1.5, event_id="e2"),
@@ -39,42 +41,61 @@ VERSION_1 = (
     "000001001111"
 )
 """`KNOWN_EVENTS` with `MEMBERSHIP` as version 1 wrote them. Such rows lie in changelogs: never write this anew."""
+VERSION_2 = (
+    "0201200022000100010000f451c28c01000000f451c28c01000000ac9ecc8c01000000fb34d88c010000d007000000000000"
+    "4dbf7783c882ef3fd2f062d0b7c59e40abe8fa9c599a0a409e7c5afd0747ff3f5f35e15f6405fe3f0b4d0000010000000100"
+    "00000200000087d57e269b9df0f00064ebd68c01000000c011dc8c010000030000000200000005000400010000001f7e2402"
+    "3b50eaef916658fbd43a97b45a80ad712e350b1549b7d57ffed16a343bce853e6f1098cf00f451c28c010000c40900000000"
+    "0000f40100000000000001001111"
+)
+"""The same as version 2 writes them. Never write this anew either."""
 
 
 @given(histories(max_size=40), st.binary(min_size=MEMBERSHIP_DTYPE.itemsize, max_size=MEMBERSHIP_DTYPE.itemsize))
 def test_row_is_decoded_as_it_was_encoded(events: list[Event], membership: bytes) -> None:
     row = fold(events)
-    assert decode_row(encode_row(row, membership)) == (row, membership)
+    assert decode_row(encode_row(row, {"value": membership})) == (row, {VALUE: membership})
+
+
+@given(
+    histories(max_size=4),
+    st.dictionaries(st.sampled_from(["value", "service", "lifecycle", "a"]), st.binary(min_size=32, max_size=32)),
+)
+def test_row_keeps_the_membership_of_every_segmentation(events: list[Event], memberships: dict[str, bytes]) -> None:
+    row = fold(events)
+    expected = {digest(name.encode()): membership for name, membership in memberships.items()}
+    decoded, found = decode_row(encode_row(row, memberships))
+    assert (decoded, list(found.items())) == (row, list(expected.items()))
 
 
 @given(st.integers(0, 2**366 - 1), st.integers(0, 2**128 - 1))
 def test_days_of_any_pattern_survive_encoding(active_day_bits: int, engaged_day_bits: int) -> None:
     row = Row(active_day_bits=active_day_bits, engaged_day_bits=engaged_day_bits)
-    assert decode_row(encode_row(row, MEMBERSHIP))[0] == row
+    assert decode_row(encode_row(row, ONE))[0] == row
 
 
-def test_row_written_by_version_1_still_loads() -> None:
-    row, membership = decode_row(bytes.fromhex(VERSION_1))
-    assert membership == MEMBERSHIP
+def test_row_written_by_version_1_still_loads_as_one_of_the_only_segmentation_there_was() -> None:
+    row, memberships = decode_row(bytes.fromhex(VERSION_1))
+    assert memberships == {VALUE: MEMBERSHIP}
     assert (row.purchases, row.refunds, row.engagements, row.revenue_minor) == (1, 1, 2, 2_000)
     assert row == fold(KNOWN_EVENTS)
 
 
-def test_row_is_written_as_version_1_says() -> None:
-    assert ROW_VERSION == 1
-    assert encode_row(fold(KNOWN_EVENTS), MEMBERSHIP).hex() == VERSION_1
+def test_row_is_written_as_version_2_says() -> None:
+    assert ROW_VERSION == 2
+    assert encode_row(fold(KNOWN_EVENTS), ONE).hex() == VERSION_2
 
 
 @pytest.mark.parametrize("version", [0, ROW_VERSION + 1, 255])
 def test_unknown_version_is_refused(version: int) -> None:
-    encoded = bytes([version]) + encode_row(Row(), MEMBERSHIP)[1:]
+    encoded = bytes([version]) + encode_row(Row(), ONE)[1:]
     with pytest.raises(RowVersionUnknown, match=f"row version: {version}"):
         decode_row(encoded)
 
 
 @pytest.mark.parametrize("length", [0, 9, 10, 137, -1])
 def test_row_of_another_length_than_it_says_is_refused(length: int) -> None:
-    encoded = encode_row(fold(KNOWN_EVENTS), MEMBERSHIP)
+    encoded = encode_row(fold(KNOWN_EVENTS), ONE)
     for damaged in (encoded[:length], encoded + b"\0"):
         with pytest.raises(RowDamaged, match=f"{len(damaged)} bytes, expected"):
             decode_row(damaged)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.quantities import Quantities
+from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.sample import PopulationSample
 
@@ -45,12 +48,21 @@ def draw_sample(
         tick=tick,
         as_of_ms=FIRST_TICK_MS + tick * WEEK_TICK_MS,
         customer_ids=np.array([f"c{index}" for index in range(n_customers)], object),
-        segment_codes=codes,
-        previous_codes=np.zeros(n_customers, np.int16),
-        since_ms=np.full(n_customers, FIRST_TICK_MS - 100 * DAY_MS, np.int64),
+        memberships={
+            "value": Held(
+                codes,
+                np.zeros(n_customers, np.int16),
+                np.full(n_customers, FIRST_TICK_MS - 100 * DAY_MS, np.int64),
+            )
+        },
         quantities=Quantities(recency, orders, orders * order_value, engagement, engaged, active, exposure, tenure),
         population_size=10 * n_customers,
     )
+
+
+def with_memberships(sample: PopulationSample, **changes: np.ndarray) -> PopulationSample:
+    """Return the sample with other columns of `Held` in the one segmentation."""
+    return replace(sample, memberships={"value": sample.memberships["value"]._replace(**changes)})
 
 
 def blobs(seed: int = 0, n: int = 600, k: int = 5, dimensions: int = 3) -> np.ndarray:

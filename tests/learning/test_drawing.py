@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.events import PURCHASE, Event, Position
-from stream_app.core.partition import Partition
 from stream_app.core.processor import apply_effects, process_events
 from stream_app.learning.drawing import draw_sample
-from stream_app.segmentations.learned.cold_start import cold_start_model
+from tests.support.models import partition_under, rules_snapshot
 
 FIRST_MS = 1_700_000_000_000
 
@@ -15,7 +16,7 @@ FIRST_MS = 1_700_000_000_000
 @pytest.fixture(scope="module")
 def partition():
     """Return thirty customers; customer i bought i days after the first one."""
-    partition = Partition(cold_start_model("value", hysteresis=0.5, no_return_days=30.0))
+    partition = partition_under(rules_snapshot(), replace(rules_snapshot(0.1), name="service"))
     events = [
         Event(PURCHASE, f"c{day}", f"e{day}", FIRST_MS + day * DAY_MS, "order_completed", 1000, f"o{day}")
         for day in range(30)
@@ -34,8 +35,10 @@ def test_customers_are_drawn_once_each_with_their_own_figures(partition):
     assert sample.population_size == 30
     days = [int(customer_id.removeprefix("c")) for customer_id in sample.customer_ids]
     assert sample.quantities.tenure_days.tolist() == [40.0 - day for day in days]
-    assert (sample.segment_codes > 0).all()
-    assert sample.since_ms.tolist() == [FIRST_MS + day * DAY_MS for day in days]
+    assert list(sample.memberships) == ["value", "service"]
+    for held in sample.memberships.values():
+        assert (held.segment > 0).all()
+        assert held.since_ms.tolist() == [FIRST_MS + day * DAY_MS for day in days]
 
 
 def test_small_population_is_drawn_whole(partition):

@@ -12,7 +12,7 @@ from stream_app.learning.trainer import Trainer, TrainerSettings, expected_churn
 from stream_app.segmentations.learned.cold_start import cold_start_model
 from stream_app.segmentations.learned.document import model_document, proposal_from_document
 from stream_app.segmentations.learned.features import extract_features
-from tests.learning.populations import GROUPS, draw_sample
+from tests.learning.populations import GROUPS, draw_sample, with_memberships
 from tests.support.models import score
 
 RULES = cold_start_model("value", hysteresis=0.5, no_return_days=30.0)
@@ -30,7 +30,7 @@ def nearest_codes(snapshot, sample):
 
 def assigned(sample, snapshot):
     """Return the sample as it stands once every customer is in the nearest segment."""
-    return replace(sample, segment_codes=nearest_codes(snapshot, sample))
+    return with_memberships(sample, segment=nearest_codes(snapshot, sample))
 
 
 def trained(n_ticks=1, **settings):
@@ -55,7 +55,7 @@ def test_no_model_is_learned_from_too_few_customers():
 def test_plain_features_make_do_with_six_segments():
     trainer = trainer_of(feature_set="plain")
     assert trainer.learn(draw_sample(n_customers=6 * 25 - 1)) is None
-    assert len(trainer.learn(draw_sample(1, n_customers=6 * 25)).snapshot.segments) == 6
+    assert len(trainer.learn(draw_sample(1, n_customers=6 * 25)).model.segments) == 6
     assert len(trained(feature_set="activity").published.segments) == 7
     assert len(trained(feature_set="plain", n_clusters=4).published.segments) == 4
 
@@ -121,7 +121,7 @@ def test_known_groups_are_named_as_a_marketer_would():
 
 def test_snapshot_carries_settings_and_training_figures():
     snapshot = trained(hysteresis=0.3, no_return_days=12.0, seed=5, segmentation="value").published
-    assert (snapshot.hysteresis, snapshot.no_return_days, snapshot.segmentation) == (0.3, 12.0, "value")
+    assert (snapshot.hysteresis, snapshot.no_return_days, snapshot.name) == (0.3, 12.0, "value")
     assert snapshot.as_of_ms == draw_sample().as_of_ms
     assert set(snapshot.training) == {
         "algorithm", "sample_size", "inertia", "step", "challenger_adopted", "seed"
@@ -189,8 +189,8 @@ def test_model_proposed_again_is_published():
     first = trainer.learn(moved_sample(trainer, 2))
     again = trainer.learn(moved_sample(trainer, 3))
     assert (first.held, again.held) == (True, False)
-    assert trainer.published is again.snapshot
-    assert again.snapshot.expected_churn > 0.25
+    assert trainer.published is again.model
+    assert again.model.expected_churn > 0.25
     # The next one that moves too many is held anew.
     back = draw_sample(4, segment_codes=nearest_codes(trainer.published, moved_sample(trainer, 4)))
     trainer.published = replace(trainer.published, hysteresis=0.0)
@@ -211,7 +211,7 @@ def test_later_model_may_pass_while_one_is_held():
     # The population is its old self again, and the learner finds back to it.
     later = [trainer.learn(assigned(draw_sample(tick), trainer.published)) for tick in range(3, 9)]
     passed = next(proposal for proposal in later if not proposal.held)
-    assert passed.snapshot.version == held.snapshot.version
+    assert passed.model.version == held.model.version
 
 
 def test_sample_delivered_twice_is_learned_once():
@@ -220,6 +220,16 @@ def test_sample_delivered_twice_is_learned_once():
     assert trainer.learn(draw_sample(1)) is None
     assert trainer.learn(draw_sample(0)) is None
     assert trainer.state() == state
+
+
+def test_sample_of_customers_who_are_not_yet_divided_by_the_segmentation_is_passed_over():
+    trainer = trained(2)
+    state = trainer.state()
+    elsewhere = draw_sample(2)
+    other = replace(elsewhere, memberships={"service": elsewhere.memberships["value"]})
+    assert trainer.learn(other) is None
+    assert trainer.state() == state
+    assert trainer.learn(assigned(elsewhere, trainer.published)) is not None
 
 
 def test_no_model_where_the_algorithm_finds_none():
@@ -273,7 +283,7 @@ def test_more_clusters_after_a_restart_keep_identities_and_add_fresh_ones():
     trainer = trained(2)
     restored = through_json(trainer, TrainerSettings(n_clusters=9, max_expected_churn=1.0))
     before = {segment.code for segment in trainer.published.segments}
-    after = restored.learn(assigned(draw_sample(2), trainer.published)).snapshot.segments
+    after = restored.learn(assigned(draw_sample(2), trainer.published)).model.segments
     assert before < {segment.code for segment in after}
     assert len({segment.name for segment in after}) == 9
     assert min({segment.code for segment in after} - before) > max(before)
@@ -298,9 +308,9 @@ def without_engagement(sample):
 
 def test_feature_set_is_chosen_once():
     trainer = trainer_of(feature_set="auto", max_expected_churn=1.0)
-    assert trainer.learn(without_engagement(draw_sample(0))).snapshot.parameters.feature_set == "plain"
+    assert trainer.learn(without_engagement(draw_sample(0))).model.parameters.feature_set == "plain"
     restored = through_json(trainer)
-    assert restored.learn(draw_sample(1)).snapshot.parameters.feature_set == "plain"
+    assert restored.learn(draw_sample(1)).model.parameters.feature_set == "plain"
 
 
 def test_plain_features_count_money_in_major_units():
@@ -316,14 +326,18 @@ def test_model_without_a_reference_sample_has_no_drift():
     assert proposal.drift is None
 
 
+def churn_of(model, features, sample):
+    return expected_churn(model, features, sample.memberships["value"], sample.as_of_ms)
+
+
 def test_unassigned_customers_forecast_no_churn():
     sample = draw_sample()
     snapshot = trained().published
     features = extract_features(sample.quantities, snapshot.parameters)
-    assert expected_churn(snapshot, features, sample) is None
+    assert churn_of(snapshot, features, sample) is None
     codes = nearest_codes(snapshot, sample)
     codes[:300] = NO_SEGMENT
-    assert expected_churn(snapshot, features, replace(sample, segment_codes=codes)) == 0.0
+    assert churn_of(snapshot, features, with_memberships(sample, segment=codes)) == 0.0
 
 
 def test_customers_of_an_abandoned_segment_count_as_churn():
@@ -332,7 +346,7 @@ def test_customers_of_an_abandoned_segment_count_as_churn():
     codes = nearest_codes(snapshot, sample)
     codes[:70] = 999
     features = extract_features(sample.quantities, snapshot.parameters)
-    assert expected_churn(snapshot, features, replace(sample, segment_codes=codes)) == pytest.approx(0.1)
+    assert churn_of(snapshot, features, with_memberships(sample, segment=codes)) == pytest.approx(0.1)
 
 
 def test_customers_barred_from_returning_are_no_churn():
@@ -341,7 +355,7 @@ def test_customers_barred_from_returning_are_no_churn():
     nearest = nearest_codes(snapshot, sample)
     elsewhere = np.roll(snapshot.roster.codes[:-1], 1)[snapshot.roster.index_of_code[nearest]]
     features = extract_features(sample.quantities, snapshot.parameters)
-    moving = replace(sample, segment_codes=elsewhere, since_ms=np.full(len(sample), sample.as_of_ms - 1))
-    barred = replace(moving, previous_codes=nearest)
-    assert expected_churn(snapshot, features, moving) > 0.9
-    assert expected_churn(snapshot, features, barred) == 0.0
+    moving = with_memberships(sample, segment=elsewhere, since_ms=np.full(len(sample), sample.as_of_ms - 1))
+    barred = with_memberships(moving, previous=nearest)
+    assert churn_of(snapshot, features, moving) > 0.9
+    assert churn_of(snapshot, features, barred) == 0.0

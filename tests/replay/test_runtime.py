@@ -364,7 +364,7 @@ def test_watch_is_called_at_every_boundary(tmp_path: Path) -> None:
 # --- interruption, failure, bounds --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("asked", [1, 5, 60])
+@pytest.mark.parametrize("asked", [1, 5, 25])
 def test_interrupted_run_is_complete_up_to_there(
     tmp_path: Path, population: tuple[Path, SimulationCounts], asked: int
 ) -> None:

@@ -13,7 +13,7 @@ from tests.support.events import START_MS, engagement, instant, purchase, refund
 
 
 def observed(events: list[Event]) -> tuple[Partition, RunStatistics]:
-    partition, statistics = create_partition(Settings()), RunStatistics()
+    partition, statistics = create_partition(Settings()), RunStatistics(["value"])
     positions = [Position("file", 0, line) for line in range(len(events))]
     effects = process_events(partition, events, positions)
     statistics.observe(effects)
@@ -22,7 +22,7 @@ def observed(events: list[Event]) -> tuple[Partition, RunStatistics]:
 
 
 def test_nothing_observed_is_a_summary_of_zeros() -> None:
-    summary = RunStatistics().summary(create_partition(Settings()), [], 7, interrupted=True)
+    summary = RunStatistics(["value"]).summary(create_partition(Settings()), [], 7, interrupted=True)
     assert summary["counts"] == {"in": 0, "applied": 0, "duplicate": 0, "late_applied": 0, "rejected": 0}
     assert (summary["seed"], summary["interrupted"], summary["model_version"]) == (7, True, 0)
     assert summary["segments"] == summary["flows"] == summary["sizes"] == summary["weeks"] == summary["examples"] == []
@@ -47,8 +47,9 @@ def test_customer_days_count_from_the_first_look_on() -> None:
     statistics.observe_sizes(moved, instant(0))
     statistics.observe_sizes(partition, instant(MONTH_DAYS / 2))
     months_of_both = 1.0
-    statistics._changes.update(moved=3)
-    statistics._causes.update(lapse=3)
+    own = statistics._of["value"]
+    own._changes.update(moved=3)
+    own._causes.update(lapse=3)
     summary = statistics.summary(partition, [], 0, interrupted=False)
     assert summary["migrations"]["per_customer_month"] == 3 / months_of_both
 

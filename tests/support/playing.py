@@ -9,12 +9,13 @@ from stream_app.core.events import Event
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from tests.support.events import positions
 
-Step: TypeAlias = Event | int | Model
-"""An event, the instant of a sweep, or a model that takes over."""
+Step: TypeAlias = Event | int | Model | Segmentation
+"""An event, the instant of a sweep, or a model or segmentation that takes over or is added."""
 
 
 def play(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Migration]:
@@ -39,10 +40,10 @@ def play_effects(partition: Partition, steps: Sequence[Step], cuts: Collection[i
         if isinstance(step, Event):
             first = first if chunk else index
             chunk.append(step)
-        elif isinstance(step, Model):
-            partition.follow(LearnedSegmentation(step))
-        elif step is not None:
+        elif isinstance(step, int):
             finish(sweep(partition, step))
+        elif step is not None:
+            partition.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
     return done
 
 

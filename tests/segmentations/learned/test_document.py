@@ -40,7 +40,7 @@ def proposals(draw):
     psi = st.fixed_dictionaries(dict.fromkeys(FEATURE_NAMES[feature_set], positive))
     profile = st.builds(SegmentProfile, share, *[positive] * 5)
     snapshot = Model(
-        segmentation=draw(st.text(min_size=1, max_size=5)),
+        name=draw(st.text(min_size=1, max_size=5)),
         version=draw(st.integers(0, 10**9)),
         as_of_ms=draw(st.integers(0, 4_102_444_800_000)),
         parameters=FeatureParameters(feature_set, draw(positive), draw(positive)),
@@ -81,7 +81,7 @@ def test_document_gives_the_same_model_back(proposal):
 
 def example(**changes):
     snapshot = Model(
-        segmentation="value",
+        name="value",
         version=0,
         as_of_ms=NO_TIME,
         parameters=FeatureParameters("activity", 30.0, 1.0),
@@ -102,6 +102,7 @@ def test_document_has_exactly_the_keys_of_the_contract():
         "feature_names", "weights", "mean", "scale", "hysteresis", "no_return_days", "segments", "retired_segments",
         "expected_churn", "training", "drift",
     }  # fmt: skip
+    assert document["kind"] == "learned"
     assert document["segments"] == [{"id": "s3", "name": "Loyal", "centroid": [0.0] * 4, "share": 0.0, "profile": None}]
 
 
