@@ -180,7 +180,8 @@ def _date_silent_moves(segmentation: Segmentation, found: Transitions, after_ms:
 
     A move that was due already when the customer was last assessed was not due under the version of that time: only the
     segmentation can have changed since. Unless a session continued after that, at whose events nobody was assessed:
-    such a move is dated at the session's last event.
+    such a move is dated at the session's last event. Whoever is in no segment of this version moves because of it, even
+    if silence has changed where to.
     """
     silent = np.flatnonzero(found.kind == LAPSE)
     if not len(silent):
@@ -192,11 +193,12 @@ def _date_silent_moves(segmentation: Segmentation, found: Transitions, after_ms:
     customers = CustomerColumns(records, started_ms)
     decision = segmentation.decide(segmentation.score(customers), held, started_ms)
     due_already = decision.moves & (decision.target == target)
-    in_session = (started_ms > start_ms) & ~np.bool_(segmentation.weighs_sessions)
+    is_known = segmentation.roster.index_of_code[held.segment] != NOWHERE
+    in_session = (started_ms > start_ms) & is_known & ~np.bool_(segmentation.weighs_sessions)
     by_version = due_already & ~in_session
     started_ms = started_ms - (due_already & in_session)
-    kinds = np.where(by_version, segmentation.revised_by, LAPSE)
-    kinds[by_version & (held.segment == NO_SEGMENT)] = DEFINITION
+    kinds = np.where(by_version | ~is_known, segmentation.revised_by, LAPSE)
+    kinds[held.segment == NO_SEGMENT] = DEFINITION
     found.kind[silent] = kinds
     found.effective_at_ms[silent[by_version]] = started_ms[by_version]
     by_time = np.flatnonzero(~by_version)

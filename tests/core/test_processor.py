@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, NO_TIME, WEEK_MS, format_instant
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
+from stream_app.core.events import Event
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Clock, Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
@@ -19,7 +19,8 @@ from stream_app.core.segments import Segment
 from stream_app.segmentations.learned.decision import decide
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
+from tests.support.events import engagement, instant, positions, purchase, refund
+from tests.support.logs import logs, shuffled_rules, snapshots
 from tests.support.models import (
     model_of,
     no_return_ms,
@@ -73,51 +74,6 @@ def brute_force_departure(snapshot: Model, partition: Partition, customer: int, 
 
 
 # --- chunks ------------------------------------------------------------------------------------------------------
-
-
-AGAIN, SWEEP = -1, -2
-
-
-@st.composite
-def logs(draw: st.DrawFn) -> list[Step]:
-    """Draw a log of three customers with late events, sessions, repetitions, sweeps and a change of model."""
-    steps: list[Step] = []
-    clock_ms = START_MS
-    size = draw(st.integers(1, 28))
-    model_at = draw(st.integers(0, 60))
-    for index in range(size):
-        clock_ms += draw(st.sampled_from([0, MINUTE_MS, 10 * MINUTE_MS, DAY_MS, 5 * DAY_MS, 23 * DAY_MS, 70 * DAY_MS]))
-        if index == model_at:
-            steps.append(shuffled_rules(draw(st.integers(0, 50)), plain_snapshot().segments))
-        kind = draw(st.sampled_from([PURCHASE, PURCHASE, REFUND, ENGAGEMENT, ENGAGEMENT, ENGAGEMENT, AGAIN, SWEEP]))
-        events = [step for step in steps if isinstance(step, Event)]
-        if kind == SWEEP:
-            steps.append(clock_ms)
-            continue
-        if kind == AGAIN:
-            steps.extend(events[-draw(st.integers(1, 8)) :][:1])
-            continue
-        at_ms = max(START_MS, clock_ms - draw(st.sampled_from([0, 0, 0, HOUR_MS, 3 * DAY_MS, 40 * DAY_MS])))
-        customer_id = f"c{draw(st.integers(1, 3))}"
-        order_id = f"o{draw(st.integers(1, 3))}"
-        amount_minor = draw(st.sampled_from([0, 1_500, 20_000]))
-        if kind == ENGAGEMENT:
-            steps.append(Event(kind, customer_id, f"e{index}", at_ms, "search", weight=1.0))
-        else:
-            steps.append(Event(kind, customer_id, f"e{index}", at_ms, "order", amount_minor, order_id))
-    return steps
-
-
-def shuffled_rules(seed: int, retired_segments: tuple[Segment, ...] = ()) -> Model:
-    """Return the rules with their centroids moved about, in which many customers are misplaced."""
-    snapshot = rules_snapshot(0.1, 20.0)
-    rng = np.random.default_rng(seed)
-    centroids = snapshot.centroids + rng.normal(0, 0.2, snapshot.centroids.shape)
-    return successor(snapshot, centroids=centroids, retired_segments=retired_segments)
-
-
-quick_rules = st.builds(rules_snapshot, st.sampled_from([0.0, 0.1, 0.5]), st.sampled_from([0.0, 1.1, 20.0, 30.0]))
-snapshots = quick_rules | st.builds(plain_snapshot, st.sampled_from([0.0, 0.2]), st.sampled_from([0.0, 20.0]))
 
 
 @given(logs(), snapshots, st.sets(st.integers(0, 28)))

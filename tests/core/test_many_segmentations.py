@@ -1,0 +1,306 @@
+"""Several segmentations over one table: none of them changes what another says, and each can come and go."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.core.clock import DAY_MS, NO_TIME, format_instant
+from stream_app.core.events import Event
+from stream_app.core.migration import Migration
+from stream_app.core.partition import Effects, Partition, Sweeps
+from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.segmentation import NEVER_MS, Segmentation
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.segmentations.ended import EndedSegmentation
+from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, PLAIN, rules
+from tests.segmentations.third_kind import TiersSegmentation
+from tests.support.events import engagement, instant, positions, purchase
+from tests.support.logs import logs, shuffled_rules
+from tests.support.models import successor
+from tests.support.playing import Step, play, play_effects, state_of
+
+TIERS = TiersSegmentation("tiers", [2, 4])
+PICKS = st.sampled_from(
+    [
+        (COLD_START,),
+        (PLAIN,),
+        (BY_RULES,),
+        (TIERS,),
+        (COLD_START, PLAIN),
+        (PLAIN, COLD_START),
+        (COLD_START, BY_RULES),
+        (TIERS, BY_RULES),
+        (COLD_START, PLAIN, BY_RULES),
+        (BY_RULES, TIERS, COLD_START),
+    ]
+)
+"""One, two and three of them, with sessions weighed and not, first and last."""
+
+
+def of_those(names: Collection[str], log: Sequence[Step]) -> list[Step]:
+    """Return the log without new versions of other segmentations."""
+    return [step for step in log if isinstance(step, Event | int) or step.name in names]
+
+
+def changed_rules() -> RulesSegmentation:
+    segments = [segment.model_dump(by_alias=True) for segment in rules().segments[:2]]
+    return RulesSegmentation(rules(segments=segments), 2, tuple(BY_RULES.roster.by_code.values()))
+
+
+@st.composite
+def changing_logs(draw: st.DrawFn) -> list[Step]:
+    """Draw a log with changes of models and definitions besides."""
+    log = draw(logs())
+    for change in draw(st.sets(st.sampled_from(["value", "plain", "service"]))):
+        if change == "value":
+            version: Step = shuffled_rules(draw(st.integers(0, 9)))
+        elif change == "plain":
+            version = successor(PLAIN.model, centroids=PLAIN.model.centroids * 0.8)
+        else:
+            version = changed_rules()
+        log.insert(draw(st.integers(0, len(log))), version)
+    return log
+
+
+# --- time within a chunk --------------------------------------------------------------------------------------------
+
+
+def play_with_time(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Effects]:
+    """Do as `play_effects`, with sweeps inside the chunks of events that surround them."""
+    done: list[Effects] = []
+    events: list[Event] = []
+    swept: list[tuple[int, int]] = []
+    first = 0
+
+    def finish() -> None:
+        nonlocal first
+        sweeps = Sweeps(np.array([at for at, _ in swept], np.int64), np.array([n for _, n in swept], np.intp))
+        if events or swept:
+            effects = process_events(partition, events, positions(len(events), first), sweeps)
+            apply_effects(partition, effects)
+            done.append(effects)
+        first += len(events)
+        events.clear()
+        swept.clear()
+
+    for index, step in enumerate(steps):
+        if index in cuts or not isinstance(step, Event | int):
+            finish()
+        if isinstance(step, Event):
+            events.append(step)
+        elif isinstance(step, int):
+            swept.append((step, len(events)))
+        else:
+            partition.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
+    finish()
+    return done
+
+
+def without_position(migration: Migration) -> Migration:
+    """Return a migration without its event's position, which depends on whether sweeps are counted as steps."""
+    return msgspec.structs.replace(migration, cause=msgspec.structs.replace(migration.cause, position=None))
+
+
+def told(effects: Sequence[Effects]) -> list[Migration]:
+    return [without_position(migration) for each in effects for migration in each.migrations]
+
+
+@given(changing_logs(), PICKS, st.sets(st.integers(0, 31)))
+def test_time_passing_within_a_chunk_is_as_sweeping_and_folding_one_after_the_other(
+    log: list[Step], segmentations: tuple[Segmentation, ...], cuts: set[int]
+) -> None:
+    apart, within = Partition(segmentations), Partition(segmentations)
+    steps = of_those(apart.names, log)
+    expected, found = play_effects(apart, steps, range(len(steps))), play_with_time(within, steps, cuts)
+    assert told(found) == told(expected)
+    assert state_of(within) == state_of(apart)
+    assert within.table.customer_ids == apart.table.customer_ids
+    assert within.clock == apart.clock
+    for count in ("applied", "late", "duplicates"):
+        assert sum(getattr(each, count) for each in found) == sum(getattr(each, count) for each in expected), count
+    for column in ("swept_at_ms", "customers"):
+        assert np.concatenate([[0], *(getattr(each, column) for each in found)]).tolist() == (
+            np.concatenate([[0], *(getattr(each, column) for each in expected)]).tolist()
+        ), column
+
+
+@given(changing_logs(), PICKS, st.sets(st.integers(0, 31)))
+def test_looking_only_at_those_who_may_be_due_finds_what_looking_at_everybody_does(
+    log: list[Step], segmentations: tuple[Segmentation, ...], cuts: set[int]
+) -> None:
+    some, everybody = Partition(segmentations), Partition(segmentations)
+    steps = of_those(some.names, log)
+    found = told(play_with_time(some, steps, cuts))
+    expected: list[Migration] = []
+    for step in steps:
+        everybody.table.forget_due()
+        expected += told(play_effects(everybody, [step]))
+    assert found == expected
+    assert state_of(some) == state_of(everybody)
+
+
+# --- each for itself ------------------------------------------------------------------------------------------------
+
+
+@given(changing_logs(), st.permutations(EXAMPLES), st.sets(st.integers(0, 31)))
+def test_what_a_segmentation_says_does_not_depend_on_which_others_there_are(
+    log: list[Step], together: list[Segmentation], cuts: set[int]
+) -> None:
+    partition = Partition(together)
+    found = told(play_with_time(partition, log, cuts))
+    for number, segmentation in enumerate(together):
+        alone = Partition([segmentation])
+        own = of_those([segmentation.name], log)
+        assert told(play_with_time(alone, own)) == [m for m in found if m.segmentation == segmentation.name]
+        assert partition.table.memberships[number].tobytes() == alone.table.memberships[0].tobytes()
+        assert partition.table.activity.tobytes() == alone.table.activity.tobytes()
+
+
+@given(logs())
+def test_moves_of_one_event_are_told_in_the_order_of_the_segmentations(log: list[Step]) -> None:
+    partition = Partition(EXAMPLES)
+    migrations = play(partition, log)
+    order = {name: number for number, name in enumerate(partition.names)}
+    by_event: dict[str, list[int]] = {}
+    for migration in migrations:
+        if migration.cause.event_id is not None:
+            by_event.setdefault(migration.cause.event_id, []).append(order[migration.segmentation])
+    assert all(numbers == sorted(numbers) for numbers in by_event.values())
+
+
+# --- coming and going -----------------------------------------------------------------------------------------------
+
+HISTORY: list[Step] = [
+    *(purchase(day, customer_id=f"c{day % 4}") for day in range(16)),
+    *(engagement(15.5 + minute / 1_440, customer_id="c1") for minute in range(0, 50, 10)),
+]
+
+
+@pytest.mark.parametrize("added", [*EXAMPLES[1:], dataclasses.replace(COLD_START.model, name="later"), TIERS])
+@pytest.mark.parametrize("swept_before", [False, True])
+def test_segmentation_that_is_added_takes_everybody_in_once(added: Segmentation | Model, swept_before: bool) -> None:
+    if isinstance(added, Model):
+        added = LearnedSegmentation(added)
+    partition = Partition([COLD_START])
+    play(partition, [*HISTORY, *([instant(16)] if swept_before else [])])
+    migrations = play(partition, [added, instant(17)])
+    assert {m.segmentation for m in migrations if m.change == "entered"} == {added.name}
+    entered = [m for m in migrations if m.segmentation == added.name]
+    assert [(m.customer_id, m.sequence, m.change, m.cause.kind) for m in entered] == [
+        (customer_id, 1, "entered", "definition") for customer_id in partition.table.customer_ids
+    ]
+    assert {(m.from_segment, m.cause.event_id, m.model_version) for m in entered} == {(None, None, added.version)}
+    assert all(m.effective_at <= m.decided_at == format_instant(instant(17)) for m in entered)
+    assert [m for m in play(partition, [instant(17)]) if m.segmentation == added.name] == []
+
+
+@given(logs(), st.sampled_from([*EXAMPLES[1:], TIERS]), st.integers(0, 28))
+def test_adding_a_segmentation_changes_nothing_for_those_there_are(
+    log: list[Step], added: Segmentation, place: int
+) -> None:
+    without, together = Partition([COLD_START]), Partition([COLD_START])
+    expected = told(play_with_time(without, log))
+    found = told(play_with_time(together, [*log[:place], added, *log[place:]]))
+    assert [m for m in found if m.segmentation == "value"] == expected
+    assert {m.cause.kind for m in found if m.segmentation == added.name and m.change == "entered"} <= {
+        "definition", "purchase", "refund", "engagement",
+    }  # fmt: skip
+    assert together.table.memberships[0].tobytes() == without.table.memberships[0].tobytes()
+
+
+@pytest.mark.parametrize("last", [*EXAMPLES, TIERS], ids=lambda each: each.name)
+def test_everybody_leaves_a_segmentation_that_has_ended_once_and_comes_back_with_the_next_number(
+    last: Segmentation,
+) -> None:
+    other = TiersSegmentation("other", [3])
+    partition = Partition([other, last])
+    before = play(partition, [*HISTORY, instant(16)])
+    numbers = {m.customer_id: m.sequence for m in before if m.segmentation == last.name}
+    held = {m.customer_id: m.to_segment for m in before if m.segmentation == last.name}
+
+    left = play(partition, [EndedSegmentation(last.name, last), instant(20)])
+    assert [(m.customer_id, m.segmentation, m.change, m.cause.kind) for m in left] == [
+        (customer_id, last.name, "left", "definition") for customer_id in partition.table.customer_ids
+    ]
+    assert [m.to_segment for m in left] == [None] * len(left)
+    assert {m.customer_id: m.from_segment for m in left} == held
+    assert {m.customer_id: m.sequence for m in left} == {of: number + 1 for of, number in numbers.items()}
+    assert left[0].explanation.sentence == (
+        f"Segmentation {last.name} has ended; leaves {left[0].from_segment and left[0].from_segment.name}."
+    )
+    assert not left[0].explanation.is_specific
+    membership = partition.table.memberships[1]
+    assert (membership["segment"] == NO_SEGMENT).all()
+    assert play(partition, [instant(21), purchase(22, customer_id="c0"), instant(500)]) == []
+
+    entered = [m for m in play(partition, [last, instant(501)]) if m.segmentation == last.name]
+    assert {m.customer_id: (m.sequence, m.change, m.cause.kind) for m in entered} == {
+        customer_id: (number + 2, "entered", "definition") for customer_id, number in numbers.items()
+    }
+
+
+def test_end_within_a_session_is_an_end_and_no_lapse() -> None:
+    partition = Partition([COLD_START])
+    play(partition, [*HISTORY])
+    left = play(partition, [EndedSegmentation("value", COLD_START), instant(16)])
+    assert {(m.change, m.cause.kind) for m in left} == {("left", "definition")}
+    assert len(left) == len(partition.table)
+
+
+def test_customers_new_since_the_end_never_enter() -> None:
+    partition = Partition([COLD_START, EndedSegmentation("service", BY_RULES)])
+    migrations = play(partition, [*HISTORY, instant(30)])
+    assert {m.segmentation for m in migrations} == {"value"}
+    assert (partition.table.memberships[1]["sequence"] == 0).all()
+
+
+def test_segmentation_nobody_remembers_is_left_without_a_name() -> None:
+    partition = Partition([BY_RULES])
+    play(partition, [purchase(0)])
+    (left,) = play(partition, [EndedSegmentation("service", None), instant(1)])
+    assert (left.from_segment, left.to_segment, left.change, left.model_version) == (None, None, "left", 0)
+    assert left.explanation.sentence == "Segmentation service has ended; leaves."
+
+
+def test_new_definition_moves_by_the_definition() -> None:
+    partition = Partition([COLD_START, BY_RULES])
+    play(partition, [*HISTORY, instant(16)])
+    moved = play(partition, [changed_rules(), instant(16)])
+    assert moved
+    assert {(m.segmentation, m.cause.kind, m.change, m.model_version) for m in moved} == {
+        ("service", "definition", "moved", 2)
+    }
+    assert {m.effective_at for m in moved} == {format_instant(instant(16))}
+
+
+def test_customers_are_looked_at_again_once_a_segmentation_is_another() -> None:
+    partition = Partition([TIERS])
+    play(partition, [*HISTORY, instant(16)])
+    assert (partition.table.due_at_ms == NEVER_MS).all()
+    partition.follow(TiersSegmentation("tiers", [1], 2))
+    assert (partition.table.due_at_ms == NO_TIME).all()
+    assert len(sweep(partition, instant(16)).migrations) == len(partition.table)
+    assert partition.names == ("tiers",)
+
+
+def test_sweep_in_blocks_is_as_one_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, blocks = Partition(EXAMPLES), Partition(EXAMPLES)
+    history = [purchase(day / 8, customer_id=f"c{day}") for day in range(40)]
+    sweeps: list[Step] = [instant(day) for day in (20, 60, 61)]
+    expected = play(whole, [*history, *sweeps])
+    monkeypatch.setattr("stream_app.core.processor.BLOCK_ROWS", 7)
+    found = play(blocks, [*history, *sweeps])
+    assert sorted(found, key=lambda m: m.migration_id) == sorted(expected, key=lambda m: m.migration_id)
+    assert state_of(blocks) == state_of(whole)
+    assert blocks.table.due_at_ms.tolist() == whole.table.due_at_ms.tolist()
+    assert DAY_MS < blocks.clock.swept_at_ms == instant(61)

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_app.core.clock import DAY_MS, HOUR_MS, NO_TIME, WEEK_MS, next_boundary
+from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
+from stream_app.core.migration import Migration
+from stream_app.core.partition import Clock, Partition, Sweeps
+from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.records import NO_RECORDS, Batch, Skipped, batch_of
+from stream_app.core.timeline import Fold, Pace, Step, Sweep, crosses_sweep, pass_time, steps
+from tests.segmentations.examples import BY_RULES, COLD_START
+from tests.support.events import START_MS, instant, positions, purchase
+from tests.support.playing import state_of
+
+Stop: TypeAlias = tuple[int, dict[str, bytes]]
+"""A pause, and every row as it then stands."""
+
+
+class Run:
+    """What became of a partition: migrations in order, and how it stood at each pause."""
+
+    def __init__(self) -> None:
+        self.partition = Partition([COLD_START, BY_RULES])
+        self.migrations: list[Migration] = []
+        self.pauses: list[Stop] = []
+        self.swept_ms: list[int] = []
+        self.folded: list[list[tuple[int, int]]] = []
+        self._offset = 0
+
+    def fold(self, contents: Sequence[Event | Skipped], sweeps: Sweeps | None = None) -> None:
+        events = [content for content in contents if isinstance(content, Event)]
+        own = (sweeps,) if sweeps else ()
+        effects = process_events(self.partition, events, positions(len(events), self._offset), *own)
+        self._offset += len(events)
+        self.swept_ms += effects.swept_at_ms.tolist()
+        self.migrations += effects.migrations
+        apply_effects(self.partition, effects)
+
+    def sweep(self, at_ms: int, pauses: bool) -> None:
+        effects = sweep(self.partition, at_ms)
+        self.migrations += effects.migrations
+        self.swept_ms.append(at_ms)
+        apply_effects(self.partition, effects)
+        if pauses:
+            self.pauses.append((at_ms, state_of(self.partition)))
+
+    def do(self, step: Step, batch: Batch) -> None:
+        if isinstance(step, Sweep):
+            self.sweep(step.at_ms, step.pauses)
+        else:
+            if step.stop > step.start:
+                self.folded[-1].append((step.start, step.stop))
+            self.fold(batch.contents[step.start : step.stop], step.sweeps)
+
+
+def in_steps(batches: Sequence[Batch], pace: Pace, until_ms: int) -> Run:
+    """Do what `steps` and `pass_time` say."""
+    run = Run()
+    for batch in batches:
+        run.folded.append([])
+        is_event = np.array([isinstance(content, Event) for content in batch.contents], np.bool_)
+        for step in steps(run.partition, batch.watermarks_ms, is_event, pace):
+            run.do(step, batch)
+    for step in pass_time(run.partition, until_ms, pace):
+        run.do(step, NO_RECORDS)
+    return run
+
+
+def one_after_the_other(batches: Sequence[Batch], pace: Pace, until_ms: int) -> Run:
+    """Fold record by record, and before each let everybody be looked at, at every boundary up to it."""
+    run = Run()
+    boundary_ms: int | None = None
+
+    def pass_boundary(at_ms: int) -> int:
+        run.partition.table.forget_due()
+        run.sweep(at_ms, pauses=at_ms % pace.pause_ms == 0)
+        return at_ms + pace.interval_ms
+
+    for batch in batches:
+        for watermark_ms, content in zip(batch.watermarks_ms.tolist(), batch.contents, strict=True):
+            if boundary_ms is None and watermark_ms != NO_TIME:
+                boundary_ms = next_boundary(watermark_ms, pace.interval_ms)
+            while boundary_ms is not None and boundary_ms <= watermark_ms:
+                boundary_ms = pass_boundary(boundary_ms)
+            run.fold([content])
+    while boundary_ms is not None and boundary_ms <= until_ms:
+        boundary_ms = pass_boundary(boundary_ms)
+    return run
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[Batch]:
+    """Draw batches of one source: late events, repetitions, records that are none, gaps of weeks."""
+    batches: list[Batch] = []
+    clock_ms, watermark_ms = START_MS + draw(st.sampled_from([0, 7 * HOUR_MS])), NO_TIME
+    known: list[Event] = []
+    for _ in range(draw(st.integers(1, 3))):
+        contents: list[Event | Skipped] = []
+        for _ in range(draw(st.integers(1, 10))):
+            kind = draw(st.sampled_from(["event", "event", "event", "event", "again", "refused"]))
+            clock_ms += draw(st.sampled_from([0, 1, HOUR_MS, DAY_MS, 2 * DAY_MS, 30 * DAY_MS]))
+            if kind == "refused" or (kind == "again" and not known):
+                contents.append(Skipped(None))
+            elif kind == "again":
+                contents.append(draw(st.sampled_from(known[-4:])))
+            else:
+                at_ms = clock_ms - draw(st.sampled_from([0, 0, 0, HOUR_MS, 3 * DAY_MS]))
+                number = len(known)
+                customer_id = f"c{draw(st.integers(1, 4))}"
+                if draw(st.booleans()):
+                    event = Event(PURCHASE, customer_id, f"e{number}", at_ms, "order", 2_000, f"o{number}")
+                else:
+                    event = Event(ENGAGEMENT, customer_id, f"e{number}", at_ms, "search", weight=1.0)
+                known.append(event)
+                contents.append(event)
+        batches.append(batch_of(contents, 0, range(len(contents)), watermark_ms))
+        watermark_ms = int(batches[-1].watermarks_ms[-1])
+    return batches
+
+
+paces = st.builds(
+    Pace,
+    st.sampled_from([6 * HOUR_MS, DAY_MS]),
+    st.sampled_from([DAY_MS, WEEK_MS]),
+    st.sampled_from([1, 3, 100]),
+    st.sampled_from([0, 1, 100]),
+)
+
+
+@given(streams(), paces, st.sampled_from([0, 1, DAY_MS, 40 * DAY_MS]))
+@settings(max_examples=100)
+def test_steps_do_what_folding_and_sweeping_one_after_the_other_does(
+    batches: list[Batch], pace: Pace, further_ms: int
+) -> None:
+    until_ms = int(batches[-1].watermarks_ms[-1]) + further_ms
+    found, expected = in_steps(batches, pace, until_ms), one_after_the_other(batches, pace, until_ms)
+    assert found.migrations == expected.migrations
+    assert found.swept_ms == expected.swept_ms
+    assert found.pauses == expected.pauses
+    assert state_of(found.partition) == state_of(expected.partition)
+    assert found.partition.clock == expected.partition.clock
+
+
+@given(streams(), paces)
+def test_every_record_is_in_one_step_of_no_more_than_the_pace_allows(batches: list[Batch], pace: Pace) -> None:
+    run = in_steps(batches, pace, NO_TIME)
+    for batch, parts in zip(batches, run.folded, strict=True):
+        assert [start for start, _ in parts] == [0, *(stop for _, stop in parts[:-1])]
+        assert parts[-1][1] == len(batch.contents)
+        assert max(stop - start for start, stop in parts) <= pace.records_max
+
+
+# --- many who are due -----------------------------------------------------------------------------------------------
+
+PACE = Pace(DAY_MS, WEEK_MS, 100, due_max=2)
+
+
+def crowded(customers: int) -> Run:
+    run = Run()
+    run.fold([purchase(0.5, customer_id=f"c{number}") for number in range(customers)])
+    return run
+
+
+@pytest.mark.parametrize(("customers", "alone"), [(2, False), (3, True)])
+def test_sweep_of_more_customers_than_may_be_due_in_a_chunk_is_a_step_of_its_own(customers: int, alone: bool) -> None:
+    run = crowded(customers)
+    watermarks_ms = np.array([instant(0.6), instant(1.5), instant(2.5)])
+    first = next(steps(run.partition, watermarks_ms, np.ones(3, np.bool_), PACE))
+    assert isinstance(first, Fold)
+    assert (first.start, first.stop) == ((0, 1) if alone else (0, 3))
+    assert first.sweeps.at_ms.tolist() == ([] if alone else [instant(1), instant(2)])
+    assert first.sweeps.before.tolist() == ([] if alone else [1, 2])
+    run.fold([purchase(0.6)], first.sweeps if not alone else None)
+    if alone:
+        second = next(steps(run.partition, watermarks_ms[1:], np.ones(2, np.bool_), PACE))
+        assert second == Sweep(instant(1), pauses=False)
+
+
+def test_gap_is_passed_in_one_step_up_to_the_last_sweep_before_a_pause() -> None:
+    run = crowded(1)
+    monday_ms = next_boundary(instant(0.5), WEEK_MS)
+    first, second = [], []
+    for step in steps(run.partition, np.array([monday_ms + 10 * DAY_MS]), np.ones(1, np.bool_), PACE):
+        (first if not second and isinstance(step, Fold) else second).append(step)
+        run.do(step, NO_RECORDS)
+        if len(second) == 1:
+            break
+    (fold,) = first
+    assert (fold.start, fold.stop) == (0, 0)
+    assert fold.sweeps.at_ms.tolist() == list(range(instant(1), monday_ms, DAY_MS))
+    assert second == [Sweep(monday_ms, pauses=True)]
+
+
+# --- where no time is known ------------------------------------------------------------------------------------------
+
+
+def test_records_before_the_first_event_are_folded_as_they_come_and_no_time_passes() -> None:
+    partition = Partition([COLD_START])
+    refused = np.full(5, NO_TIME)
+    nothing = np.zeros(5, np.bool_)
+    found = list(steps(partition, refused, nothing, Pace(DAY_MS, WEEK_MS, 2)))
+    assert [(step.start, step.stop) for step in found if isinstance(step, Fold)] == [(0, 2), (2, 4), (4, 5)]
+    assert all(isinstance(step, Fold) and not len(step.sweeps.at_ms) for step in found)
+    assert list(pass_time(partition, instant(100), PACE)) == []
+    assert not crosses_sweep(partition, refused, PACE)
+
+
+def test_time_begins_with_the_first_event() -> None:
+    partition = Partition([COLD_START])
+    watermarks_ms = np.array([NO_TIME, instant(3.5), instant(4.5)])
+    (step,) = steps(partition, watermarks_ms, np.array([False, True, True]), Pace(DAY_MS, 100 * WEEK_MS, 9))
+    assert isinstance(step, Fold)
+    assert (step.start, step.stop) == (0, 3)
+    assert (step.sweeps.at_ms.tolist(), step.sweeps.before.tolist()) == ([instant(4)], [1])
+
+
+@pytest.mark.parametrize(("last", "crosses"), [(1.999, False), (2.0, True), (2.5, True)])
+def test_records_cross_a_sweep_once_the_last_of_them_reaches_it(last: float, crosses: bool) -> None:
+    partition = Partition([COLD_START], clock=Clock(instant(1.5), instant(1)))
+    assert crosses_sweep(partition, np.array([instant(1.6), instant(last)]), PACE) == crosses
