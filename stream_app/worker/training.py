@@ -23,7 +23,7 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.core.segmentation import Segmentation
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
-from stream_app.segmentations.learned.document import HELD, PUBLISHED, ModelProposal, model_document
+from stream_app.segmentations.learned.document import ModelProposal, model_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
 from stream_app.worker.samples import decode_sample, merge_samples
@@ -139,8 +139,7 @@ class Training:
         announced = [each for each in segmentations if each.version > self._published.get(each.name, -1)]
         if announced:
             self._published |= {each.name: each.version for each in announced}
-            lines = [f"segmentation {each.name}: version {each.version} is announced" for each in announced]
-            await self._write([segmentation_record(each) for each in announced], lines)
+            await self._write([segmentation_record(each) for each in announced])
 
     async def accept_sample(self, offset: int, value: bytes | None) -> None:
         """Take a sample's record; learn from every tick that is complete with it.
@@ -189,10 +188,10 @@ class Training:
         )
         proposals = [proposal for proposal in learned if proposal is not None]
         self._published |= {each.model.name: each.model.version for each in proposals if not each.held}
-        await self._write([model_record(each) for each in proposals], [_line_of(each) for each in proposals])
+        await self._write([model_record(each) for each in proposals])
 
-    async def _write(self, versions: Sequence[OutgoingRecord], lines: Iterable[str]) -> None:
-        """Write all that is known, and versions of segmentations with it, in one transaction; then log some lines."""
+    async def _write(self, versions: Sequence[OutgoingRecord]) -> None:
+        """Write all that is known, and versions of segmentations with it, in one transaction."""
         progress = Progress(self.next_sample, self._latest_ticks, self._published)
         known = [OutgoingRecord(PROGRESS_KEY, msgspec.json.encode(progress))]
         known += [
@@ -203,11 +202,8 @@ class Training:
         if versions:
             outgoing[self._topics.models, 0] = versions
         async with self._writing:
-            if self._is_closed:
-                return
-            await self._delivery.commit(outgoing)
-        for line in lines:
-            logger.info("%s", line)
+            if not self._is_closed:
+                await self._delivery.commit(outgoing)
 
 
 async def open_training(
@@ -245,14 +241,6 @@ async def open_training(
     training = Training(trainers, progress, delivery, topics, partitions, first.sample_size, first.seed)
     await training.announce(wanted)
     return training
-
-
-def _line_of(proposal: ModelProposal) -> str:
-    """Return what the log says of a model."""
-    model = proposal.model
-    churn = "" if model.expected_churn is None else f", forecast to move {model.expected_churn:.1%} of customers"
-    verdict = HELD if proposal.held else PUBLISHED
-    return f"segmentation {model.name}: model {model.version} with {len(model.segments)} segments is {verdict}{churn}"
 
 
 def segmentation_record(segmentation: Segmentation) -> OutgoingRecord:

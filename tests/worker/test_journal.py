@@ -35,9 +35,9 @@ class Watched:
         return [record.getMessage() for record in self._caplog.records]
 
     async def refuse(self, count: int, number: int = 0) -> None:
-        first = self.worker.owned.expected_offset(PURCHASES, number) or 0
+        first = self.worker.host.expected_offset(PURCHASES, number) or 0
         records = [Record(first + index, b"secret", b"c0") for index in range(count)]
-        self.worker.owned.feed(PURCHASES, number, records)
+        self.worker.host.feed(PURCHASES, number, records)
         await self.worker.work(*both(number))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -258,11 +257,7 @@ def moved(tick: int, trainer: Trainer) -> list[bytes]:
     return values
 
 
-def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the_published(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO, "stream_app.worker.training")
-
+def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the_published() -> None:
     async def test() -> None:
         log = MemoryLog()
         training = await opened(log, replace(SETTINGS, max_expected_churn=0.05, held_ticks_max=1))
@@ -282,14 +277,6 @@ def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the
             (2, "held"),
             (2, "published"),
         ]
-        said = [message.removeprefix("segmentation value: ") for message in caplog.messages]
-        assert [message.split(", ")[0] for message in said] == [
-            "version 0 is announced",
-            "model 1 with 3 segments is published",
-            "model 2 with 3 segments is held",
-            "model 2 with 3 segments is published",
-        ]
-        assert "forecast to move " in said[2]
 
     asyncio.run(test())
 
