@@ -17,7 +17,7 @@ from stream_app.worker.owned import OwnedPartitions
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.memory_log import MemoryDelivery, Transaction
 from tests.simulation.simulation import Variant
-from tests.simulation.worker import WorkerParts
+from tests.simulation.worker import SimulatedFollower, WorkerParts
 
 
 class PositionApart(MemoryDelivery):
@@ -81,6 +81,14 @@ class ChunkGapAccepted(OwnedPartitions):
             self.lanes[chunk.partition].offer(chunk)
 
 
+class OwnDefinitions(SimulatedFollower):
+    """Puts the definitions of its own configuration in force, whether they are published or not."""
+
+    def _finish_reading(self) -> None:
+        super()._finish_reading()
+        self.current = {each.name: each for each in self.wanted}
+
+
 class FetchGapAccepted(SimulatedConsumer):
     """Never asks for the records that a fetch has passed over."""
 
@@ -105,5 +113,6 @@ MUTATIONS = (
     Mutation("commits do not wait for appends", Variant(WorkerParts(delivery=AppendsUnawaited))),
     Mutation("memory is kept while others own the partition", Variant(WorkerParts(opener=MemoryTrusted))),
     Mutation("gaps between chunks are accepted", Variant(WorkerParts(owned=ChunkGapAccepted))),
+    Mutation("definitions are in force before they are published", Variant(WorkerParts(follower=OwnDefinitions))),
     Mutation("gaps between fetches are accepted", Variant(WorkerParts(consumer=FetchGapAccepted))),
 )

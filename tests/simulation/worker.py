@@ -49,6 +49,7 @@ class WorkerParts:
     opener: type[PartitionOpener] = PartitionOpener
     owned: type[OwnedPartitions] = OwnedPartitions
     consumer: type[SimulatedConsumer] = SimulatedConsumer
+    follower: type[SimulatedFollower] | None = None
     ends_on_failure: bool = True
 
 
@@ -98,7 +99,8 @@ class SimulatedWorker:
         simulation = self.simulation
         topics = simulation.topics
         self.process = CURRENT.get()
-        self.follower = SimulatedFollower(simulation, self.process, self._build)
+        follower = self._parts.follower or SimulatedFollower
+        self.follower = follower(simulation, self.process, self._build)
         self.state_log = MemoryStateLog(simulation.log, self.process, self._parts.delivery)
         opener = self._parts.opener(
             log=self.state_log,
