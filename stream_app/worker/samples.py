@@ -15,7 +15,15 @@ from stream_app.learning.sample import PopulationSample
 
 
 class SampledMemberships(msgspec.Struct):
-    """Where the customers of a sample are in one segmentation."""
+    """Where the customers of a sample are in one segmentation, an entry each.
+
+    Parameters
+    ----------
+    segments, previous_segments
+        Ids of the present segment and the one before; None for none.
+    since
+        When the present one was entered.
+    """
 
     segments: list[str | None]
     previous_segments: list[str | None]
@@ -23,7 +31,21 @@ class SampledMemberships(msgspec.Struct):
 
 
 class SampleDocument(msgspec.Struct):
-    """The `population-samples` contract: one partition's sample at a tick, column by column."""
+    """The `population-samples` contract: one partition's sample at a tick, column by column.
+
+    Parameters
+    ----------
+    tick, as_of
+        Number of the tick since the epoch, and its instant.
+    partition, population_size
+        Where the sample was drawn, and from how many customers.
+    customer_ids
+        Who was drawn.
+    memberships
+        By learned segmentation.
+    quantities
+        By the name of each field of `Quantities`, an entry for each customer.
+    """
 
     tick: int
     as_of: str
