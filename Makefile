@@ -22,9 +22,9 @@ setup: $(VENV)/.dev $(VENV)/.demo ## install everything that development needs i
 demo: $(VENV)/.runtime $(VENV)/.demo ## segment the real CDNOW customers and write a report
 	@$(BIN)/segmenter demo
 
-test: setup programs ## run all tests; core/ and learning/ must be covered to the last branch
+test: setup programs ## run all tests; core/, segmentations/ and learning/ must be covered to the last branch
 	$(BIN)/python -m pytest -n auto --cov --cov-report= $(if $(MAY_INSTALL),,--skip-missing)
-	$(BIN)/coverage report --include='stream_app/core/*,stream_app/learning/*' --fail-under=100
+	$(BIN)/coverage report --include='stream_app/core/*,stream_app/learning/*,stream_app/segmentations/*' --fail-under=100
 
 lint: $(VENV)/.dev ## style, types, import directions, schemas in step with the code
 	$(BIN)/ruff check .

@@ -14,6 +14,8 @@ from stream_app.core.row import (
     NO_MEMBERSHIP,
     CustomerHistory,
     Row,
+    decode_row,
+    digest,
     encode_row,
     join_history,
 )
@@ -75,6 +77,38 @@ def test_table_holds_what_was_put_in_and_not_removed_since(steps: list[tuple[str
     for customer_id, number in expected.items():
         assert table.load(table.find(customer_id)) == fold(events[:number])
     assert not any(table.holds(customer_id) for customer_id in "abcd" if customer_id not in expected)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([None, (), ("value",), ("service", "x", "value")]))),
+    st.sets(st.sampled_from(["service", "x", "y"])),
+)
+def test_customers_that_are_removed_take_all_their_memberships_along(
+    steps: list[tuple[str, tuple[str, ...] | None]], admitted_later: set[str]
+) -> None:
+    table = CustomerTable(["value", "y"])
+    expected: dict[str, dict[str, int]] = {}
+    for number, (customer_id, names) in enumerate(steps, start=1):
+        if names is None:
+            table.remove(customer_id)
+            expected.pop(customer_id, None)
+            continue
+        own = {name: membership(number + place, name=name)[name] for place, name in enumerate(names)}
+        table.restore(customer_id, encode_row(Row(purchases=number), own))
+        expected[customer_id] = {"purchases": number} | {name: number + place for place, name in enumerate(names)}
+        table.store_due(np.array([table.find(customer_id)]), np.array([number]))
+    for name in sorted(admitted_later - {"y"}):
+        table.admit(name)
+    assert set(table.customer_ids) == set(expected)
+    for number, customer_id in enumerate(table.customer_ids):
+        own = expected[customer_id]
+        assert table.load(number).purchases == own["purchases"]
+        found = dict(zip(table.names, table.memberships[:, number]["segment"].tolist(), strict=True))
+        assert found == {name: own.get(name, NO_SEGMENT) for name in table.names}
+        assert table.due_at_ms[number] == (NO_TIME if admitted_later - {"y"} else own["purchases"])
+        _, encoded = decode_row(table.encode(number))
+        others = {digest(name.encode()) for name in own if name not in ("purchases", *table.names)}
+        assert set(encoded) == others | {digest(name.encode()) for name in table.names}
 
 
 def test_row_of_a_new_customer_is_empty_where_another_was_removed() -> None:

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from stream_app.core.clock import DAY_MS, NO_TIME, format_instant
 from stream_app.core.events import Event
 from stream_app.core.migration import Migration
-from stream_app.core.partition import Effects, Partition, Sweeps
+from stream_app.core.partition import Clock, Effects, Partition, Sweeps
 from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.row import decode_row
 from stream_app.core.segmentation import NEVER_MS, Segmentation
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from tests.core.test_row import VERSION_1
 from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, PLAIN, rules
 from tests.segmentations.third_kind import TiersSegmentation
 from tests.support.events import engagement, instant, positions, purchase
@@ -298,9 +300,72 @@ def test_sweep_in_blocks_is_as_one_of_all(monkeypatch: pytest.MonkeyPatch) -> No
     history = [purchase(day / 8, customer_id=f"c{day}") for day in range(40)]
     sweeps: list[Step] = [instant(day) for day in (20, 60, 61)]
     expected = play(whole, [*history, *sweeps])
-    monkeypatch.setattr("stream_app.core.processor.BLOCK_ROWS", 7)
+    for module in ("processor", "transitions"):
+        monkeypatch.setattr(f"stream_app.core.{module}.BLOCK_ROWS", 7)
     found = play(blocks, [*history, *sweeps])
-    assert sorted(found, key=lambda m: m.migration_id) == sorted(expected, key=lambda m: m.migration_id)
+    assert found == expected
     assert state_of(blocks) == state_of(whole)
     assert blocks.table.due_at_ms.tolist() == whole.table.due_at_ms.tolist()
     assert DAY_MS < blocks.clock.swept_at_ms == instant(61)
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def restored(segmentations: Sequence[Segmentation], rows: dict[str, bytes], clock: Clock) -> Partition:
+    partition = Partition(segmentations, clock=clock)
+    for customer_id, row in rows.items():
+        partition.table.restore(customer_id, row)
+    return partition
+
+
+@given(logs(), PICKS, st.integers(0, 28))
+def test_partition_restored_from_its_rows_goes_on_as_the_other_would_have(
+    log: list[Step], segmentations: tuple[Segmentation, ...], cut: int
+) -> None:
+    log = [step for step in log if isinstance(step, Event | int)]
+    partition = Partition(segmentations)
+    play_with_time(partition, log[:cut])
+    copy = restored(segmentations, state_of(partition), partition.clock)
+    assert state_of(copy) == state_of(partition)
+    rest = [*log[cut:], instant(4_000)]
+    assert told(play_with_time(copy, rest)) == told(play_with_time(partition, rest))
+    assert state_of(copy) == state_of(partition)
+
+
+@given(logs(), st.permutations(EXAMPLES), st.integers(1, 2))
+def test_rows_keep_the_memberships_of_segmentations_that_are_not_configured(
+    log: list[Step], segmentations: list[Segmentation], kept: int
+) -> None:
+    partition = Partition(segmentations)
+    play(partition, log)
+    rows = state_of(partition)
+    fewer = restored(segmentations[:kept], rows, partition.clock)
+    for customer_id, row in state_of(fewer).items():
+        assert decode_row(row) == decode_row(rows[customer_id])
+    for segmentation in segmentations[kept:]:
+        fewer.follow(segmentation)
+    assert fewer.table.memberships.tobytes() == partition.table.memberships.tobytes()
+    assert state_of(fewer) == rows
+
+
+def test_customers_of_a_removed_segmentation_go_on_counting_when_it_is_configured_again() -> None:
+    partition = Partition([COLD_START, BY_RULES])
+    play(partition, [*HISTORY, instant(16)])
+    sequences = partition.table.memberships[1]["sequence"].tolist()
+    without = restored([COLD_START], state_of(partition), partition.clock)
+    play(without, [purchase(17, customer_id="c1"), purchase(18, customer_id="c9")])
+    again = restored([COLD_START], state_of(without), without.clock)
+    again.follow(BY_RULES)
+    assert again.table.memberships[1]["sequence"].tolist() == [*sequences, 0]
+
+
+def test_row_of_version_1_enters_the_other_segmentations() -> None:
+    partition = restored([BY_RULES, COLD_START], {"c1": bytes.fromhex(VERSION_1)}, Clock())
+    old = partition.table.memberships[1][0]
+    assert (old["segment"], old["sequence"]) == (5, 3)
+    migrations = play(partition, [instant(5)])
+    told_of = {m.segmentation: (m.sequence, m.change, m.cause.kind) for m in migrations}
+    assert told_of["service"] == (1, "entered", "definition")
+    assert "value" not in told_of or told_of["value"][0] == 4
+    assert decode_row(state_of(partition)["c1"])[0] == decode_row(bytes.fromhex(VERSION_1))[0]
