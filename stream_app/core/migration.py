@@ -63,8 +63,6 @@ def holdout_of(customer_id: str, context: MigrationContext) -> Holdout:
 
 def describe_moves(moves: Moves, segmentation: Segmentation, context: MigrationContext) -> list[Migration]:
     """Return the migration of each move, in the same order."""
-    if not moves.customer_ids:
-        return []
     name, version, references = segmentation.name, segmentation.version, segmentation.roster.references
     targets = [references.get(code) for code in segmentation.roster.codes.tolist()]
     columns = zip(

@@ -80,7 +80,9 @@ def test_table_holds_what_was_put_in_and_not_removed_since(steps: list[tuple[str
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([None, (), ("value",), ("service", "x", "value")]))),
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from([None, (), ("value",), ("x",), ("service", "x", "value")]))
+    ),
     st.sets(st.sampled_from(["service", "x", "y"])),
 )
 def test_customers_that_are_removed_take_all_their_memberships_along(

@@ -135,8 +135,8 @@ def comparisons(condition: Condition) -> Iterator[Comparison]:
         case AllOf(all=parts) | AnyOf(any=parts):
             for part in parts:
                 yield from comparisons(part)
-        case NotThat(negated=part):
-            yield from comparisons(part)
+        case _:
+            yield from comparisons(condition.negated)
 
 
 def _in_brackets(condition: Condition) -> str:

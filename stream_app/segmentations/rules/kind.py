@@ -61,7 +61,11 @@ class RulesKind:
             return RulesSegmentation(definition, int(document["version"]), retired)
         except KeyError as error:
             raise ModelInvalid(f"definition: {error} is missing") from error
-        except (TypeError, ValueError, ValidationError, ConfigurationError) as error:
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = ".".join(str(part) for part in ("definition", *first["loc"]))
+            raise ModelInvalid(f"{name}: {first['msg']}") from error
+        except (TypeError, ValueError, ConfigurationError) as error:
             raise ModelInvalid(f"definition: {error}") from error
 
 

@@ -21,7 +21,6 @@ from stream_app.segmentations.rules.definition import (
     AnyOf,
     Comparison,
     Condition,
-    NotThat,
     RulesConfiguration,
     comparisons,
 )
@@ -146,5 +145,5 @@ def _holds(condition: Condition, customers: CustomerColumns) -> Flags:
             return np.asarray(np.logical_and.reduce([_holds(part, customers) for part in parts]))
         case AnyOf(any=parts):
             return np.asarray(np.logical_or.reduce([_holds(part, customers) for part in parts]))
-        case NotThat(negated=part):
-            return ~_holds(part, customers)
+        case _:
+            return ~_holds(condition.negated, customers)
