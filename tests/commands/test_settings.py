@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from stream_app.cli import main
-from stream_app.settings.sections import Settings
+from stream_app.segmentations.registry import KINDS
+from stream_app.settings.sections import Section, Settings
 from tests.support.replays import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -23,9 +24,14 @@ def test_page_is_in_step_with_the_settings(capsys: pytest.CaptureFixture[str]) -
 
 def test_every_setting_is_a_row_with_its_default_and_bounds(capsys: pytest.CaptureFixture[str]) -> None:
     page = table(capsys)
+    page, segmentations = page.split("\n## segmentations\n")
     rows = [line for line in page.splitlines() if line.startswith("| `")]
-    assert len(rows) == sum(len(type(info.default).model_fields) for info in Settings.model_fields.values())
+    sections = [type(info.default) for info in Settings.model_fields.values() if isinstance(info.default, Section)]
+    assert len(rows) == sum(len(section.model_fields) for section in sections)
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
+    for name, kind in KINDS.items():
+        assert f'### kind = "{name}"' in segmentations
+        assert all(f"| `{field}` |" in segmentations for field in kind.configuration.model_fields)
     assert "| `partitions` | `SEGMENTER_KAFKA__PARTITIONS` | `4` | 1 to 1,024 | Partitions of every keyed topic" in page
     assert "| `clusters` | `SEGMENTER_LEARNING__CLUSTERS` | not set | 2 to 64 |" in page
     assert '| `feature_set` | `SEGMENTER_LEARNING__FEATURE_SET` | `"auto"` | `auto`, `activity`, `plain` |' in page

@@ -137,7 +137,7 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
     readiness = json.loads(ready)
     said += run_downstream(broker, run, tmp_path)
     assert readiness["ready"]
-    assert readiness["model_version"] > 0, "models were learned and published too"
+    assert readiness["versions"]["value"] > 0, "models were learned and published too"
     for secret in (*broker.passwords.values(), broker.key_password):
         assert not any(secret in text for text in said)
 

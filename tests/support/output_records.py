@@ -19,11 +19,11 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.readers import (
     Cause,
     Condition,
-    CustomerFigures,
     DefinitionExplanation,
+    Explanation,
+    Figures,
     Holdout,
     LearnedExplanation,
-    LearnedReason,
     MigrationRecord,
     RulesExplanation,
     SegmentReference,
@@ -41,7 +41,7 @@ LIFECYCLE = [SegmentReference("active", "Active"), SegmentReference("slipping", 
 """Of the segmentation by rules `lifecycle`."""
 FIRST_DAY_MS = 1_767_225_600_000  # 2026-01-01
 CENTURY_MS = 36_525 * DAY_MS
-FIGURES = CustomerFigures(1.0, 9.5, 0.97, 4.2, 120.5, 1.0, 200.0)
+FIGURES = Figures(1.0, 9.5, 0.97, 4.2, 120.5, 1.0, 200.0)
 
 
 def migration(
@@ -67,7 +67,7 @@ def rules_migration(
 ) -> MigrationRecord:
     """Return a move between two of `LIFECYCLE`, by index, or one that leaves it."""
     left, entered = (None if index is None else LIFECYCLE[index] for index in (origin, target))
-    explanation: LearnedReason
+    explanation: Explanation
     if entered is None:
         explanation = DefinitionExplanation("The segmentation lifecycle was removed.")
         changes = {"cause": Cause("definition", None, None)} | changes
@@ -83,7 +83,7 @@ def _move(
     customer_id: str,
     sequence: int,
     ends: tuple[SegmentReference | None, SegmentReference | None],
-    explanation: LearnedReason,
+    explanation: Explanation,
     at_ms: int,
     **changes: Any,
 ) -> MigrationRecord:
