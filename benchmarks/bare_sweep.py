@@ -16,13 +16,13 @@ def contiguous_columns(activity: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(activity[name]) for name in activity.dtype.names or ()}
 
 
-def bare_sweep(columns: dict[str, np.ndarray], snapshot: Model, at_ms: int, block: int) -> np.ndarray:
+def bare_sweep(columns: dict[str, np.ndarray], model: Model, at_ms: int, block: int) -> np.ndarray:
     """Return the nearest centroid of each customer at an instant, by the formula of the activity features."""
     count = len(columns["first_at_ms"])
     nearest = np.empty(count, np.intp)
-    prior_gap, order_value = snapshot.parameters.prior_gap_days, snapshot.parameters.order_value_minor
-    factor = snapshot.weights / snapshot.scale
-    centroids = (snapshot.centroids - snapshot.mean) * factor
+    prior_gap, order_value = model.parameters.prior_gap_days, model.parameters.order_value_minor
+    factor = model.weights / model.scale
+    centroids = (model.centroids - model.mean) * factor
     for start in range(0, count, block):
         part = {name: column[start : start + block] for name, column in columns.items()}
         active_at = np.maximum(part["purchased_at_ms"], part["engaged_at_ms"])
@@ -39,7 +39,7 @@ def bare_sweep(columns: dict[str, np.ndarray], snapshot: Model, at_ms: int, bloc
         features[:, 1] = np.log1p(active * part["orders_decayed"] * decay)
         features[:, 2] = np.log1p(active * part["revenue_decayed"] * decay / order_value)
         features[:, 3] = np.log1p(active * part["engaged_days"] * interest)
-        points = (features - snapshot.mean) * factor
+        points = (features - model.mean) * factor
         distances = (points**2).sum(axis=1)[:, None] - 2 * points @ centroids.T + (centroids**2).sum(axis=1)
         nearest[start : start + block] = distances.argmin(axis=1)
     return nearest

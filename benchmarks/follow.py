@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from learned import model_of
 
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Outgoing
@@ -14,9 +15,9 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.kafka import create_topic_names
 from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.partition import Partition
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.settings.loading import load_settings
 from stream_app.worker.partition_loop import PartitionLoop
-from tests.support.models import model_of
 
 PROBE_SECONDS = 0.001
 COMMIT_SECONDS = 0.01
@@ -48,14 +49,15 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     # Without pacing, so that parts come as close together as they can.
     settings = load_settings(None, {"worker": {"clock": "event", "model_migrations_per_second": 1_000_000}})
     topics = create_topic_names(settings)
-    snapshot = model_of(partition)
-    position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, {snapshot.name: snapshot.version})
+    model = model_of(partition)
+    position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, {model.name: model.version})
     lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, create_lane_settings(settings), now_ms)
     failures: list[BaseException] = []
     lane.start(failures.append)
-    lane.follow(replace(snapshot, version=snapshot.version + 1, centroids=np.roll(snapshot.centroids, 1, axis=0)))
+    rolled = np.roll(model.centroids, 1, axis=0)
+    lane.follow(LearnedSegmentation(replace(model, version=model.version + 1, centroids=rolled)))
     started, last, longest = time.perf_counter(), time.thread_time(), 0.0
-    while lane.committed.versions[snapshot.segmentation] == snapshot.version and not failures:
+    while lane.committed.versions[model.name] == model.version and not failures:
         await asyncio.sleep(PROBE_SECONDS)
         now = time.thread_time()
         longest = max(longest, now - last)

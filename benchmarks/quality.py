@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from learned import model_of
 from rich.console import Console
 from rich.table import Table
 from sklearn.cluster import KMeans
-
-from tests.support.models import model_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from rivals import BatchKMeans, QuantileRules, Rival

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from learned import model_of
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 
@@ -15,7 +16,6 @@ from stream_app.core.clock import DAY_MS, WEEK_MS
 from stream_app.core.partition import Partition
 from stream_app.core.quantities import quantities_at
 from stream_app.segmentations.learned.features import FEATURE_WEIGHTS, extract_features
-from tests.support.models import model_of
 
 
 class Rival:

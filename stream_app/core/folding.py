@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import exp2
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from stream_app.core.clock import DAY_MS, MINUTE_MS
 from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS
@@ -126,93 +126,130 @@ def fold_customers(
     offset
         Byte of `states_out` to begin at; there must be room for a record an event.
     """
-    # One function and local variables, because this loop runs once an event: half the time of attributes and calls.
-    pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
     new_histories: list[CustomerHistory] = []
     after: list[int] = []
     in_session: list[bool] = []
     ends: list[int] = []
-    for (
-        (
-            first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
-            engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
-        ),
-        known,
-        group,
-    ) in zip(ACTIVITY.iter_unpack(activity), histories, events, strict=True):  # fmt: skip
-        recent_events, orders = known.recent_events, known.orders
-        active_day_bits, engaged_day_bits = known.active_day_bits, known.engaged_day_bits
-        engaged_day = engaged_at_ms // DAY_MS
-        active_day = engaged_day if engaged_at_ms > purchased_at_ms else purchased_at_ms // DAY_MS
-        for event in group:
-            event_digest = digest(event.event_id.encode())
-            if recent_events.find(event_digest) >= 0:  # half the time of `in`
-                after.append(REPEATED)
-                in_session.append(False)
-                continue
-            if len(recent_events) >= _RECENT_BYTES:
-                recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
-            recent_events += event_digest
-            at_ms, kind = event.at_ms, event.kind
-            day = at_ms // DAY_MS
-            in_session.append(kind == ENGAGEMENT and day == engaged_day and 0 <= at_ms - engaged_at_ms < SESSION_MS)
-            if at_ms < first_at_ms:
-                first_at_ms = at_ms
-            if kind != REFUND:
-                if day != active_day:
-                    active_day_bits, active_days = ACTIVE_DAYS.add(active_day_bits, active_days, active_day, day)
-                    if day > active_day:
-                        active_day = day
-                if day < first_active_day:
-                    first_active_day = day
-            if kind == ENGAGEMENT:
-                engagements += 1
-                if day != engaged_day:
-                    engaged_day_bits, engaged_days = ENGAGED_DAYS.add(engaged_day_bits, engaged_days, engaged_day, day)
-                if at_ms >= engaged_at_ms:
-                    decay = exp2((engaged_at_ms - at_ms) * _ENGAGEMENT_RATE)
-                    engagement_decayed = engagement_decayed * decay + event.weight
-                    engaged_at_ms, engaged_day = at_ms, day
-                else:
-                    engagement_decayed += event.weight * exp2((at_ms - engaged_at_ms) * _ENGAGEMENT_RATE)
-            else:
-                weight = 1.0
-                if at_ms >= ordered_at_ms:
-                    decay = exp2((ordered_at_ms - at_ms) * ORDER_RATE)
-                    orders_decayed *= decay
-                    revenue_decayed *= decay
-                    ordered_at_ms = at_ms
-                else:
-                    weight = exp2((at_ms - ordered_at_ms) * ORDER_RATE)
-                order_digest, amount_minor = digest(event.order_id.encode()), event.amount_minor
-                if kind == PURCHASE:
-                    purchases += 1
-                    revenue_minor += amount_minor
-                    orders_decayed += weight
-                    revenue_decayed += amount_minor * weight
-                    if at_ms > purchased_at_ms:
-                        purchased_at_ms = at_ms
-                    orders, corrections = complete_order(orders, order_digest, at_ms, amount_minor)
-                else:
-                    refunds += 1
-                    revenue_minor -= amount_minor
-                    orders, corrections = enter_order(orders, Order(order_digest, at_ms, 0, amount_minor, 0))
-                if corrections:
-                    count, undone, taken_back = total_correction(corrections, ordered_at_ms)
-                    purchases += count
-                    orders_decayed += undone
-                    revenue_decayed += taken_back
-            pack_into(
-                states_out, offset,
-                first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
-                revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds,
-                engagements,
-            )  # fmt: skip
-            after.append(offset)
-            offset += size
-        new_histories.append(CustomerHistory(recent_events, orders, active_day_bits, engaged_day_bits))
+    for numbers, history, group in zip(ACTIVITY.iter_unpack(activity), histories, events, strict=True):
+        new_history, offset = _fold_customer(numbers, history, group, states_out, offset, after, in_session)
+        new_histories.append(new_history)
         ends.append(offset)
     return FoldedCustomers(new_histories, after, in_session, ends)
+
+
+def _fold_customer(
+    numbers: tuple[Any, ...],
+    known: CustomerHistory,
+    events: Sequence[Event],
+    states_out: bytearray | memoryview,
+    offset: int,
+    after: list[int],
+    in_session: list[bool],
+) -> tuple[CustomerHistory, int]:
+    """Add events to one customer's row, and to `after` and `in_session` what became of each.
+
+    Returns the new history and the byte after the last state. Local variables, because the loop runs once an event:
+    half the time of attributes.
+    """
+    pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
+    (
+        first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
+        engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
+    ) = numbers  # fmt: skip
+    recent_events, orders = known.recent_events, known.orders
+    active_day_bits, engaged_day_bits = known.active_day_bits, known.engaged_day_bits
+    engaged_day = engaged_at_ms // DAY_MS
+    active_day = engaged_day if engaged_at_ms > purchased_at_ms else purchased_at_ms // DAY_MS
+    for event in events:
+        event_digest = digest(event.event_id.encode())
+        if recent_events.find(event_digest) >= 0:  # half the time of `in`
+            after.append(REPEATED)
+            in_session.append(False)
+            continue
+        if len(recent_events) >= _RECENT_BYTES:
+            recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
+        recent_events += event_digest
+        at_ms, kind = event.at_ms, event.kind
+        day = at_ms // DAY_MS
+        in_session.append(kind == ENGAGEMENT and day == engaged_day and 0 <= at_ms - engaged_at_ms < SESSION_MS)
+        if at_ms < first_at_ms:
+            first_at_ms = at_ms
+        if kind != REFUND:
+            if day != active_day:
+                active_day_bits, active_days = ACTIVE_DAYS.add(active_day_bits, active_days, active_day, day)
+                if day > active_day:
+                    active_day = day
+            if day < first_active_day:
+                first_active_day = day
+        if kind == ENGAGEMENT:
+            engagements += 1
+            if day != engaged_day:
+                engaged_day_bits, engaged_days = ENGAGED_DAYS.add(engaged_day_bits, engaged_days, engaged_day, day)
+            if at_ms >= engaged_at_ms:
+                decay = exp2((engaged_at_ms - at_ms) * _ENGAGEMENT_RATE)
+                engagement_decayed = engagement_decayed * decay + event.weight
+                engaged_at_ms, engaged_day = at_ms, day
+            else:
+                engagement_decayed += event.weight * exp2((at_ms - engaged_at_ms) * _ENGAGEMENT_RATE)
+        else:
+            (
+                ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed, purchased_at_ms, purchases, refunds,
+                orders,
+            ) = _fold_order(
+                event, ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed, purchased_at_ms, purchases,
+                refunds, orders,
+            )  # fmt: skip
+        pack_into(
+            states_out, offset,
+            first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
+            revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds,
+            engagements,
+        )  # fmt: skip
+        after.append(offset)
+        offset += size
+    return CustomerHistory(recent_events, orders, active_day_bits, engaged_day_bits), offset
+
+
+def _fold_order(
+    event: Event,
+    ordered_at_ms: int,
+    revenue_minor: int,
+    orders_decayed: float,
+    revenue_decayed: float,
+    purchased_at_ms: int,
+    purchases: int,
+    refunds: int,
+    orders: bytes,
+) -> tuple[int, int, float, float, int, int, int, bytes]:
+    """Return the fields of a row that a purchase or refund changes, after it; in the order of the parameters."""
+    at_ms, amount_minor, weight = event.at_ms, event.amount_minor, 1.0
+    if at_ms >= ordered_at_ms:
+        decay = exp2((ordered_at_ms - at_ms) * ORDER_RATE)
+        orders_decayed *= decay
+        revenue_decayed *= decay
+        ordered_at_ms = at_ms
+    else:
+        weight = exp2((at_ms - ordered_at_ms) * ORDER_RATE)
+    order_digest = digest(event.order_id.encode())
+    if event.kind == PURCHASE:
+        purchases += 1
+        revenue_minor += amount_minor
+        orders_decayed += weight
+        revenue_decayed += amount_minor * weight
+        purchased_at_ms = max(purchased_at_ms, at_ms)
+        orders, corrections = complete_order(orders, order_digest, at_ms, amount_minor)
+    else:
+        refunds += 1
+        revenue_minor -= amount_minor
+        orders, corrections = enter_order(orders, Order(order_digest, at_ms, 0, amount_minor, 0))
+    if corrections:
+        count, undone, taken_back = total_correction(corrections, ordered_at_ms)
+        purchases += count
+        orders_decayed += undone
+        revenue_decayed += taken_back
+    return (
+        ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed, purchased_at_ms, purchases, refunds, orders,
+    )  # fmt: skip
 
 
 def last_active_day(row: Row) -> int:

@@ -1,0 +1,14 @@
+"""The model of a partition that is divided by one learned segmentation."""
+
+from __future__ import annotations
+
+from stream_app.core.partition import Partition
+from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+
+
+def model_of(partition: Partition) -> Model:
+    """Return it."""
+    (segmentation,) = partition.segmentations
+    assert isinstance(segmentation, LearnedSegmentation)
+    return segmentation.model
