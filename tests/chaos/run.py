@@ -13,6 +13,7 @@ from typing import Final
 
 from tests.chaos.fleet import clean_environment
 from tests.chaos.scenarios import SCENARIOS, play
+from tests.chaos.segmentations import NAMES
 from tests.chaos.stage import Outcome
 from tests.support.kafka import KafkaBroker
 
@@ -27,7 +28,7 @@ HEADER: Final = (
     "m.missing",
     "m.twice",
     "two meanings",
-    "models",
+    "versions",
     "moving s",
     "rate kept (of a backlog)",
     "view s",
@@ -84,7 +85,7 @@ def _play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: s
 def _table(outcomes: list[Outcome]) -> None:
     rows = [HEADER, *(_row(outcome) for outcome in outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    print()
+    print(f"\nfigures with slashes are of the segmentations {' / '.join(NAMES)}")
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
@@ -96,19 +97,24 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         ", ".join(f"{count} × {fault}" for fault, count in outcome.faults.items()),
         f"{outcome.records:,}",
         f"{seen.dead_letters:,}",
-        f"{seen.migrations:,}",
+        _each(outcome, "migrations"),
         str(seen.lost),
         str(seen.doubled),
-        str(seen.missing_migrations),
-        str(seen.repeated_migrations),
-        str(seen.ambiguous_numbers),
-        str(seen.models),
+        _each(outcome, "missing_migrations"),
+        _each(outcome, "repeated_migrations"),
+        _each(outcome, "ambiguous_numbers"),
+        _each(outcome, "versions"),
         f"{outcome.longest_seconds:.1f}",
         "" if outcome.rate_kept is None else f"{outcome.rate_kept:.2f} ({outcome.backlog_rate_kept:.2f})",
         "" if outcome.view_seconds is None else f"{outcome.view_seconds:.1f}",
         "clean" if outcome.verdict == "clean" else "BREACHES",
         ", ".join(f"{count} × {code}" for code, count in sorted(outcome.exits.items())),
     )
+
+
+def _each(outcome: Outcome, figure: str) -> str:
+    """Return a figure of every segmentation, in the order of the configuration."""
+    return " / ".join(f"{getattr(seen, figure):,}" for seen in outcome.evidence.segmentations.values())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from tests.chaos.evidence import Evidence, gather, input_ends
 from tests.chaos.feeding import Feeder
 from tests.chaos.fleet import COMMAND, ROOT, Fleet, Worker
 from tests.chaos.progress import Group, Place, Progress
+from tests.chaos.segmentations import NAMES, SETTING
 from tests.chaos.traffic import Record, Traffic
 from tests.support.kafka import KafkaBroker
 from tests.support.processes import wait_for
@@ -33,7 +34,7 @@ PATIENCE_SECONDS: Final = 90
 ATTEMPTS: Final = 60
 """How often more input is produced where workers were faster than the fault."""
 UNDECIDED: Final = ("order-dependent customers", "ambiguous customers")
-"""CustomerFigures of the verifier that have to be 0: by the rules of the traffic, each recount has one right result."""
+"""Figures of the verifier that have to be 0: by the rules of the traffic, each recount has one right result."""
 
 
 @dataclass
@@ -136,6 +137,7 @@ class Stage:
                 "WORKER__CLOCK": "event",
                 "LEARNING__MIN_HISTORY_DAYS": "10",
                 "LEARNING__SAMPLE_SIZE": "500",
+                "SEGMENTATIONS": SETTING,
                 **(settings or {}),
             }.items()
         }
@@ -239,8 +241,9 @@ class Stage:
             outcome.problems.append(str(error))
         self.fleet.stop()
         outcome.records = self.traffic.records
-        outcome.evidence = gather(self.bootstrap_servers, self.names, PARTITIONS, self.traffic.truth)
+        outcome.evidence = gather(self.bootstrap_servers, self.names, PARTITIONS, NAMES, self.traffic.truth)
         outcome.problems += outcome.evidence.breaches(self.traffic.refused)
+        outcome.problems += self.progress.unassessed(NAMES)
         outcome.verdict = self._verify()
         if outcome.verdict != "clean":
             outcome.problems.append(f"verify: {outcome.verdict}")
