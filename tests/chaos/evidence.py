@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -14,17 +14,49 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartitio
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY
 from stream_app.adapters.topics import TopicNames
-from stream_app.core.row import MEMBERSHIP_DTYPE, decode_row
+from stream_app.core.row import MEMBERSHIP_DTYPE, NO_MEMBERSHIP, decode_row, digest
 from tests.chaos.progress import follower
 from tests.chaos.traffic import Totals
 
+NEVER: Final = NO_MEMBERSHIP.tobytes()
 SILENT_SECONDS: Final = 30
 """A broker that is silent for so long while logs are read does not answer any more."""
 
 
 @dataclass
+class SegmentationEvidence:
+    """Figures of one segmentation.
+
+    Attributes
+    ----------
+    migrations
+        Number of migrations.
+    missing_migrations
+        Numbers that are not there, up to the row's own.
+    repeated_migrations
+        Migrations whose number was there before.
+    ambiguous_numbers
+        (Customer, number) with two meanings.
+    outsiders
+        Customers who were never in any of its segments.
+    versions
+        Published versions of its model or definition.
+    forked_versions
+        Versions that were published twice.
+    """
+
+    migrations: int = 0
+    missing_migrations: int = 0
+    repeated_migrations: int = 0
+    ambiguous_numbers: int = 0
+    outsiders: int = 0
+    versions: int = 0
+    forked_versions: int = 0
+
+
+@dataclass
 class Evidence:
-    """CustomerFigures of one deployment, for a reader of committed records.
+    """Figures of one deployment, for a reader of committed records.
 
     Attributes
     ----------
@@ -36,18 +68,10 @@ class Evidence:
         Refused records that were told.
     repeated_letters
         Dead letters about a record that there was one about before.
-    migrations
-        Number of migrations.
-    missing_migrations
-        Numbers that are not there, up to the row's own.
-    repeated_migrations
-        Migrations whose number was there before.
-    ambiguous_numbers
-        (Customer, number) with two meanings.
-    models
-        Published models.
-    forked_models
-        Versions of the model that were published twice.
+    unknown_segmentations
+        Memberships, migrations and versions of segmentations that are not configured.
+    segmentations
+        By name, in the order of the configuration.
     """
 
     lost: int = 0
@@ -55,37 +79,40 @@ class Evidence:
     wrong_revenue: int = 0
     dead_letters: int = 0
     repeated_letters: int = 0
-    migrations: int = 0
-    missing_migrations: int = 0
-    repeated_migrations: int = 0
-    ambiguous_numbers: int = 0
-    models: int = 0
-    forked_models: int = 0
+    unknown_segmentations: int = 0
+    segmentations: dict[str, SegmentationEvidence] = field(default_factory=dict)
 
     def breaches(self, refused: int) -> list[str]:
         """Return what is wrong, `refused` being how many records had to be."""
-        found = [
-            f"{name}: {getattr(self, name)}"
-            for name in (
-                "lost",
-                "doubled",
-                "wrong_revenue",
-                "repeated_letters",
-                "missing_migrations",
-                "repeated_migrations",
-                "ambiguous_numbers",
-                "forked_models",
-            )
-            if getattr(self, name)
-        ]
+        overall = ("lost", "doubled", "wrong_revenue", "repeated_letters", "unknown_segmentations")
+        found = [f"{name}: {getattr(self, name)}" for name in overall if getattr(self, name)]
+        for segmentation, seen in self.segmentations.items():
+            found += [
+                f"{segmentation}: {name}: {getattr(seen, name)}"
+                for name in (
+                    "missing_migrations",
+                    "repeated_migrations",
+                    "ambiguous_numbers",
+                    "outsiders",
+                    "forked_versions",
+                )
+                if getattr(seen, name)
+            ]
+            found += [f"{segmentation}: no {name}" for name in ("migrations", "versions") if not getattr(seen, name)]
         if self.dead_letters != refused:
             found.append(f"dead letters: {self.dead_letters}, expected {refused}")
         return found
 
 
-def gather(bootstrap_servers: str, names: TopicNames, partitions: int, truth: Mapping[str, Totals]) -> Evidence:
+def gather(
+    bootstrap_servers: str,
+    names: TopicNames,
+    partitions: int,
+    segmentations: Sequence[str],
+    truth: Mapping[str, Totals],
+) -> Evidence:
     """Read all outputs and judge them."""
-    evidence = Evidence()
+    evidence = Evidence(segmentations={name: SegmentationEvidence() for name in segmentations})
     rows: dict[str, bytes] = {}
     for message in read_committed(bootstrap_servers, names.changelog, partitions):
         if message.key() not in (POSITION_KEY, FENCE_KEY):
@@ -98,13 +125,7 @@ def gather(bootstrap_servers: str, names: TopicNames, partitions: int, truth: Ma
     )
     evidence.dead_letters = len(letters)
     evidence.repeated_letters = letters.total() - len(letters)
-    versions = Counter(
-        model["version"]
-        for model in (json.loads(message.value()) for message in read_committed(bootstrap_servers, names.models, 1))
-        if model["status"] == "published"
-    )
-    evidence.models = len(versions)
-    evidence.forked_models = versions.total() - len(versions)
+    _judge_versions(evidence, read_committed(bootstrap_servers, names.models, 1))
     return evidence
 
 
@@ -117,36 +138,64 @@ def input_ends(bootstrap_servers: str, names: TopicNames, partitions: int) -> di
     return ends
 
 
-def _judge_rows(evidence: Evidence, rows: Mapping[str, bytes], truth: Mapping[str, Totals]) -> dict[str, int]:
-    """Compare rows with the truth; return each customer's last number of a migration."""
+def _judge_rows(
+    evidence: Evidence, rows: Mapping[str, bytes], truth: Mapping[str, Totals]
+) -> dict[tuple[str, str], int]:
+    """Compare rows with the truth; return the last number of a migration by segmentation and customer."""
     sequences = {}
+    names = {digest(name.encode()): name for name in evidence.segmentations}
     for customer_id in truth.keys() | rows.keys():
         expected, counted = truth.get(customer_id, Totals()), Totals()
         if customer_id in rows:
-            row, membership = decode_row(rows[customer_id])
+            row, memberships = decode_row(rows[customer_id])
             counted = Totals(row.purchases, row.refunds, row.engagements, row.revenue_minor)
-            sequences[customer_id] = int(np.frombuffer(membership, MEMBERSHIP_DTYPE)[0]["sequence"])
-        for name in ("purchases", "refunds", "engagements"):
-            more = getattr(counted, name) - getattr(expected, name)
+            evidence.unknown_segmentations += len(memberships.keys() - names.keys())
+            for key, name in names.items():
+                last = int(np.frombuffer(memberships.get(key, NEVER), MEMBERSHIP_DTYPE)[0]["sequence"])
+                evidence.segmentations[name].outsiders += not last
+                sequences[name, customer_id] = last
+        for total in ("purchases", "refunds", "engagements"):
+            more = getattr(counted, total) - getattr(expected, total)
             evidence.doubled += max(more, 0)
             evidence.lost += max(-more, 0)
         evidence.wrong_revenue += counted.revenue_minor != expected.revenue_minor
     return sequences
 
 
-def _judge_migrations(evidence: Evidence, messages: Iterator[Message], sequences: Mapping[str, int]) -> None:
-    meanings: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+def _judge_migrations(
+    evidence: Evidence, messages: Iterator[Message], sequences: Mapping[tuple[str, str], int]
+) -> None:
+    meanings: defaultdict[tuple[str, str, int], set[str]] = defaultdict(set)
     highest = dict(sequences)
     for message in messages:
         migration: dict[str, Any] = json.loads(message.value())
-        customer_id, number = migration["customer_id"], migration["sequence"]
-        evidence.migrations += 1
-        evidence.repeated_migrations += (customer_id, number) in meanings
-        meaning = [migration[name] for name in ("from_segment", "to_segment", "effective_at", "cause")]
-        meanings[customer_id, number].add(json.dumps(meaning, sort_keys=True))
-        highest[customer_id] = max(highest.get(customer_id, 0), number)
-    evidence.missing_migrations = sum(highest.values()) - len(meanings)
-    evidence.ambiguous_numbers = sum(len(told) > 1 for told in meanings.values())
+        name, customer_id, number = (migration[each] for each in ("segmentation", "customer_id", "sequence"))
+        seen = evidence.segmentations.get(name)
+        if seen is None:
+            evidence.unknown_segmentations += 1
+            continue
+        seen.migrations += 1
+        seen.repeated_migrations += (name, customer_id, number) in meanings
+        meaning = [migration[each] for each in ("from_segment", "to_segment", "effective_at", "cause")]
+        meanings[name, customer_id, number].add(json.dumps(meaning, sort_keys=True))
+        highest[name, customer_id] = max(highest.get((name, customer_id), 0), number)
+    for (name, _), number in highest.items():
+        evidence.segmentations[name].missing_migrations += number
+    for (name, _, _), told in meanings.items():
+        evidence.segmentations[name].missing_migrations -= 1
+        evidence.segmentations[name].ambiguous_numbers += len(told) > 1
+
+
+def _judge_versions(evidence: Evidence, messages: Iterator[Message]) -> None:
+    documents = (json.loads(message.value()) for message in messages if message.value() is not None)
+    published = Counter((each["segmentation"], each["version"]) for each in documents if each["status"] == "published")
+    for (name, _), count in published.items():
+        seen = evidence.segmentations.get(name)
+        if seen is None:
+            evidence.unknown_segmentations += 1
+            continue
+        seen.versions += 1
+        seen.forked_versions += count - 1
 
 
 def read_committed(bootstrap_servers: str, topic: str, partitions: int) -> Iterator[Message]:

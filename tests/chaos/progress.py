@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -45,12 +45,21 @@ class Progress:
     ----------
     bootstrap_servers, names, partitions
         Of the deployment.
+
+    Attributes
+    ----------
+    offsets
+        By topic and partition, the first record that is not folded yet.
+    versions
+        By partition and segmentation, the last version under which every customer was assessed.
     """
 
     def __init__(self, bootstrap_servers: str, names: TopicNames, partitions: int) -> None:
         self.offsets: dict[Place, int] = {}
+        self.versions: dict[int, dict[str, int]] = {}
         self._advanced_at: dict[int, float] = {}
         self._longest_pause = 0.0
+        self._reversals: list[str] = []
         self._names = names
         self._partitions = partitions
         self._consumer = follower(bootstrap_servers)
@@ -91,6 +100,14 @@ class Progress:
             time.sleep(0.01)
         return time.monotonic() - started
 
+    def unassessed(self, segmentations: Sequence[str]) -> list[str]:
+        """Return which partitions were never assessed under some segmentation, or under an older version again."""
+        return [
+            f"partition {partition}: never assessed under {', '.join(missing)}"
+            for partition in range(self._partitions)
+            if (missing := [name for name in segmentations if self.versions.get(partition, {}).get(name, -1) < 0])
+        ] + self._reversals
+
     def longest_pause_seconds(self) -> float:
         """Return the longest time between two steps of a partition since the last call."""
         longest, self._longest_pause = self._longest_pause, 0.0
@@ -105,8 +122,19 @@ class Progress:
                     partition, now = int(message.partition() or 0), time.monotonic()
                     self._longest_pause = max(self._longest_pause, now - self._advanced_at.get(partition, now))
                     self._advanced_at[partition] = now
-                    for topic, offset in PartitionPosition.decode(bytes(value)).offsets.items():
+                    position = PartitionPosition.decode(bytes(value))
+                    for topic, offset in position.offsets.items():
                         self.offsets[topic, partition] = offset
+                    self._note_versions(partition, position.versions)
+
+    def _note_versions(self, partition: int, versions: Mapping[str, int]) -> None:
+        before = self.versions.get(partition, {})
+        self._reversals += [
+            f"partition {partition}: {name} was assessed under version {before[name]}, then under {version}"
+            for name, version in versions.items()
+            if version < before.get(name, version)
+        ]
+        self.versions[partition] = dict(versions)
 
 
 class Group:

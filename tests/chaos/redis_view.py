@@ -24,7 +24,6 @@ BOOKKEEPING: Final = (
     "feed:position",
     "G:position",
     "G:segmentations",
-    "G:models:value",
 )
 """Keys that there has to be one of each of; what is behind them is the view's own business."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,7 +54,12 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
         flows = content[f"G:f:{move['segmentation']}:{move['effective_at'][:10]}"]
         field = f"{origin}>{target}>{move['cause']['kind']}"
         flows[field] = flows.get(field, 0) + 1
-    return {**dict.fromkeys(BOOKKEEPING), **content}
+    models = {
+        f"G:models:{json.loads(message.value())['segmentation']}"
+        for message in read_committed(bootstrap_servers, names.models, 1)
+        if message.value() is not None
+    }
+    return {**dict.fromkeys(BOOKKEEPING), **dict.fromkeys(models), **content}
 
 
 def stored_content(client: redis.Redis) -> Content:

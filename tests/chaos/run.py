@@ -13,6 +13,7 @@ from typing import Final
 
 from tests.chaos.fleet import clean_environment
 from tests.chaos.scenarios import SCENARIOS, play
+from tests.chaos.segmentations import NAMES
 from tests.chaos.stage import Outcome
 from tests.support.kafka import KafkaBroker
 
@@ -27,7 +28,7 @@ HEADER: Final = (
     "m.missing",
     "m.twice",
     "two meanings",
-    "models",
+    "versions",
     "moving s",
     "rate kept (of a backlog)",
     "view s",
@@ -40,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of the input and of who is hit (default 0)")
     parser.add_argument("--only", nargs="+", choices=list(SCENARIOS), metavar="NAME", help=", ".join(SCENARIOS))
-    parser.add_argument("--short", action="store_true", help="as often as the tests do it")
+    parser.add_argument("--short", action="store_true", help="as often as tests do it, whatever time it takes")
     parser.add_argument("--keep", type=Path, help="folder for logs (default: a temporary one, kept if something fails)")
     options = parser.parse_args()
     clean_environment()
@@ -51,13 +52,12 @@ def main() -> None:
         shared: KafkaBroker | None = None
         for name in options.only or SCENARIOS:
             scenario = SCENARIOS[name]
-            repeats = scenario.short if options.short else scenario.full
-            if not repeats:
+            if options.short and not scenario.short:
                 continue
             if shared is None and not scenario.has_own_broker:
                 shared = opened.enter_context(KafkaBroker(folder / "kafka"))
             address = None if scenario.has_own_broker or shared is None else shared.bootstrap_servers
-            outcomes.append(_play(name, repeats, options.seed, folder / name, address))
+            outcomes.append(_play(name, options.seed, folder / name, address, options.short))
     failed = [outcome for outcome in outcomes if outcome.problems]
     _table(outcomes)
     print(f"\nseed {options.seed}: {len(outcomes) - len(failed)} of {len(outcomes)} survived", end="")
@@ -70,9 +70,9 @@ def main() -> None:
     sys.exit(bool(failed))
 
 
-def _play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: str | None) -> Outcome:
+def _play(name: str, seed: int, folder: Path, bootstrap_servers: str | None, is_short: bool) -> Outcome:
     print(f"{name} …", flush=True)
-    outcome = play(name, repeats, seed, folder, bootstrap_servers)
+    outcome = play(name, seed, folder, bootstrap_servers, is_short=is_short)
     for note in outcome.notes:
         print(f"    {note}")
     for problem in outcome.problems:
@@ -84,7 +84,7 @@ def _play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: s
 def _table(outcomes: list[Outcome]) -> None:
     rows = [HEADER, *(_row(outcome) for outcome in outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    print()
+    print(f"\nfigures with slashes are of the segmentations {' / '.join(NAMES)}")
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
@@ -96,19 +96,24 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         ", ".join(f"{count} × {fault}" for fault, count in outcome.faults.items()),
         f"{outcome.records:,}",
         f"{seen.dead_letters:,}",
-        f"{seen.migrations:,}",
+        _each(outcome, "migrations"),
         str(seen.lost),
         str(seen.doubled),
-        str(seen.missing_migrations),
-        str(seen.repeated_migrations),
-        str(seen.ambiguous_numbers),
-        str(seen.models),
+        _each(outcome, "missing_migrations"),
+        _each(outcome, "repeated_migrations"),
+        _each(outcome, "ambiguous_numbers"),
+        _each(outcome, "versions"),
         f"{outcome.longest_seconds:.1f}",
         "" if outcome.rate_kept is None else f"{outcome.rate_kept:.2f} ({outcome.backlog_rate_kept:.2f})",
         "" if outcome.view_seconds is None else f"{outcome.view_seconds:.1f}",
         "clean" if outcome.verdict == "clean" else "BREACHES",
         ", ".join(f"{count} × {code}" for code, count in sorted(outcome.exits.items())),
     )
+
+
+def _each(outcome: Outcome, figure: str) -> str:
+    """Return a figure of every segmentation, in the order of the configuration."""
+    return " / ".join(f"{getattr(seen, figure):,}" for seen in outcome.evidence.segmentations.values())
 
 
 if __name__ == "__main__":

@@ -13,11 +13,14 @@ from tests.support.servers import RedisServer
 
 EXPECTED: Content = {
     **dict.fromkeys(BOOKKEEPING),
-    "G:c:a": {"value": "2 s2 5 1 7", "?value": 2},
+    **dict.fromkeys(("G:models:value", "G:models:habits")),
+    "G:c:a": {"value": "2 s2 5 1 7", "?value": 2, "habits": "1 often 4 1 4", "?habits": 1},
     "G:c:b": {"value": "1 s1 6 1 6", "?value": 1},
     "G:m:value:s2": {"a": 5},
     "G:m:value:s1": {"b": 6},
     "G:f:value:1970-01-01": {">s1>purchase": 2, "s1>s2>purchase": 1},
+    "G:m:habits:often": {"a": 4},
+    "G:f:habits:1970-01-01": {">often>purchase": 1},
 }
 
 
@@ -32,14 +35,19 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
     with redis.Redis(port=server.port, protocol=2) as connected:
         connected.flushall()
         connected.set("segmenter:generation", "x1")
-        for name in ("generations", "feed", "feed:position", "x1:position", "x1:segmentations", "x1:models:value"):
+        for name in ("generations", "feed", "feed:position", "x1:position", "x1:segmentations"):
             connected.set(f"segmenter:{name}", "…")
+        for name in ("value", "habits"):
+            connected.set(f"segmenter:x1:models:{name}", "…")
         for customer, value in (("a", "2 s2 5 1 7"), ("b", "1 s1 6 1 6")):
             reason = f'[{value[0]},"s1"]'
             connected.hset(f"segmenter:x1:c:{customer}", mapping={"value": value, "?value": reason})
         connected.zadd("segmenter:x1:m:value:s2", {"a": 5})
         connected.zadd("segmenter:x1:m:value:s1", {"b": 6})
         connected.hset("segmenter:x1:f:value:1970-01-01", mapping={">s1>purchase": 2, "s1>s2>purchase": 1})
+        connected.hset("segmenter:x1:c:a", mapping={"habits": "1 often 4 1 4", "?habits": '[1,""]'})
+        connected.zadd("segmenter:x1:m:habits:often", {"a": 4})
+        connected.hset("segmenter:x1:f:habits:1970-01-01", ">often>purchase", 1)
         yield connected
 
 
@@ -61,6 +69,10 @@ def test_view_that_is_right_does_not_differ(client: redis.Redis) -> None:
         lambda client: client.zadd("segmenter:x1:m:value:s2", {"a": 6}),
         lambda client: client.zrem("segmenter:x1:m:value:s1", "b"),
         lambda client: client.hincrby("segmenter:x1:f:value:1970-01-01", ">s1>purchase", 1),
+        lambda client: client.hdel("segmenter:x1:c:a", "habits"),
+        lambda client: client.hset("segmenter:x1:c:a", "habits", "1 often 4 2 4"),
+        lambda client: client.zrem("segmenter:x1:m:habits:often", "a"),
+        lambda client: client.delete("segmenter:x1:models:habits"),
         lambda client: client.hset("segmenter:x0:c:a", "value", "1 s1 5 1 5"),
         lambda client: client.set("segmenter:x1:building", "1"),
         lambda client: client.set("unknown", "1"),

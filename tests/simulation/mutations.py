@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec.structs
 from faust.types import TP
 
 from stream_app.adapters.changelog import POSITION_KEY
@@ -70,6 +72,17 @@ class MemoryTrusted(PartitionOpener):
         return restored
 
 
+class EndedForgotten(PartitionOpener):
+    """Does not look at segmentations that were taken out of the configuration, so that nobody leaves them."""
+
+    async def _restore(self, deliveries: Mapping[int, Delivery]) -> None:
+        await super()._restore(deliveries)
+        for number in deliveries:
+            restored = self._cached[number]
+            kept = {n: v for n, v in restored.position.versions.items() if n in self._follower.names}
+            restored.position = msgspec.structs.replace(restored.position, versions=kept)
+
+
 class ChunkGapAccepted(OwnedPartitions):
     """Forgets chunks that did not arrive, and folds what does not follow on."""
 
@@ -112,6 +125,7 @@ MUTATIONS = (
     Mutation("memory is kept after a failed commit", Variant(WorkerParts(delivery=FailureForgotten))),
     Mutation("commits do not wait for appends", Variant(WorkerParts(delivery=AppendsUnawaited))),
     Mutation("memory is kept while others own the partition", Variant(WorkerParts(opener=MemoryTrusted))),
+    Mutation("segmentations that have ended are not left", Variant(WorkerParts(opener=EndedForgotten))),
     Mutation("gaps between chunks are accepted", Variant(WorkerParts(owned=ChunkGapAccepted))),
     Mutation("definitions are in force before they are published", Variant(WorkerParts(follower=OwnDefinitions))),
     Mutation("gaps between fetches are accepted", Variant(WorkerParts(consumer=FetchGapAccepted))),

@@ -305,6 +305,9 @@ class Simulation:
                 return f"{worker.process} has an old configuration"
             if any(lane.waiting_records for lane in worker.owned.lanes.values()):
                 return f"{worker.process} has a backlog"
+            versions = {name: segmentation.version for name, segmentation in worker.follower.current.items()}
+            if any(lane._sweeper.versions != versions for lane in worker.owned.lanes.values()):
+                return f"{worker.process} has not assessed everybody under {versions}"
         for topic in self.topics.inputs:
             for number in range(self.partitions):
                 visible = self.log[topic, number].visible()

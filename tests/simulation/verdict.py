@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.audit.reading import Bounds
 from stream_app.audit.records import LogRecord
+from stream_app.audit.rows import name_digest, read_row
 from stream_app.audit.verification import Deployment, audit
+from stream_app.core.segments import NO_SEGMENT
 from tests.simulation.worker import DECODERS
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ async def judge(simulation: Simulation) -> list[str]:
     breaches = [
         f"{check} ({count}): {found.tally.examples[check][0]}" for check, count in found.tally.breaches.items() if count
     ]
-    return [*breaches, *_models(simulation), *_forwarded(simulation)]
+    return [*breaches, *_models(simulation), *_placed(simulation), *_forwarded(simulation)]
 
 
 def _models(simulation: Simulation) -> list[str]:
@@ -63,6 +66,23 @@ def _models(simulation: Simulation) -> list[str]:
         for name, versions in published.items()
         if versions != list(range(versions[0], versions[0] + len(versions)))
     ]
+
+
+def _placed(simulation: Simulation) -> list[str]:
+    """Return breaches of: every customer is in a segment of each configured segmentation, and of no other one."""
+    configured = {name_digest(each.name): each.name for each in simulation.segmentations}
+    rows: dict[bytes, bytes] = {}
+    for number in range(simulation.partitions):
+        records = simulation.log[simulation.topics.changelog, number].visible()
+        rows |= {r.key: r.value for r in records if r.value is not None and r.key not in (POSITION_KEY, FENCE_KEY)}
+    found = []
+    for key, value in rows.items():
+        placed = {name for name, membership in read_row(value).memberships.items() if membership.segment != NO_SEGMENT}
+        found += [f"placement: {key!r} is in no segment of {configured[name]}" for name in configured.keys() - placed]
+        found += [
+            f"placement: {key!r} is still in {name.hex()}, which has ended" for name in placed - configured.keys()
+        ]
+    return found
 
 
 def _forwarded(simulation: Simulation) -> list[str]:
