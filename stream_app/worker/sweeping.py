@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import thread_time
 from typing import Final
 
 from stream_app.core.clock import NO_TIME, SECOND_MS, next_boundary
@@ -127,19 +127,22 @@ class Sweeper:
         sweeping = self._sweep
         if sweeping is None:
             return
-        started = perf_counter()
-        size = len(self._partition.table)
-        last = sweeping.row + self._part_rows
-        effects = sweep(self._partition, sweeping.at_ms, sweeping.row, None if last >= size else last)
+        started = thread_time()
+        table = self._partition.table
+        due = table.due_by(sweeping.at_ms, sweeping.row)
+        last = None if len(due) <= self._part_rows else int(due[self._part_rows])
+        effects = sweep(self._partition, sweeping.at_ms, sweeping.row, last)
         take(effects)
-        sweeping.row = last
-        factor = PART_SECONDS / max(perf_counter() - started, 1e-6)
-        self._part_rows = int(min(max(self._part_rows * min(factor, 2.0), PART_ROWS_MIN), PART_ROWS_MAX))
+        if len(due) >= self._part_rows:  # smaller parts say little about large ones
+            factor = PART_SECONDS / max(thread_time() - started, 1e-6)
+            self._part_rows = int(min(max(self._part_rows * min(factor, 2.0), PART_ROWS_MIN), PART_ROWS_MAX))
         if sweeping.by_version:
             pause_ms = len(effects.migrations) * SECOND_MS // self._settings.model_moves_per_second
             self._resume_ms = self._now_ms() + pause_ms
-        if last >= size:
+        if last is None:
             self._end(sweeping)
+        else:
+            sweeping.row = last
 
     def _end(self, sweeping: _Sweep) -> None:
         self._sweep = None
