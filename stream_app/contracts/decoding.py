@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
 from stream_app.contracts.fast_path import Reader, build_reader
@@ -20,6 +21,8 @@ from stream_app.contracts.policy import Circumstances, DecodingPolicy
 from stream_app.contracts.rejections import rejection_of
 from stream_app.contracts.rows import record_of_row
 from stream_app.core.events import Event
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Decoder:
@@ -85,7 +88,11 @@ class Decoder:
             With reason, field and message.
         """
         record = record_of_row(row, self._fields, self.contract.table_form, naive_zone)
-        return self._judge(record, Circumstances(self.policy, now_ms))
+        try:
+            event = self.read_fast(_encode(record), now_ms, None)
+        except UnicodeEncodeError:  # bytes that are no text, kept as surrogates
+            event = None
+        return self._judge(record, Circumstances(self.policy, now_ms)) if event is None else event
 
     def _judge(self, record: dict[str, Any], circumstances: Circumstances) -> Event:
         try:
