@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from stream_app.report.page import shorten_sentence
+from stream_app.report.timelines import shorten_sentence
 
 FLOWS_SHOWN: Final = 8
 EXAMPLE_CHARACTERS: Final = 300
@@ -22,7 +22,7 @@ EXAMPLE_CHARACTERS: Final = 300
 INDENT: Final = (0, 0, 0, 2)
 """Padding of what belongs to a heading, in characters: top, right, bottom, left."""
 
-_CAUSE_WORDS: Final = {"lapse": "time passing", "model": "new model"}
+_CAUSE_WORDS: Final = {"lapse": "time passing", "model": "new model", "definition": "new definition"}
 
 
 def render_summary(summary: dict[str, Any], report_path: Path | str, console: Console | None = None) -> None:
@@ -41,6 +41,8 @@ def render_summary(summary: dict[str, Any], report_path: Path | str, console: Co
     _render_segments(summary, out)
     _render_migrations(summary, out)
     _render_examples(summary, out)
+    for other in summary["other_segmentations"]:
+        _render_other(other, out)
     _render_counts(summary, out)
     if summary["interrupted"]:
         out.print(Text("Stopped early: the outputs are complete up to there.", "bold"))
@@ -115,7 +117,8 @@ def _render_segments(summary: dict[str, Any], out: Console) -> None:
     period = summary["period"]
     span = f"{_day(period['from'])} to {_day(period['to'])}" if period["from"] else "no events"
     customers, segments = _counted(summary["customers"], "customer"), _counted(len(summary["segments"]), "segment")
-    heading = f"{customers} in {segments}, {span}"
+    of_name = f" of {summary['segmentation']}" if summary["other_segmentations"] else ""
+    heading = f"{customers} in {segments}{of_name}, {span}"
     table = Table(title=Text(heading, "bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
     table.add_column("Segment", overflow="fold", max_width=20)
     for column in ("Customers", "Share", "Recency", "Orders", f"{summary['currency']} each", "Of revenue"):
@@ -139,10 +142,8 @@ def _render_migrations(summary: dict[str, Any], out: Console) -> None:
     total = migrations["total"]
     causes = sorted(migrations["by_cause"].items(), key=lambda item: (-item[1], item[0]))
     shares = ", ".join(f"{_CAUSE_WORDS.get(kind, kind)} {count / total:.1%}" for kind, count in causes if count)
-    entered = migrations["by_change"].get("entered", 0)
-    rate = f"{migrations['per_customer_month']:.2f} per customer and month"
-    first, moves = _counted(entered, "first entry", "first entries"), _counted(total - entered, "move")
-    out.print(Text(f"{_counted(total, 'migration')}: {first}, {moves} ({rate})", "bold"))
+    first = _counted(migrations["by_change"].get("entered", 0), "first entry", "first entries")
+    out.print(Text(f"{_counted(total, 'migration')}: {first}, {_moves(migrations)}", "bold"))
     if shares:
         out.print(Padding(Text(f"caused by {shares}"), INDENT))
     out.print()
@@ -171,6 +172,22 @@ def _render_examples(summary: dict[str, Any], out: Console) -> None:
         line = f"{example['customer_id']} on {_day(example['effective_at'])}, {move}: {sentence}"
         out.print(Padding(_printable(line, out), INDENT))
     out.print()
+
+
+def _render_other(summary: dict[str, Any], out: Console) -> None:
+    """Print one segmentation of those after the first: its segments' shares, and how much moves."""
+    segments = _counted(len(summary["segments"]), "segment")
+    out.print(Text(f"{segments} of {summary['segmentation']}, {_moves(summary['migrations'])}", "bold"))
+    shares = ", ".join(f"{segment['name']} {segment['share']:.1%}" for segment in summary["segments"])
+    if shares:
+        out.print(Padding(_printable(shares, out), INDENT))
+    out.print()
+
+
+def _moves(migrations: dict[str, Any]) -> str:
+    """Return such as `3,711 moves (0.34 per customer and month)`; first entries are no moves."""
+    moves = migrations["total"] - migrations["by_change"].get("entered", 0)
+    return f"{_counted(moves, 'move')} ({migrations['per_customer_month']:.2f} per customer and month)"
 
 
 def _render_counts(summary: dict[str, Any], out: Console) -> None:

@@ -146,6 +146,7 @@ class ReportFolder:
                 },
                 "model_version": version,
                 "explanation": {
+                    "kind": "learned",
                     "before": None,
                     "after": {
                         "recency_days": float(silent),
@@ -203,6 +204,7 @@ class ReportFolder:
         listed = SEGMENTS if learned else {"s9": (RETIRED[1], 0, 0, 0, 0, 0), **SEGMENTS}
         psi = {name: round(draw(0, 0.12), 4) for name in ("inactivity", "expected_orders")}
         return {
+            "kind": "learned",
             "segmentation": "value",
             "version": version,
             "status": status,
@@ -296,6 +298,7 @@ class ReportFolder:
                 for model in models
             ],
             "segment_names": self.names,
+            "other_segmentations": [],
         }
 
     def write(self, folder: Path) -> dict[str, Any]:

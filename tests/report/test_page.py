@@ -11,17 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_app.core.migration import Migration
+from stream_app.contracts.readers import MigrationRecord
 from stream_app.errors import ConfigurationError
-from stream_app.report.page import (
-    FORMER_SEGMENT_COLOURS,
-    SEGMENT_COLOURS,
-    SENTENCE_PATTERNS_MAX,
-    TimelineSample,
-    shorten_sentence,
-    write_report,
-)
+from stream_app.report.page import FORMER_SEGMENT_COLOURS, SEGMENT_COLOURS, write_report
+from stream_app.report.timelines import SENTENCE_PATTERNS_MAX, TimelineSample, shorten_sentence
 from tests.report.report_folder import RETIRED, SEGMENTS, ReportFolder
+from tests.support.replays import Outputs
 
 HOSTILE_IDS = [
     "</script><script>alert(1)</script>",
@@ -85,8 +80,8 @@ def expected_moves(migrations: list[dict[str, Any]]) -> dict[str, list[dict[str,
     return expected
 
 
-def as_migrations(folder: ReportFolder) -> list[Migration]:
-    return msgspec.convert(folder.migrations, list[Migration])
+def as_migrations(folder: ReportFolder) -> list[MigrationRecord]:
+    return msgspec.convert(folder.migrations, list[MigrationRecord])
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +237,69 @@ def test_a_broken_line_is_named_with_its_number(folder: ReportFolder, tmp_path: 
         write_report(tmp_path)
 
 
+# --- several segmentations ------------------------------------------------------------------------------------
+
+
+def test_a_single_segmentation_has_one_page(folder: ReportFolder, content: dict[str, Any], tmp_path: Path) -> None:
+    folder.write(tmp_path)
+    write_report(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.html")] == ["report.html"]
+    assert content["pages"] == [{"segmentation": "value", "file": "report.html"}]
+
+
+def test_each_segmentation_has_a_page_that_names_all(several: Outputs) -> None:
+    assert sorted(path.name for path in several.folder.glob("*.html")) == ["report-lifecycle.html", "report.html"]
+    for name, file in (("value", "report.html"), ("lifecycle", "report-lifecycle.html")):
+        content = content_of((several.folder / file).read_text(encoding="utf-8"))
+        assert content["summary"]["segmentation"] == name
+        assert content["pages"] == [
+            {"segmentation": "value", "file": "report.html"},
+            {"segmentation": "lifecycle", "file": "report-lifecycle.html"},
+        ]
+
+
+@pytest.mark.parametrize(("name", "file"), [("value", "report.html"), ("lifecycle", "report-lifecycle.html")])
+def test_a_page_holds_the_figures_of_its_own_segmentation_alone(several: Outputs, name: str, file: str) -> None:
+    content = content_of((several.folder / file).read_text(encoding="utf-8"))
+    own = [migration for migration in several.migrations if migration["segmentation"] == name]
+    members = Counter(m["segment"]["id"] for m in several.memberships if m["segmentation"] == name)
+    assert content["timelines"]["migrations"] == len(own) == content["summary"]["migrations"]["total"] > 0
+    assert content["timelines"]["customersTotal"] == several.summary["customers"] == members.total()
+    assert {row["id"]: row["customers"] for row in content["summary"]["segments"]} == members
+    assert set(content["daysInSegment"]) == set(members)
+    assert content["summary"]["counts"] == several.summary["counts"]
+    assert "other_segmentations" not in content["summary"]
+    for customer_id, moves in told_moves(content["timelines"]).items():
+        written = [m["to_segment"] for m in own if m["customer_id"] == customer_id]
+        assert [move["to"] for move in moves] == written
+
+
+def test_a_page_of_rules_has_the_conditions_and_nothing_that_is_learned(several: Outputs) -> None:
+    content = content_of((several.folder / "report-lifecycle.html").read_text(encoding="utf-8"))
+    assert content["kind"] == "rules"
+    assert content["conditions"] == {
+        "new": "tenure_days < 30",
+        "vip": "purchases >= 1000",
+        "active": "recency_days < 45",
+        "lapsed": "otherwise",
+    }
+    assert list(content["conditions"]) == ["new", "vip", "active", "lapsed"], "in the order in which they are tried"
+    assert (content["models"], content["profiles"]) == ([], {})
+    colours = {segment["id"]: segment["colour"] for segment in content["segments"]}
+    assert set(colours) == set(content["conditions"])
+    assert colours["vip"] in SEGMENT_COLOURS, "nobody is in it, but it is no former segment"
+
+
+def test_a_page_of_a_learned_segmentation_has_models_and_no_conditions(several: Outputs) -> None:
+    content = content_of((several.folder / "report.html").read_text(encoding="utf-8"))
+    assert (content["kind"], content["conditions"]) == ("learned", {})
+    assert len(content["models"]) == sum(model["segmentation"] == "value" for model in several.models) > 1
+    assert content["profiles"]
+
+
+# --- the sample of customers ----------------------------------------------------------------------------------
+
+
 def test_a_full_sample_holds_whole_customers_only(folder: ReportFolder) -> None:
     sample = TimelineSample(migrations_max=400)
     for migration in as_migrations(folder):
@@ -257,7 +315,7 @@ def test_a_full_sample_holds_whole_customers_only(folder: ReportFolder) -> None:
 
 
 def test_the_choice_of_customers_does_not_depend_on_the_order_of_lines(folder: ReportFolder) -> None:
-    by_customer: dict[str, list[Migration]] = {}
+    by_customer: dict[str, list[MigrationRecord]] = {}
     for migration in as_migrations(folder):
         by_customer.setdefault(migration.customer_id, []).append(migration)
     chosen = []

@@ -13,6 +13,7 @@ import pytest
 from stream_app.report.page import write_report
 from tests.report.report_folder import RETIRED, SEGMENTS, ReportFolder
 from tests.support.programs import find_program
+from tests.support.replays import Outputs
 
 HOSTILE_ID = "</script><img src=x onerror=document.title='owned'>&amp; 100%"
 
@@ -129,3 +130,47 @@ def test_a_page_without_customers_says_so_and_does_not_fail(tmp_path: Path) -> N
     assert "There are no customers yet." in text_of(part(dom, "segments"))
     assert "No model has been learned yet" in text_of(part(dom, "models"))
     assert "Nobody has changed segment yet." in text_of(part(dom, "flows"))
+
+
+def test_a_single_segmentation_needs_no_links_between_pages(dom: str) -> None:
+    assert re.search(r'<nav id="segmentations"[^>]* hidden=""></nav>', dom)
+    assert "Condition" not in text_of(part(dom, "profiles"))
+
+
+@pytest.fixture(scope="module")
+def rules_dom(several: Outputs, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return rendered(several.folder / "report-lifecycle.html", tmp_path_factory.mktemp("profile"))
+
+
+def links_of(dom: str) -> list[tuple[str, str, bool]]:
+    """Where the links between pages lead, what they are called, and whether each is the page itself."""
+    (nav,) = re.findall(r'<nav id="segmentations"[^>]*>(.*?)</nav>', dom)
+    links = re.findall(r'<a href="([^"]*)"( aria-current="page")?>([^<]*)</a>', nav)
+    return [(href, name, bool(current)) for href, current, name in links]
+
+
+def test_pages_of_several_segmentations_are_linked(several: Outputs, rules_dom: str, tmp_path: Path) -> None:
+    learned_dom = rendered(several.folder / "report.html", tmp_path / "profile")
+    assert 'data-complete="yes"' in learned_dom
+    assert links_of(learned_dom) == [("report.html", "value", True), ("report-lifecycle.html", "lifecycle", False)]
+    assert links_of(rules_dom) == [("report.html", "value", False), ("report-lifecycle.html", "lifecycle", True)]
+    assert all((several.folder / href).is_file() for href, _, _ in links_of(rules_dom))
+
+
+def test_a_page_of_rules_shows_conditions_and_no_models(rules_dom: str) -> None:
+    assert 'data-complete="yes"' in rules_dom
+    assert 'id="models"' not in rules_dom
+    assert 'href="#models"' not in rules_dom
+    conditions = part(rules_dom, "profiles")
+    rows = re.findall(r'<th scope="row">(.*?)</th><td[^>]*>(.*?)</td>', conditions)
+    assert [(text_of(name), text_of(condition)) for name, condition in rows] == [
+        ("New", "tenure_days < 30"),
+        ("VIP", "purchases >= 1000"),
+        ("Active & <b>well</b>", "recency_days < 45"),
+        ("Lapsed", "otherwise"),
+    ]
+    timeline = text_of(part(rules_dom, "timeline"))
+    assert "definition version 1" in timeline
+    assert "Margin" not in timeline
+    for section, marks in (("sizes", "scatterlayer"), ("flows", "sankey-link"), ("causes", "barlayer")):
+        assert marks in part(rules_dom, section)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from stream_app.report.terminal import FLOWS_SHOWN, progress, render_summary
 from tests.report.report_folder import SEGMENTS, ReportFolder
+from tests.support.replays import Outputs
 
 
 @pytest.fixture
@@ -69,6 +70,23 @@ def test_migrations_are_told_by_cause(summary: dict[str, Any]) -> None:
     migrations = summary["migrations"]
     assert "1,182 migrations: 300 first entries, 882 moves (" in printed(summary)
     assert f"time passing {migrations['by_cause']['lapse'] / migrations['total']:.1%}" in printed(summary)
+
+
+def test_further_segmentations_are_short_below_the_first(several: Outputs) -> None:
+    lines = printed(several.summary, width=200).splitlines()
+    assert lines[0].startswith("300 customers in ")
+    assert " segments of value, " in lines[0]
+    (other,) = several.summary["other_segmentations"]
+    assert len(other["segments"]) > 1
+    (at,) = [index for index, line in enumerate(lines) if " segments of lifecycle, " in line]
+    moves = sum(flow["customers"] for flow in other["flows"] if flow["from"])
+    assert f" {moves:,} moves (" in lines[at]
+    shares = ", ".join(f"{segment['name']} {segment['share']:.1%}" for segment in other["segments"])
+    assert lines[at + 1].strip() == shares
+
+
+def test_a_single_segmentation_needs_no_name(summary: dict[str, Any]) -> None:
+    assert "value" not in printed(summary)
 
 
 def test_the_report_is_named_in_one_piece(summary: dict[str, Any]) -> None:

@@ -1,13 +1,16 @@
 // The page, from top to bottom.
 
-writeContents();
+removeOtherKinds();
+writeSegmentations();
 writeHeadline();
 writeSegments();
-writeProfiles();
+if (content.kind === "learned") writeProfiles();
+else writeConditions();
+writeContents();
 drawSizes();
 drawFlows();
 drawCauses();
-drawModels();
+if (content.kind === "learned") drawModels();
 writeRecords();
 startTimeline();
 document.documentElement.dataset.complete = "yes"; // for tests: no script has failed

@@ -46,12 +46,26 @@ function writeHeadline() {
     ...figures.map(([label, figure]) => element("div", {}, element("dt", {}, label), element("dd", {}, figure))));
   setText("subtitle", period.from === null
     ? "No events were read."
-    : `${formatDay(period.from)} to ${formatDay(period.to)}. Segmentation “${summary.segmentation}”, model version ${summary.model_version}.`);
+    : `${formatDay(period.from)} to ${formatDay(period.to)}. Segmentation “${summary.segmentation}”, ${versionOf(summary.model_version)}.`);
   if (summary.interrupted) {
     const notice = document.getElementById("notice");
     notice.textContent = "The run was stopped early: this page shows what had been read until then.";
     notice.hidden = false;
   }
+}
+
+/** Take away what is only to be shown of segmentations of another kind. */
+function removeOtherKinds() {
+  for (const node of document.querySelectorAll("[data-kind]")) if (node.dataset.kind !== content.kind) node.remove();
+}
+
+function writeSegmentations() {
+  if (content.pages.length < 2) return;
+  document.title = `Customer segments: ${summary.segmentation}`;
+  const list = document.getElementById("segmentations");
+  list.hidden = false;
+  list.append("Segmentations: ", ...content.pages.map(({ segmentation, file }) =>
+    element("a", { href: file, "aria-current": segmentation === summary.segmentation ? "page" : null }, segmentation)));
 }
 
 function writeContents() {
@@ -112,6 +126,13 @@ function writeProfiles() {
     element("div", { class: "scroll heat", tabindex: "0", role: "region", "aria-label": "Segment profiles" }, element("table", {},
       element("caption", {}, "Means per customer when the newest model was learned. Recent: what is older counts less, half after 90 days (days engaged: after 3 weeks)"),
       element("thead", {}, head), element("tbody", {}, ...rows))));
+}
+
+function writeConditions() {
+  document.getElementById("profiles").dataset.short = "Conditions";
+  putTable("profiles-table", "Conditions, in the order in which they are tried",
+    [{ title: "Segment" }, { title: "Condition" }],
+    Object.entries(content.conditions).map(([id, condition]) => [segmentLabel(id), condition]));
 }
 
 function writeRecords() {

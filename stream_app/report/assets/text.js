@@ -12,6 +12,7 @@ const CAUSES = {
   refund: { label: "A refund", colour: "#ee6677" },
   lapse: { label: "Time passing without activity", colour: "#6b7075" },
   model: { label: "A new model version", colour: "#ccbb44" },
+  definition: { label: "A new definition", colour: "#aa3377" },
 };
 
 const formatCount = (number) => Math.round(number).toLocaleString("en-GB");
@@ -29,6 +30,8 @@ const formatDay = (instant) =>
     ? "–"
     : new Date(instant).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const plural = (count, noun) => `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+const versionOf = (version) => `${content.kind === "learned" ? "model" : "definition"} version ${version}`;
 
 const nameOf = (segmentId) => segmentById.get(segmentId)?.name ?? segmentId;
 const colourOf = (segmentId) => segmentById.get(segmentId)?.colour ?? missingColour;

@@ -4,7 +4,7 @@ const timelines = content.timelines;
 const rowsByCustomer = new Map(timelines.customers);
 const SUGGESTIONS_MAX = 20;
 
-/** The move that a packed row stands for; the layout is that of TimelineSample in report.py. */
+/** The move that a packed row stands for; the layout is that of TimelineSample in timelines.py. */
 function unpack([at, from, to, cause, version, margin, pattern, numbers, eventId]) {
   let sentence = pattern;
   if (typeof pattern === "number") {
@@ -38,7 +38,7 @@ function showTimeline(customerId) {
     element("div", { id: "timeline-chart", class: "chart", role: "img",
       "aria-label": `Band of the segments of customer ${customerId} over time. The list below tells each move.` }),
     element("ol", { class: "moves", reversed: "" }, ...moves.map(describeMove).reverse()),
-    element("p", { class: "small" }, "Margin: how far past the border between two segments the customer was, in standard " +
+    content.kind !== "learned" ? "" : element("p", { class: "small" }, "Margin: how far past the border between two segments the customer was, in standard " +
       "deviations; the smaller it is, the closer the call."));
   drawTimeline(moves, end);
 }
@@ -50,7 +50,7 @@ function describeMove(move) {
   const facts = [`Cause: ${CAUSES[move.cause].label.toLowerCase()}`];
   if (move.eventId) facts.push(`event ${move.eventId}`);
   if (move.margin !== null) facts.push(`margin ${formatNumber(move.margin, 2)}`);
-  facts.push(`model version ${move.version}`);
+  facts.push(versionOf(move.version));
   const instant = new Date(move.at).toISOString();
   return element("li", {},
     element("time", { datetime: instant, title: instant }, formatDay(move.at)),
