@@ -245,7 +245,7 @@ def test_failed_run_names_the_three_commonest_reasons_with_an_example_each(
 
 def test_run_of_an_empty_file_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", []), status=1)
-    assert capsys.readouterr().err == "segmenter: no record was accepted: the files hold none\n"
+    assert capsys.readouterr().err == "segmenter: no record was accepted: the files contain no records\n"
 
 
 def test_blank_lines_are_no_records_but_count_as_lines(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ SEGMENT_COLOURS: Final = (
     "#661100",
     "#6699cc",
 )
-"""Paul Tol's "muted" scheme and two more, told apart with any colour vision; neighbours differ in lightness too."""
+"""Paul Tol's "muted" scheme and two more, distinct with any colour vision; neighbours differ in lightness too."""
 FORMER_SEGMENT_COLOURS: Final = ("#9aa0a6", "#c4c7cc", "#6b7075")
 """Greys, for segments that no longer exist."""
 

@@ -65,7 +65,7 @@ def render_refusals(
     """
     out = console or Console(stderr=True, highlight=False)
     if not counts["in"]:
-        out.print("segmenter: no record was accepted: the files hold none", soft_wrap=True)
+        out.print("segmenter: no record was accepted: the files contain no records", soft_wrap=True)
         return
     share = counts["rejected"] / counts["in"]
     outcome = f"segmenter: {counts['rejected']:,} of {_counted(counts['in'], 'record')} were refused ({share:.1%})"

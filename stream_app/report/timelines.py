@@ -36,7 +36,7 @@ class TimelineSample:
     Parameters
     ----------
     always
-        Customers who are kept whatever their hash, such as the examples a summary tells of.
+        Customers who are kept whatever their hash, such as the examples of a summary.
     migrations_max, bytes_max
         Bounds of the sample; bytes are those of the encoded migrations and ids.
     """

@@ -161,6 +161,7 @@ def test_a_page_of_rules_shows_conditions_and_no_models(rules_dom: str) -> None:
     assert 'data-complete="yes"' in rules_dom
     assert 'id="models"' not in rules_dom
     assert 'href="#models"' not in rules_dom
+    assert '<a href="#profiles">Conditions</a>' in rules_dom
     conditions = part(rules_dom, "profiles")
     rows = re.findall(r'<th scope="row">(.*?)</th><td[^>]*>(.*?)</td>', conditions)
     assert [(text_of(name), text_of(condition)) for name, condition in rows] == [

@@ -52,10 +52,10 @@ function describeGrowth(weeks, ids) {
   const changes = ids.map((id) => ({
     name: nameOf(id), change: (weeks.at(-1).customers[id] ?? 0) - (weeks.at(-1 - span).customers[id] ?? 0),
   })).sort((a, b) => b.change - a.change);
-  const told = [];
-  if (changes[0].change > 0) told.push(`${changes[0].name} grew most (+${formatCount(changes[0].change)})`);
-  if (changes.at(-1).change < 0) told.push(`${changes.at(-1).name} shrank most (−${formatCount(-changes.at(-1).change)})`);
-  return told.length ? `In the last ${plural(span, "week")} ${told.join(" and ")}.` : "";
+  const findings = [];
+  if (changes[0].change > 0) findings.push(`${changes[0].name} grew most (+${formatCount(changes[0].change)})`);
+  if (changes.at(-1).change < 0) findings.push(`${changes.at(-1).name} shrank most (−${formatCount(-changes.at(-1).change)})`);
+  return findings.length ? `In the last ${plural(span, "week")} ${findings.join(" and ")}.` : "";
 }
 
 function drawFlows() {
@@ -173,14 +173,14 @@ function drawModels() {
   });
   const mean = (values) => values.reduce((total, value) => total + value, 0) / values.length;
   const actual = published.map((model) => model.actual_churn).filter((churn) => churn !== null);
-  const told = [];
+  const findings = [];
   if (first) {
-    told.push(`The first model (${formatDay(first.as_of)}, not in the chart) took over from the starting rules` +
+    findings.push(`The first model (${formatDay(first.as_of)}, not in the chart) took over from the starting rules` +
       (first.actual_churn === null ? "." : ` and moved ${formatShare(first.actual_churn, 0)} of customers.`));
   }
-  if (actual.length) told.push(`Each of the ${actual.length} since then moved ${formatShare(mean(actual))} on average.`);
-  if (held.length) told.push(`${plural(held.length, "proposal")} held for approval: too many customers would have moved.`);
-  setText("models-finding", told.join(" "));
+  if (actual.length) findings.push(`Each of the ${actual.length} since then moved ${formatShare(mean(actual))} on average.`);
+  if (held.length) findings.push(`${plural(held.length, "proposal")} held for approval: too many customers would have moved.`);
+  setText("models-finding", findings.join(" "));
   putFoldedTable("models-table", "Model versions. Drift compares the customer base with the version before: below 0.1 is steady, above 0.25 is a marked shift",
     [{ title: "Version" }, { title: "Learned on" }, { title: "Status" }, { title: "Forecast to move", number: true },
       { title: "Moved", number: true }, { title: "Share moved", number: true }, { title: "Shift of centres", number: true },

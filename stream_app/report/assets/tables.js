@@ -18,7 +18,7 @@ function putTable(id, ...tableArguments) {
   document.getElementById(id).append(table(...tableArguments));
 }
 
-/** A table behind a line to click on, below the chart that shows the same. */
+/** A table that opens with a click on its line, below the chart that shows the same. */
 function putFoldedTable(id, ...tableArguments) {
   document.getElementById(id).append(
     element("details", {}, element("summary", {}, "Show as a table"), table(...tableArguments)));
@@ -40,7 +40,7 @@ function writeHeadline() {
     ["segments", formatCount(summary.segments.length)],
     ["moves between segments", formatCount(moves)],
     ["moves per customer and month", formatNumber(migrations.per_customer_month, 2)],
-    ["of these moves found by the mere passing of time", formatShare(moves ? (migrations.by_cause.lapse ?? 0) / moves : null, 0)],
+    ["of these moves caused by time passing", formatShare(moves ? (migrations.by_cause.lapse ?? 0) / moves : null, 0)],
   ];
   document.getElementById("headline").append(
     ...figures.map(([label, figure]) => element("div", {}, element("dt", {}, label), element("dd", {}, figure))));

@@ -36,7 +36,7 @@ function showTimeline(customerId) {
     element("p", {}, segmentLabel(last.to.id, last.to.name), ` since ${formatDay(last.at)} (${plural(days, "day")}); ` +
       `${plural(moves.length - (moves[0].from === null ? 1 : 0), "move")} in all.`),
     element("div", { id: "timeline-chart", class: "chart", role: "img",
-      "aria-label": `Band of the segments of customer ${customerId} over time. The list below tells each move.` }),
+      "aria-label": `Band of the segments of customer ${customerId} over time. The list below names each move.` }),
     element("ol", { class: "moves", reversed: "" }, ...moves.map(describeMove).reverse()),
     content.kind !== "learned" ? "" : element("p", { class: "small" }, "Margin: how far past the border between two segments the customer was, in standard " +
       "deviations; the smaller it is, the closer the call."));
@@ -104,7 +104,7 @@ function startTimeline() {
   }
   setText("timeline-included", included < timelines.customersTotal
     ? `Included here: ${formatCount(included)} of ${plural(timelines.customersTotal, "customer")} with ` +
-      `${formatCount(timelines.migrations)} of ${plural(timelines.migrationsTotal, "move")}, drawn by a hash of the id; all are in migrations.jsonl.`
+      `${formatCount(timelines.migrations)} of ${plural(timelines.migrationsTotal, "move")}, chosen by a hash of the id; all are in migrations.jsonl.`
     : `All ${plural(included, "customer")} with all ${plural(timelines.migrations, "move")} are included.`);
   const input = document.getElementById("timeline-customer");
   const show = (customerId) => {
