@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from html import unescape
@@ -149,8 +150,12 @@ def links_of(dom: str) -> list[tuple[str, str, bool]]:
     return [(href, name, bool(current)) for href, current, name in links]
 
 
-def test_pages_of_several_segmentations_are_linked(several: Outputs, rules_dom: str, tmp_path: Path) -> None:
-    learned_dom = rendered(several.folder / "report.html", tmp_path / "profile")
+@pytest.fixture(scope="module")
+def learned_dom(several: Outputs, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return rendered(several.folder / "report.html", tmp_path_factory.mktemp("profile"))
+
+
+def test_pages_of_several_segmentations_are_linked(several: Outputs, learned_dom: str, rules_dom: str) -> None:
     assert 'data-complete="yes"' in learned_dom
     assert links_of(learned_dom) == [("report.html", "value", True), ("report-lifecycle.html", "lifecycle", False)]
     assert links_of(rules_dom) == [("report.html", "value", False), ("report-lifecycle.html", "lifecycle", True)]
@@ -175,3 +180,15 @@ def test_a_page_of_rules_shows_conditions_and_no_models(rules_dom: str) -> None:
     assert "Margin" not in timeline
     for section, marks in (("sizes", "scatterlayer"), ("flows", "sankey-link"), ("causes", "barlayer")):
         assert marks in part(rules_dom, section)
+
+
+def test_where_models_move_few_the_scale_names_no_share_twice(tmp_path: Path) -> None:
+    folder = ReportFolder()
+    summary = folder.write(tmp_path)
+    models = [model | {"status": "published", "expected_churn": 0.01} for model in folder.models()]
+    (tmp_path / "models.jsonl").write_text("".join(json.dumps(model) + "\n" for model in models), encoding="utf-8")
+    summary["models"] = [model | {"customers_moved": 1} for model in summary["models"]]
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    shown = part(rendered(write_report(tmp_path), tmp_path / "profile"), "models")
+    shares = re.findall(r'<g class="ytick"><text[^>]*>([^<]*%)</text></g>', shown)
+    assert len(shares) == len(set(shares)) > 2

@@ -168,7 +168,7 @@ function drawModels() {
       hovertemplate: "largest stability index: %{y:.3f}", line: { color: "#117733", width: 2 }, yaxis: "y2" },
   ], {
     height: phone ? 460 : 440, bargap: 0.3, xaxis: { type: "date", showgrid: false, anchor: "y2" },
-    yaxis: { title: { text: "share of customers" }, tickformat: ".0%", range: [0, 1.12 * top], domain: [0.4, 1] },
+    yaxis: { title: { text: "share of customers" }, tickformat: top < 0.05 ? ".1%" : ".0%", range: [0, 1.12 * top], domain: [0.4, 1] },
     yaxis2: { title: { text: "drift" }, rangemode: "tozero", domain: [0, 0.28], gridcolor: GRID, automargin: true, fixedrange: true, nticks: 4 },
   });
   const mean = (values) => values.reduce((total, value) => total + value, 0) / values.length;
