@@ -1,0 +1,110 @@
+"""The same events give the same migrations however they are divided: over partitions, and into chunks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from stream_app.bootstrap.replay import create_readers
+from stream_app.bootstrap.segmentation import create_partition
+from stream_app.core.clock import DAY_MS, WEEK_MS
+from stream_app.core.events import Event, Position
+from stream_app.core.migration import Migration
+from stream_app.core.partition import Effects, Partition
+from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
+from stream_app.settings.loading import load_settings
+from stream_app.settings.sections import Settings
+from stream_app.simulator.simulation import simulate
+from stream_app.sources.files import SourceFile, merge_by_time
+
+THREE = [
+    {"kind": "learned", "name": "value"},
+    {"kind": "learned", "name": "eager", "hysteresis": 0.1, "no_return_days": 7},
+    {
+        "kind": "rules",
+        "name": "lifecycle",
+        "segments": [
+            {"id": "active", "name": "Active", "when": {"figure": "recency_days", "operator": "<", "value": 20}},
+            {"id": "slipping", "name": "Slipping", "when": {"figure": "recency_days", "operator": "<", "value": 60}},
+        ],
+        "otherwise": {"id": "lapsed", "name": "Lapsed"},
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return load_settings(None, {"segmentations": THREE})
+
+
+@pytest.fixture(scope="module")
+def events(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
+    folder: Path = tmp_path_factory.mktemp("simulated")
+    simulate(40, 150, 5, folder)
+    sources = [SourceFile(folder / f"{t}.jsonl.gz", t, {}, {}, None) for t in ("purchases", "engagements")]
+    readers = create_readers(settings, sources, 2**42)
+    found = [content for batch in merge_by_time(readers) for content in batch.contents if isinstance(content, Event)]
+    for reader in readers:
+        reader.close()
+    return found
+
+
+def play(settings: Settings, events: list[Event], chunk: int, due_max: int, until_ms: int) -> list[Migration]:
+    """Fold events into one partition and let time pass up to an instant; nothing is learned."""
+    partition = create_partition(settings)
+    pace = Pace(DAY_MS, WEEK_MS, chunk, due_max)
+    found: list[Migration] = []
+
+    def take(effects: Effects, partition: Partition) -> None:
+        apply_effects(partition, effects)
+        found.extend(effects.migrations)
+
+    def do(step: Step, part: list[Event]) -> None:
+        if isinstance(step, Sweep):
+            take(sweep(partition, step.at_ms), partition)
+            return
+        chosen = part[step.start : step.stop]
+        positions = [Position("events", 0, 0)] * len(chosen)
+        take(process_events(partition, chosen, positions, step.sweeps), partition)
+
+    for start in range(0, len(events), 5 * chunk):
+        part = events[start : start + 5 * chunk]
+        watermarks_ms = np.maximum.accumulate(np.array([event.at_ms for event in part]))
+        for step in steps(partition, watermarks_ms, np.ones(len(part), np.bool_), pace):
+            do(step, part)
+    for step in pass_time(partition, until_ms, pace):
+        do(step, [])
+    take(sweep(partition, until_ms), partition)
+    return found
+
+
+def by_customer(migrations: list[Migration]) -> dict[str, list[Any]]:
+    """Return what is said of each customer, in order, but for when its partition found it."""
+    said: defaultdict[str, list[Any]] = defaultdict(list)
+    for migration in migrations:
+        said[migration.customer_id].append(msgspec.structs.replace(migration, decided_at=""))
+    return dict(said)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "chunk", "due_max"), [(1, 7, 10_000), (1, 100_000, 0), (4, 50, 3), (4, 9_999, 10_000)]
+)
+def test_partitions_and_chunks_do_not_matter(
+    settings: Settings, events: list[Event], partitions: int, chunk: int, due_max: int
+) -> None:
+    until_ms = max(event.at_ms for event in events) + 90 * DAY_MS
+    expected = by_customer(play(settings, events, 500, 10_000, until_ms))
+    found: dict[str, list[Any]] = {}
+    for number in range(partitions):
+        mine = [event for event in events if int(event.customer_id[1:]) % partitions == number]
+        found |= by_customer(play(settings, mine, chunk, due_max, until_ms))
+    assert found == expected
+    moves = [migration for said in expected.values() for migration in said]
+    assert {migration.segmentation for migration in moves} == {"value", "eager", "lifecycle"}
+    assert sum(migration.cause.kind == "lapse" for migration in moves) > 100
