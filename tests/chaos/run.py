@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of the input and of who is hit (default 0)")
     parser.add_argument("--only", nargs="+", choices=list(SCENARIOS), metavar="NAME", help=", ".join(SCENARIOS))
-    parser.add_argument("--short", action="store_true", help="as often as the tests do it")
+    parser.add_argument("--short", action="store_true", help="as often as tests do it, whatever time it takes")
     parser.add_argument("--keep", type=Path, help="folder for logs (default: a temporary one, kept if something fails)")
     options = parser.parse_args()
     clean_environment()
@@ -52,13 +52,12 @@ def main() -> None:
         shared: KafkaBroker | None = None
         for name in options.only or SCENARIOS:
             scenario = SCENARIOS[name]
-            repeats = scenario.short if options.short else scenario.full
-            if not repeats:
+            if options.short and not scenario.short:
                 continue
             if shared is None and not scenario.has_own_broker:
                 shared = opened.enter_context(KafkaBroker(folder / "kafka"))
             address = None if scenario.has_own_broker or shared is None else shared.bootstrap_servers
-            outcomes.append(_play(name, repeats, options.seed, folder / name, address))
+            outcomes.append(_play(name, options.seed, folder / name, address, options.short))
     failed = [outcome for outcome in outcomes if outcome.problems]
     _table(outcomes)
     print(f"\nseed {options.seed}: {len(outcomes) - len(failed)} of {len(outcomes)} survived", end="")
@@ -71,9 +70,9 @@ def main() -> None:
     sys.exit(bool(failed))
 
 
-def _play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: str | None) -> Outcome:
+def _play(name: str, seed: int, folder: Path, bootstrap_servers: str | None, is_short: bool) -> Outcome:
     print(f"{name} …", flush=True)
-    outcome = play(name, repeats, seed, folder, bootstrap_servers)
+    outcome = play(name, seed, folder, bootstrap_servers, is_short=is_short)
     for note in outcome.notes:
         print(f"    {note}")
     for problem in outcome.problems:

@@ -102,23 +102,24 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 }
 
 
-def play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: str | None) -> Outcome:
+def play(name: str, seed: int, folder: Path, bootstrap_servers: str | None, *, is_short: bool = False) -> Outcome:
     """Run a scenario.
 
     Parameters
     ----------
     name
         A key of `SCENARIOS`.
-    repeats
-        How many faults.
     seed
         Fixes the input and which worker is hit.
     folder
         For logs and data.
     bootstrap_servers
         Of a broker to share; not needed by scenarios that have their own.
+    is_short
+        Whether the fault is done as often as in tests, and no time is asserted.
     """
     scenario = SCENARIOS[name]
+    repeats = scenario.short if is_short else scenario.full
     options: dict[str, Any] = dict(scenario.stage)
     traffic = dict(scenario.traffic)
     if scenario.is_live:
@@ -132,7 +133,16 @@ def play(name: str, repeats: int, seed: int, folder: Path, bootstrap_servers: st
             bootstrap_servers = options["broker"].bootstrap_servers
         assert bootstrap_servers is not None
         prefix = f"{name}-{uuid.uuid4().hex[:6]}-"
-        stage = Stage(name, prefix, bootstrap_servers, folder, Traffic(seed, **traffic), seed=seed, **options)
+        stage = Stage(
+            name,
+            prefix,
+            bootstrap_servers,
+            folder,
+            Traffic(seed, **traffic),
+            seed=seed,
+            is_timed=not is_short,
+            **options,
+        )
         try:
             with stage:
                 scenario.fault(stage, repeats)

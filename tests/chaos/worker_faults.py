@@ -17,8 +17,9 @@ BEFORE: Final = 6_000
 """Records that are fed just before a fault."""
 AFTER: Final = 5_000
 """Records that are fed just after it."""
-STEADY_PER_SECOND: Final = 4_000
-"""Rate of input in the background: every partition gets some all the time."""
+STEADY_PER_SECOND: Final = 2_000
+"""Rate of input in the background: every partition gets some all the time, and three workers on two processors keep up
+with it, each record being assessed in three segmentations."""
 STOP_SECONDS: Final = 5
 """A graceful stop takes no longer."""
 TRIES: Final = 8
