@@ -86,6 +86,8 @@ class Sweeper:
         if not len(partition.table):
             self.versions = self._present_versions()
         elif self.versions != self._present_versions():
+            # A table that stayed in memory knows whom silence moves when under the versions it was last swept with.
+            partition.table.forget_due()
             self._sweep = _Sweep(max(partition.clock), by_version=True)
 
     @property

@@ -16,6 +16,9 @@ from stream_app.adapters.topics import TopicNames
 
 Place = tuple[str, int]
 FETCH_RECORDS: Final = 2_000
+SILENT_SECONDS: Final = 15
+"""After such a silence the changelog is asked for again from where it was read to: a consumer that has no group may not
+notice by itself that its broker is back."""
 
 
 def follower(bootstrap_servers: str) -> Consumer:
@@ -60,6 +63,7 @@ class Progress:
         self._advanced_at: dict[int, float] = {}
         self._longest_pause = 0.0
         self._reversals: list[str] = []
+        self._read_to: dict[int, int] = {}
         self._names = names
         self._partitions = partitions
         self._consumer = follower(bootstrap_servers)
@@ -67,8 +71,7 @@ class Progress:
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> Self:
-        topic = self._names.changelog
-        self._consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in range(self._partitions)])
+        self._assign()
         self._thread.start()
         return self
 
@@ -114,10 +117,26 @@ class Progress:
         self._advanced_at = {}
         return longest
 
+    def _assign(self) -> None:
+        """Read every partition on from where it was read to."""
+        topic, read_to = self._names.changelog, self._read_to
+        self._consumer.assign(
+            [TopicPartition(topic, p, read_to.get(p, OFFSET_BEGINNING)) for p in range(self._partitions)]
+        )
+
     def _follow(self) -> None:
+        heard_at = time.monotonic()
         while not self._is_over.is_set():
-            for message in self._consumer.consume(FETCH_RECORDS, 0.05):
+            messages = self._consumer.consume(FETCH_RECORDS, 0.05)
+            if messages:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > SILENT_SECONDS:
+                self._assign()
+                heard_at = time.monotonic()
+            for message in messages:
                 value = message.value()
+                if not message.error():
+                    self._read_to[int(message.partition() or 0)] = int(message.offset() or 0) + 1
                 if not message.error() and message.key() == POSITION_KEY and value is not None:
                     partition, now = int(message.partition() or 0), time.monotonic()
                     self._longest_pause = max(self._longest_pause, now - self._advanced_at.get(partition, now))

@@ -483,3 +483,33 @@ def test_segmentation_that_is_removed_before_everybody_was_assessed_still_lets_e
         assert first.failures == second.failures == []
 
     run(test)
+
+
+def test_definition_that_is_changed_during_a_rebalance_moves_everybody_of_a_table_that_was_kept() -> None:
+    def buyers(orders: int) -> dict[str, Any]:
+        """Return rules by which silence moves nobody."""
+        when = {"figure": "purchases", "operator": ">=", "value": orders}
+        often = {"id": f"often-{orders}", "name": "Often", "when": when}
+        return {"kind": "rules", "name": "buyers", "segments": [often], "otherwise": {"id": "seldom", "name": "Seldom"}}
+
+    async def test() -> None:
+        log = MemoryLog()
+        worker = Worker(log, segmentations=[buyers(2)])
+        await worker.open(0)
+        worker.feed(PURCHASES, 0, *(purchase(day, customer_id=customer) for day, customer in enumerate(CUSTOMERS)))
+        worker.feed(PURCHASES, 0, purchase(100, customer_id="later"))  # time passes, and everybody is looked at
+        await worker.work(*both())
+        table = worker.owned.lanes[0].partition.table
+        await worker.owned.release()
+        (changed,) = Worker(log, segmentations=[buyers(1)]).follower.wanted
+        worker.follower._read(segmentation_record(changed).value)
+        await worker.open(0)
+        lane = worker.owned.lanes[0]
+        assert lane.partition.table is table
+        await until(lambda: lane.committed.versions == {"buyers": 2}, "the new definition")
+        await worker.owned.release()
+        moves = [move for move in log.values(TOPICS.migrations) if move["to_segment"]["id"] == "often-1"]
+        assert sorted(move["customer_id"] for move in moves) == [*CUSTOMERS, "later"]
+        assert worker.failures == []
+
+    run(test)
