@@ -106,7 +106,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.longest_seconds:.1f}",
         "" if outcome.rate_kept is None else f"{outcome.rate_kept:.2f} ({outcome.backlog_rate_kept:.2f})",
         "" if outcome.view_seconds is None else f"{outcome.view_seconds:.1f}",
-        "clean" if outcome.verdict == "clean" else "BREACHES",
+        outcome.verdict if outcome.verdict in ("clean", "not reached") else "BREACHES",
         ", ".join(f"{count} × {code}" for code, count in sorted(outcome.exits.items())),
     )
 
