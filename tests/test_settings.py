@@ -7,6 +7,7 @@ import pytest
 
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.errors import ConfigurationError
+from stream_app.segmentations.registry import KINDS
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 
@@ -47,12 +48,14 @@ def test_environment_may_give_a_whole_section_or_a_table_as_json(monkeypatch: py
 
 
 def test_every_setting_is_described_and_has_a_default() -> None:
-    for section, info in Settings.model_fields.items():
-        model = type(info.default)
+    tables = {name: type(info.default) for name, info in Settings.model_fields.items() if name != "segmentations"}
+    for section, model in tables.items():
         assert model.__doc__, section
         for name, field in model.model_fields.items():
             assert field.description, f"{section}.{name}"
             assert not field.is_required(), f"{section}.{name}"
+    for name, kind in KINDS.items():
+        assert all(field.description for field in kind.configuration.model_fields.values()), name
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,9 @@ def test_every_setting_is_described_and_has_a_default() -> None:
         ("[learning]\nseed = -1", "setting learning.seed: -1 is refused"),
         ("[learning]\nseed = 'one'", "setting learning.seed: 'one' is refused"),
         ("learning = 1", "setting learning: 1 is refused"),
+        ("[[segmentations]]\nkind = 'rulez'\nname = 'x'", "kind: 'rulez', expected one of learned, rules"),
+        ("[[segmentations]]\nkind = 'learned'\nname = 'A B'", "setting segmentations.name: 'A B' is refused"),
+        ("[[segmentations]]\nkind = 'rules'\nname = 'x'", "setting segmentations.segments: what is given is refused"),
         ("[learning]\nalgorithm = 'dbscan'", "setting learning.algorithm: 'dbscan' is refused"),
         ("[money]\nbase_currency = 'euro'", "setting money.base_currency: 'euro' is refused"),
         ("[money.rates]\nUSD = nan", "setting money.rates.USD: nan is refused"),
