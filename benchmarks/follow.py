@@ -65,4 +65,4 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     if failures:
         raise failures[0]
     await lane.close()
-    return longest, time.perf_counter() - started, lane.figures.migrations
+    return longest, time.perf_counter() - started, lane.figures.moves.total()
