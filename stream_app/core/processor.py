@@ -50,8 +50,8 @@ def process_events(
     due = partition.table.due_by(int(sweeps.at_ms[-1])) if len(sweeps.at_ms) else np.empty(0, np.intp)
     chunk = fold_chunk(partition, events, sweeps, due)
     memberships = partition.table.memberships_of(chunk.numbers)
-    migrations, moved = _decide(partition, chunk, sweeps, memberships, events, positions)
-    due_at_ms = _next_due(partition, chunk, sweeps, memberships)
+    migrations, moved, looked_at = _decide(partition, chunk, sweeps, memberships, events, positions)
+    due_at_ms = _next_due(partition, chunk, sweeps, memberships, looked_at)
     touched = len(chunk.histories)
     moved[:touched] = True
     changed, unchanged = np.flatnonzero(moved), np.flatnonzero(~moved)
@@ -111,8 +111,8 @@ def _sweep_block(partition: Partition, due: Indices, sweeps: Sweeps) -> Effects:
     """Return what a sweep does to some rows."""
     chunk = fold_chunk(partition, [], sweeps, due)
     memberships = partition.table.memberships_of(due)
-    migrations, moved = _decide(partition, chunk, sweeps, memberships, [], [])
-    due_at_ms = _next_due(partition, chunk, sweeps, memberships)
+    migrations, moved, looked_at = _decide(partition, chunk, sweeps, memberships, [], [])
+    due_at_ms = _next_due(partition, chunk, sweeps, memberships, looked_at)
     changed, unchanged = np.flatnonzero(moved), np.flatnonzero(~moved)
     return Effects(
         customer_ids=chunk.customer_ids(partition.table, changed),
@@ -155,10 +155,11 @@ def _decide(
     memberships: np.ndarray,
     events: Sequence[Event],
     positions: Sequence[Position],
-) -> tuple[list[Migration], np.ndarray]:
-    """Ask every segmentation who moves; return the migrations in the order of the stream, and which slots moved.
+) -> tuple[list[Migration], np.ndarray, CustomerColumns | None]:
+    """Ask every segmentation who moves.
 
-    `memberships` are left as they are afterwards.
+    Returns the migrations in the order of the stream, which slots moved, and the columns that were looked at last,
+    which `_next_due` may need again. `memberships` are left as they are afterwards.
     """
     moved = np.zeros(len(chunk.numbers), np.bool_)
     migrations: list[list[Migration]] = []
@@ -186,16 +187,23 @@ def _decide(
         migrations.append(number_transitions(segmentation, customer_ids, membership, found, causes, partition.context))
         transitions.append(found)
         moved[found.slot] = True
+    looked_at = shared[2][0] if shared else None
     if len(migrations) == 1:
-        return migrations[0], moved
+        return migrations[0], moved, looked_at
     order = np.lexsort(
         [np.concatenate([getattr(t, key) for t in transitions]) for key in ("is_own", "rank", "position")]
     )
     unordered = [migration for of_one in migrations for migration in of_one]
-    return [unordered[index] for index in order.tolist()], moved
+    return [unordered[index] for index in order.tolist()], moved, looked_at
 
 
-def _next_due(partition: Partition, chunk: FoldedChunk, sweeps: Sweeps, memberships: np.ndarray) -> Instants:
+def _next_due(
+    partition: Partition,
+    chunk: FoldedChunk,
+    sweeps: Sweeps,
+    memberships: np.ndarray,
+    looked_at: CustomerColumns | None,
+) -> Instants:
     """Return for each slot the instant before which silence moves it in no segmentation.
 
     Worked out when time passes, not at every event: most customers have several before they are looked at again.
@@ -203,7 +211,10 @@ def _next_due(partition: Partition, chunk: FoldedChunk, sweeps: Sweeps, membersh
     if not len(sweeps.at_ms) or not len(chunk.numbers):
         return np.full(len(chunk.numbers), NO_TIME)
     at_ms = np.maximum(memberships["assessed_at_ms"].max(axis=0), sweeps.at_ms[-1])
-    customers = CustomerColumns(chunk.records.take(chunk.latest), at_ms)
+    if looked_at is not None and not len(chunk.events) and np.array_equal(looked_at.at_ms, at_ms):
+        customers = looked_at  # a sweep alone: everybody was looked at once, at that very instant
+    else:
+        customers = CustomerColumns(chunk.records.take(chunk.latest), at_ms)
     due_at_ms = np.full(len(customers), NEVER_MS)
     for segmentation, membership in zip(partition.segmentations, memberships, strict=True):
         if segmentation.moves_with_time:

@@ -111,7 +111,8 @@ class LearnedSegmentation:
         return explain_moves(self.model, moves, context)
 
     def _features(self, customers: CustomerColumns) -> Floats:
-        return extract_features(customers.quantities, self.model.parameters)
+        parameters = self.model.parameters
+        return customers.derived(parameters, lambda quantities: extract_features(quantities, parameters))
 
     def _mark_calm(self, state: _Calm, rows: Indices, span_days: int) -> Flags:
         """Note who of some rows is calm for so many days, and say who is; shape `(len(rows),)`."""
@@ -120,23 +121,27 @@ class LearnedSegmentation:
         now = state.now[rows]
         low, high = np.minimum(now, then), np.maximum(now, then)
         calm = np.ones(len(rows), np.bool_)
-        current = state.current[rows]
-        for segment in range(len(self.roster.segments)):
-            mine = np.flatnonzero(current == segment)
-            if len(mine):
-                matrix, offset, limit = self._leads[segment]
-                bound = high[mine] @ np.maximum(matrix, 0) + low[mine] @ np.minimum(matrix, 0) + offset
-                bound[np.arange(len(mine)), state.ignored[rows[mine]]] = -np.inf
-                calm[mine] = (bound < limit).all(axis=1)
+        by_segment = np.argsort(state.current[rows], kind="stable")
+        ends = np.searchsorted(state.current[rows[by_segment]], np.arange(len(self._leads) + 1))
+        low, high, ignored = low[by_segment], high[by_segment], state.ignored[rows[by_segment]]
+        for (gains, losses, offset, limit), start, end in zip(self._leads, ends, ends[1:], strict=False):
+            if start < end:
+                bound = high[start:end] @ gains + low[start:end] @ losses + offset
+                bound[np.arange(end - start), ignored[start:end]] = -np.inf
+                calm[by_segment[start:end]] = (bound < limit).all(axis=1)
         state.due_at_ms[rows[calm]] = until_ms[calm]
         return calm
 
     @cached_property
-    def _leads(self) -> list[tuple[Floats, Floats, Floats]]:
-        """For each segment, what gives the others' leads over it, and how large they may grow."""
+    def _leads(self) -> list[tuple[Floats, Floats, Floats, Floats]]:
+        """For each segment: what features add to and take from the others' leads over it, and the leads' limits."""
         limits = 2 * self.model.hysteresis * self.model.separation - CALM_SLACK
         np.fill_diagonal(limits, np.inf)
-        return [(*self.model.lead_over(segment), limit) for segment, limit in enumerate(limits)]
+        leads = [self.model.lead_over(segment) for segment in range(len(limits))]
+        return [
+            (np.maximum(matrix, 0), np.minimum(matrix, 0), offset, limit)
+            for (matrix, offset), limit in zip(leads, limits, strict=True)
+        ]
 
 
 class _Calm(NamedTuple):
