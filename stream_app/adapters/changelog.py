@@ -10,11 +10,10 @@ from typing import Final
 import msgspec
 
 from stream_app.core.partition import Clock
+from stream_app.core.row import FIRST_SEGMENTATION
 
 POSITION_KEY: Final = b"\xffposition"
 FENCE_KEY: Final = b"\xfffence"
-_ONLY_SEGMENTATION: Final = "value"
-"""The one segmentation there was when positions named one version."""
 
 
 class PartitionPosition(msgspec.Struct, frozen=True):
@@ -42,7 +41,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
     def decode(cls, value: bytes) -> PartitionPosition:
         """Return what `encode` wrote, or what was written when there was one segmentation."""
         written = _decoder.decode(value)
-        versions = written.versions if written.model_version is None else {_ONLY_SEGMENTATION: written.model_version}
+        versions = written.versions if written.model_version is None else {FIRST_SEGMENTATION: written.model_version}
         return cls(written.offsets, written.clock, versions)
 
 

@@ -48,6 +48,65 @@ def process_events(
         When time passes. All customers who may be due are looked at together: where that may be many, call `sweep`.
     """
     due = partition.table.due_by(int(sweeps.at_ms[-1])) if len(sweeps.at_ms) else np.empty(0, np.intp)
+    return _examine(partition, events, positions, sweeps, due)
+
+
+def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Effects:
+    """Decide who moves because time has passed up to `at_ms`, or because a segmentation is new.
+
+    Parameters
+    ----------
+    first, last
+        Row numbers `[first, last)`; the partition's clock only counts as swept when the last row is included,
+        so a shell that sweeps in parts does so in ascending order.
+    """
+    table, clock = partition.table, partition.clock
+    at_ms = max(at_ms, clock.swept_at_ms)
+    sweeps = Sweeps(np.array([at_ms]), np.zeros(1, np.intp))
+    is_whole = last is None or last >= len(table)
+    due = table.due_by(at_ms, first, last)
+    blocks = [due[start : start + BLOCK_ROWS] for start in range(0, max(len(due), 1), BLOCK_ROWS)]
+    parts = [_examine(partition, [], [], sweeps, block) for block in blocks]
+    return Effects(
+        customer_ids=[customer_id for part in parts for customer_id in part.customer_ids],
+        numbers=np.concatenate([part.numbers for part in parts]),
+        activity=parts[0].activity,
+        histories=(),
+        memberships=np.concatenate([part.memberships for part in parts], axis=1),
+        due_at_ms=np.concatenate([part.due_at_ms for part in parts]),
+        examined=np.concatenate([part.examined for part in parts]),
+        examined_due_at_ms=np.concatenate([part.examined_due_at_ms for part in parts]),
+        migrations=[migration for part in parts for migration in part.migrations],
+        clock=clock._replace(swept_at_ms=at_ms) if is_whole else clock,
+        swept_at_ms=sweeps.at_ms,
+        customers=np.array([len(table)]),
+    )
+
+
+def apply_effects(partition: Partition, effects: Effects) -> Indices:
+    """Put effects into the partition's table; return the row numbers of the customers that changed.
+
+    Effects are applied in the order in which they were computed.
+    """
+    table = partition.table
+    numbers = effects.numbers
+    fresh = np.flatnonzero(numbers < 0)
+    if len(fresh):
+        numbers = numbers.copy()
+        numbers[fresh] = [table.insert(effects.customer_ids[slot]) for slot in fresh.tolist()]
+    if len(effects.activity):
+        table.store(numbers[: len(effects.activity)], effects.activity, effects.histories)
+    table.store_memberships(numbers, effects.memberships)
+    table.store_due(numbers, effects.due_at_ms)
+    table.store_due(effects.examined, effects.examined_due_at_ms)
+    partition.clock = effects.clock
+    return numbers
+
+
+def _examine(
+    partition: Partition, events: Sequence[Event], positions: Sequence[Position], sweeps: Sweeps, due: Indices
+) -> Effects:
+    """Return what events and sweeps do to the customers of the events and to the rows numbered `due`."""
     chunk = fold_chunk(partition, events, sweeps, due)
     memberships = partition.table.memberships_of(chunk.numbers)
     migrations, moved, looked_at = _decide(partition, chunk, sweeps, memberships, events, positions)
@@ -73,79 +132,6 @@ def process_events(
         late=chunk.late,
         duplicates=chunk.duplicates,
     )
-
-
-def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Effects:
-    """Decide who moves because time has passed up to `at_ms`, or because a segmentation is new.
-
-    Parameters
-    ----------
-    first, last
-        Row numbers `[first, last)`; the partition's clock only counts as swept when the last row is included,
-        so a shell that sweeps in parts does so in ascending order.
-    """
-    table, clock = partition.table, partition.clock
-    at_ms = max(at_ms, clock.swept_at_ms)
-    sweeps = Sweeps(np.array([at_ms]), np.zeros(1, np.intp))
-    is_whole = last is None or last >= len(table)
-    due = table.due_by(at_ms, first, last)
-    blocks = [due[start : start + BLOCK_ROWS] for start in range(0, max(len(due), 1), BLOCK_ROWS)]
-    parts = [_sweep_block(partition, block, sweeps) for block in blocks]
-    return Effects(
-        customer_ids=[customer_id for part in parts for customer_id in part.customer_ids],
-        numbers=np.concatenate([part.numbers for part in parts]),
-        activity=parts[0].activity,
-        histories=(),
-        memberships=np.concatenate([part.memberships for part in parts], axis=1),
-        due_at_ms=np.concatenate([part.due_at_ms for part in parts]),
-        examined=np.concatenate([part.examined for part in parts]),
-        examined_due_at_ms=np.concatenate([part.examined_due_at_ms for part in parts]),
-        migrations=[migration for part in parts for migration in part.migrations],
-        clock=clock._replace(swept_at_ms=at_ms) if is_whole else clock,
-        swept_at_ms=sweeps.at_ms,
-        customers=np.array([len(table)]),
-    )
-
-
-def _sweep_block(partition: Partition, due: Indices, sweeps: Sweeps) -> Effects:
-    """Return what a sweep does to some rows."""
-    chunk = fold_chunk(partition, [], sweeps, due)
-    memberships = partition.table.memberships_of(due)
-    migrations, moved, looked_at = _decide(partition, chunk, sweeps, memberships, [], [])
-    due_at_ms = _next_due(partition, chunk, sweeps, memberships, looked_at)
-    changed, unchanged = np.flatnonzero(moved), np.flatnonzero(~moved)
-    return Effects(
-        customer_ids=chunk.customer_ids(partition.table, changed),
-        numbers=due[changed],
-        activity=chunk.records[:0],
-        histories=(),
-        memberships=memberships[:, changed],
-        due_at_ms=due_at_ms[changed],
-        examined=due[unchanged],
-        examined_due_at_ms=due_at_ms[unchanged],
-        migrations=migrations,
-        clock=chunk.clock,
-    )
-
-
-def apply_effects(partition: Partition, effects: Effects) -> Indices:
-    """Put effects into the partition's table; return the row numbers of the customers that changed.
-
-    Effects are applied in the order in which they were computed.
-    """
-    table = partition.table
-    numbers = effects.numbers
-    fresh = np.flatnonzero(numbers < 0)
-    if len(fresh):
-        numbers = numbers.copy()
-        numbers[fresh] = [table.insert(effects.customer_ids[slot]) for slot in fresh.tolist()]
-    if len(effects.activity):
-        table.store(numbers[: len(effects.activity)], effects.activity, effects.histories)
-    table.store_memberships(numbers, effects.memberships)
-    table.store_due(numbers, effects.due_at_ms)
-    table.store_due(effects.examined, effects.examined_due_at_ms)
-    partition.clock = effects.clock
-    return numbers
 
 
 def _decide(

@@ -116,7 +116,7 @@ _ACTIVITY_END: Final = _HEADER.size + ACTIVITY.size
 _MEMBERSHIP_BYTES: Final = MEMBERSHIP_DTYPE.itemsize
 _ENTRY_BYTES: Final = DIGEST_BYTES + _MEMBERSHIP_BYTES
 FIRST_SEGMENTATION: Final = "value"
-"""Rows of version 1 knew one segmentation, of this name."""
+"""Rows of version 1, and the positions and trainers of their time, knew one segmentation, of this name."""
 
 
 class CustomerHistory(msgspec.Struct, frozen=True, gc=False):

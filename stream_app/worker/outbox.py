@@ -12,6 +12,7 @@ from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import Headers, Outgoing, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.dead_letters import dead_letter
+from stream_app.contracts.readers import membership_key
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Position
 from stream_app.core.migration import Migration
@@ -53,7 +54,7 @@ class Outbox:
         for migration in migrations:
             key = migration.customer_id.encode()
             moves.append(OutgoingRecord(key, _encode(migration), self._headers(migration, key)))
-            member = f"{migration.segmentation}/{migration.customer_id}".encode()
+            member = membership_key(migration.segmentation, migration.customer_id).encode()
             left = migration.to_segment is None
             memberships.append(OutgoingRecord(member, None if left else _encode(membership_of(migration))))
             self.size += 1

@@ -20,6 +20,7 @@ import msgspec
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.state_log import LogRecord
 from stream_app.adapters.topics import TopicNames
+from stream_app.core.row import FIRST_SEGMENTATION
 from stream_app.core.segmentation import Segmentation
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
@@ -36,8 +37,6 @@ STATE_KEY_PREFIX: Final = b"trainer/"
 """Before a segmentation's name: the state of its trainer."""
 HELD_SUFFIX: Final = "/held"
 """A held model has a key of its own, so that compaction never takes it for the successor of the published one."""
-_ONLY_SEGMENTATION: Final = "value"
-"""The one segmentation there was when its trainer's state was written under `PROGRESS_KEY`."""
 
 
 class Progress(msgspec.Struct, omit_defaults=True):
@@ -85,7 +84,7 @@ class TrainingState:
             if key == PROGRESS_KEY:
                 self.progress = msgspec.json.decode(value, type=Progress)
                 if self.progress.trainer is not None:
-                    self.trainers[_ONLY_SEGMENTATION] = self.progress.trainer
+                    self.trainers[FIRST_SEGMENTATION] = self.progress.trainer
                     self.progress.trainer = None
             elif key.startswith(STATE_KEY_PREFIX):
                 self.trainers[key.removeprefix(STATE_KEY_PREFIX).decode()] = msgspec.json.decode(value)
