@@ -1,11 +1,13 @@
 """When each customer of a chunk is assessed, in which state, and since when it has not been.
 
-A *visit* is an instant at which a customer is looked at: an event of its own, or a sweep. At an event it is assessed
-twice, in the state before (has silence moved it meanwhile?) and in the state after (does the event?); at a sweep once.
-Assessment 2v is of the state before visit v, 2v + 1 of the state after it.
+A *visit* is an instant at which a customer is looked at: an event of its own, or the end of the chunk. At an event two
+questions are asked: has silence moved the customer in the state before, since the last visit? Does the event move it,
+in the state after? At the end only the first one is. Question 2v is about the span before visit v, 2v + 1 about its
+event.
 
 Every customer has a clock of its own, the last instant it was assessed at; it never runs backwards. A sweep moves the
-clocks of all, also of those who need not be looked at, so the instants come out the same however few are.
+clocks of all, but nobody need be looked at then: a move that silence makes is found at the next visit, for the instant
+at which it became true, and is told as found by the first sweep after that (`told_at`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_app.core.arrays import Indices, Instants
+from stream_app.core.arrays import Flags, Indices, Instants
 from stream_app.core.chunk import FoldedChunk
 from stream_app.core.partition import Sweeps
 
@@ -30,9 +32,11 @@ class Visits:
     position
         Place in the stream of events and sweeps.
     event
-        Index of the event; −1 for a sweep.
+        Index of the event; −1 for the end.
     before, after
-        Records of the state before and after; before is −1 at a customer's first event, after is −1 at a sweep.
+        Records of the state before and after; before is −1 at a customer's first event, after is −1 at the end.
+    is_calm
+        Where nothing need be asked about the span before: the table knows that silence moves nobody in it.
     at_ms
         The instant of assessment.
     last_ms
@@ -46,6 +50,7 @@ class Visits:
     event: Indices
     before: Indices
     after: Indices
+    is_calm: Flags
     at_ms: Instants
     last_ms: Instants
     decided_at_ms: Instants
@@ -73,55 +78,56 @@ def plan_visits(
     passed = np.searchsorted(sweeps.before, event, side="right")
     swept = np.concatenate(([swept_at_ms], sweeps.at_ms))
     last_sweep = swept[passed]
+    everyone = np.arange(len(chunk.numbers))
+    nothing, end = np.full(len(everyone), -1), np.full(len(everyone), swept[-1])
+    events_and_sweeps = len(chunk.event_ms) + len(sweeps.at_ms)
     columns = (
-        slot,
-        event + passed,
-        event,
-        chunk.before[seen],
-        chunk.after[seen],
-        chunk.event_ms[event],
-        last_sweep,
-        np.maximum(chunk.watermarks_ms[event], last_sweep),
+        np.concatenate((slot, everyone)),
+        np.concatenate((event + passed, np.full(len(everyone), events_and_sweeps))),
+        np.concatenate((event, nothing)),
+        np.concatenate((chunk.before[seen], chunk.latest)),
+        np.concatenate((chunk.after[seen], nothing)),
+        np.concatenate((chunk.event_ms[event], end)),
+        np.concatenate((last_sweep, end)),
+        np.concatenate((np.maximum(chunk.watermarks_ms[event], last_sweep), end)),
     )
-    if len(sweeps.at_ms):
-        swept_columns = _sweep_visits(chunk, sweeps, swept)
-        joined = tuple(np.concatenate(pair) for pair in zip(columns, swept_columns, strict=True))
-        order = np.lexsort((joined[1], joined[0]))
-        columns = tuple(column[order] for column in joined)  # type: ignore[assignment]
-    slot, position, event, before, after, nominal_ms, last_sweep, decided_ms = columns
-    at_ms, last_ms = _run_clocks(slot, nominal_ms, np.maximum(last_sweep, assessed_at_ms[slot]))
-    return Visits(slot, position, event, before, after, at_ms, last_ms, decided_ms)
+    order = np.argsort(columns[0], kind="stable")
+    slot, position, event, before, after, nominal_ms, last_sweep, decided_ms = (column[order] for column in columns)
+    at_ms = _run_clocks(slot, event >= 0, np.maximum(nominal_ms, np.maximum(last_sweep, assessed_at_ms[slot])))
+    is_first = np.concatenate((np.ones(min(len(slot), 1), np.bool_), slot[1:] != slot[:-1]))
+    last_ms = np.where(is_first, np.maximum(swept_at_ms, assessed_at_ms[slot]), np.roll(at_ms, 1))
+    is_calm = is_first & (at_ms < chunk.due_at_ms[slot]) & (event >= 0)
+    return Visits(slot, position, event, before, after, is_calm, at_ms, last_ms, decided_ms)
 
 
-def _sweep_visits(chunk: FoldedChunk, sweeps: Sweeps, swept: Instants) -> tuple[np.ndarray, ...]:
-    """Return the visits that sweeps pay, in the columns that `plan_visits` joins."""
-    slots, number = np.divmod(np.arange(len(chunk.numbers) * len(sweeps.at_ms)), len(sweeps.at_ms))
-    width = len(chunk.event_ms) + 1
-    # Which of its states a slot was in: the last one whose event lies before the sweep.
-    behind = np.searchsorted(chunk.slots * width + chunk.events, slots * width + sweeps.before[number])
-    first = np.searchsorted(chunk.slots, np.arange(len(chunk.numbers)))[slots]
-    untouched = behind == first
-    known = ~untouched | (chunk.numbers[slots] >= 0)
-    wanted = np.flatnonzero(known & ~(untouched & (sweeps.at_ms[number] < chunk.due_at_ms[slots])))
-    slots, number, behind, untouched = slots[wanted], number[wanted], behind[wanted], untouched[wanted]
-    state = np.where(untouched, slots, chunk.after[behind - 1] if len(chunk.after) else slots)
-    nothing = np.full(len(wanted), -1)
-    at_ms = sweeps.at_ms[number]
-    return slots, sweeps.before[number] + number, nothing, state, nothing, at_ms, swept[number], at_ms
+def told_at(visits: Visits, visit: Indices, found_ms: Instants, sweeps: Sweeps) -> tuple[Indices, Instants]:
+    """Return where in the stream, and when, moves are told that silence made and visits found.
 
-
-def _run_clocks(slot: Indices, nominal_ms: Instants, floor_ms: Instants) -> tuple[Instants, Instants]:
-    """Return when each visit is paid, and up to when its customer had been assessed before it.
-
-    A customer is assessed at the visit's own instant unless it is past that already.
+    Parameters
+    ----------
+    visit
+        Of each move, the visit at which it was found.
+    found_ms
+        When it became true.
     """
-    at_ms = np.maximum(nominal_ms, floor_ms)
+    position, decided_ms = visits.position[visit].copy(), visits.decided_at_ms[visit].copy()
+    sweep = np.searchsorted(sweeps.at_ms, found_ms)
+    swept = np.flatnonzero(sweep < len(sweeps.at_ms))
+    place = sweeps.before[sweep[swept]] + sweep[swept]
+    earlier = place < position[swept]
+    swept, place = swept[earlier], place[earlier]
+    position[swept], decided_ms[swept] = place, sweeps.at_ms[sweep[swept]]
+    return position, decided_ms
+
+
+def _run_clocks(slot: Indices, is_event: Flags, at_ms: Instants) -> Instants:
+    """Return when each visit is paid: at its own instant unless its customer is past that already."""
     same_slot = slot[1:] == slot[:-1]
-    backwards = same_slot & (at_ms[1:] < at_ms[:-1])
+    backwards = same_slot & is_event[1:] & (at_ms[1:] < at_ms[:-1])
     if backwards.any():  # events out of order: a running maximum within each of these slots
         for number in np.unique(slot[1:][backwards]).tolist():
             mine = slice(*np.searchsorted(slot, (number, number + 1)).tolist())
             at_ms[mine] = np.maximum.accumulate(at_ms[mine])
-    last_ms = floor_ms.copy()
-    last_ms[1:][same_slot] = np.maximum(last_ms[1:], at_ms[:-1])[same_slot]
-    return at_ms, last_ms
+    ends = 1 + np.flatnonzero(same_slot & ~is_event[1:])
+    at_ms[ends] = np.maximum(at_ms[ends], at_ms[ends - 1])
+    return at_ms

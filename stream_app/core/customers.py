@@ -64,6 +64,7 @@ class CustomerTable:
         self._memberships = np.zeros((0, _INITIAL_CAPACITY), MEMBERSHIP_DTYPE)
         self._membership_bytes: list[memoryview] = []
         self._due_at_ms = np.full(_INITIAL_CAPACITY, NO_TIME)
+        self._outdated = np.zeros((0, _INITIAL_CAPACITY), np.bool_)
         self._histories: list[CustomerHistory] = []
         self._other_memberships: dict[int, dict[bytes, bytes]] = {}
         for name in names:
@@ -105,6 +106,7 @@ class CustomerTable:
         self.names.append(name)
         self._digests.append(name_digest)
         self._set_memberships(np.concatenate((self._memberships, entered)))
+        self._outdated = np.concatenate((self._outdated, np.zeros((1, self._outdated.shape[1]), np.bool_)))
         self.forget_due()
 
     def find(self, customer_id: str) -> int:
@@ -153,16 +155,26 @@ class CustomerTable:
             stored.put(numbers, new)
 
     def store_due(self, numbers: Indices, due_at_ms: Instants) -> None:
-        """Note until when nobody of n rows is to be looked at."""
+        """Note that n customers were assessed in all segmentations, and until when nobody is to look at them."""
         self._due_at_ms.put(numbers, due_at_ms)
+        self._outdated[:, numbers] = False
 
     def due_by(self, at_ms: int, first: int = 0, last: int | None = None) -> Indices:
         """Return the numbers of the rows in `[first, last)` that silence may have moved by an instant, ascending."""
         return first + np.flatnonzero(self.due_at_ms[first:last] <= at_ms)
 
     def forget_due(self) -> None:
-        """Have everybody looked at again: a segmentation is a new one."""
+        """Have everybody looked at again."""
         self._due_at_ms[:] = NO_TIME
+
+    def outdate(self, segmentation: int) -> None:
+        """Note that nobody has been assessed under the present version of a segmentation."""
+        self._outdated[segmentation, : len(self)] = True
+        self.forget_due()
+
+    def outdated_of(self, numbers: Indices) -> np.ndarray:
+        """Say which of n customers have not been assessed under the present version of each segmentation, `(m, n)`."""
+        return np.asarray((numbers >= 0) & self._outdated.take(numbers, axis=1))
 
     def encode(self, number: int) -> bytes:
         """Return the whole row as bytes, for the changelog."""
@@ -232,10 +244,10 @@ class CustomerTable:
             self._numbers[last_id] = number
             if last in self._other_memberships:
                 self._other_memberships[number] = self._other_memberships.pop(last)
-        for column in (self._activity, self._due_at_ms, *self._memberships):
+        for column in (self._activity, self._due_at_ms, *self._memberships, *self._outdated):
             column[number] = column[last]
         self._activity[last], self._due_at_ms[last] = np.zeros((), ACTIVITY_DTYPE), NO_TIME
-        self._memberships[:, last] = NO_MEMBERSHIP
+        self._memberships[:, last], self._outdated[:, last] = NO_MEMBERSHIP, False
 
     def segment_sizes(self, segmentation: int = 0) -> dict[int, int]:
         """Return the number of customers by segment code of a segmentation, without those that have none."""
@@ -254,6 +266,7 @@ class CustomerTable:
         entered = np.full((len(self._digests), more), NO_MEMBERSHIP)
         self._set_memberships(np.concatenate((self._memberships, entered), axis=1))
         self._due_at_ms = np.concatenate((self._due_at_ms, np.full(more, NO_TIME)))
+        self._outdated = np.concatenate((self._outdated, np.zeros((len(self._digests), more), np.bool_)), axis=1)
 
     def _set_memberships(self, memberships: np.ndarray) -> None:
         self._memberships = memberships

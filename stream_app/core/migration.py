@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
+import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.clock import format_instants
 from stream_app.core.events import Position
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, MigrationContext, Moves, Reason
-from stream_app.core.segmentation import Segmentation
+from stream_app.core.segmentation import NEVER_MS, Segmentation
 from stream_app.core.segments import SegmentReference
 
 HOLDOUT_BUCKETS: Final = 100
@@ -32,6 +34,13 @@ class Holdout(msgspec.Struct, frozen=True, gc=False):
     held_out: bool
 
 
+class NextMove(msgspec.Struct, frozen=True, gc=False):
+    """When and where to the customer moves if nothing happens until then."""
+
+    at: str
+    to_segment: SegmentReference | None
+
+
 class Migration(msgspec.Struct, frozen=True, gc=False):
     """One record of `segment-migrations`."""
 
@@ -42,11 +51,13 @@ class Migration(msgspec.Struct, frozen=True, gc=False):
     from_segment: SegmentReference | None
     to_segment: SegmentReference | None
     change: str
+    direction: str | None
     effective_at: str
     decided_at: str
     cause: Cause
     model_version: int
     explanation: Reason
+    next_move: NextMove | None
     holdout: Holdout
 
 
@@ -64,7 +75,8 @@ def holdout_of(customer_id: str, context: MigrationContext) -> Holdout:
 def describe_moves(moves: Moves, segmentation: Segmentation, context: MigrationContext) -> list[Migration]:
     """Return the migration of each move, in the same order."""
     name, version, references = segmentation.name, segmentation.version, segmentation.roster.references
-    targets = [references.get(code) for code in segmentation.roster.codes.tolist()]
+    codes, levels = segmentation.roster.codes.tolist(), segmentation.roster.levels
+    targets = [references.get(code) for code in codes]
     columns = zip(
         moves.customer_ids,
         moves.cause_kind.tolist(),
@@ -75,12 +87,13 @@ def describe_moves(moves: Moves, segmentation: Segmentation, context: MigrationC
         format_instants(moves.effective_at_ms),
         format_instants(moves.decided_at_ms),
         moves.causes,
+        _next_moves(moves, targets),
         segmentation.explain(moves, context),
         strict=True,
     )
     migrations = []
     for (
-        customer_id, kind, change, from_code, target, sequence, effective_at, decided_at, event_at, reason,
+        customer_id, kind, change, from_code, target, sequence, effective_at, decided_at, event_at, next_move, reason,
     ) in columns:  # fmt: skip
         event_id, position = (event_at[0].event_id, event_at[1]) if event_at else (None, None)
         migrations.append(
@@ -92,12 +105,32 @@ def describe_moves(moves: Moves, segmentation: Segmentation, context: MigrationC
                 references.get(from_code),
                 targets[target],
                 CHANGES[change],
+                _direction(levels, from_code, codes[target]),
                 effective_at,
                 decided_at,
                 Cause(CAUSE_KINDS[kind], event_id, position),
                 version,
                 reason,
+                next_move,
                 holdout_of(customer_id, context),
             )
         )
     return migrations
+
+
+def _direction(levels: Mapping[int, int] | None, from_code: int, to_code: int) -> str | None:
+    """Return where a move leads; None without an order, and where a segment has no place in it."""
+    if levels is None or from_code not in levels or to_code not in levels:
+        return None
+    step = levels[to_code] - levels[from_code]
+    return "up" if step > 0 else "down" if step < 0 else "sideways"
+
+
+def _next_moves(moves: Moves, targets: Sequence[SegmentReference | None]) -> list[NextMove | None]:
+    at_ms, target = moves.following.at_ms, moves.following.target
+    known = at_ms < NEVER_MS
+    instants = format_instants(np.where(known, at_ms, 0))
+    return [
+        NextMove(instant, targets[place]) if is_known else None
+        for instant, place, is_known in zip(instants, target.tolist(), known.tolist(), strict=True)
+    ]

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.arrays import Codes, Flags, Indices, Instants
+from stream_app.core.arrays import Codes, Indices, Instants
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, Event, Position
 from stream_app.core.segments import SegmentReference
@@ -26,8 +26,24 @@ LAPSED: Final = 2
 RETURNED: Final = 3
 LEFT: Final = 4
 CHANGES: Final = ("entered", "moved", "lapsed", "returned", "left")
-"""What a migration means for the customer: first assignment; another segment; gone there by silence alone; back
-by an event after having lapsed; out of the segmentation altogether."""
+"""What a migration means for the customer: first assignment; another segment; led into a lapsed segment by silence;
+led out of one by an own act, whatever had led there; out of the segmentation altogether."""
+DIRECTIONS: Final = ("up", "down", "sideways")
+"""Where a move leads in the order of a segmentation's segments."""
+
+
+class Following(Protocol):
+    """See `stream_app.core.segmentation.Due`."""
+
+    @property
+    def at_ms(self) -> Instants:
+        """When."""
+        ...
+
+    @property
+    def target(self) -> Indices:
+        """Where to."""
+        ...
 
 
 class Reason(Protocol):
@@ -84,8 +100,8 @@ class Moves:
         Activity record and instant that it is compared with.
     after
         Activity record that is evaluated at `effective_at_ms`.
-    waited
-        True where the customer had only been kept out for a time, see `Segmentation.ends_wait`.
+    following
+        When each customer moves next if nothing happens, and where to.
     causes
         The event and its position where an event was the cause.
     """
@@ -101,7 +117,7 @@ class Moves:
     before: np.ndarray
     before_ms: Instants
     after: np.ndarray
-    waited: Flags
+    following: Following
     causes: Sequence[tuple[Event, Position] | None]
 
     @property

@@ -68,6 +68,8 @@ class Partition:
         self.context = context or MigrationContext()
         self.table = CustomerTable(self.names) if table is None else table
         self.clock = clock or Clock()
+        self.revised_at_ms = [NO_TIME] * len(self.segmentations)
+        """Of each segmentation, the instant at which its version took over."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,15 +77,21 @@ class Partition:
         return tuple(segmentation.name for segmentation in self.segmentations)
 
     def follow(self, segmentation: Segmentation) -> None:
-        """Let a version of a segmentation take the place of the one before, or add a segmentation."""
+        """Let a version of a segmentation take over from the one before, or add a segmentation."""
         if segmentation.name in self.names:
-            self.segmentations = tuple(
-                segmentation if present.name == segmentation.name else present for present in self.segmentations
-            )
+            index = self.names.index(segmentation.name)
+            self.segmentations = (*self.segmentations[:index], segmentation, *self.segmentations[index + 1 :])
         else:
+            index = len(self.segmentations)
             self.table.admit(segmentation.name)
             self.segmentations = (*self.segmentations, segmentation)
-        self.table.forget_due()
+            self.revised_at_ms.append(NO_TIME)
+        self.revise(index)
+
+    def revise(self, index: int) -> None:
+        """Have everybody assessed under the version of a segmentation as of now, whenever they are looked at."""
+        self.revised_at_ms[index] = max(self.clock)
+        self.table.outdate(index)
 
 
 @dataclass(frozen=True)

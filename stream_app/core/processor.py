@@ -4,15 +4,16 @@ A partition is a table of customers, the segmentations they are divided by, and 
 return what should change, without changing anything; `apply_effects` then changes the table. In between, a shell may
 write the effects somewhere durable, or throw them away.
 
-`process_events` folds a chunk of events once and then asks every segmentation who moves. Customers are assessed twice
-at each of their events, at the event's instant: with the state before it (has silence moved the customer meanwhile?)
-and with the state after it (does the event?). Time may pass within the chunk, too: at each of its sweeps those are
-assessed who may be due, whether an event of the chunk mentions them or not.
+`process_events` folds a chunk of events once and then asks every segmentation who moves. Two questions are asked at
+each event of a customer: has silence moved it in the state before, since it was last looked at? Does the event, in the
+state after? Time may pass within the chunk, too: whoever is due at one of its sweeps is looked at, whether an event of
+the chunk mentions it or not.
 
-`sweep` assesses customers because time has passed, or because a segmentation is new.
+`sweep` looks at customers because time has passed, or because a version of a segmentation has taken over.
 
-The result depends on each customer's own events and on the instants of the sweeps, and not on how events were cut into
-chunks, on other customers, or on what other segmentations there are (see `stream_app.core.assessments`).
+Every move has one exact instant (see `stream_app.core.segmentation`). So the result depends on each customer's own
+events and on when versions took over, and not on when anybody looked, on how events were cut into chunks, on other
+customers, or on what other segmentations there are.
 """
 
 from __future__ import annotations
@@ -21,16 +22,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream_app.core.arrays import Indices, Instants
+from stream_app.core.arrays import Flags, Indices, Instants
 from stream_app.core.assessments import Visits, plan_visits
 from stream_app.core.chunk import FoldedChunk, fold_chunk
-from stream_app.core.clock import NO_TIME
-from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import Event, Position
 from stream_app.core.migration import Migration
 from stream_app.core.partition import NO_SWEEPS, Effects, Partition, Sweeps
-from stream_app.core.segmentation import NEVER_MS, Held
-from stream_app.core.transitions import BLOCK_ROWS, Transitions, assessed_columns, find_transitions, number_transitions
+from stream_app.core.segmentation import NEVER_MS
+from stream_app.core.transitions import (
+    BLOCK_ROWS,
+    Acts,
+    Transitions,
+    columns_of_acts,
+    find_transitions,
+    number_transitions,
+)
 
 
 def process_events(
@@ -52,7 +58,7 @@ def process_events(
 
 
 def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Effects:
-    """Decide who moves because time has passed up to `at_ms`, or because a segmentation is new.
+    """Decide who moves because time has passed up to `at_ms`, or because a segmentation's version is new.
 
     Parameters
     ----------
@@ -109,8 +115,7 @@ def _examine(
     """Return what events and sweeps do to the customers of the events and to the rows numbered `due`."""
     chunk = fold_chunk(partition, events, sweeps, due)
     memberships = partition.table.memberships_of(chunk.numbers)
-    migrations, moved, looked_at = _decide(partition, chunk, sweeps, memberships, events, positions)
-    due_at_ms = _next_due(partition, chunk, sweeps, memberships, looked_at)
+    migrations, moved, due_at_ms = _decide(partition, chunk, sweeps, memberships, events, positions)
     touched = len(chunk.histories)
     moved[:touched] = True
     changed, unchanged = np.flatnonzero(moved), np.flatnonzero(~moved)
@@ -141,71 +146,50 @@ def _decide(
     memberships: np.ndarray,
     events: Sequence[Event],
     positions: Sequence[Position],
-) -> tuple[list[Migration], np.ndarray, CustomerColumns | None]:
+) -> tuple[list[Migration], Flags, Instants]:
     """Ask every segmentation who moves.
 
-    Returns the migrations in the order of the stream, which slots moved, and the columns that were looked at last,
-    which `_next_due` may need again. `memberships` are left as they are afterwards.
+    Returns the migrations in the order of the stream, which slots moved, and until when silence moves each of them in
+    no segmentation. `memberships` are left as they are afterwards.
     """
     moved = np.zeros(len(chunk.numbers), np.bool_)
+    due_at_ms = np.full(len(chunk.numbers), NEVER_MS)
     migrations: list[list[Migration]] = []
     transitions: list[Transitions] = []
-    shared: tuple[Visits, Indices, list[CustomerColumns]] | None = None
-    for segmentation, membership in zip(partition.segmentations, memberships, strict=True):
+    shared: tuple[Visits, Acts] | None = None
+    outdated = partition.table.outdated_of(chunk.numbers)
+    for index, (segmentation, membership) in enumerate(zip(partition.segmentations, memberships, strict=True)):
+        revised = np.flatnonzero(outdated[index])
+        assessed_at_ms = membership["assessed_at_ms"]
+        assessed_at_ms[revised] = np.maximum(assessed_at_ms[revised], partition.revised_at_ms[index])
         visits = plan_visits(
             chunk,
             sweeps,
             partition.clock.swept_at_ms,
-            membership["assessed_at_ms"],
+            assessed_at_ms,
             weighs_sessions=segmentation.weighs_sessions,
         )
         # Most segmentations pay the same visits, and then look at the same columns.
         if shared is None or not (
             np.array_equal(shared[0].position, visits.position) and np.array_equal(shared[0].at_ms, visits.at_ms)
         ):
-            shared = (visits, *assessed_columns(chunk, visits))
-        _, assessments, blocks = shared
-        found = find_transitions(segmentation, chunk, visits, assessments, blocks, membership)
+            shared = (visits, columns_of_acts(chunk, visits))
+        found, due = find_transitions(segmentation, chunk, sweeps, visits, shared[1], membership, revised)
+        np.minimum(due_at_ms, due, out=due_at_ms)
         causes = [(events[event], positions[event]) if event >= 0 else None for event in found.event.tolist()]
         customer_ids = chunk.customer_ids(partition.table, found.slot)
         own = visits.event >= 0
-        np.maximum.at(membership["assessed_at_ms"], visits.slot[own], visits.at_ms[own])
+        np.maximum.at(assessed_at_ms, visits.slot[own], visits.at_ms[own])
         migrations.append(number_transitions(segmentation, customer_ids, membership, found, causes, partition.context))
         transitions.append(found)
         moved[found.slot] = True
-    looked_at = shared[2][0] if shared else None
     if len(migrations) == 1:
-        return migrations[0], moved, looked_at
+        return migrations[0], moved, due_at_ms
     order = np.lexsort(
         [np.concatenate([getattr(t, key) for t in transitions]) for key in ("is_own", "rank", "position")]
     )
     unordered = [migration for of_one in migrations for migration in of_one]
-    return [unordered[index] for index in order.tolist()], moved, looked_at
-
-
-def _next_due(
-    partition: Partition,
-    chunk: FoldedChunk,
-    sweeps: Sweeps,
-    memberships: np.ndarray,
-    looked_at: CustomerColumns | None,
-) -> Instants:
-    """Return for each slot the instant before which silence moves it in no segmentation.
-
-    Worked out when time passes, not at every event: most customers have several before they are looked at again.
-    """
-    if not len(sweeps.at_ms) or not len(chunk.numbers):
-        return np.full(len(chunk.numbers), NO_TIME)
-    at_ms = np.maximum(memberships["assessed_at_ms"].max(axis=0), sweeps.at_ms[-1])
-    if looked_at is not None and not len(chunk.events) and np.array_equal(looked_at.at_ms, at_ms):
-        customers = looked_at  # a sweep alone: everybody was looked at once, at that very instant
-    else:
-        customers = CustomerColumns(chunk.records.take(chunk.latest), at_ms)
-    due_at_ms = np.full(len(customers), NEVER_MS)
-    for segmentation, membership in zip(partition.segmentations, memberships, strict=True):
-        if segmentation.moves_with_time:
-            np.minimum(due_at_ms, segmentation.next_due(customers, Held.of(membership)), out=due_at_ms)
-    return due_at_ms
+    return [unordered[index] for index in order.tolist()], moved, due_at_ms
 
 
 def _entered(chunk: FoldedChunk) -> Indices:

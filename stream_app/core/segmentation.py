@@ -1,14 +1,24 @@
 """One way of dividing customers, as the core sees it: a frozen value that reads columns and says who moves.
 
 The core folds events into one table of customers; every segmentation reads that table and none changes it. Kinds of
-segmentations stand in `stream_app.segmentations`. Whatever a kind is made of, the core asks it the same questions, for
-many customers at once: one customer is n = 1, so there is no second rule to keep in step.
+segmentations stand in `stream_app.segmentations`. Whatever a kind is made of, the core asks it the same three
+questions, for many customers at once:
+
+`acts`
+    A customer has done something. Where does it belong now?
+`silence`
+    Nothing happens. When does the customer move for the first time, and where to?
+`revise`
+    A new version takes over. Where does the customer belong under it?
+
+As `silence` names the first move and its exact instant, what becomes of a customer does not depend on when anybody
+looks: a sweep only brings to light what has become true.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,20 +40,23 @@ class Held(NamedTuple):
         Segment codes, `NO_SEGMENT` for none.
     since_ms
         When the present segment was entered.
+    kept
+        Code of the last segment that was not a lapsed one, the present one included; `NO_SEGMENT` for none.
     """
 
     segment: Codes
     previous: Codes
     since_ms: Instants
+    kept: Codes
 
     @classmethod
     def of(cls, membership: np.ndarray) -> Held:
         """Return what `MEMBERSHIP_DTYPE` records hold."""
-        return cls(membership["segment"], membership["previous"], membership["since_ms"])
+        return cls(membership["segment"], membership["previous"], membership["since_ms"], membership["kept"])
 
     def at(self, rows: Indices) -> Held:
         """Return those of some customers."""
-        return Held(self.segment[rows], self.previous[rows], self.since_ms[rows])
+        return Held(self.segment[rows], self.previous[rows], self.since_ms[rows], self.kept[rows])
 
 
 class Decision(NamedTuple):
@@ -61,6 +74,22 @@ class Decision(NamedTuple):
     moves: Flags
 
 
+class Due(NamedTuple):
+    """When n customers move first if nothing happens, and where to.
+
+    Attributes
+    ----------
+    at_ms
+        Exact up to the instant that was asked about; beyond it, an instant before which nobody moves suffices.
+        `NEVER_MS` where silence changes nothing any more. Shape `(n,)`.
+    target
+        Index of `Roster.segments`; without meaning where `at_ms` is not exact.
+    """
+
+    at_ms: Instants
+    target: Indices
+
+
 class Segmentation(Protocol):
     """A segmentation in one version. All methods are pure.
 
@@ -76,8 +105,6 @@ class Segmentation(Protocol):
         The segments.
     reads
         The columns of `CustomerColumns` that decisions and explanations look at.
-    moves_with_time
-        Whether time alone can move a customer; if not, only `version` and events do.
     weighs_sessions
         Whether customers are assessed at every event. If not, an event that only continues a session (see
         `stream_app.core.folding`) is not looked at by itself.
@@ -111,11 +138,6 @@ class Segmentation(Protocol):
         ...
 
     @property
-    def moves_with_time(self) -> bool:
-        """Whether time alone can move a customer."""
-        ...
-
-    @property
     def weighs_sessions(self) -> bool:
         """Whether customers are assessed at every event."""
         ...
@@ -125,32 +147,26 @@ class Segmentation(Protocol):
         """Cause of the moves that a new version makes."""
         ...
 
-    def score(self, customers: CustomerColumns) -> np.ndarray[Any, Any]:
-        """Return what decisions are made from, first axis n."""
-        ...
+    def acts(self, customers: CustomerColumns, held: Held) -> Decision:
+        """Say where customers belong at their instants, at which an event of theirs has just been folded.
 
-    def decide(self, scores: np.ndarray[Any, Any], held: Held, at_ms: Instants) -> Decision:
-        """Say where customers belong and who moves there. Whoever is in no segment of this version moves."""
-        ...
-
-    def first_due(
-        self, customers: CustomerColumns, held: Held, target: Indices, after_ms: Instants, by_ms: Instants
-    ) -> Instants:
-        """Return the first millisecond in `(after_ms, by_ms]` at which silence moves each customer to `target`.
-
-        The move is not due at `after_ms`, and due at `by_ms`, which is also the answer where no other is found.
+        Whoever is in no segment moves.
         """
         ...
 
-    def next_due(self, customers: CustomerColumns, held: Held) -> Instants:
-        """Return an instant for each customer before which silence does not move it, counted from its own instant.
+    def silence(self, customers: CustomerColumns, held: Held, after_ms: Instants, by_ms: Instants) -> Due:
+        """Return the first move in `(after_ms, by_ms]` that each customer makes if nothing happens.
 
-        A bound from below suffices: a customer is not looked at before it. `NO_TIME` says that nothing is known.
+        The customers' own instants do not matter, only their activity. Whoever is in no segment of this version is
+        left alone: that is for `revise`.
         """
         ...
 
-    def ends_wait(self, held: Held, effective_at_ms: Instants) -> Flags:
-        """Say which customers had only been kept from moving for a time that ends at that very instant."""
+    def revise(self, customers: CustomerColumns, held: Held) -> Decision:
+        """Say where customers belong at their instants, at which this version takes over.
+
+        Whoever is in no segment of this version moves.
+        """
         ...
 
     def explain(self, moves: Moves, context: MigrationContext) -> Sequence[Reason]:

@@ -43,11 +43,15 @@ class Segment:
         Readable, unique within a version; may change while the code stays.
     slug
         The public identity where a definition gives one; otherwise it is made of the code.
+    level
+        Its place in the order of the segmentation's segments, higher is better; None where there is no order. Segments
+        below 0 are *lapsed*: silence leads there, and an own act leads back.
     """
 
     code: int
     name: str
     slug: str | None = None
+    level: int | None = None
 
     @property
     def segment_id(self) -> str:
@@ -86,6 +90,17 @@ class Roster:
         lookup = np.full(MAX_SEGMENT_CODE + 1, NOWHERE, np.intp)
         lookup[self.codes[:-1]] = np.arange(len(self.segments))
         return lookup
+
+    @cached_property
+    def levels(self) -> Mapping[int, int] | None:
+        """Level by segment code where the segments are ordered; None where they are not."""
+        levels = {code: segment.level for code, segment in self.by_code.items() if segment.level is not None}
+        return levels or None
+
+    @cached_property
+    def lapsed_codes(self) -> Codes:
+        """Codes of the lapsed segments."""
+        return np.array([code for code, level in (self.levels or {}).items() if level < 0], np.int16)
 
     @cached_property
     def by_code(self) -> Mapping[int, Segment]:

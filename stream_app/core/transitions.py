@@ -1,16 +1,16 @@
-"""Finding who moves within one segmentation, dating the moves that no event caused, and numbering them."""
+"""Finding who moves within one segmentation, and numbering the moves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.arrays import Codes, Flags, Indices, Instants
-from stream_app.core.assessments import Visits
+from stream_app.core.assessments import Visits, told_at
 from stream_app.core.chunk import FoldedChunk
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import Event, Position
@@ -27,12 +27,13 @@ from stream_app.core.moves import (
     MigrationContext,
     Moves,
 )
+from stream_app.core.partition import Sweeps
 from stream_app.core.quantities import last_event_ms
-from stream_app.core.segmentation import Held, Segmentation
-from stream_app.core.segments import NO_SEGMENT, NOWHERE
+from stream_app.core.segmentation import NEVER_MS, Due, Held, Segmentation
+from stream_app.core.segments import NO_SEGMENT, NOWHERE, Roster
 
 BLOCK_ROWS: Final = 16_384
-"""Customers that are scored at once: a dozen columns of so many numbers stay in a core's cache."""
+"""Customers that are asked about at once: a dozen columns of so many numbers stay in a core's cache."""
 _UNKNOWN: Final = -1
 """Kind of a move that an event caused, before the event has been looked at."""
 
@@ -56,12 +57,10 @@ class Transitions:
         Index of the roster, or `NOWHERE`.
     effective_at_ms, decided_at_ms
         When it became true, and when it was found.
-    assessed_at_ms
-        The instant of the assessment that found it.
     before, before_ms, after
         See `Moves`.
-    from_code, previous, since_ms
-        The membership that it ends.
+    from_code, kept
+        What it ends: the segment, and the last one that was not lapsed.
     """
 
     slot: Indices
@@ -73,142 +72,236 @@ class Transitions:
     target: Indices
     effective_at_ms: Instants
     decided_at_ms: Instants
-    assessed_at_ms: Instants
     before: np.ndarray
     before_ms: Instants
     after: np.ndarray
     from_code: Codes
-    previous: Codes
-    since_ms: Instants
+    kept: Codes
 
 
 _COLUMNS: Final = tuple(column.name for column in fields(Transitions))
 
 
-def assessed_columns(chunk: FoldedChunk, visits: Visits) -> tuple[Indices, list[CustomerColumns]]:
-    """Return the assessments that there are, ascending, and block by block the customers in their states then."""
-    record = np.empty(2 * len(visits), np.intp)
-    record[0::2], record[1::2] = visits.before, visits.after
-    assessments = np.flatnonzero(record >= 0)
-    record, at_ms = record[assessments], visits.at_ms[assessments // 2]
-    return assessments, [
-        CustomerColumns(chunk.records.take(record[start : start + BLOCK_ROWS]), at_ms[start : start + BLOCK_ROWS])
-        for start in range(0, max(len(record), 1), BLOCK_ROWS)
-    ]
+class Found(NamedTuple):
+    """What became of the customers of a chunk in one segmentation.
+
+    Attributes
+    ----------
+    transitions
+        The moves.
+    due_at_ms
+        Of each slot, the instant before which silence moves it no further.
+    """
+
+    transitions: Transitions
+    due_at_ms: Instants
+
+
+class Acts(NamedTuple):
+    """The customers of a chunk as they are after each of their events, in blocks of `BLOCK_ROWS` visits."""
+
+    visits: Indices
+    blocks: list[CustomerColumns]
+
+
+def columns_of_acts(chunk: FoldedChunk, visits: Visits) -> Acts:
+    """Return the customers at their events; segmentations that pay the same visits share them."""
+    acting = np.flatnonzero(visits.after >= 0)
+    record, at_ms = visits.after[acting], visits.at_ms[acting]
+    return Acts(
+        acting,
+        [CustomerColumns(chunk.records.take(record[block]), at_ms[block]) for block in _blocks(len(acting))],
+    )
 
 
 def find_transitions(
     segmentation: Segmentation,
     chunk: FoldedChunk,
+    sweeps: Sweeps,
     visits: Visits,
-    assessments: Indices,
-    blocks: Sequence[CustomerColumns],
+    acts: Acts,
     membership: np.ndarray,
-) -> Transitions:
-    """Find all moves and leave `membership`, an entry a slot, as it is after them, but for instants and sequence.
+    revised: Indices,
+) -> Found:
+    """Find all moves and leave `membership`, an entry a slot, as it is after them, but for sequence and change.
 
-    Customers move so rarely that assuming "nobody has moved" decides nearly all assessments at once; those who did are
-    decided again from there on, until nobody moves.
+    Customers move so rarely that assuming "nobody has moved" answers nearly all questions at once; of those who did
+    move what follows is asked again, until nobody moves.
+
+    Parameters
+    ----------
+    revised
+        Slots of customers who have not been assessed under this version yet; `assessed_at_ms` says when it took over.
     """
-    pending = np.arange(len(assessments))
-    scores = np.concatenate([segmentation.score(columns) for columns in blocks])
-    slots, at_ms = visits.slot[assessments // 2], visits.at_ms[assessments // 2]
-    rounds: list[Transitions] = []
-    while True:
-        held = Held.of(membership.take(slots[pending]))
-        target, moves = segmentation.decide(scores[pending], held, at_ms[pending])
-        moved_slots, first = np.unique(slots[pending[moves]], return_index=True)
-        moved, target = pending[moves][first], target[moves][first]
-        # Dated at once: when a segment was entered decides when the customer may go back to the one before.
-        found = _transitions(segmentation, chunk, visits, assessments[moved], target, membership.take(moved_slots))
-        rounds.append(found)
-        if not len(moved):
-            break
-        membership["previous"][moved_slots] = membership["segment"][moved_slots]
-        membership["segment"][moved_slots] = segmentation.roster.codes[target]
-        membership["since_ms"][moved_slots] = found.effective_at_ms
-        moved_at = np.full(len(membership), len(assessments))
-        moved_at[moved_slots] = moved
-        pending = pending[pending > moved_at[slots[pending]]]
-        if not len(pending):
-            break
-    if len(rounds) == 1:
-        found = rounds[0]
-    else:
-        found = Transitions(*(np.concatenate([getattr(found, name) for found in rounds]) for name in _COLUMNS))
+    finder = _Finder(segmentation, chunk, sweeps, visits, membership)
+    rounds = [finder.revise(revised)] if len(revised) else []
+    rounds.append(finder.ask(np.flatnonzero((visits.before >= 0) & ~visits.is_calm), acts))
+    while len(rounds[-1].slot):
+        rounds.append(finder.ask_again())
+    found = Transitions(*(np.concatenate([getattr(part, name) for part in rounds]) for name in _COLUMNS))
     order = np.lexsort((found.is_own, found.rank, found.position))
-    return Transitions(*(getattr(found, name)[order] for name in _COLUMNS))
+    return Found(Transitions(*(getattr(found, name)[order] for name in _COLUMNS)), finder.due_at_ms)
 
 
-def _transitions(
-    segmentation: Segmentation,
-    chunk: FoldedChunk,
-    visits: Visits,
-    assessment: Indices,
-    target: Indices,
-    origin: np.ndarray,
-) -> Transitions:
-    """Return moves found at these assessments, by customers whose memberships were `origin`."""
-    visit, is_own = assessment // 2, assessment % 2 == 1
-    slot, at_ms = visits.slot[visit], visits.at_ms[visit]
-    before, after = visits.before[visit], visits.after[visit]
-    compared = chunk.records.take(np.where(before >= 0, before, after))
-    found = Transitions(
-        slot=slot,
-        position=visits.position[visit],
-        rank=chunk.ranks[slot],
-        is_own=is_own,
-        event=np.where(is_own, visits.event[visit], -1),
-        kind=np.where(is_own, _UNKNOWN, LAPSE),
-        target=target,
-        effective_at_ms=at_ms.copy(),
-        decided_at_ms=visits.decided_at_ms[visit],
-        assessed_at_ms=at_ms,
-        before=compared,
-        before_ms=np.where(is_own, at_ms, last_event_ms(compared)),
-        after=chunk.records.take(np.where(is_own, after, before)),
-        from_code=origin["segment"],
-        previous=origin["previous"],
-        since_ms=origin["since_ms"],
-    )
-    _date_silent_moves(segmentation, found, np.minimum(visits.last_ms[visit], at_ms))
-    return found
+class _Finder:
+    """The questions of one segmentation about one chunk, round by round.
 
-
-def _date_silent_moves(segmentation: Segmentation, found: Transitions, after_ms: Instants) -> None:
-    """Find the exact instant of each move that no event caused, and whether time or a new version caused it.
-
-    A move that was due already when the customer was last assessed was not due under the version of that time: only the
-    segmentation can have changed since. Unless a session continued after that, at whose events nobody was assessed:
-    such a move is dated at the session's last event. Whoever is in no segment of this version moves because of it, even
-    if silence has changed where to.
+    Attributes
+    ----------
+    due_at_ms
+        Of each slot, the instant before which silence moves it no further, once its last question was answered.
     """
-    silent = np.flatnonzero(found.kind == LAPSE)
-    if not len(silent):
-        return
-    records, target = found.after.take(silent), found.target[silent]
-    held = Held(found.from_code[silent], found.previous[silent], found.since_ms[silent])
-    start_ms, end_ms = after_ms[silent], found.effective_at_ms[silent]
-    started_ms = np.minimum(np.maximum(start_ms, last_event_ms(records)), end_ms)
-    customers = CustomerColumns(records, started_ms)
-    decision = segmentation.decide(segmentation.score(customers), held, started_ms)
-    due_already = decision.moves & (decision.target == target)
-    is_known = segmentation.roster.index_of_code[held.segment] != NOWHERE
-    in_session = (started_ms > start_ms) & is_known & ~np.bool_(segmentation.weighs_sessions)
-    by_version = due_already & ~in_session
-    started_ms = started_ms - (due_already & in_session)
-    kinds = np.where(by_version | ~is_known, segmentation.revised_by, LAPSE)
-    kinds[held.segment == NO_SEGMENT] = DEFINITION
-    found.kind[silent] = kinds
-    found.effective_at_ms[silent[by_version]] = started_ms[by_version]
-    by_time = np.flatnonzero(~by_version)
-    found.effective_at_ms[silent[by_time]] = segmentation.first_due(
-        customers.at(by_time, started_ms[by_time]),
-        held.at(by_time),
-        target[by_time],
-        started_ms[by_time],
-        end_ms[by_time],
-    )
+
+    def __init__(
+        self,
+        segmentation: Segmentation,
+        chunk: FoldedChunk,
+        sweeps: Sweeps,
+        visits: Visits,
+        membership: np.ndarray,
+    ) -> None:
+        self._segmentation = segmentation
+        self._chunk = chunk
+        self._sweeps = sweeps
+        self._visits = visits
+        self._membership = membership
+        self._pending = np.empty(0, np.intp)
+        self._after_ms = np.empty(0, np.int64)
+        self.due_at_ms = np.full(len(membership), NEVER_MS)
+
+    def revise(self, slots: Indices) -> Transitions:
+        """Assess customers under a version that has taken over, as they were then."""
+        membership = self._membership
+        records = self._chunk.records.take(slots)  # those before the chunk come first
+        at_ms = membership["assessed_at_ms"][slots]
+        held = Held.of(membership.take(slots))
+        decision = self._segmentation.revise(CustomerColumns(records, at_ms), held)
+        moving = np.flatnonzero(decision.moves)
+        slots, at_ms, records, held = slots[moving], at_ms[moving], records.take(moving), held.at(moving)
+        first = np.searchsorted(self._visits.slot, slots)
+        return self._enter(
+            Transitions(
+                slot=slots,
+                position=np.full(len(moving), -1),
+                rank=self._chunk.ranks[slots],
+                is_own=np.zeros(len(moving), np.bool_),
+                event=np.full(len(moving), -1),
+                kind=np.where(held.segment == NO_SEGMENT, DEFINITION, self._segmentation.revised_by),
+                target=decision.target[moving],
+                effective_at_ms=at_ms,
+                decided_at_ms=self._visits.decided_at_ms[first],
+                before=records,
+                before_ms=at_ms,
+                after=records,
+                from_code=held.segment,
+                kept=held.kept,
+            )
+        )
+
+    def ask(self, spans: Indices, acts: Acts) -> Transitions:
+        """Ask all questions for the first time: about the spans before some visits, and about acts."""
+        after_ms = self._visits.last_ms[spans]
+        questions = np.concatenate((2 * spans, 2 * acts.visits + 1))
+        order = np.argsort(questions)
+        self._pending = questions[order]
+        self._after_ms = np.concatenate((after_ms, np.full(len(acts.visits), NEVER_MS)))[order]
+        slots = self._visits.slot
+        decisions = [
+            self._segmentation.acts(block, Held.of(self._membership.take(slots[acts.visits[rows]])))
+            for block, rows in zip(acts.blocks, _blocks(len(acts.visits)), strict=True)
+        ]
+        at_ms, target = self._ask_spans(spans, after_ms)
+        moves = np.concatenate((at_ms <= self._visits.at_ms[spans], *(d.moves for d in decisions)))
+        found_ms = np.concatenate((at_ms, self._visits.at_ms[acts.visits]))
+        target = np.concatenate((target, *(d.target for d in decisions)))
+        return self._take_first(moves[order], target[order], found_ms[order])
+
+    def ask_again(self) -> Transitions:
+        """Ask what is pending of those who moved in the last round."""
+        is_act = self._pending % 2 == 1
+        visit = self._pending // 2
+        moves = np.zeros(len(self._pending), np.bool_)
+        target, found_ms = np.full(len(self._pending), NOWHERE), self._visits.at_ms[visit]
+        acting, spans = np.flatnonzero(is_act), np.flatnonzero(~is_act)
+        acted = self._segmentation.acts(
+            CustomerColumns(self._chunk.records.take(self._visits.after[visit[acting]]), found_ms[acting]),
+            Held.of(self._membership.take(self._visits.slot[visit[acting]])),
+        )
+        moves[acting], target[acting] = acted.moves, acted.target
+        at_ms, target[spans] = self._ask_spans(visit[spans], self._after_ms[spans])
+        moves[spans], found_ms[spans] = at_ms <= self._visits.at_ms[visit[spans]], at_ms
+        return self._take_first(moves, target, found_ms)
+
+    def _ask_spans(self, visit: Indices, after_ms: Instants) -> tuple[Instants, Indices]:
+        """Return when silence first moves the customers of visits, and where to."""
+        visits = self._visits
+        at_ms, target = np.empty(len(visit), np.int64), np.empty(len(visit), np.intp)
+        for rows in _blocks(len(visit)):
+            chosen, after = visit[rows], after_ms[rows]
+            customers = CustomerColumns(self._chunk.records.take(visits.before[chosen]), after)
+            held = Held.of(self._membership.take(visits.slot[chosen]))
+            at_ms[rows], target[rows] = self._segmentation.silence(customers, held, after, visits.at_ms[chosen])
+        ends = visits.event[visit] < 0
+        self.due_at_ms[visits.slot[visit[ends]]] = at_ms[ends]
+        return at_ms, target
+
+    def _take_first(self, moves: Flags, target: Indices, found_ms: Instants) -> Transitions:
+        """Return the first move of each customer, and keep what has to be asked again because of it."""
+        pending, slot = self._pending, self._visits.slot[self._pending // 2]
+        moving = np.flatnonzero(moves)
+        moved_slots, first = np.unique(slot[moving], return_index=True)
+        first = moving[first]
+        found = self._enter(self._transitions(pending[first], target[first], found_ms[first]))
+        # Everything after the move, and the rest of the span that it lies in.
+        moved_at = np.full(len(self._membership), len(pending))
+        moved_at[moved_slots] = first
+        place = np.arange(len(pending))
+        again = np.flatnonzero((place > moved_at[slot]) | ((place == moved_at[slot]) & (pending % 2 == 0)))
+        self._after_ms[first] = found_ms[first]
+        self._pending, self._after_ms = pending[again], self._after_ms[again]
+        return found
+
+    def _transitions(self, question: Indices, target: Indices, found_ms: Instants) -> Transitions:
+        """Return moves that were the answers to some questions, before the memberships are changed."""
+        chunk, visits = self._chunk, self._visits
+        visit, is_own = question // 2, question % 2 == 1
+        slot = visits.slot[visit]
+        origin = self._membership.take(slot)
+        before, after = visits.before[visit], visits.after[visit]
+        compared = chunk.records.take(np.where(before >= 0, before, after))
+        position, decided_ms = told_at(visits, visit, np.where(is_own, NEVER_MS, found_ms), self._sweeps)
+        return Transitions(
+            slot=slot,
+            position=position,
+            rank=chunk.ranks[slot],
+            is_own=is_own,
+            event=np.where(is_own, visits.event[visit], -1),
+            kind=np.where(is_own, _UNKNOWN, LAPSE),
+            target=target,
+            effective_at_ms=found_ms,
+            decided_at_ms=decided_ms,
+            before=compared,
+            before_ms=np.where(is_own, found_ms, np.minimum(last_event_ms(compared), found_ms)),
+            after=chunk.records.take(np.where(is_own, after, before)),
+            from_code=origin["segment"],
+            kept=origin["kept"],
+        )
+
+    def _enter(self, found: Transitions) -> Transitions:
+        """Let customers be where they have moved to."""
+        membership, slot, roster = self._membership, found.slot, self._segmentation.roster
+        entered = roster.codes[found.target]
+        membership["kept"][slot] = _kept(roster, found.from_code, found.kept, entered)
+        membership["previous"][slot] = found.from_code
+        membership["segment"][slot] = entered
+        membership["since_ms"][slot] = found.effective_at_ms
+        np.maximum.at(membership["assessed_at_ms"], slot, found.effective_at_ms)
+        return found
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    for start in range(0, max(count, 1), BLOCK_ROWS):
+        yield slice(start, start + BLOCK_ROWS)
 
 
 def number_transitions(
@@ -222,37 +315,27 @@ def number_transitions(
     """Give the moves their numbers, finish `membership` and return the migrations."""
     if not len(found.slot):
         return []
-    held = Held(found.from_code, found.previous, found.since_ms)
-    waited = (found.kind == LAPSE) & segmentation.ends_wait(held, found.effective_at_ms)
+    levels = segmentation.roster.levels
     # Lists, because reading one number from an array takes five times as long. A customer may move more than once.
     slots, kinds = found.slot.tolist(), found.kind.tolist()
     sequences, changes = membership["sequence"].tolist(), membership["change"].tolist()
+    codes = segmentation.roster.codes[found.target]
     sequence: list[int] = []
     change: list[int] = []
-    columns = zip(slots, found.from_code.tolist(), found.target.tolist(), waited.tolist(), causes, strict=True)
-    for move, (slot, from_code, target, has_waited, event_at) in enumerate(columns):
+    for move, (slot, from_code, to_code, event_at) in enumerate(
+        zip(slots, found.from_code.tolist(), codes.tolist(), causes, strict=True)
+    ):
         if event_at is not None:
             kinds[move] = event_at[0].kind
-        kind = kinds[move]
-        if target == NOWHERE:
-            changes[slot] = LEFT
-        elif from_code == NO_SEGMENT:
-            changes[slot] = ENTERED
-        elif kind == LAPSE and not has_waited:
-            changes[slot] = LAPSED
-        elif kind < LAPSE and changes[slot] == LAPSED:
-            changes[slot] = RETURNED
-        else:
-            changes[slot] = MOVED
+        changes[slot] = _change(from_code, to_code, kinds[move], changes[slot], levels)
         sequences[slot] += 1
         change.append(changes[slot])
         sequence.append(sequences[slot])
     found.kind[:] = kinds
     membership["sequence"], membership["change"] = sequences, changes
     membership["model_version"][found.slot] = segmentation.version
-    membership["since_ms"][found.slot] = found.effective_at_ms  # where a slot is repeated, the last one stays
-    np.maximum.at(membership["assessed_at_ms"], found.slot, found.assessed_at_ms)
     by_version = (found.kind == MODEL) | (found.kind == DEFINITION)
+    following = _next_moves(segmentation, found, codes)
     return describe_moves(
         Moves(
             customer_ids=customer_ids,
@@ -266,9 +349,42 @@ def number_transitions(
             before=found.before,
             before_ms=np.where(by_version, found.effective_at_ms, found.before_ms),
             after=found.after,
-            waited=waited,
+            following=following,
             causes=causes,
         ),
         segmentation,
         context,
     )
+
+
+def _change(from_code: int, to_code: int, kind: int, last: int, levels: Mapping[int, int] | None) -> int:
+    """Return what a move means, given the customer's last change.
+
+    In a segmentation without an order every move that silence makes is a lapse, and the next own act a return.
+    """
+    if to_code == NO_SEGMENT:
+        return LEFT
+    if from_code == NO_SEGMENT:
+        return ENTERED
+    into_lapsed = levels is None or levels.get(to_code, 0) < 0
+    out_of_lapsed = last == LAPSED if levels is None else levels.get(from_code, 0) < 0
+    if kind == LAPSE and into_lapsed:
+        return LAPSED
+    if kind < LAPSE and out_of_lapsed:
+        return RETURNED
+    return MOVED
+
+
+def _next_moves(segmentation: Segmentation, found: Transitions, codes: Codes) -> Due:
+    """Return when each customer moves next after its move if nothing happens, and where to."""
+    at_ms = found.effective_at_ms
+    kept = _kept(segmentation.roster, found.from_code, found.kept, codes)
+    held = Held(codes, found.from_code, at_ms, kept)
+    return segmentation.silence(CustomerColumns(found.after, at_ms), held, at_ms, np.full(len(at_ms), NEVER_MS))
+
+
+def _kept(roster: Roster, from_code: Codes, kept: Codes, to_code: Codes) -> Codes:
+    """Return the last segment that was not a lapsed one, after moves."""
+    lapsed = roster.lapsed_codes
+    before = np.where(np.isin(from_code, lapsed), kept, from_code)
+    return np.where(np.isin(to_code, lapsed), before, to_code)

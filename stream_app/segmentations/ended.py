@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 
-from stream_app.core.arrays import Flags, Indices, Instants
+from stream_app.core.arrays import Instants
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.moves import DEFINITION, MigrationContext, Moves, describe_path
-from stream_app.core.segmentation import NEVER_MS, Decision, Held, Segmentation
+from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT, NOWHERE, Roster
 
 
@@ -39,7 +39,6 @@ class EndedSegmentation:
 
     kind: Final = "ended"
     reads: Final = frozenset[str]()
-    moves_with_time: Final = False
     weighs_sessions: Final = False
     revised_by: Final = DEFINITION
 
@@ -48,32 +47,21 @@ class EndedSegmentation:
         self.version: Final = last.version if last else 0
         self.roster: Final = Roster((), tuple(last.roster.by_code.values()) if last else ())
 
-    def score(self, customers: CustomerColumns) -> Indices:
-        """Return nowhere for everybody, shape `(n,)`."""
-        return np.full(len(customers), NOWHERE)
-
-    def decide(self, scores: np.ndarray[Any, Any], held: Held, at_ms: Instants) -> Decision:  # noqa: ARG002  (protocol)
+    def acts(self, customers: CustomerColumns, held: Held) -> Decision:
         """Say that whoever is in a segment leaves it."""
-        return Decision(scores, held.segment != NO_SEGMENT)
+        return Decision(np.full(len(customers), NOWHERE), held.segment != NO_SEGMENT)
 
-    def first_due(
+    revise = acts
+
+    def silence(
         self,
-        customers: CustomerColumns,  # noqa: ARG002  (protocol)
-        held: Held,  # noqa: ARG002
-        target: Indices,  # noqa: ARG002
+        customers: CustomerColumns,
+        held: Held,  # noqa: ARG002  (protocol)
         after_ms: Instants,  # noqa: ARG002
-        by_ms: Instants,
-    ) -> Instants:
-        """Return `by_ms`: time moves nobody."""
-        return by_ms
-
-    def next_due(self, customers: CustomerColumns, held: Held) -> Instants:  # noqa: ARG002  (protocol)
+        by_ms: Instants,  # noqa: ARG002
+    ) -> Due:
         """Return never."""
-        return np.full(len(customers), NEVER_MS)
-
-    def ends_wait(self, held: Held, effective_at_ms: Instants) -> Flags:  # noqa: ARG002  (protocol)
-        """Nobody is made to wait."""
-        return np.zeros(len(effective_at_ms), np.bool_)
+        return Due(np.full(len(customers), NEVER_MS), np.full(len(customers), NOWHERE))
 
     def explain(self, moves: Moves, context: MigrationContext) -> Sequence[DefinitionReason]:  # noqa: ARG002  (protocol)
         """Return the same reason for all."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stream_app.segmentations.configuration import SegmentationConfiguration
+from stream_app.segmentations.learned.roles import KEYS, KINDS
+
+Days = Annotated[float, Field(gt=0, le=3650)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 class LearnedConfiguration(SegmentationConfiguration):
@@ -14,17 +18,39 @@ class LearnedConfiguration(SegmentationConfiguration):
 
     kind: Literal["learned"] = "learned"
     """Which kind of segmentation it is."""
+    names: dict[str, Annotated[str, Field(min_length=1, max_length=80)]] = {}
+    """Other names for segments, by key (`champions`, `at_risk`, …); ids stay."""
+    actions: dict[str, Annotated[str, Field(min_length=1, max_length=500)]] = {}
+    """What to do with a segment's customers, in other words, by key."""
     hysteresis: Annotated[float, Field(ge=0, le=5)] | None = None
     """Instead of `assignment.hysteresis`."""
     no_return_days: Annotated[float, Field(ge=0, le=365)] | None = None
     """Instead of `assignment.no_return_days`."""
-    feature_set: Literal["auto", "activity", "plain"] | None = None
-    """Instead of `learning.feature_set`."""
-    clusters: Annotated[int, Field(ge=2, le=64)] | None = None
-    """Instead of `learning.clusters`."""
-    min_history_days: Annotated[float, Field(ge=0, le=3650)] | None = None
-    """Instead of `learning.min_history_days`."""
-    max_expected_churn: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Instead of `learning.max_expected_churn`."""
-    held_ticks_max: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Instead of `learning.held_ticks_max`."""
+    risk_probability: Probability | None = None
+    """Instead of `assignment.risk_probability`."""
+    lapsed_probability: Probability | None = None
+    """Instead of `assignment.lapsed_probability`."""
+    risk_days_min: Days | None = None
+    """Instead of `assignment.risk_days_min`."""
+    lapsed_days_min: Days | None = None
+    """Instead of `assignment.lapsed_days_min`."""
+    lost_days: Days | None = None
+    """Instead of `assignment.lost_days`."""
+    rate_slack: Annotated[float, Field(ge=0, le=3)] | None = None
+    """Instead of `assignment.rate_slack`."""
+    value_slack: Annotated[float, Field(ge=0, le=3)] | None = None
+    """Instead of `assignment.value_slack`."""
+    max_publish_churn: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Instead of `learning.max_publish_churn`."""
+
+    @model_validator(mode="after")
+    def _require_known_keys(self) -> LearnedConfiguration:
+        for field in ("names", "actions"):
+            for key in getattr(self, field):
+                if key not in KEYS:
+                    raise ValueError(f"{field}: {key!r}, expected one of {', '.join(KEYS)}")
+        shown = [self.names.get(kind.key, kind.name) for kind in KINDS]
+        for name in shown:
+            if shown.count(name) > 1:
+                raise ValueError(f"names: {name!r} stands twice, expected distinct ones")
+        return self

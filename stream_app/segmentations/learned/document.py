@@ -7,43 +7,23 @@ model; so it carries, beside the model, what the model would do and how the popu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stream_app.core.clock import format_instant, to_milliseconds
+from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
 from stream_app.core.segments import Segment
 from stream_app.errors import ModelInvalid
-from stream_app.segmentations.learned.features import FEATURE_NAMES, FeatureParameters
-from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.axes import AXES
+from stream_app.segmentations.learned.explanation import statement_of
+from stream_app.segmentations.learned.model import Frame, Model, Thresholds
+from stream_app.segmentations.learned.rhythm import Rhythm
+from stream_app.segmentations.learned.roles import KINDS, ROLES
 
 PUBLISHED = "published"
 HELD = "held"
-
-
-class SegmentProfile(NamedTuple):
-    """Mean figures of the sampled customers who are nearest to a segment's centroid.
-
-    Attributes
-    ----------
-    share
-        Share of the sample in [0, 1]. Where it is 0 the figures are those of the one nearest customer.
-    recency_days, tenure_days
-        Days since the last and since the first activity.
-    orders_90d, revenue_90d
-        Decayed orders and net revenue (90 days); revenue in major units of the base currency.
-    engaged_days_21d
-        Decayed days with an engagement (21 days).
-    """
-
-    share: float
-    recency_days: float
-    orders_90d: float
-    revenue_90d: float
-    engaged_days_21d: float
-    tenure_days: float
 
 
 class Drift(NamedTuple):
@@ -51,14 +31,14 @@ class Drift(NamedTuple):
 
     Attributes
     ----------
-    centroid_shift
-        Mean distance between matched centroids, in standard deviations of the new model.
     psi
-        Population stability index of each feature, ≥ 0.
+        Population stability index of each axis, ≥ 0.
+    roles
+        How far each role's centre would move to fit the sample, in log units, by the role's key.
     """
 
-    centroid_shift: float
     psi: dict[str, float]
+    roles: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -71,47 +51,42 @@ class ModelProposal:
         The model; its version is that of the last published model plus 1.
     held
         True if it would move too many customers at once and waits for an operator.
-    profiles
-        One for each segment, in the model's order; None for rules that were not learned.
     drift
         Against the last published model; None if there is none to compare with.
     """
 
     model: Model
     held: bool = False
-    profiles: tuple[SegmentProfile, ...] | None = None
     drift: Drift | None = None
 
 
 def model_document(proposal: ModelProposal) -> dict[str, Any]:
     """Return the model as a document of JSON values, keys as in the `segment-models` contract."""
-    model = proposal.model
-    profiles = proposal.profiles or (None,) * len(model.segments)
+    model, frame = proposal.model, proposal.model.frame
     segments = [
         {
             "id": segment.segment_id,
             "name": segment.name,
-            "centroid": centroid,
-            "share": 0.0 if profile is None else profile.share,
-            "profile": None if profile is None else _without_share(profile),
+            "level": kind.level,
+            "action": model.actions.get(kind.key, kind.action),
+            "statement": statement_of(model, target),
+            "centre": frame.centres[target].tolist() if target < ROLES else None,
+            "open": bool(frame.is_open[target]) if target < ROLES else True,
         }
-        for segment, centroid, profile in zip(model.segments, model.centroids.tolist(), profiles, strict=True)
+        for target, (segment, kind) in enumerate(zip(model.roster.segments, KINDS, strict=True))
     ]
     return {
         "kind": "learned",
         "segmentation": model.name,
         "version": model.version,
         "status": HELD if proposal.held else PUBLISHED,
-        "as_of": format_instant(max(model.as_of_ms, 0)),  # rules that always held are dated at the epoch
-        "feature_set": model.parameters.feature_set,
-        "prior_gap_days": model.parameters.prior_gap_days,
-        "order_value_minor": model.parameters.order_value_minor,
-        "feature_names": list(FEATURE_NAMES[model.parameters.feature_set]),
-        "weights": model.weights.tolist(),
-        "mean": model.mean.tolist(),
-        "scale": model.scale.tolist(),
-        "hysteresis": model.hysteresis,
-        "no_return_days": model.no_return_days,
+        "as_of": format_instant(max(model.as_of_ms, 0)),  # prior numbers, which always held, are dated at the epoch
+        "axes": list(AXES),
+        "frame": _frame_document(frame),
+        "previous_frame": None if model.previous is None else _frame_document(model.previous),
+        "thresholds": model.thresholds._asdict(),
+        "names": dict(model.names),
+        "actions": dict(model.actions),
         "segments": segments,
         "retired_segments": [{"id": segment.segment_id, "name": segment.name} for segment in model.retired_segments],
         "expected_churn": model.expected_churn,
@@ -120,10 +95,27 @@ def model_document(proposal: ModelProposal) -> dict[str, Any]:
     }
 
 
-def _without_share(profile: SegmentProfile) -> dict[str, float]:
-    figures = profile._asdict()
-    del figures["share"]
-    return figures
+def _frame_document(frame: Frame) -> dict[str, Any]:
+    return {
+        "rhythm": asdict(frame.rhythm),
+        "order_value_minor": frame.order_value_minor,
+        "engagement_weight": frame.engagement_weight,
+        "new_days": frame.new_days,
+        "centres": frame.centres.tolist(),
+        "open": frame.is_open.tolist(),
+    }
+
+
+def _parse_frame(document: Mapping[str, Any]) -> Frame:
+    value = document["order_value_minor"]
+    return Frame(
+        rhythm=Rhythm(**{name: float(number) for name, number in document["rhythm"].items()}),
+        order_value_minor=None if value is None else float(value),
+        engagement_weight=float(document["engagement_weight"]),
+        new_days=float(document["new_days"]),
+        centres=np.array(document["centres"], np.float64),
+        is_open=np.array(document["open"], np.bool_),
+    )
 
 
 def model_from_document(document: Mapping[str, Any]) -> Model:
@@ -140,13 +132,16 @@ def model_from_document(document: Mapping[str, Any]) -> Model:
 def proposal_from_document(document: Mapping[str, Any]) -> ModelProposal:
     """Return all that a document of `model_document` describes.
 
+    A document of an earlier release, whose segments were clusters, is taken for its version and its segments alone: the
+    prior numbers hold until the next model.
+
     Raises
     ------
     ModelInvalid
         If a key is missing, a value has the wrong type, or the model is inconsistent.
     """
     try:
-        return _parse(document)
+        return _parse_clusters(document) if "frame" not in document else _parse(document)
     except KeyError as error:
         raise ModelInvalid(f"model: {error} is missing") from error
     except (TypeError, ValueError, AttributeError) as error:
@@ -154,41 +149,38 @@ def proposal_from_document(document: Mapping[str, Any]) -> ModelProposal:
 
 
 def _parse(document: Mapping[str, Any]) -> ModelProposal:
-    segments = document["segments"]
-    drift = document["drift"]
-    churn = document["expected_churn"]
-    feature_set = document["feature_set"]
-    if feature_set not in FEATURE_NAMES:
-        raise ModelInvalid(f"feature_set: {feature_set!r}, expected one of {', '.join(FEATURE_NAMES)}")
+    drift, churn, previous = document["drift"], document["expected_churn"], document["previous_frame"]
+    version = int(document["version"])
     model = Model(
         name=document["segmentation"],
-        version=document["version"],
-        as_of_ms=to_milliseconds(datetime.fromisoformat(document["as_of"])),
-        parameters=FeatureParameters(
-            feature_set, float(document["prior_gap_days"]), float(document["order_value_minor"])
-        ),
-        mean=np.array(document["mean"], np.float64),
-        scale=np.array(document["scale"], np.float64),
-        centroids=np.array([segment["centroid"] for segment in segments], np.float64),
-        segments=_parse_segments(segments),
-        hysteresis=float(document["hysteresis"]),
-        no_return_days=float(document["no_return_days"]),
-        weights=np.array(document["weights"], np.float64),
+        version=version,
+        as_of_ms=to_milliseconds(datetime.fromisoformat(document["as_of"])) if version else NO_TIME,
+        frame=_parse_frame(document["frame"]),
+        previous=None if previous is None else _parse_frame(previous),
+        thresholds=Thresholds(**{name: float(number) for name, number in document["thresholds"].items()}),
+        names=dict(document["names"]),
+        actions=dict(document["actions"]),
         expected_churn=None if churn is None else float(churn),
-        retired_segments=_parse_segments(document.get("retired_segments", ())),  # absent from the first documents
+        retired_segments=_parse_segments(document["retired_segments"]),
         training=dict(document["training"] or {}),
     )
-    profiles = [
-        SegmentProfile(share=segment["share"], **segment["profile"])
-        for segment in segments
-        if segment["profile"] is not None
-    ]
     return ModelProposal(
         model=model,
         held=document["status"] == HELD,
-        profiles=tuple(profiles) if len(profiles) == len(segments) else None,
         drift=None if drift is None else Drift(**drift),
     )
+
+
+def _parse_clusters(document: Mapping[str, Any]) -> ModelProposal:
+    own = {kind.code for kind in KINDS}
+    former = _parse_segments([*document["segments"], *document.get("retired_segments", ())])
+    model = Model(
+        name=document["segmentation"],
+        version=int(document["version"]),
+        as_of_ms=to_milliseconds(datetime.fromisoformat(document["as_of"])),
+        retired_segments=tuple(segment for segment in former if segment.code not in own),
+    )
+    return ModelProposal(model, held=document["status"] == HELD)
 
 
 def _parse_segments(documents: Iterable[Mapping[str, Any]]) -> tuple[Segment, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from stream_app.core.segmentation import Segmentation
-from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.errors import ConfigurationError, ModelInvalid
 from stream_app.segmentations.learned.configuration import LearnedConfiguration
 from stream_app.segmentations.learned.document import ModelProposal, model_document, model_from_document
+from stream_app.segmentations.learned.model import Model, Thresholds
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
 
@@ -20,11 +22,23 @@ class LearnedKind:
     def build(
         self, configuration: LearnedConfiguration, defaults: Mapping[str, Any], earlier: Segmentation | None
     ) -> Segmentation:
-        """Return the last model, or the cold-start rules where there is none."""
-        if earlier is not None and earlier.kind == "learned":
-            return earlier
+        """Return the last model, with thresholds, names and actions as they are configured now."""
         own = dict(defaults) | configuration.model_dump(exclude_none=True)
-        return LearnedSegmentation(cold_start_model(configuration.name, own["hysteresis"], own["no_return_days"]))
+        thresholds = Thresholds(**{name: own[name] for name in Thresholds._fields})
+        known = earlier.model if isinstance(earlier, LearnedSegmentation) else None
+        before = known or Model(configuration.name)
+        try:
+            wanted = replace(before, thresholds=thresholds, names=configuration.names, actions=configuration.actions)
+        except ModelInvalid as error:
+            raise ConfigurationError(f"segmentation {configuration.name}: {error}") from error
+        if known is None:
+            return LearnedSegmentation(wanted)
+        same = (known.thresholds, known.names, known.actions) == (wanted.thresholds, wanted.names, wanted.actions)
+        if same:
+            return earlier if isinstance(earlier, LearnedSegmentation) else LearnedSegmentation(known)
+        return LearnedSegmentation(
+            replace(wanted, version=known.version + 1, previous=known.frame, expected_churn=None)
+        )
 
     def encode(self, segmentation: LearnedSegmentation) -> dict[str, Any]:
         """Return the model as a document."""

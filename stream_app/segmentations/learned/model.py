@@ -1,143 +1,230 @@
-"""A frozen model: everything that is needed to say which segment a customer is in, and nothing else.
-
-Centroids are kept in raw feature space. Storing them standardised would move them with every drift of the
-scaler (22 % of customers changed segment when they were).
-"""
+"""A frozen model: everything that is needed to say which segment a customer is in, and nothing else."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from stream_app.core.arrays import Floats
-from stream_app.core.segments import MAX_SEGMENT_CODE, NO_SEGMENT, Roster, Segment
+from stream_app.core.arrays import Flags, Floats
+from stream_app.core.clock import NO_TIME
+from stream_app.core.segments import Roster, Segment
 from stream_app.errors import ModelInvalid
-from stream_app.segmentations.learned.features import FEATURE_COUNT, FEATURE_WEIGHTS, FeatureParameters
+from stream_app.segmentations.learned.axes import ENGAGEMENT
+from stream_app.segmentations.learned.rhythm import PRIOR, Rhythm
+from stream_app.segmentations.learned.roles import BROWSERS, KEYS, ROLES, segments
+from stream_app.segmentations.learned.statements import Slack, Statements
+
+WEIGHTS: Final = (1.0, 0.9, 2.0)
+"""Weight of r, e and a in distances; e's falls to 0 where nobody engages."""
+ENGAGEMENT_COUNTS: Final = 0.5
+"""From this weight on, engagement makes roles and statements."""
+OFFSETS: Final = np.array(
+    [
+        (-1.2, -1.4, 0.0),
+        (-0.7, 0.9, -0.1),
+        (0.0, 0.0, -0.1),
+        (0.7, 0.6, 0.0),
+        (-0.1, -0.2, 1.0),
+        (1.4, 1.1, 0.2),
+        (2.9, 1.6, 0.3),
+    ]
+)
+"""Prior centres of the roles relative to the typical active customer, in log units; by role."""
+PRIOR_TYPICAL: Final = (math.log(1 / 33), math.log(1 / 12), 0.0)
+"""The typical active customer before any is known: an order in 33 days, a visit in 12, at the usual value."""
+PRIOR_NEW_DAYS: Final = 30.0
+
+
+class Thresholds(NamedTuple):
+    """What is configured rather than learned.
+
+    Attributes
+    ----------
+    hysteresis
+        How far past the middle between two centres a customer must be to change role, in log units, ≥ 0.
+    no_return_days
+        How long an own act does not lead back to the role that was left, ≥ 0.
+    risk_probability, lapsed_probability
+        A customer is at risk, or has lapsed, once it is active with no more than this probability.
+    risk_days_min, lapsed_days_min
+        No shorter silence is telling.
+    lost_days
+        Silence after which nobody is expected back.
+    rate_slack, value_slack
+        See `Slack`.
+    """
+
+    hysteresis: float = 0.35
+    no_return_days: float = 30.0
+    risk_probability: float = 0.5
+    lapsed_probability: float = 0.1
+    risk_days_min: float = 10.0
+    lapsed_days_min: float = 30.0
+    lost_days: float = 365.0
+    rate_slack: float = 0.5
+    value_slack: float = 0.25
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is learned of the population.
+
+    Parameters
+    ----------
+    rhythm
+        How it comes back.
+    order_value_minor
+        Usual order value (geometric mean) in minor units, > 0; None until one is known.
+    engagement_weight
+        0 to 1: how much engagement counts beside orders.
+    new_days
+        A customer is new for so long, > 0.
+    centres
+        Of the roles on the axes r, e, a; shape `(ROLES, 3)`.
+    is_open
+        Roles that admit customers, shape `(ROLES,)`.
+
+    Raises
+    ------
+    ModelInvalid
+        If a shape is wrong or a number is out of its range.
+    """
+
+    rhythm: Rhythm = PRIOR
+    order_value_minor: float | None = None
+    engagement_weight: float = 0.0
+    new_days: float = PRIOR_NEW_DAYS
+    centres: Floats = field(default_factory=lambda: np.array(PRIOR_TYPICAL) + OFFSETS)
+    is_open: Flags = field(default_factory=lambda: np.ones(ROLES, np.bool_))
+
+    def __post_init__(self) -> None:
+        if self.centres.shape != (ROLES, 3):
+            raise ModelInvalid(f"centres: shape {self.centres.shape}, expected ({ROLES}, 3)")
+        if not np.isfinite(self.centres).all():
+            raise ModelInvalid("centres: contains a number that is not finite")
+        if self.is_open.shape != (ROLES,):
+            raise ModelInvalid(f"is_open: shape {self.is_open.shape}, expected ({ROLES},)")
+        if not self.is_open.any():
+            raise ModelInvalid("is_open: no role is open, expected one at least")
+        if self.order_value_minor is not None and not 0 < self.order_value_minor < math.inf:
+            raise ModelInvalid(f"order_value_minor: {self.order_value_minor}, expected a number > 0")
+        if not 0 <= self.engagement_weight <= 1:
+            raise ModelInvalid(f"engagement_weight: {self.engagement_weight}, expected a number from 0 to 1")
+        if not 0 < self.new_days < math.inf:
+            raise ModelInvalid(f"new_days: {self.new_days}, expected a number > 0")
+
+    @property
+    def counts_engagement(self) -> bool:
+        """Whether engagement makes roles and statements."""
+        return self.engagement_weight >= ENGAGEMENT_COUNTS
+
+    @cached_property
+    def admits(self) -> Flags:
+        """Roles that customers can be admitted to; shape `(ROLES,)`."""
+        admits = self.is_open.copy()
+        admits[BROWSERS] &= self.counts_engagement
+        return admits
+
+    @cached_property
+    def weights(self) -> Floats:
+        """Weight of each axis in distances."""
+        weights = np.array(WEIGHTS)
+        weights[ENGAGEMENT] *= self.engagement_weight
+        return weights
+
+    @cached_property
+    def separation(self) -> Floats:
+        """Distance between each two centres, shape `(ROLES, ROLES)`."""
+        scaled = self.centres * self.weights
+        return np.asarray(np.sqrt(((scaled[:, None] - scaled[None]) ** 2).sum(axis=2)))
+
+    def squared_distances(self, axes: Floats) -> Floats:
+        """Return those of n customers to the roles' centres, shape `(n, ROLES)`."""
+        return np.asarray((((axes * self.weights)[:, None] - self.centres * self.weights) ** 2).sum(axis=2))
+
+    def statements(self, thresholds: Thresholds) -> Statements:
+        """Return what the roles' names say."""
+        slack = Slack(thresholds.rate_slack, thresholds.value_slack)
+        return Statements.between(self.centres, slack, self.counts_engagement)
 
 
 @dataclass(frozen=True)
 class Model:
-    """One version of what was learned.
+    """One version of a learned segmentation.
 
     Parameters
     ----------
     name
         Of the segmentation, such as `value`.
     version
-        From 0 (the cold-start rules), ascending.
+        From 0 (prior numbers), ascending.
     as_of_ms
-        The instant it was learned at.
-    parameters
-        How quantities become features.
-    mean, scale
-        Of the population's raw features, shape `(4,)`, scale > 0.
-    centroids
-        In raw feature space, shape `(k, 4)`; row i belongs to `segments[i]`.
-    segments
-        k segments with distinct codes and names.
-    hysteresis
-        δ ≥ 0: how far past the bisector, in standard deviations, a customer must be to change segment.
-    no_return_days
-        For so long nobody returns to the segment last left.
-    weights
-        Weight of each standardised feature, shape `(4,)`.
+        The instant it was learned at, `NO_TIME` for version 0.
+    frame
+        What was learned.
+    previous
+        What the version before had learned; None if there was none, or none of this form.
+    thresholds
+        What is configured.
+    names, actions
+        Of segments, by key, where they differ from the usual ones (see `roles`).
     expected_churn
-        Share of customers, in [0, 1], that adopting it is forecast to move; None for the first.
+        Share of customers, in [0, 1], that taking over is forecast to move; None if nobody was asked.
     retired_segments
         Segments of earlier models that this one lacks; customers may still be in them.
     training
-        Figures of the training run for readers (algorithm, inertia, drift, …); JSON values only.
+        Figures of the training run for readers; JSON values only.
 
     Raises
     ------
     ModelInvalid
-        If shapes disagree, a number is not finite or out of range, or a code or name occurs twice.
+        If a threshold is out of its range, a name is unknown or stands twice.
     """
 
     name: str
-    version: int
-    as_of_ms: int
-    parameters: FeatureParameters
-    mean: Floats
-    scale: Floats
-    centroids: Floats
-    segments: tuple[Segment, ...]
-    hysteresis: float
-    no_return_days: float
-    weights: Floats = field(default_factory=lambda: np.array(FEATURE_WEIGHTS))
+    version: int = 0
+    as_of_ms: int = NO_TIME
+    frame: Frame = field(default_factory=Frame)
+    previous: Frame | None = None
+    thresholds: Thresholds = Thresholds()
+    names: dict[str, str] = field(default_factory=dict)
+    actions: dict[str, str] = field(default_factory=dict)
     expected_churn: float | None = None
     retired_segments: tuple[Segment, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        k = len(self.segments)
-        if k == 0 or self.centroids.shape != (k, FEATURE_COUNT):
-            raise ModelInvalid(f"centroids: shape {self.centroids.shape}, expected ({k}, {FEATURE_COUNT})")
-        for name in ("mean", "scale", "weights"):
-            if getattr(self, name).shape != (FEATURE_COUNT,):
-                raise ModelInvalid(f"{name}: shape {getattr(self, name).shape}, expected ({FEATURE_COUNT},)")
-        for name in ("mean", "scale", "weights", "centroids"):
-            if not np.isfinite(getattr(self, name)).all():
-                raise ModelInvalid(f"{name}: contains a number that is not finite")
-        if not (self.scale > 0).all():
-            raise ModelInvalid(f"scale: {self.scale.tolist()}, expected numbers > 0")
-        for name, value in (("hysteresis", self.hysteresis), ("no_return_days", self.no_return_days)):
+        for name, value in self.thresholds._asdict().items():
             if not 0 <= value < math.inf:
                 raise ModelInvalid(f"{name}: {value}, expected a number ≥ 0")
-        for name in ("prior_gap_days", "order_value_minor"):
-            value = getattr(self.parameters, name)
-            if not 0 < value < math.inf:
-                raise ModelInvalid(f"{name}: {value}, expected a number > 0")
-        codes = [segment.code for segment in self.segments]
-        if len(set(codes)) != k or len({segment.name for segment in self.segments}) != k:
-            raise ModelInvalid("segments: codes and names must be distinct")
-        if min(codes) <= NO_SEGMENT or max(codes) > MAX_SEGMENT_CODE:
-            raise ModelInvalid(f"segments: codes {codes}, expected 1 to {MAX_SEGMENT_CODE}")
+        for name in ("risk_probability", "lapsed_probability"):
+            value = getattr(self.thresholds, name)
+            if not 0 < value < 1:
+                raise ModelInvalid(f"{name}: {value}, expected a number between 0 and 1")
+        if self.thresholds.lapsed_probability > self.thresholds.risk_probability:
+            raise ModelInvalid("lapsed_probability: expected at most risk_probability")
+        for name in ("names", "actions"):
+            if unknown := set(getattr(self, name)) - set(KEYS):
+                raise ModelInvalid(f"{name}: {', '.join(sorted(unknown))}, expected some of {', '.join(KEYS)}")
+        names = [segment.name for segment in self.roster.segments]
+        if len(set(names)) < len(names):
+            raise ModelInvalid(f"names: {', '.join(names)}, expected distinct ones")
 
     @cached_property
     def roster(self) -> Roster:
-        """The segments; the target of centroid i is i."""
-        return Roster(self.segments, self.retired_segments)
+        """The segments; targets are those of `stream_app.segmentations.learned.roles`."""
+        return Roster(segments(self.names), self.retired_segments)
 
     @cached_property
-    def scaled_centroids(self) -> Floats:
-        """Centroids in the space distances are measured in, shape `(k, 4)`."""
-        return self.standardise(self.centroids)
+    def statements(self) -> Statements:
+        """What the roles' names say."""
+        return self.frame.statements(self.thresholds)
 
     @cached_property
-    def separation(self) -> Floats:
-        """Distance between each two centroids in scaled space, shape `(k, k)`."""
-        difference = self.scaled_centroids[:, None, :] - self.scaled_centroids[None, :, :]
-        return np.asarray(np.sqrt((difference**2).sum(axis=2)))
-
-    @cached_property
-    def _kernel(self) -> tuple[Floats, Floats]:
-        """Matrix and offset that turn raw features into squared distances less ‖z‖², in one product."""
-        factor = self.weights / self.scale
-        matrix = -2 * factor[:, None] * self.scaled_centroids.T
-        offset = (self.scaled_centroids**2).sum(axis=1) - self.mean @ matrix
-        return matrix, offset
-
-    def standardise(self, features: Floats) -> Floats:
-        """Return weighted z-scores of raw features, same shape."""
-        return (features - self.mean) / self.scale * self.weights
-
-    def score(self, features: Floats) -> Floats:
-        """Return squared distance to each centroid, less the customer's own ‖z‖², shape `(n, k)`.
-
-        Only differences between centroids matter for an assignment, and this form needs one matrix product.
-        """
-        matrix, offset = self._kernel
-        return features @ matrix + offset
-
-    def lead_over(self, segment: int) -> tuple[Floats, Floats]:
-        """Return matrix `(4, k)` and offset `(k,)` that turn raw features into each centroid's lead over one of them.
-
-        A lead is that one's score less the other's: positive where the customer is nearer to the other.
-        """
-        matrix, offset = self._kernel
-        return matrix[:, segment, None] - matrix, offset[segment] - offset
+    def previous_statements(self) -> Statements | None:
+        """What they said in the version before."""
+        return None if self.previous is None else self.previous.statements(self.thresholds)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from stream_app.core.arrays import Flags, Indices, Instants
-from stream_app.core.clock import NO_TIME
+from stream_app.core.arrays import Flags, Floats, Indices, Instants
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.moves import DEFINITION, MigrationContext, Moves
-from stream_app.core.segmentation import NEVER_MS, Decision, Held
-from stream_app.core.segments import MAX_SEGMENT_CODE, Roster, Segment
+from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held
+from stream_app.core.segments import MAX_SEGMENT_CODE, NOWHERE, Roster, Segment
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.rules.definition import (
     OPERATORS,
@@ -51,7 +50,6 @@ class RulesSegmentation:
 
     kind: Final = "rules"
     reads: Final = frozenset({"activity", "quantities"})
-    moves_with_time: Final = True
     weighs_sessions: Final = True
     revised_by: Final = DEFINITION
 
@@ -76,51 +74,69 @@ class RulesSegmentation:
                 )
         self.roster: Final = Roster(tuple(segments), tuple(s for s in retired if s.code not in by_code))
 
-    def score(self, customers: CustomerColumns) -> Indices:
-        """Return the target of each customer, shape `(n,)`."""
+    def acts(self, customers: CustomerColumns, held: Held) -> Decision:
+        """Say where customers belong; whoever is elsewhere moves."""
+        target = self._targets(customers)
+        return Decision(target, self.roster.codes[target] != held.segment)
+
+    revise = acts
+
+    def silence(self, customers: CustomerColumns, held: Held, after_ms: Instants, by_ms: Instants) -> Due:
+        """Return the first of the crossings at which silence moves each customer.
+
+        Where none comes by `by_ms` the next crossing is the answer, less what rounding may take: whether it moves
+        anybody is found out then.
+        """
+        crossings = np.stack([crossing_ms(customers, comparison) for comparison in self.comparisons], axis=1)
+        crossings = np.where(crossings > (after_ms - ROUNDING_MS)[:, None], crossings, np.inf)
+        due_ms = np.full(len(customers), NEVER_MS)
+        target = np.full(len(customers), NOWHERE)
+        open_rows = np.arange(len(customers))
+        while len(open_rows):
+            first = crossings[open_rows].min(axis=1) if crossings.shape[1] else np.full(len(open_rows), np.inf)
+            beyond = first - ROUNDING_MS > by_ms[open_rows]
+            ended = open_rows[beyond]
+            due_ms[ended] = np.minimum(first[beyond] - ROUNDING_MS, NEVER_MS).astype(np.int64)
+            open_rows, first = open_rows[~beyond], first[~beyond]
+            moved = self._try_crossing(customers, held, after_ms, by_ms, (open_rows, first), due_ms, target)
+            open_rows, first = open_rows[~moved], first[~moved]
+            # A crossing just behind `by_ms` may turn the comparison there or right after.
+            near = first + ROUNDING_MS > by_ms[open_rows]
+            due_ms[open_rows[near]] = by_ms[open_rows[near]] + 1
+            open_rows, first = open_rows[~near], first[~near]
+            passed = crossings[open_rows]
+            crossings[open_rows] = np.where(passed <= first[:, None], np.inf, passed)
+        return Due(due_ms, target)
+
+    def _try_crossing(
+        self,
+        customers: CustomerColumns,
+        held: Held,
+        after_ms: Instants,
+        by_ms: Instants,
+        crossing: tuple[Indices, Floats],
+        due_ms: Instants,
+        target: Indices,
+    ) -> Flags:
+        """Note which customers move within rounding of a crossing each, and when; say who does."""
+        rows, first = crossing
+        moved = np.zeros(len(rows), np.bool_)
+        for offset in range(-ROUNDING_MS, ROUNDING_MS + 1):
+            at_ms = np.minimum(np.floor(first), NEVER_MS).astype(np.int64) + offset
+            asked = np.flatnonzero(~moved & (at_ms > after_ms[rows]) & (at_ms <= by_ms[rows]))
+            there = self._targets(customers.at(rows[asked], at_ms[asked]))
+            leaves = self.roster.codes[there] != held.segment[rows[asked]]
+            chosen = asked[leaves]
+            due_ms[rows[chosen]], target[rows[chosen]] = at_ms[chosen], there[leaves]
+            moved[chosen] = True
+        return moved
+
+    def _targets(self, customers: CustomerColumns) -> Indices:
+        """Return the target of each customer at its instant, shape `(n,)`."""
         target = np.full(len(customers), len(self.definition.segments))
         for index in range(len(self.definition.segments) - 1, -1, -1):
             target[_holds(self.definition.segments[index].when, customers)] = index
         return target
-
-    def decide(self, scores: np.ndarray[Any, Any], held: Held, at_ms: Instants) -> Decision:  # noqa: ARG002  (protocol)
-        """Say where customers belong; whoever is elsewhere moves."""
-        return Decision(scores, self.roster.codes[scores] != held.segment)
-
-    def first_due(
-        self,
-        customers: CustomerColumns,
-        held: Held,  # noqa: ARG002  (protocol)
-        target: Indices,
-        after_ms: Instants,
-        by_ms: Instants,
-    ) -> Instants:
-        """Return when silence moves each customer to `target`: at one of the crossings, of which each is tried."""
-        due_ms = by_ms.copy()
-        everyone = np.arange(len(customers))
-        for comparison in self.comparisons:
-            crossings = crossing_ms(customers, comparison)
-            near = np.flatnonzero((crossings > after_ms - ROUNDING_MS) & (crossings < by_ms + ROUNDING_MS))
-            for offset in range(-ROUNDING_MS, ROUNDING_MS + 1):
-                at_ms = np.floor(crossings[near]).astype(np.int64) + offset
-                inside = (at_ms > after_ms[near]) & (at_ms < due_ms[near])
-                rows, instants = everyone[near[inside]], at_ms[inside]
-                there = self.score(customers.at(rows, instants)) == target[rows]
-                due_ms[rows[there]] = instants[there]
-        return due_ms
-
-    def next_due(self, customers: CustomerColumns, held: Held) -> Instants:  # noqa: ARG002  (protocol)
-        """Return the next instant at which a comparison turns, less what rounding may take."""
-        due_ms = np.full(len(customers), float(NEVER_MS))
-        for comparison in self.comparisons:
-            crossings = crossing_ms(customers, comparison) - ROUNDING_MS
-            ahead = crossings + 2 * ROUNDING_MS > customers.at_ms
-            np.minimum(due_ms, np.where(ahead, crossings, np.inf), out=due_ms)
-        return np.where(due_ms > customers.at_ms, np.minimum(due_ms, NEVER_MS), NO_TIME).astype(np.int64)
-
-    def ends_wait(self, held: Held, effective_at_ms: Instants) -> Flags:  # noqa: ARG002  (protocol)
-        """Nobody is made to wait."""
-        return np.zeros(len(effective_at_ms), np.bool_)
 
     def explain(self, moves: Moves, context: MigrationContext) -> Sequence[RuleReason]:
         """Return why each customer moved."""

@@ -1,0 +1,151 @@
+"""A customer's own rhythm, and the dates by which its silence has become telling.
+
+Gaps between a customer's active days are Weibull with a regularity of its own; their scale varies between customers, so
+what is left to be expected of a silence of R days is the survival function of Burr's distribution XII:
+
+    S(R) = [1 + (R / λ)^c / s]^(−s)        c = 1: purchases at random; c ≈ 6: a subscription
+
+Log gaps of the customer (newest weighted most, .95 a gap) are shrunk to the population's: with W their weight, m their
+mean and SS their sum of squares about it,
+
+    σ² = (4 σ0² + SS) / (4 + max(W − 1, 0))        c = π / (√6 σ)
+    μ = (s0 μ0 + W m) / (s0 + W)                   ln λ = μ + γ / c        s = min(s0 + W, 4)
+
+A customer may have stopped for good after any gap, with probability p = 1 − exp(−q · usual gap), or p1 before it has
+any. So P(active | R) = (1 − p) S / ((1 − p) S + p), which falls with R and can be inverted: the date at which a customer
+is at risk or has lapsed is known at its last act.
+
+Platzer, M. and Reutterer, T. (2016). Ticking away the moments: timing regularity helps to better predict customer
+activity. Marketing Science 35 (5), 779-799: regularity. Fader, P. S., Hardie, B. G. S. and Lee, K. L. (2005). "Counting
+your customers" the easy way. Marketing Science 24 (2), 275-284: customers who stop after any purchase.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from stream_app.core.arrays import Floats
+from stream_app.core.quantities import GAP_MEMORY
+from stream_app.errors import ModelInvalid
+
+EULER: Final = 0.5772156649015329
+DEVIATION_MIN: Final = 0.2
+"""No customer is taken to be more regular than this, in log gaps: charges of a subscription vary by a few days."""
+VARIANCE_WEIGHT: Final = 4.0
+"""How many gaps the population's variance counts for."""
+SHAPE_MAX: Final = 4.0
+"""s never exceeds this, so that the tail stays heavy however many gaps are known."""
+_ODDS_MIN: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """What is known of the population's rhythm.
+
+    Parameters
+    ----------
+    log_gap
+        μ0: mean log gap in days.
+    log_gap_variance
+        σ0² > 0: variance of a customer's own log gaps.
+    prior_weight
+        s0 > 0: how many gaps the population's mean counts for.
+    stop_rate_per_day
+        q > 0.
+    stop_after_first
+        p1 in (0, 1): probability that a customer with one active day never has another.
+
+    Raises
+    ------
+    ModelInvalid
+        If a number is out of its range.
+    """
+
+    log_gap: float
+    log_gap_variance: float
+    prior_weight: float
+    stop_rate_per_day: float
+    stop_after_first: float
+
+    def __post_init__(self) -> None:
+        for name in ("log_gap_variance", "prior_weight", "stop_rate_per_day"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ModelInvalid(f"rhythm.{name}: {getattr(self, name)}, expected a number > 0")
+        if not math.isfinite(self.log_gap):
+            raise ModelInvalid(f"rhythm.log_gap: {self.log_gap}, expected a finite number")
+        if not 0 < self.stop_after_first < 1:
+            raise ModelInvalid(f"rhythm.stop_after_first: {self.stop_after_first}, expected a number between 0 and 1")
+
+
+PRIOR: Final = Rhythm(math.log(20.0), 0.81, 0.8458, 1 / 1000, 0.35)
+"""Before any population is known: a gap of 20 days, give or take a factor of 2.5 within a customer and of e between
+customers, from which s0 follows (see `stream_app.learning.rhythm`)."""
+
+
+class OwnRhythm(NamedTuple):
+    """Customers' own rhythm, shape `(n,)` each.
+
+    Attributes
+    ----------
+    log_scale
+        ln λ, in log days.
+    regularity
+        c.
+    shape
+        s.
+    stopped
+        p.
+    """
+
+    log_scale: Floats
+    regularity: Floats
+    shape: Floats
+    stopped: Floats
+
+    @property
+    def usual_gap_days(self) -> Floats:
+        """Median gap."""
+        return np.asarray(np.exp(self.log_scale) * math.log(2) ** (1 / self.regularity))
+
+    def probability_active(self, silence_days: Floats) -> Floats:
+        """Return P(active | R), in [0, 1], shape `(n,)`."""
+        exponent = self.regularity * (np.log(np.maximum(silence_days, 1e-3)) - self.log_scale)
+        log_survival = -self.shape * np.log1p(np.exp(np.minimum(exponent, 60.0)) / self.shape)
+        alive = (1 - self.stopped) * np.exp(log_survival)
+        return np.asarray(alive / (alive + self.stopped))
+
+    def silence_days(self, probability: float) -> Floats:
+        """Return the silence at which P(active) has fallen to a probability, in days, ≥ 0."""
+        odds = self.stopped / (1 - self.stopped) * (probability / (1 - probability))
+        survival = np.clip(odds, _ODDS_MIN, 1.0)
+        excess = self.shape * np.expm1(-np.log(survival) / self.shape)
+        return np.asarray(np.exp(self.log_scale) * excess ** (1 / self.regularity))
+
+
+def own_rhythm(gaps: Floats, log_gaps: Floats, log_gaps_squared: Floats, rhythm: Rhythm) -> OwnRhythm:
+    """Return the rhythm of n customers.
+
+    Parameters
+    ----------
+    gaps, log_gaps, log_gaps_squared
+        As in `stream_app.core.quantities.Quantities`.
+    """
+    weight = (1 - GAP_MEMORY**gaps) / (1 - GAP_MEMORY)
+    mean = log_gaps / np.maximum(weight, 1.0)
+    squares = np.maximum(log_gaps_squared - weight * mean**2, 0.0)
+    variance = (VARIANCE_WEIGHT * rhythm.log_gap_variance + squares) / (VARIANCE_WEIGHT + np.maximum(weight - 1, 0.0))
+    regularity = math.pi / (math.sqrt(6) * np.maximum(np.sqrt(variance), DEVIATION_MIN))
+    centre = (rhythm.prior_weight * rhythm.log_gap + weight * mean) / (rhythm.prior_weight + weight)
+    log_scale = centre + EULER / regularity
+    usual_days = np.exp(log_scale) * math.log(2) ** (1 / regularity)
+    stopped = np.where(gaps > 0, -np.expm1(-rhythm.stop_rate_per_day * usual_days), rhythm.stop_after_first)
+    return OwnRhythm(
+        log_scale,
+        regularity,
+        np.minimum(rhythm.prior_weight + weight, SHAPE_MAX),
+        np.clip(stopped, _ODDS_MIN, 1 - _ODDS_MIN),
+    )
