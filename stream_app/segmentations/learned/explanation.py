@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from stream_app.core.arrays import Floats
-from stream_app.core.moves import DEFINITION, MODEL, MigrationContext, Moves, describe_event, describe_path
+from stream_app.core.moves import DEFINITION, LAPSE, MODEL, MigrationContext, Moves, describe_event, describe_path
 from stream_app.core.quantities import Quantities
 from stream_app.core.segments import NO_SEGMENT
-from stream_app.segmentations.learned.axes import ENGAGEMENT, ORDERS, VALUE, value_axes
+from stream_app.segmentations.learned.axes import AXES, ENGAGEMENT, ORDERS, VALUE, value_axes
 from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.segmentations.learned.rhythm import own_rhythm
-from stream_app.segmentations.learned.roles import AT_RISK, BIG_SPENDERS, BROWSERS, NEW, OCCASIONAL, REGULAR, ROLES
+from stream_app.segmentations.learned.roles import (
+    AT_RISK,
+    BIG_SPENDERS,
+    BROWSERS,
+    HIBERNATING,
+    KINDS,
+    LOST,
+    NEW,
+    OCCASIONAL,
+    ONE_TIME,
+    REGULAR,
+    ROLES,
+)
 from stream_app.segmentations.learned.words import days, every, once_in
 
 SILENCE: Final = "silence"
 TENURE: Final = "tenure"
 MODEL_CHANGED: Final = "model"
-_AXES: Final = ("order_rate", "engagement_rate", "order_value")
 
 
 class CustomerFigures(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +96,18 @@ class LearnedReason(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag
         return self.decisive is not None
 
 
+class _Move(NamedTuple):
+    """What is said about one move."""
+
+    kind: int
+    change: int
+    origin: int
+    target: int
+    before: CustomerFigures
+    after: CustomerFigures
+    shift: Sequence[float]
+
+
 def explain_moves(model: Model, moves: Moves, context: MigrationContext) -> Sequence[LearnedReason]:
     """Return why each customer moved, in the same order."""
     count = len(moves.customer_ids)
@@ -92,41 +115,36 @@ def explain_moves(model: Model, moves: Moves, context: MigrationContext) -> Sequ
     axes = value_axes(both, model.frame.order_value_minor)
     figures = [CustomerFigures(*row) for row in zip(*figures_of(both, axes, model.frame, context), strict=True)]
     origin = model.roster.index_of_code[moves.from_code]
-    margins = _margins(model.frame, axes[count:], origin, moves.target)
-    statements = [statement_of(model, target) for target in range(len(model.roster.segments))]
+    margins = _margins(model.frame, axes[count:], origin, moves.target).tolist()
+    statements = [statement_of(model, target) for target in range(len(KINDS))]
     references = model.roster.references
-    reasons = []
-    columns = zip(
-        moves.cause_kind.tolist(),
-        moves.change.tolist(),
-        moves.from_code.tolist(),
-        origin.tolist(),
-        moves.target.tolist(),
-        moves.causes,
+    columns = (moves.cause_kind, moves.change, origin, moves.target)
+    described = zip(
+        *(column.tolist() for column in columns),
         figures[:count],
         figures[count:],
-        margins.tolist(),
         (axes[count:] - axes[:count]).tolist(),
         strict=True,
     )
-    for kind, change, from_code, old, new, event_at, before, after, margin, shift in columns:
-        decisive = None if from_code == NO_SEGMENT else _decisive(model, kind, old, new, shift)
-        if event_at is not None:
-            lead = describe_event(event_at[0], change, context)
-        elif kind == DEFINITION:
+    reasons = []
+    for place, (move, code, event_at) in enumerate(
+        zip(map(_Move._make, described), moves.from_code.tolist(), moves.causes, strict=True)
+    ):
+        entered = code == NO_SEGMENT
+        decisive = None if entered else _decisive(model, move)
+        lead = describe_event(event_at[0], move.change, context) if event_at else ""
+        if move.kind == DEFINITION:
             lead = f"Segmentation {model.name} is new"
-        else:
-            lead = ""
-        facts = "" if decisive is None else _facts(model, decisive, old, new, before, after, context)
+        facts = "" if decisive is None else _facts(model, decisive, move, context)
         told = f"{lead}: {facts}" if lead and facts else lead or facts[:1].upper() + facts[1:]
-        path = describe_path(references.get(from_code), model.roster.segments[new].reference)
+        path = describe_path(references.get(code), model.roster.segments[move.target].reference)
         reasons.append(
             LearnedReason(
-                None if from_code == NO_SEGMENT else before,
-                after,
+                None if entered else move.before,
+                move.after,
                 decisive,
-                None if math.isnan(margin) else margin,
-                statements[new],
+                None if math.isnan(margins[place]) else margins[place],
+                statements[move.target],
                 f"{told}; {path}.",
             )
         )
@@ -175,16 +193,10 @@ def statement_of(model: Model, target: int) -> str:
     return {
         NEW: f"ordered at most once, came first within {days(frame.new_days)}",
         AT_RISK: f"silent for at least {days(thresholds.risk_days_min)}, longer than its own rhythm explains",
-    }.get(target, _LAPSED[target].format(lapsed=days(thresholds.lapsed_days_min), lost=days(thresholds.lost_days)))
-
-
-_LAPSED: Final = {
-    NEW: "",
-    AT_RISK: "",
-    9: "silent for at least {lapsed}, most likely gone",
-    10: "ordered at most once, silent for longer than its own rhythm explains",
-    11: "silent for at least {lost}",
-}
+        HIBERNATING: f"silent for at least {days(thresholds.lapsed_days_min)}, most likely gone",
+        ONE_TIME: "ordered at most once, silent for longer than its own rhythm explains",
+        LOST: f"silent for at least {days(thresholds.lost_days)}",
+    }[target]
 
 
 def _margins(frame: Frame, axes: Floats, origin: np.ndarray, target: np.ndarray) -> Floats:
@@ -199,45 +211,41 @@ def _margins(frame: Frame, axes: Floats, origin: np.ndarray, target: np.ndarray)
     return margins
 
 
-def _decisive(model: Model, kind: int, old: int, new: int, shift: Sequence[float]) -> str:
+def _decisive(model: Model, move: _Move) -> str:
     """Return what a move is put down to."""
-    if kind == MODEL:
+    old, new = move.origin, move.target
+    if move.kind == MODEL:
         return MODEL_CHANGED
     if new > NEW or old > NEW or old < 0:
         return SILENCE
-    if old == NEW and new < ROLES and kind > MODEL - 2:
-        return TENURE
-    if new >= ROLES or old >= ROLES:
-        return _AXES[ORDERS]
+    if old == NEW:
+        return TENURE if move.kind == LAPSE else AXES[ORDERS]
     centres, weights = model.frame.centres, model.frame.weights
-    pull = [move * (centres[new, axis] - centres[old, axis]) * weights[axis] ** 2 for axis, move in enumerate(shift)]
-    return _AXES[int(np.argmax(pull))]
+    if new >= ROLES:
+        return AXES[ORDERS]
+    pull = [
+        step * (centres[new, axis] - centres[old, axis]) * weights[axis] ** 2 for axis, step in enumerate(move.shift)
+    ]
+    return AXES[int(np.argmax(pull))]
 
 
-def _facts(
-    model: Model,
-    decisive: str,
-    old: int,
-    new: int,
-    before: CustomerFigures,
-    after: CustomerFigures,
-    context: MigrationContext,
-) -> str:
+def _facts(model: Model, decisive: str, move: _Move, context: MigrationContext) -> str:
     """Return the reason in the customer's own terms."""
+    before, after = move.before, move.after
+    usual = every(after.usual_gap_days)
     if decisive == SILENCE:
-        if new > NEW:
-            return f"silent for {days(after.recency_days)}, usually active {every(after.usual_gap_days)}"
-        return f"back after {days(before.recency_days)}, usually active {every(after.usual_gap_days)}"
+        if move.target > NEW:
+            return f"silent for {days(after.recency_days)}, usually active {usual}"
+        return f"back after {days(before.recency_days)}, usually active {usual}"
     if decisive == TENURE:
         return f"first seen {days(after.tenure_days)} ago and no longer new, {_rates(after, model.frame)}"
     if decisive == MODEL_CHANGED:
-        return _what_changed(model, new, after)
-    if decisive == "order_value":
-        assert after.order_value is not None  # it moved
-        return f"spends {after.order_value:.2f} {context.currency} an order"
-    if decisive == "engagement_rate":
-        return f"comes {every(after.visit_interval_days)} (before: {every(before.visit_interval_days)})"
-    return f"orders {every(after.order_interval_days)} (before: {every(before.order_interval_days)})"
+        return _what_changed(model, move.target, after)
+    if decisive == AXES[VALUE]:
+        return f"now spends {after.order_value} {context.currency} an order"
+    if decisive == AXES[ENGAGEMENT]:
+        return f"now comes {every(after.visit_interval_days)} (before: {every(before.visit_interval_days)})"
+    return f"now orders {every(after.order_interval_days)} (before: {every(before.order_interval_days)})"
 
 
 def _rates(figures: CustomerFigures, frame: Frame) -> str:
@@ -249,8 +257,9 @@ def _what_changed(model: Model, new: int, after: CustomerFigures) -> str:
     """Return what in the model led to a move."""
     lead = f"model {model.version}"
     if new > NEW:
-        return f"{lead} expects the next act sooner: silent for {days(after.recency_days)}, usually active {every(after.usual_gap_days)}"
+        usual = every(after.usual_gap_days)
+        return f"{lead} expects the next act sooner: silent for {days(after.recency_days)}, usually active {usual}"
     if new < ROLES:
-        name = model.roster.segments[new].name
-        return f"{lead} draws the line elsewhere, {name} now {statement_of(model, new)}; {_rates(after, model.frame)}"
+        line = f"{model.roster.segments[new].name} now {statement_of(model, new)}"
+        return f"{lead} draws the line elsewhere, {line}; {_rates(after, model.frame)}"
     return f"{lead} counts as new who came within {days(model.frame.new_days)}"

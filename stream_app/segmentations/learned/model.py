@@ -69,6 +69,9 @@ class Thresholds(NamedTuple):
     value_slack: float = 0.25
 
 
+DEFAULT_THRESHOLDS: Final = Thresholds()
+
+
 @dataclass(frozen=True)
 class Frame:
     """What is learned of the population.
@@ -190,7 +193,7 @@ class Model:
     as_of_ms: int = NO_TIME
     frame: Frame = field(default_factory=Frame)
     previous: Frame | None = None
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = DEFAULT_THRESHOLDS
     names: dict[str, str] = field(default_factory=dict)
     actions: dict[str, str] = field(default_factory=dict)
     expected_churn: float | None = None

@@ -12,8 +12,8 @@ mean and SS their sum of squares about it,
     μ = (s0 μ0 + W m) / (s0 + W)                   ln λ = μ + γ / c        s = min(s0 + W, 4)
 
 A customer may have stopped for good after any gap, with probability p = 1 − exp(−q · usual gap), or p1 before it has
-any. So P(active | R) = (1 − p) S / ((1 − p) S + p), which falls with R and can be inverted: the date at which a customer
-is at risk or has lapsed is known at its last act.
+any. So P(active | R) = (1 − p) S / ((1 − p) S + p), which falls with R and can be inverted: the date at which a
+customer is at risk or has lapsed is known at its last act.
 
 Platzer, M. and Reutterer, T. (2016). Ticking away the moments: timing regularity helps to better predict customer
 activity. Marketing Science 35 (5), 779-799: regularity. Fader, P. S., Hardie, B. G. S. and Lee, K. L. (2005). "Counting

@@ -49,7 +49,7 @@ KINDS: Final = (
         "occasional",
         "Occasional",
         0,
-        "Remind them gently; a reason to come back soon is worth more than a discount.",
+        "Remind them gently, with a reason to come back soon.",
     ),
     Kind(4, "browsers", "Browsers", 1, "They look and do not buy: help them choose."),
     Kind(101, "regular", "Regular", 1, "Keep in touch; suggest what goes with their last order."),
