@@ -173,30 +173,31 @@ def figures_of(
 
 def statement_of(model: Model, target: int) -> str:
     """Return what a segment says of each of its members, in words."""
-    bounds, thresholds, frame = model.statements, model.thresholds, model.frame
-    orders = f"orders at least {once_in(bounds.orders_min[target])}" if target < ROLES else ""
-    comes = (
-        f"comes at least {once_in(bounds.engagement_min[target])}" if target < ROLES and frame.counts_engagement else ""
-    )
-    rarely = f"orders at most {once_in(bounds.orders_max[target])}" if target in (OCCASIONAL, BROWSERS) else ""
-    if target == OCCASIONAL:
-        return rarely
-    if target == BROWSERS:
-        return f"{comes or 'comes often'}, {rarely}"
-    if target in (REGULAR, BIG_SPENDERS):
-        either = f"{orders} or {comes}" if comes else orders
-        if target == REGULAR:
-            return either
-        return f"spends at least {math.exp(bounds.value_min[target]):.1f} times the usual order value; {either}"
     if target < ROLES:
-        return orders
+        return _role_statement(model, target)
+    thresholds = model.thresholds
     return {
-        NEW: f"ordered at most once, came first within {days(frame.new_days)}",
+        NEW: f"ordered at most once, came first within {days(model.frame.new_days)}",
         AT_RISK: f"silent for at least {days(thresholds.risk_days_min)}, longer than its own rhythm explains",
         HIBERNATING: f"silent for at least {days(thresholds.lapsed_days_min)}, most likely gone",
         ONE_TIME: "ordered at most once, silent for longer than its own rhythm explains",
         LOST: f"silent for at least {days(thresholds.lost_days)}",
     }[target]
+
+
+def _role_statement(model: Model, role: int) -> str:
+    bounds = model.statements
+    orders = f"orders at least {once_in(bounds.orders_min[role])}"
+    comes = f"comes at least {once_in(bounds.engagement_min[role])}"
+    rarely = f"orders at most {once_in(bounds.orders_max[role])}"
+    rates = f"{orders} or {comes}" if np.isfinite(bounds.engagement_min[role]) else orders
+    if role == OCCASIONAL:
+        return rarely
+    if role == BROWSERS:
+        return f"{comes}, {rarely}"
+    if role == BIG_SPENDERS:
+        return f"spends at least {math.exp(bounds.value_min[role]):.1f} times the usual order value; {rates}"
+    return rates if role == REGULAR else orders
 
 
 def _margins(frame: Frame, axes: Floats, origin: np.ndarray, target: np.ndarray) -> Floats:

@@ -21,4 +21,4 @@ def every(count: float) -> str:
 
 def once_in(log_rate: float) -> str:
     """Return a bound on a log rate a day in words: `once in 22 days`."""
-    return f"once in {days(max(math.exp(-log_rate), 1.0))}"
+    return f"once in {days(math.exp(min(max(-log_rate, 0.0), 7.6)))}"
