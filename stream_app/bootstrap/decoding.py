@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
-from stream_app.contracts.policy import DEFAULT_ENGAGEMENT_WEIGHTS, DecodingPolicy
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import SECOND_MS
 from stream_app.settings.sections import Settings
 
@@ -14,7 +14,6 @@ def create_decoders(settings: Settings) -> dict[str, Decoder]:
     policy = DecodingPolicy(
         base_currency=settings.money.base_currency,
         currency_rates=settings.money.rates,
-        engagement_weights={**DEFAULT_ENGAGEMENT_WEIGHTS, **settings.records.engagement_weights},
         max_payload_bytes=settings.records.max_payload_bytes,
         future_tolerance_ms=settings.records.future_tolerance_seconds * SECOND_MS,
     )

@@ -1,8 +1,7 @@
-"""What a deployment decides about its inputs: currencies, engagement weights, limits."""
+"""What a deployment decides about its inputs: currencies, limits."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,24 +15,6 @@ from stream_app.errors import ConfigurationError
 
 ENGAGEMENT_TYPE: Final = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 """Engagement types are an open list of names of this form (use `fullmatch`)."""
-
-DEFAULT_ENGAGEMENT_WEIGHTS: Final[Mapping[str, float]] = {
-    "campaign_received": 0.0,
-    "email_opened": 0.5,
-    "ad_clicked": 1.0,
-    "product_viewed": 1.0,
-    "search": 1.0,
-    "session_started": 1.0,
-    "support_ticket": 1.0,
-    "email_clicked": 2.0,
-    "coupon_redeemed": 3.0,
-    "product_added": 3.0,
-    "survey_answered": 3.0,
-    "checkout_started": 4.0,
-    "review": 4.0,
-    "referral": 5.0,
-}
-"""Interest shown, in product views. What only happens to a customer counts 0; an opened mail may be a mail client's."""
 
 DEPTH_CEILING: Final = 100
 """Largest `max_depth`: keeps every parser far from Python's recursion limit."""
@@ -51,10 +32,6 @@ class DecodingPolicy:
         ISO 4217 code in whose minor units all money is counted.
     currency_rates
         Units of the base currency per unit of each further currency; currencies not listed are rejected.
-    engagement_weights
-        Weight by engagement type, ≥ 0.
-    default_weight
-        Weight of types that are not listed, ≥ 0.
     max_payload_bytes
         Longer records are rejected unread.
     max_depth
@@ -72,8 +49,6 @@ class DecodingPolicy:
 
     base_currency: str = "EUR"
     currency_rates: Mapping[str, Decimal] = field(default_factory=dict)
-    engagement_weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_ENGAGEMENT_WEIGHTS)
-    default_weight: float = 1.0
     max_payload_bytes: int = 65_536
     max_depth: int = 16
     future_tolerance_ms: int = 5 * MINUTE_MS
@@ -89,11 +64,6 @@ class DecodingPolicy:
                 raise ConfigurationError(f"currency_rates: {currency} {rate}, expected a number from 1e-9 to 1e9")
             if currency == self.base_currency and rate != 1:
                 raise ConfigurationError(f"currency_rates: {currency} {rate}, expected 1 for the base currency")
-        for kind, weight in (*self.engagement_weights.items(), ("default_weight", self.default_weight)):
-            if ENGAGEMENT_TYPE.fullmatch(kind) is None:
-                raise ConfigurationError(f"engagement_weights: {kind!r}, expected {ENGAGEMENT_TYPE.pattern}")
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ConfigurationError(f"engagement_weights: {kind} {weight}, expected a number of at least 0")
         if self.max_payload_bytes < 1:
             raise ConfigurationError(f"max_payload_bytes: {self.max_payload_bytes}, expected at least 1")
         if not 2 <= self.max_depth <= DEPTH_CEILING:
@@ -106,10 +76,6 @@ class DecodingPolicy:
         """Conversion into the base currency by accepted currency."""
         rates = {**self.currency_rates, self.base_currency: Decimal(1)}
         return {currency: Conversion.between(currency, self.base_currency, rate) for currency, rate in rates.items()}
-
-    def weight_of(self, engagement_type: str) -> float:
-        """Return the weight of an engagement type."""
-        return self.engagement_weights.get(engagement_type, self.default_weight)
 
 
 class Circumstances(NamedTuple):

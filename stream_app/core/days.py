@@ -1,19 +1,40 @@
-"""Counting distinct days, each once, whatever the order in which they come."""
+"""Sets of distinct days, and what is told of them: how many there are, and how far they lie apart.
+
+A set is a number whose bit j is set if the day j days before the last one is in it. It holds the days of a window and
+no others, whatever the order in which they came; so what is a function of the bits alone does not depend on that order
+either. Two such functions are kept beside the bits, each defined by `total` and brought up to date by `add`:
+
+Decayed days
+    The sum of the days' weights, which halve every so many days.
+Gaps
+    With g_0 the whole days between the last two days of the set, g_1 those between the two before, and so on: how many
+    there are, L = Σ m^k ln g_k and Q = Σ m^k (ln g_k)². A day ahead makes them m L + ln g and m Q + (ln g)². The oldest
+    day, when it is forgotten, takes its gap along, whose weight is known from the number of gaps. A day that comes late
+    splits a gap and makes older ones count less: then all is summed anew.
+"""
 
 from __future__ import annotations
 
-from math import exp2
-from typing import Final
+from math import exp2, log
+from typing import Final, NamedTuple
 
 from stream_app.core.quantities import (
-    ACTIVITY_HALF_LIFE_DAYS,
     ACTIVITY_WINDOW_DAYS,
     ENGAGED_WINDOW_DAYS,
     ENGAGEMENT_HALF_LIFE_DAYS,
+    GAP_MEMORY,
 )
 
 
-class DayWindow:
+def unite_days(bits: int, last_day: int, other_bits: int, other_last_day: int, window_days: int) -> int:
+    """Return the union of two sets of days, as of the later last day."""
+    ahead = other_last_day - last_day
+    if ahead < 0:
+        return unite_days(other_bits, other_last_day, bits, last_day, window_days)
+    return other_bits | (bits << ahead & (1 << window_days) - 1 if ahead < window_days else 0)
+
+
+class DecayedDays:
     """Counts distinct days with exponentially falling weight; a day's weight halves every `half_life_days`.
 
     Parameters
@@ -26,8 +47,8 @@ class DayWindow:
 
     def __init__(self, half_life_days: float, window_days: int) -> None:
         self.weights = [exp2(-age / half_life_days) for age in range(window_days)]
+        self.window_days = window_days
         self._mask = (1 << window_days) - 1
-        self._window_days = window_days
         self._half_life_days = half_life_days
 
     def total(self, bits: int) -> float:
@@ -39,30 +60,99 @@ class DayWindow:
         ahead = day - last_day
         if ahead <= 0:
             age = -ahead
-            if age >= self._window_days or bits >> age & 1:
+            if age >= self.window_days or bits >> age & 1:
                 return bits, total
             return bits | 1 << age, total + self.weights[age]
-        if ahead >= self._window_days:
+        if ahead >= self.window_days:
             return 1, 1.0
         moved = bits << ahead
         total = total * self.weights[ahead] + 1.0
         if moved <= self._mask:
             return moved | 1, total
-        forgotten = moved >> self._window_days
+        forgotten = moved >> self.window_days
         while forgotten:
-            age = self._window_days + forgotten.bit_length() - 1
+            age = self.window_days + forgotten.bit_length() - 1
             total -= exp2(-age / self._half_life_days)
             forgotten ^= 1 << (forgotten.bit_length() - 1)
         return moved & self._mask | 1, total
 
-    def merge(self, bits: int, last_day: int, other_bits: int, other_last_day: int) -> tuple[int, float]:
-        """Return bits and total of the union of two sets of days, as of the later last day."""
-        ahead = other_last_day - last_day
-        if ahead < 0:
-            return self.merge(other_bits, other_last_day, bits, last_day)
-        union = other_bits | (bits << ahead & self._mask if ahead < self._window_days else 0)
-        return union, self.total(union)
+
+class GapSums(NamedTuple):
+    """What is kept of the gaps between consecutive days.
+
+    Attributes
+    ----------
+    gaps
+        How many there are, one less than days.
+    log_gaps, log_gaps_squared
+        Weighted sums of the logarithms of their days, and of the squares of these.
+    """
+
+    gaps: int
+    log_gaps: float
+    log_gaps_squared: float
 
 
-ACTIVE_DAYS: Final = DayWindow(ACTIVITY_HALF_LIFE_DAYS, ACTIVITY_WINDOW_DAYS)
-ENGAGED_DAYS: Final = DayWindow(ENGAGEMENT_HALF_LIFE_DAYS, ENGAGED_WINDOW_DAYS)
+class DayGaps:
+    """Sums the gaps between distinct days; a gap weighs `memory` of what the next newer one weighs.
+
+    Parameters
+    ----------
+    memory
+        > 0, at most 1.
+    window_days
+        How many days before the last one are remembered, as in `DecayedDays`.
+    """
+
+    def __init__(self, memory: float, window_days: int) -> None:
+        self.window_days = window_days
+        self._memory = memory
+        self._mask = (1 << window_days) - 1
+        self._weights = [memory**age for age in range(window_days + 1)]
+        self._logs = [0.0, *(log(days) for days in range(1, window_days))]
+
+    def total(self, bits: int) -> GapSums:
+        """Return the gaps between the days set in `bits`. This is the definition."""
+        count, logs, logs_squared = 0, 0.0, 0.0
+        older = bits >> 1
+        while older:
+            gap_days = (older & -older).bit_length()
+            older >>= gap_days
+            log_gap, weight = self._logs[gap_days], self._weights[count]
+            logs += weight * log_gap
+            logs_squared += weight * log_gap * log_gap
+            count += 1
+        return GapSums(count, logs, logs_squared)
+
+    def add(
+        self, bits: int, count: int, logs: float, logs_squared: float, last_day: int, day: int
+    ) -> tuple[int, int, float, float]:
+        """Enter `day`; return the new bits and what they make of `GapSums`, as of the later of the two days."""
+        ahead = day - last_day
+        if ahead <= 0:
+            age = -ahead
+            if age >= self.window_days or bits >> age & 1:
+                return bits, count, logs, logs_squared
+            bits |= 1 << age
+            return bits, *self.total(bits)
+        if ahead >= self.window_days:
+            return 1, 0, 0.0, 0.0
+        bits = bits << ahead | 1
+        log_gap = self._logs[ahead]
+        logs = logs * self._memory + log_gap
+        logs_squared = logs_squared * self._memory + log_gap * log_gap
+        count += 1
+        if bits <= self._mask:
+            return bits, count, logs, logs_squared
+        while bits > self._mask:
+            oldest = bits.bit_length() - 1
+            bits ^= 1 << oldest
+            count -= 1
+            log_gap = self._logs[oldest + 1 - bits.bit_length()]
+            logs -= self._weights[count] * log_gap
+            logs_squared -= self._weights[count] * log_gap * log_gap
+        return bits, count, max(logs, 0.0), max(logs_squared, 0.0)
+
+
+ACTIVE_DAYS: Final = DayGaps(GAP_MEMORY, ACTIVITY_WINDOW_DAYS)
+ENGAGED_DAYS: Final = DecayedDays(ENGAGEMENT_HALF_LIFE_DAYS, ENGAGED_WINDOW_DAYS)

@@ -43,8 +43,6 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         Purchases and refunds: minor units of the base currency, ≥ 0 (a refund's too).
     order_id
         Purchases and refunds: the order.
-    weight
-        Engagements: the configured weight of the type, ≥ 0.
     """
 
     kind: int
@@ -54,4 +52,3 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     type: str
     amount_minor: int = 0
     order_id: str = ""
-    weight: float = 0.0

@@ -5,23 +5,24 @@ latest instant seen; a late event is added with the weight it would have had by 
 sums, and are made order-free as follows.
 
 Distinct days
-    A bit a day says which days count already, so a day counts once whichever of its events comes first.
+    A bit a day says which days count already, so a day counts once whichever of its events comes first. What is kept
+    of the gaps between them is a function of the bits (see `stream_app.core.days`).
 Refunds
     The ledger keeps, for each recent order, what was completed and what was refunded. Its *correction*
-    (money and frequency to take back) is a function of that entry alone. When an entry changes, the old
-    correction is taken out and the new one put in; so a refund before its purchase ends as one after it.
+    (money, frequency and log order values to take back) is a function of that entry alone. When an entry changes, the
+    old correction is taken out and the new one put in; so a refund before its purchase ends as one after it.
 
-Exact within the bounds of the memories: 32 event ids, 16 orders, 366 active and 128 engaged days a customer.
+Exact within the bounds of the memories: 32 event ids, 16 orders, 366 active and 182 engaged days a customer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import exp2
+from math import exp2, log
 from typing import Any, Final, NamedTuple
 
 from stream_app.core.clock import DAY_MS, MINUTE_MS
-from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS
+from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS, unite_days
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 from stream_app.core.orders import (
     ORDER_RATE,
@@ -32,10 +33,8 @@ from stream_app.core.orders import (
     total_correction,
     unpack_orders,
 )
-from stream_app.core.quantities import ENGAGEMENT_HALF_LIFE_DAYS
 from stream_app.core.row import ACTIVITY, DIGEST_BYTES, RECENT_EVENT_LIMIT, CustomerHistory, Row, digest, join_history
 
-_ENGAGEMENT_RATE: Final = 1 / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)
 SESSION_MS: Final = 30 * MINUTE_MS
 """Longest pause within a session: the usual inactivity limit of web analytics (Google Analytics' default)."""
 _RECENT_BYTES: Final = RECENT_EVENT_LIMIT * DIGEST_BYTES
@@ -153,8 +152,9 @@ def _fold_customer(
     """
     pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
     (
-        first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed, revenue_decayed,
-        engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds, engagements,
+        first_at_ms, first_purchased_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor,
+        orders_decayed, revenue_decayed, log_order_values, engaged_days, log_gaps, log_gaps_squared,
+        gaps, purchases, refunds, engagements,
     ) = numbers  # fmt: skip
     recent_events, orders = known.recent_events, known.orders
     active_day_bits, engaged_day_bits = known.active_day_bits, known.engaged_day_bits
@@ -174,36 +174,31 @@ def _fold_customer(
         in_session.append(kind == ENGAGEMENT and day == engaged_day and 0 <= at_ms - engaged_at_ms < SESSION_MS)
         if at_ms < first_at_ms:
             first_at_ms = at_ms
-        if kind != REFUND:
-            if day != active_day:
-                active_day_bits, active_days = ACTIVE_DAYS.add(active_day_bits, active_days, active_day, day)
-                if day > active_day:
-                    active_day = day
-            if day < first_active_day:
-                first_active_day = day
+        if kind != REFUND and day != active_day:
+            active_day_bits, gaps, log_gaps, log_gaps_squared = ACTIVE_DAYS.add(
+                active_day_bits, gaps, log_gaps, log_gaps_squared, active_day, day
+            )
+            if day > active_day:
+                active_day = day
         if kind == ENGAGEMENT:
             engagements += 1
             if day != engaged_day:
                 engaged_day_bits, engaged_days = ENGAGED_DAYS.add(engaged_day_bits, engaged_days, engaged_day, day)
-            if at_ms >= engaged_at_ms:
-                decay = exp2((engaged_at_ms - at_ms) * _ENGAGEMENT_RATE)
-                engagement_decayed = engagement_decayed * decay + event.weight
+            if at_ms > engaged_at_ms:
                 engaged_at_ms, engaged_day = at_ms, day
-            else:
-                engagement_decayed += event.weight * exp2((at_ms - engaged_at_ms) * _ENGAGEMENT_RATE)
         else:
             (
-                ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed, purchased_at_ms, purchases, refunds,
-                orders,
+                first_purchased_at_ms, purchased_at_ms, ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed,
+                log_order_values, purchases, refunds, orders,
             ) = _fold_order(
-                event, ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed, purchased_at_ms, purchases,
-                refunds, orders,
+                event, first_purchased_at_ms, purchased_at_ms, ordered_at_ms, revenue_minor, orders_decayed,
+                revenue_decayed, log_order_values, purchases, refunds, orders,
             )  # fmt: skip
         pack_into(
             states_out, offset,
-            first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor, orders_decayed,
-            revenue_decayed, engagement_decayed, active_days, engaged_days, first_active_day, purchases, refunds,
-            engagements,
+            first_at_ms, first_purchased_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor,
+            orders_decayed, revenue_decayed, log_order_values, engaged_days, log_gaps, log_gaps_squared,
+            gaps, purchases, refunds, engagements,
         )  # fmt: skip
         after.append(offset)
         offset += size
@@ -212,15 +207,17 @@ def _fold_customer(
 
 def _fold_order(
     event: Event,
+    first_purchased_at_ms: int,
+    purchased_at_ms: int,
     ordered_at_ms: int,
     revenue_minor: int,
     orders_decayed: float,
     revenue_decayed: float,
-    purchased_at_ms: int,
+    log_order_values: float,
     purchases: int,
     refunds: int,
     orders: bytes,
-) -> tuple[int, int, float, float, int, int, int, bytes]:
+) -> tuple[int, int, int, int, float, float, float, int, int, bytes]:
     """Return the fields of a row that a purchase or refund changes, after it; in the order of the parameters."""
     at_ms, amount_minor, weight = event.at_ms, event.amount_minor, 1.0
     if at_ms >= ordered_at_ms:
@@ -236,6 +233,9 @@ def _fold_order(
         revenue_minor += amount_minor
         orders_decayed += weight
         revenue_decayed += amount_minor * weight
+        if amount_minor > 1:
+            log_order_values += log(amount_minor)
+        first_purchased_at_ms = min(first_purchased_at_ms, at_ms)
         purchased_at_ms = max(purchased_at_ms, at_ms)
         orders, corrections = complete_order(orders, order_digest, at_ms, amount_minor)
     else:
@@ -243,12 +243,14 @@ def _fold_order(
         revenue_minor -= amount_minor
         orders, corrections = enter_order(orders, Order(order_digest, at_ms, 0, amount_minor, 0))
     if corrections:
-        count, undone, taken_back = total_correction(corrections, ordered_at_ms)
-        purchases += count
-        orders_decayed += undone
-        revenue_decayed += taken_back
+        correction = total_correction(corrections, ordered_at_ms)
+        purchases += correction.purchases
+        orders_decayed += correction.orders_decayed
+        revenue_decayed += correction.revenue_decayed
+        log_order_values += correction.log_order_values
     return (
-        ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed, purchased_at_ms, purchases, refunds, orders,
+        first_purchased_at_ms, purchased_at_ms, ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed,
+        log_order_values, purchases, refunds, orders,
     )  # fmt: skip
 
 
@@ -265,24 +267,27 @@ def merge_rows(left: Row, right: Row) -> Row:
     """
     merged = Row(
         first_at_ms=min(left.first_at_ms, right.first_at_ms),
+        first_purchased_at_ms=min(left.first_purchased_at_ms, right.first_purchased_at_ms),
         purchased_at_ms=max(left.purchased_at_ms, right.purchased_at_ms),
         ordered_at_ms=max(left.ordered_at_ms, right.ordered_at_ms),
         engaged_at_ms=max(left.engaged_at_ms, right.engaged_at_ms),
-        first_active_day=min(left.first_active_day, right.first_active_day),
-    )
-    merged.active_day_bits, merged.active_days = ACTIVE_DAYS.merge(
-        left.active_day_bits, last_active_day(left), right.active_day_bits, last_active_day(right)
-    )
-    merged.engaged_day_bits, merged.engaged_days = ENGAGED_DAYS.merge(
-        left.engaged_day_bits, left.engaged_at_ms // DAY_MS, right.engaged_day_bits, right.engaged_at_ms // DAY_MS
-    )
+        active_day_bits=unite_days(
+            left.active_day_bits, last_active_day(left), right.active_day_bits, last_active_day(right),
+            ACTIVE_DAYS.window_days,
+        ),
+        engaged_day_bits=unite_days(
+            left.engaged_day_bits, left.engaged_at_ms // DAY_MS, right.engaged_day_bits, right.engaged_at_ms // DAY_MS,
+            ENGAGED_DAYS.window_days,
+        ),
+    )  # fmt: skip
+    merged.gaps, merged.log_gaps, merged.log_gaps_squared = ACTIVE_DAYS.total(merged.active_day_bits)
+    merged.engaged_days = ENGAGED_DAYS.total(merged.engaged_day_bits)
     ledger: dict[bytes, Order] = {}
     for row in (left, right):
         order_weight = exp2((row.ordered_at_ms - merged.ordered_at_ms) * ORDER_RATE)
-        engagement_weight = exp2((row.engaged_at_ms - merged.engaged_at_ms) * _ENGAGEMENT_RATE)
         merged.orders_decayed += row.orders_decayed * order_weight
         merged.revenue_decayed += row.revenue_decayed * order_weight
-        merged.engagement_decayed += row.engagement_decayed * engagement_weight
+        merged.log_order_values += row.log_order_values
         merged.revenue_minor += row.revenue_minor
         merged.purchases += row.purchases
         merged.refunds += row.refunds
@@ -294,10 +299,11 @@ def merge_rows(left: Row, right: Row) -> Row:
                 continue
             both = ledger[order.digest] = known + order
             changes = ((1, known), (1, order), (-1, both))
-            count, undone, taken_back = total_correction(changes, merged.ordered_at_ms)
-            merged.purchases += count
-            merged.orders_decayed += undone
-            merged.revenue_decayed += taken_back
+            correction = total_correction(changes, merged.ordered_at_ms)
+            merged.purchases += correction.purchases
+            merged.orders_decayed += correction.orders_decayed
+            merged.revenue_decayed += correction.revenue_decayed
+            merged.log_order_values += correction.log_order_values
     merged.orders = pack_orders(list(ledger.values()))
     ids = {
         row.recent_events[start : start + DIGEST_BYTES]

@@ -5,14 +5,18 @@ An entry's *correction* is a function of the entry alone, so completions and ref
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from math import exp2
+from math import exp2, log
 from typing import Final, NamedTuple, TypeAlias
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.quantities import ORDER_HALF_LIFE_DAYS
-from stream_app.core.row import ORDER, ORDER_LIMIT
 
+ORDER: Final = struct.Struct("<8sqqqH")
+"""An order in the ledger: digest, instant, completed minor units, refunded minor units, completions."""
+ORDER_LIMIT: Final = 16
+"""How many orders a customer remembers, latest last: about five months of a customer who buys every nine days."""
 ORDER_RATE: Final = 1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)
 """Halvings of an order's weight in a millisecond."""
 LEDGER_BYTES: Final = ORDER_LIMIT * ORDER.size
@@ -41,12 +45,23 @@ class Order(NamedTuple):
             self.completions + other.completions,
         )
 
-    def correction(self) -> tuple[int, int]:
-        """Return the orders and the minor units, both ≥ 0, that refunds take back at `at_ms`."""
-        if not self.completions:
-            return 0, self.refunded_minor
-        undone = self.completions if self.refunded_minor >= self.completed_minor and self.refunded_minor else 0
-        return undone, min(self.refunded_minor, self.completed_minor)
+    def correction(self) -> tuple[int, int, float]:
+        """Return the orders, the minor units and the log order values, all ≥ 0, that refunds take back at `at_ms`.
+
+        What refunds leave is spread evenly over the completions. If they leave nothing, all log order values go: those
+        of an order completed several times, at different values, as if each had been of their mean.
+        """
+        completed, refunded, completions = self.completed_minor, self.refunded_minor, self.completions
+        if not (completions and refunded):
+            return 0, refunded, 0.0
+        left = completed - min(refunded, completed)
+        logs = log_order_value(completed / completions) - log_order_value(left / completions)
+        return 0 if left else completions, completed - left, completions * logs
+
+
+def log_order_value(minor: float) -> float:
+    """Return the logarithm of an order's value in minor units, that of 1 for less."""
+    return log(minor) if minor > 1 else 0.0
 
 
 Entered: TypeAlias = tuple[bytes, tuple[tuple[int, Order], ...]]
@@ -83,16 +98,33 @@ def enter_order(ledger: bytes, order: Order) -> Entered:
     return pack_orders([*orders, both]), ((1, known), (-1, both))
 
 
-def total_correction(changes: Sequence[tuple[int, Order]], as_of_ms: int) -> tuple[int, float, float]:
-    """Return what to add to the orders, the decayed orders and the decayed revenue, as of `as_of_ms`.
+class Correction(NamedTuple):
+    """What refunds change in the totals of a row.
 
-    `changes` are entries whose correction is taken out (1) or put in (−1).
+    Attributes
+    ----------
+    purchases
+        Number of orders.
+    orders_decayed, revenue_decayed
+        As of the instant asked for.
+    log_order_values
+        As in the row.
     """
-    count, orders_decayed, revenue_decayed = 0, 0.0, 0.0
+
+    purchases: int
+    orders_decayed: float
+    revenue_decayed: float
+    log_order_values: float
+
+
+def total_correction(changes: Sequence[tuple[int, Order]], as_of_ms: int) -> Correction:
+    """Return what to add to the totals; `changes` are entries whose correction is taken out (1) or put in (−1)."""
+    purchases, orders_decayed, revenue_decayed, log_order_values = 0, 0.0, 0.0, 0.0
     for sign, order in changes:
-        undone, minor = order.correction()
+        undone, minor, logs = order.correction()
         weight = sign * exp2((order.at_ms - as_of_ms) * ORDER_RATE)
-        count += sign * undone
+        purchases += sign * undone
         orders_decayed += undone * weight
         revenue_decayed += minor * weight
-    return count, orders_decayed, revenue_decayed
+        log_order_values += sign * logs
+    return Correction(purchases, orders_decayed, revenue_decayed, log_order_values)

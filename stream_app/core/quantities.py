@@ -1,12 +1,13 @@
 """What is known of customers at an instant, evaluated from their activity in closed form.
 
 Silence changes every quantity continuously, so passing time needs no event. Decayed totals are kept in rows as of
-their last event and are carried forward here.
+their last event and are carried forward here: from an instant at or after a customer's last event, silence of d days
+multiplies `orders`, `repeat_orders` and `revenue_minor` by 2^(-d / `ORDER_HALF_LIFE_DAYS`) and `engaged_days` by
+2^(-d / `ENGAGEMENT_HALF_LIFE_DAYS`), adds d to recency and tenure, and leaves the rest as it is.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,16 +15,18 @@ import numpy as np
 from stream_app.core.arrays import Floats, Instants
 from stream_app.core.clock import DAY_MS
 
-ORDER_HALF_LIFE_DAYS: Final = 90.0
-"""Half-life of decayed orders and revenue: two to three purchase cycles of a regular customer."""
-ENGAGEMENT_HALF_LIFE_DAYS: Final = 21.0
-"""Half-life of decayed engagement: interest fades faster than the habit of buying."""
-ACTIVITY_HALF_LIFE_DAYS: Final = 60.0
-"""Half-life of the counted active days, from which a customer's own rhythm is estimated."""
+ORDER_HALF_LIFE_DAYS: Final = 60.0
+"""Half-life of decayed orders and revenue: about two purchase cycles of a regular customer."""
+ENGAGEMENT_HALF_LIFE_DAYS: Final = 30.0
+"""Half-life of engaged days: interest fades faster than the habit of buying."""
+ENGAGED_WINDOW_DAYS: Final = 182
+"""Engaged days older than this before the last one are forgotten; the weight of one has fallen to 1.5 %."""
+GAP_MEMORY: Final = 0.95
+"""Weight of a gap between active days relative to the next newer one; n gaps weigh (1 - .95^n) / .05, at most 20. It
+counts gaps, not days, so that the rhythm of who comes daily and of who comes quarterly rests on equally many."""
 ACTIVITY_WINDOW_DAYS: Final = 366
-"""Active days older than this before the last one are forgotten; the weight of one has fallen to 1.5 %."""
-ENGAGED_WINDOW_DAYS: Final = 128
-"""The same for engaged days, whose weight has fallen to 1.5 % as well."""
+"""Active days older than this before the last one are forgotten, and so are the gaps that begin with them: a year, so
+that who comes once a year still has a gap."""
 
 _ORDER_RATE: Final = -1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)
 _ENGAGEMENT_RATE: Final = -1 / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)
@@ -36,30 +39,40 @@ class Quantities(NamedTuple):
     ----------
     recency_days
         Days since the last purchase or engagement, ≥ 0.
-    orders
-        Orders, decayed with a half-life of 90 days.
-    revenue_minor
-        Net revenue in minor units of the base currency, decayed likewise, ≥ 0.
-    engagement
-        Weighted engagement events, decayed with a half-life of 21 days.
-    engaged_days
-        Days with an engagement, decayed likewise.
-    active_days
-        Active days after the first one, decayed (60 days) as of the last active day.
-    exposure_days
-        Days from the first to the last active day, decayed likewise.
     tenure_days
         Days since the first event.
+    orders
+        Orders, decayed with a half-life of 60 days.
+    repeat_orders
+        The same without the first order, ≥ 0. What is left out is the weight of the first purchase, also where that
+        one was undone.
+    revenue_minor
+        Net revenue in minor units of the base currency, decayed likewise, ≥ 0.
+    engaged_days
+        Days with an engagement, decayed with a half-life of 30 days.
+    gaps
+        Gaps between consecutive active days, those of the last 366 days before the last one.
+    log_gaps
+        Sum of w ln g over these gaps of g whole days; w = .95^k for the k-th newest, k from 0.
+    log_gaps_squared
+        Sum of w (ln g)² likewise.
+    purchases
+        Orders without those that refunds have undone.
+    log_order_values
+        Sum over them of ln(value in minor units), net of refunds; a value below one minor unit is taken as one.
     """
 
     recency_days: Floats
-    orders: Floats
-    revenue_minor: Floats
-    engagement: Floats
-    engaged_days: Floats
-    active_days: Floats
-    exposure_days: Floats
     tenure_days: Floats
+    orders: Floats
+    repeat_orders: Floats
+    revenue_minor: Floats
+    engaged_days: Floats
+    gaps: Floats
+    log_gaps: Floats
+    log_gaps_squared: Floats
+    purchases: Floats
+    log_order_values: Floats
 
 
 def quantities_at(activity: np.ndarray, at_ms: int | Instants) -> Quantities:
@@ -68,23 +81,32 @@ def quantities_at(activity: np.ndarray, at_ms: int | Instants) -> Quantities:
     Instants before a row's last event are taken as that event's: a total is never extrapolated backwards.
     """
     first_at = activity["first_at_ms"]
+    ordered_at = activity["ordered_at_ms"]
     engaged_at = activity["engaged_at_ms"]
+    orders = activity["orders_decayed"]
     active_at = np.maximum(np.maximum(activity["purchased_at_ms"], engaged_at), first_at)
-    order_decay = np.exp2(np.maximum(at_ms - activity["ordered_at_ms"], 0) * _ORDER_RATE)
+    order_decay = np.exp2(np.maximum(at_ms - ordered_at, 0) * _ORDER_RATE)
     engagement_decay = np.exp2(np.maximum(at_ms - engaged_at, 0) * _ENGAGEMENT_RATE)
-    span_days = np.maximum(active_at // DAY_MS - activity["first_active_day"], 0)
-    first_day_weight = np.exp2(span_days * (-1 / ACTIVITY_HALF_LIFE_DAYS))
-    counted = np.where(span_days < ACTIVITY_WINDOW_DAYS, first_day_weight, 0.0)
     return Quantities(
         recency_days=np.maximum(at_ms - active_at, 0) * (1 / DAY_MS),
-        orders=activity["orders_decayed"] * order_decay,
-        revenue_minor=np.maximum(activity["revenue_decayed"], 0.0) * order_decay,
-        engagement=activity["engagement_decayed"] * engagement_decay,
-        engaged_days=activity["engaged_days"] * engagement_decay,
-        active_days=np.maximum(activity["active_days"] - counted, 0.0),
-        exposure_days=(1 - first_day_weight) * (ACTIVITY_HALF_LIFE_DAYS / math.log(2)),
         tenure_days=np.maximum(at_ms - first_at, 0) * (1 / DAY_MS),
+        orders=orders * order_decay,
+        repeat_orders=repeat_orders_of(activity) * order_decay,
+        revenue_minor=np.maximum(activity["revenue_decayed"], 0.0) * order_decay,
+        engaged_days=activity["engaged_days"] * engagement_decay,
+        gaps=activity["gaps"].astype(np.float64),
+        log_gaps=np.array(activity["log_gaps"]),
+        log_gaps_squared=np.array(activity["log_gaps_squared"]),
+        purchases=activity["purchases"].astype(np.float64),
+        log_order_values=np.maximum(activity["log_order_values"], 0.0),
     )
+
+
+def repeat_orders_of(activity: np.ndarray) -> Floats:
+    """Return `Quantities.repeat_orders` as of each customer's last order, shape `(n,)`."""
+    # Who never purchased has no instant of a first purchase: a weight of 1, out of no orders, leaves none.
+    since_ms = np.maximum(activity["ordered_at_ms"] - activity["first_purchased_at_ms"], 0)
+    return np.asarray(np.maximum(activity["orders_decayed"] - np.exp2(since_ms * _ORDER_RATE), 0.0))
 
 
 def last_event_ms(activity: np.ndarray) -> Instants:

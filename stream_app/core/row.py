@@ -17,10 +17,8 @@ from msgspec.structs import astuple
 from xxhash import xxh3_64_digest
 
 from stream_app.core.clock import NO_TIME
+from stream_app.core.earlier_rows import EARLIER_ACTIVITY, carry_over
 from stream_app.errors import RowDamaged, RowVersionUnknown
-
-NO_DAY: Final = 2**31 - 1
-"""Stands for "no active day yet" where the first one is kept; later than every day."""
 
 Int64: TypeAlias = Annotated[int, "q"]
 Int32: TypeAlias = Annotated[int, "i"]
@@ -31,23 +29,26 @@ Float64: TypeAlias = Annotated[float, "d"]
 class Row(msgspec.Struct, gc=False):
     """One customer's activity. This is the one declaration of what a row holds.
 
-    What events add up to: the last purchase was at `purchased_at_ms`, the last purchase or refund at `ordered_at_ms`,
-    and decayed orders and revenue are as of then; the last engagement was at `engaged_at_ms`, decayed engagement and
-    engaged days are as of then. Decayed active days are as of the day of the last purchase or engagement. Days are
-    whole days since the epoch, UTC. The last four fields are those of `CustomerHistory`.
+    What events add up to: the first purchase was at `first_purchased_at_ms`, the last one at `purchased_at_ms`; the
+    last purchase or refund at `ordered_at_ms`, and decayed orders and revenue are as of then; the last engagement at
+    `engaged_at_ms`, and engaged days are as of then. A customer is active on the days, UTC, of its purchases and
+    engagements. What gaps and log order values are, `stream_app.core.quantities` says. The last four fields are those
+    of `CustomerHistory`.
     """
 
     first_at_ms: Int64 = -NO_TIME
+    first_purchased_at_ms: Int64 = -NO_TIME
     purchased_at_ms: Int64 = NO_TIME
     ordered_at_ms: Int64 = NO_TIME
     engaged_at_ms: Int64 = NO_TIME
     revenue_minor: Int64 = 0
     orders_decayed: Float64 = 0.0
     revenue_decayed: Float64 = 0.0
-    engagement_decayed: Float64 = 0.0
-    active_days: Float64 = 0.0
+    log_order_values: Float64 = 0.0
     engaged_days: Float64 = 0.0
-    first_active_day: Int32 = NO_DAY
+    log_gaps: Float64 = 0.0
+    log_gaps_squared: Float64 = 0.0
+    gaps: Int32 = 0
     purchases: Int32 = 0
     refunds: Int32 = 0
     engagements: Int32 = 0
@@ -93,8 +94,8 @@ MEMBERSHIP_DTYPE: Final = np.dtype(
 )
 """Which segment of one segmentation the customer is in, and the last instant at which an event of its own or a move
 assessed it. That instant is kept for each segmentation, because not all are assessed at the same events: what one of
-them says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`; `kept` is the last
-segment that was not a lapsed one."""
+them says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`; `kept` is what
+the segmentation remembers beside the segment, 0 where it remembers nothing."""
 NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
 """The record of a customer who was never in a segment of a segmentation."""
 
@@ -105,15 +106,9 @@ digest: Final = xxh3_64_digest
 DIGEST_BYTES: Final = 8
 """64 bits of XXH3 an id: two of 32 ids clash once in 10^17 events."""
 
-ORDER: Final = struct.Struct("<8sqqqH")
-"""An order in the ledger: digest, instant, completed minor units, refunded minor units, completions."""
-ORDER_LIMIT: Final = 16
-"""How many orders a customer remembers, latest last: about five months of a customer who buys every nine days."""
-
-ROW_VERSION: Final = 2
+ROW_VERSION: Final = 3
 _HEADER: Final = struct.Struct("<BBHHHH")
 """Version, number of memberships, and bytes of recent events, orders, active days and engaged days."""
-_ACTIVITY_END: Final = _HEADER.size + ACTIVITY.size
 _MEMBERSHIP_BYTES: Final = MEMBERSHIP_DTYPE.itemsize
 _ENTRY_BYTES: Final = DIGEST_BYTES + _MEMBERSHIP_BYTES
 FIRST_SEGMENTATION: Final = "value"
@@ -128,7 +123,7 @@ class CustomerHistory(msgspec.Struct, frozen=True, gc=False):
     recent_events
         Digests of the last events, concatenated.
     orders
-        `ORDER` records, concatenated, ordered by instant and digest.
+        Records of `stream_app.core.orders.ORDER`, concatenated, ordered by instant and digest.
     active_day_bits, engaged_day_bits
         Bit j is set if the customer was active (engaged) j days before its last active (engaged) day.
     """
@@ -176,7 +171,7 @@ def join_row(activity: bytes, memberships: Sequence[bytes], history: CustomerHis
 
 
 def split_row(encoded: bytes) -> EncodedParts:
-    """Return the parts of what `join_row` wrote, now or in an earlier version.
+    """Return the parts of what `join_row` wrote, now or in an earlier version (see `stream_app.core.earlier_rows`).
 
     Raises
     ------
@@ -190,40 +185,46 @@ def split_row(encoded: bytes) -> EncodedParts:
     version, count, recent, orders, active, engaged = _HEADER.unpack_from(encoded)
     if not 1 <= version <= ROW_VERSION:
         raise RowVersionUnknown(f"row version: {version}, expected at most {ROW_VERSION}")
-    parts_start = _ACTIVITY_END + (_MEMBERSHIP_BYTES if version == 1 else count * _ENTRY_BYTES)
+    activity_end = _HEADER.size + (ACTIVITY if version == ROW_VERSION else EARLIER_ACTIVITY).size
+    parts_start = activity_end + (_MEMBERSHIP_BYTES if version == 1 else count * _ENTRY_BYTES)
     after_recent = parts_start + recent
     after_orders = after_recent + orders
     after_active = after_orders + active
     if len(encoded) != after_active + engaged:
         raise RowDamaged(f"row: {len(encoded)} bytes, expected {after_active + engaged}")
     if version == 1:
-        memberships = {digest(FIRST_SEGMENTATION.encode()): encoded[_ACTIVITY_END:parts_start]}
+        memberships = {digest(FIRST_SEGMENTATION.encode()): encoded[activity_end:parts_start]}
     else:
         memberships = {
             encoded[start : start + DIGEST_BYTES]: encoded[start + DIGEST_BYTES : start + _ENTRY_BYTES]
-            for start in range(_ACTIVITY_END, parts_start, _ENTRY_BYTES)
+            for start in range(activity_end, parts_start, _ENTRY_BYTES)
         }
-    return EncodedParts(
-        encoded[_HEADER.size : _ACTIVITY_END],
-        memberships,
-        CustomerHistory(
-            encoded[parts_start:after_recent],
-            encoded[after_recent:after_orders],
-            int.from_bytes(encoded[after_orders:after_active], "little"),
-            int.from_bytes(encoded[after_active:], "little"),
-        ),
+    activity = encoded[_HEADER.size : activity_end]
+    history = CustomerHistory(
+        encoded[parts_start:after_recent],
+        encoded[after_recent:after_orders],
+        int.from_bytes(encoded[after_orders:after_active], "little"),
+        int.from_bytes(encoded[after_active:], "little"),
     )
+    if version < ROW_VERSION:
+        row = Row(**carry_over(activity, history.orders, history.active_day_bits, history.engaged_day_bits))
+        activity = _pack_activity(row)
+    return EncodedParts(activity, memberships, history)
 
 
 def encode_row(row: Row, memberships: Mapping[str, bytes]) -> bytes:
     """Return the whole row with its membership records, by the name of their segmentation, as bytes."""
-    activity = bytearray(ACTIVITY.size)
-    row.pack_activity_into(activity, 0)
     entries = [digest(name.encode()) + membership for name, membership in memberships.items()]
-    return join_row(bytes(activity), entries, row.history)
+    return join_row(_pack_activity(row), entries, row.history)
 
 
 def decode_row(encoded: bytes) -> tuple[Row, Mapping[bytes, bytes]]:
     """Return a row and its membership records by the digest of their segmentation's name; raises as `split_row`."""
     activity, memberships, history = split_row(encoded)
     return join_history(ACTIVITY.unpack(activity), history), memberships
+
+
+def _pack_activity(row: Row) -> bytes:
+    activity = bytearray(ACTIVITY.size)
+    row.pack_activity_into(activity, 0)
+    return bytes(activity)

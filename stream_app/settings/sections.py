@@ -44,8 +44,6 @@ class RecordSettings(Section):
     """How far ahead of the clock a record's time may be."""
     keep_rejected_payload: bool = True
     """Whether dead letters carry the rejected record itself, which may hold personal data."""
-    engagement_weights: dict[str, Annotated[float, Field(ge=0, le=1000)]] = {}
-    """Overrides of the default weight of an engagement type."""
 
 
 class AssignmentSettings(Section):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from random import Random
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.core.clock import DAY_MS, MINUTE_MS
-from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS, DayWindow
-from stream_app.core.events import ENGAGEMENT, Event
+from stream_app.core.clock import DAY_MS, MINUTE_MS, NO_TIME
+from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS, DayGaps, DecayedDays, unite_days
+from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
 from stream_app.core.folding import fold_events, last_active_day, merge_rows
-from stream_app.core.quantities import quantities_at
-from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, ORDER, ORDER_LIMIT, RECENT_EVENT_LIMIT, Row
+from stream_app.core.orders import ORDER, ORDER_LIMIT
+from stream_app.core.quantities import Quantities, quantities_at
+from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, RECENT_EVENT_LIMIT, Row
 from tests.support.events import START_MS, engagement, histories, instant, purchase, refund, visits
 from tests.support.totals import (
     EXACT,
@@ -22,7 +24,9 @@ from tests.support.totals import (
     day_total,
     expected_row,
     fold,
+    gap_sums,
     halved,
+    log_value,
     remembered_ids,
     trail_for,
 )
@@ -36,14 +40,13 @@ def record(row: Row) -> bytes:
     return bytes(packed)
 
 
+def known_at(row: Row, at_ms: int) -> Quantities:
+    return quantities_at(np.frombuffer(record(row), ACTIVITY_DTYPE), at_ms)
+
+
 def decayed_at(row: Row, at_ms: int) -> tuple[float, float, float, float]:
-    figures = quantities_at(np.frombuffer(record(row), ACTIVITY_DTYPE), at_ms)
-    return (
-        figures.orders.item(),
-        figures.revenue_minor.item(),
-        figures.engagement.item(),
-        figures.engaged_days.item(),
-    )
+    known = known_at(row, at_ms)
+    return known.orders.item(), known.revenue_minor.item(), known.repeat_orders.item(), known.engaged_days.item()
 
 
 # --- order, repetition, cuts -------------------------------------------------------------------------------------
@@ -140,7 +143,7 @@ def test_decay_composes(events: list[Event], first_days: float, further_days: fl
     row = fold(events)
     at_ms = instant(500) + round(first_days * DAY_MS)
     later_ms = at_ms + round(further_days * DAY_MS)
-    half_lives_days = (90, 90, 21, 21)
+    half_lives_days = (60, 60, 60, 30)
     for there, onward, half_life_days in zip(
         decayed_at(row, at_ms), decayed_at(row, later_ms), half_lives_days, strict=True
     ):
@@ -148,32 +151,77 @@ def test_decay_composes(events: list[Event], first_days: float, further_days: fl
 
 
 def test_decayed_totals_equal_the_sum_over_events_at_a_later_instant() -> None:
-    events = [
-        purchase(0, 1_000),
-        purchase(33.25, 2_500),
-        purchase(80.5, 4_999),
-        engagement(79.9, 2.0),
-        engagement(90.125),
-    ]
+    events = [purchase(0, 1_000), purchase(33.25, 2_500), purchase(80.5, 4_999), engagement(79.9), engagement(90.125)]
     at_days = 120.75
-    orders, revenue_minor, engagement_weight, engaged_days = decayed_at(fold(events), instant(at_days))
-    assert orders == pytest.approx(sum(2 ** (-(at_days - day) / 90) for day in (0, 33.25, 80.5)), rel=1e-12)
+    orders, revenue_minor, repeat_orders, engaged_days = decayed_at(fold(events), instant(at_days))
+    assert orders == pytest.approx(sum(2 ** (-(at_days - day) / 60) for day in (0, 33.25, 80.5)), rel=1e-12)
     assert revenue_minor == pytest.approx(
-        sum(minor * 2 ** (-(at_days - day) / 90) for day, minor in ((0, 1_000), (33.25, 2_500), (80.5, 4_999))),
+        sum(minor * 2 ** (-(at_days - day) / 60) for day, minor in ((0, 1_000), (33.25, 2_500), (80.5, 4_999))),
         rel=1e-12,
     )
-    assert engagement_weight == pytest.approx(
-        2 * 2 ** (-(at_days - 79.9) / 21) + 2 ** (-(at_days - 90.125) / 21), rel=1e-9
-    )
-    assert engaged_days == pytest.approx((1 + 2 ** (-(90 - 79) / 21)) * 2 ** (-(at_days - 90.125) / 21), rel=1e-9)
+    assert repeat_orders == pytest.approx(sum(2 ** (-(at_days - day) / 60) for day in (33.25, 80.5)), rel=1e-12)
+    assert engaged_days == pytest.approx((1 + 2 ** (-(90 - 79) / 30)) * 2 ** (-(at_days - 90.125) / 30), rel=1e-9)
 
 
 def test_late_event_weighs_what_it_would_have_weighed_by_then() -> None:
-    row = fold([purchase(90, 3_000), purchase(0, 1_000), engagement(21), engagement(0, 5.0)])
+    row = fold([purchase(60, 3_000), purchase(0, 1_000), engagement(30), engagement(0)])
     assert row.orders_decayed == pytest.approx(1.5, rel=1e-12)
     assert row.revenue_decayed == pytest.approx(3_500, rel=1e-12)
-    assert row.engagement_decayed == pytest.approx(3.5, rel=1e-12)
-    assert (row.ordered_at_ms, row.engaged_at_ms, row.first_at_ms) == (instant(90), instant(21), instant(0))
+    assert row.engaged_days == pytest.approx(1.5, rel=1e-12)
+    assert (row.ordered_at_ms, row.engaged_at_ms, row.first_at_ms) == (instant(60), instant(30), instant(0))
+
+
+@given(histories(min_size=1), st.floats(-500, 500))
+def test_quantities_are_never_negative_and_before_the_last_event_those_at_it(events: list[Event], days: float) -> None:
+    row = fold(events)
+    known = known_at(row, instant(500 + days))
+    assert all(values.dtype == np.float64 and values.shape == (1,) and values.item() >= 0 for values in known)
+    last_ms = max(row.ordered_at_ms, row.engaged_at_ms)
+    if instant(500 + days) <= min(row.ordered_at_ms, row.engaged_at_ms):
+        assert decayed_at(row, instant(500 + days)) == decayed_at(row, min(row.ordered_at_ms, row.engaged_at_ms))
+    assert known.recency_days.item() <= known.tenure_days.item()
+    assert known_at(row, last_ms).gaps == row.gaps
+
+
+# --- orders one by one -------------------------------------------------------------------------------------------
+
+
+def test_nobody_has_repeat_orders_without_a_second_order() -> None:
+    for events in ([], [engagement(3)], [refund(3, 100, "unknown")], [purchase(3)], [purchase(3), engagement(90)]):
+        assert known_at(fold(events), instant(100)).repeat_orders.item() == 0
+    undone = [purchase(3, 100, order_id="o"), refund(5, 100, "o")]
+    assert known_at(fold(undone), instant(100)).repeat_orders.item() == 0
+
+
+def test_undone_first_order_leaves_of_the_second_what_it_weighs_more() -> None:
+    undone = [purchase(0, 100, order_id="o"), refund(5, 100, "o"), purchase(60, 100)]
+    assert known_at(fold(undone), instant(60)).repeat_orders.item() == pytest.approx(1 - 0.5)
+
+
+@given(histories(min_size=1))
+def test_first_purchase_is_the_earliest_whatever_the_order_of_arrival(events: list[Event]) -> None:
+    row = fold(events)
+    bought = [event.at_ms for event in events if event.kind == PURCHASE]
+    assert row.first_purchased_at_ms == min(bought, default=-NO_TIME)
+
+
+def test_log_order_values_are_those_of_the_orders_net_of_refunds() -> None:
+    events = [purchase(0, 1_000, order_id="a"), purchase(1, 5_000, order_id="b"), purchase(2, 700, order_id="c")]
+    partly = refund(3, 2_000, "b")
+    fully = refund(3, 700, "c", event_id="full")
+    assert fold([*events, partly, fully]).log_order_values == pytest.approx(log_value(1_000) + log_value(3_000))
+
+
+def test_partial_refund_of_an_order_completed_twice_is_spread_over_both() -> None:
+    events = [purchase(0, 2_000, order_id="o"), purchase(1, 2_000, order_id="o"), refund(2, 1_000, "o")]
+    assert fold(events).log_order_values == pytest.approx(2 * log_value(1_500))
+
+
+def test_order_of_less_than_one_minor_unit_counts_as_one() -> None:
+    assert fold([purchase(0, 0), purchase(1, 1)]).log_order_values == 0
+    left = [purchase(0, 900, order_id="o"), purchase(1, 900, order_id="o"), refund(2, 1_799, "o")]
+    assert fold(left).log_order_values == pytest.approx(0, abs=1e-9)
+    assert fold(left).purchases == 2
 
 
 # --- money and refunds -------------------------------------------------------------------------------------------
@@ -204,7 +252,7 @@ def test_fully_refunded_order_undoes_frequency_and_money(order_of_arrival: tuple
 def test_partial_refund_takes_back_money_and_leaves_frequency() -> None:
     row = fold([purchase(0, 7_000, order_id="o"), refund(45, 2_000, "o")])
     assert (row.purchases, row.revenue_minor) == (1, 5_000)
-    orders, revenue_minor, _, _ = decayed_at(row, instant(90))
+    orders, revenue_minor, _, _ = decayed_at(row, instant(60))
     assert orders == pytest.approx(0.5, rel=1e-9)
     assert revenue_minor == pytest.approx(2_500, rel=1e-9)
 
@@ -220,7 +268,7 @@ def test_refund_beyond_the_order_takes_back_no_more_than_it_brought() -> None:
     row = fold([purchase(0, 1_000), purchase(0.5, 7_000, order_id="o"), refund(1, 9_000, "o")])
     assert row.purchases == 1
     assert row.revenue_minor == -1_000  # what was paid out is what was paid out
-    assert decayed_at(row, instant(90))[:2] == pytest.approx((0.5, 500), rel=1e-9)
+    assert decayed_at(row, instant(60))[:2] == pytest.approx((0.5, 500), rel=1e-9)
 
 
 def test_refund_of_an_unknown_order_takes_back_money_only() -> None:
@@ -249,55 +297,105 @@ def test_refund_is_no_activity() -> None:
 
 # --- distinct days -----------------------------------------------------------------------------------------------
 
-
-@given(
-    st.sampled_from([(2.0, 5), (21.0, 128), (60.0, 366)]),
-    st.lists(st.integers(0, 12) | st.integers(0, 900), min_size=1, max_size=40),
+DAYS = st.integers(0, 12) | st.integers(0, 900)
+ASCENDING = st.lists(st.integers(0, 40) | st.just(1), min_size=1, max_size=60).map(
+    lambda steps: list(itertools.accumulate(steps))
 )
+
+
+@given(st.sampled_from([(2.0, 5), (30.0, 182)]), st.lists(DAYS, min_size=1, max_size=40))
 @settings(max_examples=150)
 def test_adding_days_agrees_with_the_definition(shape: tuple[float, int], days: list[int]) -> None:
-    window = DayWindow(*shape)
+    decayed = DecayedDays(*shape)
     bits, total, last_day = 0, 0.0, -(10**9)
     for index, day in enumerate(days):
-        bits, total = window.add(bits, total, last_day, day)
+        bits, total = decayed.add(bits, total, last_day, day)
         last_day = max(last_day, day)
         seen = days[: index + 1]
         assert bits == day_bits(seen, shape[1])
-        assert total == pytest.approx(window.total(bits), rel=1e-9)
+        assert total == pytest.approx(decayed.total(bits), rel=1e-9)
         assert total == pytest.approx(day_total(seen, *shape), rel=1e-9)
 
 
+@given(st.sampled_from([2, 5, 40, 366]), st.lists(DAYS, min_size=1, max_size=40) | ASCENDING)
+@settings(max_examples=250)
+def test_gaps_kept_day_by_day_are_those_between_the_days_remembered(window_days: int, days: list[int]) -> None:
+    gaps = DayGaps(0.95, window_days)
+    bits, *sums = 0, 0, 0.0, 0.0
+    last_day = -(10**9)
+    for index, day in enumerate(days):
+        bits, *sums = gaps.add(bits, *sums, last_day, day)
+        last_day = max(last_day, day)
+        seen = days[: index + 1]
+        assert bits == day_bits(seen, window_days)
+        assert tuple(sums) == pytest.approx(gap_sums(seen, window_days), rel=1e-9, abs=1e-12)
+        assert tuple(sums) == pytest.approx(gaps.total(bits), rel=1e-9, abs=1e-12)
+        assert min(sums) >= 0
+
+
+def test_newest_gap_weighs_most() -> None:
+    gaps = DayGaps(0.5, 366)
+    count, logs, logs_squared = gaps.total(0b1_0000_0001_01)
+    assert count == 2
+    assert logs == pytest.approx(math.log(2) + 0.5 * math.log(8))
+    assert logs_squared == pytest.approx(math.log(2) ** 2 + 0.5 * math.log(8) ** 2)
+
+
+def test_customer_of_one_day_or_none_has_no_gap() -> None:
+    assert ACTIVE_DAYS.total(0) == ACTIVE_DAYS.total(1) == (0, 0.0, 0.0)
+    row = fold([purchase(0), engagement(0.5), purchase(500)])
+    assert (row.gaps, row.log_gaps, row.log_gaps_squared) == (0, 0.0, 0.0)
+
+
+def test_late_day_splits_the_gap_in_which_it_falls() -> None:
+    row = fold([purchase(0), purchase(30), engagement(10.5)])
+    assert (row.gaps, row.active_day_bits.bit_count()) == (2, 3)
+    assert row.log_gaps == pytest.approx(math.log(20) + 0.95 * math.log(10))
+
+
+def test_gap_is_forgotten_with_the_day_it_begins_with() -> None:
+    row = fold([purchase(0), purchase(100), purchase(365)])
+    assert row.gaps == 2
+    row = fold([engagement(366)], row)
+    assert row.gaps == 2
+    assert row.log_gaps == pytest.approx(0.95 * math.log(265))
+
+
 def test_day_leaving_the_window_is_forgotten() -> None:
-    window = DayWindow(2.0, 5)
-    assert window.add(0b10001, 1.25, 10, 11) == pytest.approx((0b00011, 1 + 2**-0.5))
-    assert window.add(0b10001, 1.25, 10, 15) == (1, 1.0)
-    assert window.add(0b10001, 1.25, 10, 40) == (1, 1.0)
+    decayed = DecayedDays(2.0, 5)
+    assert decayed.add(0b10001, 1.25, 10, 11) == pytest.approx((0b00011, 1 + 2**-0.5))
+    assert decayed.add(0b10001, 1.25, 10, 15) == (1, 1.0)
+    assert decayed.add(0b10001, 1.25, 10, 40) == (1, 1.0)
 
 
 def test_late_day_counts_if_it_is_new_and_within_the_window() -> None:
-    window = DayWindow(2.0, 5)
-    assert window.add(0b00001, 1.0, 10, 8) == pytest.approx((0b00101, 1.5))
-    assert window.add(0b00101, 1.5, 10, 8) == (0b00101, 1.5)
-    assert window.add(0b00001, 1.0, 10, 5) == (0b00001, 1.0)
+    decayed = DecayedDays(2.0, 5)
+    assert decayed.add(0b00001, 1.0, 10, 8) == pytest.approx((0b00101, 1.5))
+    assert decayed.add(0b00101, 1.5, 10, 8) == (0b00101, 1.5)
+    assert decayed.add(0b00001, 1.0, 10, 5) == (0b00001, 1.0)
+    gaps = DayGaps(0.5, 5)
+    assert gaps.add(0b00001, 0, 0.0, 0.0, 10, 8) == pytest.approx((0b00101, 1, math.log(2), math.log(2) ** 2))
+    assert gaps.add(0b00101, 1, 0.7, 0.5, 10, 8) == (0b00101, 1, 0.7, 0.5)
+    assert gaps.add(0b00001, 0, 0.0, 0.0, 10, 5) == (0b00001, 0, 0.0, 0.0)
 
 
 @given(st.sets(st.integers(0, 12) | st.integers(0, 300)), st.sets(st.integers(0, 12) | st.integers(0, 300)))
 def test_merged_days_are_the_union(left: set[int], right: set[int]) -> None:
-    window = DayWindow(2.0, 5)
     nothing = -(10**9)
-    bits, total = window.merge(
+    bits = unite_days(
         day_bits(left, 5) if left else 0,
         max(left, default=nothing),
         day_bits(right, 5) if right else 0,
         max(right, default=nothing),
+        5,
     )
     assert bits == (day_bits(left | right, 5) if left | right else 0)
-    assert total == pytest.approx(day_total(left | right, 2.0, 5) if left | right else 0)
 
 
-def test_windows_are_those_of_the_features() -> None:
-    assert (len(ACTIVE_DAYS.weights), ACTIVE_DAYS.weights[60]) == (366, 0.5)
-    assert (len(ENGAGED_DAYS.weights), ENGAGED_DAYS.weights[21]) == (128, 0.5)
+def test_windows_are_those_of_the_quantities() -> None:
+    assert ACTIVE_DAYS.window_days == 366
+    assert (len(ENGAGED_DAYS.weights), ENGAGED_DAYS.weights[30]) == (182, 0.5)
+    assert ENGAGED_DAYS.weights[-1] == pytest.approx(0.015, rel=0.02)
 
 
 # --- bounded memories --------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ def test_move_by_the_model_is_told_as_such() -> None:
 
 def test_move_after_waiting_is_told_as_a_return() -> None:
     steps: list[Step] = [
-        *(engagement(day, 6.0) for day in (0, 0.5)),
+        *(engagement(day) for day in (0, 0.5)),
         purchase(1, 90_000, order_id="o"),
         refund(1.01, 90_000, "o"),
         instant(12),
@@ -152,7 +152,7 @@ def test_move_after_waiting_is_told_as_a_return() -> None:
 
 
 def test_plain_model_tells_silence_orders_and_revenue() -> None:
-    migrations = told_plainly([engagement(0, 6.0), *(purchase(day, 3_000) for day in range(1, 20, 3)), instant(900)])
+    migrations = told_plainly([engagement(0), *(purchase(day, 3_000) for day in range(1, 20, 3)), instant(900)])
     assert [m.explanation.decisive_feature for m in migrations] == [None, "revenue", "revenue"]
     assert ": revenue " in migrations[1].explanation.sentence
     assert " EUR; " in migrations[1].explanation.sentence
@@ -163,7 +163,7 @@ def test_plain_model_tells_days_of_silence() -> None:
     far = snapshot.centroids.copy()
     far[2] = (3.0, *far[1, 1:3], far[1, 3])
     partition = partition_under(successor(snapshot, centroids=far))
-    migration = play(partition, [engagement(0, 6.0), instant(900)])[-1]
+    migration = play(partition, [engagement(0), instant(900)])[-1]
     assert migration.explanation.decisive_feature == "recency"
     assert ": days of silence 0.00 → " in migration.explanation.sentence
 

@@ -109,7 +109,7 @@ def test_many_customers_at_once_are_assessed_like_each_alone(log: list[Step], sn
     crowd: list[Step] = []
     for step in log:
         if isinstance(step, Event):
-            fields = (step.event_id, step.at_ms, step.type, step.amount_minor, step.order_id, step.weight)
+            fields = (step.event_id, step.at_ms, step.type, step.amount_minor, step.order_id)
             crowd += [Event(step.kind, f"{step.customer_id} {copy}", *fields) for copy in range(copies)]
         else:
             crowd.append(step)
@@ -246,7 +246,7 @@ def test_lapse_and_return_are_both_dated_when_a_chunk_spans_the_no_return_time()
 @pytest.mark.parametrize("no_return_days", [10.0, 1.1, 0.123456789])
 def test_customer_kept_out_by_the_no_return_rule_moves_the_instant_it_ends(no_return_days: float) -> None:
     snapshot = plain_snapshot(0.0, no_return_days)
-    waiting = [engagement(day, 6.0) for day in (0, 0.5)]
+    waiting = [engagement(day) for day in (0, 0.5)]
     back_at_once = [purchase(1, 90_000, order_id="o"), refund(1.01, 90_000, "o")]
     partition = partition_under(snapshot)
     migrations = play(partition, [*waiting, *back_at_once])
@@ -291,7 +291,7 @@ def test_sweep_at_an_earlier_instant_is_one_at_the_last() -> None:
 
 
 def test_features_that_weigh_single_engagements_are_assessed_at_each() -> None:
-    session = [engagement(100 + minute / 1_440, 30.0) for minute in range(0, 30, 5)]
+    session = [engagement(100 + minute / 1_440) for minute in range(0, 30, 5)]
     partition = partition_under(plain_snapshot(0.0))
     play(partition, [purchase(day) for day in range(90, 100, 4)])
     (moved,) = play(partition, session)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import struct
 
 import msgspec
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core.clock import NO_TIME
-from stream_app.core.events import Event
+from stream_app.core.clock import DAY_MS, NO_TIME
+from stream_app.core.events import PURCHASE, Event
 from stream_app.core.row import (
     ACTIVITY,
     ACTIVITY_DTYPE,
@@ -21,17 +22,17 @@ from stream_app.core.row import (
     encode_row,
 )
 from stream_app.errors import RowDamaged, RowVersionUnknown
-from tests.support.events import engagement, histories, purchase, refund
-from tests.support.totals import fold
+from tests.support.events import START_MS, engagement, histories, instant, purchase, refund
+from tests.support.totals import EXACT, assert_same_totals, fold
 
 MEMBERSHIP = np.array([(1_704_412_800_000, 1_704_499_200_000, 3, 2, 5, 4, 1, 0)], MEMBERSHIP_DTYPE).tobytes()
 VALUE = digest(b"value")
 ONE = {"value": MEMBERSHIP}
 KNOWN_EVENTS = [
     purchase(0, 2_500, order_id="o1", event_id="e1"),
-    engagement(0.5, 1.5, event_id="e2"),
+    engagement(0.5, event_id="e2"),
     refund(2, 500, "o1", event_id="e3"),
-    engagement(4.25, 2.0, event_id="e4"),
+    engagement(4.25, event_id="e4"),
 ]
 VERSION_1 = (
     "0100200022000100010000f451c28c01000000f451c28c01000000ac9ecc8c01000000fb34d88c010000d007000000000000"
@@ -48,7 +49,56 @@ VERSION_2 = (
     "3b50eaef916658fbd43a97b45a80ad712e350b1549b7d57ffed16a343bce853e6f1098cf00f451c28c010000c40900000000"
     "0000f40100000000000001001111"
 )
-"""The same as version 2 writes them. Never write this anew either."""
+"""The same as version 2 wrote them. Never write this anew either."""
+VERSION_2_MANY = (
+    "0201000120021900100000f451c28c010000003cca94900100000064b0b390010000007ed0a690010000e489000000000000"
+    "6fa486dd377922400b36540fd573d24004f3908f136b0c40c6f271904b3b30406956ab4339110c400b4d0000130000000200"
+    "00001400000087d57e269b9df0f00064ebd68c01000000c011dc8c01000003000000020000000500040001000000c4558214"
+    "30b8230783f88d2dfb36bc4a1cb5aa9515f7b3d321e6226c1774d8168e1c0eccbc33b0d182ce2e2a163cd2c318d5bfbcf32d"
+    "b64a0cc76dbb413814198d3cff05283b2f143c6758e1a088587ce720aa7401b8399fbebc1273b830d74f220c139a3e4be3c0"
+    "739eebce190e6a983771803ae02fc20ef014cf10c1fd9f3011c8158478fe00c6b5a165613a8600f7480ef09ad7f55980a539"
+    "f7acb058652b1ca4f05b79db7ac0e2952ea9a3bb3446d19c491b14c61538a0e11b5134010606d29f761968919afa34b92561"
+    "b398a97e2045343314c18d9a8bab5941ad183db4469ca8b827ef84b4b6160202d9725e9a08c13784a000bee401b7dda6be7c"
+    "254c9e61ddd786fb3200005450908d010000780500000000000000000000000000000100fdc9f30d6915d0f500eccfc38d01"
+    "0000dc0500000000000000000000000000000100d959ca483d4739cc00844ff78d0100004006000000000000000000000000"
+    "000001004cf36db9f2936e66001ccf2a8e010000a40600000000000000000000000000000100fe37321b0c98bf4b00b44e5e"
+    "8e0100000807000000000000000000000000000001001406534f6d4dba20004cce918e0100006c0700000000000000000000"
+    "000000000100c137a3687df287ca00e44dc58e010000d0070000000000000000000000000000010071783f566b2087ee007c"
+    "cdf88e0100003408000000000000000000000000000001000837693dbd0dd1cf00144d2c8f01000098080000000000000000"
+    "0000000000000100dac8e0515a337c9500accc5f8f010000fc080000000000000000000000000000010063b53f78d91ef6cd"
+    "00444c938f010000600900000000000000000000000000000100887bc2fda39fe10400dccbc68f010000c409000000000000"
+    "000000000000000001008b48d15a71a81f3b00744bfa8f010000280a00000000000000000000000000000100eb240b62e49a"
+    "282f000ccb2d900100008c0a000000000000000000000000000001008f580329acff4dc900a44a6190010000f00a00000000"
+    "0000f00a0000000000000100f20caeaafe6acbc0003cca9490010000540b0000000000008403000000000000010009249040"
+    "02092490400209249040020924904002092490400201041040000104104000010410400001"
+)
+"""20 orders and 20 visits, the last order but one undone and the last one partly refunded, as version 2 wrote them."""
+VERSION_3 = (
+    "0301200022000100010000f451c28c01000000f451c28c01000000f451c28c01000000ac9ecc8c01000000fb34d88c010000"
+    "d007000000000000d7556cfbe444ef3fd3cb879d47899e40de466ff952671e40162af6516a96fe3fef39fafe422ef63f8ec5"
+    "82ffbdbffe3f0100000001000000010000000200000087d57e269b9df0f00064ebd68c01000000c011dc8c01000003000000"
+    "0200000005000400010000001f7e24023b50eaef916658fbd43a97b45a80ad712e350b1549b7d57ffed16a343bce853e6f10"
+    "98cf00f451c28c010000c409000000000000f40100000000000001001111"
+)
+"""`KNOWN_EVENTS` as version 3 writes them. Never write this anew."""
+MANY_EVENTS = [
+    *(purchase(10 * n, 1_000 + 100 * n, order_id=f"o{n}", event_id=f"p{n}") for n in range(20)),
+    *(engagement(10 * n + 3.5, event_id=f"v{n}") for n in range(20)),
+    refund(195, 2_800, "o18", event_id="r18"),
+    refund(196, 900, "o19", event_id="r19"),
+]
+EARLIER_NUMBERS = struct.Struct("<5q5d4i")
+
+
+def encoded_earlier(events: list[Event], orders_decayed: float = 0.0, revenue_decayed: float = 0.0) -> bytes:
+    """Return what version 2 wrote of `events`, but for totals of which nothing is read any more."""
+    row = fold(events)
+    numbers = EARLIER_NUMBERS.pack(
+        row.first_at_ms, row.purchased_at_ms, row.ordered_at_ms, row.engaged_at_ms, row.revenue_minor,
+        orders_decayed, revenue_decayed, 0.0, 0.0, 0.0, 0, row.purchases, row.refunds, row.engagements,
+    )  # fmt: skip
+    encoded = encode_row(row, {})
+    return b"\2" + encoded[1:10] + numbers + encoded[10 + ACTIVITY.size :]
 
 
 @given(histories(max_size=40), st.binary(min_size=MEMBERSHIP_DTYPE.itemsize, max_size=MEMBERSHIP_DTYPE.itemsize))
@@ -68,7 +118,7 @@ def test_row_keeps_the_membership_of_every_segmentation(events: list[Event], mem
     assert (decoded, list(found.items())) == (row, list(expected.items()))
 
 
-@given(st.integers(0, 2**366 - 1), st.integers(0, 2**128 - 1))
+@given(st.integers(0, 2**366 - 1), st.integers(0, 2**182 - 1))
 def test_days_of_any_pattern_survive_encoding(active_day_bits: int, engaged_day_bits: int) -> None:
     row = Row(active_day_bits=active_day_bits, engaged_day_bits=engaged_day_bits)
     assert decode_row(encode_row(row, ONE))[0] == row
@@ -78,12 +128,65 @@ def test_row_written_by_version_1_still_loads_as_one_of_the_only_segmentation_th
     row, memberships = decode_row(bytes.fromhex(VERSION_1))
     assert memberships == {VALUE: MEMBERSHIP}
     assert (row.purchases, row.refunds, row.engagements, row.revenue_minor) == (1, 1, 2, 2_000)
-    assert row == fold(KNOWN_EVENTS)
+    assert_same_totals(row, fold(KNOWN_EVENTS), KNOWN_EVENTS)
 
 
-def test_row_is_written_as_version_2_says() -> None:
-    assert ROW_VERSION == 2
-    assert encode_row(fold(KNOWN_EVENTS), ONE).hex() == VERSION_2
+def test_row_written_by_version_2_still_loads() -> None:
+    assert decode_row(bytes.fromhex(VERSION_2)) == decode_row(bytes.fromhex(VERSION_1))
+
+
+def test_row_is_written_as_version_3_says() -> None:
+    assert ROW_VERSION == 3
+    assert encode_row(fold(KNOWN_EVENTS), ONE).hex() == VERSION_3
+
+
+@given(histories(max_size=32, days=127, order_count=15))
+def test_earlier_row_of_a_few_orders_completed_once_is_carried_over_exactly(events: list[Event]) -> None:
+    once = {event.order_id: event for event in events if event.kind == PURCHASE}
+    events = [event for event in events if event.kind != PURCHASE or once[event.order_id] is event]
+    assert_same_totals(decode_row(encoded_earlier(events))[0], fold(events), events)
+
+
+def test_earlier_row_of_more_orders_than_it_remembers_is_carried_over_in_part() -> None:
+    row, expected = decode_row(bytes.fromhex(VERSION_2_MANY))[0], fold(MANY_EVENTS)
+    for name in set(EXACT) - {"engaged_day_bits"}:
+        assert getattr(row, name) == getattr(expected, name), name
+    assert (row.log_gaps, row.log_gaps_squared) == pytest.approx((expected.log_gaps, expected.log_gaps_squared))
+    assert 0.999 * expected.orders_decayed < row.orders_decayed <= expected.orders_decayed
+    assert row.revenue_decayed == pytest.approx(expected.revenue_decayed, rel=1e-3)
+    assert row.log_order_values == pytest.approx(expected.log_order_values, rel=0.02)
+    assert row.engaged_days == pytest.approx(expected.engaged_days, rel=0.05)
+
+
+def test_orders_forgotten_by_an_earlier_row_are_taken_to_be_of_one_instant() -> None:
+    events = [purchase(day, 1_000, order_id=f"o{day}") for day in (10, *range(30, 46))]
+    ages = [45 - (event.at_ms - START_MS) / DAY_MS for event in events]
+    then = sum(2 ** (-age / 90) for age in ages)
+    row, expected = decode_row(encoded_earlier(events, then, 1_000 * then))[0], fold(events)
+    assert_same_totals(row, expected, events)
+    assert row.first_purchased_at_ms == instant(10)
+
+
+@pytest.mark.parametrize("too_much", [0.5, 5.0])
+def test_orders_forgotten_by_an_earlier_row_weigh_no_more_than_the_oldest_remembered(too_much: float) -> None:
+    events = [purchase(day, 1_000, order_id=f"o{day}") for day in range(17)]
+    remembered = sum(2 ** (-age / 90) for age in range(16))
+    oldest = 2 ** (-15 / 90)
+    row = decode_row(encoded_earlier(events, remembered + oldest + too_much, 0.0))[0]
+    known = sum(2 ** (-age / 60) for age in range(16))
+    assert row.orders_decayed == pytest.approx(known + (oldest + too_much) * 2 ** (-15 / 180))
+
+
+def test_earlier_row_whose_ledger_holds_refunds_only_takes_values_from_the_revenue() -> None:
+    bought = [purchase(day, 2_000, order_id=f"o{day}") for day in range(4)]
+    row = decode_row(encoded_earlier([*bought, *(refund(10 + day, 100, f"x{day}") for day in range(16))]))[0]
+    assert row.log_order_values == pytest.approx(4 * math.log((8_000 - 1_600) / 4))
+    assert row.first_purchased_at_ms == instant(0)
+
+
+def test_earlier_row_of_refunds_alone_has_no_purchase() -> None:
+    row = decode_row(encoded_earlier([refund(day, 100, f"x{day}") for day in range(16)]))[0]
+    assert (row.first_purchased_at_ms, row.log_order_values, row.orders_decayed) == (-NO_TIME, 0, 0)
 
 
 @pytest.mark.parametrize("version", [0, ROW_VERSION + 1, 255])
@@ -107,7 +210,7 @@ def test_row_begins_with_the_fields_of_the_activity_record() -> None:
 
 
 def test_struct_and_numpy_lay_the_activity_record_out_alike() -> None:
-    values = (-1, 2, NO_TIME, 4, -5, 0.1, 1e300, -0.0, 2.5, 3.25, 11, 12, -13, 2**31 - 1)
+    values = (-1, 2, NO_TIME, 4, -5, 6, 0.1, 1e300, -0.0, 2.5, 3.25, 7.0, 11, 12, -13, 2**31 - 1)
     packed = ACTIVITY.pack(*values)
     assert packed == np.array([values], ACTIVITY_DTYPE).tobytes()
     assert np.frombuffer(packed, ACTIVITY_DTYPE)[0].item() == values
@@ -119,7 +222,7 @@ def test_row_packs_its_record_where_it_is_told() -> None:
     buffer = bytearray(ACTIVITY.size + 7)
     row.pack_activity_into(buffer, 5)
     assert buffer[:5] + buffer[-2:] == bytes(7)
-    assert np.frombuffer(buffer[5:-2], ACTIVITY_DTYPE)[0].item() == msgspec.structs.astuple(row)[:14]
+    assert np.frombuffer(buffer[5:-2], ACTIVITY_DTYPE)[0].item() == msgspec.structs.astuple(row)[:16]
 
 
 def test_digest_is_the_same_on_every_machine() -> None:

@@ -117,7 +117,7 @@ def streams(draw: st.DrawFn) -> list[Batch]:
                 if draw(st.booleans()):
                     event = Event(PURCHASE, customer_id, f"e{number}", at_ms, "order", 2_000, f"o{number}")
                 else:
-                    event = Event(ENGAGEMENT, customer_id, f"e{number}", at_ms, "search", weight=1.0)
+                    event = Event(ENGAGEMENT, customer_id, f"e{number}", at_ms, "search")
                 known.append(event)
                 contents.append(event)
         batches.append(batch_of(contents, 0, range(len(contents)), watermark_ms))

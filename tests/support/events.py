@@ -46,15 +46,8 @@ def refund(day: float, amount_minor: int, order_id: str, customer_id: str = "c1"
     )
 
 
-def engagement(day: float, weight: float = 1.0, customer_id: str = "c1", event_id: str | None = None) -> Event:
-    return Event(
-        ENGAGEMENT,
-        customer_id,
-        event_id or f"engagement {customer_id} {day}",
-        instant(day),
-        "product_viewed",
-        weight=weight,
-    )
+def engagement(day: float, customer_id: str = "c1", event_id: str | None = None) -> Event:
+    return Event(ENGAGEMENT, customer_id, event_id or f"engagement {customer_id} {day}", instant(day), "product_viewed")
 
 
 def positions(count: int, first: int = 0) -> list[Position]:
@@ -84,8 +77,7 @@ def _events(draw: st.DrawFn, event_id: str, customer_id: str, days: float, order
     kind = draw(st.sampled_from(range(len(EVENT_KINDS))))
     at_ms = START_MS + draw(st.integers(0, round(days * DAY_MS)))
     if kind == ENGAGEMENT:
-        weight = draw(st.sampled_from([0.0, 0.25, 1.0, 3.5]))
-        return Event(kind, customer_id, event_id, at_ms, "product_viewed", weight=weight)
+        return Event(kind, customer_id, event_id, at_ms, "product_viewed")
     amount_minor = draw(st.sampled_from([0, 1, 999, 2_500]) | st.integers(0, 10**9))
     order_id = f"o{draw(st.integers(0, order_count - 1))}"
     return Event(kind, customer_id, event_id, at_ms, EVENT_KINDS[kind], amount_minor, order_id)

@@ -41,7 +41,7 @@ def logs(draw: st.DrawFn) -> list[Step]:
         order_id = f"o{draw(st.integers(1, 3))}"
         amount_minor = draw(st.sampled_from([0, 1_500, 20_000]))
         if kind == ENGAGEMENT:
-            steps.append(Event(kind, customer_id, f"e{index}", at_ms, "search", weight=1.0))
+            steps.append(Event(kind, customer_id, f"e{index}", at_ms, "search"))
         else:
             steps.append(Event(kind, customer_id, f"e{index}", at_ms, "order", amount_minor, order_id))
     return steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, UnsetType
@@ -13,12 +14,15 @@ from stream_app.contracts.policy import ENGAGEMENT_TYPE, DecodingPolicy
 from stream_app.contracts.rows import TableForm
 from stream_app.core.events import ENGAGEMENT, Event
 
+TYPES_CACHED: Final = 256
+"""Names of types whose form is known; a shop has dozens."""
+
 
 class EngagementRecord(InputRecord):
     """Anything else by which a customer shows interest."""
 
     type: EngagementType
-    """What happened: an open list of names such as `product_viewed`, weighted by configuration."""
+    """What happened: an open list of names such as `product_viewed`."""
     channel: Text | None = None
     """Where it happened, such as `app`."""
     campaign_id: Text | None = None
@@ -27,16 +31,9 @@ class EngagementRecord(InputRecord):
     """A number that the type gives a meaning to, such as a survey's score."""
 
 
-def to_event(record: EngagementRecord, policy: DecodingPolicy) -> Event:
+def to_event(record: EngagementRecord, _policy: DecodingPolicy) -> Event:
     """Return the event of a valid record."""
-    return Event(
-        ENGAGEMENT,
-        record.customer_id,
-        record.event_id,
-        record.occurred_at,
-        record.type,
-        weight=policy.weight_of(record.type),
-    )
+    return Event(ENGAGEMENT, record.customer_id, record.event_id, record.occurred_at, record.type)
 
 
 class _Engagement(Wire, gc=False, kw_only=True):
@@ -46,16 +43,12 @@ class _Engagement(Wire, gc=False, kw_only=True):
     value: Annotated[float, Meta(ge=-MAX_VALUE, le=MAX_VALUE)] | UnsetType | None = UNSET
 
 
-def _bind(policy: DecodingPolicy, explain: Explain) -> Complete:
-    weights, default_weight = dict(policy.engagement_weights), policy.default_weight
+def _bind(_policy: DecodingPolicy, explain: Explain) -> Complete:
+    match_type = lru_cache(TYPES_CACHED)(ENGAGEMENT_TYPE.fullmatch)
 
     def complete(record: _Engagement, at_ms: int, payload: bytes) -> Event | None:
-        kind_name = record.type
-        weight = weights.get(kind_name)
-        if weight is None:
-            if ENGAGEMENT_TYPE.fullmatch(kind_name) is None:
-                return None
-            weight = default_weight
+        if match_type(record.type) is None:
+            return None
         known_strings = 8  # required: four keys, four strings
         if (channel := record.channel) is not UNSET:
             known_strings += 1 if channel is None else 2
@@ -66,7 +59,7 @@ def _bind(policy: DecodingPolicy, explain: Explain) -> Complete:
         quotes = payload.count(b'"')
         if quotes != 2 * known_strings and not explain(payload, quotes):
             return None
-        return Event(ENGAGEMENT, record.customer_id, record.event_id, at_ms, kind_name, 0, "", weight)
+        return Event(ENGAGEMENT, record.customer_id, record.event_id, at_ms, record.type)
 
     return complete
 

@@ -19,7 +19,6 @@ Figure: TypeAlias = Literal[
     "tenure_days",
     "orders_decayed",
     "revenue_decayed_minor",
-    "engagement_decayed",
     "engaged_days_decayed",
     "purchases",
     "refunds",

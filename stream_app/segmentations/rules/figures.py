@@ -28,7 +28,6 @@ class _Decay(NamedTuple):
 _DECAYING: Final[dict[Figure, _Decay]] = {
     "orders_decayed": _Decay("orders_decayed", "ordered_at_ms", ORDER_HALF_LIFE_DAYS),
     "revenue_decayed_minor": _Decay("revenue_decayed", "ordered_at_ms", ORDER_HALF_LIFE_DAYS),
-    "engagement_decayed": _Decay("engagement_decayed", "engaged_at_ms", ENGAGEMENT_HALF_LIFE_DAYS),
     "engaged_days_decayed": _Decay("engaged_days", "engaged_at_ms", ENGAGEMENT_HALF_LIFE_DAYS),
 }
 _QUANTITIES: Final[dict[Figure, str]] = {
@@ -36,7 +35,6 @@ _QUANTITIES: Final[dict[Figure, str]] = {
     "tenure_days": "tenure_days",
     "orders_decayed": "orders",
     "revenue_decayed_minor": "revenue_minor",
-    "engagement_decayed": "engagement",
     "engaged_days_decayed": "engaged_days",
 }
 

@@ -73,7 +73,7 @@ def test_quantities_agree_with_their_definitions(events: list[Event], later_days
 
 
 def test_orders_and_revenue_halve_in_ninety_days_and_engagement_in_twenty_one() -> None:
-    activity = activity_of([purchase(0, 4_000), engagement(0, 8.0)])
+    activity = activity_of([purchase(0, 4_000), engagement(0)])
     after_90, after_21 = quantities_at(activity, instant(90)), quantities_at(activity, instant(21))
     assert (after_90.orders.item(), after_90.revenue_minor.item()) == pytest.approx((0.5, 2_000))
     assert (after_21.engagement.item(), after_21.engaged_days.item()) == pytest.approx((4.0, 0.5))

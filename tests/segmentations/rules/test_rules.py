@@ -105,9 +105,7 @@ def test_first_segment_whose_condition_holds_is_the_customers() -> None:
     ],
 )
 def test_figures_are_what_their_names_say(figure: str, expected: float) -> None:
-    customers = CustomerColumns(
-        activity_of([purchase(0), purchase(4, 7_000), engagement(10, 3.0)]), np.array([instant(12)])
-    )
+    customers = CustomerColumns(activity_of([purchase(0), purchase(4, 7_000), engagement(10)]), np.array([instant(12)]))
     for offset, holds in ((-1e-6, True), (1e-6, False)):
         target = of(compare(figure, ">", expected + offset)).score(customers)
         assert (target.tolist() == [0]) == holds
