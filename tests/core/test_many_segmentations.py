@@ -24,25 +24,25 @@ from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.core.test_row import VERSION_1
-from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, PLAIN, rules
+from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, LEARNED, rules
 from tests.segmentations.third_kind import TiersSegmentation
 from tests.support.events import engagement, instant, positions, purchase
-from tests.support.logs import logs, shuffled_rules
-from tests.support.models import successor
+from tests.support.logs import changed_model, logs
+from tests.support.models import moved_frame, successor
 from tests.support.playing import Step, play, play_effects, state_of
 
 TIERS = TiersSegmentation("tiers", [2, 4])
 PICKS = st.sampled_from(
     [
         (COLD_START,),
-        (PLAIN,),
+        (LEARNED,),
         (BY_RULES,),
         (TIERS,),
-        (COLD_START, PLAIN),
-        (PLAIN, COLD_START),
+        (COLD_START, LEARNED),
+        (LEARNED, COLD_START),
         (COLD_START, BY_RULES),
         (TIERS, BY_RULES),
-        (COLD_START, PLAIN, BY_RULES),
+        (COLD_START, LEARNED, BY_RULES),
         (BY_RULES, TIERS, COLD_START),
     ]
 )
@@ -63,11 +63,11 @@ def changed_rules() -> RulesSegmentation:
 def changing_logs(draw: st.DrawFn) -> list[Step]:
     """Draw a log with changes of models and definitions besides."""
     log = draw(logs())
-    for change in draw(st.sets(st.sampled_from(["value", "plain", "service"]))):
+    for change in draw(st.sets(st.sampled_from(["value", "habits", "service"]))):
         if change == "value":
-            version: Step = shuffled_rules(draw(st.integers(0, 9)))
+            version: Step = changed_model(draw(st.integers(0, 9)))
         elif change == "plain":
-            version = successor(PLAIN.model, centroids=PLAIN.model.centroids * 0.8)
+            version = successor(LEARNED.model, centroids=PLAIN.model.centroids * 0.8)
         else:
             version = changed_rules()
         log.insert(draw(st.integers(0, len(log))), version)

@@ -10,7 +10,7 @@ from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import build_segmentation, decode_segmentation, encode_segmentation
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
-from tests.segmentations.examples import BY_RULES, COLD_START, PLAIN, RULES
+from tests.segmentations.examples import BY_RULES, COLD_START, LEARNED, RULES
 
 DEFAULTS = {"hysteresis": 0.5, "no_return_days": 30.0}
 

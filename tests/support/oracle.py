@@ -95,7 +95,9 @@ class Customer:
             if after_ms <= by_ms:
                 self.move(segmentation, due.target.item(), after_ms, LAPSE)
 
-    def decide(self, segmentation: Segmentation, decision: Decision, at_ms: int, kind: int, event: Event | None) -> None:
+    def decide(
+        self, segmentation: Segmentation, decision: Decision, at_ms: int, kind: int, event: Event | None
+    ) -> None:
         """Move if that is the decision."""
         if decision.moves.item():
             self.move(segmentation, decision.target.item(), at_ms, kind, event)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.core.clock import DAY_MS, MINUTE_MS, format_instant
+from stream_app.core.clock import DAY_MS, MINUTE_MS
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Partition
-from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.segmentation import Held
 from stream_app.segmentations.learned.decision import untrue
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.roles import KINDS
 from tests.support.events import START_MS, instant
-from tests.support.models import EARLIER_SEGMENTS, frames, model_of, models, partition_under, successor, thresholds
+from tests.support.models import model_of, models, partition_under, successor
 from tests.support.playing import Step, play
 
 LEVELS = {f"s{kind.code}": kind.level for kind in KINDS}
