@@ -68,6 +68,7 @@ class Dates(NamedTuple):
     """When silence becomes telling, counted from the last act, milliseconds, shape `(n,)` each."""
 
     risk_ms: Instants
+    one_time_ms: Instants
     lapsed_ms: Instants
     lost_ms: Instants
 
@@ -121,7 +122,7 @@ def silence(model: Model, customers: CustomerColumns, held: Held, after_ms: Inst
     let((held_target == OCCASIONAL) | (held_target == AT_RISK), dates.lapsed_ms, lapsed)
     let(held_target == HIBERNATING, dates.lost_ms, LOST)
     let((held_target > OCCASIONAL) & (held_target < ROLES), dates.risk_ms, AT_RISK)
-    let(held_target == NEW, np.maximum(_new_until_ms(model, activity), dates.risk_ms), ONE_TIME)
+    let(held_target == NEW, np.maximum(_new_until_ms(model, activity), dates.one_time_ms), ONE_TIME)
     changes = np.flatnonzero((held_target > OCCASIONAL) & (held_target <= NEW))
     ends_ms = _role_ends_ms(model, activity.take(changes), held_target[changes])
     sooner = ends_ms < due_ms[changes]
@@ -165,8 +166,10 @@ def revise(model: Model, customers: CustomerColumns, held: Held) -> Decision:
         np.where(quantities.recency_days >= model.thresholds.lost_days, LOST, HIBERNATING),
     )
     lapsed = np.where(np.isin(held_target, (HIBERNATING, ONE_TIME, LOST)), held_target, lapsed)
-    overdue = (stage > ACTIVE) & (quantities.purchases <= 1) & ~is_role & (held_target != AT_RISK)
-    belongs = np.where((stage == LAPSED) | overdue, lapsed, at_risk)
+    # Who is in no role yet has nothing to be at risk of.
+    is_fresh = (quantities.purchases <= 1) & (role == NOWHERE) & (_STAGES[held_target] == ACTIVE)
+    at_risk = np.where(is_fresh, np.where(at_ms >= dates.one_time_ms, ONE_TIME, target), at_risk)
+    belongs = np.where(stage == LAPSED, lapsed, at_risk)
     belongs = np.where(is_new & (_STAGES[held_target] == ACTIVE), NEW, belongs)
     return Decision(belongs, belongs != held_target)
 
@@ -182,6 +185,7 @@ def dates_of(model: Model, activity: np.ndarray) -> Dates:
     last_ms = last_act_ms(activity)
     return Dates(
         _after(last_ms, risk_days),
+        _after(last_ms, np.maximum(own.silence_days(thresholds.one_time_probability), thresholds.risk_days_min)),
         _after(last_ms, np.maximum(lapsed_days, risk_days)),
         _after(last_ms, np.maximum(thresholds.lost_days, lapsed_days)),
     )
