@@ -19,9 +19,9 @@ class LearnedConfiguration(SegmentationConfiguration):
 
     kind: Literal["learned"] = "learned"
     """Which kind of segmentation it is."""
-    names: dict[str, Annotated[str, Field(min_length=1, max_length=80)]] = {}
+    names: dict[str, Annotated[str, Field(min_length=1, max_length=80)]] = Field(default_factory=dict)
     """Other names for segments, by key (`champions`, `at_risk`, …); ids stay."""
-    actions: dict[str, Annotated[str, Field(min_length=1, max_length=500)]] = {}
+    actions: dict[str, Annotated[str, Field(min_length=1, max_length=500)]] = Field(default_factory=dict)
     """What to do with a segment's customers, in other words, by key."""
     hysteresis: Annotated[float, Field(ge=0, le=5)] | None = None
     """Instead of `assignment.hysteresis`."""
