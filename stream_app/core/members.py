@@ -22,7 +22,9 @@ BLOCK_CUSTOMERS: Final = 65_536
 """Counted at a time: a recount takes 6 MB beside the table, however many customers there are."""
 SHARE_DIGITS: Final = 3
 """Shares are told to a tenth of a percent."""
-RATE_DIGITS: Final = 2
+DAY_DIGITS: Final = 1
+ORDER_DIGITS: Final = 2
+"""Means are rounded here, once, and shown with as many digits everywhere, so that nobody sees two figures for one."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -174,7 +176,7 @@ def member_figures(sums: Mapping[K, MemberSums], at_ms: int, minor_per_major: in
     money_digits = len(str(minor_per_major)) - 1
 
     def days_since(seconds: int, customers: int) -> float:
-        return round(max(at_ms / SECOND_MS - seconds / customers, 0.0) * SECOND_MS / DAY_MS, RATE_DIGITS)
+        return round(max(at_ms / SECOND_MS - seconds / customers, 0.0) * SECOND_MS / DAY_MS, DAY_DIGITS)
 
     figures = {}
     for (key, each), share, revenue_share in zip(sums.items(), shares, revenue_shares, strict=True):
@@ -186,7 +188,7 @@ def member_figures(sums: Mapping[K, MemberSums], at_ms: int, minor_per_major: in
             revenue_share=revenue_share,
             recency_days=days_since(each.active_at_seconds, n) if n else None,
             tenure_days=days_since(each.first_at_seconds, n) if n else None,
-            orders_per_customer=round(each.purchases / n, RATE_DIGITS) if n else None,
+            orders_per_customer=round(each.purchases / n, ORDER_DIGITS) if n else None,
             revenue_per_customer=round(each.revenue_minor / n / minor_per_major, money_digits) if n else None,
             average_order_value=(
                 round(each.revenue_minor / each.purchases / minor_per_major, money_digits)
@@ -195,6 +197,14 @@ def member_figures(sums: Mapping[K, MemberSums], at_ms: int, minor_per_major: in
             ),
         )
     return figures
+
+
+def life_cycle_order(level: int | None, figures: MemberFigures, segment_id: str) -> tuple[int, float, str]:
+    """Return the sort key of a segment: by its level, the highest first, and then by revenue a customer.
+
+    Segments of a segmentation that has no life cycle have no level.
+    """
+    return -(level or 0), -(figures.revenue_per_customer or 0.0), segment_id
 
 
 def _values(activity: np.ndarray) -> Instants:

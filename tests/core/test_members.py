@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.customers import CustomerTable
-from stream_app.core.members import MemberFigures, MemberSums, MemberTotals, member_figures
+from stream_app.core.members import MemberFigures, MemberSums, MemberTotals, life_cycle_order, member_figures
 from stream_app.core.row import MEMBERSHIP_DTYPE, NO_HISTORY, Row, encode_row
 from stream_app.core.segments import MAX_SEGMENT_CODE, NO_SEGMENT
 
@@ -173,3 +173,13 @@ def test_shares_add_up_as_they_are_told(customers: list[int], revenue: list[int]
 
 def test_sums_of_partitions_make_those_of_the_whole() -> None:
     assert MemberSums(1, 2, 3, 4, 5).plus(MemberSums(10, 20, 30, 40, 50)) == MemberSums(11, 22, 33, 44, 55)
+
+
+def test_segments_are_ordered_by_life_cycle_and_then_by_value() -> None:
+    sums = {"s1": MemberSums(2, 2, 10), "s2": MemberSums(1, 1, 90), "s3": MemberSums(1, 1, 90), "s4": MemberSums()}
+    figures = member_figures(sums, 0, 1)
+    levels = {"s1": 2, "s2": -1, "s3": -1, "s4": None}
+    ordered = sorted(figures, key=lambda key: life_cycle_order(levels[key], figures[key], key))
+    assert ordered == ["s1", "s4", "s2", "s3"]
+    unlevelled = sorted(figures, key=lambda key: life_cycle_order(None, figures[key], key))
+    assert unlevelled == ["s2", "s3", "s1", "s4"]
