@@ -78,6 +78,12 @@ class LearningSettings(Section):
     """How many models in a row may be held back; the next one is published however many customers it moves."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
+    wait_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
+    """How long a partition that catches up stands still at a tick until it is learned from: longer than a worker's
+    restart takes. After that time goes on, and the model takes over late; 0 never waits."""
+    live_wait_seconds: Annotated[int, Field(ge=0, le=60)] = 5
+    """The same for a partition that has caught up, whose customers' events wait meanwhile; it takes a tenth of a second
+    where all partitions are live."""
 
 
 class HoldoutSettings(Section):
