@@ -92,9 +92,15 @@ class Sweeper:
         if not len(partition.table):
             self.versions = self._present_versions()
         elif self.versions != self._present_versions():
-            # A table that stayed in memory knows whom silence moves when under the versions it was last swept with.
-            partition.table.forget_due()
+            self._revise_outdated()
             self._sweep = _Sweep(max(partition.clock), by_version=True)
+
+    def _revise_outdated(self) -> None:
+        """Have customers assessed under the versions under which they have not been."""
+        present = self._present_versions()
+        for index, segmentation in enumerate(self._partition.segmentations):
+            if self.versions.get(segmentation.name) != present.get(segmentation.name):
+                self._partition.revise(index)
 
     @property
     def is_sweeping(self) -> bool:
