@@ -72,7 +72,7 @@ def entries_of(row: bytes) -> tuple[bytes, list[bytes], bytes]:
 
 
 def row_of(head: bytes, entries: list[bytes], tail: bytes) -> bytes:
-    return bytes([2, len(entries)]) + head[2:] + b"".join(entries) + tail
+    return head[:1] + bytes([len(entries)]) + head[2:] + b"".join(entries) + tail
 
 
 @pytest.fixture
