@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from stream_app.core.partition import Partition
-from stream_app.core.quantities import quantities_at
 from stream_app.core.segmentation import Held
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
 
 def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed: int) -> PopulationSample:
-    """Draw customers of a partition uniformly, evaluated at an instant.
+    """Draw customers of a partition uniformly, as they stand at an instant.
 
     Parameters
     ----------
@@ -36,6 +35,6 @@ def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed:
             for segmentation, column in zip(partition.segmentations, table.memberships, strict=True)
             if isinstance(segmentation, LearnedSegmentation)
         },
-        quantities=quantities_at(table.activity.take(numbers), as_of_ms),
+        activity=table.activity.take(numbers),
         population_size=len(table),
     )
