@@ -179,8 +179,11 @@ class Training:
     async def _learn(self, tick: int) -> None:
         samples = [sample for _, sample in self._waiting.pop(tick).values()]
         merged = merge_samples(samples, self._sample_size, self._seed)
-        # In a thread: k-means takes longer than folding may wait.
+        # In a thread: learning takes longer than folding may wait.
         learned = [await asyncio.to_thread(trainer.learn, merged) for trainer in self.trainers.values()]
+        for name, trainer in self.trainers.items():
+            if trainer.refusal is not None:
+                logger.warning("tick %d of %s: %s; the present centres stay", tick, name, trainer.refusal)
         self.next_sample = min(
             (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
             default=self._end,
@@ -233,6 +236,9 @@ async def open_training(
         for each in wanted
         if isinstance(each, LearnedSegmentation)
     }
+    for each in wanted:
+        if isinstance(each, LearnedSegmentation):
+            trainers[each.name].follow(each.model)
     first = next(iter(settings.values()), TrainerSettings())
     progress = state.progress
     for name, trainer in state.trainers.items():  # written before versions were noted
