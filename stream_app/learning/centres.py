@@ -111,7 +111,7 @@ def nearest_roles(axes: Floats, frame: Frame, centres: Floats) -> Indices:
 def shrink(axes: Floats, labels: Indices, prior: Floats) -> tuple[Floats, Floats]:
     """Return the means of each role's customers and its prior, shape `(ROLES, 3)`, and for how many each counts."""
     prior_weight = PRIOR_SHARE * len(axes)
-    weights = prior_weight + np.bincount(labels, minlength=ROLES)
+    weights = np.asarray(prior_weight + np.bincount(labels, minlength=ROLES), np.float64)
     sums = np.stack([np.bincount(labels, column, minlength=ROLES) for column in axes.T], axis=1)
     return np.asarray((prior_weight * prior + sums) / weights[:, None]), weights
 

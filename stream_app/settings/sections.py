@@ -92,8 +92,7 @@ class LearningSettings(Section):
     tick_days: Annotated[int, Field(ge=1, le=90)] = 7
     """Days between two ticks."""
     max_publish_churn: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """No model goes further than it is forecast to move this share of the customers; the rest of the way is left to later
-    ones."""
+    """No model goes further than it is forecast to move this share of the customers; later ones go the rest of the way."""
     approval: Literal["automatic", "manual"] = "automatic"
     """Whether models take over by themselves; `manual` holds every one but the first until an operator releases it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

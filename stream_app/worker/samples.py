@@ -60,7 +60,7 @@ class SampleDocument(msgspec.Struct):
     activity: dict[str, list[int | float]]
 
 
-_NAMES: Final = ACTIVITY_DTYPE.fields or {}
+_NAMES: Final = ACTIVITY_DTYPE.names or ()
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(SampleDocument)
