@@ -307,8 +307,21 @@ class RulesModel(Output):
     """As configured."""
 
 
-class SegmentModel(RootModel[Annotated[LearnedModel | RulesModel, Field(discriminator="kind")]]):
-    """One version of a segmentation's model or definition, by `kind`."""
+class Tick(Output):
+    """An instant at which models are learned: what is in force from it on, or that partitions wait at it."""
+
+    kind: Literal["tick"]
+    tick: Count
+    """Number of the tick since the epoch."""
+    as_of: Instant
+    status: Literal["awaited", "decided"]
+    """Awaited: some partitions have come to it, and others are asked to let time pass up to it."""
+    versions: dict[SegmentationName, Count]
+    """By segmentation, the version in force from `as_of` on, up to the next tick; empty while it is awaited."""
+
+
+class SegmentModel(RootModel[Annotated[LearnedModel | RulesModel | Tick, Field(discriminator="kind")]]):
+    """One version of a segmentation's model or definition, or what is said of a tick, by `kind`."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 

@@ -14,6 +14,11 @@ import msgspec
 KEY_SEPARATOR: Final = "/"
 """Follows the segmentation in a key: a segmentation's name has no slash, a customer's id may."""
 
+NOTE_PREFIX: Final = b"~"
+"""Before the key of a record in `segment-models` that is no model."""
+TICK_DECIDED_KEY: Final = NOTE_PREFIX + b"tick"
+TICK_AWAITED_KEY: Final = TICK_DECIDED_KEY + KEY_SEPARATOR.encode() + b"awaited"
+
 
 class SegmentReference(msgspec.Struct, frozen=True, gc=False):
     """A segment: its id is stable within its segmentation, its name may change with the model."""

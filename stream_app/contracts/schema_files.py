@@ -49,11 +49,11 @@ CHANNELS: Final = (
     ),
     Channel(
         "segment-models",
-        1,
+        2,
         "output",
         "Segment models",
-        "Each segmentation's model, or definition.",
-        "segmentation, followed by /held for a model that is held back",
+        "Each segmentation's model, or definition, and what is in force from which tick on.",
+        "segmentation, followed by /held for a model that is held back; ~tick and ~tick/awaited for what is no model",
         "compact",
     ),
     Channel(

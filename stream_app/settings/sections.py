@@ -92,11 +92,17 @@ class LearningSettings(Section):
     tick_days: Annotated[int, Field(ge=1, le=90)] = 7
     """Days between two ticks."""
     max_publish_churn: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """No model goes further than it is forecast to move this share of the customers; later ones go the rest of the way."""
+    """No model moves more than this share of the customers, by its forecast; later ones go the rest of the way."""
     approval: Literal["automatic", "manual"] = "automatic"
     """Whether models take over by themselves; `manual` holds every one but the first until an operator releases it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
+    wait_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
+    """How long a partition that catches up stands still at a tick until it is learned from: longer than a worker's
+    restart takes. After that time goes on, and the model takes over late; 0 never waits."""
+    live_wait_seconds: Annotated[int, Field(ge=0, le=60)] = 5
+    """The same for a partition that has caught up, whose customers' events wait meanwhile; it takes a tenth of a second
+    where all partitions are live."""
 
 
 class HoldoutSettings(Section):

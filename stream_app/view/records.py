@@ -12,6 +12,7 @@ from stream_app.adapters.view_schema import MembershipValue, Reason, flow_field,
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     KEY_SEPARATOR,
+    NOTE_PREFIX,
     read_membership,
     read_migration,
     read_model,
@@ -117,6 +118,8 @@ def _read_migration(record: Record) -> Entry | None:
 
 
 def _read_model(record: Record) -> Entry | None:
+    if record.key.startswith(NOTE_PREFIX):
+        return None
     if record.value is None:
         key = record.key.decode()
         return None if KEY_SEPARATOR in key else (record.offset, key)  # of a held one, nothing is to be removed

@@ -12,6 +12,7 @@ from stream_app.core.clock import NO_TIME, format_instant, format_instants
 from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.learning.drawing import choose, hash_customers
 from stream_app.learning.sample import PopulationSample
 
 
@@ -118,38 +119,34 @@ def _decode_activity(columns: Mapping[str, Sequence[float]], customers: int) -> 
 def merge_samples(samples: Sequence[PopulationSample], size: int, seed: int) -> PopulationSample:
     """Return one sample of the whole population from those of its partitions at one tick.
 
-    Every customer is as likely to be in it as any other: each partition gives a share in proportion to its size.
+    It is the sample that would have been drawn if all customers were in one partition, to the order of the customers,
+    see `stream_app.learning.drawing`.
 
     Parameters
     ----------
     samples
-        At least one; all of the same tick.
+        At least one; all of the same tick. Each has `size` customers, or all that its partition has.
     size
         How many customers the result should have; fewer if the samples have not got them.
     seed
-        ≥ 0; with the tick it decides who is taken.
+        That of the drawing.
     """
     tick = samples[0].tick
-    generator = np.random.default_rng([seed, tick])
-    population = sum(sample.population_size for sample in samples)
-    chosen = []
-    for sample in samples:
-        share = round(size * sample.population_size / population) if population else 0
-        chosen.append(np.sort(generator.permutation(len(sample))[:share]))
-    parts = list(zip(samples, chosen, strict=True))
+    customer_ids = np.concatenate([sample.customer_ids for sample in samples])
+    chosen = choose(hash_customers(customer_ids.tolist()), customer_ids.tolist(), size, tick, seed)
     return PopulationSample(
         tick=tick,
         as_of_ms=max(sample.as_of_ms for sample in samples),
-        customer_ids=np.concatenate([sample.customer_ids[rows] for sample, rows in parts]),
+        customer_ids=customer_ids[chosen],
         memberships={
-            name: Held(
-                *(np.concatenate(column) for column in zip(*(s.memberships[name].at(r) for s, r in parts), strict=True))
+            name: Held(*(np.concatenate(c) for c in zip(*(s.memberships[name] for s in samples), strict=True))).at(
+                chosen
             )
             for name in samples[0].memberships
             if all(name in sample.memberships for sample in samples)
         },
-        activity=np.concatenate([sample.activity.take(rows) for sample, rows in parts]),
-        population_size=population,
+        activity=np.concatenate([sample.activity for sample in samples]).take(chosen),
+        population_size=sum(sample.population_size for sample in samples),
     )
 
 

@@ -113,6 +113,8 @@ class Simulation:
             chunk_records_max=drawn.choice([5, 25, 100]),
             transaction_records_max=drawn.choice([5, 20, 150]),
             model_moves_per_second=drawn.choice([20, 2_000]),
+            tick_wait_ms=drawn.choice([0, 2_000, 10_000]),
+            live_tick_wait_ms=drawn.choice([0, 1_000]),
         )
 
     # --- what others ask ------------------------------------------------------------------------------------------

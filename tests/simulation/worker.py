@@ -73,7 +73,7 @@ class SimulatedFollower(DefinitionFollower):
                 self._process, f"models from {position}", lambda at=position: partition.read(at, 100)
             )
             for record in records:
-                self._read(record.value)
+                self._read(record.value, record.key)
             if position >= end and not self.is_read.is_set():
                 self._finish_reading()
             await news.wait()

@@ -250,6 +250,17 @@ SWEEP: Final = _histogram(
     "Processor time of one sweep of a partition.",
     (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
+TICK_WAIT: Final = _histogram(
+    "tick_wait_seconds",
+    WORKER,
+    "How long a partition stood still at a tick until it was decided which models are in force from it on.",
+    (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+TICK_WAITS_EXPIRED: Final = _counter(
+    "tick_waits_expired",
+    WORKER,
+    "Ticks that a partition went past before they were decided: models take over late there.",
+)
 REBALANCES: Final = _counter("rebalances", WORKER, "Times that the group assigned partitions to this worker.")
 ASSIGNED_PARTITIONS: Final = _gauge("assigned_partitions", WORKER, "Partitions that are open here.")
 STATE_RECOVERY: Final = _gauge(

@@ -3,8 +3,8 @@
 Three rules keep what is said about a person true:
 
 1. An own act makes a customer active, and moves it to a role of the same or a higher level.
-2. Silence moves it down, at dates that are known at its last act: out of a role when the role's statement becomes false,
-   to at risk and lapsed when the silence has become telling.
+2. Silence moves it down, at dates that are known at its last act: out of a role when the role's statement becomes
+   false, to at risk and lapsed when the silence has become telling.
 3. Within what these two allow, customers belong to the role whose centre is nearest, and change over only if another
    one is nearer by more than the hysteresis δ: (D_i − D_j) / (2 ‖c_i − c_j‖) > δ, the signed distance past the middle
    between two centres (D: squared distances). A statement that has become false overrules that.
@@ -68,6 +68,7 @@ class Dates(NamedTuple):
     """When silence becomes telling, counted from the last act, milliseconds, shape `(n,)` each."""
 
     risk_ms: Instants
+    one_time_ms: Instants
     lapsed_ms: Instants
     lost_ms: Instants
 
@@ -96,7 +97,7 @@ def acts(model: Model, customers: CustomerColumns, held: Held) -> Decision:
     was_lapsed = _STAGES[held_target] > ACTIVE
     role = np.where(is_role, held_target, np.where(was_lapsed, _kept_role(model, held), NOWHERE))
     floor = np.where(is_role | (held_target == NEW), LEVELS[held_target], LEVELS[OCCASIONAL])
-    allowed = _ROLE_LEVELS >= floor[:, None]
+    allowed = floor[:, None] <= _ROLE_LEVELS
     barred = is_role & (customers.at_ms - held.since_ms < model.thresholds.no_return_days * DAY_MS)
     left = np.where(barred, model.roster.index_of_code[held.previous], NOWHERE)
     target = _choose(model, standing, role, allowed, left, must_admit=was_lapsed)
@@ -121,7 +122,7 @@ def silence(model: Model, customers: CustomerColumns, held: Held, after_ms: Inst
     let((held_target == OCCASIONAL) | (held_target == AT_RISK), dates.lapsed_ms, lapsed)
     let(held_target == HIBERNATING, dates.lost_ms, LOST)
     let((held_target > OCCASIONAL) & (held_target < ROLES), dates.risk_ms, AT_RISK)
-    let(held_target == NEW, np.maximum(_new_until_ms(model, activity), dates.risk_ms), ONE_TIME)
+    let(held_target == NEW, np.maximum(_new_until_ms(model, activity), dates.one_time_ms), ONE_TIME)
     changes = np.flatnonzero((held_target > OCCASIONAL) & (held_target <= NEW))
     ends_ms = _role_ends_ms(model, activity.take(changes), held_target[changes])
     sooner = ends_ms < due_ms[changes]
@@ -129,7 +130,9 @@ def silence(model: Model, customers: CustomerColumns, held: Held, after_ms: Inst
     due_ms[changes] = ends_ms
     np.maximum(due_ms, after_ms + 1, out=due_ms)
     asked = changes[due_ms[changes] <= by_ms[changes]]
-    target[asked] = _next_role(model, customers.at(asked, due_ms[asked]), held_target[asked])
+    role = _next_role(model, customers.at(asked, due_ms[asked]), held_target[asked])
+    # Who is no longer new and overdue already is at risk of being lost, unless little was to be expected anyway.
+    target[asked] = np.where((due_ms[asked] >= dates.risk_ms[asked]) & (role != OCCASIONAL), AT_RISK, role)
     return Due(due_ms, target)
 
 
@@ -165,8 +168,11 @@ def revise(model: Model, customers: CustomerColumns, held: Held) -> Decision:
         np.where(quantities.recency_days >= model.thresholds.lost_days, LOST, HIBERNATING),
     )
     lapsed = np.where(np.isin(held_target, (HIBERNATING, ONE_TIME, LOST)), held_target, lapsed)
-    overdue = (stage > ACTIVE) & (quantities.purchases <= 1) & ~is_role & (held_target != AT_RISK)
-    belongs = np.where((stage == LAPSED) | overdue, lapsed, at_risk)
+    # Who is in no role yet has nothing to be at risk of.
+    is_fresh = (quantities.purchases <= 1) & (role == NOWHERE) & (_STAGES[held_target] == ACTIVE)
+    overdue = np.where((stage == ACTIVE) | (target == OCCASIONAL), target, AT_RISK)
+    at_risk = np.where(is_fresh, np.where(at_ms >= dates.one_time_ms, ONE_TIME, overdue), at_risk)
+    belongs = np.where(stage == LAPSED, lapsed, at_risk)
     belongs = np.where(is_new & (_STAGES[held_target] == ACTIVE), NEW, belongs)
     return Decision(belongs, belongs != held_target)
 
@@ -182,6 +188,7 @@ def dates_of(model: Model, activity: np.ndarray) -> Dates:
     last_ms = last_act_ms(activity)
     return Dates(
         _after(last_ms, risk_days),
+        _after(last_ms, np.maximum(own.silence_days(thresholds.one_time_probability), thresholds.risk_days_min)),
         _after(last_ms, np.maximum(lapsed_days, risk_days)),
         _after(last_ms, np.maximum(thresholds.lost_days, lapsed_days)),
     )
@@ -263,7 +270,7 @@ def _next_role(model: Model, customers: CustomerColumns, held_target: Indices) -
     axes = value_axes(customers.quantities, model.frame.order_value_minor)
     standing = stand(axes, model.frame, model.statements)
     rows = np.arange(len(held_target))
-    allowed = _ROLE_LEVELS <= LEVELS[held_target][:, None]
+    allowed = LEVELS[held_target][:, None] >= _ROLE_LEVELS
     is_role = held_target < ROLES
     allowed[rows[is_role], held_target[is_role]] = False
     offered = np.where(standing.admits & allowed, standing.distances, np.inf)

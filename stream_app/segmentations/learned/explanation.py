@@ -1,4 +1,4 @@
-"""Why a customer moved under a learned model: figures before and after, and one sentence in the customer's own terms."""
+"""Why a customer moved under a learned model: figures before and after, and a sentence in the customer's own terms."""
 
 from __future__ import annotations
 
