@@ -334,19 +334,32 @@ class SampledMemberships(Output):
     """Null for a customer that has been in one segment alone."""
     since: list[Instant | None]
     """When the segment was entered."""
+    kept: list[SegmentId | None]
+    """What the segmentation remembers beside the segment; null for nothing."""
 
 
-class SampledQuantities(Output):
-    """Customers' quantities, as in `stream_app.core.features.Quantities`: a column each."""
+class SampledActivity(Output):
+    """Customers' activity as it stands in their rows (see `stream_app.core.row.Row`): a column each.
 
-    recency_days: list[NonNegative]
-    orders: list[Number]
-    revenue_minor: list[NonNegative]
-    engagement: list[NonNegative]
-    engaged_days: list[NonNegative]
-    active_days: list[NonNegative]
-    exposure_days: list[NonNegative]
-    tenure_days: list[NonNegative]
+    Instants are milliseconds since the epoch; one that there has never been is ±2^62.
+    """
+
+    first_at_ms: list[int]
+    first_purchased_at_ms: list[int]
+    purchased_at_ms: list[int]
+    ordered_at_ms: list[int]
+    engaged_at_ms: list[int]
+    revenue_minor: list[int]
+    orders_decayed: list[Number]
+    revenue_decayed: list[Number]
+    log_order_values: list[Number]
+    engaged_days: list[Number]
+    log_gaps: list[Number]
+    log_gaps_squared: list[Number]
+    gaps: list[int]
+    purchases: list[int]
+    refunds: list[int]
+    engagements: list[int]
 
 
 class PopulationSample(Output):
@@ -361,7 +374,7 @@ class PopulationSample(Output):
     customer_ids: list[str]
     memberships: dict[SegmentationName, SampledMemberships]
     """By segmentation."""
-    quantities: SampledQuantities
+    activity: SampledActivity
 
 
 class DeadLetter(Output):

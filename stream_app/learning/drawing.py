@@ -21,7 +21,6 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices
 from stream_app.core.partition import Partition
-from stream_app.core.quantities import quantities_at
 from stream_app.core.segmentation import Held
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
@@ -85,7 +84,7 @@ class SampleDrawer:
         self._hashes = hash_customers([])
 
     def draw(self, tick: int, as_of_ms: int) -> PopulationSample:
-        """Draw customers uniformly, evaluated at an instant.
+        """Draw customers uniformly, as they stand at an instant.
 
         Parameters
         ----------
@@ -107,6 +106,6 @@ class SampleDrawer:
                 for segmentation, column in zip(partition.segmentations, table.memberships, strict=True)
                 if isinstance(segmentation, LearnedSegmentation)
             },
-            quantities=quantities_at(table.activity.take(numbers), as_of_ms),
+            activity=table.activity.take(numbers),
             population_size=len(table),
         )

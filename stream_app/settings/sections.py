@@ -9,11 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
-from stream_app.segmentations.learned.configuration import LearnedConfiguration
+from stream_app.segmentations.learned.configuration import Days, LearnedConfiguration, Probability
 from stream_app.segmentations.registry import parse_segmentations
 
 ENV_PREFIX: Final = "SEGMENTER_"
@@ -47,35 +47,54 @@ class RecordSettings(Section):
 
 
 class AssignmentSettings(Section):
-    """How eagerly customers change segment."""
+    """When customers change segment; see `docs/segmentations.md`."""
 
-    hysteresis: Annotated[float, Field(ge=0, le=5)] = 0.5
-    """How far past the border between two segments a customer must be to change over, in standard deviations."""
+    hysteresis: Annotated[float, Field(ge=0, le=5)] = 0.35
+    """How far past the middle between two roles a customer must be to change over, in log units (.35 is a factor of
+    1.4)."""
     no_return_days: Annotated[float, Field(ge=0, le=365)] = 30.0
-    """How long a customer does not go back to the segment it was in before."""
+    """How long a customer does not go back to the role it was in before, unless it does what the present one denies."""
+    risk_probability: Probability = 0.5
+    """A customer is at risk once it is still active with no more than this probability."""
+    lapsed_probability: Probability = 0.1
+    """The same for having lapsed; at most `risk_probability`."""
+    risk_days_min: Days = 10.0
+    """No shorter silence makes a customer one at risk."""
+    lapsed_days_min: Days = 30.0
+    """No shorter silence makes a customer a lapsed one."""
+    lost_days: Days = 365.0
+    """Silence after which a customer is lost."""
+    rate_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
+    """How far below the middle between two roles a customer's rate may fall until the role's name is no longer true, in
+    log units."""
+    value_slack: Annotated[float, Field(ge=0, le=3)] = 0.25
+    """The same for what it spends an order."""
     sweep_interval_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] = 86_400
     """How often silent customers are looked at; a move's `effective_at` is exact in any case."""
+
+    @model_validator(mode="after")
+    def _require_order(self) -> AssignmentSettings:
+        if self.lapsed_probability > self.risk_probability:
+            raise ValueError(
+                f"lapsed_probability: {self.lapsed_probability}, expected at most risk_probability "
+                f"({self.risk_probability})"
+            )
+        return self
 
 
 class LearningSettings(Section):
     """How segments are learned."""
 
-    algorithm: Literal["resampled-kmeans", "river-kmeans", "river-streamkmeans", "river-clustream"] = "resampled-kmeans"
-    """The clusterer: our own, or one of River's."""
-    feature_set: Literal["auto", "activity", "plain"] = "auto"
-    """What segments are made of; `auto` takes `activity` where there are engagement events, else `plain`."""
-    clusters: Annotated[int, Field(ge=2, le=64)] | None = None
-    """Number of segments; if not set, 7 with engagement events and 6 without."""
+    algorithm: Literal["role-centres", "river-kmeans", "river-streamkmeans", "river-clustream"] = "role-centres"
+    """What places the centres of roles: our own clusterer, or one of River's."""
     sample_size: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """Customers drawn at a tick to learn from."""
     tick_days: Annotated[int, Field(ge=1, le=90)] = 7
     """Days between two ticks."""
-    min_history_days: Annotated[float, Field(ge=0, le=3650)] = 90.0
-    """No model is learned before the population is so old; until then the cold-start rules hold."""
-    max_expected_churn: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """A model that is forecast to move a larger share of customers is held back."""
-    held_ticks_max: Annotated[int, Field(ge=0, le=1000)] = 1
-    """How many models in a row may be held back; the next one is published however many customers it moves."""
+    max_publish_churn: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """No model moves more than this share of the customers, by its forecast; later ones go the rest of the way."""
+    approval: Literal["automatic", "manual"] = "automatic"
+    """Whether models take over by themselves; `manual` holds every one but the first until an operator releases it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
     wait_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60

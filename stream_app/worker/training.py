@@ -220,14 +220,19 @@ class Training:
             as_of_ms = max(sample.as_of_ms for _, sample in self._waiting[tick].values())
             async with self._writing:
                 if not self._is_closed:
-                    await self._delivery.commit({(self._topics.models, 0): [tick_record("awaited", tick, as_of_ms, {})]})
+                    await self._delivery.commit(
+                        {(self._topics.models, 0): [tick_record("awaited", tick, as_of_ms, {})]}
+                    )
 
     async def _learn(self, tick: int) -> None:
         samples = [sample for _, sample in self._waiting.pop(tick).values()]
         merged = merge_samples(samples, self._sample_size, self._seed)
-        # In a thread: k-means takes longer than folding may wait.
+        # In a thread: learning takes longer than folding may wait.
         trainers = self.trainers.values() if merged.population_size else ()
         learned = [await asyncio.to_thread(trainer.learn, merged) for trainer in trainers]
+        for name, trainer in self.trainers.items():
+            if trainer.refusal is not None:
+                logger.warning("tick %d of %s: %s; the present centres stay", tick, name, trainer.refusal)
         self.next_sample = min(
             (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
             default=self._end,
@@ -282,6 +287,9 @@ async def open_training(
         for each in wanted
         if isinstance(each, LearnedSegmentation)
     }
+    for each in wanted:
+        if isinstance(each, LearnedSegmentation):
+            trainers[each.name].follow(each.model)
     first = next(iter(settings.values()), TrainerSettings())
     progress = state.progress
     for name, trainer in state.trainers.items():  # written before versions were noted
