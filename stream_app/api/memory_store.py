@@ -108,10 +108,11 @@ class MemoryStore:
             record.sequence,
             record.model_version,
             record.as_of,
+            record.next_move,
         )
         migration = newest.get((record.segmentation, record.customer_id))
         if migration is not None and migration.sequence == record.sequence:
-            segment.change = migration.change
+            segment.change, segment.direction = migration.change, migration.direction
             segment.from_segment = migration.from_segment
             segment.cause = migration.cause
             segment.margin = migration.margin

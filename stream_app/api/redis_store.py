@@ -19,7 +19,7 @@ from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.segment_lists import flows_of, newest_first, segment_list
 from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList, StoreUnavailable
-from stream_app.contracts.readers import margin_of, read_model
+from stream_app.contracts.readers import NextMove, margin_of, read_model
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.clock import format_instant
 
@@ -174,12 +174,12 @@ class RedisStore:
                 membership.sequence,
                 membership.model_version,
                 format_instant(membership.as_of_ms),
+                self._next_move(segmentation, membership),
             )
-            value = fields.get(REASON_FIELD + segmentation)
-            reason = None if value is None else _decode_reason(value)
+            reason = _read_reason(fields.get(REASON_FIELD + segmentation))
             if reason is not None and reason.sequence == membership.sequence:
                 origin = reason.from_segment
-                segment.change = reason.change
+                segment.change, segment.direction = reason.change, reason.direction
                 segment.from_segment = None if origin is None else reference(segmentation, origin)
                 segment.cause = reason.cause_of()
                 segment.explanation = reason.explanation()
@@ -187,6 +187,13 @@ class RedisStore:
                 segment.holdout = reason.holdout()
             found.append(segment)
         return found
+
+    def _next_move(self, segmentation: str, membership: MembershipValue) -> NextMove | None:
+        if membership.next_at_ms is None:
+            return None
+        target = membership.next_segment
+        reference = None if target is None else self.index.reference(segmentation, target)
+        return NextMove(format_instant(membership.next_at_ms), reference)
 
     # --- following -----------------------------------------------------------------------------------------------
 
@@ -245,6 +252,14 @@ class RedisStore:
     def _unavailable(self, operation: str) -> StoreUnavailable:
         self._metrics.inc(REDIS_ERRORS, operation=operation)
         return StoreUnavailable(UNAVAILABLE)
+
+
+def _read_reason(value: bytes | None) -> Reason | None:
+    """Return a reason; none for one that an earlier release wrote: a rebuild of the view gives it its present form."""
+    try:
+        return None if value is None else _decode_reason(value)
+    except msgspec.ValidationError:
+        return None
 
 
 def _entries(items: Items) -> list[FeedEntry]:

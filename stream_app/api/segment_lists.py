@@ -14,13 +14,21 @@ from stream_app.contracts.segment_index import SegmentIndex
 def segment_list(model: ModelRecord, sizes: Mapping[str, int]) -> SegmentList:
     """Return a model's segments, followed by those of earlier models that still have customers."""
     segments = [
-        Segment(each.id, each.name, sizes.get(each.id, 0), False, each.share, each.profile, each.sentence)
+        Segment(
+            each.id,
+            each.name,
+            sizes.get(each.id, 0),
+            False,
+            level=each.level,
+            statement=each.statement,
+            action=each.action,
+            open=each.open,
+            sentence=each.sentence,
+        )
         for each in model.segments
     ]
     segments += [
-        Segment(each.id, each.name, sizes[each.id], True, None, None, None)
-        for each in model.retired_segments
-        if sizes.get(each.id)
+        Segment(each.id, each.name, sizes[each.id], True) for each in model.retired_segments if sizes.get(each.id)
     ]
     return SegmentList(model.segmentation, model.version, model.as_of, segments)
 

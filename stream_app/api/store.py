@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from stream_app.api.feed import MigrationFeed
-from stream_app.contracts.readers import Cause, Explanation, Holdout, SegmentReference
+from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
 
 
@@ -21,7 +21,9 @@ class CustomerSegment(msgspec.Struct, gc=False):
     sequence: int
     model_version: int
     as_of: str
+    next_move: NextMove | None = None
     change: str | None = None
+    direction: str | None = None
     from_segment: SegmentReference | None = None
     cause: Cause | None = None
     margin: float | None = None
@@ -43,9 +45,11 @@ class Segment(msgspec.Struct, gc=False):
     name: str
     customers: int
     is_retired: bool
-    share: float | None
-    profile: Mapping[str, float] | None
-    sentence: str | None
+    level: int | None = None
+    statement: str | None = None
+    action: str | None = None
+    open: bool | None = None
+    sentence: str | None = None
 
 
 class SegmentList(msgspec.Struct, gc=False):
@@ -111,7 +115,7 @@ class SegmentStore(Protocol):
         ...
 
     async def segments(self, segmentation: str) -> SegmentList:
-        """Return all segments with their profiles."""
+        """Return all segments."""
         ...
 
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:

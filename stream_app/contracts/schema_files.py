@@ -58,7 +58,7 @@ CHANNELS: Final = (
     ),
     Channel(
         "segment-migrations",
-        1,
+        2,
         "output",
         "Segment migrations",
         "Customers' moves between segments, in order for each customer and segmentation.",

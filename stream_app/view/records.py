@@ -95,9 +95,14 @@ def _read_membership(record: Record) -> Entry | None:
     membership = read_membership(record.value)
     segment, since_ms = membership.segment.id, parse_instant(membership.since)
     as_of_ms = parse_instant(membership.as_of)
-    value = MembershipValue(membership.sequence, segment, since_ms, membership.model_version, as_of_ms).encode()
+    value = MembershipValue(membership.sequence, segment, since_ms, membership.model_version, as_of_ms)
+    if (following := membership.next_move) is not None:
+        target = following.to_segment
+        value = value._replace(
+            next_at_ms=parse_instant(following.at), next_segment=None if target is None else target.id
+        )
     place = membership.customer_id, membership.segmentation
-    return record.offset, *place, segment, since_ms, membership.sequence, value
+    return record.offset, *place, segment, since_ms, membership.sequence, value.encode()
 
 
 def _read_migration(record: Record) -> Entry | None:

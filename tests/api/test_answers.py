@@ -54,6 +54,8 @@ def test_customer_is_answered_with_the_segment_of_each_segmentation_and_the_reas
         places = found["since"], found["as_of"], found["sequence"]
         assert places == (move.effective_at, move.decided_at, move.sequence)
         assert found["margin"] == move.margin
+        assert found["direction"] == move.direction
+        assert found["next_move"] == plain(move.next_move)
         assert found["explanation"] == plain(move.explanation)
         assert found["cause"] == plain(move.cause)
         assert found["holdout"] == {"bucket": 42, "held_out": False}
@@ -90,11 +92,26 @@ def test_batch_answers_known_and_unknown_customers_in_the_order_asked(client: ht
 def test_segments_count_their_customers(client: httpx.Client, segmentation: str) -> None:
     found = get(client, f"/v1/segmentations/{segmentation}/segments")
     sizes = Counter(segment for (name, _), segment in MEMBERS.items() if name == segmentation)
-    assert {segment["id"]: segment["customers"] for segment in found["segments"]} == sizes
+    assert Counter({segment["id"]: segment["customers"] for segment in found["segments"]}) == sizes
     assert found["model_version"] == 1
     has_sentence = {segment["sentence"] is not None for segment in found["segments"]}
     assert has_sentence == {segmentation == "lifecycle"}
     SegmentListDocument.model_validate(found)
+
+
+def test_learned_segments_say_what_is_true_of_their_customers_and_what_to_do_with_them(client: httpx.Client) -> None:
+    segments = get(client, f"{VALUE}/segments")["segments"]
+    loyal = next(segment for segment in segments if segment["id"] == "s2")
+    told = {name: loyal[name] for name in ("name", "level", "statement", "action", "open")}
+    assert told == {
+        "name": "Segment 2",
+        "level": 2,
+        "statement": "orders at least once in 38 days",
+        "action": "Thank them; offer a loyalty programme.",
+        "open": True,
+    }
+    rules = get(client, f"{LIFECYCLE}/segments")["segments"]
+    assert {segment[name] for segment in rules for name in ("level", "statement", "action", "open")} == {None}
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
@@ -190,7 +207,7 @@ def test_mistake_is_answered_as_a_problem(client: httpx.Client, path: str, statu
         (f"{VALUE}/models/1", "this route takes none"),
         (
             "/v1/migrations/stream",
-            "known are cause, change, from, holdout, min_margin, segmentation, to",
+            "known are cause, change, direction, from, holdout, min_margin, segmentation, to",
         ),
     ],
 )
