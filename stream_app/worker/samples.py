@@ -128,7 +128,9 @@ def merge_samples(samples: Sequence[PopulationSample], size: int, seed: int) -> 
         as_of_ms=max(sample.as_of_ms for sample in samples),
         customer_ids=customer_ids[chosen],
         memberships={
-            name: Held(*(np.concatenate(c) for c in zip(*(s.memberships[name] for s in samples), strict=True))).at(chosen)
+            name: Held(*(np.concatenate(c) for c in zip(*(s.memberships[name] for s in samples), strict=True))).at(
+                chosen
+            )
             for name in samples[0].memberships
             if all(name in sample.memberships for sample in samples)
         },

@@ -220,7 +220,9 @@ class Training:
             as_of_ms = max(sample.as_of_ms for _, sample in self._waiting[tick].values())
             async with self._writing:
                 if not self._is_closed:
-                    await self._delivery.commit({(self._topics.models, 0): [tick_record("awaited", tick, as_of_ms, {})]})
+                    await self._delivery.commit(
+                        {(self._topics.models, 0): [tick_record("awaited", tick, as_of_ms, {})]}
+                    )
 
     async def _learn(self, tick: int) -> None:
         samples = [sample for _, sample in self._waiting.pop(tick).values()]

@@ -126,9 +126,7 @@ def finish(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("partitions", [1, PARTITIONS])
-def test_backlog_gives_what_a_replay_gives(
-    deploy: Deploy, population: Path, replays: Replays, partitions: int
-) -> None:
+def test_backlog_gives_what_a_replay_gives(deploy: Deploy, population: Path, replays: Replays, partitions: int) -> None:
     deployment = deploy(kafka={"partitions": partitions}, **SECTIONS)
     deployment.produce(inputs_of(population, BOTH))
     deployment.start_worker()
@@ -153,8 +151,9 @@ def test_worker_that_is_killed_again_and_again_gives_what_a_replay_gives(
     deployment.produce(inputs_of(population, BOTH))
     for version in (1, 5, 9):
         deployment.start_worker()
-        deployment.wait(lambda: deployment.newest_version() >= version, f"model {version}")
+        deployment.wait(lambda least=version: deployment.newest_version() >= least, f"model {version}")  # type: ignore[misc]
         deployment.workers.pop().kill()
+        assert any(offset < end for offset, end in deployment.committed().values())
     deployment.start_worker()
     finish(deployment)
     assert_as_replayed(deployment, replays.folder(deployment.settings, BOTH))

@@ -115,11 +115,16 @@ def test_wait_ends_after_a_while_with_a_warning_and_late_versions_take_over_at_o
 ) -> None:
     async def test() -> None:
         stage = await open_stage(settings=BRIEF)
-        stage.lane.offer(Feed(stage.lane.committed).chunk(*(purchase(day, customer_id=f"c{day}") for day in (0, 20, 60))))
+        stage.lane.offer(
+            Feed(stage.lane.committed).chunk(*(purchase(day, customer_id=f"c{day}") for day in (0, 20, 60)))
+        )
         await stage.idle()
         assert [tick for tick, _ in ticks_of(stage)] == list(range(instant(60) // WEEK_MS - FIRST + 1))
         figures = stage.lane.figures
-        assert (figures.waits_expired, figures.tick_wait_seconds.counts.sum()) == (1, 1)  # and then no more, without any news
+        assert (figures.waits_expired, figures.tick_wait_seconds.counts.sum()) == (
+            1,
+            1,
+        )  # and then no more, without any news
         stage.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: stage.lane.committed.versions == {"value": MODEL.version}, "the late model")
         say(stage, "decided", FIRST + 1)
