@@ -33,7 +33,7 @@ _FACTORS: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 def hash_customers(customer_ids: Sequence[str]) -> Hashes:
     """Return the hash of each id."""
-    return np.array([xxh3_64_intdigest(customer_id) for customer_id in customer_ids], np.uint64)
+    return np.array([xxh3_64_intdigest(customer_id.encode()) for customer_id in customer_ids], np.uint64)
 
 
 def choose(hashes: Hashes, customer_ids: Sequence[str], size: int, tick: int, seed: int) -> Indices:
@@ -48,7 +48,7 @@ def choose(hashes: Hashes, customer_ids: Sequence[str], size: int, tick: int, se
     tick, seed
         With the ids they decide who is chosen, and nothing else does.
     """
-    mixed = _mix(hashes ^ np.uint64(xxh3_64_intdigest(f"{seed}:{tick}")))
+    mixed = _mix(hashes ^ np.uint64(xxh3_64_intdigest(f"{seed}:{tick}".encode())))
     candidates = np.arange(len(mixed))
     if size < len(mixed):
         candidates = np.flatnonzero(mixed <= np.partition(mixed, size)[size])

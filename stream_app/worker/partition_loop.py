@@ -24,7 +24,7 @@ import numpy as np
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
-from stream_app.core.clock import NO_TIME, SECOND_MS
+from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
 from stream_app.core.partition import Effects, Partition, Sweeps
 from stream_app.core.processor import apply_effects, process_events
@@ -40,7 +40,7 @@ from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.sweeping import Sweeper
-from stream_app.worker.ticks import Ticks
+from stream_app.worker.ticks import Ticks, TickWait
 
 INLINE_DUE_MAX: Final = 4_096
 """Where more customers may be due, they are looked at part by part, so that other partitions do not wait."""
@@ -103,8 +103,7 @@ class PartitionLoop:
         self._outbox = Outbox(topics, number)
         self._ticks = ticks
         self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
-        self._waiting_since: float | None = None
-        self._went_on_after_ms: int | None = None
+        self._wait = TickWait(ticks, number, self.figures)
         self._said_empty_ms = NO_TIME
         self._quiet_since = -SETTLING_SECONDS
         self._sweeper = Sweeper(partition, position.versions, settings, now_ms, self._send_sample)
@@ -166,7 +165,7 @@ class PartitionLoop:
     @property
     def waits_for_decision(self) -> bool:
         """Whether folding stands still at a tick; it goes on by itself, within the time that it may take."""
-        return self._waiting_since is not None
+        return self._wait.is_under_way
 
     @property
     def offered_to(self) -> Mapping[str, int]:
@@ -322,8 +321,6 @@ class PartitionLoop:
     async def _pass_tick(self, at_ms: int, reached_ms: int = NO_TIME) -> None:
         """Wait until a tick is decided, and let the versions take over that are in force from it on.
 
-        After a wait that expired there is none again until something is decided.
-
         Parameters
         ----------
         at_ms
@@ -332,21 +329,10 @@ class PartitionLoop:
             How far time has come, if the partition's clock does not say it.
         """
         await self._make_room()
-        ticks, settings = self._ticks, self._settings
-        is_live = self._sweeper.is_live_at(max(*self.partition.clock, reached_ms))
-        wait_ms = settings.live_tick_wait_ms if is_live else settings.tick_wait_ms
-        learns = any(isinstance(each, LearnedSegmentation) for each in self.partition.segmentations)
-        if learns and wait_ms and ticks.decided_ms < at_ms and ticks.decided_ms != self._went_on_after_ms:
-            self._waiting_since = started = asyncio.get_running_loop().time()
-            try:
-                is_decided = await ticks.reach(at_ms, wait_ms / SECOND_MS)
-            finally:
-                self._waiting_since = None
-            self.figures.tick_wait_seconds.observe(asyncio.get_running_loop().time() - started)
-            if not is_decided:
-                self._went_on_after_ms = ticks.decided_ms
-                self.figures.waits_expired += 1
-                ticks.warn(self.number, at_ms, wait_ms)
+        settings, clock = self._settings, self.partition.clock
+        is_live = self._sweeper.is_live_at(max(*clock, reached_ms))
+        if any(isinstance(each, LearnedSegmentation) for each in self.partition.segmentations):
+            await self._wait.for_decision(at_ms, settings.live_tick_wait_ms if is_live else settings.tick_wait_ms)
         self._sweeper.open_tick_ms = None
         self._sweeper.follow_versions()
         if self._sweeper.must_finish:

@@ -27,6 +27,7 @@ from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.adapters.logs import Interval
 from stream_app.contracts.readers import TICK_AWAITED_KEY, TICK_DECIDED_KEY
 from stream_app.core.clock import NO_TIME, SECOND_MS, format_instant
+from stream_app.worker.counters import PartitionCounters
 
 logger = logging.getLogger(__name__)
 
@@ -121,9 +122,53 @@ class Ticks:
         """Say that a partition goes on without a decision, unless that was said a moment ago."""
         if self._may_warn.is_over(asyncio.get_running_loop().time()):
             logger.warning(
-                "partition %d: the trainers have not decided on the tick of %s within %.1f s; time goes on, and what "
-                "they publish for it will take over later than at its instant",
+                "partition %d: the trainers have not decided on the tick of %s within %.1f s; time goes on, and what they "
+                "publish for it will take over late",
                 partition,
                 format_instant(at_ms),
                 waited_ms / SECOND_MS,
             )
+
+
+class TickWait:
+    """One partition's waits. After one that expired there is none again until something is decided.
+
+    Parameters
+    ----------
+    ticks
+        What is known.
+    partition
+        Its number.
+    figures
+        Where waits are counted.
+
+    Attributes
+    ----------
+    is_under_way
+        Whether there is one now.
+    """
+
+    def __init__(self, ticks: Ticks, partition: int, figures: PartitionCounters) -> None:
+        self.is_under_way = False
+        self._ticks = ticks
+        self._partition = partition
+        self._figures = figures
+        self._went_on_after_ms: int | None = None
+
+    async def for_decision(self, at_ms: int, wait_ms: int) -> None:
+        """Return once the tick of an instant is decided, or so much time has passed."""
+        ticks, figures = self._ticks, self._figures
+        if not wait_ms or ticks.decided_ms >= at_ms or ticks.decided_ms == self._went_on_after_ms:
+            return
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self.is_under_way = True
+        try:
+            is_decided = await ticks.reach(at_ms, wait_ms / SECOND_MS)
+        finally:
+            self.is_under_way = False
+        figures.tick_wait_seconds.observe(loop.time() - started)
+        if not is_decided:
+            self._went_on_after_ms = ticks.decided_ms
+            figures.waits_expired += 1
+            ticks.warn(self._partition, at_ms, wait_ms)

@@ -198,6 +198,7 @@ class Clock:
 def lane_settings(**changes: Any) -> LoopSettings:
     """Return the settings of a lane whose time is that of the events."""
     defaults: dict[str, Any] = {"follows_wall_clock": False, "model_moves_per_second": 1_000_000, "tick_wait_ms": 0}
+    defaults["live_tick_wait_ms"] = 0
     return replace(create_lane_settings(load_settings(None)), **(defaults | changes))
 
 
