@@ -33,7 +33,7 @@ def segment_routes(store: SegmentStore) -> APIRouter:
         response_model=SegmentListDocument,
         responses=NOT_FOUND,
         openapi_extra=extra,
-        summary="All segments, their size, and their typical customer or conditions",
+        summary="All segments, the figures of their customers, and the conditions of those by rules",
     )
     async def segments(segmentation: Segmentation) -> Response:
         require_segmentation(store, segmentation)

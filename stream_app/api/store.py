@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from stream_app.api.feed import MigrationFeed
 from stream_app.contracts.readers import Cause, Explanation, Holdout, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
+from stream_app.core.members import MemberFigures
 
 
 class CustomerSegment(msgspec.Struct, gc=False):
@@ -41,11 +42,9 @@ class Segment(msgspec.Struct, gc=False):
 
     id: str
     name: str
-    customers: int
     is_retired: bool
-    share: float | None
-    profile: Mapping[str, float] | None
     sentence: str | None
+    figures: MemberFigures | None
 
 
 class SegmentList(msgspec.Struct, gc=False):
@@ -53,7 +52,10 @@ class SegmentList(msgspec.Struct, gc=False):
 
     segmentation: str
     model_version: int
-    as_of: str
+    model_as_of: str
+    figures_as_of: str | None
+    currency: str | None
+    all_segments: MemberFigures | None
     segments: Sequence[Segment]
 
 
@@ -111,7 +113,7 @@ class SegmentStore(Protocol):
         ...
 
     async def segments(self, segmentation: str) -> SegmentList:
-        """Return all segments with their profiles."""
+        """Return all segments with the figures of their members."""
         ...
 
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:

@@ -100,4 +100,5 @@ def create_lane_settings(settings: Settings) -> LoopSettings:
         chunk_records_max=settings.worker.max_chunk_records,
         transaction_records_max=settings.worker.max_transaction_records,
         model_moves_per_second=settings.worker.model_migrations_per_second,
+        figures_interval_ms=settings.worker.figures_interval_seconds * SECOND_MS,
     )

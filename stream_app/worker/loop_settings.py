@@ -33,6 +33,8 @@ class LoopSettings:
         Folding waits when so many records are folded and not yet on their way.
     model_moves_per_second
         Pace of migrations that a new model causes.
+    figures_interval_ms
+        Least time between two records of a partition's figures.
     """
 
     sweep_interval_ms: int
@@ -46,3 +48,4 @@ class LoopSettings:
     chunk_records_max: int
     transaction_records_max: int
     model_moves_per_second: int
+    figures_interval_ms: int

@@ -32,6 +32,7 @@ from stream_app.core.timeline import Pace, Sweep, crosses_sweep, steps
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import draw_sample
 from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
+from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.intake import InputChunk, Misplaced, offsets_after
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
@@ -92,6 +93,7 @@ class PartitionLoop:
         self._inbox: deque[InputChunk] = deque()
         self._outbox = Outbox(topics, number)
         self._sweeper = Sweeper(partition, position.versions, settings, now_ms, self._send_sample)
+        self._members = PartitionFigures(partition, number, settings.figures_interval_ms, now_ms)
         self._pace = Pace(settings.sweep_interval_ms, settings.tick_ms, settings.chunk_records_max, INLINE_DUE_MAX)
         self._sweep_seconds = 0.0
         self._is_closing = False
@@ -181,6 +183,7 @@ class PartitionLoop:
             if self._sweeper.part_is_due:
                 await self._make_room()
                 self._sweep_part()
+            self._tell_figures()
             if self._inbox or self._sweeper.part_is_due:
                 await asyncio.sleep(0)
             else:
@@ -247,6 +250,8 @@ class PartitionLoop:
         """Apply effects and note what has to be written."""
         numbers = apply_effects(self.partition, effects)
         self._outbox.touch(numbers.tolist(), 0)
+        if len(numbers):
+            self._members.note_change()
         if effects.migrations:
             self._outbox.migrate(effects.migrations)
         figures = self.figures
@@ -278,6 +283,11 @@ class PartitionLoop:
         record = OutgoingRecord(str(self.number).encode(), value)
         self._outbox.add(self._topics.samples, 0, record)
         self._gathered.set()
+
+    def _tell_figures(self) -> None:
+        for record in self._members.due():
+            self._outbox.add(self._topics.figures, self.number, record)
+            self._gathered.set()
 
     # --- writing -------------------------------------------------------------------------------------------------
 

@@ -113,6 +113,7 @@ class Simulation:
             chunk_records_max=drawn.choice([5, 25, 100]),
             transaction_records_max=drawn.choice([5, 20, 150]),
             model_moves_per_second=drawn.choice([20, 2_000]),
+            figures_interval_ms=5 * SECOND_MS,
         )
 
     # --- what others ask ------------------------------------------------------------------------------------------
