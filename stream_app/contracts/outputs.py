@@ -1,4 +1,4 @@
-"""Records of the output topics: migrations, memberships, models, population samples, dead letters.
+"""Records of the output topics: migrations, memberships, figures, models, population samples, dead letters.
 
 Every field is always present; a value that is unknown or does not apply is null. Instants are RFC 3339 in UTC with
 milliseconds. Consumers must ignore fields they do not know.
@@ -242,6 +242,33 @@ class SegmentMembership(Output):
     acts put it off, mostly, and a new model changes it; neither writes this record anew unless the customer moves."""
 
 
+class SegmentSums(Output):
+    """Sums over the customers of one partition who are in a segment; those of all partitions add up to the whole."""
+
+    segment: SegmentId
+    customers: Count
+    purchases: Count
+    """Orders over their lifetime."""
+    revenue_minor: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)]
+    """Net revenue over their lifetime, in minor units of the base currency."""
+    first_at_seconds: Count
+    """Instants of their first events, in seconds since 1970."""
+    active_at_seconds: Count
+    """Instants of their last purchases or engagements, likewise."""
+
+
+class SegmentFigures(Output):
+    """Who is in the segments of a segmentation, in one partition: segments without customers are left out."""
+
+    segmentation: SegmentationName
+    partition: Count
+    as_of: Instant
+    """How far the partition had come; as long as no later record comes, the sums have stayed the same."""
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    """The base currency."""
+    segments: list[SegmentSums]
+
+
 class ModelSegment(Output):
     """One segment of a learned model."""
 
@@ -452,6 +479,7 @@ class DeadLetter(Output):
 OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "segment-migrations": SegmentMigration,
     "segment-memberships": SegmentMembership,
+    "segment-figures": SegmentFigures,
     "segment-models": SegmentModel,
     "population-samples": PopulationSample,
     "dead-letters": DeadLetter,

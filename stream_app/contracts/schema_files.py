@@ -75,6 +75,15 @@ CHANNELS: Final = (
         "compact",
     ),
     Channel(
+        "segment-figures",
+        1,
+        "output",
+        "Segment figures",
+        "Sums over the customers who are in each segment, for each segmentation and partition; add them up.",
+        "<segmentation>/<partition> as UTF-8; each partition of the topic holds its own",
+        "compact",
+    ),
+    Channel(
         "dead-letters", 1, "output", "Dead letters", "Refused records, with the reason.", "The refused record's key"
     ),
 )

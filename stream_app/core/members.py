@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Final, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 
 from stream_app.core.arrays import Codes, Instants
@@ -55,7 +56,7 @@ class MemberSums(NamedTuple):
         return MemberSums(*(own + theirs for own, theirs in zip(self, other, strict=True)))
 
 
-class MemberFigures(NamedTuple):
+class MemberFigures(msgspec.Struct, frozen=True, gc=False):
     """What is said of a segment's members; of whom there are none, no means are said.
 
     Attributes

@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, Final
 
+from msgspec.structs import asdict
+
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant, to_milliseconds
 from stream_app.core.members import MemberSums, life_cycle_order, member_figures
 from stream_app.core.migration import Migration
@@ -246,7 +248,7 @@ def _segments(partition: Partition, segmentation: Segmentation, number: int) -> 
         return life_cycle_order(getattr(segment, "level", None), figures[code], segment.segment_id)
 
     return [
-        {"id": by_code[code].segment_id, "name": by_code[code].name, **figures[code]._asdict()}
+        {"id": by_code[code].segment_id, "name": by_code[code].name, **asdict(figures[code])}
         for code in sorted(figures, key=place)
     ]
 
@@ -255,7 +257,7 @@ def _all_segments(partition: Partition, number: int) -> dict[str, Any]:
     """Return the figures of all who are in a segment."""
     everybody = reduce(MemberSums.plus, partition.table.members(number).values(), MemberSums())
     figures = member_figures({"all": everybody}, max(partition.clock), partition.context.minor_per_major)
-    return figures["all"]._asdict()
+    return asdict(figures["all"])
 
 
 def _period(partition: Partition) -> dict[str, Any]:

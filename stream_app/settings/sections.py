@@ -173,6 +173,9 @@ class WorkerSettings(Section):
     """How long nothing must arrive before a drained partition with old events counts as caught up."""
     model_migrations_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
     """Pace of the migrations that a new model causes, in each partition."""
+    figures_interval_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
+    """Least time between two records of a partition's segment figures, written where they changed: soon enough for a
+    console, and under 2 kB a segmentation and partition each time."""
     max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 4_000
     """Most input records folded at once; other partitions wait for it."""
     max_transaction_records: Annotated[int, Field(ge=1, le=200_000)] = 8_000

@@ -35,6 +35,8 @@ class LoopSettings:
         Pace of migrations that a new version causes in a live partition.
     tick_wait_ms, live_tick_wait_ms
         So long a partition that catches up, or a live one, waits for the decision on a tick; 0 for not at all.
+    figures_interval_ms
+        Least time between two records of a partition's figures.
     """
 
     sweep_interval_ms: int
@@ -50,3 +52,4 @@ class LoopSettings:
     model_moves_per_second: int
     tick_wait_ms: int
     live_tick_wait_ms: int
+    figures_interval_ms: int

@@ -35,6 +35,7 @@ from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import SampleDrawer
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
+from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.intake import InputChunk, Misplaced, offsets_after
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
@@ -107,6 +108,7 @@ class PartitionLoop:
         self._said_empty_ms = NO_TIME
         self._quiet_since = -SETTLING_SECONDS
         self._sweeper = Sweeper(partition, position.versions, settings, now_ms, self._send_sample)
+        self._members = PartitionFigures(partition, number, settings.figures_interval_ms, now_ms)
         self._pace = Pace(settings.sweep_interval_ms, settings.tick_ms, settings.chunk_records_max, INLINE_DUE_MAX)
         self._sweep_seconds = 0.0
         self._is_closing = False
@@ -215,6 +217,7 @@ class PartitionLoop:
             if self._sweeper.part_is_due:
                 await self._make_room()
                 self._sweep_part()
+            self._tell_figures()
             if self._inbox or self._sweeper.part_is_due or self._sweeper.open_tick_ms is not None:
                 await asyncio.sleep(0)
             else:
@@ -289,6 +292,8 @@ class PartitionLoop:
         """Apply effects and note what has to be written."""
         numbers = apply_effects(self.partition, effects)
         self._outbox.touch(numbers.tolist(), 0)
+        if len(numbers):
+            self._members.note_change()
         if effects.migrations:
             self._outbox.migrate(effects.migrations)
         figures = self.figures
@@ -371,6 +376,11 @@ class PartitionLoop:
         record = OutgoingRecord(str(self.number).encode(), value)
         self._outbox.add(self._topics.samples, 0, record)
         self._gathered.set()
+
+    def _tell_figures(self) -> None:
+        for record in self._members.due():
+            self._outbox.add(self._topics.figures, self.number, record)
+            self._gathered.set()
 
     # --- writing -------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from stream_app.core.clock import DAY_MS, HOUR_MS, WEEK_MS, format_instant
 from stream_app.core.members import MemberSums, life_cycle_order, member_figures
 from stream_app.core.moves import CAUSE_KINDS
@@ -246,7 +248,7 @@ class ReportFolder:
         }
         figures = member_figures(sums, self.end_ms, 100)
         segments = [
-            {"id": key, "name": SEGMENTS[key][0], **figures[key]._asdict()}
+            {"id": key, "name": SEGMENTS[key][0], **asdict(figures[key])}
             for key in sorted(sums, key=lambda key: life_cycle_order(None, figures[key], key))
         ]
         everybody = member_figures({"all": reduce(MemberSums.plus, sums.values(), MemberSums())}, self.end_ms, 100)
@@ -286,7 +288,7 @@ class ReportFolder:
             "interrupted": False,
             "model_version": self._version(self.weeks - 1),
             "segments": segments,
-            "all_segments": everybody["all"]._asdict(),
+            "all_segments": asdict(everybody["all"]),
             "flows": [
                 {
                     "from": {"id": here, "name": self.names[here]} if here else None,

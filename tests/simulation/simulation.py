@@ -115,6 +115,7 @@ class Simulation:
             model_moves_per_second=drawn.choice([20, 2_000]),
             tick_wait_ms=drawn.choice([0, 2_000, 10_000]),
             live_tick_wait_ms=drawn.choice([0, 1_000]),
+            figures_interval_ms=5 * SECOND_MS,
         )
 
     # --- what others ask ------------------------------------------------------------------------------------------

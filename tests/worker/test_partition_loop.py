@@ -268,6 +268,31 @@ def test_nothing_but_refused_records_is_written_too() -> None:
     run(test())
 
 
+def test_figures_of_members_are_written_with_what_they_are_of_and_again_only_after_their_interval() -> None:
+    async def test() -> None:
+        stage = await open_stage(settings=lane_settings(figures_interval_ms=5_000))
+
+        def told() -> list[int]:
+            figures = stage.log.values(TOPICS.figures)
+            return [sum(each["customers"] for each in document["segments"]) for document in figures]
+
+        await play(stage, [purchase(0, customer_id="a")])
+        assert told() == []
+        stage.clock.now_ms += 5_000
+        await until(lambda: told() == [1], "the first figures")
+        await play(stage, [purchase(1, customer_id="b")], [purchase(2, customer_id="c")])
+        assert told() == [1]
+        stage.clock.now_ms += 5_000
+        await until(lambda: told() == [1, 3], "the next figures")
+        await stage.idle()
+        with_figures = [outgoing for outgoing in stage.log.transactions if outgoing.get((TOPICS.figures, 0))]
+        assert len(with_figures) == 2
+        assert all(outgoing[TOPICS.changelog, 0][-1].key == POSITION_KEY for outgoing in with_figures)
+        assert_log_agrees(stage)
+
+    run(test())
+
+
 # --- restarts ------------------------------------------------------------------------------------------------------
 
 HISTORY = sorted(

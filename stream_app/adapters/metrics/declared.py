@@ -277,7 +277,7 @@ MIGRATIONS: Final = _counter(
     "Migrations, by the ids of the segments left (`from`, empty at a first entry) and entered (`to`, empty where a "
     "customer leaves the segmentation), and by cause, such as `purchase`, `lapse` or `model`.",
     ("segmentation", "from", "to", "cause"),
-    900,
+    850,
     lasting=("segmentation", "cause"),
     spare_sets=SEGMENTATIONS_MAX * CAUSES + 1,
 )
@@ -285,6 +285,16 @@ CUSTOMERS: Final = _gauge(
     "customers",
     WORKER,
     "Customers now in a segment, in the partitions that this process owns.",
+    ("segmentation", "segment"),
+    160,
+    lasting=("segmentation",),
+    spare_sets=SEGMENTATIONS_MAX + 1,
+)
+SEGMENT_REVENUE: Final = _gauge(
+    "segment_revenue",
+    WORKER,
+    "Net revenue over their lifetime of the customers now in a segment, in major units of the base currency, in the "
+    "partitions that this process owns.",
     ("segmentation", "segment"),
     160,
     lasting=("segmentation",),
