@@ -302,7 +302,7 @@ class PartitionLoop:
         figures.note_moves(effects.migrations)
 
     async def _finish_sweep(self) -> None:
-        """Assess everybody that the sweep under way has not come to; at a tick, wait for what is in force from it on."""
+        """Assess everybody that the sweep has not come to; at a tick, wait for what is in force from it on."""
         while self._sweeper.is_sweeping:
             await self._make_room()
             self._sweep_part()
