@@ -321,10 +321,16 @@ class Thresholds(Output):
     no_return_days: NonNegative
     risk_probability: Share
     lapsed_probability: Share
+    one_time_probability: Share
     risk_days_min: NonNegative
     lapsed_days_min: NonNegative
     lost_days: NonNegative
-    rate_slack: NonNegative
+    loyal_slack: NonNegative
+    regular_slack: NonNegative
+    big_slack: NonNegative
+    visits_slack: NonNegative
+    browsers_slack: NonNegative
+    rare_slack: NonNegative
     value_slack: NonNegative
 
 

@@ -58,17 +58,29 @@ class AssignmentSettings(Section):
     """A customer is at risk once it is still active with no more than this probability."""
     lapsed_probability: Probability = 0.1
     """The same for having lapsed; at most `risk_probability`."""
+    one_time_probability: Probability = 0.2
+    """The same for who has ordered at most once: it is then not expected to order again."""
     risk_days_min: Days = 10.0
     """No shorter silence makes a customer one at risk."""
     lapsed_days_min: Days = 30.0
     """No shorter silence makes a customer a lapsed one."""
     lost_days: Days = 365.0
     """Silence after which a customer is lost."""
-    rate_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
-    """How far below the middle between two roles a customer's rate may fall until the role's name is no longer true, in
-    log units."""
+    loyal_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
+    """How far below the middle between two centres VIP, Champions and Loyal may order before silence ends the role, in
+    log units (.35 is a factor of 1.4)."""
+    regular_slack: Annotated[float, Field(ge=0, le=3)] = 0.0
+    """The same for Regular."""
+    big_slack: Annotated[float, Field(ge=0, le=3)] = 0.4
+    """The same for Big spenders."""
+    visits_slack: Annotated[float, Field(ge=0, le=3)] = 0.4
+    """The same for how often Regular and Big spenders come, which will do instead."""
+    browsers_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
+    """The same for how often Browsers come."""
+    rare_slack: Annotated[float, Field(ge=0, le=3)] = 0.25
+    """How far above the middle Browsers and Occasional may order."""
     value_slack: Annotated[float, Field(ge=0, le=3)] = 0.25
-    """The same for what it spends an order."""
+    """How far below the middle Big spenders may spend an order."""
     sweep_interval_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] = 86_400
     """How often silent customers are looked at; a move's `effective_at` is exact in any case."""
 
