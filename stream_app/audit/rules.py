@@ -54,7 +54,7 @@ def figures_of(row: CustomerRow, at_ms: int) -> dict[str, float]:
     return {
         "recency_days": max(at_ms - active_at_ms, 0) / DAY_MS,
         "tenure_days": max(at_ms - totals.first_at_ms, 0) / DAY_MS,
-        "orders_decayed": totals.orders_decayed * order_share,
+        "orders_decayed": max(totals.orders_decayed, 0.0) * order_share,
         "revenue_decayed_minor": max(totals.revenue_decayed, 0.0) * order_share,
         "engaged_days_decayed": row.engaged_days * engagement_share,
         "purchases": totals.purchases,

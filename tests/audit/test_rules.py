@@ -64,9 +64,10 @@ def test_figures_of_an_earlier_row_halve_as_they_did() -> None:
     assert figures_of(row, 1_030 * DAY_MS)["orders_decayed"] == 1
 
 
-def test_money_that_was_given_back_counts_as_nothing() -> None:
-    row = ROW._replace(totals=TOTALS._replace(revenue_decayed=-5.0))
-    assert figures_of(row, AT_MS)["revenue_decayed_minor"] == 0
+def test_what_was_given_back_counts_as_nothing() -> None:
+    row = ROW._replace(totals=TOTALS._replace(revenue_decayed=-5.0, orders_decayed=-0.1))
+    figures = figures_of(row, AT_MS)
+    assert figures["revenue_decayed_minor"] == figures["orders_decayed"] == 0
 
 
 def test_first_condition_that_holds_decides() -> None:
