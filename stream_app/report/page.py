@@ -201,8 +201,8 @@ def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dic
         unknown = model["status"] == "held" or model["version"] == 0
         row["moved"] = None if unknown else moved.get((model["version"], model["as_of"]))
         row["actual_churn"] = row["moved"] / base if row["moved"] is not None and base else None
-        drift = model.get("drift") or {"centroid_shift": None, "psi": {}}
-        row["centroid_shift"] = drift["centroid_shift"]
+        drift = model.get("drift") or {"roles": {}, "psi": {}}
+        row["role"], row["role_drift"] = max(drift["roles"].items(), key=lambda item: item[1], default=(None, None))
         row["psi_feature"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
         models.append(row)
     return models
