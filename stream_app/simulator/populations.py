@@ -13,7 +13,7 @@ from stream_app.simulator.rhythms import PLANS, draw_identical, draw_one_off, dr
 from stream_app.simulator.shop import LATENT_TYPES, Shop, draw_shop
 
 REFUND_RATE: Final = 0.03
-LITTLE_ENGAGEMENT: Final = 0.25
+LITTLE_ENGAGEMENT: Final = 0.2
 """Multiple of the sessions of a shop that hears little of its customers between their orders."""
 SLOW, FAST = 0.5, 2.0
 """Multiples of the orders of a shop that sells what is rarely, or often, needed."""
@@ -54,7 +54,7 @@ POPULATIONS: Final[Mapping[str, Population]] = MappingProxyType(
     {
         "shop": _shop("Seven latent types; every change of type is known.", Shop()),
         "little-engagement": _shop(
-            "The shop with a quarter of its visits and e-mails.", Shop(sessions=LITTLE_ENGAGEMENT)
+            "The shop with a fifth of its visits and e-mails.", Shop(sessions=LITTLE_ENGAGEMENT)
         ),
         "no-engagement": _shop("The shop without them: views and carts come with orders alone.", Shop(sessions=0.0)),
         "slow": _shop("The shop with half the orders.", Shop(orders=SLOW)),

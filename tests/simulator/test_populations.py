@@ -153,7 +153,7 @@ def test_shops_differ_in_rates_alone(tmp_path: Path) -> None:
         counted[name] = Counter(row["type"] for row in read_csv(tmp_path / name / "events.csv.gz"))
         assert read_csv(tmp_path / name / "truth.csv.gz") == read_csv(tmp_path / "shop" / "truth.csv.gz")
     shop = counted["shop"]
-    assert counted["little-engagement"]["email_open"] == pytest.approx(shop["email_open"] / 4, rel=0.1)
+    assert counted["little-engagement"]["email_open"] == pytest.approx(shop["email_open"] / 5, rel=0.1)
     assert counted["no-engagement"]["email_open"] == counted["no-engagement"]["login"] == 0
     assert counted["no-engagement"]["cart"] == counted["no-engagement"]["purchase"] == shop["purchase"]
     repeated = {name: count["purchase"] - 500 for name, count in counted.items()}  # all but the order of arrival
