@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from stream_app.core.arrays import Floats, Indices, Instants
 from stream_app.core.clock import DAY_MS
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 from stream_app.settings.loading import load_settings
-from stream_app.sources.files import SourceFile, merge_by_time
+from stream_app.settings.sections import Settings
+from stream_app.sources.files import FileReader, SourceFile, merge_by_time
 
 NOW_MS = 2**42
 """Later than every event of the data sets."""
@@ -66,10 +68,21 @@ class History(NamedTuple):
         return History(self.customer_ids, *(column[chosen] for column in columns), self.end_ms)
 
 
+@contextmanager
+def opened(settings: Settings, sources: Sequence[SourceFile]) -> Iterator[list[FileReader]]:
+    """Open files for reading, and close them at the end."""
+    readers = create_readers(settings, sources, NOW_MS)
+    try:
+        yield readers
+    finally:
+        for reader in readers:
+            reader.close()
+
+
 def read_history(sources: Sequence[SourceFile], end_ms: int | None = None) -> History:
     """Read files; the end is the last event's instant where none is given."""
-    readers = create_readers(load_settings(None), sources, NOW_MS)
-    events = [event for batch in merge_by_time(readers) for event in batch.contents if type(event) is Event]
+    with opened(load_settings(None), sources) as readers:
+        events = [event for batch in merge_by_time(readers) for event in batch.contents if type(event) is Event]
     events.sort(key=lambda event: event.at_ms)
     numbers: dict[str, int] = {}
     customer = [numbers.setdefault(event.customer_id, len(numbers)) for event in events]

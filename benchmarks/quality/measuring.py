@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.quality.calibration import calibration_error
 from benchmarks.quality.datasets import DataSet, Files
 from benchmarks.quality.explained import explained, looks
-from benchmarks.quality.history import NOW_MS, History, read_history
+from benchmarks.quality.history import History, opened, read_history
 from benchmarks.quality.judge import judge, judge_places
 from benchmarks.quality.migrations import (
     LAPSED,
@@ -30,8 +30,8 @@ from benchmarks.quality.migrations import (
 )
 from benchmarks.quality.nights import nights
 from benchmarks.quality.rivals import NOWHERE, Rival, let_compete
-from benchmarks.quality.watch import Watch
-from stream_app.bootstrap.replay import create_readers, create_replay
+from benchmarks.quality.watch import create_watch
+from stream_app.bootstrap.replay import create_replay
 from stream_app.core.clock import MONTH_DAYS, to_milliseconds
 from stream_app.settings.loading import load_settings
 
@@ -54,9 +54,9 @@ def measure(data_set: DataSet, folder: Path, *, with_rivals: bool) -> Measured:
     began = time.monotonic()
     files = data_set.lay_out(folder)
     settings = load_settings(None)
-    watch, out = Watch(), folder / "out"
-    run = create_replay(settings, out, files.end_ms, watch.observe)
-    run.run(create_readers(settings, files.sources, NOW_MS))
+    watch, out = create_watch(), folder / "out"
+    with opened(settings, files.sources) as readers:
+        create_replay(settings, out, files.end_ms, watch.observe).run(readers)
     history = read_history(files.sources, files.end_ms)
     migrations = read_migrations(out / "migrations.jsonl", history.customer_ids)
     ours = {

@@ -6,12 +6,14 @@ Both questions need the learned kind by stage and role. Where it lacks the answe
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from benchmarks.quality.calibration import Forecast, act_probability
+from stream_app.core.arrays import Flags, Floats
 from stream_app.core.clock import DAY_MS, WEEK_MS, format_instant
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.partition import Partition
@@ -20,40 +22,47 @@ from stream_app.core.segments import NO_SEGMENT
 
 FORECAST_INTERVAL_MS: Final = 4 * WEEK_MS
 FIRST_FORECAST_DAYS: Final = 120
+"""Nothing is asked of what was learned from less."""
+
+Untrue: TypeAlias = Callable[[Any, CustomerColumns, Held], Flags]
+"""Of a segmentation, customers at an instant and where they are: whose segment's name is not true of them."""
+Expect: TypeAlias = Callable[[Any, CustomerColumns], tuple[Floats, Floats]]
+"""Of a segmentation and customers at an instant: their usual gaps in days, and the probability of an act in as many."""
 
 
 class Watch:
-    """Looks at a partition at every multiple of the sweep interval."""
+    """Looks at a partition at every multiple of the sweep interval.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    untrue, expect
+        How to ask; None to leave it.
+    """
+
+    def __init__(self, untrue: Untrue | None, expect: Expect | None) -> None:
         self.forecasts: list[Forecast] = []
-        self._named: defaultdict[str, int] = defaultdict(int)
-        self._untrue: defaultdict[str, int] = defaultdict(int)
+        self._ask_untrue = untrue
+        self._ask_expect = expect
+        self._named: Counter[str] = Counter()
+        self._untrue: Counter[str] = Counter()
         self._first_ms: int | None = None
 
     def observe(self, partition: Partition, at_ms: int) -> None:
         """Ask what can be asked."""
         if not len(partition.table):
             return
-        if self._first_ms is None:
-            self._first_ms = at_ms
+        self._first_ms = self._first_ms or at_ms
         (segmentation,) = partition.segmentations
         columns = CustomerColumns(partition.table.activity, np.full(len(partition.table), at_ms))
-        held = Held.of(partition.table.memberships[0])
-        self._ask_names(segmentation, columns, held, at_ms)
-        due = at_ms % FORECAST_INTERVAL_MS == 0 and at_ms - self._first_ms >= FIRST_FORECAST_DAYS * DAY_MS
-        if due and (forecast := forecast_of(segmentation, columns, partition.table.customer_ids, at_ms)) is not None:
-            self.forecasts.append(forecast)
-
-    def _ask_names(self, segmentation: Any, columns: CustomerColumns, held: Held, at_ms: int) -> None:
-        try:
-            from stream_app.segmentations.learned.statements import untrue
-        except ImportError:
-            return
-        month = format_instant(at_ms)[:7]
-        named = held.segment != NO_SEGMENT
-        self._named[month] += int(named.sum())
-        self._untrue[month] += int((untrue(segmentation, columns, held) & named).sum())
+        if self._ask_untrue is not None:
+            held = Held.of(partition.table.memberships[0])
+            named, month = held.segment != NO_SEGMENT, format_instant(at_ms)[:7]
+            self._named[month] += int(named.sum())
+            self._untrue[month] += int((self._ask_untrue(segmentation, columns, held) & named).sum())
+        is_due = at_ms % FORECAST_INTERVAL_MS == 0 and at_ms - self._first_ms >= FIRST_FORECAST_DAYS * DAY_MS
+        if self._ask_expect is not None and is_due:
+            gap_days, probability = self._ask_expect(segmentation, columns)
+            self.forecasts.append(Forecast(at_ms, list(partition.table.customer_ids), gap_days, probability))
 
     @property
     def untrue_names(self) -> float | None:
@@ -61,17 +70,31 @@ class Watch:
         return max((self._untrue[month] / days for month, days in self._named.items() if days), default=None)
 
 
-def forecast_of(segmentation: Any, columns: CustomerColumns, customer_ids: list[str], at_ms: int) -> Forecast | None:
-    """Return what the segmentation expects of everybody; None if it cannot say."""
+def create_watch() -> Watch:
+    """Return a watch that asks what the product can answer."""
+    return Watch(_find_untrue(), _find_expect())
+
+
+def _find_untrue() -> Untrue | None:
     try:
-        from stream_app.segmentations.learned.rhythm import (
-            probability_active,
-            usual_gap_days,
-        )
+        from stream_app.segmentations.learned.decision import untrue
     except ImportError:
         return None
-    rhythm, quantities = segmentation.model.frame.rhythm, columns.quantities
-    gap_days = usual_gap_days(quantities, rhythm)
-    later = quantities._replace(recency_days=quantities.recency_days + gap_days)
-    probability = act_probability(probability_active(quantities, rhythm), probability_active(later, rhythm))
-    return Forecast(at_ms, list(customer_ids), gap_days, probability)
+    return lambda segmentation, columns, held: untrue(segmentation.model, columns, held)
+
+
+def _find_expect() -> Expect | None:
+    try:
+        from stream_app.segmentations.learned.rhythm import own_rhythm
+    except ImportError:
+        return None
+
+    def expect(segmentation: Any, columns: CustomerColumns) -> tuple[Floats, Floats]:
+        quantities = columns.quantities
+        own = own_rhythm(
+            quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, segmentation.model.frame.rhythm
+        )
+        now, then = quantities.recency_days, quantities.recency_days + own.usual_gap_days
+        return own.usual_gap_days, act_probability(own.probability_active(now), own.probability_active(then))
+
+    return expect
