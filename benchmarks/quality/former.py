@@ -4,7 +4,8 @@ Four features, each total multiplied by the probability that the customer is sti
 hardly anybody engages; k-means that is continued from one weekly sample to the next and moves no further than it must;
 a customer moves once it is further past the bisector of two centroids than the hysteresis, and not back within 30 days.
 It stands by itself, with the constants it was shipped with. What is not rebuilt: moves at the very event or instant
-(here everybody is assessed once a night), names, rules before the first model, and models held back.
+(here everybody is assessed once a night), names, rules before the first model, models held back, and the weights of
+engagements, which count alike.
 """
 
 from __future__ import annotations

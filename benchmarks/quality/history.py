@@ -11,7 +11,7 @@ import numpy as np
 from stream_app.bootstrap.replay import create_readers
 from stream_app.core.arrays import Floats, Indices, Instants
 from stream_app.core.clock import DAY_MS
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
+from stream_app.core.events import PURCHASE, REFUND, Event
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import FileReader, SourceFile, merge_by_time
@@ -27,7 +27,7 @@ class History(NamedTuple):
     ----------
     customer_ids
         Of the n customers, in the order in which they were first seen; `customer` indexes it.
-    customer, at_ms, kind, amount_minor, weight
+    customer, at_ms, kind, amount_minor
         Of each event.
     end_ms
         The instant up to which it is known that nothing else happened.
@@ -38,7 +38,6 @@ class History(NamedTuple):
     at_ms: Instants
     kind: Indices
     amount_minor: Floats
-    weight: Floats
     end_ms: int
 
     @property
@@ -64,7 +63,7 @@ class History(NamedTuple):
         return self._only(self.kind != REFUND)
 
     def _only(self, chosen: np.ndarray) -> History:
-        columns = (self.customer, self.at_ms, self.kind, self.amount_minor, self.weight)
+        columns = (self.customer, self.at_ms, self.kind, self.amount_minor)
         return History(self.customer_ids, *(column[chosen] for column in columns), self.end_ms)
 
 
@@ -93,6 +92,5 @@ def read_history(sources: Sequence[SourceFile], end_ms: int | None = None) -> Hi
         at_ms,
         np.array([event.kind for event in events], np.intp),
         np.array([event.amount_minor for event in events], np.float64),
-        np.array([event.weight if event.kind == ENGAGEMENT else 0.0 for event in events]),
         int(at_ms[-1]) if end_ms is None else end_ms,
     )

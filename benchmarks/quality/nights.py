@@ -39,7 +39,7 @@ class Night(NamedTuple):
     orders, revenue_minor
         Decayed with a half-life of 90 days, revenue net of refunds.
     engagement, engaged_days
-        Weighted engagements, and days with one, decayed with a half-life of 21 days.
+        Engagements, and days with one, decayed with a half-life of 21 days.
     active_days, exposure_days
         Active days after the first one and the days over which they were counted, decayed (60 days) as of the last one.
     tenure_days
@@ -93,7 +93,7 @@ def nights(history: History) -> Iterator[Night]:
         np.add.at(revenue, who, amount * weight)
         bought[who[is_order]] = when[is_order]
         faded = 2 ** (-(day + 1 - when) / ENGAGEMENT_HALF_LIFE_DAYS)
-        np.add.at(engagement, who, is_engagement * history.weight[today] * faded)
+        np.add.at(engagement, who, is_engagement * faded)
         engaged_days[np.unique(who[is_engagement])] += 1
         active = np.unique(who[~is_refund])
         again = active[last_active_day[active] >= 0]

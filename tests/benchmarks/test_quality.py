@@ -66,7 +66,6 @@ def history(*rows: tuple[int, float, int, float], end_day: float, customers: int
         (np.array(day) * DAY_MS).astype(np.int64),
         np.array(kind),
         np.array(amount, np.float64),
-        (np.array(kind) == ENGAGEMENT).astype(np.float64),
         int(end_day * DAY_MS),
     )
 
