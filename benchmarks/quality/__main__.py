@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 import tempfile
 import time
@@ -81,7 +82,7 @@ def _number(value: float | None) -> str:
 def main() -> None:
     """Measure everything that was asked for."""
     parser = argparse.ArgumentParser(prog="make quality", description=__doc__)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="data sets to measure; all by default")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="data sets, seed-N for any N; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 11, 13], help="of the yardstick's shops")
     parser.add_argument("--population-seed", type=int, default=7, help="of the other simulated populations")
     parser.add_argument("--without-rivals", action="store_true")
@@ -90,7 +91,9 @@ def main() -> None:
     options = parser.parse_args()
     if not YARDSTICK.is_dir():
         sys.exit(f"quality: {YARDSTICK}, expected a folder with simulator, judge and data; YARDSTICK may name another")
-    known = data_sets(options.seeds, options.population_seed)
+    asked = [int(match[1]) for name in options.only or () if (match := re.fullmatch(r"seed-(\d+)", name))]
+    seeds = asked or options.seeds
+    known = data_sets(seeds, options.population_seed)
     wanted = options.only or list(known)
     if unknown := sorted(set(wanted) - set(known)):
         parser.error(f"--only: {', '.join(unknown)}, expected some of {', '.join(known)}")
@@ -99,7 +102,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs) as pool:
         runs = {
             name: pool.submit(
-                measure_one, name, options.seeds, options.population_seed, not options.without_rivals
+                measure_one, name, seeds, options.population_seed, not options.without_rivals
             )
             for name in wanted
         }  # fmt: skip

@@ -22,7 +22,7 @@ def judge(folder: Path, migrations: Path) -> dict[str, float]:
     """Return the figures for migrations in the contract's form, of the population in a folder."""
     score = subprocess.run(
         [sys.executable, str(YARDSTICK / "quality" / "score.py"), str(folder), str(migrations)],
-        capture_output=True, text=True, check=True,
+        stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     figures = json.loads(score.stdout)
     return {

@@ -125,10 +125,10 @@ def _rival_figures(rival: Rival, history: History) -> Figures:
 
 
 def _published(path: Path) -> dict[int, int]:
-    """Return the instants at which models were published, by version; rules that nothing was learned for are none."""
+    """Return the instants at which models were published, by version, from the first that was learned."""
     models = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     return {
         model["version"]: to_milliseconds(datetime.fromisoformat(model["as_of"]))
         for model in models
-        if model["status"] == "published" and model["version"] > 0
+        if model.get("status", "published") == "published" and model["version"] > 0
     }

@@ -10,10 +10,11 @@ import pytest
 
 from benchmarks.quality.__main__ import compare
 from benchmarks.quality.calibration import Forecast, act_probability, calibration_error, expected_error
-from benchmarks.quality.datasets import START_MS, Bar, DataSet, Files, at_least, at_most
+from benchmarks.quality.datasets import EVERYWHERE, START_MS, Bar, DataSet, Files, at_least, at_most, data_sets
 from benchmarks.quality.explained import eta_squared, explained, looks
 from benchmarks.quality.former import Former
 from benchmarks.quality.history import History, read_history
+from benchmarks.quality.judge import YARDSTICK
 from benchmarks.quality.measuring import Measured, measure
 from benchmarks.quality.migrations import (
     NEVER_MS,
@@ -71,7 +72,7 @@ def history(*rows: tuple[int, float, int, float], end_day: float, customers: int
 
 
 def test_own_acts_down_or_among_the_lapsed_and_silence_up_are_against_direction() -> None:
-    told = migrations(
+    moves = migrations(
         (0, 0, OUTSIDE, "New", "purchase", 0),
         (0, 1, "New", "Loyal", "purchase", 0),
         (0, 2, "Loyal", "Regular", "engagement", 0),  # an own act down
@@ -86,38 +87,38 @@ def test_own_acts_down_or_among_the_lapsed_and_silence_up_are_against_direction(
         (1, 1, "At risk", "Hibernating", "lapse", 0),
         (1, 2, "Hibernating", "Lost", "lapse", 0),
     )
-    assert against_direction(told) == (2, 2)
+    assert against_direction(moves) == (2, 2)
 
 
 def test_a_move_from_lapsed_to_lapsed_by_an_own_act_is_against_direction_even_if_upwards() -> None:
-    told = migrations((0, 0, OUTSIDE, "Lost", "model", 0), (0, 1, "Lost", "At risk", "purchase", 0))
-    assert against_direction(told) == (1, 0)
+    moves = migrations((0, 0, OUTSIDE, "Lost", "model", 0), (0, 1, "Lost", "At risk", "purchase", 0))
+    assert against_direction(moves) == (1, 0)
 
 
 def test_sideways_moves_keep_their_direction() -> None:
-    told = migrations(
+    moves = migrations(
         (0, 0, OUTSIDE, "Browsers", "engagement", 0),
         (0, 1, "Browsers", "Regular", "purchase", 0),
         (0, 2, "Regular", "Browsers", "lapse", 0),
     )
-    assert against_direction(told) == (0, 0)
+    assert against_direction(moves) == (0, 0)
 
 
 def test_names_without_a_level_are_listed_and_not_judged() -> None:
-    told = migrations((0, 0, OUTSIDE, "Potential", "purchase", 0), (0, 1, "Potential", "VIP", "lapse", 0))
-    assert against_direction(told) == (0, 0)
-    assert unranked_names(told) == ["Potential"]
+    moves = migrations((0, 0, OUTSIDE, "Potential", "purchase", 0), (0, 1, "Potential", "VIP", "lapse", 0))
+    assert against_direction(moves) == (0, 0)
+    assert unranked_names(moves) == ["Potential"]
 
 
 def test_the_panel_holds_the_last_migration_up_to_each_instant() -> None:
-    told = migrations(
+    moves = migrations(
         (0, 0.5, OUTSIDE, "New", "purchase", 0),
         (0, 2, "New", "Loyal", "purchase", 0),
         (0, 2, "Loyal", "Champions", "purchase", 0),
         (2, 1, OUTSIDE, "New", "purchase", 0),
         (2, 3, "New", OUTSIDE, "definition", 0),
     )
-    places = panel(told, 3, [day * DAY_MS for day in (0, 1, 2, 3)])
+    places = panel(moves, 3, [day * DAY_MS for day in (0, 1, 2, 3)])
     assert places.tolist() == [
         [OUTSIDE, OUTSIDE, OUTSIDE],
         ["New", OUTSIDE, "New"],
@@ -127,18 +128,18 @@ def test_the_panel_holds_the_last_migration_up_to_each_instant() -> None:
 
 
 def test_time_in_segments_runs_to_the_next_migration_or_to_the_end() -> None:
-    told = migrations(
+    moves = migrations(
         (0, 0, OUTSIDE, "New", "purchase", 0),
         (0, 10, "New", "Loyal", "purchase", 0),
         (0, 30, "Loyal", "At risk", "lapse", 0),
         (1, 50, OUTSIDE, "Loyal", "purchase", 0),
     )
-    assert customer_months(told, 100 * DAY_MS) * MONTH_DAYS == pytest.approx(100 + 50)
-    assert customer_months(told, 100 * DAY_MS, frozenset({"Loyal"})) * MONTH_DAYS == pytest.approx(20 + 50)
+    assert customer_months(moves, 100 * DAY_MS) * MONTH_DAYS == pytest.approx(100 + 50)
+    assert customer_months(moves, 100 * DAY_MS, frozenset({"Loyal"})) * MONTH_DAYS == pytest.approx(20 + 50)
 
 
 def test_silence_taken_for_a_lapse_is_a_false_alarm_if_an_own_act_follows_within_two_weeks() -> None:
-    told = migrations(
+    moves = migrations(
         (0, 0, OUTSIDE, "Regular", "purchase", 0),
         (0, 20, "Regular", "At risk", "lapse", 0),  # acts on day 34
         (1, 0, OUTSIDE, "Regular", "purchase", 0),
@@ -155,12 +156,12 @@ def test_silence_taken_for_a_lapse_is_a_false_alarm_if_an_own_act_follows_within
         end_day=50,
     )  # fmt: skip
     months = (5 * 20 + 30) / MONTH_DAYS  # customer 3 stays in value roles to the end
-    assert false_alarms(told, happened) == pytest.approx(1 / months)
+    assert false_alarms(moves, happened) == pytest.approx(1 / months)
 
 
 def test_no_time_in_value_roles_means_no_false_alarms() -> None:
-    told = migrations((0, 0, OUTSIDE, "New", "purchase", 0))
-    assert false_alarms(told, history((0, 0, PURCHASE, 1), end_day=9)) == 0
+    moves = migrations((0, 0, OUTSIDE, "New", "purchase", 0))
+    assert false_alarms(moves, history((0, 0, PURCHASE, 1), end_day=9)) == 0
 
 
 def test_the_next_act_is_the_first_own_one_after_the_instant() -> None:
@@ -173,7 +174,7 @@ def test_the_next_act_is_the_first_own_one_after_the_instant() -> None:
 
 
 def test_a_publish_counts_the_moves_that_the_model_caused_among_those_who_had_entered() -> None:
-    told = migrations(
+    moves = migrations(
         (0, 0, OUTSIDE, "New", "purchase", 0),
         (0, 7, "New", "Loyal", "model", 1),
         (0, 7, "Loyal", "At risk", "lapse", 1),
@@ -183,7 +184,7 @@ def test_a_publish_counts_the_moves_that_the_model_caused_among_those_who_had_en
         (3, 21, "New", "Loyal", "model", 3),
     )
     published = {1: 7 * DAY_MS, 2: 14 * DAY_MS, 3: 21 * DAY_MS}
-    assert moved_per_publish(told, published) == [1 / 2, 0, 1 / 4]
+    assert moved_per_publish(moves, published) == [1 / 2, 0, 1 / 4]
 
 
 def test_eta_squared_is_the_share_of_variance_between_places() -> None:
@@ -297,6 +298,22 @@ def test_a_data_set_goes_through_the_product_and_past_its_rivals(tmp_path: Path)
     assert set(measured.rivals["before"]) <= set(measured.ours)
 
 
+def test_every_bar_is_of_a_figure_that_is_measured(tmp_path: Path) -> None:
+    if not (YARDSTICK / "quality").is_dir():
+        pytest.skip(f"{YARDSTICK / 'quality'} is not here")
+
+    def lay_out(folder: Path) -> Files:
+        simulate(300, 540, 1, folder)
+        topics = ("purchases", "engagements")
+        sources = [SourceFile(folder / f"{topic}.jsonl.gz", topic, {}, {}, None) for topic in topics]
+        return Files(sources, START_MS + 540 * DAY_MS, judged=folder, gone=frozenset())
+
+    measured = measure(DataSet(lay_out), tmp_path, with_rivals=False)
+    figures = {*measured.ours, "orders explained beyond RFM rules"}
+    assert all(set(data_set.bars) <= figures for data_set in data_sets([7], 7).values())
+    assert set(EVERYWHERE) <= figures
+
+
 def test_nights_add_up_what_happened_until_then() -> None:
     happened = history(
         (0, 0.5, PURCHASE, 100), (0, 2.0, ENGAGEMENT, 0), (0, 2.25, ENGAGEMENT, 0), (1, 2.5, ENGAGEMENT, 0),
@@ -357,7 +374,7 @@ def test_the_former_method_does_not_learn_before_it_knows_enough(shop: History) 
 
 def test_migrations_are_read_in_the_order_of_customers_and_sequences(tmp_path: Path) -> None:
     def record(customer: str, sequence: int, origin: str | None, name: str | None, **others: object) -> str:
-        told = {
+        fields = {
             "customer_id": customer,
             "sequence": sequence,
             "segmentation": "value",
@@ -368,7 +385,7 @@ def test_migrations_are_read_in_the_order_of_customers_and_sequences(tmp_path: P
             "model_version": 4,
             "explanation": {},
         }
-        return json.dumps(told | others)
+        return json.dumps(fields | others)
 
     lines = [
         record("b", 1, None, "New"),

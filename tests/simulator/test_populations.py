@@ -126,7 +126,7 @@ def test_who_cancels_is_charged_no_more_and_the_truth_says_when(tmp_path: Path) 
             assert (datetime(2024, 12, 31, tzinfo=UTC) - orders[-1]["at"]).days <= 36
 
 
-def test_one_off_customers_buy_once_and_early_enough_to_be_told_from_others(tmp_path: Path) -> None:
+def test_one_off_customers_buy_once_and_months_before_the_end(tmp_path: Path) -> None:
     counts, purchases = draw(tmp_path, "one-off", 600)
     assert (counts.events, counts.changes) == (600, 0)
     assert {len(orders) for orders in purchases.values()} == {1}
