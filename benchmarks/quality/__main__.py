@@ -46,16 +46,19 @@ def compare(measured: Measured, bars: Mapping[str, Bar]) -> dict[str, dict[str, 
     rows = {}
     for name in (*bars, *(name for name in measured.ours if name not in bars)):
         ours, bar = measured.ours.get(name), bars.get(name)
-        is_number = ours is not None and not math.isnan(ours)
-        if bar is None and ours is not None and not is_number:
+        if bar is None and ours is not None and math.isnan(ours):
             continue
         rows[name] = {
             "bar": f"{bar.direction} {bar.limit:g}" if bar else None,
-            "ours": ours if is_number else None,
+            "ours": _number_or_none(ours),
             "met": bar.is_met(ours) if bar and ours is not None else None,
-            "rivals": {rival: figures.get(name) for rival, figures in measured.rivals.items()},
+            "rivals": {rival: _number_or_none(figures.get(name)) for rival, figures in measured.rivals.items()},
         }
     return rows
+
+
+def _number_or_none(figure: float | None) -> float | None:
+    return None if figure is None or math.isnan(figure) else figure
 
 
 def show(console: Console, title: str, measured: Measured, rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -66,17 +69,17 @@ def show(console: Console, title: str, measured: Measured, rows: Mapping[str, Ma
     verdicts = {True: "ok", False: "MISSED", None: ""}
     for name, row in rows.items():
         unknown = "not measured" if row["met"] is None and row["ours"] is None else "-"
-        cells = [_number(value) for value in row["rivals"].values()]
-        table.add_row(name, row["bar"] or "", _number(row["ours"]) or unknown, verdicts[row["met"]], *cells)
+        cells = [_text(figure) for figure in row["rivals"].values()]
+        table.add_row(name, row["bar"] or "", _text(row["ours"]) or unknown, verdicts[row["met"]], *cells)
     console.print(table)
     for note in measured.notes:
         console.print(f"  {note}", markup=False)
 
 
-def _number(value: float | None) -> str:
-    if value is None or math.isnan(value):
+def _text(figure: float | None) -> str:
+    if figure is None:
         return ""
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
+    return str(figure) if isinstance(figure, int) else f"{figure:.3f}"
 
 
 def main() -> None:

@@ -12,8 +12,6 @@ from benchmarks.quality.__main__ import compare
 from benchmarks.quality.calibration import Forecast, act_probability, calibration_error, expected_error
 from benchmarks.quality.datasets import EVERYWHERE, START_MS, Bar, DataSet, Files, at_least, at_most, data_sets
 from benchmarks.quality.explained import eta_squared, explained, looks
-from benchmarks.quality.former import Former
-from benchmarks.quality.history import History, read_history
 from benchmarks.quality.judge import YARDSTICK
 from benchmarks.quality.measuring import Measured, measure
 from benchmarks.quality.migrations import (
@@ -29,8 +27,6 @@ from benchmarks.quality.migrations import (
     read_migrations,
     unranked_names,
 )
-from benchmarks.quality.nights import nights
-from benchmarks.quality.rivals import NOWHERE, let_compete
 from benchmarks.quality.watch import Watch
 from stream_app.core.clock import DAY_MS, MONTH_DAYS
 from stream_app.core.columns import CustomerColumns
@@ -43,6 +39,7 @@ from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.simulator.populations import POPULATIONS
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
+from tests.support.histories import history
 
 
 def migrations(*rows: tuple[int, float, str, str, str, int]) -> Migrations:
@@ -55,19 +52,6 @@ def migrations(*rows: tuple[int, float, str, str, str, int]) -> Migrations:
         np.array(destination),
         np.array(cause),
         np.array(version),
-    )
-
-
-def history(*rows: tuple[int, float, int, float], end_day: float, customers: int | None = None) -> History:
-    """Make one from customer, day, kind and amount, ordered by time."""
-    customer, day, kind, amount = zip(*rows, strict=True)
-    return History(
-        [f"c{number}" for number in range(customers or max(customer) + 1)],
-        np.array(customer),
-        (np.array(day) * DAY_MS).astype(np.int64),
-        np.array(kind),
-        np.array(amount, np.float64),
-        int(end_day * DAY_MS),
     )
 
 
@@ -314,64 +298,6 @@ def test_every_bar_is_of_a_figure_that_is_measured(tmp_path: Path) -> None:
     assert set(EVERYWHERE) <= figures
 
 
-def test_nights_add_up_what_happened_until_then() -> None:
-    happened = history(
-        (0, 0.5, PURCHASE, 100), (0, 2.0, ENGAGEMENT, 0), (0, 2.25, ENGAGEMENT, 0), (1, 2.5, ENGAGEMENT, 0),
-        (0, 3.5, PURCHASE, 50), (0, 3.75, REFUND, 100),
-        end_day=4,
-    )  # fmt: skip
-    first, _, third, last = nights(happened)
-    assert (first.day, first.at_ms, first.known.tolist()) == (0, DAY_MS, [0])
-    assert first.recency_days == pytest.approx([0.5])
-    assert first.orders == pytest.approx([2 ** (-0.5 / 90)])
-    assert third.known.tolist() == [0, 1]
-    assert third.engaged_days == pytest.approx([1, 1])
-    assert third.engagement == pytest.approx([2 ** (-1 / 21) + 2 ** (-0.75 / 21), 2 ** (-0.5 / 21)])
-    assert third.active_days == pytest.approx([1, 0])
-    assert third.purchase_recency_days.tolist() == [2.5, np.inf]
-    assert last.purchases.tolist() == [2, 0]
-    assert last.spend_minor.tolist() == [50, 0]
-    assert last.recency_days == pytest.approx([0.5, 1.5])
-    assert last.active_days == pytest.approx([2 ** (-1 / 60) + 1, 0])
-    assert last.tenure_days == pytest.approx([3.5, 1.5])
-    assert last.exposure_days == pytest.approx([(1 - 2 ** (-3 / 60)) * 60 / np.log(2), 0])
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> History:
-    folder = tmp_path_factory.mktemp("shop")
-    simulate(600, 250, 1, folder, population=POPULATIONS["shop"])
-    files = [SourceFile(folder / f"{topic}.jsonl.gz", topic, {}, {}, None) for topic in ("purchases", "engagements")]
-    return read_history(files)
-
-
-def test_rivals_put_everybody_somewhere_and_are_repeatable(shop: History) -> None:
-    runs = [let_compete(nights(shop), shop.days, len(shop.customer_ids)) for _ in range(2)]
-    for rival, again in zip(*runs, strict=True):
-        assert (rival.places == again.places).all()
-        assert (rival.places[-1] != NOWHERE).all()
-        assert len(set(rival.places[-1].tolist())) in range(4, 11)
-        left = (rival.places[:-1] != NOWHERE) & (rival.places[1:] == NOWHERE)
-        assert not left.any()
-    rules, batch, former = runs[0]
-    assert not rules.moved_per_publish
-    assert len(batch.moved_per_publish) == len(former.moved_per_publish) > 10
-    moves = [int((rival.places[1:] != rival.places[:-1]).sum()) for rival in runs[0]]
-    assert moves[2] < min(moves[:2])  # hysteresis is what sets it apart
-
-
-def test_the_former_method_does_not_learn_before_it_knows_enough(shop: History) -> None:
-    former = Former(len(shop.customer_ids))
-    for night in nights(shop):
-        if night.day == 80:
-            assert not former.learn(night)
-            assert not former.is_learned
-        if night.day == 120:
-            assert former.learn(night)
-            assert (former.assess(night) >= 0).all()
-            break
-
-
 def test_migrations_are_read_in_the_order_of_customers_and_sequences(tmp_path: Path) -> None:
     def record(customer: str, sequence: int, origin: str | None, name: str | None, **others: object) -> str:
         fields = {
@@ -422,10 +348,10 @@ def test_a_bar_is_met_at_its_limit_unless_it_is_to_be_exceeded(bar: Bar, figure:
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     ours = {"a": None, "b": 2.0, "c": float("nan"), "d": float("nan"), "e": 1.0}
-    measured = Measured(ours, {"rules": {"b": 3.0}}, seconds=0.0)
+    measured = Measured(ours, {"rules": {"a": float("nan"), "b": 3.0}}, seconds=0.0)
     rows = compare(measured, {"a": at_most(1), "b": at_most(1), "c": at_most(1), "f": at_least(0.5)})
     assert {name: row["met"] for name, row in rows.items()} == {
         "a": None, "b": False, "c": False, "f": None, "e": None,
     }  # fmt: skip
     assert rows["b"] == {"bar": "≤ 1", "ours": 2.0, "met": False, "rivals": {"rules": 3.0}}
-    assert rows["c"]["ours"] is None
+    assert rows["c"]["ours"] is rows["a"]["rivals"]["rules"] is None
