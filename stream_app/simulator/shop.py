@@ -1,4 +1,4 @@
-"""A population of customers whose latent types, and the moments at which they change, are known.
+"""A shop of customers whose latent types, and the moments at which they change, are known.
 
 Each customer lives through phases, one latent type each. Within a phase three processes run, with the
 customer's own multiples of the type's rates:
@@ -21,15 +21,30 @@ All figures below are assumptions of this simulator, chosen to resemble a web sh
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.clock import DAY_MS, MINUTE_MS, SECOND_MS
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.integer[Any]]
+from stream_app.simulator.events import (
+    CART,
+    CHANGE_KINDS,
+    CLICK,
+    EMAIL_OPEN,
+    FIRST_PHASE,
+    LOGIN,
+    REFUND,
+    VIEW,
+    Draw,
+    Events,
+    Floats,
+    Integers,
+    Phases,
+    engagements,
+    in_order_of_time,
+    purchases,
+)
 
 
 class LatentType(NamedTuple):
@@ -79,15 +94,6 @@ LATENT_TYPES: Final = (
     ),
     LatentType("dormant", 0.0, 0.0, 4_000, 0.005, 0.15, (("loyal", 0.6, "winback"), ("champion", 0.4, "winback"))),
 )  # fmt: skip
-CHANGE_KINDS: Final = ("lapse", "up", "down", "winback")
-
-VIEW, CLICK, EMAIL_OPEN, CART, LOGIN, PURCHASE, REFUND = range(7)
-"""Kinds of event, `Events.kind`."""
-
-FIRST_PHASE: Final = -1
-"""`Phases.change` of a customer's first phase, which no change began."""
-NO_ORDER: Final = -1
-"""`Events.order` of an engagement."""
 
 FIRST_CHANGE_DAYS: Final = 75
 """A phase lasts at least so long, so that a type has time to show."""
@@ -101,79 +107,31 @@ FULL_REFUND_SHARE: Final = 0.7
 """Share of refunds that give back the whole order; the others give back 20 to 90 % of it."""
 
 
-class Phases(NamedTuple):
-    """Time spent as one latent type, each column of shape `(n_phases,)`, ordered by customer and time.
+class Shop(NamedTuple):
+    """How a shop differs from the one of the table above.
 
     Attributes
     ----------
-    customer
-        Number of the customer, from 0 in order of arrival.
-    from_ms, to_ms
-        Milliseconds since the start of the simulation, half open. A customer's phases leave no gap.
-    type
-        Index into `LATENT_TYPES`.
-    change
-        Index into `CHANGE_KINDS` of the change the phase began with, or `FIRST_PHASE`.
+    orders, sessions
+        Multiples, at least 0, of every type's rates. Views and carts on the way to an order come with the order.
     """
 
-    customer: Integers
-    from_ms: Integers
-    to_ms: Integers
-    type: Integers
-    change: Integers
+    orders: float = 1.0
+    sessions: float = 1.0
 
 
-class Events(NamedTuple):
-    """What happened, each column of shape `(n_events,)`, in order of time.
-
-    Attributes
-    ----------
-    at_ms
-        Milliseconds since the start of the simulation.
-    customer
-        Number of the customer.
-    kind
-        One of `VIEW` … `REFUND`.
-    order
-        Number of the order that was placed or refunded, or `NO_ORDER`.
-    amount_minor
-        Paid or given back, in minor units; 0 for engagements.
-    items
-        Pieces ordered; 0 otherwise.
-    """
-
-    at_ms: Integers
-    customer: Integers
-    kind: Integers
-    order: Integers
-    amount_minor: Integers
-    items: Integers
-
-
-def draw_population(customers: int, days: int, seed: int, refund_rate: float) -> tuple[Phases, Events]:
-    """Draw the lives of a population and all their events, the same ones for the same arguments.
-
-    Parameters
-    ----------
-    customers, days
-        Size of the population and length of the simulation, each at least 1.
-    refund_rate
-        Probability, in [0, 1], that an order is refunded; does not alter the other events.
-    """
-    life_rng, order_rng, session_rng, refund_rng = np.random.default_rng(seed).spawn(4)
-    horizon_ms = days * DAY_MS
-    phases = _draw_phases(life_rng, customers, horizon_ms)
-    orders = _draw_orders(order_rng, phases, customers)
+def draw_shop(shop: Shop, draw: Draw) -> tuple[Phases, Events]:
+    """Draw the lives of a shop's customers and all their events."""
+    life_rng, order_rng, session_rng, refund_rng = np.random.default_rng(draw.seed).spawn(4)
+    phases = _draw_phases(life_rng, draw.customers, draw.horizon_ms)
+    orders = _draw_orders(order_rng, phases, draw.customers, shop.orders)
     parts = [  # of events at one instant the earlier part comes first: an order follows its cart
-        _draw_sessions(session_rng, phases, customers),
+        _draw_sessions(session_rng, phases, draw.customers, shop.sessions),
         _draw_shopping(order_rng, phases, orders),
         orders,
-        _draw_refunds(refund_rng, orders, refund_rate),
+        _draw_refunds(refund_rng, orders, draw.refund_rate),
     ]
-    events = Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    in_time = np.argsort(events.at_ms, kind="stable")
-    in_time = in_time[: np.count_nonzero(events.at_ms < horizon_ms)]
-    return phases, Events(*(column[in_time] for column in events))
+    return phases, in_order_of_time(parts, draw.horizon_ms)
 
 
 def order_kept(at_ms: Floats) -> Floats:
@@ -223,11 +181,11 @@ def _transition_tables() -> tuple[Floats, npt.NDArray[np.int8]]:
     return np.where(cumulative > 1 - 1e-9, np.inf, cumulative), change
 
 
-def _draw_orders(rng: np.random.Generator, phases: Phases, customers: int) -> Events:
+def _draw_orders(rng: np.random.Generator, phases: Phases, customers: int, multiple: float) -> Events:
     """Draw an order at each arrival, and all further ones from the renewal process, one round of gaps at a time."""
     rate_of_customer = rng.gamma(8.0, 1 / 8, customers)
     value_of_customer = np.exp(rng.normal(-0.03, 0.25, customers))
-    rate = np.array([latent.orders_per_day for latent in LATENT_TYPES])[phases.type]
+    rate = multiple * np.array([latent.orders_per_day for latent in LATENT_TYPES])[phases.type]
     gap_scale_ms = DAY_MS / (1.5 * np.maximum(rate * rate_of_customer[phases.customer], 1e-12))
     arrivals = np.flatnonzero(phases.change == FIRST_PHASE)
     phase_parts, at_parts = [arrivals], [phases.from_ms[arrivals]]
@@ -245,14 +203,8 @@ def _draw_orders(rng: np.random.Generator, phases: Phases, customers: int) -> Ev
     customer = phases.customer[phase]
     mean_value = np.array([latent.order_value_minor for latent in LATENT_TYPES])[phases.type[phase]]
     value = np.rint(mean_value * value_of_customer[customer] * rng.gamma(4.0, 0.25, phase.size))
-    return Events(
-        at_ms=np.concatenate(at_parts),
-        customer=customer,
-        kind=np.full(phase.size, PURCHASE, np.int8),
-        order=np.arange(phase.size, dtype=np.int32),
-        amount_minor=np.maximum(value, 100).astype(np.int32),
-        items=(1 + rng.poisson(1.2, phase.size)).astype(np.int16),
-    )
+    items = 1 + rng.poisson(1.2, phase.size)
+    return purchases(np.concatenate(at_parts), customer, np.maximum(value, 100), items)
 
 
 def _draw_shopping(rng: np.random.Generator, phases: Phases, orders: Events) -> Events:
@@ -264,13 +216,13 @@ def _draw_shopping(rng: np.random.Generator, phases: Phases, orders: Events) -> 
     lead_ms = rng.random(order.size) * np.where(kind == VIEW, 30 * MINUTE_MS, 10 * MINUTE_MS)
     customer = orders.customer[order]
     at_ms = np.maximum(orders.at_ms[order] - lead_ms.astype(np.int64), arrival_ms[customer])
-    return _engagements(at_ms, customer, kind)
+    return engagements(at_ms, customer, kind)
 
 
-def _draw_sessions(rng: np.random.Generator, phases: Phases, customers: int) -> Events:
+def _draw_sessions(rng: np.random.Generator, phases: Phases, customers: int, multiple: float) -> Events:
     """Draw e-mails opened and clicked (35 %) or only opened (15 %), visits with a cart (10 %) or with views (40 %)."""
     rate_of_customer = rng.gamma(5.0, 1 / 5, customers)
-    rate = np.array([latent.sessions_per_day for latent in LATENT_TYPES])[phases.type]
+    rate = multiple * np.array([latent.sessions_per_day for latent in LATENT_TYPES])[phases.type]
     length_ms = phases.to_ms - phases.from_ms
     sessions = rng.poisson(rate * rate_of_customer[phases.customer] * (length_ms / DAY_MS))
     phase = np.repeat(np.arange(sessions.size), sessions)
@@ -290,7 +242,7 @@ def _draw_sessions(rng: np.random.Generator, phases: Phases, customers: int) -> 
 
 def _step(at_ms: Integers, customer: Integers, chosen: Integers, step: int | Integers, kind: int) -> Events:
     """Return one action of the chosen sessions, half a minute after the one before."""
-    return _engagements(at_ms[chosen] + step * 30 * SECOND_MS, customer[chosen], np.full(chosen.size, kind))
+    return engagements(at_ms[chosen] + step * 30 * SECOND_MS, customer[chosen], np.full(chosen.size, kind))
 
 
 def _draw_refunds(rng: np.random.Generator, orders: Events, refund_rate: float) -> Events:
@@ -305,15 +257,4 @@ def _draw_refunds(rng: np.random.Generator, orders: Events, refund_rate: float) 
         order=orders.order[refunded],
         amount_minor=np.rint(orders.amount_minor[refunded] * share).astype(np.int32),
         items=np.zeros(refunded.size, np.int16),
-    )
-
-
-def _engagements(at_ms: Integers, customer: Integers, kind: Integers) -> Events:
-    return Events(
-        at_ms=at_ms,
-        customer=customer,
-        kind=kind.astype(np.int8),
-        order=np.full(at_ms.size, NO_ORDER, np.int32),
-        amount_minor=np.zeros(at_ms.size, np.int32),
-        items=np.zeros(at_ms.size, np.int16),
     )
