@@ -3,6 +3,7 @@ from __future__ import annotations
 import doctest
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ ROW_CHECKS = [
 CENTRES = arrays(np.float64, (ROLES, 3), elements=st.floats(-8, 4))
 WEIGHTS = arrays(np.float64, ROLES, elements=st.floats(0.5, 500))
 PAIRS = (
-    *((ORDERS, low, high) for low, high in zip(RATE_ORDER, RATE_ORDER[1:], strict=False)),
+    *((ORDERS, low, high) for low, high in pairwise(RATE_ORDER)),
     (ENGAGEMENT, OCCASIONAL, REGULAR),
     (ENGAGEMENT, OCCASIONAL, BROWSERS),
     (VALUE, LOYAL, BIG_SPENDERS),
