@@ -43,7 +43,7 @@ ENGAGEMENT_STEP: Final = 0.1
 """How far the weight of engagement moves at a tick."""
 NEW_GAPS: Final = 1.5
 """A customer is new for so many of the population's usual gaps,"""
-NEW_DAYS_RANGE: Final = (30.0, 45.0)
+NEW_DAYS_RANGE: Final = (35.0, 60.0)
 """but within this many days."""
 
 

@@ -49,9 +49,9 @@ class RecordSettings(Section):
 class AssignmentSettings(Section):
     """When customers change segment; see `docs/segmentations.md`."""
 
-    hysteresis: Annotated[float, Field(ge=0, le=5)] = 0.35
-    """How far past the middle between two roles a customer must be to change over, in log units (.35 is a factor of
-    1.4)."""
+    hysteresis: Annotated[float, Field(ge=0, le=5)] = 0.4
+    """How far past the middle between two roles a customer must be to change over, in log units (.4 is a factor of
+    1.5)."""
     no_return_days: Annotated[float, Field(ge=0, le=365)] = 30.0
     """How long a customer does not go back to the role it was in before, unless it does what the present one denies."""
     risk_probability: Probability = 0.5
@@ -69,11 +69,11 @@ class AssignmentSettings(Section):
     loyal_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
     """How far below the middle between two centres VIP, Champions and Loyal may order before silence ends the role, in
     log units (.35 is a factor of 1.4)."""
-    regular_slack: Annotated[float, Field(ge=0, le=3)] = 0.0
+    regular_slack: Annotated[float, Field(ge=0, le=3)] = 0.1
     """The same for Regular."""
     big_slack: Annotated[float, Field(ge=0, le=3)] = 0.4
     """The same for Big spenders."""
-    visits_slack: Annotated[float, Field(ge=0, le=3)] = 0.4
+    visits_slack: Annotated[float, Field(ge=0, le=3)] = 0.2
     """The same for how often Regular and Big spenders come, which will do instead."""
     browsers_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
     """The same for how often Browsers come."""

@@ -101,8 +101,8 @@ def acts(model: Model, customers: CustomerColumns, held: Held) -> Decision:
     barred = is_role & (customers.at_ms - held.since_ms < model.thresholds.no_return_days * DAY_MS)
     left = np.where(barred, model.roster.index_of_code[held.previous], NOWHERE)
     target = _choose(model, standing, role, allowed, left, must_admit=was_lapsed)
-    is_new = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1) & ~is_role
-    target = np.where(is_new, NEW, target)
+    is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
+    target = np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, target)
     return Decision(target, target != held_target)
 
 
@@ -131,8 +131,8 @@ def silence(model: Model, customers: CustomerColumns, held: Held, after_ms: Inst
     np.maximum(due_ms, after_ms + 1, out=due_ms)
     asked = changes[due_ms[changes] <= by_ms[changes]]
     role = _next_role(model, customers.at(asked, due_ms[asked]), held_target[asked])
-    # Who is no longer new and overdue already is at risk of being lost, unless little was to be expected anyway.
-    target[asked] = np.where((due_ms[asked] >= dates.risk_ms[asked]) & (role != OCCASIONAL), AT_RISK, role)
+    # Of who is no longer new and overdue already, little is to be expected.
+    target[asked] = np.where(due_ms[asked] >= dates.risk_ms[asked], OCCASIONAL, role)
     return Due(due_ms, target)
 
 
@@ -160,7 +160,7 @@ def revise(model: Model, customers: CustomerColumns, held: Held) -> Decision:
         wanted = _leads(model.previous, before, role[rows], target[rows], model.thresholds.hysteresis)
         keeps = wanted & standing.holds[rows, role[rows]]  # the version before would have had it move: not our doing
         target[rows[keeps]] = role[rows[keeps]]
-    is_new = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1) & ~is_role
+    is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
     at_risk = np.where(stage == ACTIVE, target, np.where(role == OCCASIONAL, OCCASIONAL, AT_RISK))
     lapsed = np.where(
         quantities.purchases <= 1,
@@ -170,10 +170,10 @@ def revise(model: Model, customers: CustomerColumns, held: Held) -> Decision:
     lapsed = np.where(np.isin(held_target, (HIBERNATING, ONE_TIME, LOST)), held_target, lapsed)
     # Who is in no role yet has nothing to be at risk of.
     is_fresh = (quantities.purchases <= 1) & (role == NOWHERE) & (_STAGES[held_target] == ACTIVE)
-    overdue = np.where((stage == ACTIVE) | (target == OCCASIONAL), target, AT_RISK)
-    at_risk = np.where(is_fresh, np.where(at_ms >= dates.one_time_ms, ONE_TIME, overdue), at_risk)
+    overdue = np.where(at_ms >= dates.one_time_ms, ONE_TIME, OCCASIONAL)
+    at_risk = np.where(is_fresh & (stage > ACTIVE), overdue, at_risk)
     belongs = np.where(stage == LAPSED, lapsed, at_risk)
-    belongs = np.where(is_new & (_STAGES[held_target] == ACTIVE), NEW, belongs)
+    belongs = np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, belongs)
     return Decision(belongs, belongs != held_target)
 
 

@@ -60,7 +60,7 @@ class Thresholds(NamedTuple):
         See `Slack`.
     """
 
-    hysteresis: float = 0.35
+    hysteresis: float = 0.4
     no_return_days: float = 30.0
     risk_probability: float = 0.5
     lapsed_probability: float = 0.1

@@ -67,9 +67,9 @@ class Slack(NamedTuple):
     """
 
     loyal: float = 0.5
-    regular: float = 0.0
+    regular: float = 0.1
     big: float = 0.4
-    visits: float = 0.4
+    visits: float = 0.2
     browsers: float = 0.5
     rare: float = 0.25
     value: float = 0.25
