@@ -24,6 +24,8 @@ from stream_app.contracts.readers import (
 REASON_FIELD: Final = "?"
 """Before a segmentation's name in a customer's hash: why it is in its segment. Without it: that it is."""
 FLOW_SEPARATOR: Final = ">"
+NO_SEGMENT: Final = "-"
+"""Stands for none where a segment's id would be."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,19 @@ class ViewKeys:
         """Hash: `version`, or `version/held`, to the model's document."""
         return f"{self.of(generation)}models:{segmentation}"
 
+    def figures(self, generation: str, segmentation: str) -> str:
+        """Hash: partition to its newest record of `segment-figures`."""
+        return f"{self.of(generation)}figures:{segmentation}"
+
     def segmentations(self, generation: str) -> str:
         """Set: names of the segmentations that there are models of."""
         return self.of(generation) + "segmentations"
 
 
 class MembershipValue(NamedTuple):
-    """A membership in a customer's hash: `sequence segment since_ms model_version as_of_ms`.
+    """A membership in a customer's hash: `sequence segment since_ms model_version as_of_ms next_at_ms next_segment`.
 
+    The last two are left out if silence moves the customer no more; the last one is `-` if it leaves the segmentation.
     In this form it stays below the 64 bytes up to which Redis packs a small hash by default.
     """
 
@@ -98,40 +105,55 @@ class MembershipValue(NamedTuple):
     since_ms: int
     model_version: int
     as_of_ms: int
+    next_at_ms: int | None = None
+    next_segment: str | None = None
 
     def encode(self) -> str:
         """Return the value."""
-        return f"{self.sequence} {self.segment} {self.since_ms} {self.model_version} {self.as_of_ms}"
+        told = f"{self.sequence} {self.segment} {self.since_ms} {self.model_version} {self.as_of_ms}"
+        return told if self.next_at_ms is None else f"{told} {self.next_at_ms} {self.next_segment or NO_SEGMENT}"
 
     @classmethod
     def decode(cls, value: bytes) -> MembershipValue:
         """Parse a value."""
-        sequence, segment, since_ms, model_version, as_of_ms = value.split()
-        return cls(int(sequence), segment.decode(), int(since_ms), int(model_version), int(as_of_ms))
+        sequence, segment, since_ms, model_version, as_of_ms, *following = value.decode().split()
+        at_ms, target = following or (None, NO_SEGMENT)
+        return cls(
+            int(sequence),
+            segment,
+            int(since_ms),
+            int(model_version),
+            int(as_of_ms),
+            None if at_ms is None else int(at_ms),
+            None if target == NO_SEGMENT else target,
+        )
 
 
 class PackedFigures(msgspec.Struct, array_like=True, gc=False):
     """`Figures` without names; likewise below."""
 
     recency_days: float
+    tenure_days: float
     usual_gap_days: float
     probability_active: float
-    orders_90d: float
-    revenue_90d: float
-    engaged_days_21d: float
-    tenure_days: float
+    orders: int | None
+    order_recency_days: float | None
+    order_tenure_days: float | None
+    order_interval_days: float | None
+    order_value: float | None
+    engagement_recency_days: float | None
+    engagement_interval_days: float | None
 
 
-class PackedLearned(msgspec.Struct, array_like=True, gc=False, tag="learned"):
+class PackedLearned(msgspec.Struct, array_like=True, gc=False, tag="role"):
     """`LearnedExplanation`."""
 
     before: PackedFigures | None
     after: PackedFigures
-    distance_from: float | None
-    distance_to: float
     margin: float | None
-    decisive_feature: str | None
     sentence: str
+    decisive: str | None
+    statement: str | None
 
 
 class PackedCondition(msgspec.Struct, array_like=True, gc=False):
@@ -182,6 +204,7 @@ class Reason(msgspec.Struct, array_like=True, gc=False):
     bucket: int
     held_out: bool
     packed: PackedExplanation
+    direction: str | None = None
 
     @classmethod
     def of(cls, migration: MigrationRecord) -> Reason:
@@ -196,6 +219,7 @@ class Reason(msgspec.Struct, array_like=True, gc=False):
             holdout.bucket,
             holdout.held_out,
             msgspec.convert(explanation, _PACKED[type(explanation)], from_attributes=True),
+            migration.direction,
         )
 
     def explanation(self) -> Explanation:

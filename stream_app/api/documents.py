@@ -11,12 +11,14 @@ from stream_app.contracts.outputs import (
     CauseKind,
     Change,
     Count,
+    Direction,
     Explanation,
     Holdout,
     Instant,
+    NextMove,
+    NonNegative,
     Number,
     SegmentId,
-    SegmentProfile,
     SegmentReference,
     Share,
 )
@@ -26,40 +28,49 @@ BATCH_CUSTOMERS: Final = 500
 
 EXAMPLE_SEGMENT: Final[dict[str, Any]] = {
     "segmentation": "value",
-    "segment": {"id": "s3", "name": "Champions"},
+    "segment": {"id": "s2", "name": "Loyal"},
     "since": "2026-05-01T12:00:00.000Z",
     "sequence": 4,
     "model_version": 12,
     "as_of": "2026-05-01T12:00:03.000Z",
+    "next_move": {"at": "2026-06-07T12:00:00.000Z", "to_segment": {"id": "s5", "name": "At risk"}},
     "change": "moved",
-    "from_segment": {"id": "s2", "name": "Loyal"},
+    "direction": "up",
+    "from_segment": {"id": "s101", "name": "Regular"},
     "cause": {"kind": "purchase", "event_id": "order-981", "position": None},
     "margin": 0.71,
     "explanation": {
         "kind": "learned",
         "before": {
             "recency_days": 12.2,
+            "tenure_days": 240.0,
             "usual_gap_days": 9.5,
             "probability_active": 0.93,
-            "orders_90d": 5.1,
-            "revenue_90d": 310.4,
-            "engaged_days_21d": 3.2,
-            "tenure_days": 240.0,
+            "orders": 8,
+            "order_recency_days": 12.2,
+            "order_tenure_days": 201.0,
+            "order_interval_days": 19.3,
+            "order_value": 61.2,
+            "engagement_recency_days": 14.0,
+            "engagement_interval_days": 8.8,
         },
         "after": {
             "recency_days": 0.0,
+            "tenure_days": 240.0,
             "usual_gap_days": 9.6,
             "probability_active": 0.99,
-            "orders_90d": 6.1,
-            "revenue_90d": 455.2,
-            "engaged_days_21d": 3.2,
-            "tenure_days": 240.0,
+            "orders": 9,
+            "order_recency_days": 0.0,
+            "order_tenure_days": 201.0,
+            "order_interval_days": 16.9,
+            "order_value": 67.9,
+            "engagement_recency_days": 14.0,
+            "engagement_interval_days": 8.8,
         },
-        "distance_from": 1.42,
-        "distance_to": 0.71,
+        "decisive": "order_rate",
         "margin": 0.71,
-        "decisive_feature": "expected_revenue",
-        "sentence": "Purchase of 144.80 EUR: expected revenue 288.67 → 450.65 EUR; Loyal → Champions.",
+        "statement": "orders at least once in 40 days",
+        "sentence": "Purchase of 144.80 EUR: 12 days after the last one, 9 orders in 201 days; Regular → Loyal.",
     },
     "holdout": {"bucket": 57, "held_out": False},
 }
@@ -68,11 +79,14 @@ EXAMPLE_RULES_SEGMENT: Final[dict[str, Any]] = EXAMPLE_SEGMENT | {
     "segment": {"id": "active", "name": "Active"},
     "sequence": 2,
     "model_version": 1,
+    "next_move": {"at": "2026-05-31T12:00:00.001Z", "to_segment": {"id": "slipping", "name": "Slipping away"}},
+    "change": "returned",
+    "direction": None,
     "from_segment": {"id": "slipping", "name": "Slipping away"},
     "margin": None,
     "explanation": {
         "kind": "rules",
-        "sentence": "Purchase of 144.80 EUR: days since the last order 41.2 → 0.0; Slipping away → Active.",
+        "sentence": "Purchase of 144.80 EUR: recency_days 0 is no longer > 30; Slipping away → Active.",
         "gained": [],
         "lost": [{"figure": "recency_days", "operator": ">", "value": 30.0, "before": 41.2, "after": 0.0}],
     },
@@ -104,12 +118,16 @@ class CustomerSegmentDocument(Document):
     model_version: Count
     as_of: Instant
     """When it was decided."""
+    next_move: NextMove | None
+    """When and where to the customer moves if nothing happens after `since` (in a replay: after `as_of`); null if
+    silence moves it no more. An own act since then puts it off, mostly; it is counted in once the customer moves."""
     change: Change | None
+    direction: Direction | None
     from_segment: SegmentReference | None
     cause: Cause | None
     margin: Number | None
-    """How far past the border between both segments, in standard deviations; null for first entries, and where the
-    segmentation is not a learned one."""
+    """How far past the middle between both segments' centres, in log units; null where no distance decided, and where
+    the segmentation is not a learned one."""
     explanation: Explanation | None
     holdout: Holdout | None
 
@@ -137,31 +155,61 @@ class BatchDocument(Document):
     unknown: list[str]
 
 
+class SegmentFigures(Document):
+    """Figures of the customers who are in a segment, over their lifetime; means are null where there are none."""
+
+    customers: Count
+    share: Share
+    """Of all customers who are in a segment; shares add up to 1, in thousandths."""
+    revenue: Number
+    """Net of refunds, in major units of the base currency; likewise below."""
+    revenue_share: Number
+    """Of the revenue of all who are in a segment; shares add up to 1, or are 0 where there is no revenue."""
+    recency_days: NonNegative | None
+    """Mean days since the last purchase or engagement."""
+    tenure_days: NonNegative | None
+    """Mean days since the first event."""
+    orders_per_customer: NonNegative | None
+    revenue_per_customer: Number | None
+    average_order_value: Number | None
+    """Revenue an order; null where nobody has ordered."""
+
+
 class SegmentDocument(Document):
     """A segment of the model in use, or a retired one that customers are still in."""
 
     id: SegmentId
     name: str
-    customers: Count
-    """How many are in it now."""
     is_retired: bool
     """Whether no model has it any more."""
-    share: Share | None
-    """Of the customers that the model was learned from, each in the nearest segment; `customers` may be elsewhere. Null
-    where nothing is learned."""
-    profile: SegmentProfile | None
-    """Its typical customer; null for the cold-start rules, and where nothing is learned."""
+    level: int | None
+    """Its place in the order of segments: higher is better, below 0 is lapsed. Null where there is no order, and for a
+    retired segment; likewise below."""
+    statement: str | None
+    """What is true of each of its members; null where nothing is learned."""
+    action: str | None
+    """What to do with its customers; likewise."""
+    open: bool | None
+    """Whether it admits customers; likewise."""
     sentence: str | None
     """The conditions of a segment by rules, in words; null for a learned one."""
+    figures: SegmentFigures | None
+    """Null until a worker has told any."""
 
 
 class SegmentListDocument(Document):
-    """All segments of a segmentation."""
+    """All segments of a segmentation by life cycle and value, the retired ones last."""
 
     segmentation: str
     model_version: Count
-    as_of: Instant
+    model_as_of: Instant
     """When the model was learned, or the definition made."""
+    figures_as_of: Instant | None
+    """When the figures held; they follow the memberships within seconds. Null until a worker has told any."""
+    currency: str | None
+    """Of all money (ISO 4217); likewise."""
+    all_segments: SegmentFigures | None
+    """Of everybody who is in a segment; likewise."""
     segments: list[SegmentDocument]
 
 
@@ -176,7 +224,7 @@ class MembersDocument(Document):
     """A page of a segment's customers, the longest there first."""
 
     customers: Count
-    """Number of customers in the segment."""
+    """How many are in the segment at the moment of the answer."""
     members: list[MemberDocument]
     next_cursor: str | None
     """For the next page; null at the end."""
@@ -211,10 +259,8 @@ class ModelSummary(Document):
     as_of: Instant
     segments: Count
     """How many it has."""
-    feature_set: str | None
-    """Null where nothing is learned."""
     expected_churn: Share | None
-    """Likewise."""
+    """Of customers, that taking over was forecast to move; null where nothing is learned, or nobody was asked."""
 
 
 class ModelsDocument(Document):

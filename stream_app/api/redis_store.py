@@ -17,9 +17,10 @@ from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisS
 from stream_app.adapters.view_schema import REASON_FIELD, MembershipValue, Reason, ViewKeys
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
+from stream_app.api.figures import add_up
 from stream_app.api.segment_lists import flows_of, newest_first, segment_list
 from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList, StoreUnavailable
-from stream_app.contracts.readers import margin_of, read_model
+from stream_app.contracts.readers import NextMove, margin_of, read_figures, read_model
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.clock import format_instant
 
@@ -73,7 +74,7 @@ class RedisStore:
         self._look_up = RedisScript(scripts.LOOK_UP, reads_only=True)
         self._newest = RedisScript(scripts.NEWEST_MODELS, reads_only=True)
         self._models = RedisScript(scripts.MODELS, reads_only=True)
-        self._sizes = RedisScript(scripts.SIZES, reads_only=True)
+        self._figures = RedisScript(scripts.FIGURES, reads_only=True)
         self._flows = RedisScript(scripts.FLOWS, reads_only=True)
         self._members = RedisScript(scripts.MEMBERS, reads_only=True)
         self.feed = MigrationFeed(self._history)
@@ -112,10 +113,8 @@ class RedisStore:
 
     async def segments(self, segmentation: str) -> SegmentList:
         """See `SegmentStore`."""
-        model = self.index.require(segmentation)
-        ids = [reference.id for reference in model.references]
-        sizes = await self._call(self._sizes, segmentation, *ids)
-        return segment_list(model, dict(zip(ids, sizes, strict=True)))
+        documents = await self._call(self._figures, segmentation)
+        return segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
 
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """See `SegmentStore`."""
@@ -174,12 +173,12 @@ class RedisStore:
                 membership.sequence,
                 membership.model_version,
                 format_instant(membership.as_of_ms),
+                self._next_move(segmentation, membership),
             )
-            value = fields.get(REASON_FIELD + segmentation)
-            reason = None if value is None else _decode_reason(value)
+            reason = _read_reason(fields.get(REASON_FIELD + segmentation))
             if reason is not None and reason.sequence == membership.sequence:
                 origin = reason.from_segment
-                segment.change = reason.change
+                segment.change, segment.direction = reason.change, reason.direction
                 segment.from_segment = None if origin is None else reference(segmentation, origin)
                 segment.cause = reason.cause_of()
                 segment.explanation = reason.explanation()
@@ -187,6 +186,13 @@ class RedisStore:
                 segment.holdout = reason.holdout()
             found.append(segment)
         return found
+
+    def _next_move(self, segmentation: str, membership: MembershipValue) -> NextMove | None:
+        if membership.next_at_ms is None:
+            return None
+        target = membership.next_segment
+        reference = None if target is None else self.index.reference(segmentation, target)
+        return NextMove(format_instant(membership.next_at_ms), reference)
 
     # --- following -----------------------------------------------------------------------------------------------
 
@@ -245,6 +251,14 @@ class RedisStore:
     def _unavailable(self, operation: str) -> StoreUnavailable:
         self._metrics.inc(REDIS_ERRORS, operation=operation)
         return StoreUnavailable(UNAVAILABLE)
+
+
+def _read_reason(value: bytes | None) -> Reason | None:
+    """Return a reason; none for one that an earlier release wrote: a rebuild of the view gives it its present form."""
+    try:
+        return None if value is None else _decode_reason(value)
+    except msgspec.ValidationError:
+        return None
 
 
 def _entries(items: Items) -> list[FeedEntry]:

@@ -33,7 +33,7 @@ def segment_routes(store: SegmentStore) -> APIRouter:
         response_model=SegmentListDocument,
         responses=NOT_FOUND,
         openapi_extra=extra,
-        summary="All segments, their size, and their typical customer or conditions",
+        summary="All segments, the figures of their customers, what is true of them, and what to do with them",
     )
     async def segments(segmentation: Segmentation) -> Response:
         require_segmentation(store, segmentation)
@@ -93,8 +93,7 @@ def segment_routes(store: SegmentStore) -> APIRouter:
 
 def _summary(document: Mapping[str, Any]) -> dict[str, Any]:
     always = {name: document[name] for name in ("kind", "version", "status", "as_of")}
-    learned = {name: document.get(name) for name in ("feature_set", "expected_churn")}
-    return always | {"segments": len(document["segments"])} | learned
+    return always | {"segments": len(document["segments"]), "expected_churn": document.get("expected_churn")}
 
 
 def _days(first: date | None, last: date | None) -> list[str]:

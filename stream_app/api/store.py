@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from stream_app.api.feed import MigrationFeed
-from stream_app.contracts.readers import Cause, Explanation, Holdout, SegmentReference
+from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
+from stream_app.core.members import MemberFigures
 
 
 class CustomerSegment(msgspec.Struct, gc=False):
@@ -21,7 +22,9 @@ class CustomerSegment(msgspec.Struct, gc=False):
     sequence: int
     model_version: int
     as_of: str
+    next_move: NextMove | None = None
     change: str | None = None
+    direction: str | None = None
     from_segment: SegmentReference | None = None
     cause: Cause | None = None
     margin: float | None = None
@@ -41,11 +44,13 @@ class Segment(msgspec.Struct, gc=False):
 
     id: str
     name: str
-    customers: int
     is_retired: bool
-    share: float | None
-    profile: Mapping[str, float] | None
-    sentence: str | None
+    figures: MemberFigures | None
+    level: int | None = None
+    statement: str | None = None
+    action: str | None = None
+    open: bool | None = None
+    sentence: str | None = None
 
 
 class SegmentList(msgspec.Struct, gc=False):
@@ -53,7 +58,10 @@ class SegmentList(msgspec.Struct, gc=False):
 
     segmentation: str
     model_version: int
-    as_of: str
+    model_as_of: str
+    figures_as_of: str | None
+    currency: str | None
+    all_segments: MemberFigures | None
     segments: Sequence[Segment]
 
 
@@ -111,7 +119,7 @@ class SegmentStore(Protocol):
         ...
 
     async def segments(self, segmentation: str) -> SegmentList:
-        """Return all segments with their profiles."""
+        """Return all segments with the figures of their members."""
         ...
 
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:

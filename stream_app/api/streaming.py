@@ -18,7 +18,7 @@ from stream_app.api.problems import Problem
 from stream_app.api.routing import index_of, scoped_router, security
 from stream_app.api.store import SegmentStore, StoreUnavailable
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
-from stream_app.contracts.outputs import CauseKind, Change
+from stream_app.contracts.outputs import CauseKind, Change, Direction
 from stream_app.errors import SegmentAmbiguous, SegmentUnknown
 
 SILENCE_SECONDS: Final = 15.0
@@ -33,8 +33,8 @@ _SEGMENT: Final = (
     "Repeat it for several."
 )
 _MIN_MARGIN: Final = (
-    "Least distance past the border, in standard deviations. Migrations without a margin (first entries, moves in "
-    "segmentations that are not learned) pass; `change` can leave first entries out."
+    "Least distance past the border, in log units. Migrations that no distance decided (first entries, silence, moves "
+    "in segmentations that are not learned) pass; `change` can leave first entries out."
 )
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
@@ -51,6 +51,12 @@ ToSegments = Annotated[
     list[str] | None, Query(alias="to", max_length=CHOICES_MAX, description=_SEGMENT, examples=[["value/s3"]])
 ]
 Changes = Annotated[list[Change] | None, Query(alias="change", description="Kind of move. Repeat it for several.")]
+Directions = Annotated[
+    list[Direction] | None,
+    Query(
+        alias="direction", description="Where a move leads; entries and leavings lead nowhere. Repeat it for several."
+    ),
+]
 Causes = Annotated[list[CauseKind] | None, Query(alias="cause", description="Kind of cause. Repeat it for several.")]
 MinMargin = Annotated[float | None, Query(allow_inf_nan=False, description=_MIN_MARGIN)]
 Holdout = Annotated[
@@ -121,6 +127,7 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> AP
         from_segments: FromSegments = None,
         to_segments: ToSegments = None,
         changes: Changes = None,
+        directions: Directions = None,
         causes: Causes = None,
         min_margin: MinMargin = None,
         holdout: Holdout = "include",
@@ -132,6 +139,7 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> AP
             _segments(store, "from", from_segments, segmentations),
             _segments(store, "to", to_segments, segmentations),
             None if changes is None else tuple(changes),
+            None if directions is None else tuple(directions),
             None if causes is None else tuple(causes),
             min_margin,
             holdout,

@@ -52,10 +52,10 @@ class MigrationFilter:
 
     Parameters
     ----------
-    segmentations, from_segments, to_segments, changes, causes
-        Alternatives; None: any.
+    segmentations, from_segments, to_segments, changes, directions, causes
+        Alternatives; None: any. A migration without a direction, such as a first entry, fits none.
     min_margin
-        At least this far past the border. Only a move between learned segments has a margin; a migration without one,
+        At least this far past the border. Only a move that a distance decided has a margin; a migration without one,
         such as a first entry, has nothing to fall short of and passes. `changes` without `entered` leaves entries out.
     holdout
         Whether customers who are held out are left out, the only ones, or treated as all others.
@@ -65,6 +65,7 @@ class MigrationFilter:
     from_segments: tuple[SegmentChoice, ...] | None = None
     to_segments: tuple[SegmentChoice, ...] | None = None
     changes: tuple[str, ...] | None = None
+    directions: tuple[str, ...] | None = None
     causes: tuple[str, ...] | None = None
     min_margin: float | None = None
     holdout: HoldoutChoice = "include"
@@ -77,6 +78,7 @@ class MigrationFilter:
             and _is_any(self.from_segments, name, migration.from_segment)
             and _is_any(self.to_segments, name, migration.to_segment)
             and (self.changes is None or migration.change in self.changes)
+            and (self.directions is None or migration.direction in self.directions)
             and (self.causes is None or migration.cause.kind in self.causes)
             and (self.min_margin is None or margin is None or margin >= self.min_margin)
             and (self.holdout == "include" or migration.holdout.held_out == (self.holdout == "only"))

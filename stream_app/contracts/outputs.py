@@ -1,4 +1,4 @@
-"""Records of the output topics: migrations, memberships, models, population samples, dead letters.
+"""Records of the output topics: migrations, memberships, figures, models, population samples, dead letters.
 
 Every field is always present; a value that is unknown or does not apply is null. Instants are RFC 3339 in UTC with
 milliseconds. Consumers must ignore fields they do not know.
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, St
 from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.rejections import REJECTION_REASONS
-from stream_app.segmentations.learned.features import FEATURE_COUNT, FeatureSet
+from stream_app.segmentations.learned.roles import KINDS, ROLES
 
 MAX_COUNT: Final = 2**63 - 1
 """Counts fit a signed 64-bit integer on the consumer's side."""
@@ -25,7 +25,8 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-PerFeature = Annotated[list[Number], Field(min_length=FEATURE_COUNT, max_length=FEATURE_COUNT)]
+Axis = Literal["order_rate", "engagement_rate", "order_value"]
+PerAxis = Annotated[list[Number], Field(min_length=3, max_length=3)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SLUG: Final = r"^[a-z][a-z0-9_-]{0,63}$"
 """Names of segmentations and ids of segments: without a slash, so that `value/s3` can be taken apart."""
@@ -46,6 +47,7 @@ CauseKind = Literal[
     "cooldown",
 ]
 Change = Literal["entered", "moved", "lapsed", "returned", "left"]
+Direction = Literal["up", "down", "sideways"]
 
 
 def _require_reason(value: str) -> str:
@@ -84,28 +86,38 @@ class SegmentReference(Output):
 
 
 class Figures(Output):
-    """Figures of a customer, in natural units."""
+    """A customer at an instant, in natural units; money in major units of the base currency."""
 
     recency_days: NonNegative
     """Days since the last purchase or engagement."""
-    usual_gap_days: NonNegative
-    """Usual number of days between two active days."""
-    probability_active: Share
-    """That the customer still is one."""
-    orders_90d: Number
-    """Orders, decayed with a half-life of 90 days."""
-    revenue_90d: Number
-    """Net revenue in major units of the base currency, decayed likewise."""
-    engaged_days_21d: NonNegative
-    """Days with an engagement, decayed with a half-life of 21 days."""
     tenure_days: NonNegative
     """Days since the first event."""
+    usual_gap_days: NonNegative
+    """Median number of days between two days with a purchase or engagement: of the customer's own gaps of a year, where
+    few are known drawn towards the population's."""
+    probability_active: Share
+    """That the customer still is one, by its own rhythm and the silence since."""
+    orders: Count
+    """Orders so far, without those that refunds have undone."""
+    order_recency_days: NonNegative | None
+    """Days since the last purchase; null before any."""
+    order_tenure_days: NonNegative | None
+    """Days since the first purchase; null before any."""
+    order_interval_days: NonNegative
+    """Estimated days from one order to the next, as of late; what is older counts less, half after 60 days."""
+    order_value: NonNegative | None
+    """Estimated value of an order, drawn towards the population's; null while the model knows none."""
+    engagement_recency_days: NonNegative | None
+    """Days since the last engagement; null before any."""
+    engagement_interval_days: NonNegative
+    """Estimated days from one day with an engagement to the next, as of late; half the weight after 30 days."""
 
 
 class Cause(Output):
     """The cause of a move: an event, the passing of time (lapse), a new model or definition.
 
-    `profile`, `merge`, `consent` and `cooldown` are reserved.
+    `profile`, `merge`, `consent` and `cooldown` are reserved: nothing makes such moves. A role that a customer has left
+    is closed to it for some days; that they are over moves nobody, the next event does, and is the cause.
     """
 
     kind: CauseKind
@@ -116,19 +128,20 @@ class Cause(Output):
 
 
 class LearnedExplanation(Output):
-    """Of a learned segmentation: why the customer is nearer to the new segment, and by how much."""
+    """Of a learned segmentation: what decided."""
 
     kind: Literal["learned"]
     before: Figures | None
+    """Null for a first entry. Of the instant of the event, without it; of the last event, where time has passed; and as
+    the model before had them, where a model is the cause."""
     after: Figures
-    distance_from: NonNegative | None
-    """Distance to the centroid of the segment left, in weighted standard deviations."""
-    distance_to: NonNegative
-    """Distance to the centroid of the segment entered."""
+    decisive: Literal["silence", "tenure", "order_rate", "engagement_rate", "order_value", "model"] | None
+    """What the move is put down to; null for a first entry."""
     margin: Number | None
-    """How far past the border between both; moves of small margin are most likely noise."""
-    decisive_feature: str | None
-    """The feature that moved the customer most."""
+    """How far past the middle between both segments' centres, in log units. Null where no distance decided: at entries,
+    where silence has become telling or ends, and where what the segment left says had become false."""
+    statement: str
+    """What the segment entered says of each of its members."""
     sentence: str
 
 
@@ -176,6 +189,14 @@ class Holdout(Output):
     held_out: bool
 
 
+class NextMove(Output):
+    """The customer's next move, if nothing happens until then."""
+
+    at: Instant
+    to_segment: SegmentReference | None
+    """Null if it leaves the segmentation."""
+
+
 class SegmentMigration(Output):
     """One customer's move from one segment of a segmentation to another, first entry, or leaving for good."""
 
@@ -190,6 +211,8 @@ class SegmentMigration(Output):
     to_segment: SegmentReference | None
     """Null if the customer is in no segment of the segmentation any more (`left`)."""
     change: Change
+    direction: Direction | None
+    """In the order of the segments (`level`); null for entries and leavings, and where segments have no order."""
     effective_at: Instant
     """Instant at which it became true."""
     decided_at: Instant
@@ -198,6 +221,8 @@ class SegmentMigration(Output):
     model_version: Count
     """Of the model or definition in force."""
     explanation: Explanation
+    next_move: NextMove | None
+    """If nothing happens after `effective_at`; null if silence moves the customer no more."""
     holdout: Holdout
 
 
@@ -212,48 +237,110 @@ class SegmentMembership(Output):
     """Sequence of the migration that led here."""
     model_version: Count
     as_of: Instant
+    next_move: NextMove | None
+    """As it stood at `since`, or, in the files of a replay, at `as_of`; null if silence moves the customer no more. Own
+    acts put it off, mostly, and a new model changes it; neither writes this record anew unless the customer moves."""
 
 
-class SegmentProfile(Output):
-    """A segment's typical customer; units as in `Figures`."""
+class SegmentSums(Output):
+    """Sums over the customers of one partition who are in a segment; those of all partitions add up to the whole."""
 
-    recency_days: NonNegative
-    orders_90d: Number
-    revenue_90d: Number
-    engaged_days_21d: NonNegative
-    tenure_days: NonNegative
+    segment: SegmentId
+    customers: Count
+    purchases: Count
+    """Orders over their lifetime."""
+    revenue_minor: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)]
+    """Net revenue over their lifetime, in minor units of the base currency."""
+    first_at_seconds: Count
+    """Instants of their first events, in seconds since 1970."""
+    active_at_seconds: Count
+    """Instants of their last purchases or engagements, likewise."""
+
+
+class SegmentFigures(Output):
+    """Who is in the segments of a segmentation, in one partition: segments without customers are left out."""
+
+    segmentation: SegmentationName
+    partition: Count
+    as_of: Instant
+    """How far the partition had come; as long as no later record comes, the sums have stayed the same."""
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    """The base currency."""
+    segments: list[SegmentSums]
 
 
 class ModelSegment(Output):
-    """One segment of a model."""
+    """One segment of a learned model."""
 
     id: SegmentId
     name: str
-    centroid: PerFeature
-    """In raw feature space, in the order of `feature_names`."""
-    share: Share
-    """Of the sampled customers."""
-    profile: SegmentProfile | None
+    level: Annotated[int, Field(ge=-3, le=4)]
+    """Its place in the order of segments: higher is better, below 0 is lapsed."""
+    action: str
+    """What to do with its customers."""
+    statement: str
+    """What is true of each of its members."""
+    centre: PerAxis | None
+    """Of a role, on the axes; null for the others."""
+    open: bool
+    """Whether it admits customers."""
 
 
-class Training(Output):
-    """How the model was learned."""
+class Rhythm(Output):
+    """How the population comes back; see `stream_app.segmentations.learned.rhythm`."""
 
-    algorithm: str
-    sample_size: Count
-    inertia: NonNegative
-    step: Share
-    """How far the centroids went towards the converged ones."""
-    challenger_adopted: bool
-    seed: int
+    log_gap: Number
+    """Mean log gap in days."""
+    log_gap_variance: NonNegative
+    prior_weight: NonNegative
+    """How many gaps the population's mean counts for."""
+    stop_rate_per_day: NonNegative
+    stop_after_first: Share
+
+
+class Frame(Output):
+    """What is learned of the population."""
+
+    rhythm: Rhythm
+    order_value_minor: NonNegative | None
+    """Usual order value in minor units of the base currency; null until one is known."""
+    engagement_weight: Share
+    """How much engagement counts beside orders."""
+    new_days: NonNegative
+    """A customer is new for so long."""
+    centres: Annotated[list[PerAxis], Field(min_length=ROLES, max_length=ROLES)]
+    """Of the roles, in the order of `segments`."""
+    open: Annotated[list[bool], Field(min_length=ROLES, max_length=ROLES)]
+    """Which of them admit customers."""
+
+
+class Thresholds(Output):
+    """What is configured rather than learned."""
+
+    hysteresis: NonNegative
+    no_return_days: NonNegative
+    risk_probability: Share
+    lapsed_probability: Share
+    one_time_probability: Share
+    risk_days_min: NonNegative
+    lapsed_days_min: NonNegative
+    lost_days: NonNegative
+    loyal_slack: NonNegative
+    regular_slack: NonNegative
+    big_slack: NonNegative
+    visits_slack: NonNegative
+    browsers_slack: NonNegative
+    rare_slack: NonNegative
+    value_slack: NonNegative
 
 
 class Drift(Output):
-    """How far the population has moved since the model before."""
+    """How far the population has moved since the last published model."""
 
-    centroid_shift: NonNegative
     psi: dict[str, Number]
-    """Population stability index by feature name."""
+    """Population stability index by axis."""
+    roles: dict[str, Number]
+    """How far each role's centre would move to fit the population, in log units, by the role's key."""
 
 
 class LearnedModel(Output):
@@ -264,22 +351,21 @@ class LearnedModel(Output):
     version: Count
     status: Literal["published", "held"]
     as_of: Instant
-    feature_set: FeatureSet
-    prior_gap_days: NonNegative
-    order_value_minor: NonNegative
-    feature_names: Annotated[list[str], Field(min_length=FEATURE_COUNT, max_length=FEATURE_COUNT)]
-    weights: PerFeature
-    mean: PerFeature
-    scale: PerFeature
-    hysteresis: NonNegative
-    no_return_days: NonNegative
-    segments: Annotated[list[ModelSegment], Field(min_length=1)]
+    axes: Annotated[list[Axis], Field(min_length=3, max_length=3)]
+    frame: Frame
+    previous_frame: Frame | None
+    """Of the version before; null if there was none."""
+    thresholds: Thresholds
+    names: dict[str, str]
+    """As configured, by the segments' keys; likewise below."""
+    actions: dict[str, str]
+    segments: Annotated[list[ModelSegment], Field(min_length=len(KINDS), max_length=len(KINDS))]
     retired_segments: list[SegmentReference]
     """Segments of earlier models: a customer stays in one until it is next assessed."""
     expected_churn: Share | None
     """Share of customers that adopting it is forecast to move."""
-    training: Training | None
-    """Null for version 0, the cold-start rules."""
+    training: dict[str, str | int | Number | bool | None] | None
+    """How it was learned; null for version 0, the prior numbers."""
     drift: Drift | None
 
 
@@ -307,8 +393,21 @@ class RulesModel(Output):
     """As configured."""
 
 
-class SegmentModel(RootModel[Annotated[LearnedModel | RulesModel, Field(discriminator="kind")]]):
-    """One version of a segmentation's model or definition, by `kind`."""
+class Tick(Output):
+    """An instant at which models are learned: what is in force from it on, or that partitions wait at it."""
+
+    kind: Literal["tick"]
+    tick: Count
+    """Number of the tick since the epoch."""
+    as_of: Instant
+    status: Literal["awaited", "decided"]
+    """Awaited: some partitions have come to it, and others are asked to let time pass up to it."""
+    versions: dict[SegmentationName, Count]
+    """By segmentation, the version in force from `as_of` on, up to the next tick; empty while it is awaited."""
+
+
+class SegmentModel(RootModel[Annotated[LearnedModel | RulesModel | Tick, Field(discriminator="kind")]]):
+    """One version of a segmentation's model or definition, or what is said of a tick, by `kind`."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -321,19 +420,32 @@ class SampledMemberships(Output):
     """Null for a customer that has been in one segment alone."""
     since: list[Instant | None]
     """When the segment was entered."""
+    kept: list[SegmentId | None]
+    """What the segmentation remembers beside the segment; null for nothing."""
 
 
-class SampledQuantities(Output):
-    """Customers' quantities, as in `stream_app.core.features.Quantities`: a column each."""
+class SampledActivity(Output):
+    """Customers' activity as it stands in their rows (see `stream_app.core.row.Row`): a column each.
 
-    recency_days: list[NonNegative]
-    orders: list[Number]
-    revenue_minor: list[NonNegative]
-    engagement: list[NonNegative]
-    engaged_days: list[NonNegative]
-    active_days: list[NonNegative]
-    exposure_days: list[NonNegative]
-    tenure_days: list[NonNegative]
+    Instants are milliseconds since the epoch; one that there has never been is ±2^62.
+    """
+
+    first_at_ms: list[int]
+    first_purchased_at_ms: list[int]
+    purchased_at_ms: list[int]
+    ordered_at_ms: list[int]
+    engaged_at_ms: list[int]
+    revenue_minor: list[int]
+    orders_decayed: list[Number]
+    revenue_decayed: list[Number]
+    log_order_values: list[Number]
+    engaged_days: list[Number]
+    log_gaps: list[Number]
+    log_gaps_squared: list[Number]
+    gaps: list[int]
+    purchases: list[int]
+    refunds: list[int]
+    engagements: list[int]
 
 
 class PopulationSample(Output):
@@ -348,7 +460,7 @@ class PopulationSample(Output):
     customer_ids: list[str]
     memberships: dict[SegmentationName, SampledMemberships]
     """By segmentation."""
-    quantities: SampledQuantities
+    activity: SampledActivity
 
 
 class DeadLetter(Output):
@@ -373,6 +485,7 @@ class DeadLetter(Output):
 OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "segment-migrations": SegmentMigration,
     "segment-memberships": SegmentMembership,
+    "segment-figures": SegmentFigures,
     "segment-models": SegmentModel,
     "population-samples": PopulationSample,
     "dead-letters": DeadLetter,

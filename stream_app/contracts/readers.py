@@ -6,13 +6,17 @@ pydantic model takes several times as long to read a record; unknown fields are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
 
 KEY_SEPARATOR: Final = "/"
 """Follows the segmentation in a key: a segmentation's name has no slash, a customer's id may."""
+
+NOTE_PREFIX: Final = b"~"
+"""Before the key of a record in `segment-models` that is no model."""
+TICK_DECIDED_KEY: Final = NOTE_PREFIX + b"tick"
+TICK_AWAITED_KEY: Final = TICK_DECIDED_KEY + KEY_SEPARATOR.encode() + b"awaited"
 
 
 class SegmentReference(msgspec.Struct, frozen=True, gc=False):
@@ -39,27 +43,30 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 
 
 class Figures(msgspec.Struct, frozen=True, gc=False):
-    """A customer in natural units: days, decayed counts, major units of the base currency."""
+    """A customer in natural units; what records of earlier releases lack is None."""
 
     recency_days: float
+    tenure_days: float
     usual_gap_days: float
     probability_active: float
-    orders_90d: float
-    revenue_90d: float
-    engaged_days_21d: float
-    tenure_days: float
+    orders: int | None = None
+    order_recency_days: float | None = None
+    order_tenure_days: float | None = None
+    order_interval_days: float | None = None
+    order_value: float | None = None
+    engagement_recency_days: float | None = None
+    engagement_interval_days: float | None = None
 
 
 class LearnedExplanation(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="learned"):
-    """Distances and margin are in weighted standard deviations of the features."""
+    """What decided; the margin is in log units (in standard deviations in records of earlier releases)."""
 
     before: Figures | None
     after: Figures
-    distance_from: float | None
-    distance_to: float
     margin: float | None
-    decisive_feature: str | None
     sentence: str
+    decisive: str | None = None
+    statement: str | None = None
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
@@ -90,7 +97,7 @@ Explanation = LearnedExplanation | RulesExplanation | DefinitionExplanation
 
 
 def margin_of(explanation: Explanation) -> float | None:
-    """Return how far past the border a move went; None for first entries and where nothing is learned."""
+    """Return how far past the border a move went; None where no distance decided, and where nothing is learned."""
     return explanation.margin if isinstance(explanation, LearnedExplanation) else None
 
 
@@ -99,6 +106,13 @@ class Holdout(msgspec.Struct, frozen=True, gc=False):
 
     bucket: int
     held_out: bool
+
+
+class NextMove(msgspec.Struct, frozen=True, gc=False):
+    """When and where to the customer moves if nothing happens until then."""
+
+    at: str
+    to_segment: SegmentReference | None
 
 
 class MigrationRecord(msgspec.Struct, frozen=True, gc=False):
@@ -117,10 +131,12 @@ class MigrationRecord(msgspec.Struct, frozen=True, gc=False):
     model_version: int
     explanation: Explanation
     holdout: Holdout
+    direction: str | None = None
+    next_move: NextMove | None = None
 
     @property
     def margin(self) -> float | None:
-        """How far past the border, in standard deviations; None for first entries and where nothing is learned."""
+        """How far past the border; None where no distance decided, and where nothing is learned."""
         return margin_of(self.explanation)
 
 
@@ -134,6 +150,28 @@ class MembershipRecord(msgspec.Struct, frozen=True, gc=False):
     sequence: int
     model_version: int
     as_of: str
+    next_move: NextMove | None = None
+
+
+class SegmentSums(msgspec.Struct, frozen=True, gc=False):
+    """Sums over the customers of a partition who are in a segment."""
+
+    segment: str
+    customers: int
+    purchases: int
+    revenue_minor: int
+    first_at_seconds: int
+    active_at_seconds: int
+
+
+class FiguresRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record of `segment-figures`."""
+
+    segmentation: str
+    partition: int
+    as_of: str
+    currency: str
+    segments: tuple[SegmentSums, ...]
 
 
 class ModelSegment(msgspec.Struct, frozen=True, gc=False):
@@ -141,8 +179,10 @@ class ModelSegment(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     name: str
-    share: float | None = None
-    profile: Mapping[str, float] | None = None
+    level: int | None = None
+    statement: str | None = None
+    action: str | None = None
+    open: bool | None = None
     sentence: str | None = None
 
 
@@ -156,7 +196,6 @@ class ModelRecord(msgspec.Struct, frozen=True, gc=False):
     as_of: str
     segments: tuple[ModelSegment, ...]
     retired_segments: tuple[SegmentReference, ...]
-    feature_set: str | None = None
     expected_churn: float | None = None
 
     @property
@@ -174,8 +213,15 @@ read_migration: Final = msgspec.json.Decoder(MigrationRecord).decode
 """Return the migration of a record's value; raises `msgspec.DecodeError`, a ValueError."""
 read_membership: Final = msgspec.json.Decoder(MembershipRecord).decode
 """Return the membership of a record's value; likewise."""
+read_figures: Final = msgspec.json.Decoder(FiguresRecord).decode
+"""Return the figures of a record's value; likewise."""
 read_model: Final = msgspec.json.Decoder(ModelRecord).decode
 """Return the model of a record's value; likewise."""
+
+
+def figures_key(segmentation: str, partition: int) -> str:
+    """Return the key of a record of `segment-figures`."""
+    return f"{segmentation}{KEY_SEPARATOR}{partition}"
 
 
 def membership_key(segmentation: str, customer_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
@@ -12,11 +12,13 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.core.clock import format_instants
 from stream_app.core.events import Position
-from stream_app.core.moves import CAUSE_KINDS, CHANGES, MigrationContext, Moves, Reason
-from stream_app.core.segmentation import NEVER_MS, Segmentation
-from stream_app.core.segments import SegmentReference
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, Following, MigrationContext, Moves, Reason
+from stream_app.core.segmentation import Segmentation
+from stream_app.core.segments import Roster, SegmentReference
 
 HOLDOUT_BUCKETS: Final = 100
+LAST_INSTANT_MS: Final = 253_402_300_799_999
+"""The end of the year 9999, beyond which RFC 3339 has no instants."""
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -87,7 +89,7 @@ def describe_moves(moves: Moves, segmentation: Segmentation, context: MigrationC
         format_instants(moves.effective_at_ms),
         format_instants(moves.decided_at_ms),
         moves.causes,
-        _next_moves(moves, targets),
+        next_moves(moves.following, segmentation.roster),
         segmentation.explain(moves, context),
         strict=True,
     )
@@ -126,11 +128,13 @@ def _direction(levels: Mapping[int, int] | None, from_code: int, to_code: int) -
     return "up" if step > 0 else "down" if step < 0 else "sideways"
 
 
-def _next_moves(moves: Moves, targets: Sequence[SegmentReference | None]) -> list[NextMove | None]:
-    at_ms, target = moves.following.at_ms, moves.following.target
-    known = at_ms < NEVER_MS
-    instants = format_instants(np.where(known, at_ms, 0))
+def next_moves(following: Following, roster: Roster) -> list[NextMove | None]:
+    """Return when and where to n customers move if nothing happens; None where silence moves them no more."""
+    references = roster.references
+    targets = [references.get(code) for code in roster.codes.tolist()]
+    known = following.at_ms <= LAST_INSTANT_MS
+    instants = format_instants(np.where(known, following.at_ms, 0))
     return [
         NextMove(instant, targets[place]) if is_known else None
-        for instant, place, is_known in zip(instants, target.tolist(), known.tolist(), strict=True)
+        for instant, place, is_known in zip(instants, following.target.tolist(), known.tolist(), strict=True)
     ]

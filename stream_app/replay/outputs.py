@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import msgspec
+import numpy as np
 
 from stream_app.core.clock import format_instant
-from stream_app.core.migration import Migration
+from stream_app.core.columns import CustomerColumns
+from stream_app.core.migration import Migration, NextMove, next_moves
 from stream_app.core.partition import Partition
+from stream_app.core.segmentation import NEVER_MS, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import ConfigurationError
 
@@ -121,8 +124,11 @@ def _memberships(partition: Partition, as_of_ms: int, block: slice) -> Iterable[
     customer_ids = partition.table.customer_ids[block]
     for segmentation, column in zip(partition.segmentations, partition.table.memberships, strict=True):
         references, membership = segmentation.roster.references, column[block]
+        following = _next_moves(segmentation, partition.table.activity[block], membership, as_of_ms)
         columns = (membership[name].tolist() for name in ("segment", "since_ms", "sequence", "model_version"))
-        for customer_id, code, since_ms, sequence, model_version in zip(customer_ids, *columns, strict=True):
+        for customer_id, code, since_ms, sequence, model_version, next_move in zip(
+            customer_ids, *columns, following, strict=True
+        ):
             if code == NO_SEGMENT:
                 continue
             yield {
@@ -133,4 +139,15 @@ def _memberships(partition: Partition, as_of_ms: int, block: slice) -> Iterable[
                 "sequence": sequence,
                 "model_version": model_version,
                 "as_of": as_of,
+                "next_move": next_move,
             }
+
+
+def _next_moves(
+    segmentation: Segmentation, activity: np.ndarray, membership: np.ndarray, as_of_ms: int
+) -> list[NextMove | None]:
+    """Return when each customer moves, and where to, if nothing happens after the end."""
+    after_ms = np.full(len(activity), as_of_ms)
+    customers = CustomerColumns(activity, after_ms)
+    due = segmentation.silence(customers, Held.of(membership), after_ms, np.full(len(activity), NEVER_MS))
+    return next_moves(due, segmentation.roster)

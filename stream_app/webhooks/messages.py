@@ -95,6 +95,7 @@ def _audience_event(migration: MigrationRecord, segment: SegmentReference, *, is
             "segmentation": migration.segmentation,
             "sequence": migration.sequence,
             "change": migration.change,
+            "direction": migration.direction,
             "cause": migration.cause.kind,
         },
     }

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
-from stream_app.contracts.outputs import CauseKind, Change
+from stream_app.contracts.outputs import CauseKind, Change, Direction
 from stream_app.errors import SubscriptionsInvalid
 
 FILE_BYTES_MAX: Final = 1 << 20
@@ -120,6 +120,7 @@ class FilterSettings(_Part):
     from_segments: Names | None = Field(None, alias="from")
     to_segments: Names | None = Field(None, alias="to")
     change: Annotated[tuple[Change, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    direction: Annotated[tuple[Direction, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     cause: Annotated[tuple[CauseKind, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     min_margin: Annotated[float, Field(allow_inf_nan=False)] | None = None
     holdout: HoldoutChoice = "exclude"
@@ -131,6 +132,7 @@ class FilterSettings(_Part):
             _choices(self.from_segments),
             _choices(self.to_segments),
             self.change,
+            self.direction,
             self.cause,
             self.min_margin,
             self.holdout,

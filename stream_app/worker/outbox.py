@@ -106,4 +106,5 @@ def membership_of(migration: Migration) -> dict[str, object]:
         "sequence": migration.sequence,
         "model_version": migration.model_version,
         "as_of": migration.decided_at,
+        "next_move": migration.next_move,
     }

@@ -115,7 +115,13 @@ thresholds = st.builds(
     risk_days_min=st.sampled_from([1.0, 10.0]),
     lapsed_days_min=st.sampled_from([5.0, 30.0]),
     lost_days=st.sampled_from([40.0, 365.0]),
-    rate_slack=st.sampled_from([0.2, 0.5]),
+    one_time_probability=st.sampled_from([0.05, 0.2, 0.6]),
+    loyal_slack=st.sampled_from([0.0, 0.5]),
+    regular_slack=st.sampled_from([0.0, 0.1, 0.5]),
+    big_slack=st.sampled_from([0.1, 0.4]),
+    visits_slack=st.sampled_from([0.0, 0.2]),
+    browsers_slack=st.sampled_from([0.0, 0.5]),
+    rare_slack=st.sampled_from([0.0, 0.25]),
     value_slack=st.sampled_from([0.0, 0.25]),
 )
 

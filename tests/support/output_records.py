@@ -25,6 +25,7 @@ from stream_app.contracts.readers import (
     Holdout,
     LearnedExplanation,
     MigrationRecord,
+    NextMove,
     RulesExplanation,
     SegmentReference,
     membership_key,
@@ -32,7 +33,7 @@ from stream_app.contracts.readers import (
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.migration import migration_id
 from stream_app.segmentations.learned.document import ModelProposal, model_document
-from tests.support.models import rules_snapshot
+from stream_app.segmentations.learned.model import Model
 
 PARTITIONS = 2
 SEGMENTS = [SegmentReference(f"s{code}", f"Segment {code}") for code in range(1, 6)]
@@ -41,7 +42,7 @@ LIFECYCLE = [SegmentReference("active", "Active"), SegmentReference("slipping", 
 """Of the segmentation by rules `lifecycle`."""
 FIRST_DAY_MS = 1_767_225_600_000  # 2026-01-01
 CENTURY_MS = 36_525 * DAY_MS
-FIGURES = Figures(1.0, 9.5, 0.97, 4.2, 120.5, 1.0, 200.0)
+FIGURES = Figures(1.0, 200.0, 9.5, 0.97, 4, 1.0, 180.5, 41.2, 30.5, None, 12.0)
 
 
 def migration(
@@ -50,16 +51,17 @@ def migration(
     """Return a move between two of `SEGMENTS`, by index."""
     is_entry = origin is None
     explanation = LearnedExplanation(
-        None if is_entry else FIGURES,
-        FIGURES,
-        None if is_entry else 1.4,
-        0.7,
-        None if is_entry else 0.7,
-        None,
-        f"Purchase of 10.00 EUR; enters {SEGMENTS[target].name}.",
+        before=None if is_entry else FIGURES,
+        after=FIGURES,
+        margin=None if is_entry else 0.7,
+        sentence=f"Purchase of 10.00 EUR; enters {SEGMENTS[target].name}.",
+        decisive=None if is_entry else "order_rate",
+        statement="orders at least once in 40 days",
     )
     left = None if origin is None else SEGMENTS[origin]
-    return _move("value", customer_id, sequence, (left, SEGMENTS[target]), explanation, at_ms, **changes)
+    following = NextMove(format_instant(at_ms + DAY_MS), SEGMENTS[4])
+    told = {"direction": None if is_entry else "up", "next_move": following} | changes
+    return _move("value", customer_id, sequence, (left, SEGMENTS[target]), explanation, at_ms, **told)
 
 
 def rules_migration(
@@ -147,6 +149,7 @@ def membership_of(move: MigrationRecord) -> dict[str, Any] | None:
         "sequence": move.sequence,
         "model_version": move.model_version,
         "as_of": move.decided_at,
+        "next_move": msgspec.to_builtins(move.next_move),
     }
 
 
@@ -157,14 +160,10 @@ def newest_memberships(moves: Iterable[MigrationRecord]) -> dict[str, dict[str, 
 
 
 def drawn_model(version: int = 0) -> dict[str, Any]:
-    """Return the model that has `SEGMENTS`."""
-    document = model_document(ModelProposal(rules_snapshot()))
-    centroid = document["segments"][0]["centroid"]
-    segments = [
-        {"id": segment.id, "name": segment.name, "centroid": centroid, "share": 0.2, "profile": None}
-        for segment in SEGMENTS
-    ]
-    return document | {"version": version, "segments": segments}
+    """Return a model that has `SEGMENTS`, under these names."""
+    keys = ("champions", "loyal", "new", "browsers", "at_risk")
+    names = {key: segment.name for key, segment in zip(keys, SEGMENTS, strict=True)}
+    return model_document(ModelProposal(Model("value", version=version, as_of_ms=FIRST_DAY_MS, names=names)))
 
 
 def rules_document(version: int = 1) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
 from stream_app.core.segments import Segment
 from stream_app.errors import ModelInvalid
 from stream_app.segmentations.learned.axes import AXES
-from stream_app.segmentations.learned.explanation import statement_of
 from stream_app.segmentations.learned.model import Frame, Model, Thresholds
 from stream_app.segmentations.learned.rhythm import Rhythm
 from stream_app.segmentations.learned.roles import KINDS, ROLES
+from stream_app.segmentations.learned.words import statement_of
 
 PUBLISHED = "published"
 HELD = "held"

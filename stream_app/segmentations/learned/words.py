@@ -1,14 +1,38 @@
-"""How often and how long, as people say it."""
+"""How often, how long, how many and how much, as people say it; and what the segments' names say."""
 
 from __future__ import annotations
 
 import math
+from typing import Final
+
+import numpy as np
+
+from stream_app.core.moves import MigrationContext
+from stream_app.segmentations.learned.model import Frame, Model, Thresholds
+from stream_app.segmentations.learned.roles import (
+    AT_RISK,
+    BIG_SPENDERS,
+    BROWSERS,
+    HIBERNATING,
+    LOST,
+    NEW,
+    OCCASIONAL,
+    ONE_TIME,
+    REGULAR,
+    ROLES,
+)
+from stream_app.segmentations.learned.statements import Statements
+
+LONGEST_DAYS: Final = 2_000.0
+"""No bound on a rate is told as a longer interval."""
+WHOLE_UNITS_FROM: Final = 10
+"""Major units from which on a typical value is told without minor ones."""
 
 
 def days(count: float) -> str:
-    """Return a number of days in words: `1 day`, `12 days`."""
+    """Return a number of days in words: `1 day`, `12 days`; `less than a day` below one."""
     whole = round(count)
-    return "1 day" if whole == 1 else f"{whole:d} days"
+    return "less than a day" if whole < 1 else "1 day" if whole == 1 else f"{whole:d} days"
 
 
 def every(count: float) -> str:
@@ -20,5 +44,54 @@ def every(count: float) -> str:
 
 
 def once_in(log_rate: float) -> str:
-    """Return a bound on a log rate a day in words: `once in 22 days`."""
-    return f"once in {days(math.exp(min(max(-log_rate, 0.0), 7.6)))}"
+    """Return a bound on a log rate a day in words: `once a day`, `once in 22 days`."""
+    whole = round(min(math.exp(max(-log_rate, 0.0)), LONGEST_DAYS))
+    return "once a day" if whole == 1 else f"once in {whole:d} days"
+
+
+def orders(count: int) -> str:
+    """Return a number of orders in words: `no order`, `1 order`, `5 orders`."""
+    return "no order" if count < 1 else "1 order" if count == 1 else f"{count:d} orders"
+
+
+def about(value: float, context: MigrationContext) -> str:
+    """Return a typical value in major units in words: `about 45 EUR`, `about 4.50 EUR`."""
+    digits = 0 if value >= WHOLE_UNITS_FROM else round(math.log10(context.minor_per_major))
+    return f"about {value:.{digits}f} {context.currency}"
+
+
+def changed(now: str, before: str | None) -> str:
+    """Return what something is, and what it was before where people would tell the difference."""
+    return now if before is None or before == now else f"{now}, before {before}"
+
+
+def statement_of(model: Model, target: int) -> str:
+    """Return what a segment says of each of its members, in words."""
+    return statement_under(model.frame, model.statements, model.thresholds, target)
+
+
+def statement_under(frame: Frame, statements: Statements, thresholds: Thresholds, target: int) -> str:
+    """Return what a segment says in another version, in words."""
+    if target < ROLES:
+        return _role_statement(statements, target)
+    return {
+        NEW: f"ordered at most once, came first within {days(frame.new_days)}",
+        AT_RISK: f"silent for at least {days(thresholds.risk_days_min)}, longer than its own rhythm explains",
+        HIBERNATING: f"silent for at least {days(thresholds.lapsed_days_min)}, most likely gone",
+        ONE_TIME: "ordered at most once, silent for longer than its own rhythm explains",
+        LOST: f"silent for at least {days(thresholds.lost_days)}",
+    }[target]
+
+
+def _role_statement(bounds: Statements, role: int) -> str:
+    often = f"orders at least {once_in(bounds.orders_min[role])}"
+    comes = f"comes at least {once_in(bounds.engagement_min[role])}"
+    rarely = f"orders at most {once_in(bounds.orders_max[role])}"
+    rates = f"{often} or {comes}" if np.isfinite(bounds.engagement_min[role]) else often
+    if role == OCCASIONAL:
+        return rarely
+    if role == BROWSERS:
+        return f"{comes}, {rarely}"
+    if role == BIG_SPENDERS:
+        return f"spends at least {math.exp(bounds.value_min[role]):.1f} times the usual order value; {rates}"
+    return rates if role == REGULAR else often

@@ -1,0 +1,129 @@
+"""What decided about a customer, in its own terms: what it did and what is counted, never what decays."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from stream_app.core.events import PURCHASE
+from stream_app.core.moves import MigrationContext
+from stream_app.segmentations.learned.axes import ENGAGEMENT, VALUE
+from stream_app.segmentations.learned.figures import CustomerFigures
+from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.roles import BIG_SPENDERS, LEVELS, NEW, REGULAR, ROLES
+from stream_app.segmentations.learned.words import about, days, every, orders, statement_of
+
+EITHER: Final = (REGULAR, BIG_SPENDERS)
+"""Roles that ordering or coming keeps up."""
+
+
+class Case(NamedTuple):
+    """One move.
+
+    Attributes
+    ----------
+    kind
+        Index of `CAUSE_KINDS`.
+    origin, target
+        Indices of the roster; the origin is below 0 for none of this model.
+    gaps
+        How many gaps between active days are known.
+    axis
+        Which axis decided, where one did.
+    failed
+        Whether the statement of the role that was left had become false.
+    before, after
+        Figures.
+    """
+
+    kind: int
+    origin: int
+    target: int
+    gaps: float
+    axis: int
+    failed: bool
+    before: CustomerFigures
+    after: CustomerFigures
+
+
+def standing(model: Model, case: Case) -> str:
+    """Return what there is to say of a customer as it is."""
+    if case.target > NEW:
+        return f"silent for {days(case.after.recency_days)}{_usually(case, case.after)}"
+    return f"first seen {days(case.after.tenure_days)} ago, {_habits(model, case.after)}"
+
+
+def silence_ended(case: Case) -> str:
+    """Return what is said of a customer who comes back."""
+    return f"back after {days(case.before.recency_days)}{_usually(case, case.before)}"
+
+
+def silence_grew(model: Model, case: Case) -> str:
+    """Return why silence moved a customer, as a whole sentence but for the path."""
+    after, origin = case.after, case.origin
+    if case.target > NEW:
+        told = f"Silent for {days(after.recency_days)}"
+        if case.gaps:
+            return told + _usually(case, after)
+        return f"{told} since the only active day, customers usually return after {days(after.usual_gap_days)}"
+    if origin == NEW:
+        return f"No longer new after {days(model.frame.new_days)}: {_habits(model, after)}"
+    if case.axis == ENGAGEMENT:
+        opening, facts = "Visits have become rarer", _visits(after)
+    elif origin in EITHER and model.frame.counts_engagement:
+        opening, facts = "Orders and visits have become rarer", f"{ordered(after)}, {_visits(after)}"
+    else:
+        opening, facts = "Orders have become rarer" if after.orders > 1 else "No further order", ordered(after)
+    return f"{opening}: {facts}; {_meaning(model, origin)}"
+
+
+def act_counted(model: Model, case: Case, context: MigrationContext) -> str:
+    """Return the fact by which an own act moved an active customer."""
+    after = case.after
+    if case.axis == VALUE and after.order_value is not None and model.frame.order_value_minor is not None:
+        usual = about(model.frame.order_value_minor / context.minor_per_major, context)
+        facts = f"spends {about(after.order_value, context)} an order, others {usual}"
+    elif case.axis == ENGAGEMENT:
+        facts = f"comes about {every(after.engagement_interval_days)}"
+    else:
+        facts = _since_last_order(case) + ordered(after)
+    if case.failed and 0 <= case.origin < ROLES and LEVELS[case.target] <= LEVELS[case.origin]:
+        return f"{facts}; {_meaning(model, case.origin)}"
+    return facts
+
+
+def ordered(figures: CustomerFigures) -> str:
+    """Return what is counted of orders: how many, since the first, and how long ago the last one was."""
+    told = orders(figures.orders)
+    if figures.order_recency_days is None or figures.order_tenure_days is None or not figures.orders:
+        return told
+    last = days(figures.order_recency_days)
+    if figures.orders == 1:
+        return told if figures.order_recency_days < 1 else f"{told}, {last} ago"
+    span = "within a day" if round(figures.order_tenure_days) < 1 else f"in {days(figures.order_tenure_days)}"
+    return f"{told} {span}" if figures.order_recency_days < 1 else f"{told} {span}, the last {last} ago"
+
+
+def _usually(case: Case, figures: CustomerFigures) -> str:
+    return f", usually active {every(figures.usual_gap_days)}" if case.gaps else ""
+
+
+def _habits(model: Model, figures: CustomerFigures) -> str:
+    comes = f", comes about {every(figures.engagement_interval_days)}" if model.frame.counts_engagement else ""
+    return ordered(figures) + comes
+
+
+def _visits(figures: CustomerFigures) -> str:
+    last = figures.engagement_recency_days
+    came = "" if last is None or last < 1 else f", the last visit {days(last)} ago"
+    return f"comes about {every(figures.engagement_interval_days)}{came}"
+
+
+def _since_last_order(case: Case) -> str:
+    if case.kind != PURCHASE or case.before.order_recency_days is None or case.after.orders < 2:
+        return ""
+    gap = case.before.order_recency_days
+    return "" if gap <= 0 else f"{days(gap)} after the last one, "
+
+
+def _meaning(model: Model, role: int) -> str:
+    return f"{model.roster.segments[role].name} means {statement_of(model, role)}"
