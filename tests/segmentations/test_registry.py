@@ -74,7 +74,7 @@ def test_names_of_segments_there_are_not_or_that_are_taken_are_refused(changes: 
 
 def test_thresholds_that_contradict_each_other_are_refused_by_the_segmentations_name() -> None:
     configuration = LearnedConfiguration(name="value", risk_probability=0.05)
-    with pytest.raises(ConfigurationError, match="segmentation value: lapsed_probability: 0.1, expected at most risk"):
+    with pytest.raises(ConfigurationError, match=r"segmentation value: lapsed_probability: 0.1, expected at most risk"):
         build_segmentation(configuration, DEFAULTS)
 
 
