@@ -297,7 +297,7 @@ class PartitionLoop:
         figures.note_moves(effects.migrations)
 
     async def _finish_sweep(self) -> None:
-        """Assess everybody that the sweep under way has not come to; at a tick, wait for what is in force from it on."""
+        """Assess everybody that the sweep under way has not come to, and pass the tick if it is one."""
         while self._sweeper.is_sweeping:
             await self._make_room()
             self._sweep_part()
