@@ -218,3 +218,9 @@ def test_record_that_cannot_be_read_is_passed_over(port: int) -> None:
         assert list(await memberships(client)) == ["value/a"]
 
     run(port, test)
+
+
+def test_what_is_said_of_ticks_is_not_kept() -> None:
+    tick = {"kind": "tick", "tick": 9, "as_of": "2024-06-13T00:00:00.000Z", "status": "decided", "versions": {}}
+    noted = Record(0, b"~tick", msgspec.json.encode(tick))
+    assert batch_of(MODELS, 0, 0, [noted]) == batch_of(MODELS, 0, 0, [Record(0, b"value/held", None)])
