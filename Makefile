@@ -34,7 +34,7 @@ lint: $(VENV)/.dev ## style, types, import directions, schemas in step with the 
 	$(BIN)/segmenter schemas check
 
 quality: $(VENV)/.dev $(VENV)/.demo ## measure segments and migrations against known truth and real data
-	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python -m benchmarks.quality
 
 bench: $(VENV)/.dev ## measure speed and memory as ratios to bare loops
 	$(BIN)/python benchmarks/bench.py

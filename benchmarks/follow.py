@@ -18,6 +18,7 @@ from stream_app.core.partition import Partition
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.settings.loading import load_settings
 from stream_app.worker.partition_loop import PartitionLoop
+from stream_app.worker.ticks import Ticks
 
 PROBE_SECONDS = 0.001
 COMMIT_SECONDS = 0.01
@@ -51,7 +52,8 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     topics = create_topic_names(settings)
     model = model_of(partition)
     position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, {model.name: model.version})
-    lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, create_lane_settings(settings), now_ms)
+    lane_settings = create_lane_settings(settings)
+    lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, lane_settings, Ticks(), now_ms)
     failures: list[BaseException] = []
     lane.start(failures.append)
     rolled = np.roll(model.centroids, 1, axis=0)

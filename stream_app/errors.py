@@ -61,6 +61,10 @@ class ModelInvalid(SegmenterError):
     """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""
 
 
+class CentresRefused(SegmenterError):
+    """A clusterer found centres that no roles have."""
+
+
 class DeliveryFailed(SegmenterError):
     """It is not known whether a chunk was written; only a restart can find out."""
 

@@ -21,6 +21,7 @@ from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.events import Event
 from stream_app.replay.outputs import UNFINISHED
 from stream_app.settings.loading import load_settings
+from stream_app.simulator.populations import POPULATIONS
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile, merge_by_time
 from tests.contracts.records import AT_MS
@@ -242,7 +243,7 @@ def test_tables_are_read_with_columns_constants_and_zone(tmp_path: Path, table: 
     assert outputs.migrations[0]["effective_at"] == "2024-05-01T16:00:00.000Z"
     assert outputs.migrations[0]["cause"]["event_id"] == "mail.csv.gz:2"
     outputs = replay(tmp_path / "out", "--purchases", table, "--column", "occurred_at=ts", "total=amount")
-    assert outputs.summary["segments"][0]["revenue_total"] == 5.0
+    assert outputs.summary["segments"][0]["revenue"] == 5.0
     assert outputs.migrations[0]["cause"]["position"] == {"topic": "purchases.csv", "partition": 0, "offset": 2}
 
 
@@ -262,6 +263,27 @@ def test_simulated_population_can_be_replayed(tmp_path: Path, capsys: pytest.Cap
     assert 0 < outputs.summary["customers"] <= 20
     assert outputs.summary["counts"]["rejected"] > 0
     assert "Report: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("population", POPULATIONS)
+def test_each_population_can_be_simulated_and_replayed(population: str, tmp_path: Path) -> None:
+    main(["simulate", "--population", population, "--customers", "20", "--days", "60", "--out", str(tmp_path / "s")])
+    files = [tmp_path / "s" / f"{topic}.jsonl.gz" for topic in ("purchases", "engagements")]
+    outputs = replay(tmp_path / "out", "--purchases", files[0], "--engagements", files[1])
+    assert 0 < outputs.summary["customers"] <= 20
+
+
+def test_an_unknown_population_is_refused_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    line = refused(capsys, "simulate", "--population", "festival", "--out", tmp_path)
+    assert "festival" in line
+    assert all(name in line for name in POPULATIONS)
+
+
+def test_refunds_are_refused_for_a_population_without_any(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = refused(capsys, "simulate", "--population", "one-off", "--refund-rate", 0.1, "--out", tmp_path)
+    assert "refund_rate: 0.1" in line
 
 
 def test_schemas_are_written_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -423,10 +445,10 @@ def test_retail_table_needs_nothing_but_its_columns_named(tmp_path: Path, monkey
     assert outputs.summary["counts"]["applied"] == outputs.summary["counts"]["in"] == len(rows) == 22_190
     assert outputs.summary["customers"] == len({row["customer_id"] for row in rows})
     assert outputs.summary["currency"] == "GBP"
-    assert outputs.summary["migrations"]["by_cause"]["refund"] > 0
+    assert outputs.summary["migrations"]["own_moves"]["by_cause"]["refund"] > 0
     segments = outputs.summary["segments"]
     revenue = sum(float(row["amount"]) for row in rows)  # a refund's amount is negative there
-    assert sum(segment["revenue_total"] for segment in segments) == pytest.approx(revenue, abs=0.01 * len(segments))
+    assert sum(segment["revenue"] for segment in segments) == pytest.approx(revenue, abs=0.01 * len(segments))
 
 
 @pytest.mark.real_data

@@ -39,12 +39,13 @@ def test_defaults_hold_where_nothing_is_said() -> None:
 
 
 def test_environment_may_give_a_whole_section_or_a_table_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGMENTER_MONEY", '{"base_currency": "USD", "rates": {"EUR": 1.1}}')
-    monkeypatch.setenv("segmenter_records__engagement_weights", '{"search": 2}')
+    monkeypatch.setenv("SEGMENTER_MONEY", '{"base_currency": "USD", "rates": {"CHF": 1.2}}')
+    monkeypatch.setenv("segmenter_money__rates", '{"EUR": 1.1}')
+    monkeypatch.setenv("SEGMENTER_HOLDOUT", '{"percent": 3}')
     settings = load_settings(None)
-    assert settings.money.rates == {"EUR": Decimal("1.1")}
-    assert create_decoders(settings)["engagements"].policy.weight_of("search") == 2
-    assert create_decoders(settings)["engagements"].policy.weight_of("review") == 4
+    assert (settings.money.base_currency, settings.money.rates["EUR"]) == ("USD", Decimal("1.1"))
+    assert create_decoders(settings)["engagements"].policy.base_currency == "USD"
+    assert settings.holdout.percent == 3
 
 
 def test_every_setting_is_described_and_has_a_default() -> None:

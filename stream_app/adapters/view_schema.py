@@ -84,6 +84,10 @@ class ViewKeys:
         """Hash: `version`, or `version/held`, to the model's document."""
         return f"{self.of(generation)}models:{segmentation}"
 
+    def figures(self, generation: str, segmentation: str) -> str:
+        """Hash: partition to its newest record of `segment-figures`."""
+        return f"{self.of(generation)}figures:{segmentation}"
+
     def segmentations(self, generation: str) -> str:
         """Set: names of the segmentations that there are models of."""
         return self.of(generation) + "segmentations"

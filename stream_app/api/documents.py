@@ -16,6 +16,7 @@ from stream_app.contracts.outputs import (
     Holdout,
     Instant,
     NextMove,
+    NonNegative,
     Number,
     SegmentId,
     SegmentReference,
@@ -155,13 +156,31 @@ class BatchDocument(Document):
     unknown: list[str]
 
 
+class SegmentFigures(Document):
+    """Figures of the customers who are in a segment, over their lifetime; means are null where there are none."""
+
+    customers: Count
+    share: Share
+    """Of all customers who are in a segment; shares add up to 1, in thousandths."""
+    revenue: Number
+    """Net of refunds, in major units of the base currency; likewise below."""
+    revenue_share: Number
+    """Of the revenue of all who are in a segment; shares add up to 1, or are 0 where there is no revenue."""
+    recency_days: NonNegative | None
+    """Mean days since the last purchase or engagement."""
+    tenure_days: NonNegative | None
+    """Mean days since the first event."""
+    orders_per_customer: NonNegative | None
+    revenue_per_customer: Number | None
+    average_order_value: Number | None
+    """Revenue an order; null where nobody has ordered."""
+
+
 class SegmentDocument(Document):
     """A segment of the model in use, or a retired one that customers are still in."""
 
     id: SegmentId
     name: str
-    customers: Count
-    """How many are in it now."""
     is_retired: bool
     """Whether no model has it any more."""
     level: int | None
@@ -175,15 +194,23 @@ class SegmentDocument(Document):
     """Whether it admits customers; likewise."""
     sentence: str | None
     """The conditions of a segment by rules, in words; null for a learned one."""
+    figures: SegmentFigures | None
+    """Null until a worker has told any."""
 
 
 class SegmentListDocument(Document):
-    """All segments of a segmentation."""
+    """All segments of a segmentation by life cycle and value, the retired ones last."""
 
     segmentation: str
     model_version: Count
-    as_of: Instant
+    model_as_of: Instant
     """When the model was learned, or the definition made."""
+    figures_as_of: Instant | None
+    """When the figures held; they follow the memberships within seconds. Null until a worker has told any."""
+    currency: str | None
+    """Of all money (ISO 4217); likewise."""
+    all_segments: SegmentFigures | None
+    """Of everybody who is in a segment; likewise."""
     segments: list[SegmentDocument]
 
 
@@ -198,7 +225,7 @@ class MembersDocument(Document):
     """A page of a segment's customers, the longest there first."""
 
     customers: Count
-    """Number of customers in the segment."""
+    """How many are in the segment at the moment of the answer."""
     members: list[MemberDocument]
     next_cursor: str | None
     """For the next page; null at the end."""

@@ -12,6 +12,7 @@ import msgspec
 
 from stream_app.adapters.view_schema import flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
+from stream_app.api.figures import figures_of_replay
 from stream_app.api.segment_lists import flows_of, newest_first, segment_list
 from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList
 from stream_app.contracts.fields import parse_instant
@@ -28,7 +29,7 @@ class MemoryStore:
     Parameters
     ----------
     folder
-        With `memberships.jsonl`, `migrations.jsonl` and `models.jsonl`.
+        With `memberships.jsonl`, `migrations.jsonl`, `models.jsonl` and `summary.json`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,6 +56,7 @@ class MemoryStore:
             segments.sort(key=lambda segment: segment.segmentation)
         for members in self._members.values():
             members.sort(key=_byte_order)
+        self._figures = figures_of_replay((folder / "summary.json").read_bytes())
         self.feed = MigrationFeed(self._history)
         self.feed.publish(self._recent)
 
@@ -75,9 +77,7 @@ class MemoryStore:
 
     async def segments(self, segmentation: str) -> SegmentList:
         """See `SegmentStore`."""
-        model = self.index.require(segmentation)
-        sizes = {segment: len(members) for (of, segment), members in self._members.items() if of == segmentation}
-        return segment_list(model, sizes)
+        return segment_list(self.index.require(segmentation), self._figures.get(segmentation))
 
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """See `SegmentStore`."""

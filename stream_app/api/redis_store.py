@@ -17,9 +17,10 @@ from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisS
 from stream_app.adapters.view_schema import REASON_FIELD, MembershipValue, Reason, ViewKeys
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
+from stream_app.api.figures import add_up
 from stream_app.api.segment_lists import flows_of, newest_first, segment_list
 from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList, StoreUnavailable
-from stream_app.contracts.readers import NextMove, margin_of, read_model
+from stream_app.contracts.readers import NextMove, margin_of, read_figures, read_model
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.clock import format_instant
 
@@ -73,7 +74,7 @@ class RedisStore:
         self._look_up = RedisScript(scripts.LOOK_UP, reads_only=True)
         self._newest = RedisScript(scripts.NEWEST_MODELS, reads_only=True)
         self._models = RedisScript(scripts.MODELS, reads_only=True)
-        self._sizes = RedisScript(scripts.SIZES, reads_only=True)
+        self._figures = RedisScript(scripts.FIGURES, reads_only=True)
         self._flows = RedisScript(scripts.FLOWS, reads_only=True)
         self._members = RedisScript(scripts.MEMBERS, reads_only=True)
         self.feed = MigrationFeed(self._history)
@@ -112,10 +113,8 @@ class RedisStore:
 
     async def segments(self, segmentation: str) -> SegmentList:
         """See `SegmentStore`."""
-        model = self.index.require(segmentation)
-        ids = [reference.id for reference in model.references]
-        sizes = await self._call(self._sizes, segmentation, *ids)
-        return segment_list(model, dict(zip(ids, sizes, strict=True)))
+        documents = await self._call(self._figures, segmentation)
+        return segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
 
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """See `SegmentStore`."""

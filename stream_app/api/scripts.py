@@ -49,15 +49,13 @@ return redis.call('HVALS', root .. 'models:' .. ARGV[2])
 )
 """Segmentation → all documents."""
 
-SIZES: Final = (
+FIGURES: Final = (
     _ROOT
     + """
-local found = {}
-for i = 3, #ARGV do found[i - 2] = redis.call('ZCARD', root .. 'm:' .. ARGV[2] .. ':' .. ARGV[i]) end
-return found
+return redis.call('HVALS', root .. 'figures:' .. ARGV[2])
 """
 )
-"""Segmentation, segments → number of members each."""
+"""Segmentation → the figures of each partition."""
 
 FLOWS: Final = (
     _ROOT

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from stream_app.adapters.view_schema import FLOW_SEPARATOR
+from stream_app.api.figures import ToldFigures
 from stream_app.api.store import Flow, Segment, SegmentList
 from stream_app.contracts.readers import ModelRecord
 from stream_app.contracts.segment_index import SegmentIndex
+from stream_app.core.members import MemberFigures, MemberSums, life_cycle_order, member_figures
+
+NOBODY: Final = member_figures({"": MemberSums()}, 0, 1)[""]
 
 
-def segment_list(model: ModelRecord, sizes: Mapping[str, int]) -> SegmentList:
-    """Return a model's segments, followed by those of earlier models that still have customers."""
+def segment_list(model: ModelRecord, told: ToldFigures | None) -> SegmentList:
+    """Return a model's segments by life cycle and value, then those of earlier models that still have customers.
+
+    Parameters
+    ----------
+    model
+        The newest published version.
+    told
+        What is known of the members; None while nothing is.
+    """
+    figures = told.segments if told else {}
+
+    def figures_of(segment_id: str) -> MemberFigures | None:
+        return figures.get(segment_id, NOBODY) if told else None
+
     segments = [
         Segment(
             each.id,
             each.name,
-            sizes.get(each.id, 0),
             False,
+            figures_of(each.id),
             level=each.level,
             statement=each.statement,
             action=each.action,
@@ -28,9 +45,13 @@ def segment_list(model: ModelRecord, sizes: Mapping[str, int]) -> SegmentList:
         for each in model.segments
     ]
     segments += [
-        Segment(each.id, each.name, sizes[each.id], True) for each in model.retired_segments if sizes.get(each.id)
+        Segment(each.id, each.name, True, figures[each.id])
+        for each in model.retired_segments
+        if each.id in figures
     ]
-    return SegmentList(model.segmentation, model.version, model.as_of, segments)
+    segments.sort(key=lambda each: (each.is_retired, life_cycle_order(each.level, each.figures or NOBODY, each.id)))
+    as_of, currency, everybody = (told.as_of, told.currency, told.all_segments) if told else (None, None, None)
+    return SegmentList(model.segmentation, model.version, model.as_of, as_of, currency, everybody, segments)
 
 
 def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) -> list[Flow]:

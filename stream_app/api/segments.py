@@ -33,7 +33,7 @@ def segment_routes(store: SegmentStore) -> APIRouter:
         response_model=SegmentListDocument,
         responses=NOT_FOUND,
         openapi_extra=extra,
-        summary="All segments, their size, what is true of their customers, and what to do with them",
+        summary="All segments, the figures of their customers, what is true of them, and what to do with them",
     )
     async def segments(segmentation: Segmentation) -> Response:
         require_segmentation(store, segmentation)

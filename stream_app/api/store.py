@@ -10,6 +10,7 @@ import msgspec
 from stream_app.api.feed import MigrationFeed
 from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
+from stream_app.core.members import MemberFigures
 
 
 class CustomerSegment(msgspec.Struct, gc=False):
@@ -43,8 +44,8 @@ class Segment(msgspec.Struct, gc=False):
 
     id: str
     name: str
-    customers: int
     is_retired: bool
+    figures: MemberFigures | None
     level: int | None = None
     statement: str | None = None
     action: str | None = None
@@ -57,7 +58,10 @@ class SegmentList(msgspec.Struct, gc=False):
 
     segmentation: str
     model_version: int
-    as_of: str
+    model_as_of: str
+    figures_as_of: str | None
+    currency: str | None
+    all_segments: MemberFigures | None
     segments: Sequence[Segment]
 
 
@@ -115,7 +119,7 @@ class SegmentStore(Protocol):
         ...
 
     async def segments(self, segmentation: str) -> SegmentList:
-        """Return all segments."""
+        """Return all segments with the figures of their members."""
         ...
 
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:

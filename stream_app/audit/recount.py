@@ -5,6 +5,8 @@ plain: sums over the distinct events, and a ledger of orders for what refunds ta
 
 The worker's memory is bounded, and the recount has to be bounded in the same way:
 
+Days
+    The last active day and the 365 before it. Days beyond are forgotten however they arrive.
 Orders
     16 a customer. Only purchases and refunds enter the ledger, and they come from one partition of one topic, so
     the order in which they were folded is known.
@@ -18,8 +20,9 @@ Event ids
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import combinations, islice, pairwise
 from typing import Final, NamedTuple
@@ -28,14 +31,14 @@ from xxhash import xxh3_64_digest
 
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
-from stream_app.core.row import NO_DAY
 
 REMEMBERED_IDS: Final = 32
 REMEMBERED_ORDERS: Final = 16
-ORDER_HALF_LIFE_DAYS: Final = 90
-ENGAGEMENT_HALF_LIFE_DAYS: Final = 21
+REMEMBERED_DAYS: Final = 366
+ORDER_HALF_LIFE_DAYS: Final = 60
+GAP_MEMORY: Final = 0.95
 TOLERANCE: Final = 1e-9
-"""Of decayed totals, as a share of everything that was ever added: they were summed in another order."""
+"""Of what is no whole number, as a share of everything that was ever added: it was summed in another order."""
 MOST_CHANGES: Final = 3
 """Repetitions of one customer that may have been folded otherwise than in either likely order."""
 MOST_ALTERNATIVES: Final = 3_000
@@ -63,7 +66,7 @@ class Entry(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What a row and a recount are compared by; names and units are the row's."""
+    """What a row and a recount are compared by; names and units are the row's. None is what an earlier row lacks."""
 
     purchases: int = 0
     refunds: int = 0
@@ -73,34 +76,29 @@ class Totals(NamedTuple):
     purchased_at_ms: int = NO_TIME
     ordered_at_ms: int = NO_TIME
     engaged_at_ms: int = NO_TIME
-    first_active_day: int = NO_DAY
+    first_purchased_at_ms: int | None = -NO_TIME
+    gaps: int | None = 0
     orders_decayed: float = 0.0
     revenue_decayed: float = 0.0
-    engagement_decayed: float = 0.0
+    log_order_values: float | None = 0.0
+    log_gaps: float | None = 0.0
+    log_gaps_squared: float | None = 0.0
+    order_half_life_days: int = ORDER_HALF_LIFE_DAYS
 
 
 class Recount(NamedTuple):
-    """Totals of some entries, and the sums of all that was added to or taken from the decayed ones."""
+    """Totals of some entries, and of some of them the sum of all that was ever added or taken away."""
 
     totals: Totals
-    orders_gross: float
-    revenue_gross: float
+    gross: Mapping[str, float]
 
     def differences(self, row: Totals) -> list[str]:
         """Return how a row differs, field by field; empty if it does not."""
-        expected = self.totals
-        if expected[:9] == row[:9]:
-            margins = (self.orders_gross, self.revenue_gross, expected.engagement_decayed)
-            close = (
-                abs(a - b) <= TOLERANCE * margin for a, b, margin in zip(expected[9:], row[9:], margins, strict=True)
-            )
-            if all(close):
-                return []
         return [
             f"{name} {found}, recounted {wanted}"
-            for name, found, wanted in zip(Totals._fields, row, expected, strict=True)
-            if found != wanted and not (isinstance(wanted, float) and abs(found - wanted) <= 1e-6 * abs(wanted))
-        ] or ["decayed totals differ in the last digits"]
+            for name, found, wanted in zip(Totals._fields, row, self.totals, strict=True)
+            if found is not None and wanted is not None and abs(found - wanted) > TOLERANCE * self.gross.get(name, 0.0)
+        ]
 
 
 class Outcome(NamedTuple):
@@ -135,11 +133,11 @@ def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
         The customer's totals in the state.
     """
     if len({entry.event.event_id for entry in entries}) == len(entries):
-        return Outcome(recount(entries).differences(row), 0)
+        return Outcome(_differences(entries, row), 0)
     outcomes = []
     for order in likely_orders(entries):
         folded = distinct(order)
-        differences = recount([entry for entry, fold in zip(order, folded, strict=True) if fold]).differences(row)
+        differences = _differences([entry for entry, fold in zip(order, folded, strict=True) if fold], row)
         outcomes.append((differences, order, folded))
         if not differences:
             break
@@ -149,18 +147,22 @@ def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
     if not differences or not free:
         return Outcome(differences, duplicates, bool(free))
     for other in alternatives(order, folded, free, row):
-        if not recount([entry for entry, fold in zip(order, other, strict=True) if fold]).differences(row):
+        if not _differences([entry for entry, fold in zip(order, other, strict=True) if fold], row):
             return Outcome([], other.count(False), True, True)
     return Outcome(differences, duplicates, True)
 
 
-def recount(entries: Iterable[Entry]) -> Recount:
+def _differences(entries: Iterable[Entry], row: Totals) -> list[str]:
+    return recount(entries, row.order_half_life_days).differences(row)
+
+
+def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIFE_DAYS) -> Recount:
     """Return the totals of distinct entries; purchases and refunds in the order of the log."""
     purchases = refunds = engagements = revenue_minor = 0
-    first_at_ms, first_active_day = -NO_TIME, NO_DAY
+    first_at_ms = first_purchased_at_ms = -NO_TIME
     purchased_at_ms = ordered_at_ms = engaged_at_ms = NO_TIME
-    orders: list[tuple[int, int, int]] = []
-    engaged: list[tuple[int, float]] = []
+    orders: list[_Change] = []
+    active_days: set[int] = set()
     ledger = _Ledger()
     for *_, event in entries:
         kind, at_ms = event.kind, event.at_ms
@@ -168,37 +170,62 @@ def recount(entries: Iterable[Entry]) -> Recount:
         if kind == ENGAGEMENT:
             engagements += 1
             engaged_at_ms = max(engaged_at_ms, at_ms)
-            engaged.append((at_ms, event.weight))
-            first_active_day = min(first_active_day, at_ms // DAY_MS)
+            active_days.add(at_ms // DAY_MS)
             continue
         ordered_at_ms = max(ordered_at_ms, at_ms)
         if kind == PURCHASE:
             purchases += 1
             revenue_minor += event.amount_minor
+            first_purchased_at_ms = min(first_purchased_at_ms, at_ms)
             purchased_at_ms = max(purchased_at_ms, at_ms)
-            first_active_day = min(first_active_day, at_ms // DAY_MS)
-            orders.append((at_ms, 1, event.amount_minor))
+            active_days.add(at_ms // DAY_MS)
+            orders.append(_Change(at_ms, 1, event.amount_minor, _log_of(event.amount_minor)))
         else:
             refunds += 1
             revenue_minor -= event.amount_minor
         for correction in ledger.enter(event):
-            purchases += correction[1]
+            purchases += correction.orders
             orders.append(correction)
-    orders_decayed = orders_gross = revenue_decayed = revenue_gross = 0.0
-    for at_ms, count, minor in orders:
-        weight = 2.0 ** ((at_ms - ordered_at_ms) / (ORDER_HALF_LIFE_DAYS * DAY_MS))
-        orders_decayed += count * weight
-        orders_gross += abs(count) * weight
-        revenue_decayed += minor * weight
-        revenue_gross += abs(minor) * weight
-    engagement_decayed = sum(
-        weight * 2.0 ** ((at_ms - engaged_at_ms) / (ENGAGEMENT_HALF_LIFE_DAYS * DAY_MS)) for at_ms, weight in engaged
-    )
+    gaps, log_gaps, log_gaps_squared = _gaps(active_days)
+    sums, gross = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+    for order in orders:
+        weight = 2.0 ** ((order.at_ms - ordered_at_ms) / (order_half_life_days * DAY_MS))
+        for index, part in enumerate((order.orders * weight, order.minor * weight, order.logs)):
+            sums[index] += part
+            gross[index] += abs(part)
+    orders_decayed, revenue_decayed, log_order_values = sums
     totals = Totals(
         purchases, refunds, engagements, revenue_minor, first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms,
-        first_active_day, orders_decayed, revenue_decayed, engagement_decayed,
+        first_purchased_at_ms, gaps, orders_decayed, revenue_decayed, log_order_values, log_gaps, log_gaps_squared,
+        order_half_life_days,
     )  # fmt: skip
-    return Recount(totals, orders_gross, revenue_gross)
+    names = ("orders_decayed", "revenue_decayed", "log_order_values", "log_gaps", "log_gaps_squared")
+    return Recount(totals, dict(zip(names, (*gross, 1 + log_gaps, 1 + log_gaps_squared), strict=True)))
+
+
+def _gaps(days: set[int]) -> tuple[int, float, float]:
+    """Return the number of gaps between active days, and the weighted sums of their logarithms and their squares."""
+    remembered = sorted(day for day in days if max(days) - day < REMEMBERED_DAYS)
+    logs = [math.log(later - earlier) for earlier, later in pairwise(remembered)]
+    weights = [GAP_MEMORY**age for age in reversed(range(len(logs)))]
+    return (
+        len(logs),
+        sum(weight * log for weight, log in zip(weights, logs, strict=True)),
+        sum(weight * log**2 for weight, log in zip(weights, logs, strict=True)),
+    )
+
+
+def _log_of(minor: float) -> float:
+    return math.log(max(minor, 1))
+
+
+class _Change(NamedTuple):
+    """What an event adds to a customer's orders or takes away: how many, minor units, logarithms of their values."""
+
+    at_ms: int
+    orders: int
+    minor: int
+    logs: float
 
 
 class _Ledger:
@@ -211,8 +238,8 @@ class _Ledger:
     def __init__(self) -> None:
         self._orders: dict[str, tuple[int, int, int, int]] = {}
 
-    def enter(self, event: Event) -> list[tuple[int, int, int]]:
-        """Enter a purchase or refund; return what refunds change: instant, orders, minor units."""
+    def enter(self, event: Event) -> list[_Change]:
+        """Enter a purchase or refund; return what refunds change."""
         order_id, at_ms = event.order_id, event.at_ms
         known = self._orders.get(order_id)
         completes = event.kind == PURCHASE
@@ -232,16 +259,17 @@ class _Ledger:
             del self._orders[oldest]
         changes = [] if known is None else [_taken_back(known, 1)]
         changes.append(_taken_back(entry, -1))
-        return [change for change in changes if change[1] or change[2]]
+        return [change for change in changes if change.minor or change.orders]
 
 
-def _taken_back(entry: tuple[int, int, int, int], sign: int) -> tuple[int, int, int]:
+def _taken_back(entry: tuple[int, int, int, int], sign: int) -> _Change:
     """Return what an order's refunds undo of it, times `sign`: money up to what was paid, and the order if all was."""
     at_ms, paid, returned, completions = entry
     if not completions:
-        return at_ms, 0, sign * returned
+        return _Change(at_ms, 0, sign * returned, 0.0)
     undone = completions if returned and returned >= paid else 0
-    return at_ms, sign * undone, sign * min(paid, returned)
+    logs = _log_of(paid / completions) - _log_of((paid - returned) / completions)
+    return _Change(at_ms, sign * undone, sign * min(paid, returned), sign * completions * logs)
 
 
 # --- repetitions ------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from stream_app.audit.recount import ENGAGEMENT_HALF_LIFE_DAYS, ORDER_HALF_LIFE_DAYS
 from stream_app.audit.rows import CustomerRow
 from stream_app.core.clock import DAY_MS
 
@@ -50,14 +49,13 @@ def figures_of(row: CustomerRow, at_ms: int) -> dict[str, float]:
     """Return what rules can compare, in natural units, as it is at an instant after the customer's last event."""
     totals = row.totals
     active_at_ms = max(totals.purchased_at_ms, totals.engaged_at_ms, totals.first_at_ms)
-    order_share = _halved(at_ms - totals.ordered_at_ms, ORDER_HALF_LIFE_DAYS)
-    engagement_share = _halved(at_ms - totals.engaged_at_ms, ENGAGEMENT_HALF_LIFE_DAYS)
+    order_share = _halved(at_ms - totals.ordered_at_ms, totals.order_half_life_days)
+    engagement_share = _halved(at_ms - totals.engaged_at_ms, row.engagement_half_life_days)
     return {
         "recency_days": max(at_ms - active_at_ms, 0) / DAY_MS,
         "tenure_days": max(at_ms - totals.first_at_ms, 0) / DAY_MS,
-        "orders_decayed": totals.orders_decayed * order_share,
+        "orders_decayed": max(totals.orders_decayed, 0.0) * order_share,
         "revenue_decayed_minor": max(totals.revenue_decayed, 0.0) * order_share,
-        "engagement_decayed": totals.engagement_decayed * engagement_share,
         "engaged_days_decayed": row.engaged_days * engagement_share,
         "purchases": totals.purchases,
         "refunds": totals.refunds,

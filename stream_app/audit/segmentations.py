@@ -17,7 +17,7 @@ from xxhash import xxh3_64_intdigest
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import LogRecord, Standing, broken
 from stream_app.audit.rows import FIRST_SEGMENTATION, CustomerRow, RowMembership, name_digest
-from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.contracts.outputs import OUTPUT_MODELS, Tick
 from stream_app.core.clock import format_instant
 
 NO_SEGMENT: Final = 0
@@ -60,6 +60,8 @@ class Segmentations:
         except ValidationError as error:
             return [broken(error, where)]
         model = getattr(model, "root", model)
+        if isinstance(model, Tick):
+            return []
         name, version = model.segmentation, model.version
         self._kinds[name] = getattr(model, "kind", "learned")
         for segment in (*model.segments, *model.retired_segments):

@@ -57,21 +57,15 @@ def create_trainer_settings(settings: Settings) -> dict[str, TrainerSettings]:
 
 
 def _trainer_settings(settings: Settings, configuration: LearnedConfiguration) -> TrainerSettings:
-    shared = settings.assignment.model_dump() | settings.learning.model_dump()
-    own = shared | configuration.model_dump(exclude_none=True)
+    learning = settings.learning
+    churn = configuration.max_publish_churn
     return TrainerSettings(
         segmentation=configuration.name,
-        feature_set=own["feature_set"],
-        n_clusters=own["clusters"],
-        sample_size=own["sample_size"],
-        hysteresis=own["hysteresis"],
-        no_return_days=own["no_return_days"],
-        min_history_days=own["min_history_days"],
-        max_expected_churn=own["max_expected_churn"],
-        held_ticks_max=own["held_ticks_max"],
-        algorithm=own["algorithm"],
-        minor_per_major=_minor_per_major(settings),
-        seed=own["seed"],
+        algorithm=learning.algorithm,
+        sample_size=learning.sample_size,
+        max_publish_churn=learning.max_publish_churn if churn is None else churn,
+        approval=learning.approval,
+        seed=learning.seed,
     )
 
 

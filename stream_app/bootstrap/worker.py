@@ -100,4 +100,7 @@ def create_lane_settings(settings: Settings) -> LoopSettings:
         chunk_records_max=settings.worker.max_chunk_records,
         transaction_records_max=settings.worker.max_transaction_records,
         model_moves_per_second=settings.worker.model_migrations_per_second,
+        tick_wait_ms=settings.learning.wait_seconds * SECOND_MS,
+        live_tick_wait_ms=min(settings.learning.wait_seconds, settings.learning.live_wait_seconds) * SECOND_MS,
+        figures_interval_ms=settings.worker.figures_interval_seconds * SECOND_MS,
     )

@@ -7,12 +7,24 @@ from pathlib import Path
 
 import click
 
+from stream_app.simulator.populations import POPULATIONS
 from stream_app.simulator.simulation import Faults, simulate
 
 
 @click.command(name="simulate")
-@click.option("--customers", type=int, default=6000, show_default=True, help="Number of customers.")
-@click.option("--days", type=int, default=540, show_default=True, help="True changes need at least 110 days.")
+@click.option(
+    "--population",
+    type=click.Choice(list(POPULATIONS)),
+    default="shop",
+    show_default=True,
+    help="Who is simulated; docs/commands.md says what is true of each.",
+)
+@click.option(
+    "--customers", type=int, help="Number of customers; 6,000 of a shop, 500 to 2,000 of others where none is given."
+)
+@click.option(
+    "--days", type=int, help="540 of a shop, 365 of others where none is given; true changes need at least 110."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes every random choice.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("simulated"), show_default=True, help="Folder to write to."
@@ -20,7 +32,9 @@ from stream_app.simulator.simulation import Faults, simulate
 @click.option(
     "--start", type=click.DateTime(["%Y-%m-%d"]), default="2024-01-01", show_default=True, help="First day, in UTC."
 )
-@click.option("--refund-rate", type=float, default=0.03, show_default=True, help="Share of orders refunded, 0 to 1.")
+@click.option(
+    "--refund-rate", type=float, help="Share of orders refunded, 0 to 1; 0.03 of a shop, where none is given."
+)
 @click.option("--duplicate-rate", type=float, default=0.0, show_default=True, help="Share of events that are repeated.")
 @click.option(
     "--malformed-rate", type=float, default=0.0, show_default=True, help="Share of events repeated as a malformed copy."
@@ -29,12 +43,13 @@ from stream_app.simulator.simulation import Faults, simulate
     "--late-rate", type=float, default=0.0, show_default=True, help="Share of events that arrive up to 3 days late."
 )
 def simulate_command(
-    customers: int,
-    days: int,
+    population: str,
+    customers: int | None,
+    days: int | None,
     seed: int,
     out: Path,
     start: datetime,
-    refund_rate: float,
+    refund_rate: float | None,
     duplicate_rate: float,
     malformed_rate: float,
     late_rate: float,
@@ -42,7 +57,13 @@ def simulate_command(
     """Write a population with known latent types and known change points, and the truth beside it."""
     faults = Faults(duplicate_rate=duplicate_rate, malformed_rate=malformed_rate, late_rate=late_rate)
     first_day: date = start.date()
-    counts = simulate(customers, days, seed, out, first_day, refund_rate, faults)
+    kind = POPULATIONS[population]
+    counts = simulate(
+        kind.customers if customers is None else customers,
+        kind.days if days is None else days,
+        seed, out, first_day, refund_rate, faults, kind,
+    )  # fmt: skip
     click.echo(
         f"{counts.events:,} events of {counts.customers:,} customers with {counts.changes:,} true changes in {out}"
     )
+    click.echo(kind.truth)

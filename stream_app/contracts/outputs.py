@@ -1,4 +1,4 @@
-"""Records of the output topics: migrations, memberships, models, population samples, dead letters.
+"""Records of the output topics: migrations, memberships, figures, models, population samples, dead letters.
 
 Every field is always present; a value that is unknown or does not apply is null. Instants are RFC 3339 in UTC with
 milliseconds. Consumers must ignore fields they do not know.
@@ -238,8 +238,35 @@ class SegmentMembership(Output):
     model_version: Count
     as_of: Instant
     next_move: NextMove | None
-    """As it stood at `since`, or, in the files of a replay, at `as_of`; null if silence moves the customer no more. An own
-    act or a new model since then may change it, either way; this record is written anew only when the customer moves."""
+    """As it stood at `since`, or, in the files of a replay, at `as_of`; null if silence moves the customer no more. An
+    own act or a new model since then may change it, either way; the record is written anew when the customer moves."""
+
+
+class SegmentSums(Output):
+    """Sums over the customers of one partition who are in a segment; those of all partitions add up to the whole."""
+
+    segment: SegmentId
+    customers: Count
+    purchases: Count
+    """Orders over their lifetime."""
+    revenue_minor: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)]
+    """Net revenue over their lifetime, in minor units of the base currency."""
+    first_at_seconds: Count
+    """Instants of their first events, in seconds since 1970."""
+    active_at_seconds: Count
+    """Instants of their last purchases or engagements, likewise."""
+
+
+class SegmentFigures(Output):
+    """Who is in the segments of a segmentation, in one partition: segments without customers are left out."""
+
+    segmentation: SegmentationName
+    partition: Count
+    as_of: Instant
+    """How far the partition had come; as long as no later record comes, the sums have stayed the same."""
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    """The base currency."""
+    segments: list[SegmentSums]
 
 
 class ModelSegment(Output):
@@ -294,10 +321,16 @@ class Thresholds(Output):
     no_return_days: NonNegative
     risk_probability: Share
     lapsed_probability: Share
+    one_time_probability: Share
     risk_days_min: NonNegative
     lapsed_days_min: NonNegative
     lost_days: NonNegative
-    rate_slack: NonNegative
+    loyal_slack: NonNegative
+    regular_slack: NonNegative
+    big_slack: NonNegative
+    visits_slack: NonNegative
+    browsers_slack: NonNegative
+    rare_slack: NonNegative
     value_slack: NonNegative
 
 
@@ -360,8 +393,21 @@ class RulesModel(Output):
     """As configured."""
 
 
-class SegmentModel(RootModel[Annotated[LearnedModel | RulesModel, Field(discriminator="kind")]]):
-    """One version of a segmentation's model or definition, by `kind`."""
+class Tick(Output):
+    """An instant at which models are learned: what is in force from it on, or that partitions wait at it."""
+
+    kind: Literal["tick"]
+    tick: Count
+    """Number of the tick since the epoch."""
+    as_of: Instant
+    status: Literal["awaited", "decided"]
+    """Awaited: some partitions have come to it, and others are asked to let time pass up to it."""
+    versions: dict[SegmentationName, Count]
+    """By segmentation, the version in force from `as_of` on, up to the next tick; empty while it is awaited."""
+
+
+class SegmentModel(RootModel[Annotated[LearnedModel | RulesModel | Tick, Field(discriminator="kind")]]):
+    """One version of a segmentation's model or definition, or what is said of a tick, by `kind`."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -374,19 +420,32 @@ class SampledMemberships(Output):
     """Null for a customer that has been in one segment alone."""
     since: list[Instant | None]
     """When the segment was entered."""
+    kept: list[SegmentId | None]
+    """What the segmentation remembers beside the segment; null for nothing."""
 
 
-class SampledQuantities(Output):
-    """Customers' quantities, as in `stream_app.core.features.Quantities`: a column each."""
+class SampledActivity(Output):
+    """Customers' activity as it stands in their rows (see `stream_app.core.row.Row`): a column each.
 
-    recency_days: list[NonNegative]
-    orders: list[Number]
-    revenue_minor: list[NonNegative]
-    engagement: list[NonNegative]
-    engaged_days: list[NonNegative]
-    active_days: list[NonNegative]
-    exposure_days: list[NonNegative]
-    tenure_days: list[NonNegative]
+    Instants are milliseconds since the epoch; one that there has never been is ±2^62.
+    """
+
+    first_at_ms: list[int]
+    first_purchased_at_ms: list[int]
+    purchased_at_ms: list[int]
+    ordered_at_ms: list[int]
+    engaged_at_ms: list[int]
+    revenue_minor: list[int]
+    orders_decayed: list[Number]
+    revenue_decayed: list[Number]
+    log_order_values: list[Number]
+    engaged_days: list[Number]
+    log_gaps: list[Number]
+    log_gaps_squared: list[Number]
+    gaps: list[int]
+    purchases: list[int]
+    refunds: list[int]
+    engagements: list[int]
 
 
 class PopulationSample(Output):
@@ -401,7 +460,7 @@ class PopulationSample(Output):
     customer_ids: list[str]
     memberships: dict[SegmentationName, SampledMemberships]
     """By segmentation."""
-    quantities: SampledQuantities
+    activity: SampledActivity
 
 
 class DeadLetter(Output):
@@ -426,6 +485,7 @@ class DeadLetter(Output):
 OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "segment-migrations": SegmentMigration,
     "segment-memberships": SegmentMembership,
+    "segment-figures": SegmentFigures,
     "segment-models": SegmentModel,
     "population-samples": PopulationSample,
     "dead-letters": DeadLetter,

@@ -13,6 +13,11 @@ import msgspec
 KEY_SEPARATOR: Final = "/"
 """Follows the segmentation in a key: a segmentation's name has no slash, a customer's id may."""
 
+NOTE_PREFIX: Final = b"~"
+"""Before the key of a record in `segment-models` that is no model."""
+TICK_DECIDED_KEY: Final = NOTE_PREFIX + b"tick"
+TICK_AWAITED_KEY: Final = TICK_DECIDED_KEY + KEY_SEPARATOR.encode() + b"awaited"
+
 
 class SegmentReference(msgspec.Struct, frozen=True, gc=False):
     """A segment: its id is stable within its segmentation, its name may change with the model."""
@@ -148,6 +153,27 @@ class MembershipRecord(msgspec.Struct, frozen=True, gc=False):
     next_move: NextMove | None = None
 
 
+class SegmentSums(msgspec.Struct, frozen=True, gc=False):
+    """Sums over the customers of a partition who are in a segment."""
+
+    segment: str
+    customers: int
+    purchases: int
+    revenue_minor: int
+    first_at_seconds: int
+    active_at_seconds: int
+
+
+class FiguresRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record of `segment-figures`."""
+
+    segmentation: str
+    partition: int
+    as_of: str
+    currency: str
+    segments: tuple[SegmentSums, ...]
+
+
 class ModelSegment(msgspec.Struct, frozen=True, gc=False):
     """A segment of a model, as far as readers need it; fields that its kind does not have are None."""
 
@@ -187,8 +213,15 @@ read_migration: Final = msgspec.json.Decoder(MigrationRecord).decode
 """Return the migration of a record's value; raises `msgspec.DecodeError`, a ValueError."""
 read_membership: Final = msgspec.json.Decoder(MembershipRecord).decode
 """Return the membership of a record's value; likewise."""
+read_figures: Final = msgspec.json.Decoder(FiguresRecord).decode
+"""Return the figures of a record's value; likewise."""
 read_model: Final = msgspec.json.Decoder(ModelRecord).decode
 """Return the model of a record's value; likewise."""
+
+
+def figures_key(segmentation: str, partition: int) -> str:
+    """Return the key of a record of `segment-figures`."""
+    return f"{segmentation}{KEY_SEPARATOR}{partition}"
 
 
 def membership_key(segmentation: str, customer_id: str) -> str:

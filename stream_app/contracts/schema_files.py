@@ -41,7 +41,7 @@ CHANNELS: Final = (
     ),
     Channel(
         "population-samples",
-        1,
+        2,
         "output",
         "Population samples",
         "Uniform samples of each partition's customers at a tick, from which models are learned.",
@@ -52,8 +52,8 @@ CHANNELS: Final = (
         2,
         "output",
         "Segment models",
-        "Each segmentation's model, or definition.",
-        "segmentation, followed by /held for a model that is held back",
+        "Each segmentation's model, or definition, and what is in force from which tick on.",
+        "segmentation, followed by /held for a model that is held back; ~tick and ~tick/awaited for what is no model",
         "compact",
     ),
     Channel(
@@ -72,6 +72,15 @@ CHANNELS: Final = (
         "Segment memberships",
         "The segment that each customer is in, for each segmentation. A null value: in no segment any more.",
         "<segmentation>/<customer_id> as UTF-8; partitioned by murmur2 of the customer_id",
+        "compact",
+    ),
+    Channel(
+        "segment-figures",
+        1,
+        "output",
+        "Segment figures",
+        "Sums over the customers who are in each segment, for each segmentation and partition; add them up.",
+        "<segmentation>/<partition> as UTF-8; each partition of the topic holds its own",
         "compact",
     ),
     Channel(

@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
+from stream_app.core.members import MemberSums, MemberTotals
 from stream_app.core.row import (
     ACTIVITY,
     ACTIVITY_DTYPE,
@@ -24,7 +25,6 @@ from stream_app.core.row import (
     join_row,
     split_row,
 )
-from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import RowDamaged
 
 _INITIAL_CAPACITY: Final = 1024
@@ -67,6 +67,7 @@ class CustomerTable:
         self._outdated = np.zeros((0, _INITIAL_CAPACITY), np.bool_)
         self._histories: list[CustomerHistory] = []
         self._other_memberships: dict[int, dict[bytes, bytes]] = {}
+        self._totals: MemberTotals | None = None  # to be counted anew, by whoever asks next
         for name in names:
             self.admit(name)
 
@@ -107,6 +108,7 @@ class CustomerTable:
         self._digests.append(name_digest)
         self._set_memberships(np.concatenate((self._memberships, entered)))
         self._outdated = np.concatenate((self._outdated, np.zeros((1, self._outdated.shape[1]), np.bool_)))
+        self._totals = None
         self.forget_due()
 
     def find(self, customer_id: str) -> int:
@@ -147,11 +149,19 @@ class CustomerTable:
         stored = self._histories
         for number, new in zip(numbers.tolist(), histories, strict=True):
             stored[number] = new
+        if self._totals is not None:
+            segments = np.stack([column["segment"].take(numbers) for column in self._memberships])
+            self._totals.replace_activity(segments, self._activity.take(numbers), activity)
         self._activity.put(numbers, activity)
 
     def store_memberships(self, numbers: Indices, memberships: np.ndarray) -> None:
         """Replace all memberships of n rows; shape `(m, n)`."""
-        for stored, new in zip(self._memberships, memberships, strict=True):
+        for segmentation, (stored, new) in enumerate(zip(self._memberships, memberships, strict=True)):
+            if self._totals is not None:
+                before, after = stored["segment"].take(numbers), new["segment"]
+                moved = np.flatnonzero(before != after)
+                activity = self._activity.take(numbers[moved])
+                self._totals.move(segmentation, before[moved], after[moved], activity)
             stored.put(numbers, new)
 
     def store_due(self, numbers: Indices, due_at_ms: Instants) -> None:
@@ -227,6 +237,7 @@ class CustomerTable:
             known = others.pop(name_digest, None)
             column[number * size : (number + 1) * size] = _NO_MEMBERSHIP_BYTES if known is None else known
         self._due_at_ms[number] = NO_TIME
+        self._totals = None
         self._other_memberships.pop(number, None)
         if others:
             self._other_memberships[number] = others
@@ -236,6 +247,7 @@ class CustomerTable:
         number = self._numbers.pop(customer_id, -1)
         if number < 0:
             return
+        self._totals = None
         last_id, last_history = self.customer_ids.pop(), self._histories.pop()
         last = len(self.customer_ids)
         self._other_memberships.pop(number, None)
@@ -249,10 +261,19 @@ class CustomerTable:
         self._activity[last], self._due_at_ms[last] = np.zeros((), ACTIVITY_DTYPE), NO_TIME
         self._memberships[:, last], self._outdated[:, last] = NO_MEMBERSHIP, False
 
+    def members(self, segmentation: int = 0) -> dict[int, MemberSums]:
+        """Return sums over the members of each segment of a segmentation, by its code; of segments that have some.
+
+        They are kept as the table changes, but for rows that are restored or removed one by one: those are counted
+        when somebody asks for the first time.
+        """
+        if self._totals is None:
+            self._totals = MemberTotals.count(self.activity, self.memberships)
+        return self._totals.of(segmentation)
+
     def segment_sizes(self, segmentation: int = 0) -> dict[int, int]:
         """Return the number of customers by segment code of a segmentation, without those that have none."""
-        counts = np.bincount(self.memberships[segmentation]["segment"].astype(np.intp))
-        return {code: int(count) for code, count in enumerate(counts) if count and code != NO_SEGMENT}
+        return {code: sums.customers for code, sums in self.members(segmentation).items()}
 
     def sample(self, size: int, generator: np.random.Generator) -> Indices:
         """Return the row numbers of a uniform sample without repetition, ascending."""

@@ -18,7 +18,7 @@ Exact within the bounds of the memories: 32 event ids, 16 orders, 366 active and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import exp2, log
+from math import exp2
 from typing import Any, Final, NamedTuple
 
 from stream_app.core.clock import DAY_MS, MINUTE_MS
@@ -29,6 +29,7 @@ from stream_app.core.orders import (
     Order,
     complete_order,
     enter_order,
+    log_order_value,
     pack_orders,
     total_correction,
     unpack_orders,
@@ -233,8 +234,7 @@ def _fold_order(
         revenue_minor += amount_minor
         orders_decayed += weight
         revenue_decayed += amount_minor * weight
-        if amount_minor > 1:
-            log_order_values += log(amount_minor)
+        log_order_values += log_order_value(amount_minor)
         first_purchased_at_ms = min(first_purchased_at_ms, at_ms)
         purchased_at_ms = max(purchased_at_ms, at_ms)
         orders, corrections = complete_order(orders, order_digest, at_ms, amount_minor)

@@ -42,7 +42,7 @@ class Quantities(NamedTuple):
     tenure_days
         Days since the first event.
     orders
-        Orders, decayed with a half-life of 60 days.
+        Orders, decayed with a half-life of 60 days, ≥ 0.
     repeat_orders
         The same without the first order, ≥ 0. What is left out is the weight of the first purchase, also where that
         one was undone.
@@ -83,7 +83,8 @@ def quantities_at(activity: np.ndarray, at_ms: int | Instants) -> Quantities:
     first_at = activity["first_at_ms"]
     ordered_at = activity["ordered_at_ms"]
     engaged_at = activity["engaged_at_ms"]
-    orders = activity["orders_decayed"]
+    # Refunds undo an order completed several times as of its last completion, which takes back more than it brought.
+    orders = np.maximum(activity["orders_decayed"], 0.0)
     active_at = np.maximum(np.maximum(activity["purchased_at_ms"], engaged_at), first_at)
     order_decay = np.exp2(np.maximum(at_ms - ordered_at, 0) * _ORDER_RATE)
     engagement_decay = np.exp2(np.maximum(at_ms - engaged_at, 0) * _ENGAGEMENT_RATE)

@@ -1,27 +1,56 @@
-"""The clustering algorithms that can be chosen by name."""
+"""The algorithms that can be chosen by name to place the roles' centres.
+
+All are functions of one sample: they continue from the present centres and remember nothing besides, so a restarted
+trainer repeats a tick exactly.
+"""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, Literal, Protocol
 
-from stream_app.learning.clusterer import ResampledKMeans
-from stream_app.learning.learner import Learner
-from stream_app.learning.river_models import RiverCluStream, RiverKMeans, RiverLearner, RiverStreamKMeans
-from stream_app.segmentations.learned.features import FEATURE_NAMES, FEATURE_WEIGHTS, FeatureSet
+from stream_app.core.arrays import Floats
+from stream_app.learning.centres import fit_centres
+from stream_app.learning.river_models import clustream, kmeans, place_by_river, streamkmeans
+from stream_app.segmentations.learned.model import Frame
 
-Algorithm = Literal["resampled-kmeans", "river-kmeans", "river-streamkmeans", "river-clustream"]
+Algorithm = Literal["role-centres", "river-kmeans", "river-streamkmeans", "river-clustream"]
 
-RIVER_LEARNERS: Final[dict[str, type[RiverLearner]]] = {
-    "river-kmeans": RiverKMeans,
-    "river-streamkmeans": RiverStreamKMeans,
-    "river-clustream": RiverCluStream,
+
+class Placement(Protocol):
+    """A way of placing centres."""
+
+    def __call__(self, axes: Floats, frame: Frame, prior: Floats, seed: Sequence[int]) -> Floats:
+        """Return centres for all roles, in order, shape `(ROLES, 3)`.
+
+        Parameters
+        ----------
+        axes
+            Of customers, shape `(n, 3)`, n ≥ 1.
+        frame
+            The present centres, which roles there are, and what axes weigh.
+        prior
+            Expected centres.
+        seed
+            Fixes every random choice.
+
+        Raises
+        ------
+        CentresRefused
+            If what came of it is of no use.
+        """
+        ...
+
+
+def place_by_lloyd(axes: Floats, frame: Frame, prior: Floats, seed: Sequence[int]) -> Floats:  # noqa: ARG001  (no choice is random)
+    """Do as `stream_app.learning.centres.fit_centres`."""
+    return fit_centres(axes, frame, prior)
+
+
+PLACEMENTS: Final[dict[Algorithm, Placement]] = {
+    "role-centres": place_by_lloyd,
+    "river-kmeans": partial(place_by_river, kmeans),
+    "river-streamkmeans": partial(place_by_river, streamkmeans),
+    "river-clustream": partial(place_by_river, clustream),
 }
-
-
-def create_learner(
-    algorithm: Algorithm, feature_set: FeatureSet, n_clusters: int, sample_size: int, seed: int
-) -> Learner:
-    """Return a new learner for the features of a feature set."""
-    if algorithm == "resampled-kmeans":
-        return ResampledKMeans(n_clusters, sample_size, FEATURE_NAMES[feature_set], FEATURE_WEIGHTS, seed)
-    return RIVER_LEARNERS[algorithm](n_clusters, FEATURE_WEIGHTS, seed)

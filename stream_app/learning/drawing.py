@@ -1,41 +1,111 @@
-"""Drawing the sample that the trainer learns from."""
+"""Drawing the sample that the trainer learns from: the customers with the smallest hashes.
+
+Every customer has a hash at every tick. The sample is the customers with the smallest ones, in that order (a *bottom-k
+sketch*, Cohen and Kaplan, PODC 2007). The k smallest of a population are among the k smallest of each of its parts, so
+the sample and its order are the same however customers are spread over partitions, and whoever is in it is drawn
+uniformly and without replacement.
+
+The hash is that of the customer's id, xxh3, computed once, and mixed with the tick by the finaliser of splitmix64
+(Steele, Lea and Flood, OOPSLA 2014): a million customers take some milliseconds at a tick. The same customers would be
+drawn at every tick by the hash of the id alone.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+from xxhash import xxh3_64_intdigest
+
+from stream_app.core.arrays import Indices
 from stream_app.core.partition import Partition
-from stream_app.core.quantities import quantities_at
 from stream_app.core.segmentation import Held
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
+Hashes = npt.NDArray[np.uint64]
 
-def draw_sample(partition: Partition, tick: int, as_of_ms: int, size: int, seed: int) -> PopulationSample:
-    """Draw customers of a partition uniformly, evaluated at an instant.
+_SHIFTS: Final = (np.uint64(30), np.uint64(27), np.uint64(31))
+_FACTORS: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+def hash_customers(customer_ids: Sequence[str]) -> Hashes:
+    """Return the hash of each id."""
+    return np.array([xxh3_64_intdigest(customer_id.encode()) for customer_id in customer_ids], np.uint64)
+
+
+def choose(hashes: Hashes, customer_ids: Sequence[str], size: int, tick: int, seed: int) -> Indices:
+    """Return the indices of those who are in a tick's sample, in its order: by hash, and by id where hashes are equal.
 
     Parameters
     ----------
-    tick
-        Ascending number of the draw; with the seed it fixes who is drawn, so a repeated draw is the same.
-    as_of_ms
-        The instant.
+    hashes, customer_ids
+        Of n customers, see `hash_customers`.
+    size
+        How many to choose; all customers if there are fewer.
+    tick, seed
+        With the ids they decide who is chosen, and nothing else does.
+    """
+    mixed = _mix(hashes ^ np.uint64(xxh3_64_intdigest(f"{seed}:{tick}".encode())))
+    candidates = np.arange(len(mixed))
+    if size < len(mixed):
+        candidates = np.flatnonzero(mixed <= np.partition(mixed, size)[size])
+    ordered = sorted(candidates.tolist(), key=lambda index: (mixed[index], customer_ids[index]))
+    return np.array(ordered[:size], np.intp)
+
+
+def _mix(hashes: Hashes) -> Hashes:
+    """Return one value for each, a bijection in which every bit depends on every bit."""
+    mixed = hashes
+    for shift, factor in zip(_SHIFTS, _FACTORS, strict=False):
+        mixed = (mixed ^ (mixed >> shift)) * factor
+    return mixed ^ (mixed >> _SHIFTS[-1])
+
+
+class SampleDrawer:
+    """Draws samples of one partition, again and again.
+
+    Parameters
+    ----------
+    partition
+        Whose customers; its table may grow, and no row may be removed any more.
     size
         How many to draw; all customers if there are fewer.
     seed
         ≥ 0.
     """
-    table = partition.table
-    numbers = table.sample(size, np.random.default_rng([seed, tick]))
-    return PopulationSample(
-        tick=tick,
-        as_of_ms=as_of_ms,
-        customer_ids=np.array([table.customer_ids[number] for number in numbers.tolist()], object),
-        memberships={
-            segmentation.name: Held.of(column.take(numbers))
-            for segmentation, column in zip(partition.segmentations, table.memberships, strict=True)
-            if isinstance(segmentation, LearnedSegmentation)
-        },
-        quantities=quantities_at(table.activity.take(numbers), as_of_ms),
-        population_size=len(table),
-    )
+
+    def __init__(self, partition: Partition, size: int, seed: int) -> None:
+        self._partition = partition
+        self._size = size
+        self._seed = seed
+        self._hashes = hash_customers([])
+
+    def draw(self, tick: int, as_of_ms: int) -> PopulationSample:
+        """Draw customers uniformly, as they stand at an instant.
+
+        Parameters
+        ----------
+        tick
+            Number of the draw: it decides who is drawn, so that a repeated draw is the same.
+        as_of_ms
+            The instant.
+        """
+        partition, table = self._partition, self._partition.table
+        entered = hash_customers(table.customer_ids[len(self._hashes) :])
+        self._hashes = np.concatenate((self._hashes, entered))
+        numbers = choose(self._hashes, table.customer_ids, self._size, tick, self._seed)
+        return PopulationSample(
+            tick=tick,
+            as_of_ms=as_of_ms,
+            customer_ids=np.array([table.customer_ids[number] for number in numbers.tolist()], object),
+            memberships={
+                segmentation.name: Held.of(column.take(numbers))
+                for segmentation, column in zip(partition.segmentations, table.memberships, strict=True)
+                if isinstance(segmentation, LearnedSegmentation)
+            },
+            activity=table.activity.take(numbers),
+            population_size=len(table),
+        )

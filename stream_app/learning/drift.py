@@ -7,41 +7,37 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from stream_app.core.arrays import Floats
-from stream_app.learning.lineage import UNMATCHED
+from stream_app.core.quantities import Quantities
+from stream_app.segmentations.learned.axes import AXES, value_axes
+from stream_app.segmentations.learned.model import Frame
+from stream_app.segmentations.learned.roles import KEYS
 
+FIGURES: Final = (*AXES, "silence")
+"""What is watched of customers: the axes, and the days since the last act."""
 PSI_BINS: Final = 10
 """Deciles, as is customary: below .1 a distribution counts as stable, above .25 as changed."""
 COUNT_FLOOR: Final = 0.5
 """An empty bin counts as half a customer, so that the index stays finite."""
 
 
-def centroid_shift(earlier: Floats, later: Floats, matched: npt.NDArray[np.intp]) -> float:
-    """Return the mean Euclidean distance between matched centroids.
-
-    Parameters
-    ----------
-    earlier, later
-        Centroids in one common scaled space, shapes `(j, d)` and `(k, d)`.
-    matched
-        From `stream_app.core.lineage.match_centroids`, shape `(k,)`.
-    """
-    pairs = matched != UNMATCHED
-    return float(np.sqrt(((later[pairs] - earlier[matched[pairs]]) ** 2).sum(axis=1)).mean())
+def role_shifts(present: Frame, wanted: Frame) -> dict[str, float]:
+    """Return how far each open role's centre would have to move, in log units as they are weighted, by its key."""
+    shifts = np.sqrt((((wanted.centres - present.centres) * wanted.weights) ** 2).sum(axis=1))
+    return {KEYS[role]: float(shifts[role]) for role in np.flatnonzero(wanted.admits)}
 
 
 @dataclass(frozen=True)
 class ReferenceDistribution:
-    """The distribution of each feature in one sample, to which later samples are compared.
+    """The distribution of each figure in one sample, to which later samples are compared.
 
     Parameters
     ----------
     edges
-        Inner borders between the bins of each feature, ascending, shape `(d, PSI_BINS − 1)`.
+        Inner borders between the bins of each figure, ascending, shape `(len(FIGURES), PSI_BINS − 1)`.
     shares
-        Share of the sample in each bin, > 0, shape `(d, PSI_BINS)`; about .1 unless values are tied.
+        Share of the sample in each bin, > 0, shape `(len(FIGURES), PSI_BINS)`; about .1 unless values are tied.
 
     References
     ----------
@@ -55,18 +51,27 @@ class ReferenceDistribution:
     shares: Floats
 
     @classmethod
-    def of(cls, features: Floats) -> ReferenceDistribution:
-        """Take the deciles of raw features, shape `(n, d)`."""
-        edges = np.quantile(features, np.arange(1, PSI_BINS) / PSI_BINS, axis=0).T
-        return cls(edges, _bin_shares(edges, features))
+    def of(cls, quantities: Quantities, frame: Frame) -> ReferenceDistribution:
+        """Take the deciles of customers' figures under the usual order value of a frame."""
+        figures = _figures(quantities, frame)
+        edges = np.quantile(figures, np.arange(1, PSI_BINS) / PSI_BINS, axis=0).T
+        return cls(edges, _bin_shares(edges, figures))
 
-    def population_stability(self, features: Floats) -> Floats:
-        """Return the population stability index of each feature against the reference, ≥ 0, shape `(d,)`.
+    def population_stability(self, quantities: Quantities, frame: Frame) -> dict[str, float]:
+        """Return the population stability index of each figure against the reference, ≥ 0, by its name.
 
         With p and q the shares of a bin in the two samples: Σ (p − q) ln(p/q).
+
+        Parameters
+        ----------
+        quantities
+            Of the later sample's customers.
+        frame
+            The one that the reference was taken under.
         """
-        shares = _bin_shares(self.edges, features)
-        return np.asarray(((shares - self.shares) * np.log(shares / self.shares)).sum(axis=1))
+        shares = _bin_shares(self.edges, _figures(quantities, frame))
+        psi = ((shares - self.shares) * np.log(shares / self.shares)).sum(axis=1)
+        return dict(zip(FIGURES, psi.tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
         """Return the distribution as JSON values."""
@@ -78,9 +83,14 @@ class ReferenceDistribution:
         return cls(np.array(state["edges"], np.float64), np.array(state["shares"], np.float64))
 
 
-def _bin_shares(edges: Floats, features: Floats) -> Floats:
+def _figures(quantities: Quantities, frame: Frame) -> Floats:
+    axes = value_axes(quantities, frame.order_value_minor)
+    return np.column_stack((axes, quantities.recency_days))
+
+
+def _bin_shares(edges: Floats, figures: Floats) -> Floats:
     counts = [
         np.bincount(np.searchsorted(borders, column, side="right"), minlength=PSI_BINS)
-        for borders, column in zip(edges, features.T, strict=True)
+        for borders, column in zip(edges, figures.T, strict=True)
     ]
-    return np.asarray(np.maximum(counts, COUNT_FLOOR) / len(features))
+    return np.asarray(np.maximum(counts, COUNT_FLOOR) / len(figures))

@@ -1,24 +1,27 @@
 """River's own clusterers in the place of ours, for those who want to compare.
 
-At each tick a River model is built anew, primed with the centers of the last one, standardised afresh, and shown the
-sample row by row. So the drift of the scaler moves nobody, and a restarted trainer repeats a tick exactly: River's
-models cannot be written as JSON, and unpickling what a topic delivers would run whatever stands in it.
-CluStream cannot be primed; it loses little by that, as its time window is one sample.
+At each tick a River model is built anew, primed with the present centres, and shown the sample row by row: River's
+models cannot be written as JSON, and unpickling what a topic delivers would run whatever stands in it. CluStream cannot
+be primed; it loses little by that, as its time window is one sample.
+
+A clusterer knows no roles. Its centers are given to roles so that these move as little as possible in all (the
+Hungarian problem), and customers near a center count against the prior as with our own. What does not keep the order of
+roles then (see `stream_app.learning.centres`) is refused: names would not be true.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 import numpy as np
 from river import cluster
+from scipy.optimize import linear_sum_assignment
 
 from stream_app.core.arrays import Floats
-from stream_app.learning.kmeans import mean_inertia
-from stream_app.learning.learner import Fit
-from stream_app.learning.scaler import EwmaScaler
+from stream_app.errors import CentresRefused
+from stream_app.learning.centres import disorder, in_order, nearest_roles, shrink
+from stream_app.segmentations.learned.model import Frame
 
 KMEANS_HALFLIFE: Final = 0.05
 """Share of the way a center moves towards each of its rows. On a skewed mixture (2,000 rows, k = 7) the inertia was
@@ -30,91 +33,69 @@ STREAM_CHUNK_ROWS: Final = 100
 Rows = Sequence[dict[int, float]]
 
 
-class RiverLearner(ABC):
-    """A River clusterer as a `stream_app.learning.learner.Learner`.
+class Build(Protocol):
+    """Returns a new River model that will be shown `n_rows` rows; begins at `centers` if it can."""
 
-    Parameters
-    ----------
-    n_clusters
-        Number of clusters k.
-    weights
-        Weight of each standardised feature.
-    seed
-        Fixes, together with the tick, every random choice.
-    """
-
-    def __init__(self, n_clusters: int, weights: Sequence[float], seed: int) -> None:
-        self.n_clusters = n_clusters
-        self.seed = seed
-        self._scaler = EwmaScaler(weights)
-        self._centroids: Floats | None = None
-
-    @abstractmethod
-    def build(self, seed: int, n_rows: int, centers: Rows) -> Any:
-        """Return a new River model that will be shown `n_rows` rows, primed with earlier centers if there are any."""
-
-    def learn_sample(self, features: Floats, tick: int) -> Fit | None:
-        """Learn from raw features, shape `(n, d)`; None if fewer than k finite centers came of it."""
-        self._scaler.learn(features)
-        points = self._scaler.standardise(features)
-        rng = np.random.default_rng([self.seed, tick])
-        earlier = () if self._centroids is None else self._rows(self._scaler.standardise(self._centroids))
-        model = self.build(int(rng.integers(2**31)), len(points), earlier)
-        for x in self._rows(points[rng.permutation(len(points))]):
-            model.learn_one(x)
-        columns = range(points.shape[1])
-        centroids = np.array([[center[column] for column in columns] for center in model.centers.values()])
-        if len(centroids) < self.n_clusters or not np.isfinite(centroids).all():
-            return None
-        self._centroids = self._scaler.restore_raw(centroids)
-        inertia = mean_inertia(points, centroids)
-        return Fit(self._scaler.mean, self._scaler.scale, self._centroids, inertia)
-
-    @staticmethod
-    def _rows(matrix: Floats) -> Rows:
-        # Numbers for names: River's KMeans draws its first centers in the order of a set of names, and that of a set
-        # of strings differs from process to process.
-        return [dict(enumerate(row)) for row in matrix.tolist()]
-
-    def state(self) -> dict[str, Any]:
-        """Return what was learned as JSON values."""
-        centroids = None if self._centroids is None else self._centroids.tolist()
-        return {"scaler": self._scaler.state(), "centroids": centroids}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` returned."""
-        self._scaler.load_state(state["scaler"])
-        self._centroids = None if state["centroids"] is None else np.array(state["centroids"], np.float64)
+    def __call__(self, seed: int, n_rows: int, centers: Rows) -> Any:
+        """Return the model."""
+        ...
 
 
-class RiverKMeans(RiverLearner):
+def kmeans(seed: int, n_rows: int, centers: Rows) -> cluster.KMeans:  # noqa: ARG001  (any number of rows)
     """`river.cluster.KMeans`: each row moves its nearest center."""
-
-    def build(self, seed: int, n_rows: int, centers: Rows) -> cluster.KMeans:  # noqa: ARG002  (any number of rows)
-        """Return a new River model."""
-        model = cluster.KMeans(n_clusters=self.n_clusters, halflife=KMEANS_HALFLIFE, seed=seed)
-        _prime(model, centers)
-        return model
+    model = cluster.KMeans(n_clusters=len(centers), halflife=KMEANS_HALFLIFE, seed=seed)
+    _prime(model, centers)
+    return model
 
 
-class RiverStreamKMeans(RiverLearner):
+def streamkmeans(seed: int, n_rows: int, centers: Rows) -> cluster.STREAMKMeans:
     """`river.cluster.STREAMKMeans`: the centers of chunks of rows are rows of a second k-means."""
-
-    def build(self, seed: int, n_rows: int, centers: Rows) -> cluster.STREAMKMeans:
-        """Return a new River model."""
-        model = cluster.STREAMKMeans(min(STREAM_CHUNK_ROWS, n_rows), self.n_clusters, seed=seed)
-        _prime(model._kmeans, centers)
-        return model
+    model = cluster.STREAMKMeans(min(STREAM_CHUNK_ROWS, n_rows), len(centers), seed=seed)
+    _prime(model._kmeans, centers)
+    return model
 
 
-class RiverCluStream(RiverLearner):
-    """`river.cluster.CluStream`: many micro-clusters, in the end grouped by k-means."""
-
-    def build(self, seed: int, n_rows: int, centers: Rows) -> cluster.CluStream:  # noqa: ARG002  (not primed, see above)
-        """Return a new River model that groups its micro-clusters once, after the last row."""
-        return cluster.CluStream(n_macro_clusters=self.n_clusters, time_window=n_rows, time_gap=n_rows, seed=seed)
+def clustream(seed: int, n_rows: int, centers: Rows) -> cluster.CluStream:
+    """`river.cluster.CluStream`: many micro-clusters, grouped by k-means once, after the last row."""
+    return cluster.CluStream(n_macro_clusters=len(centers), time_window=n_rows, time_gap=n_rows, seed=seed)
 
 
 def _prime(model: cluster.KMeans, centers: Rows) -> None:
     for index, center in enumerate(centers):
         model.centers[index].update(center)
+
+
+def place_by_river(build: Build, axes: Floats, frame: Frame, prior: Floats, seed: Sequence[int]) -> Floats:
+    """Place centres by one of River's clusterers, see `stream_app.learning.algorithms.Placement`.
+
+    Raises
+    ------
+    CentresRefused
+        If it found too few centers, or such as no role has.
+    """
+    roles = np.flatnonzero(frame.admits)
+    counted = np.flatnonzero(frame.weights)
+    weights = frame.weights[counted]
+    rng = np.random.default_rng(seed)
+    present = frame.centres[np.ix_(roles, counted)] * weights
+    model = build(int(rng.integers(2**31)), len(axes), _rows(present))
+    for x in _rows(axes[rng.permutation(len(axes))][:, counted] * weights):
+        model.learn_one(x)
+    columns = range(len(counted))
+    found = np.array([[center[column] for column in columns] for center in model.centers.values()])
+    usable = int(np.isfinite(found).all(axis=-1).sum()) if len(found) else 0
+    if usable < len(roles):
+        raise CentresRefused(f"centres: {usable} finite ones were found, expected {len(roles)}")
+    of_role, chosen = linear_sum_assignment(((present[:, None] - found) ** 2).sum(axis=2))
+    centres = np.where(frame.admits[:, None], frame.centres, prior)
+    centres[np.ix_(roles[of_role], counted)] = found[chosen] / weights
+    means, members = shrink(axes, nearest_roles(axes, frame, centres), prior)
+    if fault := disorder(means, roles):
+        raise CentresRefused(f"centres: {fault}, expected roles in order")
+    return in_order(means, members)
+
+
+def _rows(matrix: Floats) -> Rows:
+    # Numbers for names: River's KMeans draws its first centers in the order of a set of names, and that of a set of
+    # strings differs from process to process.
+    return [dict(enumerate(row)) for row in matrix.tolist()]

@@ -2,16 +2,21 @@
 
 Not events: at its own event a customer's recency is always about 0, and learning from those gave 2.1 to 18 times the
 inertia of batch k-means, against 1.00 to 1.04 from a sample of customers.
+
+A sample carries customers' activity as it stands in the table, to the last bit: so the very code that decides about
+customers can be asked what a model would do to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from stream_app.core.columns import CustomerColumns
 from stream_app.core.quantities import Quantities
 from stream_app.core.segmentation import Held
 
@@ -25,13 +30,13 @@ class PopulationSample:
     tick
         Ascending number ≥ 0 of the draw; the trainer's randomness depends on it and its seed alone.
     as_of_ms
-        The instant the quantities are evaluated at.
+        The instant of the draw.
     customer_ids
         Who was drawn.
     memberships
         Where the customers are in each learned segmentation, by its name.
-    quantities
-        Natural quantities at `as_of_ms`.
+    activity
+        `ACTIVITY_DTYPE` records, see `stream_app.core.row`.
     population_size
         How many customers the sample was drawn from.
 
@@ -45,14 +50,24 @@ class PopulationSample:
     as_of_ms: int
     customer_ids: npt.NDArray[np.object_]
     memberships: Mapping[str, Held]
-    quantities: Quantities
+    activity: np.ndarray
     population_size: int
 
     def __post_init__(self) -> None:
-        columns = (*(column for held in self.memberships.values() for column in held), *self.quantities)
+        columns = (*(column for held in self.memberships.values() for column in held), self.activity)
         lengths = {len(column) for column in columns}
         if lengths != {len(self.customer_ids)}:
             raise ValueError(f"sample: columns of lengths {sorted(lengths)}, expected {len(self.customer_ids)} each")
 
     def __len__(self) -> int:
         return len(self.customer_ids)
+
+    @cached_property
+    def customers(self) -> CustomerColumns:
+        """The customers at the instant of the draw."""
+        return CustomerColumns(self.activity, np.full(len(self), self.as_of_ms))
+
+    @property
+    def quantities(self) -> Quantities:
+        """What is known of them at that instant."""
+        return self.customers.quantities

@@ -21,7 +21,7 @@ from stream_app.core.partition import Effects, Partition, Sweeps
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
-from stream_app.learning.drawing import draw_sample
+from stream_app.learning.drawing import SampleDrawer
 from stream_app.learning.trainer import Trainer
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.statistics import RunStatistics
@@ -93,6 +93,7 @@ class Replay:
         self.statistics = RunStatistics(partition.names)
         self._outputs = outputs
         self._settings = settings
+        self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
         self._watch = watch
         self._names: Sequence[str] = []
         self._records: Counter[int] = Counter()
@@ -208,9 +209,8 @@ class Replay:
 
     def _tick(self, at_ms: int) -> None:
         """Let the trainers learn; follow the models that come of it."""
-        settings = self._settings
-        tick = at_ms // settings.tick_ms
-        sample = draw_sample(self.partition, tick, at_ms, settings.sample_size, settings.seed)
+        tick = at_ms // self._settings.tick_ms
+        sample = self._drawer.draw(tick, at_ms)
         for trainer in self.trainers.values():
             proposal = trainer.learn(sample)
             if proposal is None:

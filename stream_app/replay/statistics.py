@@ -1,23 +1,33 @@
-"""What a replay did, in figures: the content of `summary.json`."""
+"""What a replay did, in figures: the content of `summary.json`.
+
+Figures of a segment are those of the customers who are in it at the end (`stream_app.core.members`). A customer's first
+entry is no move, and what a new version moves is told apart from what customers do.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import reduce
 from typing import Any, Final
 
-import numpy as np
+from msgspec.structs import asdict
 
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant, to_milliseconds
+from stream_app.core.members import MemberSums, life_cycle_order, member_figures
 from stream_app.core.migration import Migration
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Effects, Partition
-from stream_app.core.quantities import quantities_at
 from stream_app.core.segmentation import Segmentation
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
 """One migration of each of these is shown to the user."""
+ENTERED: Final = "entered"
+"""The change of a customer's first entry."""
+VERSION_CAUSES: Final = ("model", "definition")
+"""Causes of moves that no customer has made: a new version draws the lines elsewhere."""
+OWN_CAUSES: Final = tuple(kind for kind in CAUSE_KINDS if kind not in VERSION_CAUSES)
 
 
 class SegmentationStatistics:
@@ -25,6 +35,7 @@ class SegmentationStatistics:
 
     def __init__(self) -> None:
         self._flows: Counter[tuple[str | None, str | None]] = Counter()
+        self._version_flows: Counter[tuple[str | None, str | None]] = Counter()
         self._causes: Counter[str] = Counter()
         self._changes: Counter[str] = Counter()
         self._examples: dict[str, Migration] = {}
@@ -36,10 +47,15 @@ class SegmentationStatistics:
         """Count a migration, also among those of its week."""
         origin = migration.from_segment.id if migration.from_segment else None
         target = migration.to_segment.id if migration.to_segment else None
+        kind = migration.cause.kind
         self._flows[origin, target] += 1
-        self._causes[migration.cause.kind] += 1
+        self._version_flows[origin, target] += kind in VERSION_CAUSES
         self._changes[migration.change] += 1
-        week[migration.cause.kind] += 1
+        if migration.change == ENTERED:
+            week[ENTERED] += 1
+        else:
+            self._causes[kind] += 1
+            week[kind] += 1
         if migration.explanation.is_specific:
             self._examples[migration.change] = migration
 
@@ -74,21 +90,29 @@ class SegmentationStatistics:
         def reference(segment_id: str | None) -> dict[str, str] | None:
             return None if segment_id is None else {"id": segment_id, "name": names[segment_id]}
 
-        moves = self._causes.total() - self._changes["entered"]
-        flows = sorted(self._flows.items(), key=lambda flow: (-flow[1], flow[0][0] or "", flow[0][1] or ""))
+        flows = sorted(
+            self._flows, key=lambda ends: (-self._own(ends), -self._flows[ends], ends[0] or "", ends[1] or "")
+        )
         return {
             "segmentation": segmentation.name,
             "model_version": segmentation.version,
             "segments": _segments(partition, segmentation, number),
+            "all_segments": _all_segments(partition, number),
             "flows": [
-                {"from": reference(origin), "to": reference(target), "customers": count}
-                for (origin, target), count in flows
+                {
+                    "from": reference(origin),
+                    "to": reference(target),
+                    "migrations": self._flows[origin, target],
+                    "by_new_version": self._version_flows[origin, target],
+                }
+                for origin, target in flows
             ],
             "migrations": {
-                "total": self._causes.total(),
-                "by_cause": {kind: self._causes[kind] for kind in CAUSE_KINDS},
+                "total": self._changes.total(),
+                "entries": self._changes[ENTERED],
+                "own_moves": self._moves(OWN_CAUSES, months),
+                "moves_by_new_versions": self._moves(VERSION_CAUSES, months),
                 "by_change": {change: self._changes[change] for change in CHANGES},
-                "per_customer_month": round(moves / months, 4) if months else 0.0,
             },
             "examples": [
                 {
@@ -103,11 +127,26 @@ class SegmentationStatistics:
             ],
             "sizes": self._sizes,
             "weeks": [
-                {"at": format_instant(week_ms), "by_cause": {kind: causes[kind] for kind in CAUSE_KINDS}}
-                for week_ms, causes in sorted(self._weeks.items())
+                {
+                    "at": format_instant(week_ms),
+                    "entries": counts[ENTERED],
+                    "moves_by_cause": {kind: counts[kind] for kind in CAUSE_KINDS},
+                }
+                for week_ms, counts in sorted(self._weeks.items())
             ],
             "models": self._models,
             "segment_names": names,
+        }
+
+    def _own(self, ends: tuple[str | None, str | None]) -> int:
+        return self._flows[ends] - self._version_flows[ends]
+
+    def _moves(self, causes: Sequence[str], months: float) -> dict[str, Any]:
+        total = sum(self._causes[kind] for kind in causes)
+        return {
+            "total": total,
+            "by_cause": {kind: self._causes[kind] for kind in causes},
+            "per_customer_month": round(total / months, 4) if months else 0.0,
         }
 
 
@@ -177,6 +216,7 @@ class RunStatistics:
             "segmentation": first.pop("segmentation"),
             "inputs": list(inputs),
             "period": _period(partition),
+            "as_of": format_instant(max(partition.clock)) if len(partition.table) else None,
             "counts": {
                 "in": self.events,
                 "applied": self.applied,
@@ -199,35 +239,34 @@ def _parse(instant: str) -> datetime:
 
 
 def _segments(partition: Partition, segmentation: Segmentation, number: int) -> list[dict[str, Any]]:
-    """Return each present segment with its size and means, the one with the most revenue first."""
-    activity, codes = partition.table.activity, partition.table.memberships[number]["segment"]
-    quantities = quantities_at(activity, max(partition.clock))
-    revenue = activity["revenue_minor"] / partition.context.minor_per_major
-    total = float(revenue.sum())
-    rows = []
-    for code, count in partition.table.segment_sizes(number).items():
-        members = codes == code
-        segment = segmentation.roster.by_code[code]
-        segment_revenue = float(revenue[members].sum())
-        rows.append(
-            {
-                "id": segment.segment_id,
-                "name": segment.name,
-                "customers": count,
-                "share": round(count / len(codes), 4),
-                "recency_days": round(float(np.mean(quantities.recency_days[members])), 2),
-                "orders": round(float(np.mean(activity["purchases"][members])), 2),
-                "revenue": round(segment_revenue / count, 2),
-                "revenue_total": round(segment_revenue, 2),
-                "revenue_share": round(segment_revenue / total, 4) if total else 0.0,
-            }
-        )
-    return sorted(rows, key=lambda row: (-row["revenue_total"], row["id"]))
+    """Return the figures of each segment that has members, by life cycle and value."""
+    by_code = segmentation.roster.by_code
+    figures = member_figures(partition.table.members(number), max(partition.clock), partition.context.minor_per_major)
+
+    def place(code: int) -> tuple[int, float, str]:
+        segment = by_code[code]
+        return life_cycle_order(getattr(segment, "level", None), figures[code], segment.segment_id)
+
+    return [
+        {"id": by_code[code].segment_id, "name": by_code[code].name, **asdict(figures[code])}
+        for code in sorted(figures, key=place)
+    ]
 
 
-def _period(partition: Partition) -> dict[str, str | None]:
-    """Return the instants of the first and last accepted event."""
+def _all_segments(partition: Partition, number: int) -> dict[str, Any]:
+    """Return the figures of all who are in a segment."""
+    everybody = reduce(MemberSums.plus, partition.table.members(number).values(), MemberSums())
+    figures = member_figures({"all": everybody}, max(partition.clock), partition.context.minor_per_major)
+    return asdict(figures["all"])
+
+
+def _period(partition: Partition) -> dict[str, Any]:
+    """Return the instants of the first and last accepted event, and over how many days (UTC) they stretch."""
     if not len(partition.table):
-        return {"from": None, "to": None}
-    first_ms = int(partition.table.activity["first_at_ms"].min())
-    return {"from": format_instant(first_ms), "to": format_instant(partition.clock.watermark_ms)}
+        return {"from": None, "to": None, "days": 0}
+    first_ms, last_ms = int(partition.table.activity["first_at_ms"].min()), partition.clock.watermark_ms
+    return {
+        "from": format_instant(first_ms),
+        "to": format_instant(last_ms),
+        "days": last_ms // DAY_MS - first_ms // DAY_MS + 1,
+    }

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from plotly.offline import get_plotlyjs
 
+from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.contracts.readers import MigrationRecord, SegmentReference
 from stream_app.core.clock import DAY_MS, to_milliseconds
 from stream_app.core.moves import CAUSE_KINDS
@@ -87,6 +88,11 @@ class Stays:
         """Return for how many days on average the customers of each segment have been in it."""
         return {key: self._days[key] / DAY_MS / self._customers[key] for key in sorted(self._customers)}
 
+    @property
+    def mean_days_of_all(self) -> float | None:
+        """Return the same for everybody; None where nobody is in a segment."""
+        return self._days.total() / DAY_MS / self.customers if self.customers else None
+
 
 def write_report(folder: Path) -> Path:
     """Write a page for each segmentation from the other outputs in `folder`; return the path of the first one's.
@@ -131,18 +137,20 @@ def _describe(summary: dict[str, Any], versions: list[dict[str, Any]], stays: St
     """Return what a segmentation's page shows, but for the customers."""
     kind = versions[-1]["kind"] if versions else "learned"
     is_learned = kind == "learned"
-    profiles = _newest_profiles(versions) if is_learned else {}
+    present = [segment["id"] for segment in versions[-1]["segments"]] if versions else []
     conditions = {} if is_learned else {segment["id"]: segment["sentence"] for segment in versions[-1]["segments"]}
     inputs = [entry | {"file": PurePath(entry["file"]).name} for entry in summary["inputs"]]
     return {
         "summary": summary | {"inputs": inputs},
-        "segments": _colour_segments(summary, profiles or conditions),
+        "segments": _colour_segments(summary, present),
         "causes": CAUSE_KINDS,
+        "moneyDigits": MINOR_DIGITS[summary["currency"]],
         "kind": kind,
         "models": _models(versions, summary) if is_learned else [],
-        "profiles": profiles,
+        "versions": _taken_over(versions),
         "conditions": conditions,
         "daysInSegment": stays.mean_days,
+        "daysInAnySegment": stays.mean_days_of_all,
     }
 
 
@@ -193,25 +201,24 @@ def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dic
         unknown = model["status"] == "held" or model["version"] == 0
         row["moved"] = None if unknown else moved.get((model["version"], model["as_of"]))
         row["actual_churn"] = row["moved"] / base if row["moved"] is not None and base else None
-        drift = model.get("drift") or {"centroid_shift": None, "psi": {}}
-        row["centroid_shift"] = drift["centroid_shift"]
+        drift = model.get("drift") or {"roles": {}, "psi": {}}
+        row["role"], row["role_drift"] = max(drift["roles"].items(), key=lambda item: item[1], default=(None, None))
         row["psi_feature"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
         models.append(row)
     return models
 
 
-def _newest_profiles(versions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the profile of each segment in the newest model that has any and is in force."""
-    for model in reversed(versions):
-        if model["status"] != "held" and any(segment.get("profile") for segment in model["segments"]):
-            return {segment["id"]: segment["profile"] for segment in model["segments"]}
-    return {}
+def _taken_over(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return which versions took over, and when each was learned or defined."""
+    return [
+        {key: version[key] for key in ("version", "as_of")} for version in versions if version.get("status") != "held"
+    ]
 
 
 def _colour_segments(summary: dict[str, Any], present: Collection[str]) -> list[dict[str, str]]:
-    """Return all segments that ever were, by revenue, each with its colour; former ones come last, in grey.
+    """Return all segments that ever were, in the summary's order, each with its colour; former ones last, in grey.
 
-    `present` are those that have a profile or a condition, also where nobody is in them.
+    `present` are those of the newest version, also where nobody is in them.
     """
     names = summary["segment_names"]
     filled = [segment["id"] for segment in summary["segments"]]

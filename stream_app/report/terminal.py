@@ -22,7 +22,7 @@ EXAMPLE_CHARACTERS: Final = 300
 INDENT: Final = (0, 0, 0, 2)
 """Padding of what belongs to a heading, in characters: top, right, bottom, left."""
 
-_CAUSE_WORDS: Final = {"lapse": "time passing", "model": "new model", "definition": "new definition"}
+_CAUSE_WORDS: Final = {"lapse": "time passing"}
 
 
 def render_summary(summary: dict[str, Any], report_path: Path | str, console: Console | None = None) -> None:
@@ -115,7 +115,11 @@ class EventRateColumn(ProgressColumn):
 
 def _render_segments(summary: dict[str, Any], out: Console) -> None:
     period = summary["period"]
-    span = f"{_day(period['from'])} to {_day(period['to'])}" if period["from"] else "no events"
+    span = (
+        f"{_day(period['from'])} to {_day(period['to'])} ({_counted(period['days'], 'day')})"
+        if period["from"]
+        else "no events"
+    )
     customers, segments = _counted(summary["customers"], "customer"), _counted(len(summary["segments"]), "segment")
     of_name = f" of {summary['segmentation']}" if summary["other_segmentations"] else ""
     heading = f"{customers} in {segments}{of_name}, {span}"
@@ -124,40 +128,48 @@ def _render_segments(summary: dict[str, Any], out: Console) -> None:
     for column in ("Customers", "Share", "Recency", "Orders", f"{summary['currency']} each", "Of revenue"):
         table.add_column(column, justify="right", no_wrap=True)
     for segment in summary["segments"]:
-        table.add_row(
-            _printable(segment["name"], out),
-            f"{segment['customers']:,}",
-            f"{segment['share']:.1%}",
-            f"{segment['recency_days']:,.0f} d",
-            f"{segment['orders']:,.1f}",
-            f"{segment['revenue']:,.2f}",
-            f"{segment['revenue_share']:.1%}",
-        )
+        table.add_row(_printable(segment["name"], out), *_figures(segment))
+    if len(summary["segments"]) > 1:
+        table.add_row("All", *_figures(summary["all_segments"]), style="dim")
     out.print(table)
     out.print()
 
 
+def _figures(members: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{members['customers']:,}",
+        f"{members['share']:.1%}",
+        f"{members['recency_days']:,.1f} d",
+        f"{members['orders_per_customer']:,.2f}",
+        f"{members['revenue_per_customer']:,.2f}",
+        f"{members['revenue_share']:.1%}",
+    )
+
+
 def _render_migrations(summary: dict[str, Any], out: Console) -> None:
     migrations = summary["migrations"]
-    total = migrations["total"]
-    causes = sorted(migrations["by_cause"].items(), key=lambda item: (-item[1], item[0]))
-    shares = ", ".join(f"{_CAUSE_WORDS.get(kind, kind)} {count / total:.1%}" for kind, count in causes if count)
-    first = _counted(migrations["by_change"].get("entered", 0), "first entry", "first entries")
-    out.print(Text(f"{_counted(total, 'migration')}: {first}, {_moves(migrations)}", "bold"))
+    own = migrations["own_moves"]
+    entries = _counted(migrations["entries"], "first entry", "first entries")
+    out.print(Text(f"{_moves(migrations)}; {entries}", "bold"))
+    causes = sorted(own["by_cause"].items(), key=lambda item: (-item[1], item[0]))
+    shares = ", ".join(f"{_CAUSE_WORDS.get(kind, kind)} {count / own['total']:.1%}" for kind, count in causes if count)
     if shares:
         out.print(Padding(Text(f"caused by {shares}"), INDENT))
+    if by_versions := migrations["moves_by_new_versions"]["total"]:
+        out.print(Padding(Text(f"{by_versions:,} more by new versions, which draw the lines elsewhere"), INDENT))
     out.print()
-    if not summary["flows"]:
+    flows = [(flow, moves) for flow in summary["flows"] if (moves := flow["migrations"] - flow["by_new_version"])]
+    if not flows:
         return
-    out.print(Text("Strongest flows", "bold"))
+    out.print(Text("Strongest flows of customers' own", "bold"))
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     table.add_column(justify="right")
-    for flow in summary["flows"][:FLOWS_SHOWN]:
+    for flow, moves in flows[:FLOWS_SHOWN]:
         origin = _printable(flow["from"]["name"], out) if flow["from"] else Text("first seen", "dim")
         target = Text.assemble(_printable("→ ", out), _printable(flow["to"]["name"], out))
-        table.add_row(origin, target, f"{flow['customers']:,}")
+        table.add_row(origin, target, f"{moves:,}")
     out.print(Padding(table, (0, 0, 1, 2)))
 
 
@@ -185,9 +197,11 @@ def _render_other(summary: dict[str, Any], out: Console) -> None:
 
 
 def _moves(migrations: dict[str, Any]) -> str:
-    """Return such as `3,711 moves (0.34 per customer and month)`; first entries are no moves."""
-    moves = migrations["total"] - migrations["by_change"].get("entered", 0)
-    return f"{_counted(moves, 'move')} ({migrations['per_customer_month']:.2f} per customer and month)"
+    """Return such as `3,711 moves of customers' own (0.34 per customer and month)`."""
+    own = migrations["own_moves"]
+    return (
+        f"{_counted(own['total'], 'move')} of customers' own ({own['per_customer_month']:.2f} per customer and month)"
+    )
 
 
 def _render_counts(summary: dict[str, Any], out: Console) -> None:

@@ -9,11 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
-from stream_app.segmentations.learned.configuration import LearnedConfiguration
+from stream_app.segmentations.learned.configuration import Days, LearnedConfiguration, Probability
 from stream_app.segmentations.registry import parse_segmentations
 
 ENV_PREFIX: Final = "SEGMENTER_"
@@ -47,37 +47,74 @@ class RecordSettings(Section):
 
 
 class AssignmentSettings(Section):
-    """How eagerly customers change segment."""
+    """When customers change segment; see `docs/segmentations.md`."""
 
-    hysteresis: Annotated[float, Field(ge=0, le=5)] = 0.5
-    """How far past the border between two segments a customer must be to change over, in standard deviations."""
+    hysteresis: Annotated[float, Field(ge=0, le=5)] = 0.4
+    """How far past the middle between two roles a customer must be to change over, in log units (.4 is a factor of
+    1.5)."""
     no_return_days: Annotated[float, Field(ge=0, le=365)] = 30.0
-    """How long a customer does not go back to the segment it was in before."""
+    """How long a customer does not go back to the role it was in before, unless it does what the present one denies."""
+    risk_probability: Probability = 0.5
+    """A customer is at risk once it is still active with no more than this probability."""
+    lapsed_probability: Probability = 0.1
+    """The same for having lapsed; at most `risk_probability`."""
+    one_time_probability: Probability = 0.2
+    """The same for who has ordered at most once: it is then not expected to order again."""
+    risk_days_min: Days = 10.0
+    """No shorter silence makes a customer one at risk."""
+    lapsed_days_min: Days = 30.0
+    """No shorter silence makes a customer a lapsed one."""
+    lost_days: Days = 365.0
+    """Silence after which a customer is lost."""
+    loyal_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
+    """How far below the middle between two centres VIP, Champions and Loyal may order before silence ends the role, in
+    log units (.35 is a factor of 1.4)."""
+    regular_slack: Annotated[float, Field(ge=0, le=3)] = 0.1
+    """The same for Regular."""
+    big_slack: Annotated[float, Field(ge=0, le=3)] = 0.4
+    """The same for Big spenders."""
+    visits_slack: Annotated[float, Field(ge=0, le=3)] = 0.2
+    """The same for how often Regular and Big spenders come, which will do instead."""
+    browsers_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
+    """The same for how often Browsers come."""
+    rare_slack: Annotated[float, Field(ge=0, le=3)] = 0.25
+    """How far above the middle Browsers and Occasional may order."""
+    value_slack: Annotated[float, Field(ge=0, le=3)] = 0.25
+    """How far below the middle Big spenders may spend an order."""
     sweep_interval_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] = 86_400
     """How often silent customers are looked at; a move's `effective_at` is exact in any case."""
+
+    @model_validator(mode="after")
+    def _require_order(self) -> AssignmentSettings:
+        if self.lapsed_probability > self.risk_probability:
+            raise ValueError(
+                f"lapsed_probability: {self.lapsed_probability}, expected at most risk_probability "
+                f"({self.risk_probability})"
+            )
+        return self
 
 
 class LearningSettings(Section):
     """How segments are learned."""
 
-    algorithm: Literal["resampled-kmeans", "river-kmeans", "river-streamkmeans", "river-clustream"] = "resampled-kmeans"
-    """The clusterer: our own, or one of River's."""
-    feature_set: Literal["auto", "activity", "plain"] = "auto"
-    """What segments are made of; `auto` takes `activity` where there are engagement events, else `plain`."""
-    clusters: Annotated[int, Field(ge=2, le=64)] | None = None
-    """Number of segments; if not set, 7 with engagement events and 6 without."""
+    algorithm: Literal["role-centres", "river-kmeans", "river-streamkmeans", "river-clustream"] = "role-centres"
+    """What places the centres of roles: our own clusterer, or one of River's."""
     sample_size: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """Customers drawn at a tick to learn from."""
     tick_days: Annotated[int, Field(ge=1, le=90)] = 7
     """Days between two ticks."""
-    min_history_days: Annotated[float, Field(ge=0, le=3650)] = 90.0
-    """No model is learned before the population is so old; until then the cold-start rules hold."""
-    max_expected_churn: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """A model that is forecast to move a larger share of customers is held back."""
-    held_ticks_max: Annotated[int, Field(ge=0, le=1000)] = 1
-    """How many models in a row may be held back; the next one is published however many customers it moves."""
+    max_publish_churn: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """No model moves more than this share of the customers, by its forecast; later ones go the rest of the way."""
+    approval: Literal["automatic", "manual"] = "automatic"
+    """Whether models take over by themselves; `manual` holds every one but the first until an operator releases it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
+    wait_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
+    """How long a partition that catches up stands still at a tick until it is learned from: longer than a worker's
+    restart takes. After that time goes on, and the model takes over late; 0 never waits."""
+    live_wait_seconds: Annotated[int, Field(ge=0, le=60)] = 5
+    """The same for a partition that has caught up, whose customers' events wait meanwhile; it takes a tenth of a second
+    where all partitions are live."""
 
 
 class HoldoutSettings(Section):
@@ -148,6 +185,9 @@ class WorkerSettings(Section):
     """How long nothing must arrive before a drained partition with old events counts as caught up."""
     model_migrations_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
     """Pace of the migrations that a new model causes, in each partition."""
+    figures_interval_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
+    """Least time between two records of a partition's segment figures, written where they changed: soon enough for a
+    console, and under 2 kB a segmentation and partition each time."""
     max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 4_000
     """Most input records folded at once; other partitions wait for it."""
     max_transaction_records: Annotated[int, Field(ge=1, le=200_000)] = 8_000

@@ -12,7 +12,7 @@ The same arguments give the same bytes. (NumPy may change the stream of a distri
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time
@@ -24,20 +24,10 @@ import numpy as np
 
 from stream_app.core.clock import DAY_MS, HOUR_MS, SECOND_MS, format_instant, to_milliseconds
 from stream_app.errors import ConfigurationError
-from stream_app.simulator.population import (
-    CHANGE_KINDS,
-    FIRST_PHASE,
-    LATENT_TYPES,
-    PURCHASE,
-    REFUND,
-    Events,
-    Integers,
-    Phases,
-    draw_population,
-)
+from stream_app.simulator.events import CHANGE_KINDS, FIRST_PHASE, PURCHASE, REFUND, Draw, Events, Integers, Phases
+from stream_app.simulator.populations import POPULATIONS, Population
 
 DEFAULT_START: Final = date(2024, 1, 1)
-DEFAULT_REFUND_RATE: Final = 0.03
 DUPLICATE_DELAY_MS: Final = HOUR_MS
 """A duplicate follows its record within so long: a producer's retry, not a replay of last week."""
 LATE_DELAY_MS: Final = 3 * DAY_MS
@@ -89,8 +79,9 @@ def simulate(
     seed: int,
     out: Path,
     start: date = DEFAULT_START,
-    refund_rate: float = DEFAULT_REFUND_RATE,
+    refund_rate: float | None = None,
     faults: Faults = Faults(),
+    population: Population = POPULATIONS["shop"],
 ) -> SimulationCounts:
     """Draw a population and write its five files into `out`, which is created if need be.
 
@@ -103,34 +94,38 @@ def simulate(
     start
         The simulation begins at midnight UTC of this day.
     refund_rate
-        Probability, in [0, 1], that an order is refunded.
+        Probability, in [0, 1], that an order is refunded; None for the population's own.
     faults
         Faults of delivery, none by default.
+    population
+        Which one.
 
     Raises
     ------
     ConfigurationError
-        If an argument is out of range or `out` cannot be written.
+        If an argument is out of range or means nothing to the population, or `out` cannot be written.
     """
     for name, value, least in (("customers", customers, 1), ("days", days, 1), ("seed", seed, 0)):
         if value < least:
             raise ConfigurationError(f"{name}: {value}, expected at least {least}")
-    rates = {"refund_rate": refund_rate} | {rate.name: getattr(faults, rate.name) for rate in fields(faults)}
+    if refund_rate is not None and population.refund_rate is None:
+        raise ConfigurationError(f"refund_rate: {refund_rate}, expected none for a population without refunds")
+    refunded = population.refund_rate or 0.0 if refund_rate is None else refund_rate
+    rates = {"refund_rate": refunded} | {rate.name: getattr(faults, rate.name) for rate in fields(faults)}
     for name, rate in rates.items():
         if not 0 <= rate <= 1:
             raise ConfigurationError(f"{name}: {rate}, expected a probability from 0 to 1")
-    phases, events = draw_population(customers, days, seed, refund_rate)
+    phases, events = population.draw(Draw(customers, days, seed, start, refunded))
     start_ms = to_milliseconds(datetime.combine(start, time(), UTC))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write_truth(out, phases, events)
+        _write_truth(out, phases, events, population.types)
         return _write_records(out, phases, events, start_ms, faults, seed)
     except OSError as error:
         raise ConfigurationError(f"out: {out}, expected a writable folder ({error.strerror})") from error
 
 
-def _write_truth(out: Path, phases: Phases, events: Events) -> None:
-    names = [latent.name for latent in LATENT_TYPES]
+def _write_truth(out: Path, phases: Phases, events: Events, names: Sequence[str]) -> None:
     with _open_gzip(out / "truth.csv.gz") as file:
         file.write(b"customer_id,t_from,t_to,type\n")
         for customer, from_ms, to_ms, latent, _ in _rows(phases):

@@ -5,8 +5,8 @@ records until something does not fit: Redis is away, was emptied, lost its last 
 generation has replaced this one. Then it attaches again. Memory holds only records in flight, so nothing else needs
 repair; while Redis is away nothing is read.
 
-A new generation is built in the order memberships, then migrations: a reason is kept only where there is a membership,
-so that a customer who was deleted does not come back by an old migration.
+A new generation is built in the order memberships and figures, then migrations: a reason is kept only where there is a
+membership, so that a customer who was deleted does not come back by an old migration.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, REDIS_ERROR
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, Record, ViewBatch, batch_of
+from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, Record, ViewBatch, batch_of
 from stream_app.view.target import Attachment, ViewChanged, ViewTarget
 
 logger = logging.getLogger(__name__)
@@ -90,10 +90,15 @@ class ViewFollower:
         self._target = target
         self._settings = settings
         self._metrics = metrics
-        self._kinds = {topics.memberships: MEMBERSHIPS, topics.migrations: MIGRATIONS, topics.models: MODELS}
+        self._kinds = {
+            topics.memberships: MEMBERSHIPS,
+            topics.migrations: MIGRATIONS,
+            topics.models: MODELS,
+            topics.figures: FIGURES,
+        }
         keyed = [
             TopicPartition(topic, partition)
-            for topic in (topics.memberships, topics.migrations)
+            for topic in (topics.memberships, topics.figures, topics.migrations)
             for partition in range(settings.partitions)
         ]
         self._all = [TopicPartition(topics.models, 0), *keyed]

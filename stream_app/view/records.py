@@ -12,6 +12,8 @@ from stream_app.adapters.view_schema import MembershipValue, Reason, flow_field,
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     KEY_SEPARATOR,
+    NOTE_PREFIX,
+    read_figures,
     read_membership,
     read_migration,
     read_model,
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 MEMBERSHIPS: Final = "memberships"
 MIGRATIONS: Final = "migrations"
 MODELS: Final = "models"
+FIGURES: Final = "figures"
 DAY_CHARACTERS: Final = 10
 """Of an instant: its day."""
 
@@ -122,6 +125,8 @@ def _read_migration(record: Record) -> Entry | None:
 
 
 def _read_model(record: Record) -> Entry | None:
+    if record.key.startswith(NOTE_PREFIX):
+        return None
     if record.value is None:
         key = record.key.decode()
         return None if KEY_SEPARATOR in key else (record.offset, key)  # of a held one, nothing is to be removed
@@ -129,8 +134,17 @@ def _read_model(record: Record) -> Entry | None:
     return record.offset, model.segmentation, model_field(model.version, model.status), record.value.decode()
 
 
+def _read_figures(record: Record) -> Entry | None:
+    if record.value is None:
+        segmentation, _, partition = record.key.decode().partition(KEY_SEPARATOR)
+        return record.offset, segmentation, partition
+    figures = read_figures(record.value)
+    return record.offset, figures.segmentation, str(figures.partition), record.value.decode()
+
+
 READERS: Final[Mapping[str, Callable[[Record], Entry | None]]] = {
     MEMBERSHIPS: _read_membership,
     MIGRATIONS: _read_migration,
     MODELS: _read_model,
+    FIGURES: _read_figures,
 }

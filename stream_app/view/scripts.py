@@ -109,6 +109,7 @@ local function models(record)
   local segmentation, field, document = unpack(record, 2, 4)
   if not field then
     redis.call('SREM', root .. 'segmentations', segmentation)
+    redis.call('DEL', root .. 'figures:' .. segmentation)
     return redis.call('DEL', root .. 'models:' .. segmentation)
   end
   redis.call('HSET', root .. 'models:' .. segmentation, field, document)
@@ -116,7 +117,15 @@ local function models(record)
   return 1
 end
 
-local take = ({memberships = memberships, migrations = migrations, models = models})[kind]
+local function figures(record)
+  local segmentation, number, document = unpack(record, 2, 4)
+  local key = root .. 'figures:' .. segmentation
+  if not document then return redis.call('HDEL', key, number) end
+  redis.call('HSET', key, number, document)
+  return 1
+end
+
+local take = ({memberships = memberships, migrations = migrations, models = models, figures = figures})[kind]
 for _, record in ipairs(cmsgpack.unpack(ARGV[9])) do
   if record[1] >= position then written = written + take(record) end
 end

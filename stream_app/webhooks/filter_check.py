@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
-from stream_app.contracts.readers import KEY_SEPARATOR, read_model
+from stream_app.contracts.readers import KEY_SEPARATOR, NOTE_PREFIX, read_model
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.errors import ConfigurationError, SegmentAmbiguous, SegmentUnknown
 from stream_app.webhooks.subscriptions import Subscription
@@ -119,6 +119,8 @@ class FilterCheck:
         fetched = (await consumer.getmany(timeout_ms=QUIET_MS)).get(self._partition, [])
         for record in fetched:
             key = (record.key or b"").decode(errors="replace")
+            if key.startswith(NOTE_PREFIX.decode()):
+                continue
             if record.value is not None:
                 try:
                     self._index.add(read_model(record.value))

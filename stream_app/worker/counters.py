@@ -19,6 +19,8 @@ from stream_app.adapters.metrics.declared import (
     LATE_EVENTS,
     MIGRATIONS,
     SWEEP,
+    TICK_WAIT,
+    TICK_WAITS_EXPIRED,
 )
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.migration import Migration
@@ -44,7 +46,9 @@ class PartitionCounters:
         By input topic and reason.
     moves
         Migrations by segmentation, segment left (empty at a first entry), segment entered and cause.
-    processing_seconds, age_seconds, latency_seconds, sweep_seconds
+    waits_expired
+        Ticks that were gone past before they were decided.
+    processing_seconds, age_seconds, latency_seconds, sweep_seconds, tick_wait_seconds
         See the metrics of these names.
     written_at_ms
         When input records were last committed, or the partition was opened.
@@ -53,6 +57,7 @@ class PartitionCounters:
     late: int = 0
     duplicates: int = 0
     transactions: int = 0
+    waits_expired: int = 0
     written_at_ms: int = 0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -61,6 +66,7 @@ class PartitionCounters:
     age_seconds: Distribution = field(default_factory=lambda: Distribution(EVENT_AGE.bounds))
     latency_seconds: Distribution = field(default_factory=lambda: Distribution(END_TO_END_LATENCY.bounds))
     sweep_seconds: Distribution = field(default_factory=lambda: Distribution(SWEEP.bounds))
+    tick_wait_seconds: Distribution = field(default_factory=lambda: Distribution(TICK_WAIT.bounds))
 
     def note_accepted(self, batch: Batch, chosen: Sequence[int], topics: Sequence[str], now_ms: int) -> None:
         """Count events that were folded, the chosen ones of a batch: where they came from, and how old they were."""
@@ -102,6 +108,8 @@ class PartitionCounters:
         yield Reading(EVENT_PROCESSING, (), self.processing_seconds)
         yield Reading(EVENT_AGE, (), self.age_seconds)
         yield Reading(SWEEP, (), self.sweep_seconds)
+        yield Reading(TICK_WAIT, (), self.tick_wait_seconds)
+        yield Reading(TICK_WAITS_EXPIRED, (), self.waits_expired)
         yield Reading(END_TO_END_LATENCY, (KAFKA,), self.latency_seconds)
 
 

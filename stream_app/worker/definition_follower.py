@@ -18,11 +18,13 @@ import msgspec
 from aiokafka import TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
+from stream_app.contracts.readers import NOTE_PREFIX
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import ModelInvalid
 from stream_app.segmentations.learned.document import ModelProposal, proposal_from_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import decode_segmentation
+from stream_app.worker.ticks import Ticks
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ class DefinitionFollower:
         By name, the newest version that was read, also of segmentations that are not configured any more.
     newest
         By name, what was learned last of each configured segmentation, held models included, if anything was.
+    ticks
+        What was read of ticks; a decision is read after the versions that it names.
     is_read
         Set once everything that was published before the start is known.
     """
@@ -58,6 +62,7 @@ class DefinitionFollower:
     def __init__(self, connection: KafkaConnection, topic: str, build: Build) -> None:
         self.published: dict[str, Segmentation] = {}
         self.newest: dict[str, ModelProposal] = {}
+        self.ticks = Ticks()
         self.is_read = asyncio.Event()
         self._build = build
         self.names = [segmentation.name for segmentation in build({})]
@@ -98,7 +103,7 @@ class DefinitionFollower:
             while True:
                 for records in (await consumer.getmany(tp, timeout_ms=200)).values():
                     for record in records:
-                        self._read(record.value)
+                        self._read(record.value, record.key)
                 if not self.is_read.is_set() and await consumer.position(tp) >= end:
                     self._finish_reading()
 
@@ -112,10 +117,13 @@ class DefinitionFollower:
         reached = {name: self.published[name].version if name in self.published else -1 for name in versions}
         return {name: version for name, version in versions.items() if version > reached[name]}
 
-    def _read(self, value: bytes | None) -> None:
+    def _read(self, value: bytes | None, key: bytes | None = None) -> None:
         if value is None:
             return
         try:
+            if key is not None and key.startswith(NOTE_PREFIX):
+                self.ticks.read(value)
+                return
             document = msgspec.json.decode(value, type=dict)
             segmentation = decode_segmentation(document)
             if isinstance(segmentation, LearnedSegmentation):

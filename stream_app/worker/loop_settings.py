@@ -32,7 +32,11 @@ class LoopSettings:
     transaction_records_max
         Folding waits when so many records are folded and not yet on their way.
     model_moves_per_second
-        Pace of migrations that a new model causes.
+        Pace of migrations that a new version causes in a live partition.
+    tick_wait_ms, live_tick_wait_ms
+        So long a partition that catches up, or a live one, waits for the decision on a tick; 0 for not at all.
+    figures_interval_ms
+        Least time between two records of a partition's figures.
     """
 
     sweep_interval_ms: int
@@ -46,3 +50,6 @@ class LoopSettings:
     chunk_records_max: int
     transaction_records_max: int
     model_moves_per_second: int
+    tick_wait_ms: int
+    live_tick_wait_ms: int
+    figures_interval_ms: int

@@ -103,6 +103,7 @@ class OwnedPartitions:
         self._opening: asyncio.Task[None] | None = None
         self._release_lock = asyncio.Lock()
         follower.subscribe(self._follow)
+        follower.ticks.subscribe(self._wake)
 
     # --- opening and releasing -----------------------------------------------------------------------------------
 
@@ -154,6 +155,8 @@ class OwnedPartitions:
         started = time.monotonic()
         opened = await self._opener.open(partitions, with_trainer)
         self.training = opened.training
+        if self.training is not None:
+            self.training.start(self._failed)
         self.released_offsets = {}
         for number, (restored, delivery) in opened.partitions.items():
             self._start(number, restored, delivery)
@@ -170,7 +173,15 @@ class OwnedPartitions:
         partition = Partition(segmentations, self._context, table, position.clock)
         figures = self.figures.setdefault(number, PartitionCounters())
         lane = PartitionLoop(
-            number, partition, position, delivery, self._topics, self._lane_settings, self._now_ms, figures
+            number,
+            partition,
+            position,
+            delivery,
+            self._topics,
+            self._lane_settings,
+            self._follower.ticks,
+            self._now_ms,
+            figures,
         )
         self.lanes[number] = lane
         self.intakes[number] = Intake(
@@ -186,6 +197,10 @@ class OwnedPartitions:
     def _follow(self, segmentation: Segmentation) -> None:
         for lane in self.lanes.values():
             lane.follow(segmentation)
+
+    def _wake(self) -> None:
+        for lane in self.lanes.values():
+            lane.wake()
 
     # --- what agents do ------------------------------------------------------------------------------------------
 

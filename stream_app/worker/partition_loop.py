@@ -7,7 +7,8 @@ folding goes on while the brokers answer, and a customer that changes often is w
 Memory leads the log by what is in the outbox and on its way. That is safe because there are only two ways for a lane
 to end: `close`, which writes the rest first, and a failure, which ends the process and the memory with it.
 
-Between chunks time passes, see `stream_app.worker.sweeping`.
+Between chunks time passes, see `stream_app.worker.sweeping`. At a tick the folding stands still, for a bounded time,
+until it is decided which models are in force from there on, see `stream_app.worker.ticks`; the writer goes on.
 """
 
 from __future__ import annotations
@@ -23,25 +24,32 @@ import numpy as np
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
+from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
 from stream_app.core.partition import Effects, Partition, Sweeps
 from stream_app.core.processor import apply_effects, process_events
-from stream_app.core.records import Batch, Positions, Rejection, Skipped
+from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection, Skipped
 from stream_app.core.segmentation import Segmentation
-from stream_app.core.timeline import Pace, Sweep, crosses_sweep, steps
+from stream_app.core.timeline import Pace, Step, Sweep, crosses_sweep, pass_time, steps
 from stream_app.errors import RecordsLost
-from stream_app.learning.drawing import draw_sample
+from stream_app.learning.drawing import SampleDrawer
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
+from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.intake import InputChunk, Misplaced, offsets_after
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.sweeping import Sweeper
+from stream_app.worker.ticks import Ticks, TickWait
 
 INLINE_DUE_MAX: Final = 4_096
 """Where more customers may be due, they are looked at part by part, so that other partitions do not wait."""
 WAKE_SECONDS: Final = 0.25
 """An idle lane looks at the clock so often."""
+SETTLING_SECONDS: Final = 0.5
+"""A drained partition lets its time pass to where others wait only if nothing comes for so long: what was produced
+together does not become visible in all partitions at once."""
 
 
 class PartitionLoop:
@@ -59,6 +67,8 @@ class PartitionLoop:
         The right to write.
     topics, settings
         Names and numbers.
+    ticks
+        What is known of ticks.
     now_ms
         The wall clock.
     figures
@@ -73,6 +83,7 @@ class PartitionLoop:
         delivery: Delivery,
         topics: TopicNames,
         settings: LoopSettings,
+        ticks: Ticks,
         now_ms: Callable[[], int],
         figures: PartitionCounters | None = None,
     ) -> None:
@@ -91,7 +102,13 @@ class PartitionLoop:
         self._input_names = list(position.offsets)
         self._inbox: deque[InputChunk] = deque()
         self._outbox = Outbox(topics, number)
+        self._ticks = ticks
+        self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
+        self._wait = TickWait(ticks, number, self.figures)
+        self._said_empty_ms = NO_TIME
+        self._quiet_since = -SETTLING_SECONDS
         self._sweeper = Sweeper(partition, position.versions, settings, now_ms, self._send_sample)
+        self._members = PartitionFigures(partition, number, settings.figures_interval_ms, now_ms)
         self._pace = Pace(settings.sweep_interval_ms, settings.tick_ms, settings.chunk_records_max, INLINE_DUE_MAX)
         self._sweep_seconds = 0.0
         self._is_closing = False
@@ -127,6 +144,7 @@ class PartitionLoop:
             raise RecordsLost(f"partition {self.number}: chunk from {chunk.start}, expected {self._offered_to}")
         self._offered_to = chunk.end
         self._sweeper.note_record()
+        self._quiet_since = asyncio.get_running_loop().time()
         self._inbox.append(chunk)
         self._wake.set()
 
@@ -135,9 +153,21 @@ class PartitionLoop:
         self._sweeper.is_drained = is_drained
 
     def follow(self, segmentation: Segmentation) -> None:
-        """Adopt a new version as soon as the chunk at hand is folded; everyone is assessed again under it."""
+        """Adopt a new version as soon as the chunk at hand is folded; everyone is assessed again under it.
+
+        At a tick it takes over once that is decided.
+        """
         self._sweeper.follow(segmentation)
         self._wake.set()
+
+    def wake(self) -> None:
+        """Look at the clock and at what is known of ticks."""
+        self._wake.set()
+
+    @property
+    def waits_for_decision(self) -> bool:
+        """Whether folding stands still at a tick; it goes on by itself, within the time that it may take."""
+        return self._wait.is_under_way
 
     @property
     def offered_to(self) -> Mapping[str, int]:
@@ -175,13 +205,20 @@ class PartitionLoop:
 
     async def _fold_for_ever(self) -> None:
         while True:
+            if self._sweeper.open_tick_ms is not None:
+                await self._pass_tick(self._sweeper.open_tick_ms)
             self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox))
+            if self._sweeper.must_finish:
+                await self._finish_sweep()
             if self._inbox:
                 await self._fold(self._inbox.popleft())
+            elif self._is_asked:
+                await self._pass_time(self._ticks.awaited_ms)
             if self._sweeper.part_is_due:
                 await self._make_room()
                 self._sweep_part()
-            if self._inbox or self._sweeper.part_is_due:
+            self._tell_figures()
+            if self._inbox or self._sweeper.part_is_due or self._sweeper.open_tick_ms is not None:
                 await asyncio.sleep(0)
             else:
                 self._wake.clear()
@@ -198,14 +235,22 @@ class PartitionLoop:
         is_event = np.fromiter((type(content) is Event for content in batch.contents), np.bool_, len(batch.contents))
         if self._sweeper.is_sweeping and crosses_sweep(self.partition, watermarks_ms, self._pace):
             await self._finish_sweep()  # so that time does not pass in two ways
+        if max(self.partition.clock) == NO_TIME and watermarks_ms[-1] != NO_TIME:
+            await self._enter(int(watermarks_ms[watermarks_ms != NO_TIME][0]))
         await self._make_room()
         for step in steps(self.partition, watermarks_ms, is_event, self._pace):
-            if isinstance(step, Sweep):
-                self._sweeper.begin(step.at_ms)
+            await self._take_step(step, batch)
+
+    async def _take_step(self, step: Step, batch: Batch) -> None:
+        if isinstance(step, Sweep):
+            await self._finish_sweep()
+            self._sweeper.begin(step.at_ms)
+            await self._finish_sweep()
+        else:
+            if len(step.sweeps.at_ms):
                 await self._finish_sweep()
-            else:
-                self._fold_part(batch.part(step.start, step.stop), step.sweeps)
-            await self._make_room()
+            self._fold_part(batch.part(step.start, step.stop), step.sweeps)
+        await self._make_room()
 
     def _fold_part(self, batch: Batch, sweeps: Sweeps) -> None:
         """Fold records, and move the partition's position past them."""
@@ -247,6 +292,8 @@ class PartitionLoop:
         """Apply effects and note what has to be written."""
         numbers = apply_effects(self.partition, effects)
         self._outbox.touch(numbers.tolist(), 0)
+        if len(numbers):
+            self._members.note_change()
         if effects.migrations:
             self._outbox.migrate(effects.migrations)
         figures = self.figures
@@ -255,10 +302,14 @@ class PartitionLoop:
         figures.note_moves(effects.migrations)
 
     async def _finish_sweep(self) -> None:
+        """Assess everybody that the sweep has not come to; at a tick, wait for what is in force from it on."""
         while self._sweeper.is_sweeping:
             await self._make_room()
             self._sweep_part()
             await asyncio.sleep(0)
+            if self._sweeper.open_tick_ms is not None:
+                await self._pass_tick(self._sweeper.open_tick_ms)
+                return  # what took over there keeps its pace
 
     def _sweep_part(self) -> None:
         """Assess some more customers, or give the trainer its sample once all are."""
@@ -270,14 +321,66 @@ class PartitionLoop:
             self._sweep_seconds = 0.0
         self._gathered.set()
 
+    # --- ticks ---------------------------------------------------------------------------------------------------
+
+    async def _pass_tick(self, at_ms: int, reached_ms: int = NO_TIME) -> None:
+        """Wait until a tick is decided, and let the versions take over that are in force from it on.
+
+        Parameters
+        ----------
+        at_ms
+            The tick's instant.
+        reached_ms
+            How far time has come, if the partition's clock does not say it.
+        """
+        await self._make_room()
+        settings, clock = self._settings, self.partition.clock
+        is_live = self._sweeper.is_live_at(max(*clock, reached_ms))
+        if any(isinstance(each, LearnedSegmentation) for each in self.partition.segmentations):
+            await self._wait.for_decision(at_ms, settings.live_tick_wait_ms if is_live else settings.tick_wait_ms)
+        self._sweeper.open_tick_ms = None
+        self._sweeper.follow_versions()
+        if self._sweeper.must_finish:
+            await self._finish_sweep()
+
+    async def _enter(self, first_ms: int) -> None:
+        """Have the trainer know that from now on this partition has customers; begin under what is in force then."""
+        tick_at_ms = first_ms // self._settings.tick_ms * self._settings.tick_ms
+        self._send_sample(tick_at_ms)
+        await self._pass_tick(tick_at_ms, first_ms)
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether others wait at a tick for this partition, which has nothing to fold."""
+        ticks, sweeper = self._ticks, self._sweeper
+        reached_ms = max(*self.partition.clock, self._said_empty_ms)
+        if not sweeper.is_drained or sweeper.is_sweeping or reached_ms >= ticks.awaited_ms:
+            return False
+        since = max(self._quiet_since, ticks.awaited_since)
+        return asyncio.get_running_loop().time() - since >= SETTLING_SECONDS
+
+    async def _pass_time(self, until_ms: int) -> None:
+        """Let time pass up to a tick, as long as nothing comes."""
+        if max(self.partition.clock) == NO_TIME:
+            self._said_empty_ms = until_ms
+            self._send_sample(until_ms)
+            return
+        for step in pass_time(self.partition, until_ms, self._pace):
+            await self._take_step(step, NO_RECORDS)
+            if self._inbox:
+                return
+
     def _send_sample(self, at_ms: int) -> None:
-        settings = self._settings
-        tick = at_ms // settings.tick_ms
-        sample = draw_sample(self.partition, tick, at_ms, settings.sample_size, settings.seed)
+        sample = self._drawer.draw(at_ms // self._settings.tick_ms, at_ms)
         value = encode_sample(sample, self.number)
         record = OutgoingRecord(str(self.number).encode(), value)
         self._outbox.add(self._topics.samples, 0, record)
         self._gathered.set()
+
+    def _tell_figures(self) -> None:
+        for record in self._members.due():
+            self._outbox.add(self._topics.figures, self.number, record)
+            self._gathered.set()
 
     # --- writing -------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,6 @@ from stream_app.adapters.faust_bridge import has_crashed, log_ends
 from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WORKER, Metrics
 from stream_app.adapters.service import Service, end_now, give_up
-from stream_app.learning.matching import load_matching
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.journal import Journal
 from stream_app.worker.lag import records_waiting
@@ -67,8 +66,6 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
         service.supervise(_watch(app, owned, ask_ends), "watching")
         service.supervise(app.start(), "Faust")
         service.supervise(Journal(owned, lambda: follower.newest, waiting).run(), "writing the log")
-        # While the brokers answer; later it would hold up folding.
-        asyncio.get_running_loop().run_in_executor(None, load_matching)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from stream_app.core.clock import NO_TIME, format_instant, format_instants
-from stream_app.core.quantities import Quantities
+from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.learning.drawing import choose, hash_customers
 from stream_app.learning.sample import PopulationSample
 
 
@@ -23,11 +25,14 @@ class SampledMemberships(msgspec.Struct):
         Ids of the present segment and the one before; None for none.
     since
         When the present one was entered.
+    kept
+        Id of what the segmentation remembers beside it; None for nothing.
     """
 
     segments: list[str | None]
     previous_segments: list[str | None]
     since: list[str | None]
+    kept: list[str | None]
 
 
 class SampleDocument(msgspec.Struct):
@@ -43,8 +48,8 @@ class SampleDocument(msgspec.Struct):
         Who was drawn.
     memberships
         By learned segmentation.
-    quantities
-        By the name of each field of `Quantities`, an entry for each customer.
+    activity
+        By the name of each number of a row (see `stream_app.core.row.Row`), an entry for each customer; exact.
     """
 
     tick: int
@@ -53,8 +58,10 @@ class SampleDocument(msgspec.Struct):
     population_size: int
     customer_ids: list[str]
     memberships: dict[str, SampledMemberships]
-    quantities: dict[str, list[float]]
+    activity: dict[str, list[int | float]]
 
+
+_NAMES: Final = ACTIVITY_DTYPE.names or ()
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(SampleDocument)
@@ -69,7 +76,7 @@ def encode_sample(sample: PopulationSample, partition: int) -> bytes:
         population_size=sample.population_size,
         customer_ids=sample.customer_ids.tolist(),
         memberships={name: _encode_held(held) for name, held in sample.memberships.items()},
-        quantities={name: column.tolist() for name, column in sample.quantities._asdict().items()},
+        activity={name: sample.activity[name].tolist() for name in _NAMES},
     )
     return _encoder.encode(document)
 
@@ -85,7 +92,7 @@ def decode_sample(value: bytes) -> tuple[int, PopulationSample]:
     document = _decoder.decode(value)
     try:
         return document.partition, _sample_of(document)
-    except (TypeError, ValueError, OverflowError) as error:  # a quantity that is missing, a column of another length
+    except (LookupError, TypeError, ValueError, OverflowError) as error:  # a column is missing or has another length
         raise msgspec.ValidationError(str(error)) from error
 
 
@@ -95,50 +102,51 @@ def _sample_of(document: SampleDocument) -> PopulationSample:
         as_of_ms=int(np.datetime64(document.as_of[:-1], "ms").astype(np.int64)),
         customer_ids=np.array(document.customer_ids, object),
         memberships={name: _decode_held(sampled) for name, sampled in document.memberships.items()},
-        quantities=Quantities(**{name: np.array(column) for name, column in document.quantities.items()}),
+        activity=_decode_activity(document.activity, len(document.customer_ids)),
         population_size=document.population_size,
     )
+
+
+def _decode_activity(columns: Mapping[str, Sequence[float]], customers: int) -> np.ndarray:
+    activity = np.empty(customers, ACTIVITY_DTYPE)
+    for name in _NAMES:
+        if len(columns[name]) != customers:
+            raise ValueError(f"activity.{name}: {len(columns[name])} entries, expected {customers}")
+        activity[name] = columns[name]
+    return activity
 
 
 def merge_samples(samples: Sequence[PopulationSample], size: int, seed: int) -> PopulationSample:
     """Return one sample of the whole population from those of its partitions at one tick.
 
-    Every customer is as likely to be in it as any other: each partition gives a share in proportion to its size.
+    It is the sample that would have been drawn if all customers were in one partition, to the order of the customers,
+    see `stream_app.learning.drawing`.
 
     Parameters
     ----------
     samples
-        At least one; all of the same tick.
+        At least one; all of the same tick. Each has `size` customers, or all that its partition has.
     size
         How many customers the result should have; fewer if the samples have not got them.
     seed
-        ≥ 0; with the tick it decides who is taken.
+        That of the drawing.
     """
     tick = samples[0].tick
-    generator = np.random.default_rng([seed, tick])
-    population = sum(sample.population_size for sample in samples)
-    chosen = []
-    for sample in samples:
-        share = round(size * sample.population_size / population) if population else 0
-        chosen.append(np.sort(generator.permutation(len(sample))[:share]))
-    parts = list(zip(samples, chosen, strict=True))
-    columns = [
-        np.concatenate([np.asarray(getattr(sample.quantities, name))[rows] for sample, rows in parts])
-        for name in Quantities._fields
-    ]
+    customer_ids = np.concatenate([sample.customer_ids for sample in samples])
+    chosen = choose(hash_customers(customer_ids.tolist()), customer_ids.tolist(), size, tick, seed)
     return PopulationSample(
         tick=tick,
         as_of_ms=max(sample.as_of_ms for sample in samples),
-        customer_ids=np.concatenate([sample.customer_ids[rows] for sample, rows in parts]),
+        customer_ids=customer_ids[chosen],
         memberships={
-            name: Held(
-                *(np.concatenate(column) for column in zip(*(s.memberships[name].at(r) for s, r in parts), strict=True))
+            name: Held(*(np.concatenate(c) for c in zip(*(s.memberships[name] for s in samples), strict=True))).at(
+                chosen
             )
             for name in samples[0].memberships
             if all(name in sample.memberships for sample in samples)
         },
-        quantities=Quantities(*columns),
-        population_size=population,
+        activity=np.concatenate([sample.activity for sample in samples]).take(chosen),
+        population_size=sum(sample.population_size for sample in samples),
     )
 
 
@@ -148,6 +156,7 @@ def _encode_held(held: Held) -> SampledMemberships:
         segments=_segment_ids(held.segment),
         previous_segments=_segment_ids(held.previous),
         since=[text if known else None for text, known in zip(since, held.since_ms > NO_TIME, strict=True)],
+        kept=_segment_ids(held.kept),
     )
 
 
@@ -157,6 +166,7 @@ def _decode_held(sampled: SampledMemberships) -> Held:
         _segment_codes(sampled.segments),
         _segment_codes(sampled.previous_segments),
         np.where(np.isnat(since), NO_TIME, since.astype(np.int64)),
+        _segment_codes(sampled.kept),
     )
 
 

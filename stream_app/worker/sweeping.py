@@ -2,6 +2,10 @@
 
 The time is that of the events until the partition has caught up, and then that of the wall clock. A sweep goes in
 parts, each of which holds other partitions up for about `PART_SECONDS`; chunks may be folded between two parts.
+
+At a tick everybody is swept, the trainer is given its sample, and the tick is *open* until it is decided what is in
+force from it on: nothing is folded until then. New versions then take over at the tick's instant, see
+`stream_app.worker.ticks`.
 """
 
 from __future__ import annotations
@@ -58,6 +62,8 @@ class Sweeper:
     ----------
     is_drained
         Whether there is nothing more to fetch and nothing that waits to be merged.
+    open_tick_ms
+        Instant of the tick that the partition stands at and that is not decided yet, as far as this knows; else None.
     versions
         By segmentation, the last version under which everyone was assessed.
     """
@@ -80,15 +86,21 @@ class Sweeper:
         self._part_rows = PART_ROWS_MIN
         self._resume_ms = NO_TIME
         self._last_record_ms = now_ms()
-        self._said_empty = False
+        self.open_tick_ms = self._tick_stood_at()
         # A new segmentation is named at once: it may be taken out again before its first sweep has ended.
         self.versions = dict.fromkeys(self._present_versions(), NEVER_ASSESSED) | dict(versions)
         if not len(partition.table):
             self.versions = self._present_versions()
         elif self.versions != self._present_versions():
-            # A table that stayed in memory knows whom silence moves when under the versions it was last swept with.
-            partition.table.forget_due()
+            self._revise_outdated()
             self._sweep = _Sweep(max(partition.clock), by_version=True)
+
+    def _revise_outdated(self) -> None:
+        """Have customers assessed under the versions under which they have not been."""
+        present = self._present_versions()
+        for index, segmentation in enumerate(self._partition.segmentations):
+            if self.versions.get(segmentation.name) != present.get(segmentation.name):
+                self._partition.revise(index)
 
     @property
     def is_sweeping(self) -> bool:
@@ -99,6 +111,22 @@ class Sweeper:
     def part_is_due(self) -> bool:
         """Whether the sweep under way may have its next part: a new version's migrations keep a pace."""
         return self._sweep is not None and self._now_ms() >= self._resume_ms
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the partition's time is that of the wall clock, or nearly so."""
+        return self.is_live_at(max(self._partition.clock))
+
+    def is_live_at(self, reached_ms: int) -> bool:
+        """Return whether a partition whose time has come so far is live."""
+        settings = self._settings
+        behind_ms = self._now_ms() - reached_ms
+        return settings.follows_wall_clock and behind_ms <= LIVE_WITHIN_MS + settings.live_interval_ms
+
+    @property
+    def must_finish(self) -> bool:
+        """Whether the sweep under way has to be over before records are folded: a version takes over in a backlog."""
+        return self._sweep is not None and self._sweep.by_version and not self.is_live
 
     def follow(self, segmentation: Segmentation) -> None:
         """Have a new version take over as soon as that is possible."""
@@ -116,7 +144,7 @@ class Sweeper:
         is_waiting
             Whether records wait to be folded.
         """
-        self._follow_versions()
+        self.follow_versions()
         if self._sweep is None:
             self._follow_clock(self._now_ms(), is_waiting)
 
@@ -138,7 +166,7 @@ class Sweeper:
         if len(due) >= self._part_rows:  # smaller parts say little about large ones
             factor = PART_SECONDS / max(thread_time() - started, 1e-6)
             self._part_rows = int(min(max(self._part_rows * min(factor, 2.0), PART_ROWS_MIN), PART_ROWS_MAX))
-        if sweeping.by_version:
+        if sweeping.by_version and self.is_live:
             pause_ms = len(effects.migrations) * SECOND_MS // self._settings.model_moves_per_second
             self._resume_ms = self._now_ms() + pause_ms
         if last is None:
@@ -152,8 +180,15 @@ class Sweeper:
         self.versions = self._present_versions()
         if sweeping.is_tick:
             self._send_sample(sweeping.at_ms)
+            self.open_tick_ms = sweeping.at_ms
 
-    def _follow_versions(self) -> None:
+    def _tick_stood_at(self) -> int | None:
+        """Return the instant of the tick at which a former owner has left the partition, if it was at one."""
+        at_ms = self._partition.clock.swept_at_ms
+        is_at_tick = at_ms != NO_TIME and at_ms % self._settings.tick_ms == 0 and at_ms == max(self._partition.clock)
+        return at_ms if is_at_tick else None
+
+    def follow_versions(self) -> None:
         """Let new versions take over. Whatever sweep is under way begins anew, under them."""
         renewed, self._next = self._next, {}
         partition = self._partition
@@ -185,9 +220,6 @@ class Sweeper:
         clock, settings = self._partition.clock, self._settings
         is_idle = self.is_drained and not is_waiting and now_ms - self._last_record_ms >= settings.idle_ms
         if max(clock) == NO_TIME:
-            if is_idle and not self._said_empty:
-                self._said_empty = True
-                self._send_sample(now_ms)  # of nobody: the trainer waits for every partition
             return
         # A backlog that is still being produced may be drained again and again: it has caught up only when its events
         # are recent, or when nothing has come for a while.

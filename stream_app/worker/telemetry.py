@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -17,11 +16,13 @@ from stream_app.adapters.metrics.declared import (
     MODEL_LAST_LEARNED,
     REBALANCES,
     SEGMENT_INFO,
+    SEGMENT_REVENUE,
     STATE_RECOVERY,
     TABLE_ENTRIES,
     WATERMARK,
 )
 from stream_app.core.clock import NO_TIME, SECOND_MS
+from stream_app.core.members import MemberSums
 from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.definition_follower import DefinitionFollower
@@ -41,8 +42,9 @@ class SegmentationState(NamedTuple):
         Of the model or definition in use.
     names
         By segment id, of the segments in use.
-    sizes
-        Customers by segment id, 0 included; customers may still be in segments that are not in use any more.
+    sizes, revenue
+        Customers by segment id, 0 included, and their lifetime revenue in major units; customers may still be in
+        segments that are not in use any more.
     learned_at_ms
         The instant that the newest model was learned for, 0 before the first; None where nothing is learned.
     psi
@@ -53,6 +55,7 @@ class SegmentationState(NamedTuple):
     version: int
     names: Mapping[str, str]
     sizes: Mapping[str, int]
+    revenue: Mapping[str, float]
     learned_at_ms: int | None
     psi: Mapping[str, float]
 
@@ -61,6 +64,8 @@ class SegmentationState(NamedTuple):
         yield Reading(MODEL_INFO, (name, self.kind, str(self.version), str(len(self.names))), 1)
         for segment, size in self.sizes.items():
             yield Reading(CUSTOMERS, (name, segment), size)
+        for segment, revenue in self.revenue.items():
+            yield Reading(SEGMENT_REVENUE, (name, segment), revenue)
         for segment, readable in self.names.items():
             yield Reading(SEGMENT_INFO, (name, segment, readable), 1)
         if self.learned_at_ms is not None:
@@ -121,18 +126,21 @@ class Telemetry:
     def _state_of(self, segmentation: Segmentation, lanes: Iterable[PartitionLoop]) -> SegmentationState:
         name = segmentation.name
         ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
-        sizes = Counter(dict.fromkeys((segment.segment_id for segment in segmentation.roster.segments), 0))
+        sums = {segment.segment_id: MemberSums() for segment in segmentation.roster.segments}
+        minor_per_major = 1
         for lane in lanes:
-            table = lane.partition.table
-            for code, size in table.segment_sizes(table.names.index(name)).items():
-                sizes[ids.get(code, f"s{code}")] += size
+            table, minor_per_major = lane.partition.table, lane.partition.context.minor_per_major
+            for code, own in table.members(table.names.index(name)).items():
+                segment_id = ids.get(code, f"s{code}")
+                sums[segment_id] = sums.get(segment_id, MemberSums()).plus(own)
         newest = self._follower.newest.get(name)
         is_learned = isinstance(segmentation, LearnedSegmentation)
         return SegmentationState(
             kind=segmentation.kind,
             version=segmentation.version,
             names={segment.segment_id: segment.name for segment in segmentation.roster.segments},
-            sizes=sizes,
+            sizes={segment_id: each.customers for segment_id, each in sums.items()},
+            revenue={segment_id: each.revenue_minor / minor_per_major for segment_id, each in sums.items()},
             learned_at_ms=max(newest.model.as_of_ms, 0) if newest else 0 if is_learned else None,
             psi={} if newest is None or newest.drift is None else newest.drift.psi,
         )

@@ -1,8 +1,12 @@
 """The trainers of all learned segmentations, on whichever worker owns the one partition of `population-samples`.
 
 A tick is learned from once every partition has sent its sample of that tick or a later one. What the trainers know is
-written in one transaction with the models they publish, and the same fence as for customers keeps a second owner out:
-so a model has one successor, workers may fail at any time, and segments keep their identity.
+written in one transaction with the models they publish and the decision on the tick (`stream_app.worker.ticks`), and
+the same fence as for customers keeps a second owner out: so a model has one successor, workers may fail at any time,
+and segments keep their identity.
+
+Where a partition has not sent its sample a moment after another, it may have nothing to fold. The tick is then called
+awaited, and the partition lets its time pass up to it. What had to be asked once is asked at once the next time.
 
 Each trainer's state has a key of its own. That of a segmentation which is not configured any more is left alone, and
 serves again should the segmentation come back.
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +24,7 @@ import msgspec
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.state_log import LogRecord
 from stream_app.adapters.topics import TopicNames
+from stream_app.core.clock import NO_TIME
 from stream_app.core.row import FIRST_SEGMENTATION
 from stream_app.core.segmentation import Segmentation
 from stream_app.learning.sample import PopulationSample
@@ -28,6 +33,7 @@ from stream_app.segmentations.learned.document import ModelProposal, model_docum
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
 from stream_app.worker.samples import decode_sample, merge_samples
+from stream_app.worker.ticks import tick_record
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +45,13 @@ HELD_SUFFIX: Final = "/held"
 """A held model has a key of its own, so that compaction never takes it for the successor of the published one."""
 
 
+NEVER: Final = -1
+"""Stands for the tick of a partition that has sent no sample."""
+PATIENCE_SECONDS: Final = 0.5
+"""So long the samples of a tick may come apart before somebody is asked: partitions of one backlog seldom do."""
+LOOK_SECONDS: Final = 0.1
+
+
 class Progress(msgspec.Struct, omit_defaults=True):
     """How far the samples are learned from.
 
@@ -47,9 +60,11 @@ class Progress(msgspec.Struct, omit_defaults=True):
     next_sample
         Offset of the first sample that may still be needed.
     latest_ticks
-        By partition, the tick of the newest sample before that offset; −1 where the partition had no customers.
+        By partition, the tick of the newest sample before that offset.
     published
         By segmentation, the newest version in `segment-models`, held ones apart.
+    decided_ms
+        Instant of the newest tick that was learned from; samples up to it are not needed any more.
     trainer
         The only trainer's state, as long as it was written here.
     """
@@ -57,6 +72,7 @@ class Progress(msgspec.Struct, omit_defaults=True):
     next_sample: int = 0
     latest_ticks: dict[int, int] = {}
     published: dict[str, int] = {}
+    decided_ms: int = NO_TIME
     trainer: dict[str, Any] | None = None
 
 
@@ -123,6 +139,7 @@ class Training:
         self.next_sample = progress.next_sample
         self._latest_ticks = dict(progress.latest_ticks)
         self._published = dict(progress.published)
+        self._decided_ms = progress.decided_ms
         self._waiting: dict[int, dict[int, tuple[int, PopulationSample]]] = {}
         self._delivery = delivery
         self._topics = topics
@@ -132,6 +149,18 @@ class Training:
         self._end = self.next_sample
         self._is_closed = False
         self._writing = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
+        self._asked: frozenset[int] = frozenset()
+
+    def start(self, failed: Callable[[BaseException], None]) -> None:
+        """Begin to ask for samples that are missing; `failed` is called with whatever goes wrong."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                failed(error)
+
+        self._asking = asyncio.create_task(self._ask_for_missing(), name="ask for samples")
+        self._asking.add_done_callback(ended)
 
     async def announce(self, segmentations: Iterable[Segmentation]) -> None:
         """Publish versions that are newer than those published, which what is written with them knows for sure."""
@@ -158,40 +187,65 @@ class Training:
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
             logger.warning("sample at offset %d is left out: %s", offset, error)
             return
-        if sample.population_size == 0:
-            self._latest_ticks[partition] = -1
-        else:
-            self._latest_ticks[partition] = sample.tick
+        self._latest_ticks[partition] = sample.tick
+        if sample.as_of_ms > self._decided_ms:
             self._waiting.setdefault(sample.tick, {})[partition] = (offset, sample)
-        while not self._is_closed and self._waiting and self._is_complete(min(self._waiting)):
+        while not self._is_closed and self._waiting and not self._missing(min(self._waiting)):
             await self._learn(min(self._waiting))
 
     async def close(self) -> None:
         """Give up the right to write. A model that is being learned meanwhile is left to the next owner."""
         self._is_closed = True
         async with self._writing:
+            if self._asking is not None:
+                self._asking.cancel()  # which does not write now
             await self._delivery.close()
 
-    def _is_complete(self, tick: int) -> bool:
-        latest = self._latest_ticks
-        return len(latest) >= self._partitions and all(last >= tick or last < 0 for last in latest.values())
+    def _missing(self, tick: int) -> frozenset[int]:
+        """Return the partitions that have not come to a tick."""
+        return frozenset(number for number in range(self._partitions) if self._latest_ticks.get(number, NEVER) < tick)
+
+    async def _ask_for_missing(self) -> None:
+        """Call a tick awaited where samples of it are missing for a while."""
+        looked_at, since, asked = NEVER, 0.0, NEVER
+        while not self._is_closed:
+            await asyncio.sleep(LOOK_SECONDS)
+            tick, now = min(self._waiting, default=NEVER), asyncio.get_running_loop().time()
+            if tick != looked_at:
+                looked_at, since = tick, now
+            missing = self._missing(tick)
+            if tick == asked or not missing or (now - since < PATIENCE_SECONDS and not missing <= self._asked):
+                continue
+            asked, self._asked = tick, missing
+            as_of_ms = max(sample.as_of_ms for _, sample in self._waiting[tick].values())
+            async with self._writing:
+                if not self._is_closed:
+                    await self._delivery.commit(
+                        {(self._topics.models, 0): [tick_record("awaited", tick, as_of_ms, {})]}
+                    )
 
     async def _learn(self, tick: int) -> None:
         samples = [sample for _, sample in self._waiting.pop(tick).values()]
         merged = merge_samples(samples, self._sample_size, self._seed)
-        # In a thread: k-means takes longer than folding may wait.
-        learned = [await asyncio.to_thread(trainer.learn, merged) for trainer in self.trainers.values()]
+        # In a thread: learning takes longer than folding may wait.
+        trainers = self.trainers.values() if merged.population_size else ()
+        learned = [await asyncio.to_thread(trainer.learn, merged) for trainer in trainers]
+        for name, trainer in self.trainers.items():
+            if trainer.refusal is not None:
+                logger.warning("tick %d of %s: %s; the present centres stay", tick, name, trainer.refusal)
         self.next_sample = min(
             (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
             default=self._end,
         )
         proposals = [proposal for proposal in learned if proposal is not None]
         self._published |= {each.model.name: each.model.version for each in proposals if not each.held}
-        await self._write([model_record(each) for each in proposals])
+        self._decided_ms = merged.as_of_ms
+        decision = tick_record("decided", tick, merged.as_of_ms, self._published)
+        await self._write([*(model_record(each) for each in proposals), decision])
 
     async def _write(self, versions: Sequence[OutgoingRecord]) -> None:
         """Write all that is known, and versions of segmentations with it, in one transaction."""
-        progress = Progress(self.next_sample, self._latest_ticks, self._published)
+        progress = Progress(self.next_sample, self._latest_ticks, self._published, self._decided_ms)
         known = [OutgoingRecord(PROGRESS_KEY, msgspec.json.encode(progress))]
         known += [
             OutgoingRecord(STATE_KEY_PREFIX + name.encode(), msgspec.json.encode(trainer.state()))
@@ -233,6 +287,9 @@ async def open_training(
         for each in wanted
         if isinstance(each, LearnedSegmentation)
     }
+    for each in wanted:
+        if isinstance(each, LearnedSegmentation):
+            trainers[each.name].follow(each.model)
     first = next(iter(settings.values()), TrainerSettings())
     progress = state.progress
     for name, trainer in state.trainers.items():  # written before versions were noted

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.redis_client import RedisConnection
@@ -20,8 +24,10 @@ from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
 from stream_app.api.server import create_server
 from stream_app.api.store import SegmentStore
-from stream_app.contracts.readers import MigrationRecord
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
+from stream_app.contracts.fields import parse_instant
+from stream_app.contracts.readers import FiguresRecord, MigrationRecord, SegmentSums
+from stream_app.core.members import MemberSums, member_figures
+from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
 from tests.support import output_records
 from tests.support.processes import wait_for
@@ -33,6 +39,8 @@ CLIENTS = [
     Client("all", hash_token(ALL), frozenset(SCOPES)),
     *(Client(scope, hash_token(scope), frozenset({scope})) for scope in SCOPES),
 ]
+FIGURES_AS_OF = ("2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z")
+"""Of the two partitions."""
 PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
@@ -44,6 +52,56 @@ def write_folder(folder: Path, moves: Sequence[MigrationRecord]) -> None:
     (folder / "migrations.jsonl").write_bytes(encoder.encode_lines(moves))
     (folder / "memberships.jsonl").write_bytes(encoder.encode_lines(newest.values()))
     (folder / "models.jsonl").write_bytes(encoder.encode_lines(output_records.MODELS))
+    (folder / "summary.json").write_bytes(encoder.encode(summary_of(moves)))
+
+
+def sums_of(moves: Sequence[MigrationRecord]) -> dict[tuple[str, str], dict[int, MemberSums]]:
+    """Return by segmentation and segment what each of two partitions says of its members."""
+    sums: defaultdict[tuple[str, str], dict[int, MemberSums]] = defaultdict(dict)
+    for membership in output_records.newest_memberships(moves).values():
+        place = membership["segmentation"], membership["segment"]["id"]
+        number = zlib.crc32(membership["customer_id"].encode())
+        own = MemberSums(1, number % 5, number % 10_007, 10**9 + number % 10**6, 10**9 + number % 10**7)
+        of_place = sums[place]
+        of_place[number % 2] = of_place.get(number % 2, MemberSums()).plus(own)
+    return sums
+
+
+def figures_of(moves: Sequence[MigrationRecord]) -> list[FiguresRecord]:
+    """Return the records of two partitions; the last is that of the later instant."""
+    sums = sums_of(moves)
+    return [
+        FiguresRecord(
+            segmentation,
+            partition,
+            FIGURES_AS_OF[partition],
+            "EUR",
+            tuple(
+                SegmentSums(segment, *parts[partition])
+                for (name, segment), parts in sums.items()
+                if name == segmentation and partition in parts
+            ),
+        )
+        for segmentation in sorted({name for name, _ in sums})
+        for partition in range(2)
+    ]
+
+
+def summary_of(moves: Sequence[MigrationRecord]) -> dict[str, Any]:
+    """Return what a replay says of the same members."""
+    at_ms, parts = parse_instant(FIGURES_AS_OF[-1]), []
+    for segmentation in ("value", "lifecycle"):
+        sums = {
+            segment: reduce(MemberSums.plus, of_place.values())
+            for (name, segment), of_place in sums_of(moves).items()
+            if name == segmentation
+        }
+        figures = member_figures(sums, at_ms, 100)
+        everybody = member_figures({"all": reduce(MemberSums.plus, sums.values(), MemberSums())}, at_ms, 100)["all"]
+        segments = [{"id": segment, "name": "", **asdict(each)} for segment, each in figures.items()]
+        parts.append({"segmentation": segmentation, "segments": segments, "all_segments": asdict(everybody)})
+    first, other = parts
+    return {**first, "as_of": FIGURES_AS_OF[-1], "currency": "EUR", "other_segmentations": [other]}
 
 
 async def fill_view(port: int, moves: Sequence[MigrationRecord]) -> None:
@@ -52,7 +110,11 @@ async def fill_view(port: int, moves: Sequence[MigrationRecord]) -> None:
     attached = await target.attach(FIELDS)
     models = batch_of(MODELS, 0, 0, records(output_records.MODELS))
     written = batch_of(MEMBERSHIPS, 0, 0, memberships_of(moves))
-    await target.apply(attached.generation, [models, written, batch_of(MIGRATIONS, 0, 0, records(moves))])
+    figures = [
+        batch_of(FIGURES, partition, 0, records([each for each in figures_of(moves) if each.partition == partition]))
+        for partition in range(2)
+    ]
+    await target.apply(attached.generation, [models, written, *figures, batch_of(MIGRATIONS, 0, 0, records(moves))])
     assert await target.swap(attached.generation)
     await target.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import reduce
 from typing import Any
 from urllib.parse import quote
 
@@ -19,8 +20,11 @@ from stream_app.api.documents import (
     ModelsDocument,
     SegmentListDocument,
 )
+from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.outputs import SegmentModel
+from stream_app.core.members import MemberSums, member_figures
 from tests.api.conftest import MOVES
+from tests.api.serving import FIGURES_AS_OF, sums_of
 
 NEWEST = {(move.segmentation, move.customer_id): move for move in MOVES}
 MEMBERS = {place: move.to_segment.id for place, move in NEWEST.items() if move.to_segment is not None}
@@ -89,14 +93,33 @@ def test_batch_answers_known_and_unknown_customers_in_the_order_asked(client: ht
 
 
 @pytest.mark.parametrize("segmentation", ["value", "lifecycle"])
-def test_segments_count_their_customers(client: httpx.Client, segmentation: str) -> None:
+def test_segments_have_the_figures_of_their_members_and_add_up(client: httpx.Client, segmentation: str) -> None:
     found = get(client, f"/v1/segmentations/{segmentation}/segments")
+    SegmentListDocument.model_validate(found)
+    figures = {segment["id"]: segment["figures"] for segment in found["segments"]}
     sizes = Counter(segment for (name, _), segment in MEMBERS.items() if name == segmentation)
-    assert Counter({segment["id"]: segment["customers"] for segment in found["segments"]}) == sizes
+    assert {key: each["customers"] for key, each in figures.items()} == sizes
+    sums = {
+        segment: reduce(MemberSums.plus, parts.values())
+        for (name, segment), parts in sums_of(MOVES).items()
+        if name == segmentation
+    }
+    assert figures == plain(member_figures(sums, parse_instant(FIGURES_AS_OF[-1]), 100))
+    everybody = found["all_segments"]
+    assert everybody["customers"] == sizes.total()
+    assert everybody["revenue"] == round(sum(each["revenue"] for each in figures.values()), 2)
+    assert sum(round(1_000 * each["share"]) for each in figures.values()) == 1_000
+    assert (found["figures_as_of"], found["currency"]) == (FIGURES_AS_OF[-1], "EUR")
+
+
+@pytest.mark.parametrize("segmentation", ["value", "lifecycle"])
+def test_segments_are_listed_by_value(client: httpx.Client, segmentation: str) -> None:
+    found = get(client, f"/v1/segmentations/{segmentation}/segments")
     assert found["model_version"] == 1
+    values = [segment["figures"]["revenue_per_customer"] for segment in found["segments"]]
+    assert values == sorted(values, reverse=True)
     has_sentence = {segment["sentence"] is not None for segment in found["segments"]}
     assert has_sentence == {segmentation == "lifecycle"}
-    SegmentListDocument.model_validate(found)
 
 
 def test_learned_segments_say_what_is_true_of_their_customers_and_what_to_do_with_them(client: httpx.Client) -> None:

@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.audit.checks import Log, check_migrations, check_models, check_standings
 from stream_app.audit.records import Cause, LogRecord, Membership, Migration, Standing
+from stream_app.audit.recount import Totals
 from stream_app.audit.report import lines
 from stream_app.audit.rows import name_digest, read_row
 from stream_app.audit.segmentations import Segmentations
@@ -27,7 +28,8 @@ from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.audit.stories import VALUE, Append, Story, audited, drawn_inputs, told
 
 HEADER = struct.Struct("<BBHHHH")
-ACTIVITY = struct.Struct("<5q5d4i")
+ACTIVITY = struct.Struct("<6q6d4i")
+EARLIER_ACTIVITY = struct.Struct("<5q5d4i")
 MEMBERSHIP = struct.Struct("<qqiihhhh")
 
 TIER = RulesSegmentation(
@@ -47,7 +49,7 @@ TIER = RulesSegmentation(
                             {
                                 "any": [
                                     {"figure": "orders_decayed", "operator": ">", "value": 0.2},
-                                    {"figure": "engagement_decayed", "operator": ">=", "value": 1},
+                                    {"figure": "engaged_days_decayed", "operator": ">=", "value": 1},
                                 ]
                             },
                         ]
@@ -70,7 +72,7 @@ def entries_of(row: bytes) -> tuple[bytes, list[bytes], bytes]:
 
 
 def row_of(head: bytes, entries: list[bytes], tail: bytes) -> bytes:
-    return bytes([2, len(entries)]) + head[2:] + b"".join(entries) + tail
+    return head[:1] + bytes([len(entries)]) + head[2:] + b"".join(entries) + tail
 
 
 @pytest.fixture
@@ -396,13 +398,20 @@ def test_versions_are_held_against_those_of_their_segmentation() -> None:
 # --- rows and names ---------------------------------------------------------------------------------------------
 
 
-def plain_row(version: int = 2, entries: tuple[bytes, ...] = ()) -> bytes:
-    numbers = (0,) * 5 + (0.0,) * 5 + (0,) * 4
-    return HEADER.pack(version, len(entries), 0, 0, 0, 0) + ACTIVITY.pack(*numbers) + b"".join(entries)
+def plain_row(version: int = 3, entries: tuple[bytes, ...] = ()) -> bytes:
+    numbers = bytes((EARLIER_ACTIVITY if version < 3 else ACTIVITY).size)
+    return HEADER.pack(version, len(entries), 0, 0, 0, 0) + numbers + b"".join(entries)
 
 
 def entry(name: str, segment: int, sequence: int = 1) -> bytes:
     return name_digest(name) + MEMBERSHIP.pack(0, 0, sequence, 1, segment, 0, 0, 0)
+
+
+def test_row_of_an_earlier_version_is_read_with_its_half_lives_and_without_what_it_lacks() -> None:
+    row = read_row(plain_row(2, (entry("tier", 3),)))
+    assert row.totals == Totals(0, 0, 0, 0, 0, 0, 0, 0, None, None, 0.0, 0.0, None, None, None, order_half_life_days=90)
+    assert row.engagement_half_life_days == 21
+    assert row.memberships.keys() == read_row(plain_row(3, (entry("tier", 3),))).memberships.keys()
 
 
 def test_row_of_the_first_version_is_of_the_first_segmentation() -> None:
@@ -416,9 +425,9 @@ def test_row_of_another_length_is_damaged(value: bytes) -> None:
         read_row(value)
 
 
-@pytest.mark.parametrize("version", [0, 3])
+@pytest.mark.parametrize("version", [0, 4])
 def test_row_of_another_version_is_refused(version: int) -> None:
-    with pytest.raises(RowVersionUnknown, match=f"row version: {version}, expected 1 to 2"):
+    with pytest.raises(RowVersionUnknown, match=f"row version: {version}, expected 1 to 3"):
         read_row(plain_row(version))
 
 

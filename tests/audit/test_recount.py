@@ -19,7 +19,7 @@ def entries_of(events: Sequence[Event]) -> list[Entry]:
 
 
 def totals_of(row: Row) -> Totals:
-    return Totals(*(getattr(row, name) for name in Totals._fields))
+    return Totals(*(getattr(row, name) for name in Totals._fields[:-1]))
 
 
 def judged(arrived: Sequence[Event], folded: Sequence[Event]) -> Outcome:
@@ -71,11 +71,24 @@ def test_event_lost_differs_in_each_total_that_it_belongs_to() -> None:
     events = [purchase(0), purchase(1), engagement(2)]
     assert judged(events, events[:2]).differences[0] == "engagements 0, recounted 1"
     assert judged(events, events[1:])[0][0] == "purchases 1, recounted 2"
-    assert len(judged(events, [purchase(0), purchase(1, 5_001), engagement(2)]).differences) == 2
+    differences = judged(events, [purchase(0), purchase(1, 5_001), engagement(2)]).differences
+    names = [difference.split()[0] for difference in differences]
+    assert names == ["revenue_minor", "revenue_decayed", "log_order_values"]
 
 
-def test_event_of_another_weight_differs() -> None:
-    assert judged([engagement(0), engagement(1)], [engagement(0, 2.0), engagement(1)]).differences
+def test_event_of_another_day_differs_in_the_gaps() -> None:
+    differences = judged([engagement(0), engagement(2), engagement(9)], [engagement(0), engagement(1), engagement(9)])
+    assert [difference.split()[0] for difference in differences.differences] == ["log_gaps", "log_gaps_squared"]
+
+
+def test_row_of_an_earlier_version_is_compared_by_what_it_holds_at_its_half_life() -> None:
+    events = [purchase(0, 1_000), purchase(90, 1_000), engagement(95)]
+    row = totals_of(fold(events))._replace(
+        first_purchased_at_ms=None, gaps=None, log_order_values=None, log_gaps=None, log_gaps_squared=None,
+        orders_decayed=1.5, revenue_decayed=1_500.0, order_half_life_days=90,
+    )  # fmt: skip
+    assert compare(entries_of(events), row).differences == []
+    assert compare(entries_of(events), row._replace(orders_decayed=1.6)).differences
 
 
 def test_unlikely_order_is_ambiguous() -> None:

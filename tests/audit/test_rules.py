@@ -18,13 +18,11 @@ TOTALS = Totals(
     engagements=5,
     revenue_minor=9_000,
     first_at_ms=900 * DAY_MS,
-    purchased_at_ms=910 * DAY_MS,
-    ordered_at_ms=910 * DAY_MS,
-    engaged_at_ms=979 * DAY_MS,
-    first_active_day=900,
+    purchased_at_ms=940 * DAY_MS,
+    ordered_at_ms=940 * DAY_MS,
+    engaged_at_ms=970 * DAY_MS,
     orders_decayed=2.0,
     revenue_decayed=5_000.0,
-    engagement_decayed=8.0,
 )
 ROW = CustomerRow(TOTALS, 4.0, {})
 
@@ -46,11 +44,10 @@ BORDER = compare("orders_decayed", ">=", 1.0)
 def test_figures_are_as_of_the_instant() -> None:
     assert figures_of(ROW, AT_MS) == pytest.approx(
         {
-            "recency_days": 21,
+            "recency_days": 30,
             "tenure_days": 100,
             "orders_decayed": 1,
             "revenue_decayed_minor": 2_500,
-            "engagement_decayed": 4,
             "engaged_days_decayed": 2,
             "purchases": 3,
             "refunds": 1,
@@ -60,9 +57,17 @@ def test_figures_are_as_of_the_instant() -> None:
     )
 
 
-def test_money_that_was_given_back_counts_as_nothing() -> None:
-    row = ROW._replace(totals=TOTALS._replace(revenue_decayed=-5.0))
-    assert figures_of(row, AT_MS)["revenue_decayed_minor"] == 0
+def test_figures_of_an_earlier_row_halve_as_they_did() -> None:
+    row = CustomerRow(TOTALS._replace(order_half_life_days=90), 4.0, {}, 21)
+    figures = figures_of(row, 970 * DAY_MS + 21 * DAY_MS)
+    assert figures["engaged_days_decayed"] == 2
+    assert figures_of(row, 1_030 * DAY_MS)["orders_decayed"] == 1
+
+
+def test_what_was_given_back_counts_as_nothing() -> None:
+    row = ROW._replace(totals=TOTALS._replace(revenue_decayed=-5.0, orders_decayed=-0.1))
+    figures = figures_of(row, AT_MS)
+    assert figures["revenue_decayed_minor"] == figures["orders_decayed"] == 0
 
 
 def test_first_condition_that_holds_decides() -> None:
@@ -81,7 +86,7 @@ def test_first_condition_that_holds_decides() -> None:
         ({"not": {"all": [YES, {"any": [NO, YES]}]}}, ["rest"]),
         (compare("refunds", "<=", 1), ["s0"]),
         (compare("refunds", "<", 1), ["rest"]),
-        (compare("recency_days", ">=", 22), ["rest"]),
+        (compare("recency_days", ">=", 31), ["rest"]),
     ],
 )
 def test_conditions_are_joined_as_they_say(condition: dict[str, Any], expected: list[str]) -> None:
@@ -92,7 +97,7 @@ def test_conditions_are_joined_as_they_say(condition: dict[str, Any], expected: 
     ("condition", "expected"),
     [
         (BORDER, ["s0", "rest"]),
-        (compare("recency_days", "<", 21), ["s0", "rest"]),
+        (compare("recency_days", "<", 30), ["s0", "rest"]),
         ({"not": BORDER}, ["s0", "rest"]),
         ({"all": [BORDER, YES]}, ["s0", "rest"]),
         ({"all": [BORDER, NO]}, ["rest"]),

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.contracts.policy import DEFAULT_ENGAGEMENT_WEIGHTS
 from stream_app.core import events
 from stream_app.core.events import Event
 from tests.contracts.records import (
@@ -35,18 +34,10 @@ def test_refund_becomes_an_event_with_positive_money(method: str) -> None:
     assert getattr(purchases(), method)(purchase(type="order_refunded"), NOW_MS) == expected
 
 
-def test_engagement_becomes_a_weighted_event(method: str) -> None:
-    expected = Event(events.ENGAGEMENT, "c1", "e1", AT_MS, "checkout_started", weight=4.0)
-    assert getattr(engagements(), method)(engagement(type="checkout_started"), NOW_MS) == expected
-
-
-def test_unlisted_engagement_type_has_the_default_weight(method: str) -> None:
-    assert getattr(engagements(default_weight=0.25), method)(engagement(type="waved"), NOW_MS).weight == 0.25
-
-
-@pytest.mark.parametrize(("kind", "weight"), DEFAULT_ENGAGEMENT_WEIGHTS.items())
-def test_listed_engagement_type_has_its_weight(kind: str, weight: float, method: str) -> None:
-    assert getattr(engagements(), method)(engagement(type=kind), NOW_MS).weight == weight
+@pytest.mark.parametrize("kind", ["checkout_started", "waved"])
+def test_engagement_of_any_type_becomes_an_event(kind: str, method: str) -> None:
+    expected = Event(events.ENGAGEMENT, "c1", "e1", AT_MS, kind)
+    assert getattr(engagements(), method)(engagement(type=kind), NOW_MS) == expected
 
 
 @pytest.mark.parametrize("type_field", [{}, {"type": None}])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.contracts.policy import DEFAULT_ENGAGEMENT_WEIGHTS, DecodingPolicy
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.errors import ConfigurationError
 
 
@@ -18,9 +18,6 @@ from stream_app.errors import ConfigurationError
         ({"currency_rates": {"USD": Decimal("NaN")}}, "currency_rates: USD"),
         ({"currency_rates": {"USD": Decimal("1e10")}}, "currency_rates: USD"),
         ({"currency_rates": {"EUR": Decimal(2)}}, "base currency"),
-        ({"engagement_weights": {"Viewed": 1.0}}, "engagement_weights: 'Viewed'"),
-        ({"engagement_weights": {"viewed": -1.0}}, "engagement_weights: viewed"),
-        ({"default_weight": float("inf")}, "default_weight"),
         ({"max_payload_bytes": 0}, "max_payload_bytes"),
         ({"max_depth": 1}, "max_depth"),
         ({"max_depth": 101}, "max_depth"),
@@ -35,8 +32,3 @@ def test_wrong_setting_is_refused_by_name(changes: dict[str, Any], named: str) -
 def test_base_currency_is_always_accepted() -> None:
     assert set(DecodingPolicy(currency_rates={"USD": Decimal("0.9")}).conversions) == {"EUR", "USD"}
     assert set(DecodingPolicy("USD", {"USD": Decimal(1)}).conversions) == {"USD"}
-
-
-def test_passive_contact_weighs_nothing_and_a_referral_most() -> None:
-    assert DEFAULT_ENGAGEMENT_WEIGHTS["campaign_received"] == 0
-    assert max(DEFAULT_ENGAGEMENT_WEIGHTS, key=DEFAULT_ENGAGEMENT_WEIGHTS.__getitem__) == "referral"

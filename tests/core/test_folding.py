@@ -171,16 +171,19 @@ def test_late_event_weighs_what_it_would_have_weighed_by_then() -> None:
     assert (row.ordered_at_ms, row.engaged_at_ms, row.first_at_ms) == (instant(60), instant(30), instant(0))
 
 
-@given(histories(min_size=1), st.floats(-500, 500))
-def test_quantities_are_never_negative_and_before_the_last_event_those_at_it(events: list[Event], days: float) -> None:
-    row = fold(events)
-    known = known_at(row, instant(500 + days))
+@given(histories(min_size=1), st.floats(0, 1_000))
+def test_quantities_are_numbers_of_at_least_nothing(events: list[Event], day: float) -> None:
+    known = known_at(fold(events), instant(day))
     assert all(values.dtype == np.float64 and values.shape == (1,) and values.item() >= 0 for values in known)
-    last_ms = max(row.ordered_at_ms, row.engaged_at_ms)
-    if instant(500 + days) <= min(row.ordered_at_ms, row.engaged_at_ms):
-        assert decayed_at(row, instant(500 + days)) == decayed_at(row, min(row.ordered_at_ms, row.engaged_at_ms))
     assert known.recency_days.item() <= known.tenure_days.item()
-    assert known_at(row, last_ms).gaps == row.gaps
+    assert known.repeat_orders.item() <= known.orders.item()
+
+
+@given(histories(min_size=1))
+def test_nothing_is_extrapolated_to_before_the_last_event(events: list[Event]) -> None:
+    row = fold(events)
+    first_of_last_ms = min(row.ordered_at_ms, row.engaged_at_ms)
+    assert decayed_at(row, first_of_last_ms - 90 * DAY_MS) == decayed_at(row, first_of_last_ms)
 
 
 # --- orders one by one -------------------------------------------------------------------------------------------
@@ -331,6 +334,16 @@ def test_gaps_kept_day_by_day_are_those_between_the_days_remembered(window_days:
         assert tuple(sums) == pytest.approx(gap_sums(seen, window_days), rel=1e-9, abs=1e-12)
         assert tuple(sums) == pytest.approx(gaps.total(bits), rel=1e-9, abs=1e-12)
         assert min(sums) >= 0
+
+
+def test_sums_of_gaps_do_not_drift_over_ten_years() -> None:
+    random = Random(1)
+    bits, *sums = 0, 0, 0.0, 0.0
+    day, last_day = 0, -(10**9)
+    while day < 3_650:
+        bits, *sums = ACTIVE_DAYS.add(bits, *sums, last_day, day)
+        assert tuple(sums) == pytest.approx(ACTIVE_DAYS.total(bits), rel=1e-12, abs=1e-12)
+        day, last_day = day + random.choice([1, 1, 1, 2, 7, 60]), day
 
 
 def test_newest_gap_weighs_most() -> None:

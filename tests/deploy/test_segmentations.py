@@ -36,6 +36,7 @@ def worker_metrics(name_of_first: str) -> Metrics:
             3,
             {"s1": f"{name_of_first} {name}", "s2": "Lost"},
             {"s1": 7, "s2": 2},
+            {"s1": 700.0, "s2": 2.5},
             1_000_000,
             {"recency": 0.1},
         )

@@ -106,13 +106,18 @@ class Deployment:
 
     def start_worker(self) -> ServerProcess:
         """Start another worker and return once it is ready."""
+        worker = self.begin_worker()
+        self.wait(lambda: self.readiness(-1).get("ready", False), "a worker that is ready")
+        return worker
+
+    def begin_worker(self) -> ServerProcess:
+        """Start another worker."""
         self._ports.append(free_port())
         environment = [*self._environment, f"SEGMENTER_WORKER__HEALTH_PORT={self._ports[-1]}"]
         command = ["env", "-C", ROOT, *environment, sys.executable, "-m", "stream_app", "worker"]
-        worker = ServerProcess(command, self._folder / f"worker-{len(self.workers)}.log")
+        worker = ServerProcess(command, self._folder / f"worker-{len(self._ports)}.log")
         self.workers.append(worker)
         worker.start()
-        self.wait(lambda: self.readiness(-1).get("ready", False), "a worker that is ready")
         return worker
 
     def readiness(self, worker: int) -> dict[str, Any]:
@@ -210,8 +215,11 @@ class Deployment:
                 found[customer_id] = decode_row(message.value() or b"")[0]
         return found
 
+    def newest_version(self) -> int:
+        return max((model.get("version", 0) for model in self.values(self.topics.models)), default=0)
+
     def has_learned(self) -> bool:
-        return max((model["version"] for model in self.values(self.topics.models)), default=0) > 0
+        return self.newest_version() > 0
 
     def positions(self) -> dict[int, PartitionPosition]:
         """Return how far each partition's state is."""

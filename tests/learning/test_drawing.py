@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.events import PURCHASE, Event, Position
 from stream_app.core.processor import apply_effects, process_events
-from stream_app.learning.drawing import draw_sample
+from stream_app.learning.drawing import SampleDrawer, choose, hash_customers
 from tests.support.models import partition_under, rules_snapshot
 
 FIRST_MS = 1_700_000_000_000
@@ -26,7 +27,7 @@ def partition():
 
 
 def drawn(partition, tick=0, size=10, seed=0):
-    return draw_sample(partition, tick, FIRST_MS + 40 * DAY_MS, size, seed)
+    return SampleDrawer(partition, size, seed).draw(tick, FIRST_MS + 40 * DAY_MS)
 
 
 def test_customers_are_drawn_once_each_with_their_own_figures(partition):
@@ -50,3 +51,27 @@ def test_tick_and_seed_alone_decide_who_is_drawn(partition):
     assert drawn(partition).customer_ids.tolist() == first
     assert drawn(partition, tick=1).customer_ids.tolist() != first
     assert drawn(partition, seed=1).customer_ids.tolist() != first
+
+
+def test_order_of_the_sample_is_that_of_the_hashes_and_not_of_arrival():
+    ids = [f"c{number}" for number in range(50)]
+    forwards = choose(hash_customers(ids), ids, 20, 3, 0)
+    backwards = choose(hash_customers(ids[::-1]), ids[::-1], 20, 3, 0)
+    assert [ids[number] for number in forwards] == [ids[::-1][number] for number in backwards]
+
+
+@pytest.mark.parametrize("size", [2, 4, 9])
+def test_customers_of_one_hash_are_chosen_by_id(size):
+    ids = ["d", "b", "a", "c"]
+    chosen = choose(np.zeros(4, np.uint64), ids, size, 0, 0)
+    assert [ids[number] for number in chosen] == ["a", "b", "c", "d"][:size]
+
+
+def test_drawer_knows_customers_who_have_come_since():
+    partition = partition_under(rules_snapshot())
+    drawer = SampleDrawer(partition, 10, 0)
+    assert len(drawer.draw(0, FIRST_MS)) == 0
+    for number in range(3):
+        event = Event(PURCHASE, f"c{number}", f"e{number}", FIRST_MS, "order_completed", 1000, f"o{number}")
+        apply_effects(partition, process_events(partition, [event], [Position("purchases", 0, 0)]))
+        assert len(drawer.draw(number, FIRST_MS)) == number + 1

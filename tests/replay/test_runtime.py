@@ -157,13 +157,22 @@ def test_revenue_of_segments_equals_a_plain_recount(
     for segment in outputs.summary["segments"]:
         segment_id = segment["id"]
         assert segment["customers"] == sizes[segment_id]
-        assert segment["share"] == pytest.approx(sizes[segment_id] / len(totals), abs=1e-4)
-        assert segment["orders"] == pytest.approx(orders[segment_id] / sizes[segment_id], abs=0.01)
-        assert segment["revenue_total"] == pytest.approx(revenue_minor[segment_id] / 100)
-        assert segment["revenue"] == pytest.approx(revenue_minor[segment_id] / 100 / sizes[segment_id], abs=0.01)
-        assert segment["revenue_share"] == pytest.approx(revenue_minor[segment_id] / everything, abs=1e-4)
-    shares = [segment["revenue_share"] for segment in outputs.summary["segments"]]
-    assert shares == sorted(shares, reverse=True)
+        revenue = revenue_minor[segment_id] / 100
+        assert segment["share"] == pytest.approx(sizes[segment_id] / len(totals), abs=1e-3)
+        assert segment["orders_per_customer"] == pytest.approx(orders[segment_id] / sizes[segment_id], abs=0.01)
+        assert segment["revenue"] == pytest.approx(revenue)
+        assert segment["revenue_per_customer"] == pytest.approx(revenue / sizes[segment_id], abs=0.01)
+        assert segment["average_order_value"] == pytest.approx(revenue / orders[segment_id], abs=0.01)
+        assert segment["revenue_share"] == pytest.approx(revenue_minor[segment_id] / everything, abs=1e-3)
+
+
+def test_segments_add_up_to_all_customers(outputs: Outputs) -> None:
+    segments, everybody = outputs.summary["segments"], outputs.summary["all_segments"]
+    assert sum(segment["customers"] for segment in segments) == everybody["customers"] == outputs.summary["customers"]
+    assert round(sum(segment["revenue"] for segment in segments), 2) == everybody["revenue"]
+    for name in ("share", "revenue_share"):
+        assert sum(round(1_000 * segment[name]) for segment in segments) == 1_000
+        assert everybody[name] == 1.0
 
 
 # --- outputs against each other -----------------------------------------------------------------------------------
@@ -227,19 +236,30 @@ def test_summary_counts_migrations_as_a_plain_recount_does(outputs: Outputs) -> 
     migrations, summary = outputs.migrations, outputs.summary
     told = summary["migrations"]
     assert told["total"] == len(migrations)
-    assert Counter(told["by_cause"]) == Counter(migration["cause"]["kind"] for migration in migrations)
+    moves = Counter(migration["cause"]["kind"] for migration in migrations if migration["change"] != "entered")
+    by_versions = Counter({kind: moves.pop(kind, 0) for kind in ("model", "definition")})
+    assert Counter(told["own_moves"]["by_cause"]) == moves
+    assert Counter(told["moves_by_new_versions"]["by_cause"]) == by_versions
+    assert (told["own_moves"]["total"], told["moves_by_new_versions"]["total"]) == (moves.total(), by_versions.total())
+    assert told["entries"] == len(migrations) - moves.total() - by_versions.total()
     assert Counter(told["by_change"]) == Counter(migration["change"] for migration in migrations)
     flows = Counter(
         ((migration["from_segment"] or {"id": None})["id"], migration["to_segment"]["id"]) for migration in migrations
     )
     assert flows == {
-        ((flow["from"] or {"id": None})["id"], flow["to"]["id"]): flow["customers"] for flow in summary["flows"]
+        ((flow["from"] or {"id": None})["id"], flow["to"]["id"]): flow["migrations"] for flow in summary["flows"]
     }
+    own = [flow["migrations"] - flow["by_new_version"] for flow in summary["flows"]]
+    assert own == sorted(own, reverse=True)
+    assert sum(flow["by_new_version"] for flow in summary["flows"] if flow["from"]) == by_versions.total()
     weeks: dict[str, Counter[str]] = defaultdict(Counter)
     for migration in migrations:
         decided_ms = int(np.datetime64(migration["decided_at"][:-1], "ms").astype(int))
-        weeks[format_instant(decided_ms // WEEK_MS * WEEK_MS)][migration["cause"]["kind"]] += 1
-    assert weeks == {week["at"]: Counter(week["by_cause"]) for week in summary["weeks"]}
+        what = "entered" if migration["change"] == "entered" else migration["cause"]["kind"]
+        weeks[format_instant(decided_ms // WEEK_MS * WEEK_MS)][what] += 1
+    assert weeks == {
+        week["at"]: Counter(week["moves_by_cause"]) + Counter(entered=week["entries"]) for week in summary["weeks"]
+    }
 
 
 def test_weekly_sizes_equal_a_plain_recount_of_the_migrations(outputs: Outputs) -> None:
@@ -257,11 +277,12 @@ def test_weekly_sizes_equal_a_plain_recount_of_the_migrations(outputs: Outputs) 
 
 
 def test_moves_per_customer_month_agree_with_a_plain_recount(outputs: Outputs) -> None:
-    moves = sum(migration["change"] != "entered" for migration in outputs.migrations)
+    told = outputs.summary["migrations"]
     entered = {m["customer_id"]: m["decided_at"] for m in outputs.migrations if m["change"] == "entered"}
     end = np.datetime64(outputs.summary["period"]["to"][:-1])
     days = sum((end - np.datetime64(since[:-1])) / np.timedelta64(1, "D") for since in entered.values())
-    assert outputs.summary["migrations"]["per_customer_month"] == pytest.approx(moves / (days / 30.4), rel=0.02)
+    for moves in (told["own_moves"], told["moves_by_new_versions"]):
+        assert moves["per_customer_month"] == pytest.approx(moves["total"] / (days / 30.4), rel=0.02)
 
 
 def test_summary_tells_of_every_model(outputs: Outputs) -> None:
@@ -299,7 +320,11 @@ def test_single_event_enters_one_customer(tmp_path: Path) -> None:
     outputs = replay(tmp_path / "out", "--purchases", path)
     (migration,) = outputs.migrations
     assert (migration["change"], migration["effective_at"]) == ("entered", "2024-05-01T12:00:00.000Z")
-    assert outputs.summary["period"] == {"from": "2024-05-01T12:00:00.000Z", "to": "2024-05-01T12:00:00.000Z"}
+    assert outputs.summary["period"] == {
+        "from": "2024-05-01T12:00:00.000Z",
+        "to": "2024-05-01T12:00:00.000Z",
+        "days": 1,
+    }
     assert outputs.memberships[0]["as_of"] == "2024-05-01T12:00:00.000Z"
 
 
@@ -314,7 +339,7 @@ def test_engagements_alone_are_enough(tmp_path: Path) -> None:
     records = [engagement_at(n, format_instant(AT_MS + n * DAY_MS // 8), f"c{n % 30}") for n in range(600)]
     outputs = replay(tmp_path / "out", "--engagements", write_lines(tmp_path / "v.jsonl", records))
     assert outputs.summary["counts"]["applied"] == 600
-    assert all(segment["revenue_total"] == segment["revenue_share"] == 0 for segment in outputs.summary["segments"])
+    assert all(segment["revenue"] == segment["revenue_share"] == 0 for segment in outputs.summary["segments"])
 
 
 def test_gap_of_twenty_years_lapses_customers_at_their_own_instants(tmp_path: Path) -> None:

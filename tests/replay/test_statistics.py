@@ -26,7 +26,9 @@ def test_nothing_observed_is_a_summary_of_zeros() -> None:
     assert summary["counts"] == {"in": 0, "applied": 0, "duplicate": 0, "late_applied": 0, "rejected": 0}
     assert (summary["seed"], summary["interrupted"], summary["model_version"]) == (7, True, 0)
     assert summary["segments"] == summary["flows"] == summary["sizes"] == summary["weeks"] == summary["examples"] == []
-    assert summary["migrations"]["per_customer_month"] == 0.0
+    assert summary["migrations"]["own_moves"]["per_customer_month"] == 0.0
+    assert (summary["period"], summary["as_of"]) == ({"from": None, "to": None, "days": 0}, None)
+    assert summary["all_segments"]["customers"] == 0
     json.dumps(summary, allow_nan=False)
 
 
@@ -51,7 +53,7 @@ def test_customer_days_count_from_the_first_look_on() -> None:
     own._changes.update(moved=3)
     own._causes.update(lapse=3)
     summary = statistics.summary(partition, [], 0, interrupted=False)
-    assert summary["migrations"]["per_customer_month"] == 3 / months_of_both
+    assert summary["migrations"]["own_moves"]["per_customer_month"] == 3 / months_of_both
 
 
 def test_sizes_are_noted_once_a_week() -> None:
@@ -68,6 +70,6 @@ def test_refund_of_more_than_was_earned_leaves_finite_figures() -> None:
     partition, statistics = observed([purchase(0, 500), refund(1, 500, "order c1 0"), refund(2, 700, "unknown")])
     summary = statistics.summary(partition, [], 0, interrupted=False)
     (segment,) = summary["segments"]
-    assert segment["revenue_total"] == -7.0
-    assert segment["orders"] == 0
+    assert (segment["revenue"], segment["revenue_share"]) == (-7.0, 0.0)
+    assert (segment["orders_per_customer"], segment["average_order_value"]) == (0.0, None)
     json.dumps(summary, allow_nan=False)

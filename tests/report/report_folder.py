@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from stream_app.core.clock import DAY_MS, HOUR_MS, WEEK_MS, format_instant
+from stream_app.core.members import MemberSums, life_cycle_order, member_figures
+from stream_app.core.moves import CAUSE_KINDS
 
 START_MS = 1_704_067_200_000  # 2024-01-01, a Monday
 FIRST_MODEL_WEEK = 6
@@ -168,9 +173,14 @@ class ReportFolder:
         )
 
     @property
-    def end(self) -> str:
+    def end_ms(self) -> int:
         """Last instant of the period."""
-        return format_instant(START_MS + self.weeks * WEEK_MS)
+        return START_MS + self.weeks * WEEK_MS
+
+    @property
+    def end(self) -> str:
+        """The same as text."""
+        return format_instant(self.end_ms)
 
     def memberships(self) -> list[dict[str, Any]]:
         """Return one line a customer."""
@@ -199,7 +209,6 @@ class ReportFolder:
 
     def _model(self, version: int, as_of_ms: int, status: str) -> dict[str, Any]:
         draw = random.Random(as_of_ms).uniform  # so that asking twice gives the same models
-        columns = ("recency_days", "orders_90d", "revenue_90d", "engaged_days_21d", "tenure_days")
         learned = version > 0
         listed = SEGMENTS if learned else {"s9": (RETIRED[1], 0, 0, 0, 0, 0), **SEGMENTS}
         psi = {name: round(draw(0, 0.12), 4) for name in ("inactivity", "expected_orders")}
@@ -214,8 +223,6 @@ class ReportFolder:
                     "id": segment_id,
                     "name": row[0],
                     "centroid": [0.0, 1.0, 2.0, 3.0],
-                    "share": 1 / len(listed),
-                    "profile": dict(zip(columns, row[1:], strict=True)) if learned else None,
                 }
                 for segment_id, row in listed.items()
             ],
@@ -227,37 +234,52 @@ class ReportFolder:
     def summary(self, models: list[dict[str, Any]]) -> dict[str, Any]:
         """Return what `summary.json` says of the rest."""
         members = Counter(self.current.values())
-        totals = {key: members[key] * SEGMENTS[key][2] * SEGMENTS[key][3] / 4 for key in SEGMENTS}
-        revenue_total = sum(totals.values()) or 1.0
-        segments = [
-            {
-                "id": key,
-                "name": row[0],
-                "customers": members[key],
-                "share": members[key] / max(len(self.current), 1),
-                "recency_days": row[1],
-                "orders": row[2] * 1.5,
-                "revenue": totals[key] / max(members[key], 1),
-                "revenue_total": totals[key],
-                "revenue_share": totals[key] / revenue_total,
-            }
+        at_seconds = self.end_ms // 1_000
+        sums = {
+            key: MemberSums(
+                customers=members[key],
+                purchases=round(members[key] * row[2] * 1.5),
+                revenue_minor=round(members[key] * row[2] * row[3] * 25),
+                first_at_seconds=round(members[key] * (at_seconds - row[5] * 86_400)),
+                active_at_seconds=round(members[key] * (at_seconds - row[1] * 86_400)),
+            )
             for key, row in SEGMENTS.items()
             if members[key]
+        }
+        figures = member_figures(sums, self.end_ms, 100)
+        segments = [
+            {"id": key, "name": SEGMENTS[key][0], **asdict(figures[key])}
+            for key in sorted(sums, key=lambda key: life_cycle_order(None, figures[key], key))
         ]
+        everybody = member_figures({"all": reduce(MemberSums.plus, sums.values(), MemberSums())}, self.end_ms, 100)
         flows = Counter((m["from_segment"] and m["from_segment"]["id"], m["to_segment"]["id"]) for m in self.migrations)
         starts = [format_instant(START_MS + week * WEEK_MS) for week in range(len(self.sizes))]
+        by_model = Counter(
+            (m["from_segment"] and m["from_segment"]["id"], m["to_segment"]["id"])
+            for m in self.migrations
+            if m["cause"]["kind"] == "model"
+        )
         weeks: dict[str, Counter[str]] = {at: Counter() for at in starts}
         for migration in self.migrations:
-            weeks[max(at for at in starts if at <= migration["effective_at"])][migration["cause"]["kind"]] += 1
+            what = "entered" if migration["change"] == "entered" else migration["cause"]["kind"]
+            weeks[max(at for at in starts if at <= migration["effective_at"])][what] += 1
+        causes = sum(weeks.values(), Counter())
         told = [m for m in self.migrations if m["change"] in ("moved", "lapsed")][-3:]
         customer_months = max(len(self.current), 1) * self.weeks * 7 / 30.4 * 0.7
+
+        def moves(*kinds: str) -> dict[str, Any]:
+            by_cause = {kind: causes[kind] for kind in kinds}
+            total = sum(by_cause.values())
+            return {"total": total, "by_cause": by_cause, "per_customer_month": total / customer_months}
+
         return {
             "segmentation": "value",
             "inputs": [
                 {"file": "purchases.csv", "topic": "purchases", "records": 6_200},
                 {"file": "engagements.jsonl.gz", "topic": "engagements", "records": 11_034},
             ],
-            "period": {"from": format_instant(START_MS), "to": self.end},
+            "period": {"from": format_instant(START_MS), "to": self.end, "days": self.weeks * 7 + 1},
+            "as_of": self.end,
             "counts": {"in": 17_234, "applied": 17_190, "duplicate": 20, "late_applied": 15, "rejected": 9},
             "rejected_by_reason": {"malformed": 4, "invalid_time": 3, "out_of_range": 2},
             "customers": len(self.current),
@@ -265,20 +287,23 @@ class ReportFolder:
             "seed": 7,
             "interrupted": False,
             "model_version": self._version(self.weeks - 1),
-            "segments": sorted(segments, key=lambda segment: -float(str(segment["revenue_share"]))),
+            "segments": segments,
+            "all_segments": asdict(everybody["all"]),
             "flows": [
                 {
                     "from": {"id": here, "name": self.names[here]} if here else None,
                     "to": {"id": target, "name": self.names[target]},
-                    "customers": customers,
+                    "migrations": count,
+                    "by_new_version": by_model[here, target],
                 }
-                for (here, target), customers in flows.most_common()
+                for (here, target), count in sorted(flows.items(), key=lambda flow: by_model[flow[0]] - flow[1])
             ],
             "migrations": {
                 "total": len(self.migrations),
-                "by_cause": dict(Counter(m["cause"]["kind"] for m in self.migrations)),
+                "entries": causes["entered"],
+                "own_moves": moves("purchase", "refund", "engagement", "lapse"),
+                "moves_by_new_versions": moves("model", "definition"),
                 "by_change": dict(Counter(m["change"] for m in self.migrations)),
-                "per_customer_month": (len(self.migrations) - len(self.current)) / customer_months,
             },
             "examples": [
                 {
@@ -291,7 +316,14 @@ class ReportFolder:
                 for m in told
             ],
             "sizes": self.sizes,
-            "weeks": [{"at": at, "by_cause": dict(causes)} for at, causes in weeks.items()],
+            "weeks": [
+                {
+                    "at": at,
+                    "entries": counts["entered"],
+                    "moves_by_cause": {kind: counts[kind] for kind in CAUSE_KINDS},
+                }
+                for at, counts in weeks.items()
+            ],
             "models": [
                 {key: model[key] for key in ("version", "as_of", "status", "expected_churn")}
                 | {"customers_moved": 0 if model["status"] == "held" else self.moved_by_version[model["version"]]}

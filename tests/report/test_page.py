@@ -101,7 +101,7 @@ def content(page: str) -> dict[str, Any]:
     return content_of(page)
 
 
-def test_every_segment_has_a_name_and_a_colour_of_its_own_by_revenue(content: dict[str, Any]) -> None:
+def test_every_segment_has_a_name_and_a_colour_of_its_own(content: dict[str, Any]) -> None:
     current = content["segments"][: len(SEGMENTS)]
     assert {segment["name"] for segment in current} == {row[0] for row in SEGMENTS.values()}
     assert [segment["id"] for segment in current] == [segment["id"] for segment in content["summary"]["segments"]]
@@ -125,7 +125,7 @@ def test_an_empty_segment_of_the_newest_model_is_no_former_one(folder: ReportFol
 
 
 def test_flows_add_up_to_all_migrations(content: dict[str, Any], folder: ReportFolder) -> None:
-    assert sum(flow["customers"] for flow in content["summary"]["flows"]) == len(folder.migrations)
+    assert sum(flow["migrations"] for flow in content["summary"]["flows"]) == len(folder.migrations)
 
 
 def test_timelines_tell_every_migration_of_every_customer(content: dict[str, Any], folder: ReportFolder) -> None:
@@ -135,10 +135,9 @@ def test_timelines_tell_every_migration_of_every_customer(content: dict[str, Any
     assert timelines["migrations"] == timelines["migrationsTotal"] == len(folder.migrations)
 
 
-def test_profiles_are_those_of_the_newest_published_model(content: dict[str, Any]) -> None:
-    assert {key: profile["orders_90d"] for key, profile in content["profiles"].items()} == {
-        key: row[2] for key, row in SEGMENTS.items()
-    }
+def test_versions_that_took_over_are_told_with_their_instants(content: dict[str, Any], folder: ReportFolder) -> None:
+    published = [model for model in folder.models() if model["status"] == "published"]
+    assert content["versions"] == [{"version": model["version"], "as_of": model["as_of"]} for model in published]
 
 
 def test_models_carry_actual_churn_next_to_the_forecast(content: dict[str, Any], folder: ReportFolder) -> None:
@@ -218,7 +217,7 @@ def test_no_models_and_no_period_are_no_error(tmp_path: Path) -> None:
     (tmp_path / "models.jsonl").write_bytes(b"")
     content = content_of(write_report(tmp_path).read_text(encoding="utf-8"))
     assert content["models"] == []
-    assert content["profiles"] == {}
+    assert content["versions"] == []
 
 
 @pytest.mark.parametrize("name", ["summary.json", "migrations.jsonl", "models.jsonl", "memberships.jsonl"])
@@ -284,7 +283,7 @@ def test_a_page_of_rules_has_the_conditions_and_nothing_that_is_learned(several:
         "lapsed": "otherwise",
     }
     assert list(content["conditions"]) == ["new", "vip", "active", "lapsed"], "in the order in which they are tried"
-    assert (content["models"], content["profiles"]) == ([], {})
+    assert content["models"] == []
     colours = {segment["id"]: segment["colour"] for segment in content["segments"]}
     assert set(colours) == set(content["conditions"])
     assert colours["vip"] in SEGMENT_COLOURS, "nobody is in it, but it is no former segment"
@@ -294,7 +293,9 @@ def test_a_page_of_a_learned_segmentation_has_models_and_no_conditions(several: 
     content = content_of((several.folder / "report.html").read_text(encoding="utf-8"))
     assert (content["kind"], content["conditions"]) == ("learned", {})
     assert len(content["models"]) == sum(model["segmentation"] == "value" for model in several.models) > 1
-    assert content["profiles"]
+    assert [version["version"] for version in content["versions"]] == sorted(
+        model["version"] for model in several.models if model["segmentation"] == "value" and model["status"] != "held"
+    )
 
 
 # --- the sample of customers ----------------------------------------------------------------------------------
@@ -366,6 +367,10 @@ def test_the_folder_builder_is_consistent(folder: ReportFolder) -> None:
     summary = folder.summary(folder.models())
     causes: Counter[str] = Counter()
     for week in summary["weeks"]:
-        causes.update(week["by_cause"])
-    assert causes == summary["migrations"]["by_cause"]
+        causes.update(week["moves_by_cause"])
+    assert causes == {
+        kind: count
+        for whose in ("own_moves", "moves_by_new_versions")
+        for kind, count in summary["migrations"][whose]["by_cause"].items()
+    }
     assert sum(summary["sizes"][-1]["customers"].values()) == summary["customers"]

@@ -7,6 +7,7 @@ import re
 import subprocess
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -67,6 +68,11 @@ def dom(folder: ReportFolder, tmp_path_factory: pytest.TempPathFactory) -> str:
     return rendered(write_report(path), tmp_path_factory.mktemp("profile"), fragment)
 
 
+@pytest.fixture(scope="module")
+def summary(folder: ReportFolder) -> dict[str, Any]:
+    return folder.summary(folder.models())
+
+
 def test_no_script_fails(dom: str) -> None:
     assert 'data-complete="yes"' in dom
 
@@ -90,10 +96,40 @@ def test_every_segment_is_named_in_table_profile_and_chart(dom: str) -> None:
     assert RETIRED[1] in text_of(part(dom, "sizes"))
 
 
-def test_profile_cells_hold_the_real_figures(dom: str) -> None:
+def test_profile_cells_hold_the_real_figures(dom: str, summary: dict[str, Any]) -> None:
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", part(dom, "profiles"))
-    assert len(cells) == 5 * len(SEGMENTS)
-    assert {"11.8", "912", "230"} <= set(cells)
+    assert len(cells) == 5 * (len(SEGMENTS) + 1)
+    for segment in summary["segments"]:
+        assert f"{segment['revenue_per_customer']:,.2f}" in cells
+        assert f"{segment['orders_per_customer']:,.2f}" in cells
+        assert f"{segment['recency_days']:,.1f}" in cells
+
+
+def test_shares_and_revenue_add_up_as_they_are_shown(dom: str, summary: dict[str, Any]) -> None:
+    rows = re.findall(r"<tr><th[^>]*>(.*?)</th>(.*?)</tr>", part(dom, "segments"), re.DOTALL)
+    figures = [re.findall(r"[\d,.]+%?", text_of(row.replace("</td>", " </td>"))) for _, row in rows if "<td" in row]
+    assert [text_of(name) for name, _ in rows[-1:]] == ["All"]
+    for column, scale in ((0, 1), (1, 10), (2, 100), (3, 10)):
+        told = [round(float(row[column].strip("%").replace(",", "")) * scale) for row in figures]
+        assert sum(told[:-1]) == told[-1]
+    assert figures[-1][:2] == [f"{summary['customers']:,}", "100.0%"]
+
+
+def test_the_period_and_the_instants_of_learning_are_named(dom: str) -> None:
+    (subtitle,) = re.findall(r'<p id="subtitle"[^>]*>(.*?)</p>', dom)
+    assert "1 Jan 2024 to 7 Oct 2024 (281 days); figures as of 7 Oct 2024." in subtitle
+    assert "model version 33, learned on 30 Sept 2024." in subtitle
+    for section in ("sizes", "causes"):
+        assert "model learned" in text_of(part(dom, section))
+
+
+def test_moves_of_models_are_apart_from_those_of_customers(dom: str, summary: dict[str, Any]) -> None:
+    shown = text_of(part(dom, "causes"))
+    own, by_versions = (summary["migrations"][whose]["total"] for whose in ("own_moves", "moves_by_new_versions"))
+    assert f"{own:,} moves by customers themselves" in shown
+    assert f"Moves by a new model{by_versions:,} moves: " in "".join(shown.split("\n"))
+    flows = sum(flow["migrations"] - flow["by_new_version"] for flow in summary["flows"] if flow["from"])
+    assert f"of the {flows:,} moves that customers made themselves" in text_of(part(dom, "flows"))
 
 
 def test_the_held_proposal_is_marked(dom: str) -> None:
@@ -135,7 +171,7 @@ def test_a_page_without_customers_says_so_and_does_not_fail(tmp_path: Path) -> N
 
 def test_a_single_segmentation_needs_no_links_between_pages(dom: str) -> None:
     assert re.search(r'<nav id="segmentations"[^>]* hidden=""></nav>', dom)
-    assert "Condition" not in text_of(part(dom, "profiles"))
+    assert 'id="conditions"' not in dom
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +202,8 @@ def test_a_page_of_rules_shows_conditions_and_no_models(rules_dom: str) -> None:
     assert 'data-complete="yes"' in rules_dom
     assert 'id="models"' not in rules_dom
     assert 'href="#models"' not in rules_dom
-    assert '<a href="#profiles">Conditions</a>' in rules_dom
-    conditions = part(rules_dom, "profiles")
+    assert '<a href="#conditions">Conditions</a>' in rules_dom
+    conditions = part(rules_dom, "conditions")
     rows = re.findall(r'<th scope="row">(.*?)</th><td[^>]*>(.*?)</td>', conditions)
     assert [(text_of(name), text_of(condition)) for name, condition in rows] == [
         ("New", "tenure_days < 30"),

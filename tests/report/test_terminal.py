@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -33,12 +34,30 @@ def test_every_segment_has_its_row_of_figures(summary: dict[str, Any]) -> None:
         assert f" {segment['customers']:,} " in line
         assert f"{segment['share']:.1%}" in line
         assert f"{segment['revenue_share']:.1%}" in line
+        assert f" {segment['revenue_per_customer']:,.2f} " in line
     assert len(summary["segments"]) == len(SEGMENTS)
+
+
+def test_customers_and_shares_add_up_as_they_are_printed(summary: dict[str, Any]) -> None:
+    lines = printed(summary).splitlines()
+    end = next(index for index, line in enumerate(lines) if line.startswith("All "))
+    *rows, whole = [re.findall(r"[\d,.]+%?", line)[-6:] for line in lines[end - len(SEGMENTS) : end + 1]]
+    for column, unit in ((0, 1), (1, 0.1), (5, 0.1)):
+        told = [float(row[column].strip("%").replace(",", "")) for row in (*rows, whole)]
+        assert round(sum(told[:-1]) / unit) == round(told[-1] / unit)
+
+
+def test_the_period_is_named_with_its_days(summary: dict[str, Any]) -> None:
+    assert "2024-01-01 to 2024-10-07 (281 days)" in printed(summary)
 
 
 def test_nothing_is_wider_than_the_terminal_and_nothing_is_coloured(summary: dict[str, Any]) -> None:
     for segment in summary["segments"]:
-        segment |= {"customers": 1_000_000, "revenue": 123_456.78, "name": "A segment with a rather long name"}
+        segment |= {
+            "customers": 1_000_000,
+            "revenue_per_customer": 123_456.78,
+            "name": "A segment with a rather long name",
+        }
     text = printed(summary)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
@@ -49,7 +68,7 @@ def test_the_strongest_flows_come_first_and_only_so_many(summary: dict[str, Any]
     text = printed(summary)
     flows = text[text.index("Strongest flows") : text.index("For example")]
     shown = [int(line.split()[-1]) for line in flows.splitlines() if "→" in line]
-    assert shown == [flow["customers"] for flow in summary["flows"][:FLOWS_SHOWN]]
+    assert shown == [flow["migrations"] - flow["by_new_version"] for flow in summary["flows"][:FLOWS_SHOWN]]
 
 
 def test_each_example_is_told_in_a_sentence(summary: dict[str, Any]) -> None:
@@ -68,8 +87,14 @@ def test_records_add_up_and_rejections_have_reasons(summary: dict[str, Any]) -> 
 
 def test_migrations_are_told_by_cause(summary: dict[str, Any]) -> None:
     migrations = summary["migrations"]
-    assert "1,182 migrations: 300 first entries, 882 moves (" in printed(summary)
-    assert f"time passing {migrations['by_cause']['lapse'] / migrations['total']:.1%}" in printed(summary)
+    own, by_versions = migrations["own_moves"], migrations["moves_by_new_versions"]["total"]
+    assert own["total"] + by_versions + migrations["entries"] == len(ReportFolder().migrations)
+    text = printed(summary)
+    assert f"{own['total']:,} moves of customers' own (" in text
+    assert "per customer and month); 300 first entries" in text
+    assert f"time passing {own['by_cause']['lapse'] / own['total']:.1%}" in text
+    assert f"{by_versions:,} more by new versions" in text
+    assert by_versions > 0
 
 
 def test_further_segmentations_are_short_below_the_first(several: Outputs) -> None:
@@ -79,8 +104,8 @@ def test_further_segmentations_are_short_below_the_first(several: Outputs) -> No
     (other,) = several.summary["other_segmentations"]
     assert len(other["segments"]) > 1
     (at,) = [index for index, line in enumerate(lines) if " segments of lifecycle, " in line]
-    moves = sum(flow["customers"] for flow in other["flows"] if flow["from"])
-    assert f" {moves:,} moves (" in lines[at]
+    moves = sum(flow["migrations"] - flow["by_new_version"] for flow in other["flows"] if flow["from"])
+    assert f" {moves:,} moves of customers' own (" in lines[at]
     shares = ", ".join(f"{segment['name']} {segment['share']:.1%}" for segment in other["segments"])
     assert lines[at + 1].strip() == shares
 
@@ -104,7 +129,8 @@ def test_a_run_that_was_stopped_says_so(summary: dict[str, Any]) -> None:
 @pytest.mark.parametrize("folder", [ReportFolder(with_migrations=False), ReportFolder(with_models=False)])
 def test_little_is_printed_where_there_is_little(folder: ReportFolder) -> None:
     summary = folder.summary(folder.models()) | {"period": {"from": None, "to": None}}
-    assert f"{len(folder.migrations):,} migrations" in printed(summary)
+    entries = summary["migrations"]["entries"]
+    assert f"; {entries} first entries" in printed(summary)
 
 
 def test_a_hostile_id_reaches_the_terminal_as_text_only(summary: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ RULES: Final[dict[str, Any]] = {
             "name": "Keen",
             "when": {
                 "any": [
-                    {"figure": "engagement_decayed", "operator": ">", "value": 3},
+                    {"figure": "engagements", "operator": ">", "value": 30},
                     {"figure": "engaged_days_decayed", "operator": ">=", "value": 1.5},
                 ]
             },

@@ -19,7 +19,7 @@ from stream_app.worker.owned import OwnedPartitions
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.memory_log import MemoryDelivery, Transaction
 from tests.simulation.simulation import Variant
-from tests.simulation.worker import SimulatedFollower, WorkerParts
+from tests.simulation.worker import CountedTicks, SimulatedFollower, WorkerParts
 
 
 class PositionApart(MemoryDelivery):
@@ -83,6 +83,19 @@ class EndedForgotten(PartitionOpener):
             restored.position = msgspec.structs.replace(restored.position, versions=kept)
 
 
+class ImpatientTicks(CountedTicks):
+    """Takes everything for decided."""
+
+    async def reach(self, at_ms: int, seconds: float) -> bool:  # noqa: ARG002
+        return True
+
+
+class TickUndecided(SimulatedFollower):
+    """Goes past every tick at once, whether it is decided or not."""
+
+    ticks_type = ImpatientTicks
+
+
 class ChunkGapAccepted(OwnedPartitions):
     """Forgets chunks that did not arrive, and folds what does not follow on."""
 
@@ -128,5 +141,6 @@ MUTATIONS = (
     Mutation("segmentations that have ended are not left", Variant(WorkerParts(opener=EndedForgotten))),
     Mutation("gaps between chunks are accepted", Variant(WorkerParts(owned=ChunkGapAccepted))),
     Mutation("definitions are in force before they are published", Variant(WorkerParts(follower=OwnDefinitions))),
+    Mutation("partitions fold past ticks that are not decided", Variant(WorkerParts(follower=TickUndecided))),
     Mutation("gaps between fetches are accepted", Variant(WorkerParts(consumer=FetchGapAccepted))),
 )

@@ -74,7 +74,7 @@ class Simulation:
         self.group = Group(self, self.partitions)
         self.workers: dict[str, SimulatedWorker] = {}
         self.steps = 0
-        self.figures = dict.fromkeys(("workers", "killed", "fatal", "stopped", "pauses"), 0)
+        self.figures = dict.fromkeys(("workers", "killed", "fatal", "stopped", "pauses", "waits", "expired"), 0)
         faults = drawn_faults(drawn)
         self._step_faults = [fault for fault in faults if fault.kind in STEP_FAULTS]
         self._timed_faults = sorted((fault for fault in faults if fault.kind in TIMED_FAULTS), key=lambda f: f.at)
@@ -89,7 +89,7 @@ class Simulation:
         self._leaked: list[str] = []
         self.segmentations = drawn_segmentations(drawn)
         self._next_segmentations = drawn_segmentations(drawn) if drawn.random() < 0.5 else self.segmentations
-        self._lane_settings = self._draw_lane_settings()
+        self.lane_settings = self._draw_lane_settings()
         self._trainer_settings = TrainerSettings(
             n_clusters=2,
             min_customers_per_cluster=1,
@@ -113,6 +113,9 @@ class Simulation:
             chunk_records_max=drawn.choice([5, 25, 100]),
             transaction_records_max=drawn.choice([5, 20, 150]),
             model_moves_per_second=drawn.choice([20, 2_000]),
+            tick_wait_ms=drawn.choice([0, 2_000, 10_000]),
+            live_tick_wait_ms=drawn.choice([0, 1_000]),
+            figures_interval_ms=5 * SECOND_MS,
         )
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -154,7 +157,7 @@ class Simulation:
         """Start one more worker."""
         self.figures["workers"] += 1
         name = f"w{self.figures['workers']}"
-        worker = SimulatedWorker(self, self.variant.parts, self._lane_settings, self._trainer_settings)
+        worker = SimulatedWorker(self, self.variant.parts, self.lane_settings, self._trainer_settings)
         self.workers[name] = worker
         if self._step_faults:
             fault = self._step_faults.pop(0)
@@ -308,6 +311,8 @@ class Simulation:
             versions = {name: segmentation.version for name, segmentation in worker.follower.current.items()}
             if any(lane._sweeper.versions != versions for lane in worker.owned.lanes.values()):
                 return f"{worker.process} has not assessed everybody under {versions}"
+        if not any(worker.owned.training for worker in self.workers.values()):
+            return "nobody who lives has the trainers"
         for topic in self.topics.inputs:
             for number in range(self.partitions):
                 visible = self.log[topic, number].visible()

@@ -14,6 +14,7 @@ from stream_app.audit.reading import Bounds
 from stream_app.audit.records import LogRecord
 from stream_app.audit.rows import name_digest, read_row
 from stream_app.audit.verification import Deployment, audit
+from stream_app.contracts.readers import NOTE_PREFIX, TICK_DECIDED_KEY
 from stream_app.core.segments import NO_SEGMENT
 from tests.simulation.worker import DECODERS
 
@@ -50,13 +51,17 @@ async def judge(simulation: Simulation) -> list[str]:
     breaches = [
         f"{check} ({count}): {found.tally.examples[check][0]}" for check, count in found.tally.breaches.items() if count
     ]
-    return [*breaches, *_models(simulation), *_placed(simulation), *_forwarded(simulation)]
+    return [*breaches, *_models(simulation), *_ticks(simulation), *_placed(simulation), *_forwarded(simulation)]
 
 
 def _models(simulation: Simulation) -> list[str]:
     """Return breaches of: the published versions of each segmentation are numbered one by one, each once."""
     records = simulation.log[simulation.topics.models, 0].visible()
-    documents = [msgspec.json.decode(record.value) for record in records if record.value is not None]
+    documents = [
+        msgspec.json.decode(record.value)
+        for record in records
+        if record.value is not None and not record.key.startswith(NOTE_PREFIX)
+    ]
     published: defaultdict[str, list[int]] = defaultdict(list)
     for document in documents:
         if document["status"] == "published":
@@ -66,6 +71,25 @@ def _models(simulation: Simulation) -> list[str]:
         for name, versions in published.items()
         if versions != list(range(versions[0], versions[0] + len(versions)))
     ]
+
+
+def _ticks(simulation: Simulation) -> list[str]:
+    """Return breaches of: who moves behind a tick moves under what is in force from it on, unless a wait expired."""
+    log, names, settings = simulation.log, simulation.topics, simulation.lane_settings
+    if settings.follows_wall_clock or not settings.tick_wait_ms or simulation.figures["expired"]:
+        return []
+    records = [record.value for record in log[names.models, 0].visible() if record.key == TICK_DECIDED_KEY]
+    decided = [msgspec.json.decode(value) for value in records if value is not None]
+    learned = {each.name for each in simulation.segmentations if each.kind == "learned"}
+    found = []
+    for number in range(simulation.partitions):
+        for record in log[names.migrations, number].visible():
+            migration = msgspec.json.decode(record.value)
+            name, decided_at, version = (migration[key] for key in ("segmentation", "decided_at", "model_version"))
+            expected = [tick["versions"].get(name, 0) for tick in decided if tick["as_of"] < decided_at]
+            if name in learned and version < max(expected, default=0):
+                found.append(f"ticks: {migration['customer_id']} moved at {decided_at} under {name} {version}")
+    return found
 
 
 def _placed(simulation: Simulation) -> list[str]:

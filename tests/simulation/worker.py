@@ -25,6 +25,7 @@ from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
+from stream_app.worker.ticks import Ticks
 from tests.simulation.consumer import SimulatedConsumer, SimulatedThread
 from tests.simulation.group import HEARTBEAT_SECONDS, Assignment
 from tests.simulation.memory_log import MemoryDelivery, MemoryStateLog
@@ -53,11 +54,28 @@ class WorkerParts:
     ends_on_failure: bool = True
 
 
+class CountedTicks(Ticks):
+    """The real ones, which tell of waits."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        super().__init__()
+        self._simulation = simulation
+
+    async def reach(self, at_ms: int, seconds: float) -> bool:
+        is_decided = await super().reach(at_ms, seconds)
+        self._simulation.figures["waits"] += 1
+        self._simulation.figures["expired"] += not is_decided
+        return is_decided
+
+
 class SimulatedFollower(DefinitionFollower):
     """The real one, reading the log in memory."""
 
+    ticks_type = CountedTicks
+
     def __init__(self, simulation: Simulation, process: Process, build: Build) -> None:
         super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, build)
+        self.ticks = self.ticks_type(simulation)
         self._log = simulation.log
         self._process = process
 
@@ -73,7 +91,7 @@ class SimulatedFollower(DefinitionFollower):
                 self._process, f"models from {position}", lambda at=position: partition.read(at, 100)
             )
             for record in records:
-                self._read(record.value)
+                self._read(record.value, record.key)
             if position >= end and not self.is_read.is_set():
                 self._finish_reading()
             await news.wait()

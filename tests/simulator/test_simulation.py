@@ -16,7 +16,7 @@ from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import DAY_MS, to_milliseconds
 from stream_app.errors import ConfigurationError, InvalidRecord
-from stream_app.simulator.population import LATENT_TYPES, order_kept
+from stream_app.simulator.shop import LATENT_TYPES, order_kept
 from stream_app.simulator.simulation import Faults, SimulationCounts, simulate
 
 CUSTOMERS, DAYS, SEED = 900, 400, 5

@@ -15,8 +15,8 @@ import pytest
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection
-from stream_app.contracts.readers import MigrationRecord
-from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
+from stream_app.contracts.readers import FiguresRecord, MigrationRecord, SegmentSums, read_figures
+from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewChanged, ViewTarget
 from tests.support.output_records import (
     drawn_migrations,
@@ -31,7 +31,7 @@ from tests.support.output_records import (
 from tests.support.servers import RedisServer
 from tests.view.following import KEYS, flows, members, memberships, reader, without_name
 
-FIELDS = ["memberships/0", "migrations/0", "models/0"]
+FIELDS = ["memberships/0", "migrations/0", "models/0", "figures/0", "figures/1"]
 
 
 @dataclass
@@ -216,5 +216,28 @@ def test_record_that_cannot_be_read_is_passed_over(port: int) -> None:
         good = memberships_of([migration("a", 1, None, 0)], 5)
         assert await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, [*bad, *good])]) == 1
         assert list(await memberships(client)) == ["value/a"]
+
+    run(port, test)
+
+
+def test_newest_figures_of_each_partition_stay_until_they_or_their_segmentation_are_removed(port: int) -> None:
+    def told(segmentation: str, partition: int, customers: int) -> FiguresRecord:
+        sums = (SegmentSums("s1", customers, 1, 2, 3, 4),)
+        return FiguresRecord(segmentation, partition, "2026-01-01T00:00:00.000Z", "EUR", sums)
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        async def known(segmentation: str) -> dict[int, int]:
+            fields = await client.hgetall(KEYS.figures(generation, segmentation))
+            return {int(number): read_figures(value).segments[0].customers for number, value in fields.items()}
+
+        first = [told("value", 0, 5), told("tier", 0, 7), told("value", 0, 6)]
+        await target.apply(generation, [batch_of(FIGURES, 0, 0, records(first))])
+        await target.apply(generation, [batch_of(FIGURES, 1, 0, records([told("value", 1, 9)]))])
+        await target.apply(generation, [batch_of(FIGURES, 0, 0, records(first))])  # read again
+        assert (await known("value"), await known("tier")) == ({0: 6, 1: 9}, {0: 7})
+        await target.apply(generation, [batch_of(FIGURES, 0, 3, [Record(3, b"tier/0", None), Record(4, b"x", b"{}")])])
+        assert (await known("value"), await known("tier")) == ({0: 6, 1: 9}, {})
+        await target.apply(generation, [batch_of(MODELS, 0, 0, [Record(0, b"value", None)])])
+        assert await known("value") == {}
 
     run(port, test)

@@ -28,6 +28,7 @@ from stream_app.settings.loading import load_settings
 from stream_app.worker.intake import InputChunk
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.partition_loop import PartitionLoop
+from stream_app.worker.ticks import Ticks
 from tests.support.models import rules_snapshot
 
 TOPICS = TopicNames("t-", "segmenter")
@@ -196,7 +197,8 @@ class Clock:
 
 def lane_settings(**changes: Any) -> LoopSettings:
     """Return the settings of a lane whose time is that of the events."""
-    defaults: dict[str, Any] = {"follows_wall_clock": False, "model_moves_per_second": 1_000_000}
+    defaults: dict[str, Any] = {"follows_wall_clock": False, "model_moves_per_second": 1_000_000, "tick_wait_ms": 0}
+    defaults["live_tick_wait_ms"] = 0
     return replace(create_lane_settings(load_settings(None)), **(defaults | changes))
 
 
@@ -209,6 +211,7 @@ class Stage:
     lane: PartitionLoop
     clock: Clock
     failures: list[BaseException]
+    ticks: Ticks
 
     @property
     def table(self) -> CustomerTable:
@@ -241,8 +244,10 @@ async def open_stage(
     segmentation = LearnedSegmentation(snapshot or rules_snapshot())
     partition = Partition([segmentation], table=table, clock=position.clock)
     clock = Clock(now_ms)
-    lane = PartitionLoop(0, partition, position, delivery, TOPICS, settings or lane_settings(), clock)
-    stage = Stage(log, delivery, lane, clock, [])
+    ticks = Ticks()
+    lane = PartitionLoop(0, partition, position, delivery, TOPICS, settings or lane_settings(), ticks, clock)
+    ticks.subscribe(lane.wake)
+    stage = Stage(log, delivery, lane, clock, [], ticks)
     lane.start(stage.failures.append)
     return stage
 

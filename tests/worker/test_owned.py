@@ -30,7 +30,7 @@ from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.training import model_record, segmentation_record
-from tests.support.events import START_MS, engagement, purchase
+from tests.support.events import START_MS, engagement, instant, purchase
 from tests.support.models import model_of, plain_snapshot
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
@@ -52,8 +52,9 @@ class Worker:
         for record in log.announced:
             self.follower._read(record.value)
         self.follower._finish_reading()
-        loop_settings = lane_settings(model_moves_per_second=moves_per_second)
-        now_ms = Clock(START_MS + 10**12)
+        is_paced = moves_per_second < 1_000_000
+        loop_settings = lane_settings(model_moves_per_second=moves_per_second, follows_wall_clock=is_paced)
+        now_ms = Clock(instant(len(CUSTOMERS) - 1) if is_paced else START_MS + 10**12)
         self.opener = PartitionOpener(
             log=log,
             topics=TOPICS,
@@ -89,7 +90,10 @@ class Worker:
         for chunk in self.host.emit_chunks(frozenset(drained)):
             await self.owned.segment(chunk)
         for lane in self.owned.lanes.values():
-            await until(lambda lane=lane: lane.folded_to == lane._offered_to and not lane.is_busy, "idle lanes")  # type: ignore[misc]
+            await until(
+                lambda lane=lane: bool(self.failures) or (lane.folded_to == lane._offered_to and not lane.is_busy),  # type: ignore[misc]
+                "idle lanes",
+            )
 
     def customers(self, number: int = 0) -> list[str]:
         return sorted(self.owned.lanes[number].partition.table.customer_ids)

@@ -268,6 +268,31 @@ def test_nothing_but_refused_records_is_written_too() -> None:
     run(test())
 
 
+def test_figures_of_members_are_written_with_what_they_are_of_and_again_only_after_their_interval() -> None:
+    async def test() -> None:
+        stage = await open_stage(settings=lane_settings(figures_interval_ms=5_000))
+
+        def told() -> list[int]:
+            figures = stage.log.values(TOPICS.figures)
+            return [sum(each["customers"] for each in document["segments"]) for document in figures]
+
+        await play(stage, [purchase(0, customer_id="a")])
+        assert told() == []
+        stage.clock.now_ms += 5_000
+        await until(lambda: told() == [1], "the first figures")
+        await play(stage, [purchase(1, customer_id="b")], [purchase(2, customer_id="c")])
+        assert told() == [1]
+        stage.clock.now_ms += 5_000
+        await until(lambda: told() == [1, 3], "the next figures")
+        await stage.idle()
+        with_figures = [outgoing for outgoing in stage.log.transactions if outgoing.get((TOPICS.figures, 0))]
+        assert len(with_figures) == 2
+        assert all(outgoing[TOPICS.changelog, 0][-1].key == POSITION_KEY for outgoing in with_figures)
+        assert_log_agrees(stage)
+
+    run(test())
+
+
 # --- restarts ------------------------------------------------------------------------------------------------------
 
 HISTORY = sorted(
@@ -367,7 +392,7 @@ def test_partition_that_is_behind_is_left_to_the_events_time_until_it_has_been_d
         assert moves(stage.log)[0][1] == "purchase"
         assert {kind for _, kind, *_ in moves(stage.log)[1:]} == {"lapse"}
         ticks = [sample["tick"] for sample in stage.log.values(TOPICS.samples)]
-        assert ticks == list(range(START_MS // WEEK_MS + 1, stage.clock.now_ms // WEEK_MS + 1))
+        assert ticks == list(range(START_MS // WEEK_MS, stage.clock.now_ms // WEEK_MS + 1))
         assert_log_agrees(stage)
 
     run(test())
@@ -386,23 +411,6 @@ def test_silence_after_a_lapse_is_told_with_its_exact_time_though_it_was_found_l
     run(test())
 
 
-def test_partition_without_customers_tells_the_trainer_so_once() -> None:
-    async def test() -> None:
-        stage = await open_stage(settings=WALL, now_ms=instant(1))
-        stage.lane.note_drained(True)
-        await asyncio.sleep(0.01)
-        assert stage.log.transactions == []
-        stage.clock.now_ms += 30 * SECOND_MS
-        await until(lambda: bool(stage.log.transactions), "the sample")
-        stage.clock.now_ms += WEEK_MS
-        await asyncio.sleep(0.01)
-        (record,) = stage.log.records[TOPICS.samples, 0]
-        number, sample = decode_sample(record.value or b"")
-        assert (number, record.key, sample.population_size, len(sample)) == (0, b"0", 0, 0)
-
-    run(test())
-
-
 def test_time_of_the_events_never_follows_the_wall_clock() -> None:
     async def test() -> None:
         stage = await open_stage(now_ms=instant(1))
@@ -411,7 +419,7 @@ def test_time_of_the_events_never_follows_the_wall_clock() -> None:
         stage.clock.now_ms += 3 * WEEK_MS
         await asyncio.sleep(0.01)
         assert stage.lane.partition.clock == PartitionClock(instant(1))
-        assert stage.log.values(TOPICS.samples) == []
+        assert [sample["population_size"] for sample in stage.log.values(TOPICS.samples)] == [0]
 
     run(test())
 
@@ -421,7 +429,7 @@ def test_ticks_that_events_pass_send_a_sample_each() -> None:
         stage = await open_stage()
         days = [0, 1, 20, 21.5, 40]
         await play(stage, [purchase(day, customer_id=f"c{day}") for day in days])
-        first = START_MS // WEEK_MS + 1
+        first = START_MS // WEEK_MS  # of nobody: from then on there are customers
         last = instant(40) // WEEK_MS
         samples = [decode_sample(record.value or b"") for record in stage.log.records[TOPICS.samples, 0]]
         assert [sample.tick for _, sample in samples] == list(range(first, last + 1))
@@ -446,6 +454,7 @@ def test_late_event_does_not_turn_time_back() -> None:
 
 # --- models --------------------------------------------------------------------------------------------------------
 
+PACED = lane_settings(follows_wall_clock=True, model_moves_per_second=1)
 CROWD = [purchase(index / 100, customer_id=f"c{index:02d}") for index in range(20)]
 MODEL = plain_snapshot()
 
@@ -494,7 +503,7 @@ def test_empty_partition_is_under_a_new_model_at_once() -> None:
 @pytest.mark.usefixtures("small_parts")
 def test_migrations_of_a_new_model_are_paced_and_events_are_folded_meanwhile() -> None:
     async def test() -> None:
-        stage = await open_stage(settings=lane_settings(model_moves_per_second=1), now_ms=instant(1))
+        stage = await open_stage(settings=PACED, now_ms=instant(0.19))
         await play(stage, CROWD)
         stage.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(stage.log.values(TOPICS.migrations)) == 24, "the first part")
@@ -520,7 +529,7 @@ def test_migrations_of_a_new_model_are_paced_and_events_are_folded_meanwhile() -
 @pytest.mark.usefixtures("small_parts")
 def test_assessment_under_a_new_model_that_is_broken_off_is_finished_after_the_restart() -> None:
     async def test() -> None:
-        first = await open_stage(settings=lane_settings(model_moves_per_second=1), now_ms=instant(1))
+        first = await open_stage(settings=PACED, now_ms=instant(0.19))
         await play(first, CROWD)
         first.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(first.log.values(TOPICS.migrations)) == 24, "the first part")
@@ -548,7 +557,7 @@ def test_model_that_comes_in_the_middle_of_another_takes_its_place() -> None:
         # with other segments, so that those who are assessed already have to move once more
         segments = tuple(Segment(segment.code + 10, f"New {segment.name}") for segment in MODEL.segments)
         newer = successor(MODEL, segments=segments, retired_segments=MODEL.segments)
-        stage = await open_stage(settings=lane_settings(model_moves_per_second=1), now_ms=instant(1))
+        stage = await open_stage(settings=PACED, now_ms=instant(0.19))
         await play(stage, CROWD)
         stage.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(stage.log.values(TOPICS.migrations)) == 24, "the first part")
@@ -575,9 +584,10 @@ def test_tick_during_which_a_model_comes_still_sends_its_sample() -> None:
         stage.lane.note_drained(True)
         stage.clock.now_ms += 30 * SECOND_MS
         stage.lane.follow(LearnedSegmentation(MODEL))
-        await until(lambda: bool(stage.log.values(TOPICS.samples)), "the sample")
+        await until(lambda: len(stage.log.values(TOPICS.samples)) == 2, "the sample")
         await under_a_model(stage, MODEL)
-        assert [sample["tick"] for sample in stage.log.values(TOPICS.samples)] == [stage.clock.now_ms // WEEK_MS]
+        tick = stage.clock.now_ms // WEEK_MS
+        assert [sample["tick"] for sample in stage.log.values(TOPICS.samples)] == [tick - 1, tick]
 
     run(test())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -42,7 +43,7 @@ def drawn() -> PopulationSample:
     events = [purchase(day, customer_id=f"é{day % 9}") for day in range(20)]
     events += [refund(21, 900, "unknown", customer_id="r"), engagement(22, customer_id="v")]
     play(partition, [*events, instant(300)])
-    return drawing.draw_sample(partition, 40, instant(300), 8, 0)
+    return drawing.SampleDrawer(partition, 8, 0).draw(40, instant(300))
 
 
 def fixed(sample: PopulationSample, number: int, population_size: int | None = None) -> PopulationSample:
@@ -98,22 +99,27 @@ def test_what_is_no_sample_is_refused(change: dict[str, object]) -> None:
         decode_sample(json.dumps(document | change).encode())
 
 
-def test_each_partition_gives_its_share_of_the_merged_sample() -> None:
-    parts = [
-        fixed(draw_sample(5, 100, seed, segment_codes=np.arange(100, dtype=np.int16)), seed, size)
-        for seed, size in enumerate([100, 300, 600])
-    ]
-    merged = merge_samples(parts, 100, 0)
-    shares = Counter(customer_id.partition("-")[0] for customer_id in merged.customer_ids)
-    assert shares == {"0": 10, "1": 30, "2": 60}
-    assert (merged.population_size, merged.tick) == (1_000, 5)
-    assert len(set(merged.customer_ids.tolist())) == 100
-    for number, part in enumerate(parts):  # a customer's columns stay together
-        rows = {customer_id: row for row, customer_id in enumerate(part.customer_ids.tolist())}
-        for row, customer_id in enumerate(merged.customer_ids.tolist()):
-            if customer_id.startswith(f"{number}-"):
-                assert merged.quantities.orders[row] == part.quantities.orders[rows[customer_id]]
-                assert merged.memberships["value"].segment[row] == part.memberships["value"].segment[rows[customer_id]]
+def cut(sample: PopulationSample, rows: Sequence[int], size: int) -> PopulationSample:
+    """Return what a partition that has these customers draws."""
+    ids = sample.customer_ids[list(rows)].tolist()
+    chosen = np.array(rows, np.intp)[drawing.choose(drawing.hash_customers(ids), ids, size, sample.tick, 0)]
+    return replace(
+        sample,
+        customer_ids=sample.customer_ids[chosen],
+        memberships={name: held.at(chosen) for name, held in sample.memberships.items()},
+        quantities=Quantities(*(np.asarray(column)[chosen] for column in sample.quantities)),
+        population_size=len(rows),
+    )
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 4, 7])
+@pytest.mark.parametrize("size", [1, 30, 200, 500])
+def test_merged_sample_does_not_depend_on_how_customers_are_spread(partitions: int, size: int) -> None:
+    population = fixed(draw_sample(5, 200, segment_codes=np.arange(200, dtype=np.int16)), 0)
+    parts = [cut(population, range(number, 200, partitions), size) for number in range(partitions)]
+    expected = cut(population, range(200), size)
+    assert_equal(merge_samples(parts, size, 0), expected)
+    assert_equal(merge_samples(parts[::-1], size, 0), expected)
 
 
 def test_every_customer_is_as_likely_as_any_other_to_be_in_the_merged_sample() -> None:

@@ -189,6 +189,8 @@ def test_worker_exports_every_segmentation_that_is_configured() -> None:
         for segmentation in names:
             sizes = [n for key, n in found["customers"].items() if dict(key)["segmentation"] == segmentation]
             assert sum(sizes) == len(CUSTOMERS)
+            revenue = [n for key, n in found["segment_revenue"].items() if dict(key)["segmentation"] == segmentation]
+            assert sum(revenue) == sum(purchase(0).amount_minor for _ in CUSTOMERS) / 100
             labels_of_entries = {("segmentation", segmentation), ("from", "")}
             entries = [n for key, n in found["migrations_total"].items() if labels_of_entries <= set(key)]
             assert sum(entries) == len(CUSTOMERS)
@@ -205,10 +207,18 @@ def test_segmentations_share_segment_ids_and_features_and_stay_apart() -> None:
     metrics = Metrics(WORKER)
     states = {
         "value": SegmentationState(
-            "learned", 7, {"s1": "Loyal", "s2": "Lost"}, {"s1": 5, "s2": 0}, 2_000, {"recency": 0.3}
+            "learned",
+            7,
+            {"s1": "Loyal", "s2": "Lost"},
+            {"s1": 5, "s2": 0},
+            {"s1": 70.5, "s2": 0.0},
+            2_000,
+            {"recency": 0.3},
         ),
-        "visits": SegmentationState("learned", 0, {"s1": "Frequent"}, {"s1": 4, "s9": 1}, 0, {"recency": 0.1}),
-        "offers": SegmentationState("rules", 2, {"vip": "Loyal"}, {"vip": 3}, None, {}),
+        "visits": SegmentationState(
+            "learned", 0, {"s1": "Frequent"}, {"s1": 4, "s9": 1}, {"s9": -1.0}, 0, {"recency": 0.1}
+        ),
+        "offers": SegmentationState("rules", 2, {"vip": "Loyal"}, {"vip": 3}, {"vip": 9.0}, None, {}),
     }
     counted = PartitionCounters()
     counted.moves.update({("value", "", "s1", "purchase"): 5, ("visits", "", "s1", "purchase"): 4})
@@ -227,6 +237,12 @@ def test_segmentations_share_segment_ids_and_features_and_stay_apart() -> None:
     segments = ("segmentation", "segment")
     sizes = {("value", "s1"): 5, ("value", "s2"): 0, ("visits", "s1"): 4, ("visits", "s9"): 1, ("offers", "vip"): 3}
     assert by("customers", *segments) == sizes
+    assert by("segment_revenue", *segments) == {
+        ("value", "s1"): 70.5,
+        ("value", "s2"): 0.0,
+        ("visits", "s9"): -1.0,
+        ("offers", "vip"): 9.0,
+    }
     assert by("segment_info", *segments, "name").keys() == {
         ("value", "s1", "Loyal"),
         ("value", "s2", "Lost"),

@@ -20,11 +20,12 @@ from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.worker import training as training_module
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.training import PROGRESS_KEY, STATE_KEY_PREFIX, Training, TrainingState, open_training
 from tests.learning.populations import GROUPS, draw_sample
 from tests.support.models import rules_snapshot, score
-from tests.worker.memory import TOPICS, MemoryDelivery, MemoryLog
+from tests.worker.memory import TOPICS, MemoryDelivery, MemoryLog, until
 
 SETTINGS = TrainerSettings(n_clusters=3, min_history_days=0, min_customers_per_cluster=5)
 PARTITIONS = 2
@@ -46,9 +47,18 @@ async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Se
     return await open_training(state, learned, wanted, delivery, TOPICS, PARTITIONS)
 
 
+def models_in(log: MemoryLog) -> list[dict[str, Any]]:
+    return [document for document in log.values(TOPICS.models) if document["kind"] != "tick"]
+
+
 def versions(log: MemoryLog, segmentation: str = "value") -> list[int]:
-    models = log.values(TOPICS.models)
-    return [model["version"] for model in models if model["segmentation"] == segmentation]
+    return [model["version"] for model in models_in(log) if model["segmentation"] == segmentation]
+
+
+def ticks(log: MemoryLog, status: str) -> list[tuple[int, dict[str, int]]]:
+    """Return what was said of ticks."""
+    found = [document for document in log.values(TOPICS.models) if document["kind"] == "tick"]
+    return [(tick["tick"], tick["versions"]) for tick in found if tick["status"] == status]
 
 
 async def learn_ticks(training: Training, *ticks: int) -> None:
@@ -71,7 +81,7 @@ def test_tick_waits_for_all_partitions() -> None:
         await training.accept_sample(3, sample_of(1, 2))
         assert versions(log) == [0, 1, 2]
         assert training.next_sample == 4
-        assert [model["training"] and model["training"]["sample_size"] for model in log.values(TOPICS.models)] == [
+        assert [model["training"] and model["training"]["sample_size"] for model in models_in(log)] == [
             None,
             120,
             120,
@@ -91,20 +101,103 @@ def test_partition_that_went_past_a_tick_does_not_hold_it_up() -> None:
     asyncio.run(test())
 
 
-def test_empty_partition_holds_nothing_up() -> None:
+def test_tick_is_decided_though_nothing_is_learned() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log, replace(SETTINGS, min_history_days=10_000))
+        await learn_ticks(training, 1, 2)
+        assert versions(log) == [0]
+        assert ticks(log, "decided") == [(1, {"value": 0}), (2, {"value": 0})]
+
+    asyncio.run(test())
+
+
+def test_tick_of_nobody_is_decided_and_not_learned_from() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        for partition in (0, 1):
+            await training.accept_sample(partition, sample_of(partition, 5, customers=0))
+        assert ticks(log, "decided") == [(5, {"value": 0})]
+        assert training.trainers["value"].state()["last_tick"] < 0
+
+    asyncio.run(test())
+
+
+def test_partition_that_has_nobody_yet_says_so_and_is_waited_for_from_there_on() -> None:
     async def test() -> None:
         log = MemoryLog()
         training = await opened(log)
         await training.accept_sample(0, sample_of(0, 1))
         assert versions(log) == [0]
-        await training.accept_sample(1, sample_of(1, 900, customers=0))
+        await training.accept_sample(1, sample_of(1, 3, customers=0))
         assert versions(log) == [0, 1]
         await training.accept_sample(2, sample_of(0, 2))
-        assert versions(log) == [0, 1, 2]
-        await training.accept_sample(3, sample_of(1, 3))  # it has customers now, and is waited for from here on
-        await training.accept_sample(4, sample_of(0, 3))
-        await training.accept_sample(5, sample_of(0, 4))
+        await training.accept_sample(3, sample_of(0, 3))
+        await training.accept_sample(4, sample_of(0, 4))
         assert versions(log) == [0, 1, 2, 3]
+        await training.accept_sample(5, sample_of(1, 2, customers=0))  # somebody came late, who is waited for anew
+        assert versions(log) == [0, 1, 2, 3]
+        await training.accept_sample(6, sample_of(1, 4))
+        assert versions(log) == [0, 1, 2, 3, 4]
+        assert [tick for tick, _ in ticks(log, "decided")] == [1, 2, 3, 4]
+
+    asyncio.run(test())
+
+
+def test_samples_of_a_tick_that_is_decided_are_not_kept() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        await learn_ticks(training, 1, 2)
+        again = await opened(log)
+        await again.accept_sample(4, sample_of(1, 2))
+        await again.accept_sample(5, sample_of(1, 3))
+        await again.accept_sample(6, sample_of(0, 3))
+        assert again.next_sample == 7
+        assert [tick for tick, _ in ticks(log, "decided")] == [1, 2, 3]
+
+    asyncio.run(test())
+
+
+def test_partition_that_has_not_come_to_a_tick_is_asked_once_and_the_next_time_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training_module, "LOOK_SECONDS", 0.001)
+
+    async def test() -> None:
+        log, failures = MemoryLog(), list[BaseException]()
+        training = await opened(log)
+        training.start(failures.append)
+        await training.accept_sample(0, sample_of(0, 1))
+        await asyncio.sleep(0.02)
+        assert ticks(log, "awaited") == []
+        monkeypatch.setattr(training_module, "PATIENCE_SECONDS", 0.01)
+        await until(lambda: ticks(log, "awaited") == [(1, {})], "a question")
+        await asyncio.sleep(0.02)
+        monkeypatch.setattr(training_module, "PATIENCE_SECONDS", 1e9)
+        await training.accept_sample(1, sample_of(1, 1))
+        await training.accept_sample(2, sample_of(0, 2))
+        await until(lambda: ticks(log, "awaited")[1:] == [(2, {})], "a question at once")
+        await training.close()
+        await asyncio.sleep(0.02)
+        assert failures == []
+
+    asyncio.run(test())
+
+
+def test_question_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(training_module, "PATIENCE_SECONDS", 0.0)
+
+    async def test() -> None:
+        log, failures = MemoryLog(), list[BaseException]()
+        training = await opened(log)
+        await opened(log)
+        training.start(failures.append)
+        await training.accept_sample(0, sample_of(0, 1))
+        await until(lambda: bool(failures), "the failure")
+        assert [type(error) for error in failures] == [DeliveryFailed]
 
     asyncio.run(test())
 
@@ -154,7 +247,7 @@ def test_trainer_that_is_restored_proposes_the_same_models(restarts: set[int]) -
                 for again in range(training.next_sample, offset):
                     await training.accept_sample(again, values[again])
             await training.accept_sample(offset, value)
-        return log.values(TOPICS.models)
+        return models_in(log)
 
     expected = asyncio.run(models(set()))
     assert [model["version"] for model in expected] == [0, 1, 2, 3, 4]
@@ -193,12 +286,13 @@ def test_every_learned_segmentation_learns_each_tick_and_all_is_written_in_one_t
         training = await opened(log, names=["value", "habits"])
         await learn_ticks(training, 1, 2)
         assert versions(log) == versions(log, "habits") == [0, 1, 2]
-        for outgoing in log.transactions:
+        for number, outgoing in enumerate(log.transactions):
             keys = {place: [record.key for record in records] for place, records in outgoing.items()}
             assert keys == {
                 (TOPICS.trainer_changelog, 0): [b"trainer", b"trainer/value", b"trainer/habits"],
-                (TOPICS.models, 0): [b"value", b"habits"],
+                (TOPICS.models, 0): [b"value", b"habits"] + [b"~tick"] * bool(number),
             }
+        assert ticks(log, "decided") == [(tick, {"value": tick, "habits": tick}) for tick in (1, 2)]
 
     asyncio.run(test())
 
@@ -268,9 +362,10 @@ def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the
             for value in moved(tick, training.trainers["value"]):
                 await training.accept_sample(len(values), value)
                 values.append(value)
-        keys = [record.key for record in log.records[TOPICS.models, 0]]
+        keys = [record.key for record in log.records[TOPICS.models, 0] if record.key != b"~tick"]
         assert keys == [b"value", b"value", b"value/held", b"value"]
-        models = [SegmentModel.model_validate(model).root for model in log.values(TOPICS.models)]
+        assert ticks(log, "decided") == [(1, {"value": 1}), (2, {"value": 1}), (3, {"value": 2})]
+        models = [SegmentModel.model_validate(model).root for model in models_in(log)]
         assert [(model.version, model.status) for model in models] == [
             (0, "published"),
             (1, "published"),

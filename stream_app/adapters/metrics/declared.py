@@ -250,6 +250,17 @@ SWEEP: Final = _histogram(
     "Processor time of one sweep of a partition.",
     (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
+TICK_WAIT: Final = _histogram(
+    "tick_wait_seconds",
+    WORKER,
+    "How long a partition stood still at a tick until it was decided which models are in force from it on.",
+    (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+TICK_WAITS_EXPIRED: Final = _counter(
+    "tick_waits_expired",
+    WORKER,
+    "Ticks that a partition went past before they were decided: models take over late there.",
+)
 REBALANCES: Final = _counter("rebalances", WORKER, "Times that the group assigned partitions to this worker.")
 ASSIGNED_PARTITIONS: Final = _gauge("assigned_partitions", WORKER, "Partitions that are open here.")
 STATE_RECOVERY: Final = _gauge(
@@ -266,7 +277,7 @@ MIGRATIONS: Final = _counter(
     "Migrations, by the ids of the segments left (`from`, empty at a first entry) and entered (`to`, empty where a "
     "customer leaves the segmentation), and by cause, such as `purchase`, `lapse` or `model`.",
     ("segmentation", "from", "to", "cause"),
-    900,
+    850,
     lasting=("segmentation", "cause"),
     spare_sets=SEGMENTATIONS_MAX * CAUSES + 1,
 )
@@ -274,6 +285,16 @@ CUSTOMERS: Final = _gauge(
     "customers",
     WORKER,
     "Customers now in a segment, in the partitions that this process owns.",
+    ("segmentation", "segment"),
+    160,
+    lasting=("segmentation",),
+    spare_sets=SEGMENTATIONS_MAX + 1,
+)
+SEGMENT_REVENUE: Final = _gauge(
+    "segment_revenue",
+    WORKER,
+    "Net revenue over their lifetime of the customers now in a segment, in major units of the base currency, in the "
+    "partitions that this process owns.",
     ("segmentation", "segment"),
     160,
     lasting=("segmentation",),

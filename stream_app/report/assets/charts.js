@@ -24,6 +24,16 @@ function draw(id, traces, layout) {
   }, { displayModeBar: false, responsive: true });
 }
 
+/** Triangles on the axis: when each version that took over was learned. */
+function versionMarks() {
+  const learned = content.kind === "learned" ? content.versions.filter((version) => version.version > 0) : [];
+  return learned.length ? [{
+    type: "scatter", mode: "markers", name: "model learned", x: learned.map((version) => version.as_of.slice(0, 10)),
+    y: learned.map(() => 0), text: learned.map((version) => `version ${version.version}`), hovertemplate: "%{text}<extra></extra>",
+    marker: { symbol: "triangle-up", size: 8, color: INK }, cliponaxis: false,
+  }] : [];
+}
+
 function drawSizes() {
   const weeks = summary.sizes;
   const ids = content.segments.map((segment) => segment.id)
@@ -36,7 +46,7 @@ function drawSizes() {
     line: { width: 1, color: "#ffffff" }, fillcolor: colourOf(id), hoverlabel: { namelength: -1 },
     // The outline is white, so the legend would be too: a marker that is never drawn lends it the colour.
     marker: { color: colourOf(id) },
-  })), {
+  })).concat(versionMarks()), {
     height: phone ? 420 : 440, hovermode: "x unified", legend: phone ? LEGEND : { ...LEGEND, traceorder: "reversed" },
     yaxis: { title: { text: "customers" }, rangemode: "tozero" }, xaxis: { type: "date", showgrid: false },
   });
@@ -59,14 +69,17 @@ function describeGrowth(weeks, ids) {
 }
 
 function drawFlows() {
-  const moves = summary.flows.filter((flow) => flow.from !== null);
-  if (!moves.length) return showEmpty("flows-chart", "Nobody has changed segment yet.");
+  const moves = summary.flows.filter((flow) => flow.from !== null && ownMoves(flow) > 0);
+  if (!moves.length) {
+    showEmpty("flows-chart", "Nobody has changed segment yet.");
+    return putFlows();
+  }
   const shown = moves.slice(0, phone ? 10 : 16);
-  const sum = (flows) => flows.reduce((total, flow) => total + flow.customers, 0);
+  const sum = (flows) => flows.reduce((total, flow) => total + ownMoves(flow), 0);
   const order = new Map(content.segments.map((segment, index) => [segment.id, index]));
   const side = (key, x) => {
     const totals = new Map();
-    for (const flow of shown) totals.set(flow[key].id, (totals.get(flow[key].id) ?? 0) + flow.customers);
+    for (const flow of shown) totals.set(flow[key].id, (totals.get(flow[key].id) ?? 0) + ownMoves(flow));
     const ids = [...totals.keys()].sort((a, b) => (order.get(a) ?? 99) - (order.get(b) ?? 99));
     return ids.map((id) => ({ id, x, total: totals.get(id) }));
   };
@@ -97,7 +110,7 @@ function drawFlows() {
     link: {
       source: shown.map((flow) => left.findIndex((node) => node.id === flow.from.id)),
       target: shown.map((flow) => left.length + right.findIndex((node) => node.id === flow.to.id)),
-      value: shown.map((flow) => flow.customers),
+      value: shown.map(ownMoves),
       color: shown.map((flow) => translucent(colourOf(flow.from.id), 0.4)),
       customdata: shown.map((flow) => `${plotlyText(nameOf(flow.from.id))} → ${plotlyText(nameOf(flow.to.id))}`),
       hovertemplate: "%{customdata}: %{value}<extra></extra>",
@@ -114,32 +127,49 @@ function drawFlows() {
   const all = sum(moves);
   const top = shown[0];
   setText("flows-finding",
-    `The strongest flow is ${nameOf(top.from.id)} → ${nameOf(top.to.id)}, ${formatShare(top.customers / all, 0)} of all moves.` +
-    (shown.length < moves.length ? ` Drawn: the ${shown.length} strongest of ${moves.length} flows, ${formatShare(sum(shown) / all, 0)} of all moves.` : ""));
-  putFoldedTable("flows-table", "All flows, strongest first", [{ title: "From" }, { title: "To" }, { title: "Customers", number: true }],
+    `The strongest flow is ${nameOf(top.from.id)} → ${nameOf(top.to.id)}, ${formatShare(ownMoves(top) / all, 0)} of the ${formatCount(all)} moves that customers made themselves.` +
+    (shown.length < moves.length ? ` Drawn: the ${shown.length} strongest of ${moves.length} flows, ${formatShare(sum(shown) / all, 0)} of these moves.` : ""));
+  putFlows();
+}
+
+function putFlows() {
+  if (!summary.flows.length) return;
+  putFoldedTable("flows-table", "All flows, strongest first; first entries included",
+    [{ title: "From" }, { title: "To" }, { title: "By customers themselves", number: true }, { title: `By a new ${versionNoun}`, number: true }],
     summary.flows.map((flow) => [
-      flow.from ? segmentLabel(flow.from.id) : "first seen", segmentLabel(flow.to.id), formatCount(flow.customers)]));
+      flow.from ? segmentLabel(flow.from.id) : "first seen", flow.to ? segmentLabel(flow.to.id) : "left",
+      formatCount(ownMoves(flow)), formatCount(flow.by_new_version)]));
+}
+
+function drawWeeks(id, kinds, title) {
+  draw(id, kinds.map((kind) => ({
+    type: "bar", name: CAUSES[kind].label, x: summary.weeks.map((week) => week.at.slice(0, 10)),
+    y: summary.weeks.map((week) => week.moves_by_cause[kind]), marker: { color: CAUSES[kind].colour, line: { width: 0 } },
+  })).concat(versionMarks()), {
+    barmode: "stack", bargap: 0.15, height: phone ? 420 : 380, hovermode: "x unified",
+    yaxis: { title: { text: title } }, xaxis: { type: "date", showgrid: false },
+  });
 }
 
 function drawCauses() {
-  const weeks = summary.weeks;
-  const kinds = content.causes.filter((kind) => weeks.some((week) => week.by_cause[kind]));
-  if (!kinds.length) return showEmpty("causes-chart", "Nobody has changed segment yet.");
-  draw("causes-chart", kinds.map((kind) => ({
-    type: "bar", name: CAUSES[kind].label, x: weeks.map((week) => week.at.slice(0, 10)),
-    y: weeks.map((week) => week.by_cause[kind] ?? 0), marker: { color: CAUSES[kind].colour, line: { width: 0 } },
-  })), {
-    barmode: "stack", bargap: 0.15, height: phone ? 420 : 380, hovermode: "x unified",
-    yaxis: { title: { text: "moves in the week" } }, xaxis: { type: "date", showgrid: false },
-  });
-  const totals = Object.entries(summary.migrations.by_cause).sort(([, a], [, b]) => b - a);
-  const { total, by_change: changes } = summary.migrations;
-  setText("causes-finding", `Of ${plural(total, "move")}, ${formatCount(changes.entered ?? 0)} of them first entries: ` + totals
-    .filter(([, moves]) => moves > 0)
-    .map(([kind, moves]) => `${CAUSES[kind].label.toLowerCase()} ${formatShare(moves / total, 0)}`).join(" · "));
-  putFoldedTable("causes-table", "Moves in each week by cause (first entries included)",
-    [{ title: "Week from" }, ...kinds.map((kind) => ({ title: CAUSES[kind].label, number: true }))],
-    weeks.map((week) => [formatDay(week.at), ...kinds.map((kind) => formatCount(week.by_cause[kind] ?? 0))]));
+  const { own_moves: own, moves_by_new_versions: byVersions, entries } = summary.migrations;
+  const caused = ({ by_cause: causes }) => content.causes.filter((kind) => causes[kind]);
+  if (own.total) drawWeeks("causes-chart", caused(own), "moves in the week");
+  else showEmpty("causes-chart", "Nobody has changed segment yet.");
+  const totals = Object.entries(own.by_cause).filter(([, moves]) => moves > 0).sort(([, a], [, b]) => b - a);
+  setText("causes-finding", `${plural(own.total, "move")} by customers themselves` + (totals.length ? ": " : ". ") + totals
+    .map(([kind, moves]) => `${CAUSES[kind].label.toLowerCase()} ${formatShare(moves / own.total, 0)}`).join(" · ") +
+    ` (${formatCount(entries)} first entries are no moves).`);
+  setText("version-moves-title", `Moves by a new ${versionNoun}`);
+  setText("version-moves-finding", `${plural(byVersions.total, "move")}: ${formatNumber(byVersions.per_customer_month, 2)} per customer and month.`);
+  if (byVersions.total) drawWeeks("version-moves-chart", caused(byVersions), "moves in the week");
+  else document.getElementById("version-moves-chart").remove();
+  const kinds = [...caused(own), ...caused(byVersions)];
+  if (!summary.weeks.length) return;
+  putFoldedTable("causes-table", "First entries and moves in each week, by cause",
+    [{ title: "Week from" }, { title: "First entries", number: true }, ...kinds.map((kind) => ({ title: CAUSES[kind].label, number: true }))],
+    summary.weeks.map((week) => [
+      formatDay(week.at), formatCount(week.entries), ...kinds.map((kind) => formatCount(week.moves_by_cause[kind]))]));
 }
 
 function drawModels() {
@@ -189,6 +219,6 @@ function drawModels() {
       String(model.version), formatDay(model.as_of),
       element("span", { class: `tag ${model.status === "held" ? "held" : ""}` }, model.version === 0 ? "starting rules" : model.status),
       formatShare(model.expected_churn), model.moved === null ? "–" : formatCount(model.moved), formatShare(model.actual_churn),
-      formatNumber(model.centroid_shift, 3), formatNumber(model.psi, 3), (model.psi_feature ?? "–").replaceAll("_", " "),
+      formatNumber(model.role_drift, 3), (model.role ?? "–").replaceAll("_", " "), formatNumber(model.psi, 3), (model.psi_feature ?? "–").replaceAll("_", " "),
     ]));
 }

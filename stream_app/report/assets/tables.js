@@ -33,20 +33,24 @@ function shareCell(share, colour) {
 
 function writeHeadline() {
   const { migrations, counts, period } = summary;
-  const moves = migrations.total - (migrations.by_change.entered ?? 0);
+  const { own_moves: own, moves_by_new_versions: byVersions } = migrations;
   const figures = [
     ["customers", formatCount(summary.customers)],
     ["events applied", formatCount(counts.applied + counts.late_applied)],
-    ["segments", formatCount(summary.segments.length)],
-    ["moves between segments", formatCount(moves)],
-    ["moves per customer and month", formatNumber(migrations.per_customer_month, 2)],
-    ["of these moves caused by time passing", formatShare(moves ? (migrations.by_cause.lapse ?? 0) / moves : null, 0)],
+    ["segments with customers", formatCount(summary.segments.length)],
+    ["moves by customers themselves", formatCount(own.total)],
+    ["of these per customer and month", formatNumber(own.per_customer_month, 2)],
+    ["of these caused by time passing", formatShare(own.total ? own.by_cause.lapse / own.total : null, 0)],
+    [`moves by a new ${versionNoun}`, formatCount(byVersions.total)],
   ];
   document.getElementById("headline").append(
     ...figures.map(([label, figure]) => element("div", {}, element("dt", {}, label), element("dd", {}, figure))));
+  const newest = content.versions.at(-1);
   setText("subtitle", period.from === null
     ? "No events were read."
-    : `${formatDay(period.from)} to ${formatDay(period.to)}. Segmentation “${summary.segmentation}”, ${versionOf(summary.model_version)}.`);
+    : `${formatDay(period.from)} to ${formatDay(period.to)} (${plural(period.days, "day")}); figures as of ${formatDay(summary.as_of)}. ` +
+      `Segmentation “${summary.segmentation}”, ${versionOf(summary.model_version)}` +
+      (newest && summary.model_version > 0 && content.kind === "learned" ? `, learned on ${formatDay(newest.as_of)}.` : "."));
   if (summary.interrupted) {
     const notice = document.getElementById("notice");
     notice.textContent = "The run was stopped early: this page shows what had been read until then.";
@@ -77,19 +81,19 @@ function writeSegments() {
   const best = summary.segments[0];
   if (!best) return showEmpty("segments-table", "There are no customers yet.");
   setText("segments-finding",
-    `${best.name}: ${formatShare(best.share, 0)} of customers, ${formatShare(best.revenue_share, 0)} of revenue.`);
-  const currency = summary.currency;
-  putTable("segments-table", `Means per customer; revenue is net of refunds, in ${currency}, over the customer's lifetime`, [
-    { title: "Segment" }, { title: "Customers", number: true }, { title: "Share", number: true },
-    { title: "Days since last activity", number: true }, { title: "Orders", number: true },
-    { title: "Revenue per customer", number: true }, { title: "Revenue in all", number: true },
-    { title: "Share of revenue", number: true }, { title: "Days in the segment", number: true },
-  ], summary.segments.map((segment) => [
-    segmentLabel(segment.id), formatCount(segment.customers), shareCell(segment.share, colourOf(segment.id)),
-    formatNumber(segment.recency_days, 0), formatNumber(segment.orders), formatNumber(segment.revenue, 0),
-    formatNumber(segment.revenue_total, 0), shareCell(segment.revenue_share, colourOf(segment.id)),
-    formatNumber(content.daysInSegment[segment.id], 0),
-  ]), "cards");
+    `${best.name}: ${formatShare(best.share)} of customers, ${formatShare(best.revenue_share)} of revenue.`);
+  const row = (members, label, colour, days) => [
+    label, formatCount(members.customers), shareCell(members.share, colour),
+    formatMoney(members.revenue), shareCell(members.revenue_share, colour), formatNumber(days, 0),
+  ];
+  putTable("segments-table", `Customers who were in each segment on ${formatDay(summary.as_of)}; revenue is net of refunds, in ${summary.currency}, over their lifetime`, [
+    { title: "Segment" }, { title: "Customers", number: true }, { title: "Share of customers", number: true },
+    { title: "Revenue", number: true }, { title: "Share of revenue", number: true }, { title: "Days in the segment", number: true },
+  ], [
+    ...summary.segments.map((segment) =>
+      row(segment, segmentLabel(segment.id), colourOf(segment.id), content.daysInSegment[segment.id])),
+    row(summary.all_segments, "All", missingColour, content.daysInAnySegment),
+  ], "cards");
 }
 
 /** Rank of each value among the others, 0 to 1; equal values share their mean rank. */
@@ -102,35 +106,38 @@ function relativePositions(values) {
 }
 
 function writeProfiles() {
-  const ids = content.segments.map((segment) => segment.id).filter((id) => content.profiles[id]);
-  if (!ids.length) return showEmpty("profiles-table", "No model has been learned yet: the segments are the starting rules.");
+  if (!summary.segments.length) return showEmpty("profiles-table", "There are no customers yet.");
+  const count = (number) => formatNumber(number, 2);
+  const day = (number) => formatNumber(number, 1);
   const measures = [
-    ["recency_days", "Days since last activity", 0, true], ["orders_90d", "Recent orders", 1, false],
-    ["revenue_90d", `Recent revenue (${summary.currency})`, 0, false],
-    ["engaged_days_21d", "Recent days engaged", 1, false], ["tenure_days", "Days as a customer", 0, false],
+    ["recency_days", "Days since last activity", day, true], ["orders_per_customer", "Orders per customer", count, false],
+    ["revenue_per_customer", `Revenue per customer (${summary.currency})`, formatMoney, false],
+    ["average_order_value", `Average order (${summary.currency})`, formatMoney, false],
+    ["tenure_days", "Days as a customer", day, false],
   ];
-  const columns = measures.map(([key, , digits, lowIsGood]) => {
-    const values = ids.map((id) => content.profiles[id][key]);
+  const columns = measures.map(([key, , format, lowIsGood]) => {
+    const values = summary.segments.map((segment) => segment[key]);
     const positions = relativePositions(values).map((position) => (lowIsGood ? 1 - position : position));
     return values.map((value, row) => {
       const position = positions[row];
       const background = `rgb(${[[243, 28], [246, 72], [250, 122]].map(([from, to]) => Math.round(from + (to - from) * position))})`;
-      return element("td", { style: { background, color: position > 0.5 ? "#ffffff" : "#1f2933" } }, formatNumber(value, digits));
+      return element("td", { style: { background, color: position > 0.5 ? "#ffffff" : "#1f2933" } }, format(value));
     });
   });
   const head = element("tr", {}, element("th", { scope: "col" }, "Segment"),
     ...measures.map(([, title]) => element("th", { scope: "col" }, title)));
-  const rows = ids.map((id, row) =>
+  const rows = summary.segments.map(({ id }, row) =>
     element("tr", {}, element("th", { scope: "row" }, segmentLabel(id)), ...columns.map((column) => column[row])));
+  const all = element("tr", {}, element("th", { scope: "row" }, "All"),
+    ...measures.map(([key, , format]) => element("td", {}, format(summary.all_segments[key]))));
   document.getElementById("profiles-table").append(
     element("div", { class: "scroll heat", tabindex: "0", role: "region", "aria-label": "Segment profiles" }, element("table", {},
-      element("caption", {}, "Means per customer when the newest model was learned. Recent: what is older counts less, half after 90 days (days engaged: after 3 weeks)"),
-      element("thead", {}, head), element("tbody", {}, ...rows))));
+      element("caption", {}, `Means over the customers who were in each segment on ${formatDay(summary.as_of)}, over their lifetime`),
+      element("thead", {}, head), element("tbody", {}, ...rows, all))));
 }
 
 function writeConditions() {
-  document.getElementById("profiles").dataset.short = "Conditions";
-  putTable("profiles-table", "Conditions, in the order in which they are tried",
+  putTable("conditions-table", "Conditions, in the order in which they are tried",
     [{ title: "Segment" }, { title: "Condition" }],
     Object.entries(content.conditions).map(([id, condition]) => [segmentLabel(id), condition]));
 }

@@ -25,13 +25,18 @@ const formatNumber = (number, digits = 1) =>
   number === null || number === undefined
     ? "–"
     : number.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const formatMoney = (number) => formatNumber(number, content.moneyDigits);
 const formatDay = (instant) =>
   instant === null
     ? "–"
     : new Date(instant).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const plural = (count, noun) => `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 
-const versionOf = (version) => `${content.kind === "learned" ? "model" : "definition"} version ${version}`;
+/** A flow's moves by customers themselves; the others are made by new versions, which draw the lines elsewhere. */
+const ownMoves = (flow) => flow.migrations - flow.by_new_version;
+
+const versionNoun = content.kind === "learned" ? "model" : "definition";
+const versionOf = (version) => `${versionNoun} version ${version}`;
 
 const nameOf = (segmentId) => segmentById.get(segmentId)?.name ?? segmentId;
 const colourOf = (segmentId) => segmentById.get(segmentId)?.colour ?? missingColour;

@@ -11,6 +11,7 @@ from stream_app.segmentations.learned.roles import KEYS, KINDS
 
 Days = Annotated[float, Field(gt=0, le=3650)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
+Slackness = Annotated[float, Field(ge=0, le=3)]
 
 
 class LearnedConfiguration(SegmentationConfiguration):
@@ -18,9 +19,9 @@ class LearnedConfiguration(SegmentationConfiguration):
 
     kind: Literal["learned"] = "learned"
     """Which kind of segmentation it is."""
-    names: dict[str, Annotated[str, Field(min_length=1, max_length=80)]] = {}
+    names: dict[str, Annotated[str, Field(min_length=1, max_length=80)]] = Field(default_factory=dict)
     """Other names for segments, by key (`champions`, `at_risk`, …); ids stay."""
-    actions: dict[str, Annotated[str, Field(min_length=1, max_length=500)]] = {}
+    actions: dict[str, Annotated[str, Field(min_length=1, max_length=500)]] = Field(default_factory=dict)
     """What to do with a segment's customers, in other words, by key."""
     hysteresis: Annotated[float, Field(ge=0, le=5)] | None = None
     """Instead of `assignment.hysteresis`."""
@@ -30,15 +31,27 @@ class LearnedConfiguration(SegmentationConfiguration):
     """Instead of `assignment.risk_probability`."""
     lapsed_probability: Probability | None = None
     """Instead of `assignment.lapsed_probability`."""
+    one_time_probability: Probability | None = None
+    """Instead of `assignment.one_time_probability`."""
     risk_days_min: Days | None = None
     """Instead of `assignment.risk_days_min`."""
     lapsed_days_min: Days | None = None
     """Instead of `assignment.lapsed_days_min`."""
     lost_days: Days | None = None
     """Instead of `assignment.lost_days`."""
-    rate_slack: Annotated[float, Field(ge=0, le=3)] | None = None
-    """Instead of `assignment.rate_slack`."""
-    value_slack: Annotated[float, Field(ge=0, le=3)] | None = None
+    loyal_slack: Slackness | None = None
+    """Instead of `assignment.loyal_slack`."""
+    regular_slack: Slackness | None = None
+    """Instead of `assignment.regular_slack`."""
+    big_slack: Slackness | None = None
+    """Instead of `assignment.big_slack`."""
+    visits_slack: Slackness | None = None
+    """Instead of `assignment.visits_slack`."""
+    browsers_slack: Slackness | None = None
+    """Instead of `assignment.browsers_slack`."""
+    rare_slack: Slackness | None = None
+    """Instead of `assignment.rare_slack`."""
+    value_slack: Slackness | None = None
     """Instead of `assignment.value_slack`."""
     max_publish_churn: Annotated[float, Field(ge=0, le=1)] | None = None
     """Instead of `learning.max_publish_churn`."""

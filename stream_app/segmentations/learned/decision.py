@@ -3,8 +3,8 @@
 Three rules keep what is said about a person true:
 
 1. An own act makes a customer active, and moves it to a role of the same or a higher level.
-2. Silence moves it down, at dates that are known at its last act: out of a role when the role's statement becomes false,
-   to at risk and lapsed when the silence has become telling.
+2. Silence moves it down, at dates that are known at its last act: out of a role when the role's statement becomes
+   false, to at risk and lapsed when the silence has become telling.
 3. Within what these two allow, customers belong to the role whose centre is nearest, and change over only if another
    one is nearer by more than the hysteresis δ: (D_i − D_j) / (2 ‖c_i − c_j‖) > δ, the signed distance past the middle
    between two centres (D: squared distances). A statement that has become false overrules that.
@@ -68,6 +68,7 @@ class Dates(NamedTuple):
     """When silence becomes telling, counted from the last act, milliseconds, shape `(n,)` each."""
 
     risk_ms: Instants
+    one_time_ms: Instants
     lapsed_ms: Instants
     lost_ms: Instants
 
@@ -96,12 +97,12 @@ def acts(model: Model, customers: CustomerColumns, held: Held) -> Decision:
     was_lapsed = _STAGES[held_target] > ACTIVE
     role = np.where(is_role, held_target, np.where(was_lapsed, _kept_role(model, held), NOWHERE))
     floor = np.where(is_role | (held_target == NEW), LEVELS[held_target], LEVELS[OCCASIONAL])
-    allowed = _ROLE_LEVELS >= floor[:, None]
+    allowed = floor[:, None] <= _ROLE_LEVELS
     barred = is_role & (customers.at_ms - held.since_ms < model.thresholds.no_return_days * DAY_MS)
     left = np.where(barred, model.roster.index_of_code[held.previous], NOWHERE)
     target = _choose(model, standing, role, allowed, left, must_admit=was_lapsed)
-    is_new = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1) & ~is_role
-    target = np.where(is_new, NEW, target)
+    is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
+    target = np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, target)
     return Decision(target, target != held_target)
 
 
@@ -121,7 +122,7 @@ def silence(model: Model, customers: CustomerColumns, held: Held, after_ms: Inst
     let((held_target == OCCASIONAL) | (held_target == AT_RISK), dates.lapsed_ms, lapsed)
     let(held_target == HIBERNATING, dates.lost_ms, LOST)
     let((held_target > OCCASIONAL) & (held_target < ROLES), dates.risk_ms, AT_RISK)
-    let(held_target == NEW, np.maximum(_new_until_ms(model, activity), dates.risk_ms), ONE_TIME)
+    let(held_target == NEW, np.maximum(_new_until_ms(model, activity), dates.one_time_ms), ONE_TIME)
     changes = np.flatnonzero((held_target > OCCASIONAL) & (held_target <= NEW))
     ends_ms = _role_ends_ms(model, activity.take(changes), held_target[changes])
     sooner = ends_ms < due_ms[changes]
@@ -129,7 +130,9 @@ def silence(model: Model, customers: CustomerColumns, held: Held, after_ms: Inst
     due_ms[changes] = ends_ms
     np.maximum(due_ms, after_ms + 1, out=due_ms)
     asked = changes[due_ms[changes] <= by_ms[changes]]
-    target[asked] = _next_role(model, customers.at(asked, due_ms[asked]), held_target[asked])
+    role = _next_role(model, customers.at(asked, due_ms[asked]), held_target[asked])
+    # Of who is no longer new and overdue already, little is to be expected.
+    target[asked] = np.where(due_ms[asked] >= dates.risk_ms[asked], OCCASIONAL, role)
     return Due(due_ms, target)
 
 
@@ -157,7 +160,7 @@ def revise(model: Model, customers: CustomerColumns, held: Held) -> Decision:
         wanted = _leads(model.previous, before, role[rows], target[rows], model.thresholds.hysteresis)
         keeps = wanted & standing.holds[rows, role[rows]]  # the version before would have had it move: not our doing
         target[rows[keeps]] = role[rows[keeps]]
-    is_new = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1) & ~is_role
+    is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
     at_risk = np.where(stage == ACTIVE, target, np.where(role == OCCASIONAL, OCCASIONAL, AT_RISK))
     lapsed = np.where(
         quantities.purchases <= 1,
@@ -165,9 +168,12 @@ def revise(model: Model, customers: CustomerColumns, held: Held) -> Decision:
         np.where(quantities.recency_days >= model.thresholds.lost_days, LOST, HIBERNATING),
     )
     lapsed = np.where(np.isin(held_target, (HIBERNATING, ONE_TIME, LOST)), held_target, lapsed)
-    overdue = (stage > ACTIVE) & (quantities.purchases <= 1) & ~is_role & (held_target != AT_RISK)
-    belongs = np.where((stage == LAPSED) | overdue, lapsed, at_risk)
-    belongs = np.where(is_new & (_STAGES[held_target] == ACTIVE), NEW, belongs)
+    # Who is in no role yet has nothing to be at risk of.
+    is_fresh = (quantities.purchases <= 1) & (role == NOWHERE) & (_STAGES[held_target] == ACTIVE)
+    overdue = np.where(at_ms >= dates.one_time_ms, ONE_TIME, OCCASIONAL)
+    at_risk = np.where(is_fresh & (stage > ACTIVE), overdue, at_risk)
+    belongs = np.where(stage == LAPSED, lapsed, at_risk)
+    belongs = np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, belongs)
     return Decision(belongs, belongs != held_target)
 
 
@@ -182,6 +188,7 @@ def dates_of(model: Model, activity: np.ndarray) -> Dates:
     last_ms = last_act_ms(activity)
     return Dates(
         _after(last_ms, risk_days),
+        _after(last_ms, np.maximum(own.silence_days(thresholds.one_time_probability), thresholds.risk_days_min)),
         _after(last_ms, np.maximum(lapsed_days, risk_days)),
         _after(last_ms, np.maximum(thresholds.lost_days, lapsed_days)),
     )
@@ -263,7 +270,7 @@ def _next_role(model: Model, customers: CustomerColumns, held_target: Indices) -
     axes = value_axes(customers.quantities, model.frame.order_value_minor)
     standing = stand(axes, model.frame, model.statements)
     rows = np.arange(len(held_target))
-    allowed = _ROLE_LEVELS <= LEVELS[held_target][:, None]
+    allowed = LEVELS[held_target][:, None] >= _ROLE_LEVELS
     is_role = held_target < ROLES
     allowed[rows[is_role], held_target[is_role]] = False
     offered = np.where(standing.admits & allowed, standing.distances, np.inf)

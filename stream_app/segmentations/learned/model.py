@@ -36,7 +36,7 @@ OFFSETS: Final = np.array(
 """Prior centres of the roles relative to the typical active customer, in log units; by role."""
 PRIOR_TYPICAL: Final = (math.log(1 / 33), math.log(1 / 12), 0.0)
 """The typical active customer before any is known: an order in 33 days, a visit in 12, at the usual value."""
-PRIOR_NEW_DAYS: Final = 30.0
+PRIOR_NEW_DAYS: Final = 35.0
 
 
 class Thresholds(NamedTuple):
@@ -50,23 +50,31 @@ class Thresholds(NamedTuple):
         How long an own act does not lead back to the role that was left, ≥ 0.
     risk_probability, lapsed_probability
         A customer is at risk, or has lapsed, once it is active with no more than this probability.
+    one_time_probability
+        Nor is who has ordered at most once expected to again, and so called new for longer or given a role.
     risk_days_min, lapsed_days_min
         No shorter silence is telling.
     lost_days
         Silence after which nobody is expected back.
-    rate_slack, value_slack
+    loyal_slack, regular_slack, big_slack, visits_slack, browsers_slack, rare_slack, value_slack
         See `Slack`.
     """
 
-    hysteresis: float = 0.35
+    hysteresis: float = 0.4
     no_return_days: float = 30.0
     risk_probability: float = 0.5
     lapsed_probability: float = 0.1
+    one_time_probability: float = 0.2
     risk_days_min: float = 10.0
     lapsed_days_min: float = 30.0
     lost_days: float = 365.0
-    rate_slack: float = 0.5
-    value_slack: float = 0.25
+    loyal_slack: float = Slack().loyal
+    regular_slack: float = Slack().regular
+    big_slack: float = Slack().big
+    visits_slack: float = Slack().visits
+    browsers_slack: float = Slack().browsers
+    rare_slack: float = Slack().rare
+    value_slack: float = Slack().value
 
 
 DEFAULT_THRESHOLDS: Final = Thresholds()
@@ -151,7 +159,7 @@ class Frame:
 
     def statements(self, thresholds: Thresholds) -> Statements:
         """Return what the roles' names say."""
-        slack = Slack(thresholds.rate_slack, thresholds.value_slack)
+        slack = Slack(*(getattr(thresholds, f"{name}_slack") for name in Slack._fields))
         return Statements.between(self.centres, slack, self.counts_engagement)
 
 
@@ -204,12 +212,15 @@ class Model:
         for name, value in self.thresholds._asdict().items():
             if not 0 <= value < math.inf:
                 raise ModelInvalid(f"{name}: {value}, expected a number ≥ 0")
-        for name in ("risk_probability", "lapsed_probability"):
+        for name in ("risk_probability", "lapsed_probability", "one_time_probability"):
             value = getattr(self.thresholds, name)
             if not 0 < value < 1:
                 raise ModelInvalid(f"{name}: {value}, expected a number between 0 and 1")
         if self.thresholds.lapsed_probability > self.thresholds.risk_probability:
-            raise ModelInvalid("lapsed_probability: expected at most risk_probability")
+            raise ModelInvalid(
+                f"lapsed_probability: {self.thresholds.lapsed_probability}, expected at most risk_probability "
+                f"({self.thresholds.risk_probability})"
+            )
         for name in ("names", "actions"):
             if unknown := set(getattr(self, name)) - set(KEYS):
                 raise ModelInvalid(f"{name}: {', '.join(sorted(unknown))}, expected some of {', '.join(KEYS)}")

@@ -94,10 +94,9 @@ def test_first_segment_whose_condition_holds_is_the_customers() -> None:
     [
         ("recency_days", 2.0),
         ("tenure_days", 12.0),
-        ("orders_decayed", 2 ** (-12 / 90) + 2 ** (-8 / 90)),
-        ("revenue_decayed_minor", 5_000 * 2 ** (-12 / 90) + 7_000 * 2 ** (-8 / 90)),
-        ("engagement_decayed", 3 * 2 ** (-2 / 21)),
-        ("engaged_days_decayed", 2 ** (-2 / 21)),
+        ("orders_decayed", 2 ** (-12 / 60) + 2 ** (-8 / 60)),
+        ("revenue_decayed_minor", 5_000 * 2 ** (-12 / 60) + 7_000 * 2 ** (-8 / 60)),
+        ("engaged_days_decayed", 2 ** (-2 / 30)),
         ("purchases", 2.0),
         ("refunds", 0.0),
         ("engagements", 1.0),

@@ -1,0 +1,87 @@
+"""Figures of segments' members: added up from what partitions tell, or as a replay has left them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from stream_app.contracts.currencies import MINOR_DIGITS
+from stream_app.contracts.fields import parse_instant
+from stream_app.contracts.readers import FiguresRecord
+from stream_app.core.members import MemberFigures, MemberSums, member_figures
+
+
+class ToldFigures(NamedTuple):
+    """What is known of the members of a segmentation's segments.
+
+    Attributes
+    ----------
+    as_of
+        The instant at which days are counted.
+    currency
+        The base currency, of all money.
+    segments
+        By id, of those that have members.
+    all_segments
+        Of everybody who is in one.
+    """
+
+    as_of: str
+    currency: str
+    segments: Mapping[str, MemberFigures]
+    all_segments: MemberFigures
+
+
+def add_up(records: Iterable[FiguresRecord]) -> ToldFigures | None:
+    """Return the figures of the whole, from the newest record of each partition; None if there is no record."""
+    sums: dict[str, MemberSums] = {}
+    as_of, currency = "", ""
+    for record in records:
+        as_of, currency = max(as_of, record.as_of), record.currency
+        for each in record.segments:
+            own = MemberSums(*(getattr(each, name) for name in MemberSums._fields))
+            sums[each.segment] = sums.get(each.segment, MemberSums()).plus(own)
+    if not as_of:
+        return None
+    at_ms, minor_per_major = parse_instant(as_of), 10 ** MINOR_DIGITS[currency]
+    everybody = {"all": reduce(MemberSums.plus, sums.values(), MemberSums())}
+    return ToldFigures(
+        as_of,
+        currency,
+        member_figures(sums, at_ms, minor_per_major),
+        member_figures(everybody, at_ms, minor_per_major)["all"],
+    )
+
+
+class _Segmentation(msgspec.Struct):
+    segmentation: str
+    segments: list[dict[str, Any]]
+    all_segments: MemberFigures
+
+
+class _Summary(_Segmentation):
+    as_of: str | None
+    currency: str
+    other_segmentations: list[_Segmentation]
+
+
+_read_summary: Final = msgspec.json.Decoder(_Summary).decode
+
+
+def figures_of_replay(summary: bytes) -> dict[str, ToldFigures]:
+    """Return what a replay's `summary.json` says, by segmentation; nothing where there were no events."""
+    run = _read_summary(summary)
+    if run.as_of is None:
+        return {}
+    return {
+        each.segmentation: ToldFigures(
+            run.as_of,
+            run.currency,
+            {segment["id"]: msgspec.convert(segment, MemberFigures) for segment in each.segments},
+            each.all_segments,
+        )
+        for each in (run, *run.other_segmentations)
+    }

@@ -1,0 +1,234 @@
+"""Who is in a segment now, in figures: sums over its members that every change of the table keeps up to date.
+
+A sum of integers over members is a group: whoever leaves takes out exactly what it had put in, so sums that are kept
+by changes alone equal those of a recount, whatever the order and however long. That is why they are integers, why
+instants are in whole seconds (the sum over 10^8 customers stays under 2^59), and why no mean and no decayed total is
+kept: `member_figures` makes means and shares of the sums at the instant at which somebody looks, and sums of several
+partitions add up to those of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from stream_app.core.arrays import Codes, Instants
+from stream_app.core.clock import DAY_MS, SECOND_MS
+from stream_app.core.segments import NO_SEGMENT
+
+BLOCK_CUSTOMERS: Final = 65_536
+"""Counted at a time: a recount takes 6 MB beside the table, however many customers there are."""
+SHARE_DIGITS: Final = 3
+"""Shares are told to a tenth of a percent."""
+DAY_DIGITS: Final = 1
+ORDER_DIGITS: Final = 2
+"""Means are rounded here, once, and shown with as many digits everywhere, so that nobody sees two figures for one."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+class MemberSums(NamedTuple):
+    """Sums over the members of a segment; those of two groups without a common customer add up, see `plus`.
+
+    Attributes
+    ----------
+    customers
+        How many there are.
+    purchases
+        Orders in all their time, net of those that were put together.
+    revenue_minor
+        Net revenue in all their time, in minor units of the base currency.
+    first_at_seconds, active_at_seconds
+        Instants of the first event, and of the last purchase or engagement, in whole seconds since the epoch.
+    """
+
+    customers: int = 0
+    purchases: int = 0
+    revenue_minor: int = 0
+    first_at_seconds: int = 0
+    active_at_seconds: int = 0
+
+    def plus(self, other: MemberSums) -> MemberSums:
+        """Return the sums over both."""
+        return MemberSums(*(own + theirs for own, theirs in zip(self, other, strict=True)))
+
+
+class MemberFigures(msgspec.Struct, frozen=True, gc=False):
+    """What is said of a segment's members; of whom there are none, no means are said.
+
+    Attributes
+    ----------
+    customers, share
+        How many there are, and their share of all who are in a segment; shares add up to 1 exactly, in thousandths.
+    revenue, revenue_share
+        Net revenue in all their time, in major units, and its share of that of all who are in a segment; shares add
+        up to 1, or are 0 where there is no revenue.
+    recency_days
+        Mean days since the last purchase or engagement.
+    tenure_days
+        Mean days since the first event.
+    orders_per_customer, revenue_per_customer
+        Means, in all their time.
+    average_order_value
+        Net revenue an order; none where nobody has ordered.
+    """
+
+    customers: int
+    share: float
+    revenue: float
+    revenue_share: float
+    recency_days: float | None
+    tenure_days: float | None
+    orders_per_customer: float | None
+    revenue_per_customer: float | None
+    average_order_value: float | None
+
+
+class MemberTotals:
+    """Sums over the members of every segment of m segmentations.
+
+    Parameters
+    ----------
+    segmentations
+        m.
+    """
+
+    def __init__(self, segmentations: int) -> None:
+        self._sums = np.zeros((segmentations, len(MemberSums._fields), NO_SEGMENT + 1), np.int64)
+
+    @classmethod
+    def count(cls, activity: np.ndarray, memberships: np.ndarray) -> MemberTotals:
+        """Return the totals of n customers, counted anew.
+
+        Parameters
+        ----------
+        activity
+            `ACTIVITY_DTYPE`, shape `(n,)`.
+        memberships
+            `MEMBERSHIP_DTYPE`, shape `(m, n)`.
+        """
+        totals = cls(len(memberships))
+        for start in range(0, len(activity), BLOCK_CUSTOMERS):
+            block = slice(start, start + BLOCK_CUSTOMERS)
+            values = _values(activity[block])
+            for segmentation, segments in enumerate(memberships["segment"][:, block]):
+                totals._add(segmentation, segments, values)
+        return totals
+
+    def of(self, segmentation: int) -> dict[int, MemberSums]:
+        """Return the sums by segment code of a segmentation, of segments that have members."""
+        sums = self._sums[segmentation]
+        present = np.flatnonzero(sums[0])
+        rows = sums[:, present].T.tolist()
+        return {code: MemberSums(*row) for code, row in zip(present.tolist(), rows, strict=True) if code != NO_SEGMENT}
+
+    def replace_activity(self, segments: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+        """Note that the activity of n customers is another one.
+
+        Parameters
+        ----------
+        segments
+            Codes of where they are, shape `(m, n)`.
+        before, after
+            `ACTIVITY_DTYPE`, shape `(n,)`.
+        """
+        difference = _values(after) - _values(before)
+        difference[0] = 0
+        for segmentation, codes in enumerate(segments):
+            self._add(segmentation, codes, difference)
+
+    def move(self, segmentation: int, before: Codes, after: Codes, activity: np.ndarray) -> None:
+        """Note that n customers of this activity have gone from one segment of a segmentation to another."""
+        values = _values(activity)
+        self._add(segmentation, before, -values)
+        self._add(segmentation, after, values)
+
+    def _add(self, segmentation: int, codes: Codes, values: Instants) -> None:
+        if not len(codes):
+            return
+        # Sorted and added in runs: exact, as `bincount` with its floats is not, and a seventh of `np.add.at`.
+        order = codes.argsort(kind="stable")
+        ordered = codes.take(order)
+        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+        present = ordered.take(starts)
+        if (highest := int(present[-1])) >= self._sums.shape[2]:
+            more = highest + 1 - self._sums.shape[2]
+            self._sums = np.concatenate((self._sums, np.zeros((*self._sums.shape[:2], more), np.int64)), axis=2)
+        self._sums[segmentation, :, present] += np.add.reduceat(values.take(order, axis=1), starts, axis=1).T
+
+
+def member_figures(sums: Mapping[K, MemberSums], at_ms: int, minor_per_major: int) -> dict[K, MemberFigures]:
+    """Return the figures of all segments of a segmentation at an instant.
+
+    Parameters
+    ----------
+    sums
+        By segment, of all of them; the figures come in the same order.
+    at_ms
+        When days are counted.
+    minor_per_major
+        Of the base currency.
+    """
+    shares = _shares([each.customers for each in sums.values()])
+    revenue_shares = _shares([each.revenue_minor for each in sums.values()])
+    money_digits = len(str(minor_per_major)) - 1
+
+    def days_since(seconds: int, customers: int) -> float:
+        return round(max(at_ms / SECOND_MS - seconds / customers, 0.0) * SECOND_MS / DAY_MS, DAY_DIGITS)
+
+    figures = {}
+    for (key, each), share, revenue_share in zip(sums.items(), shares, revenue_shares, strict=True):
+        n = each.customers
+        figures[key] = MemberFigures(
+            customers=n,
+            share=share,
+            revenue=each.revenue_minor / minor_per_major,
+            revenue_share=revenue_share,
+            recency_days=days_since(each.active_at_seconds, n) if n else None,
+            tenure_days=days_since(each.first_at_seconds, n) if n else None,
+            orders_per_customer=round(each.purchases / n, ORDER_DIGITS) if n else None,
+            revenue_per_customer=round(each.revenue_minor / n / minor_per_major, money_digits) if n else None,
+            average_order_value=(
+                round(each.revenue_minor / each.purchases / minor_per_major, money_digits)
+                if each.purchases > 0
+                else None
+            ),
+        )
+    return figures
+
+
+def life_cycle_order(level: int | None, figures: MemberFigures, segment_id: str) -> tuple[int, float, str]:
+    """Return the sort key of a segment: by its level, the highest first, and then by revenue a customer.
+
+    Segments of a segmentation that has no life cycle have no level.
+    """
+    return -(level or 0), -(figures.revenue_per_customer or 0.0), segment_id
+
+
+def _values(activity: np.ndarray) -> Instants:
+    """Return what each of n customers puts into the sums, shape `(f, n)` in the order of `MemberSums`."""
+    values = np.empty((len(MemberSums._fields), len(activity)), np.int64)
+    values[0] = 1
+    values[1] = activity["purchases"]
+    values[2] = activity["revenue_minor"]
+    values[3] = activity["first_at_ms"]
+    np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"], out=values[4])
+    np.maximum(values[3], values[4], out=values[4])
+    values[3:] //= SECOND_MS
+    return values
+
+
+def _shares(parts: list[int]) -> list[float]:
+    """Return what part of their sum each is, rounded by the largest remainder: they add up to 1 as they are shown."""
+    whole, total = 10**SHARE_DIGITS, sum(parts)
+    if total <= 0:
+        return [0.0] * len(parts)
+    floors, remainders = zip(*(divmod(part * whole, total) for part in parts), strict=True)
+    units = list(floors)
+    by_remainder = sorted(range(len(parts)), key=lambda index: -remainders[index])
+    for index in by_remainder[: whole - sum(units)]:
+        units[index] += 1
+    return [unit / whole for unit in units]

@@ -1,0 +1,77 @@
+"""What a partition tells of the members of its segments: sums that readers add up over all partitions.
+
+They are written in the partition's own transaction, so they are never ahead of its memberships. A document that says
+what the one before said is not written: the newest record of a key stands until another comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from stream_app.adapters.delivery import OutgoingRecord
+from stream_app.contracts.readers import FiguresRecord, SegmentSums, figures_key
+from stream_app.core.clock import NO_TIME, format_instant
+from stream_app.core.members import MemberSums
+from stream_app.core.partition import Partition
+from stream_app.core.segmentation import Segmentation
+from stream_app.segmentations.ended import EndedSegmentation
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class PartitionFigures:
+    """Says which records of `segment-figures` a partition owes.
+
+    Parameters
+    ----------
+    partition, number
+        Whose members, and its number.
+    interval_ms
+        Least time between two times of writing.
+    now_ms
+        The wall clock.
+    """
+
+    def __init__(self, partition: Partition, number: int, interval_ms: int, now_ms: Callable[[], int]) -> None:
+        self._partition = partition
+        self._number = number
+        self._interval_ms = interval_ms
+        self._now_ms = now_ms
+        self._next_ms = now_ms() + interval_ms
+        self._told: dict[str, tuple[SegmentSums, ...]] = {}
+        self._has_changed = True  # whoever had the partition before may have left before it told
+
+    def note_change(self) -> None:
+        """Note that rows have changed."""
+        self._has_changed = True
+
+    def due(self) -> Iterator[OutgoingRecord]:
+        """Yield the records to write now: none before the interval is over, or where nothing has changed."""
+        if not self._has_changed or (now_ms := self._now_ms()) < self._next_ms:
+            return
+        as_of_ms = max(self._partition.clock)
+        if as_of_ms == NO_TIME:
+            return  # nobody has ever been here
+        self._has_changed, self._next_ms = False, now_ms + self._interval_ms
+        for index, segmentation in enumerate(self._partition.segmentations):
+            segments = _sums(segmentation, self._partition.table.members(index))
+            if self._told.get(segmentation.name) == segments:
+                continue
+            self._told[segmentation.name] = segments
+            is_over = not segments and isinstance(segmentation, EndedSegmentation)
+            yield OutgoingRecord(
+                figures_key(segmentation.name, self._number).encode(),
+                None if is_over else _encode(self._document(segmentation.name, as_of_ms, segments)),
+            )
+
+    def _document(self, name: str, as_of_ms: int, segments: tuple[SegmentSums, ...]) -> FiguresRecord:
+        return FiguresRecord(name, self._number, format_instant(as_of_ms), self._partition.context.currency, segments)
+
+
+def _sums(segmentation: Segmentation, members: dict[int, MemberSums]) -> tuple[SegmentSums, ...]:
+    """Return the sums by segment id; a segment that is not known here any more is named by its code."""
+    ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
+    return tuple(SegmentSums(ids.get(code, f"s{code}"), *sums) for code, sums in members.items())

@@ -1,0 +1,171 @@
+"""The same events give the same models and migrations, however they come: replayed, loaded, live, or with failures.
+
+Only positions and the instants of deciding may differ. Every input ends with a purchase in each partition, a moment
+after a day has begun, so that time has passed equally far everywhere.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import operator
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_app.bootstrap.replay import create_readers, create_replay
+from stream_app.settings.sections import Settings
+from stream_app.simulator.simulation import simulate
+from stream_app.sources.files import SourceFile
+from tests.integration.test_worker import BACKTEST, NOW_MS, Deploy, Deployment, Input, deploy, partition_of, stopped
+
+__all__ = ["deploy"]
+
+PARTITIONS = 4
+DAYS = 200
+LAST = "2024-12-02T00:00:00.001Z"
+SECTIONS: Mapping[str, Mapping[str, Any]] = {
+    "worker": BACKTEST,
+    "learning": {"sample_size": 300, "clusters": 4, "min_history_days": 60, "wait_seconds": 300},
+}
+BOTH, ALONE = ("purchases", "engagements"), ("purchases",)
+
+Migrations = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated population, in order, and a last customer of each partition."""
+    folder = tmp_path_factory.mktemp("population")
+    simulate(500, DAYS, 11, folder)
+    homes = {partition_of(f"last-{number}".encode(), PARTITIONS): f"last-{number}" for number in range(40)}
+    path = folder / "purchases.jsonl.gz"
+    last = [
+        {"event_id": c, "customer_id": c, "occurred_at": LAST, "order_id": c, "total": "1.00", "currency": "EUR"}
+        for c in homes.values()
+    ]
+    assert len(last) == PARTITIONS
+    lines = gzip.decompress(path.read_bytes()) + b"".join(json.dumps(each).encode() + b"\n" for each in last)
+    path.write_bytes(gzip.compress(lines))
+    return folder
+
+
+class Replays:
+    """Replays of the population, by its topics."""
+
+    def __init__(self, population: Path, folder: Path) -> None:
+        self._population = population
+        self._folder = folder
+
+    def folder(self, settings: Settings, topics: Sequence[str]) -> Path:
+        out = self._folder / "-".join(topics)
+        if not out.exists():
+            sources = [SourceFile(self._population / f"{topic}.jsonl.gz", topic, {}, {}, None) for topic in topics]
+            readers = create_readers(settings, sources, NOW_MS)
+            create_replay(settings, out).run(readers)
+            for reader in readers:
+                reader.close()
+        return out
+
+
+@pytest.fixture(scope="module")
+def replays(population: Path, tmp_path_factory: pytest.TempPathFactory) -> Replays:
+    return Replays(population, tmp_path_factory.mktemp("replays"))
+
+
+def inputs_of(population: Path, topics: Sequence[str]) -> list[Input]:
+    """Return all records, by time."""
+    timed = []
+    for topic in topics:
+        for line in gzip.decompress((population / f"{topic}.jsonl.gz").read_bytes()).splitlines():
+            record = json.loads(line)
+            timed.append((record["occurred_at"], Input(topic, record["customer_id"].encode(), line)))
+    return [item for _, item in sorted(timed, key=operator.itemgetter(0))]
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_bytes().splitlines():
+        yield json.loads(line)
+
+
+def by_customer(migrations: Iterator[dict[str, Any]]) -> Migrations:
+    """Return everybody's migrations in order, without what may differ."""
+    found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for migration in migrations:
+        del migration["decided_at"], migration["cause"]["position"]
+        found[migration["segmentation"], migration["customer_id"]].append(migration)
+    return found
+
+
+def assert_as_replayed(deployment: Deployment, out: Path) -> None:
+    """Compare all models and all migrations with a replay's."""
+    models = [model for model in deployment.values(deployment.topics.models) if model["kind"] != "tick"]
+    replayed = list(lines(out / "models.jsonl"))
+    assert [(m["version"], m["status"], m["as_of"]) for m in models] == [
+        (m["version"], m["status"], m["as_of"]) for m in replayed
+    ]
+    assert len(models) > DAYS // 7 - 60 // 7 - 3
+    for model, expected in zip(models, replayed, strict=True):
+        assert model == expected
+    found = by_customer(iter(deployment.values(deployment.topics.migrations)))
+    expected_moves = by_customer(lines(out / "migrations.jsonl"))
+    differing = [key for key in expected_moves.keys() | found.keys() if found.get(key) != expected_moves.get(key)]
+    assert differing == [], (found.get(differing[0]), expected_moves.get(differing[0]))
+    assert sum(map(len, found.values())) > 1_000
+
+
+def finish(deployment: Deployment) -> None:
+    deployment.wait_until_drained()
+    for worker in deployment.workers:
+        assert "the trainers have not decided" not in worker.log()
+    stopped(deployment)
+
+
+@pytest.mark.parametrize("partitions", [1, PARTITIONS])
+def test_backlog_gives_what_a_replay_gives(deploy: Deploy, population: Path, replays: Replays, partitions: int) -> None:
+    deployment = deploy(kafka={"partitions": partitions}, **SECTIONS)
+    deployment.produce(inputs_of(population, BOTH))
+    deployment.start_worker()
+    finish(deployment)
+    assert_as_replayed(deployment, replays.folder(deployment.settings, BOTH))
+
+
+def test_three_workers_give_what_a_replay_gives(deploy: Deploy, population: Path, replays: Replays) -> None:
+    deployment = deploy(kafka={"partitions": PARTITIONS}, **SECTIONS)
+    deployment.produce(inputs_of(population, BOTH))
+    for _ in range(3):
+        deployment.begin_worker()
+    deployment.wait(lambda: all(deployment.readiness(number).get("ready") for number in range(3)), "three workers")
+    finish(deployment)
+    assert_as_replayed(deployment, replays.folder(deployment.settings, BOTH))
+
+
+def test_worker_that_is_killed_again_and_again_gives_what_a_replay_gives(
+    deploy: Deploy, population: Path, replays: Replays
+) -> None:
+    deployment = deploy(kafka={"partitions": PARTITIONS, "session_timeout_seconds": 6}, **SECTIONS)
+    deployment.produce(inputs_of(population, BOTH))
+    for version in (1, 5, 9):
+        deployment.start_worker()
+        deployment.wait(lambda least=version: deployment.newest_version() >= least, f"model {version}")  # type: ignore[misc]
+        deployment.workers.pop().kill()
+        assert any(offset < end for offset, end in deployment.committed().values())
+    deployment.start_worker()
+    finish(deployment)
+    assert_as_replayed(deployment, replays.folder(deployment.settings, BOTH))
+
+
+def test_live_events_give_what_a_replay_gives(deploy: Deploy, population: Path, replays: Replays) -> None:
+    deployment = deploy(kafka={"partitions": PARTITIONS}, **SECTIONS)
+    inputs = inputs_of(population, ALONE)
+    deployment.start_worker()
+    for piece in range(12):
+        deployment.produce(inputs[piece * len(inputs) // 12 : (piece + 1) * len(inputs) // 12])
+        deployment.wait_until_drained()
+        time.sleep(0.5)
+    finish(deployment)
+    assert_as_replayed(deployment, replays.folder(deployment.settings, ALONE))
