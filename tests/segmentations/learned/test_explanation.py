@@ -14,13 +14,12 @@ from stream_app.core.migration import Migration
 from stream_app.core.partition import Partition
 from stream_app.segmentations.learned.explanation import LearnedReason
 from stream_app.segmentations.learned.figures import CustomerFigures
-from stream_app.segmentations.learned.model import Frame, Model
-from stream_app.segmentations.learned.rhythm import PRIOR
+from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from tests.segmentations.learned.fixed_model import MODEL, RHYTHM
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import Step, play
 
-MODEL = Model("value", version=1, as_of_ms=0, frame=Frame(order_value_minor=5_000.0, engagement_weight=1.0))
 SEVEN = [purchase(day) for day in (0, 8, 15, 25, 33, 40, 50)]
 BUSY = [
     purchase(0),
@@ -144,7 +143,7 @@ def test_next_move_is_the_one_that_silence_makes() -> None:
 
 
 def test_move_by_a_model_has_the_figures_of_both_versions() -> None:
-    strict = dataclasses.replace(PRIOR, log_gap=math.log(3), log_gap_variance=0.2, prior_weight=3.0)
+    strict = dataclasses.replace(RHYTHM, log_gap=math.log(3), log_gap_variance=0.2, prior_weight=3.0)
     frame = dataclasses.replace(MODEL.frame, rhythm=strict)
     later = dataclasses.replace(MODEL, version=2, frame=frame, previous=MODEL.frame)
     *_, moved = moves([*SEVEN, instant(63), later, instant(64)])

@@ -14,9 +14,8 @@ from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.segmentations.learned.axes import ENGAGEMENT, ORDERS, VALUE
 from stream_app.segmentations.learned.figures import CustomerFigures
-from stream_app.segmentations.learned.model import Frame, Model
+from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.model_changes import Change, describe_change
-from stream_app.segmentations.learned.rhythm import PRIOR
 from stream_app.segmentations.learned.roles import (
     AT_RISK,
     BIG_SPENDERS,
@@ -27,25 +26,25 @@ from stream_app.segmentations.learned.roles import (
     LOYAL,
     NEW,
     OCCASIONAL,
+    ONE_TIME,
     REGULAR,
     ROLES,
 )
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.learned.sentences import Case, standing_on
+from tests.segmentations.learned.fixed_model import FRAME, MODEL, RHYTHM
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import Step, play
 
-FRAME = Frame(order_value_minor=5_000.0, engagement_weight=1.0)
-MODEL = Model("value", version=1, as_of_ms=0, frame=FRAME)
-ORDERS_ALONE = Model("value", version=1, as_of_ms=0, frame=Frame(order_value_minor=5_000.0))
+ORDERS_ALONE = dataclasses.replace(MODEL, frame=dataclasses.replace(FRAME, engagement_weight=0.0))
 """Of a shop without engagements."""
 LAST = instant(900)
 EVERY_12 = [purchase(day, order_id=f"o{day}") for day in range(0, 60, 12)]
 SEVEN = [purchase(day) for day in (0, 8, 15, 25, 33, 40, 50)]
 VISITS = [engagement(day) for day in range(0, 60, 5)]
-STRICT = dataclasses.replace(PRIOR, log_gap=math.log(3), log_gap_variance=0.2, prior_weight=3.0)
+STRICT = dataclasses.replace(RHYTHM, log_gap=math.log(3), log_gap_variance=0.2, prior_weight=3.0)
 """A population that comes every third day."""
-PATIENT = dataclasses.replace(PRIOR, log_gap=math.log(200), prior_weight=10.0)
+PATIENT = dataclasses.replace(RHYTHM, log_gap=math.log(200), prior_weight=10.0)
 """A population that stays away for half a year."""
 
 
@@ -349,6 +348,16 @@ CHANGES: dict[str, tuple[Model, Change, str]] = {
         successor(),
         change(LOYAL, AT_RISK),
         "Model 2 expects customers of this rhythm back within 41 days, before 44",
+    ),
+    "lapsed": (
+        successor(),
+        change(LOYAL, HIBERNATING),
+        "Model 2 gives customers of this rhythm up after 41 days, before 44",
+    ),
+    "one order and no more": (
+        successor(),
+        change(OCCASIONAL, ONE_TIME),
+        "Model 2 gives customers of this rhythm up after 41 days, before 44",
     ),
     "rhythm, of one version": (
         MODEL,
