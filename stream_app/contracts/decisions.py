@@ -1,8 +1,8 @@
 """An operator's decisions on models, on their way to the trainer and back.
 
-A decision is a record of `population-samples`, since the trainer reads that topic in order. What became of it is told on
-`segment-models`, in the transaction that carries it out; each segmentation has one key for that, so the newest outcome,
-which compaction leaves, says what is pinned whatever the last decision was.
+A decision is a record of `population-samples`, since the trainer reads that topic in order. What became of it stands on
+`segment-models`, written by the transaction that carries it out; each segmentation has one key for that, so the newest
+outcome, which compaction leaves, says what is pinned whatever the last decision was.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an operator may choose among: the frames that were published of late, and the model that is held back.
 
-A trainer proposes and an operator disposes: a held model is let through or refused, and a published one is pinned. While
-one is pinned whatever is learned is held back. Pinning an earlier version publishes its frame again as the next
+A trainer proposes and an operator disposes: a held model is let through or refused, and a published one is pinned.
+While one is pinned, whatever is learned is held back. Pinning an earlier version publishes its frame again as the next
 version, since versions ascend; what is configured (thresholds, names, actions) is that of the version in force.
 
 Each frame is kept with the distribution of the sample that it was learned from, so that drift is always measured
