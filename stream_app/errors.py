@@ -65,6 +65,12 @@ class DecisionRefused(SegmenterError):
     """An operator decided on a model that is not there (any more), or that something else stands against."""
 
 
+class DecisionPending(SegmenterError):
+    """No trainer has carried out an operator's decision yet; it stands on the topic, and will be."""
+
+    exit_code = ExitCode.FAILED
+
+
 class CentresRefused(SegmenterError):
     """A clusterer found centres that no roles have."""
 
