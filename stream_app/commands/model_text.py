@@ -21,8 +21,8 @@ def model_lines(name: str, model: ShelvedModel) -> Iterator[str]:
     if model.pinned_version is not None:
         yield f"  pinned: version {model.pinned_version}; what is learned is held back"
     if published["kind"] != "learned":
-        rows = [(each["id"], each["name"], each["sentence"]) for each in published["segments"]]
-        yield from _table(("id", "segment", "members"), rows)
+        members = [(each["id"], each["name"], each["sentence"]) for each in published["segments"]]
+        yield from _table(("id", "segment", "members"), members)
         return
     yield f"  forecast: {_forecast(published)}"
     yield f"  drift by axis (population stability index): {_axes(published)}"
