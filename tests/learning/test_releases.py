@@ -144,7 +144,7 @@ def test_last_published_frames_are_kept_to_choose_from() -> None:
     learn(trainer, *range(4, 22))
     newest = trainer.published.version
     assert versions(restored(trainer)) == versions(trainer) == list(range(newest - RELEASES_MAX + 1, newest + 1))
-    with pytest.raises(DecisionRefused, match=f"version 1 is not among the published ones that are kept, which are"):
+    with pytest.raises(DecisionRefused, match="version 1 is not among the published ones that are kept, which are"):
         trainer.pin(1)
     assert trainer.releases.pinned is None
 
