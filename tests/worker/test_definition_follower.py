@@ -17,8 +17,8 @@ from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from stream_app.settings.loading import load_settings
-from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.decisions import model_record
+from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.ticks import tick_record
 from stream_app.worker.training import segmentation_record
 from tests.support.models import plain_snapshot
