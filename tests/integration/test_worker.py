@@ -41,7 +41,7 @@ from stream_app.sources import cdnow
 from stream_app.sources.files import SourceFile, merge_by_time
 from stream_app.worker.decisions import model_record
 from tests.support.events import START_MS, engagement, purchase, refund
-from tests.support.models import plain_snapshot
+from tests.support.models import learned_model
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.replays import ROOT, refused, start
 from tests.support.totals import EXACT
@@ -444,7 +444,7 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
         return {m["customer_id"] for m in deployment.values(topics.migrations) if m["cause"]["kind"] == kind}
 
     deployment.wait(lambda: customers_moved_by("lapse") == set(customers), "lapses that no event caused")
-    model = replace(plain_snapshot(), version=7)
+    model = replace(learned_model(), version=7)
     record = model_record(ModelProposal(model))
     deployment.produce([Input("segment-models", record.key or b"", record.value)])
     deployment.wait(
