@@ -25,11 +25,11 @@ def refusal(path: Path | None = None, **overrides: object) -> str:
 
 
 def test_environment_overrides_file_and_options_override_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = toml(tmp_path, "[learning]\nseed = 1\nclusters = 5\ntick_days = 14\n[holdout]\npercent = 3\n")
+    path = toml(tmp_path, "[learning]\nseed = 1\nsample_size = 500\ntick_days = 14\n[holdout]\npercent = 3\n")
     monkeypatch.setenv("SEGMENTER_LEARNING__SEED", "2")
-    monkeypatch.setenv("SEGMENTER_LEARNING__CLUSTERS", "8")
+    monkeypatch.setenv("SEGMENTER_LEARNING__SAMPLE_SIZE", "800")
     settings = load_settings(path, {"learning": {"seed": 3}})
-    assert (settings.learning.seed, settings.learning.clusters, settings.learning.tick_days) == (3, 8, 14)
+    assert (settings.learning.seed, settings.learning.sample_size, settings.learning.tick_days) == (3, 800, 14)
     assert settings.holdout.percent == 3
     assert settings.holdout.salt == Settings().holdout.salt
 

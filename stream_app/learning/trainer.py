@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-import numpy as np
-
 from stream_app.learning.algorithms import Algorithm
 from stream_app.learning.drift import ReferenceDistribution, role_shifts
 from stream_app.learning.population import PopulationFit, Wanted
@@ -20,7 +18,6 @@ from stream_app.learning.publishing import Forecast, Publication, choose_step, d
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.document import Drift, ModelProposal, model_document, model_from_document
 from stream_app.segmentations.learned.model import Model
-from stream_app.segmentations.learned.roles import KEYS
 
 Approval = Literal["automatic", "manual"]
 NEVER: Final = -1
@@ -123,15 +120,15 @@ class Trainer:
         return proposal
 
     def _training(self, sample: PopulationSample, wanted: Wanted, publication: Publication) -> dict[str, Any]:
-        return {
+        figures: dict[str, Any] = {
             "algorithm": self.settings.algorithm,
             "sample_size": len(sample),
             "active_customers": wanted.active_customers,
             "step": publication.step,
-            "open_roles": [KEYS[role] for role in np.flatnonzero(publication.frame.admits)],
-            "refusal": wanted.refusal,
+            "open_roles": int(publication.frame.admits.sum()),
             "seed": self.settings.seed,
         }
+        return figures if wanted.refusal is None else figures | {"refusal": wanted.refusal}
 
     def _drift(self, sample: PopulationSample, wanted: Wanted) -> Drift | None:
         if self._reference is None:

@@ -33,5 +33,5 @@ def test_every_setting_is_a_row_with_its_default_and_bounds(capsys: pytest.Captu
         assert f'### kind = "{name}"' in segmentations
         assert all(f"| `{field}` |" in segmentations for field in kind.configuration.model_fields)
     assert "| `partitions` | `SEGMENTER_KAFKA__PARTITIONS` | `4` | 1 to 1,024 | Partitions of every keyed topic" in page
-    assert "| `clusters` | `SEGMENTER_LEARNING__CLUSTERS` | not set | 2 to 64 |" in page
-    assert '| `feature_set` | `SEGMENTER_LEARNING__FEATURE_SET` | `"auto"` | `auto`, `activity`, `plain` |' in page
+    assert "| `instance_id` | `SEGMENTER_KAFKA__INSTANCE_ID` | not set | `^[a-zA-Z0-9._-]{1,80}$` |" in page
+    assert '| `approval` | `SEGMENTER_LEARNING__APPROVAL` | `"automatic"` | `automatic`, `manual` |' in page

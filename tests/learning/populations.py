@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -110,20 +109,21 @@ def activity_of(at_days: np.ndarray, is_order: np.ndarray, values: np.ndarray) -
     return record
 
 
+@lru_cache(maxsize=512)
 def draw_sample(
     tick: int = 20,
     n_customers: int = 400,
-    groups: Sequence[Group] = SHOP,
+    groups: tuple[Group, ...] = SHOP,
     *,
     seed: int = 0,
     arrival_days: float = 100.0,
-    names: Sequence[str] = ("value",),
+    names: tuple[str, ...] = ("value",),
 ) -> PopulationSample:
     """Return all customers of a population as they stand some weeks after its first day, in no segment."""
     days = 7.0 * tick
     known = [
         (at[at < days], is_order[at < days], values[at < days])
-        for at, is_order, values in histories(tuple(groups), n_customers, 400.0, arrival_days, seed)
+        for at, is_order, values in histories(groups, n_customers, 400.0, arrival_days, seed)
         if at[0] < days
     ]
     activity = np.empty(len(known), ACTIVITY_DTYPE)

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.events import PURCHASE, Event, Position
+from stream_app.core.partition import Partition
 from stream_app.core.processor import apply_effects, process_events
 from stream_app.learning.drawing import SampleDrawer, choose, hash_customers
-from tests.support.models import partition_under, rules_snapshot
+from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
 FIRST_MS = 1_700_000_000_000
+
+
+def partition_of(*names):
+    return Partition([LearnedSegmentation(Model(name)) for name in names])
 
 
 @pytest.fixture(scope="module")
 def partition():
     """Return thirty customers; customer i bought i days after the first one."""
-    partition = partition_under(rules_snapshot(), replace(rules_snapshot(0.1), name="service"))
+    partition = partition_of("value", "service")
     events = [
         Event(PURCHASE, f"c{day}", f"e{day}", FIRST_MS + day * DAY_MS, "order_completed", 1000, f"o{day}")
         for day in range(30)
@@ -68,7 +72,7 @@ def test_customers_of_one_hash_are_chosen_by_id(size):
 
 
 def test_drawer_knows_customers_who_have_come_since():
-    partition = partition_under(rules_snapshot())
+    partition = partition_of("value")
     drawer = SampleDrawer(partition, 10, 0)
     assert len(drawer.draw(0, FIRST_MS)) == 0
     for number in range(3):

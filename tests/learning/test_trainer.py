@@ -5,357 +5,322 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from stream_app.core.segments import NO_SEGMENT
-from stream_app.learning.naming import PROTOTYPES
-from stream_app.learning.trainer import Trainer, TrainerSettings, expected_churn
-from stream_app.segmentations.learned.cold_start import cold_start_model
-from stream_app.segmentations.learned.document import model_document, proposal_from_document
-from stream_app.segmentations.learned.features import extract_features
-from tests.learning.populations import GROUPS, draw_sample, with_memberships
-from tests.support.models import score
+from stream_app.core.clock import DAY_MS, NO_TIME
+from stream_app.core.segments import Segment
+from stream_app.learning.drift import FIGURES
+from stream_app.learning.population import CUSTOMERS_MIN, ENGAGEMENT_STEP, NEW_DAYS_RANGE
+from stream_app.learning.publishing import STEPS, differs
+from stream_app.learning.sample import PopulationSample
+from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.document import ModelProposal, model_document, model_from_document
+from stream_app.segmentations.learned.model import Frame, Model
+from stream_app.segmentations.learned.roles import KEYS, REGULAR
+from tests.learning.populations import EQUALS, SHOP, Group, assigned, draw_sample
+from tests.learning.test_centres import assert_in_order
 
-RULES = cold_start_model("value", hysteresis=0.5, no_return_days=30.0)
-OTHER_GROUPS = GROUPS * np.array([4.0, 0.2, 3.0, 0.1, 0.1, 0.3, 0.5, 1.0])
-"""A population that lapsed: most customers belong elsewhere."""
-
-
-def trainer_of(**settings):
-    return Trainer(TrainerSettings(**settings), RULES)
-
-
-def nearest_codes(snapshot, sample):
-    return snapshot.roster.codes[:-1][score(snapshot, sample.quantities).argmin(axis=1)]
+FIRST = Model("value")
+WEEKLY_BUYERS = (Group(7.0, 1e9, 3000.0, 1e9),)
+VISITORS = (Group(20.0, 2.0, 3000.0, 1e9),)
 
 
-def assigned(sample, snapshot):
-    """Return the sample as it stands once every customer is in the nearest segment."""
-    return with_memberships(sample, segment=nearest_codes(snapshot, sample))
+def weeks(trainer: Trainer, first: int, last: int, groups=SHOP, n_customers: int = 300, **how) -> list[ModelProposal]:
+    """Let a trainer learn from each of some weeks, and everybody be where the version in force puts them."""
+    proposals = []
+    for tick in range(first, last):
+        sample = draw_sample(tick, n_customers, groups, **how)
+        if len(sample):
+            proposals.append(trainer.learn(assigned(sample, trainer.published)))
+    return [proposal for proposal in proposals if proposal is not None]
 
 
-def trained(n_ticks=1, **settings):
-    trainer = trainer_of(**settings)
-    for tick in range(n_ticks):
-        trainer.learn(assigned(draw_sample(tick), trainer.published))
+def trained(last: int = 24, groups=SHOP, **settings) -> Trainer:
+    trainer = Trainer(TrainerSettings(**settings), FIRST)
+    weeks(trainer, 1, last, groups)
     return trainer
 
 
-def moved_sample(trainer, tick):
-    """Return customers of another population whose segments are still those of the first."""
-    before = draw_sample(tick)
-    codes = nearest_codes(trainer.published, before)
-    return draw_sample(tick, groups=OTHER_GROUPS, segment_codes=codes)
+def documents(proposals: list[ModelProposal]) -> list[dict]:
+    return [model_document(proposal) for proposal in proposals]
 
 
-def test_no_model_is_learned_from_too_few_customers():
-    assert trainer_of().learn(draw_sample(n_customers=7 * 25 - 1)) is None
-    assert trainer_of().learn(draw_sample(n_customers=7 * 25)) is not None
+def test_learning_begins_with_the_first_customers():
+    trainer = Trainer(TrainerSettings(), FIRST)
+    first = weeks(trainer, 2, 3)[0].model
+    assert first.version == 1
+    assert first.previous is FIRST.frame
+    assert first.frame.engagement_weight == 1
+    assert first.training["active_customers"] == 0
+    assert first.frame.centres.tolist() == FIRST.frame.centres.tolist()
 
 
-def test_plain_features_make_do_with_six_segments():
-    trainer = trainer_of(feature_set="plain")
-    assert trainer.learn(draw_sample(n_customers=6 * 25 - 1)) is None
-    assert len(trainer.learn(draw_sample(1, n_customers=6 * 25)).model.segments) == 6
-    assert len(trained(feature_set="activity").published.segments) == 7
-    assert len(trained(feature_set="plain", n_clusters=4).published.segments) == 4
+def test_roles_are_learned_once_enough_customers_are_active():
+    trainer = Trainer(TrainerSettings(), FIRST)
+    for proposal in weeks(trainer, 1, 14):
+        active = proposal.model.training["active_customers"]
+        moved = (proposal.model.frame.centres != proposal.model.previous.centres).any()
+        assert active == 0 or active >= CUSTOMERS_MIN
+        assert moved == (active > 0 and proposal.model.training["step"] > 0)
+    assert active > 0
 
 
-@pytest.mark.parametrize(("longest_days", "learns"), [(89.9, False), (90.0, True)])
-def test_no_model_is_learned_from_a_young_population(longest_days, learns):
-    sample = draw_sample()
-    tenure = sample.quantities.tenure_days
-    young = replace(sample, quantities=sample.quantities._replace(tenure_days=tenure * longest_days / tenure.max()))
-    young.quantities.tenure_days[tenure.argmax()] = longest_days
-    assert (trainer_of().learn(young) is not None) == learns
+def test_model_says_how_it_was_learned_and_what_it_follows():
+    trainer = trained(20)
+    before = trainer.published
+    proposal = weeks(trainer, 20, 21)[0]
+    model = proposal.model
+    assert trainer.published is model
+    assert (model.version, model.previous) == (before.version + 1, before.frame)
+    assert model.as_of_ms == draw_sample(20).as_of_ms
+    assert model.training == {
+        "algorithm": "role-centres",
+        "sample_size": 300,
+        "active_customers": model.training["active_customers"],
+        "step": model.training["step"],
+        "open_roles": int(model.frame.admits.sum()),
+        "seed": 0,
+    }
+    assert model.training["step"] in STEPS
+    assert 0 < model.training["active_customers"] < 300
+    assert set(proposal.drift.psi) == set(FIGURES)
+    assert set(proposal.drift.roles) == {KEYS[role] for role in np.flatnonzero(model.frame.admits)}
+    assert model_from_document(json.loads(json.dumps(model_document(proposal)))).frame.centres.tolist() == (
+        model.frame.centres.tolist()
+    )
+
+
+def test_thresholds_and_names_go_on():
+    initial = replace(FIRST, names={"vip": "Friends"}, actions={"lost": "Leave"}, thresholds=FIRST.thresholds)
+    trainer = Trainer(TrainerSettings(), initial)
+    model = weeks(trainer, 6, 7)[0].model
+    assert (model.names, model.actions, model.thresholds) == (initial.names, initial.actions, initial.thresholds)
+
+
+def test_known_behaviour_is_found():
+    frame = trained(40, WEEKLY_BUYERS).published.frame
+    assert np.exp(frame.rhythm.log_gap) == pytest.approx(7 * np.exp(-0.5772), rel=0.25)
+    assert frame.order_value_minor == pytest.approx(3000, rel=0.05)
+    assert np.exp(frame.centres[REGULAR, 0]) == pytest.approx(1 / 7, rel=0.15)
+    assert frame.new_days == pytest.approx(NEW_DAYS_RANGE[0], abs=0.1)
+    assert not frame.counts_engagement
+
+
+def test_slow_shops_customers_are_new_for_longer():
+    frame = trained(50, (Group(60.0, 1e9, 3000.0, 1e9),)).published.frame
+    low, high = NEW_DAYS_RANGE
+    assert low + 5 < frame.new_days <= high
+
+
+def test_equals_are_not_cut_up():
+    frame = trained(50, EQUALS).published.frame
+    assert np.flatnonzero(frame.admits).tolist() == [REGULAR]
+
+
+def test_roles_of_a_varied_shop_stay_open():
+    frame = trained(50).published.frame
+    assert {"regular", "occasional", "browsers", "big_spenders", "champions"} <= {
+        KEYS[role] for role in np.flatnonzero(frame.admits)
+    }
+
+
+@pytest.mark.parametrize("groups", [SHOP, EQUALS, WEEKLY_BUYERS, VISITORS])
+def test_every_model_keeps_within_its_bound_and_its_roles_in_order(groups):
+    trainer = Trainer(TrainerSettings(), FIRST)
+    for proposal in weeks(trainer, 1, 40, groups):
+        first_value_known = proposal.model.previous.order_value_minor is None
+        assert proposal.model.expected_churn <= (0.05 if first_value_known else 0.02)
+        assert not proposal.held
+        assert_in_order(proposal.model.frame.centres)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 0.1), st.integers(1, 30), st.booleans())
+def test_models_of_random_populations_keep_within_their_bound_and_in_order(seed, limit, start, jumps):
+    rng = np.random.default_rng(seed)
+    populations = [
+        tuple(Group(*np.exp(rng.uniform((1, 0, 6, 0), (5, 6, 10, 6))).tolist()) for _ in range(rng.integers(1, 5)))
+        for _ in range(2)
+    ]
+    trainer = Trainer(TrainerSettings(max_publish_churn=limit), Model("value", frame=Frame(order_value_minor=900.0)))
+    for tick in range(start, start + 12):
+        groups = populations[tick % 2 if jumps else 0]
+        sample = draw_sample(tick, 100, groups, seed=seed % 7)
+        if not len(sample):
+            continue
+        proposal = trainer.learn(assigned(sample, trainer.published))
+        if proposal is not None:
+            assert proposal.model.expected_churn <= limit
+            assert_in_order(proposal.model.frame.centres)
+
+
+def test_population_that_changes_is_followed_in_bounded_steps():
+    trainer = trained(20, (Group(40.0, 1e9, 3000.0, 1e9), Group(80.0, 1e9, 3000.0, 1e9)))
+    before = trainer.published.frame
+    proposals = weeks(trainer, 20, 45, (Group(5.0, 1e9, 3000.0, 1e9), Group(10.0, 1e9, 3000.0, 1e9)))
+    assert max(proposal.model.expected_churn for proposal in proposals) <= 0.02
+    assert min(proposal.model.training["step"] for proposal in proposals) < 1
+    assert trainer.published.frame.centres[REGULAR, 0] > before.centres[REGULAR, 0] + 1
+
+
+def test_engagement_comes_and_goes_by_small_steps():
+    trainer = trained(20, WEEKLY_BUYERS)
+    assert trainer.published.frame.engagement_weight == 0
+    rising = [proposal.model.frame.engagement_weight for proposal in weeks(trainer, 20, 34, VISITORS)]
+    falling = [proposal.model.frame.engagement_weight for proposal in weeks(trainer, 34, 48, WEEKLY_BUYERS)]
+    for weights in ([0.0, *rising], [rising[-1], *falling]):
+        assert np.abs(np.diff(weights)).max() <= ENGAGEMENT_STEP + 1e-9
+    assert rising == sorted(rising)
+    assert falling == sorted(falling, reverse=True)
+    assert rising[0] > 0
 
 
 def test_empty_sample_is_passed_over():
-    assert trainer_of().learn(draw_sample(n_customers=0)) is None
-
-
-def test_rules_without_a_learned_successor_are_retired_under_their_names():
-    snapshot = trained().published
-    kept = {segment.code for segment in snapshot.segments}
-    assert {segment.code for segment in RULES.segments} - kept == {
-        segment.code for segment in snapshot.retired_segments
-    }
-    assert {s.code: s.name for s in RULES.segments}.items() <= (
-        {code: segment.name for code, segment in snapshot.roster.by_code.items()}.items()
-    )
-    # They stay known under all later models.
-    assert set(snapshot.roster.by_code) <= set(trained(3).published.roster.by_code)
-
-
-def test_first_model_is_published_whatever_it_moves():
-    trainer = trainer_of(max_expected_churn=0.0)
-    proposal = trainer.learn(assigned(draw_sample(), RULES))
-    assert not proposal.held
-    assert proposal.model.expected_churn > 0
-    assert proposal.model.version == 1
-    assert trainer.published is proposal.model
-
-
-def test_first_model_shares_codes_with_rules_of_the_same_name():
-    segments = trained().published.segments
-    rules = {segment.name: segment.code for segment in RULES.segments}
-    names = {segment.name: segment.code for segment in segments}
-    assert set(names) <= set(PROTOTYPES)
-    shared = names.keys() & rules.keys()
-    assert len(shared) >= 4
-    assert all(names[name] == rules[name] for name in shared)
-    fresh = sorted(names[name] for name in names.keys() - rules.keys())
-    assert fresh == list(range(7, 7 + len(fresh)))
-
-
-def test_known_groups_are_named_as_a_marketer_would():
-    trainer = trained()
-    typical = draw_sample(spread=0.01, n_customers=2000)
-    names = {segment.code: segment.name for segment in trainer.published.segments}
-    named = [names[code] for code in nearest_codes(trainer.published, typical)]
-    by_recency = typical.quantities.recency_days
-    lapsed = {name for name, days in zip(named, by_recency, strict=True) if days > 150}
-    best = {name for name, orders in zip(named, typical.quantities.orders, strict=True) if orders > 8}
-    assert lapsed == {"Lost"}
-    assert best == {"Champions"}
-
-
-def test_snapshot_carries_settings_and_training_figures():
-    snapshot = trained(hysteresis=0.3, no_return_days=12.0, seed=5, segmentation="value").published
-    assert (snapshot.hysteresis, snapshot.no_return_days, snapshot.name) == (0.3, 12.0, "value")
-    assert snapshot.as_of_ms == draw_sample().as_of_ms
-    assert set(snapshot.training) == {
-        "algorithm", "sample_size", "inertia", "step", "challenger_adopted", "seed"
-    }  # fmt: skip
-    assert (snapshot.training["algorithm"], snapshot.training["seed"]) == ("resampled-kmeans", 5)
-
-
-def test_profiles_describe_the_sample():
-    sample = draw_sample()
-    proposal = trainer_of(minor_per_major=1000).learn(sample)
-    assert sum(profile.share for profile in proposal.profiles) == pytest.approx(1.0)
-    orders = sum(profile.share * profile.orders_90d for profile in proposal.profiles)
-    assert orders == pytest.approx(sample.quantities.orders.mean())
-    revenue = sum(profile.share * profile.revenue_90d for profile in proposal.profiles)
-    assert revenue == pytest.approx(sample.quantities.revenue_minor.mean() / 1000)
-
-
-# River's own clusterers move more, but far fewer customers keep their segment by chance: one in seven.
-@pytest.mark.parametrize(
-    ("algorithm", "share_kept"), [("resampled-kmeans", 0.9), ("river-kmeans", 0.4), ("river-streamkmeans", 0.4)]
-)
-def test_identities_outlive_models(algorithm, share_kept):
-    trainer = trained(1, algorithm=algorithm, max_expected_churn=1.0)
-    first = trainer.published
-    for tick in (1, 2, 3):
-        trainer.learn(assigned(draw_sample(tick), trainer.published))
-    assert trainer.published.version == 4
-    typical = draw_sample(99)
-    kept = nearest_codes(first, typical) == nearest_codes(trainer.published, typical)
-    assert kept.mean() > share_kept
-
-
-def test_steady_population_is_hardly_moved():
-    trainer = trained(2)
-    proposal = trainer.learn(assigned(draw_sample(2), trainer.published))
-    assert not proposal.held
-    assert proposal.model.expected_churn < 0.02
-    assert {s.code: s.name for s in trained(1).published.segments} == {s.code: s.name for s in proposal.model.segments}
-
-
-def test_drift_is_told_from_the_second_model_on():
-    trainer = trainer_of(max_expected_churn=1.0)
-    assert trainer.learn(draw_sample(0)).drift is None
-    steady = trainer.learn(draw_sample(1)).drift
-    assert list(steady.psi) == ["inactivity", "expected_orders", "expected_revenue", "expected_engaged_days"]
-    assert max(steady.psi.values()) < 0.1
-    assert steady.centroid_shift < 0.2
-    moved = trainer.learn(draw_sample(2, groups=OTHER_GROUPS)).drift
-    assert max(moved.psi.values()) > 0.25
-    assert moved.centroid_shift > steady.centroid_shift
-
-
-def test_model_that_moves_too_many_is_held_and_not_followed():
-    trainer = trained(2)
-    published = trainer.published
-    proposal = trainer.learn(moved_sample(trainer, 2))
-    assert proposal.held
-    assert proposal.model.expected_churn > 0.25
-    assert proposal.model.version == published.version + 1
-    assert trainer.published is published
-
-
-def test_model_proposed_again_is_published():
-    trainer = trained(2)
-    first = trainer.learn(moved_sample(trainer, 2))
-    again = trainer.learn(moved_sample(trainer, 3))
-    assert (first.held, again.held) == (True, False)
-    assert trainer.published is again.model
-    assert again.model.expected_churn > 0.25
-    # The next one that moves too many is held anew.
-    back = draw_sample(4, segment_codes=nearest_codes(trainer.published, moved_sample(trainer, 4)))
-    trainer.published = replace(trainer.published, hysteresis=0.0)
-    assert trainer.learn(back).held
-
-
-def test_models_are_held_for_as_many_ticks_as_told():
-    trainer = trained(2, held_ticks_max=4)
-    published = trainer.published
-    assert all(trainer.learn(moved_sample(trainer, tick)).held for tick in (2, 3, 4, 5))
-    assert trainer.published is published
-    assert not trainer.learn(moved_sample(trainer, 6)).held
-
-
-def test_later_model_may_pass_while_one_is_held():
-    trainer = trained(2, held_ticks_max=10)
-    held = trainer.learn(moved_sample(trainer, 2))
-    # The population is its old self again, and the learner finds back to it.
-    later = [trainer.learn(assigned(draw_sample(tick), trainer.published)) for tick in range(3, 9)]
-    passed = next(proposal for proposal in later if not proposal.held)
-    assert passed.model.version == held.model.version
-
-
-def test_sample_delivered_twice_is_learned_once():
-    trainer = trained(2)
-    state = trainer.state()
-    assert trainer.learn(draw_sample(1)) is None
+    trainer = trained(6)
     assert trainer.learn(draw_sample(0)) is None
-    assert trainer.state() == state
+    empty = draw_sample(0)
+    nobody = PopulationSample(
+        tick=99,
+        as_of_ms=empty.as_of_ms,
+        customer_ids=empty.customer_ids[:0],
+        memberships={"value": empty.memberships["value"].at(np.arange(0))},
+        activity=empty.activity[:0],
+        population_size=0,
+    )
+    assert trainer.learn(nobody) is None
 
 
-def test_sample_of_customers_who_are_not_yet_divided_by_the_segmentation_is_passed_over():
-    trainer = trained(2)
+def test_tick_is_learned_once():
+    trainer = trained(12)
     state = trainer.state()
-    elsewhere = draw_sample(2)
-    other = replace(elsewhere, memberships={"service": elsewhere.memberships["value"]})
-    assert trainer.learn(other) is None
+    for tick in (11, 5):
+        assert trainer.learn(assigned(draw_sample(tick, 300), trainer.published)) is None
     assert trainer.state() == state
-    assert trainer.learn(assigned(elsewhere, trainer.published)) is not None
 
 
-def test_no_model_where_the_algorithm_finds_none():
-    # CluStream groups nothing before its hundredth row.
-    trainer = trainer_of(algorithm="river-clustream", n_clusters=2)
-    assert trainer.learn(draw_sample(n_customers=60)) is None
-    assert trainer.published is RULES
+def test_sample_of_other_segmentations_is_left_alone():
+    trainer = trained(12)
+    state = trainer.state()
+    assert trainer.learn(draw_sample(20, 300, names=("habits",))) is None
+    assert trainer.state() == state
 
 
-def through_json(trainer, settings=None):
-    state = json.loads(json.dumps(trainer.state(), allow_nan=False))
-    return Trainer.restore(settings or trainer.settings, state)
+def test_nothing_is_published_where_nothing_changes():
+    trainer = Trainer(TrainerSettings(), FIRST)
+    once = draw_sample(1, 5, (Group(1000.0, 1e9, 3000.0, 1.0),), arrival_days=5.0)
+    assert trainer.learn(assigned(once, FIRST)) is None
+    assert trainer.published is FIRST
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "n_ticks"),
-    [
-        ("resampled-kmeans", 0),
-        ("resampled-kmeans", 1),
-        ("resampled-kmeans", 4),
-        ("river-kmeans", 2),
-        ("river-streamkmeans", 2),
-        ("river-clustream", 1),
-    ],
-)
-def test_restored_trainer_proposes_what_the_other_would_have(algorithm, n_ticks):
-    trainer = trainer_of(algorithm=algorithm, seed=3)
-    for tick in range(n_ticks):
-        trainer.learn(assigned(draw_sample(tick, n_customers=200), trainer.published))
-    restored = through_json(trainer)
-    sample = assigned(draw_sample(5, seed=1, n_customers=200), trainer.published)
-    proposals = [each.learn(sample) for each in (trainer, restored)]
-    assert model_document(proposals[0]) == model_document(proposals[1])
-    assert restored.state() == trainer.state()
+def test_customers_in_no_segment_make_no_forecast():
+    proposal = Trainer(TrainerSettings(), FIRST).learn(draw_sample(20))
+    assert proposal is not None
+    assert proposal.model.expected_churn is None
 
 
-def test_restored_trainer_knows_how_often_it_has_held():
-    trainer = trained(2)
-    assert trainer.learn(moved_sample(trainer, 2)).held
-    assert not through_json(trainer).learn(moved_sample(trainer, 3)).held
+def test_same_samples_make_the_same_models():
+    one, other = (weeks(Trainer(TrainerSettings(), FIRST), 1, 20) for _ in range(2))
+    assert documents(one) == documents(other)
 
 
-def test_document_of_a_learned_model_gives_it_back():
-    trainer = trained(1)
-    proposal = trainer.learn(assigned(draw_sample(1), trainer.published))
-    document = json.loads(json.dumps(model_document(proposal)))
-    assert model_document(proposal_from_document(document)) == document
+@pytest.mark.parametrize("algorithm", ["role-centres", "river-kmeans", "river-streamkmeans", "river-clustream"])
+def test_trainer_restored_at_every_tick_is_one_that_goes_on(algorithm):
+    going_on = Trainer(TrainerSettings(algorithm=algorithm, seed=3), FIRST)
+    state = going_on.state()
+    for tick in range(4, 24, 2):
+        sample = assigned(draw_sample(tick, 200), going_on.published)
+        restored = Trainer.restore(going_on.settings, json.loads(json.dumps(state)))
+        proposals = [trainer.learn(sample) for trainer in (going_on, restored)]
+        assert documents([each for each in proposals if each]) == 2 * documents([proposals[0]] if proposals[0] else [])
+        state = restored.state()
+        assert state == going_on.state()
 
 
-def test_more_clusters_after_a_restart_keep_identities_and_add_fresh_ones():
-    trainer = trained(2)
-    restored = through_json(trainer, TrainerSettings(n_clusters=9, max_expected_churn=1.0))
-    before = {segment.code for segment in trainer.published.segments}
-    after = restored.learn(assigned(draw_sample(2), trainer.published)).model.segments
-    assert before < {segment.code for segment in after}
-    assert len({segment.name for segment in after}) == 9
-    assert min({segment.code for segment in after} - before) > max(before)
+def test_centres_that_an_algorithm_fails_to_find_leave_the_present_ones():
+    trainer = Trainer(TrainerSettings(algorithm="river-clustream"), FIRST)
+    refused = None
+    for tick in range(5, 12):
+        before = trainer.published.frame.centres
+        proposal = trainer.learn(assigned(draw_sample(tick, 300), trainer.published))
+        if trainer.refusal is not None:
+            refused = proposal
+            assert proposal.model.frame.centres.tolist() == before.tolist()
+            assert proposal.model.training["refusal"] == trainer.refusal
+            break
+    assert refused is not None
+    assert "expected" in trainer.refusal
+    trainer.learn(draw_sample(tick))
+    assert trainer.refusal is None
 
 
-def test_changed_feature_set_keeps_identities_by_name():
-    trainer = trained(2, feature_set="activity")
-    restored = through_json(trainer, TrainerSettings(feature_set="plain", max_expected_churn=1.0))
-    proposal = restored.learn(assigned(draw_sample(2), trainer.published))
-    assert proposal.drift is None
-    assert proposal.model.parameters.feature_set == "plain"
-    before = {segment.name: segment.code for segment in trainer.published.segments}
-    after = {segment.name: segment.code for segment in proposal.model.segments}
-    assert len(before.keys() & after.keys()) >= 5
-    assert all(after[name] == before[name] for name in before.keys() & after.keys())
+def test_drift_is_told_against_the_last_published_model():
+    trainer = Trainer(TrainerSettings(), FIRST)
+    proposals = weeks(trainer, 6, 9)
+    assert proposals[0].drift is None
+    assert all(proposal.drift is not None for proposal in proposals[1:])
+    changed = assigned(draw_sample(9, 300, WEEKLY_BUYERS), trainer.published)
+    assert trainer.learn(changed).drift.psi["engagement_rate"] > 0.25
 
 
-def without_engagement(sample):
-    nothing = np.zeros(len(sample))
-    return replace(sample, quantities=sample.quantities._replace(engagement=nothing, engaged_days=nothing))
+def test_no_drift_of_roles_is_told_as_long_as_none_are_learned():
+    trainer = Trainer(TrainerSettings(), FIRST)
+    assert weeks(trainer, 1, 3, n_customers=200)[-1].drift.roles == {}
 
 
-def test_feature_set_is_chosen_once():
-    trainer = trainer_of(feature_set="auto", max_expected_churn=1.0)
-    assert trainer.learn(without_engagement(draw_sample(0))).model.parameters.feature_set == "plain"
-    restored = through_json(trainer)
-    assert restored.learn(draw_sample(1)).model.parameters.feature_set == "plain"
+def test_models_after_the_first_wait_for_approval_where_it_is_manual():
+    trainer = Trainer(TrainerSettings(approval="manual"), FIRST)
+    proposals = weeks(trainer, 5, 12)
+    assert [proposal.held for proposal in proposals] == [False] + [True] * (len(proposals) - 1)
+    assert trainer.published is proposals[0].model
+    assert {proposal.model.version for proposal in proposals[1:]} == {2}
+    assert all(proposal.model.previous is trainer.published.frame for proposal in proposals[1:])
 
 
-def test_plain_features_count_money_in_major_units():
-    snapshot = trained(feature_set="plain", minor_per_major=1000).published
-    assert snapshot.parameters.order_value_minor == 1000.0
+def test_version_that_another_published_is_gone_on_from():
+    trainer = trained(10)
+    configured = replace(trainer.published, version=trainer.published.version + 1, names={"vip": "Friends"})
+    trainer.follow(configured)
+    assert trainer.published is configured
+    trainer.follow(replace(configured, names={}))
+    assert trainer.published is configured
+    model = weeks(trainer, 10, 11)[0].model
+    assert (model.version, model.names) == (configured.version + 1, {"vip": "Friends"})
 
 
-def test_model_without_a_reference_sample_has_no_drift():
-    # A trainer that lost its state starts from the last published model.
-    trainer = Trainer(TrainerSettings(feature_set="activity", max_expected_churn=1.0), trained(2).published)
-    proposal = trainer.learn(draw_sample(2))
-    assert proposal.model.version == 3
-    assert proposal.drift is None
+FORMER_STATE = {
+    "algorithm": "resampled-kmeans",
+    "n_clusters": 2,
+    "wanted_feature_set": "auto",
+    "feature_set": "activity",
+    "last_tick": 12,
+    "next_code": 9,
+    "held_ticks": 0,
+    "published": {
+        "segmentation": "value",
+        "version": 7,
+        "status": "published",
+        "as_of": "2024-03-04T00:00:00.000Z",
+        "segments": [{"id": "s1", "name": "Champions"}, {"id": "s8", "name": "Loyal 2"}],
+        "retired_segments": [{"id": "s7", "name": "Potential (former)"}],
+    },
+    "reference": {"edges": [[1.0]], "shares": [[0.5, 0.5]]},
+    "parameters": {"prior_gap_days": 30.0},
+    "learner": {"centroids": None},
+}
+"""What an earlier release wrote, whose segments were clusters."""
 
 
-def churn_of(model, features, sample):
-    return expected_churn(model, features, sample.memberships["value"], sample.as_of_ms)
-
-
-def test_unassigned_customers_forecast_no_churn():
-    sample = draw_sample()
-    snapshot = trained().published
-    features = extract_features(sample.quantities, snapshot.parameters)
-    assert churn_of(snapshot, features, sample) is None
-    codes = nearest_codes(snapshot, sample)
-    codes[:300] = NO_SEGMENT
-    assert churn_of(snapshot, features, with_memberships(sample, segment=codes)) == 0.0
-
-
-def test_customers_of_an_abandoned_segment_count_as_churn():
-    sample = draw_sample()
-    snapshot = trained().published
-    codes = nearest_codes(snapshot, sample)
-    codes[:70] = 999
-    features = extract_features(sample.quantities, snapshot.parameters)
-    assert churn_of(snapshot, features, with_memberships(sample, segment=codes)) == pytest.approx(0.1)
-
-
-def test_customers_barred_from_returning_are_no_churn():
-    snapshot = trained().published
-    sample = draw_sample()
-    nearest = nearest_codes(snapshot, sample)
-    elsewhere = np.roll(snapshot.roster.codes[:-1], 1)[snapshot.roster.index_of_code[nearest]]
-    features = extract_features(sample.quantities, snapshot.parameters)
-    moving = with_memberships(sample, segment=elsewhere, since_ms=np.full(len(sample), sample.as_of_ms - 1))
-    barred = with_memberships(moving, previous=nearest)
-    assert churn_of(snapshot, features, moving) > 0.9
-    assert churn_of(snapshot, features, barred) == 0.0
+def test_state_of_clusters_is_taken_for_version_segments_and_ticks():
+    trainer = Trainer.restore(TrainerSettings(), json.loads(json.dumps(FORMER_STATE)))
+    assert trainer.published.version == 7
+    assert set(trainer.published.retired_segments) == {Segment(8, "Loyal 2"), Segment(7, "Potential (former)")}
+    assert not differs(trainer.published.frame, Frame())
+    assert trainer.learn(draw_sample(12)) is None
+    sample = draw_sample(13)
+    clusters = np.where(np.arange(len(sample)) % 2, 8, 1).astype(np.int16)
+    held = sample.memberships["value"]._replace(segment=clusters, since_ms=np.full(len(sample), NO_TIME + DAY_MS))
+    proposal = trainer.learn(replace(sample, memberships={"value": held}))
+    assert (proposal.model.version, proposal.drift) == (8, None)
+    assert {segment.code for segment in proposal.model.retired_segments} == {7, 8}
+    assert Trainer.restore(TrainerSettings(), trainer.state()).state() == trainer.state()

@@ -13,15 +13,21 @@ import pytest
 
 from stream_app.contracts.outputs import PopulationSample as SampleContract
 from stream_app.core.clock import NO_TIME
-from stream_app.core.quantities import Quantities
+from stream_app.core.partition import Partition
+from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning import drawing
 from stream_app.learning.sample import PopulationSample
+from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.document import model_document
+from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.samples import decode_sample, encode_sample, merge_samples
-from tests.learning.populations import draw_sample
+from tests.learning import populations
 from tests.support.events import engagement, instant, purchase, refund
-from tests.support.models import partition_under, plain_snapshot, rules_snapshot
 from tests.support.playing import play
+
+HELD_BY_TWO = {column: [None, None] for column in ("segments", "previous_segments", "since", "kept")}
 
 
 def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
@@ -32,14 +38,19 @@ def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
     for name, held in sample.memberships.items():
         for column, expected in zip(held, other.memberships[name], strict=True):
             assert (column.dtype, column.tolist()) == (expected.dtype, expected.tolist())
-    for name, column in sample.quantities._asdict().items():
-        assert column.tolist() == getattr(other.quantities, name).tolist(), name
+    assert sample.activity.dtype == other.activity.dtype
+    assert sample.activity.tobytes() == other.activity.tobytes()
+
+
+def draw_sample(tick: int, n_customers: int, names: tuple[str, ...] = ("value",)) -> PopulationSample:
+    """Return so many customers, who all came on the first day."""
+    return populations.draw_sample(tick, n_customers, names=names, arrival_days=1.0)
 
 
 @pytest.fixture
 def drawn() -> PopulationSample:
     """A sample as a lane draws it: of customers who buy, return things, look on, and lapse."""
-    partition = partition_under(rules_snapshot(), replace(plain_snapshot(), name="habits"))
+    partition = Partition([LearnedSegmentation(Model(name)) for name in ("value", "habits")])
     events = [purchase(day, customer_id=f"é{day % 9}") for day in range(20)]
     events += [refund(21, 900, "unknown", customer_id="r"), engagement(22, customer_id="v")]
     play(partition, [*events, instant(300)])
@@ -76,7 +87,7 @@ def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
     for sample in (drawn, draw_sample(2, 5), draw_sample(3, 0)):
         document = SampleContract.model_validate_json(encode_sample(sample, 1))
         assert document.customer_ids == sample.customer_ids.tolist()
-        assert tuple(type(document.quantities).model_fields) == Quantities._fields
+        assert tuple(type(document.activity).model_fields) == ACTIVITY_DTYPE.names
 
 
 @pytest.mark.parametrize(
@@ -84,12 +95,16 @@ def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
     [
         {"tick": "soon"},
         {"customer_ids": ["c1"]},
-        {"memberships": {"value": {"segments": ["first"] * 2, "previous_segments": [None] * 2, "since": [None] * 2}}},
-        {"memberships": {"value": {"segments": ["s99999"] * 2, "previous_segments": [None] * 2, "since": [None] * 2}}},
-        {"memberships": {"value": {"segments": [None], "previous_segments": [None] * 2, "since": [None] * 2}}},
+        {"memberships": {"value": HELD_BY_TWO | {"segments": ["first"] * 2}}},
+        {"memberships": {"value": HELD_BY_TWO | {"segments": ["s99999"] * 2}}},
+        {"memberships": {"value": HELD_BY_TWO | {"segments": [None]}}},
+        {"memberships": {"value": HELD_BY_TWO | {"kept": [None]}}},
         {"as_of": "yesterday"},
-        {"quantities": {}},
-        {"quantities": {"mood": [1.0, 2.0]}},
+        {"activity": {}},
+        {"activity": {"mood": [1.0, 2.0]}},
+        {"activity": {name: [1] for name in ACTIVITY_DTYPE.names}},
+        {"activity": {name: [1, "two"] for name in ACTIVITY_DTYPE.names}},
+        {"activity": {name: [1, 2**70] for name in ACTIVITY_DTYPE.names}},
     ],
     ids=str,
 )
@@ -107,7 +122,7 @@ def cut(sample: PopulationSample, rows: Sequence[int], size: int) -> PopulationS
         sample,
         customer_ids=sample.customer_ids[chosen],
         memberships={name: held.at(chosen) for name, held in sample.memberships.items()},
-        quantities=Quantities(*(np.asarray(column)[chosen] for column in sample.quantities)),
+        activity=sample.activity.take(chosen),
         population_size=len(rows),
     )
 
@@ -115,17 +130,33 @@ def cut(sample: PopulationSample, rows: Sequence[int], size: int) -> PopulationS
 @pytest.mark.parametrize("partitions", [1, 2, 4, 7])
 @pytest.mark.parametrize("size", [1, 30, 200, 500])
 def test_merged_sample_does_not_depend_on_how_customers_are_spread(partitions: int, size: int) -> None:
-    population = fixed(draw_sample(5, 200, segment_codes=np.arange(200, dtype=np.int16)), 0)
+    population = fixed(draw_sample(5, 200), 0)
+    held = population.memberships["value"]._replace(segment=np.arange(200, dtype=np.int16))
+    population = replace(population, memberships={"value": held})
     parts = [cut(population, range(number, 200, partitions), size) for number in range(partitions)]
     expected = cut(population, range(200), size)
     assert_equal(merge_samples(parts, size, 0), expected)
     assert_equal(merge_samples(parts[::-1], size, 0), expected)
 
 
+@pytest.mark.parametrize("partitions", [2, 5])
+def test_models_do_not_depend_on_how_customers_are_spread(partitions: int) -> None:
+    trainers = [Trainer(TrainerSettings(), Model("value")) for _ in range(2)]
+    for tick in range(4, 14, 3):
+        population = fixed(populations.draw_sample(tick, 200, arrival_days=20.0), 0)
+        parts = [cut(population, range(number, 200, partitions), 150) for number in range(partitions)]
+        samples = (cut(population, range(200), 150), merge_samples(parts[::-1], 150, 0))
+        proposals = [trainer.learn(sample) for trainer, sample in zip(trainers, samples, strict=True)]
+        assert proposals[0] is not None
+        assert proposals[1] is not None
+        assert model_document(proposals[0]) == model_document(proposals[1])
+
+
 def test_every_customer_is_as_likely_as_any_other_to_be_in_the_merged_sample() -> None:
     times: Counter[str] = Counter()
+    drawn = [draw_sample(5, size) for size in (10, 30)]
     for tick in range(300):
-        parts = [fixed(draw_sample(tick, size), size) for size in (10, 30)]
+        parts = [fixed(replace(sample, tick=tick), len(sample)) for sample in drawn]
         times.update(merge_samples(parts, 20, 0).customer_ids.tolist())
     assert len(times) == 40
     assert all(100 < count < 200 for count in times.values())  # 150 each, give or take six deviations
@@ -145,7 +176,7 @@ def test_merged_sample_is_the_same_each_time() -> None:
 
 
 def test_merged_sample_knows_the_segmentations_that_every_partition_knows() -> None:
-    parts = [fixed(draw_sample(5, 9, names=names), 0) for names in (["value"], ["value", "habits"])]
+    parts = [fixed(draw_sample(5, 9, names=names), 0) for names in (("value",), ("value", "habits"))]
     assert list(merge_samples(parts, 18, 0).memberships) == ["value"]
 
 

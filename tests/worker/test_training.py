@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from stream_app.adapters.delivery import OutgoingRecord
@@ -19,32 +18,37 @@ from stream_app.errors import DeliveryFailed
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker import training as training_module
 from stream_app.worker.samples import encode_sample
 from stream_app.worker.training import PROGRESS_KEY, STATE_KEY_PREFIX, Training, TrainingState, open_training
-from tests.learning.populations import GROUPS, draw_sample
-from tests.support.models import rules_snapshot, score
+from tests.learning.populations import Group, draw_sample
 from tests.worker.memory import TOPICS, MemoryDelivery, MemoryLog, until
 
-SETTINGS = TrainerSettings(n_clusters=3, min_history_days=0, min_customers_per_cluster=5)
+SETTINGS = TrainerSettings()
 PARTITIONS = 2
 
 
 def sample_of(partition: int, tick: int, customers: int = 60) -> bytes:
-    sample = replace(draw_sample(tick, customers, seed=partition, names=("value", "habits")), population_size=customers)
+    sample = draw_sample(tick, customers, seed=partition, names=("value", "habits"), arrival_days=1.0)
     return encode_sample(sample, partition)
 
 
-async def opened(log: MemoryLog, settings: TrainerSettings = SETTINGS, names: Sequence[str] = ("value",)) -> Training:
+async def opened(
+    log: MemoryLog,
+    settings: TrainerSettings = SETTINGS,
+    names: Sequence[str] = ("value",),
+    wanted: Sequence[LearnedSegmentation] = (),
+) -> Training:
     """Open the trainers where the log stands, as a worker does."""
     delivery = MemoryDelivery(log, "trainer")
     await delivery.open()
     state = TrainingState()
     state.restore(log.records[TOPICS.trainer_changelog, 0])
     learned = {name: replace(settings, segmentation=name) for name in names}
-    wanted = [LearnedSegmentation(replace(rules_snapshot(), name=name)) for name in names]
-    return await open_training(state, learned, wanted, delivery, TOPICS, PARTITIONS)
+    built = wanted or [LearnedSegmentation(Model(name)) for name in names]
+    return await open_training(state, learned, built, delivery, TOPICS, PARTITIONS)
 
 
 def models_in(log: MemoryLog) -> list[dict[str, Any]]:
@@ -104,8 +108,11 @@ def test_partition_that_went_past_a_tick_does_not_hold_it_up() -> None:
 def test_tick_is_decided_though_nothing_is_learned() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await opened(log, replace(SETTINGS, min_history_days=10_000))
-        await learn_ticks(training, 1, 2)
+        training = await opened(log)
+        orders_once = (Group(1e6, 1e9, 3000.0, 1.0),)
+        for offset, (tick, partition) in enumerate(itertools.product((1, 2), range(PARTITIONS))):
+            sample = draw_sample(tick, 2, orders_once, arrival_days=1.0)
+            await training.accept_sample(offset, encode_sample(sample, partition))
         assert versions(log) == [0]
         assert ticks(log, "decided") == [(1, {"value": 0}), (2, {"value": 0})]
 
@@ -223,7 +230,7 @@ def test_sample_that_is_none_is_left_out(value: bytes | None) -> None:
         log = MemoryLog()
         training = await opened(log)
         document = json.loads(sample_of(0, 1))
-        document["quantities"].pop("orders")
+        document["activity"].pop("gaps")
         await training.accept_sample(0, value)
         await training.accept_sample(1, json.dumps(document).encode())
         await training.accept_sample(2, sample_of(0, 1))
@@ -337,31 +344,11 @@ def test_state_of_the_only_trainer_there_was_is_taken_over() -> None:
     asyncio.run(test())
 
 
-def moved(tick: int, trainer: Trainer) -> list[bytes]:
-    """Return samples of customers who are no longer what their segments say."""
-    values = []
-    for partition in range(PARTITIONS):
-        before = draw_sample(tick, 60, seed=partition)
-        snapshot = trainer.published
-        codes = snapshot.roster.codes[:-1][score(snapshot, before.quantities).argmin(axis=1)].astype(np.int16)
-        other: PopulationSample = draw_sample(
-            tick, 60, seed=partition, groups=GROUPS * np.array([4, 0.2, 3, 0.1, 0.1, 0.3, 0.5, 1]), segment_codes=codes
-        )
-        values.append(encode_sample(replace(other, population_size=60), partition))
-    return values
-
-
 def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the_published() -> None:
     async def test() -> None:
         log = MemoryLog()
-        training = await opened(log, replace(SETTINGS, max_expected_churn=0.05, held_ticks_max=1))
-        values = [sample_of(0, 1), sample_of(1, 1)]
-        for offset, value in enumerate(values):
-            await training.accept_sample(offset, value)
-        for tick in (2, 3):
-            for value in moved(tick, training.trainers["value"]):
-                await training.accept_sample(len(values), value)
-                values.append(value)
+        await learn_ticks(await opened(log, replace(SETTINGS, approval="manual")), 1, 2)
+        await learn_ticks(await opened(log), 3)
         keys = [record.key for record in log.records[TOPICS.models, 0] if record.key != b"~tick"]
         assert keys == [b"value", b"value", b"value/held", b"value"]
         assert ticks(log, "decided") == [(1, {"value": 1}), (2, {"value": 1}), (3, {"value": 2})]
@@ -372,6 +359,35 @@ def test_model_that_is_held_has_a_key_of_its_own_and_the_next_one_supersedes_the
             (2, "held"),
             (2, "published"),
         ]
+
+    asyncio.run(test())
+
+
+def test_version_that_is_configured_is_announced_and_learned_on_from() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        await learn_ticks(training, 1)
+        learned = training.trainers["value"].published
+        renamed = LearnedSegmentation(replace(learned, version=2, names={"vip": "Friends"}))
+        again = await opened(log, wanted=[renamed])
+        await learn_ticks(again, 2)
+        assert [(model["version"], model["names"]) for model in models_in(log)[2:]] == [
+            (2, {"vip": "Friends"}),
+            (3, {"vip": "Friends"}),
+        ]
+
+    asyncio.run(test())
+
+
+def test_centres_that_are_refused_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log, replace(SETTINGS, algorithm="river-clustream"))
+        with caplog.at_level("WARNING"):
+            await learn_ticks(training, 7)
+        assert "tick 7 of value: centres: 0 finite ones were found" in caplog.text
+        assert versions(log) == [0, 1]
 
     asyncio.run(test())
 
