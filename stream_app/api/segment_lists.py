@@ -45,9 +45,7 @@ def segment_list(model: ModelRecord, told: ToldFigures | None) -> SegmentList:
         for each in model.segments
     ]
     segments += [
-        Segment(each.id, each.name, True, figures[each.id])
-        for each in model.retired_segments
-        if each.id in figures
+        Segment(each.id, each.name, True, figures[each.id]) for each in model.retired_segments if each.id in figures
     ]
     segments.sort(key=lambda each: (each.is_retired, life_cycle_order(each.level, each.figures or NOBODY, each.id)))
     as_of, currency, everybody = (told.as_of, told.currency, told.all_segments) if told else (None, None, None)
