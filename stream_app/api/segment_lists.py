@@ -64,4 +64,6 @@ def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) 
 
 def newest_first(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return models in the order of listing; one that was held and published later follows its published form."""
-    return sorted(documents, key=lambda document: (document["version"], document["status"]), reverse=True)
+    return sorted(
+        documents, key=lambda document: (document["version"], document["status"] == "published"), reverse=True
+    )

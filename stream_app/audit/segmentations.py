@@ -17,7 +17,7 @@ from xxhash import xxh3_64_intdigest
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import LogRecord, Standing, broken
 from stream_app.audit.rows import FIRST_SEGMENTATION, CustomerRow, RowMembership, name_digest
-from stream_app.contracts.outputs import OUTPUT_MODELS, Tick
+from stream_app.contracts.outputs import OUTPUT_MODELS, DecisionOutcome, Tick
 from stream_app.core.clock import format_instant
 
 NO_SEGMENT: Final = 0
@@ -60,7 +60,7 @@ class Segmentations:
         except ValidationError as error:
             return [broken(error, where)]
         model = getattr(model, "root", model)
-        if isinstance(model, Tick):
+        if isinstance(model, Tick | DecisionOutcome):
             return []
         name, version = model.segmentation, model.version
         self._kinds[name] = getattr(model, "kind", "learned")
@@ -72,7 +72,7 @@ class Segmentations:
                 self.newest[name] = version
                 if self._kinds[name] == "rules":
                     self.definitions[name] = model.definition
-        held = "/held" if model.status == "held" else ""
+        held = "" if model.status == "published" else "/held"
         if record.key != (expected := f"{name}{held}".encode()):
             return [Finding("contracts", f"key {record.key!r}, expected {expected!r}", position=where)]
         return []
