@@ -460,7 +460,12 @@ def test_first_order_of_a_visitor_is_told_as_such() -> None:
 
 def test_refund_of_a_customer_who_is_silent_does_not_call_it_back() -> None:
     (*_, last) = sentences([*EVERY_12, instant(105), refund(110, 5_000, "o48")])
-    assert last.startswith("Refund of 50.00 EUR: 4 orders in 110 days, the last 62 days ago; ")
+    assert last == "Silent for 54 days, usually active every 15 days; Regular → At risk."
+
+
+def test_return_that_is_heard_of_late_is_told_with_its_date() -> None:
+    (*_, last) = sentences([*EVERY_12, instant(105), purchase(100)])
+    assert last == "Purchase of 50.00 EUR: 6 orders in 105 days, the last 5 days ago; At risk → Regular."
 
 
 def test_two_orders_of_one_day_are_told_as_such() -> None:
