@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from stream_app.audit.rows import name_digest, read_row
 from stream_app.audit.segmentations import Segmentations
 from stream_app.errors import RowDamaged, RowVersionUnknown
 from stream_app.segmentations.ended import EndedSegmentation
-from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.definition import RulesConfiguration
 from stream_app.segmentations.rules.kind import RULES
@@ -114,7 +115,7 @@ def test_two_segmentations_are_clean(story: Story) -> None:
 
 
 def test_two_learned_segmentations_and_one_by_rules_are_clean() -> None:
-    mood = LearnedSegmentation(cold_start_model("mood", 0.2, 60.0))
+    mood = LearnedSegmentation(Model("mood"))
     story = told(drawn_inputs(30, 400), segmentations=(VALUE, mood, TIER))
     assert breaches(story) == set()
     assert {append.json["segmentation"] for append in story.written(story.names.memberships)} == {
@@ -450,3 +451,12 @@ def test_segmentation_whose_model_was_removed_has_no_newest_version() -> None:
     assert known.newest_of("tier") == 0
     assert known.note_model(LogRecord(3, 0, b"tier", None), "segment-models") == []
     assert known.newest_of("tier") is None
+
+
+@pytest.mark.parametrize(("versions", "checks"), [({"value": 3}, []), ({"value": -1}, ["contracts"])])
+def test_what_is_said_of_ticks_is_no_model_and_keeps_its_contract(versions: dict[str, int], checks: list[str]) -> None:
+    tick = {"kind": "tick", "tick": 9, "as_of": "2024-06-13T00:00:00.000Z", "status": "decided", "versions": versions}
+    known = Segmentations()
+    found = known.note_model(LogRecord(0, 0, b"~tick", json.dumps(tick).encode(), ()), "segment-models")
+    assert [finding.check for finding in found] == checks
+    assert known.newest == {}

@@ -24,10 +24,10 @@ from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.core.test_row import VERSION_1
-from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, PLAIN, rules
+from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, LEARNED, rules
 from tests.segmentations.third_kind import TiersSegmentation
 from tests.support.events import engagement, instant, positions, purchase
-from tests.support.logs import logs, shuffled_rules
+from tests.support.logs import changed_model, logs
 from tests.support.models import successor
 from tests.support.playing import Step, play, play_effects, state_of
 
@@ -35,14 +35,14 @@ TIERS = TiersSegmentation("tiers", [2, 4])
 PICKS = st.sampled_from(
     [
         (COLD_START,),
-        (PLAIN,),
+        (LEARNED,),
         (BY_RULES,),
         (TIERS,),
-        (COLD_START, PLAIN),
-        (PLAIN, COLD_START),
+        (COLD_START, LEARNED),
+        (LEARNED, COLD_START),
         (COLD_START, BY_RULES),
         (TIERS, BY_RULES),
-        (COLD_START, PLAIN, BY_RULES),
+        (COLD_START, LEARNED, BY_RULES),
         (BY_RULES, TIERS, COLD_START),
     ]
 )
@@ -63,11 +63,11 @@ def changed_rules() -> RulesSegmentation:
 def changing_logs(draw: st.DrawFn) -> list[Step]:
     """Draw a log with changes of models and definitions besides."""
     log = draw(logs())
-    for change in draw(st.sets(st.sampled_from(["value", "plain", "service"]))):
+    for change in draw(st.sets(st.sampled_from(["value", "habits", "service"]))):
         if change == "value":
-            version: Step = shuffled_rules(draw(st.integers(0, 9)))
-        elif change == "plain":
-            version = successor(PLAIN.model, centroids=PLAIN.model.centroids * 0.8)
+            version: Step = changed_model(draw(st.integers(0, 9)))
+        elif change == "habits":
+            version = successor(LEARNED.model, moved_frame(LEARNED.model.frame, 3))
         else:
             version = changed_rules()
         log.insert(draw(st.integers(0, len(log))), version)
@@ -117,6 +117,14 @@ def told(effects: Sequence[Effects]) -> list[Migration]:
     return [without_position(migration) for each in effects for migration in each.migrations]
 
 
+def undated(effects: Sequence[Effects]) -> list[Migration]:
+    """Return what is told, customer by customer: only when it is found that a version has moved them varies."""
+    return sorted(
+        (msgspec.structs.replace(migration, decided_at="") for migration in told(effects)),
+        key=lambda migration: (migration.segmentation, migration.customer_id, migration.sequence),
+    )
+
+
 @given(changing_logs(), PICKS, st.sets(st.integers(0, 31)))
 def test_time_passing_within_a_chunk_is_as_sweeping_and_folding_one_after_the_other(
     log: list[Step], segmentations: tuple[Segmentation, ...], cuts: set[int]
@@ -124,7 +132,9 @@ def test_time_passing_within_a_chunk_is_as_sweeping_and_folding_one_after_the_ot
     apart, within = Partition(segmentations), Partition(segmentations)
     steps = of_those(apart.names, log)
     expected, found = play_effects(apart, steps, range(len(steps))), play_with_time(within, steps, cuts)
-    assert told(found) == told(expected)
+    assert undated(found) == undated(expected)
+    if steps == [step for step in log if isinstance(step, Event | int)]:
+        assert told(found) == told(expected)
     assert state_of(within) == state_of(apart)
     assert within.table.customer_ids == apart.table.customer_ids
     assert within.clock == apart.clock
@@ -142,12 +152,12 @@ def test_looking_only_at_those_who_may_be_due_finds_what_looking_at_everybody_do
 ) -> None:
     some, everybody = Partition(segmentations), Partition(segmentations)
     steps = of_those(some.names, log)
-    found = told(play_with_time(some, steps, cuts))
-    expected: list[Migration] = []
+    found = play_with_time(some, steps, cuts)
+    expected: list[Effects] = []
     for step in steps:
         everybody.table.forget_due()
-        expected += told(play_effects(everybody, [step]))
-    assert found == expected
+        expected += play_effects(everybody, [step])
+    assert undated(found) == undated(expected)
     assert state_of(some) == state_of(everybody)
 
 
@@ -159,11 +169,11 @@ def test_what_a_segmentation_says_does_not_depend_on_which_others_there_are(
     log: list[Step], together: list[Segmentation], cuts: set[int]
 ) -> None:
     partition = Partition(together)
-    found = told(play_with_time(partition, log, cuts))
+    found = undated(play_with_time(partition, log, cuts))
     for number, segmentation in enumerate(together):
         alone = Partition([segmentation])
         own = of_those([segmentation.name], log)
-        assert told(play_with_time(alone, own)) == [m for m in found if m.segmentation == segmentation.name]
+        assert undated(play_with_time(alone, own)) == [m for m in found if m.segmentation == segmentation.name]
         assert partition.table.memberships[number].tobytes() == alone.table.memberships[0].tobytes()
         assert partition.table.activity.tobytes() == alone.table.activity.tobytes()
 
@@ -364,6 +374,7 @@ def test_row_of_version_1_enters_the_other_segmentations() -> None:
     partition = restored([BY_RULES, COLD_START], {"c1": bytes.fromhex(VERSION_1)}, Clock())
     old = partition.table.memberships[1][0]
     assert (old["segment"], old["sequence"]) == (5, 3)
+    partition.revise(0)
     migrations = play(partition, [instant(5)])
     told_of = {m.segmentation: (m.sequence, m.change, m.cause.kind) for m in migrations}
     assert told_of["service"] == (1, "entered", "definition")

@@ -169,16 +169,17 @@ def crowded(customers: int) -> Run:
 
 @pytest.mark.parametrize(("customers", "alone"), [(2, False), (3, True)])
 def test_sweep_of_more_customers_than_may_be_due_in_a_chunk_is_a_step_of_its_own(customers: int, alone: bool) -> None:
-    run = crowded(customers)
-    watermarks_ms = np.array([instant(0.6), instant(1.5), instant(2.5)])
-    first = next(steps(run.partition, watermarks_ms, np.ones(3, np.bool_), PACE))
+    run = crowded(customers)  # no longer new on day 30.5
+    watermarks_ms = np.array([instant(0.6), instant(30.8), instant(31.5)])
+    pace = Pace(DAY_MS, 100 * WEEK_MS, 100, due_max=2)
+    first = next(steps(run.partition, watermarks_ms, np.ones(3, np.bool_), pace))
     assert isinstance(first, Fold)
     assert (first.start, first.stop) == ((0, 1) if alone else (0, 3))
-    assert first.sweeps.at_ms.tolist() == ([] if alone else [instant(1), instant(2)])
-    assert first.sweeps.before.tolist() == ([] if alone else [1, 2])
+    assert first.sweeps.at_ms.tolist() == ([] if alone else [instant(day) for day in range(1, 32)])
+    assert first.sweeps.before.tolist() == ([] if alone else [1] * 30 + [2])
     run.fold([purchase(0.6)], first.sweeps if not alone else None)
     if alone:
-        second = next(steps(run.partition, watermarks_ms[1:], np.ones(2, np.bool_), PACE))
+        second = next(steps(run.partition, watermarks_ms[1:], np.ones(2, np.bool_), pace))
         assert second == Sweep(instant(1), pauses=False)
 
 

@@ -35,6 +35,7 @@ LISTED = {
     "SegmenterModelDrift",
     "SegmenterModelHeld",
     "SegmenterRoleDrift",
+    "SegmenterTickWaitsExpired",
     "SegmenterRebalanceStorm",
     "SegmenterRecoverySlow",
     "SegmenterViewStale",

@@ -9,7 +9,7 @@ from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.definition import RulesConfiguration
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
-from tests.support.models import plain_snapshot, rules_snapshot
+from tests.support.models import learned_model, prior_model
 
 RULES: Final[dict[str, Any]] = {
     "kind": "rules",
@@ -32,7 +32,7 @@ RULES: Final[dict[str, Any]] = {
             "name": "Keen",
             "when": {
                 "any": [
-                    {"figure": "engagements", "operator": ">", "value": 30},
+                    {"figure": "engagements", "operator": ">", "value": 3},
                     {"figure": "engaged_days_decayed", "operator": ">=", "value": 1.5},
                 ]
             },
@@ -55,8 +55,8 @@ def rules(**changes: Any) -> RulesConfiguration:
     return RulesConfiguration.model_validate(RULES | changes)
 
 
-COLD_START: Final = LearnedSegmentation(rules_snapshot(0.1, 20.0))
-PLAIN: Final = LearnedSegmentation(dataclasses.replace(plain_snapshot(0.1, 10.0), name="plain"))
+COLD_START: Final = LearnedSegmentation(prior_model(hysteresis=0.1, no_return_days=20.0))
+LEARNED: Final = LearnedSegmentation(dataclasses.replace(learned_model(no_return_days=10.0), name="habits"))
 BY_RULES: Final = RulesSegmentation(rules())
-EXAMPLES: Final[tuple[Segmentation, ...]] = (COLD_START, PLAIN, BY_RULES)
-"""Of every kind, under different names; the first does not weigh sessions."""
+EXAMPLES: Final[tuple[Segmentation, ...]] = (COLD_START, LEARNED, BY_RULES)
+"""Of every kind, under different names; the last one weighs sessions."""

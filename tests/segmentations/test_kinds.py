@@ -1,42 +1,37 @@
-"""What the core relies on, checked for every kind of segmentation; and what a further kind costs."""
+"""What the core relies on, checked for every kind of segmentation."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.bootstrap.replay import create_readers, create_replay
-from stream_app.bootstrap.segmentation import create_partition
-from stream_app.core.clock import DAY_MS, MINUTE_MS, NO_TIME
+from stream_app.core.clock import DAY_MS, MINUTE_MS
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.moves import DEFINITION, ENTERED, LAPSE, LAPSED, MOVED, MigrationContext, Moves
+from stream_app.core.events import Event
+from stream_app.core.moves import DEFINITION, ENTERED, LAPSE, LAPSED, MigrationContext, Moves
 from stream_app.core.partition import Partition
 from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.quantities import last_event_ms
-from stream_app.core.segmentation import NEVER_MS, Held, Segmentation
+from stream_app.core.segmentation import NEVER_MS, Decision, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT, NOWHERE
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.registry import (
     KINDS,
-    build_segmentation,
     decode_segmentation,
     encode_segmentation,
 )
-from stream_app.settings.loading import load_settings
-from stream_app.sources.files import SourceFile
-from tests.contracts.records import NOW_MS
-from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, PLAIN, RULES
+from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES
 from tests.segmentations.third_kind import TIERS, TiersSegmentation
 from tests.support.events import histories, instant, purchase
 from tests.support.logs import logs
+from tests.support.oracle import expected_migrations, told
 from tests.support.playing import Step, play, state_of
-from tests.support.replays import Outputs, engagement_at, purchase_at, write_lines
 from tests.support.tables import activity_of
 
 OF_A_THIRD_KIND = TiersSegmentation("tiers", [2, 4])
@@ -75,6 +70,19 @@ class Crowd:
         return tuple(column.tobytes() for column in (self.customers.activity, self.customers.at_ms, *self.held))
 
 
+def seen_off(segmentation: Segmentation, decision: Decision, held: Held, at_ms: np.ndarray) -> Held:
+    """Return where customers are after a decision."""
+    moves, roster = decision.moves, segmentation.roster
+    entered = np.where(moves, roster.codes[decision.target], held.segment)
+    kept = np.where(np.isin(entered, roster.lapsed_codes), held.kept, entered)
+    return Held(
+        entered.astype(np.int16),
+        np.where(moves, held.segment, held.previous).astype(np.int16),
+        np.where(moves, at_ms, held.since_ms),
+        kept.astype(np.int16),
+    )
+
+
 @st.composite
 def crowds(draw: st.DrawFn, segmentation: Segmentation, settles: bool = True) -> Crowd:
     """Draw customers in any segments; if `settles`, they have then moved to where the segmentation wants them."""
@@ -84,16 +92,13 @@ def crowds(draw: st.DrawFn, segmentation: Segmentation, settles: bool = True) ->
     at_ms = last_event_ms(activity) + draw(st.lists(silence_ms, min_size=count, max_size=count))
     customers = CustomerColumns(activity, at_ms)
     code = st.sampled_from([NO_SEGMENT, *segmentation.roster.by_code])
-    segment, previous = (np.array(draw(st.lists(code, min_size=count, max_size=count)), np.int16) for _ in range(2))
+    segment, previous, kept = (
+        np.array(draw(st.lists(code, min_size=count, max_size=count)), np.int16) for _ in range(3)
+    )
     days = draw(st.lists(st.sampled_from([0, 1, 5, 9, 19, 40]), min_size=count, max_size=count))
-    held = Held(segment, previous, at_ms - np.array(days) * DAY_MS)
+    held = Held(segment, previous, at_ms - np.array(days) * DAY_MS, kept)
     if settles:
-        target, moves = segmentation.decide(segmentation.score(customers), held, at_ms)
-        held = Held(
-            np.where(moves, segmentation.roster.codes[target], segment).astype(np.int16),
-            np.where(moves, segment, previous).astype(np.int16),
-            np.where(moves, at_ms, held.since_ms),
-        )
+        held = seen_off(segmentation, segmentation.revise(customers, held), held, at_ms)
     return Crowd(customers, held)
 
 
@@ -102,21 +107,22 @@ def moves_of(segmentation: Segmentation, crowd: Crowd, days: int) -> Moves:
     count = len(crowd)
     later_ms = crowd.customers.at_ms + days * DAY_MS
     later = crowd.customers.at(np.arange(count), later_ms)
-    target, _ = segmentation.decide(segmentation.score(later), crowd.held, later_ms)
+    decision = segmentation.revise(later, crowd.held)
+    held = seen_off(segmentation, decision._replace(moves=np.ones(count, np.bool_)), crowd.held, later_ms)
     entered = crowd.held.segment == NO_SEGMENT
     return WatchedMoves(
         customer_ids=[f"c{number}" for number in range(count)],
         cause_kind=np.where(entered, DEFINITION, LAPSE),
-        change=np.where(entered, ENTERED, LAPSED if segmentation.moves_with_time else MOVED),
+        change=np.where(entered, ENTERED, LAPSED),
         from_code=crowd.held.segment,
-        target=target,
+        target=decision.target,
         sequence=np.arange(1, count + 1),
         effective_at_ms=later_ms,
         decided_at_ms=later_ms,
         before=crowd.customers.activity,
         before_ms=crowd.customers.at_ms,
         after=crowd.customers.activity,
-        waited=np.zeros(count, np.bool_),
+        following=segmentation.silence(later, held, later_ms, np.full(count, NEVER_MS)),
         causes=[None] * count,
     )
 
@@ -166,31 +172,22 @@ class WatchedMoves(Moves):
 # --- one is many, and nothing is changed ---------------------------------------------------------------------------
 
 
+def answers(segmentation: Segmentation, crowd: Crowd, span_ms: int) -> list[list[object]]:
+    """Return all that is answered about customers, column by column."""
+    at_ms = crowd.customers.at_ms
+    due = segmentation.silence(crowd.customers, crowd.held, at_ms, at_ms + span_ms)
+    columns = [*segmentation.acts(crowd.customers, crowd.held), *segmentation.revise(crowd.customers, crowd.held)]
+    return [column.tolist() for column in (*columns, due.at_ms, np.where(due.at_ms <= at_ms + span_ms, due.target, 0))]
+
+
 @every_kind
 @given(st.data())
 def test_many_customers_are_judged_as_each_alone(segmentation: Segmentation, data: st.DataObject) -> None:
-    crowd = data.draw(crowds(segmentation))
-    by_ms = crowd.customers.at_ms + 40 * DAY_MS
-
-    def judged(some: Crowd, by_ms: np.ndarray) -> tuple[np.ndarray, ...]:
-        later = some.customers.at(np.arange(len(some)), by_ms)
-        target, moves = segmentation.decide(segmentation.score(later), some.held, by_ms)
-        moving = np.flatnonzero(moves)
-        due_ms = np.full(len(some), NO_TIME)
-        due_ms[moving] = segmentation.first_due(
-            some.customers.at(moving, some.customers.at_ms[moving]),
-            some.held.at(moving),
-            target[moving],
-            some.customers.at_ms[moving],
-            by_ms[moving],
-        )
-        waits = segmentation.ends_wait(some.held, by_ms)
-        return target, moves, due_ms, segmentation.next_due(some.customers, some.held), waits
-
-    together = judged(crowd, by_ms)
+    crowd = data.draw(crowds(segmentation, settles=False))
+    together = answers(segmentation, crowd, 40 * DAY_MS)
     for number in range(len(crowd)):
-        alone = judged(crowd.row(number), by_ms[number : number + 1])
-        assert [column[0] for column in alone] == [column[number] for column in together]
+        alone = answers(segmentation, crowd.row(number), 40 * DAY_MS)
+        assert alone == [[column[number]] for column in together]
 
 
 @every_kind
@@ -199,17 +196,13 @@ def test_nothing_that_is_asked_changes_what_it_is_asked_of(segmentation: Segment
     crowd = data.draw(crowds(segmentation, settles=False))
     before = crowd.frozen()
     at_ms = crowd.customers.at_ms
-    scores = segmentation.score(crowd.customers)
-    given_scores = scores.tobytes()
-    target, _ = segmentation.decide(scores, crowd.held, at_ms)
-    given_target, by_ms = target.tobytes(), at_ms + DAY_MS
-    segmentation.first_due(crowd.customers, crowd.held, target, at_ms, by_ms)
-    segmentation.next_due(crowd.customers, crowd.held)
-    segmentation.ends_wait(crowd.held, at_ms)
+    after_ms, by_ms = at_ms - DAY_MS, at_ms + DAY_MS
+    segmentation.acts(crowd.customers, crowd.held)
+    segmentation.silence(crowd.customers, crowd.held, after_ms, by_ms)
+    segmentation.revise(crowd.customers, crowd.held)
     segmentation.explain(moves_of(segmentation, crowd, 3), MigrationContext())
     assert crowd.frozen() == before
-    assert (scores.tobytes(), target.tobytes()) == (given_scores, given_target)
-    assert (by_ms - at_ms == DAY_MS).all()
+    assert (by_ms - after_ms == 2 * DAY_MS).all()
 
 
 @every_kind
@@ -217,10 +210,20 @@ def test_nothing_that_is_asked_changes_what_it_is_asked_of(segmentation: Segment
 def test_what_is_decided_does_not_depend_on_how_events_are_cut_into_chunks(
     segmentation: Segmentation, log: list[Step], cuts: set[int]
 ) -> None:
-    steps = [step for step in log if not dataclasses.is_dataclass(step)]  # without the changes of model
+    steps = [step for step in log if isinstance(step, Event | int)]
     whole, cut = Partition([segmentation]), Partition([segmentation])
     assert play(cut, steps, cuts) == play(whole, steps)
     assert state_of(cut) == state_of(whole)
+
+
+@every_kind
+@given(logs(), st.sets(st.integers(0, 28)))
+@settings(max_examples=30)
+def test_customers_do_what_asking_event_by_event_says(
+    segmentation: Segmentation, log: list[Step], cuts: set[int]
+) -> None:
+    steps = [*(step for step in log if isinstance(step, Event | int)), instant(3_000)]
+    assert told(play(Partition([segmentation]), steps, cuts)) == expected_migrations(segmentation, steps)
 
 
 @every_kind
@@ -229,88 +232,93 @@ def test_whoever_is_in_no_segment_of_the_version_moves_unless_it_has_ended(
     segmentation: Segmentation, data: st.DataObject
 ) -> None:
     crowd = data.draw(crowds(segmentation, settles=False))
-    target, moves = segmentation.decide(segmentation.score(crowd.customers), crowd.held, crowd.customers.at_ms)
     foreign = segmentation.roster.index_of_code[crowd.held.segment] == NOWHERE
-    if segmentation is ENDED:
-        assert moves.tolist() == (crowd.held.segment != NO_SEGMENT).tolist()
-        assert (target == NOWHERE).all()
-    else:
-        assert moves[foreign].all()
-        assert ((target >= 0) & (target < len(segmentation.roster.segments))).all()
+    for decision in (
+        segmentation.acts(crowd.customers, crowd.held),
+        segmentation.revise(crowd.customers, crowd.held),
+    ):
+        if segmentation is ENDED:
+            assert decision.moves.tolist() == (crowd.held.segment != NO_SEGMENT).tolist()
+            assert (decision.target == NOWHERE).all()
+        else:
+            assert decision.moves[foreign].all()
+            assert ((decision.target >= 0) & (decision.target < len(segmentation.roster.segments))).all()
 
 
 # --- time ----------------------------------------------------------------------------------------------------------
 
 
-def brute_force_due(segmentation: Segmentation, one: Crowd, target: int, by_ms: int) -> int:
-    """Return the first millisecond at which silence moves a customer to `target`: by the minute, then exactly."""
-
-    def first_of(instants: np.ndarray) -> int | None:
-        rows = np.zeros(len(instants), np.intp)
-        customers = one.customers.at(rows, instants)
-        found, moves = segmentation.decide(segmentation.score(customers), one.held.at(rows), instants)
-        there = np.flatnonzero(moves & (found == target))
-        return int(instants[there[0]]) if len(there) else None
-
-    after_ms = int(one.customers.at_ms[0])
-    minute_ms = first_of(np.arange(after_ms + MINUTE_MS, by_ms, MINUTE_MS))
-    last_ms = by_ms if minute_ms is None else minute_ms
-    exact_ms = first_of(np.arange(max(last_ms - MINUTE_MS, after_ms) + 1, last_ms + 1))
-    assert exact_ms is not None
-    return exact_ms
+@every_kind
+@given(st.data())
+@settings(max_examples=40)
+def test_first_move_in_silence_is_the_same_however_far_one_looks_ahead(
+    segmentation: Segmentation, data: st.DataObject
+) -> None:
+    crowd = data.draw(crowds(segmentation))
+    after_ms = crowd.customers.at_ms
+    far = segmentation.silence(crowd.customers, crowd.held, after_ms, np.full(len(crowd), NEVER_MS))
+    assert (far.at_ms > after_ms).all()
+    span_ms = data.draw(st.sampled_from([0, 1, MINUTE_MS]) | st.integers(0, 100 * DAY_MS))
+    exactly_ms = np.where(far.at_ms < NEVER_MS, far.at_ms, after_ms) + data.draw(st.sampled_from([-1, 0, 1]))
+    for by_ms in (after_ms + span_ms, np.maximum(exactly_ms, after_ms)):
+        near = segmentation.silence(crowd.customers, crowd.held, after_ms, by_ms)
+        found = near.at_ms <= by_ms
+        assert found.tolist() == (far.at_ms <= by_ms).tolist()
+        assert near.at_ms[found].tolist() == far.at_ms[found].tolist()
+        assert near.target[found].tolist() == far.target[found].tolist()
+        # Beyond what was asked about, nobody moves before the answer.
+        assert (near.at_ms[~found] <= far.at_ms[~found]).all()
 
 
 @every_kind
 @given(st.data())
 @settings(max_examples=40)
-def test_first_instant_of_a_silent_move_is_what_brute_force_finds(
+def test_where_one_begins_to_look_within_a_silence_does_not_matter(
     segmentation: Segmentation, data: st.DataObject
 ) -> None:
     crowd = data.draw(crowds(segmentation))
-    span_ms = data.draw(st.sampled_from([1, 2, MINUTE_MS, DAY_MS]) | st.integers(1, 30 * DAY_MS))
-    by_ms = crowd.customers.at_ms + span_ms
-    later = crowd.customers.at(np.arange(len(crowd)), by_ms)
-    target, moves = segmentation.decide(segmentation.score(later), crowd.held, by_ms)
-    for number in np.flatnonzero(moves).tolist():
-        one = crowd.row(number)
-        mine = slice(number, number + 1)
-        due_ms = segmentation.first_due(one.customers, one.held, target[mine], one.customers.at_ms, by_ms[mine])
-        assert due_ms.tolist() == [brute_force_due(segmentation, one, int(target[number]), int(by_ms[number]))]
+    after_ms, never_ms = crowd.customers.at_ms, np.full(len(crowd), NEVER_MS)
+    first = segmentation.silence(crowd.customers, crowd.held, after_ms, never_ms)
+    later_ms = np.minimum(after_ms + data.draw(st.integers(0, 60 * DAY_MS)), first.at_ms - 1)
+    again = segmentation.silence(crowd.customers, crowd.held, later_ms, never_ms)
+    assert [column.tolist() for column in again] == [column.tolist() for column in first]
 
 
-@every_kind
-@pytest.mark.parametrize("settles", [True, False])
+def turns(segmentation: RulesSegmentation, one: Crowd, instants: np.ndarray) -> np.ndarray:
+    """Say at which instants a customer is elsewhere than its rules want it."""
+    rows = np.zeros(len(instants), np.intp)
+    return segmentation.acts(one.customers.at(rows, instants), one.held.at(rows)).moves
+
+
 @given(st.data())
-@settings(max_examples=60)
-def test_silence_moves_nobody_before_the_next_instant_that_is_due(
-    segmentation: Segmentation, settles: bool, data: st.DataObject
-) -> None:
-    # Only where sessions are not weighed can customers be in a state that nobody has looked at yet.
-    crowd = data.draw(crowds(segmentation, settles=settles or segmentation.weighs_sessions))
-    due_ms = segmentation.next_due(crowd.customers, crowd.held)
-    for number in np.flatnonzero(due_ms != NO_TIME).tolist():
-        at_ms, ends_ms = int(crowd.customers.at_ms[number]), int(due_ms[number])
-        last_ms = min(ends_ms - 1, at_ms + 400 * DAY_MS)
-        tried_ms = np.unique(np.concatenate((np.linspace(at_ms, last_ms, 3_000).astype(np.int64), [last_ms])))
-        tried_ms = tried_ms[tried_ms >= at_ms]
-        rows = np.full(len(tried_ms), number)
-        scores = segmentation.score(crowd.customers.at(rows, tried_ms))
-        decision = segmentation.decide(scores, crowd.held.at(rows), tried_ms)
-        assert ends_ms > at_ms
-        assert not decision.moves.any() or not segmentation.moves_with_time
+@settings(max_examples=40)
+def test_rules_move_a_silent_customer_at_the_very_millisecond_that_brute_force_finds(data: st.DataObject) -> None:
+    crowd = data.draw(crowds(BY_RULES))
+    span_ms = data.draw(st.sampled_from([1, MINUTE_MS, DAY_MS]) | st.integers(1, 30 * DAY_MS))
+    after_ms = crowd.customers.at_ms
+    due = BY_RULES.silence(crowd.customers, crowd.held, after_ms, after_ms + span_ms)
+    for number in range(len(crowd)):
+        one, start_ms = crowd.row(number), int(after_ms[number])
+        minutes = np.append(np.arange(start_ms + MINUTE_MS, start_ms + span_ms, MINUTE_MS), start_ms + span_ms)
+        moved = np.flatnonzero(turns(BY_RULES, one, minutes))
+        if not len(moved):
+            assert due.at_ms[number] > start_ms + span_ms
+            continue
+        minute_ms = int(minutes[moved[0]])
+        within = np.arange(max(minute_ms - MINUTE_MS, start_ms) + 1, minute_ms + 1)
+        assert due.at_ms[number] == within[np.flatnonzero(turns(BY_RULES, one, within))[0]]
 
 
 @every_kind
-def test_only_who_may_move_with_time_is_looked_at_again_by_sweeps(segmentation: Segmentation) -> None:
+def test_only_whom_silence_may_move_is_looked_at_again_by_sweeps(segmentation: Segmentation) -> None:
     partition = Partition([segmentation])
     play(partition, [purchase(day, customer_id=f"c{day % 3}") for day in range(12)])
     apply_effects(partition, sweep(partition, instant(12)))
-    due_ms = partition.table.due_at_ms
-    assert (due_ms > instant(12)).all() or segmentation.moves_with_time
-    assert (due_ms == NEVER_MS).all() == (not segmentation.moves_with_time)
-    if not segmentation.moves_with_time:
-        effects = sweep(partition, instant(5_000))
-        assert (len(effects.numbers), len(effects.examined), effects.migrations) == (0, 0, [])
+    assert (partition.table.due_at_ms > instant(12)).all()
+    play(partition, [instant(5_000)])
+    assert (partition.table.due_at_ms == NEVER_MS).all()
+    effects = sweep(partition, instant(9_000))
+    assert (len(effects.numbers), len(effects.examined), effects.migrations) == (0, 0, [])
 
 
 # --- documents, reasons --------------------------------------------------------------------------------------------
@@ -325,17 +333,10 @@ def test_document_gives_the_same_segmentation_back(segmentation: Segmentation, d
     decoded = decode_segmentation(document)
     assert json.loads(json.dumps(encode_segmentation(decoded))) == document
     assert (document["kind"], document["segmentation"]) == (segmentation.kind, segmentation.name)
-    for name in ("name", "kind", "version", "roster", "reads", "moves_with_time", "weighs_sessions", "revised_by"):
+    for name in ("name", "kind", "version", "roster", "reads", "weighs_sessions", "revised_by"):
         assert getattr(decoded, name) == getattr(segmentation, name), name
     crowd = data.draw(crowds(segmentation, settles=False))
-    scores = segmentation.score(crowd.customers)
-    assert decoded.score(crowd.customers).tolist() == scores.tolist()
-    for own, other in zip(
-        segmentation.decide(scores, crowd.held, crowd.customers.at_ms),
-        decoded.decide(scores, crowd.held, crowd.customers.at_ms),
-        strict=True,
-    ):
-        assert own.tolist() == other.tolist()
+    assert answers(decoded, crowd, 40 * DAY_MS) == answers(segmentation, crowd, 40 * DAY_MS)
 
 
 @every_kind
@@ -347,10 +348,7 @@ def test_decisions_and_reasons_look_at_nothing_but_the_columns_that_are_declared
     crowd = data.draw(crowds(segmentation))
     seen: set[str] = set()
     watched = WatchedColumns.over(crowd.customers, seen)
-    at_ms = crowd.customers.at_ms
-    target, _ = segmentation.decide(segmentation.score(watched), crowd.held, at_ms)
-    segmentation.first_due(watched, crowd.held, target, at_ms, at_ms + DAY_MS)
-    segmentation.next_due(watched, crowd.held)
+    answers(segmentation, Crowd(watched, crowd.held), 30 * DAY_MS)
     moves = moves_of(segmentation, crowd, 30)
     object.__setattr__(moves, "seen", seen)
     reasons = segmentation.explain(moves, MigrationContext())
@@ -361,63 +359,5 @@ def test_decisions_and_reasons_look_at_nothing_but_the_columns_that_are_declared
         assert isinstance(reason.is_specific, bool)
 
 
-# --- a third kind --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def purchases(tmp_path: Path) -> dict[str, Path]:
-    days = range(1, 9)
-    records = [purchase_at(day, f"2024-04-0{day}T12:00:00Z", f"c{day % 3}") for day in days]
-    visits = [engagement_at(day, f"2024-04-0{day}T18:00:00Z", f"c{day % 2}") for day in days]
-    return {
-        "purchases": write_lines(tmp_path / "p.jsonl", records),
-        "engagements": write_lines(tmp_path / "e.jsonl", visits),
-    }
-
-
-@pytest.mark.usefixtures("_third_kind")
-def test_a_third_kind_runs_from_the_settings_to_the_outputs(purchases: dict[str, Path], tmp_path: Path) -> None:
-    tables = [
-        {"kind": "learned", "name": "value"},
-        {"kind": "tiers", "name": "loyalty", "purchases": [2, 3]},
-        RULES,
-    ]
-    chosen = load_settings(None, {"segmentations": tables})
-    assert create_partition(chosen).names == ("value", "loyalty", "service")
-    sources = [SourceFile(path, topic, {}, {}, None) for topic, path in purchases.items()]
-    replay = create_replay(chosen, tmp_path / "out")
-    readers = create_readers(chosen, sources, NOW_MS)
-    replay.run(readers)
-    for reader in readers:
-        reader.close()
-    outputs = Outputs(tmp_path / "out")
-    tiers = [m for m in outputs.migrations if m["segmentation"] == "loyalty"]
-    told = [(m["customer_id"], m["sequence"], m["change"], m["to_segment"]["id"]) for m in tiers]
-    assert [entry for entry in told if entry[0] == "c1"] == [
-        ("c1", 1, "entered", "tier-0"),
-        ("c1", 2, "moved", "tier-1"),
-        ("c1", 3, "moved", "tier-2"),
-    ]
-    assert tiers[0]["explanation"] == {
-        "kind": "tiers",
-        "purchases": 1,
-        "sentence": "1 purchases; enters Tier 0.",
-    }
-    assert {m["segmentation"] for m in outputs.memberships} == {"value", "loyalty", "service"}
-    held = {m["customer_id"]: m["segment"]["name"] for m in outputs.memberships if m["segmentation"] == "loyalty"}
-    assert held == {"c0": "Tier 1", "c1": "Tier 2", "c2": "Tier 2"}
-    assert [model["segmentation"] for model in outputs.models[:3]] == ["value", "loyalty", "service"]
-    assert [each["segmentation"] for each in outputs.summary["other_segmentations"]] == ["loyalty", "service"]
-
-
-@pytest.mark.usefixtures("_third_kind")
-def test_a_changed_definition_is_the_next_version_and_the_same_one_the_version_it_was() -> None:
-    (first,) = load_settings(None, {"segmentations": [{"kind": "tiers", "name": "t", "purchases": [2]}]}).segmentations
-    (other,) = load_settings(None, {"segmentations": [{"kind": "tiers", "name": "t", "purchases": [5]}]}).segmentations
-    built = build_segmentation(first, {})
-    assert build_segmentation(first, {}, built) is built
-    assert build_segmentation(other, {}, built).version == built.version + 1
-
-
 def test_examples_weigh_sessions_and_do_not() -> None:
-    assert [each.weighs_sessions for each in (COLD_START, PLAIN, BY_RULES)] == [False, True, True]
+    assert [each.weighs_sessions for each in EXAMPLES] == [False, False, True]

@@ -10,7 +10,7 @@ from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import build_segmentation, decode_segmentation, encode_segmentation
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
-from tests.segmentations.examples import BY_RULES, COLD_START, PLAIN, RULES
+from tests.segmentations.examples import BY_RULES, COLD_START, LEARNED, RULES
 
 DEFAULTS = {"hysteresis": 0.5, "no_return_days": 30.0}
 
@@ -42,7 +42,7 @@ def test_learned_segmentation_begins_with_the_cold_start_and_keeps_its_last_mode
     built = build_segmentation(LearnedConfiguration(name="value", hysteresis=0.2), DEFAULTS)
     assert isinstance(built, LearnedSegmentation)
     assert (built.version, built.model.hysteresis, built.model.no_return_days) == (0, 0.2, 30.0)
-    assert build_segmentation(LearnedConfiguration(name="value"), DEFAULTS, PLAIN) is PLAIN
+    assert build_segmentation(LearnedConfiguration(name="value"), DEFAULTS, LEARNED) is LEARNED
     assert isinstance(build_segmentation(LearnedConfiguration(name="value"), DEFAULTS, BY_RULES), LearnedSegmentation)
 
 

@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 from pydantic import Field
 
-from stream_app.core.arrays import Flags, Indices, Instants
+from stream_app.core.arrays import Instants
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.moves import DEFINITION, MigrationContext, Moves, describe_path
-from stream_app.core.segmentation import NEVER_MS, Decision, Held, Segmentation
-from stream_app.core.segments import Roster, Segment
+from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held, Segmentation
+from stream_app.core.segments import NOWHERE, Roster, Segment
 from stream_app.segmentations.configuration import SegmentationConfiguration
 
 
@@ -44,7 +44,6 @@ class TiersSegmentation:
 
     kind: Final = "tiers"
     reads: Final = frozenset({"activity"})
-    moves_with_time: Final = False
     weighs_sessions: Final = False
     revised_by: Final = DEFINITION
 
@@ -56,27 +55,20 @@ class TiersSegmentation:
             tuple(Segment(tier + 1, f"Tier {tier}", f"tier-{tier}") for tier in range(len(purchases) + 1))
         )
 
-    def score(self, customers: CustomerColumns) -> Indices:
-        return np.searchsorted(np.array(self.purchases), customers.activity["purchases"], side="right")
+    def acts(self, customers: CustomerColumns, held: Held) -> Decision:
+        tier = np.searchsorted(np.array(self.purchases), customers.activity["purchases"], side="right")
+        return Decision(tier, self.roster.codes[tier] != held.segment)
 
-    def decide(self, scores: np.ndarray[Any, Any], held: Held, at_ms: Instants) -> Decision:  # noqa: ARG002
-        return Decision(scores, self.roster.codes[scores] != held.segment)
+    revise = acts
 
-    def first_due(
+    def silence(
         self,
-        customers: CustomerColumns,  # noqa: ARG002
+        customers: CustomerColumns,
         held: Held,  # noqa: ARG002
-        target: Indices,  # noqa: ARG002
         after_ms: Instants,  # noqa: ARG002
-        by_ms: Instants,
-    ) -> Instants:
-        return by_ms
-
-    def next_due(self, customers: CustomerColumns, held: Held) -> Instants:  # noqa: ARG002
-        return np.full(len(customers), NEVER_MS)
-
-    def ends_wait(self, held: Held, effective_at_ms: Instants) -> Flags:  # noqa: ARG002
-        return np.zeros(len(effective_at_ms), np.bool_)
+        by_ms: Instants,  # noqa: ARG002
+    ) -> Due:
+        return Due(np.full(len(customers), NEVER_MS), np.full(len(customers), NOWHERE))
 
     def explain(self, moves: Moves, context: MigrationContext) -> Sequence[TierReason]:  # noqa: ARG002
         references = self.roster.references

@@ -1,74 +1,62 @@
-"""Models to assign customers by."""
+"""Models of learned segmentations: before anything was learned, with what might have been, and successions of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from hypothesis import strategies as st
 
-from stream_app.core.clock import DAY_MS
 from stream_app.core.partition import Partition
-from stream_app.core.quantities import Quantities
 from stream_app.core.segments import Segment
-from stream_app.segmentations.learned.cold_start import cold_start_model
-from stream_app.segmentations.learned.features import FEATURE_COUNT, FeatureParameters, extract_features
-from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.model import OFFSETS, PRIOR_TYPICAL, Frame, Model, Thresholds
+from stream_app.segmentations.learned.rhythm import PRIOR, Rhythm
+from stream_app.segmentations.learned.roles import OCCASIONAL, ROLES
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
+ACTIVE_SHOP: Final = Frame(
+    rhythm=Rhythm(math.log(9.0), 0.5, 1.3, 1 / 600, 0.3),
+    order_value_minor=4_200.0,
+    engagement_weight=1.0,
+    new_days=21.0,
+    centres=np.array([math.log(1 / 20), math.log(1 / 6), 0.0]) + 0.9 * OFFSETS,
+)
+"""A population that orders every 20 days and comes every 6."""
+EARLIER_SEGMENTS: Final = (Segment(11, "Regulars"), Segment(12, "Visitors"), Segment(13, "Gone"))
+"""Segments such as earlier releases made up, all retired."""
 
-def rules_snapshot(hysteresis: float = 0.5, no_return_days: float = 30.0) -> Model:
-    """Return the cold-start rules."""
-    return cold_start_model("value", hysteresis, no_return_days)
+
+def prior_model(**thresholds: float) -> Model:
+    """Return the model before anything was learned."""
+    return Model("value", thresholds=Thresholds(**thresholds))
 
 
-def plain_snapshot(hysteresis: float = 0.2, no_return_days: float = 0.0) -> Model:
-    """Return a model on the plain features with three segments, by recency and orders above all."""
-    centroids = [
-        [math.log1p(days / 30), math.log1p(orders), math.log1p(revenue), math.log1p(weight)]
-        for days, orders, revenue, weight in ((2, 4, 200, 3), (5, 0.5, 25, 6), (120, 0.3, 15, 0))
-    ]
+def learned_model(**thresholds: float) -> Model:
+    """Return the fourth model of a population that comes and buys often, after segments of an earlier release."""
     return Model(
-        name="value",
+        "value",
         version=4,
         as_of_ms=0,
-        parameters=FeatureParameters("plain", 30.0, 100.0),
-        mean=np.zeros(FEATURE_COUNT),
-        scale=np.ones(FEATURE_COUNT),
-        centroids=np.array(centroids),
-        segments=(Segment(11, "Regulars"), Segment(12, "Visitors"), Segment(13, "Gone")),
-        hysteresis=hysteresis,
-        no_return_days=no_return_days,
+        frame=ACTIVE_SHOP,
+        previous=Frame(),
+        thresholds=Thresholds(**thresholds),
+        retired_segments=EARLIER_SEGMENTS,
     )
 
 
-def snapshot_of(centroids: np.ndarray, **changes: Any) -> Model:
-    """Return a model whose scaled space is the raw one."""
-    fields: dict[str, Any] = {
-        "name": "value",
-        "version": 1,
-        "as_of_ms": 0,
-        "parameters": FeatureParameters("activity", 30.0, 1_000.0),
-        "mean": np.zeros(FEATURE_COUNT),
-        "scale": np.ones(FEATURE_COUNT),
-        "centroids": centroids,
-        "segments": tuple(Segment(code, f"name {code}") for code in range(1, len(centroids) + 1)),
-        "hysteresis": 0.5,
-        "no_return_days": 30.0,
-        "weights": np.ones(FEATURE_COUNT),
-    }
-    return Model(**(fields | changes))
+def moved_frame(frame: Frame, seed: int, spread: float = 0.2) -> Frame:
+    """Return a frame whose centres lie elsewhere, under which many customers are misplaced."""
+    centres = frame.centres + np.random.default_rng(seed).normal(0, spread, frame.centres.shape)
+    return dataclasses.replace(frame, centres=centres)
 
 
-def successor(snapshot: Model, **changes: Any) -> Model:
-    """Return the next version of a model."""
-    return dataclasses.replace(snapshot, version=snapshot.version + 1, **changes)
-
-
-def no_return_ms(snapshot: Model) -> int:
-    """Return for how many whole milliseconds nobody goes back."""
-    return math.ceil(snapshot.no_return_days * DAY_MS)
+def successor(model: Model, frame: Frame | None = None, **changes: Any) -> Model:
+    """Return the next version of a model, with the same frame or another."""
+    return dataclasses.replace(
+        model, version=model.version + 1, previous=model.frame, frame=frame or model.frame, **changes
+    )
 
 
 def partition_under(*models: Model) -> Partition:
@@ -83,6 +71,65 @@ def model_of(partition: Partition) -> Model:
     return segmentation.model
 
 
-def score(model: Model, quantities: Quantities) -> np.ndarray:
-    """Return the scores of customers whose quantities are these."""
-    return model.score(extract_features(quantities, model.parameters))
+rhythms = st.builds(
+    Rhythm,
+    log_gap=st.floats(math.log(1.5), math.log(200.0)),
+    log_gap_variance=st.floats(0.05, 2.5),
+    prior_weight=st.floats(0.1, 8.0),
+    stop_rate_per_day=st.floats(1e-5, 0.1),
+    stop_after_first=st.floats(0.01, 0.95),
+)
+"""What may be learned of populations that come daily, and of others that come twice a year."""
+
+
+@st.composite
+def frames(draw: st.DrawFn, closed: bool = True) -> Frame:
+    """Draw what may be learned of populations: roles keep their order, but lie closer together or wider apart.
+
+    If `closed`, some roles admit nobody; Occasional always admits.
+    """
+    typical = PRIOR_TYPICAL + np.array(
+        [draw(st.floats(-2.0, 2.0)), draw(st.floats(-2.0, 2.0)), draw(st.floats(-0.3, 0.3))]
+    )
+    noise = np.random.default_rng(draw(st.integers(0, 1_000))).uniform(-0.15, 0.15, OFFSETS.shape)
+    is_open = np.ones(ROLES, np.bool_)
+    if closed:
+        is_open = np.array(draw(st.lists(st.booleans() | st.just(True), min_size=ROLES, max_size=ROLES)))
+        is_open[OCCASIONAL] = True
+    return Frame(
+        rhythm=draw(rhythms | st.just(PRIOR)),
+        order_value_minor=draw(st.sampled_from([None, 1_500.0, 5_000.0])),
+        engagement_weight=draw(st.sampled_from([0.0, 0.3, 0.5, 1.0])),
+        new_days=draw(st.sampled_from([3.0, 21.0, 30.0, 90.0])),
+        centres=typical + draw(st.floats(0.6, 1.4)) * OFFSETS + noise,
+        is_open=is_open,
+    )
+
+
+thresholds = st.builds(
+    Thresholds,
+    hysteresis=st.sampled_from([0.0, 0.1, 0.35]),
+    no_return_days=st.sampled_from([0.0, 1.1, 30.0]),
+    risk_probability=st.sampled_from([0.5, 0.7]),
+    lapsed_probability=st.sampled_from([0.1, 0.4]),
+    risk_days_min=st.sampled_from([1.0, 10.0]),
+    lapsed_days_min=st.sampled_from([5.0, 30.0]),
+    lost_days=st.sampled_from([40.0, 365.0]),
+    one_time_probability=st.sampled_from([0.05, 0.2, 0.6]),
+    loyal_slack=st.sampled_from([0.0, 0.5]),
+    regular_slack=st.sampled_from([0.0, 0.1, 0.5]),
+    big_slack=st.sampled_from([0.1, 0.4]),
+    visits_slack=st.sampled_from([0.0, 0.2]),
+    browsers_slack=st.sampled_from([0.0, 0.5]),
+    rare_slack=st.sampled_from([0.0, 0.25]),
+    value_slack=st.sampled_from([0.0, 0.25]),
+)
+
+
+@st.composite
+def models(draw: st.DrawFn, closed: bool = True) -> Model:
+    """Draw models before and after something was learned."""
+    own = draw(thresholds)
+    if draw(st.booleans()):
+        return Model("value", thresholds=own)
+    return Model("value", 3, 0, draw(frames(closed=closed)), draw(st.none() | frames(closed=closed)), own)

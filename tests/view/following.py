@@ -77,8 +77,15 @@ async def memberships(client: redis.Redis) -> dict[str, dict[str, Any]]:
                     "sequence": membership.sequence,
                     "model_version": membership.model_version,
                     "as_of": format_instant(membership.as_of_ms),
+                    "next_move": _next_move(membership),
                 }
     return found
+
+
+def _next_move(membership: MembershipValue) -> dict[str, str | None] | None:
+    if membership.next_at_ms is None:
+        return None
+    return {"at": format_instant(membership.next_at_ms), "to_segment": membership.next_segment}
 
 
 async def _hashes(client: redis.Redis, names: list[bytes]) -> list[dict[bytes, bytes]]:
@@ -115,7 +122,11 @@ async def flows(client: redis.Redis) -> dict[tuple[str, str, str], int]:
 
 def without_name(membership: dict[str, Any]) -> dict[str, Any]:
     others = {name: membership[name] for name in ("since", "sequence", "model_version", "as_of")}
-    return {"segment": membership["segment"]["id"], **others}
+    following = membership["next_move"]
+    if following is not None:
+        target = following["to_segment"]
+        following = following | {"to_segment": None if target is None else target["id"]}
+    return {"segment": membership["segment"]["id"], **others, "next_move": following}
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:

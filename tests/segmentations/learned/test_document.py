@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stream_app.segmentations.learned.features import FEATURE_NAMES, FeatureParameters
 
 from stream_app.core.clock import NO_TIME
 from stream_app.core.segments import Segment
@@ -18,7 +19,6 @@ from stream_app.segmentations.learned.document import (
     model_from_document,
     proposal_from_document,
 )
-from stream_app.segmentations.learned.features import FEATURE_NAMES, FeatureParameters
 from stream_app.segmentations.learned.model import Model
 
 finite = st.floats(-1e6, 1e6)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stream_app.segmentations.learned.features import FeatureParameters, extract_features
 
 from stream_app.core.segments import MAX_SEGMENT_CODE, Segment
 from stream_app.errors import ModelInvalid
-from stream_app.segmentations.learned.features import FeatureParameters, extract_features
 from stream_app.segmentations.learned.model import Model
 from tests.support.models import plain_snapshot, rules_snapshot, score, snapshot_of
 from tests.support.tables import quantities_of_events

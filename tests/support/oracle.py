@@ -1,0 +1,193 @@
+"""What becomes of customers, found the slow way: one customer, one event, one question at a time.
+
+This is the definition of what `stream_app.core.processor` does for many at once. It knows no chunks, no visits and no
+due instants, and it never looks ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from stream_app.core.clock import NO_TIME, format_instant
+from stream_app.core.columns import CustomerColumns
+from stream_app.core.events import ENGAGEMENT, Event
+from stream_app.core.folding import fold_events
+from stream_app.core.migration import Migration
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, DEFINITION, LAPSE
+from stream_app.core.row import ACTIVITY_DTYPE, Row
+from stream_app.core.segmentation import NEVER_MS, Decision, Held, Segmentation
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from tests.support.playing import Step
+from tests.support.totals import trail_for
+
+
+class Told(NamedTuple):
+    """What is compared of a migration."""
+
+    customer_id: str
+    segmentation: str
+    sequence: int
+    from_segment: str | None
+    to_segment: str | None
+    change: str
+    cause: str
+    event_id: str | None
+    effective_at: str
+    version: int
+    next_move: tuple[str, str | None] | None
+
+    @classmethod
+    def of(cls, migration: Migration) -> Told:
+        following = migration.next_move
+        return cls(
+            migration.customer_id,
+            migration.segmentation,
+            migration.sequence,
+            migration.from_segment and migration.from_segment.id,
+            migration.to_segment and migration.to_segment.id,
+            migration.change,
+            migration.cause.kind,
+            migration.cause.event_id,
+            migration.effective_at,
+            migration.model_version,
+            following and (following.at, following.to_segment and following.to_segment.id),
+        )
+
+
+def told(migrations: Sequence[Migration]) -> list[Told]:
+    """Return what is compared, customer by customer: the order of the stream depends on when sweeps find moves."""
+    return sorted(Told.of(migration) for migration in migrations)
+
+
+class Customer:
+    """One customer in one segmentation."""
+
+    def __init__(self, customer_id: str) -> None:
+        self.customer_id = customer_id
+        self.row = Row()
+        self.assessed_ms = NO_TIME
+        self.since_ms = NO_TIME
+        self.segment = self.previous = self.kept = NO_SEGMENT
+        self.last_change = ""
+        self.told: list[Told] = []
+
+    @property
+    def held(self) -> Held:
+        codes = (np.array([code], np.int16) for code in (self.segment, self.previous, self.kept))
+        segment, previous, kept = codes
+        return Held(segment, previous, np.array([self.since_ms]), kept)
+
+    def at(self, at_ms: int) -> CustomerColumns:
+        packed = bytearray(ACTIVITY_DTYPE.itemsize)
+        self.row.pack_activity_into(packed, 0)
+        return CustomerColumns(np.frombuffer(packed, ACTIVITY_DTYPE), np.array([at_ms]))
+
+    def stay_silent(self, segmentation: Segmentation, after_ms: int, by_ms: int) -> None:
+        """Let time pass."""
+        while after_ms < by_ms:
+            due = segmentation.silence(self.at(after_ms), self.held, np.array([after_ms]), np.array([by_ms]))
+            after_ms = due.at_ms.item()
+            if after_ms <= by_ms:
+                self.move(segmentation, due.target.item(), after_ms, LAPSE)
+
+    def decide(
+        self, segmentation: Segmentation, decision: Decision, at_ms: int, kind: int, event: Event | None
+    ) -> None:
+        """Move if that is the decision."""
+        if decision.moves.item():
+            self.move(segmentation, decision.target.item(), at_ms, kind, event)
+
+    def move(self, segmentation: Segmentation, target: int, at_ms: int, kind: int, event: Event | None = None) -> None:
+        """Be in another segment from an instant on."""
+        roster = segmentation.roster
+        origin, self.segment = self.segment, int(roster.codes[target])
+        levels = {code: entry.level for code, entry in roster.by_code.items()}
+        ordered = any(level is not None for level in levels.values())
+        into_lapsed = (levels.get(self.segment) or 0) < 0 if ordered else True
+        returns = (levels.get(origin) or 0) < 0 and not into_lapsed if ordered else self.last_change == "lapsed"
+        if self.segment == NO_SEGMENT:
+            self.last_change = "left"
+        elif origin == NO_SEGMENT:
+            self.last_change = "entered"
+        elif kind == LAPSE and into_lapsed:
+            self.last_change = "lapsed"
+        elif event is not None and returns:
+            self.last_change = "returned"
+        else:
+            self.last_change = "moved"
+        assert self.last_change in CHANGES
+        if not (ordered and (levels.get(origin) or 0) < 0):
+            self.kept = origin
+        if not (ordered and into_lapsed):
+            self.kept = self.segment
+        self.previous, self.since_ms = origin, at_ms
+        self.assessed_ms = max(self.assessed_ms, at_ms)
+        following = segmentation.silence(self.at(at_ms), self.held, np.array([at_ms]), np.array([NEVER_MS]))
+        next_move = None
+        if following.at_ms.item() < NEVER_MS:
+            heir = roster.references.get(int(roster.codes[following.target.item()]))
+            next_move = format_instant(following.at_ms.item()), heir and heir.id
+        names = [roster.references[code].id if code in roster.references else None for code in (origin, self.segment)]
+        self.told.append(
+            Told(
+                self.customer_id,
+                segmentation.name,
+                len(self.told) + 1,
+                *names,
+                self.last_change,
+                CAUSE_KINDS[kind if event is None else event.kind],
+                event and event.event_id,
+                format_instant(at_ms),
+                segmentation.version,
+                next_move,
+            )
+        )
+
+
+def continues_session(row: Row, event: Event) -> bool:
+    """Say whether an event is an engagement within half an hour of the last one, on the same day."""
+    later_ms = event.at_ms - row.engaged_at_ms
+    same_day = event.at_ms // 86_400_000 == row.engaged_at_ms // 86_400_000
+    return event.kind == ENGAGEMENT and same_day and 0 <= later_ms < 30 * 60_000
+
+
+def expected_migrations(segmentation: Segmentation, steps: Sequence[Step]) -> list[Told]:
+    """Return what customers do in one segmentation, its later versions among the steps included."""
+    customers: dict[str, Customer] = {}
+    watermark_ms = swept_ms = NO_TIME
+    for step in steps:
+        if isinstance(step, Event):
+            customer = customers.get(step.customer_id) or Customer(step.customer_id)
+            folded = fold_events(customer.row, [step], trail_for([step]), 0)
+            if folded.duplicates:
+                continue
+            watermark_ms = max(watermark_ms, step.at_ms)
+            in_session = continues_session(customer.row, step) and not segmentation.weighs_sessions
+            after_ms = max(swept_ms, customer.assessed_ms)
+            at_ms = max(step.at_ms, after_ms)
+            if step.customer_id in customers and not in_session:
+                customer.stay_silent(segmentation, after_ms, at_ms)
+            customers[step.customer_id] = customer
+            customer.row = folded.row
+            if not in_session:
+                decision = segmentation.acts(customer.at(at_ms), customer.held)
+                customer.decide(segmentation, decision, at_ms, step.kind, step)
+                customer.assessed_ms = at_ms
+        elif isinstance(step, int):
+            at_ms = max(step, swept_ms)
+            for customer in customers.values():
+                customer.stay_silent(segmentation, max(swept_ms, customer.assessed_ms), at_ms)
+            swept_ms = at_ms
+        else:
+            segmentation = LearnedSegmentation(step) if isinstance(step, Model) else step
+            for customer in customers.values():
+                customer.assessed_ms = max(customer.assessed_ms, watermark_ms, swept_ms)
+                decision = segmentation.revise(customer.at(customer.assessed_ms), customer.held)
+                kind = DEFINITION if customer.segment == NO_SEGMENT else segmentation.revised_by
+                customer.decide(segmentation, decision, customer.assessed_ms, kind, None)
+    return sorted(entry for customer in customers.values() for entry in customer.told)
