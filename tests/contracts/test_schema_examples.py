@@ -49,7 +49,9 @@ def judge(topic: str, payload: bytes) -> None:
         OUTPUT_MODELS[topic].model_validate(record)
     except ValidationError as error:
         (first, *_) = error.errors()
-        if topic in ("segment-models", "population-samples") and first["loc"]:  # of a union by tag, each place begins with the tag
+        if (
+            topic in ("segment-models", "population-samples") and first["loc"]
+        ):  # of a union, each place begins with a tag
             error = ValidationError.from_exception_data(error.title, [first | {"loc": first["loc"][1:]}])
         raise rejection_of(error, record) from None
 

@@ -129,8 +129,10 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
                 "the worker",
             )
             assert worker.is_running, worker.log()
-            succeed(way(broker, "approver"), "model", "show")
-            succeed(way(broker, "approver"), "model", "pin", "value", 1)
+            status, shown = run(way(broker, "approver"), "model", "show", "value", "--json")
+            assert status == 0, shown
+            version = json.loads(shown)["value"]["published"]["version"]
+            succeed(way(broker, "approver"), "model", "pin", "value", version)
             succeed(way(broker, "approver"), "model", "unpin", "value")
             _, ready = fetch(f"http://127.0.0.1:{port}/ready")
             assert worker.stop() == 0, worker.log()[-3000:]
