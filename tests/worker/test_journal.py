@@ -93,7 +93,11 @@ def test_models_are_told_with_what_they_move(caplog: pytest.LogCaptureFixture) -
     watched.newest["value"] = ModelProposal(replace(learned, version=4, as_of_ms=1, expected_churn=0.52), held=True)
     (line,) = watched.look(1_003)
     assert "model 4" in line
-    assert "is held back until the next tick: it moves 52.0% of the customers" in line
+    assert "waits: `segmenter model approve value 4` publishes it; it moves 52.0% of the customers" in line
+    held = replace(watched.newest["value"], rejected=True)
+    watched.newest["value"] = held
+    (line,) = watched.look(1_003)
+    assert line.endswith("is rejected")
     watched.newest["value"] = ModelProposal(replace(learned, version=4, as_of_ms=2, expected_churn=None))
     (line,) = watched.look(1_004)
     assert line.endswith("is published")
