@@ -14,20 +14,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from msgspec.structs import astuple
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.replay import create_readers, create_replay
+from stream_app.contracts.readers import FiguresRecord, read_figures
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
+from stream_app.core.members import MemberSums
 from stream_app.core.row import Row, decode_row
 from stream_app.errors import InvalidRecord
 from stream_app.segmentations.learned.document import ModelProposal
@@ -478,6 +482,50 @@ def test_worker_goes_on_where_the_one_before_it_stopped(deploy: Deploy) -> None:
     assert deployment.rows()["c1"].purchases == 9
     (entered, *_) = deployment.values(deployment.topics.migrations)
     assert (entered["sequence"], entered["change"]) == (1, "entered")
+
+
+def test_figures_of_all_partitions_add_up_to_the_customers_also_after_a_kill(deploy: Deploy) -> None:
+    deployment = deploy(kafka={"partitions": 2}, worker={**BACKTEST, "figures_interval_seconds": 1})
+
+    def told() -> MemberSums:
+        """Add up the newest record of each key, as every reader does."""
+        newest: dict[bytes, FiguresRecord] = {}
+        for message in deployment.read(deployment.topics.figures):
+            figures = read_figures(message.value() or b"")
+            assert (message.key(), message.partition()) == (f"value/{figures.partition}".encode(), figures.partition)
+            newest[message.key() or b""] = figures
+        sums = (MemberSums(*astuple(each)[1:]) for figures in newest.values() for each in figures.segments)
+        return reduce(MemberSums.plus, sums, MemberSums())
+
+    def held() -> MemberSums:
+        rows = deployment.rows().values()
+        return MemberSums(
+            len(rows),
+            sum(row.purchases for row in rows),
+            sum(row.revenue_minor for row in rows),
+            sum(row.first_at_ms // 1_000 for row in rows),
+            sum(max(row.purchased_at_ms, row.engaged_at_ms, row.first_at_ms) // 1_000 for row in rows),
+        )
+
+    def is_told() -> bool:
+        return told() == held()
+
+    customers = [f"customer-{number}" for number in range(20)]
+    deployment.produce(input_of(purchase(day, 100 * day, customer)) for day, customer in enumerate(customers))
+    first = deployment.start_worker()
+    deployment.wait(lambda: told().customers == len(customers) and is_told(), "figures of everybody")
+    deployment.produce(
+        input_of(engagement(30 + day, customer_id=customer), "engagements") for day, customer in enumerate(customers)
+    )
+    first.kill()
+    deployment.workers.clear()
+    deployment.produce(input_of(purchase(60, 999, customer)) for customer in ["another", *customers[:5]])
+    deployment.start_worker()
+    deployment.wait_until_drained()
+    deployment.wait(is_told, "figures of everybody after the kill")
+    assert (told().customers, told().purchases) == (len(customers) + 1, len(customers) + 6)
+    stopped(deployment)
+    assert is_told()
 
 
 def test_wrong_setting_is_refused_on_one_line(

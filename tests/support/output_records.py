@@ -22,12 +22,14 @@ from stream_app.contracts.readers import (
     DefinitionExplanation,
     Explanation,
     Figures,
+    FiguresRecord,
     Holdout,
     LearnedExplanation,
     MigrationRecord,
     NextMove,
     RulesExplanation,
     SegmentReference,
+    figures_key,
     membership_key,
 )
 from stream_app.core.clock import DAY_MS, format_instant
@@ -234,6 +236,12 @@ class OutputTopics:
                     pending.append(await send(self.names.migrations, msgspec.json.encode(move), key, partition))
                     pending.append(await send(self.names.memberships, value, place, partition))
                 await asyncio.gather(*pending)
+
+    async def write_figures(self, figures: FiguresRecord) -> None:
+        """Append what a partition says of its members."""
+        key = figures_key(figures.segmentation, figures.partition).encode()
+        async with self._producer.transaction():
+            await self._producer.send_and_wait(self.names.figures, msgspec.json.encode(figures), key, figures.partition)
 
     async def delete(self, segmentation: str, customer_id: str) -> None:
         """Append a tombstone to the memberships."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.api.figures import add_up
+from stream_app.contracts.readers import FiguresRecord, SegmentSums, read_figures
 from tests.support.output_records import OutputTopics, drawn_migrations, drawn_model
 from tests.support.servers import RedisServer
 from tests.view.following import (
@@ -53,6 +55,41 @@ def test_view_equals_memberships_and_counts_each_migration_once(
                 await require_equal(topics, client)
                 assert "value/customer-7" not in await members(client)
                 assert "lifecycle/customer-7" in await members(client)
+
+    asyncio.run(run())
+
+
+def test_view_has_the_newest_figures_of_each_partition(
+    kafka: str, topic_prefix: str, redis_server: RedisServer
+) -> None:
+    def told(partition: int, customers: int) -> FiguresRecord:
+        sums = (SegmentSums("s1", customers, customers, 100 * customers, customers, customers),)
+        return FiguresRecord("value", partition, "2026-01-01T00:00:00.000Z", "EUR", sums)
+
+    async def run() -> None:
+        async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
+
+            async def customers() -> int:
+                generation = await client.get(KEYS.pointer)
+                fields = await client.hvals(KEYS.figures(generation.decode(), "value")) if generation else []
+                figures = add_up(map(read_figures, fields))
+                return 0 if figures is None else figures.all_segments.customers
+
+            async def is_told(expected: int) -> bool:
+                return await customers() == expected
+
+            await topics.write_model(drawn_model())
+            for partition, number in ((0, 5), (1, 7), (0, 6)):
+                await topics.write_figures(told(partition, number))
+            async with following(topics, redis_server.port) as follower:
+
+                async def is_current() -> bool:
+                    return follower.state == "current" and not any(follower.lag.values())
+
+                await eventually(lambda: is_told(13), "the figures of both partitions")
+                await topics.write_figures(told(1, 30))
+                await eventually(lambda: is_told(36), "the next figures")
+                await eventually(is_current, "the follower's word that it is up to date")
 
     asyncio.run(run())
 

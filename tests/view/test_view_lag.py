@@ -52,7 +52,9 @@ def test_lag_grows_while_redis_is_away_and_is_none_once_the_view_is_complete(
         async with OutputTopics(kafka, topic_prefix) as topics:
             names = topics.names
             followed = {(names.models, 0)}
-            followed |= {(topic, p) for topic in (names.memberships, names.migrations) for p in range(PARTITIONS)}
+            followed |= {
+                (topic, p) for topic in (names.memberships, names.figures, names.migrations) for p in range(PARTITIONS)
+            }
 
             async def nothing_is_left() -> bool:
                 found = await asyncio.to_thread(lags, health_port)
