@@ -120,7 +120,8 @@ class CustomerSegmentDocument(Document):
     """When it was decided."""
     next_move: NextMove | None
     """When and where to the customer moves if nothing happens after `since` (in a replay: after `as_of`); null if
-    silence moves it no more. An own act since then puts it off, mostly; it is counted in once the customer moves."""
+    silence moves it no more. An own act or a new model since then may change it, either way: that is known once the
+    customer moves. An instant that is past says that something has happened, or that the move is about to come."""
     change: Change | None
     direction: Direction | None
     from_segment: SegmentReference | None

@@ -238,8 +238,8 @@ class SegmentMembership(Output):
     model_version: Count
     as_of: Instant
     next_move: NextMove | None
-    """As it stood at `since`, or, in the files of a replay, at `as_of`; null if silence moves the customer no more. Own
-    acts put it off, mostly, and a new model changes it; neither writes this record anew unless the customer moves."""
+    """As it stood at `since`, or, in the files of a replay, at `as_of`; null if silence moves the customer no more. An
+    own act or a new model since then may change it, either way; the record is written anew when the customer moves."""
 
 
 class SegmentSums(Output):

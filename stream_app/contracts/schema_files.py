@@ -41,7 +41,7 @@ CHANNELS: Final = (
     ),
     Channel(
         "population-samples",
-        1,
+        2,
         "output",
         "Population samples",
         "Uniform samples of each partition's customers at a tick, from which models are learned.",

@@ -75,6 +75,8 @@ def segment(reference: SegmentReference | None) -> str | None:
         ({"to": "active"}, lambda move: segment(move.to_segment) == "active"),
         ({"to": "lifecycle/Slipping away"}, lambda move: segment(move.to_segment) == "slipping"),
         ({"to": ["value/s1", "Active"]}, lambda move: segment(move.to_segment) in ("s1", "active")),
+        ({"direction": "up"}, lambda move: move.direction == "up"),
+        ({"direction": ["down", "sideways"]}, lambda _: False),
         ({"change": "left"}, lambda move: move.to_segment is None),
         ({"change": ["left", "entered"]}, lambda move: move.change in ("left", "entered")),
         ({"holdout": "exclude", "cause": "lapse"}, lambda move: move.cause.kind == "lapse"),

@@ -90,7 +90,7 @@ def test_schemas_have_identity_dialect_and_sorted_keys() -> None:
     for channel in CHANNELS:
         text = generate()[channel.schema_file]
         schema = json.loads(text)
-        assert schema["$id"] == f"urn:segmenter:{channel.topic}:v1"
+        assert schema["$id"] == f"urn:segmenter:{channel.topic}:v{channel.version}"
         assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
         assert text == json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 

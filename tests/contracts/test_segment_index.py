@@ -52,14 +52,14 @@ def test_id_goes_before_a_name_and_a_segment_in_use_before_a_retired_one(index: 
 
 def test_older_or_held_model_does_not_replace_a_newer_one(index: SegmentIndex) -> None:
     index.add(model("held"))
-    index.add(model("cold-start"))
+    index.add(model("prior"))
     assert index.models["value"].version == 7
 
 
 def test_segment_keeps_its_last_name_when_no_model_has_it_any_more(index: SegmentIndex) -> None:
-    assert index.reference("value", "s9") == SegmentReference("s9", "New")
+    assert index.reference("value", "s9") == SegmentReference("s9", "Weekend visitors")
     index.add(model("published", version=8, retired_segments=[]))
-    assert index.reference("value", "s9") == SegmentReference("s9", "New")
+    assert index.reference("value", "s9") == SegmentReference("s9", "Weekend visitors")
     assert index.reference("value", "s77") == SegmentReference("s77", "s77")
 
 
@@ -71,10 +71,10 @@ def test_segmentation_that_was_removed_is_unknown(index: SegmentIndex) -> None:
 
 def test_bare_segment_of_several_segmentations_is_ambiguous(index: SegmentIndex) -> None:
     index.add(model("published", segmentation="taste"))
-    with pytest.raises(SegmentAmbiguous, match=r"name one of taste/s4, value/s4"):
+    with pytest.raises(SegmentAmbiguous, match=r"name one of taste/s5, value/s5"):
         index.resolve(SegmentChoice.parse("At risk"))
-    assert index.resolve(SegmentChoice.parse("At risk"), ["value"]) == SegmentChoice("value", "s4")
-    assert index.resolve(SegmentChoice.parse("taste/At risk")) == SegmentChoice("taste", "s4")
+    assert index.resolve(SegmentChoice.parse("At risk"), ["value"]) == SegmentChoice("value", "s5")
+    assert index.resolve(SegmentChoice.parse("taste/At risk")) == SegmentChoice("taste", "s5")
 
 
 def test_key_of_a_membership_is_taken_apart_at_the_first_slash() -> None:

@@ -54,6 +54,11 @@ def migration(customer_id: str = "c-42", sequence: int = 3, **changes: object) -
     return record | {"migration_id": identity, "customer_id": customer_id, "sequence": sequence} | changes
 
 
+def with_margin(margin: float) -> dict[str, Any]:
+    """Return the example's explanation, as if a distance had decided."""
+    return dict(migration()["explanation"]) | {"margin": margin}
+
+
 def rules_migration(customer_id: str = "c-42", sequence: int = 3, **changes: object) -> dict[str, Any]:
     """Return the contract's example of a segmentation by rules, likewise."""
     record: dict[str, Any] = json.loads(RULES.read_text("utf-8"))

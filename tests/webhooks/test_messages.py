@@ -34,8 +34,8 @@ def test_segment_s_form_leaves_one_audience_and_enters_the_next() -> None:
         ("track", "Audience Exited", "c1"),
         ("track", "Audience Entered", "c1"),
     ]
-    assert (left["properties"]["audience_key"], left["properties"]["value_s1"]) == ("value_s1", False)
-    assert (entered["properties"]["audience_key"], entered["properties"]["value_s4"]) == ("value_s4", True)
+    assert (left["properties"]["audience_key"], left["properties"]["value_s2"]) == ("value_s2", False)
+    assert (entered["properties"]["audience_key"], entered["properties"]["value_s5"]) == ("value_s5", True)
     assert left["messageId"] != entered["messageId"]
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from stream_app.errors import SubscriptionsInvalid
 from stream_app.webhooks.subscriptions import FilterSettings, Subscription, load_subscriptions
-from tests.webhooks.deliveries import as_read, migration, rules_migration, secret
+from tests.webhooks.deliveries import as_read, migration, rules_migration, secret, with_margin
 
 PLANTED = secret("planted")
 ONE = {"name": "crm", "url": "https://crm.example/hook", "secret": PLANTED}
@@ -106,25 +106,27 @@ def test_neither_secret_nor_address_is_in_any_representation(tmp_path: Path) -> 
         ({}, True),
         ({"segmentation": "value"}, True),
         ({"segmentation": ["other"]}, False),
-        ({"from": "Champions"}, True),
-        ({"from": ["s9", "s1"]}, True),
-        ({"from": "value/s1"}, True),
-        ({"from": "other/s1"}, False),
+        ({"from": "Loyal"}, True),
+        ({"from": ["s9", "s2"]}, True),
+        ({"from": "value/s2"}, True),
+        ({"from": "other/s2"}, False),
         ({"from": "s4"}, False),
-        ({"to": ["s4"]}, True),
+        ({"to": ["s5"]}, True),
         ({"to": "Champions"}, False),
         ({"change": ["lapsed", "returned"]}, True),
         ({"change": "entered"}, False),
+        ({"direction": "down"}, True),
+        ({"direction": ["up", "sideways"]}, False),
         ({"cause": "lapse"}, True),
         ({"cause": "model"}, False),
         ({"min_margin": 0.6}, True),
         ({"min_margin": 0.61}, False),
         ({"holdout": "only"}, False),
-        ({"from": "s1", "to": "s4", "change": "lapsed", "cause": "lapse", "min_margin": 0.5}, True),
+        ({"from": "s2", "to": "s5", "change": "lapsed", "cause": "lapse", "min_margin": 0.5}, True),
     ],
 )
 def test_filter_selects_by_every_field_given(given: dict[str, Any], is_selected: bool) -> None:
-    assert selects(given, migration()) is is_selected
+    assert selects(given, migration(explanation=with_margin(0.6))) is is_selected
 
 
 def selects(given: dict[str, Any], record: dict[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from tests.webhooks.deliveries import (
     rules_migration,
     secret,
     subscription,
+    with_margin,
 )
 from tests.webhooks.receiver import HANG, Behaviour, Receiver, Reply, Request
 
@@ -242,9 +243,9 @@ def replay(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object,
 def test_each_subscription_gets_the_segmentations_and_segments_it_names(deployment: Deployment) -> None:
     slipping = {"id": "slipping", "name": "Slipping away"}
     migrations = [
-        migration("c1", 1),
+        migration("c1", 1, explanation=with_margin(0.6)),
         rules_migration("c1", 1),
-        migration("c1", 2),
+        migration("c1", 2, explanation=with_margin(0.6)),
         rules_migration("c1", 2, from_segment=slipping, to_segment=None, change="left"),
     ]
     filters: dict[str, dict[str, Any]] = {

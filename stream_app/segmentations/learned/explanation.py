@@ -34,9 +34,10 @@ from stream_app.segmentations.learned.roles import BROWSERS, KINDS, NEW, ROLES
 from stream_app.segmentations.learned.sentences import (
     Case,
     act_counted,
-    silence_ended,
+    came_back,
     silence_grew,
     standing,
+    standing_on,
 )
 from stream_app.segmentations.learned.words import statement_of
 
@@ -91,7 +92,7 @@ def explain_moves(model: Model, moves: Moves, context: MigrationContext) -> Sequ
             kinds.tolist(),
             origin.tolist(),
             target.tolist(),
-            later.quantities.gaps.tolist(),
+            earlier.quantities.gaps.tolist(),
             _axes(model, axes[0], axes[1], origin, target, failed).tolist(),
             failed.tolist(),
             figures_of(earlier, model.frame, context),
@@ -100,9 +101,7 @@ def explain_moves(model: Model, moves: Moves, context: MigrationContext) -> Sequ
         )
     ]
     by_model = np.flatnonzero(kinds == MODEL)
-    openings = dict(
-        zip(by_model.tolist(), _openings(model, later, by_model, (origin, target, failed), context), strict=True)
-    )
+    by_version = dict(zip(by_model.tolist(), _told_by_model(model, cases, later, by_model, context), strict=True))
     past = dict(zip(by_model.tolist(), _under_previous(model, earlier, by_model, context), strict=True))
     margins = _margins(model.frame, axes[1], origin, target, failed)
     statements = [statement_of(model, each) for each in range(len(KINDS))]
@@ -115,7 +114,7 @@ def explain_moves(model: Model, moves: Moves, context: MigrationContext) -> Sequ
             facts = _facts_of_act(model, case, code, context)
             told = describe_event(event_at[0], change, context) + (f": {facts}" if facts else "")
         elif case.kind == MODEL:
-            told = f"{openings[place]}: {standing(model, case)}"
+            told = by_version[place]
         elif case.kind == DEFINITION:
             told = f"Segmentation {model.name} is new: {standing(model, case)}"
         else:
@@ -138,24 +137,31 @@ def _facts_of_act(model: Model, case: Case, from_code: int, context: MigrationCo
     if from_code == NO_SEGMENT:
         return ""
     if case.origin > NEW:
-        return silence_ended(case)
+        return came_back(case)
     return act_counted(model, case, context)
 
 
-def _openings(
-    model: Model,
-    customers: CustomerColumns,
-    rows: Indices,
-    places: tuple[Indices, Indices, Flags],
-    context: MigrationContext,
+def _told_by_model(
+    model: Model, cases: Sequence[Case], customers: CustomerColumns, rows: Indices, context: MigrationContext
 ) -> list[str]:
-    """Return what in the model moved the customers of some rows."""
+    """Return what in the model moved the customers of some rows, and what they are."""
     if not len(rows):
         return []
     quantities = Quantities(*(column[rows] for column in customers.quantities))
-    origin, target, failed = places
-    changes = changes_of(model, quantities, origin[rows], target[rows], failed[rows].tolist())
-    return [describe_change(model, change, context) for change in changes]
+    moved = [cases[row] for row in rows.tolist()]
+    changes = changes_of(
+        model,
+        quantities,
+        np.array([case.origin for case in moved]),
+        np.array([case.target for case in moved]),
+        [case.failed for case in moved],
+    )
+    told = []
+    for case, change in zip(moved, changes, strict=True):
+        is_between = 0 <= case.origin < ROLES and case.target < ROLES and not case.failed
+        facts = standing_on(model, case, change.axis, context) if is_between else standing(model, case)
+        told.append(f"{describe_change(model, change, context)}: {facts}")
+    return told
 
 
 def _under_previous(
@@ -179,7 +185,7 @@ def _axes(model: Model, earlier: Floats, later: Floats, origin: Indices, target:
     """
     frame, bounds = model.frame, model.statements
     old, new = (np.clip(role, 0, ROLES - 1) for role in (origin, target))
-    weights = frame.weights**2
+    weights = frame.weights**2 * (1.0, 1.0, frame.order_value_minor is not None)
     step = (later - earlier) * (frame.centres[new] - frame.centres[old]) * weights
     place = ((later - frame.centres[old]) ** 2 - (later - frame.centres[new]) ** 2) * weights
     chosen = np.where(np.any(step > 0, axis=1, keepdims=True), step, place)

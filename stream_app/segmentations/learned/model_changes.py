@@ -14,7 +14,7 @@ from stream_app.core.quantities import Quantities
 from stream_app.segmentations.learned.axes import ENGAGEMENT, ORDERS, VALUE, value_axes
 from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.segmentations.learned.rhythm import own_rhythm
-from stream_app.segmentations.learned.roles import HIBERNATING, LOST, NEW, ROLES
+from stream_app.segmentations.learned.roles import HIBERNATING, LOST, NEW, ONE_TIME, ROLES
 from stream_app.segmentations.learned.words import about, changed, days, every, statement_of, statement_under
 
 WEIGHT_STEP: Final = 0.05
@@ -74,7 +74,7 @@ def describe_change(model: Model, change: Change, context: MigrationContext) -> 
         return f"{lead}: {_name(model, LOST)} means {statement_of(model, LOST)}"
     if target > NEW:
         limit = _days(change.silence_days, change.silence_days_before if before else None)
-        if target == HIBERNATING:
+        if target in (HIBERNATING, ONE_TIME):
             return f"{lead} gives customers of this rhythm up after {limit}"
         return f"{lead} expects customers of this rhythm back within {limit}"
     if before is None or origin >= ROLES:
@@ -140,7 +140,8 @@ def _silence_days(model: Model, frame: Frame, quantities: Quantities, target: In
     own = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, frame.rhythm)
     risk = np.maximum(own.silence_days(thresholds.risk_probability), thresholds.risk_days_min)
     lapsed = np.maximum(own.silence_days(thresholds.lapsed_probability), thresholds.lapsed_days_min)
-    return np.where(target == HIBERNATING, np.maximum(lapsed, risk), risk)
+    one_time = np.maximum(own.silence_days(thresholds.one_time_probability), thresholds.risk_days_min)
+    return np.select([target == HIBERNATING, target == ONE_TIME], [np.maximum(lapsed, risk), one_time], risk)
 
 
 def _leads(frame: Frame, quantities: Quantities, origin: Indices, target: Indices) -> Floats:

@@ -26,7 +26,7 @@ class Case(NamedTuple):
     origin, target
         Indices of the roster; the origin is below 0 for none of this model.
     gaps
-        How many gaps between active days are known.
+        How many gaps between active days were known before.
     axis
         Which axis decided, where one did.
     failed
@@ -46,14 +46,26 @@ class Case(NamedTuple):
 
 
 def standing(model: Model, case: Case) -> str:
-    """Return what there is to say of a customer as it is."""
+    """Return what there is to say of a customer as it is, whoever looks at it."""
+    after = case.after
     if case.target > NEW:
-        return f"silent for {days(case.after.recency_days)}{_usually(case, case.after)}"
-    return f"first seen {days(case.after.tenure_days)} ago, {_habits(model, case.after)}"
+        return f"silent for {days(after.recency_days)}{_usually(case, after)}"
+    if case.target == NEW or not after.orders:
+        return f"first seen {days(after.tenure_days)} ago, {orders(after.orders)}{_comes(model, after)}"
+    return ordered(after) + _comes(model, after)
 
 
-def silence_ended(case: Case) -> str:
-    """Return what is said of a customer who comes back."""
+def standing_on(model: Model, case: Case, axis: int, context: MigrationContext) -> str:
+    """Return what there is to say of a customer whom a model has moved from role to role, by what it is judged by."""
+    if axis == VALUE and (told := _spends(model, case.after, context)):
+        return told
+    return _visits(case.after) if axis == ENGAGEMENT else standing(model, case)
+
+
+def came_back(case: Case) -> str:
+    """Return what is said of a customer who was not active and whom an event moves."""
+    if case.after.recency_days > 0:  # a refund, or an event that comes late, ends no silence
+        return ordered(case.after)
     return f"back after {days(case.before.recency_days)}{_usually(case, case.before)}"
 
 
@@ -66,11 +78,11 @@ def silence_grew(model: Model, case: Case) -> str:
             return told + _usually(case, after)
         return f"{told} since the only active day, customers usually return after {days(after.usual_gap_days)}"
     if origin == NEW:
-        return f"No longer new after {days(model.frame.new_days)}: {_habits(model, after)}"
-    if case.axis == ENGAGEMENT:
-        opening, facts = "Visits have become rarer", _visits(after)
-    elif origin in EITHER and model.frame.counts_engagement:
-        opening, facts = "Orders and visits have become rarer", f"{ordered(after)}, {_visits(after)}"
+        return f"No longer new after {days(model.frame.new_days)}: {ordered(after)}{_comes(model, after)}"
+    if case.axis == ENGAGEMENT or not after.orders:
+        opening, facts = "Visits have become rarer", _last_visit(after)
+    elif origin in EITHER and _comes(model, after):
+        opening, facts = "Orders and visits have become rarer", f"{ordered(after)}, {_last_visit(after)}"
     else:
         opening, facts = "Orders have become rarer" if after.orders > 1 else "No further order", ordered(after)
     return f"{opening}: {facts}; {_meaning(model, origin)}"
@@ -79,9 +91,8 @@ def silence_grew(model: Model, case: Case) -> str:
 def act_counted(model: Model, case: Case, context: MigrationContext) -> str:
     """Return the fact by which an own act moved an active customer."""
     after = case.after
-    if case.axis == VALUE and after.order_value is not None and model.frame.order_value_minor is not None:
-        usual = about(model.frame.order_value_minor / context.minor_per_major, context)
-        facts = f"spends {about(after.order_value, context)} an order, others {usual}"
+    if case.axis == VALUE and (told := _spends(model, after, context)):
+        facts = told
     elif case.axis == ENGAGEMENT:
         facts = f"comes about {every(after.engagement_interval_days)}"
     else:
@@ -107,15 +118,30 @@ def _usually(case: Case, figures: CustomerFigures) -> str:
     return f", usually active {every(figures.usual_gap_days)}" if case.gaps else ""
 
 
-def _habits(model: Model, figures: CustomerFigures) -> str:
-    comes = f", comes about {every(figures.engagement_interval_days)}" if model.frame.counts_engagement else ""
-    return ordered(figures) + comes
+def _comes(model: Model, figures: CustomerFigures) -> str:
+    if figures.engagement_recency_days is None or not model.frame.counts_engagement:
+        return ""
+    return f", comes about {every(figures.engagement_interval_days)}"
 
 
 def _visits(figures: CustomerFigures) -> str:
     last = figures.engagement_recency_days
-    came = "" if last is None or last < 1 else f", the last visit {days(last)} ago"
-    return f"comes about {every(figures.engagement_interval_days)}{came}"
+    if last is None:
+        return "no visit so far"
+    comes = f"comes about {every(figures.engagement_interval_days)}"
+    return comes if last < 1 else f"{comes}, {_last_visit(figures)}"
+
+
+def _last_visit(figures: CustomerFigures) -> str:
+    return f"the last visit {days(figures.engagement_recency_days or 0.0)} ago"
+
+
+def _spends(model: Model, figures: CustomerFigures, context: MigrationContext) -> str:
+    usual_minor = model.frame.order_value_minor
+    if figures.order_value is None or usual_minor is None:
+        return ""
+    usual = about(usual_minor / context.minor_per_major, context)
+    return f"spends {about(figures.order_value, context)} an order, others {usual}"
 
 
 def _since_last_order(case: Case) -> str:

@@ -1,0 +1,455 @@
+"""What people read: the whole sentence of every kind of move, from events to words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_app.core.migration import Migration
+from stream_app.core.moves import MigrationContext
+from stream_app.core.partition import Partition
+from stream_app.segmentations.learned.axes import ENGAGEMENT, ORDERS, VALUE
+from stream_app.segmentations.learned.figures import CustomerFigures
+from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.model_changes import Change, describe_change
+from stream_app.segmentations.learned.roles import (
+    AT_RISK,
+    BIG_SPENDERS,
+    BROWSERS,
+    CHAMPIONS,
+    HIBERNATING,
+    LOST,
+    LOYAL,
+    NEW,
+    OCCASIONAL,
+    ONE_TIME,
+    REGULAR,
+    ROLES,
+)
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.learned.sentences import Case, standing_on
+from tests.segmentations.learned.fixed_model import FRAME, MODEL, RHYTHM
+from tests.support.events import engagement, instant, purchase, refund
+from tests.support.playing import Step, play
+
+ORDERS_ALONE = dataclasses.replace(MODEL, frame=dataclasses.replace(FRAME, engagement_weight=0.0))
+"""Of a shop without engagements."""
+LAST = instant(900)
+EVERY_12 = [purchase(day, order_id=f"o{day}") for day in range(0, 60, 12)]
+SEVEN = [purchase(day) for day in (0, 8, 15, 25, 33, 40, 50)]
+VISITS = [engagement(day) for day in range(0, 60, 5)]
+STRICT = dataclasses.replace(RHYTHM, log_gap=math.log(3), log_gap_variance=0.2, prior_weight=3.0)
+"""A population that comes every third day."""
+PATIENT = dataclasses.replace(RHYTHM, log_gap=math.log(200), prior_weight=10.0)
+"""A population that stays away for half a year."""
+
+
+def shifted(axis: int, by: dict[int, float]) -> np.ndarray:
+    centres = FRAME.centres.copy()
+    for role, shift in by.items():
+        centres[role, axis] += shift
+    return centres
+
+
+def successor(model: Model = MODEL, **frame: Any) -> Model:
+    """Return the next version of a model, of another frame."""
+    changed = dataclasses.replace(model.frame, **frame)
+    return dataclasses.replace(model, version=model.version + 1, previous=model.frame, frame=changed)
+
+
+def moves(steps: list[Step], model: Model = MODEL) -> list[Migration]:
+    return play(Partition([LearnedSegmentation(model)]), steps)
+
+
+def sentences(steps: list[Step], model: Model = MODEL) -> list[str]:
+    return [migration.explanation.sentence for migration in moves(steps, model)]
+
+
+ENTRY = "Purchase of 50.00 EUR, the first event; enters New."
+SECOND = "Purchase of 50.00 EUR: 12 days after the last one, 2 orders in 12 days; New → Regular."
+SECOND_OF_SEVEN = "Purchase of 50.00 EUR: 8 days after the last one, 2 orders in 8 days; New → Loyal."
+
+STORIES: dict[str, tuple[Model, list[Step], list[str]]] = {
+    "one order and never back": (
+        MODEL,
+        [purchase(0), LAST],
+        [
+            ENTRY,
+            "Silent for 30 days since the only active day, customers usually return after 23 days; New → One-time.",
+        ],
+    ),
+    "a regular customer who stops": (
+        MODEL,
+        [*EVERY_12, LAST],
+        [
+            ENTRY,
+            SECOND,
+            "Silent for 54 days, usually active every 15 days; Regular → At risk.",
+            "Silent for 81 days, usually active every 15 days; At risk → Hibernating.",
+            "Silent for 365 days, usually active every 15 days; Hibernating → Lost.",
+        ],
+    ),
+    "a visitor who never orders": (
+        MODEL,
+        [*VISITS, instant(70)],
+        [
+            "Engagement (product_viewed), the first event; enters New.",
+            "No longer new after 30 days: no order, comes about every 5 days; New → Browsers.",
+        ],
+    ),
+    "a visitor who begins to order": (
+        MODEL,
+        [
+            purchase(0),
+            *(engagement(day) for day in range(1, 60, 4)),
+            *(purchase(day) for day in (60, 64, 70, 75)),
+        ],
+        [
+            ENTRY,
+            "No longer new after 30 days: 1 order, 30 days ago, comes about every 4 days; New → Browsers.",
+            "Purchase of 50.00 EUR: 6 days after the last one, 4 orders in 70 days; Browsers → Loyal.",
+        ],
+    ),
+    "orders and then visits become rarer": (
+        MODEL,
+        [
+            purchase(0),
+            purchase(10),
+            *(engagement(day) for day in (12, 30, 48, 66, 84, 102, 120, 160)),
+            instant(280),
+        ],
+        [
+            ENTRY,
+            "Purchase of 50.00 EUR: 10 days after the last one, 2 orders in 10 days; New → Regular.",
+            "Engagement (product_viewed): comes about every 9 days; Regular → Loyal.",
+            "Orders have become rarer: 2 orders in 44 days, the last 34 days ago; Loyal means orders at least once in "
+            "38 days; Loyal → Regular.",
+            "Orders and visits have become rarer: 2 orders in 211 days, the last 201 days ago, "
+            "the last visit 51 days ago; Regular means orders at least once in 99 days or comes at least once "
+            "in 40 days; Regular → Occasional.",
+        ],
+    ),
+    "visits of a browser become rarer": (
+        dataclasses.replace(MODEL, frame=dataclasses.replace(FRAME, rhythm=PATIENT)),
+        [*VISITS, instant(140)],
+        [
+            "Engagement (product_viewed), the first event; enters New.",
+            "No longer new after 30 days: no order, comes about every 5 days; New → Browsers.",
+            "Visits have become rarer: the last visit 74 days ago; Browsers means comes at least once in 25 days, "
+            "orders at most once in 14 days; Browsers → Occasional.",
+        ],
+    ),
+    "visits of somebody who never orders become rarer": (
+        MODEL,
+        [*(engagement(day) for day in (0, 3, 6, 45, 90, 150)), instant(240)],
+        [
+            "Engagement (product_viewed), the first event; enters New.",
+            "No longer new after 30 days: no order, comes about every 12 days; New → Regular.",
+            "Visits have become rarer: the last visit 45 days ago; Regular means orders at "
+            "least once in 99 days or comes at least once in 40 days; Regular → Occasional.",
+        ],
+    ),
+    "orders of somebody who never visits become rarer": (
+        MODEL,
+        [purchase(0), purchase(25), purchase(80), purchase(160), instant(400)],
+        [
+            ENTRY,
+            "Purchase of 50.00 EUR: 25 days after the last one, 2 orders in 25 days; New → Regular.",
+            "Orders have become rarer: 4 orders in 271 days, the last 111 days ago; Regular means orders at least once "
+            "in 99 days or comes at least once in 40 days; Regular → Occasional.",
+        ],
+    ),
+    "a single order is not followed by another": (
+        dataclasses.replace(ORDERS_ALONE, frame=dataclasses.replace(ORDERS_ALONE.frame, rhythm=PATIENT)),
+        [purchase(0, order_id="o0"), purchase(9, order_id="o9"), refund(10, 5_000, "o0"), instant(200)],
+        [
+            ENTRY,
+            "Purchase of 50.00 EUR: 9 days after the last one, 2 orders in 9 days; New → Loyal.",
+            "No further order: 1 order, 4 days ago; Loyal means orders at least once in 38 days; Loyal → Regular.",
+            "No further order: 1 order, 52 days ago; Regular means orders at least once in 99 days; "
+            "Regular → Occasional.",
+        ],
+    ),
+    "a customer who comes back and slows down": (
+        ORDERS_ALONE,
+        [*(purchase(day) for day in range(0, 60, 8)), purchase(120), instant(182)],
+        [
+            ENTRY,
+            SECOND_OF_SEVEN,
+            "Silent for 32 days, usually active every 10 days; Loyal → At risk.",
+            "Silent for 45 days, usually active every 10 days; At risk → Hibernating.",
+            "Purchase of 50.00 EUR: back after 64 days, usually active every 10 days; Hibernating → Loyal.",
+            "Orders have become rarer: 9 orders in 181 days, the last 61 days ago; Loyal means orders at least once in "
+            "38 days; Loyal → Regular.",
+        ],
+    ),
+    "a customer who comes back after one order": (
+        MODEL,
+        [purchase(0), instant(40), purchase(61)],
+        [
+            ENTRY,
+            "Silent for 30 days since the only active day, customers usually return after 23 days; New → One-time.",
+            "Purchase of 50.00 EUR: back after 61 days; One-time → Occasional.",
+        ],
+    ),
+    "a customer who spends more and more": (
+        MODEL,
+        [
+            *(purchase(day, 2_000) for day in (0, 20, 40)),
+            *(purchase(day, 60_000) for day in (45, 50, 55, 60, 65)),
+        ],
+        [
+            "Purchase of 20.00 EUR, the first event; enters New.",
+            "Purchase of 20.00 EUR: 20 days after the last one, 2 orders in 20 days; New → Regular.",
+            "Purchase of 600.00 EUR: spends about 111 EUR an order, others about 50 EUR; Regular → Big spenders.",
+        ],
+    ),
+    "orders that are all refunded": (
+        MODEL,
+        [
+            *(purchase(day, order_id=f"o{day}") for day in range(0, 40, 5)),
+            *(refund(36 + number / 10, 5_000, f"o{number * 5}") for number in range(8)),
+        ],
+        [
+            ENTRY,
+            "Purchase of 50.00 EUR: 5 days after the last one, 2 orders in 5 days; New → Loyal.",
+            "Refund of 50.00 EUR: 1 order, 2 days ago; Loyal means orders at least once in 38 days; "
+            "Loyal → Occasional.",
+        ],
+    ),
+    "a segmentation that is added to active customers": (
+        MODEL,
+        [*SEVEN, instant(60), dataclasses.replace(MODEL, name="second"), instant(61)],
+        [
+            ENTRY,
+            SECOND_OF_SEVEN,
+            "Segmentation second is new: 7 orders in 60 days, the last 10 days ago; enters Regular.",
+        ],
+    ),
+    "a segmentation that is added to new customers": (
+        MODEL,
+        [purchase(0), instant(1), dataclasses.replace(MODEL, name="second"), instant(2)],
+        [ENTRY, "Segmentation second is new: first seen 1 day ago, 1 order; enters New."],
+    ),
+    "a segmentation that is added to visitors": (
+        MODEL,
+        [*VISITS, instant(60), dataclasses.replace(MODEL, name="second"), instant(61)],
+        [
+            "Engagement (product_viewed), the first event; enters New.",
+            "No longer new after 30 days: no order, comes about every 5 days; New → Browsers.",
+            "Segmentation second is new: first seen 60 days ago, no order, comes about every 5 days; enters Browsers.",
+        ],
+    ),
+    "a segmentation that is added to customers who are gone": (
+        MODEL,
+        [*EVERY_12, instant(160), dataclasses.replace(MODEL, name="second"), instant(161)],
+        [
+            ENTRY,
+            SECOND,
+            "Silent for 54 days, usually active every 15 days; Regular → At risk.",
+            "Silent for 81 days, usually active every 15 days; At risk → Hibernating.",
+            "Segmentation second is new: silent for 112 days, usually active every 15 days; enters Hibernating.",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("model", "steps", "told"), STORIES.values(), ids=STORIES.keys())
+def test_every_move_of_a_story_is_told_in_a_whole_sentence(model: Model, steps: list[Step], told: list[str]) -> None:
+    assert sentences(steps, model) == told
+
+
+BY_MODEL: dict[str, tuple[list[Step], str]] = {
+    "rhythm, at risk": (
+        [*SEVEN, instant(63), successor(rhythm=STRICT), instant(64)],
+        "Model 2 expects customers of this rhythm back within 12 days, before 36: silent for 13 days, usually active "
+        "every 6 days; Loyal → At risk.",
+    ),
+    "rhythm, lapsed": (
+        [*SEVEN, instant(99), successor(rhythm=STRICT), instant(100)],
+        "Model 2 gives customers of this rhythm up after 30 days, before 52: silent for 49 days, usually active every "
+        "6 days; At risk → Hibernating.",
+    ),
+    "statement": (
+        [*SEVEN, instant(78), successor(centres=shifted(ORDERS, {REGULAR: 1.0, LOYAL: 1.0})), instant(79)],
+        "Model 2: Loyal now means orders at least once in 14 days, before at least once in 38 days: 7 orders in 78 "
+        "days, the last 28 days ago; Loyal → Regular.",
+    ),
+    "statement of several bounds": (
+        [*VISITS, instant(68), successor(centres=shifted(ENGAGEMENT, {BROWSERS: 1.2, OCCASIONAL: 1.8})), instant(69)],
+        "Model 2: Browsers now means comes at least once in 6 days, orders at most once in 14 days, before comes at "
+        "least once in 25 days, orders at most once in 14 days: first seen 68 days ago, no order, comes about every 7 "
+        "days; Browsers → Occasional.",
+    ),
+    "usual order value": (
+        [*SEVEN, instant(60), successor(order_value_minor=1_000.0), instant(61)],
+        "Model 2: the usual order is now about 10 EUR, before about 50 EUR: spends about 35 EUR an order, others about "
+        "10 EUR; Loyal → Big spenders.",
+    ),
+    "typical order value": (
+        [
+            *(purchase(event_day, 9_000) for event_day in (0, 8, 15, 25, 33, 40, 50)),
+            instant(53),
+            successor(centres=shifted(VALUE, {BIG_SPENDERS: -0.3})),
+            instant(54),
+        ],
+        "Model 2: typical customers of Big spenders now spend 2.0 times the usual order value, before 2.7 times the "
+        "usual order value: spends about 79 EUR an order, others about 50 EUR; Loyal → Big spenders.",
+    ),
+    "typical visits": (
+        [
+            *SEVEN,
+            *(engagement(event_day) for event_day in range(1, 52, 5)),
+            instant(63),
+            successor(centres=shifted(ENGAGEMENT, {REGULAR: 0.8, LOYAL: 1.6})),
+            instant(64),
+        ],
+        "Model 2: typical customers of Loyal now come about every day, before every 7 days: comes about every 7 days, "
+        "the last visit 12 days ago; Loyal → Champions.",
+    ),
+    "days of being new": (
+        [purchase(0), instant(20), successor(new_days=14.0), instant(21)],
+        "Model 2 counts customers as new for 14 days, before 30: 1 order, 20 days ago; New → Occasional.",
+    ),
+    "days of being new, silent": (
+        [purchase(0), instant(25), successor(new_days=14.0, rhythm=STRICT), instant(26)],
+        "Model 2 counts customers as new for 14 days, before 30: silent for 25 days; New → One-time.",
+    ),
+    "nothing known of the version before": (
+        [
+            *SEVEN,
+            instant(60),
+            dataclasses.replace(successor(order_value_minor=1_000.0), previous=None),
+            instant(61),
+        ],
+        "Model 2: Big spenders means spends at least 1.3 times the usual order value; orders at least once in 99 days "
+        "or comes at least once in 40 days: 7 orders in 60 days, the last 10 days ago; Loyal → Big spenders.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "told"), BY_MODEL.values(), ids=BY_MODEL.keys())
+def test_move_by_a_model_says_what_in_the_model_changed(steps: list[Step], told: str) -> None:
+    (by_model,) = [move for move in moves(steps) if move.cause.kind == "model"]
+    assert by_model.explanation.sentence == told
+    assert by_model.explanation.decisive == "model"
+
+
+def change(origin: int, target: int, axis: int = ORDERS, *, failed: bool = False) -> Change:
+    return Change(origin, target, failed, 41.2, 44.4, axis)
+
+
+CHANGES: dict[str, tuple[Model, Change, str]] = {
+    "rhythm": (
+        successor(),
+        change(LOYAL, AT_RISK),
+        "Model 2 expects customers of this rhythm back within 41 days, before 44",
+    ),
+    "lapsed": (
+        successor(),
+        change(LOYAL, HIBERNATING),
+        "Model 2 gives customers of this rhythm up after 41 days, before 44",
+    ),
+    "one order and no more": (
+        successor(),
+        change(OCCASIONAL, ONE_TIME),
+        "Model 2 gives customers of this rhythm up after 41 days, before 44",
+    ),
+    "rhythm, of one version": (
+        MODEL,
+        change(LOYAL, AT_RISK),
+        "Model 1 expects customers of this rhythm back within 41 days",
+    ),
+    "lost": (successor(), change(HIBERNATING, LOST), "Model 2: Lost means silent for at least 365 days"),
+    "other segments": (successor(), change(-1, LOYAL), "Model 2 has other segments"),
+    "new again": (
+        successor(new_days=40.0),
+        change(OCCASIONAL, NEW),
+        "Model 2 counts customers as new for 40 days, before 30",
+    ),
+    "from a stage": (
+        successor(),
+        change(AT_RISK, OCCASIONAL),
+        "Model 2: Occasional means orders at most once in 14 days",
+    ),
+    "role closed": (
+        successor(is_open=np.arange(ROLES) != LOYAL),
+        change(LOYAL, REGULAR),
+        "Model 2: Loyal takes no customers in any more",
+    ),
+    "role opened": (
+        successor(
+            dataclasses.replace(MODEL, frame=dataclasses.replace(FRAME, is_open=np.arange(ROLES) != CHAMPIONS)),
+            is_open=np.ones(ROLES, np.bool_),
+        ),
+        change(LOYAL, CHAMPIONS),
+        "Model 2: Champions now takes customers in",
+    ),
+    "typical orders": (
+        successor(centres=shifted(ORDERS, {CHAMPIONS: -0.6})),
+        change(LOYAL, CHAMPIONS),
+        "Model 2: typical customers of Champions now order about every 15 days, before every 8 days",
+    ),
+    "visits count less": (
+        successor(engagement_weight=0.6),
+        change(LOYAL, REGULAR, ENGAGEMENT),
+        "Model 2: visits now count less",
+    ),
+    "visits count more": (
+        successor(successor(engagement_weight=0.6), engagement_weight=0.9),
+        change(LOYAL, REGULAR, ENGAGEMENT),
+        "Model 3: visits now count more",
+    ),
+    "statement entered": (
+        successor(centres=shifted(ORDERS, {LOYAL: -0.3})),
+        change(REGULAR, LOYAL, ENGAGEMENT),
+        "Model 2: Loyal now means orders at least once in 45 days, before at least once in 38 days",
+    ),
+    "statement left, which people would not tell apart": (
+        successor(centres=shifted(ORDERS, {LOYAL: 0.001})),
+        change(LOYAL, REGULAR, failed=True),
+        "Model 2: Loyal and Regular are told apart anew",
+    ),
+    "typical order value unknown before": (
+        successor(
+            dataclasses.replace(MODEL, frame=dataclasses.replace(FRAME, order_value_minor=None)),
+            order_value_minor=5_000.0,
+        ),
+        change(LOYAL, BIG_SPENDERS, VALUE),
+        "Model 2: Loyal and Big spenders are told apart anew",
+    ),
+}
+
+
+@pytest.mark.parametrize(("model", "moved", "told"), CHANGES.values(), ids=CHANGES.keys())
+def test_change_of_a_model_is_named_with_its_numbers(model: Model, moved: Change, told: str) -> None:
+    assert describe_change(model, moved, MigrationContext()) == told
+
+
+def test_role_is_told_of_by_what_it_is_judged_by() -> None:
+    silent = CustomerFigures(3.0, 90.0, 20.0, 0.9, 1, 3.0, 90.0, 40.0, None, None, 20.0)
+    case = Case(4, LOYAL, REGULAR, 2, ORDERS, False, silent, silent)
+    told = {axis: standing_on(MODEL, case, axis, MigrationContext()) for axis in (ORDERS, ENGAGEMENT, VALUE)}
+    assert told == {ORDERS: "1 order, 3 days ago", ENGAGEMENT: "no visit so far", VALUE: "1 order, 3 days ago"}
+
+
+def test_refund_of_a_customer_who_is_silent_does_not_call_it_back() -> None:
+    (*_, last) = sentences([*EVERY_12, instant(105), refund(110, 5_000, "o48")])
+    assert last.startswith("Refund of 50.00 EUR: 4 orders in 110 days, the last 62 days ago; ")
+
+
+def test_two_orders_of_one_day_are_told_as_such() -> None:
+    (_, second) = sentences([purchase(0), purchase(0.1)])
+    assert second.startswith("Purchase of 50.00 EUR: less than a day after the last one, 2 orders within a day; ")
+
+
+def test_configured_names_and_another_currency_are_used() -> None:
+    named = dataclasses.replace(MODEL, names={"big_spenders": "Patrons"})
+    steps: list[Step] = [*SEVEN, instant(60), successor(named, order_value_minor=1_000.0), instant(61)]
+    partition = Partition([LearnedSegmentation(named)], MigrationContext(currency="JPY", minor_per_major=1))
+    (*_, last) = play(partition, steps)
+    assert last.explanation.sentence.endswith("spends about 3497 JPY an order, others about 1000 JPY; Loyal → Patrons.")
