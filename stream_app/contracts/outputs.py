@@ -439,13 +439,13 @@ class SampledActivity(Output):
     orders_decayed: list[Number]
     revenue_decayed: list[Number]
     log_order_values: list[Number]
-    engaged_days: list[Number]
+    engaged_days: list[NonNegative]
     log_gaps: list[Number]
     log_gaps_squared: list[Number]
-    gaps: list[int]
+    gaps: list[Count]
     purchases: list[int]
     refunds: list[int]
-    engagements: list[int]
+    engagements: list[Count]
 
 
 class PopulationSample(Output):

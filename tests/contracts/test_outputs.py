@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from stream_app.contracts.outputs import OUTPUT_MODELS, Cause, DeadLetter, SampledQuantities
+from stream_app.contracts.outputs import OUTPUT_MODELS, Cause, DeadLetter, SampledActivity
 from stream_app.contracts.rejections import REJECTION_REASONS
 from stream_app.core.clock import format_instant
 from stream_app.core.events import EVENT_KINDS
-from stream_app.core.quantities import Quantities
+from stream_app.core.row import ACTIVITY_DTYPE
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 
@@ -23,8 +23,8 @@ def example(topic: str, name: str) -> dict[str, Any]:
     return record
 
 
-def test_sampled_quantities_are_those_of_the_core() -> None:
-    assert tuple(SampledQuantities.model_fields) == Quantities._fields
+def test_sampled_activity_is_that_of_rows() -> None:
+    assert tuple(SampledActivity.model_fields) == ACTIVITY_DTYPE.names
 
 
 @pytest.mark.parametrize("kind", EVENT_KINDS)

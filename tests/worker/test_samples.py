@@ -18,6 +18,8 @@ from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning import drawing
 from stream_app.learning.sample import PopulationSample
+from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.document import model_document
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.samples import decode_sample, encode_sample, merge_samples
@@ -135,6 +137,19 @@ def test_merged_sample_does_not_depend_on_how_customers_are_spread(partitions: i
     expected = cut(population, range(200), size)
     assert_equal(merge_samples(parts, size, 0), expected)
     assert_equal(merge_samples(parts[::-1], size, 0), expected)
+
+
+@pytest.mark.parametrize("partitions", [2, 5])
+def test_models_do_not_depend_on_how_customers_are_spread(partitions: int) -> None:
+    trainers = [Trainer(TrainerSettings(), Model("value")) for _ in range(2)]
+    for tick in range(4, 14, 3):
+        population = fixed(populations.draw_sample(tick, 200, arrival_days=20.0), 0)
+        parts = [cut(population, range(number, 200, partitions), 150) for number in range(partitions)]
+        samples = (cut(population, range(200), 150), merge_samples(parts[::-1], 150, 0))
+        proposals = [trainer.learn(sample) for trainer, sample in zip(trainers, samples, strict=True)]
+        assert proposals[0] is not None
+        assert proposals[1] is not None
+        assert model_document(proposals[0]) == model_document(proposals[1])
 
 
 def test_every_customer_is_as_likely_as_any_other_to_be_in_the_merged_sample() -> None:
