@@ -120,7 +120,6 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
         settings = {
             "SEGMENTER_WORKER__CLOCK": "event",
             "SEGMENTER_WORKER__HEALTH_PORT": str(port),
-            "SEGMENTER_LEARNING__MIN_HISTORY_DAYS": "30",
         }
         verify = way(broker, "auditor"), "verify", "--drained"
         with Service(tmp_path, way.__name__, ["worker"], way(broker, "worker") | settings) as worker:
