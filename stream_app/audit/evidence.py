@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import Cause, Letter, LogRecord, Membership, Migration, Standing, broken
 from stream_app.audit.rows import CustomerRow, read_row
 from stream_app.contracts.outputs import DeadLetter, SegmentMembership, SegmentMigration
+from stream_app.contracts.readers import read_membership, read_migration
 from stream_app.errors import SegmenterError
 
 
@@ -79,7 +81,7 @@ def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) ->
     migrations, findings = [], []
     for record in records:
         try:
-            seen = SegmentMigration.model_validate_json(record.value or b"")
+            seen = _read(record.value or b"", SegmentMigration, read_migration, {("direction",), ("next_move",)})
         except ValidationError as error:
             findings.append(broken(error, place(topic, partition, record.offset)))
             continue
@@ -124,13 +126,35 @@ def read_memberships(
                 memberships.append(Membership(record.offset, record.key, segmentation, customer, None))
             continue
         try:
-            seen = SegmentMembership.model_validate_json(record.value)
+            seen = _read(record.value, SegmentMembership, read_membership, {("next_move",)})
         except ValidationError as error:
             findings.append(broken(error, place(topic, partition, record.offset)))
             continue
         standing = Standing(seen.segment.id, seen.sequence, seen.since, seen.model_version)
         memberships.append(Membership(record.offset, record.key, seen.segmentation, seen.customer_id, standing))
     return memberships, findings
+
+
+def _read(
+    value: bytes, contract: type[BaseModel], read_earlier: Callable[[bytes], object], added: set[tuple[str, ...]]
+) -> Any:
+    """Return a record of a contract, or one of an earlier release, which lacks what has been added since.
+
+    Raises
+    ------
+    ValidationError
+        If it is neither.
+    """
+    try:
+        return contract.model_validate_json(value)
+    except ValidationError as error:
+        missing = {fault["loc"] for fault in error.errors() if fault["type"] == "missing"}
+        if not added <= missing:
+            raise
+        try:
+            return read_earlier(value)
+        except msgspec.MsgspecError:
+            raise error from None
 
 
 def read_letters(records: Sequence[LogRecord], topic: str, partition: int) -> tuple[list[Letter], list[Finding]]:

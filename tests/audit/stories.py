@@ -33,13 +33,13 @@ from stream_app.core.partition import Effects, Partition
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import InvalidRecord
-from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import KINDS, encode_segmentation
 from tests.contracts.records import ENGAGEMENT, PURCHASE
 from tests.support.events import START_MS
 
-VALUE = LearnedSegmentation(cold_start_model("value", 0.5, 30.0))
+VALUE = LearnedSegmentation(Model("value"))
 PARTITIONS = 2
 CHUNK = 16
 DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}

@@ -20,7 +20,7 @@ from stream_app.audit.rows import name_digest, read_row
 from stream_app.audit.segmentations import Segmentations
 from stream_app.errors import RowDamaged, RowVersionUnknown
 from stream_app.segmentations.ended import EndedSegmentation
-from stream_app.segmentations.learned.cold_start import cold_start_model
+from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.definition import RulesConfiguration
 from stream_app.segmentations.rules.kind import RULES
@@ -114,7 +114,7 @@ def test_two_segmentations_are_clean(story: Story) -> None:
 
 
 def test_two_learned_segmentations_and_one_by_rules_are_clean() -> None:
-    mood = LearnedSegmentation(cold_start_model("mood", 0.2, 60.0))
+    mood = LearnedSegmentation(Model("mood"))
     story = told(drawn_inputs(30, 400), segmentations=(VALUE, mood, TIER))
     assert breaches(story) == set()
     assert {append.json["segmentation"] for append in story.written(story.names.memberships)} == {

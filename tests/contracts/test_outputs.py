@@ -45,7 +45,8 @@ def test_instants_are_as_the_clock_formats_them(at_ms: int) -> None:
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_never_go_out(number: float) -> None:
-    record = example("segment-models", "published") | {"hysteresis": number}
+    record = example("segment-models", "published")
+    record["thresholds"]["hysteresis"] = number
     with pytest.raises(ValidationError, match="hysteresis"):
         OUTPUT_MODELS["segment-models"].model_validate(record)
 

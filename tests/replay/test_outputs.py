@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_app.bootstrap.segmentation import create_partition
+from stream_app.contracts.outputs import SegmentMembership
 from stream_app.core.events import Position
 from stream_app.core.processor import apply_effects, process_events
 from stream_app.errors import ConfigurationError
@@ -12,6 +13,7 @@ from stream_app.replay import outputs
 from stream_app.replay.outputs import FILES, UNFINISHED, OutputFolder
 from stream_app.settings.sections import Settings
 from tests.support.events import instant, purchase
+from tests.support.playing import play
 from tests.support.replays import Outputs
 
 
@@ -98,3 +100,28 @@ def test_memberships_are_written_block_by_block_in_order_of_arrival(
     assert [membership["customer_id"] for membership in found] == [f"c{number}" for number in range(8, 0, -1)]
     assert {membership["as_of"] for membership in found} == {"2024-01-02T00:00:00.000Z"}
     assert {membership["since"] for membership in found} == {"2024-01-01T00:00:00.000Z"}
+
+
+def test_membership_names_the_move_that_silence_makes_next(tmp_path: Path) -> None:
+    partition = create_partition(Settings())
+    acts = [purchase(day) for day in (0, 10, 20, 30)]
+    play(partition, [*acts, instant(31)])
+    folder = OutputFolder(tmp_path)
+    folder.write_memberships(partition, instant(31))
+    folder.complete({})
+    (membership,) = Outputs(tmp_path).memberships
+    SegmentMembership.model_validate(membership)
+    following, *_ = play(partition, [instant(500)])
+    assert following.to_segment is not None
+    reference = {"id": following.to_segment.id, "name": following.to_segment.name}
+    assert membership["next_move"] == {"at": following.effective_at, "to_segment": reference}
+
+
+def test_membership_that_silence_never_ends_names_no_next_move(tmp_path: Path) -> None:
+    partition = create_partition(Settings())
+    play(partition, [purchase(0), purchase(1), instant(900)])
+    folder = OutputFolder(tmp_path)
+    folder.write_memberships(partition, instant(900))
+    folder.complete({})
+    (membership,) = Outputs(tmp_path).memberships
+    assert (membership["segment"]["name"], membership["next_move"]) == ("Lost", None)

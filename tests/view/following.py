@@ -77,8 +77,15 @@ async def memberships(client: redis.Redis) -> dict[str, dict[str, Any]]:
                     "sequence": membership.sequence,
                     "model_version": membership.model_version,
                     "as_of": format_instant(membership.as_of_ms),
+                    "next_move": _next_move(membership),
                 }
     return found
+
+
+def _next_move(membership: MembershipValue) -> dict[str, str | None] | None:
+    if membership.next_at_ms is None:
+        return None
+    return {"at": format_instant(membership.next_at_ms), "to_segment": membership.next_segment}
 
 
 async def _hashes(client: redis.Redis, names: list[bytes]) -> list[dict[bytes, bytes]]:

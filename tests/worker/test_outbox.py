@@ -89,6 +89,7 @@ def test_membership_says_where_the_migration_led(migrations: list[Migration]) ->
         assert membership["segment"] == migration.to_segment
         assert (membership["since"], membership["as_of"]) == (migration.effective_at, migration.decided_at)
         assert (membership["sequence"], membership["model_version"]) == (migration.sequence, migration.model_version)
+        assert membership["next_move"] == migration.next_move
 
 
 def test_changed_rows_are_written_as_they_are_when_sealed_with_the_position_behind_them(
