@@ -7,8 +7,8 @@ the model that the migration names. Versions that compaction has removed are not
 
 What a customer's inputs were at a move is plain where an event caused it: in that event's topic, all up to it. How far
 the other topics had been read is not known, nor is it of moves without an event. As for totals (see
-`stream_app.audit.recount`), the likely orders are tried, and, where the name is not true in any of them, all that is
-possible: another number of records of one topic. A name that is true only then *hangs on the order*.
+`stream_app.audit.recount`), the likely orders are tried, and, where the name is not true in any of them, some others:
+a few records more or fewer of one topic. A name that is true only then *hangs on the order*.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ ENGAGEMENT_HALF_LIFE_DAYS: Final = 30
 ENGAGED_DAYS_REMEMBERED: Final = 182
 MOVES_CHECKED: Final = 64
 """Of a customer in a segmentation, the latest: each is a recount."""
+
+RECORDS_ASTRAY: Final = 8
+"""Of a topic, so many a customer may have been read later or sooner than in the likely orders."""
 
 Models = Mapping[tuple[str, int], Model]
 """By segmentation and version."""
@@ -172,11 +175,12 @@ def _likely_state(move: _Move, order: Sequence[Entry]) -> _State:
 
 
 def _possible_states(move: _Move, order: Sequence[Entry]) -> Iterator[_State]:
-    """Give what else may have been known: more or fewer records of one topic, but for the cause's own."""
+    """Give what else may have been known: a few records more or fewer of one topic, but for the cause's own."""
     state = _likely_state(move, order)
-    for stream, size in Counter(entry.stream for entry in order).items():
-        if stream != move.stream:
-            yield from (state._replace(counts={**state.counts, stream: count}) for count in range(size + 1))
+    for stream in {entry.stream for entry in order} - {move.stream}:
+        likely = state.counts.get(stream, 0)
+        for count in range(max(likely - RECORDS_ASTRAY, 0), likely + RECORDS_ASTRAY + 1):
+            yield state._replace(counts={**state.counts, stream: count})
 
 
 def _are_true(moves: Sequence[_Move], states: Sequence[_State]) -> np.ndarray:
