@@ -49,6 +49,10 @@ COMMANDS: Final = {
     ),
     "help": Entry("stream_app.commands.help:help_command", "List the commands, or explain one."),
     "metrics": Entry("stream_app.commands.metrics:metrics_table", "Print the table of all metrics as Markdown."),
+    "model": Entry(
+        "stream_app.commands.model:model",
+        "Show the models of segmentations, and approve, reject, pin or unpin one.",
+    ),
     "produce": Entry(
         "stream_app.commands.produce:produce",
         "Send files of events to Kafka, merged by time, with the keys and partitions that workers expect.",

@@ -61,6 +61,16 @@ class ModelInvalid(SegmenterError):
     """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""
 
 
+class DecisionRefused(SegmenterError):
+    """An operator decided on a model that is not there (any more), or that something else stands against."""
+
+
+class DecisionPending(SegmenterError):
+    """No trainer has carried out an operator's decision yet; it stands on the topic, and will be."""
+
+    exit_code = ExitCode.FAILED
+
+
 class CentresRefused(SegmenterError):
     """A clusterer found centres that no roles have."""
 

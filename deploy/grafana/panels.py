@@ -164,13 +164,37 @@ ROWS: Final = (
                 kind="bargauge",
             ),
             Panel(
-                "Population stability by feature",
+                "Population stability by axis",
                 "Of the newest model against the one before: below .1 stable, above .25 changed.",
                 [
                     Query(
-                        f"max by (segmentation, feature) (segmenter_model_drift_score{CHOSEN})",
-                        "{{segmentation}} {{feature}}",
+                        f"max by (segmentation, axis) (segmenter_model_drift_score{CHOSEN})",
+                        "{{segmentation}} {{axis}}",
                     )
+                ],
+            ),
+            Panel(
+                "Drift of roles",
+                "Log units from each role's centre to what would fit; .7 is a doubled rate.",
+                [
+                    Query(
+                        f"max by (segmentation, role) (segmenter_model_role_drift{CHOSEN})",
+                        "{{segmentation}} {{role}}",
+                    )
+                ],
+            ),
+            Panel(
+                "Models that wait for approval",
+                "The share of the customers that each is forecast to move; while a version is pinned, nothing is published.",
+                [
+                    Query(
+                        f"max by (segmentation, version) (segmenter_model_held_expected_churn{CHOSEN})",
+                        "{{segmentation}} {{version}}",
+                    ),
+                    Query(
+                        f"max by (segmentation) (segmenter_model_pinned{CHOSEN}) == 1",
+                        "{{segmentation}} is pinned",
+                    ),
                 ],
             ),
             _graph(

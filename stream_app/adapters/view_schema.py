@@ -242,5 +242,5 @@ def flow_field(migration: MigrationRecord) -> str:
 
 
 def model_field(version: int, status: str) -> str:
-    """Return the field of a model: a version may be held at first and be published later."""
-    return str(version) if status == "published" else f"{version}/{status}"
+    """Return the field of a model: a version may be held, or rejected, at first and be published later."""
+    return str(version) if status == "published" else f"{version}/held"

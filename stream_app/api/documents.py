@@ -256,7 +256,7 @@ class ModelSummary(Document):
 
     kind: Literal["learned", "rules"]
     version: Count
-    status: Literal["published", "held"]
+    status: Literal["published", "held", "rejected"]
     as_of: Instant
     segments: Count
     """How many it has."""

@@ -45,9 +45,7 @@ def segment_list(model: ModelRecord, told: ToldFigures | None) -> SegmentList:
         for each in model.segments
     ]
     segments += [
-        Segment(each.id, each.name, True, figures[each.id])
-        for each in model.retired_segments
-        if each.id in figures
+        Segment(each.id, each.name, True, figures[each.id]) for each in model.retired_segments if each.id in figures
     ]
     segments.sort(key=lambda each: (each.is_retired, life_cycle_order(each.level, each.figures or NOBODY, each.id)))
     as_of, currency, everybody = (told.as_of, told.currency, told.all_segments) if told else (None, None, None)
@@ -66,4 +64,6 @@ def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) 
 
 def newest_first(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return models in the order of listing; one that was held and published later follows its published form."""
-    return sorted(documents, key=lambda document: (document["version"], document["status"]), reverse=True)
+    return sorted(
+        documents, key=lambda document: (document["version"], document["status"] == "published"), reverse=True
+    )

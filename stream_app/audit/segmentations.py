@@ -17,7 +17,7 @@ from xxhash import xxh3_64_intdigest
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import LogRecord, Standing, broken
 from stream_app.audit.rows import FIRST_SEGMENTATION, CustomerRow, RowMembership, name_digest
-from stream_app.contracts.outputs import OUTPUT_MODELS, LearnedModel, Tick
+from stream_app.contracts.outputs import OUTPUT_MODELS, DecisionOutcome, LearnedModel, Tick
 from stream_app.core.clock import format_instant
 from stream_app.segmentations.learned.document import model_from_document
 from stream_app.segmentations.learned.model import Model
@@ -65,7 +65,7 @@ class Segmentations:
         except ValidationError as error:
             return [broken(error, where)]
         model = getattr(model, "root", model)
-        if isinstance(model, Tick):
+        if isinstance(model, Tick | DecisionOutcome):
             return []
         name, version = model.segmentation, model.version
         self._kinds[name] = getattr(model, "kind", "learned")
@@ -79,7 +79,7 @@ class Segmentations:
                 self.newest[name] = version
                 if self._kinds[name] == "rules":
                     self.definitions[name] = model.definition
-        held = "/held" if model.status == "held" else ""
+        held = "" if model.status == "published" else "/held"
         if record.key != (expected := f"{name}{held}".encode()):
             return [Finding("contracts", f"key {record.key!r}, expected {expected!r}", position=where)]
         return []

@@ -88,6 +88,9 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
 def create_lane_settings(settings: Settings) -> LoopSettings:
     """Return how partitions' loops run."""
     interval_ms, tick_ms = intervals_ms(settings)
+    wait_seconds = (
+        settings.learning.wait_seconds if create_trainer_settings(settings) else 0
+    )  # where nothing is learned
     return LoopSettings(
         sweep_interval_ms=interval_ms,
         live_interval_ms=settings.worker.sweep_interval_seconds * SECOND_MS,
@@ -100,7 +103,7 @@ def create_lane_settings(settings: Settings) -> LoopSettings:
         chunk_records_max=settings.worker.max_chunk_records,
         transaction_records_max=settings.worker.max_transaction_records,
         model_moves_per_second=settings.worker.model_migrations_per_second,
-        tick_wait_ms=settings.learning.wait_seconds * SECOND_MS,
-        live_tick_wait_ms=min(settings.learning.wait_seconds, settings.learning.live_wait_seconds) * SECOND_MS,
+        tick_wait_ms=wait_seconds * SECOND_MS,
+        live_tick_wait_ms=min(wait_seconds, settings.learning.live_wait_seconds) * SECOND_MS,
         figures_interval_ms=settings.worker.figures_interval_seconds * SECOND_MS,
     )

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.rejections import REJECTION_REASONS
@@ -349,7 +359,8 @@ class LearnedModel(Output):
     kind: Literal["learned"]
     segmentation: SegmentationName
     version: Count
-    status: Literal["published", "held"]
+    status: Literal["published", "held", "rejected"]
+    """Held: not in force, an operator may approve it; rejected: one has refused it."""
     as_of: Instant
     axes: Annotated[list[Axis], Field(min_length=3, max_length=3)]
     frame: Frame
@@ -406,8 +417,36 @@ class Tick(Output):
     """By segmentation, the version in force from `as_of` on, up to the next tick; empty while it is awaited."""
 
 
-class SegmentModel(RootModel[Annotated[LearnedModel | RulesModel | Tick, Field(discriminator="kind")]]):
-    """One version of a segmentation's model or definition, or what is said of a tick, by `kind`."""
+DecisionAction = Literal["approve", "reject", "pin", "unpin"]
+DECIDED_BY_CHARACTERS_MAX: Final = 100
+DecidedBy = Annotated[str, StringConstraints(max_length=DECIDED_BY_CHARACTERS_MAX)]
+
+
+class DecisionOutcome(Output):
+    """What became of an operator's decision on a model, and what is pinned since."""
+
+    kind: Literal["decision"]
+    segmentation: SegmentationName
+    action: DecisionAction
+    version: Count | None
+    """The one decided on; null for `unpin`."""
+    status: Literal["done", "refused"]
+    reason: str | None
+    """Why it was refused; null if it was not."""
+    published_version: Count | None
+    """In force afterwards; null if no such segmentation is learned."""
+    pinned_version: Count | None
+    """Whose frame stays in force whatever is learned; null if none is pinned."""
+    decided_by: DecidedBy
+    decided_at: Instant
+    offset: Count
+    """Of the decision in `population-samples`."""
+
+
+class SegmentModel(
+    RootModel[Annotated[LearnedModel | RulesModel | Tick | DecisionOutcome, Field(discriminator="kind")]]
+):
+    """One version of a segmentation's model or definition, or what is said of a tick or a decision, by `kind`."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -463,6 +502,39 @@ class PopulationSample(Output):
     activity: SampledActivity
 
 
+class ModelDecision(Output):
+    """An operator's decision on a model of a learned segmentation, which the trainer is to carry out."""
+
+    kind: Literal["decision"]
+    segmentation: SegmentationName
+    action: DecisionAction
+    """Approve publishes the held version, reject drops it; pin keeps a published version in force, unpin ends that."""
+    version: Count | None
+    """The one decided on; null for `unpin`."""
+    as_of: Instant | None
+    """Of a held version, the instant that it was learned at: another one may have taken its place. Null: whichever."""
+    decided_by: DecidedBy
+    at: Instant
+    """When it was decided."""
+
+
+def _sample_or_decision(record: Any) -> str:
+    return "decision" if isinstance(record, dict) and record.get("kind") == "decision" else "sample"
+
+
+class PopulationRecord(
+    RootModel[
+        Annotated[
+            Annotated[PopulationSample, Tag("sample")] | Annotated[ModelDecision, Tag("decision")],
+            Discriminator(_sample_or_decision),
+        ]
+    ]
+):
+    """What the trainer reads: samples, and the decisions of operators."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
 class DeadLetter(Output):
     """A record that was refused, and why."""
 
@@ -487,7 +559,7 @@ OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "segment-memberships": SegmentMembership,
     "segment-figures": SegmentFigures,
     "segment-models": SegmentModel,
-    "population-samples": PopulationSample,
+    "population-samples": PopulationRecord,
     "dead-letters": DeadLetter,
 }
 """Contract by topic."""

@@ -44,16 +44,17 @@ CHANNELS: Final = (
         2,
         "output",
         "Population samples",
-        "Uniform samples of each partition's customers at a tick, from which models are learned.",
-        "Number of the partition that was sampled; the topic itself has one",
+        "Uniform samples of each partition's customers at a tick, from which models are learned; decisions on models.",
+        "Number of the partition that was sampled (the topic itself has one), or decision/<segmentation>",
     ),
     Channel(
         "segment-models",
         2,
         "output",
         "Segment models",
-        "Each segmentation's model, or definition, and what is in force from which tick on.",
-        "segmentation, followed by /held for a model that is held back; ~tick and ~tick/awaited for what is no model",
+        "Each segmentation's model, or definition; what is in force from which tick on; what became of decisions.",
+        "segmentation, followed by /held for a model that is not published; what is no model has the key ~tick, "
+        "~tick/awaited or ~decision/<segmentation>",
         "compact",
     ),
     Channel(

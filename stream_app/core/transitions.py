@@ -366,11 +366,14 @@ def _change(from_code: int, to_code: int, kind: int, last: int, levels: Mapping[
         return LEFT
     if from_code == NO_SEGMENT:
         return ENTERED
-    into_lapsed = levels is None or levels.get(to_code, 0) < 0
-    out_of_lapsed = last == LAPSED if levels is None else levels.get(from_code, 0) < 0
-    if kind == LAPSE and into_lapsed:
+    if levels is None:
+        lapses, returns = True, last == LAPSED
+    else:
+        lapses = levels.get(to_code, 0) < 0
+        returns = levels.get(from_code, 0) < 0 and not lapses
+    if kind == LAPSE and lapses:
         return LAPSED
-    if kind < LAPSE and out_of_lapsed:
+    if kind < LAPSE and returns:
         return RETURNED
     return MOVED
 

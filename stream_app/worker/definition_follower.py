@@ -18,10 +18,11 @@ import msgspec
 from aiokafka import TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
+from stream_app.contracts.decisions import OUTCOME_KEY_PREFIX, read_outcome
 from stream_app.contracts.readers import NOTE_PREFIX
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import ModelInvalid
-from stream_app.segmentations.learned.document import ModelProposal, proposal_from_document
+from stream_app.segmentations.learned.document import ModelProposal, is_waiting, proposal_from_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import decode_segmentation
 from stream_app.worker.ticks import Ticks
@@ -53,6 +54,8 @@ class DefinitionFollower:
         By name, the newest version that was read, also of segmentations that are not configured any more.
     newest
         By name, what was learned last of each configured segmentation, held models included, if anything was.
+    pinned
+        By name, the version that an operator has pinned, where one is.
     ticks
         What was read of ticks; a decision is read after the versions that it names.
     is_read
@@ -62,6 +65,7 @@ class DefinitionFollower:
     def __init__(self, connection: KafkaConnection, topic: str, build: Build) -> None:
         self.published: dict[str, Segmentation] = {}
         self.newest: dict[str, ModelProposal] = {}
+        self.pinned: dict[str, int] = {}
         self.ticks = Ticks()
         self.is_read = asyncio.Event()
         self._build = build
@@ -76,6 +80,13 @@ class DefinitionFollower:
     def wanted(self) -> list[Segmentation]:
         """What is configured: published versions, or successors where a definition was changed or is new."""
         return list(self._build(self.published))
+
+    def waiting(self, name: str) -> ModelProposal | None:
+        """Return the model of a segmentation that waits for an operator."""
+        newest, current = self.newest.get(name), self.current.get(name)
+        if newest is None or current is None or not is_waiting(newest.status, newest.model.version, current.version):
+            return None
+        return newest
 
     async def reach(self, versions: Mapping[str, int]) -> None:
         """Return once these versions, or later ones, were read; rows refer to nothing that was not published."""
@@ -121,6 +132,9 @@ class DefinitionFollower:
         if value is None:
             return
         try:
+            if key is not None and key.startswith(OUTCOME_KEY_PREFIX):
+                self._note_outcome(value)
+                return
             if key is not None and key.startswith(NOTE_PREFIX):
                 self.ticks.read(value)
                 return
@@ -142,6 +156,13 @@ class DefinitionFollower:
             return
         if name not in self.newest or proposal.model.as_of_ms >= self.newest[name].model.as_of_ms:
             self.newest[name] = proposal
+
+    def _note_outcome(self, value: bytes) -> None:
+        outcome = read_outcome(value)
+        if outcome.pinned_version is None:
+            self.pinned.pop(outcome.segmentation, None)
+        else:
+            self.pinned[outcome.segmentation] = outcome.pinned_version
 
     def _note_published(self, segmentation: Segmentation) -> None:
         name = segmentation.name

@@ -54,7 +54,7 @@ class Journal:
         self._waiting = waiting
         self._partitions: set[int] = set()
         self._is_behind: bool | None = None
-        self._models: dict[str, tuple[int, int, bool]] = {}
+        self._models: dict[str, tuple[int, int, str]] = {}
         self._said_refused: Counter[tuple[str, str]] = Counter()
         self._said_moves: Counter[str] = Counter()
         self._said_folded = 0
@@ -109,13 +109,17 @@ class Journal:
     def _follow_models(self) -> None:
         for name, proposal in self._newest().items():
             model = proposal.model
-            state = model.version, model.as_of_ms, proposal.held
+            state = model.version, model.as_of_ms, proposal.status
             if not model.version or self._models.get(name) == state:
                 continue
             self._models[name] = state
             churn = "" if model.expected_churn is None else f" moves {model.expected_churn:.1%} of the customers"
-            if proposal.held:
-                outcome = f"is held back until the next tick: it{churn}, more than learning.max_expected_churn allows"
+            if proposal.rejected:
+                outcome = "is rejected"
+            elif proposal.held:
+                outcome = f"waits: `segmenter model approve {name} {model.version}` publishes it" + (
+                    churn and f"; it{churn}"
+                )
             else:
                 outcome = f"is published:{churn}" if churn else "is published"
             learned = format_instant(max(model.as_of_ms, 0))

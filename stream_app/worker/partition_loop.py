@@ -33,7 +33,6 @@ from stream_app.core.segmentation import Segmentation
 from stream_app.core.timeline import Pace, Step, Sweep, crosses_sweep, pass_time, steps
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import SampleDrawer
-from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
 from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.intake import InputChunk, Misplaced, offsets_after
@@ -302,7 +301,7 @@ class PartitionLoop:
         figures.note_moves(effects.migrations)
 
     async def _finish_sweep(self) -> None:
-        """Assess everybody that the sweep has not come to; at a tick, wait for what is in force from it on."""
+        """Assess everybody that the sweep under way has not come to, and pass the tick if it is one."""
         while self._sweeper.is_sweeping:
             await self._make_room()
             self._sweep_part()
@@ -336,8 +335,7 @@ class PartitionLoop:
         await self._make_room()
         settings, clock = self._settings, self.partition.clock
         is_live = self._sweeper.is_live_at(max(*clock, reached_ms))
-        if any(isinstance(each, LearnedSegmentation) for each in self.partition.segmentations):
-            await self._wait.for_decision(at_ms, settings.live_tick_wait_ms if is_live else settings.tick_wait_ms)
+        await self._wait.for_decision(at_ms, settings.live_tick_wait_ms if is_live else settings.tick_wait_ms)
         self._sweeper.open_tick_ms = None
         self._sweeper.follow_versions()
         if self._sweeper.must_finish:

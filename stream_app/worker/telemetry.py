@@ -12,8 +12,11 @@ from stream_app.adapters.metrics.declared import (
     CUSTOMERS,
     LAST_PROCESSED,
     MODEL_DRIFT,
+    MODEL_HELD,
     MODEL_INFO,
     MODEL_LAST_LEARNED,
+    MODEL_PINNED,
+    MODEL_ROLE_DRIFT,
     REBALANCES,
     SEGMENT_INFO,
     SEGMENT_REVENUE,
@@ -24,6 +27,7 @@ from stream_app.adapters.metrics.declared import (
 from stream_app.core.clock import NO_TIME, SECOND_MS
 from stream_app.core.members import MemberSums
 from stream_app.core.segmentation import Segmentation
+from stream_app.segmentations.learned.document import Drift, ModelProposal
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.lag import records_waiting
@@ -47,8 +51,12 @@ class SegmentationState(NamedTuple):
         segments that are not in use any more.
     learned_at_ms
         The instant that the newest model was learned for, 0 before the first; None where nothing is learned.
-    psi
-        Population stability index of each feature; empty where nothing is known.
+    drift
+        Of the newest model against the one before; None where nothing is known.
+    waiting
+        The model that waits for an operator, if one does.
+    is_pinned
+        Whether an operator has pinned a version.
     """
 
     kind: str
@@ -57,7 +65,9 @@ class SegmentationState(NamedTuple):
     sizes: Mapping[str, int]
     revenue: Mapping[str, float]
     learned_at_ms: int | None
-    psi: Mapping[str, float]
+    drift: Drift | None = None
+    waiting: ModelProposal | None = None
+    is_pinned: bool = False
 
     def readings(self, name: str) -> Iterator[Reading]:
         """Yield what is exported of a segmentation of this name."""
@@ -70,8 +80,15 @@ class SegmentationState(NamedTuple):
             yield Reading(SEGMENT_INFO, (name, segment, readable), 1)
         if self.learned_at_ms is not None:
             yield Reading(MODEL_LAST_LEARNED, (name,), self.learned_at_ms / SECOND_MS)
-        for feature, score in self.psi.items():
-            yield Reading(MODEL_DRIFT, (name, feature), score)
+            yield Reading(MODEL_PINNED, (name,), self.is_pinned)
+        if self.waiting is not None:
+            model = self.waiting.model
+            yield Reading(MODEL_HELD, (name, str(model.version)), model.expected_churn or 0)
+        if self.drift is not None:
+            for axis, score in self.drift.psi.items():
+                yield Reading(MODEL_DRIFT, (name, axis), score)
+            for role, shift in self.drift.roles.items():
+                yield Reading(MODEL_ROLE_DRIFT, (name, role), shift)
 
 
 class Telemetry:
@@ -142,5 +159,7 @@ class Telemetry:
             sizes={segment_id: each.customers for segment_id, each in sums.items()},
             revenue={segment_id: each.revenue_minor / minor_per_major for segment_id, each in sums.items()},
             learned_at_ms=max(newest.model.as_of_ms, 0) if newest else 0 if is_learned else None,
-            psi={} if newest is None or newest.drift is None else newest.drift.psi,
+            drift=None if newest is None else newest.drift,
+            waiting=self._follower.waiting(name),
+            is_pinned=name in self._follower.pinned,
         )

@@ -122,8 +122,8 @@ class Ticks:
         """Say that a partition goes on without a decision, unless that was said a moment ago."""
         if self._may_warn.is_over(asyncio.get_running_loop().time()):
             logger.warning(
-                "partition %d: the trainers have not decided on the tick of %s within %.1f s; time goes on, and what "
-                "they publish for it will take over late",
+                "partition %d: the trainers have not decided on the tick of %s within %.1f s; time goes on, and models "
+                "of that tick will take over late",
                 partition,
                 format_instant(at_ms),
                 waited_ms / SECOND_MS,

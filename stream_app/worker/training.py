@@ -5,6 +5,9 @@ written in one transaction with the models they publish and the decision on the 
 the same fence as for customers keeps a second owner out: so a model has one successor, workers may fail at any time,
 and segments keep their identity.
 
+An operator's decisions come on the topic of the samples, too (`stream_app.worker.decisions`); one that was carried out
+is known by its offset, since samples before it may be read again.
+
 Where a partition has not sent its sample a moment after another, it may have nothing to fold. The tick is then called
 awaited, and the partition lets its time pass up to it. What had to be asked once is asked at once the next time.
 
@@ -24,14 +27,15 @@ import msgspec
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.state_log import LogRecord
 from stream_app.adapters.topics import TopicNames
+from stream_app.contracts.decisions import is_decision, read_decision
 from stream_app.core.clock import NO_TIME
 from stream_app.core.row import FIRST_SEGMENTATION
 from stream_app.core.segmentation import Segmentation
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
-from stream_app.segmentations.learned.document import ModelProposal, model_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
+from stream_app.worker.decisions import carry_out, model_record
 from stream_app.worker.samples import decode_sample, merge_samples
 from stream_app.worker.ticks import tick_record
 
@@ -41,10 +45,6 @@ PROGRESS_KEY: Final = b"trainer"
 """How far the samples are learned from, by all trainers alike."""
 STATE_KEY_PREFIX: Final = b"trainer/"
 """Before a segmentation's name: the state of its trainer."""
-HELD_SUFFIX: Final = "/held"
-"""A held model has a key of its own, so that compaction never takes it for the successor of the published one."""
-
-
 NEVER: Final = -1
 """Stands for the tick of a partition that has sent no sample."""
 PATIENCE_SECONDS: Final = 0.5
@@ -65,6 +65,8 @@ class Progress(msgspec.Struct, omit_defaults=True):
         By segmentation, the newest version in `segment-models`, held ones apart.
     decided_ms
         Instant of the newest tick that was learned from; samples up to it are not needed any more.
+    last_decision
+        Offset of the newest of an operator's decisions that was carried out; -1 before the first.
     trainer
         The only trainer's state, as long as it was written here.
     """
@@ -73,6 +75,7 @@ class Progress(msgspec.Struct, omit_defaults=True):
     latest_ticks: dict[int, int] = {}
     published: dict[str, int] = {}
     decided_ms: int = NO_TIME
+    last_decision: int = -1
     trainer: dict[str, Any] | None = None
 
 
@@ -140,6 +143,7 @@ class Training:
         self._latest_ticks = dict(progress.latest_ticks)
         self._published = dict(progress.published)
         self._decided_ms = progress.decided_ms
+        self._last_decision = progress.last_decision
         self._waiting: dict[int, dict[int, tuple[int, PopulationSample]]] = {}
         self._delivery = delivery
         self._topics = topics
@@ -170,7 +174,7 @@ class Training:
             await self._write([segmentation_record(each) for each in announced])
 
     async def accept_sample(self, offset: int, value: bytes | None) -> None:
-        """Take a sample's record; learn from every tick that is complete with it.
+        """Take a sample's record and learn from every tick that is complete with it; or a decision, and carry it out.
 
         Raises
         ------
@@ -181,6 +185,9 @@ class Training:
             return
         self._end = offset + 1
         if value is None:
+            return
+        if is_decision(value):
+            await self._carry_out(offset, value)
             return
         try:
             partition, sample = decode_sample(value)
@@ -233,19 +240,39 @@ class Training:
         for name, trainer in self.trainers.items():
             if trainer.refusal is not None:
                 logger.warning("tick %d of %s: %s; the present centres stay", tick, name, trainer.refusal)
-        self.next_sample = min(
-            (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
-            default=self._end,
-        )
+        self._note_needed()
         proposals = [proposal for proposal in learned if proposal is not None]
         self._published |= {each.model.name: each.model.version for each in proposals if not each.held}
         self._decided_ms = merged.as_of_ms
         decision = tick_record("decided", tick, merged.as_of_ms, self._published)
         await self._write([*(model_record(each) for each in proposals), decision])
 
+    def _note_needed(self) -> None:
+        self.next_sample = min(
+            (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
+            default=self._end,
+        )
+
+    async def _carry_out(self, offset: int, value: bytes) -> None:
+        if offset <= self._last_decision:
+            return
+        try:
+            decision = read_decision(value)
+        except msgspec.DecodeError as error:
+            logger.warning("decision at offset %d is left out: %s", offset, error)
+            return
+        done = carry_out(decision, offset, self.trainers)
+        self._last_decision = offset
+        self._note_needed()
+        if done.published is not None:
+            self._published[decision.segmentation] = done.published
+        await self._write(done.records)
+
     async def _write(self, versions: Sequence[OutgoingRecord]) -> None:
         """Write all that is known, and versions of segmentations with it, in one transaction."""
-        progress = Progress(self.next_sample, self._latest_ticks, self._published, self._decided_ms)
+        progress = Progress(
+            self.next_sample, self._latest_ticks, self._published, self._decided_ms, self._last_decision
+        )
         known = [OutgoingRecord(PROGRESS_KEY, msgspec.json.encode(progress))]
         known += [
             OutgoingRecord(STATE_KEY_PREFIX + name.encode(), msgspec.json.encode(trainer.state()))
@@ -302,9 +329,3 @@ async def open_training(
 def segmentation_record(segmentation: Segmentation) -> OutgoingRecord:
     """Return a version of a segmentation as its record in `segment-models`."""
     return OutgoingRecord(segmentation.name.encode(), msgspec.json.encode(encode_segmentation(segmentation)))
-
-
-def model_record(proposal: ModelProposal) -> OutgoingRecord:
-    """Return a model as its record in `segment-models`."""
-    key = proposal.model.name + (HELD_SUFFIX if proposal.held else "")
-    return OutgoingRecord(key.encode(), msgspec.json.encode(model_document(proposal)))

@@ -57,7 +57,7 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
     models = {
         f"G:models:{json.loads(message.value())['segmentation']}"
         for message in read_committed(bootstrap_servers, names.models, 1)
-        if message.value() is not None
+        if message.value() is not None and not message.key().startswith(b"~")
     }
     return {**dict.fromkeys(BOOKKEEPING), **dict.fromkeys(models), **content}
 

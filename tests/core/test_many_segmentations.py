@@ -28,7 +28,7 @@ from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, LEARNED
 from tests.segmentations.third_kind import TiersSegmentation
 from tests.support.events import engagement, instant, positions, purchase
 from tests.support.logs import changed_model, logs
-from tests.support.models import moved_frame, successor
+from tests.support.models import successor
 from tests.support.playing import Step, play, play_effects, state_of
 
 TIERS = TiersSegmentation("tiers", [2, 4])
@@ -66,8 +66,8 @@ def changing_logs(draw: st.DrawFn) -> list[Step]:
     for change in draw(st.sets(st.sampled_from(["value", "habits", "service"]))):
         if change == "value":
             version: Step = changed_model(draw(st.integers(0, 9)))
-        elif change == "plain":
-            version = successor(LEARNED.model, centroids=PLAIN.model.centroids * 0.8)
+        elif change == "habits":
+            version = successor(LEARNED.model, moved_frame(LEARNED.model.frame, 3))
         else:
             version = changed_rules()
         log.insert(draw(st.integers(0, len(log))), version)

@@ -248,14 +248,15 @@ def test_customer_moves_more_than_once_within_one_chunk() -> None:
 
 
 def test_move_that_silence_makes_is_told_by_the_first_sweep_after_it() -> None:
-    partition = partition_under(prior_model())
+    gone = {"id": "gone", "name": "Gone", "when": {"figure": "recency_days", "operator": ">=", "value": 10}}
+    partition = Partition([RulesSegmentation(rules(segments=[gone]))])
     play(partition, [purchase(0), purchase(0.5, customer_id="c2")])
-    sweeps = Sweeps(np.array([instant(29), instant(31), instant(33)]), np.array([0, 0, 1]))
-    effects = process_events(partition, [purchase(32.5)], positions(1), sweeps)
+    sweeps = Sweeps(np.array([instant(9), instant(11), instant(13)]), np.array([0, 0, 1]))
+    effects = process_events(partition, [purchase(12.5)], positions(1), sweeps)
     assert [(m.customer_id, m.effective_at, m.decided_at) for m in effects.migrations] == [
-        ("c1", format_instant(instant(30)), format_instant(instant(31))),
-        ("c2", format_instant(instant(30.5)), format_instant(instant(31))),
-        ("c1", format_instant(instant(32.5)), format_instant(instant(32.5))),
+        ("c1", format_instant(instant(10)), format_instant(instant(11))),
+        ("c2", format_instant(instant(10.5)), format_instant(instant(11))),
+        ("c1", format_instant(instant(12.5)), format_instant(instant(12.5))),
     ]
 
 

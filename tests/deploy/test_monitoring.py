@@ -33,6 +33,7 @@ LISTED = {
     "SegmenterMigrationsStopped",
     "SegmenterModelStale",
     "SegmenterModelDrift",
+    "SegmenterTickWaitsExpired",
     "SegmenterRebalanceStorm",
     "SegmenterRecoverySlow",
     "SegmenterViewStale",

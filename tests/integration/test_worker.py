@@ -42,7 +42,7 @@ from stream_app.settings.sections import Settings
 from stream_app.simulator.simulation import Faults, simulate
 from stream_app.sources import cdnow
 from stream_app.sources.files import SourceFile, merge_by_time
-from stream_app.worker.training import model_record
+from stream_app.worker.decisions import model_record
 from tests.support.events import START_MS, engagement, purchase, refund
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.replays import ROOT, refused, start

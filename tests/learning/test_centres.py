@@ -166,6 +166,18 @@ def test_role_that_is_not_admitted_goes_to_its_prior():
     assert found[BROWSERS] == pytest.approx(prior[BROWSERS])  # engagement does not count
 
 
+def test_role_that_is_not_admitted_gives_way_to_those_that_are():
+    prior = np.array(PRIOR_TYPICAL) + OFFSETS
+    frame = Frame(centres=prior, is_open=np.isin(np.arange(ROLES), (REGULAR, CHAMPIONS)))
+    rng = np.random.default_rng(1)
+    groups = prior[[REGULAR, CHAMPIONS]] - np.array([[0.0, 0, 0], [0.7, 0, 0]])
+    axes = groups.repeat(200, axis=0) + rng.normal(0, 0.02, (400, 3))
+    found = fit_centres(axes, frame, prior)
+    assert found[CHAMPIONS, 0] == pytest.approx((20 * prior[CHAMPIONS, 0] + 200 * groups[1, 0]) / 220, abs=0.02)
+    assert found[CHAMPIONS, 0] < prior[LOYAL, 0] + DISTANCE_MIN
+    assert_in_order(found)
+
+
 def test_populations_own_groups_are_found():
     prior = np.array(PRIOR_TYPICAL) + OFFSETS
     rng = np.random.default_rng(2)

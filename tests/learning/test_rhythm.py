@@ -63,7 +63,6 @@ def weibull_customers(
     return quantities_of(np.maximum(drawn, 0.01).tolist(), [1.0] * n)
 
 
-@pytest.mark.xfail(strict=True, reason="s0 of the prior is .8678 by this equation")
 def test_prior_is_what_its_variances_make_it():
     assert prior_weight(PRIOR.log_gap_variance, PRIOR_BETWEEN_VARIANCE) == pytest.approx(PRIOR.prior_weight, abs=5e-5)
     assert math.exp(PRIOR.log_gap) == pytest.approx(20.0)

@@ -42,7 +42,7 @@ def test_learned_segmentation_begins_with_the_cold_start_and_keeps_its_last_mode
     built = build_segmentation(LearnedConfiguration(name="value", hysteresis=0.2), DEFAULTS)
     assert isinstance(built, LearnedSegmentation)
     assert (built.version, built.model.hysteresis, built.model.no_return_days) == (0, 0.2, 30.0)
-    assert build_segmentation(LearnedConfiguration(name="value"), DEFAULTS, PLAIN) is PLAIN
+    assert build_segmentation(LearnedConfiguration(name="value"), DEFAULTS, LEARNED) is LEARNED
     assert isinstance(build_segmentation(LearnedConfiguration(name="value"), DEFAULTS, BY_RULES), LearnedSegmentation)
 
 

@@ -109,14 +109,14 @@ class Customer:
         levels = {code: entry.level for code, entry in roster.by_code.items()}
         ordered = any(level is not None for level in levels.values())
         into_lapsed = (levels.get(self.segment) or 0) < 0 if ordered else True
-        from_lapsed = (levels.get(origin) or 0) < 0 if ordered else self.last_change == "lapsed"
+        returns = (levels.get(origin) or 0) < 0 and not into_lapsed if ordered else self.last_change == "lapsed"
         if self.segment == NO_SEGMENT:
             self.last_change = "left"
         elif origin == NO_SEGMENT:
             self.last_change = "entered"
         elif kind == LAPSE and into_lapsed:
             self.last_change = "lapsed"
-        elif event is not None and from_lapsed:
+        elif event is not None and returns:
             self.last_change = "returned"
         else:
             self.last_change = "moved"

@@ -122,7 +122,11 @@ async def flows(client: redis.Redis) -> dict[tuple[str, str, str], int]:
 
 def without_name(membership: dict[str, Any]) -> dict[str, Any]:
     others = {name: membership[name] for name in ("since", "sequence", "model_version", "as_of")}
-    return {"segment": membership["segment"]["id"], **others}
+    following = membership["next_move"]
+    if following is not None:
+        target = following["to_segment"]
+        following = following | {"to_segment": None if target is None else target["id"]}
+    return {"segment": membership["segment"]["id"], **others, "next_move": following}
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:

@@ -241,3 +241,9 @@ def test_newest_figures_of_each_partition_stay_until_they_or_their_segmentation_
         assert await known("value") == {}
 
     run(port, test)
+
+
+def test_what_is_said_of_ticks_is_not_kept() -> None:
+    tick = {"kind": "tick", "tick": 9, "as_of": "2024-06-13T00:00:00.000Z", "status": "decided", "versions": {}}
+    noted = Record(0, b"~tick", msgspec.json.encode(tick))
+    assert batch_of(MODELS, 0, 0, [noted]) == batch_of(MODELS, 0, 0, [Record(0, b"value/held", None)])

@@ -132,7 +132,7 @@ class Deployment:
         try:
             async with producer.transaction():
                 for model in models:
-                    key, value = model["segmentation"].encode(), json.dumps(model).encode()
+                    key, value = model.get("segmentation", "~tick").encode(), json.dumps(model).encode()
                     await producer.send_and_wait(self.names.models, value, key, 0)
         finally:
             await producer.stop()

@@ -94,7 +94,7 @@ def test_unknown_word_is_logged_once_as_soon_as_the_models_are_known(deployment:
     process = deployment.start()
     process.wait_until_ready()
     assert "filter." not in process.log.read_text("utf-8")
-    deployment.publish_models(model("published"), model("rules"))
+    deployment.publish_models(model("published"), model("tick-decided"), model("rules"))
     expected = "subscription crm: filter.to: there is no segment 'At Risk'; did you mean 'At risk'?"
     wait_for(lambda: expected in process.log.read_text("utf-8"), PATIENCE_SECONDS, "the warning")
     others = [segment for segment in model("published")["segments"] if segment["id"] != "s1"]
@@ -104,6 +104,7 @@ def test_unknown_word_is_logged_once_as_soon_as_the_models_are_known(deployment:
     assert process.server.stop() == 0
     log = process.log.read_text("utf-8")
     assert log.count("filter.") == 2
+    assert "skipped" not in log
     assert "subscription shop: filter.to: there is no segment 'value/s1'" in log
     assert logging.getLevelName(logging.WARNING) in next(line for line in log.splitlines() if expected in line)
 

@@ -12,12 +12,15 @@ import pytest
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.bootstrap.segmentation import create_segmentations
+from stream_app.core.clock import WEEK_MS
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from stream_app.settings.loading import load_settings
+from stream_app.worker.decisions import model_record
 from stream_app.worker.definition_follower import DefinitionFollower
-from stream_app.worker.training import model_record, segmentation_record
+from stream_app.worker.ticks import tick_record
+from stream_app.worker.training import segmentation_record
 from tests.support.models import plain_snapshot
 from tests.worker.memory import TOPICS
 
@@ -138,3 +141,17 @@ def test_segmentation_is_not_in_force_before_it_is_published() -> None:
         assert versions(follower) == {"habits": 0}
 
     asyncio.run(test())
+
+
+def test_what_is_said_of_ticks_is_heard_and_is_no_version(
+    follower: DefinitionFollower, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[int] = []
+    follower.ticks.subscribe(lambda: heard.append(follower.ticks.decided_ms))
+    record = tick_record("decided", 2, 2 * WEEK_MS, {"value": 9})
+    follower._read(record.value, record.key)
+    assert heard == [2 * WEEK_MS]
+    assert versions(follower) == {"value": 0, "habits": 0}
+    assert caplog.messages == []
+    follower._read(b"{}", record.key)
+    assert len(caplog.messages) == 1

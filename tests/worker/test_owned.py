@@ -25,11 +25,12 @@ from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.settings.loading import load_settings
 from stream_app.worker import faust_host as host_module
 from stream_app.worker import sweeping
+from stream_app.worker.decisions import model_record
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
-from stream_app.worker.training import model_record, segmentation_record
+from stream_app.worker.training import segmentation_record
 from tests.support.events import START_MS, engagement, instant, purchase
 from tests.support.models import model_of, plain_snapshot
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until

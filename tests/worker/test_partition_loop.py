@@ -387,8 +387,7 @@ def test_partition_that_is_behind_is_left_to_the_events_time_until_it_has_been_d
         await asyncio.sleep(0.01)
         assert stage.lane.partition.clock.swept_at_ms < 0
         stage.lane.note_drained(True)
-        await until(lambda: stage.lane.partition.clock.swept_at_ms == stage.clock.now_ms, "the sweep")
-        await stage.idle()
+        await until(lambda: stage.lane.committed.clock.swept_at_ms == stage.clock.now_ms, "the sweep")
         assert moves(stage.log)[0][1] == "purchase"
         assert {kind for _, kind, *_ in moves(stage.log)[1:]} == {"lapse"}
         ticks = [sample["tick"] for sample in stage.log.values(TOPICS.samples)]

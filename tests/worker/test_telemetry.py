@@ -10,8 +10,8 @@ from typing import Any
 from stream_app.adapters.metrics import SERIES_MAX, WORKER, Metrics
 from stream_app.segmentations.learned.document import Drift, ModelProposal
 from stream_app.worker.counters import PartitionCounters
+from stream_app.worker.decisions import model_record
 from stream_app.worker.telemetry import SegmentationState, Telemetry
-from stream_app.worker.training import model_record
 from tests.adapters.test_metrics import series
 from tests.support.events import START_MS, engagement, purchase
 from tests.support.models import plain_snapshot

@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.contracts.outputs import SegmentModel
 from stream_app.core.clock import SECOND_MS, WEEK_MS
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.settings.loading import load_settings
 from stream_app.worker import partition_loop as loop_module
 from stream_app.worker.samples import decode_sample
 from stream_app.worker.ticks import Ticks, tick_record
@@ -150,14 +152,13 @@ def test_live_partition_waits_for_its_own_time() -> None:
     run(test)
 
 
-def test_partition_in_which_nothing_is_learned_does_not_wait() -> None:
-    async def test() -> None:
-        stage = await open_stage(settings=WAITING)
-        stage.lane.partition.segmentations = ()
-        await stage.lane._pass_tick(instant(7))
-        assert stage.lane.figures.tick_wait_seconds.counts.sum() == 0
-
-    run(test)
+@pytest.mark.parametrize(("kind", "waits"), [("learned", [60, 5]), ("rules", [0, 0])])
+def test_nobody_waits_where_nothing_is_learned(kind: str, waits: list[int]) -> None:
+    rules = {"segments": [{"id": "all", "name": "All", "when": {"figure": "purchases", "operator": ">=", "value": 0}}]}
+    rules |= {"otherwise": {"id": "none", "name": "None"}}
+    segmentation = {"kind": kind, "name": "value"} | (rules if kind == "rules" else {})
+    settings = create_lane_settings(load_settings(None, {"segmentations": [segmentation]}))
+    assert [settings.tick_wait_ms // SECOND_MS, settings.live_tick_wait_ms // SECOND_MS] == waits
 
 
 def test_partition_without_customers_says_so_when_others_wait_for_it() -> None:

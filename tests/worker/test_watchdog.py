@@ -78,3 +78,15 @@ def test_worker_without_an_assignment_waits_for_one_and_not_for_ever() -> None:
         assert watchdog.look(1e5, {}, {}) is None
 
     run(test)
+
+
+def test_partition_that_stands_at_a_tick_is_left_alone() -> None:
+    async def test() -> None:
+        worker = await worked(MemoryLog())
+        watchdog, (lane,) = Watchdog(worker.owned), worker.owned.lanes.values()
+        lane._wait.is_under_way = True
+        assert [watchdog.look(seconds, BEYOND, {}) for seconds in (0, 1e3, 1e6)] == [None, None, None]
+        lane._wait.is_under_way = False
+        assert [watchdog.look(seconds, BEYOND, {}) for seconds in (1e6, 1e6 + STALLED_SECONDS)] == [None, None]
+
+    run(test)

@@ -277,7 +277,7 @@ MIGRATIONS: Final = _counter(
     "Migrations, by the ids of the segments left (`from`, empty at a first entry) and entered (`to`, empty where a "
     "customer leaves the segmentation), and by cause, such as `purchase`, `lapse` or `model`.",
     ("segmentation", "from", "to", "cause"),
-    850,
+    780,
     lasting=("segmentation", "cause"),
     spare_sets=SEGMENTATIONS_MAX * CAUSES + 1,
 )
@@ -322,13 +322,41 @@ MODEL_INFO: Final = _gauge(
 MODEL_DRIFT: Final = _gauge(
     "model_drift_score",
     WORKER,
-    "Population stability index of a feature: the newest model's sample (published or held) against the sample of the "
-    "model before; below .1 stable, above .25 changed.",
-    ("segmentation", "feature"),
-    80,
+    "Population stability index of an axis, or of `silence` (days since the last act): the newest model's sample "
+    "(published or held) against the sample of the model before; below .1 stable, above .25 changed.",
+    ("segmentation", "axis"),
+    50,
     max,
     lasting=("segmentation",),
     spare_sets=SEGMENTATIONS_MAX + 1,
+)
+MODEL_ROLE_DRIFT: Final = _gauge(
+    "model_role_drift",
+    WORKER,
+    "How far a role's centre would move to fit the newest model's sample (published or held), in log units: .7 is a "
+    "doubled rate.",
+    ("segmentation", "role"),
+    74,
+    max,
+    lasting=("segmentation",),
+    spare_sets=SEGMENTATIONS_MAX + 1,
+)
+MODEL_HELD: Final = _gauge(
+    "model_held_expected_churn",
+    WORKER,
+    "Of a model that waits for an operator: the share of the customers that it is forecast to move; absent where none "
+    "waits.",
+    ("segmentation", "version"),
+    SEGMENTATIONS_MAX,
+    max,
+)
+MODEL_PINNED: Final = _gauge(
+    "model_pinned",
+    WORKER,
+    "1 where an operator has pinned a version of a learned segmentation, else 0; absent for other kinds.",
+    ("segmentation",),
+    SEGMENTATIONS_MAX,
+    max,
 )
 MODEL_LAST_LEARNED: Final = _gauge(
     "model_last_learned_timestamp_seconds",

@@ -23,10 +23,11 @@ import numpy as np
 from stream_app.core.arrays import Flags, Floats, Indices, Instants
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.columns import CustomerColumns
+from stream_app.core.quantities import Quantities
 from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held
 from stream_app.core.segments import NOWHERE
 from stream_app.segmentations.learned.axes import value_axes
-from stream_app.segmentations.learned.model import Frame, Model
+from stream_app.segmentations.learned.model import Frame, Model, Thresholds
 from stream_app.segmentations.learned.rhythm import own_rhythm
 from stream_app.segmentations.learned.roles import (
     AT_RISK,
@@ -56,7 +57,8 @@ class Standing(NamedTuple):
     holds
         Whether each role's statement is true, shape `(n, ROLES)`; Occasional's is where no other's is.
     admits
-        Whether the role can be entered besides.
+        Whether the role can be entered besides. Where a statement is true of none that is open, closed ones admit, too:
+        what is true goes before what is usual.
     """
 
     distances: Floats
@@ -82,9 +84,10 @@ def last_act_ms(activity: np.ndarray) -> Instants:
 def stand(axes: Floats, frame: Frame, statements: Statements) -> Standing:
     """Return how customers stand to the roles; `axes` are those of `value_axes`."""
     holds = statements.hold(axes)
-    admits = holds & frame.admits
     holds[:, OCCASIONAL] |= ~holds.any(axis=1)
-    admits[:, OCCASIONAL] |= ~admits.any(axis=1)
+    admits = holds & frame.admits
+    closed = ~admits.any(axis=1)
+    admits[closed] = holds[closed]
     return Standing(frame.squared_distances(axes), holds, admits)
 
 
@@ -103,6 +106,16 @@ def acts(model: Model, customers: CustomerColumns, held: Held) -> Decision:
     target = _choose(model, standing, role, allowed, left, must_admit=was_lapsed)
     is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
     target = np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, target)
+    # A refund, or what is heard of late, is no sign of life: it does not end a silence.
+    silent = np.flatnonzero(last_act_ms(customers.activity) < customers.at_ms)
+    target[silent] = _place(
+        model,
+        customers.at(silent, customers.at_ms[silent]),
+        held.at(silent),
+        role[silent],
+        target[silent],
+        standing.holds[silent, OCCASIONAL],
+    )
     return Decision(target, target != held_target)
 
 
@@ -130,9 +143,8 @@ def silence(model: Model, customers: CustomerColumns, held: Held, after_ms: Inst
     due_ms[changes] = ends_ms
     np.maximum(due_ms, after_ms + 1, out=due_ms)
     asked = changes[due_ms[changes] <= by_ms[changes]]
-    role = _next_role(model, customers.at(asked, due_ms[asked]), held_target[asked])
-    # Of who is no longer new and overdue already, little is to be expected.
-    target[asked] = np.where(due_ms[asked] >= dates.risk_ms[asked], OCCASIONAL, role)
+    is_overdue = due_ms[asked] >= dates.risk_ms[asked]
+    target[asked] = _next_role(model, customers.at(asked, due_ms[asked]), held_target[asked], is_overdue)
     return Due(due_ms, target)
 
 
@@ -141,9 +153,6 @@ def revise(model: Model, customers: CustomerColumns, held: Held) -> Decision:
     quantities, at_ms = customers.quantities, customers.at_ms
     held_target = model.roster.index_of_code[held.segment]
     standing = stand(value_axes(quantities, model.frame.order_value_minor), model.frame, model.statements)
-    dates = dates_of(model, customers.activity)
-    stage = np.where(at_ms >= dates.lapsed_ms, LAPSED, np.where(at_ms >= dates.risk_ms, RISK, ACTIVE))
-    stage = np.maximum(stage, _STAGES[held_target])
     is_role = (held_target >= 0) & (held_target < ROLES)
     role = np.where(is_role, held_target, np.where(held_target == AT_RISK, _kept_role(model, held), NOWHERE))
     barred = is_role & (at_ms - held.since_ms < model.thresholds.no_return_days * DAY_MS)
@@ -160,21 +169,45 @@ def revise(model: Model, customers: CustomerColumns, held: Held) -> Decision:
         wanted = _leads(model.previous, before, role[rows], target[rows], model.thresholds.hysteresis)
         keeps = wanted & standing.holds[rows, role[rows]]  # the version before would have had it move: not our doing
         target[rows[keeps]] = role[rows[keeps]]
-    is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
-    at_risk = np.where(stage == ACTIVE, target, np.where(role == OCCASIONAL, OCCASIONAL, AT_RISK))
+    belongs = _place(model, customers, held, role, target, standing.holds[:, OCCASIONAL])
+    return Decision(belongs, belongs != held_target)
+
+
+def _place(
+    model: Model, customers: CustomerColumns, held: Held, role: Indices, chosen: Indices, is_rare: Flags
+) -> Indices:
+    """Return where customers belong whom no act of their own has just made active.
+
+    Parameters
+    ----------
+    role
+        The role that each has, or had when it became at risk; `NOWHERE` for none.
+    chosen
+        The role that it would have if it were active.
+    is_rare
+        Whether what Occasional says is true of it.
+    """
+    quantities, at_ms, thresholds = customers.quantities, customers.at_ms, model.thresholds
+    held_target = model.roster.index_of_code[held.segment]
+    dates = dates_of(model, customers.activity)
+    by_dates = np.where(at_ms >= dates.lapsed_ms, LAPSED, np.where(at_ms >= dates.risk_ms, RISK, ACTIVE))
+    ordered_once = quantities.purchases <= 1
+    # A silence goes on under every version, unless it is shorter than what the segment says of its members.
+    goes_on = last_act_ms(customers.activity) <= held.since_ms
+    goes_on &= _is_silent_enough(thresholds, quantities, held_target) & (ordered_once | (held_target != ONE_TIME))
+    stage = np.where(goes_on, np.maximum(by_dates, _STAGES[held_target]), by_dates)
+    at_risk = np.where(stage == ACTIVE, chosen, np.where((role == OCCASIONAL) & is_rare, OCCASIONAL, AT_RISK))
     lapsed = np.where(
-        quantities.purchases <= 1,
-        ONE_TIME,
-        np.where(quantities.recency_days >= model.thresholds.lost_days, LOST, HIBERNATING),
+        ordered_once, ONE_TIME, np.where(quantities.recency_days >= thresholds.lost_days, LOST, HIBERNATING)
     )
-    lapsed = np.where(np.isin(held_target, (HIBERNATING, ONE_TIME, LOST)), held_target, lapsed)
+    lapsed = np.where(goes_on & np.isin(held_target, (HIBERNATING, ONE_TIME, LOST)), held_target, lapsed)
     # Who is in no role yet has nothing to be at risk of.
-    is_fresh = (quantities.purchases <= 1) & (role == NOWHERE) & (_STAGES[held_target] == ACTIVE)
-    overdue = np.where(at_ms >= dates.one_time_ms, ONE_TIME, OCCASIONAL)
+    is_fresh = ordered_once & (role == NOWHERE) & (_STAGES[held_target] == ACTIVE)
+    overdue = np.where(at_ms >= dates.one_time_ms, ONE_TIME, np.where(is_rare, OCCASIONAL, chosen))
     at_risk = np.where(is_fresh & (stage > ACTIVE), overdue, at_risk)
     belongs = np.where(stage == LAPSED, lapsed, at_risk)
-    belongs = np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, belongs)
-    return Decision(belongs, belongs != held_target)
+    is_young = (quantities.tenure_days < model.frame.new_days) & ordered_once
+    return np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, belongs)
 
 
 def dates_of(model: Model, activity: np.ndarray) -> Dates:
@@ -200,19 +233,20 @@ def untrue(model: Model, customers: CustomerColumns, held: Held) -> Flags:
     target = model.roster.index_of_code[held.segment]
     standing = stand(value_axes(quantities, model.frame.order_value_minor), model.frame, model.statements)
     role = np.clip(target, 0, ROLES - 1)
-    silence_days = quantities.recency_days
-    return np.select(
-        [target < 0, target < ROLES, target == NEW, target == AT_RISK, target == HIBERNATING, target == ONE_TIME],
-        [
-            np.zeros(len(customers), np.bool_),
-            ~standing.holds[np.arange(len(customers)), role],
-            (quantities.purchases > 1) | (quantities.tenure_days >= model.frame.new_days),
-            silence_days < thresholds.risk_days_min,
-            silence_days < thresholds.lapsed_days_min,
-            (quantities.purchases > 1) | (silence_days < thresholds.risk_days_min),
-        ],
-        silence_days < thresholds.lost_days,
-    )
+    is_false = ~_is_silent_enough(thresholds, quantities, target)
+    roles, new, once = target < ROLES, target == NEW, target == ONE_TIME
+    is_false[roles] = ~standing.holds[roles, role[roles]]
+    is_false |= (new | once) & (quantities.purchases > 1) | new & (quantities.tenure_days >= model.frame.new_days)
+    is_false[target < 0] = False
+    return is_false
+
+
+def _is_silent_enough(thresholds: Thresholds, quantities: Quantities, target: Indices) -> Flags:
+    """Say whether customers have been silent for as long as is said of every member of the segments `target`."""
+    least_days = np.zeros(len(LEVELS) + 1)
+    least_days[[AT_RISK, ONE_TIME]] = thresholds.risk_days_min
+    least_days[HIBERNATING], least_days[LOST] = thresholds.lapsed_days_min, thresholds.lost_days
+    return np.asarray(quantities.recency_days >= least_days[target])
 
 
 def _choose(
@@ -230,10 +264,8 @@ def _choose(
         Where `role` is kept only if it could be entered.
     """
     rows = np.arange(len(role))
-    offered = np.where(standing.admits & allowed, standing.distances, np.inf)
-    nearest = offered.argmin(axis=1)
+    nearest, none = _nearest(standing, allowed)
     # Where nothing allowed is true of the customer, what is true goes before what is allowed: a refund may lead down.
-    none = np.isinf(offered[rows, nearest])
     nearest = np.where(none, np.where(standing.admits, standing.distances, np.inf).argmin(axis=1), nearest)
     leads = _leads(model.frame, standing, role, nearest, model.thresholds.hysteresis)
     stays = np.where(must_admit, standing.admits[rows, role], standing.holds[rows, role]) & (role >= 0)
@@ -265,17 +297,28 @@ def _role_ends_ms(model: Model, activity: np.ndarray, held_target: Indices) -> I
     return ends_ms
 
 
-def _next_role(model: Model, customers: CustomerColumns, held_target: Indices) -> Indices:
-    """Return where customers go whose role has ended by silence: to the nearest one of the same or a lower level."""
+def _next_role(model: Model, customers: CustomerColumns, held_target: Indices, is_overdue: Flags) -> Indices:
+    """Return where customers go whose role, or being new, has ended by silence.
+
+    That is the nearest role of the same or a lower level, and Occasional for who is overdue: little is to be expected.
+    """
     axes = value_axes(customers.quantities, model.frame.order_value_minor)
     standing = stand(axes, model.frame, model.statements)
     rows = np.arange(len(held_target))
     allowed = LEVELS[held_target][:, None] >= _ROLE_LEVELS
     is_role = held_target < ROLES
     allowed[rows[is_role], held_target[is_role]] = False
-    offered = np.where(standing.admits & allowed, standing.distances, np.inf)
-    nearest = offered.argmin(axis=1)
-    return np.where(np.isinf(offered[rows, nearest]), OCCASIONAL, nearest)
+    nearest, is_none = _nearest(standing, allowed)
+    return np.where(is_none | (is_overdue & standing.holds[:, OCCASIONAL]), OCCASIONAL, nearest)
+
+
+def _nearest(standing: Standing, allowed: Flags) -> tuple[Indices, Flags]:
+    """Return the nearest role of those allowed, an open one if possible, and where none of them is true."""
+    rows = np.arange(len(allowed))
+    is_open = np.asarray((standing.admits & allowed).any(axis=1))
+    offered = np.where(is_open[:, None], standing.admits, standing.holds) & allowed
+    nearest = np.where(offered, standing.distances, np.inf).argmin(axis=1)
+    return nearest, ~offered[rows, nearest]
 
 
 def _new_until_ms(model: Model, activity: np.ndarray) -> Instants:

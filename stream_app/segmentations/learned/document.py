@@ -24,6 +24,8 @@ from stream_app.segmentations.learned.words import statement_of
 
 PUBLISHED = "published"
 HELD = "held"
+REJECTED = "rejected"
+"""Was held, and an operator has refused it."""
 
 
 class Drift(NamedTuple):
@@ -50,14 +52,27 @@ class ModelProposal:
     model
         The model; its version is that of the last published model plus 1.
     held
-        True if it would move too many customers at once and waits for an operator.
+        True if it is not published, but shown to an operator.
     drift
         Against the last published model; None if there is none to compare with.
+    rejected
+        True if an operator has refused it; only of a held one.
     """
 
     model: Model
     held: bool = False
     drift: Drift | None = None
+    rejected: bool = False
+
+    @property
+    def status(self) -> str:
+        """As in its document."""
+        return REJECTED if self.rejected else HELD if self.held else PUBLISHED
+
+
+def is_waiting(status: str, version: int, published_version: int) -> bool:
+    """Say whether a model waits for an operator: it is held, and nothing was published since that took its version."""
+    return status == HELD and version > published_version
 
 
 def model_document(proposal: ModelProposal) -> dict[str, Any]:
@@ -79,11 +94,11 @@ def model_document(proposal: ModelProposal) -> dict[str, Any]:
         "kind": "learned",
         "segmentation": model.name,
         "version": model.version,
-        "status": HELD if proposal.held else PUBLISHED,
+        "status": proposal.status,
         "as_of": format_instant(max(model.as_of_ms, 0)),  # prior numbers, which always held, are dated at the epoch
         "axes": list(AXES),
-        "frame": _frame_document(frame),
-        "previous_frame": None if model.previous is None else _frame_document(model.previous),
+        "frame": frame_document(frame),
+        "previous_frame": None if model.previous is None else frame_document(model.previous),
         "thresholds": model.thresholds._asdict(),
         "names": dict(model.names),
         "actions": dict(model.actions),
@@ -95,7 +110,8 @@ def model_document(proposal: ModelProposal) -> dict[str, Any]:
     }
 
 
-def _frame_document(frame: Frame) -> dict[str, Any]:
+def frame_document(frame: Frame) -> dict[str, Any]:
+    """Return a frame as JSON values."""
     return {
         "rhythm": asdict(frame.rhythm),
         "order_value_minor": frame.order_value_minor,
@@ -106,7 +122,8 @@ def _frame_document(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _parse_frame(document: Mapping[str, Any]) -> Frame:
+def parse_frame(document: Mapping[str, Any]) -> Frame:
+    """Return the frame that `frame_document` was made of."""
     value = document["order_value_minor"]
     return Frame(
         rhythm=Rhythm(**{name: float(number) for name, number in document["rhythm"].items()}),
@@ -155,8 +172,8 @@ def _parse(document: Mapping[str, Any]) -> ModelProposal:
         name=document["segmentation"],
         version=version,
         as_of_ms=to_milliseconds(datetime.fromisoformat(document["as_of"])) if version else NO_TIME,
-        frame=_parse_frame(document["frame"]),
-        previous=None if previous is None else _parse_frame(previous),
+        frame=parse_frame(document["frame"]),
+        previous=None if previous is None else parse_frame(previous),
         thresholds=Thresholds(**{name: float(number) for name, number in document["thresholds"].items()}),
         names=dict(document["names"]),
         actions=dict(document["actions"]),
@@ -166,8 +183,9 @@ def _parse(document: Mapping[str, Any]) -> ModelProposal:
     )
     return ModelProposal(
         model=model,
-        held=document["status"] == HELD,
+        held=document["status"] != PUBLISHED,
         drift=None if drift is None else Drift(**drift),
+        rejected=document["status"] == REJECTED,
     )
 
 

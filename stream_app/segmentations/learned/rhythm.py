@@ -81,7 +81,7 @@ class Rhythm:
             raise ModelInvalid(f"rhythm.stop_after_first: {self.stop_after_first}, expected a number between 0 and 1")
 
 
-PRIOR: Final = Rhythm(math.log(20.0), 0.81, 0.8458, 1 / 1000, 0.35)
+PRIOR: Final = Rhythm(math.log(20.0), 0.81, 0.8678, 1 / 1000, 0.35)
 """Before any population is known: a gap of 20 days, give or take a factor of 2.5 within a customer and of e between
 customers, from which s0 follows (see `stream_app.learning.rhythm`)."""
 

@@ -10,6 +10,8 @@ from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Partition
+from stream_app.core.row import NO_MEMBERSHIP
+from stream_app.core.segmentation import Held
 from stream_app.core.segments import Segment
 from stream_app.errors import ConfigurationError, ModelInvalid
 from stream_app.segmentations.registry import decode_segmentation, encode_segmentation
@@ -32,6 +34,12 @@ def of(when: dict[str, Any], **changes: Any) -> RulesSegmentation:
     segments = [{"id": "in", "name": "In", "when": when}]
     otherwise = {"id": "out", "name": "Out"}
     return RulesSegmentation(rules(segments=segments, otherwise=otherwise), **changes)
+
+
+def targets(segmentation: RulesSegmentation, customers: CustomerColumns) -> list[int]:
+    """Return where customers belong who are in no segment."""
+    nowhere = np.full(len(customers), NO_MEMBERSHIP)
+    return segmentation.acts(customers, Held.of(nowhere)).target.tolist()
 
 
 def moves(segmentation: RulesSegmentation, steps: list[Step]) -> list[Migration]:
@@ -85,7 +93,7 @@ def test_first_segment_whose_condition_holds_is_the_customers() -> None:
     ]
     segmentation = RulesSegmentation(rules(segments=everyone))
     activity = activity_of([purchase(0), refund(1, 5, "x")], [purchase(0)], [engagement(0)])
-    target = segmentation.score(CustomerColumns(activity, np.full(3, instant(2))))
+    target = targets(segmentation, CustomerColumns(activity, np.full(3, instant(2))))
     assert [segmentation.roster.segments[index].segment_id for index in target] == ["a", "b", "others"]
 
 
@@ -106,14 +114,13 @@ def test_first_segment_whose_condition_holds_is_the_customers() -> None:
 def test_figures_are_what_their_names_say(figure: str, expected: float) -> None:
     customers = CustomerColumns(activity_of([purchase(0), purchase(4, 7_000), engagement(10)]), np.array([instant(12)]))
     for offset, holds in ((-1e-6, True), (1e-6, False)):
-        target = of(compare(figure, ">", expected + offset)).score(customers)
-        assert (target.tolist() == [0]) == holds
+        assert (targets(of(compare(figure, ">", expected + offset)), customers) == [0]) == holds
 
 
 @pytest.mark.parametrize(("operator", "holds"), [("<", False), ("<=", True), (">", False), (">=", True)])
 def test_operators_tell_equal_figures_apart(operator: str, holds: bool) -> None:
     customers = CustomerColumns(activity_of([purchase(0), purchase(1)]), np.array([instant(2)]))
-    assert (of(compare("purchases", operator, 2)).score(customers).tolist() == [0]) == holds
+    assert (targets(of(compare("purchases", operator, 2)), customers) == [0]) == holds
 
 
 def test_codes_are_made_of_ids_alone() -> None:
