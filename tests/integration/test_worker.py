@@ -452,7 +452,7 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
 
     deployment.wait(lambda: customers_moved_by("lapse") == set(silent), "lapses that no event caused")
     frame = replace(Frame(), centres=Frame().centres + (3.0, 0.0, 0.0))  # of a population that orders far more often
-    model = Model("value", version=7, as_of_ms=0, frame=frame)
+    model = Model("value", version=7, as_of_ms=now_ms(), frame=frame)
     record = model_record(ModelProposal(model))
     deployment.produce([Input("segment-models", record.key or b"", record.value)])
     deployment.wait(
