@@ -12,8 +12,8 @@ The last one makes the prior worth what it tells: a log gap given the customer's
 if scales vary by a gamma distribution of shape s0, log scales vary by ψ′(s0) / c0². In a population of equals s0 is
 large, and nobody is told apart by the luck of a few gaps.
 
-q, the rate at which customers are taken to stop for good, decides how long a silence has to be to be telling, and so how
-many alarms are false. It is the largest, within bounds, with which an active customer is called at risk and is back
+q, the rate at which customers are taken to stop for good, decides how long a silence has to be to be telling, and so
+how many alarms are false. It is the largest, within bounds, with which an active customer is called at risk and is back
 within two weeks no more often than is allowed: with R1 the silence at which P falls to .5,
 
     Σ [S(R1) − S(R1 + 14 d)] / gap · 30.4 ≤ .02 n            .02 a month: once in four years
