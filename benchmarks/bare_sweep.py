@@ -1,6 +1,7 @@
-"""The reference of a sweep: features of all customers from contiguous columns, nearest centroid; nothing else.
+"""The references of a sweep, on contiguous columns: no memory of the present segment, no dates, no migration.
 
-No hysteresis, no memory of the current segment, no no-return rule, no migration.
+`bare_sweep` looks at everybody, as whoever keeps no dates has to: the axes of all customers and the nearest centre.
+`bare_due` only compares a date for each, which is the least that a sweep can do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import numpy as np
 from stream_app.core.clock import DAY_MS
 from stream_app.segmentations.learned.model import Model
 
+LN2 = np.log(2)
+
 
 def contiguous_columns(activity: np.ndarray) -> dict[str, np.ndarray]:
     """Return the fields of activity records as arrays of their own."""
@@ -17,29 +20,29 @@ def contiguous_columns(activity: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def bare_sweep(columns: dict[str, np.ndarray], model: Model, at_ms: int, block: int) -> np.ndarray:
-    """Return the nearest centroid of each customer at an instant, by the formula of the activity features."""
+    """Return the role with the nearest centre for each customer at an instant, by the formulas of the axes."""
     count = len(columns["first_at_ms"])
     nearest = np.empty(count, np.intp)
-    prior_gap, order_value = model.parameters.prior_gap_days, model.parameters.order_value_minor
-    factor = model.weights / model.scale
-    centroids = (model.centroids - model.mean) * factor
+    value_minor = model.frame.order_value_minor or 1.0
+    centres = model.frame.centres * model.frame.weights
     for start in range(0, count, block):
         part = {name: column[start : start + block] for name, column in columns.items()}
-        active_at = np.maximum(part["purchased_at_ms"], part["engaged_at_ms"])
-        silence = (at_ms - active_at) / DAY_MS
-        first_day = np.exp2((active_at // DAY_MS - part["first_active_day"]) / -60)
-        shape = part["active_days"] - first_day - 0.5
-        scale = prior_gap + (1 - first_day) * (60 / np.log(2))
-        odds = (scale + silence) / 500 * np.expm1(shape * np.log1p(silence / scale)) / shape
-        active = 1 / (1 + odds)
-        decay = np.exp2((at_ms - part["ordered_at_ms"]) / DAY_MS / -90)
-        interest = np.exp2((at_ms - part["engaged_at_ms"]) / DAY_MS / -21)
-        features = np.empty((len(active), 4))
-        features[:, 0] = 1 - active
-        features[:, 1] = np.log1p(active * part["orders_decayed"] * decay)
-        features[:, 2] = np.log1p(active * part["revenue_decayed"] * decay / order_value)
-        features[:, 3] = np.log1p(active * part["engaged_days"] * interest)
-        points = (features - model.mean) * factor
-        distances = (points**2).sum(axis=1)[:, None] - 2 * points @ centroids.T + (centroids**2).sum(axis=1)
+        tenure = (at_ms - part["first_at_ms"]) / DAY_MS
+        first = np.exp2((part["first_purchased_at_ms"] - part["ordered_at_ms"]) / DAY_MS / 60)
+        repeated = np.maximum(part["orders_decayed"] - first, 0) * np.exp2(
+            (part["ordered_at_ms"] - at_ms) / DAY_MS / 60
+        )
+        engaged = part["engaged_days"] * np.exp2((part["engaged_at_ms"] - at_ms) / DAY_MS / 30)
+        axes = np.empty((len(tenure), 3))
+        axes[:, 0] = np.log((0.5 + repeated) / (11 + 60 / LN2 * (1 - np.exp2(tenure / -60))))
+        axes[:, 1] = np.log((0.5 + engaged) / (3 + 30 / LN2 * (1 - np.exp2(tenure / -30))))
+        axes[:, 2] = (part["log_order_values"] - part["purchases"] * np.log(value_minor)) / (2 + part["purchases"])
+        points = axes * model.frame.weights
+        distances = (points**2).sum(axis=1)[:, None] - 2 * points @ centres.T + (centres**2).sum(axis=1)
         nearest[start : start + block] = distances.argmin(axis=1)
     return nearest
+
+
+def bare_due(due_at_ms: np.ndarray, at_ms: int) -> np.ndarray:
+    """Return the numbers of the customers whose date has come."""
+    return np.flatnonzero(due_at_ms <= at_ms)

@@ -41,7 +41,7 @@ class SlowDelivery:
 
 
 async def longest_block(partition: Partition) -> tuple[float, float, int]:
-    """Let a lane follow a model in which all segments have changed places.
+    """Let a lane follow a model in which all roles have changed places.
 
     Returns
     -------
@@ -56,8 +56,8 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     lane = PartitionLoop(0, partition, position, SlowDelivery(), topics, lane_settings, Ticks(), now_ms)
     failures: list[BaseException] = []
     lane.start(failures.append)
-    rolled = np.roll(model.centroids, 1, axis=0)
-    lane.follow(LearnedSegmentation(replace(model, version=model.version + 1, centroids=rolled)))
+    rolled = replace(model.frame, centres=np.roll(model.frame.centres, 1, axis=0))
+    lane.follow(LearnedSegmentation(replace(model, version=model.version + 1, frame=rolled, previous=model.frame)))
     started, last, longest = time.perf_counter(), time.thread_time(), 0.0
     while lane.committed.versions[model.name] == model.version and not failures:
         await asyncio.sleep(PROBE_SECONDS)

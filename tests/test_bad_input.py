@@ -190,7 +190,7 @@ def test_payload_is_left_out_where_settings_say_so(tmp_path: Path, monkeypatch: 
 def test_file_with_nothing_sound_gives_complete_outputs(tmp_path: Path) -> None:
     outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", [b"{", b"[]", b"1"]), status=1)
     assert outputs.summary["rejected_by_reason"] == {"malformed": 1, "wrong_type": 2}
-    assert outputs.summary["period"] == {"from": None, "to": None}
+    assert outputs.summary["period"] == {"from": None, "to": None, "days": 0}
     assert outputs.summary["segments"] == outputs.migrations == outputs.memberships == []
 
 

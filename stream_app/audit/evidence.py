@@ -105,6 +105,7 @@ def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) ->
                     at.partition if at else -1,
                     at.offset if at else -1,
                 ),
+                seen.direction,
             )
         )
     return migrations, findings

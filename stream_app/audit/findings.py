@@ -19,6 +19,8 @@ CHECKS: Final = {
     "chain": "each migration leaves the segment that the one before entered",
     "identity": "migration ids and headers follow from segmentation, customer and sequence",
     "membership": "last migration = membership = row, in every segmentation",
+    "direction": "own acts lead to no lower level and to no lapsed segment, silence to no higher level",
+    "names": "what a learned segment's name says was true of whoever entered it",
     "causes": "each migration's cause is a folded input of its customer",
     "rules": "whoever is in a segment by rules is where the published definition says",
     "models": "rows and migrations name published versions of their segmentation",

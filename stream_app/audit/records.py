@@ -58,6 +58,7 @@ class Migration(NamedTuple):
     from_segment_id: str | None
     to: Standing
     cause: Cause
+    direction: str | None = None
 
 
 class Membership(NamedTuple):

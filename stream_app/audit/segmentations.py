@@ -17,8 +17,10 @@ from xxhash import xxh3_64_intdigest
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import LogRecord, Standing, broken
 from stream_app.audit.rows import FIRST_SEGMENTATION, CustomerRow, RowMembership, name_digest
-from stream_app.contracts.outputs import OUTPUT_MODELS, DecisionOutcome, Tick
+from stream_app.contracts.outputs import OUTPUT_MODELS, DecisionOutcome, LearnedModel, Tick
 from stream_app.core.clock import format_instant
+from stream_app.segmentations.learned.document import model_from_document
+from stream_app.segmentations.learned.model import Model
 
 NO_SEGMENT: Final = 0
 _CODES: Final = 32_767
@@ -35,11 +37,14 @@ class Segmentations:
         Newest published version by name; not of those whose models were removed.
     definitions
         Of segmentations by rules: the definition of the newest published version.
+    models
+        Of learned ones: by segmentation and version, each published model that the topic still has.
     """
 
     def __init__(self) -> None:
         self.newest: dict[str, int] = {}
         self.definitions: dict[str, Mapping[str, Any]] = {}
+        self.models: dict[tuple[str, int], Model] = {}
         self._kinds: dict[str, str] = {}
         self._removed: set[str] = set()
         self._names: dict[bytes, str] = {name_digest(FIRST_SEGMENTATION): FIRST_SEGMENTATION}
@@ -68,6 +73,8 @@ class Segmentations:
             self.note(name, segment.id)
         if model.status == "published":
             self._removed.discard(name)
+            if isinstance(model, LearnedModel):
+                self.models[name, version] = model_from_document(model.model_dump())
             if version >= self.newest.get(name, 0):
                 self.newest[name] = version
                 if self._kinds[name] == "rules":

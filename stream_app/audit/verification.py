@@ -30,6 +30,7 @@ from stream_app.audit.checks import Keyed, Log
 from stream_app.audit.evidence import Changelog, read_letters, read_memberships, read_migrations
 from stream_app.audit.findings import Finding, Tally, place
 from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
+from stream_app.audit.names import check_direction, check_names
 from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
 from stream_app.audit.records import LogRecord, Membership, Migration, Standing
 from stream_app.audit.rows import CustomerRow
@@ -216,6 +217,7 @@ class _Audit:
         )
         self._check_rules(changelog, rows, standings)
         tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
+        tally.add(check_direction(migrations, self._segmentations.models, migration_log))
 
         inputs = await self._read_inputs(partition, positions, migrations)
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
@@ -226,6 +228,7 @@ class _Audit:
             figures["duplicates"] += recounted.duplicates
             figures["order-dependent customers"] += recounted.order_dependent
             figures["ambiguous customers"] += recounted.ambiguous
+            self._check_names(migrations, inputs, migration_log)
 
     async def finish(self) -> None:
         """Make the checks that look across partitions."""
@@ -260,6 +263,14 @@ class _Audit:
             if position.versions.get(name) == self._segmentations.newest_of(name):
                 swept_at_ms = position.clock.swept_at_ms
                 self.found.tally.add(checks.check_rules(rows, standings, name, definition, swept_at_ms, log))
+
+    def _check_names(self, migrations: list[Migration], inputs: PartitionInputs, log: Log) -> None:
+        """Check the names of learned segments at all moves into them."""
+        streams = {topic: stream for topic, stream, _ in self._streams}
+        checked, findings = check_names(migrations, inputs.entries, streams, self._segmentations.models, log)
+        self.found.tally.add(findings)
+        self.found.figures["names checked"] += checked.names
+        self.found.figures["names that hang on the order"] += checked.order_dependent
 
     async def _read_migrations(self, log: Log) -> list[Migration]:
         migrations, findings = read_migrations(await self._read(*log), *log)

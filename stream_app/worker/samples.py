@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -61,10 +61,26 @@ class SampleDocument(msgspec.Struct):
     activity: dict[str, list[int | float]]
 
 
+class EarlierSample(msgspec.Struct):
+    """What is read of version 1 of the contract, whose numbers say nothing of rhythms and order values.
+
+    Models are not learned from them, as models of a rolling update would otherwise rest on guesses. That a partition
+    has come to a tick is true in any version, and the others' customers are as good a sample: who is in which partition
+    is a matter of chance.
+    """
+
+    tick: int
+    as_of: str
+    partition: int
+    quantities: dict[str, list[float]]
+    memberships: dict[str, Any]
+
+
 _NAMES: Final = ACTIVITY_DTYPE.names or ()
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(SampleDocument)
+_earlier_decoder = msgspec.json.Decoder(EarlierSample)
 
 
 def encode_sample(sample: PopulationSample, partition: int) -> bytes:
@@ -82,18 +98,28 @@ def encode_sample(sample: PopulationSample, partition: int) -> bytes:
 
 
 def decode_sample(value: bytes) -> tuple[int, PopulationSample]:
-    """Return the partition's number and its sample.
+    """Return the partition's number and its sample; that of an earlier release has no customers.
 
     Raises
     ------
     msgspec.ValidationError
         If it is not one.
     """
-    document = _decoder.decode(value)
+    try:
+        document = _decoder.decode(value)
+    except msgspec.ValidationError:
+        document = _without_customers(value)
     try:
         return document.partition, _sample_of(document)
     except (LookupError, TypeError, ValueError, OverflowError) as error:  # a column is missing or has another length
         raise msgspec.ValidationError(str(error)) from error
+
+
+def _without_customers(value: bytes) -> SampleDocument:
+    earlier = _earlier_decoder.decode(value)
+    memberships = {name: SampledMemberships([], [], [], []) for name in earlier.memberships}
+    activity: dict[str, list[int | float]] = {name: [] for name in _NAMES}
+    return SampleDocument(earlier.tick, earlier.as_of, earlier.partition, 0, [], memberships, activity)
 
 
 def _sample_of(document: SampleDocument) -> PopulationSample:

@@ -44,7 +44,8 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
         customer_id, name, segment = (membership[field] for field in ("customer_id", "segmentation", "segment"))
         since, as_of = _milliseconds(membership["since"]), _milliseconds(membership["as_of"])
         content[f"G:c:{customer_id}"] |= {
-            name: f"{membership['sequence']} {segment['id']} {since} {membership['model_version']} {as_of}",
+            name: f"{membership['sequence']} {segment['id']} {since} {membership['model_version']} {as_of}"
+            + _next_move(membership["next_move"]),
             f"?{name}": membership["sequence"],
         }
         content[f"G:m:{name}:{segment['id']}"][customer_id] = since
@@ -54,6 +55,9 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
         flows = content[f"G:f:{move['segmentation']}:{move['effective_at'][:10]}"]
         field = f"{origin}>{target}>{move['cause']['kind']}"
         flows[field] = flows.get(field, 0) + 1
+    for message in read_committed(bootstrap_servers, names.figures, partitions):
+        name, _, partition = message.key().decode().partition("/")
+        content[f"G:figures:{name}"][partition] = message.value().decode()
     models = {
         f"G:models:{json.loads(message.value())['segmentation']}"
         for message in read_committed(bootstrap_servers, names.models, 1)
@@ -74,7 +78,7 @@ def stored_content(client: redis.Redis) -> Content:
     for key, name in zip(keys, names, strict=True):
         if name.startswith("G:m:"):
             pipeline.zrange(key, 0, -1, withscores=True)
-        elif name.startswith(("G:c:", "G:f:")):
+        elif name.startswith(("G:c:", "G:f:", "G:figures:")):
             pipeline.hgetall(key)
         else:
             pipeline.exists(key)
@@ -87,6 +91,8 @@ def stored_content(client: redis.Redis) -> Content:
                 field.decode(): json.loads(value)[0] if field.startswith(b"?") else value.decode()
                 for field, value in answer.items()
             }
+        elif name.startswith("G:figures:"):
+            content[name] = {field.decode(): value.decode() for field, value in answer.items()}
         elif name.startswith("G:f:"):
             content[name] = {field.decode(): int(count) for field, count in answer.items()}
         else:
@@ -103,6 +109,13 @@ def difference(expected: Content, stored: Content) -> str:
     text = f"{len(missing)} keys missing {sorted(missing)[:3]}, {len(extra)} too many {sorted(extra)[:3]}"
     example = f", such as {other[0]}" if other else ""
     return f"{text}, {len(other)} with something else behind them{example}"
+
+
+def _next_move(move: dict[str, Any] | None) -> str:
+    if move is None:
+        return ""
+    target = move["to_segment"]
+    return f" {_milliseconds(move['at'])} {target['id'] if target else '-'}"
 
 
 def _milliseconds(instant: str) -> int:

@@ -138,7 +138,6 @@ class Stage:
                 "KAFKA__PARTITIONS": str(PARTITIONS),
                 "KAFKA__SESSION_TIMEOUT_SECONDS": "6",
                 "WORKER__CLOCK": "event",
-                "LEARNING__MIN_HISTORY_DAYS": "10",
                 "LEARNING__SAMPLE_SIZE": "500",
                 "SEGMENTATIONS": SETTING,
                 **(settings or {}),

@@ -15,10 +15,11 @@ EXPECTED: Content = {
     **dict.fromkeys(BOOKKEEPING),
     **dict.fromkeys(("G:models:value", "G:models:habits")),
     "G:c:a": {"value": "2 s2 5 1 7", "?value": 2, "habits": "1 often 4 1 4", "?habits": 1},
-    "G:c:b": {"value": "1 s1 6 1 6", "?value": 1},
+    "G:c:b": {"value": "1 s1 6 1 6 9 s5", "?value": 1},
     "G:m:value:s2": {"a": 5},
     "G:m:value:s1": {"b": 6},
     "G:f:value:1970-01-01": {">s1>purchase": 2, "s1>s2>purchase": 1},
+    "G:figures:value": {"0": "{}"},
     "G:m:habits:often": {"a": 4},
     "G:f:habits:1970-01-01": {">often>purchase": 1},
 }
@@ -39,9 +40,10 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
             connected.set(f"segmenter:{name}", "…")
         for name in ("value", "habits"):
             connected.set(f"segmenter:x1:models:{name}", "…")
-        for customer, value in (("a", "2 s2 5 1 7"), ("b", "1 s1 6 1 6")):
+        for customer, value in (("a", "2 s2 5 1 7"), ("b", "1 s1 6 1 6 9 s5")):
             reason = f'[{value[0]},"s1"]'
             connected.hset(f"segmenter:x1:c:{customer}", mapping={"value": value, "?value": reason})
+        connected.hset("segmenter:x1:figures:value", "0", "{}")
         connected.zadd("segmenter:x1:m:value:s2", {"a": 5})
         connected.zadd("segmenter:x1:m:value:s1", {"b": 6})
         connected.hset("segmenter:x1:f:value:1970-01-01", mapping={">s1>purchase": 2, "s1>s2>purchase": 1})
@@ -62,7 +64,10 @@ def test_view_that_is_right_does_not_differ(client: redis.Redis) -> None:
         lambda client: client.flushall(),
         lambda client: client.delete("segmenter:x1:c:b"),
         lambda client: client.hset("segmenter:x1:c:c", "value", "1 s1 6 1 6"),
-        lambda client: client.hset("segmenter:x1:c:b", "value", "1 s1 6 1 7"),
+        lambda client: client.hset("segmenter:x1:c:b", "value", "1 s1 6 1 7 9 s5"),
+        lambda client: client.hset("segmenter:x1:c:b", "value", "1 s1 6 1 6"),
+        lambda client: client.hset("segmenter:x1:figures:value", "0", "[]"),
+        lambda client: client.hdel("segmenter:x1:figures:value", "0"),
         lambda client: client.hset("segmenter:x1:c:a", "?value", '[1,"s1"]'),
         lambda client: client.hset("segmenter:x1:c:a", "other", "1 s1 6 1 6"),
         lambda client: client.zadd("segmenter:x1:m:value:s2", {"b": 6}),

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 300
 SECRET = "whsec_bWV0cmljcy1vZi1hLXJ1bm5pbmctc3RhY2stMDAwMQ=="
 CONFIGURED = [
     {"name": "value", "kind": "learned"},
-    {"name": "visits", "kind": "learned", "clusters": 3},
+    {"name": "visits", "kind": "learned", "hysteresis": 0.2},
     {
         "name": "offers",
         "kind": "rules",
@@ -78,8 +78,8 @@ class Stack:
 
 @pytest.fixture
 def deployment(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
-    """Models without any history, so that there are some to compare."""
-    learning = {"min_history_days": 0, "tick_days": 7, "sample_size": 200}
+    """Small samples, so that there are many models to compare."""
+    learning = {"tick_days": 7, "sample_size": 200}
     weekly = {"sweep_interval_seconds": 604_800}
     worker = {"clock": "event"}
     made = Deployment(kafka, topic_prefix, tmp_path, CONFIGURED, worker=worker, learning=learning, assignment=weekly)

@@ -30,7 +30,7 @@ DAYS = 200
 LAST = "2024-12-02T00:00:00.001Z"
 SECTIONS: Mapping[str, Mapping[str, Any]] = {
     "worker": BACKTEST,
-    "learning": {"sample_size": 300, "clusters": 4, "min_history_days": 60, "wait_seconds": 300},
+    "learning": {"sample_size": 300, "wait_seconds": 300},
 }
 BOTH, ALONE = ("purchases", "engagements"), ("purchases",)
 
@@ -108,7 +108,7 @@ def assert_as_replayed(deployment: Deployment, out: Path) -> None:
     assert [(m["version"], m["status"], m["as_of"]) for m in models] == [
         (m["version"], m["status"], m["as_of"]) for m in replayed
     ]
-    assert len(models) > DAYS // 7 - 60 // 7 - 3
+    assert len(models) > DAYS // 7 - 3
     for model, expected in zip(models, replayed, strict=True):
         assert model == expected
     found = by_customer(iter(deployment.values(deployment.topics.migrations)))

@@ -25,23 +25,25 @@ from msgspec.structs import astuple
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.topic_admin import create_topics
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.contracts.readers import FiguresRecord, read_figures
+from stream_app.core.clock import DAY_MS
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
 from stream_app.core.members import MemberSums
 from stream_app.core.row import Row, decode_row
 from stream_app.errors import InvalidRecord
 from stream_app.segmentations.learned.document import ModelProposal
+from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.settings.sections import Settings
 from stream_app.simulator.simulation import Faults, simulate
 from stream_app.sources import cdnow
 from stream_app.sources.files import SourceFile, merge_by_time
 from stream_app.worker.decisions import model_record
 from tests.support.events import START_MS, engagement, purchase, refund
-from tests.support.models import plain_snapshot
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.replays import ROOT, refused, start
 from tests.support.totals import EXACT
@@ -428,9 +430,14 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
     deployment = deploy(
         kafka={"partitions": 2}, worker={"sweep_interval_seconds": 1, "idle_seconds": 1}, assignment=WEEKLY
     )
-    customers = [f"customer-{number}" for number in range(12)]
+    silent = [f"silent-{number}" for number in range(12)]
+    active = [f"active-{number}" for number in range(12)]
+    today = (now_ms() - START_MS) / DAY_MS
     deployment.produce(
-        input_of(purchase(number / 10, customer_id=customer_id)) for number, customer_id in enumerate(customers)
+        input_of(purchase(number / 10, customer_id=customer_id)) for number, customer_id in enumerate(silent)
+    )
+    deployment.produce(
+        input_of(purchase(today - ago, customer_id=customer_id)) for ago in (3.0, 2.0, 1.0) for customer_id in active
     )
     deployment.start_worker()
     deployment.start_worker()
@@ -443,8 +450,9 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
     def customers_moved_by(kind: str) -> set[str]:
         return {m["customer_id"] for m in deployment.values(topics.migrations) if m["cause"]["kind"] == kind}
 
-    deployment.wait(lambda: customers_moved_by("lapse") == set(customers), "lapses that no event caused")
-    model = replace(plain_snapshot(), version=7)
+    deployment.wait(lambda: customers_moved_by("lapse") == set(silent), "lapses that no event caused")
+    frame = replace(Frame(), centres=Frame().centres + (3.0, 0.0, 0.0))  # of a population that orders far more often
+    model = Model("value", version=7, as_of_ms=now_ms(), frame=frame)
     record = model_record(ModelProposal(model))
     deployment.produce([Input("segment-models", record.key or b"", record.value)])
     deployment.wait(
@@ -455,9 +463,9 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
         lambda: all("segmentation value: model 7, learned at " in worker.log() for worker in deployment.workers),
         "the logs' word on that",
     )
-    deployment.wait(lambda: customers_moved_by("model") == set(customers), "migrations under the new model")
+    deployment.wait(lambda: customers_moved_by("model") == set(active), "migrations under the new model")
     stopped(deployment)
-    sequences: dict[str, list[int]] = {customer_id: [] for customer_id in customers}
+    sequences: dict[str, list[int]] = {customer_id: [] for customer_id in (*silent, *active)}
     for migration in deployment.values(topics.migrations):
         sequences[migration["customer_id"]].append(migration["sequence"])
     assert all(found == list(range(1, len(found) + 1)) for found in sequences.values())

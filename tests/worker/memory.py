@@ -29,7 +29,7 @@ from stream_app.worker.intake import InputChunk
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.partition_loop import PartitionLoop
 from stream_app.worker.ticks import Ticks
-from tests.support.models import rules_snapshot
+from tests.support.models import prior_model
 
 TOPICS = TopicNames("t-", "segmenter")
 PATIENCE_SECONDS = 300
@@ -241,7 +241,7 @@ async def open_stage(
     await delivery.open()
     table, position = log.restored()
     position = replace_offsets(position)
-    segmentation = LearnedSegmentation(snapshot or rules_snapshot())
+    segmentation = LearnedSegmentation(snapshot or prior_model())
     partition = Partition([segmentation], table=table, clock=position.clock)
     clock = Clock(now_ms)
     ticks = Ticks()

@@ -14,7 +14,7 @@ from stream_app.worker.decisions import model_record
 from stream_app.worker.telemetry import SegmentationState, Telemetry
 from tests.adapters.test_metrics import series
 from tests.support.events import START_MS, engagement, purchase
-from tests.support.models import plain_snapshot
+from tests.support.models import learned_model
 from tests.worker.memory import TOPICS, MemoryLog, Record
 from tests.worker.test_owned import CUSTOMERS, ENGAGEMENTS, PURCHASES, Worker, both
 
@@ -154,7 +154,7 @@ def test_model_in_use_and_the_newest_that_was_learned_are_distinguished() -> Non
     assert dict(next(iter(found["model_info"])))["version"] == "0"
     assert found["model_last_learned_timestamp_seconds"] == {VALUE: 0}
     assert "model_drift_score" not in found
-    snapshot = plain_snapshot()
+    snapshot = learned_model()
     held = ModelProposal(replace(snapshot, version=5, as_of_ms=snapshot.as_of_ms + 86_400_000), held=True)
     drift = Drift({"recency": 0.3, "orders": 0.01}, {"loyal": 0.1})
     for proposal in (ModelProposal(snapshot, drift=drift), held):
