@@ -185,7 +185,7 @@ ROWS: Final = (
             ),
             Panel(
                 "Models that wait for approval",
-                "The share of the customers that each is forecast to move; while a version is pinned, nothing is published.",
+                "The share of the customers that each is forecast to move. Where one is pinned, no other is published.",
                 [
                     Query(
                         f"max by (segmentation, version) (segmenter_model_held_expected_churn{CHOSEN})",

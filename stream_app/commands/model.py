@@ -84,7 +84,7 @@ def show(segmentation: str | None, folder: Path | None, as_json: bool, config: P
     for number, (name, each) in enumerate(models.items()):
         if number:
             click.echo()
-        for line in model_lines(name, each):
+        for line in model_lines(name, each, is_live=folder is None):
             click.echo(line)
 
 

@@ -11,8 +11,14 @@ from stream_app.segmentations.learned.roles import KEYS
 NOT_KNOWN: Final = "–"
 
 
-def model_lines(name: str, model: ShelvedModel) -> Iterator[str]:
-    """Yield what there is to say of a segmentation, line by line."""
+def model_lines(name: str, model: ShelvedModel, *, is_live: bool) -> Iterator[str]:
+    """Yield what there is to say of a segmentation, line by line.
+
+    Parameters
+    ----------
+    is_live
+        Whether decisions can be carried out, and so are to be named.
+    """
     published = model.published
     if published is None:
         yield f"{name}: nothing is published yet"
@@ -29,10 +35,10 @@ def model_lines(name: str, model: ShelvedModel) -> Iterator[str]:
     shifts = (published["drift"] or {}).get("roles", {})
     rows = [_row(each, shifts.get(key)) for key, each in zip(KEYS, published["segments"], strict=True)]
     yield from _table(("id", "segment", "level", "open", "drift", "members"), rows)
-    yield from _waiting_lines(name, model)
+    yield from _waiting_lines(name, model, is_live)
 
 
-def _waiting_lines(name: str, model: ShelvedModel) -> Iterator[str]:
+def _waiting_lines(name: str, model: ShelvedModel, is_live: bool) -> Iterator[str]:
     waiting = model.waiting
     if waiting is None:
         yield "  held back: nothing"
@@ -40,7 +46,7 @@ def _waiting_lines(name: str, model: ShelvedModel) -> Iterator[str]:
     yield f"  held back: version {waiting['version']}, as of {waiting['as_of']}; {_forecast(waiting)}"
     yield f"    drift by axis: {_axes(waiting)}"
     yield f"    drift by role: {_roles(waiting)}"
-    if model.pinned_version is None:
+    if is_live and model.pinned_version is None:
         for action in ("approve", "reject"):
             yield f"    segmenter model {action} {name} {waiting['version']}"
 

@@ -519,7 +519,8 @@ class ModelDecision(Output):
 
 
 def _sample_or_decision(record: Any) -> str:
-    return "decision" if isinstance(record, dict) and record.get("kind") == "decision" else "sample"
+    kind = record.get("kind") if isinstance(record, dict) else getattr(record, "kind", None)
+    return "decision" if kind == "decision" else "sample"
 
 
 class PopulationRecord(

@@ -55,9 +55,6 @@ class Visits:
     last_ms: Instants
     decided_at_ms: Instants
 
-    def __len__(self) -> int:
-        return len(self.slot)
-
 
 def plan_visits(
     chunk: FoldedChunk, sweeps: Sweeps, swept_at_ms: int, assessed_at_ms: Instants, *, weighs_sessions: bool

@@ -6,16 +6,12 @@ it is first asked for, so segmentations that ask for the same one share its cost
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Any, TypeVar
 
 import numpy as np
 
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.quantities import Quantities, quantities_at
-
-T = TypeVar("T")
 
 
 class CustomerColumns:
@@ -32,7 +28,6 @@ class CustomerColumns:
     def __init__(self, activity: np.ndarray, at_ms: Instants) -> None:
         self.activity = activity
         self.at_ms = at_ms
-        self._derived: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
         return len(self.activity)
@@ -41,13 +36,6 @@ class CustomerColumns:
     def quantities(self) -> Quantities:
         """What is known of each customer at its instant."""
         return quantities_at(self.activity, self.at_ms)
-
-    def derived(self, key: Hashable, compute: Callable[[Quantities], T]) -> T:
-        """Return what a segmentation makes of the quantities; computed once for each key."""
-        if key not in self._derived:
-            self._derived[key] = compute(self.quantities)
-        value: T = self._derived[key]
-        return value
 
     def at(self, rows: Indices, at_ms: Instants) -> CustomerColumns:
         """Return the same customers, or some of them (again), at other instants."""

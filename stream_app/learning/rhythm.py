@@ -12,10 +12,16 @@ The last one makes the prior worth what it tells: a log gap given the customer's
 if scales vary by a gamma distribution of shape s0, log scales vary by ψ′(s0) / c0². In a population of equals s0 is
 large, and nobody is told apart by the luck of a few gaps.
 
-q, the rate at which customers stop for good, maximises the likelihood of all gaps and silences: no stop after each gap,
-and then either stopped or still silent. It is held within a factor of 3.3, as longer silences than a population is old
-have not been seen by anybody, and fits without bounds ran to a stop in 60 days. p1 is found by expectation and
-maximisation over customers with one active day.
+q, the rate at which customers are taken to stop for good, decides how long a silence has to be to be telling, and so
+how many alarms are false. It is the largest, within bounds, with which an active customer is called at risk and is back
+within two weeks no more often than is allowed: with R1 the silence at which P falls to .5,
+
+    Σ [S(R1) − S(R1 + 14 d)] / gap · 30.4 ≤ .02 n            .02 a month: once in four years
+
+A rate that is the same everywhere is not equally careful everywhere: at q = 1/1000 such alarms were .021 a month in a
+shop whose customers look in between orders, and .007 where orders alone are known and gaps are long; there lapses were
+found a good deal later than need be. The rate that maximises the likelihood of all silences ran to its lowest bound
+everywhere. p1 is found by expectation and maximisation over customers with one active day.
 
 Every number is an average over ticks in which the last one weighs .2, and the first fit counts in full.
 """
@@ -31,8 +37,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import polygamma
 
-from stream_app.core.arrays import Flags, Floats
+from stream_app.core.arrays import Flags
+from stream_app.core.clock import MONTH_DAYS
 from stream_app.core.quantities import GAP_MEMORY, Quantities
+from stream_app.segmentations.learned.model import DEFAULT_THRESHOLDS
 from stream_app.segmentations.learned.rhythm import DEVIATION_MIN, PRIOR, OwnRhythm, Rhythm, own_rhythm
 
 GAIN: Final = 0.2
@@ -45,8 +53,14 @@ BETWEEN_DEVIATION_MIN: Final = 0.15
 """Customers are never taken to be more alike than this, in log gaps."""
 PRIOR_BETWEEN_VARIANCE: Final = 1.0
 PRIOR_WEIGHT_RANGE: Final = (0.5, 50.0)
-STOP_RATES: Final = np.geomspace(1 / 1000, 1 / 300, 13)
-"""Values of q that are tried, a day."""
+STOP_RATES: Final = np.geomspace(1 / 1000, 1 / 420, 13)
+"""Values of q that are tried, a day. With more than 1/420 CDNOW's customers made more moves than it was worth."""
+FALSE_ALARMS_MAX: Final = 0.02
+"""A month and active customer."""
+BACK_DAYS: Final = 14.0
+"""Who is back within so many days had not gone."""
+RISK_PROBABILITY: Final = DEFAULT_THRESHOLDS.risk_probability
+RISK_DAYS_MIN: Final = DEFAULT_THRESHOLDS.risk_days_min
 STOP_AGE_DAYS: Final = 90.0
 """In a younger population q stays at its prior value: nobody has been silent for long."""
 FIRST_ITERATIONS: Final = 15
@@ -114,7 +128,7 @@ class RhythmFit:
         if np.count_nonzero(active) >= CUSTOMERS_MIN:
             fit = fit._learn_gaps(quantities, active)
             if quantities.tenure_days.max() >= STOP_AGE_DAYS:
-                fit = fit._learn_stops(quantities)
+                fit = fit._learn_stops(quantities, active)
         if np.count_nonzero(quantities.gaps == 0) >= CUSTOMERS_MIN:
             fit = fit._learn_firsts(quantities)
         return fit
@@ -140,21 +154,23 @@ class RhythmFit:
             knows_gaps=True,
         )
 
-    def _learn_stops(self, quantities: Quantities) -> RhythmFit:
-        own = _own(quantities, self.rhythm)
-        returned = quantities.gaps >= 1
-        usual_days, gaps = own.usual_gap_days[returned], quantities.gaps[returned]
-        survival = _survival(own, quantities.recency_days)[returned]
-
-        def log_likelihood(rate_per_day: float) -> float:
-            stopped = -np.expm1(-rate_per_day * usual_days)
-            return float((-rate_per_day * gaps * usual_days + np.log(stopped + (1 - stopped) * survival)).sum())
-
-        best = math.log(max(STOP_RATES.tolist(), key=log_likelihood))
+    def _learn_stops(self, quantities: Quantities, active: Flags) -> RhythmFit:
+        chosen = Quantities(*(column[active] for column in quantities))
+        careful = [rate for rate in STOP_RATES.tolist() if self._false_alarms(chosen, rate) <= FALSE_ALARMS_MAX]
+        best = math.log(careful[-1] if careful else STOP_RATES[0])
         return replace(self, stop_rate_per_day=math.exp(_towards(math.log(self.stop_rate_per_day), best, GAIN)))
 
+    def _false_alarms(self, quantities: Quantities, stop_rate_per_day: float) -> float:
+        """Return how often an active customer is called at risk and soon is back, a month."""
+        own = _own(quantities, replace(self.rhythm, stop_rate_per_day=stop_rate_per_day))
+        alarm_days = np.maximum(own.silence_days(RISK_PROBABILITY), RISK_DAYS_MIN)
+        back = own.survival(alarm_days) - own.survival(alarm_days + BACK_DAYS)
+        is_active = own.probability_active(quantities.recency_days) > RISK_PROBABILITY
+        rates = np.where(is_active, back / own.usual_gap_days, 0.0)
+        return float(rates.sum() / max(np.count_nonzero(is_active), 1) * MONTH_DAYS)
+
     def _learn_firsts(self, quantities: Quantities) -> RhythmFit:
-        survival = _survival(_own(quantities, self.rhythm), quantities.recency_days)[quantities.gaps == 0]
+        survival = _own(quantities, self.rhythm).survival(quantities.recency_days)[quantities.gaps == 0]
         share = self.stop_after_first
         for _ in range(FIRST_ITERATIONS):
             stopped = share / (share + (1 - share) * survival)
@@ -186,12 +202,6 @@ def step_rhythm(present: Rhythm, goal: Rhythm, share: float) -> Rhythm:
 
 def _own(quantities: Quantities, rhythm: Rhythm) -> OwnRhythm:
     return own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, rhythm)
-
-
-def _survival(own: OwnRhythm, silence_days: Floats) -> Floats:
-    """Return S(R), from P(active | R) = (1 − p) S / ((1 − p) S + p)."""
-    odds = own.probability_active(silence_days) / (1 - own.probability_active(silence_days))
-    return np.asarray(odds * own.stopped / (1 - own.stopped))
 
 
 def _towards(earlier: float, later: float, share: float) -> float:

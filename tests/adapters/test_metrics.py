@@ -208,7 +208,7 @@ def test_gauge_that_is_set_keeps_its_last_value() -> None:
 
 def test_names_units_and_explanations_keep_to_the_rules() -> None:
     labels_of_persons = {"customer", "customer_id", "event", "event_id", "message", "error", "exception", "path", "url"}
-    of_a_segmentation = {"segment", "from", "to", "feature", "version"}
+    of_a_segmentation = {"segment", "from", "to", "axis", "role", "version"}
     assert len({each.name for each in DECLARED}) == len(DECLARED) > 20
     for each in DECLARED:
         assert each.kind in (COUNTER, GAUGE, HISTOGRAM)

@@ -28,7 +28,7 @@ from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, LEARNED
 from tests.segmentations.third_kind import TiersSegmentation
 from tests.support.events import engagement, instant, positions, purchase
 from tests.support.logs import changed_model, logs
-from tests.support.models import successor
+from tests.support.models import moved_frame, successor
 from tests.support.playing import Step, play, play_effects, state_of
 
 TIERS = TiersSegmentation("tiers", [2, 4])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -9,28 +11,23 @@ from hypothesis import strategies as st
 from stream_app.contracts.outputs import SegmentMigration
 from stream_app.core.events import Position
 from stream_app.core.migration import HOLDOUT_BUCKETS, Migration, holdout_of, migration_id
-from stream_app.core.moves import CAUSE_KINDS, CHANGES, MigrationContext
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, DIRECTIONS, MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.core.processor import process_events
-from stream_app.core.segmentation import Held
 from stream_app.core.segments import Segment
 from stream_app.segmentations.ended import EndedSegmentation
-from stream_app.segmentations.learned.explanation import CustomerFigures, figures_of
+from stream_app.segmentations.learned.model import Frame
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from tests.support.events import START_MS, engagement, instant, positions, purchase, refund
-from tests.support.models import partition_under, plain_snapshot, rules_snapshot, successor
+from tests.segmentations.examples import BY_RULES
+from tests.support.events import engagement, instant, positions, purchase, refund
+from tests.support.models import learned_model, partition_under, prior_model, successor
 from tests.support.playing import Step, play
-from tests.support.tables import quantities_of_events
 
 REGULAR: list[Step] = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 
 
 def told(steps: list[Step], context: MigrationContext | None = None) -> list[Migration]:
-    return play(Partition([LearnedSegmentation(rules_snapshot())], context), steps)
-
-
-def told_plainly(steps: list[Step], no_return_days: float = 0.0) -> list[Migration]:
-    return play(partition_under(plain_snapshot(no_return_days=no_return_days)), steps)
+    return play(Partition([LearnedSegmentation(prior_model())], context), steps)
 
 
 # --- identity ----------------------------------------------------------------------------------------------------
@@ -67,171 +64,75 @@ def test_another_salt_draws_another_holdout() -> None:
     assert {*buckets} == set(range(HOLDOUT_BUCKETS))
 
 
-# --- sentences ---------------------------------------------------------------------------------------------------
+# --- where moves lead ----------------------------------------------------------------------------------------------
 
 
-def test_first_purchase_is_told() -> None:
-    (entered,) = told([purchase(0, 4_990)])
-    assert entered.explanation.sentence == "Purchase of 49.90 EUR, the first event; enters New."
-    assert (entered.from_segment, entered.change) == (None, "entered")
-    assert entered.explanation.before is None
-    assert entered.explanation.margin is entered.explanation.distance_from is None
-    assert entered.explanation.decisive_feature is None
-
-
-def test_first_engagement_and_first_refund_are_told() -> None:
-    (engaged,) = told([engagement(0)])
-    assert engaged.explanation.sentence.startswith("Engagement (product_viewed), the first event; enters ")
-    (refunded,) = told([refund(0, 1_050, "unknown")])
-    assert refunded.explanation.sentence.startswith("Refund of 10.50 EUR, the first event; enters ")
-
-
-def test_purchase_is_told_with_what_it_changed() -> None:
-    migration = told([*(purchase(day) for day in range(0, 40, 8))])[1]
-    assert migration.explanation.sentence == ("Purchase of 50.00 EUR: expected orders 2.6 → 3.7; New → Loyal.")
-    assert migration.explanation.decisive_feature == "expected_orders"
-    assert (migration.cause.kind, migration.change) == ("purchase", "moved")
-
-
-def test_engagement_is_told_with_what_it_changed() -> None:
-    browsing = [engagement(day) for day in range(1, 12)]
-    migration = told([purchase(0), *browsing])[1]
-    assert migration.explanation.sentence.startswith("Engagement (product_viewed): expected engaged days ")
-    assert migration.explanation.sentence.endswith("; New → Browsers.")
-    assert migration.cause.kind == "engagement"
-
-
-def test_refund_is_told_with_what_it_changed() -> None:
-    history: list[Step] = [purchase(day, order_id=f"o{day}") for day in range(6)]
-    refunds = [refund(6 + day / 10, 5_000, f"o{day}") for day in range(6)]
-    migration = play(partition_under(rules_snapshot(no_return_days=0.0)), [*history, *refunds])[-1]
-    assert migration.cause.kind == "refund"
-    assert migration.explanation.sentence.startswith("Refund of 50.00 EUR: expected orders ")
-
-
-def test_lapse_is_told_with_silence_and_habit() -> None:
-    migration = told([*REGULAR, instant(400)])[-1]
-    after = migration.explanation.after
-    assert migration.explanation.sentence.startswith(
-        f"Silent for {after.recency_days:.0f} days, usually active every {after.usual_gap_days:.0f}: "
-    )
-    assert (migration.cause.kind, migration.change) == ("lapse", "lapsed")
-    assert migration.explanation.before is not None
-    assert migration.explanation.before.recency_days == 0
-    assert migration.explanation.before.probability_active == 1
-
-
-def test_probability_is_told_in_hundredths() -> None:
-    migration = told([purchase(0), purchase(9), instant(400)])[-1]
-    assert migration.explanation.decisive_feature == "inactivity"
-    assert ": probability of being active 1.00 → 0." in migration.explanation.sentence
-
-
-def test_move_by_the_model_is_told_as_such() -> None:
-    rules = rules_snapshot()
-    centroids = rules.centroids.copy()
-    centroids[rules.roster.index_of_code[3]] += 5
-    migration = told([purchase(0), instant(1), successor(rules, centroids=centroids), instant(1)])[-1]
-    assert migration.explanation.sentence.startswith("Model 1 draws the line elsewhere; New → ")
-    assert (migration.cause.kind, migration.change, migration.model_version) == ("model", "moved", 1)
-    assert migration.explanation.before == migration.explanation.after
-    assert migration.explanation.decisive_feature is None
-
-
-def test_move_after_waiting_is_told_as_a_return() -> None:
-    steps: list[Step] = [
-        *(engagement(day) for day in (0, 0.5)),
-        purchase(1, 90_000, order_id="o"),
-        refund(1.01, 90_000, "o"),
-        instant(12),
+def test_moves_are_told_with_where_they_lead_in_the_order_of_segments() -> None:
+    migrations = told([*REGULAR, instant(600), purchase(601), refund(601.5, 5_000, "order c1 601")])
+    found = [(m.change, m.direction, m.to_segment and m.to_segment.name) for m in migrations]
+    assert found[0] == ("entered", None, "New")
+    assert found[1][:2] == ("moved", "up")
+    assert found[-4:-1] == [
+        ("lapsed", "down", "At risk"),
+        ("lapsed", "down", "Hibernating"),
+        ("lapsed", "down", "Lost"),
     ]
-    migration = told_plainly(steps, no_return_days=10.0)[-1]
-    assert migration.explanation.sentence.startswith("10 days after leaving it, may return")
-    assert migration.explanation.sentence.endswith("; Regulars → Visitors.")
-    assert (migration.cause.kind, migration.change) == ("lapse", "moved")
+    assert found[-1][:2] == ("returned", "up")
 
 
-def test_plain_model_tells_silence_orders_and_revenue() -> None:
-    migrations = told_plainly([engagement(0), *(purchase(day, 3_000) for day in range(1, 20, 3)), instant(900)])
-    assert [m.explanation.decisive_feature for m in migrations] == [None, "revenue", "revenue"]
-    assert ": revenue " in migrations[1].explanation.sentence
-    assert " EUR; " in migrations[1].explanation.sentence
+def test_segments_without_an_order_have_no_direction() -> None:
+    migrations = play(Partition([BY_RULES]), [*REGULAR, instant(400)])
+    assert len(migrations) > 2
+    assert {migration.direction for migration in migrations} == {None}
 
 
-def test_plain_model_tells_days_of_silence() -> None:
-    snapshot = plain_snapshot()
-    far = snapshot.centroids.copy()
-    far[2] = (3.0, *far[1, 1:3], far[1, 3])
-    partition = partition_under(successor(snapshot, centroids=far))
-    migration = play(partition, [engagement(0), instant(900)])[-1]
-    assert migration.explanation.decisive_feature == "recency"
-    assert ": days of silence 0.00 → " in migration.explanation.sentence
+def test_refund_of_who_has_lapsed_is_no_return() -> None:
+    history: list[Step] = [*REGULAR, instant(200)]
+    assert [m.change for m in told(history)][-2:] == ["lapsed", "lapsed"]
+    assert told([*history, refund(200.5, 5_000, "order c1 54"), instant(201)]) == told(history)
 
 
-def test_segment_of_an_earlier_model_is_told_by_its_name() -> None:
-    rules, plain = rules_snapshot(), plain_snapshot()
-    steps: list[Step] = [purchase(0), instant(1)]
-    heir = successor(plain, retired_segments=rules.segments)
-    migration = told([*steps, heir, instant(1)])[-1]
-    assert migration.from_segment is not None
-    assert (migration.from_segment.id, migration.from_segment.name) == ("s3", "New")
-    assert "; New → " in migration.explanation.sentence
-    assert migration.explanation.before is not None
-    assert migration.explanation.distance_from is migration.explanation.margin is None
+def test_what_is_heard_late_of_who_has_lapsed_is_no_return() -> None:
+    history: list[Step] = [*REGULAR, instant(200)]
+    assert told([*history, purchase(58), instant(201)]) == told(history)
 
 
-def test_segment_no_model_remembers_is_left_out() -> None:
-    migration = told([purchase(0), instant(1), successor(plain_snapshot()), instant(1)])[-1]
-    assert migration.from_segment is None
-    assert "; enters " in migration.explanation.sentence
+def test_customer_first_heard_of_after_a_long_silence_enters_where_it_belongs() -> None:
+    entered = told([instant(400), purchase(3), purchase(8), instant(401)])
+    assert [(m.change, m.to_segment and m.to_segment.name) for m in entered] == [
+        ("entered", "One-time"),
+        ("moved", "Lost"),
+    ]
+
+
+def test_next_move_is_told_with_its_instant_and_where_it_leads() -> None:
+    (entered,) = told([purchase(0)])
+    assert entered.next_move is not None
+    assert entered.next_move.at == "2024-02-05T00:00:00.000Z"  # 35 days later
+    lost = told([*REGULAR, instant(600)])[-1]
+    assert (lost.to_segment and lost.to_segment.name, lost.next_move) == ("Lost", None)
 
 
 def test_present_name_of_a_segment_wins_over_a_former_one() -> None:
-    snapshot = successor(plain_snapshot(), retired_segments=(Segment(11, "Former"),))
-    migrations = play(partition_under(snapshot), [purchase(0, 40_000)])
-    assert migrations[0].to_segment.name == "Regulars"
+    model = successor(learned_model(), retired_segments=(Segment(3, "Former"),))
+    (entered,) = play(partition_under(model), [purchase(0)])
+    assert entered.to_segment is not None
+    assert entered.to_segment.name == "New"
 
 
-# --- figures -----------------------------------------------------------------------------------------------------
-
-
-def test_figures_are_in_peoples_units_and_rounded() -> None:
-    found = quantities_of_events()
-    figures = figures_of(found, 30.0, 100)
-    assert figures.shape == (4, len(CustomerFigures.__struct_fields__))
-    assert (figures == np.round(figures, 4)).all()
-    columns = dict(zip(CustomerFigures.__struct_fields__, figures.T, strict=True))
-    assert columns["revenue_90d"] == pytest.approx(found.revenue_minor / 100, abs=1e-4)
-    assert columns["orders_90d"] == pytest.approx(found.orders, abs=1e-4)
-    assert columns["recency_days"].tolist() == [1.0, 40.0, 1.0, 50.0]
-    assert columns["tenure_days"].tolist() == [100.0, 97.0, 10.0, 50.0]
-
-
-def test_currency_without_minor_units_is_told_in_whole_units() -> None:
-    (migration,) = told([purchase(0, 4_990)], MigrationContext(currency="JPY", minor_per_major=1))
-    assert migration.explanation.sentence.startswith("Purchase of 4990")
-    assert migration.explanation.after.revenue_90d == 4_990
-
-
-def test_margin_is_how_far_past_the_border_and_distances_say_so() -> None:
-    for migration in told([*REGULAR, instant(400)])[1:]:
-        explanation = migration.explanation
-        assert explanation.distance_from is not None
-        assert explanation.margin is not None
-        assert explanation.distance_to < explanation.distance_from
-        assert explanation.margin >= 0.5  # the hysteresis
-        assert explanation.margin == round(explanation.margin, 4)
-
-
-def test_silent_move_is_told_at_the_border_not_at_the_sweep() -> None:
-    migration = told([*REGULAR, instant(63), instant(64), *(instant(day) for day in range(65, 140))])[-1]
-    assert migration.cause.kind == "lapse"
-    assert migration.explanation.margin == pytest.approx(0.5, abs=1e-3)
+def test_segment_no_model_remembers_is_left_out() -> None:
+    migrations = play(Partition([BY_RULES]), [purchase(0)])
+    partition = Partition([BY_RULES])
+    play(partition, [purchase(0)])
+    partition.follow(EndedSegmentation("service", None))
+    (left,) = play(partition, [instant(1)])
+    assert (migrations[0].to_segment is not None, left.from_segment, left.to_segment) == (True, None, None)
 
 
 # --- contract ----------------------------------------------------------------------------------------------------
 
-LAST_MODEL = successor(plain_snapshot(0.0), retired_segments=rules_snapshot().segments)
+LAST_MODEL = successor(learned_model(), dataclasses.replace(Frame(), centres=Frame().centres + 5))
+"""Nobody orders often enough for it."""
 EVERYTHING: list[Step] = [
     *REGULAR,
     purchase(61, order_id="o"),
@@ -239,7 +140,7 @@ EVERYTHING: list[Step] = [
     engagement(63, customer_id="ünï ☃"),
     refund(64, 70_000, "unknown", customer_id="c3"),
     instant(400),
-    purchase(401),
+    *(purchase(401 + hour / 24) for hour in range(9)),
     LAST_MODEL,
     instant(402),
     purchase(403, customer_id="c3"),
@@ -254,6 +155,7 @@ def test_every_migration_keeps_its_contract() -> None:
     assert {migration.change for migration in migrations} == set(CHANGES)
     for migration in migrations:
         encoded = msgspec.json.encode(migration)
+        assert migration.direction in (None, *DIRECTIONS)
         contract = SegmentMigration.model_validate_json(encoded)
         assert contract.model_dump() == msgspec.to_builtins(migration)
 
@@ -262,15 +164,6 @@ def test_event_is_named_with_its_position_and_time_and_model_with_none() -> None
     for migration in told(EVERYTHING):
         by_event = migration.cause.kind in CAUSE_KINDS[:3]
         assert (migration.cause.event_id is not None) == (migration.cause.position is not None) == by_event
-    effects = process_events(partition_under(rules_snapshot()), [purchase(0)], [Position("purchases.csv", 0, 7)])
+    effects = process_events(partition_under(prior_model()), [purchase(0)], [Position("purchases.csv", 0, 7)])
     assert effects.migrations[0].cause.position == Position("purchases.csv", 0, 7)
     assert positions(2, 7)[1] == Position("log", 0, 8)
-
-
-@pytest.mark.parametrize(("days", "expected_ms"), [(0.0, 0), (1.0, 86_400_000), (1.1, 95_040_001), (1e-9, 1)])
-def test_no_return_ends_with_the_first_whole_millisecond(days: float, expected_ms: int) -> None:
-    segmentation = LearnedSegmentation(rules_snapshot(no_return_days=days))
-    codes = np.ones(3, np.int16)
-    held = Held(codes, codes, np.full(3, START_MS))
-    ends = segmentation.ends_wait(held, START_MS + expected_ms + np.array([-1, 0, 1]))
-    assert ends.tolist() == [False, True, False]

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,7 +32,7 @@ from tests.support.models import (
     successor,
 )
 from tests.support.oracle import expected_migrations, told
-from tests.support.playing import Step, play, play_effects, state_of
+from tests.support.playing import Step, play, play_effects, state_of, undated
 
 REGULAR = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 """A customer who buys every six days for two months."""
@@ -164,17 +163,6 @@ def swept(events: Sequence[Event], sweeps: Sequence[int]) -> list[Step]:
             steps.append(left.pop(0))
         steps.append(event)
     return [*steps, *left]
-
-
-def undated(migrations: Sequence[Migration]) -> list[Migration]:
-    """Return migrations, customer by customer, without where and when they were found."""
-    return sorted(
-        (
-            msgspec.structs.replace(m, decided_at="", cause=msgspec.structs.replace(m.cause, position=None))
-            for m in migrations
-        ),
-        key=lambda m: (m.segmentation, m.customer_id, m.sequence),
-    )
 
 
 @given(logs(late=False), snapshots | st.just(BY_RULES), st.data())

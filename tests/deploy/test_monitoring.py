@@ -33,6 +33,8 @@ LISTED = {
     "SegmenterMigrationsStopped",
     "SegmenterModelStale",
     "SegmenterModelDrift",
+    "SegmenterModelHeld",
+    "SegmenterRoleDrift",
     "SegmenterTickWaitsExpired",
     "SegmenterRebalanceStorm",
     "SegmenterRecoverySlow",

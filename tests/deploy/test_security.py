@@ -39,7 +39,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
-    users = "operator", "worker", "producer", "auditor", "view", "webhooks", "api", "stranger"
+    users = "operator", "approver", "worker", "producer", "auditor", "view", "webhooks", "api", "stranger"
     with SecureKafka(tmp_path_factory.mktemp("secure"), users) as secure:
         secure.grant(PAGE, PREFIX)
         yield secure
@@ -129,6 +129,11 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
                 "the worker",
             )
             assert worker.is_running, worker.log()
+            status, shown = run(way(broker, "approver"), "model", "show", "value", "--json")
+            assert status == 0, shown
+            version = json.loads(shown)["value"]["published"]["version"]
+            succeed(way(broker, "approver"), "model", "pin", "value", version)
+            succeed(way(broker, "approver"), "model", "unpin", "value")
             _, ready = fetch(f"http://127.0.0.1:{port}/ready")
             assert worker.stop() == 0, worker.log()[-3000:]
         said += [ready, worker.log()]

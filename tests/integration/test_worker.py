@@ -18,6 +18,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
@@ -452,7 +453,8 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
 
     deployment.wait(lambda: customers_moved_by("lapse") == set(silent), "lapses that no event caused")
     deployment.wait_until_drained()
-    frame = replace(Frame(), centres=Frame().centres + (3.0, 0.0, 0.0))  # of a population that orders far more often
+    shift = np.array((3.0, 0.0, 0.0))  # of a population that orders far more often
+    frame = replace(Frame(), centres=Frame().centres + shift)
     model = Model("value", version=7, as_of_ms=now_ms(), frame=frame)
     record = model_record(ModelProposal(model))
     deployment.produce([Input("segment-models", record.key or b"", record.value)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy.special import polygamma
 
 from stream_app.core.quantities import GAP_MEMORY, Quantities
 from stream_app.learning.rhythm import (
+    FALSE_ALARMS_MAX,
     GAIN,
     PRIOR_BETWEEN_VARIANCE,
     PRIOR_WEIGHT_RANGE,
@@ -123,44 +125,44 @@ def test_customers_who_are_probably_gone_tell_nothing_of_gaps():
     assert RhythmFit().learn(young).log_gap == pytest.approx(RhythmFit().learn(here).log_gap)
 
 
+def steady(gap_days: float, silent_days: float = 2.0) -> Quantities:
+    """Return customers who come about every so many days and have been silent for so long."""
+    gaps = [gap_days * factor for factor in (0.6, 1.5, 0.8, 1.2, 0.5, 1.4)]
+    return quantities_of([gaps] * 300, [silent_days] * 300)
+
+
+def false_alarms(quantities: Quantities, fit: RhythmFit, rate: float) -> float:
+    """Return how many alarms of a customer there are a month that it takes back within 14 days."""
+    rhythm = replace(fit.rhythm, stop_rate_per_day=rate)
+    own = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, rhythm)
+    days = np.maximum(own.silence_days(0.5), 10.0)
+
+    def survival(of_days: np.ndarray) -> np.ndarray:
+        return (1 + (of_days / np.exp(own.log_scale)) ** own.regularity / own.shape) ** -own.shape
+
+    return float(((survival(days) - survival(days + 14)) / own.usual_gap_days * 30.4).mean())
+
+
 def test_stop_rate_waits_for_a_population_of_ninety_days():
-    leaving = mixed(70.0)
-    assert RhythmFit().learn(leaving._replace(tenure_days=np.full(300, 89.9))).stop_rate_per_day == 1 / 1000
-    assert RhythmFit().learn(leaving._replace(tenure_days=np.full(300, 90.0))).stop_rate_per_day > 1 / 1000
+    rare = steady(40.0)
+    assert RhythmFit().learn(rare._replace(tenure_days=np.full(300, 89.9))).stop_rate_per_day == 1 / 1000
+    assert RhythmFit().learn(rare._replace(tenure_days=np.full(300, 90.0))).stop_rate_per_day > 1 / 1000
 
 
-def mixed(silent_days: float) -> Quantities:
-    """Return customers half of whom have been silent for so long."""
-    return quantities_of([[5.0, 9.0, 6.0, 8.0, 4.0]] * 300, [silent_days] * 150 + [2.0] * 150)
+@pytest.mark.parametrize("gap_days", [3.0, 12.0, 20.0, 30.0, 60.0])
+def test_stop_rate_is_the_largest_that_keeps_to_the_false_alarms_that_are_allowed(gap_days: float):
+    quantities = steady(gap_days)
+    fit = RhythmFit()
+    for _ in range(60):
+        fit = fit.learn(quantities)
+    careful = [rate for rate in STOP_RATES.tolist() if false_alarms(quantities, fit, rate) <= FALSE_ALARMS_MAX]
+    assert fit.stop_rate_per_day == pytest.approx(max(careful, default=STOP_RATES[0]), rel=1e-3)
 
 
-def test_stop_rate_rises_where_silences_are_long_and_never_leaves_its_bounds():
-    fit = RhythmFit().learn(mixed(300.0))
-    expected = math.log(1 / 1000) + GAIN * math.log(1000 / 300)
-    assert math.log(fit.stop_rate_per_day) == pytest.approx(expected)
-    for _ in range(40):
-        fit = fit.learn(mixed(300.0))
-    assert fit.stop_rate_per_day == pytest.approx(1 / 300, rel=1e-3)
-    for _ in range(40):
-        fit = fit.learn(mixed(2.0))
-    assert fit.stop_rate_per_day == pytest.approx(STOP_RATES[0], rel=1e-3)
-
-
-def test_stop_rate_is_that_of_the_greatest_likelihood():
-    quantities = mixed(40.0)
-    before = RhythmFit().learn(quantities._replace(tenure_days=np.full(300, 50.0)))
-    own = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, before.rhythm)
-    exponent = own.regularity * (np.log(quantities.recency_days) - own.log_scale)
-    survival = (1 + np.exp(exponent) / own.shape) ** -own.shape
-
-    def log_likelihood(rate: float) -> float:
-        stopped = 1 - np.exp(-rate * own.usual_gap_days)
-        after_gaps = (quantities.gaps * np.log(1 - stopped)).sum()
-        return float(after_gaps + np.log(stopped + (1 - stopped) * survival).sum())
-
-    best = max(STOP_RATES.tolist(), key=log_likelihood)
-    learned = RhythmFit().learn(quantities).stop_rate_per_day
-    assert math.log(learned) == pytest.approx(math.log(1 / 1000) + GAIN * (math.log(best) - math.log(1 / 1000)))
+def test_stop_rate_is_higher_where_customers_come_rarely_and_gets_there_step_by_step():
+    first, often = RhythmFit().learn(steady(60.0)), RhythmFit().learn(steady(4.0))
+    assert often.stop_rate_per_day == pytest.approx(STOP_RATES[0])
+    assert STOP_RATES[0] < first.stop_rate_per_day < first.learn(steady(60.0)).stop_rate_per_day < STOP_RATES[-1]
 
 
 def test_share_that_stops_after_the_first_day_is_found():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from stream_app.core.events import Event
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Effects, Partition
@@ -45,6 +47,17 @@ def play_effects(partition: Partition, steps: Sequence[Step], cuts: Collection[i
         elif step is not None:
             partition.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
     return done
+
+
+def undated(migrations: Sequence[Migration]) -> list[Migration]:
+    """Return migrations, customer by customer, without where and when they were found."""
+    return sorted(
+        (
+            msgspec.structs.replace(m, decided_at="", cause=msgspec.structs.replace(m.cause, position=None))
+            for m in migrations
+        ),
+        key=lambda m: (m.segmentation, m.customer_id, m.sequence),
+    )
 
 
 def state_of(partition: Partition) -> dict[str, bytes]:

@@ -21,14 +21,14 @@ from stream_app.worker.decisions import model_record
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.ticks import tick_record
 from stream_app.worker.training import segmentation_record
-from tests.support.models import plain_snapshot
+from tests.support.models import learned_model
 from tests.worker.memory import TOPICS
 
 LEARNED = [{"kind": "learned", "name": "value"}, {"kind": "learned", "name": "habits"}]
 
 
 def model(name: str, version: int) -> Model:
-    return replace(plain_snapshot(), name=name, version=version)
+    return replace(learned_model(), name=name, version=version)
 
 
 def configured(segmentations: Sequence[Mapping[str, Any]]) -> DefinitionFollower:

@@ -16,7 +16,7 @@ from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.figures import PartitionFigures
 from tests.support.events import instant, purchase
-from tests.support.models import rules_snapshot
+from tests.support.models import prior_model
 
 INTERVAL_MS = 5_000
 
@@ -25,7 +25,7 @@ class Stage:
     """A partition, a clock, and what is told."""
 
     def __init__(self) -> None:
-        self.partition = Partition([LearnedSegmentation(rules_snapshot())])
+        self.partition = Partition([LearnedSegmentation(prior_model())])
         self.now_ms = 0
         self.figures = PartitionFigures(self.partition, 3, INTERVAL_MS, lambda: self.now_ms)
 

@@ -13,7 +13,7 @@ import pytest
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.journal import REFUSED_SECONDS, SUMMARY_SECONDS, WAITING_SECONDS, Journal
 from tests.support.events import purchase
-from tests.support.models import plain_snapshot
+from tests.support.models import learned_model
 from tests.worker.memory import MemoryLog, Record
 from tests.worker.test_owned import CUSTOMERS, PURCHASES, Worker, both
 
@@ -83,7 +83,7 @@ def test_partitions_that_others_have_now_are_named(caplog: pytest.LogCaptureFixt
 
 def test_models_are_told_with_what_they_move(caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched(caplog)
-    learned = replace(plain_snapshot(1), version=3, as_of_ms=0, expected_churn=0.0125)
+    learned = replace(learned_model(hysteresis=1.0), version=3, as_of_ms=0, expected_churn=0.0125)
     watched.newest["value"] = ModelProposal(replace(learned, version=0))
     assert watched.look(1_000) == []  # the rules that hold before anything is learned
     watched.newest["value"] = ModelProposal(learned)
@@ -93,7 +93,11 @@ def test_models_are_told_with_what_they_move(caplog: pytest.LogCaptureFixture) -
     watched.newest["value"] = ModelProposal(replace(learned, version=4, as_of_ms=1, expected_churn=0.52), held=True)
     (line,) = watched.look(1_003)
     assert "model 4" in line
-    assert "is held back until the next tick: it moves 52.0% of the customers" in line
+    assert "waits: `segmenter model approve value 4` publishes it; it moves 52.0% of the customers" in line
+    held = replace(watched.newest["value"], rejected=True)
+    watched.newest["value"] = held
+    (line,) = watched.look(1_003)
+    assert line.endswith("is rejected")
     watched.newest["value"] = ModelProposal(replace(learned, version=4, as_of_ms=2, expected_churn=None))
     (line,) = watched.look(1_004)
     assert line.endswith("is published")

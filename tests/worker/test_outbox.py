@@ -17,7 +17,7 @@ from stream_app.core.records import Rejection
 from stream_app.errors import InvalidRecord
 from stream_app.worker.outbox import Outbox, membership_of
 from tests.support.events import engagement, instant, purchase
-from tests.support.models import partition_under, plain_snapshot, rules_snapshot
+from tests.support.models import learned_model, partition_under, prior_model
 from tests.support.playing import play, state_of
 from tests.worker.memory import TOPICS, replay
 
@@ -26,7 +26,7 @@ PLACE = {topic: (topic, 2) for topic in (TOPICS.migrations, TOPICS.memberships, 
 
 @pytest.fixture
 def partition() -> Partition:
-    return partition_under(rules_snapshot())
+    return partition_under(prior_model())
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def migrations(partition: Partition) -> list[Migration]:
     """Migrations of all kinds of cause: events, silence and a model."""
     found = play(
         partition,
-        [purchase(0, customer_id="é1"), engagement(2, customer_id="c2"), instant(300), plain_snapshot(), instant(301)],
+        [purchase(0, customer_id="é1"), engagement(2, customer_id="c2"), instant(300), learned_model(), instant(301)],
     )
     assert {migration.cause.kind for migration in found} >= {"purchase", "engagement", "lapse", "model"}
     return found

@@ -32,7 +32,7 @@ from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.training import segmentation_record
 from tests.support.events import START_MS, engagement, instant, purchase
-from tests.support.models import model_of, plain_snapshot
+from tests.support.models import learned_model, model_of
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
@@ -304,7 +304,7 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
         assert not worker.owned.is_open
         worker.follower.is_read.set()
         await opening
-        model = plain_snapshot()
+        model = learned_model()
         worker.owned._follow(LearnedSegmentation(model))
         await until(lambda: model_of(worker.owned.lanes[0].partition) is model, "the new model")
 
@@ -313,7 +313,7 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
 
 def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() -> None:
     async def test() -> None:
-        log, record = MemoryLog(), model_record(ModelProposal(plain_snapshot()))
+        log, record = MemoryLog(), model_record(ModelProposal(learned_model()))
         first = Worker(log)
         first.follower._read(record.value)
         await first.open(0)
@@ -326,7 +326,7 @@ def test_owner_that_knows_an_older_model_waits_for_the_one_that_rows_refer_to() 
         assert not second.owned.is_open
         second.follower._read(record.value)
         await opening
-        assert model_of(second.owned.lanes[0].partition).version == plain_snapshot().version
+        assert model_of(second.owned.lanes[0].partition).version == learned_model().version
         assert first.failures == second.failures == []
 
     run(test)

@@ -38,7 +38,7 @@ from stream_app.worker.counters import ACCEPTED, FORWARDED, REJECTED, TOMBSTONE
 from stream_app.worker.intake import Intake, Misplaced
 from stream_app.worker.samples import decode_sample
 from tests.support.events import START_MS, engagement, instant, purchase
-from tests.support.models import model_of, plain_snapshot, successor
+from tests.support.models import learned_model, model_of, successor
 from tests.support.playing import state_of
 from tests.support.replays import Outputs
 from tests.worker.memory import (
@@ -455,7 +455,7 @@ def test_late_event_does_not_turn_time_back() -> None:
 
 PACED = lane_settings(follows_wall_clock=True, model_moves_per_second=1)
 CROWD = [purchase(index / 100, customer_id=f"c{index:02d}") for index in range(20)]
-MODEL = plain_snapshot()
+MODEL = learned_model()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from stream_app.adapters.health import HealthServer
 from stream_app.worker.readiness import WorkerReadiness
-from tests.support.models import plain_snapshot
+from tests.support.models import learned_model
 from tests.support.processes import free_port
 from tests.worker.memory import MemoryLog
 from tests.worker.test_owned import Worker
@@ -67,7 +67,7 @@ def test_worker_that_has_not_read_the_model_is_not_ready(worker: Worker) -> None
         worker.follower.is_read.clear()
         status, verdict = await ask("/ready")
         assert (status, verdict["reason"]) == (503, "the published segmentations are not read yet")
-        worker.follower.current["value"] = plain_snapshot()
+        worker.follower.current["value"] = learned_model()
         worker.follower.is_read.set()
         status, verdict = await ask("/ready")
         assert (status, verdict["versions"]) == (200, {"value": 4})

@@ -14,7 +14,7 @@ from stream_app.worker.decisions import model_record
 from stream_app.worker.telemetry import SegmentationState, Telemetry
 from tests.adapters.test_metrics import series
 from tests.support.events import START_MS, engagement, purchase
-from tests.support.models import plain_snapshot
+from tests.support.models import learned_model
 from tests.worker.memory import TOPICS, MemoryLog, Record
 from tests.worker.test_owned import CUSTOMERS, ENGAGEMENTS, PURCHASES, Worker, both
 
@@ -154,16 +154,16 @@ def test_model_in_use_and_the_newest_that_was_learned_are_distinguished() -> Non
     assert dict(next(iter(found["model_info"])))["version"] == "0"
     assert found["model_last_learned_timestamp_seconds"] == {VALUE: 0}
     assert "model_drift_score" not in found
-    snapshot = plain_snapshot()
+    snapshot = learned_model()
     held = ModelProposal(replace(snapshot, version=5, as_of_ms=snapshot.as_of_ms + 86_400_000), held=True)
-    drift = Drift(0.1, {"recency": 0.3, "orders": 0.01})
+    drift = Drift({"recency": 0.3, "orders": 0.01}, {"loyal": 0.1})
     for proposal in (ModelProposal(snapshot, drift=drift), held):
         scraped.worker.follower._read(model_record(proposal).value)
         found = scraped.scrape()
         assert found["model_info"] == {labels(segmentation="value", kind="learned", version="4", segments="3"): 1}
         assert found["model_last_learned_timestamp_seconds"][VALUE] * 1000 == proposal.model.as_of_ms
         if proposal.drift:
-            scores = {(*VALUE, ("feature", feature)): score for feature, score in proposal.drift.psi.items()}
+            scores = {(*VALUE, ("axis", axis)): score for axis, score in proposal.drift.psi.items()}
             assert found["model_drift_score"] == {tuple(sorted(key)): score for key, score in scores.items()}
     names = {dict(each)["segment"]: dict(each)["name"] for each in found["segment_info"]}
     assert names == {each.segment_id: each.name for each in snapshot.segments}
@@ -213,12 +213,12 @@ def test_segmentations_share_segment_ids_and_features_and_stay_apart() -> None:
             {"s1": 5, "s2": 0},
             {"s1": 70.5, "s2": 0.0},
             2_000,
-            {"recency": 0.3},
+            Drift({"recency": 0.3}, {}),
         ),
         "visits": SegmentationState(
-            "learned", 0, {"s1": "Frequent"}, {"s1": 4, "s9": 1}, {"s9": -1.0}, 0, {"recency": 0.1}
+            "learned", 0, {"s1": "Frequent"}, {"s1": 4, "s9": 1}, {"s9": -1.0}, 0, Drift({"recency": 0.1}, {})
         ),
-        "offers": SegmentationState("rules", 2, {"vip": "Loyal"}, {"vip": 3}, {"vip": 9.0}, None, {}),
+        "offers": SegmentationState("rules", 2, {"vip": "Loyal"}, {"vip": 3}, {"vip": 9.0}, None),
     }
     counted = PartitionCounters()
     counted.moves.update({("value", "", "s1", "purchase"): 5, ("visits", "", "s1", "purchase"): 4})
@@ -255,7 +255,7 @@ def test_segmentations_share_segment_ids_and_features_and_stay_apart() -> None:
         ("offers", "rules", "2", "1"),
     }
     assert by("model_last_learned_timestamp_seconds", "segmentation") == {("value",): 2, ("visits",): 0}
-    assert by("model_drift_score", "segmentation", "feature") == {("value", "recency"): 0.3, ("visits", "recency"): 0.1}
+    assert by("model_drift_score", "segmentation", "axis") == {("value", "recency"): 0.3, ("visits", "recency"): 0.1}
     assert by("migrations_total", "segmentation", "from", "to", "cause") == {
         ("value", "", "s1", "purchase"): 5,
         ("visits", "", "s1", "purchase"): 4,

@@ -209,7 +209,7 @@ function drawModels() {
       (first.actual_churn === null ? "." : ` and moved ${formatShare(first.actual_churn, 0)} of customers.`));
   }
   if (actual.length) findings.push(`Each of the ${actual.length} since then moved ${formatShare(mean(actual))} on average.`);
-  if (held.length) findings.push(`${plural(held.length, "proposal")} held for approval: too many customers would have moved.`);
+  if (held.length) findings.push(`${plural(held.length, "proposal")} held for approval.`);
   setText("models-finding", findings.join(" "));
   putFoldedTable("models-table", "Model versions. Drift compares the customer base with the version before: below 0.1 is steady, above 0.25 is a marked shift",
     [{ title: "Version" }, { title: "Learned on" }, { title: "Status" }, { title: "Forecast to move", number: true },

@@ -237,8 +237,3 @@ class Model:
     def statements(self) -> Statements:
         """What the roles' names say."""
         return self.frame.statements(self.thresholds)
-
-    @cached_property
-    def previous_statements(self) -> Statements | None:
-        """What they said in the version before."""
-        return None if self.previous is None else self.previous.statements(self.thresholds)

@@ -111,11 +111,14 @@ class OwnRhythm(NamedTuple):
         """Median gap."""
         return np.asarray(np.exp(self.log_scale) * math.log(2) ** (1 / self.regularity))
 
+    def survival(self, silence_days: Floats) -> Floats:
+        """Return S(R), the probability that a gap is longer, in [0, 1], shape `(n,)`."""
+        exponent = self.regularity * (np.log(np.maximum(silence_days, 1e-3)) - self.log_scale)
+        return np.asarray(np.exp(-self.shape * np.log1p(np.exp(np.minimum(exponent, 60.0)) / self.shape)))
+
     def probability_active(self, silence_days: Floats) -> Floats:
         """Return P(active | R), in [0, 1], shape `(n,)`."""
-        exponent = self.regularity * (np.log(np.maximum(silence_days, 1e-3)) - self.log_scale)
-        log_survival = -self.shape * np.log1p(np.exp(np.minimum(exponent, 60.0)) / self.shape)
-        alive = (1 - self.stopped) * np.exp(log_survival)
+        alive = (1 - self.stopped) * self.survival(silence_days)
         return np.asarray(alive / (alive + self.stopped))
 
     def silence_days(self, probability: float) -> Floats:

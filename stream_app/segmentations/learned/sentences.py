@@ -96,7 +96,9 @@ def act_counted(model: Model, case: Case, context: MigrationContext) -> str:
     elif case.axis == ENGAGEMENT:
         facts = f"comes about {every(after.engagement_interval_days)}"
     else:
-        facts = _since_last_order(case) + ordered(after)
+        facts = _ordered_again(case)
+    if case.target == BIG_SPENDERS and case.axis != VALUE and (told := _spends(model, after, context)):
+        facts = f"{facts}, {told}"
     if case.failed and 0 <= case.origin < ROLES and LEVELS[case.target] <= LEVELS[case.origin]:
         return f"{facts}; {_meaning(model, case.origin)}"
     return facts
@@ -144,11 +146,14 @@ def _spends(model: Model, figures: CustomerFigures, context: MigrationContext) -
     return f"spends {about(figures.order_value, context)} an order, others {usual}"
 
 
-def _since_last_order(case: Case) -> str:
-    if case.kind != PURCHASE or case.before.order_recency_days is None or case.after.orders < 2:
-        return ""
-    gap = case.before.order_recency_days
-    return "" if gap <= 0 else f"{days(gap)} after the last one, "
+def _ordered_again(case: Case) -> str:
+    """Return what is counted of orders after an act, for one that came in time how long after the one before."""
+    told, gap = ordered(case.after), case.before.order_recency_days
+    if case.kind != PURCHASE or case.after.order_recency_days:
+        return told
+    if case.after.orders == 1:
+        return "the first order" if gap is None else told
+    return f"{days(gap)} after the last one, {told}" if gap else told
 
 
 def _meaning(model: Model, role: int) -> str:

@@ -93,5 +93,5 @@ def _role_statement(bounds: Statements, role: int) -> str:
     if role == BROWSERS:
         return f"{comes}, {rarely}"
     if role == BIG_SPENDERS:
-        return f"spends at least {math.exp(bounds.value_min[role]):.1f} times the usual order value; {rates}"
+        return f"spends at least {math.exp(bounds.value_min[role]):.1f} times the usual order value, and {rates}"
     return rates if role == REGULAR else often

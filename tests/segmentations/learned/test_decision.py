@@ -1,171 +1,203 @@
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stream_app.core.arrays import Flags, Indices, Instants
-from stream_app.core.clock import DAY_MS
-from stream_app.core.segmentation import Held
-from stream_app.core.segments import NO_SEGMENT, Segment
-from stream_app.segmentations.learned.decision import PROBES, decide, first_instant, margin
+from stream_app.core.clock import DAY_MS, MINUTE_MS
+from stream_app.core.columns import CustomerColumns
+from stream_app.core.quantities import last_event_ms
+from stream_app.core.segmentation import NEVER_MS, Held
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.segmentations.learned.axes import value_axes
+from stream_app.segmentations.learned.decision import acts, revise, silence, untrue
 from stream_app.segmentations.learned.model import Model
-from tests.support.events import START_MS
-from tests.support.models import snapshot_of
+from stream_app.segmentations.learned.rhythm import own_rhythm
+from stream_app.segmentations.learned.roles import (
+    AT_RISK,
+    BIG_SPENDERS,
+    BROWSERS,
+    CHAMPIONS,
+    HIBERNATING,
+    KINDS,
+    LOST,
+    LOYAL,
+    NEW,
+    OCCASIONAL,
+    ONE_TIME,
+    REGULAR,
+    ROLES,
+    VIP,
+)
+from tests.support.events import engagement, histories, instant, purchase
+from tests.support.models import frames, learned_model, models, partition_under, prior_model, successor
+from tests.support.playing import play
+from tests.support.tables import activity_of
 
-BORDER = np.array([[0.0, 0, 0, 0], [4.0, 0, 0, 0]])
-"""Two centroids, segments 1 and 2, with the border at x = 2."""
-
-
-def at(*positions: float) -> np.ndarray:
-    """Return features of customers on the line through both centroids."""
-    return np.array([[x, 0.0, 0.0, 0.0] for x in positions])
-
-
-def decide_one(snapshot: Model, x: float, current: int, previous: int = NO_SEGMENT, for_days: float = 365) -> int:
-    """Return the code of the segment that a customer is in afterwards."""
-    target, moves = decide(
-        snapshot,
-        snapshot.score(at(x)),
-        Held(
-            np.array([current], np.int16),
-            np.array([previous], np.int16),
-            np.array([START_MS - round(for_days * DAY_MS)]),
-        ),
-        np.array([START_MS]),
-    )
-    return int(snapshot.roster.codes[:-1][target.item()]) if moves.item() else current
+EVERY_TARGET = range(len(KINDS))
 
 
-def decide_by_loop(
-    snapshot: Model, features: np.ndarray, current: int, previous: int, since_ms: int, at_ms: int
-) -> tuple[int, bool]:
-    """Return target and move of one customer by the module's rule, written out with distances."""
-    z = snapshot.standardise(features)
-    centroids = snapshot.standardise(snapshot.centroids)
-    squared = [float(((z - centroid) ** 2).sum()) for centroid in centroids]
-    target = squared.index(min(squared))
-    codes = [segment.code for segment in snapshot.segments]
-    if current not in codes:
-        return target, True
-    index = codes.index(current)
-    if index == target:
-        return target, False
-    if codes[target] == previous and at_ms - since_ms < snapshot.no_return_days * DAY_MS:
-        return target, False
-    apart = float(((centroids[index] - centroids[target]) ** 2).sum()) ** 0.5
-    return target, (squared[index] - squared[target]) / (2 * apart) > snapshot.hysteresis
+def held_in(target: int, since_ms: int = 0, previous: int = NO_SEGMENT, kept: int = NO_SEGMENT) -> Held:
+    """Return the membership of one customer."""
+    codes = (np.array([code], np.int16) for code in (KINDS[target].code, previous, kept))
+    segment, before, last = codes
+    return Held(segment, before, np.array([since_ms]), last)
 
 
-@given(st.integers(0, 10_000), st.integers(1, 6))
-@settings(max_examples=150)
-def test_deciding_many_at_once_agrees_with_one_at_a_time(seed: int, k: int) -> None:
-    rng = np.random.default_rng(seed)
-    snapshot = snapshot_of(
-        rng.normal(size=(k, 4)) * 2,
-        mean=rng.normal(size=4),
-        scale=rng.uniform(0.5, 2, 4),
-        segments=tuple(Segment(code, f"n{code}") for code in rng.permutation(np.arange(1, 9))[:k].tolist()),
-        hysteresis=float(rng.choice([0.0, 0.2, 0.5, 1.0])),
-    )
-    n = 20
-    features = rng.normal(size=(n, 4)) * 2
-    current, previous = (rng.integers(0, 10, n).astype(np.int16) for _ in range(2))
-    since_ms = START_MS - rng.integers(0, 60, n) * DAY_MS
-    instants = START_MS + rng.integers(0, 60, n) * DAY_MS
-    target, moves = decide(snapshot, snapshot.score(features), Held(current, previous, since_ms), instants)
-    assert list(zip(target.tolist(), moves.tolist(), strict=True)) == [
-        decide_by_loop(
-            snapshot,
-            features[i],
-            int(current[i]),
-            int(previous[i]),
-            int(since_ms[i]),
-            int(instants[i]),
+def leaves(model: Model, one: np.ndarray, target: int, instants: np.ndarray) -> np.ndarray:
+    """Say, straight from the definitions, at which instants silence has ended what a segment says of a customer."""
+    quantities = CustomerColumns(np.repeat(one, len(instants)), instants).quantities
+    rhythm = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, model.frame.rhythm)
+    active, silent, its = rhythm.probability_active(quantities.recency_days), quantities.recency_days, model.thresholds
+    at_risk = (active <= its.risk_probability) & (silent >= its.risk_days_min)
+    lapsed = at_risk & (active <= its.lapsed_probability) & (silent >= its.lapsed_days_min)
+    if target in (ONE_TIME, LOST):
+        return np.zeros(len(instants), np.bool_)
+    if target == NEW:
+        return np.asarray(quantities.tenure_days >= model.frame.new_days)
+    if target == HIBERNATING:
+        return np.asarray(
+            (silent >= its.lost_days) & (active <= its.lapsed_probability) & (silent >= its.lapsed_days_min)
         )
-        for i in range(n)
-    ]
+    if target in (OCCASIONAL, AT_RISK):
+        return np.asarray(lapsed)
+    holds = model.statements.hold(value_axes(quantities, model.frame.order_value_minor))
+    return np.asarray(at_risk | ~holds[:, target])
 
 
-@given(st.floats(0, 1.9))
-def test_hysteresis_is_the_distance_past_the_border_at_which_one_moves(hysteresis: float) -> None:
-    snapshot = snapshot_of(BORDER, hysteresis=hysteresis)
-    assert decide_one(snapshot, 2 + hysteresis - 1e-6, 1) == 1
-    assert decide_one(snapshot, 2 + hysteresis + 1e-6, 1) == 2
-    assert decide_one(snapshot, 2 - hysteresis + 1e-6, 2) == 2
-    assert decide_one(snapshot, 2 - hysteresis - 1e-6, 2) == 1
+def brute_force_ms(found: Callable[[np.ndarray], np.ndarray], after_ms: int, by_ms: int) -> int:
+    """Return the first millisecond in `(after_ms, by_ms]` at which something is found, trying ever smaller steps."""
+    for step_ms in (DAY_MS, MINUTE_MS, 1):
+        tried = np.append(np.arange(after_ms + step_ms, by_ms, step_ms), by_ms)
+        first = np.flatnonzero(found(tried))
+        if not len(first):
+            return NEVER_MS
+        after_ms, by_ms = max(after_ms, int(tried[first[0]]) - step_ms), int(tried[first[0]])
+    return by_ms
 
 
-def test_hysteresis_means_the_same_distance_between_close_and_far_segments() -> None:
-    for apart in (1.5, 40.0):
-        snapshot = snapshot_of(np.array([[0.0, 0, 0, 0], [apart, 0, 0, 0]]))
-        assert decide_one(snapshot, apart / 2 + 0.49, 1) == 1
-        assert decide_one(snapshot, apart / 2 + 0.51, 1) == 2
+@given(histories(min_size=1, max_size=8, days=120), models(), st.sampled_from(EVERY_TARGET))
+@settings(max_examples=150)
+def test_silence_moves_at_the_very_millisecond_at_which_brute_force_finds_a_name_untrue(events, model, target) -> None:
+    activity = activity_of(events)
+    after_ms = int(last_event_ms(activity)[0])
+    by_ms = after_ms + 2_000 * DAY_MS
+    customers = CustomerColumns(activity, np.array([after_ms]))
+    held = held_in(target, after_ms)
+    assume(not leaves(model, activity, target, np.array([after_ms])).any())
+    assume(not untrue(model, customers, held).any() or target > NEW)  # lapsed ones may have just become silent
+    due = silence(model, customers, held, np.array([after_ms]), np.array([by_ms]))
+    expected_ms = brute_force_ms(lambda tried: leaves(model, activity, target, tried), after_ms, by_ms)
+    if expected_ms == NEVER_MS:
+        assert due.at_ms.item() > by_ms
+        return
+    assert abs(due.at_ms.item() - expected_ms) <= 1  # the closed form and its inverse round differently
+    there = int(due.target.item())
+    assert KINDS[there].level <= KINDS[target].level
+    assert there != target
+    at_due = CustomerColumns(activity, due.at_ms)
+    assert not untrue(model, at_due, held_in(there, due.at_ms.item())).any()
 
 
-def test_drifting_away_from_everything_does_not_keep_a_customer() -> None:
-    assert decide_one(snapshot_of(BORDER), 1_000.0, 1) == 2
+@pytest.mark.parametrize("target", EVERY_TARGET)
+def test_segments_that_nothing_leads_out_of_are_one_time_and_lost(target: int) -> None:
+    customers = CustomerColumns(activity_of([purchase(0), purchase(3)]), np.array([instant(3)]))
+    never = np.array([NEVER_MS])
+    due = silence(prior_model(), customers, held_in(target, instant(3)), customers.at_ms, never)
+    assert (due.at_ms.item() == NEVER_MS) == (target in (ONE_TIME, LOST))
 
 
-def test_nobody_returns_before_the_time_is_up() -> None:
-    snapshot = snapshot_of(BORDER, no_return_days=30.0)
-    millisecond = 1 / DAY_MS
-    assert decide_one(snapshot, 4.0, 1, previous=2, for_days=30 - millisecond) == 1
-    assert decide_one(snapshot, 4.0, 1, previous=2, for_days=30) == 2
-    assert decide_one(snapshot, 4.0, 1, previous=3, for_days=0) == 2
+# --- acts ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("unknown", [NO_SEGMENT, 9])
-def test_customer_without_a_segment_of_this_model_always_moves(unknown: int) -> None:
-    snapshot = snapshot_of(BORDER, hysteresis=50.0)
-    assert decide_one(snapshot, 1.9, unknown) == 1
-    assert decide_one(snapshot, 2.1, unknown, previous=2, for_days=0) == 2
+def after(events, model=None):
+    """Return where a customer is after events."""
+    return play(partition_under(model or prior_model()), events)[-1].to_segment.name
 
 
-def test_margin_is_the_signed_distance_past_the_border() -> None:
-    snapshot = snapshot_of(BORDER)
-    scores = snapshot.score(at(3.25, 1.5, 2.0, 3.0))
-    found = margin(snapshot, scores, np.array([0, 0, 1, 1]), np.array([1, 1, 0, 1]))
-    assert found.tolist() == pytest.approx([1.25, -0.5, 0, 0])
-
-
-# --- dating ------------------------------------------------------------------------------------------------------
+def test_roles_are_what_they_are_called() -> None:
+    shop = learned_model()
+    assert after([purchase(0)]) == "New"
+    assert after([purchase(0), purchase(150)]) == "Occasional"
+    assert after([engagement(day) for day in range(30)], shop) == "Browsers"
+    assert after([purchase(day) for day in range(0, 200, 4)]) == "Champions"
+    assert after([purchase(day) for day in range(100)]) == "VIP"
+    assert after([event for day in range(100) for event in (purchase(day), engagement(day + 0.5))], shop) == "VIP"
+    assert after([purchase(day, 90_000) for day in range(0, 200, 25)], shop) == "Big spenders"
 
 
 @given(
-    st.lists(st.tuples(st.integers(-(10**4), 10**4), st.integers(0, 3_000), st.floats(0, 1)), min_size=1, max_size=6)
+    histories(min_size=1, max_size=8, days=120), models(), st.sampled_from(EVERY_TARGET), st.sampled_from(EVERY_TARGET)
 )
-@settings(max_examples=150)
-def test_first_instant_agrees_with_trying_every_millisecond(conditions: list[tuple[int, int, float]]) -> None:
-    after_ms = np.array([start for start, _, _ in conditions])
-    by_ms = after_ms + [length for _, length, _ in conditions]
-    begins_ms = after_ms + [round(length * part) for _, length, part in conditions]
-
-    def holds(chosen: Indices, at_ms: Instants) -> Flags:
-        return np.asarray(at_ms >= begins_ms[chosen])
-
-    found = first_instant(holds, after_ms, by_ms)
-    for i, (start, length, _) in enumerate(conditions):
-        tried = (at_ms for at_ms in range(start + 1, start + length + 1) if at_ms >= begins_ms[i])
-        assert found[i] == next(tried, start + length)
+def test_an_own_act_wakes_whoever_was_silent(events, model, target, kept) -> None:
+    own = [*events, engagement(121)]
+    customers = CustomerColumns(activity_of(own), np.array([instant(121)]))
+    held = held_in(target, instant(110), KINDS[target].code, KINDS[kept].code)
+    reached = int(acts(model, customers, held).target.item())
+    assert KINDS[reached].level >= 0
+    assert not untrue(model, customers, held_in(reached, instant(121))).any()
 
 
-def test_years_are_narrowed_down_to_a_millisecond_in_few_rounds() -> None:
-    rounds = 0
-    begins_ms = np.array([START_MS + 7 * DAY_MS + 12_345])
-
-    def holds(chosen: Indices, at_ms: Instants) -> Flags:
-        nonlocal rounds
-        rounds += 1
-        return np.asarray(at_ms >= begins_ms[chosen])
-
-    three_years_ms = 3 * 365 * DAY_MS
-    found = first_instant(holds, np.array([START_MS]), np.array([START_MS + three_years_ms]))
-    assert found.tolist() == begins_ms.tolist()
-    assert (PROBES + 1) ** rounds < three_years_ms * (PROBES + 1) ** 2
+@given(histories(min_size=1, max_size=8, days=120), models(), st.sampled_from(EVERY_TARGET))
+def test_a_refund_wakes_nobody_who_is_silent(events, model, target) -> None:
+    customers = CustomerColumns(activity_of(events), last_event_ms(activity_of(events)) + 40 * DAY_MS)
+    held = held_in(target, int(customers.at_ms[0]) - DAY_MS)
+    reached = int(acts(model, customers, held).target.item())
+    if KINDS[target].level < 0 and not untrue(model, customers, held).any():
+        assert KINDS[reached].level < 0
+    assert not untrue(model, customers, held_in(reached, int(customers.at_ms[0]))).any()
 
 
-def test_first_instants_of_nobody_are_none() -> None:
-    nobody = np.array([], np.int64)
-    assert first_instant(lambda chosen, _: chosen >= 0, nobody, nobody).tolist() == []
+def test_nobody_goes_back_by_hysteresis_alone_before_the_time_is_up() -> None:
+    history = [purchase(day) for day in range(0, 60, 20)]
+    customers = CustomerColumns(activity_of(history), np.array([instant(40)]))
+    for no_return_days in (0.0, 30.0):
+        model = prior_model(hysteresis=0.0, no_return_days=no_return_days)
+        nearest = int(acts(model, customers, held_in(OCCASIONAL, instant(39))).target.item())
+        assert nearest != OCCASIONAL
+        held = held_in(OCCASIONAL, instant(39), KINDS[nearest].code)
+        decision = acts(model, customers, held)
+        assert (decision.target.item() == nearest) == (no_return_days == 0.0)
+
+
+# --- versions --------------------------------------------------------------------------------------------------------
+
+
+@given(histories(min_size=1, max_size=8, days=120), models(), st.integers(0, 90), st.sampled_from(EVERY_TARGET))
+def test_a_version_is_content_with_where_it_has_put_somebody(events, model, days, target) -> None:
+    at_ms = last_event_ms(activity_of(events)) + days * DAY_MS
+    customers = CustomerColumns(activity_of(events), at_ms)
+    first = revise(model, customers, held_in(target, int(at_ms[0]) - DAY_MS))
+    reached = int(first.target.item())
+    assert not untrue(model, customers, held_in(reached, int(at_ms[0]))).any()
+    again = revise(model, customers, held_in(reached, int(at_ms[0]), KINDS[target].code))
+    assert not again.moves.any()
+
+
+@given(histories(min_size=1, max_size=8, days=120), models(), st.sampled_from(range(ROLES)))
+def test_the_same_numbers_again_move_nobody(events, model, target) -> None:
+    model = dataclasses.replace(model, frame=dataclasses.replace(model.frame, is_open=np.ones(ROLES, np.bool_)))
+    at_ms = last_event_ms(activity_of(events))
+    customers = CustomerColumns(activity_of(events), at_ms)
+    held = held_in(target, int(at_ms[0]))
+    assume(not untrue(model, customers, held).any() and not leaves(model, customers.activity, target, at_ms).any())
+    assert not revise(successor(model), customers, held).moves.any()
+
+
+@given(frames(), frames())
+@settings(max_examples=20)
+def test_role_that_the_version_before_would_have_ended_is_not_blamed_on_the_model(before, frame) -> None:
+    events = [purchase(day, 9_000) for day in range(0, 90, 9)]
+    customers = CustomerColumns(activity_of(events), np.array([instant(82)]))
+    model = Model("value", 5, 0, frame, before)
+    for target in (BROWSERS, REGULAR, LOYAL, BIG_SPENDERS, CHAMPIONS, VIP):
+        held = held_in(target, instant(40))
+        decision = revise(model, customers, held)
+        if not decision.moves.item() or untrue(model, customers, held).any():
+            continue
+        alone = revise(dataclasses.replace(model, previous=None), customers, held)
+        assert alone.target.item() == decision.target.item()

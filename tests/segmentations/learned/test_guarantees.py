@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,27 +16,44 @@ from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
 from stream_app.core.migration import Migration
 from stream_app.core.partition import Partition
+from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.segmentation import Held
+from stream_app.core.segments import SegmentReference
 from stream_app.segmentations.learned.decision import untrue
-from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.model import Frame, Model
+from stream_app.segmentations.learned.rhythm import Rhythm
 from stream_app.segmentations.learned.roles import KINDS
-from tests.support.events import START_MS, instant
-from tests.support.models import model_of, models, partition_under, successor
-from tests.support.playing import Step, play
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from tests.segmentations.examples import rules
+from tests.support.events import START_MS, engagement, instant, purchase, refund
+from tests.support.models import (
+    ACTIVE_SHOP,
+    EARLIER_SEGMENTS,
+    frames,
+    model_of,
+    models,
+    partition_under,
+    successor,
+    thresholds,
+)
+from tests.support.playing import Step, play, undated
 
 LEVELS = {f"s{kind.code}": kind.level for kind in KINDS}
+NEW_SEGMENT, OCCASIONAL_SEGMENT = SegmentReference("s3", "New"), SegmentReference("s102", "Occasional")
+changes = st.fixed_dictionaries({}, optional={"frame": frames(), "thresholds": thresholds})
 PAUSES = [MINUTE_MS, DAY_MS // 2, DAY_MS, 3 * DAY_MS, 7 * DAY_MS, 20 * DAY_MS, 45 * DAY_MS, 130 * DAY_MS]
 
 
 @st.composite
-def lives(draw: st.DrawFn, customers: int = 3, refunds: bool = False, late: bool = False) -> list[Event]:
+def lives(draw: st.DrawFn, customers: int = 2, refunds: bool = False, late: bool = False) -> list[Event]:
     """Draw what a few customers do: some come daily, some buy cheaply at times and dearly at others."""
     events: list[Event] = []
-    for number in range(draw(st.integers(1, customers))):
+    for number in range(customers):
         at_ms = START_MS + draw(st.integers(0, 60 * DAY_MS))
         usual = draw(st.sampled_from(PAUSES))
         kinds = st.sampled_from([PURCHASE] * draw(st.integers(0, 4)) + [ENGAGEMENT] * draw(st.integers(1, 4)))
-        for index in range(draw(st.integers(1, 25))):
+        for index in range(draw(st.integers(1, 14))):
             at_ms += draw(st.sampled_from([usual, usual, *PAUSES]))
             kind = REFUND if refunds and draw(st.integers(0, 5)) == 0 else draw(kinds)
             event_ms = max(START_MS, at_ms - (draw(st.sampled_from([0, 0, 90 * DAY_MS])) if late else 0))
@@ -46,22 +66,6 @@ def lives(draw: st.DrawFn, customers: int = 3, refunds: bool = False, late: bool
     return events if late else sorted(events, key=lambda event: event.at_ms)
 
 
-def with_versions(events: Sequence[Event], model: Model, changes: Sequence[tuple[int, dict]]) -> list[Step]:
-    """Return events with later models in between, each of which takes over at a sweep."""
-    steps: list[Step] = list(events)
-    for place, change in sorted(changes, key=lambda change: change[0], reverse=True):
-        steps.insert(min(place, len(events)), change)
-    done: list[Step] = []
-    for step in steps:
-        if not isinstance(step, dict):
-            done.append(step)
-            continue
-        before_ms = max((each.at_ms for each in done if isinstance(each, Event)), default=START_MS)
-        model = successor(model, **step)
-        done += [before_ms, model, before_ms]
-    return done
-
-
 def false_names(partition: Partition, at_ms: int) -> list[tuple[str, str]]:
     """Return customers whose segment's name is not true of them at an instant, with it."""
     model, table = model_of(partition), partition.table
@@ -71,43 +75,148 @@ def false_names(partition: Partition, at_ms: int) -> list[tuple[str, str]]:
     return [(table.customer_ids[n], model.roster.by_code[int(membership["segment"][n])].name) for n in wrong.tolist()]
 
 
-def probed(partition: Partition, steps: Sequence[Step], days: int = 900) -> Iterator[tuple[Migration, ...]]:
-    """Play steps and then let time pass, from one instant that is due to the next; check all names at each."""
+def let_pass(partition: Partition, until_ms: int) -> Iterator[Migration]:
+    """Let time pass from one instant that is due to the next; all names are checked right before and at each."""
+    while len(partition.table) and (due_ms := int(partition.table.due_at_ms.min())) <= until_ms:
+        now_ms = max(due_ms, max(partition.clock))
+        assert false_names(partition, max(now_ms - 1, max(partition.clock))) == []
+        yield from play(partition, [now_ms])
+        assert false_names(partition, now_ms) == []
+    yield from play(partition, [max(until_ms, max(partition.clock))])
+
+
+def live(partition: Partition, steps: Sequence[Step], days: int = 900) -> Iterator[Migration]:
+    """Play steps, let time pass between them and afterwards, and check all names whenever anything may change."""
     for step in steps:
-        yield tuple(play(partition, [step]))
-        at_ms = max(partition.clock)
         if isinstance(step, Event):
-            yield tuple(play(partition, [at_ms]))
-        assert false_names(partition, at_ms) == [], step
-    last_ms = max(partition.clock) + days * DAY_MS
-    while (due_ms := int(partition.table.due_at_ms.min())) <= last_ms:
-        before_ms = max(due_ms - 1, max(partition.clock))
-        assert false_names(partition, before_ms) == []
-        yield tuple(play(partition, [due_ms]))
-        assert false_names(partition, due_ms) == []
+            if max(partition.clock) < step.at_ms:
+                yield from let_pass(partition, step.at_ms)
+            yield from play(partition, [step])
+        else:
+            model = successor(model_of(partition), **step)
+            yield from play(partition, [model, max(partition.clock)])
+        yield from let_pass(partition, max(partition.clock))
+        assert false_names(partition, max(partition.clock)) == [], step
+    yield from let_pass(partition, max(partition.clock) + days * DAY_MS)
 
 
-def level(segment: object) -> int | None:
+def level(segment: SegmentReference | None) -> int | None:
     return None if segment is None else LEVELS.get(segment.id)
 
 
-@given(lives(), models())
-@settings(max_examples=150)
-def test_every_name_is_true_of_each_member_at_every_instant(events: list[Event], model: Model) -> None:
-    for _ in probed(partition_under(model), events):
-        pass
+def check_direction(migration: Migration) -> None:
+    """Check that an own act does not lead down, nor silence up."""
+    before, after = level(migration.from_segment), level(migration.to_segment)
+    assert after is not None
+    if migration.cause.kind == "lapse":
+        assert before is not None
+        assert after <= before
+    elif migration.cause.kind != "model":
+        assert after >= 0
+        second_order = migration.from_segment == NEW_SEGMENT and migration.to_segment == OCCASIONAL_SEGMENT
+        # Where everybody orders so often that a second order is no habit yet, nothing better is true.
+        assert before is None or after >= before or (second_order and migration.explanation.after.orders > 1)
 
 
 @given(lives(), models())
-@settings(max_examples=150)
-def test_an_own_act_never_leads_down_and_silence_never_up(events: list[Event], model: Model) -> None:
-    steps = [*events, instant(3_000)]
-    for migration in play(partition_under(model), steps):
-        before, after = level(migration.from_segment), level(migration.to_segment)
-        assert after is not None
+@settings(max_examples=60)
+def test_names_are_true_and_acts_never_lead_down_and_silence_never_up(events: list[Event], model: Model) -> None:
+    for migration in live(partition_under(model), events):
+        check_direction(migration)
+
+
+@given(lives(), models(), st.lists(st.tuples(st.integers(0, 30), changes), min_size=1, max_size=3))
+@settings(max_examples=60)
+def test_names_stay_true_under_a_succession_of_models(
+    events: list[Event], model: Model, versions: list[tuple[int, dict[str, Any]]]
+) -> None:
+    steps: list[Any] = list(events)
+    for place, change in versions:
+        steps.insert(min(place + 1, len(steps)), change)
+    partition = partition_under(model)
+    migrations = list(live(partition, steps))
+    for migration in migrations:
+        check_direction(migration)
+    for customer_id in partition.table.customer_ids:
+        own = [migration.effective_at for migration in migrations if migration.customer_id == customer_id]
+        assert own == sorted(own)
+
+
+@given(lives(refunds=True, late=True), models())
+@settings(max_examples=60)
+def test_names_stay_true_whatever_is_refunded_or_heard_of_late(events: list[Event], model: Model) -> None:
+    # Which way these lead is not promised: a refund takes back what led up, and late news may be of long ago.
+    for migration in live(partition_under(model), events):
         if migration.cause.kind == "lapse":
-            assert before is not None
-            assert after <= before
-        else:
-            assert after >= 0
-            assert before is None or after >= before
+            check_direction(migration)
+
+
+@given(lives(customers=1), models(), st.integers(0, 20))
+@settings(max_examples=40)
+def test_identical_customers_are_in_one_segment(events: list[Event], model: Model, place: int) -> None:
+    twins = [
+        Event(each.kind, customer_id, each.event_id, each.at_ms, each.type, each.amount_minor, each.order_id)
+        for each in events
+        for customer_id in ("a", "b")
+    ]
+    partition = partition_under(model)
+    for steps in (twins[: 2 * place], twins[2 * place :], [instant(2_000)]):
+        migrations = play(partition, steps)
+        one, other = (
+            [
+                (m.sequence, m.to_segment, m.effective_at, m.next_move)
+                for m in migrations
+                if m.customer_id == customer_id
+            ]
+            for customer_id in ("a", "b")
+        )
+        assert one == other
+
+
+@given(lives(), models())
+@settings(max_examples=40)
+def test_nobody_stays_in_a_segment_of_an_earlier_release(events: list[Event], model: Model) -> None:
+    codes = [segment.code for segment in EARLIER_SEGMENTS]
+    earlier = RulesSegmentation(rules(name="value"))
+    partition = Partition([earlier])
+    play(partition, events)
+    former = tuple(earlier.roster.segments)
+    partition.follow(LearnedSegmentation(dataclasses.replace(model, version=9, retired_segments=former)))
+    moved = sweep(partition, max(partition.clock))
+    apply_effects(partition, moved)
+    assert len(moved.migrations) == len(partition.table)
+    assert {m.cause.kind for m in moved.migrations} == {"model"}
+    assert not np.isin(partition.table.memberships[0]["segment"], [*codes, *(each.code for each in former)]).any()
+    assert false_names(partition, max(partition.clock)) == []
+
+
+# --- at the edges of what numbers can be -----------------------------------------------------------------------------
+
+EDGES = {
+    "nothing but engagement": [engagement(day) for day in range(0, 800, 3)],
+    "one visit": [engagement(0)],
+    "worthless orders": [purchase(day, 0) for day in range(0, 400, 7)],
+    "all refunded": [
+        event
+        for day in range(0, 90, 9)
+        for event in (purchase(day, 900, order_id=f"o{day}"), refund(day + 2, 900, f"o{day}"))
+    ],
+    "nothing but refunds": [refund(day, 500, f"o{day}") for day in range(0, 60, 20)],
+    "once a year": [purchase(day) for day in (0, 366, 732, 1_098)],
+    "beyond what is remembered": [purchase(day) for day in (0, 400, 1_200)],
+    "daily for years": [engagement(day / 2) if day % 4 else purchase(day / 2) for day in range(1_600)],
+    "huge orders": [purchase(day, 10**15) for day in range(0, 300, 10)],
+    "before 1970": [purchase(day - 20_000) for day in range(0, 100, 10)],
+}
+BOUNDS = Frame(centres=np.clip(Frame().centres * 4, -20, 20), order_value_minor=1e-9, new_days=1e-3)
+WIDE = Frame(Rhythm(5.0, 9.0, 50.0, 1e-9, 1e-6), 1e12, 1.0, 3_000.0, Frame().centres * 0.01)
+
+
+@pytest.mark.parametrize("events", EDGES.values(), ids=EDGES)
+@pytest.mark.parametrize("frame", [Frame(), ACTIVE_SHOP, BOUNDS, WIDE], ids=["prior", "shop", "bounds", "wide"])
+def test_names_are_true_at_the_edges_of_what_customers_do(events: list[Event], frame: Frame) -> None:
+    model = Model("value", 1, 0, frame)
+    for migration in live(partition_under(model), events[:40] + events[-3:], days=4_000):
+        assert migration.explanation.sentence.endswith(".")
+    together, apart = partition_under(model), partition_under(model)
+    assert undated(play(together, events)) == undated(play(apart, events, range(0, len(events), 97)))

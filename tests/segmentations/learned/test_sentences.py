@@ -31,7 +31,7 @@ from stream_app.segmentations.learned.roles import (
     ROLES,
 )
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.segmentations.learned.sentences import Case, standing_on
+from stream_app.segmentations.learned.sentences import Case, act_counted, standing_on
 from tests.segmentations.learned.fixed_model import FRAME, MODEL, RHYTHM
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import Step, play
@@ -196,6 +196,20 @@ STORIES: dict[str, tuple[Model, list[Step], list[str]]] = {
             "Purchase of 50.00 EUR: back after 61 days; One-time → Occasional.",
         ],
     ),
+    "a customer who spends much from the beginning": (
+        MODEL,
+        [purchase(0, 25_000), purchase(15, 25_000)],
+        [
+            "Purchase of 250.00 EUR, the first event; enters New.",
+            "Purchase of 250.00 EUR: 15 days after the last one, 2 orders in 15 days, spends about 112 EUR an order, "
+            "others about 50 EUR; New → Big spenders.",
+        ],
+    ),
+    "an order that is heard of late": (
+        MODEL,
+        [purchase(0), engagement(14), purchase(12)],
+        [ENTRY, "Purchase of 50.00 EUR: 2 orders in 14 days, the last 2 days ago; New → Loyal."],
+    ),
     "a customer who spends more and more": (
         MODEL,
         [
@@ -326,8 +340,8 @@ BY_MODEL: dict[str, tuple[list[Step], str]] = {
             dataclasses.replace(successor(order_value_minor=1_000.0), previous=None),
             instant(61),
         ],
-        "Model 2: Big spenders means spends at least 1.3 times the usual order value; orders at least once in 99 days "
-        "or comes at least once in 40 days: 7 orders in 60 days, the last 10 days ago; Loyal → Big spenders.",
+        "Model 2: Big spenders means spends at least 1.3 times the usual order value, and orders at least once in 99 "
+        "days or comes at least once in 40 days: 7 orders in 60 days, the last 10 days ago; Loyal → Big spenders.",
     ),
 }
 
@@ -437,9 +451,21 @@ def test_role_is_told_of_by_what_it_is_judged_by() -> None:
     assert told == {ORDERS: "1 order, 3 days ago", ENGAGEMENT: "no visit so far", VALUE: "1 order, 3 days ago"}
 
 
+def test_first_order_of_a_visitor_is_told_as_such() -> None:
+    before = CustomerFigures(3.0, 90.0, 5.0, 0.9, 0, None, None, 40.0, None, 3.0, 5.0)
+    after = CustomerFigures(0.0, 90.0, 5.0, 0.9, 1, 0.0, 0.0, 35.0, None, 3.0, 5.0)
+    case = Case(0, OCCASIONAL, REGULAR, 9, ORDERS, False, before, after)
+    assert act_counted(MODEL, case, MigrationContext()) == "the first order"
+
+
 def test_refund_of_a_customer_who_is_silent_does_not_call_it_back() -> None:
-    (*_, last) = sentences([*EVERY_12, instant(105), refund(110, 5_000, "o48")])
-    assert last.startswith("Refund of 50.00 EUR: 4 orders in 110 days, the last 62 days ago; ")
+    silent: list[Step] = [*EVERY_12, instant(105)]
+    assert sentences([*silent, refund(110, 5_000, "o48")]) == sentences(silent)
+
+
+def test_return_that_is_heard_of_late_is_told_with_its_date() -> None:
+    (*_, last) = sentences([*EVERY_12, instant(105), purchase(100)])
+    assert last == "Purchase of 50.00 EUR: 6 orders in 105 days, the last 5 days ago; At risk → Regular."
 
 
 def test_two_orders_of_one_day_are_told_as_such() -> None:
