@@ -78,8 +78,8 @@ class Stack:
 
 @pytest.fixture
 def deployment(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
-    """Small samples, so that there are many models to compare."""
-    learning = {"tick_days": 7, "sample_size": 200}
+    """Small samples, so that there are many models to compare, of which some wait for an operator."""
+    learning = {"tick_days": 7, "sample_size": 200, "approval": "manual"}
     weekly = {"sweep_interval_seconds": 604_800}
     worker = {"clock": "event"}
     made = Deployment(kafka, topic_prefix, tmp_path, CONFIGURED, worker=worker, learning=learning, assignment=weekly)
