@@ -56,7 +56,7 @@ class ReportFolder:
     customer_ids
         Who exists; each enters in one of the first 30 weeks.
     with_models
-        False leaves only version 0, the cold-start rules.
+        False leaves only version 0, from which nothing was learned.
     with_migrations
         False leaves nobody in any segment.
     """

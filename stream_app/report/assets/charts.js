@@ -219,6 +219,6 @@ function drawModels() {
       String(model.version), formatDay(model.as_of),
       element("span", { class: `tag ${model.status === "held" ? "held" : ""}` }, model.version === 0 ? "starting rules" : model.status),
       formatShare(model.expected_churn), model.moved === null ? "–" : formatCount(model.moved), formatShare(model.actual_churn),
-      formatNumber(model.role_drift, 3), (model.role ?? "–").replaceAll("_", " "), formatNumber(model.psi, 3), (model.psi_feature ?? "–").replaceAll("_", " "),
+      formatNumber(model.role_drift, 3), (model.role ?? "–").replaceAll("_", " "), formatNumber(model.psi, 3), (model.psi_axis ?? "–").replaceAll("_", " "),
     ]));
 }
