@@ -45,7 +45,11 @@ def test_learned_segmentation_begins_with_prior_numbers_and_keeps_its_last_model
     assert isinstance(built, LearnedSegmentation)
     assert (built.version, built.model.thresholds) == (0, Thresholds(hysteresis=0.2))
     assert build_segmentation(own, DEFAULTS, built) is built
-    assert isinstance(build_segmentation(LearnedConfiguration(name="value"), DEFAULTS, BY_RULES), LearnedSegmentation)
+
+
+def test_name_of_a_segmentation_by_rules_is_not_used_for_a_learned_one() -> None:
+    with pytest.raises(ConfigurationError, match="segmentation service: was of kind 'rules' and cannot become"):
+        build_segmentation(LearnedConfiguration(name="service"), DEFAULTS, BY_RULES)
 
 
 def test_other_names_actions_and_thresholds_are_the_next_version_of_the_same_numbers() -> None:

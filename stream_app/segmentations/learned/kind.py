@@ -22,22 +22,31 @@ class LearnedKind:
     def build(
         self, configuration: LearnedConfiguration, defaults: Mapping[str, Any], earlier: Segmentation | None
     ) -> Segmentation:
-        """Return the last model, with thresholds, names and actions as they are configured now."""
+        """Return the last model, with thresholds, names and actions as they are configured now.
+
+        Raises
+        ------
+        ConfigurationError
+            If names are not distinct, or the name belonged to a segmentation of another kind.
+        """
+        if earlier is not None and not isinstance(earlier, LearnedSegmentation):
+            raise ConfigurationError(
+                f"segmentation {configuration.name}: was of kind {earlier.kind!r} and cannot become 'learned', as its "
+                "segments' ids stay in use; choose another name"
+            )
         own = dict(defaults) | configuration.model_dump(exclude_none=True)
         thresholds = Thresholds(**{name: own[name] for name in Thresholds._fields})
-        known = earlier.model if isinstance(earlier, LearnedSegmentation) else None
-        before = known or Model(configuration.name)
+        before = Model(configuration.name) if earlier is None else earlier.model
         try:
             wanted = replace(before, thresholds=thresholds, names=configuration.names, actions=configuration.actions)
         except ModelInvalid as error:
             raise ConfigurationError(f"segmentation {configuration.name}: {error}") from error
-        if known is None:
+        if earlier is None:
             return LearnedSegmentation(wanted)
-        same = (known.thresholds, known.names, known.actions) == (wanted.thresholds, wanted.names, wanted.actions)
-        if same:
-            return earlier if isinstance(earlier, LearnedSegmentation) else LearnedSegmentation(known)
+        if (before.thresholds, before.names, before.actions) == (wanted.thresholds, wanted.names, wanted.actions):
+            return earlier
         return LearnedSegmentation(
-            replace(wanted, version=known.version + 1, previous=known.frame, expected_churn=None)
+            replace(wanted, version=before.version + 1, previous=before.frame, expected_churn=None)
         )
 
     def encode(self, segmentation: LearnedSegmentation) -> dict[str, Any]:
