@@ -165,7 +165,7 @@ def main() -> None:
 
     wide = widen(partition, options.swept)
     columns = contiguous_columns(wide.table.activity)
-    kernel, least, ours, calm = [], [], [], []
+    kernel, least, ours, again = [], [], [], []
     for number in range(1, ROUNDS + 1):
         at_ms = wide.clock.swept_at_ms + MINUTE_MS * number
         kernel.append(seconds(partial(bare_sweep, columns, model_of(wide), at_ms, BLOCK_ROWS)))
@@ -173,12 +173,12 @@ def main() -> None:
         ours.append(seconds(partial(sweep_and_apply, wide, at_ms)))
         due_at_ms = wide.table.due_at_ms.copy()
         least.append(seconds(partial(bare_due, due_at_ms, at_ms + MINUTE_MS // 2)))
-        calm.append(seconds(partial(sweep_and_apply, wide, at_ms + MINUTE_MS // 2)))
-    ratio = min(calm) / min(kernel)
+        again.append(seconds(partial(sweep_and_apply, wide, at_ms + MINUTE_MS // 2)))
+    ratio = min(again) / min(kernel)
     add(
         f"sweep of {options.swept:,} customers, half a minute after the last",
         f"look at everybody {min(kernel) * 1000:.0f} ms",
-        f"{min(calm) * 1000:.1f} ms",
+        f"{min(again) * 1000:.1f} ms",
         f"{ratio:.2f}",
         "<= 5",
         ratio <= 5,
@@ -186,8 +186,8 @@ def main() -> None:
     add(
         "the same",
         f"compare as many dates {min(least) * 1000:.2f} ms",
-        f"{min(calm) * 1000:.1f} ms",
-        f"{min(calm) / min(least):.1f}",
+        f"{min(again) * 1000:.1f} ms",
+        f"{min(again) / min(least):.1f}",
         "",
         True,
     )

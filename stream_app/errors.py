@@ -58,7 +58,7 @@ class RowDamaged(SegmenterError):
 
 
 class ModelInvalid(SegmenterError):
-    """A model snapshot is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""
+    """A model is inconsistent (shapes, ids, non-finite numbers) and cannot be followed."""
 
 
 class DecisionRefused(SegmenterError):
@@ -72,7 +72,7 @@ class DecisionPending(SegmenterError):
 
 
 class CentresRefused(SegmenterError):
-    """A clusterer found centres that no roles have."""
+    """An algorithm found centres that no roles can have."""
 
 
 class DeliveryFailed(SegmenterError):

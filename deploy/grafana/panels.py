@@ -65,7 +65,7 @@ ROWS: Final = (
             _stat("Lag", "Input and output records not processed yet.", "sum(segmenter_consumer_lag_records)"),
             _stat(
                 "Model",
-                "Version in use by segmentation; 0 are a learned one's cold-start rules.",
+                "Version in use by segmentation; 0 of a learned one is what is usual elsewhere.",
                 f"max by (segmentation, version) (segmenter_model_info{CHOSEN})",
                 legend="{{segmentation}} {{version}}",
             ),

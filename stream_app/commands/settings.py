@@ -55,7 +55,8 @@ def _describe_segmentations() -> Iterator[str]:
     for name, kind in KINDS.items():
         yield f'\n### kind = "{name}"\n{kind.configuration.__doc__}\n\n| field | default | meaning |\n|---|---|---|\n'
         for field_name, info in kind.configuration.model_fields.items():
-            given = "required" if info.is_required() else "not set" if info.default is None else f"`{info.default}`"
+            default = info.get_default(call_default_factory=True)
+            given = "required" if info.is_required() else "not set" if default is None else f"`{default}`"
             yield f"| `{field_name}` | {given} | {_cell(info.description or '')} |\n"
 
 
@@ -90,4 +91,9 @@ def _values(schema: Mapping[str, Any]) -> str:
     if "minimum" in schema:
         greatest = schema["maximum"] if "maximum" in schema else schema["exclusiveMaximum"] - 1
         return f"{schema['minimum']:,} to {greatest:,}"
+    if "exclusiveMinimum" in schema:
+        least = f"above {schema['exclusiveMinimum']:g}"
+        if "maximum" in schema:
+            return f"{least}, up to {schema['maximum']:,}"
+        return f"{least}, below {schema['exclusiveMaximum']:g}"
     return {"boolean": "`true`, `false`", "object": "a table"}.get(schema["type"], "text")

@@ -203,7 +203,7 @@ def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dic
         row["actual_churn"] = row["moved"] / base if row["moved"] is not None and base else None
         drift = model.get("drift") or {"roles": {}, "psi": {}}
         row["role"], row["role_drift"] = max(drift["roles"].items(), key=lambda item: item[1], default=(None, None))
-        row["psi_feature"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
+        row["psi_axis"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
         models.append(row)
     return models
 

@@ -34,4 +34,7 @@ def test_every_setting_is_a_row_with_its_default_and_bounds(capsys: pytest.Captu
         assert all(f"| `{field}` |" in segmentations for field in kind.configuration.model_fields)
     assert "| `partitions` | `SEGMENTER_KAFKA__PARTITIONS` | `4` | 1 to 1,024 | Partitions of every keyed topic" in page
     assert "| `instance_id` | `SEGMENTER_KAFKA__INSTANCE_ID` | not set | `^[a-zA-Z0-9._-]{1,80}$` |" in page
+    assert "| `risk_probability` | `SEGMENTER_ASSIGNMENT__RISK_PROBABILITY` | `0.5` | above 0, below 1 |" in page
+    assert "| `lost_days` | `SEGMENTER_ASSIGNMENT__LOST_DAYS` | `365.0` | above 0, up to 3,650 |" in page
+    assert "| `names` | `{}` |" in segmentations
     assert '| `approval` | `SEGMENTER_LEARNING__APPROVAL` | `"automatic"` | `automatic`, `manual` |' in page

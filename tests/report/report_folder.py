@@ -56,7 +56,7 @@ class ReportFolder:
     customer_ids
         Who exists; each enters in one of the first 30 weeks.
     with_models
-        False leaves only version 0, the cold-start rules.
+        False leaves only version 0, from which nothing was learned.
     with_migrations
         False leaves nobody in any segment.
     """
@@ -118,16 +118,15 @@ class ReportFolder:
         version = self._version(week)
         self.moved_by_version[version] += cause == "model"
         silent, usual = self.random.randint(15, 90), self.random.randint(3, 12)
-        before, after = self.random.uniform(0.5, 0.99), self.random.uniform(0.1, 0.5)
+        active = self.random.uniform(0.1, 0.5)
         orders = self.random.uniform(0.5, 6.0)
         path = f"{self.names[here]} → {self.names[target]}" if here else f"enters {self.names[target]}"
         reason = {
-            "lapse": f"Silent for {silent} days, usually active every {usual}: "
-            f"probability of being active {before:.2f} → {after:.2f}",
-            "purchase": f"Purchase of {orders * 31:.2f} EUR: expected orders {orders:.1f} → {orders + 1:.1f}",
-            "refund": f"Refund of {orders * 31:.2f} EUR: expected revenue {orders * 40:.2f} → {orders * 9:.2f} EUR",
-            "engagement": f"Engagement (product_viewed): expected engaged days {after:.1f} → {after + 2:.1f}",
-            "model": f"Model {version} draws the line elsewhere",
+            "lapse": f"Silent for {silent} days, usually active every {usual} days",
+            "purchase": f"Purchase of {orders * 31:.2f} EUR: {usual} days after the last one",
+            "refund": f"Refund of {orders * 31:.2f} EUR: {round(orders)} orders",
+            "engagement": f"Engagement (product_viewed): comes about every {usual} days",
+            "model": f"Model {version} expects customers of this rhythm back within {usual} days",
         }[cause]
         by_event = cause in ("purchase", "refund", "engagement")
         topic = "engagements" if cause == "engagement" else "purchases"
@@ -155,17 +154,20 @@ class ReportFolder:
                     "before": None,
                     "after": {
                         "recency_days": float(silent),
-                        "usual_gap_days": float(usual),
-                        "probability_active": after,
-                        "orders_90d": orders,
-                        "revenue_90d": orders * 31,
-                        "engaged_days_21d": 1.0,
                         "tenure_days": 100.0,
+                        "usual_gap_days": float(usual),
+                        "probability_active": active,
+                        "orders": round(orders),
+                        "order_recency_days": float(silent),
+                        "order_tenure_days": 100.0,
+                        "order_interval_days": 100 / orders,
+                        "order_value": 31.0,
+                        "engagement_recency_days": None,
+                        "engagement_interval_days": 30.0,
                     },
-                    "distance_from": None if here is None else 2.1,
-                    "distance_to": 0.9,
+                    "decisive": None if here is None else "silence" if cause == "lapse" else "order_rate",
                     "margin": None if here is None else round(self.random.uniform(0.5, 2.5), 4),
-                    "decisive_feature": "inactivity",
+                    "statement": "orders at least once in 31 days",
                     "sentence": f"{reason}; {path}.",
                 },
                 "holdout": {"bucket": 5, "held_out": False},
@@ -211,7 +213,7 @@ class ReportFolder:
         draw = random.Random(as_of_ms).uniform  # so that asking twice gives the same models
         learned = version > 0
         listed = SEGMENTS if learned else {"s9": (RETIRED[1], 0, 0, 0, 0, 0), **SEGMENTS}
-        psi = {name: round(draw(0, 0.12), 4) for name in ("inactivity", "expected_orders")}
+        psi = {name: round(draw(0, 0.12), 4) for name in ("order_rate", "silence")}
         return {
             "kind": "learned",
             "segmentation": "value",
@@ -222,13 +224,13 @@ class ReportFolder:
                 {
                     "id": segment_id,
                     "name": row[0],
-                    "centroid": [0.0, 1.0, 2.0, 3.0],
+                    "centre": [-3.5, -2.5, 0.0],
                 }
                 for segment_id, row in listed.items()
             ],
             "expected_churn": round(draw(0.005, 0.04), 4) if version > 1 else None,
-            "training": {"algorithm": "tracking-kmeans", "sample_size": 300} if learned else None,
-            "drift": {"centroid_shift": round(draw(0.01, 0.2), 4), "psi": psi} if version > 1 else None,
+            "training": {"algorithm": "role-centres", "sample_size": 300} if learned else None,
+            "drift": {"psi": psi, "roles": {"loyal": round(draw(0.01, 0.2), 4)}} if version > 1 else None,
         }
 
     def summary(self, models: list[dict[str, Any]]) -> dict[str, Any]:

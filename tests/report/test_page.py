@@ -201,7 +201,7 @@ def test_a_hostile_customer_id_stays_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "folder",
     [ReportFolder(with_models=False), ReportFolder(with_migrations=False), ReportFolder(customer_ids=[])],
-    ids=["only the starting rules", "no migrations", "no customers"],
+    ids=["no models", "no migrations", "no customers"],
 )
 def test_a_report_of_little_is_still_written(folder: ReportFolder, tmp_path: Path) -> None:
     folder.write(tmp_path)

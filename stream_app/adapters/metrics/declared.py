@@ -3,7 +3,7 @@
 Names begin with `segmenter_`, units are seconds, records and ratios. An age is exported as the instant it dates from,
 and PromQL subtracts: it keeps growing even where nothing updates it any more.
 Labels hold names that the software or its operator chose: never a customer, an event, or an error's text. Whatever
-belongs to one segmentation carries the label `segmentation`: segment ids and features recur in others.
+belongs to one segmentation carries the label `segmentation`: segment ids and axes recur in others.
 
 Every combination of label values is a time series for ever, and some values come from outside (a segment's id, a
 subscription's name). So each metric says how many label sets it has at most; what exceeds that is counted under
@@ -314,7 +314,7 @@ MODEL_INFO: Final = _gauge(
     "model_info",
     WORKER,
     "1, with the version of the model or definition in use, and the number of its segments; version 0 of a learned "
-    "segmentation is the cold-start rules.",
+    "segmentation is what is usual elsewhere.",
     ("segmentation", "kind", "version", "segments"),
     SEGMENTATIONS_MAX,
     max,

@@ -174,11 +174,9 @@ function drawCauses() {
 
 function drawModels() {
   const learned = content.models.filter((model) => model.version > 0);
-  if (!learned.length) return showEmpty("models-chart", "No model has been learned yet: the segments are the starting rules.");
-  // The first one takes over from the rules: its churn is of another kind and would flatten all others.
-  const first = learned.find((model) => model.status !== "held");
+  if (!learned.length) return showEmpty("models-chart", "No model has been learned yet: what is usual elsewhere holds.");
   const held = learned.filter((model) => model.status === "held");
-  const published = learned.filter((model) => model.status !== "held" && model !== first);
+  const published = learned.filter((model) => model.status !== "held");
   const forecast = published.filter((model) => model.expected_churn !== null);
   const days = (models) => models.map((model) => model.as_of.slice(0, 10));
   const labels = (models) => models.map((model) => `version ${model.version}`);
@@ -204,21 +202,17 @@ function drawModels() {
   const mean = (values) => values.reduce((total, value) => total + value, 0) / values.length;
   const actual = published.map((model) => model.actual_churn).filter((churn) => churn !== null);
   const findings = [];
-  if (first) {
-    findings.push(`The first model (${formatDay(first.as_of)}, not in the chart) took over from the starting rules` +
-      (first.actual_churn === null ? "." : ` and moved ${formatShare(first.actual_churn, 0)} of customers.`));
-  }
-  if (actual.length) findings.push(`Each of the ${actual.length} since then moved ${formatShare(mean(actual))} on average.`);
+  if (actual.length) findings.push(`${plural(actual.length, "model")} moved ${formatShare(mean(actual))} of customers each, on average.`);
   if (held.length) findings.push(`${plural(held.length, "proposal")} held for approval.`);
   setText("models-finding", findings.join(" "));
   putFoldedTable("models-table", "Model versions. Drift compares the customer base with the version before: below 0.1 is steady, above 0.25 is a marked shift",
     [{ title: "Version" }, { title: "Learned on" }, { title: "Status" }, { title: "Forecast to move", number: true },
-      { title: "Moved", number: true }, { title: "Share moved", number: true }, { title: "Shift of centres", number: true },
+      { title: "Moved", number: true }, { title: "Share moved", number: true }, { title: "Largest shift of a centre", number: true }, { title: "of" },
       { title: "Largest drift", number: true }, { title: "in" }],
     content.models.map((model) => [
       String(model.version), formatDay(model.as_of),
-      element("span", { class: `tag ${model.status === "held" ? "held" : ""}` }, model.version === 0 ? "starting rules" : model.status),
+      element("span", { class: `tag ${model.status === "held" ? "held" : ""}` }, model.version === 0 ? "before learning" : model.status),
       formatShare(model.expected_churn), model.moved === null ? "–" : formatCount(model.moved), formatShare(model.actual_churn),
-      formatNumber(model.role_drift, 3), (model.role ?? "–").replaceAll("_", " "), formatNumber(model.psi, 3), (model.psi_feature ?? "–").replaceAll("_", " "),
+      formatNumber(model.role_drift, 3), (model.role ?? "–").replaceAll("_", " "), formatNumber(model.psi, 3), (model.psi_axis ?? "–").replaceAll("_", " "),
     ]));
 }

@@ -47,7 +47,7 @@ class Slack(NamedTuple):
     """How far a statement's threshold lies beyond the middle between two centres, in log units.
 
     The more slack, the later silence ends a role, and the fewer come back to it soon after. With .5 everywhere the
-    agreement with the types of a simulated shop was .42, with .25 everywhere .47, but with an eighth more moves that
+    agreement with the types of a simulated shop was .42, with .25 everywhere .46, but with an eighth more moves that
     nothing had led to; with these numbers it was .48 with fewer.
 
     Attributes

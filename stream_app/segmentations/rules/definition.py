@@ -39,7 +39,7 @@ class Comparison(Configuration):
     """A figure of the customer, compared with a number: true or false at every instant."""
 
     figure: Figure
-    """Which one; units are in its name, decayed ones have the half-lives of the features."""
+    """Which one; units are in its name, what is older counts less in decayed ones, see `stream_app.core.quantities`."""
     operator: Operator
     """How it is compared."""
     value: Annotated[float, Field(allow_inf_nan=False)]
