@@ -280,6 +280,11 @@ def test_members_of_retired_segments_count_in_the_shares_of_the_others():
     assert [segment["members"]["share"] for segment in model_document(proposal)["segments"]].count(0.5) == 1
 
 
+def test_sample_of_an_earlier_release_which_counted_no_members_gives_none():
+    proposal = Trainer(TrainerSettings(), FIRST).learn(replace(draw_sample(20), members={}))
+    assert proposal.members is None
+
+
 def test_drift_is_told_against_the_last_published_model():
     trainer = Trainer(TrainerSettings(), FIRST)
     proposals = weeks(trainer, 6, 9)
