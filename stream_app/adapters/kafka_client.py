@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 
+from stream_app.adapters.cancellation import cancellation_kept
 from stream_app.adapters.kafka_security import KafkaSecurity
 
 START_SECONDS: Final = 9
@@ -84,4 +85,5 @@ async def committed_reader(connection: KafkaConnection) -> AsyncIterator[AIOKafk
         await consumer.start()
         yield consumer
     finally:
-        await consumer.stop()
+        with cancellation_kept():
+            await consumer.stop()

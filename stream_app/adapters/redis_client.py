@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,15 +10,37 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import redis.asyncio as redis
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
+from stream_app.adapters.cancellation import cancellation_kept
 from stream_app.errors import ConfigurationError
 
 SCHEMES: Final = ("redis", "rediss")
 HEALTH_CHECK_SECONDS: Final = 15
 """A connection that was idle for so long is tried before it is used: a firewall may have dropped it."""
+
+
+class _CancellableSending(AbstractConnection):
+    """Sends so that a cancellation that comes meanwhile is not lost; see `stream_app.adapters.cancellation`."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        try:
+            with cancellation_kept():
+                await super().send_packed_command(command, check_health)
+        except asyncio.CancelledError:
+            await self.disconnect(nowait=True)  # else its answer would be taken for that of the next command
+            raise
+
+
+class _TcpConnection(_CancellableSending, Connection):
+    """A plain one."""
+
+
+class _TlsConnection(_CancellableSending, SSLConnection):
+    """An encrypted one."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +111,15 @@ class RedisConnection:
             retry=Retry(NoBackoff(), 0),
             **self._tls_options(),
         )
+        pool.connection_class = _TlsConnection if self._is_encrypted else _TcpConnection
         return redis.Redis.from_pool(pool)
 
+    @property
+    def _is_encrypted(self) -> bool:
+        return urlsplit(self.url).scheme == "rediss"
+
     def _tls_options(self) -> dict[str, Any]:
-        if urlsplit(self.url).scheme != "rediss":
+        if not self._is_encrypted:
             return {}
         return {
             "ssl_cert_reqs": "required",

@@ -14,7 +14,7 @@ MEBIBYTE: Final = 1 << 20
 SAMPLE_MESSAGE_BYTES: Final = 32 * MEBIBYTE
 """A sample of 100,000 customers, the most that can be set, in one record."""
 MODEL_MESSAGE_BYTES: Final = 8 * MEBIBYTE
-"""A definition of 64 segments with all their conditions, or a model, with names and actions."""
+"""Hundreds of times what a model of rules or of roles takes."""
 SAMPLE_RETENTION_MS: Final = 7 * DAY_MS
 """Samples are for the trainer, which needs only those of the newest tick."""
 SMALLEST_CLOCK_TOLERANCE_MS: Final = 60 * SECOND_MS

@@ -127,7 +127,8 @@ class MigrationFeed:
     @staticmethod
     async def _has_arrived(arrived: asyncio.Event, silence_seconds: float) -> bool:
         try:
-            await asyncio.wait_for(arrived.wait(), silence_seconds)
+            async with asyncio.timeout(silence_seconds):  # `wait_for` may lose a cancellation before Python 3.12
+                await arrived.wait()
         except TimeoutError:
             return False
         return True

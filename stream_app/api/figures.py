@@ -11,7 +11,7 @@ import msgspec
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import FiguresRecord
-from stream_app.core.members import MemberFigures, MemberSums, member_figures
+from stream_app.core.members import NO_MEMBERS, MemberFigures, MemberSums, add_sums, member_figures
 
 
 class ToldFigures(NamedTuple):
@@ -37,17 +37,15 @@ class ToldFigures(NamedTuple):
 
 def add_up(records: Iterable[FiguresRecord]) -> ToldFigures | None:
     """Return the figures of the whole, from the newest record of each partition; None if there is no record."""
-    sums: dict[str, MemberSums] = {}
-    as_of, currency = "", ""
+    as_of, currency, parts = "", "", []
     for record in records:
         as_of, currency = max(as_of, record.as_of), record.currency
-        for each in record.segments:
-            own = MemberSums(*(getattr(each, name) for name in MemberSums._fields))
-            sums[each.segment] = sums.get(each.segment, MemberSums()).plus(own)
+        parts.append({each.segment: each.sums for each in record.segments})
     if not as_of:
         return None
+    sums = add_sums(parts)
     at_ms, minor_per_major = parse_instant(as_of), 10 ** MINOR_DIGITS[currency]
-    everybody = {"all": reduce(MemberSums.plus, sums.values(), MemberSums())}
+    everybody = {"all": reduce(MemberSums.plus, sums.values(), NO_MEMBERS)}
     return ToldFigures(
         as_of,
         currency,

@@ -10,9 +10,9 @@ from stream_app.api.figures import ToldFigures
 from stream_app.api.store import Flow, Segment, SegmentList
 from stream_app.contracts.readers import ModelRecord
 from stream_app.contracts.segment_index import SegmentIndex
-from stream_app.core.members import MemberFigures, MemberSums, life_cycle_order, member_figures
+from stream_app.core.members import NO_MEMBERS, MemberFigures, life_cycle_order, member_figures
 
-NOBODY: Final = member_figures({"": MemberSums()}, 0, 1)[""]
+NOBODY: Final = member_figures({"": NO_MEMBERS}, 0, 1)[""]
 
 
 def segment_list(model: ModelRecord, told: ToldFigures | None) -> SegmentList:

@@ -66,6 +66,7 @@ def _trainer_settings(settings: Settings, configuration: LearnedConfiguration) -
         max_publish_churn=learning.max_publish_churn if churn is None else churn,
         approval=learning.approval,
         seed=learning.seed,
+        minor_per_major=_minor_per_major(settings),
     )
 
 

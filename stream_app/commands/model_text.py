@@ -9,6 +9,18 @@ from stream_app.contracts.model_shelf import ShelvedModel
 from stream_app.segmentations.learned.roles import KEYS
 
 NOT_KNOWN: Final = "–"
+FIGURES: Final = {
+    "customers": ("customers", "d"),
+    "share": ("share", ".1%"),
+    "revenue": ("revenue", ""),
+    "of all": ("revenue_share", ".1%"),
+    "days silent": ("recency_days", ""),
+    "days known": ("tenure_days", ""),
+    "orders each": ("orders_per_customer", ""),
+    "revenue each": ("revenue_per_customer", ""),
+    "an order": ("average_order_value", ""),
+}
+"""By column, a figure of `stream_app.core.members.MemberFigures` and its form; they are rounded already."""
 
 
 def model_lines(name: str, model: ShelvedModel, *, is_live: bool) -> Iterator[str]:
@@ -35,7 +47,22 @@ def model_lines(name: str, model: ShelvedModel, *, is_live: bool) -> Iterator[st
     shifts = (published["drift"] or {}).get("roles", {})
     rows = [_row(each, shifts.get(key)) for key, each in zip(KEYS, published["segments"], strict=True)]
     yield from _table(("id", "segment", "level", "open", "drift", "members"), rows)
+    yield from _member_lines(published)
     yield from _waiting_lines(name, model, is_live)
+
+
+def _member_lines(published: Mapping[str, Any]) -> Iterator[str]:
+    """Yield who was in each segment when the model was learned."""
+    if any(each["members"] is None for each in published["segments"]):
+        yield f"  who was in them as of {published['as_of']}: unknown"
+        return
+    yield f"  who was in them as of {published['as_of']}, before it took over:"
+    yield from _table(("segment", *FIGURES), [_figures_row(each) for each in published["segments"]])
+
+
+def _figures_row(segment: Mapping[str, Any]) -> Sequence[str]:
+    cells = ((segment["members"][figure], form) for figure, form in FIGURES.values())
+    return segment["name"], *(NOT_KNOWN if value is None else format(value, form) for value, form in cells)
 
 
 def _waiting_lines(name: str, model: ShelvedModel, is_live: bool) -> Iterator[str]:

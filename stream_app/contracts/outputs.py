@@ -279,6 +279,25 @@ class SegmentFigures(Output):
     segments: list[SegmentSums]
 
 
+class SegmentMembers(Output):
+    """Who was in a segment at an instant; means of a segment without customers are null."""
+
+    customers: Count
+    share: Share
+    """Of all who are in a segment."""
+    revenue: Number
+    """Net revenue over their lifetime, in major units of the base currency."""
+    revenue_share: Number
+    recency_days: NonNegative | None
+    """Since the last purchase or engagement; the mean, like all that follow."""
+    tenure_days: NonNegative | None
+    """Since the first event."""
+    orders_per_customer: Number | None
+    revenue_per_customer: Number | None
+    average_order_value: Number | None
+    """Null where nobody has ordered."""
+
+
 class ModelSegment(Output):
     """One segment of a learned model."""
 
@@ -294,6 +313,8 @@ class ModelSegment(Output):
     """Of a role, on the axes; null for the others."""
     open: bool
     """Whether it admits customers."""
+    members: SegmentMembers | None
+    """As of the model's `as_of`, before it takes over; null if not known, as for version 0 and a version pinned."""
 
 
 class Rhythm(Output):
@@ -500,6 +521,8 @@ class PopulationSample(Output):
     memberships: dict[SegmentationName, SampledMemberships]
     """By segmentation."""
     activity: SampledActivity
+    members: dict[SegmentationName, list[SegmentSums]]
+    """By segmentation, of all customers of the partition."""
 
 
 class ModelDecision(Output):

@@ -10,6 +10,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from stream_app.core.members import MemberSums
+
 KEY_SEPARATOR: Final = "/"
 """Follows the segmentation in a key: a segmentation's name has no slash, a customer's id may."""
 
@@ -162,6 +164,13 @@ class SegmentSums(msgspec.Struct, frozen=True, gc=False):
     revenue_minor: int
     first_at_seconds: int
     active_at_seconds: int
+
+    @property
+    def sums(self) -> MemberSums:
+        """The same without the segment."""
+        return MemberSums(
+            self.customers, self.purchases, self.revenue_minor, self.first_at_seconds, self.active_at_seconds
+        )
 
 
 class FiguresRecord(msgspec.Struct, frozen=True, gc=False):

@@ -275,11 +275,6 @@ class CustomerTable:
         """Return the number of customers by segment code of a segmentation, without those that have none."""
         return {code: sums.customers for code, sums in self.members(segmentation).items()}
 
-    def sample(self, size: int, generator: np.random.Generator) -> Indices:
-        """Return the row numbers of a uniform sample without repetition, ascending."""
-        chosen = generator.choice(len(self), min(size, len(self)), replace=False)
-        return np.sort(chosen)
-
     def _grow(self) -> None:
         more = len(self._activity) // 2
         self._activity = np.concatenate((self._activity, np.zeros(more, ACTIVITY_DTYPE)))

@@ -9,7 +9,7 @@ partitions add up to those of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -54,6 +54,18 @@ class MemberSums(NamedTuple):
     def plus(self, other: MemberSums) -> MemberSums:
         """Return the sums over both."""
         return MemberSums(*(own + theirs for own, theirs in zip(self, other, strict=True)))
+
+
+NO_MEMBERS: Final = MemberSums()
+
+
+def add_sums(parts: Iterable[Mapping[K, MemberSums]]) -> dict[K, MemberSums]:
+    """Return the sums by segment over several groups without a common customer, such as partitions."""
+    whole: dict[K, MemberSums] = {}
+    for part in parts:
+        for key, sums in part.items():
+            whole[key] = whole.get(key, NO_MEMBERS).plus(sums)
+    return whole
 
 
 class MemberFigures(msgspec.Struct, frozen=True, gc=False):

@@ -94,6 +94,11 @@ class SampleDrawer:
             The instant.
         """
         partition, table = self._partition, self._partition.table
+        learned = [
+            (index, segmentation.name)
+            for index, segmentation in enumerate(partition.segmentations)
+            if isinstance(segmentation, LearnedSegmentation)
+        ]
         entered = hash_customers(table.customer_ids[len(self._hashes) :])
         self._hashes = np.concatenate((self._hashes, entered))
         numbers = choose(self._hashes, table.customer_ids, self._size, tick, self._seed)
@@ -101,11 +106,8 @@ class SampleDrawer:
             tick=tick,
             as_of_ms=as_of_ms,
             customer_ids=np.array([table.customer_ids[number] for number in numbers.tolist()], object),
-            memberships={
-                segmentation.name: Held.of(column.take(numbers))
-                for segmentation, column in zip(partition.segmentations, table.memberships, strict=True)
-                if isinstance(segmentation, LearnedSegmentation)
-            },
+            memberships={name: Held.of(table.memberships[index].take(numbers)) for index, name in learned},
             activity=table.activity.take(numbers),
             population_size=len(table),
+            members={name: table.members(index) for index, name in learned},
         )

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.columns import CustomerColumns
+from stream_app.core.members import MemberSums
 from stream_app.core.quantities import Quantities
 from stream_app.core.segmentation import Held
 
@@ -38,6 +39,9 @@ class PopulationSample:
         `ACTIVITY_DTYPE` records, see `stream_app.core.row`.
     population_size
         How many customers the sample was drawn from.
+    members
+        Sums over all of those who are in a segment then, drawn or not: by learned segmentation, by the segment's code.
+        A segmentation is left out where somebody's are not known.
 
     Raises
     ------
@@ -51,6 +55,7 @@ class PopulationSample:
     memberships: Mapping[str, Held]
     activity: np.ndarray
     population_size: int
+    members: Mapping[str, Mapping[int, MemberSums]]
 
     def __post_init__(self) -> None:
         columns = (*(column for held in self.memberships.values() for column in held), self.activity)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from stream_app.core.members import NO_MEMBERS, MemberFigures, member_figures
 from stream_app.errors import DecisionRefused
 from stream_app.learning.algorithms import Algorithm
 from stream_app.learning.drift import ReferenceDistribution, role_shifts
@@ -47,6 +48,8 @@ class TrainerSettings:
         `"manual"` holds every model but the first until an operator releases it.
     seed
         ≥ 0; fixes, together with the ticks, every random choice.
+    minor_per_major
+        Minor units of the base currency to one major unit.
     """
 
     segmentation: str = "value"
@@ -55,6 +58,7 @@ class TrainerSettings:
     max_publish_churn: float = 0.02
     approval: Approval = "automatic"
     seed: int = 0
+    minor_per_major: int = 100
 
 
 class Trainer:
@@ -122,6 +126,7 @@ class Trainer:
             ),
             held=self._holds_back,
             drift=self._drift(sample, wanted),
+            members=self._members(sample),
         )
         reference = ReferenceDistribution.of(sample.quantities, proposal.model.frame)
         if proposal.held:
@@ -223,6 +228,15 @@ class Trainer:
         frame = self.published.frame
         psi = self._reference.population_stability(sample.quantities, frame)
         return Drift(psi, role_shifts(frame, wanted.frame) if wanted.has_centres else {})
+
+    def _members(self, sample: PopulationSample) -> dict[int, MemberFigures] | None:
+        sums = sample.members.get(self.published.name)
+        if sums is None:
+            return None
+        codes = self.published.roster.codes.tolist()
+        codes += sorted(sums.keys() - set(codes))  # whoever is in a retired segment counts in the shares
+        by_code = {code: sums.get(code, NO_MEMBERS) for code in codes}
+        return member_figures(by_code, sample.as_of_ms, self.settings.minor_per_major)
 
     def state(self) -> dict[str, Any]:
         """Return all that the next proposal depends on, as JSON values."""

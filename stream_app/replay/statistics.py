@@ -15,7 +15,7 @@ from typing import Any, Final
 from msgspec.structs import asdict
 
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant, to_milliseconds
-from stream_app.core.members import MemberSums, life_cycle_order, member_figures
+from stream_app.core.members import NO_MEMBERS, MemberSums, life_cycle_order, member_figures
 from stream_app.core.migration import Migration
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Effects, Partition
@@ -255,7 +255,7 @@ def _segments(partition: Partition, segmentation: Segmentation, number: int) -> 
 
 def _all_segments(partition: Partition, number: int) -> dict[str, Any]:
     """Return the figures of all who are in a segment."""
-    everybody = reduce(MemberSums.plus, partition.table.members(number).values(), MemberSums())
+    everybody = reduce(MemberSums.plus, partition.table.members(number).values(), NO_MEMBERS)
     figures = member_figures({"all": everybody}, max(partition.clock), partition.context.minor_per_major)
     return asdict(figures["all"])
 

@@ -8,7 +8,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from stream_app.contracts.readers import SegmentSums
 from stream_app.core.clock import NO_TIME, format_instant, format_instants
+from stream_app.core.members import add_sums
 from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
@@ -50,6 +52,8 @@ class SampleDocument(msgspec.Struct):
         By learned segmentation.
     activity
         By the name of each number of a row (see `stream_app.core.row.Row`), an entry for each customer; exact.
+    members
+        By learned segmentation, sums over all of the partition's customers who are in a segment.
     """
 
     tick: int
@@ -59,6 +63,7 @@ class SampleDocument(msgspec.Struct):
     customer_ids: list[str]
     memberships: dict[str, SampledMemberships]
     activity: dict[str, list[int | float]]
+    members: dict[str, list[SegmentSums]]
 
 
 class EarlierSample(msgspec.Struct):
@@ -93,6 +98,10 @@ def encode_sample(sample: PopulationSample, partition: int) -> bytes:
         customer_ids=sample.customer_ids.tolist(),
         memberships={name: _encode_held(held) for name, held in sample.memberships.items()},
         activity={name: sample.activity[name].tolist() for name in _NAMES},
+        members={
+            name: [SegmentSums(f"s{code}", *sums) for code, sums in members.items()]
+            for name, members in sample.members.items()
+        },
     )
     return _encoder.encode(document)
 
@@ -119,7 +128,7 @@ def _without_customers(value: bytes) -> SampleDocument:
     earlier = _earlier_decoder.decode(value)
     memberships = {name: SampledMemberships([], [], [], []) for name in earlier.memberships}
     activity: dict[str, list[int | float]] = {name: [] for name in _NAMES}
-    return SampleDocument(earlier.tick, earlier.as_of, earlier.partition, 0, [], memberships, activity)
+    return SampleDocument(earlier.tick, earlier.as_of, earlier.partition, 0, [], memberships, activity, members={})
 
 
 def _sample_of(document: SampleDocument) -> PopulationSample:
@@ -130,6 +139,9 @@ def _sample_of(document: SampleDocument) -> PopulationSample:
         memberships={name: _decode_held(sampled) for name, sampled in document.memberships.items()},
         activity=_decode_activity(document.activity, len(document.customer_ids)),
         population_size=document.population_size,
+        members={
+            name: {int(each.segment[1:]): each.sums for each in segments} for name, segments in document.members.items()
+        },
     )
 
 
@@ -173,6 +185,11 @@ def merge_samples(samples: Sequence[PopulationSample], size: int, seed: int) -> 
         },
         activity=np.concatenate([sample.activity for sample in samples]).take(chosen),
         population_size=sum(sample.population_size for sample in samples),
+        members={
+            name: add_sums(sample.members[name] for sample in samples)
+            for name in samples[0].members
+            if all(name in sample.members for sample in samples)
+        },
     )
 
 

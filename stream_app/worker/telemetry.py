@@ -25,7 +25,7 @@ from stream_app.adapters.metrics.declared import (
     WATERMARK,
 )
 from stream_app.core.clock import NO_TIME, SECOND_MS
-from stream_app.core.members import MemberSums
+from stream_app.core.members import NO_MEMBERS
 from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.learned.document import Drift, ModelProposal
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
@@ -143,13 +143,13 @@ class Telemetry:
     def _state_of(self, segmentation: Segmentation, lanes: Iterable[PartitionLoop]) -> SegmentationState:
         name = segmentation.name
         ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
-        sums = {segment.segment_id: MemberSums() for segment in segmentation.roster.segments}
+        sums = {segment.segment_id: NO_MEMBERS for segment in segmentation.roster.segments}
         minor_per_major = 1
         for lane in lanes:
             table, minor_per_major = lane.partition.table, lane.partition.context.minor_per_major
             for code, own in table.members(table.names.index(name)).items():
                 segment_id = ids.get(code, f"s{code}")
-                sums[segment_id] = sums.get(segment_id, MemberSums()).plus(own)
+                sums[segment_id] = sums.get(segment_id, NO_MEMBERS).plus(own)
         newest = self._follower.newest.get(name)
         is_learned = isinstance(segmentation, LearnedSegmentation)
         return SegmentationState(

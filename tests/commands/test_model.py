@@ -65,12 +65,21 @@ def test_replays_models_are_shown_with_roles_drift_and_what_waits(
         assert segment["name"] in line
         assert line.endswith(segment["statement"])
         assert f"  {segment['level']} " in line
+        figures = segment["members"]
+        (line,) = (line for line in text.splitlines() if line.split("  ")[1:2] == [segment["name"]])
+        for value in (figures["customers"], figures["revenue"], f"{figures['share']:.1%}", figures["recency_days"]):
+            assert ("–" if value is None else str(value)) in line.split()
     for document in (published, held):
         for axis, value in document["drift"]["psi"].items():
             assert f"{axis} {value:.2f}" in text
     assert f"held back: version 8, as of {held['as_of']}; moves {held['expected_churn']:.2%} of the customers" in text
     assert "lifecycle: rules, version" in text
     assert "segmenter model approve" not in text, "nobody can decide in a replay"
+
+
+def test_members_of_version_0_are_unknown() -> None:
+    lines = "\n".join(model_lines("value", shelf_of(example("prior")).models["value"], is_live=True))
+    assert "who was in them as of 1970-01-01T00:00:00.000Z: unknown" in lines
 
 
 def test_one_segmentation_can_be_shown_alone_and_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,26 +193,3 @@ def test_segment_sizes_leave_out_customers_without_segment() -> None:
     for number, segment in enumerate([3, NO_SEGMENT, 1, 3, 32_767]):
         table.restore(f"c{number}", encode_row(Row(), membership(segment)))
     assert table.segment_sizes() == {1: 1, 3: 2, 32_767: 1}
-
-
-@given(st.integers(0, 60), st.integers(0, 100))
-def test_sample_repeats_nobody_and_the_seed_decides(size: int, seed: int) -> None:
-    table = table_of({f"c{number}": Row() for number in range(40)})
-    sample = table.sample(size, np.random.default_rng(seed)).tolist()
-    assert len(sample) == min(size, 40)
-    assert sample == sorted(set(sample))
-    assert set(sample) <= set(range(40))
-    assert sample == table.sample(size, np.random.default_rng(seed)).tolist()
-
-
-def test_sample_is_uniform() -> None:
-    table = table_of({f"c{number}": Row() for number in range(20)})
-    generator = np.random.default_rng(1)
-    draws = 4_000
-    counts = np.bincount(np.concatenate([table.sample(5, generator) for _ in range(draws)]), minlength=20)
-    expected, deviation = draws / 4, (draws / 4 * 0.75) ** 0.5
-    assert (np.abs(counts - expected) < 4 * deviation).all()
-
-
-def test_sample_of_nobody_is_empty() -> None:
-    assert CustomerTable().sample(5, np.random.default_rng(1)).tolist() == []

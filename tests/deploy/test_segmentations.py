@@ -15,6 +15,8 @@ import pytest
 from deploy.grafana import dashboard
 from stream_app.adapters.metrics import CONTENT_TYPE, WORKER, Metrics, Reading
 from stream_app.adapters.metrics.declared import EVENTS
+from stream_app.segmentations.learned.document import Drift, ModelProposal
+from stream_app.segmentations.learned.model import Model
 from stream_app.worker.counters import PartitionCounters
 from stream_app.worker.telemetry import SegmentationState
 from tests.deploy.monitoring import RULES
@@ -38,7 +40,9 @@ def worker_metrics(name_of_first: str) -> Metrics:
             {"s1": 7, "s2": 2},
             {"s1": 700.0, "s2": 2.5},
             1_000_000,
-            {"recency": 0.1},
+            Drift({"silence": 0.1}, {"loyal": 0.2}),
+            ModelProposal(Model(name, version=4, expected_churn=0.01), held=True),
+            is_pinned=True,
         )
         for name in NAMES
     }

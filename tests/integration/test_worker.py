@@ -452,9 +452,9 @@ def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_cus
         return {m["customer_id"] for m in deployment.values(topics.migrations) if m["cause"]["kind"] == kind}
 
     deployment.wait(lambda: customers_moved_by("lapse") == set(silent), "lapses that no event caused")
-    frame = replace(
-        Frame(), centres=Frame().centres + np.array((3.0, 0.0, 0.0))
-    )  # of a population that orders far more often
+    deployment.wait_until_drained()
+    shift = np.array((3.0, 0.0, 0.0))  # of a population that orders far more often
+    frame = replace(Frame(), centres=Frame().centres + shift)
     model = Model("value", version=7, as_of_ms=now_ms(), frame=frame)
     record = model_record(ModelProposal(model))
     deployment.produce([Input("segment-models", record.key or b"", record.value)])

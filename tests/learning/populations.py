@@ -10,13 +10,14 @@ import numpy as np
 
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.columns import CustomerColumns
+from stream_app.core.members import MemberSums, MemberTotals
 from stream_app.core.quantities import (
     ACTIVITY_WINDOW_DAYS,
     ENGAGEMENT_HALF_LIFE_DAYS,
     GAP_MEMORY,
     ORDER_HALF_LIFE_DAYS,
 )
-from stream_app.core.row import ACTIVITY_DTYPE, NO_ACTIVITY
+from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, NO_ACTIVITY
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.sample import PopulationSample
@@ -137,6 +138,7 @@ def draw_sample(
         memberships=dict.fromkeys(names, Held(codes, codes, np.full(len(known), NO_TIME), codes)),
         activity=activity,
         population_size=len(known),
+        members={name: {} for name in names},
     )
 
 
@@ -148,4 +150,12 @@ def assigned(sample: PopulationSample, model: Model) -> PopulationSample:
     decision = revise(model, CustomerColumns(sample.activity, np.full(len(sample), sample.as_of_ms)), unknown)
     codes = model.roster.codes[decision.target]
     placed = Held(codes, nowhere, np.full(len(sample), sample.as_of_ms - 100 * DAY_MS), codes)
-    return replace(sample, memberships=dict.fromkeys(sample.memberships, placed))
+    members = dict.fromkeys(sample.members, members_of(sample.activity, codes))
+    return replace(sample, memberships=dict.fromkeys(sample.memberships, placed), members=members)
+
+
+def members_of(activity: np.ndarray, codes: np.ndarray) -> dict[int, MemberSums]:
+    """Return the sums over customers by the segments that they are in."""
+    memberships = np.zeros((1, len(activity)), MEMBERSHIP_DTYPE)
+    memberships["segment"] = codes
+    return MemberTotals.count(activity, memberships).of(0)

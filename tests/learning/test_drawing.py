@@ -46,6 +46,14 @@ def test_customers_are_drawn_once_each_with_their_own_figures(partition):
         assert held.since_ms.tolist() == [FIRST_MS + day * DAY_MS for day in days]
 
 
+def test_sums_are_over_all_members_drawn_or_not(partition):
+    members = drawn(partition, size=3).members
+    assert members == {name: partition.table.members(index) for index, name in enumerate(("value", "service"))}
+    for sums in members.values():
+        assert sum(each.customers for each in sums.values()) == 30
+        assert sum(each.revenue_minor for each in sums.values()) == 30_000
+
+
 def test_small_population_is_drawn_whole(partition):
     assert set(drawn(partition, size=100).customer_ids) == {f"c{day}" for day in range(30)}
 

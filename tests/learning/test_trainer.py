@@ -187,6 +187,7 @@ def test_empty_sample_is_passed_over():
         memberships={"value": empty.memberships["value"].at(np.arange(0))},
         activity=empty.activity[:0],
         population_size=0,
+        members={"value": {}},
     )
     assert trainer.learn(nobody) is None
 
@@ -252,6 +253,31 @@ def test_centres_that_an_algorithm_fails_to_find_leave_the_present_ones():
     assert "expected" in trainer.refusal
     trainer.learn(draw_sample(tick))
     assert trainer.refusal is None
+
+
+def test_members_are_those_of_the_whole_population_before_the_model_takes_over():
+    trainer = Trainer(TrainerSettings(minor_per_major=1), FIRST)
+    sample = assigned(draw_sample(12, 300), FIRST)
+    proposal = trainer.learn(sample)
+    assert proposal.members.keys() >= sample.members["value"].keys()
+    days = sample.as_of_ms / DAY_MS
+    for code, members in proposal.members.items():
+        own = sample.memberships["value"].segment == code
+        assert members.customers == np.count_nonzero(own)
+        assert members.revenue == sample.activity["revenue_minor"][own].sum()
+        if members.customers:
+            tenure_days = days - sample.activity["first_at_ms"][own].mean() / DAY_MS
+            assert members.tenure_days == pytest.approx(tenure_days, abs=0.06)
+    assert sum(members.share for members in proposal.members.values()) == pytest.approx(1)
+
+
+def test_members_of_retired_segments_count_in_the_shares_of_the_others():
+    sample = assigned(draw_sample(12, 300), FIRST)
+    (code, sums), *_ = sample.members["value"].items()
+    sample = replace(sample, members={"value": {77: sums, code: sums}})
+    proposal = Trainer(TrainerSettings(), FIRST).learn(sample)
+    assert proposal.members[code].share == proposal.members[77].share == 0.5
+    assert [segment["members"]["share"] for segment in model_document(proposal)["segments"]].count(0.5) == 1
 
 
 def test_drift_is_told_against_the_last_published_model():

@@ -301,6 +301,19 @@ def test_summary_tells_of_every_model(outputs: Outputs) -> None:
     assert newest.items() <= summary["segment_names"].items()
 
 
+def test_members_of_a_model_are_those_whom_it_finds_at_its_tick(outputs: Outputs) -> None:
+    assert {segment["members"] for segment in outputs.models[0]["segments"]} == {None}, "the prior numbers"
+    assert len(outputs.models) > 20
+    for model in outputs.models[1:]:
+        where = {
+            migration["customer_id"]: migration["to_segment"]["id"]
+            for migration in outputs.migrations
+            if migration["decided_at"] <= model["as_of"] and migration["model_version"] < model["version"]
+        }
+        found = {segment["id"]: segment["members"]["customers"] for segment in model["segments"]}
+        assert Counter(where.values()) == Counter(found), model["version"]
+
+
 def test_examples_are_migrations_that_happened(outputs: Outputs) -> None:
     assert len(outputs.summary["examples"]) == 3
     for example in outputs.summary["examples"]:

@@ -23,15 +23,19 @@ PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
-def create_follower(topics: OutputTopics, port: int) -> tuple[ViewFollower, ViewTarget]:
-    target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
+def create_target(port: int) -> ViewTarget:
+    return ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
+
+
+def create_follower(topics: OutputTopics, target: ViewTarget) -> ViewFollower:
     settings = FollowerSettings(PARTITIONS, chunk_records=50)
-    return ViewFollower(topics.connection, topics.names, target, settings, Metrics(VIEW)), target
+    return ViewFollower(topics.connection, topics.names, target, settings, Metrics(VIEW))
 
 
 @asynccontextmanager
 async def following(topics: OutputTopics, port: int) -> AsyncIterator[ViewFollower]:
-    follower, target = create_follower(topics, port)
+    target = create_target(port)
+    follower = create_follower(topics, target)
     task = asyncio.create_task(follower.run())
     try:
         yield follower
@@ -43,7 +47,8 @@ async def following(topics: OutputTopics, port: int) -> AsyncIterator[ViewFollow
 
 
 async def rebuild(topics: OutputTopics, port: int) -> None:
-    follower, target = create_follower(topics, port)
+    target = create_target(port)
+    follower = create_follower(topics, target)
     try:
         await asyncio.wait_for(follower.rebuild(), PATIENCE_SECONDS)
     finally:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.adapters.redis_client import RedisConnection
 from stream_app.api.figures import add_up
 from stream_app.contracts.readers import FiguresRecord, SegmentSums, read_figures
+from stream_app.view.target import ViewTarget
 from tests.support.output_records import OutputTopics, drawn_migrations, drawn_model
 from tests.support.servers import RedisServer
 from tests.view.following import (
     KEYS,
+    create_follower,
     eventually,
     flows,
     following,
@@ -187,5 +190,39 @@ def test_rebuild_takes_over_without_a_moment_in_which_a_customer_is_missing(
                     return [name async for name in client.scan_iter(f"{KEYS.of(before.decode())}*")] == []
 
                 await eventually(is_gone, "the old generation's end")
+
+    asyncio.run(run())
+
+
+class WatchedTarget(ViewTarget):
+    """Tells when a follower begins to attach."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
+        self.attaching = asyncio.Event()
+
+    async def check(self) -> None:
+        self.attaching.set()
+        await super().check()
+
+
+def test_follower_that_is_cancelled_ends_wherever_it_is(
+    kafka: str, topic_prefix: str, redis_server: RedisServer
+) -> None:
+    """Redis-py loses a cancellation that comes while it sends, in a few turns of the event loop out of many."""
+
+    async def run() -> None:
+        async with OutputTopics(kafka, topic_prefix) as topics:
+            await topics.write(list(drawn_migrations(20, 100)))
+            for turns in range(60):
+                target = WatchedTarget(redis_server.port)
+                task = asyncio.create_task(create_follower(topics, target).run())
+                await target.attaching.wait()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait({task}, timeout=60)
+                assert task.cancelled(), f"goes on, though cancelled {turns} turns after it began to attach"
+                await target.close()
 
     asyncio.run(run())

@@ -7,6 +7,9 @@ import json
 import msgspec
 import pytest
 
+from stream_app.learning.trainer import Trainer, TrainerSettings
+from stream_app.segmentations.learned.document import model_document
+from stream_app.segmentations.learned.model import Model
 from stream_app.worker.samples import decode_sample, encode_sample, merge_samples
 from tests.learning.populations import draw_sample
 
@@ -31,6 +34,16 @@ def test_others_are_learned_from_beside_it() -> None:
     _, present = decode_sample(encode_sample(draw_sample(2838, 50), 0))
     merged = merge_samples([earlier, present], 40, 0)
     assert (len(merged), merged.population_size, list(merged.memberships)) == (40, present.population_size, ["value"])
+
+
+def test_members_are_unknown_where_those_of_a_partition_are() -> None:
+    samples = [decode_sample(value)[1] for value in (json.dumps(EARLIER).encode(), encode_sample(draw_sample(2838), 0))]
+    merged = merge_samples(samples, 400, 0)
+    assert merged.members == {}
+    proposal = Trainer(TrainerSettings(), Model("value")).learn(merged)
+    assert proposal is not None
+    assert proposal.members is None
+    assert [segment["members"] for segment in model_document(proposal)["segments"]] == [None] * 12
 
 
 @pytest.mark.parametrize("lacking", ["tick", "quantities", "memberships"])

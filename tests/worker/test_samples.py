@@ -13,6 +13,7 @@ import pytest
 
 from stream_app.contracts.outputs import PopulationSample as SampleContract
 from stream_app.core.clock import NO_TIME
+from stream_app.core.members import MemberSums
 from stream_app.core.partition import Partition
 from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segments import NO_SEGMENT
@@ -27,6 +28,7 @@ from tests.learning import populations
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import play
 
+SUMS = dict.fromkeys(MemberSums._fields, 1)
 HELD_BY_TWO = {column: [None, None] for column in ("segments", "previous_segments", "since", "kept")}
 
 
@@ -38,6 +40,7 @@ def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
     for name, held in sample.memberships.items():
         for column, expected in zip(held, other.memberships[name], strict=True):
             assert (column.dtype, column.tolist()) == (expected.dtype, expected.tolist())
+    assert sample.members == other.members
     assert sample.activity.dtype == other.activity.dtype
     assert sample.activity.tobytes() == other.activity.tobytes()
 
@@ -99,6 +102,8 @@ def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
         {"memberships": {"value": HELD_BY_TWO | {"segments": ["s99999"] * 2}}},
         {"memberships": {"value": HELD_BY_TWO | {"segments": [None]}}},
         {"memberships": {"value": HELD_BY_TWO | {"kept": [None]}}},
+        {"members": {"value": [{"segment": "s1"}]}},
+        {"members": {"value": [SUMS | {"segment": "first"}]}},
         {"as_of": "yesterday"},
         {"activity": {}},
         {"activity": {"mood": [1.0, 2.0]}},
@@ -116,7 +121,7 @@ def test_what_is_no_sample_is_refused(change: dict[str, object]) -> None:
 
 def cut(sample: PopulationSample, rows: Sequence[int], size: int) -> PopulationSample:
     """Return what a partition that has these customers draws."""
-    ids = sample.customer_ids[list(rows)].tolist()
+    ids, known, rows = sample.customer_ids[list(rows)].tolist(), sample.memberships.items(), list(rows)
     chosen = np.array(rows, np.intp)[drawing.choose(drawing.hash_customers(ids), ids, size, sample.tick, 0)]
     return replace(
         sample,
@@ -124,6 +129,7 @@ def cut(sample: PopulationSample, rows: Sequence[int], size: int) -> PopulationS
         memberships={name: held.at(chosen) for name, held in sample.memberships.items()},
         activity=sample.activity.take(chosen),
         population_size=len(rows),
+        members={name: populations.members_of(sample.activity[rows], held.segment[rows]) for name, held in known},
     )
 
 
@@ -131,7 +137,7 @@ def cut(sample: PopulationSample, rows: Sequence[int], size: int) -> PopulationS
 @pytest.mark.parametrize("size", [1, 30, 200, 500])
 def test_merged_sample_does_not_depend_on_how_customers_are_spread(partitions: int, size: int) -> None:
     population = fixed(draw_sample(5, 200), 0)
-    held = population.memberships["value"]._replace(segment=np.arange(200, dtype=np.int16))
+    held = population.memberships["value"]._replace(segment=np.arange(200, dtype=np.int16) // 3)
     population = replace(population, memberships={"value": held})
     parts = [cut(population, range(number, 200, partitions), size) for number in range(partitions)]
     expected = cut(population, range(200), size)
@@ -143,7 +149,8 @@ def test_merged_sample_does_not_depend_on_how_customers_are_spread(partitions: i
 def test_models_do_not_depend_on_how_customers_are_spread(partitions: int) -> None:
     trainers = [Trainer(TrainerSettings(), Model("value")) for _ in range(2)]
     for tick in range(4, 14, 3):
-        population = fixed(populations.draw_sample(tick, 200, arrival_days=20.0), 0)
+        population = populations.draw_sample(tick, 200, arrival_days=20.0)
+        population = fixed(populations.assigned(population, trainers[0].published), 0)
         parts = [cut(population, range(number, 200, partitions), 150) for number in range(partitions)]
         samples = (cut(population, range(200), 150), merge_samples(parts[::-1], 150, 0))
         proposals = [trainer.learn(sample) for trainer, sample in zip(trainers, samples, strict=True)]

@@ -160,13 +160,13 @@ def test_model_in_use_and_the_newest_that_was_learned_are_distinguished() -> Non
     for proposal in (ModelProposal(snapshot, drift=drift), held):
         scraped.worker.follower._read(model_record(proposal).value)
         found = scraped.scrape()
-        assert found["model_info"] == {labels(segmentation="value", kind="learned", version="4", segments="3"): 1}
+        assert found["model_info"] == {labels(segmentation="value", kind="learned", version="4", segments="12"): 1}
         assert found["model_last_learned_timestamp_seconds"][VALUE] * 1000 == proposal.model.as_of_ms
         if proposal.drift:
             scores = {(*VALUE, ("axis", axis)): score for axis, score in proposal.drift.psi.items()}
             assert found["model_drift_score"] == {tuple(sorted(key)): score for key, score in scores.items()}
     names = {dict(each)["segment"]: dict(each)["name"] for each in found["segment_info"]}
-    assert names == {each.segment_id: each.name for each in snapshot.segments}
+    assert names == {each.segment_id: each.name for each in snapshot.roster.segments}
     assert {dict(each)["segment"] for each in found["customers"]} == set(names)
 
 

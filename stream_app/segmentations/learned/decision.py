@@ -109,9 +109,10 @@ def acts(model: Model, customers: CustomerColumns, held: Held) -> Decision:
     target = _choose(model, standing, role, allowed, left, must_admit=was_lapsed)
     is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
     target = np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, target)
-    # A refund, or what is heard of late, is no sign of life: it does not end a silence.
+    # A refund, or what is heard of late, is no sign of life: it does not end a silence. Nor is it one: whom it shows to
+    # be overdue is moved by silence, a millisecond later.
     silent = np.flatnonzero(last_act_ms(customers.activity) < customers.at_ms)
-    target[silent] = _place(
+    placed = _place(
         model,
         customers.at(silent, customers.at_ms[silent]),
         held.at(silent),
@@ -119,6 +120,8 @@ def acts(model: Model, customers: CustomerColumns, held: Held) -> Decision:
         target[silent],
         standing.holds[silent, OCCASIONAL],
     )
+    falls = (held_target[silent] != NOWHERE) & ~was_lapsed[silent] & (_STAGES[placed] > ACTIVE)
+    target[silent] = np.where(falls, target[silent], placed)
     return Decision(target, target != held_target)
 
 

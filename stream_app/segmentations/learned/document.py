@@ -1,7 +1,8 @@
 """A model as a plain document (the `segment-models` contract), and back.
 
 The document is what workers follow, what a trainer restarts from, and what an operator reads before releasing a held
-model; so it carries, beside the model, what the model would do and how the population has changed.
+model; so it carries, beside the model, what the model would do, how the population has changed, and who is in which
+segment before it takes over.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
+from stream_app.core.members import MemberFigures
 from stream_app.core.segments import Segment
 from stream_app.errors import ModelInvalid
 from stream_app.segmentations.learned.axes import AXES
@@ -57,12 +60,16 @@ class ModelProposal:
         Against the last published model; None if there is none to compare with.
     rejected
         True if an operator has refused it; only of a held one.
+    members
+        Figures by segment code of those who were in it when the model was learned, before it takes over; None if they
+        are not known, as of the prior numbers.
     """
 
     model: Model
     held: bool = False
     drift: Drift | None = None
     rejected: bool = False
+    members: Mapping[int, MemberFigures] | None = None
 
     @property
     def status(self) -> str:
@@ -77,7 +84,7 @@ def is_waiting(status: str, version: int, published_version: int) -> bool:
 
 def model_document(proposal: ModelProposal) -> dict[str, Any]:
     """Return the model as a document of JSON values, keys as in the `segment-models` contract."""
-    model, frame = proposal.model, proposal.model.frame
+    model, frame, members = proposal.model, proposal.model.frame, proposal.members
     segments = [
         {
             "id": segment.segment_id,
@@ -87,6 +94,7 @@ def model_document(proposal: ModelProposal) -> dict[str, Any]:
             "statement": statement_of(model, target),
             "centre": frame.centres[target].tolist() if target < ROLES else None,
             "open": bool(frame.is_open[target]) if target < ROLES else True,
+            "members": None if members is None else msgspec.to_builtins(members[segment.code]),
         }
         for target, (segment, kind) in enumerate(zip(model.roster.segments, KINDS, strict=True))
     ]
@@ -161,7 +169,7 @@ def proposal_from_document(document: Mapping[str, Any]) -> ModelProposal:
         return _parse_clusters(document) if "frame" not in document else _parse(document)
     except KeyError as error:
         raise ModelInvalid(f"model: {error} is missing") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, msgspec.ValidationError) as error:
         raise ModelInvalid(f"model: {error}") from error
 
 
@@ -186,7 +194,15 @@ def _parse(document: Mapping[str, Any]) -> ModelProposal:
         held=document["status"] != PUBLISHED,
         drift=None if drift is None else Drift(**drift),
         rejected=document["status"] == REJECTED,
+        members=_parse_members(document["segments"]),
     )
+
+
+def _parse_members(segments: Iterable[Mapping[str, Any]]) -> dict[int, MemberFigures] | None:
+    told = {_parse_code(segment["id"]): segment["members"] for segment in segments}
+    if None in told.values():
+        return None
+    return {code: msgspec.convert(members, MemberFigures) for code, members in told.items()}
 
 
 def _parse_clusters(document: Mapping[str, Any]) -> ModelProposal:

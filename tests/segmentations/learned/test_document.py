@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.core.members import MemberSums, member_figures
 from stream_app.core.segments import Segment
 from stream_app.errors import ModelInvalid
 from stream_app.segmentations.learned.document import (
@@ -22,6 +23,9 @@ from stream_app.segmentations.learned.roles import KEYS, KINDS
 from tests.support.models import EARLIER_SEGMENTS, learned_model, models, prior_model
 
 share = st.floats(0, 1)
+FIGURES = tuple(
+    member_figures({0: MemberSums(3, 7, 90_00, 0, 86_400), 1: MemberSums(), 2: MemberSums(2)}, 10**9, 100).values()
+)
 
 
 @st.composite
@@ -35,7 +39,10 @@ def proposals(draw: st.DrawFn) -> ModelProposal:
         training=draw(st.sampled_from([{}, {"sample_size": 12, "fit": 0.5}])),
     )
     drift = st.builds(Drift, st.just({"order_rate": 0.1}), st.dictionaries(st.sampled_from(KEYS[:7]), share))
-    return ModelProposal(model, held=draw(st.booleans()), drift=draw(st.none() | drift))
+    members = st.fixed_dictionaries({kind.code: st.sampled_from(FIGURES) for kind in KINDS})
+    return ModelProposal(
+        model, held=draw(st.booleans()), drift=draw(st.none() | drift), members=draw(st.none() | members)
+    )
 
 
 def plain(value: Any) -> Any:
@@ -52,7 +59,7 @@ def test_document_gives_the_same_model_back(proposal: ModelProposal) -> None:
     found = proposal_from_document(document)
     for name in proposal.model.__dataclass_fields__:
         assert plain(getattr(found.model, name)) == plain(getattr(proposal.model, name)), name
-    assert (found.held, found.drift) == (proposal.held, proposal.drift)
+    assert (found.held, found.drift, found.members) == (proposal.held, proposal.drift, proposal.members)
     assert model_document(found) == document
 
 
@@ -116,6 +123,15 @@ def test_document_of_clusters_is_taken_for_its_version_and_its_segments() -> Non
 def test_wrong_value_is_refused_by_name(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ModelInvalid, match=complaint):
         model_from_document(example(**changes))
+
+
+@pytest.mark.parametrize(
+    ("members", "complaint"), [({"customers": 3}, "model: .*missing required field `share`"), (3, "model: Expected")]
+)
+def test_wrong_figures_of_members_are_refused(members: Any, complaint: str) -> None:
+    segments = [segment | {"members": members} for segment in example()["segments"]]
+    with pytest.raises(ModelInvalid, match=complaint):
+        model_from_document(example(segments=segments))
 
 
 @pytest.mark.parametrize("key", ["drift", "status", "training", "previous_frame", "thresholds", "retired_segments"])
