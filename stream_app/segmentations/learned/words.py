@@ -61,11 +61,6 @@ def about(value: float, context: MigrationContext) -> str:
     return f"about {value:.{digits}f} {context.currency}"
 
 
-def changed(now: str, before: str | None) -> str:
-    """Return what something is, and what it was before where people would tell the difference."""
-    return now if before is None or before == now else f"{now}, before {before}"
-
-
 def statement_of(model: Model, target: int) -> str:
     """Return what a segment says of each of its members, in words."""
     return statement_under(model.frame, model.statements, model.thresholds, target)
