@@ -157,8 +157,8 @@ def model_from_document(document: Mapping[str, Any]) -> Model:
 def proposal_from_document(document: Mapping[str, Any]) -> ModelProposal:
     """Return all that a document of `model_document` describes.
 
-    A document of an earlier release, whose segments were clusters, is taken for its version and its segments alone: what
-    is configured takes over from it with the prior numbers, as the next version.
+    A document of an earlier release, whose segments were clusters, is taken for its version and its segments alone: the
+    prior numbers take over from it, as the next version.
 
     Raises
     ------
