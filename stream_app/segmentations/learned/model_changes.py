@@ -17,7 +17,7 @@ from stream_app.core.quantities import Quantities
 from stream_app.segmentations.learned.axes import VALUE
 from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.segmentations.learned.rhythm import own_rhythm
-from stream_app.segmentations.learned.roles import HIBERNATING, LOST, NEW, ONE_TIME, ROLES
+from stream_app.segmentations.learned.roles import BROWSERS, HIBERNATING, LOST, NEW, ONE_TIME, ROLES
 from stream_app.segmentations.learned.words import about, days, statement_of, statement_under
 
 
@@ -81,6 +81,8 @@ def _role_change(model: Model, before: Frame, change: Change, context: Migration
     """Return what has changed of two roles; empty if people would not tell the difference."""
     if change.axis == VALUE and (told := _usual_order_change(model.frame, before, context)):
         return told
+    if change.origin == BROWSERS and not model.frame.counts_engagement:
+        return "visits do not count any more"
     return _statement_change(model, before, change.origin) or _statement_change(model, before, change.target)
 
 

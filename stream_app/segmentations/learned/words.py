@@ -26,6 +26,8 @@ from stream_app.segmentations.learned.statements import Statements
 
 LONGEST_DAYS: Final = 2_000.0
 """No bound on a rate is told as a longer interval."""
+NO_BROWSERS: Final = "nobody, since visits do not count"
+"""What Browsers says where no engagement makes roles."""
 WHOLE_UNITS_FROM: Final = 10
 """Major units from which on a typical value is told without minor ones."""
 
@@ -87,7 +89,7 @@ def _role_statement(bounds: Statements, role: int) -> str:
     if role == OCCASIONAL:
         return rarely
     if role == BROWSERS:
-        return f"{comes}, {rarely}"
+        return f"{comes}, {rarely}" if np.isfinite(bounds.engagement_min[role]) else NO_BROWSERS
     if role == BIG_SPENDERS:
         return f"spends at least {math.exp(bounds.value_min[role]):.1f} times the usual order value, and {rates}"
     return rates if role == REGULAR else often

@@ -29,6 +29,7 @@ from stream_app.segmentations.learned.roles import (
 )
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.learned.sentences import Case, act_counted, standing_by_axis
+from stream_app.segmentations.learned.words import statement_of
 from tests.segmentations.learned.fixed_model import FRAME, MODEL, RHYTHM
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import Step, play
@@ -297,6 +298,11 @@ BY_MODEL: dict[str, tuple[list[Step], str]] = {
         "least once in 25 days, orders at most once in 14 days: comes about every 7 days, the last visit 13 days ago; "
         "Browsers → Occasional.",
     ),
+    "visits that count no more": (
+        [*VISITS, instant(62), successor(engagement_weight=0.0), instant(63)],
+        "Model 2: visits do not count any more: comes about every 6 days, the last visit 7 days ago; Browsers → "
+        "Occasional.",
+    ),
     "usual order value": (
         [*RICH, instant(60), successor(order_value_minor=20_000.0), instant(61)],
         "Model 2: the usual order is now about 200 EUR, before about 50 EUR: spends about 232 EUR an order, "
@@ -346,6 +352,11 @@ def test_move_by_a_model_says_what_in_the_model_changed(steps: list[Step], told:
     (by_model,) = [move for move in moves(steps) if move.cause.kind == "model"]
     assert by_model.explanation.sentence == told
     assert by_model.explanation.decisive == "model"
+
+
+def test_where_visits_do_not_count_there_are_no_browsers() -> None:
+    assert statement_of(MODEL, BROWSERS) == "comes at least once in 25 days, orders at most once in 14 days"
+    assert statement_of(ORDERS_ALONE, BROWSERS) == "nobody, since visits do not count"
 
 
 def change(origin: int, target: int, axis: int = ORDERS) -> Change:
