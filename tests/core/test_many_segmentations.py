@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, NO_TIME, format_instant
@@ -126,6 +126,7 @@ def undated(effects: Sequence[Effects]) -> list[Migration]:
 
 
 @given(changing_logs(), PICKS, st.sets(st.integers(0, 31)))
+@settings(max_examples=40)
 def test_time_passing_within_a_chunk_is_as_sweeping_and_folding_one_after_the_other(
     log: list[Step], segmentations: tuple[Segmentation, ...], cuts: set[int]
 ) -> None:
@@ -147,6 +148,7 @@ def test_time_passing_within_a_chunk_is_as_sweeping_and_folding_one_after_the_ot
 
 
 @given(changing_logs(), PICKS, st.sets(st.integers(0, 31)))
+@settings(max_examples=50)
 def test_looking_only_at_those_who_may_be_due_finds_what_looking_at_everybody_does(
     log: list[Step], segmentations: tuple[Segmentation, ...], cuts: set[int]
 ) -> None:
@@ -165,6 +167,7 @@ def test_looking_only_at_those_who_may_be_due_finds_what_looking_at_everybody_do
 
 
 @given(changing_logs(), st.permutations(EXAMPLES), st.sets(st.integers(0, 31)))
+@settings(max_examples=50)
 def test_what_a_segmentation_says_does_not_depend_on_which_others_there_are(
     log: list[Step], together: list[Segmentation], cuts: set[int]
 ) -> None:
@@ -179,6 +182,7 @@ def test_what_a_segmentation_says_does_not_depend_on_which_others_there_are(
 
 
 @given(logs())
+@settings(max_examples=50)
 def test_moves_of_one_event_are_told_in_the_order_of_the_segmentations(log: list[Step]) -> None:
     partition = Partition(EXAMPLES)
     migrations = play(partition, log)
@@ -217,6 +221,7 @@ def test_segmentation_that_is_added_takes_everybody_in_once(added: Segmentation 
 
 
 @given(logs(), st.sampled_from([*EXAMPLES[1:], TIERS]), st.integers(0, 28))
+@settings(max_examples=50)
 def test_adding_a_segmentation_changes_nothing_for_those_there_are(
     log: list[Step], added: Segmentation, place: int
 ) -> None:
@@ -330,6 +335,7 @@ def restored(segmentations: Sequence[Segmentation], rows: dict[str, bytes], cloc
 
 
 @given(logs(), PICKS, st.integers(0, 28))
+@settings(max_examples=50)
 def test_partition_restored_from_its_rows_goes_on_as_the_other_would_have(
     log: list[Step], segmentations: tuple[Segmentation, ...], cut: int
 ) -> None:
@@ -344,6 +350,7 @@ def test_partition_restored_from_its_rows_goes_on_as_the_other_would_have(
 
 
 @given(logs(), st.permutations(EXAMPLES), st.integers(1, 2))
+@settings(max_examples=50)
 def test_rows_keep_the_memberships_of_segmentations_that_are_not_configured(
     log: list[Step], segmentations: list[Segmentation], kept: int
 ) -> None:

@@ -57,7 +57,7 @@ def causes(migrations: list[Migration]) -> list[str]:
 
 
 @given(logs(), snapshots, st.sets(st.integers(0, 28)))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_customers_do_what_asking_event_by_event_says(log: list[Step], snapshot: Model, cuts: set[int]) -> None:
     steps = [*log, instant(4_000)]
     expected = expected_migrations(LearnedSegmentation(snapshot), steps)
@@ -65,6 +65,7 @@ def test_customers_do_what_asking_event_by_event_says(log: list[Step], snapshot:
 
 
 @given(logs(), st.sets(st.integers(0, 28)))
+@settings(max_examples=50)
 def test_customers_do_what_asking_event_by_event_says_by_rules(log: list[Step], cuts: set[int]) -> None:
     steps = [*(step for step in log if isinstance(step, Event | int)), instant(4_000)]
     assert told(play(Partition([BY_RULES]), steps, cuts)) == expected_migrations(BY_RULES, steps)
@@ -74,7 +75,7 @@ def test_customers_do_what_asking_event_by_event_says_by_rules(log: list[Step], 
 
 
 @given(logs(), snapshots, st.sets(st.integers(0, 28)))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_result_does_not_depend_on_how_events_are_cut_into_chunks(
     log: list[Step], snapshot: Model, cuts: set[int]
 ) -> None:
@@ -183,7 +184,7 @@ def swept(events: Sequence[Event], sweeps: Sequence[int]) -> list[Step]:
 
 
 @given(logs(late=False), snapshots | st.just(BY_RULES), st.data())
-@settings(max_examples=100)
+@settings(max_examples=80)
 def test_migrations_do_not_depend_on_when_anybody_looks(
     log: list[Step], version: Model | RulesSegmentation, data: st.DataObject
 ) -> None:

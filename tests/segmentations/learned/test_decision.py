@@ -75,7 +75,7 @@ def brute_force_ms(found: Callable[[np.ndarray], np.ndarray], after_ms: int, by_
 
 
 @given(histories(min_size=1, max_size=8, days=120), models(), st.sampled_from(EVERY_TARGET))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_silence_moves_at_the_very_millisecond_at_which_brute_force_finds_a_name_untrue(events, model, target) -> None:
     activity = activity_of(events)
     after_ms = int(last_event_ms(activity)[0])
