@@ -195,6 +195,9 @@ class Model:
         Segments of earlier models that this one lacks; customers may still be in them.
     training
         Figures of the training run for readers; JSON values only.
+    is_of_clusters
+        Whether an earlier release published this version, whose segments were clusters: all that is left of it are its
+        number and its segments.
 
     Raises
     ------
@@ -213,6 +216,7 @@ class Model:
     expected_churn: float | None = None
     retired_segments: tuple[Segment, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
+    is_of_clusters: bool = False
 
     def __post_init__(self) -> None:
         for name, value in self.thresholds._asdict().items():
