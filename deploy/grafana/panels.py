@@ -47,6 +47,14 @@ def _graph(title: str, explanation: str, expr: str, legend: str, unit: str = "sh
     return Panel(title, explanation, [Query(expr, legend)], unit, stacked=stacked)
 
 
+def _by_name(metric: str) -> str:
+    """Return a figure of segments by their names; while workers take over a model, a segment may have two."""
+    return (
+        f"sum by (segmentation, segment) ({metric}{CHOSEN}) * on (segmentation, segment) group_left (name)"
+        f" topk by (segmentation, segment) (1, max by (segmentation, segment, name) (segmenter_segment_info{CHOSEN}))"
+    )
+
+
 def _stat(title: str, explanation: str, expr: str, unit: str = "short", legend: str = "") -> Panel:
     return Panel(title, explanation, [Query(expr, legend)], unit, "stat", 4)
 
@@ -136,11 +144,14 @@ ROWS: Final = (
             _graph(
                 "Customers by segment",
                 "In the segments in use, by name.",
-                f"sum by (segmentation, segment) (segmenter_customers{CHOSEN})"
-                " * on (segmentation, segment) group_left (name)"
-                # while workers take over a model, a segment may have two names
-                " topk by (segmentation, segment) (1, max by (segmentation, segment, name)"
-                f" (segmenter_segment_info{CHOSEN}))",
+                _by_name("segmenter_customers"),
+                "{{segmentation}} {{name}}",
+                stacked=True,
+            ),
+            _graph(
+                "Revenue by segment",
+                "Over their lifetime, net of refunds, of those who are in the segments in use now, by name.",
+                _by_name("segmenter_segment_revenue"),
                 "{{segmentation}} {{name}}",
                 stacked=True,
             ),

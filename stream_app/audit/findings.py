@@ -19,6 +19,7 @@ CHECKS: Final = {
     "chain": "each migration leaves the segment that the one before entered",
     "identity": "migration ids and headers follow from segmentation, customer and sequence",
     "membership": "last migration = membership = row, in every segmentation",
+    "figures": "what is told of segments' members are the sums over the rows of those who are in them",
     "direction": "own acts lead to no lower level and to no lapsed segment, silence to no higher level",
     "names": "what a learned segment's name says was true of whoever entered it",
     "causes": "each migration's cause is a folded input of its customer",

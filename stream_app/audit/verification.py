@@ -4,7 +4,7 @@ A customer's inputs, state and outputs all lie on partition p of their topics, s
 other, and no more than one is held in memory:
 
 1. the changelog says who is a customer, and up to which offsets the inputs are folded;
-2. migrations, memberships and dead letters say what others have been told of it;
+2. migrations, memberships, figures and dead letters say what others have been told of it;
 3. the inputs up to those offsets say what all of that should have been.
 
 All ends are taken at once, before anything is read. Workers that are still running write to several topics meanwhile,
@@ -28,6 +28,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.audit import checks
 from stream_app.audit.checks import Keyed, Log
 from stream_app.audit.evidence import Changelog, read_letters, read_memberships, read_migrations
+from stream_app.audit.figures import check_figures, read_figures
 from stream_app.audit.findings import Finding, Tally, place
 from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
 from stream_app.audit.names import check_direction, check_names
@@ -153,7 +154,7 @@ async def _count(reader: TopicReader, topic: str, partitions: int) -> int:
 
 def _partition_counts(deployment: Deployment) -> dict[str, int]:
     names = deployment.names
-    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.dead_letters
+    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.figures, names.dead_letters
     return dict.fromkeys(keyed, deployment.partitions) | {names.models: 1, names.samples: 1}
 
 
@@ -215,6 +216,10 @@ class _Audit:
         tally.add(
             checks.check_standings(standings, migrations, memberships, changelog_log, self._is_whole(*migration_log))
         )
+        figures_log = Log(names.figures, partition)
+        told, findings = read_figures(await self._read(*figures_log), figures_log)
+        tally.add(findings)
+        tally.add(check_figures(rows, standings, told, figures_log))
         self._check_rules(changelog, rows, standings)
         tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
         tally.add(check_direction(migrations, self._segmentations.models, migration_log))
@@ -332,7 +337,7 @@ class _Audit:
 
     async def _batches(self, topic: str, partition: int) -> AsyncIterator[list[LogRecord]]:
         """Read a partition, count its records, and note if its first ones are gone."""
-        matters = topic != self._names.samples  # nothing is concluded from them
+        matters = topic not in (self._names.samples, self._names.figures)  # nothing is concluded from the first ones
         if matters and not self._is_whole(topic, partition):
             first = self._bounds[topic, partition][0]
             message = "the log's first records are gone: what they said cannot be checked"

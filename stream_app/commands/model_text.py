@@ -42,6 +42,9 @@ def model_lines(name: str, model: ShelvedModel, *, is_live: bool) -> Iterator[st
         members = [(each["id"], each["name"], each["sentence"]) for each in published["segments"]]
         yield from _table(("id", "segment", "members"), members)
         return
+    if "frame" not in published:
+        yield "  of an earlier release: its segments are given up with the next version"
+        return
     yield f"  forecast: {_forecast(published)}"
     yield f"  drift by axis (population stability index): {_axes(published)}"
     shifts = (published["drift"] or {}).get("roles", {})
@@ -53,7 +56,7 @@ def model_lines(name: str, model: ShelvedModel, *, is_live: bool) -> Iterator[st
 
 def _member_lines(published: Mapping[str, Any]) -> Iterator[str]:
     """Yield who was in each segment when the model was learned."""
-    if any(each["members"] is None for each in published["segments"]):
+    if any(each.get("members") is None for each in published["segments"]):
         yield f"  who was in them as of {published['as_of']}: unknown"
         return
     yield f"  who was in them as of {published['as_of']}, before it took over:"

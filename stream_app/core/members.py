@@ -17,6 +17,7 @@ import numpy as np
 
 from stream_app.core.arrays import Codes, Instants
 from stream_app.core.clock import DAY_MS, SECOND_MS
+from stream_app.core.money import minor_digits
 from stream_app.core.segments import NO_SEGMENT
 
 BLOCK_CUSTOMERS: Final = 65_536
@@ -186,7 +187,7 @@ def member_figures(sums: Mapping[K, MemberSums], at_ms: int, minor_per_major: in
     """
     shares = _shares([each.customers for each in sums.values()])
     revenue_shares = _shares([each.revenue_minor for each in sums.values()])
-    money_digits = len(str(minor_per_major)) - 1
+    money_digits = minor_digits(minor_per_major)
 
     def days_since(seconds: int, customers: int) -> float:
         return round(max(at_ms / SECOND_MS - seconds / customers, 0.0) * SECOND_MS / DAY_MS, DAY_DIGITS)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from stream_app.core.arrays import Codes, Indices, Instants
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, Event, Position
+from stream_app.core.money import minor_digits
 from stream_app.core.segments import SegmentReference
 
 LAPSE: Final = 3
@@ -134,7 +135,8 @@ def describe_event(event: Event, change: int, context: MigrationContext) -> str:
         what = f"Engagement ({event.type})"
     else:
         noun = "Purchase" if event.kind == PURCHASE else "Refund"
-        what = f"{noun} of {event.amount_minor / context.minor_per_major:.2f} {context.currency}"
+        amount = f"{event.amount_minor / context.minor_per_major:.{minor_digits(context.minor_per_major)}f}"
+        what = f"{noun} of {amount} {context.currency}"
     return f"{what}, the first event" if change == ENTERED else what
 
 

@@ -94,8 +94,8 @@ MEMBERSHIP_DTYPE: Final = np.dtype(
 )
 """Which segment of one segmentation the customer is in, and the last instant at which an event of its own or a move
 assessed it. That instant is kept for each segmentation, because not all are assessed at the same events: what one of
-them says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`; `kept` is what
-the segmentation remembers beside the segment, 0 where it remembers nothing."""
+them says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`; `kept` is the
+last segment that was not a lapsed one, the present one included, 0 for none."""
 NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
 """The record of a customer who was never in a segment of a segmentation."""
 

@@ -87,10 +87,10 @@ def choose_step(present: Frame, goal: Frame, churn_of: Callable[[Frame], float],
     frame = present
     if present.order_value_minor is None and goal.order_value_minor is not None:
         frame = replace(frame, order_value_minor=goal.order_value_minor)
-    bound = max(churn_max, churn_of(frame))
+    bound = churn_max if frame is present else max(churn_max, churn_of(frame))
     for candidate_of in _indivisible(goal):
         candidate = candidate_of(frame)
-        if churn_of(candidate) <= bound:
+        if differs(candidate, frame) and churn_of(candidate) <= bound:
             frame = candidate
     for step in STEPS:
         candidate = step_frame(frame, goal, step)

@@ -123,6 +123,7 @@ class Trainer:
                 previous=self.published.frame,
                 expected_churn=publication.churn if len(forecast) else None,
                 training=self._training(sample, wanted, publication),
+                is_of_clusters=False,
             ),
             held=self._holds_back,
             drift=self._drift(sample, wanted),
@@ -195,6 +196,7 @@ class Trainer:
             previous=self.published.frame,
             expected_churn=None,  # nobody is at hand to ask
             training={"republished_version": version},
+            is_of_clusters=False,
         )
         self._publish(model, release.reference)
         return ModelProposal(model)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
+from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.report.timelines import shorten_sentence
 
 FLOWS_SHOWN: Final = 8
@@ -127,21 +128,22 @@ def _render_segments(summary: dict[str, Any], out: Console) -> None:
     table.add_column("Segment", overflow="fold", max_width=20)
     for column in ("Customers", "Share", "Recency", "Orders", f"{summary['currency']} each", "Of revenue"):
         table.add_column(column, justify="right", no_wrap=True)
+    digits = MINOR_DIGITS[summary["currency"]]
     for segment in summary["segments"]:
-        table.add_row(_printable(segment["name"], out), *_figures(segment))
+        table.add_row(_printable(segment["name"], out), *_figures(segment, digits))
     if len(summary["segments"]) > 1:
-        table.add_row("All", *_figures(summary["all_segments"]), style="dim")
+        table.add_row("All", *_figures(summary["all_segments"], digits), style="dim")
     out.print(table)
     out.print()
 
 
-def _figures(members: dict[str, Any]) -> tuple[str, ...]:
+def _figures(members: dict[str, Any], money_digits: int) -> tuple[str, ...]:
     return (
         f"{members['customers']:,}",
         f"{members['share']:.1%}",
         f"{members['recency_days']:,.1f} d",
         f"{members['orders_per_customer']:,.2f}",
-        f"{members['revenue_per_customer']:,.2f}",
+        f"{members['revenue_per_customer']:,.{money_digits}f}",
         f"{members['revenue_share']:.1%}",
     )
 

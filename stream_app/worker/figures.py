@@ -48,9 +48,16 @@ class PartitionFigures:
         """Note that rows have changed."""
         self._has_changed = True
 
-    def due(self) -> Iterator[OutgoingRecord]:
-        """Yield the records to write now: none before the interval is over, or where nothing has changed."""
-        if not self._has_changed or (now_ms := self._now_ms()) < self._next_ms:
+    def due(self, *, is_last: bool = False) -> Iterator[OutgoingRecord]:
+        """Yield the records to write now: none before the interval is over, or where nothing has changed.
+
+        Parameters
+        ----------
+        is_last
+            Whether the partition is given up, so that there is no later time to tell.
+        """
+        now_ms = self._now_ms()
+        if not self._has_changed or (now_ms < self._next_ms and not is_last):
             return
         as_of_ms = max(self._partition.clock)
         if as_of_ms == NO_TIME:

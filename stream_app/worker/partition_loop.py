@@ -195,6 +195,7 @@ class PartitionLoop:
             self._folder.cancel()
             await asyncio.wait([self._folder])
         if self._writer is not None:
+            self._tell_figures(is_last=True)
             self._is_closing = True
             self._gathered.set()
             await self._writer
@@ -375,8 +376,8 @@ class PartitionLoop:
         self._outbox.add(self._topics.samples, 0, record)
         self._gathered.set()
 
-    def _tell_figures(self) -> None:
-        for record in self._members.due():
+    def _tell_figures(self, *, is_last: bool = False) -> None:
+        for record in self._members.due(is_last=is_last):
             self._outbox.add(self._topics.figures, self.number, record)
             self._gathered.set()
 

@@ -36,6 +36,7 @@ from stream_app.errors import InvalidRecord
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import KINDS, encode_segmentation
+from stream_app.worker.figures import PartitionFigures
 from tests.contracts.records import ENGAGEMENT, PURCHASE
 from tests.support.events import START_MS
 
@@ -128,7 +129,7 @@ async def audited(story: Story, is_drained: bool = True, first: int = 0) -> Veri
     """Audit a story in memory; `first` is where all migration logs begin."""
     names = story.names
     logs = story.logs()
-    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.dead_letters
+    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.figures, names.dead_letters
     partitions = [(topic, p) for topic in keyed for p in range(story.partitions)]
     partitions += [(names.models, 0), (names.samples, 0)]
     bounds = {
@@ -252,6 +253,7 @@ class _Worker:
         self._story = story
         self._partition = partition
         self._state = Partition(segmentations)
+        self._members = PartitionFigures(self._state, partition, 0, lambda: 0)
         self._offsets: dict[str, int] = {}
 
     def run(self, records: list[tuple[Append, Position]], chunk: int) -> None:
@@ -296,6 +298,7 @@ class _Worker:
     def _apply(self, effects: Effects, transaction: list[Append]) -> None:
         names, table = self._story.names, self._state.table
         apply_effects(self._state, effects)
+        self._members.note_change()
         for customer_id in effects.customer_ids:
             row = table.encode(table.find(customer_id))
             transaction.append(Append(names.changelog, self._partition, customer_id.encode(), row))
@@ -309,6 +312,8 @@ class _Worker:
             transaction.append(Append(names.memberships, self._partition, place, value))
 
     def _commit(self, transaction: list[Append]) -> None:
+        for record in self._members.due():
+            transaction.append(Append(self._story.names.figures, self._partition, record.key, record.value))
         versions = {segmentation.name: segmentation.version for segmentation in self._state.segmentations}
         position = PartitionPosition(dict(self._offsets), self._state.clock, versions).encode()
         transaction.append(Append(self._story.names.changelog, self._partition, POSITION_KEY, position))

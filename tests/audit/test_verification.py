@@ -347,6 +347,60 @@ def commit_nothing(story: Story) -> None:
     story.committed.clear()
 
 
+def last_figures(story: Story) -> Append:
+    return story.written(story.names.figures)[-1]
+
+
+def lose_figures(story: Story) -> None:
+    for record in story.written(story.names.figures):
+        story.change(record)
+
+
+def lose_last_figures(story: Story) -> None:
+    story.change(last_figures(story))
+
+
+def change_sums(**more: int) -> Callable[[Story], None]:
+    def change(story: Story) -> None:
+        record = last_figures(story)
+        first, *others = record.json["segments"]
+        first |= {name: first[name] + by for name, by in more.items()}
+        story.change(record, record.with_json(segments=[first, *others]))
+
+    return change
+
+
+def leave_out_a_segment(story: Story) -> None:
+    record = last_figures(story)
+    story.change(record, record.with_json(segments=record.json["segments"][1:]))
+
+
+def figures_of_nobody(story: Story) -> None:
+    record = last_figures(story)
+    strange = record.json["segments"][0] | {"segment": "s99"}
+    story.change(record, record.with_json(segments=[*record.json["segments"], strange]))
+
+
+def figures_of_another_segmentation(story: Story) -> None:
+    record = last_figures(story)
+    key = f"habits/{record.partition}".encode()
+    story.change(record, record, replace(record.with_json(segmentation="habits"), key=key))
+
+
+def take_figures_back(story: Story) -> None:
+    story.change(last_figures(story), last_figures(story), replace(last_figures(story), value=None))
+
+
+def figures_of_another_partition(story: Story) -> None:
+    record = last_figures(story)
+    story.change(record, record.with_json(partition=1 - record.partition))
+
+
+def move_figures(story: Story) -> None:
+    record = last_figures(story)
+    story.change(record, replace(record, partition=1 - record.partition))
+
+
 SEEDED: dict[str, tuple[Callable[[Story], None], set[str]]] = {
     "event lost": (lose_event, {"totals"}),
     "event folded twice": (fold_twice, {"totals"}),
@@ -377,6 +431,20 @@ SEEDED: dict[str, tuple[Callable[[Story], None], set[str]]] = {
     "membership of another sequence": (change_membership(sequence=99), {"membership"}),
     "membership since another time": (change_membership(since="2020-01-01T00:00:00.000Z"), {"membership"}),
     "membership lost": (lose_membership, {"membership"}),
+    "no figures": (lose_figures, {"figures"}),
+    "figures of before": (lose_last_figures, {"figures"}),
+    "figures of one customer more": (change_sums(customers=1), {"figures"}),
+    "figures with other revenue": (change_sums(revenue_minor=-1), {"figures"}),
+    "figures with other orders": (change_sums(purchases=1), {"figures"}),
+    "figures of other instants": (change_sums(first_at_seconds=1, active_at_seconds=-1), {"figures"}),
+    "figures without a segment": (leave_out_a_segment, {"figures"}),
+    "figures of a segment without customers": (figures_of_nobody, {"figures"}),
+    "figures of a segmentation without customers": (figures_of_another_segmentation, {"figures"}),
+    "figures taken back": (take_figures_back, {"figures"}),
+    "figures of another partition": (figures_of_another_partition, {"contracts", "figures"}),
+    "figures on another partition": (move_figures, {"contracts", "figures"}),
+    "figures under another key": (rename_key("figures"), {"contracts"}),
+    "figures unreadable": (spoil("figures"), {"contracts", "figures"}),
     "dead letter lost": (lose_letter, {"dead letters"}),
     "dead letter twice": (duplicate_letter, {"dead letters"}),
     "dead letter with another reason": (change_letter(reason="too_deep"), {"dead letters"}),
@@ -411,7 +479,18 @@ def test_seeded_breach_is_found(story: Story, name: str) -> None:
     assert expected <= breaches(story)
 
 
-@pytest.mark.parametrize("name", ["event lost", "migration twice", "id not derived", "dead letter lost"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "event lost",
+        "migration twice",
+        "figures of one customer more",
+        "figures with other revenue",
+        "no figures",
+        "id not derived",
+        "dead letter lost",
+    ],
+)
 def test_seeded_breach_alone_is_found(story: Story, name: str) -> None:
     seed, expected = SEEDED[name]
     seed(story)

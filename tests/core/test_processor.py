@@ -18,6 +18,7 @@ from stream_app.core.partition import Clock, Effects, Partition, Sweeps
 from stream_app.core.processor import apply_effects, process_events, sweep
 from stream_app.core.row import encode_row, join_history
 from stream_app.core.segmentation import Held
+from stream_app.segmentations.learned.decision import untrue
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
@@ -39,6 +40,8 @@ REGULAR = [event for day in range(0, 60, 6) for event in (purchase(day), engagem
 VISITOR = [purchase(0), engagement(20)]
 STEADY = [purchase(day) for day in range(0, 40, 8)]
 MONTHLY = [purchase(day, 9_000) for day in range(0, 150, 30)]
+OTHER_HABITS = changed_model(11)
+"""A version under which what their segments say is false of a tenth of the `crowd`."""
 LOSING_ORDER = [purchase(0), purchase(2, 8_000, order_id="o"), purchase(4), refund(9, 8_000, "o")]
 
 
@@ -86,13 +89,27 @@ def test_result_does_not_depend_on_how_events_are_cut_into_chunks(
     assert single.clock == cut.clock == whole.clock
 
 
+def dated(log: Sequence[Step]) -> list[Step]:
+    """Return steps in which time passes up to where a version takes over, so that this is when it does for anybody."""
+    steps: list[Step] = []
+    clock_ms = NO_TIME
+    for step in log:
+        if isinstance(step, Event | int):
+            clock_ms = max(clock_ms, step.at_ms if isinstance(step, Event) else step)
+        elif clock_ms > NO_TIME:
+            steps.append(clock_ms)
+        steps.append(step)
+    return steps
+
+
 @given(logs(), snapshots)
 def test_result_does_not_depend_on_other_customers(log: list[Step], snapshot: Model) -> None:
     together = partition_under(snapshot)
-    migrations = play(together, log)
+    steps = dated(log)
+    migrations = play(together, steps)
     for customer_id, row in state_of(together).items():
         alone = partition_under(snapshot)
-        own = [step for step in log if not isinstance(step, Event) or step.customer_id == customer_id]
+        own = [step for step in steps if not isinstance(step, Event) or step.customer_id == customer_id]
         found = [(m.migration_id, m.effective_at, m.explanation) for m in play(alone, own)]
         assert found == [
             (m.migration_id, m.effective_at, m.explanation) for m in migrations if m.customer_id == customer_id
@@ -357,15 +374,16 @@ def crowd(n_customers: int = 60) -> list[Event]:
     return sorted(events, key=lambda event: event.at_ms)
 
 
-def test_new_model_moves_exactly_those_whom_it_wants_elsewhere() -> None:
+def test_new_model_moves_exactly_those_of_whom_their_segment_is_not_true() -> None:
     partition = partition_under(learned_model())
     play(partition, [*crowd(), instant(101)])
     assert sweep(partition, instant(101)).migrations == []
-    heir = LearnedSegmentation(changed_model(7))
+    heir = LearnedSegmentation(OTHER_HABITS)
     partition.follow(heir)
     table = partition.table
-    at_ms = np.full(len(table), instant(101))
-    decision = heir.revise(CustomerColumns(table.activity, at_ms), Held.of(table.memberships[0]))
+    customers, held = CustomerColumns(table.activity, np.full(len(table), instant(101))), Held.of(table.memberships[0])
+    decision = heir.revise(customers, held)
+    assert decision.moves.tolist() == untrue(heir.model, customers, held).tolist()
     expected = {
         table.customer_ids[number]: heir.roster.segments[decision.target[number]].segment_id
         for number in np.flatnonzero(decision.moves)
@@ -384,7 +402,7 @@ def test_version_takes_over_at_the_instant_it_is_followed_whenever_customers_are
     for looks in ([], [instant(101)], [instant(101), instant(102)]):
         partition = partition_under(learned_model())
         play(partition, [*crowd(), instant(101)])
-        found.append(undated(play(partition, [changed_model(7), *looks, *crowd(20), instant(300)])))
+        found.append(undated(play(partition, [OTHER_HABITS, *looks, *crowd(20), instant(300)])))
     assert found[0] == found[1] == found[2]
     assert {m.effective_at for m in found[0] if m.cause.kind == "model"} == {format_instant(instant(101))}
 
@@ -410,7 +428,7 @@ def test_customers_of_segments_of_an_earlier_release_move_by_the_model() -> None
 
 def test_move_is_never_decided_before_it_is_effective() -> None:
     partition = partition_under(learned_model())
-    play(partition, [*crowd(), changed_model(7)])
+    play(partition, [*crowd(), OTHER_HABITS])
     migrations = sweep(partition, instant(10)).migrations
     assert any(m.effective_at > format_instant(instant(10)) for m in migrations)
     assert all(m.decided_at >= m.effective_at for m in migrations)

@@ -38,6 +38,15 @@ def test_every_segment_has_its_row_of_figures(summary: dict[str, Any]) -> None:
     assert len(summary["segments"]) == len(SEGMENTS)
 
 
+@pytest.mark.parametrize(("currency", "told"), [("JPY", "1,234 "), ("EUR", "1,234.00 "), ("KWD", "1,234.000 ")])
+def test_revenue_has_as_many_decimals_as_its_currency(summary: dict[str, Any], currency: str, told: str) -> None:
+    summary["currency"] = currency
+    segment = summary["segments"][0]
+    segment["revenue_per_customer"] = 1_234.0
+    (line,) = [line for line in printed(summary).splitlines() if line.startswith(f"{segment['name']}  ")]
+    assert f" {told}" in line
+
+
 def test_customers_and_shares_add_up_as_they_are_printed(summary: dict[str, Any]) -> None:
     lines = printed(summary).splitlines()
     end = next(index for index, line in enumerate(lines) if line.startswith("All "))

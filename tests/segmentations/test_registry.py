@@ -47,6 +47,22 @@ def test_learned_segmentation_begins_with_prior_numbers_and_keeps_its_last_model
     assert build_segmentation(own, DEFAULTS, built) is built
 
 
+def test_segmentation_of_an_earlier_releases_clusters_is_taken_over_from_by_the_next_version() -> None:
+    document = {
+        "segmentation": "habits",
+        "version": 41,
+        "status": "published",
+        "as_of": "2024-01-01T00:00:00.000Z",
+        "segments": [{"id": "s1", "name": "Champions"}, {"id": "s9", "name": "Potential"}],
+    }
+    clusters = decode_segmentation(document)
+    configuration = LearnedConfiguration(name="habits")
+    taken_over = build_segmentation(configuration, DEFAULTS, clusters)
+    assert taken_over.version == 42
+    assert [each.segment_id for each in taken_over.roster.retired] == ["s9"]
+    assert build_segmentation(configuration, DEFAULTS, taken_over) is taken_over
+
+
 def test_name_of_a_segmentation_by_rules_is_not_used_for_a_learned_one() -> None:
     with pytest.raises(ConfigurationError, match="segmentation service: was of kind 'rules' and cannot become"):
         build_segmentation(LearnedConfiguration(name="service"), DEFAULTS, BY_RULES)

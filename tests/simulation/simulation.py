@@ -90,13 +90,7 @@ class Simulation:
         self.segmentations = drawn_segmentations(drawn)
         self._next_segmentations = drawn_segmentations(drawn) if drawn.random() < 0.5 else self.segmentations
         self.lane_settings = self._draw_lane_settings()
-        self._trainer_settings = TrainerSettings(
-            n_clusters=2,
-            min_customers_per_cluster=1,
-            min_history_days=20.0,
-            max_expected_churn=drawn.choice([0.05, 1.0]),
-            sample_size=100,
-        )
+        self._trainer_settings = TrainerSettings(max_publish_churn=drawn.choice([0.05, 1.0]), sample_size=100)
 
     def _draw_lane_settings(self) -> LoopSettings:
         drawn = self.drawn

@@ -38,7 +38,7 @@ class LogReader:
 async def judge(simulation: Simulation) -> list[str]:
     """Return all breaches."""
     log, names = simulation.log, simulation.topics
-    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.dead_letters
+    keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.figures, names.dead_letters
     places = [(topic, number) for topic in keyed for number in range(simulation.partitions)]
     places += [(names.models, 0), (names.samples, 0)]
     bounds = {tp: (0, log[tp].end) for tp in places}

@@ -46,9 +46,10 @@ def learned_model(**thresholds: float) -> Model:
     )
 
 
-def moved_frame(frame: Frame, seed: int, spread: float = 0.2) -> Frame:
-    """Return a frame whose centres lie elsewhere, under which many customers are misplaced."""
-    centres = frame.centres + np.random.default_rng(seed).normal(0, spread, frame.centres.shape)
+def moved_frame(frame: Frame, seed: int) -> Frame:
+    """Return a frame of a population of other habits, under which what roles say is false of many customers."""
+    rng = np.random.default_rng(seed)
+    centres = frame.centres + rng.normal(0, 0.2, frame.centres.shape) + rng.normal(0, 0.8, 3)
     return dataclasses.replace(frame, centres=centres)
 
 

@@ -34,7 +34,8 @@ def migrations(partition: Partition) -> list[Migration]:
     """Migrations of all kinds of cause: events, silence and a model."""
     found = play(
         partition,
-        [purchase(0, customer_id="é1"), engagement(2, customer_id="c2"), instant(300), learned_model(), instant(301)],
+        # c2 has been new for less time than the prior model asks for, and for more than the learned one does.
+        [purchase(0, customer_id="é1"), engagement(275, customer_id="c2"), instant(300), learned_model(), instant(301)],
     )
     assert {migration.cause.kind for migration in found} >= {"purchase", "engagement", "lapse", "model"}
     return found

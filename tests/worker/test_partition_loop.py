@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +26,6 @@ from stream_app.core.partition import Clock as PartitionClock
 from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.core.row import decode_row
-from stream_app.core.segments import Segment
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
@@ -38,7 +38,7 @@ from stream_app.worker.counters import ACCEPTED, FORWARDED, REJECTED, TOMBSTONE
 from stream_app.worker.intake import Intake, Misplaced
 from stream_app.worker.samples import decode_sample
 from tests.support.events import START_MS, engagement, instant, purchase
-from tests.support.models import learned_model, model_of, successor
+from tests.support.models import ACTIVE_SHOP, learned_model, model_of, successor
 from tests.support.playing import state_of
 from tests.support.replays import Outputs
 from tests.worker.memory import (
@@ -454,8 +454,9 @@ def test_late_event_does_not_turn_time_back() -> None:
 # --- models --------------------------------------------------------------------------------------------------------
 
 PACED = lane_settings(follows_wall_clock=True, model_moves_per_second=1)
-CROWD = [purchase(index / 100, customer_id=f"c{index:02d}") for index in range(20)]
-MODEL = learned_model()
+CROWD = [purchase(index / 100, customer_id=f"c{index:02d}") for index in range(20)] + [engagement(0.2, "c00")]
+MODEL = replace(learned_model(), frame=replace(ACTIVE_SHOP, new_days=0.001))
+"""Under which all of the crowd have a role at once."""
 
 
 @pytest.fixture
@@ -502,7 +503,7 @@ def test_empty_partition_is_under_a_new_model_at_once() -> None:
 @pytest.mark.usefixtures("small_parts")
 def test_migrations_of_a_new_model_are_paced_and_events_are_folded_meanwhile() -> None:
     async def test() -> None:
-        stage = await open_stage(settings=PACED, now_ms=instant(0.19))
+        stage = await open_stage(settings=PACED, now_ms=instant(0.2))
         await play(stage, CROWD)
         stage.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(stage.log.values(TOPICS.migrations)) == 24, "the first part")
@@ -528,7 +529,7 @@ def test_migrations_of_a_new_model_are_paced_and_events_are_folded_meanwhile() -
 @pytest.mark.usefixtures("small_parts")
 def test_assessment_under_a_new_model_that_is_broken_off_is_finished_after_the_restart() -> None:
     async def test() -> None:
-        first = await open_stage(settings=PACED, now_ms=instant(0.19))
+        first = await open_stage(settings=PACED, now_ms=instant(0.2))
         await play(first, CROWD)
         first.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(first.log.values(TOPICS.migrations)) == 24, "the first part")
@@ -553,10 +554,9 @@ def test_assessment_under_a_new_model_that_is_broken_off_is_finished_after_the_r
 @pytest.mark.usefixtures("small_parts")
 def test_model_that_comes_in_the_middle_of_another_takes_its_place() -> None:
     async def test() -> None:
-        # with other segments, so that those who are assessed already have to move once more
-        segments = tuple(Segment(segment.code + 10, f"New {segment.name}") for segment in MODEL.segments)
-        newer = successor(MODEL, segments=segments, retired_segments=MODEL.segments)
-        stage = await open_stage(settings=PACED, now_ms=instant(0.19))
+        # under which their role is no longer true of those who are assessed already
+        newer = successor(MODEL, replace(MODEL.frame, centres=MODEL.frame.centres + np.array([2.0, 2.0, 0.0])))
+        stage = await open_stage(settings=PACED, now_ms=instant(0.2))
         await play(stage, CROWD)
         stage.lane.follow(LearnedSegmentation(MODEL))
         await until(lambda: len(stage.log.values(TOPICS.migrations)) == 24, "the first part")
@@ -603,7 +603,7 @@ def without_place(migration: dict[str, Any]) -> dict[str, Any]:
 
 def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
     simulate(40, 200, 3, tmp_path)
-    configured = load_settings(None, {"learning": {"min_history_days": 3_650}})
+    configured = load_settings(None)
     files = {topic: tmp_path / f"{topic.removeprefix(TOPICS.prefix)}.jsonl.gz" for topic in TOPICS.inputs}
     sources = [SourceFile(path, path.name.partition(".")[0], {}, {}, None) for path in files.values()]
     run_ = create_replay(configured, tmp_path / "out")

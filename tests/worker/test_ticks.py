@@ -21,12 +21,13 @@ from stream_app.worker import partition_loop as loop_module
 from stream_app.worker.samples import decode_sample
 from stream_app.worker.ticks import Ticks, tick_record
 from tests.support.events import START_MS, instant, purchase
-from tests.support.models import learned_model
+from tests.support.models import ACTIVE_SHOP, learned_model
 from tests.worker.memory import TOPICS, Feed, MemoryLog, Stage, lane_settings, open_stage, until
 
 WAITING = lane_settings(tick_wait_ms=600 * SECOND_MS, live_tick_wait_ms=600 * SECOND_MS)
 BRIEF = replace(WAITING, tick_wait_ms=1)
-MODEL = learned_model()
+MODEL = replace(learned_model(), frame=replace(ACTIVE_SHOP, new_days=0.001))
+"""Under which whoever has come once is not new for long."""
 FIRST = START_MS // WEEK_MS
 """The tick before the first event."""
 

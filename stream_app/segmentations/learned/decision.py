@@ -9,9 +9,10 @@ Three rules keep what is said about a person true:
    one is nearer by more than the hysteresis δ: (D_i − D_j) / (2 ‖c_i − c_j‖) > δ, the signed distance past the middle
    between two centres (D: squared distances). A statement that has become false overrules that.
 
-A new version may move anybody, but moves only those of whom the name of their role is no longer true under it. The
-others stay until they or their silence move them: moving to the nearest centre at once as well agreed no better with
-the types of simulated shops, and made an eighth more moves at CDNOW.
+A new version may move anybody, but moves only those of whom the name of their role is no longer true under it, or
+whose silence it finds telling. The others stay until they or their silence move them: moving to the nearest centre at
+once as well agreed no better with the types of simulated shops, and made a tenth more moves, there (of those that
+nothing had led to) and at Online Retail.
 
 Everything here works on n customers at once; one customer is n = 1, so there is no second rule to keep in step.
 """

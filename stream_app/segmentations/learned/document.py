@@ -158,7 +158,7 @@ def proposal_from_document(document: Mapping[str, Any]) -> ModelProposal:
     """Return all that a document of `model_document` describes.
 
     A document of an earlier release, whose segments were clusters, is taken for its version and its segments alone: the
-    prior numbers hold until the next model.
+    prior numbers take over from it, as the next version.
 
     Raises
     ------
@@ -213,6 +213,7 @@ def _parse_clusters(document: Mapping[str, Any]) -> ModelProposal:
         version=int(document["version"]),
         as_of_ms=to_milliseconds(datetime.fromisoformat(document["as_of"])),
         retired_segments=tuple(segment for segment in former if segment.code not in own),
+        is_of_clusters=True,
     )
     return ModelProposal(model, held=document["status"] == HELD)
 

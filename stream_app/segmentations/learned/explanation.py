@@ -37,7 +37,7 @@ from stream_app.segmentations.learned.sentences import (
     came_back,
     silence_grew,
     standing,
-    standing_on,
+    standing_by_axis,
 )
 from stream_app.segmentations.learned.words import statement_of
 
@@ -154,12 +154,12 @@ def _told_by_model(
         quantities,
         np.array([case.origin for case in moved]),
         np.array([case.target for case in moved]),
-        [case.failed for case in moved],
+        np.array([case.axis for case in moved]),
     )
     told = []
     for case, change in zip(moved, changes, strict=True):
-        is_between = 0 <= case.origin < ROLES and case.target < ROLES and not case.failed
-        facts = standing_on(model, case, change.axis, context) if is_between else standing(model, case)
+        is_between = 0 <= case.origin < ROLES and case.target < ROLES
+        facts = standing_by_axis(model, case, context) if is_between else standing(model, case)
         told.append(f"{describe_change(model, change, context)}: {facts}")
     return told
 

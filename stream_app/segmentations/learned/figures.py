@@ -8,6 +8,7 @@ import numpy as np
 from stream_app.core.arrays import Flags, Floats
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.columns import CustomerColumns
+from stream_app.core.money import minor_digits
 from stream_app.core.moves import MigrationContext
 from stream_app.segmentations.learned.axes import ENGAGEMENT, ORDERS, VALUE, value_axes
 from stream_app.segmentations.learned.model import Frame
@@ -60,7 +61,8 @@ def figures_of(customers: CustomerColumns, frame: Frame, context: MigrationConte
     has_ordered, has_engaged = activity["purchased_at_ms"] > NO_TIME, activity["engaged_at_ms"] > NO_TIME
     value: list[float | None] = [None] * len(axes)
     if frame.order_value_minor is not None:
-        value = np.round(frame.order_value_minor * np.exp(axes[:, VALUE]) / context.minor_per_major, 2).tolist()
+        major = frame.order_value_minor * np.exp(axes[:, VALUE]) / context.minor_per_major
+        value = np.round(major, minor_digits(context.minor_per_major)).tolist()
 
     def since(instants: np.ndarray, is_known: Flags) -> list[float | None]:
         elapsed = _rounded(np.where(is_known, np.maximum(at_ms - np.where(is_known, instants, 0), 0) / DAY_MS, 0.0))

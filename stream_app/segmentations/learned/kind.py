@@ -43,10 +43,13 @@ class LearnedKind:
             raise ConfigurationError(f"segmentation {configuration.name}: {error}") from error
         if earlier is None:
             return LearnedSegmentation(wanted)
-        if (before.thresholds, before.names, before.actions) == (wanted.thresholds, wanted.names, wanted.actions):
+        is_same = (before.thresholds, before.names, before.actions) == (wanted.thresholds, wanted.names, wanted.actions)
+        if is_same and not before.is_of_clusters:
             return earlier
         return LearnedSegmentation(
-            replace(wanted, version=before.version + 1, previous=before.frame, expected_churn=None)
+            replace(
+                wanted, version=before.version + 1, previous=before.frame, expected_churn=None, is_of_clusters=False
+            )
         )
 
     def encode(self, segmentation: LearnedSegmentation) -> dict[str, Any]:

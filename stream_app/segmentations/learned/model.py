@@ -154,8 +154,14 @@ class Frame:
         return np.asarray(np.sqrt(((scaled[:, None] - scaled[None]) ** 2).sum(axis=2)))
 
     def squared_distances(self, axes: Floats) -> Floats:
-        """Return those of n customers to the roles' centres, shape `(n, ROLES)`."""
-        return np.asarray((((axes * self.weights)[:, None] - self.centres * self.weights) ** 2).sum(axis=2))
+        """Return those of n customers to the roles' centres, shape `(n, ROLES)`.
+
+        Axis by axis, and by no matrix product, whose last bits depend on how many customers are asked about at once.
+        """
+        total = np.zeros((len(axes), ROLES))
+        for axis, weight in enumerate(self.weights.tolist()):
+            total += ((axes[:, axis, None] - self.centres[:, axis]) * weight) ** 2
+        return total
 
     def statements(self, thresholds: Thresholds) -> Statements:
         """Return what the roles' names say."""
@@ -189,6 +195,9 @@ class Model:
         Segments of earlier models that this one lacks; customers may still be in them.
     training
         Figures of the training run for readers; JSON values only.
+    is_of_clusters
+        Whether an earlier release published this version, whose segments were clusters: all that is left of it are its
+        number and its segments.
 
     Raises
     ------
@@ -207,6 +216,7 @@ class Model:
     expected_churn: float | None = None
     retired_segments: tuple[Segment, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
+    is_of_clusters: bool = False
 
     def __post_init__(self) -> None:
         for name, value in self.thresholds._asdict().items():

@@ -55,11 +55,11 @@ def standing(model: Model, case: Case) -> str:
     return ordered(after) + _comes(model, after)
 
 
-def standing_on(model: Model, case: Case, axis: int, context: MigrationContext) -> str:
+def standing_by_axis(model: Model, case: Case, context: MigrationContext) -> str:
     """Return what there is to say of a customer whom a model has moved from role to role, by what it is judged by."""
-    if axis == VALUE and (told := _spends(model, case.after, context)):
+    if case.axis == VALUE and (told := _spends(model, case.after, context)):
         return told
-    return _visits(case.after) if axis == ENGAGEMENT else standing(model, case)
+    return _visits(case.after) if case.axis == ENGAGEMENT else standing(model, case)
 
 
 def came_back(case: Case) -> str:

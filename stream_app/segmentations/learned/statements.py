@@ -110,7 +110,8 @@ class Statements:
         low[ORDERS, BIG_SPENDERS] = middle(REGULAR, OCCASIONAL, ORDERS) - slack.big
         visits = middle(REGULAR, OCCASIONAL, ENGAGEMENT) - slack.visits
         low[ENGAGEMENT, [REGULAR, BIG_SPENDERS]] = visits if counts_engagement else np.inf
-        low[ENGAGEMENT, BROWSERS] = middle(BROWSERS, OCCASIONAL, ENGAGEMENT) - slack.browsers
+        comes = middle(BROWSERS, OCCASIONAL, ENGAGEMENT) - slack.browsers
+        low[ENGAGEMENT, BROWSERS] = comes if counts_engagement else np.inf
         low[VALUE, BIG_SPENDERS] = middle(BIG_SPENDERS, LOYAL, VALUE) - slack.value
         orders_max[[BROWSERS, OCCASIONAL]] = middle(LOYAL, REGULAR, ORDERS) + slack.rare
         return cls(low[ORDERS], orders_max, low[ENGAGEMENT], low[VALUE])

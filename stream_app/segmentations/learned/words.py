@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from stream_app.core.money import minor_digits
 from stream_app.core.moves import MigrationContext
 from stream_app.segmentations.learned.model import Frame, Model, Thresholds
 from stream_app.segmentations.learned.roles import (
@@ -56,13 +57,8 @@ def orders(count: int) -> str:
 
 def about(value: float, context: MigrationContext) -> str:
     """Return a typical value in major units in words: `about 45 EUR`, `about 4.50 EUR`."""
-    digits = 0 if value >= WHOLE_UNITS_FROM else round(math.log10(context.minor_per_major))
+    digits = 0 if value >= WHOLE_UNITS_FROM else minor_digits(context.minor_per_major)
     return f"about {value:.{digits}f} {context.currency}"
-
-
-def changed(now: str, before: str | None) -> str:
-    """Return what something is, and what it was before where people would tell the difference."""
-    return now if before is None or before == now else f"{now}, before {before}"
 
 
 def statement_of(model: Model, target: int) -> str:

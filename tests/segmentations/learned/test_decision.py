@@ -19,22 +19,16 @@ from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.rhythm import own_rhythm
 from stream_app.segmentations.learned.roles import (
     AT_RISK,
-    BIG_SPENDERS,
-    BROWSERS,
-    CHAMPIONS,
     HIBERNATING,
     KINDS,
     LOST,
-    LOYAL,
     NEW,
     OCCASIONAL,
     ONE_TIME,
-    REGULAR,
     ROLES,
-    VIP,
 )
 from tests.support.events import engagement, histories, instant, purchase
-from tests.support.models import frames, learned_model, models, partition_under, prior_model, successor
+from tests.support.models import learned_model, models, partition_under, prior_model, successor
 from tests.support.playing import play
 from tests.support.tables import activity_of
 
@@ -186,18 +180,3 @@ def test_the_same_numbers_again_move_nobody(events, model, target) -> None:
     held = held_in(target, int(at_ms[0]))
     assume(not untrue(model, customers, held).any() and not leaves(model, customers.activity, target, at_ms).any())
     assert not revise(successor(model), customers, held).moves.any()
-
-
-@given(frames(), frames())
-@settings(max_examples=20)
-def test_role_that_the_version_before_would_have_ended_is_not_blamed_on_the_model(before, frame) -> None:
-    events = [purchase(day, 9_000) for day in range(0, 90, 9)]
-    customers = CustomerColumns(activity_of(events), np.array([instant(82)]))
-    model = Model("value", 5, 0, frame, before)
-    for target in (BROWSERS, REGULAR, LOYAL, BIG_SPENDERS, CHAMPIONS, VIP):
-        held = held_in(target, instant(40))
-        decision = revise(model, customers, held)
-        if not decision.moves.item() or untrue(model, customers, held).any():
-            continue
-        alone = revise(dataclasses.replace(model, previous=None), customers, held)
-        assert alone.target.item() == decision.target.item()

@@ -11,6 +11,7 @@ import pytest
 
 from stream_app.contracts.outputs import LearnedExplanation, SegmentMigration
 from stream_app.core.migration import Migration
+from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.segmentations.learned.explanation import LearnedReason
 from stream_app.segmentations.learned.figures import CustomerFigures
@@ -54,6 +55,15 @@ def test_explanation_has_the_fields_of_the_contract_in_their_order() -> None:
     assert LearnedReason.__struct_fields__ == tuple(fields)
     figures = json.loads(msgspec.json.encode(reason(moves(SEVEN)[0]).after))
     assert tuple(figures) == CustomerFigures.__struct_fields__
+
+
+@pytest.mark.parametrize(("minor_per_major", "digits"), [(1, 0), (100, 2), (1_000, 3)])
+def test_order_value_has_as_many_decimals_as_the_currency(minor_per_major: int, digits: int) -> None:
+    steps = [purchase(day, 1_237 + day) for day in (0, 8, 15, 25, 33, 40, 50)]
+    partition = Partition([LearnedSegmentation(MODEL)], MigrationContext("XXX", minor_per_major))
+    for move in play(partition, steps):
+        value = reason(move).after.order_value
+        assert value == round(value or 0, digits) > 0
 
 
 def test_figures_are_what_events_add_up_to() -> None:

@@ -1,0 +1,23 @@
+"""What customers did, as the opening of a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_app.core.moves import ENTERED, MOVED, MigrationContext, describe_event
+from tests.support.events import engagement, purchase, refund
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor_per_major", "words"),
+    [("EUR", 100, "12.34 EUR"), ("JPY", 1, "1234 JPY"), ("KWD", 1_000, "1.234 KWD")],
+)
+def test_amounts_have_as_many_decimals_as_their_currency(currency: str, minor_per_major: int, words: str) -> None:
+    context = MigrationContext(currency, minor_per_major)
+    assert describe_event(purchase(0, 1_234), MOVED, context) == f"Purchase of {words}"
+    assert describe_event(refund(0, 1_234, "o1"), MOVED, context) == f"Refund of {words}"
+
+
+def test_first_event_is_called_that() -> None:
+    assert describe_event(purchase(0, 500), ENTERED, MigrationContext()) == "Purchase of 5.00 EUR, the first event"
+    assert describe_event(engagement(0), MOVED, MigrationContext()) == "Engagement (product_viewed)"
