@@ -135,7 +135,7 @@ def test_every_model_keeps_within_its_bound_and_its_roles_in_order(groups):
         assert_in_order(proposal.model.frame.centres)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 0.1), st.integers(1, 30), st.booleans())
 def test_models_of_random_populations_keep_within_their_bound_and_in_order(seed, limit, start, jumps):
     rng = np.random.default_rng(seed)
