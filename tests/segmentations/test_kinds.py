@@ -207,6 +207,7 @@ def test_nothing_that_is_asked_changes_what_it_is_asked_of(segmentation: Segment
 
 @every_kind
 @given(logs(), st.sets(st.integers(0, 28)))
+@settings(max_examples=40)
 def test_what_is_decided_does_not_depend_on_how_events_are_cut_into_chunks(
     segmentation: Segmentation, log: list[Step], cuts: set[int]
 ) -> None:
