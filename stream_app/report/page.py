@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib import resources
 from pathlib import Path, PurePath
@@ -25,6 +25,7 @@ from stream_app.core.clock import DAY_MS, to_milliseconds
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.errors import ConfigurationError
 from stream_app.report.timelines import TimelineSample
+from stream_app.segmentations.learned.roles import KEYS, segments
 
 SEGMENT_COLOURS: Final = (
     "#332288",
@@ -38,11 +39,16 @@ SEGMENT_COLOURS: Final = (
     "#999933",
     "#661100",
     "#6699cc",
+    "#ee8866",
 )
-"""Paul Tol's "muted" scheme and two more, distinct with any colour vision; neighbours differ in lightness too."""
+"""Paul Tol's "muted" scheme and three more, distinct with any colour vision; neighbours differ in lightness too.
+
+There are as many as learned segments.
+"""
 FORMER_SEGMENT_COLOURS: Final = ("#9aa0a6", "#c4c7cc", "#6b7075")
 """Greys, for segments that no longer exist."""
 
+_SEGMENT_IDS: Final = {key: segment.segment_id for key, segment in zip(KEYS, segments(), strict=True)}
 _SCRIPTS: Final = ("text.js", "tables.js", "charts.js", "timeline.js", "page.js")
 _SCRIPT_ESCAPES: Final = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
@@ -137,8 +143,8 @@ def _describe(summary: dict[str, Any], versions: list[dict[str, Any]], stays: St
     """Return what a segmentation's page shows, but for the customers."""
     kind = versions[-1]["kind"] if versions else "learned"
     is_learned = kind == "learned"
-    present = [segment["id"] for segment in versions[-1]["segments"]] if versions else []
-    conditions = {} if is_learned else {segment["id"]: segment["sentence"] for segment in versions[-1]["segments"]}
+    in_force = [version for version in versions if version.get("status") != "held"]
+    present = in_force[-1]["segments"] if in_force else []
     inputs = [entry | {"file": PurePath(entry["file"]).name} for entry in summary["inputs"]]
     return {
         "summary": summary | {"inputs": inputs},
@@ -147,8 +153,9 @@ def _describe(summary: dict[str, Any], versions: list[dict[str, Any]], stays: St
         "moneyDigits": MINOR_DIGITS[summary["currency"]],
         "kind": kind,
         "models": _models(versions, summary) if is_learned else [],
-        "versions": _taken_over(versions),
-        "conditions": conditions,
+        "versions": [{key: version[key] for key in ("version", "as_of")} for version in in_force],
+        "meanings": _meanings(present) if is_learned else {},
+        "conditions": {} if is_learned else {segment["id"]: segment["sentence"] for segment in present},
         "daysInSegment": stays.mean_days,
         "daysInAnySegment": stays.mean_days_of_all,
     }
@@ -202,27 +209,28 @@ def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dic
         row["moved"] = None if unknown else moved.get((model["version"], model["as_of"]))
         row["actual_churn"] = row["moved"] / base if row["moved"] is not None and base else None
         drift = model.get("drift") or {"roles": {}, "psi": {}}
-        row["role"], row["role_drift"] = max(drift["roles"].items(), key=lambda item: item[1], default=(None, None))
+        role, row["role_drift"] = max(drift["roles"].items(), key=lambda item: item[1], default=(None, None))
+        row["role"] = None if role is None else _SEGMENT_IDS[role]
         row["psi_axis"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
         models.append(row)
     return models
 
 
-def _taken_over(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return which versions took over, and when each was learned or defined."""
-    return [
-        {key: version[key] for key in ("version", "as_of")} for version in versions if version.get("status") != "held"
-    ]
+def _meanings(present: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what is true of everybody in each learned segment, and what to do with them."""
+    return {segment["id"]: {key: segment[key] for key in ("statement", "action", "open")} for segment in present}
 
 
-def _colour_segments(summary: dict[str, Any], present: Collection[str]) -> list[dict[str, str]]:
+def _colour_segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Return all segments that ever were, in the summary's order, each with its colour; former ones last, in grey.
 
-    `present` are those of the newest version, also where nobody is in them.
+    `present` are those of the newest version, also where nobody is in them: these come last of their level.
     """
     names = summary["segment_names"]
     filled = [segment["id"] for segment in summary["segments"]]
-    current = filled + [segment_id for segment_id in present if segment_id in names and segment_id not in filled]
+    empty = [segment["id"] for segment in present if segment["id"] in names and segment["id"] not in filled]
+    levels = {segment["id"]: segment.get("level", 0) for segment in present}
+    current = sorted(filled + empty, key=lambda segment_id: -levels.get(segment_id, 0))
     former = [segment_id for segment_id in sorted(names) if segment_id not in current]
     return [
         {"id": segment_id, "name": names[segment_id], "colour": palette[index % len(palette)]}

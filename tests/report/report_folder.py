@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from stream_app.core.clock import DAY_MS, HOUR_MS, WEEK_MS, format_instant
 from stream_app.core.members import MemberSums, life_cycle_order, member_figures
 from stream_app.core.moves import CAUSE_KINDS
+from stream_app.segmentations.learned.roles import KINDS
 
 START_MS = 1_704_067_200_000  # 2024-01-01, a Monday
 FIRST_MODEL_WEEK = 6
@@ -23,25 +24,28 @@ RETIRED = ("s9", "Newcomers (rules)")
 SEGMENTS = {
     "s1": ("Champions", 4.0, 11.8, 912.0, 7.4, 210.0),
     "s2": ("Loyal", 12.0, 6.1, 388.5, 4.0, 190.0),
-    "s3": ("Potential", 15.0, 2.6, 141.2, 3.1, 80.0),
-    "s4": ("New", 7.0, 1.1, 61.9, 1.2, 9.0),
-    "s5": ("Browsers", 10.0, 0.4, 18.0, 5.6, 120.0),
-    "s6": ("At risk", 48.0, 1.9, 120.4, 0.4, 170.0),
-    "s7": ("Hibernating", 95.0, 0.5, 24.1, 0.1, 150.0),
-    "s8": ("Lost", 190.0, 0.1, 3.3, 0.0, 230.0),
+    "s101": ("Regular", 15.0, 2.6, 141.2, 3.1, 80.0),
+    "s3": ("New", 7.0, 1.1, 61.9, 1.2, 9.0),
+    "s4": ("Browsers", 10.0, 0.4, 18.0, 5.6, 120.0),
+    "s5": ("At risk", 48.0, 1.9, 120.4, 0.4, 170.0),
+    "s105": ("Hibernating", 95.0, 0.5, 24.1, 0.1, 150.0),
+    "s6": ("Lost", 190.0, 0.1, 3.3, 0.0, 230.0),
 }
 """Name, then recency, orders, revenue, engaged days, tenure."""
+LEVELS = {f"s{kind.code}": kind.level for kind in KINDS}
+CLOSED = "s4"
+"""A segment that admits nobody."""
 
 STEPS = {
     "s1": [("s1", 94, "purchase"), ("s2", 6, "lapse")],
-    "s2": [("s2", 90, "purchase"), ("s1", 4, "purchase"), ("s6", 6, "lapse")],
-    "s3": [("s3", 87, "purchase"), ("s2", 6, "purchase"), ("s6", 5, "lapse"), ("s5", 2, "engagement")],
-    "s4": [("s4", 82, "purchase"), ("s3", 8, "purchase"), ("s7", 7, "lapse"), ("s5", 3, "engagement")],
-    "s5": [("s5", 91, "engagement"), ("s3", 5, "purchase"), ("s7", 4, "lapse")],
-    "s6": [("s6", 88, "lapse"), ("s2", 4, "purchase"), ("s7", 7, "lapse"), ("s3", 1, "refund")],
-    "s7": [("s7", 92, "lapse"), ("s8", 6, "lapse"), ("s3", 2, "purchase")],
-    "s8": [("s8", 98, "lapse"), ("s3", 1, "purchase"), ("s5", 1, "engagement")],
-    "s9": [("s9", 93, "purchase"), ("s3", 4, "purchase"), ("s7", 3, "lapse")],
+    "s2": [("s2", 90, "purchase"), ("s1", 4, "purchase"), ("s5", 6, "lapse")],
+    "s101": [("s101", 87, "purchase"), ("s2", 6, "purchase"), ("s5", 5, "lapse"), ("s4", 2, "engagement")],
+    "s3": [("s3", 82, "purchase"), ("s101", 8, "purchase"), ("s105", 7, "lapse"), ("s4", 3, "engagement")],
+    "s4": [("s4", 91, "engagement"), ("s101", 5, "purchase"), ("s105", 4, "lapse")],
+    "s5": [("s5", 88, "lapse"), ("s2", 4, "purchase"), ("s105", 7, "lapse"), ("s101", 1, "refund")],
+    "s105": [("s105", 92, "lapse"), ("s6", 6, "lapse"), ("s101", 2, "purchase")],
+    "s6": [("s6", 98, "lapse"), ("s101", 1, "purchase"), ("s4", 1, "engagement")],
+    "s9": [("s9", 93, "purchase"), ("s101", 4, "purchase"), ("s105", 3, "lapse")],
 }
 """From a segment: where to, how often in a hundred weeks, and why."""
 
@@ -96,11 +100,11 @@ class ReportFolder:
             here = self.current.get(customer_id)
             if here is None:
                 if entry_week == week:
-                    first = "s4" if week >= FIRST_MODEL_WEEK and self.with_models else "s9"
+                    first = "s3" if week >= FIRST_MODEL_WEEK and self.with_models else "s9"
                     self._move(customer_id, first, at_ms, "purchase", week)
                 continue
             if here == RETIRED[0] and self._version(week):
-                self._move(customer_id, "s4", at_ms, "model", week)
+                self._move(customer_id, "s3", at_ms, "model", week)
                 continue
             targets, chances, causes = zip(*STEPS[here], strict=True)
             choice = self.random.choices(range(len(targets)), chances)[0]
@@ -131,7 +135,7 @@ class ReportFolder:
         by_event = cause in ("purchase", "refund", "engagement")
         topic = "engagements" if cause == "engagement" else "purchases"
         position = {"topic": topic, "partition": 0, "offset": len(self.migrations) + 1}
-        change = "entered" if here is None else "lapsed" if target in ("s7", "s8") else "moved"
+        change = "entered" if here is None else "lapsed" if target in ("s105", "s6") else "moved"
         self.migrations.append(
             {
                 "migration_id": f"{len(self.migrations):032x}",
@@ -140,7 +144,7 @@ class ReportFolder:
                 "segmentation": "value",
                 "from_segment": None if here is None else {"id": here, "name": self.names[here]},
                 "to_segment": {"id": target, "name": self.names[target]},
-                "change": "returned" if here == "s8" else change,
+                "change": "returned" if here == "s6" else change,
                 "effective_at": format_instant(at_ms),
                 "decided_at": format_instant(at_ms + HOUR_MS),
                 "cause": {
@@ -224,6 +228,10 @@ class ReportFolder:
                 {
                     "id": segment_id,
                     "name": row[0],
+                    "level": LEVELS.get(segment_id, 0),
+                    "action": f"Do what {row[0]} need.",
+                    "statement": f"orders about {row[2]} times",
+                    "open": segment_id != CLOSED,
                     "centre": [-3.5, -2.5, 0.0],
                 }
                 for segment_id, row in listed.items()
@@ -251,7 +259,7 @@ class ReportFolder:
         figures = member_figures(sums, self.end_ms, 100)
         segments = [
             {"id": key, "name": SEGMENTS[key][0], **asdict(figures[key])}
-            for key in sorted(sums, key=lambda key: life_cycle_order(None, figures[key], key))
+            for key in sorted(sums, key=lambda key: life_cycle_order(LEVELS[key], figures[key], key))
         ]
         everybody = member_figures({"all": reduce(MemberSums.plus, sums.values(), MemberSums())}, self.end_ms, 100)
         flows = Counter((m["from_segment"] and m["from_segment"]["id"], m["to_segment"]["id"]) for m in self.migrations)

@@ -15,6 +15,7 @@ from stream_app.contracts.readers import MigrationRecord
 from stream_app.errors import ConfigurationError
 from stream_app.report.page import FORMER_SEGMENT_COLOURS, SEGMENT_COLOURS, write_report
 from stream_app.report.timelines import SENTENCE_PATTERNS_MAX, TimelineSample, shorten_sentence
+from stream_app.segmentations.learned.roles import KINDS
 from tests.report.report_folder import RETIRED, SEGMENTS, ReportFolder
 from tests.support.replays import Outputs
 
@@ -115,13 +116,29 @@ def test_a_former_segment_is_named_and_grey(content: dict[str, Any]) -> None:
     assert former["colour"] in FORMER_SEGMENT_COLOURS
 
 
-def test_an_empty_segment_of_the_newest_model_is_no_former_one(folder: ReportFolder, tmp_path: Path) -> None:
+def test_an_empty_segment_of_the_newest_model_is_listed_by_its_level(folder: ReportFolder, tmp_path: Path) -> None:
     summary = folder.write(tmp_path)
     summary["segments"] = [segment for segment in summary["segments"] if segment["id"] != "s5"]
     (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     segments = content_of(write_report(tmp_path).read_text(encoding="utf-8"))["segments"]
-    assert [segment["id"] for segment in segments][-2:] == ["s5", "s9"]
-    assert segments[-2]["colour"] not in FORMER_SEGMENT_COLOURS
+    assert [segment["id"] for segment in segments][-4:] == ["s5", "s105", "s6", "s9"]
+    assert segments[-4]["colour"] not in FORMER_SEGMENT_COLOURS
+
+
+def test_every_learned_segment_has_a_colour_of_its_own() -> None:
+    assert len(set(SEGMENT_COLOURS)) == len(SEGMENT_COLOURS) >= len(KINDS)
+
+
+def test_what_segments_mean_is_said_by_the_newest_model_in_force(folder: ReportFolder, tmp_path: Path) -> None:
+    folder.write(tmp_path)
+    held = json.loads((tmp_path / "models.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    held |= {"version": held["version"] + 1, "status": "held"}
+    held["segments"] = [segment | {"statement": "only proposed"} for segment in held["segments"]]
+    with (tmp_path / "models.jsonl").open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(held) + "\n")
+    meanings = content_of(write_report(tmp_path).read_text(encoding="utf-8"))["meanings"]
+    assert set(meanings) == set(SEGMENTS)
+    assert meanings["s1"] == {"statement": "orders about 11.8 times", "action": "Do what Champions need.", "open": True}
 
 
 def test_flows_add_up_to_all_migrations(content: dict[str, Any], folder: ReportFolder) -> None:
@@ -283,7 +300,7 @@ def test_a_page_of_rules_has_the_conditions_and_nothing_that_is_learned(several:
         "lapsed": "otherwise",
     }
     assert list(content["conditions"]) == ["new", "vip", "active", "lapsed"], "in the order in which they are tried"
-    assert content["models"] == []
+    assert (content["models"], content["meanings"]) == ([], {})
     colours = {segment["id"]: segment["colour"] for segment in content["segments"]}
     assert set(colours) == set(content["conditions"])
     assert colours["vip"] in SEGMENT_COLOURS, "nobody is in it, but it is no former segment"

@@ -127,9 +127,22 @@ def test_moves_of_models_are_apart_from_those_of_customers(dom: str, summary: di
     shown = text_of(part(dom, "causes"))
     own, by_versions = (summary["migrations"][whose]["total"] for whose in ("own_moves", "moves_by_new_versions"))
     assert f"{own:,} moves by customers themselves" in shown
-    assert f"Moves by a new model{by_versions:,} moves: " in "".join(shown.split("\n"))
+    assert f"Moves by new models{by_versions:,} moves: " in "".join(shown.split("\n"))
     flows = sum(flow["migrations"] - flow["by_new_version"] for flow in summary["flows"] if flow["from"])
     assert f"of the {flows:,} moves that customers made themselves" in text_of(part(dom, "flows"))
+
+
+def test_each_segment_says_what_is_true_of_it_and_what_to_do(dom: str) -> None:
+    rows = re.findall(r'<th scope="row">(.*?)</th><td[^>]*>(.*?)</td><td[^>]*>(.*?)</td>', part(dom, "meanings"))
+    named = {text_of(name): (text_of(statement), text_of(action)) for name, statement, action in rows}
+    assert set(named) == {row[0] for row in SEGMENTS.values()}
+    assert next(iter(named)) == "Champions"
+    assert named["Champions"] == ("orders about 11.8 times", "Do what Champions need.")
+    assert named["Browsers"][0] == "orders about 0.4 times closed"
+
+
+def test_roles_are_named_as_segments_are(dom: str) -> None:
+    assert re.search(r"<td[^>]*>Loyal</td>", part(dom, "models"))
 
 
 def test_the_held_proposal_is_marked(dom: str) -> None:
@@ -201,6 +214,7 @@ def test_pages_of_several_segmentations_are_linked(several: Outputs, learned_dom
 def test_a_page_of_rules_shows_conditions_and_no_models(rules_dom: str) -> None:
     assert 'data-complete="yes"' in rules_dom
     assert 'id="models"' not in rules_dom
+    assert 'id="meanings"' not in rules_dom
     assert 'href="#models"' not in rules_dom
     assert '<a href="#conditions">Conditions</a>' in rules_dom
     conditions = part(rules_dom, "conditions")

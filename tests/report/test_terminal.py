@@ -150,7 +150,7 @@ def test_a_hostile_id_reaches_the_terminal_as_text_only(summary: dict[str, Any])
 
 
 def test_a_terminal_without_the_signs_gets_others(summary: dict[str, Any]) -> None:
-    assert "? Potential" in printed(summary, encoding="ascii")
+    assert "? Regular" in printed(summary, encoding="ascii")
 
 
 def test_progress_is_silent_without_a_terminal() -> None:

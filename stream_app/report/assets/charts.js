@@ -30,7 +30,7 @@ function versionMarks() {
   return learned.length ? [{
     type: "scatter", mode: "markers", name: "model learned", x: learned.map((version) => version.as_of.slice(0, 10)),
     y: learned.map(() => 0), text: learned.map((version) => `version ${version.version}`), hovertemplate: "%{text}<extra></extra>",
-    marker: { symbol: "triangle-up", size: 8, color: INK }, cliponaxis: false,
+    marker: { symbol: "triangle-up", size: learned.length > 30 ? 6 : 8, color: INK }, cliponaxis: false,
   }] : [];
 }
 
@@ -135,7 +135,7 @@ function drawFlows() {
 function putFlows() {
   if (!summary.flows.length) return;
   putFoldedTable("flows-table", "All flows, strongest first; first entries included",
-    [{ title: "From" }, { title: "To" }, { title: "By customers themselves", number: true }, { title: `By a new ${versionNoun}`, number: true }],
+    [{ title: "From" }, { title: "To" }, { title: "By customers themselves", number: true }, { title: `By new ${versionNoun}s`, number: true }],
     summary.flows.map((flow) => [
       flow.from ? segmentLabel(flow.from.id) : "first seen", flow.to ? segmentLabel(flow.to.id) : "left",
       formatCount(ownMoves(flow)), formatCount(flow.by_new_version)]));
@@ -147,7 +147,7 @@ function drawWeeks(id, kinds, title) {
     y: summary.weeks.map((week) => week.moves_by_cause[kind]), marker: { color: CAUSES[kind].colour, line: { width: 0 } },
   })).concat(versionMarks()), {
     barmode: "stack", bargap: 0.15, height: phone ? 420 : 380, hovermode: "x unified",
-    yaxis: { title: { text: title } }, xaxis: { type: "date", showgrid: false },
+    yaxis: { title: { text: title }, rangemode: "nonnegative" }, xaxis: { type: "date", showgrid: false },
   });
 }
 
@@ -160,8 +160,8 @@ function drawCauses() {
   setText("causes-finding", `${plural(own.total, "move")} by customers themselves` + (totals.length ? ": " : ". ") + totals
     .map(([kind, moves]) => `${CAUSES[kind].label.toLowerCase()} ${formatShare(moves / own.total, 0)}`).join(" · ") +
     ` (${formatCount(entries)} first entries are no moves).`);
-  setText("version-moves-title", `Moves by a new ${versionNoun}`);
-  setText("version-moves-finding", `${plural(byVersions.total, "move")}: ${formatNumber(byVersions.per_customer_month, 2)} per customer and month.`);
+  setText("version-moves-title", `Moves by new ${versionNoun}s`);
+  setText("version-moves-finding", `${plural(byVersions.total, "move")}: ${formatNumber(byVersions.per_customer_month, byVersions.per_customer_month < 0.01 ? 4 : 2)} per customer and month.`);
   if (byVersions.total) drawWeeks("version-moves-chart", caused(byVersions), "moves in the week");
   else document.getElementById("version-moves-chart").remove();
   const kinds = [...caused(own), ...caused(byVersions)];
@@ -184,6 +184,9 @@ function drawModels() {
   // A held proposal may lie far above the rest; it is drawn at the upper edge then, its figure beside it.
   const shares = published.flatMap((model) => [model.actual_churn ?? 0, model.expected_churn ?? 0]);
   const top = 1.15 * Math.max(0.01, ...shares);
+  // The first models are learned from few customers, so they may differ by far more than any later ones.
+  const drifts = learned.map((model) => model.psi ?? 0);
+  const driftTop = Math.min(1, Math.max(0.3, ...drifts));
   draw("models-chart", [
     { type: "bar", name: "moved", x: days(published), y: published.map((model) => model.actual_churn), text: labels(published),
       textposition: "none", hovertemplate, marker: { color: "#88ccee" } },
@@ -192,12 +195,12 @@ function drawModels() {
     { type: "scatter", mode: "markers+text", name: "held for approval", x: days(held),
       y: held.map((model) => Math.min(model.expected_churn, top)), text: held.map((model) => formatShare(model.expected_churn, 0)),
       textposition: "middle right", customdata: labels(held), hovertemplate: "%{customdata}: %{text} forecast", marker: { color: "#cc6677", size: 13, symbol: "x" }, showlegend: held.length > 0 },
-    { type: "scatter", mode: "lines", name: "drift of customers", x: days(learned), y: learned.map((model) => model.psi),
+    { type: "scatter", mode: "lines", name: drifts.some((drift) => drift > driftTop) ? "drift of customers, cut at 1" : "drift of customers", x: days(learned), y: learned.map((model) => model.psi),
       hovertemplate: "largest stability index: %{y:.3f}", line: { color: "#117733", width: 2 }, yaxis: "y2" },
   ], {
     height: phone ? 460 : 440, bargap: 0.3, xaxis: { type: "date", showgrid: false, anchor: "y2" },
     yaxis: { title: { text: "share of customers" }, tickformat: top < 0.05 ? ".1%" : ".0%", range: [0, 1.12 * top], domain: [0.4, 1] },
-    yaxis2: { title: { text: "drift" }, rangemode: "tozero", domain: [0, 0.28], gridcolor: GRID, automargin: true, fixedrange: true, nticks: 4 },
+    yaxis2: { title: { text: "drift" }, range: [0, 1.1 * driftTop], domain: [0, 0.28], gridcolor: GRID, automargin: true, fixedrange: true, nticks: 4 },
   });
   const mean = (values) => values.reduce((total, value) => total + value, 0) / values.length;
   const actual = published.map((model) => model.actual_churn).filter((churn) => churn !== null);
@@ -207,12 +210,12 @@ function drawModels() {
   setText("models-finding", findings.join(" "));
   putFoldedTable("models-table", "Model versions. Drift compares the customer base with the version before: below 0.1 is steady, above 0.25 is a marked shift",
     [{ title: "Version" }, { title: "Learned on" }, { title: "Status" }, { title: "Forecast to move", number: true },
-      { title: "Moved", number: true }, { title: "Share moved", number: true }, { title: "Largest shift of a centre", number: true }, { title: "of" },
+      { title: "Moved", number: true }, { title: "Share moved", number: true }, { title: "Largest shift of a role", number: true }, { title: "of" },
       { title: "Largest drift", number: true }, { title: "in" }],
     content.models.map((model) => [
       String(model.version), formatDay(model.as_of),
       element("span", { class: `tag ${model.status === "held" ? "held" : ""}` }, model.version === 0 ? "before learning" : model.status),
       formatShare(model.expected_churn), model.moved === null ? "–" : formatCount(model.moved), formatShare(model.actual_churn),
-      formatNumber(model.role_drift, 3), (model.role ?? "–").replaceAll("_", " "), formatNumber(model.psi, 3), (model.psi_axis ?? "–").replaceAll("_", " "),
+      formatNumber(model.role_drift, 3), model.role === null ? "–" : nameOf(model.role), formatNumber(model.psi, 3), (model.psi_axis ?? "–").replaceAll("_", " "),
     ]));
 }

@@ -4,6 +4,7 @@ removeOtherKinds();
 writeSegmentations();
 writeHeadline();
 writeSegments();
+if (content.kind === "learned") writeMeanings();
 writeProfiles();
 if (content.kind === "rules") writeConditions();
 writeContents();

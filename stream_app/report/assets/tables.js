@@ -41,7 +41,7 @@ function writeHeadline() {
     ["moves by customers themselves", formatCount(own.total)],
     ["of these per customer and month", formatNumber(own.per_customer_month, 2)],
     ["of these caused by time passing", formatShare(own.total ? own.by_cause.lapse / own.total : null, 0)],
-    [`moves by a new ${versionNoun}`, formatCount(byVersions.total)],
+    [`moves by new ${versionNoun}s`, formatCount(byVersions.total)],
   ];
   document.getElementById("headline").append(
     ...figures.map(([label, figure]) => element("div", {}, element("dt", {}, label), element("dd", {}, figure))));
@@ -94,6 +94,21 @@ function writeSegments() {
       row(segment, segmentLabel(segment.id), colourOf(segment.id), content.daysInSegment[segment.id])),
     row(summary.all_segments, "All", missingColour, content.daysInAnySegment),
   ], "cards");
+}
+
+function writeMeanings() {
+  const shown = content.segments.filter(({ id }) => id in content.meanings);
+  if (!shown.length) return showEmpty("meanings-table", "No model is known.");
+  putTable("meanings-table", "Every segment of the newest model, also where nobody is in it",
+    [{ title: "Segment" }, { title: "True of everybody in it" }, { title: "What to do" }],
+    shown.map(({ id }) => {
+      const { statement, action, open } = content.meanings[id];
+      return [segmentLabel(id), open ? statement : element("span", {}, statement, " ", element("span", { class: "tag" }, "closed")), action];
+    }), "cards");
+  if (shown.some(({ id }) => !content.meanings[id].open)) {
+    document.getElementById("meanings-table").append(element("p", { class: "small" },
+      "Closed: too little sets the segment apart from the others at present. Who is in it stays until they move; nobody enters whom another segment fits."));
+  }
 }
 
 /** Rank of each value among the others, 0 to 1; equal values share their mean rank. */

@@ -38,8 +38,8 @@ function showTimeline(customerId) {
     element("div", { id: "timeline-chart", class: "chart", role: "img",
       "aria-label": `Band of the segments of customer ${customerId} over time. The list below names each move.` }),
     element("ol", { class: "moves", reversed: "" }, ...moves.map(describeMove).reverse()),
-    content.kind !== "learned" ? "" : element("p", { class: "small" }, "Margin: how far past the border between two segments the customer was, in standard " +
-      "deviations; the smaller it is, the closer the call."));
+    moves.every((move) => move.margin === null) ? "" : element("p", { class: "small" }, "Margin: how far past the middle between two segments the customer was, in log units " +
+      "(0.7 is a factor of two); the smaller it is, the closer the call."));
   drawTimeline(moves, end);
 }
 
@@ -104,8 +104,8 @@ function startTimeline() {
   }
   setText("timeline-included", included < timelines.customersTotal
     ? `Included here: ${formatCount(included)} of ${plural(timelines.customersTotal, "customer")} with ` +
-      `${formatCount(timelines.migrations)} of ${plural(timelines.migrationsTotal, "move")}, chosen by a hash of the id; all are in migrations.jsonl.`
-    : `All ${plural(included, "customer")} with all ${plural(timelines.migrations, "move")} are included.`);
+      `${formatCount(timelines.migrations)} of ${formatCount(timelines.migrationsTotal)} entries and moves, chosen by a hash of the id; all are in migrations.jsonl.`
+    : `All ${plural(included, "customer")} with all ${formatCount(timelines.migrations)} entries and moves are included.`);
   const input = document.getElementById("timeline-customer");
   const show = (customerId) => {
     input.value = customerId;
