@@ -1,7 +1,8 @@
 """Whether moves of learned segmentations keep what the names and the order of the segments promise.
 
 Two promises are checked. Own acts lead up and silence leads down: a purchase or engagement never to a lower level or
-among the lapsed, the passing of time never to a higher level. And what a segment's name says of its members is true of
+among the lapsed, the passing of time never to a higher level. What is heard of late, after the instant that it happened
+at had been assessed, is no act in this sense. And what a segment's name says of its members is true of
 a customer when it enters: the numbers of that instant are counted again from the inputs and held against the version of
 the model that the migration names. Versions that compaction has removed are not known any more; nothing is said then.
 
@@ -82,11 +83,17 @@ class _State(NamedTuple):
     counts: Mapping[int, int]
 
 
-def check_direction(migrations: Iterable[Migration], models: Models, log: Log) -> Iterator[Finding]:
+def check_direction(
+    migrations: Iterable[Migration],
+    entries: Mapping[str, Sequence[Entry]],
+    streams: Mapping[str, int],
+    models: Models,
+    log: Log,
+) -> Iterator[Finding]:
     """Check that own acts lead up, silence leads down, and that migrations say so.
 
     A move that names no direction was made by an earlier release, which had no order of segments, unless its model is
-    known.
+    known. Parameters are those of `check_names`.
     """
     learned = {name for name, _ in models}
     for seen in migrations:
@@ -97,18 +104,30 @@ def check_direction(migrations: Iterable[Migration], models: Models, log: Log) -
         target = LEVELS.get(seen.to.segment_id or "")
         if target is None:
             continue
-        for message in _against_direction(seen, origin, target):
+        is_act = seen.cause.kind in ACTS and _is_in_time(seen, entries.get(seen.customer_id, ()), streams)
+        for message in _against_direction(seen, origin, target, is_act):
             where = log.at(seen.offset)
             yield Finding("direction", f"{seen.segmentation}: {message}", seen.customer_id, where)
 
 
-def _against_direction(seen: Migration, origin: int | None, target: int) -> Iterator[str]:
+def _is_in_time(seen: Migration, entries: Iterable[Entry], streams: Mapping[str, int]) -> bool:
+    """Return whether the event that caused a move happened when the move became effective; also if it is not known."""
+    cause = streams.get(seen.cause.topic or ""), seen.cause.offset
+    happened = [entry.event.at_ms for entry in entries if (entry.stream, entry.offset) == cause]
+    return not happened or happened[0] >= _since_ms(seen)
+
+
+def _since_ms(seen: Migration) -> int:
+    return to_milliseconds(datetime.fromisoformat(seen.to.since))
+
+
+def _against_direction(seen: Migration, origin: int | None, target: int, is_act: bool) -> Iterator[str]:
     way = f"{seen.sequence} by '{seen.cause.kind}' from {seen.from_segment_id} to {seen.to.segment_id}"
     if origin is not None:
         named = "up" if target > origin else "down" if target < origin else "sideways"
         if seen.direction != named:
             yield f"{way} is called '{seen.direction}', expected '{named}'"
-    if seen.cause.kind in ACTS and (target < 0 or (origin is not None and target < origin)):
+    if is_act and (target < 0 or (origin is not None and target < origin)):
         yield f"{way}, expected no lower level and no lapsed segment"
     if seen.cause.kind == SILENCE and origin is not None and target > origin:
         yield f"{way}, expected no higher level"
@@ -157,8 +176,7 @@ def _named(migrations: Iterable[Migration], streams: Mapping[str, int], models: 
         model = models.get((seen.segmentation, seen.to.model_version))
         code = CODES.get(seen.to.segment_id or "")
         if model is not None and code is not None:
-            at_ms = to_milliseconds(datetime.fromisoformat(seen.to.since))
-            move = _Move(seen, model, code, at_ms, streams.get(seen.cause.topic or ""))
+            move = _Move(seen, model, code, _since_ms(seen), streams.get(seen.cause.topic or ""))
             found[seen.segmentation, seen.customer_id].append(move)
     for moves in found.values():
         yield from moves[-MOVES_CHECKED:]

@@ -222,7 +222,6 @@ class _Audit:
         tally.add(check_figures(rows, standings, told, figures_log))
         self._check_rules(changelog, rows, standings)
         tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
-        tally.add(check_direction(migrations, self._segmentations.models, migration_log))
 
         inputs = await self._read_inputs(partition, positions, migrations)
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
@@ -270,9 +269,11 @@ class _Audit:
                 self.found.tally.add(checks.check_rules(rows, standings, name, definition, swept_at_ms, log))
 
     def _check_names(self, migrations: list[Migration], inputs: PartitionInputs, log: Log) -> None:
-        """Check the names of learned segments at all moves into them."""
+        """Check where moves of learned segmentations lead, and the names of the segments at all moves into them."""
         streams = {topic: stream for topic, stream, _ in self._streams}
-        checked, findings = check_names(migrations, inputs.entries, streams, self._segmentations.models, log)
+        models = self._segmentations.models
+        self.found.tally.add(check_direction(migrations, inputs.entries, streams, models, log))
+        checked, findings = check_names(migrations, inputs.entries, streams, models, log)
         self.found.tally.add(findings)
         self.found.figures["names checked"] += checked.names
         self.found.figures["names that hang on the order"] += checked.order_dependent

@@ -48,16 +48,16 @@ class PartitionFigures:
         """Note that rows have changed."""
         self._has_changed = True
 
-    def due(self, *, is_last: bool = False) -> Iterator[OutgoingRecord]:
+    def due(self, *, at_once: bool = False) -> Iterator[OutgoingRecord]:
         """Yield the records to write now: none before the interval is over, or where nothing has changed.
 
         Parameters
         ----------
-        is_last
-            Whether the partition is given up, so that there is no later time to tell.
+        at_once
+            Whether the interval does not matter: there may be no later time to tell.
         """
         now_ms = self._now_ms()
-        if not self._has_changed or (now_ms < self._next_ms and not is_last):
+        if not self._has_changed or (now_ms < self._next_ms and not at_once):
             return
         as_of_ms = max(self._partition.clock)
         if as_of_ms == NO_TIME:

@@ -195,7 +195,7 @@ class PartitionLoop:
             self._folder.cancel()
             await asyncio.wait([self._folder])
         if self._writer is not None:
-            self._tell_figures(is_last=True)
+            self._tell_figures(at_once=True)
             self._is_closing = True
             self._gathered.set()
             await self._writer
@@ -314,7 +314,10 @@ class PartitionLoop:
     def _sweep_part(self) -> None:
         """Assess some more customers, or give the trainer its sample once all are."""
         started = perf_counter()
+        known = self._sweeper.versions.keys()
         self._sweeper.assess_part(self._take)
+        if known - self._sweeper.versions.keys():  # in the same transaction: whoever comes next knows nothing of them
+            self._tell_figures(at_once=True)
         self._sweep_seconds += perf_counter() - started
         if not self._sweeper.is_sweeping:
             self.figures.sweep_seconds.observe(self._sweep_seconds)
@@ -376,8 +379,8 @@ class PartitionLoop:
         self._outbox.add(self._topics.samples, 0, record)
         self._gathered.set()
 
-    def _tell_figures(self, *, is_last: bool = False) -> None:
-        for record in self._members.due(is_last=is_last):
+    def _tell_figures(self, *, at_once: bool = False) -> None:
+        for record in self._members.due(at_once=at_once):
             self._outbox.add(self._topics.figures, self.number, record)
             self._gathered.set()
 

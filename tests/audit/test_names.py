@@ -107,7 +107,7 @@ def move_of(
     ],
 )
 def test_move_in_its_direction_is_right(kind: str, origin: str | None, target: str, direction: str | None) -> None:
-    assert not list(check_direction([move_of(kind, origin, target, direction)], MODELS, LOG))
+    assert not list(check_direction([move_of(kind, origin, target, direction)], {}, STREAMS, MODELS, LOG))
 
 
 @pytest.mark.parametrize(
@@ -125,16 +125,23 @@ def test_move_in_its_direction_is_right(kind: str, origin: str | None, target: s
 def test_move_against_its_direction_is_a_breach(
     kind: str, origin: str | None, target: str, direction: str | None
 ) -> None:
-    (breach,) = check_direction([move_of(kind, origin, target, direction)], MODELS, LOG)
+    (breach,) = check_direction([move_of(kind, origin, target, direction)], {}, STREAMS, MODELS, LOG)
     assert (breach.check, breach.customer_id, breach.position) == ("direction", "c", "migrations[0]@0")
     assert f"2 by '{kind}' from {origin} to {target}" in breach.message
 
 
 def test_what_is_not_learned_or_was_made_by_an_earlier_release_has_no_direction() -> None:
     earlier = move_of("purchase", VIP, LOST, None, version=1)
-    assert not list(check_direction([earlier], MODELS, LOG))
+    assert not list(check_direction([earlier], {}, STREAMS, MODELS, LOG))
     by_rules = move_of("purchase", VIP, LOST, "down")._replace(segmentation="tier")
-    assert not list(check_direction([by_rules], MODELS, LOG))
+    assert not list(check_direction([by_rules], {}, STREAMS, MODELS, LOG))
+
+
+@pytest.mark.parametrize(("days_late", "breaches"), [(0, 1), (1, 0)])
+def test_act_that_is_heard_of_late_may_lead_down(days_late: int, breaches: int) -> None:
+    move = move_of("purchase", VIP, OCCASIONAL, "down", topic="purchases", offset=0)
+    entries = {"c": entries_of(("purchases", purchase(2 - days_late)))}
+    assert len(list(check_direction([move], entries, STREAMS, MODELS, LOG))) == breaches
 
 
 def test_levels_are_those_of_the_segments() -> None:

@@ -125,35 +125,18 @@ def finish(deployment: Deployment) -> None:
     stopped(deployment)
 
 
-@pytest.mark.parametrize("partitions", [1, PARTITIONS])
-def test_backlog_gives_what_a_replay_gives(deploy: Deploy, population: Path, replays: Replays, partitions: int) -> None:
-    deployment = deploy(kafka={"partitions": partitions}, **SECTIONS)
-    deployment.produce(inputs_of(population, BOTH))
-    deployment.start_worker()
-    finish(deployment)
-    assert_as_replayed(deployment, replays.folder(deployment.settings, BOTH))
-
-
-def test_three_workers_give_what_a_replay_gives(deploy: Deploy, population: Path, replays: Replays) -> None:
-    deployment = deploy(kafka={"partitions": PARTITIONS}, **SECTIONS)
-    deployment.produce(inputs_of(population, BOTH))
-    for _ in range(3):
-        deployment.begin_worker()
-    deployment.wait(lambda: all(deployment.readiness(number).get("ready") for number in range(3)), "three workers")
-    finish(deployment)
-    assert_as_replayed(deployment, replays.folder(deployment.settings, BOTH))
-
-
-def test_worker_that_is_killed_again_and_again_gives_what_a_replay_gives(
+def test_three_workers_of_which_one_after_the_other_is_killed_give_what_a_replay_gives(
     deploy: Deploy, population: Path, replays: Replays
 ) -> None:
     deployment = deploy(kafka={"partitions": PARTITIONS, "session_timeout_seconds": 6}, **SECTIONS)
     deployment.produce(inputs_of(population, BOTH))
-    for version in (1, 5, 9):
-        deployment.start_worker()
+    for _ in range(3):
+        deployment.begin_worker()
+    for version in (1, 9):
         deployment.wait(lambda least=version: deployment.newest_version() >= least, f"model {version}")  # type: ignore[misc]
-        deployment.workers.pop().kill()
-    deployment.start_worker()
+        deployment.workers.pop(0).kill()
+        deployment.begin_worker()
+    deployment.wait(lambda: all(deployment.readiness(number).get("ready") for number in range(2, 5)), "three workers")
     finish(deployment)
     assert_as_replayed(deployment, replays.folder(deployment.settings, BOTH))
 
@@ -162,8 +145,8 @@ def test_live_events_give_what_a_replay_gives(deploy: Deploy, population: Path, 
     deployment = deploy(kafka={"partitions": PARTITIONS}, **SECTIONS)
     inputs = inputs_of(population, ALONE)
     deployment.start_worker()
-    for piece in range(12):
-        deployment.produce(inputs[piece * len(inputs) // 12 : (piece + 1) * len(inputs) // 12])
+    for piece in range(6):
+        deployment.produce(inputs[piece * len(inputs) // 6 : (piece + 1) * len(inputs) // 6])
         deployment.wait_until_drained()
         time.sleep(0.5)
     finish(deployment)

@@ -305,6 +305,8 @@ class Simulation:
             versions = {name: segmentation.version for name, segmentation in worker.follower.current.items()}
             if any(lane._sweeper.versions != versions for lane in worker.owned.lanes.values()):
                 return f"{worker.process} has not assessed everybody under {versions}"
+        if sum(len(worker.owned.lanes) for worker in self.workers.values()) < self.partitions:
+            return "a partition is still with a worker that has died"
         if not any(worker.owned.training for worker in self.workers.values()):
             return "nobody who lives has the trainers"
         for topic in self.topics.inputs:

@@ -21,6 +21,7 @@ from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.partition import Partition
 from stream_app.core.records import Batch, Content
+from stream_app.core.segmentation import Segmentation
 from stream_app.errors import DeliveryFailed
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
@@ -234,6 +235,7 @@ async def open_stage(
     now_ms: int = 0,
     snapshot: Model | None = None,
     delivery: MemoryDelivery | None = None,
+    segmentation: Segmentation | None = None,
 ) -> Stage:
     """Open a lane where a log stands."""
     log = log or MemoryLog()
@@ -241,8 +243,9 @@ async def open_stage(
     await delivery.open()
     table, position = log.restored()
     position = replace_offsets(position)
-    segmentation = LearnedSegmentation(snapshot or prior_model())
-    partition = Partition([segmentation], table=table, clock=position.clock)
+    partition = Partition(
+        [segmentation or LearnedSegmentation(snapshot or prior_model())], table=table, clock=position.clock
+    )
     clock = Clock(now_ms)
     ticks = Ticks()
     lane = PartitionLoop(0, partition, position, delivery, TOPICS, settings or lane_settings(), ticks, clock)

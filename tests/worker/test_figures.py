@@ -71,8 +71,8 @@ def test_nothing_is_told_before_the_interval_is_over_nor_twice() -> None:
 def test_whoever_gives_a_partition_up_tells_what_has_changed_and_does_not_wait() -> None:
     stage = Stage()
     stage.fold(purchase(0, customer_id="a"))
-    assert len(list(stage.figures.due(is_last=True))) == 1
-    assert list(stage.figures.due(is_last=True)) == []
+    assert len(list(stage.figures.due(at_once=True))) == 1
+    assert list(stage.figures.due(at_once=True)) == []
 
 
 def test_changes_that_leave_the_sums_as_they_were_are_not_told() -> None:

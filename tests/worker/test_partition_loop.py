@@ -27,6 +27,7 @@ from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.core.row import decode_row
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
+from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.settings.loading import load_settings
@@ -289,6 +290,22 @@ def test_figures_of_members_are_written_with_what_they_are_of_and_again_only_aft
         assert len(with_figures) == 2
         assert all(outgoing[TOPICS.changelog, 0][-1].key == POSITION_KEY for outgoing in with_figures)
         assert_log_agrees(stage)
+
+    run(test())
+
+
+def test_figures_of_a_segmentation_that_has_ended_are_taken_back_with_its_version() -> None:
+    async def test() -> None:
+        first = await open_stage()
+        await play(first, [purchase(0, customer_id="a")])
+        await first.lane.close()
+        assert len(first.log.values(TOPICS.figures)) == 1
+        second = await open_stage(first.log, segmentation=EndedSegmentation("value", None))
+        await until(lambda: second.lane.committed.versions == {}, "everybody to leave")
+        taken_back = second.log.records[TOPICS.figures, 0][1:]
+        assert [(record.key, record.value) for record in taken_back] == [(b"value/0", None)]
+        assert taken_back[0] in second.log.transactions[-1][TOPICS.figures, 0]
+        await second.lane.close()
 
     run(test())
 
