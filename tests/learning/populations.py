@@ -149,7 +149,10 @@ def assigned(sample: PopulationSample, model: Model) -> PopulationSample:
     unknown = Held(nowhere, nowhere, held.since_ms, nowhere)
     decision = revise(model, CustomerColumns(sample.activity, np.full(len(sample), sample.as_of_ms)), unknown)
     codes = model.roster.codes[decision.target]
-    placed = Held(codes, nowhere, np.full(len(sample), sample.as_of_ms - 100 * DAY_MS), codes)
+    # Who has lapsed has done nothing since; the others are free to go back to where they may have been.
+    has_lapsed = np.isin(codes, model.roster.lapsed_codes)
+    since_ms = np.where(has_lapsed, sample.as_of_ms, sample.as_of_ms - 100 * DAY_MS)
+    placed = Held(codes, nowhere, since_ms, codes)
     members = dict.fromkeys(sample.members, members_of(sample.activity, codes))
     return replace(sample, memberships=dict.fromkeys(sample.memberships, placed), members=members)
 

@@ -135,7 +135,7 @@ def test_every_model_keeps_within_its_bound_and_its_roles_in_order(groups):
         assert_in_order(proposal.model.frame.centres)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 0.1), st.integers(1, 30), st.booleans())
 def test_models_of_random_populations_keep_within_their_bound_and_in_order(seed, limit, start, jumps):
     rng = np.random.default_rng(seed)
@@ -278,6 +278,11 @@ def test_members_of_retired_segments_count_in_the_shares_of_the_others():
     proposal = Trainer(TrainerSettings(), FIRST).learn(sample)
     assert proposal.members[code].share == proposal.members[77].share == 0.5
     assert [segment["members"]["share"] for segment in model_document(proposal)["segments"]].count(0.5) == 1
+
+
+def test_sample_of_an_earlier_release_which_counted_no_members_gives_none():
+    proposal = Trainer(TrainerSettings(), FIRST).learn(replace(draw_sample(20), members={}))
+    assert proposal.members is None
 
 
 def test_drift_is_told_against_the_last_published_model():

@@ -19,6 +19,7 @@ from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.moves import MigrationContext
 from stream_app.core.segmentation import Segmentation
 from stream_app.learning.trainer import TrainerSettings
+from stream_app.segmentations.learned.model import DEFAULT_THRESHOLDS
 from stream_app.segmentations.registry import build_segmentation
 from stream_app.worker.definition_follower import Build, DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
@@ -38,7 +39,7 @@ FETCH_SECONDS = 0.4
 COMMIT_SECONDS = 0.5
 RECOVERY_SECONDS = 20
 STOP_SECONDS = 2.0
-ASSIGNMENT = {"hysteresis": 0.5, "no_return_days": 30.0}
+ASSIGNMENT = DEFAULT_THRESHOLDS._asdict()
 DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
 
 

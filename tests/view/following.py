@@ -23,6 +23,17 @@ PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
+def environment_of(kafka: str, topic_prefix: str, port: int, health_port: int) -> dict[str, str]:
+    """Return the settings of `segmenter view` as a process."""
+    return {
+        "SEGMENTER_KAFKA__BOOTSTRAP_SERVERS": kafka,
+        "SEGMENTER_KAFKA__TOPIC_PREFIX": topic_prefix,
+        "SEGMENTER_KAFKA__PARTITIONS": str(PARTITIONS),
+        "SEGMENTER_REDIS__URL": f"redis://127.0.0.1:{port}/0",
+        "SEGMENTER_VIEW__HEALTH_PORT": str(health_port),
+    }
+
+
 def create_target(port: int) -> ViewTarget:
     return ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
 

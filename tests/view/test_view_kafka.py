@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from stream_app.adapters.redis_client import RedisConnection
+from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.figures import add_up
 from stream_app.contracts.readers import FiguresRecord, SegmentSums, read_figures
 from stream_app.view.target import ViewTarget
 from tests.support.output_records import OutputTopics, drawn_migrations, drawn_model
+from tests.support.processes import free_port
 from tests.support.servers import RedisServer
+from tests.support.services import Service
 from tests.view.following import (
     KEYS,
     create_follower,
+    environment_of,
     eventually,
     flows,
     following,
@@ -224,5 +228,28 @@ def test_follower_that_is_cancelled_ends_wherever_it_is(
                 await asyncio.wait({task}, timeout=60)
                 assert task.cancelled(), f"goes on, though cancelled {turns} turns after it began to attach"
                 await target.close()
+
+    asyncio.run(run())
+
+
+def test_view_ends_at_once_amid_its_writing(
+    kafka: str, topic_prefix: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    environment = environment_of(kafka, topic_prefix, redis_server.port, free_port())
+
+    async def run() -> None:
+        async with OutputTopics(kafka, topic_prefix) as topics, reader(redis_server.port) as client:
+            await topics.write_model(drawn_model())
+            moves = list(drawn_migrations(300, 4_000))
+            for start in range(0, len(moves), 1_000):
+
+                async def is_written(count: int = start + 1) -> bool:
+                    return await client.xlen(ViewKeys("segmenter:").feed) >= count
+
+                load = asyncio.create_task(topics.write(moves[start : start + 1_000], size=20))
+                with Service(tmp_path, "view", ["view"], environment) as view:
+                    await eventually(is_written, "the first of these migrations")
+                    assert await asyncio.to_thread(view.stop) == 0, view.log()
+                await load
 
     asyncio.run(run())

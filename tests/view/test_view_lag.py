@@ -13,7 +13,7 @@ from tests.support.output_records import PARTITIONS, OutputTopics, drawn_migrati
 from tests.support.processes import free_port
 from tests.support.servers import RedisServer
 from tests.support.services import Service, fetch
-from tests.view.following import eventually
+from tests.view.following import environment_of, eventually
 
 LAG = "segmenter_consumer_lag_records"
 
@@ -39,13 +39,7 @@ def test_lag_grows_while_redis_is_away_and_is_none_once_the_view_is_complete(
     kafka: str, topic_prefix: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     health_port = free_port()
-    environment = {
-        "SEGMENTER_KAFKA__BOOTSTRAP_SERVERS": kafka,
-        "SEGMENTER_KAFKA__TOPIC_PREFIX": topic_prefix,
-        "SEGMENTER_KAFKA__PARTITIONS": str(PARTITIONS),
-        "SEGMENTER_REDIS__URL": f"redis://127.0.0.1:{redis_server.port}/0",
-        "SEGMENTER_VIEW__HEALTH_PORT": str(health_port),
-    }
+    environment = environment_of(kafka, topic_prefix, redis_server.port, health_port)
     moves = list(drawn_migrations(50, 900))
 
     async def run() -> None:

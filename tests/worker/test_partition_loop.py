@@ -602,8 +602,8 @@ def without_place(migration: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
-    simulate(40, 200, 3, tmp_path)
-    configured = load_settings(None)
+    simulate(80, 75, 3, tmp_path)
+    configured = load_settings(None, {"learning": {"tick_days": 90}})  # the first tick lies behind
     files = {topic: tmp_path / f"{topic.removeprefix(TOPICS.prefix)}.jsonl.gz" for topic in TOPICS.inputs}
     sources = [SourceFile(path, path.name.partition(".")[0], {}, {}, None) for path in files.values()]
     run_ = create_replay(configured, tmp_path / "out")
