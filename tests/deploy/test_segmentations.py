@@ -112,11 +112,18 @@ def test_panels_show_the_segmentations_that_are_chosen(
     assert asked > 5
 
 
-def test_customers_by_segment_are_added_up_over_workers_under_one_name(prometheus: PrometheusServer) -> None:
-    (expression,) = [expr for expr in dashboard.expressions() if "group_left" in expr]
-    found = [each["metric"] | {"size": each["value"][1]} for each in prometheus.query(expression)]
+@pytest.mark.parametrize(
+    ("metric", "sizes"),
+    [("segmenter_customers", {"s1": 14, "s2": 4}), ("segmenter_segment_revenue", {"s1": 1_400, "s2": 5})],
+)
+def test_what_segments_hold_is_added_up_over_workers_under_one_name(
+    prometheus: PrometheusServer, metric: str, sizes: dict[str, float]
+) -> None:
+    (expression,) = [expr for expr in dashboard.expressions() if "group_left" in expr and f"{metric}{{" in expr]
+    found = [each["metric"] | {"size": float(each["value"][1])} for each in prometheus.query(expression)]
+    assert len(found) == len(NAMES) * len(sizes)
     assert {(each["segmentation"], each["segment"]): each["size"] for each in found} == {
-        (name, segment): size for name in NAMES for segment, size in (("s1", "14"), ("s2", "4"))
+        (name, segment): size for name in NAMES for segment, size in sizes.items()
     }
     assert len(found) == 2 * len(NAMES)
 

@@ -145,6 +145,10 @@ def test_roles_are_named_as_segments_are(dom: str) -> None:
     assert re.search(r"<td[^>]*>Loyal</td>", part(dom, "models"))
 
 
+def test_what_holds_before_learning_has_no_date(dom: str) -> None:
+    assert re.search(r'<th scope="row">0</th><td[^>]*>–</td>', part(dom, "models"))
+
+
 def test_the_held_proposal_is_marked(dom: str) -> None:
     shown = text_of(part(dom, "models"))
     assert "held for approval" in shown

@@ -208,12 +208,12 @@ function drawModels() {
   if (actual.length) findings.push(`${plural(actual.length, "model")} moved ${formatShare(mean(actual))} of customers each, on average.`);
   if (held.length) findings.push(`${plural(held.length, "proposal")} held for approval.`);
   setText("models-finding", findings.join(" "));
-  putFoldedTable("models-table", "Model versions. Drift compares the customer base with the version before: below 0.1 is steady, above 0.25 is a marked shift",
+  putFoldedTable("models-table", "Model versions. A role shifts in log units (0.7 is a factor of two); drift compares the customer base with the version before: below 0.1 is steady, above 0.25 is a marked shift",
     [{ title: "Version" }, { title: "Learned on" }, { title: "Status" }, { title: "Forecast to move", number: true },
       { title: "Moved", number: true }, { title: "Share moved", number: true }, { title: "Largest shift of a role", number: true }, { title: "of" },
       { title: "Largest drift", number: true }, { title: "in" }],
     content.models.map((model) => [
-      String(model.version), formatDay(model.as_of),
+      String(model.version), formatDay(model.version === 0 ? null : model.as_of),
       element("span", { class: `tag ${model.status === "held" ? "held" : ""}` }, model.version === 0 ? "before learning" : model.status),
       formatShare(model.expected_churn), model.moved === null ? "–" : formatCount(model.moved), formatShare(model.actual_churn),
       formatNumber(model.role_drift, 3), model.role === null ? "–" : nameOf(model.role), formatNumber(model.psi, 3), (model.psi_axis ?? "–").replaceAll("_", " "),
