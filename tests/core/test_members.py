@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.customers import CustomerTable
-from stream_app.core.members import MemberFigures, MemberSums, MemberTotals, life_cycle_order, member_figures
+from stream_app.core.members import MemberFigures, MemberSums, MemberTotals, add_sums, life_cycle_order, member_figures
 from stream_app.core.row import MEMBERSHIP_DTYPE, NO_HISTORY, Row, encode_row
 from stream_app.core.segments import MAX_SEGMENT_CODE, NO_SEGMENT
 
@@ -172,7 +172,9 @@ def test_shares_add_up_as_they_are_told(customers: list[int], revenue: list[int]
 
 
 def test_sums_of_partitions_make_those_of_the_whole() -> None:
-    assert MemberSums(1, 2, 3, 4, 5).plus(MemberSums(10, 20, 30, 40, 50)) == MemberSums(11, 22, 33, 44, 55)
+    one, other = MemberSums(1, 2, 3, 4, 5), MemberSums(10, 20, 30, 40, 50)
+    assert add_sums([{1: one, 2: other}, {}, {2: one, 3: one}]) == {1: one, 2: MemberSums(11, 22, 33, 44, 55), 3: one}
+    assert add_sums([]) == {}
 
 
 def test_segments_are_ordered_by_life_cycle_and_then_by_value() -> None:
