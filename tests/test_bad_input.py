@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from stream_app.contracts.outputs import DeadLetter
+from stream_app.contracts.outputs.dead_letter import DeadLetter
 from tests.contracts.records import ENGAGEMENT, PURCHASE
 from tests.support.replays import Outputs, engagement_at, purchase_at, replay, write_lines
 

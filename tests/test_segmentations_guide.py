@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from stream_app.contracts.outputs import Change, Figures
+from stream_app.contracts.outputs.migrations import Change, Figures
 from stream_app.segmentations.rules.definition import Figure
 from stream_app.settings.loading import load_settings
 from tests.support.replays import ROOT

@@ -6,22 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_app.contracts.outputs import (
-    Cause,
-    CauseKind,
-    Change,
-    Count,
-    Direction,
-    Explanation,
-    Holdout,
-    Instant,
-    NextMove,
-    NonNegative,
-    Number,
-    SegmentId,
-    SegmentReference,
-    Share,
-)
+from stream_app.contracts.outputs.fields import Count, Instant, NonNegative, Number, SegmentId, SegmentReference, Share
+from stream_app.contracts.outputs.migrations import Cause, CauseKind, Change, Direction, Explanation, Holdout, NextMove
 
 CUSTOMER_ID_CHARACTERS: Final = 256
 BATCH_CUSTOMERS: Final = 500

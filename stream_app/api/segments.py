@@ -16,7 +16,7 @@ from stream_app.api.documents import FlowsDocument, ModelsDocument, SegmentListD
 from stream_app.api.problems import Problem
 from stream_app.api.routing import NOT_FOUND, json_response, require_segmentation, scoped_router, security
 from stream_app.api.store import SegmentStore
-from stream_app.contracts.outputs import SegmentModel
+from stream_app.contracts.outputs.models import SegmentModel
 
 PERIOD_DAYS_MAX: Final = 366
 """Of flows: each day is a key of its own in the view."""

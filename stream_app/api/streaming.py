@@ -18,7 +18,7 @@ from stream_app.api.problems import Problem
 from stream_app.api.routing import index_of, scoped_router, security
 from stream_app.api.store import SegmentStore, StoreUnavailable
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
-from stream_app.contracts.outputs import CauseKind, Change, Direction
+from stream_app.contracts.outputs.migrations import CauseKind, Change, Direction
 from stream_app.errors import SegmentAmbiguous, SegmentUnknown
 
 SILENCE_SECONDS: Final = 15.0

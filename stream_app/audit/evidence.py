@@ -12,7 +12,8 @@ from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosi
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import Cause, Letter, LogRecord, Membership, Migration, Standing, broken
 from stream_app.audit.rows import CustomerRow, read_row
-from stream_app.contracts.outputs import DeadLetter, SegmentMembership, SegmentMigration
+from stream_app.contracts.outputs.dead_letter import DeadLetter
+from stream_app.contracts.outputs.migrations import SegmentMembership, SegmentMigration
 from stream_app.contracts.readers import read_membership, read_migration
 from stream_app.errors import SegmenterError
 

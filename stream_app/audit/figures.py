@@ -16,7 +16,7 @@ from stream_app.audit.checks import Log, Standings
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import LogRecord, broken
 from stream_app.audit.rows import CustomerRow
-from stream_app.contracts.outputs import SegmentFigures
+from stream_app.contracts.outputs.figures import SegmentFigures
 from stream_app.core.clock import SECOND_MS
 
 FIELDS: Final = ("customers", "purchases", "revenue_minor", "first_at_seconds", "active_at_seconds")

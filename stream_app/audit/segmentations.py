@@ -17,7 +17,8 @@ from xxhash import xxh3_64_intdigest
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import LogRecord, Standing, broken
 from stream_app.audit.rows import FIRST_SEGMENTATION, CustomerRow, RowMembership, name_digest
-from stream_app.contracts.outputs import OUTPUT_MODELS, DecisionOutcome, LearnedModel, Tick
+from stream_app.contracts.outputs.models import DecisionOutcome, LearnedModel, Tick
+from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.core.clock import format_instant
 from stream_app.segmentations.learned.document import model_from_document
 from stream_app.segmentations.learned.model import Model

@@ -17,7 +17,7 @@ from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
 from stream_app.commands.model_text import model_lines
 from stream_app.contracts.decisions import Decision, Outcome
 from stream_app.contracts.model_shelf import ModelShelf, ShelvedModel
-from stream_app.contracts.outputs import DECIDED_BY_CHARACTERS_MAX, DecisionAction
+from stream_app.contracts.outputs.models import DECIDED_BY_CHARACTERS_MAX, DecisionAction
 from stream_app.core.clock import format_instant
 from stream_app.errors import ConfigurationError, DecisionPending, DecisionRefused
 from stream_app.settings.loading import load_settings

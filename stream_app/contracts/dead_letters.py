@@ -6,7 +6,8 @@ import base64
 import hashlib
 from typing import Final
 
-from stream_app.contracts.outputs import DeadLetter, SourcePosition
+from stream_app.contracts.outputs.dead_letter import DeadLetter
+from stream_app.contracts.outputs.fields import SourcePosition
 from stream_app.core.clock import format_instant
 from stream_app.core.events import Position
 from stream_app.errors import InvalidRecord

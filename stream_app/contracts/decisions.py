@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from stream_app.contracts.outputs import DECIDED_BY_CHARACTERS_MAX, MAX_COUNT, SLUG, DecisionAction
+from stream_app.contracts.outputs.fields import MAX_COUNT, SLUG
+from stream_app.contracts.outputs.models import DECIDED_BY_CHARACTERS_MAX, DecisionAction
 from stream_app.contracts.readers import KEY_SEPARATOR, NOTE_PREFIX
 
 KIND: Final = "decision"
@@ -20,7 +21,7 @@ OUTCOME_KEY_PREFIX: Final = NOTE_PREFIX + DECISION_KEY_PREFIX
 
 
 class Decision(msgspec.Struct, frozen=True, tag_field="kind", tag=KIND, kw_only=True):
-    """One record of `population-samples` that is no sample; fields as in `stream_app.contracts.outputs`."""
+    """One record of `population-samples` that is no sample; fields as in `stream_app.contracts.outputs.samples`."""
 
     segmentation: Annotated[str, msgspec.Meta(pattern=SLUG)]
     action: DecisionAction

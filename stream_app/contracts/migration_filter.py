@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from stream_app.contracts.outputs import SLUG
+from stream_app.contracts.outputs.fields import SLUG
 from stream_app.contracts.readers import KEY_SEPARATOR, MigrationRecord, SegmentReference
 
 _SLUG: Final = re.compile(SLUG)

@@ -17,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from stream_app.contracts.asyncapi import Channel, asyncapi_document
 from stream_app.contracts.compatibility import incompatibilities
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
-from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.errors import ConfigurationError
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
-from stream_app.contracts.outputs import CauseKind, Change, Direction
+from stream_app.contracts.outputs.migrations import CauseKind, Change, Direction
 from stream_app.errors import SubscriptionsInvalid
 
 FILE_BYTES_MAX: Final = 1 << 20

@@ -21,7 +21,7 @@ from stream_app.api.documents import (
     SegmentListDocument,
 )
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.outputs import SegmentModel
+from stream_app.contracts.outputs.models import SegmentModel
 from stream_app.core.members import MemberSums, member_figures
 from tests.api.conftest import MOVES
 from tests.api.serving import FIGURES_AS_OF, sums_of

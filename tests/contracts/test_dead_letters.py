@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.dead_letters import KEPT_BYTES, dead_letter
-from stream_app.contracts.outputs import DeadLetter
+from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.core.events import Position
 from stream_app.errors import InvalidRecord
 

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from stream_app.contracts.outputs import OUTPUT_MODELS, Cause, DeadLetter, SampledActivity
+from stream_app.contracts.outputs.dead_letter import DeadLetter
+from stream_app.contracts.outputs.migrations import Cause
+from stream_app.contracts.outputs.samples import SampledActivity
+from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.contracts.rejections import REJECTION_REASONS
 from stream_app.core.clock import format_instant
 from stream_app.core.events import EVENT_KINDS

@@ -15,7 +15,7 @@ from pydantic import RootModel, ValidationError
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
-from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rejections import RECORD, rejection_of
 from stream_app.contracts.schema_files import CHANNELS

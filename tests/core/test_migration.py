@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.contracts.outputs import SegmentMigration
+from stream_app.contracts.outputs.migrations import SegmentMigration
 from stream_app.core.events import Position
 from stream_app.core.migration import HOLDOUT_BUCKETS, Migration, holdout_of, migration_id
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, DIRECTIONS, MigrationContext

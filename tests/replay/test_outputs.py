@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_app.bootstrap.segmentation import create_partition
-from stream_app.contracts.outputs import SegmentMembership
+from stream_app.contracts.outputs.migrations import SegmentMembership
 from stream_app.core.events import Position
 from stream_app.core.processor import apply_effects, process_events
 from stream_app.errors import ConfigurationError

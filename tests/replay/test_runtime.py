@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stream_app.bootstrap.replay import create_readers, create_replay
-from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.core.clock import DAY_MS, WEEK_MS, format_instant
 from stream_app.core.partition import Partition
 from stream_app.errors import ConfigurationError

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from stream_app.contracts.decisions import Decision
-from stream_app.contracts.outputs import OUTPUT_MODELS
+from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.errors import DeliveryFailed
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.worker.training import PROGRESS_KEY, Training

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from stream_app.adapters.delivery import OutgoingRecord
-from stream_app.contracts.outputs import SegmentFigures
+from stream_app.contracts.outputs.figures import SegmentFigures
 from stream_app.contracts.readers import read_figures
 from stream_app.core.events import Event, Position
 from stream_app.core.members import MemberSums

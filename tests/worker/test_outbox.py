@@ -8,7 +8,8 @@ import pytest
 
 from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import OutgoingRecord
-from stream_app.contracts.outputs import DeadLetter, SegmentMembership, SegmentMigration
+from stream_app.contracts.outputs.dead_letter import DeadLetter
+from stream_app.contracts.outputs.migrations import SegmentMembership, SegmentMigration
 from stream_app.contracts.schema_files import CHANNELS
 from stream_app.core.events import Position
 from stream_app.core.migration import Migration

@@ -20,7 +20,7 @@ from stream_app.adapters.changelog import POSITION_KEY
 from stream_app.adapters.delivery import Outgoing
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.replay import create_readers, create_replay
-from stream_app.contracts.outputs import DeadLetter
+from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.core.clock import SECOND_MS, WEEK_MS
 from stream_app.core.partition import Clock as PartitionClock
 from stream_app.core.processor import apply_effects, sweep

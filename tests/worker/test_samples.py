@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream_app.contracts.outputs import PopulationSample as SampleContract
+from stream_app.contracts.outputs.samples import PopulationSample as SampleContract
 from stream_app.core.clock import NO_TIME
 from stream_app.core.members import MemberSums
 from stream_app.core.partition import Partition

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from stream_app.bootstrap.worker import create_lane_settings
-from stream_app.contracts.outputs import SegmentModel
+from stream_app.contracts.outputs.models import SegmentModel
 from stream_app.core.clock import SECOND_MS, WEEK_MS
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stream_app.adapters.delivery import OutgoingRecord
-from stream_app.contracts.outputs import SegmentModel
+from stream_app.contracts.outputs.models import SegmentModel
 from stream_app.errors import DeliveryFailed
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings

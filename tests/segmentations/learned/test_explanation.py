@@ -9,7 +9,7 @@ import math
 import msgspec
 import pytest
 
-from stream_app.contracts.outputs import LearnedExplanation, SegmentMigration
+from stream_app.contracts.outputs.migrations import LearnedExplanation, SegmentMigration
 from stream_app.core.migration import Migration
 from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition

@@ -1,0 +1,65 @@
+"""Figures of the customers who are in segments."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from stream_app.contracts.outputs.fields import (
+    MAX_COUNT,
+    Count,
+    Instant,
+    NonNegative,
+    Number,
+    Output,
+    SegmentationName,
+    SegmentId,
+    Share,
+)
+
+
+class SegmentSums(Output):
+    """Sums over the customers of one partition who are in a segment; those of all partitions add up to the whole."""
+
+    segment: SegmentId
+    customers: Count
+    purchases: Count
+    """Orders over their lifetime."""
+    revenue_minor: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)]
+    """Net revenue over their lifetime, in minor units of the base currency."""
+    first_at_seconds: Count
+    """Instants of their first events, in seconds since 1970."""
+    active_at_seconds: Count
+    """Instants of their last purchases or engagements, likewise."""
+
+
+class SegmentFigures(Output):
+    """Who is in the segments of a segmentation, in one partition: segments without customers are left out."""
+
+    segmentation: SegmentationName
+    partition: Count
+    as_of: Instant
+    """How far the partition had come; as long as no later record comes, the sums have stayed the same."""
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    """The base currency."""
+    segments: list[SegmentSums]
+
+
+class SegmentMembers(Output):
+    """Who was in a segment at an instant; means of a segment without customers are null."""
+
+    customers: Count
+    share: Share
+    """Of all who are in a segment."""
+    revenue: Number
+    """Net revenue over their lifetime, in major units of the base currency."""
+    revenue_share: Number
+    recency_days: NonNegative | None
+    """Since the last purchase or engagement; the mean, like all that follow."""
+    tenure_days: NonNegative | None
+    """Since the first event."""
+    orders_per_customer: Number | None
+    revenue_per_customer: Number | None
+    average_order_value: Number | None
+    """Null where nobody has ordered."""

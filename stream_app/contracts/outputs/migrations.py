@@ -1,0 +1,192 @@
+"""Migrations and memberships."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from stream_app.contracts.outputs.fields import (
+    MAX_COUNT,
+    Count,
+    Instant,
+    NonNegative,
+    Number,
+    Output,
+    SegmentationName,
+    SegmentReference,
+    Share,
+    SourcePosition,
+)
+
+CauseKind = Literal[
+    "purchase",
+    "refund",
+    "engagement",
+    "lapse",
+    "model",
+    "definition",
+    "profile",
+    "merge",
+    "consent",
+    "cooldown",
+]
+Change = Literal["entered", "moved", "lapsed", "returned", "left"]
+Direction = Literal["up", "down", "sideways"]
+
+
+class Figures(Output):
+    """A customer at an instant, in natural units; money in major units of the base currency."""
+
+    recency_days: NonNegative
+    """Days since the last purchase or engagement."""
+    tenure_days: NonNegative
+    """Days since the first event."""
+    usual_gap_days: NonNegative
+    """Median number of days between two days with a purchase or engagement: of the customer's own gaps of a year, where
+    few are known drawn towards the population's."""
+    probability_active: Share
+    """That the customer still is one, by its own rhythm and the silence since."""
+    orders: Count
+    """Orders so far, without those that refunds have undone."""
+    order_recency_days: NonNegative | None
+    """Days since the last purchase; null before any."""
+    order_tenure_days: NonNegative | None
+    """Days since the first purchase; null before any."""
+    order_interval_days: NonNegative
+    """Estimated days from one order to the next, as of late; what is older counts less, half after 60 days."""
+    order_value: NonNegative | None
+    """Estimated value of an order, drawn towards the population's; null while the model knows none."""
+    engagement_recency_days: NonNegative | None
+    """Days since the last engagement; null before any."""
+    engagement_interval_days: NonNegative
+    """Estimated days from one day with an engagement to the next, as of late; half the weight after 30 days."""
+
+
+class Cause(Output):
+    """The cause of a move: an event, the passing of time (lapse), a new model or definition.
+
+    `profile`, `merge`, `consent` and `cooldown` are reserved: nothing makes such moves. A role that a customer has left
+    is closed to it for some days; that they are over moves nobody, the next event does, and is the cause.
+    """
+
+    kind: CauseKind
+    event_id: str | None
+    """Null unless an event was the cause."""
+    position: SourcePosition | None
+    """Likewise."""
+
+
+class LearnedExplanation(Output):
+    """Of a learned segmentation: what decided."""
+
+    kind: Literal["learned"]
+    before: Figures | None
+    """Null for a first entry. Of the instant of the event, without it; of the last event, where time has passed; and as
+    the model before had them, where a model is the cause."""
+    after: Figures
+    decisive: Literal["silence", "tenure", "order_rate", "engagement_rate", "order_value", "model"] | None
+    """What the move is put down to; null for a first entry."""
+    margin: Number | None
+    """How far past the middle between both segments' centres, in log units. Null where no distance decided: at entries,
+    where silence has become telling or ends, and where what the segment left says had become false."""
+    statement: str
+    """What the segment entered says of each of its members."""
+    sentence: str
+
+
+class Condition(Output):
+    """A condition on one figure of the customer that began or ceased to hold."""
+
+    figure: str
+    """Name of the figure."""
+    operator: Literal["<", "<=", ">", ">="]
+    value: Number
+    """The figure is compared with this."""
+    before: Number | None
+    """The figure before the move; null for a first entry."""
+    after: Number
+
+
+class RulesExplanation(Output):
+    """Of a segmentation by rules: the conditions that decided."""
+
+    kind: Literal["rules"]
+    sentence: str
+    gained: list[Condition]
+    """Conditions that hold now and did not before."""
+    lost: list[Condition]
+    """Conditions that held before and do not now."""
+
+
+class DefinitionExplanation(Output):
+    """The segmentation was added to the configuration, or removed from it."""
+
+    kind: Literal["definition"]
+    sentence: str
+
+
+Explanation = Annotated[
+    LearnedExplanation | RulesExplanation | DefinitionExplanation,
+    Field(discriminator="kind"),
+]
+
+
+class Holdout(Output):
+    """Whether the customer is kept out of campaigns, so that their effect can be measured."""
+
+    bucket: Annotated[int, Field(ge=0, le=99)]
+    held_out: bool
+
+
+class NextMove(Output):
+    """The customer's next move, if nothing happens until then."""
+
+    at: Instant
+    to_segment: SegmentReference | None
+    """Null if it leaves the segmentation."""
+
+
+class SegmentMigration(Output):
+    """One customer's move from one segment of a segmentation to another, first entry, or leaving for good."""
+
+    migration_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    """Stable hash of segmentation, customer and sequence: equal for a repeated delivery."""
+    sequence: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    """Per segmentation and customer, from 1, without gaps."""
+    customer_id: str
+    segmentation: SegmentationName
+    from_segment: SegmentReference | None
+    """Null for the first entry."""
+    to_segment: SegmentReference | None
+    """Null if the customer is in no segment of the segmentation any more (`left`)."""
+    change: Change
+    direction: Direction | None
+    """In the order of the segments (`level`); null for entries and leavings, and where segments have no order."""
+    effective_at: Instant
+    """Instant at which it became true."""
+    decided_at: Instant
+    """Instant at which it was found."""
+    cause: Cause
+    model_version: Count
+    """Of the model or definition in force."""
+    explanation: Explanation
+    next_move: NextMove | None
+    """If nothing happens after `effective_at`; null if silence moves the customer no more."""
+    holdout: Holdout
+
+
+class SegmentMembership(Output):
+    """The segment of a segmentation that a customer is in; a null value instead says that it is in none any more."""
+
+    customer_id: str
+    segmentation: SegmentationName
+    segment: SegmentReference
+    since: Instant
+    sequence: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    """Sequence of the migration that led here."""
+    model_version: Count
+    as_of: Instant
+    next_move: NextMove | None
+    """As it stood at `since`, or, in the files of a replay, at `as_of`; null if silence moves the customer no more. An
+    own act or a new model since then may change it, either way; the record is written anew when the customer moves."""
