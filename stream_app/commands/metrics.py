@@ -6,9 +6,8 @@ from typing import Final
 
 import click
 
-from stream_app.adapters.metrics.declared import (
+from stream_app.adapters.metrics.declaration import (
     COMPONENTS,
-    DECLARED,
     EVERY,
     LABEL_CHARACTERS_MAX,
     OTHER,
@@ -16,6 +15,7 @@ from stream_app.adapters.metrics.declared import (
     SERIES_MAX,
     Declaration,
 )
+from stream_app.adapters.metrics.declared import DECLARED
 
 INTRODUCTION: Final = f"""\
 # Metrics

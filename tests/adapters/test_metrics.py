@@ -12,28 +12,30 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_app.adapters.metrics import COMPONENTS, SERIES_MAX, VIEW, WEBHOOKS, WORKER, Distribution, Metrics, Reading
-from stream_app.adapters.metrics.declared import (
+from stream_app.adapters.metrics.declaration import (
     CAUSES,
     COUNTER,
-    CUSTOMERS,
-    DECLARED,
-    END_TO_END_LATENCY,
     EVERY,
     GAUGE,
     HISTOGRAM,
-    MIGRATIONS,
     OTHER,
     PREFIX,
     PROCESS_SERIES,
+    SEGMENTATIONS_MAX,
+    Declaration,
+)
+from stream_app.adapters.metrics.declared import (
+    CUSTOMERS,
+    DECLARED,
+    END_TO_END_LATENCY,
+    MIGRATIONS,
     REBALANCES,
     REDIS_ERRORS,
-    SEGMENTATIONS_MAX,
     STREAM_CLIENTS,
     SWEEP,
     TABLE_ENTRIES,
     WATERMARK,
     WEBHOOK_DELIVERIES,
-    Declaration,
 )
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX as CONFIGURED_MAX
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from deploy.grafana import dashboard
-from stream_app.adapters.metrics.declared import DECLARED, SERIES_MAX
+from stream_app.adapters.metrics.declaration import SERIES_MAX
+from stream_app.adapters.metrics.declared import DECLARED
 from stream_app.simulator.simulation import Faults, simulate
 from tests.deploy.monitoring import RULES, metrics_used
 from tests.integration.test_worker import Deployment, inputs_of

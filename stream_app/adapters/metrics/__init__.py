@@ -1,7 +1,7 @@
 """Metrics for Prometheus: `declared` lists and explains all of them, `collector` exports those of one process."""
 
 from stream_app.adapters.metrics.collector import CONTENT_TYPE, Metrics, Reading
-from stream_app.adapters.metrics.declared import API, COMPONENTS, SERIES_MAX, VIEW, WEBHOOKS, WORKER
+from stream_app.adapters.metrics.declaration import API, COMPONENTS, SERIES_MAX, VIEW, WEBHOOKS, WORKER
 from stream_app.adapters.metrics.distribution import Distribution
 
 __all__ = [

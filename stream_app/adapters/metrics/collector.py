@@ -19,10 +19,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from stream_app.adapters.metrics.declared import (
-    BUILD_INFO,
+from stream_app.adapters.metrics.declaration import (
     COUNTER,
-    DECLARED,
     EVERY,
     GAUGE,
     HISTOGRAM,
@@ -30,6 +28,7 @@ from stream_app.adapters.metrics.declared import (
     OTHER,
     Declaration,
 )
+from stream_app.adapters.metrics.declared import BUILD_INFO, DECLARED
 from stream_app.adapters.metrics.distribution import Distribution
 
 DISTRIBUTION: Final = "stream-segmenter"
