@@ -7,9 +7,10 @@ a customer when it enters: the numbers of that instant are counted again from th
 the model that the migration names. Versions that compaction has removed are not known any more; nothing is said then.
 
 What a customer's inputs were at a move is plain where an event caused it: in that event's topic, all up to it. How far
-the other topics had been read is not known, nor is it of moves without an event. As for totals (see
-`stream_app.audit.recount`), the likely orders are tried, and, where the name is not true in any of them, some others:
-a few records more or fewer of one topic. A name that is true only then *hangs on the order*.
+the other topics had been read is not known, nor is it of moves without an event: where events come faster than time
+passes, one topic may be weeks behind another. As for totals (see `stream_app.audit.recount`), the likely orders are
+tried, and, where the name is not true in any of them, all others: as many records of each topic as there may have been.
+A name that is true only then *hangs on the order*.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import combinations, product
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -46,8 +48,8 @@ ENGAGED_DAYS_REMEMBERED: Final = 182
 MOVES_CHECKED: Final = 64
 """Of a customer in a segmentation, the latest: each is a recount."""
 
-RECORDS_ASTRAY: Final = 8
-"""Of a topic, so many a customer may have been read later or sooner than in the likely orders."""
+BOTH_ASTRAY: Final = 32
+"""Where two topics may have been behind: so many records of each."""
 
 Models = Mapping[tuple[str, int], Model]
 """By segmentation and version."""
@@ -161,8 +163,7 @@ def check_names(
     findings = []
     for move in doubted:
         seen = move.migration
-        states = [state for order in orders[seen.customer_id] for state in _possible_states(move, order)]
-        if not _are_true([move] * len(states), states).any():
+        if not any(_is_true_in_one(move, states) for states in _possible_states(move, orders[seen.customer_id])):
             message = f"{seen.segmentation}: {seen.sequence} to {seen.to.segment_id}, whose name is not true"
             message += f" at {seen.to.since} by version {seen.to.model_version}"
             findings.append(Finding("names", message, seen.customer_id, log.at(seen.offset)))
@@ -192,13 +193,30 @@ def _likely_state(move: _Move, order: Sequence[Entry]) -> _State:
     return _State(order, Counter(entry.stream for entry in order[: ends[0]]))
 
 
-def _possible_states(move: _Move, order: Sequence[Entry]) -> Iterator[_State]:
-    """Give what else may have been known: a few records more or fewer of one topic, but for the cause's own."""
-    state = _likely_state(move, order)
-    for stream in {entry.stream for entry in order} - {move.stream}:
-        likely = state.counts.get(stream, 0)
-        for count in range(max(likely - RECORDS_ASTRAY, 0), likely + RECORDS_ASTRAY + 1):
-            yield state._replace(counts={**state.counts, stream: count})
+def _possible_states(move: _Move, orders: Iterable[Sequence[Entry]]) -> Iterator[list[_State]]:
+    """Give what else may have been known, the more likely first: more or fewer of one topic, or fewer of two."""
+    likely = [_likely_state(move, order) for order in orders]
+    free = sorted({entry.stream for state in likely for entry in state.order} - {move.stream})
+    for state in likely:
+        entries = Counter(entry.stream for entry in state.order)
+        for stream in free:
+            yield [_with_counts(state, {stream: count}) for count in range(entries[stream] + 1)]
+    for state in likely:
+        for one, other in combinations(free, 2):
+            behind = [_up_to(state.counts.get(stream, 0)) for stream in (one, other)]
+            yield [_with_counts(state, {one: first, other: second}) for first, second in product(*behind)]
+
+
+def _up_to(count: int) -> range:
+    return range(max(count - BOTH_ASTRAY, 0), count + 1)
+
+
+def _with_counts(state: _State, counts: Mapping[int, int]) -> _State:
+    return state._replace(counts={**state.counts, **counts})
+
+
+def _is_true_in_one(move: _Move, states: Sequence[_State]) -> bool:
+    return bool(_are_true([move] * len(states), states).any())
 
 
 def _are_true(moves: Sequence[_Move], states: Sequence[_State]) -> np.ndarray:
