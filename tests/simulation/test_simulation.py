@@ -16,7 +16,7 @@ SEEDS = 500
 SEEDS_AT_ONCE = 50
 SEEDS_FOR_MUTATIONS = 200
 RARE = "expired"
-"""A wait at a tick that ends without a decision is too seldom for fifty runs; tests/worker/test_ticks.py has its own."""
+"""A wait at a tick that ends without a decision: tests/worker/test_ticks.py has it on purpose."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_AT_ONCE))
