@@ -85,15 +85,13 @@ def _find_untrue() -> Untrue | None:
 
 def _find_expect() -> Expect | None:
     try:
-        from stream_app.segmentations.learned.rhythm import own_rhythm
+        from stream_app.segmentations.learned.rhythm import rhythm_of
     except ImportError:
         return None
 
     def expect(segmentation: Any, columns: CustomerColumns) -> tuple[Floats, Floats]:
         quantities = columns.quantities
-        own = own_rhythm(
-            quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, segmentation.model.frame.rhythm
-        )
+        own = rhythm_of(quantities, segmentation.model.frame.rhythm)
         now, then = quantities.recency_days, quantities.recency_days + own.usual_gap_days
         return own.usual_gap_days, act_probability(own.probability_active(now), own.probability_active(then))
 

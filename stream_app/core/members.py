@@ -18,6 +18,7 @@ import numpy as np
 from stream_app.core.arrays import Codes, Instants
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.core.money import minor_digits
+from stream_app.core.quantities import last_act_ms
 from stream_app.core.segments import NO_SEGMENT
 
 BLOCK_CUSTOMERS: Final = 65_536
@@ -228,8 +229,7 @@ def _values(activity: np.ndarray) -> Instants:
     values[1] = activity["purchases"]
     values[2] = activity["revenue_minor"]
     values[3] = activity["first_at_ms"]
-    np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"], out=values[4])
-    np.maximum(values[3], values[4], out=values[4])
+    values[4] = last_act_ms(activity)
     values[3:] //= SECOND_MS
     return values
 

@@ -85,11 +85,10 @@ def quantities_at(activity: np.ndarray, at_ms: int | Instants) -> Quantities:
     engaged_at = activity["engaged_at_ms"]
     # Refunds undo an order completed several times as of its last completion, which takes back more than it brought.
     orders = np.maximum(activity["orders_decayed"], 0.0)
-    active_at = np.maximum(np.maximum(activity["purchased_at_ms"], engaged_at), first_at)
     order_decay = np.exp2(np.maximum(at_ms - ordered_at, 0) * _ORDER_RATE)
     engagement_decay = np.exp2(np.maximum(at_ms - engaged_at, 0) * _ENGAGEMENT_RATE)
     return Quantities(
-        recency_days=np.maximum(at_ms - active_at, 0) * (1 / DAY_MS),
+        recency_days=np.maximum(at_ms - last_act_ms(activity), 0) * (1 / DAY_MS),
         tenure_days=np.maximum(at_ms - first_at, 0) * (1 / DAY_MS),
         orders=orders * order_decay,
         repeat_orders=repeat_orders_of(activity) * order_decay,
@@ -108,6 +107,12 @@ def repeat_orders_of(activity: np.ndarray) -> Floats:
     # Who never purchased has no instant of a first purchase: a weight of 1, out of no orders, leaves none.
     since_ms = np.maximum(activity["ordered_at_ms"] - activity["first_purchased_at_ms"], 0)
     return np.asarray(np.maximum(activity["orders_decayed"] - np.exp2(since_ms * _ORDER_RATE), 0.0))
+
+
+def last_act_ms(activity: np.ndarray) -> Instants:
+    """Return the instant of each customer's last purchase or engagement, of its first event at least, shape `(n,)`."""
+    own = np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"])
+    return np.asarray(np.maximum(own, activity["first_at_ms"]))
 
 
 def last_event_ms(activity: np.ndarray) -> Instants:

@@ -23,7 +23,7 @@ from stream_app.learning.rhythm import GAIN, RhythmFit
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.axes import value_axes
 from stream_app.segmentations.learned.model import PRIOR_NEW_DAYS, Frame
-from stream_app.segmentations.learned.rhythm import own_rhythm
+from stream_app.segmentations.learned.rhythm import rhythm_of
 
 ACTIVE_MIN: Final = 0.5
 """Roles are those of customers who are active with a greater probability,"""
@@ -136,7 +136,7 @@ class PopulationFit:
         return self._new_days
 
     def _active(self, quantities: Quantities) -> Flags:
-        own = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, self._rhythm.rhythm)
+        own = rhythm_of(quantities, self._rhythm.rhythm)
         probability = own.probability_active(quantities.recency_days)
         return np.asarray((probability > ACTIVE_MIN) & (quantities.tenure_days >= TENURE_DAYS_MIN))
 

@@ -41,7 +41,7 @@ from stream_app.core.arrays import Flags
 from stream_app.core.clock import MONTH_DAYS
 from stream_app.core.quantities import GAP_MEMORY, Quantities
 from stream_app.segmentations.learned.model import DEFAULT_THRESHOLDS
-from stream_app.segmentations.learned.rhythm import DEVIATION_MIN, PRIOR, OwnRhythm, Rhythm, own_rhythm
+from stream_app.segmentations.learned.rhythm import DEVIATION_MIN, PRIOR, Rhythm, rhythm_of
 
 GAIN: Final = 0.2
 """Weight of the last tick in every average over ticks."""
@@ -122,7 +122,7 @@ class RhythmFit:
 
     def learn(self, quantities: Quantities) -> RhythmFit:
         """Return the averages with one more sample in them, whose quantities these are."""
-        own = _own(quantities, self.rhythm)
+        own = rhythm_of(quantities, self.rhythm)
         active = (quantities.gaps >= 1) & (own.probability_active(quantities.recency_days) > ACTIVE_MIN)
         fit = self
         if np.count_nonzero(active) >= CUSTOMERS_MIN:
@@ -162,7 +162,7 @@ class RhythmFit:
 
     def _false_alarms(self, quantities: Quantities, stop_rate_per_day: float) -> float:
         """Return how often an active customer is called at risk and soon is back, a month."""
-        own = _own(quantities, replace(self.rhythm, stop_rate_per_day=stop_rate_per_day))
+        own = rhythm_of(quantities, replace(self.rhythm, stop_rate_per_day=stop_rate_per_day))
         alarm_days = np.maximum(own.silence_days(RISK_PROBABILITY), RISK_DAYS_MIN)
         back = own.survival(alarm_days) - own.survival(alarm_days + BACK_DAYS)
         is_active = own.probability_active(quantities.recency_days) > RISK_PROBABILITY
@@ -170,7 +170,7 @@ class RhythmFit:
         return float(rates.sum() / max(np.count_nonzero(is_active), 1) * MONTH_DAYS)
 
     def _learn_firsts(self, quantities: Quantities) -> RhythmFit:
-        survival = _own(quantities, self.rhythm).survival(quantities.recency_days)[quantities.gaps == 0]
+        survival = rhythm_of(quantities, self.rhythm).survival(quantities.recency_days)[quantities.gaps == 0]
         share = self.stop_after_first
         for _ in range(FIRST_ITERATIONS):
             stopped = share / (share + (1 - share) * survival)
@@ -198,10 +198,6 @@ def step_rhythm(present: Rhythm, goal: Rhythm, share: float) -> Rhythm:
         _towards_by_logs(present.stop_rate_per_day, goal.stop_rate_per_day, share),
         1 / (1 + math.exp(-odds)),
     )
-
-
-def _own(quantities: Quantities, rhythm: Rhythm) -> OwnRhythm:
-    return own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, rhythm)
 
 
 def _towards(earlier: float, later: float, share: float) -> float:

@@ -115,15 +115,11 @@ class Trainer:
         if not differs(self.published.frame, publication.frame):
             return None
         proposal = ModelProposal(
-            model=replace(
-                self.published,
-                version=self.published.version + 1,
+            model=self.published.successor(
                 as_of_ms=sample.as_of_ms,
                 frame=publication.frame,
-                previous=self.published.frame,
                 expected_churn=publication.churn if len(forecast) else None,
                 training=self._training(sample, wanted, publication),
-                is_of_clusters=False,
             ),
             held=self._holds_back,
             drift=self._drift(sample, wanted),
@@ -188,15 +184,8 @@ class Trainer:
         self.releases.pinned = version
         if not differs(self.published.frame, release.frame):
             return None
-        model = replace(
-            self.published,
-            version=self.published.version + 1,
-            as_of_ms=release.as_of_ms,
-            frame=release.frame,
-            previous=self.published.frame,
-            expected_churn=None,  # nobody is at hand to ask
-            training={"republished_version": version},
-            is_of_clusters=False,
+        model = self.published.successor(
+            as_of_ms=release.as_of_ms, frame=release.frame, training={"republished_version": version}
         )
         self._publish(model, release.reference)
         return ModelProposal(model)

@@ -26,12 +26,12 @@ import numpy as np
 from stream_app.core.arrays import Flags, Floats, Indices, Instants
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.quantities import Quantities
+from stream_app.core.quantities import Quantities, last_act_ms
 from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held
 from stream_app.core.segments import NOWHERE
 from stream_app.segmentations.learned.axes import value_axes
 from stream_app.segmentations.learned.model import Frame, Model, Thresholds
-from stream_app.segmentations.learned.rhythm import own_rhythm
+from stream_app.segmentations.learned.rhythm import OwnRhythm, own_rhythm
 from stream_app.segmentations.learned.roles import (
     AT_RISK,
     HIBERNATING,
@@ -69,6 +69,15 @@ class Standing(NamedTuple):
     admits: Flags
 
 
+class Silences(NamedTuple):
+    """How long a silence has to be to be telling, in days, shape `(n,)` each."""
+
+    risk: Floats
+    one_time: Floats
+    lapsed: Floats
+    lost: Floats
+
+
 class Dates(NamedTuple):
     """When silence becomes telling, counted from the last act, milliseconds, shape `(n,)` each."""
 
@@ -76,12 +85,6 @@ class Dates(NamedTuple):
     one_time_ms: Instants
     lapsed_ms: Instants
     lost_ms: Instants
-
-
-def last_act_ms(activity: np.ndarray) -> Instants:
-    """Return the instant of each customer's last purchase or engagement, shape `(n,)`."""
-    own = np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"])
-    return np.asarray(np.maximum(own, activity["first_at_ms"]))
 
 
 def stand(axes: Floats, frame: Frame, statements: Statements) -> Standing:
@@ -107,8 +110,7 @@ def acts(model: Model, customers: CustomerColumns, held: Held) -> Decision:
     barred = is_role & (customers.at_ms - held.since_ms < model.thresholds.no_return_days * DAY_MS)
     left = np.where(barred, model.roster.index_of_code[held.previous], NOWHERE)
     target = _choose(model, standing, role, allowed, left, must_admit=was_lapsed)
-    is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
-    target = np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, target)
+    target = np.where(_is_new(model, quantities, held_target), NEW, target)
     # A refund, or what is heard of late, is no sign of life: it does not end a silence. Nor is it one: whom it shows to
     # be overdue is moved by silence, a millisecond later.
     silent = np.flatnonzero(last_act_ms(customers.activity) < customers.at_ms)
@@ -202,24 +204,34 @@ def _place(
     overdue = np.where(at_ms >= dates.one_time_ms, ONE_TIME, np.where(is_rare, OCCASIONAL, chosen))
     at_risk = np.where(is_fresh & (stage > ACTIVE), overdue, at_risk)
     belongs = np.where(stage == LAPSED, lapsed, at_risk)
-    is_young = (quantities.tenure_days < model.frame.new_days) & ordered_once
-    return np.where(is_young & ((held_target == NEW) | (held_target == NOWHERE)), NEW, belongs)
+    return np.where(_is_new(model, quantities, held_target), NEW, belongs)
+
+
+def _is_new(model: Model, quantities: Quantities, held_target: Indices) -> Flags:
+    """Say who has come, and whom nothing has led out of being new."""
+    is_young = (quantities.tenure_days < model.frame.new_days) & (quantities.purchases <= 1)
+    return np.asarray(is_young & ((held_target == NEW) | (held_target == NOWHERE)))
 
 
 def dates_of(model: Model, activity: np.ndarray) -> Dates:
     """Return the dates of n customers."""
-    thresholds = model.thresholds
     own = own_rhythm(
         activity["gaps"].astype(np.float64), activity["log_gaps"], activity["log_gaps_squared"], model.frame.rhythm
     )
-    risk_days = np.maximum(own.silence_days(thresholds.risk_probability), thresholds.risk_days_min)
-    lapsed_days = np.maximum(own.silence_days(thresholds.lapsed_probability), thresholds.lapsed_days_min)
+    telling = telling_silences(own, model.thresholds)
     last_ms = last_act_ms(activity)
-    return Dates(
-        _after(last_ms, risk_days),
-        _after(last_ms, np.maximum(own.silence_days(thresholds.one_time_probability), thresholds.risk_days_min)),
-        _after(last_ms, np.maximum(lapsed_days, risk_days)),
-        _after(last_ms, np.maximum(thresholds.lost_days, lapsed_days)),
+    return Dates(*(_after(last_ms, days) for days in telling))
+
+
+def telling_silences(own: OwnRhythm, thresholds: Thresholds) -> Silences:
+    """Return for how long customers of a rhythm are silent before it tells something."""
+    risk = np.maximum(own.silence_days(thresholds.risk_probability), thresholds.risk_days_min)
+    lapsed = np.maximum(own.silence_days(thresholds.lapsed_probability), thresholds.lapsed_days_min)
+    return Silences(
+        risk=risk,
+        one_time=np.maximum(own.silence_days(thresholds.one_time_probability), thresholds.risk_days_min),
+        lapsed=np.maximum(lapsed, risk),
+        lost=np.maximum(thresholds.lost_days, lapsed),
     )
 
 
@@ -263,18 +275,11 @@ def _choose(
     nearest, none = _nearest(standing, allowed)
     # Where nothing allowed is true of the customer, what is true goes before what is allowed: a refund may lead down.
     nearest = np.where(none, np.where(standing.admits, standing.distances, np.inf).argmin(axis=1), nearest)
-    leads = _leads(model.frame, standing, role, nearest, model.thresholds.hysteresis)
+    lead = standing.distances[rows, role] - standing.distances[rows, nearest]
+    leads = lead > 2 * model.thresholds.hysteresis * model.frame.separation[role, nearest] + 1e-12
     stays = np.where(must_admit, standing.admits[rows, role], standing.holds[rows, role]) & (role >= 0)
     moves = ~stays | (leads & (nearest != left) & ~none)
     return np.where(moves, nearest, role)
-
-
-def _leads(frame: Frame, standing: Standing, role: Indices, other: Indices, hysteresis: float) -> Flags:
-    """Say where another role's centre is nearer by more than the hysteresis, or the role's statement is false."""
-    rows = np.arange(len(role))
-    lead = standing.distances[rows, role] - standing.distances[rows, other]
-    nearer = lead > 2 * hysteresis * frame.separation[role, other] + 1e-12
-    return np.asarray(nearer & (role != other) | ~standing.holds[rows, role])
 
 
 def _kept_role(model: Model, held: Held) -> Indices:

@@ -12,7 +12,7 @@ from stream_app.core.money import minor_digits
 from stream_app.core.moves import MigrationContext
 from stream_app.segmentations.learned.axes import ENGAGEMENT, ORDERS, VALUE, value_axes
 from stream_app.segmentations.learned.model import Frame
-from stream_app.segmentations.learned.rhythm import own_rhythm
+from stream_app.segmentations.learned.rhythm import rhythm_of
 
 
 class CustomerFigures(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +57,7 @@ def figures_of(customers: CustomerColumns, frame: Frame, context: MigrationConte
     """Return the figures of each customer at its instant, as a model's frame has them, rounded."""
     quantities, activity, at_ms = customers.quantities, customers.activity, customers.at_ms
     axes = value_axes(quantities, frame.order_value_minor)
-    own = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, frame.rhythm)
+    own = rhythm_of(quantities, frame.rhythm)
     has_ordered, has_engaged = activity["purchased_at_ms"] > NO_TIME, activity["engaged_at_ms"] > NO_TIME
     value: list[float | None] = [None] * len(axes)
     if frame.order_value_minor is not None:

@@ -46,11 +46,7 @@ class LearnedKind:
         is_same = (before.thresholds, before.names, before.actions) == (wanted.thresholds, wanted.names, wanted.actions)
         if is_same and not before.is_of_clusters:
             return earlier
-        return LearnedSegmentation(
-            replace(
-                wanted, version=before.version + 1, previous=before.frame, expected_churn=None, is_of_clusters=False
-            )
-        )
+        return LearnedSegmentation(wanted.successor())
 
     def encode(self, segmentation: LearnedSegmentation) -> dict[str, Any]:
         """Return the model as a document."""

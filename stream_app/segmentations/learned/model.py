@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -237,6 +237,11 @@ class Model:
         names = [segment.name for segment in self.roster.segments]
         if len(set(names)) < len(names):
             raise ModelInvalid(f"names: {', '.join(names)}, expected distinct ones")
+
+    def successor(self, **changes: Any) -> Model:
+        """Return the next version, with some fields changed; nobody has been asked yet whom it moves."""
+        fresh: dict[str, Any] = {"previous": self.frame, "expected_churn": None, "is_of_clusters": False}
+        return replace(self, version=self.version + 1, **(fresh | changes))
 
     @cached_property
     def roster(self) -> Roster:

@@ -15,8 +15,9 @@ from stream_app.core.arrays import Floats, Indices
 from stream_app.core.moves import MigrationContext
 from stream_app.core.quantities import Quantities
 from stream_app.segmentations.learned.axes import VALUE
+from stream_app.segmentations.learned.decision import telling_silences
 from stream_app.segmentations.learned.model import Frame, Model
-from stream_app.segmentations.learned.rhythm import own_rhythm
+from stream_app.segmentations.learned.rhythm import rhythm_of
 from stream_app.segmentations.learned.roles import BROWSERS, HIBERNATING, LOST, NEW, ONE_TIME, ROLES
 from stream_app.segmentations.learned.words import about, days, statement_of, statement_under
 
@@ -110,12 +111,8 @@ def _days(now: float, before: float | None) -> str:
 
 
 def _silence_days(model: Model, frame: Frame, quantities: Quantities, target: Indices) -> Floats:
-    thresholds = model.thresholds
-    own = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, frame.rhythm)
-    risk = np.maximum(own.silence_days(thresholds.risk_probability), thresholds.risk_days_min)
-    lapsed = np.maximum(own.silence_days(thresholds.lapsed_probability), thresholds.lapsed_days_min)
-    one_time = np.maximum(own.silence_days(thresholds.one_time_probability), thresholds.risk_days_min)
-    return np.select([target == HIBERNATING, target == ONE_TIME], [np.maximum(lapsed, risk), one_time], risk)
+    telling = telling_silences(rhythm_of(quantities, frame.rhythm), model.thresholds)
+    return np.select([target == HIBERNATING, target == ONE_TIME], [telling.lapsed, telling.one_time], telling.risk)
 
 
 def _name(model: Model, target: int) -> str:

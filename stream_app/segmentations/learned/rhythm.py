@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stream_app.core.arrays import Floats
-from stream_app.core.quantities import GAP_MEMORY
+from stream_app.core.quantities import GAP_MEMORY, Quantities
 from stream_app.errors import ModelInvalid
 
 EULER: Final = 0.5772156649015329
@@ -127,6 +127,11 @@ class OwnRhythm(NamedTuple):
         survival = np.clip(odds, _ODDS_MIN, 1.0)
         excess = self.shape * np.expm1(-np.log(survival) / self.shape)
         return np.asarray(np.exp(self.log_scale) * excess ** (1 / self.regularity))
+
+
+def rhythm_of(quantities: Quantities, rhythm: Rhythm) -> OwnRhythm:
+    """Return the rhythm of customers whose quantities these are."""
+    return own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, rhythm)
 
 
 def own_rhythm(gaps: Floats, log_gaps: Floats, log_gaps_squared: Floats, rhythm: Rhythm) -> OwnRhythm:

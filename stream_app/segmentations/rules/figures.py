@@ -13,7 +13,7 @@ import numpy as np
 from stream_app.core.arrays import Floats, Instants
 from stream_app.core.clock import DAY_MS
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.quantities import ENGAGEMENT_HALF_LIFE_DAYS, ORDER_HALF_LIFE_DAYS
+from stream_app.core.quantities import ENGAGEMENT_HALF_LIFE_DAYS, ORDER_HALF_LIFE_DAYS, last_act_ms
 from stream_app.segmentations.rules.definition import Comparison, Figure
 
 
@@ -67,5 +67,4 @@ def _silent_since(customers: CustomerColumns, figure: Figure) -> Instants:
     activity = customers.activity
     if figure == "tenure_days":
         return np.asarray(activity["first_at_ms"])
-    own = np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"])
-    return np.asarray(np.maximum(own, activity["first_at_ms"]))
+    return last_act_ms(activity)
