@@ -1,8 +1,4 @@
-"""What is asked of the product itself while it replays: are its names true, and what does it expect.
-
-Both questions need the learned kind by stage and role. Where it lacks the answer they stay unasked, and the tables say
-"not measured".
-"""
+"""What is asked of the product itself while it replays: are its names true, and what does it expect."""
 
 from __future__ import annotations
 
@@ -19,6 +15,8 @@ from stream_app.core.columns import CustomerColumns
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.segmentations.learned.decision import untrue
+from stream_app.segmentations.learned.rhythm import rhythm_of
 
 FORECAST_INTERVAL_MS: Final = 4 * WEEK_MS
 FIRST_FORECAST_DAYS: Final = 120
@@ -35,14 +33,14 @@ class Watch:
 
     Parameters
     ----------
-    untrue, expect
+    ask_untrue, ask_expect
         How to ask; None to leave it.
     """
 
-    def __init__(self, untrue: Untrue | None, expect: Expect | None) -> None:
+    def __init__(self, ask_untrue: Untrue | None, ask_expect: Expect | None) -> None:
         self.forecasts: list[Forecast] = []
-        self._ask_untrue = untrue
-        self._ask_expect = expect
+        self._ask_untrue = ask_untrue
+        self._ask_expect = ask_expect
         self._named: Counter[str] = Counter()
         self._untrue: Counter[str] = Counter()
         self._first_ms: int | None = None
@@ -71,28 +69,12 @@ class Watch:
 
 
 def create_watch() -> Watch:
-    """Return a watch that asks what the product can answer."""
-    return Watch(_find_untrue(), _find_expect())
+    """Return a watch that asks the product."""
+    return Watch(lambda segmentation, columns, held: untrue(segmentation.model, columns, held), _expect)
 
 
-def _find_untrue() -> Untrue | None:
-    try:
-        from stream_app.segmentations.learned.decision import untrue
-    except ImportError:
-        return None
-    return lambda segmentation, columns, held: untrue(segmentation.model, columns, held)
-
-
-def _find_expect() -> Expect | None:
-    try:
-        from stream_app.segmentations.learned.rhythm import rhythm_of
-    except ImportError:
-        return None
-
-    def expect(segmentation: Any, columns: CustomerColumns) -> tuple[Floats, Floats]:
-        quantities = columns.quantities
-        own = rhythm_of(quantities, segmentation.model.frame.rhythm)
-        now, then = quantities.recency_days, quantities.recency_days + own.usual_gap_days
-        return own.usual_gap_days, act_probability(own.probability_active(now), own.probability_active(then))
-
-    return expect
+def _expect(segmentation: Any, columns: CustomerColumns) -> tuple[Floats, Floats]:
+    own = rhythm_of(columns.quantities, segmentation.model.frame.rhythm)
+    now = columns.quantities.recency_days
+    probabilities = own.probability_active(now), own.probability_active(now + own.usual_gap_days)
+    return own.usual_gap_days, act_probability(*probabilities)
