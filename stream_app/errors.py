@@ -53,8 +53,20 @@ class RowVersionUnknown(SegmenterError):
     """An encoded customer row was written by a version of the software that is newer than this one."""
 
 
+class NativeLibraryUnusable(SegmenterError):
+    """The compiled library is missing, or another one than this code was written for."""
+
+
 class RowDamaged(SegmenterError):
     """An encoded customer row is not as long as it says."""
+
+
+class BatchDamaged(SegmenterError):
+    """A batch of Kafka records is not what its header says."""
+
+
+class BatchFormatUnknown(SegmenterError):
+    """A batch of Kafka records has another format than the one in use since Kafka 0.11."""
 
 
 class ModelInvalid(SegmenterError):

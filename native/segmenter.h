@@ -1,0 +1,742 @@
+/* The compiled hot path of the segmenter: what Python hands over and what the parts of the library know of each other.
+ *
+ * A plain C11 library without Python.h, called by ctypes on whole batches. Its parts, each with its theory on its first
+ * page:
+ *
+ *     mathematics    the few functions of libm that results depend on, the same bits on every processor and libc
+ *     scan           bytes → events; accepts only the common form, leaves the rest to the readers in Python
+ *     batches        Kafka's record batches, in and out
+ *     placement      customer → partition
+ *     rows           the table of customers: ids, recent event ids, orders and days; its encoding
+ *     fold           an event into a customer's row
+ *     quantities     what is known of a customer at an instant
+ *     learned, rules the kinds of segmentations: who moves, and when
+ *     segmentation   a version of a segmentation, whatever its kind
+ *     step           a chunk of events, and time, through the table: who moves
+ *     outputs        moves → migrations and memberships as JSON
+ *
+ * Rules of the house. Memory that Python sees is allocated by Python and handed over with its length; what the library
+ * allocates for itself hangs on a handle (`seg_table`, `seg_segmentation`, `seg_scanner`). A function that can fail
+ * returns a negative seg_status and has changed nothing that anybody could notice. Nothing is global or static but
+ * constants: a handle may be used by one thread at a time, and different handles by different threads at once.
+ * Numbers are little-endian, as in rows; instants are milliseconds since the epoch.
+ */
+#ifndef SEGMENTER_H
+#define SEGMENTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEG_ABI 1
+#define SEG_API __attribute__((visibility("default")))
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "rows are little-endian: a big-endian machine would need conversions that nobody has written"
+#endif
+
+typedef enum seg_status {
+  SEG_OK = 0,
+  SEG_NO_MEMORY = -1,
+  SEG_NO_ROOM = -2,    /* an output is smaller than what was to be written */
+  SEG_DAMAGED = -3,    /* a row or batch is not as long as it says */
+  SEG_UNKNOWN = -4,    /* of a later version, or of a kind that this library does not know */
+  SEG_OUT_OF_RANGE = -5 /* an argument is; a defect of the caller */
+} seg_status;
+
+#define SEG_NO_TIME (-(INT64_C(1) << 62))
+#define SEG_NEVER (INT64_C(1) << 62)
+#define SEG_SECOND_MS INT64_C(1000)
+#define SEG_DAY_MS INT64_C(86400000)
+
+/* --- records that Python and C share; stream_app/native/structures.py names each field once, sizes are compared at
+ * load. Padding is named. --- */
+
+enum { SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_LAPSE, SEG_MODEL, SEG_DEFINITION }; /* causes; the first: events */
+enum { SEG_ENTERED, SEG_MOVED, SEG_LAPSED, SEG_RETURNED, SEG_LEFT };                     /* changes */
+enum { SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED, SEG_REJECTED };                              /* what a record is */
+
+/* One record of an input. Its texts stand one after the other in a buffer of the batch: customer id, event id, type. */
+typedef struct seg_event {
+  int64_t at_ms;
+  int64_t amount_minor;    /* purchases and refunds: minor units of the base currency, >= 0 */
+  uint64_t event_digest;   /* XXH3 of the event's id */
+  uint64_t order_digest;   /* likewise of the order's; 0 for engagements */
+  uint64_t customer_hash;  /* likewise of the customer's */
+  int64_t offset;          /* its place in its source: a line's number, a record's offset */
+  uint32_t text_at;        /* where its texts begin; of a record that is no event, its number among those */
+  uint16_t customer_size;  /* bytes */
+  uint16_t event_id_size;
+  uint16_t type_size;
+  uint8_t kind;            /* SEG_PURCHASE, SEG_REFUND or SEG_ENGAGEMENT */
+  uint8_t status;          /* SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED or SEG_REJECTED */
+  uint16_t source;         /* number of its file or topic */
+  uint16_t reserved;
+} seg_event;
+
+/* The numbers of a row, see stream_app/core/row.py; also their encoding. */
+typedef struct seg_activity {
+  int64_t first_at_ms, first_purchased_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms;
+  int64_t revenue_minor;
+  double orders_decayed, revenue_decayed, log_order_values, engaged_days, log_gaps, log_gaps_squared;
+  int32_t gaps, purchases, refunds, engagements;
+} seg_activity;
+
+/* A customer's place in one segmentation, see stream_app/core/row.py; also its encoding. */
+typedef struct seg_membership {
+  int64_t since_ms, assessed_at_ms;
+  int32_t sequence, model_version;
+  int16_t segment, previous, change, kept;
+} seg_membership;
+
+/* A move that was found. */
+typedef struct seg_move {
+  int64_t row;             /* the customer's number */
+  int64_t position;        /* its place in the stream of events and sweeps, -1 before both */
+  int64_t event;           /* index of the event that caused it, -1 for none */
+  int64_t effective_at_ms; /* when it became true */
+  int64_t decided_at_ms;   /* when it was found */
+  int64_t before_ms;       /* the instant that `before` is compared at */
+  int64_t next_at_ms;      /* when silence moves the customer next, SEG_NEVER for never */
+  int32_t segmentation;    /* index */
+  int32_t cause;           /* SEG_PURCHASE ... SEG_DEFINITION */
+  int32_t change;          /* SEG_ENTERED ... SEG_LEFT */
+  int32_t sequence;        /* from 1 */
+  int32_t from_code;       /* 0 for none */
+  int32_t target;          /* index of the roster, -1 for nowhere */
+  int32_t next_target;     /* likewise, of the move at next_at_ms */
+  int32_t is_own;          /* whether the state after an event was assessed */
+  seg_activity before, after;
+} seg_move;
+
+_Static_assert(sizeof(seg_event) == 64, "seg_event");
+_Static_assert(sizeof(seg_activity) == 112, "seg_activity");
+_Static_assert(sizeof(seg_membership) == 32, "seg_membership");
+_Static_assert(sizeof(seg_move) == 88 + 2 * 112, "seg_move");
+
+SEG_API int32_t seg_abi(void);
+/* Size of a structure that Python knows, by its name; 0 for another one. */
+SEG_API int64_t seg_size_of(const char *structure);
+
+/* --- scan: bytes -> events, see scan.c --- */
+
+/* How the value of a field is read; each is at least as strict as the type of its name in contracts/fields.py. */
+enum {
+  SEG_READS_TEXT,     /* 1 to `most` characters, none of them a control character */
+  SEG_READS_TIME,     /* RFC 3339 with a zone */
+  SEG_READS_WORD,     /* one of the contract's words, which is the event's type and says its kind */
+  SEG_READS_NAME,     /* [a-z][a-z0-9_]*, at most `most` characters; the event's type */
+  SEG_READS_CURRENCY, /* one of the currencies */
+  SEG_READS_AMOUNT,   /* digits with at most one point between them, as text or number */
+  SEG_READS_COUNT,    /* 0 to `most` */
+  SEG_READS_NUMBER,   /* a number with at most `most` digits before the point */
+  SEG_READS_TEXTS,    /* a list of at most `most` texts, of at most SEG_LISTED_TEXT characters each */
+  SEG_READERS         /* how many readers there are */
+};
+enum { SEG_TEXT_OTHER, SEG_TEXT_EVENT_ID, SEG_TEXT_CUSTOMER_ID, SEG_TEXT_ORDER_ID }; /* what a text is to the event */
+
+#define SEG_LISTED_TEXT 256
+#define SEG_FIELDS_MAX 32
+#define SEG_WORDS_MAX 16
+#define SEG_CURRENCIES_MAX 256
+
+typedef struct seg_field {
+  uint8_t name[48]; /* ASCII without quote and backslash */
+  int64_t most;
+  int32_t name_size;
+  int32_t reads;    /* SEG_READS_... */
+  int32_t meaning;  /* SEG_TEXT_... of a text */
+  int32_t required; /* neither absent nor null */
+} seg_field;
+
+typedef struct seg_word {
+  uint8_t text[56];
+  int32_t size;
+  int32_t kind; /* SEG_PURCHASE, SEG_REFUND or SEG_ENGAGEMENT */
+} seg_word;
+
+typedef struct seg_currency {
+  int64_t limit_minor;            /* largest amount, >= 0 */
+  int64_t numerator, denominator; /* minor units of the base currency that a minor unit is worth; > 0 */
+  uint8_t code[4];                /* three letters */
+  int32_t minor_digits;           /* 0 to 6 */
+} seg_currency;
+
+/* What else a scanner has to know. */
+typedef struct seg_scan_policy {
+  int64_t max_payload_bytes, earliest_ms, tolerance_ms;
+  int64_t max_depth;   /* >= 2, the record itself being 1 */
+  int32_t kind;        /* of an event without a word */
+  int32_t absent_word; /* number of the word that is meant where no type is given, -1 for none */
+} seg_scan_policy;
+
+_Static_assert(sizeof(seg_field) == 72, "seg_field");
+_Static_assert(sizeof(seg_word) == 64, "seg_word");
+_Static_assert(sizeof(seg_currency) == 32, "seg_currency");
+_Static_assert(sizeof(seg_scan_policy) == 40, "seg_scan_policy");
+
+typedef struct seg_scanner seg_scanner;
+
+/* A scanner of one topic's records; NULL if there is no memory or an argument is out of its range. Never changed
+ * afterwards, so that any number of threads may use it at once. */
+SEG_API seg_scanner *seg_scanner_new(const seg_field *fields, int64_t field_count, const seg_word *words,
+                                     int64_t word_count, const seg_currency *currencies, int64_t currency_count,
+                                     const seg_scan_policy *policy);
+SEG_API void seg_scanner_free(seg_scanner *scanner);
+
+/* Reads n records. `value_size` is -1 for a tombstone. `key_at` is NULL where the carrier has no keys; a record without
+ * one has `key_size` -1. Each record of `out` becomes SEG_EVENT, SEG_SKIPPED or SEG_DOUBTED; `offset` and `source` are
+ * left 0. `texts_size` says how much of `texts` was written. SEG_OK, SEG_OUT_OF_RANGE if a record does not lie in the
+ * buffer, or SEG_NO_ROOM. */
+SEG_API int32_t seg_scan(const seg_scanner *scanner, const uint8_t *buffer, int64_t size, int64_t n,
+                         const int64_t *value_at, const int64_t *value_size, const int64_t *key_at,
+                         const int64_t *key_size, int64_t now_ms, seg_event *out, uint8_t *texts, int64_t capacity,
+                         int64_t *texts_size);
+
+/* Finds the lines of a block, without their ends; what follows the last end is none. Their number, or SEG_NO_ROOM. */
+SEG_API int64_t seg_split_lines(const uint8_t *buffer, int64_t size, int64_t *line_at, int64_t *line_size,
+                                int64_t capacity);
+
+/* --- mathematics: the same bits everywhere; results of these are what rows and moves are made of --- */
+
+double seg_exp(double x);
+double seg_exp2(double x);
+double seg_log(double x);
+double seg_log2(double x);
+double seg_log1p(double x);
+double seg_expm1(double x);
+double seg_pow(double x, double y);
+/* Applies one of them, by its place in the list above, to n numbers (y: seg_pow alone); for references in tests. */
+SEG_API int32_t seg_map(int32_t function, int64_t n, const double *x, const double *y, double *out);
+
+/* --- quantities: what is known of a customer at an instant, see stream_app/core/quantities.py --- */
+
+#define SEG_ORDER_HALF_LIFE_DAYS 60.0
+#define SEG_ENGAGEMENT_HALF_LIFE_DAYS 30.0
+#define SEG_ACTIVITY_WINDOW_DAYS 366
+#define SEG_ENGAGED_WINDOW_DAYS 182
+#define SEG_GAP_MEMORY 0.95
+
+typedef struct seg_quantities {
+  double recency_days, tenure_days, orders, repeat_orders, revenue_minor, engaged_days;
+  double gaps, log_gaps, log_gaps_squared, purchases, log_order_values;
+} seg_quantities;
+
+seg_quantities seg_quantities_at(const seg_activity *activity, int64_t at_ms);
+int64_t seg_last_act_ms(const seg_activity *activity);
+int64_t seg_last_event_ms(const seg_activity *activity);
+double seg_repeat_orders(const seg_activity *activity);
+/* The parts of them, for who needs a few. */
+double seg_recency_days(const seg_activity *activity, int64_t at_ms);
+double seg_tenure_days(const seg_activity *activity, int64_t at_ms);
+double seg_order_decay(const seg_activity *activity, int64_t at_ms);      /* of orders and revenue since the last one */
+double seg_engagement_decay(const seg_activity *activity, int64_t at_ms); /* likewise of engaged days */
+
+/* Those of n customers, each at an instant of its own. */
+SEG_API void seg_ask_quantities(int64_t n, const seg_activity *activity, const int64_t *at_ms, seg_quantities *out);
+
+/* As numpy has them: what is not a number stays so. */
+static inline double seg_max(double one, double other) {
+  if (one != one) return one;
+  return one > other ? one : other;
+}
+static inline double seg_min(double one, double other) {
+  if (one != one) return one;
+  return one < other ? one : other;
+}
+/* Differences of instants wrap, as numpy's do: a damaged row may say anything. */
+static inline int64_t seg_passed_ms(int64_t now_ms, int64_t then_ms) {
+  return (int64_t)((uint64_t)now_ms - (uint64_t)then_ms);
+}
+static inline int64_t seg_later_ms(int64_t at_ms, int64_t passed_ms) {
+  return (int64_t)((uint64_t)at_ms + (uint64_t)passed_ms);
+}
+/* An instant towards zero; INT64_MIN for what is none, as processors of x86 have it. */
+static inline int64_t seg_whole_ms(double at_ms) {
+  return at_ms >= -0x1p63 && at_ms < 0x1p63 ? (int64_t)at_ms : INT64_MIN;
+}
+
+/* --- segmentations: a version of one, whatever its kind --- */
+
+typedef struct seg_segmentation seg_segmentation;
+
+enum { SEG_KIND_LEARNED, SEG_KIND_RULES, SEG_KIND_ENDED, SEG_KIND_FOREIGN };
+#define SEG_TARGETS_MAX 128
+#define SEG_CODE_MAX 32767
+#define SEG_NO_LEVEL INT16_MIN
+#define SEG_NOWHERE (-1)
+
+/* Where a customer is in a segmentation: what questions look at of its membership. */
+typedef struct seg_held {
+  int64_t since_ms;
+  int16_t segment, previous, kept;
+  int16_t reserved;
+} seg_held;
+
+typedef struct seg_decision {
+  int32_t target; /* index of the roster, SEG_NOWHERE for a customer that leaves */
+  int32_t moves;
+} seg_decision;
+
+typedef struct seg_due {
+  int64_t at_ms; /* exact up to the instant asked about; beyond it, one before which nobody moves; SEG_NEVER */
+  int32_t target;
+  int32_t reserved;
+} seg_due;
+
+/* The three questions of stream_app/core/segmentation.py about one customer. */
+seg_decision seg_acts(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms, const seg_held *held);
+seg_due seg_silence(const seg_segmentation *s, const seg_activity *activity, const seg_held *held, int64_t after_ms,
+                    int64_t by_ms);
+seg_decision seg_revise(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms, const seg_held *held);
+
+/* A kind that the library does not know: whoever made it answers, in the memory that is handed over. Slow, as each
+ * question leaves the library, and meant for kinds that are being tried out. */
+typedef struct seg_foreign {
+  void (*acts)(const seg_activity *activity, int64_t at_ms, const seg_held *held, seg_decision *out);
+  void (*silence)(const seg_activity *activity, const seg_held *held, int64_t after_ms, int64_t by_ms, seg_due *out);
+  void (*revise)(const seg_activity *activity, int64_t at_ms, const seg_held *held, seg_decision *out);
+} seg_foreign;
+
+/* What is common to all kinds. */
+struct seg_segmentation {
+  int32_t kind, version;
+  int32_t revised_by;      /* SEG_MODEL or SEG_DEFINITION */
+  int32_t weighs_sessions; /* whether customers are assessed at events that only continue a session, too */
+  int32_t has_levels;
+  int32_t target_count;
+  int16_t codes[SEG_TARGETS_MAX + 1];          /* by target; 0 behind the last, for SEG_NOWHERE */
+  int16_t target_of_code[SEG_CODE_MAX + 1];    /* SEG_NOWHERE where this version has no such segment */
+  int16_t level_of_code[SEG_CODE_MAX + 1];     /* SEG_NO_LEVEL where it has none */
+  void *own;                                   /* what the kind knows */
+  seg_foreign foreign;                         /* of SEG_KIND_FOREIGN */
+};
+
+static inline int16_t seg_code_of(const seg_segmentation *s, int32_t target) {
+  return s->codes[target < 0 ? s->target_count : target];
+}
+/* Codes come from rows, which may hold anything: negative ones are nobody's. */
+static inline int32_t seg_target_of(const seg_segmentation *s, int16_t code) {
+  return code < 0 ? SEG_NOWHERE : s->target_of_code[code];
+}
+/* The level of a segment, 0 where it has none. */
+static inline int32_t seg_level_of(const seg_segmentation *s, int16_t code) {
+  return code < 0 || s->level_of_code[code] == SEG_NO_LEVEL ? 0 : s->level_of_code[code];
+}
+static inline bool seg_is_lapsed(const seg_segmentation *s, int16_t code) { return seg_level_of(s, code) < 0; }
+
+/* A version. `codes` of its targets; `known_codes` and `levels` of every segment that a customer may be in, retired ones
+ * included; `own` what its kind knows (seg_learned; rules: see rules.c), which is copied. NULL if there is no memory or
+ * an argument is out of its range. */
+SEG_API seg_segmentation *seg_segmentation_new(int32_t kind, int32_t version, int32_t revised_by,
+                                               int32_t weighs_sessions, const int16_t *codes, int64_t code_count,
+                                               const int16_t *known_codes, const int16_t *levels, int64_t known_count,
+                                               const void *own, int64_t own_size);
+SEG_API void seg_segmentation_free(seg_segmentation *s);
+
+/* The questions about n customers. */
+SEG_API void seg_ask_acts(const seg_segmentation *s, int64_t n, const seg_activity *activity, const int64_t *at_ms,
+                          const seg_held *held, seg_decision *out);
+SEG_API void seg_ask_silence(const seg_segmentation *s, int64_t n, const seg_activity *activity, const seg_held *held,
+                             const int64_t *after_ms, const int64_t *by_ms, seg_due *out);
+SEG_API void seg_ask_revise(const seg_segmentation *s, int64_t n, const seg_activity *activity, const int64_t *at_ms,
+                            const seg_held *held, seg_decision *out);
+
+/* --- the learned kind, see stream_app/segmentations/learned --- */
+
+#define SEG_ROLES 7
+
+/* How a population comes back, see stream_app/segmentations/learned/rhythm.py. */
+typedef struct seg_rhythm {
+  double log_gap, log_gap_variance, prior_weight, stop_rate_per_day, stop_after_first;
+} seg_rhythm;
+
+/* The bounds of what roles' names say, see stream_app/segmentations/learned/statements.py. */
+typedef struct seg_statements {
+  double orders_min[SEG_ROLES], orders_max[SEG_ROLES], engagement_min[SEG_ROLES], value_min[SEG_ROLES];
+} seg_statements;
+
+/* What is configured of silences. */
+typedef struct seg_patience {
+  double risk_probability, lapsed_probability, one_time_probability;
+  double risk_days_min, lapsed_days_min, lost_days;
+} seg_patience;
+
+/* A model as the library needs it: what Frame, Statements and Thresholds say, evaluated. */
+typedef struct seg_learned {
+  seg_rhythm rhythm;
+  double log_order_value; /* ln of order_value_minor */
+  double new_days;
+  double weights[3];
+  double centres[SEG_ROLES][3];
+  double separation[SEG_ROLES][SEG_ROLES];
+  seg_statements statements;
+  double hysteresis, no_return_days;
+  seg_patience patience;
+  int32_t knows_order_value;
+  int32_t admits; /* bit of each role that customers can be admitted to */
+} seg_learned;
+
+/* A customer's own rhythm. */
+typedef struct seg_own_rhythm {
+  double log_scale, regularity, shape, stopped;
+} seg_own_rhythm;
+
+/* For how long customers of a rhythm are silent before it tells something, days. */
+typedef struct seg_silences {
+  double risk, one_time, lapsed, lost;
+} seg_silences;
+
+_Static_assert(sizeof(seg_learned) == 117 * sizeof(double), "seg_learned");
+
+/* The parts of a learned segmentation, for `seg_segmentation`. NULL if there is no memory or a number is out of range. */
+struct seg_learned_model;
+struct seg_learned_model *seg_learned_new(const void *form, int64_t size, int32_t target_count);
+void seg_learned_free(struct seg_learned_model *model);
+seg_decision seg_learned_acts(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms,
+                              const seg_held *held);
+seg_due seg_learned_silence(const seg_segmentation *s, const seg_activity *activity, const seg_held *held,
+                            int64_t after_ms, int64_t by_ms);
+seg_decision seg_learned_revise(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms,
+                                const seg_held *held);
+
+/* The same formulas for those who learn and explain; see the functions of the same names in Python. Axes and distances
+ * stand customer by customer, 3 and SEG_ROLES each. `log_order_value` is without meaning unless it is known. */
+SEG_API void seg_ask_axes(int64_t n, const seg_quantities *quantities, int32_t knows_order_value,
+                          double log_order_value, double *out);
+SEG_API void seg_ask_distances(int64_t n, const double *axes, const double *weights, const double *centres,
+                               double *out);
+SEG_API void seg_ask_hold(int64_t n, const double *axes, const seg_statements *statements, uint8_t *out);
+SEG_API void seg_ask_rhythm(int64_t n, const seg_quantities *quantities, const seg_rhythm *rhythm,
+                            seg_own_rhythm *out);
+SEG_API void seg_ask_usual_gap(int64_t n, const seg_own_rhythm *own, double *out_days);
+SEG_API void seg_ask_survival(int64_t n, const seg_own_rhythm *own, const double *silence_days, double *out);
+SEG_API void seg_ask_probability_active(int64_t n, const seg_own_rhythm *own, const double *silence_days, double *out);
+SEG_API void seg_ask_silence_days(int64_t n, const seg_own_rhythm *own, double probability, double *out_days);
+SEG_API void seg_ask_silences(int64_t n, const seg_own_rhythm *own, const seg_patience *patience, seg_silences *out);
+/* Of whom the name of the segment they are in is not true; SEG_OUT_OF_RANGE if the segmentation is of another kind. */
+SEG_API int32_t seg_ask_untrue(const seg_segmentation *s, int64_t n, const seg_activity *activity,
+                               const int64_t *at_ms, const seg_held *held, uint8_t *out);
+
+/* --- the kind by rules, see stream_app/segmentations/rules --- */
+
+struct seg_rules;
+/* From the form that rules.c documents; NULL if it is none, or there is no memory. */
+struct seg_rules *seg_rules_new(const void *form, int64_t size, int32_t target_count);
+void seg_rules_free(struct seg_rules *rules);
+seg_decision seg_rules_acts(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms,
+                            const seg_held *held);
+seg_due seg_rules_silence(const seg_segmentation *s, const seg_activity *activity, const seg_held *held,
+                          int64_t after_ms, int64_t by_ms);
+
+/* --- rows: the table of customers --- */
+
+typedef struct seg_table seg_table;
+
+/* The columns of a table, allocated by Python; m segmentations, their columns one after the other. */
+typedef struct seg_columns {
+  seg_activity *activity;       /* [capacity] */
+  seg_membership *memberships;  /* [m][capacity] */
+  int64_t *due_at_ms;           /* [capacity]: silence moves nobody before it */
+  uint8_t *outdated;            /* [m][capacity]: not assessed under the present version yet */
+  int64_t *member_sums;         /* [m][SEG_CODE_MAX + 1][SEG_MEMBER_SUMS], or NULL if nobody has counted them yet */
+  int64_t capacity;
+  int64_t segmentations;        /* m */
+} seg_columns;
+
+#define SEG_MEMBER_SUMS 5 /* customers, purchases, revenue_minor, first_at_seconds, active_at_seconds */
+
+SEG_API seg_table *seg_table_new(void);
+SEG_API void seg_table_free(seg_table *table);
+SEG_API int64_t seg_table_count(const seg_table *table);
+/* The row of a customer, -1 if there is none. `hash` is XXH3 of the id. */
+SEG_API int64_t seg_table_find(const seg_table *table, const uint8_t *id, size_t size, uint64_t hash);
+/* The rows of the customers of n events, -1 of those without; memory is asked for ahead. SEG_OUT_OF_RANGE if a text is
+ * not in the buffer. */
+SEG_API int32_t seg_table_find_events(const seg_table *table, const seg_event *events, int64_t n, const uint8_t *texts,
+                                      int64_t texts_size, int64_t *rows);
+/* Asks for the memory of a row that is folded into, or encoded, a few rows later. Any number may be given. */
+void seg_table_prefetch(seg_table *table, const seg_columns *columns, int64_t row);
+/* The row of a customer, an empty one (columns included) if there was none; or a seg_status: SEG_NO_ROOM where the
+ * columns end, SEG_OUT_OF_RANGE of an id of more than 65,535 bytes. New is what is >= the count before the call. */
+SEG_API int64_t seg_table_insert(seg_table *table, const seg_columns *columns, const uint8_t *id, size_t size,
+                                 uint64_t hash);
+/* Forgets a customer; the last row takes the number of the removed, which is returned: -1 if there is none. */
+SEG_API int64_t seg_table_remove(seg_table *table, const seg_columns *columns, const uint8_t *id, size_t size,
+                                 uint64_t hash);
+/* A customer's id; valid until rows are removed. NULL of a row that there is not. */
+const uint8_t *seg_table_id(const seg_table *table, int64_t row, size_t *size);
+/* The ids of n rows from a first one on, one after the other; how many bytes they are. `out` may be NULL. */
+SEG_API int64_t seg_table_ids(const seg_table *table, const int64_t *rows, int64_t n, uint8_t *out, int64_t capacity,
+                              int64_t *sizes);
+/* XXH3 of the ids of n rows from a first one on. */
+SEG_API void seg_table_hashes(const seg_table *table, int64_t first, int64_t n, uint64_t *out);
+
+/* Bytes that a table has taken, beside its columns. */
+typedef struct seg_memory {
+  int64_t ids, index, slots, events, orders, days, others;
+} seg_memory;
+SEG_API void seg_table_memory(const seg_table *table, seg_memory *out);
+
+/* Fills the columns of a segmentation that Python has added, from what rows said of it when they were restored; `name`
+ * is the digest of its name, as everywhere here: its 8 canonical bytes. */
+SEG_API void seg_table_admit(seg_table *table, const seg_columns *columns, int64_t segmentation, uint64_t name);
+/* What a customer puts into the sums of its segments, and all of these counted anew. */
+void seg_member_values(const seg_activity *activity, int64_t values[SEG_MEMBER_SUMS]);
+SEG_API void seg_table_count_members(const seg_table *table, const seg_columns *columns);
+
+/* Encodes n rows, one after the other; how many bytes they are. Without `out`: how many there must be room for. `names`
+ * are the digests of the m segmentations' names. */
+SEG_API int64_t seg_table_encode(seg_table *table, const seg_columns *columns, const uint64_t *names,
+                                 const int64_t *rows, int64_t n, uint8_t *out, int64_t capacity, int64_t *sizes);
+
+enum { /* why a row is refused */
+  SEG_WHY_SHORT,
+  SEG_WHY_VERSION,
+  SEG_WHY_LENGTH,
+  SEG_WHY_EVENTS,
+  SEG_WHY_ORDERS,
+  SEG_WHY_ACTIVE,
+  SEG_WHY_ENGAGED,
+  SEG_WHY_NO_ORDER,
+  SEG_WHY_SEGMENT,
+  SEG_WHY_MEMBERSHIPS,
+  SEG_WHY_ID
+};
+typedef struct seg_refusal {
+  int64_t index;           /* of the row, also where memory or room ended */
+  int64_t found, expected; /* numbers for the message */
+  int32_t why;             /* of SEG_DAMAGED and SEG_UNKNOWN */
+  int32_t reserved;
+} seg_refusal;
+/* One part of n records, such as their keys: where in a buffer each stands. A size of -1 says that there is none. */
+typedef struct seg_parts {
+  const uint8_t *data;
+  int64_t size;         /* of the buffer */
+  const int64_t *at;    /* [n] */
+  const int64_t *sizes; /* [n] */
+} seg_parts;
+
+/* Puts n encoded rows in, in place of what the table has of their customers; a value of the size -1 removes a customer.
+ * Stops at the first that cannot be put in: those before it are, `refusal` says which and why. */
+SEG_API int32_t seg_table_restore(seg_table *table, const seg_columns *columns, const uint64_t *names, int64_t n,
+                                  const seg_parts *keys, const seg_parts *values, seg_refusal *refusal);
+
+/* --- fold: an event into a row, see fold.c --- */
+
+enum { SEG_REPEATED = 1 };
+/* Adds an event to a row whose numbers are `activity`, which is changed in place. SEG_OK, SEG_REPEATED if the customer
+ * holds it already (nothing is changed), or SEG_NO_MEMORY. */
+int32_t seg_fold(seg_table *table, int64_t row, seg_activity *activity, const seg_event *event, bool *in_session);
+
+enum { SEG_FOLDED, SEG_FOLD_IN_SESSION, SEG_FOLD_REPEATED };
+/* Folds n events into the rows given for each; says of each what it was. For tests. */
+SEG_API int32_t seg_fold_all(seg_table *table, const seg_columns *columns, int64_t n, const int64_t *rows,
+                             const seg_event *events, uint8_t *outcomes);
+
+/* --- step: see stream_app/core/processor.py --- */
+
+typedef struct seg_clock {
+  int64_t watermark_ms, swept_at_ms;
+} seg_clock;
+
+typedef struct seg_step {
+  /* in */
+  const seg_event *events; /* all of them SEG_EVENT, in the order of the log */
+  int64_t event_count;
+  const uint8_t *texts;
+  int64_t texts_size;
+  const int64_t *sweep_at_ms;   /* ascending */
+  const int64_t *sweep_before;  /* index of the event before which each happens */
+  int64_t sweep_count;
+  int64_t first_row, last_row;  /* whose due dates count; last_row beyond the table for all */
+  const seg_segmentation *const *segmentations;
+  const int64_t *revised_at_ms; /* [m]: when each version took over */
+  /* in and out */
+  seg_clock clock;
+  /* out; the arrays are the workspace's and stand until its next step */
+  const seg_move *moves;        /* in the order in which they are told */
+  int64_t move_count;
+  const int64_t *changed;       /* rows that changed: those with events, in order of appearance, then those that moved */
+  int64_t changed_count;
+  const int64_t *swept_customers; /* of each sweep, how many customers there were */
+  int64_t applied, late, duplicates;
+} seg_step;
+
+/* What a step needs while it runs, and what it gives. */
+typedef struct seg_workspace seg_workspace;
+SEG_API seg_workspace *seg_workspace_new(void);
+SEG_API void seg_workspace_free(seg_workspace *workspace);
+
+/* Takes the events in, lets time pass, and decides who moves. The columns must have room for as many new customers as
+ * there are events. SEG_OK, or a seg_status; then the table may hold a part of the events and is to be thrown away. */
+SEG_API int32_t seg_take_step(seg_workspace *workspace, seg_table *table, const seg_columns *columns, seg_step *step);
+
+/* --- outputs: moves → migrations and memberships as JSON, see outputs.c --- */
+
+#define SEG_LEARNED_TARGETS 12 /* seven roles, new customers, four lapsed kinds */
+#define SEG_DIGITS_MAX 4       /* decimals of the base currency */
+
+/* What figures need of what a model has learned. */
+typedef struct seg_told_frame {
+  seg_rhythm rhythm;
+  double order_value_minor, log_order_value; /* the usual one, its ln */
+  int64_t knows_order_value;
+} seg_told_frame;
+
+/* Texts of a presentation, in this order. SALT and PLAIN_NAME are UTF-8, NAME is a JSON string, and the others are the
+ * inside of one. */
+enum {
+  SEG_SALT,         /* of the holdout, with a colon */
+  SEG_PLAIN_NAME,   /* the segmentation's */
+  SEG_NAME,         /* likewise */
+  SEG_CURRENCY,     /* the base currency */
+  SEG_USUAL_ORDER,  /* the usual order in words, "about 45 EUR" */
+  SEG_NEW_WITHIN,   /* how long customers are new, "35 days" */
+  SEG_IS_NEW,       /* opening of what moves customers where the segmentation is new */
+  SEG_TEXTS
+};
+
+/* How a version of a segmentation is told. Its texts stand one after the other: those above, the JSON of each known
+ * segment's reference, each one's name, and for the learned kind the statement of each target. */
+typedef struct seg_presentation_form {
+  int32_t kind, version;
+  int32_t digits;           /* decimals of the base currency, 0 to SEG_DIGITS_MAX */
+  int32_t holdout_percent;
+  int32_t counts_engagement;
+  int32_t target_count, known_count;
+  int32_t reserved;
+  const int16_t *codes;        /* [target_count] */
+  const int16_t *known_codes;  /* [known_count]: of every segment that a customer may be in, retired ones included */
+  const int16_t *levels;       /* likewise */
+  const uint8_t *texts;
+  const int64_t *text_ends;    /* ascending */
+  int64_t text_count;
+  /* the learned kind */
+  const seg_learned *model;
+  seg_told_frame frame, previous; /* of this version, and of the one before (or this one's, where there is none) */
+} seg_presentation_form;
+
+typedef struct seg_presentation seg_presentation;
+/* Copies a form. NULL if there is no memory, or it is not consistent. */
+SEG_API seg_presentation *seg_presentation_new(const seg_presentation_form *form);
+SEG_API void seg_presentation_free(seg_presentation *p);
+
+/* Where the texts of a move stand. */
+typedef struct seg_described {
+  int64_t migration_at, membership_at, key_at, headers_at;
+  int32_t migration_size;
+  int32_t membership_size;   /* -1 for none: the customer has left */
+  int32_t key_size;          /* of the membership's key */
+  int32_t customer_size;     /* of the customer's id, at the end of that key */
+  int32_t headers_size;      /* of the migration's headers, as Kafka's records have them */
+  int32_t reserved;
+} seg_described;
+
+_Static_assert(sizeof(seg_described) == 56, "seg_described");
+
+/* Texts one after the other, and where each ends. */
+typedef struct seg_texts {
+  const uint8_t *data;
+  const int64_t *ends; /* ascending */
+  int64_t count;
+} seg_texts;
+
+typedef struct seg_description {
+  /* in */
+  const seg_move *moves;
+  int64_t move_count;
+  const seg_event *events; /* those that the moves' `event` are indices of */
+  int64_t event_count;
+  const uint8_t *texts;    /* of these */
+  int64_t texts_size;
+  seg_texts customers;     /* id of each move's customer, UTF-8 */
+  seg_texts sources;       /* name of each source as a JSON string */
+  seg_texts told;          /* of each move: what Python has to say, see outputs.c; empty for nothing */
+  const seg_presentation *const *presentations; /* of the moves' `segmentation` */
+  int64_t presentation_count;
+  int64_t partition;       /* of the events' positions */
+  seg_texts source;        /* one text: who publishes, as headers say it; no text for no headers */
+  /* out; `described` is Python's, [move_count]; the texts are the describer's and stand until it is asked again */
+  seg_described *described;
+  const uint8_t *migrations; /* a newline behind each */
+  int64_t migrations_size;
+  const uint8_t *memberships;
+  int64_t memberships_size;
+  const uint8_t *keys;
+  int64_t keys_size;
+  const uint8_t *headers;
+  int64_t headers_size;
+} seg_description;
+
+typedef struct seg_describer seg_describer;
+SEG_API seg_describer *seg_describer_new(void);
+SEG_API void seg_describer_free(seg_describer *describer);
+/* Writes the migration and the membership of each move. SEG_OK; SEG_NO_MEMORY; or SEG_OUT_OF_RANGE if an index or a
+ * length leads out of what was handed over. */
+SEG_API int32_t seg_describe(seg_describer *describer, seg_description *d);
+/* On which axis each of n moves of a learned kind was decided; SEG_OK or SEG_OUT_OF_RANGE. */
+SEG_API int32_t seg_deciding_axes(const seg_presentation *p, int64_t n, const seg_move *moves, int32_t *out);
+/* --- placement: on which partition customers belong, see placement.c --- */
+
+/* Of each of n events; SEG_OK, or SEG_OUT_OF_RANGE if a text does not lie in the buffer. */
+SEG_API int32_t seg_place(int64_t n, const seg_event *events, const uint8_t *texts, int64_t texts_size,
+                          int32_t partitions, int32_t *out);
+
+/* --- batches: Kafka's record batches, in and out; see batches.c --- */
+
+enum { SEG_BATCH_CODEC = 7, SEG_BATCH_APPEND_TIME = 8, SEG_BATCH_TRANSACTIONAL = 16, SEG_BATCH_CONTROL = 32 };
+enum { SEG_NO_MARKER = -1, SEG_ABORTED = 0, SEG_COMMITTED = 1 };
+
+/* A batch that was fetched. */
+typedef struct seg_batch {
+  int64_t base_offset, last_offset;
+  int64_t base_timestamp_ms, max_timestamp_ms;
+  int64_t producer_id;      /* -1 for none */
+  int64_t records_at;       /* where in the buffer its records are */
+  int64_t records_size;     /* bytes, as long as it is compressed of what is compressed */
+  int32_t record_count;
+  int32_t base_sequence;
+  int16_t producer_epoch;
+  uint16_t attributes;      /* SEG_BATCH_...; the codec is 0 for what is not compressed */
+  int16_t marker;           /* of a control batch: SEG_ABORTED, SEG_COMMITTED or another; SEG_NO_MARKER */
+  uint16_t is_chosen;       /* whether seg_read_records reads it: set, the caller may unset it */
+} seg_batch;
+
+_Static_assert(sizeof(seg_batch) == 72, "seg_batch");
+
+/* Columns of records, each int64_t[stride], one after the other in this order. A key or value that is null has size -1.
+ * Headers are as in a batch: their number, and of each the key's size, the key, the value's size, the value. */
+enum {
+  SEG_RECORD_OFFSET,
+  SEG_RECORD_TIMESTAMP,
+  SEG_RECORD_KEY_AT,
+  SEG_RECORD_KEY_SIZE,
+  SEG_RECORD_VALUE_AT,
+  SEG_RECORD_VALUE_SIZE,
+  SEG_RECORD_HEADERS_AT,
+  SEG_RECORD_HEADERS_SIZE, /* out: 0 for none; in: 1 then, for their number */
+  SEG_RECORD_COLUMNS
+};
+
+/* Finds the batches in what was fetched, up to the one that is cut off; SEG_CRC_NONE trusts them. Their number (at most size / 61), SEG_DAMAGED,
+ * SEG_UNKNOWN for one that is not of format 2, or SEG_NO_ROOM. */
+SEG_API int64_t seg_find_batches(const uint8_t *buffer, int64_t size, int32_t crc_kind, seg_batch *out, int64_t room);
+/* Finds the records of the chosen batches that are not before an offset. Their number, SEG_DAMAGED, or SEG_NO_ROOM where
+ * the columns, int64_t[SEG_RECORD_COLUMNS][room], do not hold all. */
+SEG_API int64_t seg_read_records(const uint8_t *buffer, int64_t size, const seg_batch *batches, int64_t batch_count,
+                                 int64_t first_offset, int64_t *out, int64_t room);
+/* Makes a batch of at most `limit` bytes from the records [first, stride); one record may be larger. Their offsets are
+ * not looked at. The number of records taken, or SEG_NO_ROOM if the first one does not fit in `room`. */
+SEG_API int64_t seg_build_batch(const uint8_t *buffer, int64_t size, const int64_t *records, int64_t stride,
+                                int64_t first, int64_t limit, uint8_t *out, int64_t room, int64_t *used);
+/* Says in a batch who sends it, and computes its checksum; may be called again. */
+SEG_API int32_t seg_seal_batch(uint8_t *batch, int64_t size, int64_t producer_id, int32_t producer_epoch,
+                               int32_t base_sequence, int32_t is_transactional, int32_t crc_kind);
+
+/* How CRC-32C is computed; `seg_crc_kind` says which way this processor has, and is to be asked once. */
+enum { SEG_CRC_NONE, SEG_CRC_TABLES, SEG_CRC_INSTRUCTION };
+SEG_API int32_t seg_crc_kind(void);
+SEG_API uint32_t seg_crc32c(const uint8_t *data, int64_t size, int32_t crc_kind);
+
+#endif
