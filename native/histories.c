@@ -1,0 +1,141 @@
+/* What lies beside a row's numbers: event ids, orders and days in blocks, and memberships of segmentations that the
+ * table does not have.
+ *
+ * A part has a block of the pool for its size, and changes it as it grows or shrinks; an empty part has none. The days
+ * of both kinds share a block, the active ones first. Other memberships are there only where a segmentation was taken
+ * out of the settings: a list a row, from the system's memory.
+ *
+ * Contract: memory is taken before anything is changed, so SEG_NO_MEMORY leaves a row as it was.
+ *
+ * Bounds: histories hold no more than their arrays; slots are written here and where rows are added alone, so what they
+ * say of blocks is true. */
+#include <stdlib.h>
+
+#include "table.h"
+
+void seg_load_history(seg_table *table, const seg_slot *slot, seg_history *history, int32_t parts) {
+  if (parts & SEG_HAS_EVENTS) {
+    history->event_count = slot->events;
+    if (slot->events)
+      memcpy(history->events, seg_pool_at(seg_event_pool(table, slot), slot->events_at),
+             (size_t)slot->events * SEG_DIGEST_BYTES);
+  }
+  if (parts & SEG_HAS_ORDERS) {
+    history->order_count = slot->orders;
+    if (slot->orders)
+      seg_unpack_orders(history->orders, seg_pool_at(seg_order_pool(table, slot), slot->orders_at), slot->orders,
+                        slot->orders_are_narrow);
+  }
+  if (parts & SEG_HAS_DAYS) {
+    memset(history->active, 0, sizeof history->active);
+    memset(history->engaged, 0, sizeof history->engaged);
+    if (slot->active_words + slot->engaged_words) {
+      const uint8_t *days = seg_pool_at(seg_day_pool(table, slot), slot->days_at);
+      memcpy(history->active, days, 8u * slot->active_words);
+      memcpy(history->engaged, days + 8u * slot->active_words, 8u * slot->engaged_words);
+    }
+  }
+}
+
+/* The pools of a slot's parts, NULL of a part that it does not have. */
+typedef struct owned {
+  seg_pool *pools[3];
+  uint32_t blocks[3];
+} owned;
+
+static owned owned_by(seg_table *table, const seg_slot *slot) {
+  return (owned){
+      .pools = {slot->events ? seg_event_pool(table, slot) : NULL, slot->orders ? seg_order_pool(table, slot) : NULL,
+                slot->active_words + slot->engaged_words ? seg_day_pool(table, slot) : NULL},
+      .blocks = {slot->events_at, slot->orders_at, slot->days_at},
+  };
+}
+
+void seg_free_history(seg_table *table, const seg_slot *slot) {
+  const owned own = owned_by(table, slot);
+  for (int32_t part = 0; part < 3; part++)
+    if (own.pools[part]) seg_pool_give(own.pools[part], own.blocks[part]);
+}
+
+/* Has each part have a block of the pool that it needs now, the one that it had where that is of this pool. */
+static bool change_blocks(const owned *before, owned *after) {
+  int32_t part = 0;
+  for (; part < 3; part++) {
+    after->blocks[part] = before->blocks[part];
+    if (!after->pools[part] || after->pools[part] == before->pools[part]) continue;
+    after->blocks[part] = seg_pool_take(after->pools[part]);
+    if (after->blocks[part] == SEG_NO_BLOCK) break;
+  }
+  if (part < 3) {
+    while (part-- > 0)
+      if (after->pools[part] && after->pools[part] != before->pools[part])
+        seg_pool_give(after->pools[part], after->blocks[part]);
+    return false;
+  }
+  for (part = 0; part < 3; part++)
+    if (before->pools[part] && after->pools[part] != before->pools[part])
+      seg_pool_give(before->pools[part], before->blocks[part]);
+  return true;
+}
+
+int32_t seg_store_history(seg_table *table, seg_slot *slot, const seg_history *history, int32_t parts) {
+  seg_slot next = *slot;
+  if (parts & SEG_HAS_EVENTS) next.events = (uint8_t)history->event_count;
+  if (parts & SEG_HAS_ORDERS) {
+    next.orders = (uint8_t)(history->order_count & 0x7f);
+    next.orders_are_narrow = seg_orders_are_narrow(history->orders, history->order_count);
+  }
+  if (parts & SEG_HAS_DAYS) {
+    next.active_words = (uint8_t)seg_words(history->active, SEG_ACTIVE_WORDS);
+    next.engaged_words = (uint8_t)seg_words(history->engaged, SEG_ENGAGED_WORDS);
+  }
+  const owned before = owned_by(table, slot);
+  owned after = owned_by(table, &next);
+  if (!change_blocks(&before, &after)) return SEG_NO_MEMORY;
+  next.events_at = after.blocks[0];
+  next.orders_at = after.blocks[1];
+  next.days_at = after.blocks[2];
+  *slot = next;
+  if (parts & SEG_HAS_EVENTS && next.events)
+    memcpy(seg_pool_at(after.pools[0], next.events_at), history->events, (size_t)next.events * SEG_DIGEST_BYTES);
+  if (parts & SEG_HAS_ORDERS && next.orders)
+    seg_pack_orders(seg_pool_at(after.pools[1], next.orders_at), history->orders, next.orders,
+                    next.orders_are_narrow);
+  if (parts & SEG_HAS_DAYS && next.active_words + next.engaged_words) {
+    uint8_t *days = seg_pool_at(after.pools[2], next.days_at);
+    memcpy(days, history->active, 8u * next.active_words);
+    memcpy(days + 8u * next.active_words, history->engaged, 8u * next.engaged_words);
+  }
+  return SEG_OK;
+}
+
+int32_t seg_make_others(seg_table *table, int32_t count, seg_others **out) {
+  *out = NULL;
+  if (count == 0) return SEG_OK;
+  if (!table->others) table->others = calloc((size_t)table->slot_capacity, sizeof(seg_others *));
+  if (!table->others) return SEG_NO_MEMORY;
+  *out = malloc(sizeof **out + (size_t)count * SEG_ENTRY_BYTES);
+  return *out ? SEG_OK : SEG_NO_MEMORY;
+}
+
+void seg_put_others(seg_table *table, int64_t row, seg_others *others) {
+  if (!table->others) return;
+  free(table->others[row]);
+  table->others[row] = others;
+}
+
+void seg_table_admit(seg_table *table, const seg_columns *columns, int64_t segmentation, uint64_t name) {
+  seg_membership *column = columns->memberships + segmentation * columns->capacity;
+  for (int64_t row = 0; row < table->count; row++) {
+    column[row] = (seg_membership){.since_ms = SEG_NO_TIME, .assessed_at_ms = SEG_NO_TIME};
+    columns->outdated[segmentation * columns->capacity + row] = 0;
+    seg_others *others = table->others ? table->others[row] : NULL;
+    for (int32_t i = 0; others && i < others->count; i++) {
+      uint8_t *entry = others->entries + (size_t)i * SEG_ENTRY_BYTES;
+      if (memcmp(entry, &name, SEG_DIGEST_BYTES) != 0) continue;
+      memcpy(&column[row], entry + SEG_DIGEST_BYTES, sizeof *column);
+      memmove(entry, entry + SEG_ENTRY_BYTES, (size_t)(--others->count - i) * SEG_ENTRY_BYTES);
+      break;
+    }
+  }
+}

@@ -1,0 +1,322 @@
+/* The table of customers: who is in it, in which row, and what lies beside a row's numbers.
+ *
+ * Rows are numbered from 0 in the order in which their customers were first seen; where one is removed, the last row
+ * takes its number. An index finds the row of an id: buckets of a row and 32 bits of the id's hash, by linear probing,
+ * at most 3/4 full; a bucket that is given up is filled from those behind it, so there are no tombstones and the index
+ * never has to be cleaned. Ids stand in an arena, which is written anew when more than half of it is of customers that
+ * were removed.
+ *
+ * Contract: `columns` are those of this table; their rows up to its count are filled, and seg_table_insert fills the
+ * next one. A row that the table has not is -1 or SEG_OUT_OF_RANGE, never read.
+ *
+ * Bounds: ids of at most 65,535 bytes, 2^32 - 2 rows. Every function takes all the memory that it needs before it
+ * changes anything. */
+#include <stdlib.h>
+
+#include "table.h"
+
+#define XXH_INLINE_ALL
+#include "vendor/xxhash.h"
+
+enum { FIRST_BUCKETS = 64, FIRST_SLOTS = 64, ID_LIMIT = UINT16_MAX, AHEAD = 8 };
+#define ROW_LIMIT ((int64_t)UINT32_MAX - 1)
+
+/* --- the whole --- */
+
+static void init_pools(seg_table *table) {
+  for (uint32_t i = 0; i < SEG_EVENT_CLASSES; i++) seg_pool_init(&table->events[i], 32 * (i + 1));
+  for (int32_t i = 0; i < SEG_ORDER_CLASSES; i++) {
+    const uint32_t orders = (uint32_t)seg_orders_of_class(i);
+    seg_pool_init(&table->narrow_orders[i], 24 * orders);
+    seg_pool_init(&table->wide_orders[i], SEG_ORDER_BYTES * orders);
+  }
+  for (uint32_t i = 0; i < SEG_DAY_CLASSES; i++) seg_pool_init(&table->days[i], 8 * (i + 1));
+}
+
+seg_table *seg_table_new(void) {
+  seg_table *table = calloc(1, sizeof *table);
+  seg_bucket *index = calloc(FIRST_BUCKETS, sizeof *index);
+  if (!table || !index) {
+    free(table);
+    free(index);
+    return NULL;
+  }
+  table->index = index;
+  table->bucket_count = FIRST_BUCKETS;
+  init_pools(table);
+  seg_day_weights_init(&table->weights);
+  return table;
+}
+
+static void clear_pools(seg_pool *pools, int32_t count) {
+  for (int32_t i = 0; i < count; i++) seg_pool_clear(&pools[i]);
+}
+
+void seg_table_free(seg_table *table) {
+  if (!table) return;
+  for (int64_t row = 0; table->others && row < table->count; row++) free(table->others[row]);
+  free(table->others);
+  free(table->slots);
+  free(table->index);
+  seg_arena_clear(&table->ids);
+  clear_pools(table->events, SEG_EVENT_CLASSES);
+  clear_pools(table->narrow_orders, SEG_ORDER_CLASSES);
+  clear_pools(table->wide_orders, SEG_ORDER_CLASSES);
+  clear_pools(table->days, SEG_DAY_CLASSES);
+  free(table);
+}
+
+int64_t seg_table_count(const seg_table *table) { return table->count; }
+
+static int64_t pools_bytes(const seg_pool *pools, int32_t count) {
+  int64_t bytes = 0;
+  for (int32_t i = 0; i < count; i++) bytes += seg_pool_bytes(&pools[i]);
+  return bytes;
+}
+
+void seg_table_memory(const seg_table *table, seg_memory *out) {
+  *out = (seg_memory){
+      .ids = (int64_t)(table->ids.chunk_count * SEG_ARENA_CHUNK),
+      .index = (int64_t)(table->bucket_count * sizeof *table->index),
+      .slots = table->slot_capacity * (int64_t)sizeof *table->slots,
+      .events = pools_bytes(table->events, SEG_EVENT_CLASSES),
+      .orders = pools_bytes(table->narrow_orders, SEG_ORDER_CLASSES) +
+                pools_bytes(table->wide_orders, SEG_ORDER_CLASSES),
+      .days = pools_bytes(table->days, SEG_DAY_CLASSES),
+  };
+  if (!table->others) return;
+  out->others = table->slot_capacity * (int64_t)sizeof *table->others;
+  for (int64_t row = 0; row < table->count; row++)
+    if (table->others[row])
+      out->others += (int64_t)sizeof(seg_others) + table->others[row]->count * (int64_t)SEG_ENTRY_BYTES;
+}
+
+/* --- finding --- */
+
+static bool is_of(const seg_table *table, uint32_t row, const uint8_t *id, size_t size) {
+  const seg_slot *slot = &table->slots[row];
+  return slot->id_size == size && (size == 0 || memcmp(seg_arena_at(&table->ids, slot->id_at), id, size) == 0);
+}
+
+/* The bucket of an id, or the empty one where it would be. */
+static uint64_t bucket_of(const seg_table *table, const uint8_t *id, size_t size, uint64_t hash) {
+  const uint64_t mask = table->bucket_count - 1;
+  uint64_t at = (uint32_t)hash & mask;
+  for (; table->index[at].row_after; at = (at + 1) & mask)
+    if (table->index[at].hash == (uint32_t)hash && is_of(table, table->index[at].row_after - 1, id, size)) break;
+  return at;
+}
+
+int64_t seg_table_find(const seg_table *table, const uint8_t *id, size_t size, uint64_t hash) {
+  return (int64_t)table->index[bucket_of(table, id, size, hash)].row_after - 1;
+}
+
+static void prefetch_bucket(const seg_table *table, uint64_t hash) {
+  __builtin_prefetch(&table->index[(uint32_t)hash & (table->bucket_count - 1)]);
+}
+
+/* Asks for the slot that a bucket probably leads to. */
+static void prefetch_slot(const seg_table *table, uint64_t hash) {
+  const uint32_t row_after = table->index[(uint32_t)hash & (table->bucket_count - 1)].row_after;
+  if (row_after) __builtin_prefetch(&table->slots[row_after - 1]);
+}
+
+int32_t seg_table_find_events(const seg_table *table, const seg_event *events, int64_t n, const uint8_t *texts,
+                              int64_t texts_size, int64_t *rows) {
+  for (int64_t i = 0; i < n; i++)
+    if ((int64_t)events[i].text_at + events[i].customer_size > texts_size) return SEG_OUT_OF_RANGE;
+  for (int64_t i = 0; i < n && i < 2 * AHEAD; i++) prefetch_bucket(table, events[i].customer_hash);
+  for (int64_t i = 0; i < n; i++) {
+    if (i + 2 * AHEAD < n) prefetch_bucket(table, events[i + 2 * AHEAD].customer_hash);
+    if (i + AHEAD < n) prefetch_slot(table, events[i + AHEAD].customer_hash);
+    rows[i] = seg_table_find(table, texts + events[i].text_at, events[i].customer_size, events[i].customer_hash);
+  }
+  return SEG_OK;
+}
+
+void seg_table_prefetch(seg_table *table, const seg_columns *columns, int64_t row) {
+  if (row < 0 || row >= table->count) return;
+  const seg_slot *slot = &table->slots[row];
+  __builtin_prefetch(&columns->activity[row]);
+  __builtin_prefetch((const uint8_t *)&columns->activity[row] + 64);
+  if (slot->events) {
+    const uint8_t *events = seg_pool_at(seg_event_pool(table, slot), slot->events_at);
+    for (int32_t line = 0; line < slot->events * SEG_DIGEST_BYTES; line += 64) __builtin_prefetch(events + line);
+  }
+  if (slot->orders) __builtin_prefetch(seg_pool_at(seg_order_pool(table, slot), slot->orders_at));
+  if (slot->active_words + slot->engaged_words)
+    __builtin_prefetch(seg_pool_at(seg_day_pool(table, slot), slot->days_at));
+}
+
+const uint8_t *seg_table_id(const seg_table *table, int64_t row, size_t *size) {
+  if (row < 0 || row >= table->count) return NULL;
+  *size = table->slots[row].id_size;
+  return seg_arena_at(&table->ids, table->slots[row].id_at);
+}
+
+int64_t seg_table_ids(const seg_table *table, const int64_t *rows, int64_t n, uint8_t *out, int64_t capacity,
+                      int64_t *sizes) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (rows[i] < 0 || rows[i] >= table->count) return SEG_OUT_OF_RANGE;
+    const seg_slot *slot = &table->slots[rows[i]];
+    sizes[i] = slot->id_size;
+    if (out && slot->id_size > capacity - total) return SEG_NO_ROOM;
+    if (out && slot->id_size) memcpy(out + total, seg_arena_at(&table->ids, slot->id_at), slot->id_size);
+    total += slot->id_size;
+  }
+  return total;
+}
+
+void seg_table_hashes(const seg_table *table, int64_t first, int64_t n, uint64_t *out) {
+  for (int64_t i = 0; i < n && first >= 0 && first + i < table->count; i++) {
+    const seg_slot *slot = &table->slots[first + i];
+    out[i] = XXH3_64bits(seg_arena_at(&table->ids, slot->id_at), slot->id_size);
+  }
+}
+
+/* --- inserting --- */
+
+static bool grow_index(seg_table *table) {
+  const uint64_t mask = 2 * table->bucket_count - 1;
+  seg_bucket *index = calloc(2 * table->bucket_count, sizeof *index);
+  if (!index) return false;
+  for (uint64_t i = 0; i < table->bucket_count; i++) {
+    if (!table->index[i].row_after) continue;
+    uint64_t at = table->index[i].hash & mask;
+    while (index[at].row_after) at = (at + 1) & mask;
+    index[at] = table->index[i];
+  }
+  free(table->index);
+  table->index = index;
+  table->bucket_count = 2 * table->bucket_count;
+  return true;
+}
+
+static bool grow_slots(seg_table *table) {
+  const int64_t capacity = table->slot_capacity ? table->slot_capacity + table->slot_capacity / 2 : FIRST_SLOTS;
+  seg_slot *slots = realloc(table->slots, (size_t)capacity * sizeof *slots);
+  if (!slots) return false;
+  table->slots = slots;
+  if (table->others) {
+    seg_others **others = realloc(table->others, (size_t)capacity * sizeof(seg_others *));
+    if (!others) return false;
+    table->others = others;
+  }
+  table->slot_capacity = capacity;
+  return true;
+}
+
+static void fill_columns(const seg_columns *columns, int64_t row) {
+  columns->activity[row] = (seg_activity){
+      .first_at_ms = -SEG_NO_TIME,
+      .first_purchased_at_ms = -SEG_NO_TIME,
+      .purchased_at_ms = SEG_NO_TIME,
+      .ordered_at_ms = SEG_NO_TIME,
+      .engaged_at_ms = SEG_NO_TIME,
+  };
+  columns->due_at_ms[row] = SEG_NO_TIME;
+  for (int64_t m = 0; m < columns->segmentations; m++) {
+    columns->memberships[m * columns->capacity + row] =
+        (seg_membership){.since_ms = SEG_NO_TIME, .assessed_at_ms = SEG_NO_TIME};
+    columns->outdated[m * columns->capacity + row] = 0;
+  }
+}
+
+int64_t seg_table_insert(seg_table *table, const seg_columns *columns, const uint8_t *id, size_t size, uint64_t hash) {
+  const int64_t row = table->count;
+  if (size > ID_LIMIT) return SEG_OUT_OF_RANGE;
+  uint64_t at = bucket_of(table, id, size, hash);
+  if (table->index[at].row_after) return (int64_t)table->index[at].row_after - 1;
+  if (row >= columns->capacity || row >= ROW_LIMIT) return SEG_NO_ROOM;
+  if (4 * ((uint64_t)row + 1) > 3 * table->bucket_count) {
+    if (!grow_index(table)) return SEG_NO_MEMORY;
+    at = bucket_of(table, id, size, hash);
+  }
+  if (row == table->slot_capacity && !grow_slots(table)) return SEG_NO_MEMORY;
+  const uint64_t place = seg_arena_keep(&table->ids, id, size);
+  if (place == SEG_NO_PLACE) return SEG_NO_MEMORY;
+  table->slots[row] = (seg_slot){.id_at = place, .id_size = (uint16_t)size};
+  if (table->others) table->others[row] = NULL;
+  table->index[at] = (seg_bucket){.row_after = (uint32_t)row + 1, .hash = (uint32_t)hash};
+  table->count++;
+  fill_columns(columns, row);
+  return row;
+}
+
+/* --- removing --- */
+
+/* Empties a bucket, and moves up those behind it that would not be found any more. */
+static void empty_bucket(seg_table *table, uint64_t hole) {
+  const uint64_t mask = table->bucket_count - 1;
+  for (uint64_t at = (hole + 1) & mask; table->index[at].row_after; at = (at + 1) & mask) {
+    const uint64_t home = table->index[at].hash & mask;
+    if (((at - home) & mask) < ((at - hole) & mask)) continue;
+    table->index[hole] = table->index[at];
+    hole = at;
+  }
+  table->index[hole] = (seg_bucket){0, 0};
+}
+
+/* Writes the ids of all rows into a new arena; does without where there is no memory. */
+static void compact_ids(seg_table *table) {
+  seg_arena fresh = {0};
+  uint64_t *places = malloc((size_t)(table->count + 1) * sizeof *places);
+  bool fits = places != NULL;
+  for (int64_t row = 0; fits && row < table->count; row++) {
+    const seg_slot *slot = &table->slots[row];
+    places[row] = seg_arena_keep(&fresh, seg_arena_at(&table->ids, slot->id_at), slot->id_size);
+    fits = places[row] != SEG_NO_PLACE;
+  }
+  if (fits) {
+    for (int64_t row = 0; row < table->count; row++) table->slots[row].id_at = places[row];
+    seg_arena_clear(&table->ids);
+    table->ids = fresh;
+  } else {
+    seg_arena_clear(&fresh);
+  }
+  free(places);
+}
+
+static void forget_id(seg_table *table, const seg_slot *slot) {
+  table->ids.dead += slot->id_size;
+  if (table->ids.dead > SEG_ARENA_CHUNK && 2 * table->ids.dead > table->ids.used) compact_ids(table);
+}
+
+void seg_table_drop_last(seg_table *table, uint64_t hash) {
+  const seg_slot slot = table->slots[table->count - 1];
+  empty_bucket(table, bucket_of(table, seg_arena_at(&table->ids, slot.id_at), slot.id_size, hash));
+  table->count--;
+  forget_id(table, &slot);
+}
+
+static void move_columns(const seg_columns *columns, int64_t to, int64_t from) {
+  columns->activity[to] = columns->activity[from];
+  columns->due_at_ms[to] = columns->due_at_ms[from];
+  for (int64_t m = 0; m < columns->segmentations; m++) {
+    const int64_t column = m * columns->capacity;
+    columns->memberships[column + to] = columns->memberships[column + from];
+    columns->outdated[column + to] = columns->outdated[column + from];
+  }
+}
+
+int64_t seg_table_remove(seg_table *table, const seg_columns *columns, const uint8_t *id, size_t size, uint64_t hash) {
+  const uint64_t at = bucket_of(table, id, size, hash);
+  const int64_t row = (int64_t)table->index[at].row_after - 1, last = table->count - 1;
+  if (row < 0) return -1;
+  const seg_slot removed = table->slots[row], moved = table->slots[last];
+  empty_bucket(table, at);
+  seg_free_history(table, &removed);
+  if (table->others) free(table->others[row]);
+  if (row != last) {
+    const uint8_t *last_id = seg_arena_at(&table->ids, moved.id_at);
+    const uint64_t last_hash = XXH3_64bits(last_id, moved.id_size);
+    table->index[bucket_of(table, last_id, moved.id_size, last_hash)].row_after = (uint32_t)row + 1;
+    table->slots[row] = moved;
+    if (table->others) table->others[row] = table->others[last];
+    move_columns(columns, row, last);
+  }
+  table->count--;
+  forget_id(table, &removed);
+  return row;
+}

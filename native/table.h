@@ -1,0 +1,234 @@
+/* What the parts that own rows know of each other: rows.c (who is in the table), histories.c and pools.c (what lies
+ * beside a row's numbers), row_encoding.c and earlier_rows.c (rows as bytes), days.c, orders.c and fold.c (an event into
+ * a row). Nobody else looks in here.
+ *
+ * The numbers of a row lie in columns that Python allocates. What has no fixed size lies here: a slot of 24 bytes a
+ * row says where, in pools of blocks by size class, its recent event ids, orders and days are. Blocks are named by
+ * their number, so slots and pools grow without anything having to be corrected.
+ *
+ * A digest is kept as its 8 bytes stand in a row: XXH3's canonical form, the most significant byte first. */
+#ifndef SEGMENTER_TABLE_H
+#define SEGMENTER_TABLE_H
+
+#include <string.h>
+
+#include "segmenter.h"
+
+#define SEG_DIGEST_BYTES 8
+#define SEG_EVENT_LIMIT 32  /* event ids a customer remembers, latest arrival last */
+#define SEG_ORDER_LIMIT 16  /* orders a customer remembers, latest last */
+#define SEG_ORDER_BYTES 34  /* of an order in a row: digest, instant, completed, refunded, completions */
+#define SEG_ACTIVE_WORDS 6  /* of 64 days, 366 of them */
+#define SEG_ENGAGED_WORDS 3 /* 182 */
+
+/* --- pools --- */
+
+#define SEG_NO_BLOCK UINT32_MAX
+#define SEG_CHUNK_BLOCKS 256
+
+/* Blocks of one size. */
+typedef struct seg_pool {
+  uint8_t **chunks;     /* of SEG_CHUNK_BLOCKS blocks each */
+  uint32_t chunk_count;
+  uint32_t used;        /* blocks that were ever taken */
+  uint32_t free;        /* the first one given back, which names the next one; SEG_NO_BLOCK for none */
+  uint32_t block_bytes; /* >= 4 */
+} seg_pool;
+
+void seg_pool_init(seg_pool *pool, uint32_t block_bytes);
+void seg_pool_clear(seg_pool *pool);
+/* A block, SEG_NO_BLOCK if there is no memory. */
+uint32_t seg_pool_take(seg_pool *pool);
+void seg_pool_give(seg_pool *pool, uint32_t block);
+int64_t seg_pool_bytes(const seg_pool *pool);
+
+static inline uint8_t *seg_pool_at(const seg_pool *pool, uint32_t block) {
+  return pool->chunks[block / SEG_CHUNK_BLOCKS] + (size_t)(block % SEG_CHUNK_BLOCKS) * pool->block_bytes;
+}
+
+/* Bytes that are never moved, named by their place; a text lies within one chunk. */
+#define SEG_ARENA_CHUNK 65536u
+typedef struct seg_arena {
+  uint8_t **chunks;
+  uint64_t chunk_count;
+  uint64_t used; /* the place after the last text */
+  uint64_t dead; /* bytes of texts that are wanted no more */
+} seg_arena;
+
+#define SEG_NO_PLACE UINT64_MAX
+/* Keeps a text of at most SEG_ARENA_CHUNK bytes; its place, SEG_NO_PLACE if there is no memory. */
+uint64_t seg_arena_keep(seg_arena *arena, const uint8_t *text, size_t size);
+void seg_arena_clear(seg_arena *arena);
+
+static inline const uint8_t *seg_arena_at(const seg_arena *arena, uint64_t place) {
+  return arena->chunks[place / SEG_ARENA_CHUNK] + place % SEG_ARENA_CHUNK;
+}
+
+/* --- orders: see orders.c --- */
+
+typedef struct seg_order {
+  uint64_t digest;
+  int64_t at_ms, completed_minor, refunded_minor;
+  int32_t completions; /* at most UINT16_MAX */
+} seg_order;
+
+/* An entry whose correction is taken out (1) or put in (-1). */
+typedef struct seg_change {
+  int32_t sign;
+  seg_order order;
+} seg_change;
+
+typedef struct seg_correction {
+  int32_t purchases;
+  double orders_decayed, revenue_decayed, log_order_values;
+} seg_correction;
+
+/* Enters an order into a ledger with room for one more than the limit; says which corrections change, at most 2. */
+int32_t seg_enter_order(seg_order *ledger, int32_t *count, const seg_order *order, seg_change changes[2]);
+seg_correction seg_total_correction(const seg_change *changes, int32_t count, int64_t as_of_ms);
+/* What refunds take back of one entry: orders, minor units, log order values. */
+void seg_order_correction(const seg_order *order, int32_t *undone, int64_t *minor, double *logs);
+double seg_log_order_value(double minor);
+/* 2^(-(later - earlier) / half-life of orders), of an order at `at_ms` as of another instant. */
+double seg_order_weight(int64_t at_ms, int64_t as_of_ms);
+/* dividend / divisor, rounded once, as Python divides integers; divisor != 0. */
+double seg_divided(int64_t dividend, int64_t divisor);
+
+/* Orders in memory: 24 bytes each where instants fit 48 bits and amounts 32, else as in a row. */
+bool seg_orders_are_narrow(const seg_order *orders, int32_t count);
+void seg_pack_orders(uint8_t *out, const seg_order *orders, int32_t count, bool narrow);
+void seg_unpack_orders(seg_order *out, const uint8_t *packed, int32_t count, bool narrow);
+
+/* --- days: see days.c --- */
+
+typedef struct seg_day_weights {
+  double engaged[2 * SEG_ENGAGED_WINDOW_DAYS]; /* of an engaged day, by its age */
+  double gaps[SEG_ACTIVITY_WINDOW_DAYS + 1];   /* of a gap, by how many are newer */
+  double logs[SEG_ACTIVITY_WINDOW_DAYS];       /* of a gap of so many days; 0 for none */
+} seg_day_weights;
+
+typedef struct seg_gaps {
+  int32_t count;
+  double logs, logs_squared;
+} seg_gaps;
+
+void seg_day_weights_init(seg_day_weights *weights);
+/* Both return whether the bits changed. */
+bool seg_add_engaged_day(const seg_day_weights *weights, uint64_t *bits, double *total, int64_t last, int64_t day);
+bool seg_add_active_day(const seg_day_weights *weights, uint64_t *bits, seg_gaps *gaps, int64_t last, int64_t day);
+double seg_total_engaged_days(const seg_day_weights *weights, const uint64_t *bits);
+seg_gaps seg_total_gaps(const seg_day_weights *weights, const uint64_t *bits);
+/* How many bits there are up to the highest one that is set, and how many words that one is in. */
+int32_t seg_bit_length(const uint64_t *bits, int32_t words);
+
+static inline int32_t seg_words(const uint64_t *bits, int32_t words) {
+  while (words > 0 && bits[words - 1] == 0) words--;
+  return words;
+}
+
+/* Whole days since the epoch, rounded down. */
+static inline int64_t seg_day(int64_t at_ms) { return at_ms / SEG_DAY_MS - (at_ms % SEG_DAY_MS < 0); }
+
+/* Sums that stay at the end of their range instead of leaving it: only nonsense gets there. */
+static inline int64_t seg_add64(int64_t a, int64_t b) {
+  int64_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
+}
+static inline int64_t seg_subtract64(int64_t a, int64_t b) {
+  int64_t difference;
+  return __builtin_sub_overflow(a, b, &difference) ? (a < 0 ? INT64_MIN : INT64_MAX) : difference;
+}
+static inline int32_t seg_add32(int32_t a, int32_t b) {
+  int32_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT32_MIN : INT32_MAX) : sum;
+}
+
+/* --- the table --- */
+
+#define SEG_EVENT_CLASSES 8  /* of 4 ids each */
+#define SEG_ORDER_CLASSES 10 /* see seg_order_class */
+#define SEG_DAY_CLASSES (SEG_ACTIVE_WORDS + SEG_ENGAGED_WORDS)
+
+typedef struct seg_slot {
+  uint64_t id_at : 48;
+  uint64_t id_size : 16;
+  uint32_t events_at, orders_at, days_at; /* blocks, of the classes that the following say; of parts that it has */
+  uint8_t events;                         /* how many there are */
+  uint8_t orders : 7;
+  uint8_t orders_are_narrow : 1;
+  uint8_t active_words, engaged_words; /* one after the other in one block */
+} seg_slot;
+_Static_assert(sizeof(seg_slot) == 24, "seg_slot");
+
+/* Memberships of segmentations that the table does not have, as they stood in the row. */
+#define SEG_ENTRY_BYTES (SEG_DIGEST_BYTES + 32)
+#define SEG_ENTRY_LIMIT 255
+typedef struct seg_others {
+  int32_t count;
+  uint8_t entries[]; /* of SEG_ENTRY_BYTES */
+} seg_others;
+
+typedef struct seg_bucket {
+  uint32_t row_after; /* the row's number + 1, 0 for none */
+  uint32_t hash;      /* of the id, the lower half */
+} seg_bucket;
+
+struct seg_table {
+  seg_slot *slots;
+  int64_t count, slot_capacity;
+  seg_bucket *index;      /* open addressing with linear probing, at most 3/4 full */
+  uint64_t bucket_count;  /* a power of 2 */
+  seg_arena ids;
+  seg_others **others;    /* [slot_capacity], NULL until a row has some */
+  seg_pool events[SEG_EVENT_CLASSES], narrow_orders[SEG_ORDER_CLASSES], wide_orders[SEG_ORDER_CLASSES];
+  seg_pool days[SEG_DAY_CLASSES];
+  seg_day_weights weights;
+};
+
+/* What lies beside a row's numbers, unpacked. */
+typedef struct seg_history {
+  uint64_t events[SEG_EVENT_LIMIT];
+  seg_order orders[SEG_ORDER_LIMIT + 1];
+  uint64_t active[SEG_ACTIVE_WORDS], engaged[SEG_ENGAGED_WORDS];
+  int32_t event_count, order_count;
+} seg_history;
+
+enum { SEG_HAS_EVENTS = 1, SEG_HAS_ORDERS = 2, SEG_HAS_DAYS = 4, SEG_HAS_ALL = 7 }; /* parts of a history */
+
+static inline int32_t seg_event_class(int32_t count) { return (count - 1) / 4; }
+/* Blocks are for 1, 2, 3, 4, 6, 8, 10, 12, 14 or 16 orders. */
+static inline int32_t seg_order_class(int32_t count) { return count <= 4 ? count - 1 : (count + 1) / 2 + 1; }
+static inline int32_t seg_orders_of_class(int32_t order_class) {
+  return order_class < 4 ? order_class + 1 : 2 * (order_class - 1);
+}
+static inline int32_t seg_day_class(const seg_slot *slot) { return slot->active_words + slot->engaged_words - 1; }
+
+/* The pools that a slot's blocks are of; of parts that it has. */
+static inline seg_pool *seg_event_pool(seg_table *table, const seg_slot *slot) {
+  return &table->events[seg_event_class(slot->events)];
+}
+static inline seg_pool *seg_order_pool(seg_table *table, const seg_slot *slot) {
+  return (slot->orders_are_narrow ? table->narrow_orders : table->wide_orders) + seg_order_class(slot->orders);
+}
+static inline seg_pool *seg_day_pool(seg_table *table, const seg_slot *slot) {
+  return &table->days[seg_day_class(slot)];
+}
+
+/* Unpacks some parts. */
+void seg_load_history(seg_table *table, const seg_slot *slot, seg_history *history, int32_t parts);
+/* Replaces some parts; SEG_NO_MEMORY leaves all as they were. */
+int32_t seg_store_history(seg_table *table, seg_slot *slot, const seg_history *history, int32_t parts);
+void seg_free_history(seg_table *table, const seg_slot *slot);
+/* Takes memory for other memberships of a row, NULL for none; and replaces a row's by them once they are written. */
+int32_t seg_make_others(seg_table *table, int32_t count, seg_others **out);
+void seg_put_others(seg_table *table, int64_t row, seg_others *others);
+/* Takes the last row out again, which nobody has filled yet. */
+void seg_table_drop_last(seg_table *table, uint64_t hash);
+
+/* --- earlier rows: see earlier_rows.c --- */
+
+#define SEG_EARLIER_ACTIVITY_BYTES 96
+/* The numbers of a row of version 1 or 2; whether it can be read: with a purchase, but no order, it cannot. */
+bool seg_carry_over(const seg_table *table, const uint8_t *earlier, const seg_history *history, seg_activity *out);
+
+#endif
