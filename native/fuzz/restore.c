@@ -1,0 +1,108 @@
+/* Encoded rows, as a changelog brings them: [size of the key][size of the value, little-endian, 2 bytes][key][value] ...
+ *
+ * What is taken in must come out again: encoded, restored into another table and encoded there, it is the same. */
+#include "fuzz.h"
+
+#define ROOM 64
+#define SEGMENTATIONS 2
+
+typedef struct customers {
+  seg_table *table;
+  seg_columns columns;
+} customers;
+
+static const uint64_t names[SEGMENTATIONS] = {UINT64_C(0x1111111111111111), UINT64_C(0x2222222222222222)};
+
+static customers new_customers(void) {
+  customers made = {.table = seg_table_new(), .columns = {.capacity = ROOM, .segmentations = SEGMENTATIONS}};
+  made.columns.activity = calloc(ROOM, sizeof(seg_activity));
+  made.columns.memberships = calloc((size_t)ROOM * SEGMENTATIONS, sizeof(seg_membership));
+  made.columns.due_at_ms = calloc(ROOM, sizeof(int64_t));
+  made.columns.outdated = calloc((size_t)ROOM * SEGMENTATIONS, 1);
+  MUST(made.table && made.columns.activity && made.columns.memberships && made.columns.due_at_ms &&
+       made.columns.outdated);
+  return made;
+}
+
+static void free_customers(customers *c) {
+  seg_table_free(c->table);
+  free(c->columns.activity);
+  free(c->columns.memberships);
+  free(c->columns.due_at_ms);
+  free(c->columns.outdated);
+}
+
+/* All rows, encoded; the caller frees them. */
+static uint8_t *encode(customers *c, int64_t *sizes, int64_t *total) {
+  int64_t rows[ROOM];
+  const int64_t n = seg_table_count(c->table);
+  for (int64_t i = 0; i < n; i++) rows[i] = i;
+  const int64_t room = seg_table_encode(c->table, &c->columns, names, rows, n, NULL, 0, sizes);
+  MUST(room >= 0);
+  uint8_t *out = malloc((size_t)room + 1);
+  MUST(out != NULL);
+  *total = seg_table_encode(c->table, &c->columns, names, rows, n, out, room, sizes);
+  MUST(*total >= 0 && *total <= room);
+  return out;
+}
+
+static void come_back(customers *first) {
+  const int64_t n = seg_table_count(first->table);
+  int64_t sizes[ROOM], again_sizes[ROOM], key_sizes[ROOM], rows[ROOM], total, again_total;
+  uint8_t *encoded = encode(first, sizes, &total), *keys = malloc(ROOM * 256);
+  MUST(keys != NULL);
+  for (int64_t i = 0; i < n; i++) rows[i] = i;
+  const int64_t keys_size = seg_table_ids(first->table, rows, n, keys, ROOM * 256, key_sizes);
+  MUST(keys_size >= 0);
+  customers second = new_customers();
+  seg_refusal refusal;
+  int64_t key_at[ROOM], value_at[ROOM];
+  for (int64_t i = 0, key = 0, value = 0; i < n; key += key_sizes[i], value += sizes[i], i++) {
+    key_at[i] = key;
+    value_at[i] = value;
+  }
+  const seg_parts ids = {keys, keys_size, key_at, key_sizes}, encodings = {encoded, total, value_at, sizes};
+  MUST(seg_table_restore(second.table, &second.columns, names, n, &ids, &encodings, &refusal) == SEG_OK);
+  uint8_t *again = encode(&second, again_sizes, &again_total);
+  MUST(again_total == total && memcmp(again, encoded, (size_t)total) == 0);
+  free(again);
+  free_customers(&second);
+  free(encoded);
+  free(keys);
+}
+
+static void forget_one(customers *c) {
+  if (seg_table_count(c->table) == 0) return;
+  int64_t row = 0, size;
+  uint8_t id[256];
+  uint64_t hash;
+  MUST(seg_table_ids(c->table, &row, 1, id, sizeof id, &size) >= 0);
+  seg_table_hashes(c->table, 0, 1, &hash);
+  MUST(seg_table_find(c->table, id, (size_t)size, hash) == 0);
+  MUST(seg_table_remove(c->table, &c->columns, id, (size_t)size, hash) >= 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  customers all = new_customers();
+  size_t at = 0;
+  for (int rows = 0; at + 3 <= size && rows < ROOM; rows++) {
+    const int64_t key_size = data[at], value_size = data[at + 1] | data[at + 2] << 8;
+    at += 3;
+    if ((size_t)(key_size + value_size) > size - at) break;
+    uint8_t *key = exact_copy(data + at, (size_t)key_size);
+    uint8_t *value = exact_copy(data + at + key_size, (size_t)value_size);
+    at += (size_t)(key_size + value_size);
+    seg_refusal refusal;
+    const int64_t before = seg_table_count(all.table);
+    const int64_t start = 0;
+    const seg_parts id = {key, key_size, &start, &key_size}, encoding = {value, value_size, &start, &value_size};
+    const int32_t status = seg_table_restore(all.table, &all.columns, names, 1, &id, &encoding, &refusal);
+    MUST(status == SEG_OK || seg_table_count(all.table) == before);
+    if (rows % 5 == 4) forget_one(&all);
+    free(key);
+    free(value);
+  }
+  come_back(&all);
+  free_customers(&all);
+  return 0;
+}
