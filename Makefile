@@ -12,7 +12,12 @@ CHECK := found=$$($(PIP) check 2>&1) || ! printf '%s\n' "$$found" | grep -v '^li
 # Whoever may not install packages has tests skipped, by name; where something could not be installed, they fail.
 MAY_INSTALL := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 
-.PHONY: help setup demo test lint quality bench bench-kafka bench-serve chaos locks clean programs
+# A lock of one package, without what it depends on.
+lock-one = CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable --extra $(1) --no-annotate \
+	--constraint requirements/runtime.txt --output-file - pyproject.toml \
+	| awk '/^[a-z]/ {listed = 1} !/^ / {wanted = /^$(2)==/} wanted || !listed' > requirements/$(1).txt
+
+.PHONY: help setup demo test lint quality bench bench-kafka bench-serve chaos fuzz wheels locks clean programs library
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -48,15 +53,25 @@ bench-serve: programs ## measure look-ups, view writes and the live stream besid
 chaos: programs ## kill, freeze, fence and flood real workers, brokers and Redis, and verify what is left (SEED=n)
 	$(BIN)/python -m tests.chaos.run --seed $(or $(SEED),1)
 
+fuzz: | $(BIN)/python ## fuzz what reads bytes of others, each target for a minute (SECONDS=n)
+	$(BIN)/python native/fuzz/run.py --seconds $(or $(SECONDS),60)
+
+wheels: $(VENV)/.runtime ## build the wheels of all platforms into dist/
+	$(INSTALL) -r requirements/compiler.txt
+	@rm -rf build
+	@for target in $$($(BIN)/python native/build.py --list-targets); do \
+		$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist --config-settings target=$$target . || exit 1; \
+	done
+	@rm -rf build *.egg-info; ls -1 dist
+
 locks: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew into requirements/*.txt
 	@$(BIN)/python --version | grep -q ' 3\.11\.' || echo 'note: locks are best made with Python 3.11, the oldest supported'
 	CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable \
 		--output-file requirements/runtime.txt pyproject.toml
 	CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable --extra quality --extra dev \
 		--constraint requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable --extra demo --no-annotate \
-		--constraint requirements/runtime.txt --output-file - pyproject.toml \
-		| awk '/^[a-z]/ {listed = 1; wanted = /^lifetimes==/} wanted || !listed' > requirements/demo.txt
+	$(call lock-one,demo,lifetimes)
+	$(call lock-one,compiler,ziglang)
 	@rm -rf *.egg-info
 
 clean: ## remove .venv, caches and what the verbs wrote
@@ -82,8 +97,13 @@ $(BIN)/python:
 	fi; \
 	exit 1
 
+# The compiled library, unless it is current. Where no compiler is installed, one comes as a wheel.
+library: | $(BIN)/python
+	@! $(BIN)/python native/build.py --lacks-compiler || $(INSTALL) -r requirements/compiler.txt
+	@$(BIN)/python native/build.py
+
 # The build backend is in the lock, so that building the package asks no index for anything.
-$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python library
 	$(INSTALL) -r requirements/runtime.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(CHECK)

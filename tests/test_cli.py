@@ -25,6 +25,7 @@ from stream_app.simulator.populations import POPULATIONS
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile, merge_by_time
 from tests.contracts.records import AT_MS
+from tests.support.batches import contents_of
 from tests.support.replays import (
     OUTPUTS,
     ROOT,
@@ -458,7 +459,7 @@ def test_every_row_of_the_cdnow_table_is_accepted() -> None:
     columns = {"occurred_at": "date", "total": "amount"}
     table = SourceFile(real_data("cdnow_transactions.csv.gz"), "purchases", columns, {"currency": "USD"}, UTC)
     (reader,) = create_readers(load_settings(None, {"money": {"base_currency": "USD"}}), [table], AT_MS)
-    contents = [content for batch in merge_by_time([reader]) for content in batch.contents]
+    contents = [content for batch in merge_by_time([reader]) for content in contents_of(batch)]
     reader.close()
     assert len(contents) == 69_659
     assert all(isinstance(content, Event) for content in contents)

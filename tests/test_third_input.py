@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from stream_app.adapters.record_blocks import NO_HEADERS, BlockRecord, RecordBlock
 from stream_app.adapters.topic_specs import TopicPolicy, topic_specs
 from stream_app.adapters.topics import TopicNames
 from stream_app.audit.inputs import PartitionInputs
@@ -28,6 +29,7 @@ from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
 from stream_app.worker.intake import Intake
 from tests.contracts.records import AT_MS, NOW_MS
+from tests.support.batches import contents_of
 from tests.support.replays import Outputs, engagement_at, purchase_at, write_lines
 
 
@@ -105,13 +107,14 @@ def test_its_files_are_replayed_merged_with_those_of_the_others(tmp_path: Path) 
 def test_a_worker_merges_its_topic_with_the_others() -> None:
     names = TopicNames("test.", "segmenter")
     decoders = {names.input_topic(topic): decoder for topic, decoder in create_decoders(Settings()).items()}
-    intake = Intake(0, dict.fromkeys(names.inputs, 0), decoders, lambda _: True, lambda _: 0)
+    intake = Intake(0, dict.fromkeys(names.inputs, 0), decoders, 1)
     makers = dict(zip(names.inputs, (purchase_at, engagement_at, profile_at), strict=True))
     for topic in reversed(names.inputs):
         lines = [json.dumps(makers[topic](number, second(number))).encode() for number in (1, 2)]
-        intake.feed(topic, [LogRecord(offset, 0, b"c1", line) for offset, line in enumerate(lines)], NOW_MS)
+        records = [BlockRecord(offset, 0, b"c1", line, NO_HEADERS) for offset, line in enumerate(lines)]
+        intake.feed(topic, RecordBlock.of(records), NOW_MS)
     chunks = list(intake.emit_chunks(frozenset(names.inputs), 100, 0.0))
-    ids = [content.event_id for chunk in chunks for content in chunk.batch.contents if isinstance(content, Event)]
+    ids = [content.event_id for chunk in chunks for content in contents_of(chunk.batch) if isinstance(content, Event)]
     assert ids == ["p1", "v1", "f1", "p2", "v2", "f2"]
 
 

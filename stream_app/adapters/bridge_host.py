@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
+
+from stream_app.adapters.record_blocks import RecordBlock
 
 
 class ChunkLike(Protocol):
@@ -36,7 +38,7 @@ class BridgeHost(Protocol):
         """Return the offset of the next record to be fed; None if the partition is not open."""
         ...
 
-    def feed(self, topic: str, partition: int, records: Sequence[Any]) -> None:
+    def feed(self, topic: str, partition: int, records: RecordBlock) -> None:
         """Take in consecutive records."""
         ...
 

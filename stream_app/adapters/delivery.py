@@ -17,14 +17,18 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.faust_bridge import producer_identity
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.adapters.record_batches import prepare
+from stream_app.adapters.record_blocks import RecordBlock
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.errors import DeliveryFailed
+from stream_app.native import batches as native
 
 BATCH_BYTES: Final = 900_000
 """Below the brokers' default of one megabyte a batch, with room for its header."""
 COMMIT_DEADLINE_SECONDS: Final = 20
 """A transaction without a verdict by then ends the process: its outcome is unknown, and a restart finds out."""
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, bytes | None]]
 NO_HEADERS: Final[Headers] = []
 
 
@@ -36,7 +40,7 @@ class OutgoingRecord(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = NO_HEADERS
 
 
-Outgoing = Mapping[tuple[str, int], Sequence[OutgoingRecord]]
+Outgoing = Mapping[tuple[str, int], Sequence[OutgoingRecord] | RecordBlock]
 """Records by topic and partition, each in the order in which they are to be appended."""
 
 
@@ -134,19 +138,14 @@ class TransactionalDelivery:
             pass  # the next owner aborts what it left open
 
     async def _append(
-        self, topic: str, partition: int, records: Sequence[OutgoingRecord]
+        self, topic: str, partition: int, records: Sequence[OutgoingRecord] | RecordBlock
     ) -> list[asyncio.Future[object]]:
         """Hand records over in as few batches as they fit in; return what tells when each is acknowledged."""
-        producer = self._producer
-        futures = []
-        batch = producer.create_batch()
-        append = batch.append
-        for record in records:
-            key, value, headers = record.key, record.value, record.headers
-            if append(timestamp=None, key=key, value=value, headers=headers) is None:
-                futures.append(await producer.send_batch(batch, topic, partition=partition))
-                batch = producer.create_batch()
-                append = batch.append
-                append(timestamp=None, key=key, value=value, headers=headers)  # a batch takes one record of any size
-        futures.append(await producer.send_batch(batch, topic, partition=partition))
-        return futures
+        if not records:
+            return []
+        block = records if isinstance(records, RecordBlock) else RecordBlock.to_send(records)
+        block.records[native.TIMESTAMP_MS] = now_ms()
+        return [
+            await self._producer.send_batch(batch, topic, partition=partition)
+            for batch in prepare(block, BATCH_BYTES, is_transactional=True)
+        ]

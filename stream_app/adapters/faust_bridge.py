@@ -1,9 +1,10 @@
-"""The bridge into a Faust agent, and the only file that knows Faust's and aiokafka's internals.
+"""The bridge into a Faust agent, and the file that knows Faust's and aiokafka's internals.
 
 What Faust is left to do: the consumer group, the assignment of partitions, the consumer and its thread, agents and
 their streams. What is ours here: whole chunks instead of single records, positions that come from the state instead
 of the group, and group offsets that say how far the state is. `INTERNALS` names everything used that is no public
-interface; a test looks each up, so that an upgrade that moves one fails there and not in production.
+interface; a test looks each up, so that an upgrade that moves one fails there and not in production. Those of records
+and batches are in `record_batches`, which this file puts in place.
 
 A Faust worker restores tables by reading their changelogs record by record. The bridge reports that there is nothing
 to restore, and the host does it in bulk when Faust says that a rebalance is complete.
@@ -13,11 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 import faust
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 from faust.serializers.codecs import Codec, register
@@ -25,6 +27,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream_app.adapters.bridge_host import BridgeHost, ChunkLike
+from stream_app.adapters.record_batches import BlocksOf, FetchedRecords, HeldRecords
+from stream_app.adapters.record_blocks import RecordBlock, block_of
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +64,9 @@ INTERNALS: Final = (
     "faust.transport.consumer:Consumer._read_offset",
     "faust.transport.consumer:Consumer._committed_offset",
     "aiokafka:AIOKafkaConsumer._fetch_max_wait_ms",
+    "aiokafka:AIOKafkaConsumer._key_deserializer",
+    "aiokafka.consumer.fetcher:MemoryRecords",
+    "aiokafka.consumer.fetcher:PartitionRecords",
     "aiokafka:AIOKafkaConsumer._subscription",
     "aiokafka:AIOKafkaConsumer._coordinator",
     "aiokafka.consumer.group_coordinator:GroupCoordinator._coordination_task",
@@ -105,8 +112,8 @@ class ChunkScheduler:
     def __init__(self) -> None:
         self._delivered = 0
 
-    def iterate(self, records: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Any]]:
-        """Yield chunks of the input topics, and the records of all others as they are."""
+    def iterate(self, records: Mapping[TP, Any]) -> Iterator[tuple[TP, Any]]:
+        """Yield chunks of the input topics, of which there are blocks, and the records of all others as they are."""
         host = self.consumer.host
         inputs = host.inputs
         for tp, fetched in records.items():  # all of them before anything is yielded, which lets others run
@@ -128,10 +135,12 @@ class _PassThrough(Codec):
 
 register(PASS_THROUGH, _PassThrough())
 sender.BACKOFF_OVERRIDE = TRANSACTION_BACKOFF_SECONDS
+fetcher.MemoryRecords = HeldRecords
+fetcher.PartitionRecords = FetchedRecords
 
 
 class BridgeThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread, reading what is committed."""
+    """Faust's consumer thread, reading what is committed, the input topics in blocks."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         # Faust has this flag for its own transactions; here it sets the isolation level and nothing else.
@@ -141,6 +150,7 @@ class BridgeThread(driver.AIOKafkaConsumerThread):
         finally:
             self.consumer.in_transaction = False
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._key_deserializer = BlocksOf(cast("BridgeTransport", transport).host.inputs)
         return consumer
 
     def state_of(self, tp: TP) -> Any:
@@ -210,7 +220,7 @@ class BridgeConsumer(driver.Consumer):
             if tp.topic in self.host.inputs:
                 self._read_offset[tp] = None
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, Any]:
         host = self.host
         inputs = host.inputs
         wanted = {tp for tp in active_partitions or () if tp.topic not in inputs or host.wants(tp.topic, tp.partition)}
@@ -222,9 +232,9 @@ class BridgeConsumer(driver.Consumer):
         if self._reread:
             await self._read_again()
         fetched = await super()._getmany(wanted, min(timeout, 0.2))
-        kept: dict[TP, list[Any]] = {}
+        kept: dict[TP, Any] = {}
         for tp, records in (fetched or {}).items():
-            chosen = records if tp.topic not in inputs else await self._without_gap(tp, records)
+            chosen = records if tp.topic not in inputs else await self._without_gap(tp, block_of(records))
             if chosen:
                 kept[tp] = chosen
         for tp in [tp for tp in kept if tp.topic in inputs]:
@@ -243,14 +253,14 @@ class BridgeConsumer(driver.Consumer):
             await self.seek_wait(wanted)
             self._forget_offsets(wanted)
 
-    async def _without_gap(self, tp: TP, records: list[Any]) -> list[Any]:
+    async def _without_gap(self, tp: TP, records: RecordBlock) -> RecordBlock | None:
         """Return the records that follow on those fed before; if some are missing, ask for exactly those, once."""
         expected = self.host.expected_offset(tp.topic, tp.partition)
         if expected is None:
-            return []
+            return None
         first = records[0].offset
         if first < expected:
-            rest = [record for record in records if record.offset >= expected]
+            rest = records.since(expected)
             if rest and rest[0].offset > expected:  # what came before shows that the brokers have none between
                 self.host.skip(tp.topic, tp.partition, rest[0].offset, expected)
             return rest
@@ -261,7 +271,7 @@ class BridgeConsumer(driver.Consumer):
             self._asked[tp] = expected
             await self.seek_wait({tp: expected})
             self._forget_offsets([tp])
-            return []
+            return None
         # The brokers were asked for the very offset and have none: markers of transactions, or compaction.
         log_start = (await self.earliest_offsets(tp))[tp]
         self.host.skip(tp.topic, tp.partition, first, log_start)

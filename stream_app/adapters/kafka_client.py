@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.cancellation import cancellation_kept
 from stream_app.adapters.kafka_security import KafkaSecurity
+from stream_app.adapters.record_batches import BlocksOf
 
 START_SECONDS: Final = 9
 """For a first answer, so that a wrong address is named within 10 seconds."""
@@ -71,8 +72,10 @@ class KafkaConnection:
 
 
 @asynccontextmanager
-async def committed_reader(connection: KafkaConnection) -> AsyncIterator[AIOKafkaConsumer]:
-    """Give a consumer outside every group that sees committed records alone."""
+async def committed_reader(
+    connection: KafkaConnection, blocks_of: Collection[str] = ()
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a consumer outside every group that sees committed records alone, those of some topics in blocks."""
     consumer = AIOKafkaConsumer(
         **connection.client_options(),
         isolation_level="read_committed",
@@ -80,6 +83,7 @@ async def committed_reader(connection: KafkaConnection) -> AsyncIterator[AIOKafk
         enable_auto_commit=False,
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=50,
+        key_deserializer=BlocksOf(blocks_of) if blocks_of else None,
     )
     try:
         await consumer.start()

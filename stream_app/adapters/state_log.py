@@ -18,17 +18,11 @@ from aiokafka.errors import KafkaError
 from stream_app.adapters.changelog import FENCE_KEY
 from stream_app.adapters.delivery import Delivery, TransactionalDelivery
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
+from stream_app.adapters.record_blocks import RecordBlock, block_of
 
 ANSWER_SECONDS: Final = 5
 RECORDS_AT_ONCE: Final = 2_000
-"""Others get their turn after this number: about 10 ms."""
-
-
-class LogRecord(Protocol):
-    """What is needed of a record that is read back."""
-
-    key: bytes
-    value: bytes | None
+"""Of a log so old that it is read record by record; else a block, of one fetch, counts as one."""
 
 
 class StateLog(Protocol):
@@ -38,7 +32,7 @@ class StateLog(Protocol):
         """Return what writes for the partition of this name, once it is opened."""
         ...
 
-    def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, Sequence[LogRecord]]]:
+    def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, RecordBlock]]:
         """Yield a partition's number and some records, until everything written before the call has been read.
 
         No one else may be able to write to the partitions any more.
@@ -69,21 +63,19 @@ class KafkaStateLog:
         """See `StateLog`."""
         return TransactionalDelivery(self._connection, transactional_id, self._transaction_timeout_seconds)
 
-    async def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, Sequence[LogRecord]]]:
+    async def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, RecordBlock]]:
         """See `StateLog`."""
         ends = await self._append_fences(topic, partitions)
-        async with committed_reader(self._connection) as consumer:
+        async with committed_reader(self._connection, blocks_of=[topic]) as consumer:
             consumer.assign(list(ends))
             await consumer.seek_to_beginning(*ends)
             while ends:
                 fetched = await consumer.getmany(*ends, timeout_ms=1_000, max_records=RECORDS_AT_ONCE)
                 for tp, records in fetched.items():
-                    end = ends[tp]
-                    if records[-1].offset >= end:
+                    block, end = block_of(records), ends[tp]
+                    if block.offsets[-1] >= end:
                         del ends[tp]
-                        yield tp.partition, [record for record in records if record.offset < end]
-                    else:
-                        yield tp.partition, records
+                    yield tp.partition, block.until(end)
                     await asyncio.sleep(0)
 
     async def log_starts(self, topics: Sequence[str], partition: int) -> Mapping[str, int]:

@@ -34,9 +34,9 @@ from stream_app.core.events import ENGAGEMENT
 from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
-from stream_app.segmentations.learned.decision import untrue
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.roles import KINDS
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
 CODES: Final[Mapping[str, int]] = {f"s{kind.code}": kind.code for kind in KINDS}
 LEVELS: Final[Mapping[str, int]] = {f"s{kind.code}": kind.level for kind in KINDS}
@@ -231,7 +231,8 @@ def _are_true(moves: Sequence[_Move], states: Sequence[_State]) -> np.ndarray:
         held = Held(codes, np.full_like(codes, NO_SEGMENT), np.zeros(len(codes), np.int64), codes)
         at_ms = np.array([moves[index].at_ms for index in chosen])
         # A millisecond later, too: a date that was rounded up may lie on either side of it.
-        false = [untrue(moves[chosen[0]].model, CustomerColumns(activity, at), held) for at in (at_ms, at_ms + 1)]
+        asked = LearnedSegmentation(moves[chosen[0]].model)
+        false = [asked.untrue(CustomerColumns(activity, at), held) for at in (at_ms, at_ms + 1)]
         is_true[chosen] = ~(false[0] & false[1])
     return is_true
 

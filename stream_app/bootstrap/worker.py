@@ -8,7 +8,6 @@ from functools import partial
 import faust
 
 from stream_app.adapters.listening import Address
-from stream_app.adapters.partitioning import create_partitioner
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.bootstrap.decoding import create_decoders
@@ -20,6 +19,7 @@ from stream_app.bootstrap.segmentation import (
     intervals_ms,
 )
 from stream_app.core.clock import SECOND_MS
+from stream_app.native.library import library
 from stream_app.settings.sections import Settings
 from stream_app.worker.application import create_faust_app
 from stream_app.worker.definition_follower import DefinitionFollower
@@ -37,7 +37,10 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
     ------
     ConfigurationError
         If the settings do not fit together.
+    NativeLibraryUnusable
+        If the compiled library is, which need not wait for brokers to be found out.
     """
+    library()
     topics, connection = create_topic_names(settings), create_connection(settings)
     decoders = {topics.input_topic(contract): decoder for contract, decoder in create_decoders(settings).items()}
     lane_settings = create_lane_settings(settings)
@@ -60,7 +63,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             lane_settings=lane_settings,
             context=create_migration_context(settings),
             decoders=decoders,
-            partition_of=create_partitioner(kafka.partitions),
+            partitions=kafka.partitions,
             follower=follower,
             failed=failed,
         )

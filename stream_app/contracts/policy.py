@@ -13,7 +13,8 @@ from stream_app.contracts.currencies import MINOR_DIGITS, Conversion
 from stream_app.core.clock import MINUTE_MS
 from stream_app.errors import ConfigurationError
 
-ENGAGEMENT_TYPE: Final = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
+ENGAGEMENT_TYPE_CHARACTERS: Final = 64
+ENGAGEMENT_TYPE: Final = re.compile(rf"^[a-z][a-z0-9_]{{0,{ENGAGEMENT_TYPE_CHARACTERS - 1}}}$")
 """Engagement types are an open list of names of this form (use `fullmatch`)."""
 
 DEPTH_CEILING: Final = 100

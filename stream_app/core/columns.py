@@ -1,7 +1,7 @@
-"""Customers at their instants, column by column: one table that every segmentation reads.
+"""Customers at their instants, column by column: for whoever asks about many at once, or in Python.
 
-The idea is that of differential dataflow's arrangements: one maintained index, many readers. A column is computed when
-it is first asked for, so segmentations that ask for the same one share its cost.
+What is known of them is computed when it is first asked for, so those who share a table share the cost. The main line
+goes through customers one at a time, in the library (`native/step.c`).
 """
 
 from __future__ import annotations

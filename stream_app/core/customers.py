@@ -1,38 +1,43 @@
-"""Every customer's row, as columns that a sweep reads and as bytes that a changelog keeps; knows no model."""
+"""Every customer's row: numbers as columns that Python and the compiled library share, the rest in the library.
+
+The numbers of all rows (activity, memberships, due dates) lie in numpy arrays that are allocated here and lent to the
+library for a call; ids, recent event ids, orders and days lie in the library's own memory (`native/rows.c`), 24 bytes
+of reference and a few blocks a customer. Rows are numbered from 0 in the order in which customers were first seen. What
+a row says in bytes is `stream_app.core.row`'s; the table knows no model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+import ctypes
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Final, NoReturn, overload
 
 import numpy as np
+import numpy.typing as npt
+from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
-from stream_app.core.members import MemberSums, MemberTotals
+from stream_app.core.members import MemberSums
+from stream_app.core.native_rows import LIBRARY, NO_MEMORY, NO_ROOM, OUT_OF_RANGE, refusal_error
 from stream_app.core.row import (
-    ACTIVITY,
     ACTIVITY_DTYPE,
     FIRST_SEGMENTATION,
     MEMBERSHIP_DTYPE,
-    NO_ACTIVITY,
-    NO_HISTORY,
-    NO_MEMBERSHIP,
-    CustomerHistory,
-    Row,
     digest,
-    join_history,
-    join_row,
-    split_row,
 )
-from stream_app.errors import RowDamaged
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.native.library import address
+from stream_app.native.structures import MEMORY_PARTS, Columns, Memory, RecordParts, Refusal
 
 _INITIAL_CAPACITY: Final = 1024
-_NO_MEMBERSHIP_BYTES: Final = NO_MEMBERSHIP.tobytes()
+_CODES: Final = 32_768
+"""Segment codes are 16-bit numbers ≥ 0."""
 
 
 class CustomerTable:
-    """Rows of customers, numbered from 0 in the order in which they were first seen.
+    """Rows of customers.
 
     Parameters
     ----------
@@ -44,130 +49,105 @@ class CustomerTable:
     names
         Of the segmentations.
     activity
-        `ACTIVITY_DTYPE`, shape `(len(table),)`; a view that is valid until the next `insert`.
+        `ACTIVITY_DTYPE`, shape `(len(table),)`; a view that is valid until rows are added.
     memberships
         `MEMBERSHIP_DTYPE`, shape `(m, len(table))`, likewise.
     due_at_ms
         Shape `(len(table),)`, likewise: silence moves a customer in no segmentation before that instant. Not part of
         the row, as it follows from it; `NO_TIME` where it has not been worked out.
     customer_ids
-        By row number.
+        By row number, decoded when they are asked for.
     """
 
     def __init__(self, names: Sequence[str] = (FIRST_SEGMENTATION,)) -> None:
+        self.handle: int = LIBRARY.new()
+        if not self.handle:
+            raise MemoryError
+        weakref.finalize(self, LIBRARY.free, self.handle)
         self.names: list[str] = []
-        self.customer_ids: list[str] = []
-        self._digests: list[bytes] = []
-        self._numbers: dict[str, int] = {}
+        self.customer_ids = CustomerIds(self)
+        self.digests = np.zeros(0, np.uint64)
         self._activity = np.zeros(_INITIAL_CAPACITY, ACTIVITY_DTYPE)
-        self._activity_bytes = self._activity.view(np.uint8).data
         self._memberships = np.zeros((0, _INITIAL_CAPACITY), MEMBERSHIP_DTYPE)
-        self._membership_bytes: list[memoryview] = []
-        self._due_at_ms = np.full(_INITIAL_CAPACITY, NO_TIME)
+        self._due_at_ms = np.zeros(_INITIAL_CAPACITY, np.int64)
         self._outdated = np.zeros((0, _INITIAL_CAPACITY), np.bool_)
-        self._histories: list[CustomerHistory] = []
-        self._other_memberships: dict[int, dict[bytes, bytes]] = {}
-        self._totals: MemberTotals | None = None  # to be counted anew, by whoever asks next
+        self._member_sums: npt.NDArray[np.int64] | None = None  # to be counted anew, by whoever asks next
         for name in names:
             self.admit(name)
 
     def __len__(self) -> int:
-        return len(self.customer_ids)
+        return int(LIBRARY.count(self.handle))
 
     @property
     def activity(self) -> np.ndarray:
         """Records of what events add up to."""
-        return self._activity[: len(self.customer_ids)]
+        return self._activity[: len(self)]
 
     @property
     def memberships(self) -> np.ndarray:
         """Records of which segment each customer is in, a row of them for each segmentation."""
-        return self._memberships[:, : len(self.customer_ids)]
+        return self._memberships[:, : len(self)]
 
     @property
     def due_at_ms(self) -> Instants:
         """Instants before which time alone moves nobody."""
-        return self._due_at_ms[: len(self.customer_ids)]
+        return self._due_at_ms[: len(self)]
 
     @property
-    def holds(self) -> Callable[[str], bool]:
-        """What tells whether a customer has a row: for loops, which it costs a third of a call of `find`."""
-        return self._numbers.__contains__
+    def memory(self) -> dict[str, int]:
+        """Bytes taken, by what they hold; columns as far as they are filled."""
+        taken = Memory()
+        LIBRARY.memory(self.handle, ctypes.byref(taken))
+        filled = sum(column.itemsize for column in (self._activity, self._due_at_ms)) + len(self.names) * (
+            self._memberships.itemsize + self._outdated.itemsize
+        )
+        return {"columns": filled * len(self)} | {part: getattr(taken, part) for part in MEMORY_PARTS}
+
+    def columns(self) -> Columns:
+        """Return where the columns stand, for one call of the library; valid until rows are added or names admitted."""
+        sums = self._member_sums
+        return Columns(
+            activity=address(self._activity),
+            memberships=address(self._memberships),
+            due_at_ms=address(self._due_at_ms),
+            outdated=address(self._outdated),
+            member_sums=None if sums is None else address(sums),
+            capacity=len(self._activity),
+            segmentations=len(self.names),
+        )
+
+    def reserve(self, extra: int) -> None:
+        """Have room for so many more rows; columns grow by half at least."""
+        capacity, count = len(self._activity), len(self)
+        if count + extra > capacity:
+            self._set_capacity(max(count + extra, capacity + capacity // 2), count)
 
     def admit(self, name: str) -> None:
         """Add a segmentation behind the others; nobody is in a segment of it who has not been before.
 
         Customers restored earlier enter with what their rows said of it.
         """
-        entered = np.full((1, len(self._activity)), NO_MEMBERSHIP)
-        name_digest = digest(name.encode())
-        for number, others in self._other_memberships.items():
-            if (known := others.pop(name_digest, None)) is not None:
-                entered[0, number] = np.frombuffer(known, MEMBERSHIP_DTYPE)[0]
+        m, capacity = len(self.names), len(self._activity)
+        entered = np.zeros((1, capacity), MEMBERSHIP_DTYPE)
+        self._memberships = np.concatenate((self._memberships, entered))
+        self._outdated = np.concatenate((self._outdated, np.zeros((1, capacity), np.bool_)))
         self.names.append(name)
-        self._digests.append(name_digest)
-        self._set_memberships(np.concatenate((self._memberships, entered)))
-        self._outdated = np.concatenate((self._outdated, np.zeros((1, self._outdated.shape[1]), np.bool_)))
-        self._totals = None
+        self.digests = np.append(self.digests, np.frombuffer(digest(name.encode()), np.uint64))
+        self._member_sums = None
+        LIBRARY.admit(self.handle, self.columns(), m, int(self.digests[m]))
         self.forget_due()
 
     def find(self, customer_id: str) -> int:
         """Return the row number of a customer, −1 if there is none."""
-        return self._numbers.get(customer_id, -1)
-
-    def load(self, number: int) -> Row:
-        """Return a copy of a row's activity; changing it does not change the table."""
-        return join_history(ACTIVITY.unpack_from(self._activity_bytes, number * ACTIVITY.size), self._histories[number])
-
-    def load_all(self, customer_ids: Iterable[str]) -> tuple[Indices, np.ndarray, list[CustomerHistory]]:
-        """Return the row numbers of n customers, −1 for those without, and copies of their activity and history."""
-        find, histories = self._numbers.get, self._histories
-        found = [find(customer_id, -1) for customer_id in customer_ids]
-        numbers = np.array(found, np.intp)
-        activity = self._activity.take(numbers)
-        activity[numbers < 0] = NO_ACTIVITY
-        return numbers, activity, [histories[number] if number >= 0 else NO_HISTORY for number in found]
-
-    def memberships_of(self, numbers: Indices) -> np.ndarray:
-        """Return copies of the memberships of n customers, shape `(m, n)`; those without a row have a number < 0."""
-        memberships = np.stack([column.take(numbers) for column in self._memberships])
-        memberships[:, numbers < 0] = NO_MEMBERSHIP
-        return memberships
+        encoded = customer_id.encode()
+        return int(LIBRARY.find(self.handle, encoded, len(encoded), xxh3_64_intdigest(encoded)))
 
     def insert(self, customer_id: str) -> int:
-        """Add an empty row; return its number."""
-        number = len(self.customer_ids)
-        if number == len(self._activity):
-            self._grow()
-        self.customer_ids.append(customer_id)
-        self._numbers[customer_id] = number
-        self._histories.append(NO_HISTORY)
-        return number
-
-    def store(self, numbers: Indices, activity: np.ndarray, histories: Sequence[CustomerHistory]) -> None:
-        """Replace the activity of n rows, given by their numbers; each argument has one entry for each."""
-        stored = self._histories
-        for number, new in zip(numbers.tolist(), histories, strict=True):
-            stored[number] = new
-        if self._totals is not None:
-            segments = np.stack([column["segment"].take(numbers) for column in self._memberships])
-            self._totals.replace_activity(segments, self._activity.take(numbers), activity)
-        self._activity.put(numbers, activity)
-
-    def store_memberships(self, numbers: Indices, memberships: np.ndarray) -> None:
-        """Replace all memberships of n rows; shape `(m, n)`."""
-        for segmentation, (stored, new) in enumerate(zip(self._memberships, memberships, strict=True)):
-            if self._totals is not None:
-                before, after = stored["segment"].take(numbers), new["segment"]
-                moved = np.flatnonzero(before != after)
-                activity = self._activity.take(numbers[moved])
-                self._totals.move(segmentation, before[moved], after[moved], activity)
-            stored.put(numbers, new)
-
-    def store_due(self, numbers: Indices, due_at_ms: Instants) -> None:
-        """Note that n customers were assessed in all segmentations, and until when nobody is to look at them."""
-        self._due_at_ms.put(numbers, due_at_ms)
-        self._outdated[:, numbers] = False
+        """Return the row number of a customer; if there is none, add an empty row."""
+        self.reserve(1)
+        encoded = customer_id.encode()
+        size, id_hash = len(encoded), xxh3_64_intdigest(encoded)
+        return _checked(LIBRARY.insert(self.handle, self.columns(), encoded, size, id_hash), customer_id)
 
     def due_by(self, at_ms: int, first: int = 0, last: int | None = None) -> Indices:
         """Return the numbers of the rows in `[first, last)` that silence may have moved by an instant, ascending."""
@@ -175,115 +155,212 @@ class CustomerTable:
 
     def forget_due(self) -> None:
         """Have everybody looked at again."""
-        self._due_at_ms[:] = NO_TIME
+        self.due_at_ms[:] = NO_TIME
 
     def outdate(self, segmentation: int) -> None:
         """Note that nobody has been assessed under the present version of a segmentation."""
         self._outdated[segmentation, : len(self)] = True
         self.forget_due()
 
-    def outdated_of(self, numbers: Indices) -> np.ndarray:
-        """Say which of n customers have not been assessed under the present version of each segmentation, `(m, n)`."""
-        return np.asarray((numbers >= 0) & self._outdated.take(numbers, axis=1))
-
     def encode(self, number: int) -> bytes:
         """Return the whole row as bytes, for the changelog."""
         return self.encode_all([number])[0]
 
-    def encode_all(self, numbers: Sequence[int]) -> list[bytes]:
+    def encode_all(self, numbers: Sequence[int] | Indices) -> list[bytes]:
         """Return `encode` of each, at a lower cost a row."""
-        chosen = np.array(numbers, np.intp)
-        # Cut from bytes, not from the arrays' memory: a slice of bytes takes half the time of one of a memoryview.
-        activity, a = self._activity.take(chosen).tobytes(), ACTIVITY.size
-        m = MEMBERSHIP_DTYPE.itemsize
-        columns = [
-            (name_digest, memberships.take(chosen).tobytes())
-            for name_digest, memberships in zip(self._digests, self._memberships, strict=True)
-        ]
-        histories, others = self._histories, self._other_memberships
-        encoded = []
-        for row, number in enumerate(numbers):
-            entries = [name_digest + column[row * m : row * m + m] for name_digest, column in columns]
-            if others and number in others:
-                entries += [name_digest + record for name_digest, record in others[number].items()]
-            encoded.append(join_row(activity[row * a : row * a + a], entries, histories[number]))
-        return encoded
+        encoded, sizes = self.encode_rows(np.asarray(numbers, np.int64))
+        return _cut(encoded, sizes)
+
+    def encode_rows(self, numbers: npt.NDArray[np.int64]) -> tuple[bytes, npt.NDArray[np.int64]]:
+        """Return n encoded rows one after the other, and the bytes of each, shape `(n,)`.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        ValueError
+            If a row has more memberships than it can say, 255.
+        """
+        columns, chosen, n = self.columns(), np.ascontiguousarray(numbers, np.int64), len(numbers)
+        if n and not (chosen.min() >= 0 and chosen.max() < len(self)):
+            raise IndexError(f"rows: {chosen.min()} to {chosen.max()}, expected 0 to {len(self) - 1}")
+        sizes = np.empty(n, np.int64)
+        arguments = (self.handle, columns, address(self.digests), address(chosen), n)
+        room = LIBRARY.encode(*arguments, None, 0, address(sizes))
+        if room == OUT_OF_RANGE:
+            raise ValueError("row: memberships of more than 255 segmentations, expected at most 255")
+        out = np.empty(room, np.uint8)
+        written = _checked(LIBRARY.encode(*arguments, address(out), room, address(sizes)))
+        return out[:written].tobytes(), sizes
 
     def restore(self, customer_id: str, encoded: bytes) -> None:
-        """Put an encoded row in, new or in place of the customer's present one.
+        """Put an encoded row in, new or in place of the customer's present one; see `restore_many`."""
+        self.restore_many([(customer_id.encode(), encoded)])
+
+    def restore_many(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Put encoded rows in, one after the other, and remove customers whose row is None.
 
         Memberships in segmentations that the table does not have are kept as they are, so that one which is configured
         again later finds its customers' sequences.
 
+        Parameters
+        ----------
+        records
+            Customer ids as UTF-8, and encoded rows.
+
         Raises
         ------
         RowVersionUnknown
-            If a later version of the software wrote it.
+            If a later version of the software wrote one; all before it are in.
         RowDamaged
-            If it is not as long as it says.
+            If one is not as long as it says, says what no row can, or its id is not UTF-8; likewise.
         """
-        try:
-            activity, memberships, history = split_row(encoded)
-        except RowDamaged as error:
-            raise RowDamaged(f"customer {customer_id!r}: {error}") from None
-        number = self.find(customer_id)
-        if number < 0:
-            number = self.insert(customer_id)
-        start = number * ACTIVITY.size
-        self._activity_bytes[start : start + ACTIVITY.size] = activity
-        self._histories[number] = history
-        others, size = dict(memberships), MEMBERSHIP_DTYPE.itemsize
-        for name_digest, column in zip(self._digests, self._membership_bytes, strict=True):
-            known = others.pop(name_digest, None)
-            column[number * size : (number + 1) * size] = _NO_MEMBERSHIP_BYTES if known is None else known
-        self._due_at_ms[number] = NO_TIME
-        self._totals = None
-        self._other_memberships.pop(number, None)
-        if others:
-            self._other_memberships[number] = others
+        keys = [key for key, _ in records]
+        values = [value for _, value in records]
+        buffer = b"".join((*keys, *(value for value in values if value is not None)))
+        sizes = np.array([*map(len, keys), *(-1 if value is None else len(value) for value in values)], np.int64)
+        held = np.maximum(sizes, 0)
+        self.restore_parts(buffer, *np.split(np.stack((np.cumsum(held) - held, sizes)), 2, axis=1))
+
+    def restore_parts(self, buffer: bytes, keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> None:
+        """Do as `restore_many` for n records whose parts stand in a buffer.
+
+        Parameters
+        ----------
+        keys, values
+            Where each begins, and its size, −1 for a row that is none; shape `(2, n)`.
+        """
+        count, refusal = keys.shape[1], Refusal()
+        self.reserve(count)
+        self._member_sums = None
+        (key_at, key_sizes), (value_at, value_sizes) = np.ascontiguousarray(keys), np.ascontiguousarray(values)
+        data = np.frombuffer(buffer, np.uint8)
+        status = LIBRARY.restore(
+            *(self.handle, self.columns(), address(self.digests), count),
+            RecordParts(address(data), len(data), address(key_at), address(key_sizes)),
+            RecordParts(address(data), len(data), address(value_at), address(value_sizes)),
+            ctypes.byref(refusal),
+        )
+        if status == 0:
+            return
+        start, size = (int(keys[part, refusal.index]) for part in range(2))
+        customer_id = buffer[start : start + size].decode(errors="backslashreplace")
+        if status in (NO_MEMORY, NO_ROOM, OUT_OF_RANGE):
+            _fail(status, customer_id)
+        raise refusal_error(refusal, customer_id)
 
     def remove(self, customer_id: str) -> None:
         """Forget a customer, if there is one of this id; the last row takes the number of the one that is removed."""
-        number = self._numbers.pop(customer_id, -1)
-        if number < 0:
-            return
-        self._totals = None
-        last_id, last_history = self.customer_ids.pop(), self._histories.pop()
-        last = len(self.customer_ids)
-        self._other_memberships.pop(number, None)
-        if number != last:
-            self.customer_ids[number], self._histories[number] = last_id, last_history
-            self._numbers[last_id] = number
-            if last in self._other_memberships:
-                self._other_memberships[number] = self._other_memberships.pop(last)
-        for column in (self._activity, self._due_at_ms, *self._memberships, *self._outdated):
-            column[number] = column[last]
-        self._activity[last], self._due_at_ms[last] = np.zeros((), ACTIVITY_DTYPE), NO_TIME
-        self._memberships[:, last], self._outdated[:, last] = NO_MEMBERSHIP, False
+        encoded = customer_id.encode()
+        if LIBRARY.remove(self.handle, self.columns(), encoded, len(encoded), xxh3_64_intdigest(encoded)) >= 0:
+            self._member_sums = None
 
     def members(self, segmentation: int = 0) -> dict[int, MemberSums]:
         """Return sums over the members of each segment of a segmentation, by its code; of segments that have some.
 
-        They are kept as the table changes, but for rows that are restored or removed one by one: those are counted
-        when somebody asks for the first time.
+        The library keeps them as events and time change the table. After anything else they are counted when somebody
+        asks for the first time.
         """
-        if self._totals is None:
-            self._totals = MemberTotals.count(self.activity, self.memberships)
-        return self._totals.of(segmentation)
+        if self._member_sums is None:
+            self._member_sums = np.zeros((len(self.names), _CODES, len(MemberSums._fields)), np.int64)
+            LIBRARY.count_members(self.handle, self.columns())
+        sums = self._member_sums[segmentation]
+        present = np.flatnonzero(sums[:, 0])
+        rows = zip(present.tolist(), sums[present].tolist(), strict=True)
+        return {code: MemberSums(*row) for code, row in rows if code != NO_SEGMENT}
 
     def segment_sizes(self, segmentation: int = 0) -> dict[int, int]:
         """Return the number of customers by segment code of a segmentation, without those that have none."""
         return {code: sums.customers for code, sums in self.members(segmentation).items()}
 
-    def _grow(self) -> None:
-        more = len(self._activity) // 2
-        self._activity = np.concatenate((self._activity, np.zeros(more, ACTIVITY_DTYPE)))
-        self._activity_bytes = self._activity.view(np.uint8).data
-        entered = np.full((len(self._digests), more), NO_MEMBERSHIP)
-        self._set_memberships(np.concatenate((self._memberships, entered), axis=1))
-        self._due_at_ms = np.concatenate((self._due_at_ms, np.full(more, NO_TIME)))
-        self._outdated = np.concatenate((self._outdated, np.zeros((len(self._digests), more), np.bool_)), axis=1)
+    def _set_capacity(self, capacity: int, count: int) -> None:
+        # What is not filled stays zero pages that nobody has touched: `insert` fills a row's columns.
+        activity, due_at_ms = np.zeros(capacity, ACTIVITY_DTYPE), np.zeros(capacity, np.int64)
+        memberships = np.zeros((len(self.names), capacity), MEMBERSHIP_DTYPE)
+        outdated = np.zeros((len(self.names), capacity), np.bool_)
+        activity[:count], due_at_ms[:count] = self.activity, self.due_at_ms
+        memberships[:, :count], outdated[:, :count] = self.memberships, self._outdated[:, :count]
+        self._activity, self._due_at_ms = activity, due_at_ms
+        self._memberships, self._outdated = memberships, outdated
 
-    def _set_memberships(self, memberships: np.ndarray) -> None:
-        self._memberships = memberships
-        self._membership_bytes = [column.view(np.uint8).data for column in memberships]
+
+class CustomerIds(Sequence[str]):
+    """The ids of a table's customers by row number, decoded when they are asked for.
+
+    Parameters
+    ----------
+    table
+        Of these customers.
+    """
+
+    def __init__(self, table: CustomerTable) -> None:
+        self._table = weakref.proxy(table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            first, last, step = index.indices(len(self))
+            if step != 1:
+                return [self[number] for number in range(first, last, step)]
+            return [encoded.decode() for encoded in self.encoded(first, max(last, first))]
+        number = range(len(self))[index]
+        return self.encoded(number, number + 1)[0].decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self[:])
+
+    def encoded(self, first: int, last: int) -> list[bytes]:
+        """Return the ids of the rows in `[first, last)` as UTF-8."""
+        return _cut(*self.joined(np.arange(first, last)))
+
+    def of(self, rows: Indices) -> list[str]:
+        """Return the ids of some rows."""
+        return [encoded.decode() for encoded in _cut(*self.joined(rows))]
+
+    def joined(self, rows: Indices) -> tuple[bytes, npt.NDArray[np.int64]]:
+        """Return the ids of n rows as UTF-8, one after the other, and the bytes of each, shape `(n,)`.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        """
+        chosen, sizes = np.ascontiguousarray(rows, np.int64), np.empty(len(rows), np.int64)
+        arguments = (self._table.handle, address(chosen), len(chosen))
+        room = LIBRARY.ids(*arguments, None, 0, address(sizes))
+        if room < 0:
+            raise IndexError(f"rows: {chosen.min()} to {chosen.max()}, expected 0 to {len(self) - 1}")
+        out = np.empty(room, np.uint8)
+        _checked(LIBRARY.ids(*arguments, address(out), room, address(sizes)))
+        return out.tobytes(), sizes
+
+    def hashes(self, first: int = 0) -> npt.NDArray[np.uint64]:
+        """Return XXH3 of the ids of all rows from `first` on."""
+        out = np.empty(max(len(self) - first, 0), np.uint64)
+        LIBRARY.hashes(self._table.handle, first, len(out), address(out))
+        return out
+
+
+def _cut(joined: bytes, sizes: npt.NDArray[np.int64]) -> list[bytes]:
+    ends = np.cumsum(sizes).tolist()
+    return [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _checked(result: int, customer_id: str = "") -> int:
+    return result if result >= 0 else _fail(result, customer_id)
+
+
+def _fail(status: int, customer_id: str) -> NoReturn:
+    if status == NO_MEMORY:
+        raise MemoryError
+    if status == OUT_OF_RANGE:
+        raise ValueError(
+            f"customer {customer_id[:40]!r}…: id of {len(customer_id.encode())} bytes, expected at most 65535"
+        )
+    raise RuntimeError(f"table: {status} of the library, expected a result")

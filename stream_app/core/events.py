@@ -1,13 +1,22 @@
-"""What the core knows of an input event, whatever carried it: one flat, immutable value.
+"""What the core knows of input events, whatever carried them: one flat, immutable value, or columns of many.
 
-Decoding (`stream_app.contracts.decoding`) turns bytes into these or raises `InvalidRecord`.
+Decoding (`stream_app.contracts.decoding`) turns bytes into these or raises `InvalidRecord`. Where there are many, they
+are `Events`: a record of fixed size each, whose ids are there as digests, and whose texts stand one after the other in
+a buffer: customer id, event id, type.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
+from xxhash import xxh3_64_intdigest
+
+from stream_app.native.structures import EVENT, EVENT_DTYPE
 
 PURCHASE: Final = 0
 REFUND: Final = 1
@@ -52,3 +61,133 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     type: str
     amount_minor: int = 0
     order_id: str = ""
+
+
+Records: TypeAlias = npt.NDArray[np.void]
+"""Of `EVENT_DTYPE`."""
+Texts: TypeAlias = npt.NDArray[np.uint8]
+"""UTF-8 that records point into."""
+_FIELDS: Final = EVENT_DTYPE.names or ()
+_TEXTS_MAX: Final = 2**32 - 1
+"""Bytes that `text_at` can point into."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """Events in the order of the log, column by column.
+
+    Parameters
+    ----------
+    records
+        `EVENT_DTYPE`, shape `(n,)`, all with the status of events.
+    texts
+        What they point into; it may hold more than their own.
+    """
+
+    records: Records
+    texts: Texts
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, part: slice) -> Events:
+        return Events(self.records[part], self.texts)
+
+    def take(self, indices: npt.ArrayLike) -> Events:
+        """Return the events with these indices, in their order."""
+        return Events(self.records.take(np.asarray(indices, np.intp)), self.texts)
+
+    def customer_id(self, index: int) -> str:
+        """Return whose an event is."""
+        record = self.records[index]
+        start = int(record["text_at"])
+        return self._text(start, start + int(record["customer_size"]))
+
+    def event(self, index: int) -> Event:
+        """Return an event as a value; its order's id is lost, and the digest of it, as text, stands for it."""
+        record = dict(zip(_FIELDS, self.records[index].item(), strict=True))
+        start, order = record["text_at"], record["order_digest"]
+        customer_end = start + record["customer_size"]
+        event_id_end = customer_end + record["event_id_size"]
+        return Event(
+            record["kind"],
+            self._text(start, customer_end),
+            self._text(customer_end, event_id_end),
+            record["at_ms"],
+            self._text(event_id_end, event_id_end + record["type_size"]),
+            record["amount_minor"],
+            f"{order:016x}" if order else "",
+        )
+
+    def _text(self, start: int, stop: int) -> str:
+        return self.texts[start:stop].tobytes().decode()
+
+
+def pack_events(events: Sequence[Event], offsets: npt.ArrayLike, source: int) -> Events:
+    """Return values as columns.
+
+    Parameters
+    ----------
+    offsets
+        Place of each in its source.
+    source
+        Number of the source.
+    """
+    encoded = [(event.customer_id.encode(), event.event_id.encode(), event.type.encode()) for event in events]
+    sizes = np.array([[len(text) for text in texts] for texts in encoded], np.uint16).reshape(len(events), 3)
+    records = np.zeros(len(events), EVENT_DTYPE)
+    columns: dict[str, Any] = {
+        "at_ms": [event.at_ms for event in events],
+        "amount_minor": [event.amount_minor for event in events],
+        "kind": [event.kind for event in events],
+        "event_digest": np.array([xxh3_64_intdigest(event_id) for _, event_id, _ in encoded], np.uint64),
+        "customer_hash": np.array([xxh3_64_intdigest(customer_id) for customer_id, _, _ in encoded], np.uint64),
+        "order_digest": np.array([order_digest(event.order_id) for event in events], np.uint64),
+        "customer_size": sizes[:, 0],
+        "event_id_size": sizes[:, 1],
+        "type_size": sizes[:, 2],
+        "text_at": _starts(sizes.sum(axis=1, dtype=np.int64)),
+        "offset": offsets,
+        "source": source,
+        "status": EVENT,
+    }
+    for name, column in columns.items():
+        records[name] = column
+    return Events(records, np.frombuffer(b"".join(text for texts in encoded for text in texts), np.uint8))
+
+
+def order_digest(order_id: str) -> int:
+    """Return what stands for an order, 0 for none."""
+    return xxh3_64_intdigest(order_id.encode()) if order_id else 0
+
+
+def join_events(parts: Sequence[Events]) -> Events:
+    """Return the events of all parts, one part after the other; of their texts, about as much as they point into."""
+    if not parts:
+        return NO_EVENTS
+    spans = [_used(part.records) for part in parts]
+    records = np.concatenate([part.records for part in parts])
+    ends = np.cumsum([stop - start for start, stop in spans])
+    if int(ends[-1]) > _TEXTS_MAX:
+        raise OverflowError(f"texts: {ends[-1]} bytes, expected at most {_TEXTS_MAX}")
+    shifts = np.array([end - stop for end, (_, stop) in zip(ends.tolist(), spans, strict=True)], np.int64)
+    records["text_at"] = records["text_at"] + np.repeat(shifts, [len(part) for part in parts])
+    texts = np.concatenate([part.texts[start:stop] for part, (start, stop) in zip(parts, spans, strict=True)])
+    return Events(records, texts)
+
+
+def _starts(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return where things begin that stand one after the other."""
+    return np.cumsum(sizes) - sizes
+
+
+def _used(records: Records) -> tuple[int, int]:
+    """Return the part of the texts that records point into: where it begins and ends."""
+    if not len(records):
+        return 0, 0
+    starts = records["text_at"].astype(np.int64)
+    ends = starts + records["customer_size"] + records["event_id_size"] + records["type_size"]
+    return int(starts.min()), int(ends.max())
+
+
+NO_EVENTS: Final = Events(np.empty(0, EVENT_DTYPE), np.empty(0, np.uint8))

@@ -20,7 +20,7 @@ from typing import Final, Literal
 import numpy as np
 
 from stream_app.core.clock import NO_TIME
-from stream_app.core.records import NO_RECORDS, Batch, Content
+from stream_app.core.records import NO_RECORDS, Batch, join_batches
 
 END_OF_TIME: Final = 2**63 - 1
 
@@ -42,7 +42,7 @@ class WatermarkMerge:
     def add(self, source: int, batch: Batch) -> None:
         """Hold the next records of a source, one at least."""
         self._held[source].append(batch)
-        self._held_records[source] += len(batch.contents)
+        self._held_records[source] += len(batch)
         self._watermarks_ms[source] = int(batch.watermarks_ms[-1])
 
     def held_records(self, source: int | None = None) -> int:
@@ -79,25 +79,19 @@ class WatermarkMerge:
         while held:
             first = held[0]
             end = int(np.searchsorted(first.watermarks_ms, limit_ms, side=side))
-            if end == len(first.contents):
+            if end == len(first):
                 part = held.popleft()
             elif end:
-                part, held[0] = first.part(0, end), first.part(end, len(first.contents))
+                part, held[0] = first.part(0, end), first.part(end, len(first))
             else:
                 break
-            self._held_records[source] -= len(part.contents)
+            self._held_records[source] -= len(part)
             parts.append(part)
         return parts
 
 
 def interleave(parts: Sequence[Batch]) -> Batch:
     """Return all records ordered by watermark, those of an earlier part first where it is the same."""
-    watermarks_ms = np.concatenate([part.watermarks_ms for part in parts])
-    order = np.argsort(watermarks_ms, kind="stable")
-    contents: list[Content] = [content for part in parts for content in part.contents]
-    return Batch(
-        watermarks_ms[order],
-        [contents[index] for index in order.tolist()],
-        np.concatenate([part.sources for part in parts])[order],
-        np.concatenate([part.offsets for part in parts])[order],
-    )
+    joined = join_batches(parts)
+    order = np.argsort(joined.watermarks_ms, kind="stable")
+    return Batch(joined.watermarks_ms.take(order), joined.records.take(order), joined.texts, joined.others)

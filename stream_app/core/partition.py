@@ -1,20 +1,20 @@
-"""What one partition's state is, and what a step may change of it."""
+"""What one partition's state is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+import ctypes
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
-from stream_app.core.migration import Migration
 from stream_app.core.moves import MigrationContext
-from stream_app.core.row import CustomerHistory
 from stream_app.core.segmentation import Segmentation
+from stream_app.native.library import function
 
 
 class Clock(NamedTuple):
@@ -42,8 +42,22 @@ class Sweeps(NamedTuple):
 NO_SWEEPS: Final = Sweeps(np.empty(0, np.int64), np.empty(0, np.intp))
 
 
+class _Workspace:
+    """A `seg_workspace` of the library."""
+
+    def __init__(self) -> None:
+        self.handle: int = _function("new", ctypes.c_void_p)()
+        if not self.handle:
+            raise MemoryError
+        weakref.finalize(self, _function("free", None, ctypes.c_void_p), self.handle)
+
+
+def _function(name: str, returns: Any, *arguments: Any) -> Callable[..., Any]:
+    return function(f"seg_workspace_{name}", returns, *arguments)
+
+
 class Partition:
-    """The state of one partition; only `apply_effects` and the shell that owns it change it.
+    """The state of one partition; only `stream_app.core.processor` and the shell that owns it change it.
 
     Parameters
     ----------
@@ -68,6 +82,8 @@ class Partition:
         self.context = context or MigrationContext()
         self.table = CustomerTable(self.names) if table is None else table
         self.clock = clock or Clock()
+        self.workspace = _Workspace()
+        """Memory that steps use again and again."""
         self.revised_at_ms = [NO_TIME] * len(self.segmentations)
         """Of each segmentation, the instant at which its version took over."""
 
@@ -92,48 +108,3 @@ class Partition:
         """Have everybody assessed under the version of a segmentation as of now, whenever they are looked at."""
         self.revised_at_ms[index] = max(self.clock)
         self.table.outdate(index)
-
-
-@dataclass(frozen=True)
-class Effects:
-    """What a chunk or a sweep does.
-
-    Attributes
-    ----------
-    customer_ids
-        Of the n customers whose rows change: those with events, then others that move.
-    numbers
-        Their row numbers, −1 for those the table does not hold yet.
-    activity, histories
-        Of the first customers, those with events.
-    memberships
-        Shape `(m, n)`.
-    due_at_ms
-        Of each, the instant before which silence moves it in no segmentation; `NO_TIME` if that is not known.
-    examined, examined_due_at_ms
-        Row numbers of customers who were looked at and do not change, and the same instant for each.
-    migrations
-        In the order decided.
-    clock
-        The partition's clock afterwards.
-    swept_at_ms, customers
-        Of each sweep, its instant and how many customers there were.
-    applied, late, duplicates
-        Number of events folded in time order, folded behind the watermark, and seen before.
-    """
-
-    customer_ids: Sequence[str]
-    numbers: Indices
-    activity: np.ndarray
-    histories: Sequence[CustomerHistory]
-    memberships: np.ndarray
-    due_at_ms: Instants
-    examined: Indices
-    examined_due_at_ms: Instants
-    migrations: Sequence[Migration]
-    clock: Clock
-    swept_at_ms: Instants = field(default_factory=lambda: np.empty(0, np.int64))
-    customers: Indices = field(default_factory=lambda: np.empty(0, np.intp))
-    applied: int = 0
-    late: int = 0
-    duplicates: int = 0

@@ -1,63 +1,87 @@
-"""READ FIRST. The main line: events → state → columns → decisions → migrations.
+"""READ FIRST. The main line: events → state → decisions → moves.
 
-A partition is a table of customers, the segmentations they are divided by, and a clock. Two functions look at it and
-return what should change, without changing anything; `apply_effects` then changes the table. In between, a shell may
-write the effects somewhere durable, or throw them away.
+A partition is a table of customers, the segmentations they are divided by, and a clock. Two functions let something
+happen to it, in place, and return what came of it. What they do at each event stands in `native/step.c`, which is the
+page to read next: the table, the folding and the questions to segmentations are compiled.
 
-`process_events` folds a chunk of events once and then asks every segmentation who moves. Two questions are asked at
-each event of a customer: has silence moved it in the state before, since it was last looked at? Does the event, in the
-state after? Time may pass within the chunk, too: whoever is due at one of its sweeps is looked at, whether an event of
-the chunk mentions it or not.
+`process_events` takes a chunk of events in, in the order of the log. At each, every segmentation is asked two
+questions: has silence moved the customer in the state before, since it was last assessed? Does the event, in the state
+after? Time may pass within the chunk, too: whoever is due at one of its sweeps is looked at, whether an event of the
+chunk mentions it or not.
 
 `sweep` looks at customers because time has passed, or because a version of a segmentation has taken over.
 
 Every move has one exact instant (see `stream_app.core.segmentation`). So the result depends on each customer's own
 events and on when versions took over, and not on when anybody looked, on how events were cut into chunks, on other
 customers, or on what other segmentations there are.
+
+The table leads what is durable: a shell that cannot write what came of a step throws the partition away.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from stream_app.core.arrays import Flags, Indices, Instants
-from stream_app.core.assessments import Visits, plan_visits
-from stream_app.core.chunk import FoldedChunk, fold_chunk
-from stream_app.core.events import Event, Position
-from stream_app.core.migration import Migration
-from stream_app.core.partition import NO_SWEEPS, Effects, Partition, Sweeps
-from stream_app.core.segmentation import NEVER_MS
-from stream_app.core.transitions import (
-    BLOCK_ROWS,
-    Acts,
-    Transitions,
-    columns_of_acts,
-    find_transitions,
-    number_transitions,
-)
+from stream_app.core.arrays import Indices, Instants
+from stream_app.core.events import NO_EVENTS, Events
+from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Sweeps
+from stream_app.native.library import address, function
+from stream_app.native.structures import MOVE_DTYPE, Step
+from stream_app.native.structures import Clock as NativeClock
+
+BLOCK_ROWS: Final = 65_536
+"""Rows that a sweep looks at in one step, so that the memory of a step does not grow with the table."""
+_EVERY_ROW: Final = 2**62
 
 
-def process_events(
-    partition: Partition, events: Sequence[Event], positions: Sequence[Position], sweeps: Sweeps = NO_SWEEPS
-) -> Effects:
+class Outcome(NamedTuple):
+    """What came of a chunk or a sweep.
+
+    Attributes
+    ----------
+    moves
+        `MOVE_DTYPE`, in the order in which they are published.
+    changed
+        Numbers of the rows that changed.
+    swept_at_ms, customers
+        Of each sweep, its instant and how many customers there were.
+    applied, late, duplicates
+        Number of events folded in time order, folded behind the watermark, and seen before.
+    """
+
+    moves: np.ndarray
+    changed: Indices
+    swept_at_ms: Instants
+    customers: Indices
+    applied: int
+    late: int
+    duplicates: int
+
+
+def process_events(partition: Partition, events: Events, sweeps: Sweeps = NO_SWEEPS) -> Outcome:
     """Fold `events`, let time pass between them, and decide who moves.
 
     Parameters
     ----------
     events
         In the order of the log; instants need not ascend.
-    positions
-        Where each came from, same length.
     sweeps
         When time passes. All customers who may be due are looked at together: where that may be many, call `sweep`.
+
+    Raises
+    ------
+    MemoryError
+        If there is not enough; the partition is to be thrown away then.
     """
-    due = partition.table.due_by(int(sweeps.at_ms[-1])) if len(sweeps.at_ms) else np.empty(0, np.intp)
-    return _examine(partition, events, positions, sweeps, due)
+    return _take_step(partition, events, sweeps, 0, _EVERY_ROW)
 
 
-def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Effects:
+def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Outcome:
     """Decide who moves because time has passed up to `at_ms`, or because a segmentation's version is new.
 
     Parameters
@@ -65,134 +89,75 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
     first, last
         Row numbers `[first, last)`; the partition's clock only counts as swept when the last row is included,
         so a shell that sweeps in parts does so in ascending order.
+
+    Raises
+    ------
+    MemoryError
+        As `process_events`.
     """
+    at_ms = max(at_ms, partition.clock.swept_at_ms)
+    sweeps = Sweeps(np.array([at_ms], np.int64), np.zeros(1, np.int64))
+    last = len(partition.table) if last is None else min(last, len(partition.table))
+    parts = [
+        _take_step(partition, NO_EVENTS, sweeps, start, min(start + BLOCK_ROWS, last))
+        for start in range(first, max(last, first + 1), BLOCK_ROWS)
+    ]
+    return parts[0] if len(parts) == 1 else _join(parts)
+
+
+def _join(parts: Sequence[Outcome]) -> Outcome:
+    """Return what came of a sweep that was taken block by block."""
+    moves, changed = (np.concatenate([part[column] for part in parts]) for column in range(2))
+    return parts[-1]._replace(moves=moves, changed=changed)
+
+
+def _take_step(partition: Partition, events: Events, sweeps: Sweeps, first: int, last: int) -> Outcome:
     table, clock = partition.table, partition.clock
-    at_ms = max(at_ms, clock.swept_at_ms)
-    sweeps = Sweeps(np.array([at_ms]), np.zeros(1, np.intp))
-    is_whole = last is None or last >= len(table)
-    due = table.due_by(at_ms, first, last)
-    blocks = [due[start : start + BLOCK_ROWS] for start in range(0, max(len(due), 1), BLOCK_ROWS)]
-    parts = [_examine(partition, [], [], sweeps, block) for block in blocks]
-    return Effects(
-        customer_ids=[customer_id for part in parts for customer_id in part.customer_ids],
-        numbers=np.concatenate([part.numbers for part in parts]),
-        activity=parts[0].activity,
-        histories=(),
-        memberships=np.concatenate([part.memberships for part in parts], axis=1),
-        due_at_ms=np.concatenate([part.due_at_ms for part in parts]),
-        examined=np.concatenate([part.examined for part in parts]),
-        examined_due_at_ms=np.concatenate([part.examined_due_at_ms for part in parts]),
-        migrations=[migration for part in parts for migration in part.migrations],
-        clock=clock._replace(swept_at_ms=at_ms) if is_whole else clock,
-        swept_at_ms=sweeps.at_ms,
-        customers=np.array([len(table)]),
+    records, texts = np.ascontiguousarray(events.records), np.ascontiguousarray(events.texts)
+    sweep_at_ms = np.ascontiguousarray(sweeps.at_ms, np.int64)
+    sweep_before = np.ascontiguousarray(sweeps.before, np.int64)
+    revised_at_ms = np.array(partition.revised_at_ms, np.int64)
+    handles = np.array([segmentation.compiled.handle for segmentation in partition.segmentations], np.uintp)
+    table.reserve(len(records))
+    step = Step(
+        events=address(records),
+        event_count=len(records),
+        texts=address(texts),
+        texts_size=len(texts),
+        sweep_at_ms=address(sweep_at_ms),
+        sweep_before=address(sweep_before),
+        sweep_count=len(sweep_at_ms),
+        first_row=first,
+        last_row=last,
+        segmentations=address(handles),
+        revised_at_ms=address(revised_at_ms),
+        clock=NativeClock(*clock),
+    )
+    columns = table.columns()
+    status = _take()(partition.workspace.handle, table.handle, ctypes.byref(columns), ctypes.byref(step))
+    if status:
+        raise MemoryError(f"a step of {len(records)} events: status {status}, expected 0")
+    partition.clock = Clock(step.clock.watermark_ms, step.clock.swept_at_ms)
+    return Outcome(
+        moves=_copy(step.moves, step.move_count, MOVE_DTYPE),
+        changed=_copy(step.changed, step.changed_count, np.dtype(np.int64)),
+        swept_at_ms=sweep_at_ms,
+        customers=_copy(step.swept_customers, len(sweep_at_ms), np.dtype(np.int64)),
+        applied=step.applied,
+        late=step.late,
+        duplicates=step.duplicates,
     )
 
 
-def apply_effects(partition: Partition, effects: Effects) -> Indices:
-    """Put effects into the partition's table; return the row numbers of the customers that changed.
-
-    Effects are applied in the order in which they were computed.
-    """
-    table = partition.table
-    numbers = effects.numbers
-    fresh = np.flatnonzero(numbers < 0)
-    if len(fresh):
-        numbers = numbers.copy()
-        numbers[fresh] = [table.insert(effects.customer_ids[slot]) for slot in fresh.tolist()]
-    if len(effects.activity):
-        table.store(numbers[: len(effects.activity)], effects.activity, effects.histories)
-    table.store_memberships(numbers, effects.memberships)
-    table.store_due(numbers, effects.due_at_ms)
-    table.store_due(effects.examined, effects.examined_due_at_ms)
-    partition.clock = effects.clock
-    return numbers
+@cache
+def _take() -> Any:
+    pointer = ctypes.c_void_p
+    return function("seg_take_step", ctypes.c_int32, pointer, pointer, pointer, pointer)
 
 
-def _examine(
-    partition: Partition, events: Sequence[Event], positions: Sequence[Position], sweeps: Sweeps, due: Indices
-) -> Effects:
-    """Return what events and sweeps do to the customers of the events and to the rows numbered `due`."""
-    chunk = fold_chunk(partition, events, sweeps, due)
-    memberships = partition.table.memberships_of(chunk.numbers)
-    migrations, moved, due_at_ms = _decide(partition, chunk, sweeps, memberships, events, positions)
-    touched = len(chunk.histories)
-    moved[:touched] = True
-    changed, unchanged = np.flatnonzero(moved), np.flatnonzero(~moved)
-    entered = np.searchsorted(np.sort(_entered(chunk)), sweeps.before)
-    return Effects(
-        customer_ids=chunk.customer_ids(partition.table, changed),
-        numbers=chunk.numbers[changed],
-        activity=chunk.records.take(chunk.latest[:touched]),
-        histories=chunk.histories,
-        memberships=memberships[:, changed],
-        due_at_ms=due_at_ms[changed],
-        examined=chunk.numbers[unchanged],
-        examined_due_at_ms=due_at_ms[unchanged],
-        migrations=migrations,
-        clock=chunk.clock,
-        swept_at_ms=sweeps.at_ms,
-        customers=len(partition.table) + entered,
-        applied=len(events) - chunk.late - chunk.duplicates,
-        late=chunk.late,
-        duplicates=chunk.duplicates,
-    )
-
-
-def _decide(
-    partition: Partition,
-    chunk: FoldedChunk,
-    sweeps: Sweeps,
-    memberships: np.ndarray,
-    events: Sequence[Event],
-    positions: Sequence[Position],
-) -> tuple[list[Migration], Flags, Instants]:
-    """Ask every segmentation who moves.
-
-    Returns the migrations in the order of the stream, which slots moved, and until when silence moves each of them in
-    no segmentation. `memberships` are left as they are afterwards.
-    """
-    moved = np.zeros(len(chunk.numbers), np.bool_)
-    due_at_ms = np.full(len(chunk.numbers), NEVER_MS)
-    migrations: list[list[Migration]] = []
-    transitions: list[Transitions] = []
-    shared: tuple[Visits, Acts] | None = None
-    outdated = partition.table.outdated_of(chunk.numbers)
-    for index, (segmentation, membership) in enumerate(zip(partition.segmentations, memberships, strict=True)):
-        revised = np.flatnonzero(outdated[index])
-        assessed_at_ms = membership["assessed_at_ms"]
-        assessed_at_ms[revised] = np.maximum(assessed_at_ms[revised], partition.revised_at_ms[index])
-        visits = plan_visits(
-            chunk,
-            sweeps,
-            partition.clock.swept_at_ms,
-            assessed_at_ms,
-            weighs_sessions=segmentation.weighs_sessions,
-        )
-        # Most segmentations pay the same visits, and then look at the same columns.
-        if shared is None or not (
-            np.array_equal(shared[0].position, visits.position) and np.array_equal(shared[0].at_ms, visits.at_ms)
-        ):
-            shared = (visits, columns_of_acts(chunk, visits))
-        found, due = find_transitions(segmentation, chunk, sweeps, visits, shared[1], membership, revised)
-        np.minimum(due_at_ms, due, out=due_at_ms)
-        causes = [(events[event], positions[event]) if event >= 0 else None for event in found.event.tolist()]
-        customer_ids = chunk.customer_ids(partition.table, found.slot)
-        own = visits.event >= 0
-        np.maximum.at(assessed_at_ms, visits.slot[own], visits.at_ms[own])
-        migrations.append(number_transitions(segmentation, customer_ids, membership, found, causes, partition.context))
-        transitions.append(found)
-        moved[found.slot] = True
-    if len(migrations) == 1:
-        return migrations[0], moved, due_at_ms
-    order = np.lexsort(
-        [np.concatenate([getattr(t, key) for t in transitions]) for key in ("is_own", "rank", "position")]
-    )
-    unordered = [migration for of_one in migrations for migration in of_one]
-    return [unordered[index] for index in order.tolist()], moved, due_at_ms
-
-
-def _entered(chunk: FoldedChunk) -> Indices:
-    """Return the index of the first event of each customer that the table does not hold yet."""
-    first = chunk.before < 0
-    return chunk.events[first]
+def _copy(start: int | None, count: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return what the library has written, before its next step overwrites it."""
+    if not count:
+        return np.empty(0, dtype)
+    assert start is not None
+    return np.frombuffer(ctypes.string_at(start, count * dtype.itemsize), dtype)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from stream_app.core.arrays import Flags, Instants
 from stream_app.core.clock import NO_TIME
-from stream_app.core.events import Event, Position
+from stream_app.core.events import NO_EVENTS, Event, Events, Position, Records, Texts, join_events, pack_events
 from stream_app.errors import InvalidRecord
+from stream_app.native.structures import EVENT, EVENT_DTYPE, REJECTED, SKIPPED
 
 
 class Rejection(NamedTuple):
@@ -21,55 +24,80 @@ class Rejection(NamedTuple):
     key: bytes | None = None
     timestamp_ms: int | None = None
 
-    @property
-    def at_ms(self) -> int:
-        """No time that would move a watermark."""
-        return NO_TIME
-
 
 class Skipped(NamedTuple):
     """A record that is neither folded nor refused here, such as a tombstone or one on the wrong partition."""
 
     record: Any
 
-    @property
-    def at_ms(self) -> int:
-        """No time that would move a watermark."""
-        return NO_TIME
 
-
-Content = Event | Rejection | Skipped
+TOMBSTONE: Final = Skipped(None)
+Other = Rejection | Skipped
+Content = Event | Other
 Offsets = npt.NDArray[np.int64]
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
     """Records in the order of the stream.
 
-    Attributes
+    Parameters
     ----------
     watermarks_ms
         Watermark of the record's source, shape `(n,)`, ascending.
-    contents
-        What became of each of the n records.
-    sources, offsets
-        Number of its file or topic, and its place in there (a line's number, a record's offset), shape `(n,)`.
+    records
+        `EVENT_DTYPE`, shape `(n,)`. What is no event is at `NO_TIME`, and its `text_at` is its index in `others`.
+    texts, others
+        What records point into; both may hold more than what belongs to these records.
     """
 
-    watermarks_ms: npt.NDArray[np.int64]
-    contents: Sequence[Content]
-    sources: npt.NDArray[np.intp]
-    offsets: Offsets
+    watermarks_ms: Instants
+    records: Records
+    texts: Texts
+    others: Sequence[Other]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def sources(self) -> npt.NDArray[np.uint16]:
+        """Number of each record's file or topic."""
+        sources: npt.NDArray[np.uint16] = self.records["source"]
+        return sources
+
+    @property
+    def offsets(self) -> Offsets:
+        """Place of each record in its source: a line's number, a record's offset."""
+        offsets: Offsets = self.records["offset"]
+        return offsets
+
+    @property
+    def is_event(self) -> Flags:
+        """Which records are events."""
+        is_event: Flags = self.records["status"] == EVENT
+        return is_event
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the records `[start, stop)`."""
-        return Batch(*(column[start:stop] for column in self))  # type: ignore[arg-type]
+        return Batch(self.watermarks_ms[start:stop], self.records[start:stop], self.texts, self.others)
+
+    def events(self) -> Events:
+        """Return the events among the records."""
+        is_event = self.is_event
+        return Events(self.records if is_event.all() else self.records[is_event], self.texts)
+
+    def others_by_index(self) -> Iterator[tuple[int, Other]]:
+        """Yield the records that are no events, each with its index."""
+        indices = np.flatnonzero(~self.is_event)
+        for index, other in zip(indices.tolist(), self.records["text_at"][indices].tolist(), strict=True):
+            yield index, self.others[other]
 
 
-NO_RECORDS: Final = Batch(np.empty(0, np.int64), [], np.empty(0, np.intp), np.empty(0, np.int64))
+NO_RECORDS: Final = Batch(np.empty(0, np.int64), NO_EVENTS.records, NO_EVENTS.texts, [])
 
 
 def batch_of(contents: Sequence[Content], source: int, offsets: Sequence[int] | Offsets, watermark_ms: int) -> Batch:
-    """Return consecutive records of one source, with the watermark that it has after each.
+    """Return consecutive records of one source, each a value, with the watermark that it has after each.
 
     Parameters
     ----------
@@ -82,40 +110,76 @@ def batch_of(contents: Sequence[Content], source: int, offsets: Sequence[int] | 
     watermark_ms
         The source's watermark before the first record, `NO_TIME` if it has none yet.
     """
-    times_ms = np.array([content.at_ms for content in contents], np.int64)
-    if len(times_ms):
-        times_ms[0] = max(times_ms[0], watermark_ms)
-    return Batch(
-        np.maximum.accumulate(times_ms),
-        contents,
-        np.full(len(contents), source, np.intp),
-        np.asarray(offsets, np.int64),
-    )
+    others = [content for content in contents if not isinstance(content, Event)]
+    packed = pack_events([content for content in contents if isinstance(content, Event)], 0, source)
+    is_event = np.fromiter((isinstance(content, Event) for content in contents), np.bool_, len(contents))
+    records = np.empty(len(contents), EVENT_DTYPE)
+    records[is_event] = packed.records
+    records[~is_event] = records_of_others(others)
+    records["source"] = source
+    records["offset"] = offsets
+    return batch_of_records(records, packed.texts, others, watermark_ms)
 
 
-class Positions(Sequence[Position]):
-    """Where the records of a batch came from, made on demand: few are ever asked for.
+def records_of_others(others: Sequence[Other]) -> Records:
+    """Return the records of what is no event; source and offset are left 0."""
+    records = np.zeros(len(others), EVENT_DTYPE)
+    records["at_ms"] = NO_TIME
+    records["status"] = [REJECTED if isinstance(other, Rejection) else SKIPPED for other in others]
+    records["text_at"] = np.arange(len(others))
+    return records
+
+
+def batch_of_records(records: Records, texts: Texts, others: Sequence[Other], watermark_ms: int) -> Batch:
+    """Return consecutive records of one source, as columns, with the watermark that it has after each.
 
     Parameters
     ----------
-    batch
-        The records.
-    chosen
-        Indices of the records in question, in order.
+    records, texts, others
+        As in `Batch`.
+    watermark_ms
+        The source's watermark before the first record, `NO_TIME` if it has none yet.
+    """
+    times_ms: Instants = records["at_ms"].copy()
+    if len(times_ms):
+        times_ms[0] = max(int(times_ms[0]), watermark_ms)
+    return Batch(np.maximum.accumulate(times_ms), records, texts, others)
+
+
+def join_batches(parts: Sequence[Batch]) -> Batch:
+    """Return the records of all parts, one part after the other, with those texts and others that they point into."""
+    watermarks_ms = np.concatenate([part.watermarks_ms for part in parts])
+    is_event = np.concatenate([part.is_event for part in parts])
+    events = join_events([part.events() for part in parts])
+    if is_event.all():
+        return Batch(watermarks_ms, events.records, events.texts, [])
+    others = [other for part in parts for _, other in part.others_by_index()]
+    records = np.concatenate([part.records for part in parts])
+    records["text_at"][is_event] = events.records["text_at"]
+    records["text_at"][~is_event] = np.arange(len(others))
+    return Batch(watermarks_ms, records, events.texts, others)
+
+
+class Positions(Sequence[Position]):
+    """Where records came from, made on demand: few are ever asked for.
+
+    Parameters
+    ----------
+    records
+        `EVENT_DTYPE`.
     names
         Name of each source.
     partition
         Of all records.
     """
 
-    def __init__(self, batch: Batch, chosen: Sequence[int], names: Sequence[str], partition: int = 0) -> None:
-        self._batch = batch
-        self._chosen = chosen
+    def __init__(self, records: Records, names: Sequence[str], partition: int = 0) -> None:
+        self._records = records
         self._names = names
         self._partition = partition
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self._records)
 
     @overload
     def __getitem__(self, index: int) -> Position: ...
@@ -123,6 +187,6 @@ class Positions(Sequence[Position]):
     def __getitem__(self, index: slice) -> Positions: ...
     def __getitem__(self, index: int | slice) -> Position | Positions:
         if isinstance(index, slice):
-            return Positions(self._batch, self._chosen[index], self._names, self._partition)
-        record = self._chosen[index]
-        return Position(self._names[self._batch.sources[record]], self._partition, int(self._batch.offsets[record]))
+            return Positions(self._records[index], self._names, self._partition)
+        record = self._records[index]
+        return Position(self._names[record["source"]], self._partition, int(record["offset"]))

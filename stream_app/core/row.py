@@ -1,230 +1,35 @@
-"""One customer's state: its layout in memory, its encoding, and the bounded history beside the totals.
+"""What a customer's row says, in memory and in the changelog.
 
-The numbers of all customers lie in numpy arrays of records (see `stream_app.core.customers`), so that a sweep reads
-them without touching a Python object. What has no fixed size lies beside them in `CustomerHistory`. `Row` is both taken
-together, for whoever looks at one customer.
+The numbers of all customers lie in numpy arrays of records (see `stream_app.core.customers`), `ACTIVITY_DTYPE` and for
+each segmentation `MEMBERSHIP_DTYPE`. What events add up to: the first purchase was at `first_purchased_at_ms`, the last
+one at `purchased_at_ms`; the last purchase or refund at `ordered_at_ms`, and decayed orders and revenue are as of then;
+the last engagement at `engaged_at_ms`, and engaged days are as of then. A customer is active on the days, UTC, of its
+purchases and engagements. What gaps and log order values are, `stream_app.core.quantities` says.
+
+A membership says which segment of one segmentation the customer is in, and the last instant at which an event of its
+own or a move assessed it. That instant is kept for each segmentation, because not all are assessed at the same events:
+what one of them says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`;
+`kept` is the last segment that was not a lapsed one, the present one included, 0 for none.
+
+What has no fixed size lies in the library's own memory: the last 32 event ids as digests, the last 16 orders, and the
+active and engaged days as bits. Its encoding, the same since version 3, stands in `native/row_encoding.c`.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple, TypeAlias, get_type_hints
+from typing import Final
 
-import msgspec
 import numpy as np
-from msgspec.structs import astuple
 from xxhash import xxh3_64_digest
 
 from stream_app.core.clock import NO_TIME
-from stream_app.core.earlier_rows import EARLIER_ACTIVITY, carry_over
-from stream_app.errors import RowDamaged, RowVersionUnknown
+from stream_app.native.structures import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE
 
-Int64: TypeAlias = Annotated[int, "q"]
-Int32: TypeAlias = Annotated[int, "i"]
-Float64: TypeAlias = Annotated[float, "d"]
-"""The types of numbers in a record; the letters are those of `struct` and of numpy alike."""
+__all__ = ["ACTIVITY_DTYPE", "FIRST_SEGMENTATION", "MEMBERSHIP_DTYPE", "NO_MEMBERSHIP", "digest"]
 
-
-class Row(msgspec.Struct, gc=False):
-    """One customer's activity. This is the one declaration of what a row holds.
-
-    What events add up to: the first purchase was at `first_purchased_at_ms`, the last one at `purchased_at_ms`; the
-    last purchase or refund at `ordered_at_ms`, and decayed orders and revenue are as of then; the last engagement at
-    `engaged_at_ms`, and engaged days are as of then. A customer is active on the days, UTC, of its purchases and
-    engagements. What gaps and log order values are, `stream_app.core.quantities` says. The last four fields are those
-    of `CustomerHistory`.
-    """
-
-    first_at_ms: Int64 = -NO_TIME
-    first_purchased_at_ms: Int64 = -NO_TIME
-    purchased_at_ms: Int64 = NO_TIME
-    ordered_at_ms: Int64 = NO_TIME
-    engaged_at_ms: Int64 = NO_TIME
-    revenue_minor: Int64 = 0
-    orders_decayed: Float64 = 0.0
-    revenue_decayed: Float64 = 0.0
-    log_order_values: Float64 = 0.0
-    engaged_days: Float64 = 0.0
-    log_gaps: Float64 = 0.0
-    log_gaps_squared: Float64 = 0.0
-    gaps: Int32 = 0
-    purchases: Int32 = 0
-    refunds: Int32 = 0
-    engagements: Int32 = 0
-    recent_events: bytes = b""
-    orders: bytes = b""
-    active_day_bits: int = 0
-    engaged_day_bits: int = 0
-
-    def pack_activity_into(self, buffer: bytearray, offset: int) -> None:
-        """Write the `ACTIVITY_DTYPE` record of this row at `offset`."""
-        ACTIVITY.pack_into(buffer, offset, *astuple(self)[: len(_NUMBERS)])
-
-    @property
-    def history(self) -> CustomerHistory:
-        """The last four fields."""
-        return CustomerHistory(self.recent_events, self.orders, self.active_day_bits, self.engaged_day_bits)
-
-
-_NUMBERS: Final = {
-    name: hint.__metadata__[0]
-    for name, hint in get_type_hints(Row, include_extras=True).items()
-    if hasattr(hint, "__metadata__")
-}
-ACTIVITY_DTYPE: Final = np.dtype([(name, f"<{code}") for name, code in _NUMBERS.items()])
-"""The numbers of a row as a record of numpy. Many records at once are read by `take` and written by `put`, as indexing
-copies them field by field and takes 18 times as long."""
-ACTIVITY: Final = struct.Struct("<" + "".join(_NUMBERS.values()))
-"""The same record for `struct`, which packs one faster than numpy does."""
-NO_ACTIVITY: Final = np.array(astuple(Row())[: len(_NUMBERS)], ACTIVITY_DTYPE)
-"""The record of a customer of whom nothing is known, as in `Row()`."""
-
-MEMBERSHIP_DTYPE: Final = np.dtype(
-    [
-        ("since_ms", "<i8"),
-        ("assessed_at_ms", "<i8"),
-        ("sequence", "<i4"),
-        ("model_version", "<i4"),
-        ("segment", "<i2"),
-        ("previous", "<i2"),
-        ("change", "<i2"),
-        ("kept", "<i2"),
-    ]
-)
-"""Which segment of one segmentation the customer is in, and the last instant at which an event of its own or a move
-assessed it. That instant is kept for each segmentation, because not all are assessed at the same events: what one of
-them says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`; `kept` is the
-last segment that was not a lapsed one, the present one included, 0 for none."""
 NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
 """The record of a customer who was never in a segment of a segmentation."""
-
-RECENT_EVENT_LIMIT: Final = 32
-"""How many event ids a customer remembers, latest arrival last. Producers repeat within seconds, so 32 is ample."""
 digest: Final = xxh3_64_digest
 """From an id or a name as UTF-8 to 8 bytes that stand for it, the same on every machine and in every process."""
-DIGEST_BYTES: Final = 8
-"""64 bits of XXH3 an id: two of 32 ids clash once in 10^17 events."""
-
-ROW_VERSION: Final = 3
-_HEADER: Final = struct.Struct("<BBHHHH")
-"""Version, number of memberships, and bytes of recent events, orders, active days and engaged days."""
-_MEMBERSHIP_BYTES: Final = MEMBERSHIP_DTYPE.itemsize
-_ENTRY_BYTES: Final = DIGEST_BYTES + _MEMBERSHIP_BYTES
 FIRST_SEGMENTATION: Final = "value"
 """Rows of version 1, and the positions and trainers of their time, knew one segmentation, of this name."""
-
-
-class CustomerHistory(msgspec.Struct, frozen=True, gc=False):
-    """What a customer's totals need beside them, so that every event counts once and refunds find their order.
-
-    Parameters
-    ----------
-    recent_events
-        Digests of the last events, concatenated.
-    orders
-        Records of `stream_app.core.orders.ORDER`, concatenated, ordered by instant and digest.
-    active_day_bits, engaged_day_bits
-        Bit j is set if the customer was active (engaged) j days before its last active (engaged) day.
-    """
-
-    recent_events: bytes = b""
-    orders: bytes = b""
-    active_day_bits: int = 0
-    engaged_day_bits: int = 0
-
-
-NO_HISTORY: Final = CustomerHistory()
-
-
-def join_history(activity: tuple[Any, ...], history: CustomerHistory) -> Row:
-    """Return the row that an unpacked `ACTIVITY` record and this history are."""
-    return Row(*activity, *astuple(history))
-
-
-class EncodedParts(NamedTuple):
-    """What an encoded row consists of, undecoded.
-
-    Attributes
-    ----------
-    activity
-        An `ACTIVITY` record.
-    memberships
-        `MEMBERSHIP_DTYPE` records by the digest of their segmentation's name, in the row's order.
-    history
-        The rest.
-    """
-
-    activity: bytes
-    memberships: Mapping[bytes, bytes]
-    history: CustomerHistory
-
-
-def join_row(activity: bytes, memberships: Sequence[bytes], history: CustomerHistory) -> bytes:
-    """Return a whole row as bytes, version first; each membership begins with the digest of its segmentation's name."""
-    recent_events, orders = history.recent_events, history.orders
-    active_day_bits, engaged_day_bits = history.active_day_bits, history.engaged_day_bits
-    active = active_day_bits.to_bytes((active_day_bits.bit_length() + 7) // 8, "little")
-    engaged = engaged_day_bits.to_bytes((engaged_day_bits.bit_length() + 7) // 8, "little")
-    header = _HEADER.pack(ROW_VERSION, len(memberships), len(recent_events), len(orders), len(active), len(engaged))
-    return b"".join((header, activity, *memberships, recent_events, orders, active, engaged))
-
-
-def split_row(encoded: bytes) -> EncodedParts:
-    """Return the parts of what `join_row` wrote, now or in an earlier version (see `stream_app.core.earlier_rows`).
-
-    Raises
-    ------
-    RowVersionUnknown
-        If a later version wrote it.
-    RowDamaged
-        If it is shorter or longer than it says.
-    """
-    if len(encoded) < _HEADER.size:
-        raise RowDamaged(f"row: {len(encoded)} bytes, expected at least {_HEADER.size}")
-    version, count, recent, orders, active, engaged = _HEADER.unpack_from(encoded)
-    if not 1 <= version <= ROW_VERSION:
-        raise RowVersionUnknown(f"row version: {version}, expected at most {ROW_VERSION}")
-    activity_end = _HEADER.size + (ACTIVITY if version == ROW_VERSION else EARLIER_ACTIVITY).size
-    parts_start = activity_end + (_MEMBERSHIP_BYTES if version == 1 else count * _ENTRY_BYTES)
-    after_recent = parts_start + recent
-    after_orders = after_recent + orders
-    after_active = after_orders + active
-    if len(encoded) != after_active + engaged:
-        raise RowDamaged(f"row: {len(encoded)} bytes, expected {after_active + engaged}")
-    if version == 1:
-        memberships = {digest(FIRST_SEGMENTATION.encode()): encoded[activity_end:parts_start]}
-    else:
-        memberships = {
-            encoded[start : start + DIGEST_BYTES]: encoded[start + DIGEST_BYTES : start + _ENTRY_BYTES]
-            for start in range(activity_end, parts_start, _ENTRY_BYTES)
-        }
-    activity = encoded[_HEADER.size : activity_end]
-    history = CustomerHistory(
-        encoded[parts_start:after_recent],
-        encoded[after_recent:after_orders],
-        int.from_bytes(encoded[after_orders:after_active], "little"),
-        int.from_bytes(encoded[after_active:], "little"),
-    )
-    if version < ROW_VERSION:
-        row = Row(**carry_over(activity, history.orders, history.active_day_bits, history.engaged_day_bits))
-        activity = _pack_activity(row)
-    return EncodedParts(activity, memberships, history)
-
-
-def encode_row(row: Row, memberships: Mapping[str, bytes]) -> bytes:
-    """Return the whole row with its membership records, by the name of their segmentation, as bytes."""
-    entries = [digest(name.encode()) + membership for name, membership in memberships.items()]
-    return join_row(_pack_activity(row), entries, row.history)
-
-
-def decode_row(encoded: bytes) -> tuple[Row, Mapping[bytes, bytes]]:
-    """Return a row and its membership records by the digest of their segmentation's name; raises as `split_row`."""
-    activity, memberships, history = split_row(encoded)
-    return join_history(ACTIVITY.unpack(activity), history), memberships
-
-
-def _pack_activity(row: Row) -> bytes:
-    activity = bytearray(ACTIVITY.size)
-    row.pack_activity_into(activity, 0)
-    return bytes(activity)

@@ -13,12 +13,16 @@ questions, for many customers at once:
 
 As `silence` names the first move and its exact instant, what becomes of a customer does not depend on when anybody
 looks: a sweep only brings to light what has become true.
+
+Questions are answered by the compiled library, which asks them itself, customer by customer, while it takes events in;
+`Compiled` asks them from here. A kind that the library does not know answers in Python, see `Foreign`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from functools import cached_property
+from typing import Final, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -26,6 +30,8 @@ from stream_app.core.arrays import Codes, Flags, Indices, Instants
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.moves import MigrationContext, Moves, Reason
 from stream_app.core.segments import Roster
+from stream_app.native.segmentations import HasNativeForm, NativeSegmentation
+from stream_app.native.structures import HELD_DTYPE
 
 NEVER_MS: Final = 2**62
 """Stands for "at no instant" where the next one is asked for; later than every valid instant."""
@@ -53,6 +59,14 @@ class Held(NamedTuple):
     def of(cls, membership: np.ndarray) -> Held:
         """Return what `MEMBERSHIP_DTYPE` records hold."""
         return cls(membership["segment"], membership["previous"], membership["since_ms"], membership["kept"])
+
+    @property
+    def records(self) -> np.ndarray:
+        """The same as `HELD_DTYPE`."""
+        records = np.zeros(len(self.segment), HELD_DTYPE)
+        for name, column in zip(self._fields, self, strict=True):
+            records[name] = column
+        return records
 
     def at(self, rows: Indices) -> Held:
         """Return those of some customers."""
@@ -103,13 +117,13 @@ class Segmentation(Protocol):
         Ascends with every change of model or definition.
     roster
         The segments.
-    reads
-        The columns of `CustomerColumns` that decisions and explanations look at.
     weighs_sessions
         Whether customers are assessed at every event. If not, an event that only continues a session (see
-        `stream_app.core.folding`) is not looked at by itself.
+        `native/fold.c`) is not looked at by itself.
     revised_by
         Cause of the moves that a new version makes: `MODEL` or `DEFINITION`.
+    compiled
+        The version in the compiled library.
     """
 
     @property
@@ -133,11 +147,6 @@ class Segmentation(Protocol):
         ...
 
     @property
-    def reads(self) -> frozenset[str]:
-        """The columns that are looked at."""
-        ...
-
-    @property
     def weighs_sessions(self) -> bool:
         """Whether customers are assessed at every event."""
         ...
@@ -145,6 +154,11 @@ class Segmentation(Protocol):
     @property
     def revised_by(self) -> int:
         """Cause of the moves that a new version makes."""
+        ...
+
+    @property
+    def compiled(self) -> NativeSegmentation:
+        """The version in the compiled library."""
         ...
 
     def acts(self, customers: CustomerColumns, held: Held) -> Decision:
@@ -169,6 +183,36 @@ class Segmentation(Protocol):
         """
         ...
 
+
+class Explains(Protocol):
+    """What a kind offers beside the questions, unless the library itself says why customers move."""
+
     def explain(self, moves: Moves, context: MigrationContext) -> Sequence[Reason]:
         """Return why each customer moved."""
         ...
+
+
+class Compiled:
+    """The questions to a version of a kind that the library knows, for the kind to inherit."""
+
+    @cached_property
+    def compiled(self) -> NativeSegmentation:
+        """The version in the compiled library."""
+        return NativeSegmentation(cast(HasNativeForm, self))
+
+    def acts(self, customers: CustomerColumns, held: Held) -> Decision:
+        """See `Segmentation.acts`."""
+        return _decision(*self.compiled.acts(customers.activity, customers.at_ms, held.records))
+
+    def silence(self, customers: CustomerColumns, held: Held, after_ms: Instants, by_ms: Instants) -> Due:
+        """See `Segmentation.silence`."""
+        at_ms, target = self.compiled.silence(customers.activity, held.records, after_ms, by_ms)
+        return Due(at_ms, target.astype(np.intp))
+
+    def revise(self, customers: CustomerColumns, held: Held) -> Decision:
+        """See `Segmentation.revise`."""
+        return _decision(*self.compiled.revise(customers.activity, customers.at_ms, held.records))
+
+
+def _decision(target: np.ndarray, moves: Flags) -> Decision:
+    return Decision(target.astype(np.intp), moves)

@@ -92,17 +92,6 @@ class Roster:
         return lookup
 
     @cached_property
-    def levels(self) -> Mapping[int, int] | None:
-        """Level by segment code where the segments are ordered; None where they are not."""
-        levels = {code: segment.level for code, segment in self.by_code.items() if segment.level is not None}
-        return levels or None
-
-    @cached_property
-    def lapsed_codes(self) -> Codes:
-        """Codes of the lapsed segments."""
-        return np.array([code for code, level in (self.levels or {}).items() if level < 0], np.int16)
-
-    @cached_property
     def by_code(self) -> Mapping[int, Segment]:
         """Every segment that a customer may be in, by its code."""
         return {segment.code: segment for segment in (*self.retired, *self.segments)}

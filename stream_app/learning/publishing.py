@@ -23,9 +23,9 @@ from stream_app.core.arrays import Floats
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.rhythm import step_rhythm
 from stream_app.learning.sample import PopulationSample
-from stream_app.segmentations.learned.decision import revise
 from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.segmentations.learned.roles import ROLES
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
 STEPS: Final = (1.0, 0.75, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02)
 CHANGE_MIN: Final = 1e-9
@@ -79,7 +79,7 @@ class Forecast:
 
     def _moves(self, frame: Frame) -> np.ndarray:
         candidate = replace(self._model, frame=frame, previous=self._model.frame)
-        return revise(candidate, self._customers, self._held).moves
+        return LearnedSegmentation(candidate).revise(self._customers, self._held).moves
 
 
 def choose_step(present: Frame, goal: Frame, churn_of: Callable[[Frame], float], churn_max: float) -> Publication:

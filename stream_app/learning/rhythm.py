@@ -31,6 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -109,7 +110,7 @@ class RhythmFit:
     knows_gaps: bool = False
     knows_firsts: bool = False
 
-    @property
+    @cached_property
     def rhythm(self) -> Rhythm:
         """What follows for customers."""
         return Rhythm(
@@ -156,8 +157,9 @@ class RhythmFit:
 
     def _learn_stops(self, quantities: Quantities, active: Flags) -> RhythmFit:
         chosen = Quantities(*(column[active] for column in quantities))
-        careful = [rate for rate in STOP_RATES.tolist() if self._false_alarms(chosen, rate) <= FALSE_ALARMS_MAX]
-        best = math.log(careful[-1] if careful else STOP_RATES[0])
+        rates = STOP_RATES.tolist()
+        careful = (rate for rate in reversed(rates) if self._false_alarms(chosen, rate) <= FALSE_ALARMS_MAX)
+        best = math.log(next(careful, rates[0]))
         return replace(self, stop_rate_per_day=math.exp(_towards(math.log(self.stop_rate_per_day), best, GAIN)))
 
     def _false_alarms(self, quantities: Quantities, stop_rate_per_day: float) -> float:

@@ -42,6 +42,8 @@ class PopulationSample:
     members
         Sums over all of those who are in a segment then, drawn or not: by learned segmentation, by the segment's code.
         A segmentation is left out where somebody's are not known.
+    share
+        Of all hashes, the part that customers were drawn from, see `stream_app.learning.drawing`.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class PopulationSample:
     activity: np.ndarray
     population_size: int
     members: Mapping[str, Mapping[int, MemberSums]]
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         columns = (*(column for held in self.memberships.values() for column in held), self.activity)

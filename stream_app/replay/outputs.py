@@ -7,7 +7,7 @@ earlier run stay as they are until then, however the run ends.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -17,11 +17,12 @@ import numpy as np
 
 from stream_app.core.clock import format_instant
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.migration import Migration, NextMove, next_moves
+from stream_app.core.next_moves import NextMove, next_moves
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import NEVER_MS, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import ConfigurationError
+from stream_app.segmentations.describing import Described
 
 FILES: Final = ("migrations.jsonl", "memberships.jsonl", "models.jsonl", "dead_letters.jsonl", "summary.json")
 UNFINISHED: Final = ".unfinished"
@@ -62,9 +63,9 @@ class OutputFolder:
                 f"{path}: cannot be written ({error.strerror}); name another folder with --out"
             ) from error
 
-    def write_migrations(self, migrations: Sequence[Migration]) -> None:
+    def write_migrations(self, described: Described) -> None:
         """Append migrations in the order given."""
-        self._files["migrations.jsonl"].write(self._encoder.encode_lines(migrations))
+        self._files["migrations.jsonl"].write(described.lines)
 
     def write_model(self, document: Mapping[str, Any]) -> None:
         """Append a version of the model."""

@@ -20,7 +20,7 @@ class Refusal(NamedTuple):
     Attributes
     ----------
     reason
-        One of `stream_app.core.events.REJECTION_REASONS`.
+        One of `stream_app.contracts.rejections.REJECTION_REASONS`.
     records
         How many.
     example

@@ -16,15 +16,16 @@ import numpy as np
 
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.core.clock import NO_TIME, WEEK_MS
-from stream_app.core.events import Event, Position
-from stream_app.core.partition import Effects, Partition, Sweeps
-from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.events import Position
+from stream_app.core.partition import Partition, Sweeps
+from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
-from stream_app.learning.drawing import SampleDrawer
+from stream_app.learning.drawing import SampleDrawer, share_of
 from stream_app.learning.trainer import Trainer
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.statistics import RunStatistics
+from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.segmentations.learned.document import model_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
@@ -93,7 +94,9 @@ class Replay:
         self.statistics = RunStatistics(partition.names)
         self._outputs = outputs
         self._settings = settings
+        self._describer = Describer(partition.context)
         self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
+        self._share = 1.0
         self._watch = watch
         self._names: Sequence[str] = []
         self._records: Counter[int] = Counter()
@@ -156,10 +159,9 @@ class Replay:
 
     def _process(self, batch: Batch) -> None:
         """Process records in the order of the stream, letting time pass between them."""
-        is_event = np.fromiter((type(content) is Event for content in batch.contents), np.bool_, len(batch.contents))
         if max(self.partition.clock) == NO_TIME and (known := batch.watermarks_ms[batch.watermarks_ms != NO_TIME]).size:
             self.statistics.observe_sizes(self.partition, int(known[0]))
-        for step in steps(self.partition, batch.watermarks_ms, is_event, self._pace):
+        for step in steps(self.partition, batch.watermarks_ms, batch.is_event, self._pace):
             self._do(step, batch)
             if self._stopped:
                 return
@@ -172,17 +174,14 @@ class Replay:
 
     def _fold(self, records: Batch, sweeps: Sweeps) -> None:
         self._records.update(dict(enumerate(np.bincount(records.sources).tolist())))
-        chosen: Sequence[int] = range(len(records.contents))
-        events = [content for content in records.contents if type(content) is Event]
-        if len(events) < len(records.contents):
-            chosen = [index for index in chosen if type(records.contents[index]) is Event]
-            for index, content in enumerate(records.contents):
-                if isinstance(content, Rejection):
-                    self._reject(content, Positions(records, [index], self._names)[0])
-        if events or len(sweeps.at_ms):
-            effects = process_events(self.partition, events, Positions(records, chosen, self._names), sweeps)
-            self._take(effects)
-            for at_ms, customers in zip(effects.swept_at_ms.tolist(), effects.customers.tolist(), strict=True):
+        events = records.events()
+        for index, other in records.others_by_index():
+            if isinstance(other, Rejection):
+                self._reject(other, Positions(records.records[index : index + 1], self._names)[0])
+        if len(events) or len(sweeps.at_ms):
+            outcome = process_events(self.partition, events, sweeps)
+            self._take(outcome, Chunk(events, self._names))
+            for at_ms, customers in zip(outcome.swept_at_ms.tolist(), outcome.customers.tolist(), strict=True):
                 self.statistics.count_customers(customers, at_ms)
 
     def _reject(self, rejection: Rejection, position: Position) -> None:
@@ -191,11 +190,11 @@ class Replay:
         letter = dead_letter(error, rejection.payload, position, None, keep_payload=self._settings.keep_payload)
         self._outputs.write_dead_letter(letter.model_dump_json())
 
-    def _take(self, effects: Effects) -> None:
-        """Make effects durable, then true."""
-        self._outputs.write_migrations(effects.migrations)
-        self.statistics.observe(effects)
-        apply_effects(self.partition, effects)
+    def _take(self, outcome: Outcome, chunk: Chunk = NO_CHUNK) -> None:
+        """Write what came of a step."""
+        described = self._describer.describe_step(self.partition, outcome.moves, chunk)
+        self._outputs.write_migrations(described)
+        self.statistics.observe(self.partition, outcome, described)
 
     def _pass_boundary(self, at_ms: int) -> None:
         """Assess everybody at an instant, learn if it is a tick's, and look at the sizes if it is a week's."""
@@ -210,7 +209,8 @@ class Replay:
     def _tick(self, at_ms: int) -> None:
         """Let the trainers learn; follow the models that come of it."""
         tick = at_ms // self._settings.tick_ms
-        sample = self._drawer.draw(tick, at_ms)
+        sample = self._drawer.draw(tick, at_ms, self._share)
+        self._share = share_of(self._settings.sample_size, sample.population_size)
         for trainer in self.trainers.values():
             proposal = trainer.learn(sample)
             if proposal is None:
@@ -219,9 +219,9 @@ class Replay:
                 self._announce(model_document(proposal), customers_moved=0)
                 continue
             self.partition.follow(LearnedSegmentation(proposal.model))
-            effects = sweep(self.partition, at_ms)
-            self._take(effects)
-            self._announce(model_document(proposal), customers_moved=len(effects.migrations))
+            outcome = sweep(self.partition, at_ms)
+            self._take(outcome)
+            self._announce(model_document(proposal), customers_moved=len(outcome.moves))
 
     def _announce(self, document: dict[str, Any], customers_moved: int) -> None:
         self._outputs.write_model(document)

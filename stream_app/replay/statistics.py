@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import reduce
 from typing import Any, Final
 
+import msgspec
+import numpy as np
 from msgspec.structs import asdict
 
-from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant, to_milliseconds
+from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant
 from stream_app.core.members import NO_MEMBERS, MemberSums, life_cycle_order, member_figures
-from stream_app.core.migration import Migration
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
-from stream_app.core.partition import Effects, Partition
+from stream_app.core.partition import Partition
+from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import Segmentation
+from stream_app.core.segments import Roster
+from stream_app.segmentations.describing import Described
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
 """One migration of each of these is shown to the user."""
@@ -38,30 +41,33 @@ class SegmentationStatistics:
         self._version_flows: Counter[tuple[str | None, str | None]] = Counter()
         self._causes: Counter[str] = Counter()
         self._changes: Counter[str] = Counter()
-        self._examples: dict[str, Migration] = {}
+        self._examples: dict[str, bytes] = {}
         self._weeks: dict[int, Counter[str]] = {}
         self._sizes: list[dict[str, Any]] = []
         self._models: list[dict[str, Any]] = []
 
-    def observe(self, migration: Migration, week: Counter[str]) -> None:
-        """Count a migration, also among those of its week."""
-        origin = migration.from_segment.id if migration.from_segment else None
-        target = migration.to_segment.id if migration.to_segment else None
-        kind = migration.cause.kind
-        self._flows[origin, target] += 1
-        self._version_flows[origin, target] += kind in VERSION_CAUSES
-        self._changes[migration.change] += 1
-        if migration.change == ENTERED:
-            week[ENTERED] += 1
-        else:
-            self._causes[kind] += 1
-            week[kind] += 1
-        if migration.explanation.is_specific:
-            self._examples[migration.change] = migration
+    def observe(self, moves: np.ndarray, roster: Roster) -> None:
+        """Count moves, `MOVE_DTYPE`, also among those of the week in which each was found."""
+        weeks = moves["decided_at_ms"] // WEEK_MS
+        kinds = np.stack(
+            [weeks, *(moves[name].astype(np.int64) for name in ("from_code", "target", "cause", "change"))], axis=1
+        )
+        ids = {code: segment.segment_id for code, segment in roster.by_code.items()}
+        codes = roster.codes.tolist()
+        found, counts = np.unique(kinds, axis=0, return_counts=True)
+        for (week, from_code, target, cause, change), count in zip(found.tolist(), counts.tolist(), strict=True):
+            ends, kind = (ids.get(from_code), ids.get(codes[target])), CAUSE_KINDS[cause]
+            self._flows[ends] += count
+            self._version_flows[ends] += count * (kind in VERSION_CAUSES)
+            self._changes[CHANGES[change]] += count
+            is_entry = CHANGES[change] == ENTERED
+            if not is_entry:
+                self._causes[kind] += count
+            self._weeks.setdefault(week * WEEK_MS, Counter())[ENTERED if is_entry else kind] += count
 
-    def week_of(self, decided_at_ms: int) -> Counter[str]:
-        """Return the counts of the week of an instant, by cause."""
-        return self._weeks.setdefault(decided_at_ms // WEEK_MS * WEEK_MS, Counter())
+    def keep_example(self, change: str, migration: bytes) -> None:
+        """Keep a migration, as it was written, as the one that is shown of its change."""
+        self._examples[change] = migration
 
     def observe_sizes(self, sizes: Mapping[str, int], at_ms: int) -> None:
         """Note the segments' sizes at an instant."""
@@ -114,17 +120,7 @@ class SegmentationStatistics:
                 "moves_by_new_versions": self._moves(VERSION_CAUSES, months),
                 "by_change": {change: self._changes[change] for change in CHANGES},
             },
-            "examples": [
-                {
-                    "customer_id": migration.customer_id,
-                    "effective_at": migration.effective_at,
-                    "from": migration.from_segment.name if migration.from_segment else None,
-                    "to": migration.to_segment.name if migration.to_segment else None,
-                    "sentence": migration.explanation.sentence,
-                }
-                for change in EXAMPLE_CHANGES
-                if (migration := self._examples.get(change))
-            ],
+            "examples": [_example(self._examples[change]) for change in EXAMPLE_CHANGES if change in self._examples],
             "sizes": self._sizes,
             "weeks": [
                 {
@@ -171,19 +167,21 @@ class RunStatistics:
         """Records read so far, whatever became of them."""
         return self.applied + self.late + self.duplicates + self.rejected.total()
 
-    def observe(self, effects: Effects) -> None:
-        """Count the effects of a chunk or sweep."""
-        self.applied += effects.applied
-        self.late += effects.late
-        self.duplicates += effects.duplicates
-        found_at, statistics, week = "", None, Counter[str]()
-        for migration in effects.migrations:
-            own = self._of[migration.segmentation]
-            # Parsing an instant takes longer than all else; in a chunk many are equal, and most fall in one week.
-            if own is not statistics or migration.decided_at[:10] != found_at:
-                found_at, statistics = migration.decided_at[:10], own
-                week = own.week_of(to_milliseconds(_parse(migration.decided_at)))
-            own.observe(migration, week)
+    def observe(self, partition: Partition, outcome: Outcome, described: Described) -> None:
+        """Count what came of a chunk or sweep."""
+        self.applied += outcome.applied
+        self.late += outcome.late
+        self.duplicates += outcome.duplicates
+        for number, segmentation in enumerate(partition.segmentations):
+            own = np.flatnonzero(outcome.moves["segmentation"] == number)
+            if not len(own):
+                continue
+            statistics, moves = self._of[segmentation.name], outcome.moves[own]
+            statistics.observe(moves, segmentation.roster)
+            for change in EXAMPLE_CHANGES:
+                told = own[(moves["change"] == CHANGES.index(change)) & described.is_specific[own]]
+                if len(told):
+                    statistics.keep_example(change, described.migration(int(told[-1])))
 
     def count_customers(self, customers: int, at_ms: int) -> None:
         """Count the customer-days since the last call."""
@@ -234,8 +232,16 @@ class RunStatistics:
         }
 
 
-def _parse(instant: str) -> datetime:
-    return datetime.fromisoformat(instant)
+def _example(migration: bytes) -> dict[str, Any]:
+    """Return what is shown of a migration."""
+    told = msgspec.json.decode(migration)
+    return {
+        "customer_id": told["customer_id"],
+        "effective_at": told["effective_at"],
+        "from": told["from_segment"] and told["from_segment"]["name"],
+        "to": told["to_segment"] and told["to_segment"]["name"],
+        "sentence": told["explanation"]["sentence"],
+    }
 
 
 def _segments(partition: Partition, segmentation: Segmentation, number: int) -> list[dict[str, Any]]:

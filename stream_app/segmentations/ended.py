@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from stream_app.core.arrays import Instants
-from stream_app.core.columns import CustomerColumns
 from stream_app.core.moves import DEFINITION, MigrationContext, Moves, describe_path
-from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held, Segmentation
-from stream_app.core.segments import NO_SEGMENT, NOWHERE, Roster
+from stream_app.core.segmentation import Compiled, Segmentation
+from stream_app.core.segments import Roster
+from stream_app.native.segmentations import ENDED, NativeForm
 
 
 class DefinitionReason(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="definition"):
@@ -26,7 +24,7 @@ class DefinitionReason(msgspec.Struct, frozen=True, gc=False, tag_field="kind", 
         return False
 
 
-class EndedSegmentation:
+class EndedSegmentation(Compiled):
     """What is left of a segmentation once nobody wants it any more.
 
     Parameters
@@ -38,7 +36,6 @@ class EndedSegmentation:
     """
 
     kind: Final = "ended"
-    reads: Final = frozenset[str]()
     weighs_sessions: Final = False
     revised_by: Final = DEFINITION
 
@@ -47,21 +44,9 @@ class EndedSegmentation:
         self.version: Final = last.version if last else 0
         self.roster: Final = Roster((), tuple(last.roster.by_code.values()) if last else ())
 
-    def acts(self, customers: CustomerColumns, held: Held) -> Decision:
-        """Say that whoever is in a segment leaves it."""
-        return Decision(np.full(len(customers), NOWHERE), held.segment != NO_SEGMENT)
-
-    revise = acts
-
-    def silence(
-        self,
-        customers: CustomerColumns,
-        held: Held,  # noqa: ARG002  (protocol)
-        after_ms: Instants,  # noqa: ARG002
-        by_ms: Instants,  # noqa: ARG002
-    ) -> Due:
-        """Return never."""
-        return Due(np.full(len(customers), NEVER_MS), np.full(len(customers), NOWHERE))
+    def native_form(self) -> NativeForm:
+        """Return what it is made of, for the compiled library."""
+        return NativeForm(ENDED, b"")
 
     def explain(self, moves: Moves, context: MigrationContext) -> Sequence[DefinitionReason]:  # noqa: ARG002  (protocol)
         """Return the same reason for all."""

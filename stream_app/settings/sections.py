@@ -188,9 +188,9 @@ class WorkerSettings(Section):
     figures_interval_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
     """Least time between two records of a partition's segment figures, written where they changed: soon enough for a
     console, and under 2 kB a segmentation and partition each time."""
-    max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 4_000
+    max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 8_000
     """Most input records folded at once; other partitions wait for it."""
-    max_transaction_records: Annotated[int, Field(ge=1, le=200_000)] = 8_000
+    max_transaction_records: Annotated[int, Field(ge=1, le=200_000)] = 32_000
     """Input records that may gather for one transaction under load."""
     recovery_timeout_seconds: Annotated[int, Field(ge=10, le=3_600)] = 300
     """A worker that has not read its state back by then ends itself."""

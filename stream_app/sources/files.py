@@ -20,11 +20,13 @@ from typing import Final, cast
 import numpy as np
 
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.scanner import Scanned, Scanner, split_lines
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
 from stream_app.core.merging import WatermarkMerge
-from stream_app.core.records import NO_RECORDS, Batch, Offsets, Rejection, batch_of
+from stream_app.core.records import NO_RECORDS, Batch, Other, Rejection, batch_of, batch_of_records
 from stream_app.errors import ConfigurationError, InvalidRecord
+from stream_app.native.structures import REJECTED
 from stream_app.sources.csv_rows import Columns, CsvRow, read_rows
 
 BLOCK_BYTES: Final = 1 << 20
@@ -98,6 +100,7 @@ class FileReader:
         self._number = number
         self._line = 0
         self._decoder = decoder
+        self._scanner = Scanner(decoder)
         self._now_ms = now_ms
         self._watermark_ms = NO_TIME
         try:
@@ -130,10 +133,13 @@ class FileReader:
         """Return the next decoded records, none at the end of the file."""
         return next(self._blocks, NO_RECORDS)
 
-    def _block(self, contents: Sequence[Event | Rejection], lines: Sequence[int] | Offsets) -> Batch:
-        block = batch_of(contents, self._number, lines, self._watermark_ms)
-        self._watermark_ms = int(block.watermarks_ms[-1])
-        return block
+    def _follow(self, batch: Batch) -> Batch:
+        """Note how far the file's time has come with a batch."""
+        self._watermark_ms = int(batch.watermarks_ms[-1])
+        return batch
+
+    def _block(self, contents: Sequence[Event | Rejection], lines: Sequence[int]) -> Batch:
+        return self._follow(batch_of(contents, self._number, lines, self._watermark_ms))
 
     def _end_early(self, error: Exception, payload: bytes = b"") -> Batch:
         """Return one rejection for the whole of a file's unreadable rest."""
@@ -143,31 +149,20 @@ class FileReader:
         return self._block([Rejection(broken, payload)], [self._line + 1])
 
     def _json_blocks(self) -> Iterator[Batch]:
-        read_fast, decode, now_ms = self._decoder.read_fast, self._decoder.decode_reference, self._now_ms
-        for payloads, damage in self._line_blocks():
-            contents: list[Event | Rejection] = []
-            blank: list[int] = []
-            for index, payload in enumerate(payloads):
-                event = read_fast(payload, now_ms, None)
-                if event is None:
-                    try:
-                        event = decode(payload, now_ms)
-                    except InvalidRecord as error:
-                        if payload.strip():
-                            contents.append(Rejection(error, payload.rstrip(b"\r")))
-                        else:
-                            blank.append(index)
-                        continue
-                contents.append(event)
-            lines = np.arange(self._line + 1, self._line + 1 + len(payloads))
-            self._line += len(payloads)
-            if contents:
-                yield self._block(contents, np.delete(lines, blank) if blank else lines)
+        for block, damage in self._line_blocks():
+            lines = split_lines(block)
+            scanned = self._scanner.scan(block, lines, self._now_ms)
+            scanned.records["source"] = self._number
+            scanned.records["offset"] = np.arange(self._line + 1, self._line + 1 + len(lines.at))
+            self._line += len(lines.at)
+            scanned = _without_blank_lines(scanned)
+            if len(scanned.records):
+                yield self._follow(batch_of_records(scanned.records, scanned.texts, scanned.others, self._watermark_ms))
             if damage is not None:
                 yield self._end_early(*damage)
 
-    def _line_blocks(self) -> Iterator[tuple[list[bytes], tuple[Exception, bytes] | None]]:
-        """Yield lines without their ends, about `BLOCK_BYTES` at a time.
+    def _line_blocks(self) -> Iterator[tuple[bytes, tuple[Exception, bytes] | None]]:
+        """Yield lines, each with its end, about `BLOCK_BYTES` at a time.
 
         If the file cannot be read to its end, the last of these come with the reason and the line that is cut off.
         Not by `readlines`: where reading fails, it loses what it has read.
@@ -178,21 +173,21 @@ class FileReader:
             try:
                 part = self._bytes.read1(BLOCK_BYTES)
             except _DAMAGES as error:
-                *payloads, rest = b"".join(unfinished).split(b"\n")
-                yield payloads, (error, rest)
+                lines, rest = _cut_lines(unfinished)
+                yield lines, (error, rest)
                 return
             if at_start:
                 part, at_start = part.removeprefix(_BYTE_ORDER_MARK), False
             unfinished.append(part)
             size += len(part)
             if not part:
-                *payloads, rest = b"".join(unfinished).split(b"\n")
-                yield [*payloads, rest] if rest else payloads, None
+                lines, rest = _cut_lines(unfinished)
+                yield lines + rest + b"\n" if rest else lines, None
                 return
             if size >= BLOCK_BYTES and b"\n" in part:
-                *payloads, rest = b"".join(unfinished).split(b"\n")
+                lines, rest = _cut_lines(unfinished)
                 unfinished, size = [rest], len(rest)
-                yield payloads, None
+                yield lines, None
 
     def _csv_blocks(self) -> Iterator[Batch]:
         """Read the header at once, so that a wrong column stops the start; return the blocks."""
@@ -236,6 +231,26 @@ class FileReader:
             return Rejection(error, row.payload)
 
 
+def _cut_lines(parts: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return whole lines and what follows them."""
+    block = b"".join(parts)
+    end = block.rfind(b"\n") + 1
+    return block[:end], block[end:]
+
+
+def _without_blank_lines(scanned: Scanned) -> Scanned:
+    """Leave out lines of white space, which are no records; the scanner has doubted them, and the models refused."""
+    if not scanned.others:
+        return scanned
+    rejections = [other for other in scanned.others if isinstance(other, Rejection)]
+    is_blank = np.array([not rejection.payload.strip() for rejection in rejections], np.bool_)
+    others: list[Other] = [each._replace(payload=each.payload.rstrip(b"\r")) for each in rejections]
+    records = scanned.records
+    refused = np.flatnonzero(records["status"] == REJECTED)
+    blank = refused[is_blank[records["text_at"][refused]]]
+    return scanned._replace(records=np.delete(records, blank) if len(blank) else records, others=others)
+
+
 def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
     """Yield the records of all files, ordered by watermark, then by file; no batch is empty."""
     merge = WatermarkMerge(len(readers))
@@ -244,7 +259,7 @@ def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
         for number, reader in enumerate(readers):
             if number not in ended and not merge.held_records(number):
                 block = reader.next_block()
-                if block.contents:
+                if len(block):
                     merge.add(number, block)
                 else:
                     ended.add(number)

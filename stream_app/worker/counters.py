@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,8 +23,9 @@ from stream_app.adapters.metrics.declared import (
     TICK_WAITS_EXPIRED,
 )
 from stream_app.core.clock import SECOND_MS
-from stream_app.core.migration import Migration
+from stream_app.core.moves import CAUSE_KINDS
 from stream_app.core.records import Batch
+from stream_app.core.segmentation import Segmentation
 
 ACCEPTED = "accepted"
 REJECTED = "rejected"
@@ -68,11 +69,10 @@ class PartitionCounters:
     sweep_seconds: Distribution = field(default_factory=lambda: Distribution(SWEEP.bounds))
     tick_wait_seconds: Distribution = field(default_factory=lambda: Distribution(TICK_WAIT.bounds))
 
-    def note_accepted(self, batch: Batch, chosen: Sequence[int], topics: Sequence[str], now_ms: int) -> None:
-        """Count events that were folded, the chosen ones of a batch: where they came from, and how old they were."""
-        sources, watermarks_ms = batch.sources, batch.watermarks_ms
-        if len(chosen) < len(sources):
-            sources, watermarks_ms = sources[chosen], watermarks_ms[chosen]
+    def note_accepted(self, batch: Batch, topics: Sequence[str], now_ms: int) -> None:
+        """Count the events of a batch, which were folded: where they came from, and how old they were."""
+        is_event = batch.is_event
+        sources, watermarks_ms = batch.sources[is_event], batch.watermarks_ms[is_event]
         for topic, count in zip(topics, np.bincount(sources, minlength=len(topics)).tolist(), strict=True):
             if count:
                 self.outcomes[topic, ACCEPTED] += count
@@ -83,17 +83,15 @@ class PartitionCounters:
         self.outcomes[topic, REJECTED] += 1
         self.dead_letters[topic, reason] += 1
 
-    def note_moves(self, migrations: Iterable[Migration]) -> None:
-        """Count migrations."""
-        self.moves.update(
-            (
-                migration.segmentation,
-                "" if migration.from_segment is None else migration.from_segment.id,
-                "" if migration.to_segment is None else migration.to_segment.id,
-                migration.cause.kind,
-            )
-            for migration in migrations
-        )
+    def note_moves(self, segmentations: Sequence[Segmentation], moves: np.ndarray) -> None:
+        """Count moves, `MOVE_DTYPE`, in these segmentations."""
+        kinds = np.stack([moves[name] for name in ("segmentation", "from_code", "target", "cause")], axis=1)
+        found, counts = np.unique(kinds, axis=0, return_counts=True)
+        for (number, from_code, target, cause), count in zip(found.tolist(), counts.tolist(), strict=True):
+            roster = segmentations[number].roster
+            ends = (roster.references.get(code) for code in (from_code, int(roster.codes[target])))
+            origin, destination = (reference.id if reference else "" for reference in ends)
+            self.moves[segmentations[number].name, origin, destination, CAUSE_KINDS[cause]] += count
 
     def readings(self) -> Iterator[Reading]:
         """Yield all totals; the collector adds them up over partitions."""

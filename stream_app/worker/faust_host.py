@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.worker.intake import InputChunk
@@ -71,13 +72,13 @@ class FaustHost:
         intake = self._owned.intakes.get(partition)
         return None if intake is None else intake.fetched_to(topic)
 
-    def feed(self, topic: str, partition: int, records: Sequence[Any]) -> None:
+    def feed(self, topic: str, partition: int, records: RecordBlock) -> None:
         """Decode records and hold them until they may be merged; those of a partition not owned are dropped."""
         intake = self._owned.intakes.get(partition)
         if intake is not None:
             intake.feed(topic, records, self._now_ms())
             arrivals = self._owned.lanes[partition].arrivals
-            arrivals.note(topic, records[-1].offset + 1, records[0].timestamp, len(records))
+            arrivals.note(topic, int(records.offsets[-1]) + 1, int(records.timestamps_ms[0]), len(records))
 
     def skip(self, topic: str, partition: int, offset: int, log_start: int) -> None:
         """Continue at a later offset; records that expired unread are a failure."""

@@ -8,27 +8,23 @@ orders files.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Final, NamedTuple
 
+import numpy as np
+
+from stream_app.adapters.record_blocks import BlockRecord, RecordBlock
 from stream_app.contracts.decoding import Decoder
-from stream_app.core.events import Event
+from stream_app.contracts.scanner import Scanned, Scanner, Spans
+from stream_app.core.events import Events
 from stream_app.core.merging import WatermarkMerge
-from stream_app.core.records import Batch, Content, Rejection, Skipped, batch_of
-from stream_app.errors import InvalidRecord
+from stream_app.core.placement import places_of
+from stream_app.core.records import Batch, Rejection, Skipped, batch_of_records, records_of_others
+from stream_app.native import batches as native
+from stream_app.native.structures import EVENT, REJECTED
 
 HELD_RECORDS_MAX: Final = 20_000
 """A topic that holds this many decoded records is not fetched until some of them are merged."""
-
-
-class KafkaRecord(Protocol):
-    """What is needed of a fetched record."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 class Misplaced(NamedTuple):
@@ -36,10 +32,7 @@ class Misplaced(NamedTuple):
 
     topic: str
     partition: int
-    record: KafkaRecord
-
-
-TOMBSTONE: Final = Skipped(None)
+    record: BlockRecord
 
 
 class InputChunk(NamedTuple):
@@ -85,10 +78,8 @@ class Intake:
         By input topic, where to begin.
     decoders
         By input topic.
-    is_known
-        Whether a customer has a row in this partition: those belong here, so their keys need no hashing.
-    partition_of
-        The partition that a key belongs to; hashing in Python costs as much as folding.
+    partitions
+        How many there are.
     """
 
     def __init__(
@@ -96,13 +87,11 @@ class Intake:
         partition: int,
         offsets: Mapping[str, int],
         decoders: Mapping[str, Decoder],
-        is_known: Callable[[str], bool],
-        partition_of: Callable[[bytes], int],
+        partitions: int,
     ) -> None:
         self.partition = partition
-        self._decoders = decoders
-        self._is_known = is_known
-        self._partition_of = partition_of
+        self._partitions = partitions
+        self._scanners = {topic: Scanner(decoders[topic]) for topic in offsets}
         self._inlets = [_Inlet(number, topic, offset) for number, (topic, offset) in enumerate(offsets.items())]
         self._inlet_of = {inlet.topic: inlet for inlet in self._inlets}
         self._merge = WatermarkMerge(len(self._inlets))
@@ -135,7 +124,7 @@ class Intake:
         """Return whether the topic should not be fetched for now."""
         return self._merge.held_records(self._inlet_of[topic].number) >= HELD_RECORDS_MAX
 
-    def feed(self, topic: str, records: Sequence[KafkaRecord], now_ms: int) -> None:
+    def feed(self, topic: str, block: RecordBlock, now_ms: int) -> None:
         """Take in consecutive records of a topic, as fetched.
 
         Parameters
@@ -144,18 +133,18 @@ class Intake:
             Times further ahead of this than tolerated are refused.
         """
         inlet = self._inlet_of[topic]
-        contents: list[Content] = []
-        read_fast, is_known = self._decoders[topic].read_fast, self._is_known
-        for record in records:
-            payload = record.value
-            event = None if payload is None else read_fast(payload, now_ms, record.key or b"")
-            if event is None or not is_known(event.customer_id):
-                contents.append(self._read(topic, record, event, now_ms))
-            else:
-                contents.append(event)
-        offsets = [record.offset for record in records]
-        self._merge.add(inlet.number, batch_of(contents, inlet.number, offsets, self._merge.watermark_ms(inlet.number)))
-        inlet.fetched_to = offsets[-1] + 1
+        columns = block.records
+        values = Spans(columns[native.VALUE_AT], columns[native.VALUE_SIZE])
+        keys = Spans(columns[native.KEY_AT], columns[native.KEY_SIZE])
+        scanned = self._scanners[topic].scan(block.buffer, values, now_ms, keys)
+        _note_timestamps(scanned, block)
+        self._set_aside_misplaced(topic, scanned, block)
+        scanned.records["source"] = inlet.number
+        scanned.records["offset"] = block.offsets
+        watermark_ms = self._merge.watermark_ms(inlet.number)
+        batch = batch_of_records(scanned.records, scanned.texts, scanned.others, watermark_ms)
+        self._merge.add(inlet.number, batch)
+        inlet.fetched_to = int(block.offsets[-1]) + 1
 
     def emit_chunks(self, drained_topics: Set[str], records_max: int, now_seconds: float) -> Iterator[InputChunk]:
         """Give out all that may go by now.
@@ -170,7 +159,7 @@ class Intake:
             By a clock that never goes back.
         """
         merged = self._merge.release({inlet.number for inlet in self._inlets if inlet.topic in drained_topics})
-        for begin in range(0, len(merged.contents), records_max):
+        for begin in range(0, len(merged), records_max):
             batch = merged.part(begin, begin + records_max)
             start = {inlet.topic: inlet.merged_to for inlet in self._inlets}
             end = offsets_after(batch, self.topics, start)
@@ -199,22 +188,31 @@ class Intake:
             overdue.append(self._under_way.popleft()[1])
         return overdue
 
-    def _read(self, topic: str, record: KafkaRecord, event: Event | None, now_ms: int) -> Content:
-        """Return what becomes of a record that the fast path has not read as an event of a known customer."""
-        payload = record.value
-        if payload is None:
-            return TOMBSTONE
-        key = record.key or b""
-        if event is None:
-            try:
-                event = self._decoders[topic].decode(payload, now_ms, key)
-            except InvalidRecord as error:
-                return Rejection(error, payload, record.key, record.timestamp)
-        if not self._is_known(event.customer_id):
-            home = self._partition_of(key)
-            if home != self.partition:
-                return Skipped(Misplaced(topic, home, record))
-        return event
+    def _set_aside_misplaced(self, topic: str, scanned: Scanned, block: RecordBlock) -> None:
+        """Turn events of customers who belong to another partition into records that are passed on."""
+        events = np.flatnonzero(scanned.records["status"] == EVENT)
+        homes = places_of(Events(scanned.records[events], scanned.texts), self._partitions)
+        strangers = np.flatnonzero(homes != self.partition)
+        if not len(strangers):
+            return
+        misplaced = events[strangers].tolist()
+        skipped = [
+            Skipped(Misplaced(topic, home, block[index]))
+            for index, home in zip(misplaced, homes[strangers].tolist(), strict=True)
+        ]
+        moved = records_of_others(skipped)
+        moved["text_at"] += len(scanned.others)
+        scanned.records[misplaced] = moved
+        scanned.others.extend(skipped)
+
+
+def _note_timestamps(scanned: Scanned, block: RecordBlock) -> None:
+    """Give rejections the timestamps of their records."""
+    rejected = np.flatnonzero(scanned.records["status"] == REJECTED)
+    for index, number in zip(rejected.tolist(), scanned.records["text_at"][rejected].tolist(), strict=True):
+        rejection = scanned.others[number]
+        if isinstance(rejection, Rejection):
+            scanned.others[number] = rejection._replace(timestamp_ms=int(block.timestamps_ms[index]))
 
 
 def offsets_after(batch: Batch, topics: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:

@@ -24,11 +24,13 @@ import numpy as np
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import Delivery
-from stream_app.adapters.state_log import LogRecord, StateLog
+from stream_app.adapters.record_blocks import RecordBlock
+from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.customers import CustomerTable
 from stream_app.errors import RecordsLost
 from stream_app.learning.trainer import TrainerSettings
+from stream_app.native import batches as native
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.training import Training, TrainingState, open_training
 
@@ -84,20 +86,18 @@ class RestoredPartition:
             if name not in self.table.names:
                 self.table.admit(name)
 
-    def restore(self, records: Iterable[LogRecord]) -> None:
+    def restore(self, records: RecordBlock) -> None:
         """Bring the state up to date with changelog records that follow on those restored before."""
-        table = self.table
-        for record in records:
-            key, value = record.key, record.value
-            if key == POSITION_KEY:
-                if value is not None:
-                    self.position = PartitionPosition.decode(value)
-            elif key == FENCE_KEY:
-                continue
-            elif value is None:
-                table.remove(key.decode())
-            else:
-                table.restore(key.decode(), value)
+        columns = records.records
+        is_row = np.ones(len(records), np.bool_)
+        for index in np.flatnonzero(np.isin(columns[native.KEY_SIZE], (len(POSITION_KEY), len(FENCE_KEY)))).tolist():
+            record = records[index]
+            if record.key == POSITION_KEY and record.value is not None:
+                self.position = PartitionPosition.decode(record.value)
+            is_row[index] = record.key not in (POSITION_KEY, FENCE_KEY)
+        rows = columns[:, is_row]
+        keys, values = (rows[part : part + 2] for part in (native.KEY_AT, native.VALUE_AT))
+        self.table.restore_parts(records.buffer, keys, values)
 
 
 class Opened(NamedTuple):

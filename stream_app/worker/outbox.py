@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final
 
-import msgspec
+import numpy as np
 
 from stream_app.adapters.changelog import POSITION_KEY, PartitionPosition
-from stream_app.adapters.delivery import Headers, Outgoing, OutgoingRecord
+from stream_app.adapters.delivery import Outgoing, OutgoingRecord
+from stream_app.adapters.record_blocks import Parts, RecordBlock
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.dead_letters import dead_letter
-from stream_app.contracts.readers import membership_key
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Position
-from stream_app.core.migration import Migration
 from stream_app.core.records import Rejection
-
-CE_SPECVERSION: Final = b"1.0"
-CE_TYPE: Final = "com.stream-segmenter.migration."
-_encode = msgspec.json.Encoder().encode
+from stream_app.native import batches as native
+from stream_app.segmentations.describing import Described
 
 
 class Outbox:
@@ -38,6 +34,7 @@ class Outbox:
         self._topics = topics
         self._partition = partition
         self._numbers: set[int] = set()
+        self._blocks: defaultdict[str, list[RecordBlock]] = defaultdict(list)
         self._records: defaultdict[tuple[str, int], list[OutgoingRecord]] = defaultdict(list)
         self.size = 0
         self.is_touched = False
@@ -48,16 +45,11 @@ class Outbox:
         self.size += events
         self.is_touched = True
 
-    def migrate(self, migrations: Iterable[Migration]) -> None:
+    def migrate(self, described: Described) -> None:
         """Add migrations, and the memberships that they lead to."""
-        moves, memberships = self._to(self._topics.migrations), self._to(self._topics.memberships)
-        for migration in migrations:
-            key = migration.customer_id.encode()
-            moves.append(OutgoingRecord(key, _encode(migration), self._headers(migration, key)))
-            member = membership_key(migration.segmentation, migration.customer_id).encode()
-            left = migration.to_segment is None
-            memberships.append(OutgoingRecord(member, None if left else _encode(membership_of(migration))))
-            self.size += 1
+        self._blocks[self._topics.migrations].append(_migrations_of(described))
+        self._blocks[self._topics.memberships].append(_memberships_of(described))
+        self.size += len(described)
 
     def reject(self, rejection: Rejection, position: Position, keep_payload: bool) -> None:
         """Add the dead letter of a refused record."""
@@ -73,38 +65,42 @@ class Outbox:
 
     def seal(self, table: CustomerTable, position: PartitionPosition) -> Outgoing:
         """Return all records, with the changed rows as they are now, and the partition's position after them."""
-        customer_ids, numbers = table.customer_ids, list(self._numbers)
-        rows = [
-            OutgoingRecord(customer_ids[number].encode(), row)
-            for number, row in zip(numbers, table.encode_all(numbers), strict=True)
-        ]
-        rows.append(OutgoingRecord(POSITION_KEY, position.encode()))
-        return {(self._topics.changelog, self._partition): rows, **{k: v for k, v in self._records.items() if v}}
+        numbers = np.fromiter(self._numbers, np.int64, len(self._numbers))
+        rows = RecordBlock.of_parts(Parts(*table.customer_ids.joined(numbers)), Parts(*table.encode_rows(numbers)))
+        at = RecordBlock.to_send([OutgoingRecord(POSITION_KEY, position.encode())])
+        return {
+            (self._topics.changelog, self._partition): RecordBlock.joined([rows, at]),
+            **{(topic, self._partition): RecordBlock.joined(blocks) for topic, blocks in self._blocks.items()},
+            **{place: records for place, records in self._records.items() if records},
+        }
 
     def _to(self, topic: str) -> list[OutgoingRecord]:
         return self._records[topic, self._partition]
 
-    def _headers(self, migration: Migration, key: bytes) -> Headers:
-        return [
-            ("ce_specversion", CE_SPECVERSION),
-            ("ce_id", migration.migration_id.encode()),
-            ("ce_type", (CE_TYPE + migration.change).encode()),
-            ("ce_source", self._topics.group.encode()),
-            ("ce_subject", key),
-            ("ce_time", migration.effective_at.encode()),
-            ("content-type", b"application/json"),
-        ]
+
+def _migrations_of(described: Described) -> RecordBlock:
+    """Return migrations as records, keyed by customer."""
+    places, lines, keys = described.places, described.lines, described.keys
+    records = _columns(len(described))
+    key_ends = len(lines) + places["key_at"] + places["key_size"]
+    records[native.KEY_AT], records[native.KEY_SIZE] = key_ends - places["customer_size"], places["customer_size"]
+    records[native.VALUE_AT], records[native.VALUE_SIZE] = places["migration_at"], places["migration_size"]
+    records[native.HEADERS_AT] = len(lines) + len(keys) + places["headers_at"]
+    records[native.HEADERS_SIZE] = places["headers_size"]
+    return RecordBlock(b"".join((lines, keys, described.headers)), records)
 
 
-def membership_of(migration: Migration) -> dict[str, object]:
-    """Return the membership that a migration leads to, as the `segment-memberships` contract has it."""
-    return {
-        "customer_id": migration.customer_id,
-        "segmentation": migration.segmentation,
-        "segment": migration.to_segment,
-        "since": migration.effective_at,
-        "sequence": migration.sequence,
-        "model_version": migration.model_version,
-        "as_of": migration.decided_at,
-        "next_move": migration.next_move,
-    }
+def _memberships_of(described: Described) -> RecordBlock:
+    """Return memberships as records; a customer that has left has none."""
+    places, memberships = described.places, described.memberships
+    records = _columns(len(described))
+    records[native.KEY_AT], records[native.KEY_SIZE] = len(memberships) + places["key_at"], places["key_size"]
+    records[native.VALUE_AT], records[native.VALUE_SIZE] = places["membership_at"], places["membership_size"]
+    records[native.HEADERS_AT :] = 0
+    return RecordBlock(memberships + described.keys, records)
+
+
+def _columns(count: int) -> native.Records:
+    records = np.empty((native.COLUMNS, count), np.int64)
+    records[native.OFFSET], records[native.TIMESTAMP_MS] = np.arange(count), -1
+    return records

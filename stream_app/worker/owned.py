@@ -44,8 +44,8 @@ class OwnedPartitions:
         How loops run, and what migrations say beyond the move itself.
     decoders
         By input topic.
-    partition_of
-        The partition that a key belongs to.
+    partitions
+        How many there are.
     follower
         Knows the versions in force.
     failed
@@ -78,7 +78,7 @@ class OwnedPartitions:
         lane_settings: LoopSettings,
         context: MigrationContext,
         decoders: Mapping[str, Decoder],
-        partition_of: Callable[[bytes], int],
+        partitions: int,
         follower: DefinitionFollower,
         failed: Callable[[BaseException], None],
         now_ms: Callable[[], int] = now_ms,
@@ -96,7 +96,7 @@ class OwnedPartitions:
         self._lane_settings = lane_settings
         self._context = context
         self._decoders = decoders
-        self._partition_of = partition_of
+        self._partitions = partitions
         self._follower = follower
         self._failed = failed
         self._now_ms = now_ms
@@ -184,9 +184,7 @@ class OwnedPartitions:
             figures,
         )
         self.lanes[number] = lane
-        self.intakes[number] = Intake(
-            number, position.offsets, self._decoders, is_known=table.holds, partition_of=self._partition_of
-        )
+        self.intakes[number] = Intake(number, position.offsets, self._decoders, self._partitions)
         lane.start(self._failed)
 
     def _segmentation(self, name: str) -> Segmentation:

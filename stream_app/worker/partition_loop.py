@@ -25,14 +25,14 @@ from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import NO_TIME
-from stream_app.core.events import Event
-from stream_app.core.partition import Effects, Partition, Sweeps
-from stream_app.core.processor import apply_effects, process_events
-from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection, Skipped
+from stream_app.core.partition import Partition, Sweeps
+from stream_app.core.processor import Outcome, process_events
+from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.timeline import Pace, Step, Sweep, crosses_sweep, pass_time, steps
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import SampleDrawer
+from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
 from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.intake import InputChunk, Misplaced, offsets_after
@@ -102,6 +102,7 @@ class PartitionLoop:
         self._inbox: deque[InputChunk] = deque()
         self._outbox = Outbox(topics, number)
         self._ticks = ticks
+        self._describer = Describer(partition.context, topics.group)
         self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
         self._wait = TickWait(ticks, number, self.figures)
         self._said_empty_ms = NO_TIME
@@ -176,7 +177,7 @@ class PartitionLoop:
     @property
     def waiting_records(self) -> int:
         """Number of records that are offered and not folded."""
-        return sum(len(chunk.batch.contents) for chunk in self._inbox)
+        return sum(len(chunk.batch) for chunk in self._inbox)
 
     @property
     def is_busy(self) -> bool:
@@ -232,13 +233,12 @@ class PartitionLoop:
         """Fold a chunk, letting time pass between its records."""
         batch = chunk.batch
         watermarks_ms = np.maximum(batch.watermarks_ms, self.partition.clock.watermark_ms)
-        is_event = np.fromiter((type(content) is Event for content in batch.contents), np.bool_, len(batch.contents))
         if self._sweeper.is_sweeping and crosses_sweep(self.partition, watermarks_ms, self._pace):
             await self._finish_sweep()  # so that time does not pass in two ways
         if max(self.partition.clock) == NO_TIME and watermarks_ms[-1] != NO_TIME:
             await self._enter(int(watermarks_ms[watermarks_ms != NO_TIME][0]))
         await self._make_room()
-        for step in steps(self.partition, watermarks_ms, is_event, self._pace):
+        for step in steps(self.partition, watermarks_ms, batch.is_event, self._pace):
             await self._take_step(step, batch)
 
     async def _take_step(self, step: Step, batch: Batch) -> None:
@@ -254,27 +254,23 @@ class PartitionLoop:
 
     def _fold_part(self, batch: Batch, sweeps: Sweeps) -> None:
         """Fold records, and move the partition's position past them."""
-        contents = batch.contents
-        events = [content for content in contents if type(content) is Event]
-        chosen: range | list[int] = range(len(contents))
-        if len(events) < len(contents):
-            chosen = [index for index in chosen if type(contents[index]) is Event]
-            for index, content in enumerate(contents):
-                if isinstance(content, Rejection):
-                    position = Positions(batch, [index], self._input_names, self.number)[0]
-                    self._outbox.reject(content, position, self._settings.keep_payload)
-                    self.figures.note_rejected(position.topic, content.error.reason)
-                elif isinstance(content, Skipped):
-                    self._pass_on(self._input_names[batch.sources[index]], content.record)
-        self._outbox.touch((), len(contents))
-        if events or len(sweeps.at_ms):
+        events = batch.events()
+        for index, other in batch.others_by_index():
+            position = Positions(batch.records[index : index + 1], self._input_names, self.number)[0]
+            if isinstance(other, Rejection):
+                self._outbox.reject(other, position, self._settings.keep_payload)
+                self.figures.note_rejected(position.topic, other.error.reason)
+            else:
+                self._pass_on(position.topic, other.record)
+        self._outbox.touch((), len(batch))
+        if len(events) or len(sweeps.at_ms):
             started = perf_counter()
-            positions = Positions(batch, chosen, self._input_names, self.number)
-            self._take(process_events(self.partition, events, positions, sweeps))
+            outcome = process_events(self.partition, events, sweeps)
+            self._take(outcome, Chunk(events, self._input_names, self.number))
             took = perf_counter() - started
-            if events:
+            if len(events):
                 self.figures.processing_seconds.observe(took / len(events), len(events))
-                self.figures.note_accepted(batch, chosen, self._input_names, self._now_ms())
+                self.figures.note_accepted(batch, self._input_names, self._now_ms())
             else:
                 self.figures.sweep_seconds.observe(took)
         self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
@@ -288,18 +284,17 @@ class PartitionLoop:
         forwarded = OutgoingRecord(record.key, record.value, list(record.headers))
         self._outbox.add(misplaced.topic, misplaced.partition, forwarded)
 
-    def _take(self, effects: Effects) -> None:
-        """Apply effects and note what has to be written."""
-        numbers = apply_effects(self.partition, effects)
-        self._outbox.touch(numbers.tolist(), 0)
-        if len(numbers):
+    def _take(self, outcome: Outcome, chunk: Chunk = NO_CHUNK) -> None:
+        """Note what came of a step, to be written."""
+        self._outbox.touch(outcome.changed.tolist(), 0)
+        if len(outcome.changed):
             self._members.note_change()
-        if effects.migrations:
-            self._outbox.migrate(effects.migrations)
+        if len(outcome.moves):
+            self._outbox.migrate(self._describer.describe_step(self.partition, outcome.moves, chunk))
         figures = self.figures
-        figures.late += effects.late
-        figures.duplicates += effects.duplicates
-        figures.note_moves(effects.migrations)
+        figures.late += outcome.late
+        figures.duplicates += outcome.duplicates
+        figures.note_moves(self.partition.segmentations, outcome.moves)
 
     async def _finish_sweep(self) -> None:
         """Assess everybody that the sweep under way has not come to, and pass the tick if it is one."""
@@ -373,7 +368,7 @@ class PartitionLoop:
                 return
 
     def _send_sample(self, at_ms: int) -> None:
-        sample = self._drawer.draw(at_ms // self._settings.tick_ms, at_ms)
+        sample = self._drawer.draw(at_ms // self._settings.tick_ms, at_ms, self._ticks.sample_share)
         value = encode_sample(sample, self.number)
         record = OutgoingRecord(str(self.number).encode(), value)
         self._outbox.add(self._topics.samples, 0, record)

@@ -16,8 +16,8 @@ from time import thread_time
 from typing import Final
 
 from stream_app.core.clock import NO_TIME, SECOND_MS, next_boundary
-from stream_app.core.partition import Effects, Partition
-from stream_app.core.processor import sweep
+from stream_app.core.partition import Partition
+from stream_app.core.processor import Outcome, sweep
 from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.worker.loop_settings import LoopSettings
@@ -152,7 +152,7 @@ class Sweeper:
         """Begin a sweep at an instant of event time; none may be under way."""
         self._sweep = _Sweep(at_ms, is_tick=at_ms % self._settings.tick_ms == 0)
 
-    def assess_part(self, take: Callable[[Effects], None]) -> None:
+    def assess_part(self, take: Callable[[Outcome], None]) -> None:
         """Assess some more customers and hand over what that does."""
         sweeping = self._sweep
         if sweeping is None:
@@ -161,13 +161,13 @@ class Sweeper:
         table = self._partition.table
         due = table.due_by(sweeping.at_ms, sweeping.row)
         last = None if len(due) <= self._part_rows else int(due[self._part_rows])
-        effects = sweep(self._partition, sweeping.at_ms, sweeping.row, last)
-        take(effects)
+        outcome = sweep(self._partition, sweeping.at_ms, sweeping.row, last)
+        take(outcome)
         if len(due) >= self._part_rows:  # smaller parts say little about large ones
             factor = PART_SECONDS / max(thread_time() - started, 1e-6)
             self._part_rows = int(min(max(self._part_rows * min(factor, 2.0), PART_ROWS_MIN), PART_ROWS_MAX))
         if sweeping.by_version and self.is_live:
-            pause_ms = len(effects.migrations) * SECOND_MS // self._settings.model_moves_per_second
+            pause_ms = len(outcome.moves) * SECOND_MS // self._settings.model_moves_per_second
             self._resume_ms = self._now_ms() + pause_ms
         if last is None:
             self._end(sweeping)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -47,22 +47,29 @@ class TickDocument(msgspec.Struct, tag_field="kind", tag="tick"):
         See the module.
     versions
         By segmentation, what is in force from the instant on; of an awaited tick, none.
+    sample_share
+        Of a decided one, the share of all hashes that customers are drawn from at the next tick.
     """
 
     tick: int
     as_of: str
     status: Literal["awaited", "decided"]
     versions: dict[str, int]
+    sample_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0  # an earlier release says nothing of it
 
 
 _decode = msgspec.json.Decoder(TickDocument).decode
 
 
 def tick_record(
-    status: Literal["awaited", "decided"], tick: int, as_of_ms: int, versions: Mapping[str, int]
+    status: Literal["awaited", "decided"],
+    tick: int,
+    as_of_ms: int,
+    versions: Mapping[str, int],
+    sample_share: float = 1.0,
 ) -> OutgoingRecord:
     """Return what is said of a tick as its record in `segment-models`."""
-    document = TickDocument(tick, format_instant(as_of_ms), status, dict(versions))
+    document = TickDocument(tick, format_instant(as_of_ms), status, dict(versions), sample_share)
     return OutgoingRecord(KEYS[status], msgspec.json.encode(document))
 
 
@@ -75,12 +82,15 @@ class Ticks:
         Instant of the newest tick that is decided, and of the newest that others wait at; `NO_TIME` for none.
     awaited_since
         When the latter was heard, by the event loop's clock.
+    sample_share
+        What the former says of the next sample.
     """
 
     def __init__(self) -> None:
         self.decided_ms = NO_TIME
         self.awaited_ms = NO_TIME
         self.awaited_since = 0.0
+        self.sample_share = 1.0
         self._followers: list[Callable[[], None]] = []
         self._renewed = asyncio.Event()
         self._may_warn = Interval(WARNING_SECONDS)
@@ -100,7 +110,8 @@ class Ticks:
         document = _decode(value)
         as_of_ms = int(np.datetime64(document.as_of[:-1], "ms").astype(np.int64))
         if document.status == "decided":
-            self.decided_ms = max(self.decided_ms, as_of_ms)
+            if as_of_ms >= self.decided_ms:
+                self.decided_ms, self.sample_share = as_of_ms, document.sample_share
         elif as_of_ms > self.awaited_ms:
             self.awaited_ms, self.awaited_since = as_of_ms, asyncio.get_running_loop().time()
         self._renewed.set()

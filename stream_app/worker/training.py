@@ -25,12 +25,13 @@ from typing import Any, Final
 import msgspec
 
 from stream_app.adapters.delivery import Delivery, OutgoingRecord
-from stream_app.adapters.state_log import LogRecord
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.decisions import is_decision, read_decision
 from stream_app.core.clock import NO_TIME
 from stream_app.core.row import FIRST_SEGMENTATION
 from stream_app.core.segmentation import Segmentation
+from stream_app.learning.drawing import share_of
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
@@ -94,11 +95,11 @@ class TrainingState:
         self.progress = Progress()
         self.trainers: dict[str, dict[str, Any]] = {}
 
-    def restore(self, records: Iterable[LogRecord]) -> None:
+    def restore(self, records: RecordBlock) -> None:
         """Bring the state up to date with records of the trainer's changelog."""
         for record in records:
             key, value = record.key, record.value
-            if value is None:
+            if key is None or value is None:
                 continue
             if key == PROGRESS_KEY:
                 self.progress = msgspec.json.decode(value, type=Progress)
@@ -244,7 +245,8 @@ class Training:
         proposals = [proposal for proposal in learned if proposal is not None]
         self._published |= {each.model.name: each.model.version for each in proposals if not each.held}
         self._decided_ms = merged.as_of_ms
-        decision = tick_record("decided", tick, merged.as_of_ms, self._published)
+        share = share_of(self._sample_size, merged.population_size)
+        decision = tick_record("decided", tick, merged.as_of_ms, self._published, share)
         await self._write([*(model_record(each) for each in proposals), decision])
 
     def _note_needed(self) -> None:

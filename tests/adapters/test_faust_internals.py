@@ -1,4 +1,4 @@
-"""Whatever of Faust and aiokafka is used and is no public interface is listed, is there, and stays in one file."""
+"""Whatever of Faust and aiokafka is used and is no public interface is listed, is there, and stays in two files."""
 
 from __future__ import annotations
 
@@ -10,29 +10,45 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
+from aiokafka.consumer import fetcher
 from faust.types import TP
 
-from stream_app.adapters import faust_bridge
-from stream_app.adapters.faust_bridge import INTERNALS, BridgeConsumer, BridgeThread, BridgeTransport
+from stream_app.adapters import faust_bridge, record_batches
+from stream_app.adapters.faust_bridge import BridgeConsumer, BridgeThread, BridgeTransport
+from stream_app.adapters.record_batches import FetchedRecords, HeldRecords, PreparedBatch
 
 ROOT = Path(__file__).parents[2]
-LANE = Path(faust_bridge.__file__)
+DERIVED = {
+    faust_bridge: (BridgeConsumer, BridgeThread, BridgeTransport),
+    record_batches: (FetchedRecords, HeldRecords, PreparedBatch),
+}
+"""By file that may use internals, the classes that it derives from theirs."""
 OTHERS = sorted(
-    path for layer in ("adapters", "worker") for path in (ROOT / "stream_app" / layer).glob("*.py") if path != LANE
+    path
+    for layer in ("adapters", "worker")
+    for path in (ROOT / "stream_app" / layer).glob("*.py")
+    if path not in {Path(str(module.__file__)) for module in DERIVED}
 )
-LISTED = {name.rpartition(":")[2].rpartition(".")[2] for name in INTERNALS}
-DERIVED = (BridgeConsumer, BridgeThread, BridgeTransport)
+LISTED = {
+    module: {name.rpartition(":")[2].rpartition(".")[2] for name in module.INTERNALS}
+    for module in (faust_bridge, record_batches)
+}
 OUR_ATTRIBUTES = {"consumer", "host"}
-"""What the lane sets on objects of its own, or on those that it derives from theirs."""
+"""What the bridge sets on objects of its own, or on those that it derives from theirs."""
 PUBLIC_ATTRIBUTES = {"transport"}
 """`App.transport` has a documented setter."""
 PUBLIC_METHODS = {"__init__", "on_stop"}
 """Mode documents `on_stop` as a service's callback."""
 PUBLIC_DESPITE_THEIR_NAME = {"_asdict", "_exit", "_fields", "_make", "_replace"}
 """Of named tuples and of `os`."""
+
+
+def name_of(owner: ModuleType | type) -> str:
+    return owner.__name__.rpartition(".")[2]
 
 
 def is_private(name: str) -> bool:
@@ -54,12 +70,18 @@ def targets(tree: ast.AST) -> Iterator[ast.Attribute]:
             yield node
 
 
+def is_python(owner: type) -> bool:
+    """Return whether a class has a source, which what is compiled has not."""
+    return str(inspect.getmodule(owner).__file__).endswith(".py")  # type: ignore[union-attr]
+
+
 def attributes_of(owner: ModuleType | type) -> set[str]:
     """Return the names that a module or class has, with those that a class's methods give its objects."""
     names = set(dir(owner))
     if isinstance(owner, type):
         for base in owner.__mro__:
-            if base.__module__.split(".")[0] in ("aiokafka", "faust", "mode"):
+            package = base.__module__.split(".")[0]
+            if package in ("aiokafka", "faust", "mode") and is_python(base):
                 names |= {target.attr for target in targets(syntax_of(base)) if is_self(target.value)}
     return names
 
@@ -69,7 +91,7 @@ def foreign_bases(derived: type) -> set[str]:
     return set().union(*(attributes_of(base) for base in derived.__bases__))
 
 
-def private_uses_of_others(path: Path) -> set[str]:
+def private_uses_of_others(path: ModuleType | Path) -> set[str]:
     """Return the private attributes that a file takes from objects other than `self`."""
     return {
         node.attr
@@ -97,37 +119,40 @@ def overrides(derived: type) -> set[str]:
     return (names & foreign_bases(derived)) - PUBLIC_METHODS
 
 
-@pytest.mark.parametrize("name", INTERNALS)
+@pytest.mark.parametrize("name", [*faust_bridge.INTERNALS, *record_batches.INTERNALS])
 def test_every_internal_is_there(name: str) -> None:
     module_name, _, path = name.partition(":")
     *classes, attribute = path.split(".")
     owner = importlib.import_module(module_name)
     for class_name in classes:
-        assert hasattr(owner, class_name), f"{module_name} has no {class_name} any more; {name} is used by the lane"
+        assert hasattr(owner, class_name), f"{module_name} has no {class_name} any more; {name} is used by the bridge"
         owner = getattr(owner, class_name)
     packages = {package: version(package) for package in ("faust-streaming", "aiokafka")}
-    assert attribute in attributes_of(owner), f"{name} is gone from {packages}; see where the lane uses it"
+    assert attribute in attributes_of(owner), f"{name} is gone from {packages}; see where the bridge uses it"
 
 
-def test_no_internal_is_listed_that_is_not_used() -> None:
-    tree = syntax_of(LANE)
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert LISTED - used.union(*map(overrides, DERIVED)) == set()
+@pytest.mark.parametrize("module", DERIVED, ids=name_of)
+def test_no_internal_is_listed_that_is_not_used(module: ModuleType) -> None:
+    used = {node.attr for node in ast.walk(syntax_of(module)) if isinstance(node, ast.Attribute)}
+    assert LISTED[module] - used.union(*map(overrides, DERIVED[module])) == set()
 
 
-def test_private_attributes_of_their_objects_are_listed() -> None:
-    assert private_uses_of_others(LANE) - LISTED == set()
+@pytest.mark.parametrize("module", DERIVED, ids=name_of)
+def test_private_attributes_of_their_objects_are_listed(module: ModuleType) -> None:
+    assert private_uses_of_others(module) - LISTED[module] == set()
 
 
-@pytest.mark.parametrize("derived", DERIVED)
-def test_inherited_private_attributes_and_overridden_methods_are_listed(derived: type) -> None:
-    assert (inherited_uses(derived) | overrides(derived)) - LISTED == set()
+@pytest.mark.parametrize(
+    ("module", "derived"), [(m, c) for m, classes in DERIVED.items() for c in classes], ids=name_of
+)
+def test_inherited_private_attributes_and_overridden_methods_are_listed(module: ModuleType, derived: type) -> None:
+    assert (inherited_uses(derived) | overrides(derived)) - LISTED[module] == set()
 
 
-def test_what_is_set_on_their_objects_is_listed() -> None:
-    tree = syntax_of(LANE)
-    set_on_others = {target.attr for target in targets(tree) if not is_self(target.value)}
-    assert set_on_others - OUR_ATTRIBUTES - PUBLIC_ATTRIBUTES - LISTED == set()
+@pytest.mark.parametrize("module", DERIVED, ids=name_of)
+def test_what_is_set_on_their_objects_is_listed(module: ModuleType) -> None:
+    set_on_others = {target.attr for target in targets(syntax_of(module)) if not is_self(target.value)}
+    assert set_on_others - OUR_ATTRIBUTES - PUBLIC_ATTRIBUTES - LISTED[module] == set()
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -139,6 +164,17 @@ def test_partition_that_is_caught_up_with_for_long_is_no_error_to_faust(caplog: 
     consumer = object.__new__(BridgeConsumer)  # Faust's own check would ask its thread, which is not there
     consumer.verify_event_path(1e9, TP("purchases", 0))
     assert not caplog.records
+
+
+def test_consumer_of_a_worker_hands_out_its_inputs_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SimpleNamespace()
+    base = faust_bridge.driver.AIOKafkaConsumerThread
+    monkeypatch.setattr(base, "_create_worker_consumer", lambda _thread, _transport: made)
+    thread: Any = object.__new__(BridgeThread)
+    thread.consumer = SimpleNamespace()
+    thread._create_worker_consumer(SimpleNamespace(host=SimpleNamespace(inputs=["purchases"])))
+    assert made._key_deserializer.topics == {"purchases"}
+    assert (fetcher.MemoryRecords, fetcher.PartitionRecords) == (HeldRecords, FetchedRecords)
 
 
 @pytest.mark.parametrize("package", ["faust-streaming", "aiokafka"])

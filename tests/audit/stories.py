@@ -27,16 +27,17 @@ from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.core.events import Event, Position
-from stream_app.core.migration import Migration
-from stream_app.core.partition import Effects, Partition
-from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.events import Event, Position, pack_events
+from stream_app.core.partition import Partition
+from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import InvalidRecord
+from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import KINDS, encode_segmentation
 from stream_app.worker.figures import PartitionFigures
+from stream_app.worker.outbox import Outbox
 from tests.contracts.records import ENGAGEMENT, PURCHASE
 from tests.support.events import START_MS
 
@@ -253,6 +254,7 @@ class _Worker:
         self._story = story
         self._partition = partition
         self._state = Partition(segmentations)
+        self._describer = Describer(self._state.context, story.names.group)
         self._members = PartitionFigures(self._state, partition, 0, lambda: 0)
         self._offsets: dict[str, int] = {}
 
@@ -277,12 +279,19 @@ class _Worker:
                     events.append(event)
                     positions.append(position)
             if events:
-                self._apply(process_events(self._state, events, positions), transaction)
+                taken = self._chunk(events, positions)
+                self._apply(process_events(self._state, taken.events), taken, transaction)
             self._commit(transaction)
         if records:
             self._sweep(200)
         for topic, offset in self._offsets.items():
             self._story.committed[topic, self._partition] = offset
+
+    def _chunk(self, events: list[Event], positions: list[Position]) -> Chunk:
+        topics = [self._story.names.prefix + topic for topic in DECODERS]
+        packed = pack_events(events, [position.offset for position in positions], 0)
+        packed.records["source"] = [topics.index(position.topic) for position in positions]
+        return Chunk(packed, topics, self._partition)
 
     def follow(self, segmentation: Segmentation, days: int) -> None:
         """Let a version take over, so many days after the last event."""
@@ -292,24 +301,22 @@ class _Worker:
     def _sweep(self, days: int) -> None:
         """Let time pass up to so many days after the last event."""
         transaction: list[Append] = []
-        self._apply(sweep(self._state, self._state.clock.watermark_ms + days * DAY_MS), transaction)
+        self._apply(sweep(self._state, self._state.clock.watermark_ms + days * DAY_MS), NO_CHUNK, transaction)
         self._commit(transaction)
 
-    def _apply(self, effects: Effects, transaction: list[Append]) -> None:
+    def _apply(self, outcome: Outcome, taken: Chunk, transaction: list[Append]) -> None:
         names, table = self._story.names, self._state.table
-        apply_effects(self._state, effects)
         self._members.note_change()
-        for customer_id in effects.customer_ids:
-            row = table.encode(table.find(customer_id))
-            transaction.append(Append(names.changelog, self._partition, customer_id.encode(), row))
-        for migration in effects.migrations:
-            key = migration.customer_id.encode()
-            headers = (("ce_id", migration.migration_id.encode()),)
-            value = msgspec.json.encode(migration)
-            transaction.append(Append(names.migrations, self._partition, key, value, START_MS, headers))
-            value = msgspec.json.encode(_membership_of(migration)) if migration.to_segment else None
-            place = f"{migration.segmentation}/{migration.customer_id}".encode()
-            transaction.append(Append(names.memberships, self._partition, place, value))
+        for row in outcome.changed.tolist():
+            key = table.customer_ids[row].encode()
+            transaction.append(Append(names.changelog, self._partition, key, table.encode(row)))
+        outbox, topics = Outbox(names, self._partition), (names.migrations, names.memberships)
+        outbox.migrate(self._describer.describe_step(self._state, outcome.moves, taken))
+        sealed = outbox.seal(table, PartitionPosition())
+        for pair in zip(*(sealed[topic, self._partition] for topic in topics), strict=True):
+            for topic, record in zip(topics, pair, strict=True):
+                headers = tuple(record.headers)
+                transaction.append(Append(topic, self._partition, record.key, record.value, START_MS, headers))
 
     def _commit(self, transaction: list[Append]) -> None:
         for record in self._members.due():
@@ -318,15 +325,3 @@ class _Worker:
         position = PartitionPosition(dict(self._offsets), self._state.clock, versions).encode()
         transaction.append(Append(self._story.names.changelog, self._partition, POSITION_KEY, position))
         self._story.transactions.append(transaction)
-
-
-def _membership_of(migration: Migration) -> dict[str, Any]:
-    return {
-        "customer_id": migration.customer_id,
-        "segmentation": migration.segmentation,
-        "segment": migration.to_segment,
-        "since": migration.effective_at,
-        "sequence": migration.sequence,
-        "model_version": migration.model_version,
-        "as_of": migration.decided_at,
-    }

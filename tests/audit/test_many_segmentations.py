@@ -455,7 +455,14 @@ def test_segmentation_whose_model_was_removed_has_no_newest_version() -> None:
 
 @pytest.mark.parametrize(("versions", "checks"), [({"value": 3}, []), ({"value": -1}, ["contracts"])])
 def test_what_is_said_of_ticks_is_no_model_and_keeps_its_contract(versions: dict[str, int], checks: list[str]) -> None:
-    tick = {"kind": "tick", "tick": 9, "as_of": "2024-06-13T00:00:00.000Z", "status": "decided", "versions": versions}
+    tick = {
+        "kind": "tick",
+        "tick": 9,
+        "as_of": "2024-06-13T00:00:00.000Z",
+        "status": "decided",
+        "versions": versions,
+        "sample_share": 1.0,
+    }
     known = Segmentations()
     found = known.note_model(LogRecord(0, 0, b"~tick", json.dumps(tick).encode(), ()), "segment-models")
     assert [finding.check for finding in found] == checks

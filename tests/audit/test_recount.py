@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stream_app.audit.checks import check_ambiguity
 from stream_app.audit.recount import Entry, Outcome, Totals, compare, recount, uncertain
 from stream_app.core.events import ENGAGEMENT, Event
-from stream_app.core.row import Row
+from tests.reference.row import Row
 from tests.support.events import engagement, histories, instant, purchase, refund
 from tests.support.totals import fold
 

@@ -17,9 +17,11 @@ from stream_app.audit.checks import migration_id
 from stream_app.audit.findings import CHECKS
 from stream_app.audit.report import document, lines
 from stream_app.core.clock import DAY_MS
-from stream_app.core.migration import migration_id as worker_migration_id
-from stream_app.core.row import MEMBERSHIP_DTYPE, digest, join_row, split_row
 from tests.audit.stories import Append, Story, audited, drawn_inputs, partition_of, record_of, told
+from tests.reference.row import MEMBERSHIP_DTYPE, digest, join_row, split_row
+from tests.support.events import instant, purchase
+from tests.support.models import partition_under, prior_model
+from tests.support.playing import play
 from tests.support.replays import ROOT
 
 
@@ -76,7 +78,10 @@ def test_empty_deployment_is_clean() -> None:
 
 
 def test_migration_ids_are_the_workers() -> None:
-    assert migration_id("value", "ünïcode", 7) == worker_migration_id("value", "ünïcode", 7)
+    moves = play(partition_under(prior_model()), [purchase(0, customer_id="ünïcode"), instant(900)])
+    assert len(moves) > 1
+    for move in moves:
+        assert migration_id("value", "ünïcode", move.sequence) == move.migration_id
 
 
 def test_misplaced_record_is_looked_for_on_its_own_partition() -> None:

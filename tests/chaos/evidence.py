@@ -14,9 +14,9 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartitio
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY
 from stream_app.adapters.topics import TopicNames
-from stream_app.core.row import MEMBERSHIP_DTYPE, NO_MEMBERSHIP, decode_row, digest
 from tests.chaos.progress import follower
 from tests.chaos.traffic import Totals
+from tests.reference.row import MEMBERSHIP_DTYPE, NO_MEMBERSHIP, decode_row, digest
 
 NEVER: Final = NO_MEMBERSHIP.tobytes()
 SILENT_SECONDS: Final = 30

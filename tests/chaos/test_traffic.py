@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from stream_app.core.row import RECENT_EVENT_LIMIT
 from tests.chaos.traffic import PURCHASES, Record, Totals, Traffic
+from tests.reference.row import RECENT_EVENT_LIMIT
 
 RECORDS = 60_000
 

@@ -1,4 +1,4 @@
-"""The fast path accepts nothing that the models refuse, and nothing differently."""
+"""Neither the scanner nor the fast path accepts anything that the models refuse, or anything differently."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_app.contracts.fields import parse_instant
+from stream_app.contracts.scanner import Scanner, join_parts
 from stream_app.core.clock import format_instant
+from stream_app.core.events import Event, pack_events
+from stream_app.core.records import Rejection
 from stream_app.errors import InvalidRecord
 from tests.contracts.records import ENGAGEMENT, NOW_MS, PURCHASE, encode, engagements, purchases
 from tests.contracts.test_bad_input import BAD_PAYLOADS
 
 DECODERS = {"purchases": purchases(), "engagements": engagements()}
+SCANNERS = {topic: Scanner(decoder) for topic, decoder in DECODERS.items()}
 TOPICS = st.sampled_from(sorted(DECODERS))
 
 
@@ -29,7 +33,18 @@ def verdict(decode: Any, payload: bytes, key: bytes | None) -> object:
 
 def assert_paths_agree(topic: str, payload: bytes, key: bytes | None = None) -> None:
     decoder = DECODERS[topic]
-    assert verdict(decoder.decode, payload, key) == verdict(decoder.decode_reference, payload, key)
+    expected = verdict(decoder.decode_reference, payload, key)
+    assert verdict(decoder.decode, payload, key) == expected
+    buffer, (values, keys) = join_parts([payload], [key])
+    scanned = SCANNERS[topic].scan(buffer, values, NOW_MS, None if key is None else keys)
+    if isinstance(expected, Event):
+        packed = pack_events([expected], 0, 0)
+        assert scanned.records.tobytes() == packed.records.tobytes()
+        assert scanned.texts.tobytes() == packed.texts.tobytes()
+    else:
+        (refused,) = scanned.others
+        assert isinstance(refused, Rejection)
+        assert (refused.error.reason, refused.error.field, refused.error.message) == expected
 
 
 texts = st.text(max_size=6) | st.text(st.sampled_from('a"\\\x00\x1f\x7f\x85\ud800é '), max_size=4)

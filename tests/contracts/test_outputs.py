@@ -16,7 +16,7 @@ from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.contracts.rejections import REJECTION_REASONS
 from stream_app.core.clock import format_instant
 from stream_app.core.events import EVENT_KINDS
-from stream_app.core.row import ACTIVITY_DTYPE
+from tests.reference.row import ACTIVITY_DTYPE
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 

@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
-from stream_app.core.row import (
-    ACTIVITY_DTYPE,
+from stream_app.core.native_rows import LIBRARY, NO_MEMORY, NO_ROOM
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.errors import RowDamaged, RowVersionUnknown
+from tests.reference.orders import ORDER
+from tests.reference.row import (
     MEMBERSHIP_DTYPE,
     NO_MEMBERSHIP,
-    CustomerHistory,
     Row,
     decode_row,
     digest,
     encode_row,
-    join_history,
 )
-from stream_app.core.segments import NO_SEGMENT
-from stream_app.errors import RowDamaged, RowVersionUnknown
-from tests.support.events import engagement, histories, purchase
+from tests.support.events import histories, purchase
+from tests.support.tables import row_of
 from tests.support.totals import fold
 
 
@@ -45,8 +45,8 @@ def test_restored_table_equals_the_one_it_was_encoded_from(customers: list[list[
     copy = CustomerTable()
     for number, customer_id in enumerate(table.customer_ids):
         copy.restore(customer_id, table.encode(number))
-    assert copy.customer_ids == table.customer_ids == list(rows)
-    assert [copy.load(number) for number in range(len(copy))] == list(rows.values())
+    assert list(copy.customer_ids) == list(table.customer_ids) == list(rows)
+    assert [row_of(copy, number) for number in range(len(copy))] == list(rows.values())
     assert copy.activity.tobytes() == table.activity.tobytes()
     assert copy.memberships.tobytes() == table.memberships.tobytes()
 
@@ -56,7 +56,7 @@ def test_restoring_a_known_customer_replaces_its_row(events: list[Event]) -> Non
     table = table_of({"a": fold(events[:1]), "b": fold(events)})
     table.restore("a", encode_row(fold(events), membership(7, 9)))
     assert (len(table), table.find("a")) == (2, 0)
-    assert table.load(0) == table.load(1) == fold(events)
+    assert row_of(table, 0) == row_of(table, 1) == fold(events)
     assert table.memberships[0]["segment"].tolist() == [7, 1]
 
 
@@ -75,8 +75,8 @@ def test_table_holds_what_was_put_in_and_not_removed_since(steps: list[tuple[str
     assert dict(zip(table.customer_ids, segments, strict=True)) == expected
     assert [table.find(customer_id) for customer_id in table.customer_ids] == list(range(len(expected)))
     for customer_id, number in expected.items():
-        assert table.load(table.find(customer_id)) == fold(events[:number])
-    assert not any(table.holds(customer_id) for customer_id in "abcd" if customer_id not in expected)
+        assert row_of(table, table.find(customer_id)) == fold(events[:number])
+    assert all(table.find(customer_id) < 0 for customer_id in "abcd" if customer_id not in expected)
 
 
 @given(
@@ -98,13 +98,13 @@ def test_customers_that_are_removed_take_all_their_memberships_along(
         own = {name: membership(number + place, name=name)[name] for place, name in enumerate(names)}
         table.restore(customer_id, encode_row(Row(purchases=number), own))
         expected[customer_id] = {"purchases": number} | {name: number + place for place, name in enumerate(names)}
-        table.store_due(np.array([table.find(customer_id)]), np.array([number]))
+        table.due_at_ms[table.find(customer_id)] = number
     for name in sorted(admitted_later - {"y"}):
         table.admit(name)
     assert set(table.customer_ids) == set(expected)
     for number, customer_id in enumerate(table.customer_ids):
         own = expected[customer_id]
-        assert table.load(number).purchases == own["purchases"]
+        assert row_of(table, number).purchases == own["purchases"]
         found = dict(zip(table.names, table.memberships[:, number]["segment"].tolist(), strict=True))
         assert found == {name: own.get(name, NO_SEGMENT) for name in table.names}
         assert table.due_at_ms[number] == (NO_TIME if admitted_later - {"y"} else own["purchases"])
@@ -118,7 +118,7 @@ def test_row_of_a_new_customer_is_empty_where_another_was_removed() -> None:
     table.remove("a")
     table.remove("b")
     table.insert("c")
-    assert not any(table.activity.tobytes())
+    assert row_of(table, 0) == Row()
     assert table.memberships.tolist() == [[NO_MEMBERSHIP.item()]]
     assert table.due_at_ms.tolist() == [NO_TIME]
 
@@ -143,22 +143,6 @@ def test_customers_are_numbered_as_they_come() -> None:
     assert [table.find(customer_id) for customer_id in "abcd"] == [2, 0, 1, -1]
 
 
-def test_changing_a_loaded_row_does_not_change_the_table() -> None:
-    table = table_of({"a": Row(purchases=3)})
-    table.load(0).purchases = 99
-    assert table.load(0).purchases == 3
-
-
-def test_loading_many_tells_who_is_unknown() -> None:
-    table = table_of({"a": fold([purchase(0), engagement(1)]), "b": Row(purchases=2)})
-    numbers, activity, known = table.load_all(["b", "x", "a"])
-    assert numbers.tolist() == [1, -1, 0]
-    rows = [join_history(record, history) for record, history in zip(activity.tolist(), known, strict=True)]
-    assert rows == [table.load(1), Row(), table.load(0)]
-    activity["purchases"] = 99
-    assert table.activity["purchases"].tolist() == [1, 2]
-
-
 def test_rows_encoded_together_are_as_alone() -> None:
     table = table_of({customer_id: Row(purchases=number) for number, customer_id in enumerate("abc")})
     assert table.encode_all([2, 0]) == [table.encode(2), table.encode(0)]
@@ -166,25 +150,40 @@ def test_rows_encoded_together_are_as_alone() -> None:
 
 
 def test_table_grows_and_keeps_what_it_holds() -> None:
-    rows = {f"c{number}": Row(purchases=number, orders=bytes([number % 256])) for number in range(4_000)}
+    rows = {f"c{number}": Row(purchases=number, orders=bytes([number % 256]) * ORDER.size) for number in range(4_000)}
     table = table_of(rows)
     assert len(table.activity) == table.memberships.shape[1] == len(table.due_at_ms) == 4_000
     assert table.activity["purchases"].tolist() == list(range(4_000))
-    assert [table.load(number) for number in range(4_000)] == list(rows.values())
+    assert [row_of(table, number) for number in range(4_000)] == list(rows.values())
     assert (table.memberships[0]["segment"] == 1).all()
 
 
-def test_storing_changes_the_rows_named_and_no_others() -> None:
-    table = table_of({customer_id: Row(purchases=1) for customer_id in "abc"})
-    history = CustomerHistory(b"12345678", b"o", 3, 1)
-    activity, memberships = np.zeros(1, ACTIVITY_DTYPE), np.zeros((1, 1), MEMBERSHIP_DTYPE)
-    activity["purchases"], memberships["segment"] = 5, 2
-    table.store(np.array([1]), activity, [history])
-    table.store_memberships(np.array([1]), memberships)
-    assert table.activity["purchases"].tolist() == [1, 5, 1]
-    assert table.memberships[0]["segment"].tolist() == [1, 2, 1]
-    assert table.load(1).history == history
-    assert table.load(0) == table.load(2) == Row(purchases=1)
+def test_nothing_to_restore_changes_nothing() -> None:
+    table = table_of({"a": Row()})
+    table.restore_many([])
+    assert list(table.customer_ids) == ["a"]
+
+
+def test_customer_that_there_is_not_has_no_id() -> None:
+    table = table_of({"a": Row()})
+    with pytest.raises(IndexError, match="rows: 0 to 1, expected 0 to 0"):
+        table.customer_ids.of(np.array([0, 1]))
+
+
+def test_table_for_which_there_is_no_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LIBRARY, "new", lambda: None)
+    with pytest.raises(MemoryError):
+        CustomerTable()
+
+
+@pytest.mark.parametrize(("status", "error"), [(NO_MEMORY, MemoryError), (NO_ROOM, RuntimeError)])
+def test_customer_for_whom_there_is_no_room_is_an_error(
+    status: int, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = CustomerTable()
+    monkeypatch.setattr(LIBRARY, "insert", lambda *_: status)
+    with pytest.raises(error):
+        table.insert("a")
 
 
 def test_segment_sizes_leave_out_customers_without_segment() -> None:

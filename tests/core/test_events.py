@@ -1,9 +1,25 @@
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
 
-from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, REFUND
-from tests.support.events import purchase
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from xxhash import xxh3_64_digest
+
+from stream_app.core.events import (
+    ENGAGEMENT,
+    EVENT_KINDS,
+    PURCHASE,
+    REFUND,
+    Event,
+    Events,
+    join_events,
+    order_digest,
+    pack_events,
+)
+from tests.support.events import engagement, purchase, refund
 
 
 def test_kinds_are_indices_of_their_names() -> None:
@@ -14,3 +30,66 @@ def test_event_cannot_be_changed() -> None:
     event = purchase(0)
     with pytest.raises(AttributeError):
         event.amount_minor = 1  # type: ignore[misc]
+
+
+# --- columns -------------------------------------------------------------------------------------------------------
+
+EVENTS = [
+    purchase(1, customer_id="kölner", order_id="№ 1"),
+    engagement(2, "c2", "🙂"),
+    refund(3, 7, "№ 1", "c" * 256),
+    engagement(4, ""),
+]
+
+
+def values(events: Events) -> list[Event]:
+    return [events.event(index) for index in range(len(events))]
+
+
+def without_orders(events: Sequence[Event]) -> list[Event]:
+    """Return events as columns keep them: of an order, the digest is left."""
+    return [
+        replace(event, order_id=f"{order:016x}" if (order := order_digest(event.order_id)) else "") for event in events
+    ]
+
+
+def test_columns_keep_all_but_the_ids_of_orders() -> None:
+    packed = pack_events(EVENTS, [7, 8, 9, 12], 3)
+    assert values(packed) == without_orders(EVENTS)
+    assert packed.records["offset"].tolist() == [7, 8, 9, 12]
+    assert packed.records["source"].tolist() == [3] * 4
+    assert [packed.customer_id(index) for index in range(4)] == [event.customer_id for event in EVENTS]
+    digests = b"".join(int(digest).to_bytes(8, "big") for digest in packed.records["event_digest"])
+    assert digests == b"".join(xxh3_64_digest(event.event_id.encode()) for event in EVENTS), "those of rows"
+
+
+def test_parts_and_choices_of_columns_are_those_of_their_events() -> None:
+    packed = pack_events(EVENTS, 0, 0)
+    assert values(packed[1:3]) == values(packed)[1:3]
+    assert values(packed.take([3, 0, 0])) == [values(packed)[index] for index in (3, 0, 0)]
+
+
+@given(st.lists(st.lists(st.sampled_from(EVENTS), max_size=4), max_size=4), st.data())
+def test_joined_columns_are_joined_events(parts: list[list[Event]], data: st.DataObject) -> None:
+    cuts = [data.draw(st.integers(0, len(part))) for part in parts]
+    joined = join_events([pack_events(part, 0, 0)[cut:] for part, cut in zip(parts, cuts, strict=True)])
+    expected = [event for part, cut in zip(parts, cuts, strict=True) for event in part[cut:]]
+    assert values(joined) == without_orders(expected)
+
+
+def test_joining_takes_no_more_text_along_than_the_parts_point_into() -> None:
+    packed = pack_events(EVENTS, 0, 0)
+    joined = join_events([packed[1:2]] * 3)
+    assert len(joined.texts) == 3 * len("c2" + "🙂" + "product_viewed") + 3 * 3
+
+
+def test_more_text_than_records_can_point_into_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_app.core.events._TEXTS_MAX", 50)
+    part = pack_events(EVENTS[1:2], 0, 0)
+    with pytest.raises(OverflowError, match="texts: 60 bytes, expected at most 50"):
+        join_events([part] * 3)
+
+
+def test_text_that_is_too_long_for_a_record_is_refused() -> None:
+    with pytest.raises(OverflowError):
+        pack_events([engagement(0, "c" * 65_536)], 0, 0)

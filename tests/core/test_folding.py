@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, MINUTE_MS, NO_TIME
-from stream_app.core.days import ACTIVE_DAYS, ENGAGED_DAYS, DayGaps, DecayedDays, unite_days
+from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
-from stream_app.core.folding import fold_events, last_active_day, merge_rows
-from stream_app.core.orders import ORDER, ORDER_LIMIT
 from stream_app.core.quantities import Quantities, quantities_at
-from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE, RECENT_EVENT_LIMIT, Row
+from tests.native.histories import FOLDED, IN_SESSION, REPEATED, as_records
+from tests.native.histories import fold as fold_all
+from tests.reference.orders import ORDER, ORDER_LIMIT
+from tests.reference.row import ACTIVITY, ACTIVITY_DTYPE, RECENT_EVENT_LIMIT, Row
 from tests.support.events import START_MS, engagement, histories, instant, purchase, refund, visits
 from tests.support.totals import (
     EXACT,
@@ -28,7 +29,6 @@ from tests.support.totals import (
     halved,
     log_value,
     remembered_ids,
-    trail_for,
 )
 
 NOT_THE_LEDGER = tuple(name for name in EXACT if name != "orders")
@@ -42,6 +42,14 @@ def record(row: Row) -> bytes:
 
 def known_at(row: Row, at_ms: int) -> Quantities:
     return quantities_at(np.frombuffer(record(row), ACTIVITY_DTYPE), at_ms)
+
+
+def said_of(events: list[Event]) -> list[int]:
+    """Return what the library says of each event of a customer."""
+    table = CustomerTable([])
+    number = table.insert("c1")
+    said: list[int] = fold_all(table, np.full(len(events), number), as_records(events)).tolist()
+    return said
 
 
 def decayed_at(row: Row, at_ms: int) -> tuple[float, float, float, float]:
@@ -70,36 +78,20 @@ def test_totals_are_what_all_events_together_add_up_to(events: list[Event]) -> N
 @given(histories())
 def test_replayed_events_change_nothing(events: list[Event]) -> None:
     row = fold(events)
-    trail = trail_for(events)
-    again = fold_events(row, events, trail, 0)
-    assert (again.row, again.duplicates) == (row, list(range(len(events))))
-    assert (again.states, again.in_session) == ([], [False] * len(events))
-    assert not any(trail)
+    assert fold(events, row) == row
+    assert said_of(events * 2)[len(events) :] == [REPEATED] * len(events)
 
 
 def test_event_repeated_within_one_call_counts_once() -> None:
     events = [purchase(0), engagement(1), purchase(0), engagement(1), purchase(2)]
-    folded = fold_events(Row(), events, trail_for(events), 0)
-    assert (folded.duplicates, folded.states) == ([2, 3], [0, 1, 2])
-    assert (folded.row.purchases, folded.row.engagements) == (2, 1)
+    row = fold(events)
+    assert said_of(events) == [FOLDED, FOLDED, REPEATED, REPEATED, FOLDED]
+    assert (row.purchases, row.engagements) == (2, 1)
 
 
 @given(histories(max_size=40), st.integers(0, 40))
 def test_two_calls_equal_one(events: list[Event], cut: int) -> None:
     assert fold(events[cut:], fold(events[:cut])) == fold(events)
-
-
-@given(histories(max_size=12) | visits(), st.integers(0, 3))
-def test_trail_holds_the_state_after_each_event_that_is_no_repetition(events: list[Event], offset: int) -> None:
-    repeated = [event for pair in zip(events, events, strict=True) for event in pair]
-    trail = bytearray(offset * ACTIVITY.size) + trail_for(repeated)
-    folded = fold_events(Row(), repeated, trail, offset * ACTIVITY.size)
-    written = [bytes(trail[start : start + ACTIVITY.size]) for start in range(0, len(trail), ACTIVITY.size)]
-    assert not any(b"".join(written[:offset] + written[offset + len(events) :]))
-    assert folded.duplicates == list(range(1, len(repeated), 2))
-    assert folded.states == list(range(len(events)))
-    states = [record(fold(events[: length + 1])) for length in range(len(events))]
-    assert [written[offset + state] for state in folded.states] == states
 
 
 @given(visits())
@@ -112,27 +104,18 @@ def test_engagement_soon_after_another_on_the_same_day_only_continues_a_session(
         expected.append(event.kind == ENGAGEMENT and 0 <= pause_ms < 30 * MINUTE_MS and same_day)
         if event.kind == ENGAGEMENT:
             engaged_ms = max(engaged_ms, event.at_ms)
-    assert fold_events(Row(), events, trail_for(events), 0).in_session == expected
+    assert said_of(events) == [IN_SESSION if continues else FOLDED for continues in expected]
 
 
 def test_session_ends_after_half_an_hour_of_pause_and_at_midnight() -> None:
     minutes = (1_380, 1_409, 1_439, 1_441, 1_470, 1_500)
     events = [engagement(minute / 1_440) for minute in minutes]
-    in_session = fold_events(Row(), events, trail_for(events), 0).in_session
-    assert [minute for minute, continues in zip(minutes, in_session, strict=True) if not continues] == [
+    assert [minute for minute, said in zip(minutes, said_of(events), strict=True) if said != IN_SESSION] == [
         1_380,
         1_439,
         1_441,
         1_500,
     ]
-
-
-@given(histories(min_size=1))
-def test_folding_leaves_the_row_it_began_with_as_it_was(events: list[Event]) -> None:
-    row = fold(events[: len(events) // 2])
-    copy = fold(events[: len(events) // 2])
-    fold(events, row)
-    assert row == copy
 
 
 # --- decay -------------------------------------------------------------------------------------------------------
@@ -294,7 +277,7 @@ def test_refund_of_a_free_order_of_nothing_undoes_nothing() -> None:
 
 def test_refund_is_no_activity() -> None:
     row = fold([purchase(0, order_id="o"), refund(40, 5_000, "o")])
-    assert last_active_day(row) == instant(0) // DAY_MS
+    assert max(row.purchased_at_ms, row.engaged_at_ms) == instant(0)
     assert row.active_day_bits == 1
 
 
@@ -306,56 +289,31 @@ ASCENDING = st.lists(st.integers(0, 40) | st.just(1), min_size=1, max_size=60).m
 )
 
 
-@given(st.sampled_from([(2.0, 5), (30.0, 182)]), st.lists(DAYS, min_size=1, max_size=40))
-@settings(max_examples=150)
-def test_adding_days_agrees_with_the_definition(shape: tuple[float, int], days: list[int]) -> None:
-    decayed = DecayedDays(*shape)
-    bits, total, last_day = 0, 0.0, -(10**9)
+@given(st.lists(DAYS, min_size=1, max_size=40) | ASCENDING)
+@settings(max_examples=100)
+def test_days_kept_one_by_one_are_those_of_the_definition(days: list[int]) -> None:
+    row = Row()
+    first_day = START_MS // DAY_MS
     for index, day in enumerate(days):
-        bits, total = decayed.add(bits, total, last_day, day)
-        last_day = max(last_day, day)
-        seen = days[: index + 1]
-        assert bits == day_bits(seen, shape[1])
-        assert total == pytest.approx(decayed.total(bits), rel=1e-9)
-        assert total == pytest.approx(day_total(seen, *shape), rel=1e-9)
-
-
-@given(st.sampled_from([2, 5, 40, 366]), st.lists(DAYS, min_size=1, max_size=40) | ASCENDING)
-@settings(max_examples=250)
-def test_gaps_kept_day_by_day_are_those_between_the_days_remembered(window_days: int, days: list[int]) -> None:
-    gaps = DayGaps(0.95, window_days)
-    bits, *sums = 0, 0, 0.0, 0.0
-    last_day = -(10**9)
-    for index, day in enumerate(days):
-        bits, *sums = gaps.add(bits, *sums, last_day, day)
-        last_day = max(last_day, day)
-        seen = days[: index + 1]
-        assert bits == day_bits(seen, window_days)
-        assert tuple(sums) == pytest.approx(gap_sums(seen, window_days), rel=1e-9, abs=1e-12)
-        assert tuple(sums) == pytest.approx(gaps.total(bits), rel=1e-9, abs=1e-12)
+        row = fold([engagement(day, event_id=f"e{index}")], row)
+        seen = [first_day + each for each in days[: index + 1]]
+        assert (row.active_day_bits, row.engaged_day_bits) == (day_bits(seen, 366), day_bits(seen, 182))
+        assert row.engaged_days == pytest.approx(day_total(seen, 30, 182), rel=1e-9)
+        sums = (row.gaps, row.log_gaps, row.log_gaps_squared)
+        assert sums == pytest.approx(gap_sums(seen), rel=1e-9, abs=1e-12)
         assert min(sums) >= 0
 
 
 def test_sums_of_gaps_do_not_drift_over_ten_years() -> None:
-    random = Random(1)
-    bits, *sums = 0, 0, 0.0, 0.0
-    day, last_day = 0, -(10**9)
-    while day < 3_650:
-        bits, *sums = ACTIVE_DAYS.add(bits, *sums, last_day, day)
-        assert tuple(sums) == pytest.approx(ACTIVE_DAYS.total(bits), rel=1e-12, abs=1e-12)
-        day, last_day = day + random.choice([1, 1, 1, 2, 7, 60]), day
-
-
-def test_newest_gap_weighs_most() -> None:
-    gaps = DayGaps(0.5, 366)
-    count, logs, logs_squared = gaps.total(0b1_0000_0001_01)
-    assert count == 2
-    assert logs == pytest.approx(math.log(2) + 0.5 * math.log(8))
-    assert logs_squared == pytest.approx(math.log(2) ** 2 + 0.5 * math.log(8) ** 2)
+    random, row, days = Random(1), Row(), [0]
+    while days[-1] < 3_650:
+        row = fold([purchase(days[-1])], row)
+        sums = (row.gaps, row.log_gaps, row.log_gaps_squared)
+        assert sums == pytest.approx(gap_sums(days), rel=1e-12, abs=1e-12)
+        days.append(days[-1] + random.choice([1, 1, 1, 2, 7, 60]))
 
 
 def test_customer_of_one_day_or_none_has_no_gap() -> None:
-    assert ACTIVE_DAYS.total(0) == ACTIVE_DAYS.total(1) == (0, 0.0, 0.0)
     row = fold([purchase(0), engagement(0.5), purchase(500)])
     assert (row.gaps, row.log_gaps, row.log_gaps_squared) == (0, 0.0, 0.0)
 
@@ -372,43 +330,6 @@ def test_gap_is_forgotten_with_the_day_it_begins_with() -> None:
     row = fold([engagement(366)], row)
     assert row.gaps == 2
     assert row.log_gaps == pytest.approx(0.95 * math.log(265))
-
-
-def test_day_leaving_the_window_is_forgotten() -> None:
-    decayed = DecayedDays(2.0, 5)
-    assert decayed.add(0b10001, 1.25, 10, 11) == pytest.approx((0b00011, 1 + 2**-0.5))
-    assert decayed.add(0b10001, 1.25, 10, 15) == (1, 1.0)
-    assert decayed.add(0b10001, 1.25, 10, 40) == (1, 1.0)
-
-
-def test_late_day_counts_if_it_is_new_and_within_the_window() -> None:
-    decayed = DecayedDays(2.0, 5)
-    assert decayed.add(0b00001, 1.0, 10, 8) == pytest.approx((0b00101, 1.5))
-    assert decayed.add(0b00101, 1.5, 10, 8) == (0b00101, 1.5)
-    assert decayed.add(0b00001, 1.0, 10, 5) == (0b00001, 1.0)
-    gaps = DayGaps(0.5, 5)
-    assert gaps.add(0b00001, 0, 0.0, 0.0, 10, 8) == pytest.approx((0b00101, 1, math.log(2), math.log(2) ** 2))
-    assert gaps.add(0b00101, 1, 0.7, 0.5, 10, 8) == (0b00101, 1, 0.7, 0.5)
-    assert gaps.add(0b00001, 0, 0.0, 0.0, 10, 5) == (0b00001, 0, 0.0, 0.0)
-
-
-@given(st.sets(st.integers(0, 12) | st.integers(0, 300)), st.sets(st.integers(0, 12) | st.integers(0, 300)))
-def test_merged_days_are_the_union(left: set[int], right: set[int]) -> None:
-    nothing = -(10**9)
-    bits = unite_days(
-        day_bits(left, 5) if left else 0,
-        max(left, default=nothing),
-        day_bits(right, 5) if right else 0,
-        max(right, default=nothing),
-        5,
-    )
-    assert bits == (day_bits(left | right, 5) if left | right else 0)
-
-
-def test_windows_are_those_of_the_quantities() -> None:
-    assert ACTIVE_DAYS.window_days == 366
-    assert (len(ENGAGED_DAYS.weights), ENGAGED_DAYS.weights[30]) == (182, 0.5)
-    assert ENGAGED_DAYS.weights[-1] == pytest.approx(0.015, rel=0.02)
 
 
 # --- bounded memories --------------------------------------------------------------------------------------------
@@ -447,44 +368,3 @@ def test_orders_of_one_instant_are_all_entered() -> None:
     row = fold(events)
     assert len(row.orders) == 5 * ORDER.size
     assert fold([refund(2, 300, "o3")], row).purchases == 4
-
-
-# --- merging -----------------------------------------------------------------------------------------------------
-
-
-@given(histories(max_size=12, prefix="left"), histories(max_size=12, prefix="right"))
-def test_merging_equals_folding_all_events(left: list[Event], right: list[Event]) -> None:
-    merged, folded = merge_rows(fold(left), fold(right)), fold(left + right)
-    assert_same_totals(merged, folded, left + right)
-    assert remembered_ids(merged) == remembered_ids(folded)
-
-
-@given(histories(max_size=12, prefix="left"), histories(max_size=12, prefix="right"))
-def test_merging_is_commutative(left: list[Event], right: list[Event]) -> None:
-    one, other = merge_rows(fold(left), fold(right)), merge_rows(fold(right), fold(left))
-    assert_same_totals(one, other, left + right)
-    assert one.recent_events == other.recent_events
-
-
-@given(*(histories(max_size=9, prefix=prefix) for prefix in "abc"))
-def test_merging_is_associative(a: list[Event], b: list[Event], c: list[Event]) -> None:
-    rows = fold(a), fold(b), fold(c)
-    left = merge_rows(merge_rows(rows[0], rows[1]), rows[2])
-    right = merge_rows(rows[0], merge_rows(rows[1], rows[2]))
-    assert_same_totals(left, right, a + b + c)
-    assert left.recent_events == right.recent_events
-
-
-@given(histories())
-def test_merging_with_an_empty_row_changes_no_total(events: list[Event]) -> None:
-    row = fold(events)
-    assert_same_totals(merge_rows(row, Row()), row, events)
-
-
-def test_merged_customer_goes_on_like_any_other() -> None:
-    left = fold([engagement(day, event_id=f"left {day}") for day in range(RECENT_EVENT_LIMIT)])
-    right = fold([engagement(day, event_id=f"right {day}") for day in range(RECENT_EVENT_LIMIT)])
-    row = fold([purchase(40)], merge_rows(left, right))
-    assert (row.engagements, row.purchases) == (2 * RECENT_EVENT_LIMIT, 1)
-    assert len(remembered_ids(row)) == RECENT_EVENT_LIMIT
-    assert fold([purchase(40)], row) == row

@@ -13,23 +13,24 @@ from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, NO_TIME, format_instant
 from stream_app.core.events import Event
-from stream_app.core.migration import Migration
-from stream_app.core.partition import Clock, Effects, Partition, Sweeps
-from stream_app.core.processor import apply_effects, process_events, sweep
-from stream_app.core.row import decode_row
+from stream_app.core.moves import MigrationContext
+from stream_app.core.partition import Clock, Partition, Sweeps
 from stream_app.core.segmentation import NEVER_MS, Segmentation
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.segmentations.describing import Describer
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.core.test_row import VERSION_1
+from tests.reference.row import decode_row
 from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, LEARNED, rules
 from tests.segmentations.third_kind import TiersSegmentation
-from tests.support.events import engagement, instant, positions, purchase
+from tests.support.events import engagement, instant, purchase
 from tests.support.logs import changed_model, logs
 from tests.support.models import moved_frame, successor
-from tests.support.playing import Step, play, play_effects, state_of
+from tests.support.playing import Played, Step, play, play_chunks, play_events, play_sweep, state_of
+from tests.support.published import Migration
 
 TIERS = TiersSegmentation("tiers", [2, 4])
 PICKS = st.sampled_from(
@@ -77,9 +78,9 @@ def changing_logs(draw: st.DrawFn) -> list[Step]:
 # --- time within a chunk --------------------------------------------------------------------------------------------
 
 
-def play_with_time(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Effects]:
-    """Do as `play_effects`, with sweeps inside the chunks of events that surround them."""
-    done: list[Effects] = []
+def play_with_time(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Played]:
+    """Do as `play_chunks`, with sweeps inside the chunks of events that surround them."""
+    done: list[Played] = []
     events: list[Event] = []
     swept: list[tuple[int, int]] = []
     first = 0
@@ -88,9 +89,7 @@ def play_with_time(partition: Partition, steps: Sequence[Step], cuts: Collection
         nonlocal first
         sweeps = Sweeps(np.array([at for at, _ in swept], np.int64), np.array([n for _, n in swept], np.intp))
         if events or swept:
-            effects = process_events(partition, events, positions(len(events), first), sweeps)
-            apply_effects(partition, effects)
-            done.append(effects)
+            done.append(play_events(partition, events, sweeps, first=first))
         first += len(events)
         events.clear()
         swept.clear()
@@ -113,14 +112,14 @@ def without_position(migration: Migration) -> Migration:
     return msgspec.structs.replace(migration, cause=msgspec.structs.replace(migration.cause, position=None))
 
 
-def told(effects: Sequence[Effects]) -> list[Migration]:
-    return [without_position(migration) for each in effects for migration in each.migrations]
+def told(played: Sequence[Played]) -> list[Migration]:
+    return [without_position(migration) for each in played for migration in each.migrations]
 
 
-def undated(effects: Sequence[Effects]) -> list[Migration]:
+def undated(played: Sequence[Played]) -> list[Migration]:
     """Return what is told, customer by customer: only when it is found that a version has moved them varies."""
     return sorted(
-        (msgspec.structs.replace(migration, decided_at="") for migration in told(effects)),
+        (msgspec.structs.replace(migration, decided_at="") for migration in told(played)),
         key=lambda migration: (migration.segmentation, migration.customer_id, migration.sequence),
     )
 
@@ -132,18 +131,19 @@ def test_time_passing_within_a_chunk_is_as_sweeping_and_folding_one_after_the_ot
 ) -> None:
     apart, within = Partition(segmentations), Partition(segmentations)
     steps = of_those(apart.names, log)
-    expected, found = play_effects(apart, steps, range(len(steps))), play_with_time(within, steps, cuts)
+    expected, found = play_chunks(apart, steps, range(len(steps))), play_with_time(within, steps, cuts)
     assert undated(found) == undated(expected)
     if steps == [step for step in log if isinstance(step, Event | int)]:
         assert told(found) == told(expected)
     assert state_of(within) == state_of(apart)
-    assert within.table.customer_ids == apart.table.customer_ids
+    assert list(within.table.customer_ids) == list(apart.table.customer_ids)
     assert within.clock == apart.clock
     for count in ("applied", "late", "duplicates"):
-        assert sum(getattr(each, count) for each in found) == sum(getattr(each, count) for each in expected), count
+        in_parts, at_once = (sum(getattr(each.outcome, count) for each in played) for played in (expected, found))
+        assert at_once == in_parts, count
     for column in ("swept_at_ms", "customers"):
-        assert np.concatenate([[0], *(getattr(each, column) for each in found)]).tolist() == (
-            np.concatenate([[0], *(getattr(each, column) for each in expected)]).tolist()
+        assert np.concatenate([[0], *(getattr(each.outcome, column) for each in found)]).tolist() == (
+            np.concatenate([[0], *(getattr(each.outcome, column) for each in expected)]).tolist()
         ), column
 
 
@@ -155,10 +155,10 @@ def test_looking_only_at_those_who_may_be_due_finds_what_looking_at_everybody_do
     some, everybody = Partition(segmentations), Partition(segmentations)
     steps = of_those(some.names, log)
     found = play_with_time(some, steps, cuts)
-    expected: list[Effects] = []
+    expected: list[Played] = []
     for step in steps:
         everybody.table.forget_due()
-        expected += play_effects(everybody, [step])
+        expected += play_chunks(everybody, [step])
     assert undated(found) == undated(expected)
     assert state_of(some) == state_of(everybody)
 
@@ -245,7 +245,8 @@ def test_everybody_leaves_a_segmentation_that_has_ended_once_and_comes_back_with
     numbers = {m.customer_id: m.sequence for m in before if m.segmentation == last.name}
     held = {m.customer_id: m.to_segment for m in before if m.segmentation == last.name}
 
-    left = play(partition, [EndedSegmentation(last.name, last), instant(20)])
+    partition.follow(EndedSegmentation(last.name, last))
+    outcome, left = play_sweep(partition, instant(20))
     assert [(m.customer_id, m.segmentation, m.change, m.cause.kind) for m in left] == [
         (customer_id, last.name, "left", "definition") for customer_id in partition.table.customer_ids
     ]
@@ -255,7 +256,7 @@ def test_everybody_leaves_a_segmentation_that_has_ended_once_and_comes_back_with
     assert left[0].explanation.sentence == (
         f"Segmentation {last.name} has ended; leaves {left[0].from_segment and left[0].from_segment.name}."
     )
-    assert not left[0].explanation.is_specific
+    assert not Describer(MigrationContext()).describe_step(partition, outcome.moves).is_specific.any()
     membership = partition.table.memberships[1]
     assert (membership["segment"] == NO_SEGMENT).all()
     assert play(partition, [instant(21), purchase(22, customer_id="c0"), instant(500)]) == []
@@ -306,7 +307,7 @@ def test_customers_are_looked_at_again_once_a_segmentation_is_another() -> None:
     assert (partition.table.due_at_ms == NEVER_MS).all()
     partition.follow(TiersSegmentation("tiers", [1], 2))
     assert (partition.table.due_at_ms == NO_TIME).all()
-    assert len(sweep(partition, instant(16)).migrations) == len(partition.table)
+    assert len(play_sweep(partition, instant(16)).migrations) == len(partition.table)
     assert partition.names == ("tiers",)
 
 
@@ -315,8 +316,7 @@ def test_sweep_in_blocks_is_as_one_of_all(monkeypatch: pytest.MonkeyPatch) -> No
     history = [purchase(day / 8, customer_id=f"c{day}") for day in range(40)]
     sweeps: list[Step] = [instant(day) for day in (20, 60, 61)]
     expected = play(whole, [*history, *sweeps])
-    for module in ("processor", "transitions"):
-        monkeypatch.setattr(f"stream_app.core.{module}.BLOCK_ROWS", 7)
+    monkeypatch.setattr("stream_app.core.processor.BLOCK_ROWS", 7)
     found = play(blocks, [*history, *sweeps])
     assert found == expected
     assert state_of(blocks) == state_of(whole)

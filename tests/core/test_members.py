@@ -3,15 +3,21 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.customers import CustomerTable
-from stream_app.core.members import MemberFigures, MemberSums, MemberTotals, add_sums, life_cycle_order, member_figures
-from stream_app.core.row import MEMBERSHIP_DTYPE, NO_HISTORY, Row, encode_row
+from stream_app.core.members import MemberFigures, MemberSums, add_sums, life_cycle_order, member_figures
+from stream_app.core.partition import Partition
 from stream_app.core.segments import MAX_SEGMENT_CODE, NO_SEGMENT
+from tests.reference.members import MemberTotals
+from tests.reference.row import MEMBERSHIP_DTYPE, Row, encode_row
+from tests.segmentations.examples import BY_RULES, COLD_START, LEARNED
+from tests.support.events import instant
+from tests.support.logs import logs
+from tests.support.playing import Step, play
+from tests.support.tables import row_of
 
 CODES = (NO_SEGMENT, 1, 2, 105, MAX_SEGMENT_CODE)
 INSTANTS = st.integers(0, 4_102_444_800_000)
@@ -35,16 +41,10 @@ def record(segment: int) -> bytes:
     return entry.tobytes()
 
 
-def activity_of(row: Row) -> np.ndarray:
-    table = CustomerTable()
-    table.restore("a", encode_row(row, {}))
-    return table.activity.copy()
-
-
 def counted_by_hand(table: CustomerTable, segmentation: int) -> dict[int, MemberSums]:
     sums: dict[int, MemberSums] = {}
     for number, segment in enumerate(table.memberships[segmentation]["segment"].tolist()):
-        row = table.load(number)
+        row = row_of(table, number)
         active_at_ms = max(row.first_at_ms, row.purchased_at_ms, row.engaged_at_ms)
         own = MemberSums(1, row.purchases, row.revenue_minor, row.first_at_ms // 1_000, active_at_ms // 1_000)
         if segment != NO_SEGMENT:
@@ -52,67 +52,45 @@ def counted_by_hand(table: CustomerTable, segmentation: int) -> dict[int, Member
     return sums
 
 
-@st.composite
-def changes(draw: st.DrawFn) -> tuple[str, str, Row, int, int]:
-    kind = draw(st.sampled_from(["insert", "store", "move", "restore", "remove", "admit", "look"]))
-    return (
-        kind,
-        draw(st.sampled_from("abcd")),
-        draw(rows()),
-        draw(st.sampled_from(CODES)),
-        draw(st.sampled_from(CODES)),
-    )
+CHANGES = st.sampled_from(["restore", "restore a new one", "remove", "add a segmentation", "look", "nothing"])
 
 
-@given(st.lists(changes(), max_size=30))
+@given(logs(), st.lists(st.tuples(CHANGES, rows(), st.sampled_from(CODES)), min_size=1, max_size=8), st.data())
 def test_sums_kept_by_changes_equal_those_counted_customer_by_customer(
-    steps: list[tuple[str, str, Row, int, int]],
+    log: list[Step], changes: list[tuple[str, Row, int]], data: st.DataObject
 ) -> None:
-    table = CustomerTable(["value", "service"])
-    for kind, customer_id, row, first, second in steps:
-        number = table.find(customer_id)
-        match kind:
-            case "insert" if number < 0:
-                number = table.insert(customer_id)
-                table.store(np.array([number]), activity_of(row), [NO_HISTORY])
-            case "store" if number >= 0:
-                table.store(np.array([number]), activity_of(row), [NO_HISTORY])
-            case "move" if number >= 0:
-                memberships = np.zeros((len(table.names), 1), MEMBERSHIP_DTYPE)
-                memberships["segment"][:2, 0] = first, second
-                table.store_memberships(np.array([number]), memberships)
-            case "restore":
-                table.restore(customer_id, encode_row(row, {"value": record(first), "other": record(second)}))
-            case "remove":
-                table.remove(customer_id)
-            case "admit" if "other" not in table.names:
-                table.admit("other")
+    partition = Partition([COLD_START, BY_RULES])
+    table = partition.table
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), min_size=len(changes), max_size=len(changes))))
+    for (change, row, code), start, end in zip(changes, [0, *cuts], cuts, strict=False):
+        play(partition, log[start:end])
+        encoded = encode_row(row, {"value": record(code), "habits": record(1)})
+        match change:
+            case "restore" if len(table):
+                table.restore(table.customer_ids[0], encoded)
+            case "restore a new one":
+                table.restore(f"new {start}", encoded)
+            case "remove" if len(table):
+                table.remove(table.customer_ids[0])
+            case "add a segmentation" if "habits" not in table.names:
+                partition.follow(LEARNED)
             case "look":
-                table.members()
+                assert table.members() == counted_by_hand(table, 0)
+    play(partition, [*log[cuts[-1] :], instant(4_000)])
     for segmentation in range(len(table.names)):
         assert table.members(segmentation) == counted_by_hand(table, segmentation)
         assert MemberTotals.count(table.activity, table.memberships).of(segmentation) == table.members(segmentation)
 
 
-@given(st.lists(st.tuples(rows(), st.sampled_from(CODES)), max_size=12), st.data())
-def test_many_customers_at_once_change_sums_as_one_by_one(
-    customers: list[tuple[Row, int]], data: st.DataObject
-) -> None:
+@given(st.lists(st.tuples(rows(), st.sampled_from(CODES)), max_size=12))
+def test_sums_over_restored_rows_are_those_counted_customer_by_customer(customers: list[tuple[Row, int]]) -> None:
     table = CustomerTable()
     for number, (row, segment) in enumerate(customers):
         table.restore(str(number), encode_row(row, {"value": record(segment)}))
-    table.members()
-    chosen = np.array(data.draw(st.permutations(range(len(customers)))), np.intp)[: len(customers) // 2]
-    activity = np.concatenate([activity_of(data.draw(rows())) for _ in chosen] or [table.activity[:0]])
-    memberships = np.zeros((1, len(chosen)), MEMBERSHIP_DTYPE)
-    memberships["segment"] = data.draw(st.lists(st.sampled_from(CODES), min_size=len(chosen), max_size=len(chosen)))
-    table.store(chosen, activity, [NO_HISTORY] * len(chosen))
-    table.store_memberships(chosen, memberships)
     assert table.members() == counted_by_hand(table, 0)
 
 
-def test_recount_in_blocks_misses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_app.core.members.BLOCK_CUSTOMERS", 3)
+def test_count_misses_nobody() -> None:
     table = CustomerTable()
     for number in range(10):
         table.restore(str(number), encode_row(Row(first_at_ms=0, purchases=number), {"value": record(1 + number % 2)}))

@@ -12,6 +12,7 @@ from stream_app.core.clock import NO_TIME
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.merging import WatermarkMerge, interleave
 from stream_app.core.records import NO_RECORDS, Batch, Content, Skipped, batch_of
+from tests.support.batches import contents_of
 
 Source = list[int | None]
 """Event times, None for a record that is no event."""
@@ -91,3 +92,20 @@ def test_watermarks_begin_where_the_batch_before_ended(source: Source, before_ms
 def test_records_of_one_instant_keep_the_order_of_their_sources() -> None:
     parts = [batch_of([content_at(5)] * 2, number, [7, 8], NO_TIME) for number in (1, 0)]
     assert places(interleave(parts)) == [(1, 7), (1, 8), (0, 7), (0, 8)]
+
+
+@given(sources_of_few_times, st.data())
+def test_what_became_of_a_record_goes_with_it_through_merges(sources: list[Source], data: st.DataObject) -> None:
+    parts, expected = [], {}
+    for number, source in enumerate(sources):
+        contents = [
+            Skipped(offset) if at_ms is None else Event(ENGAGEMENT, f"c{number}", f"e{offset}", at_ms, "search")
+            for offset, at_ms in enumerate(source)
+        ]
+        expected |= {(number, offset): content for offset, content in enumerate(contents)}
+        batch, cut = batch_of(contents, number, range(len(source)), NO_TIME), data.draw(st.integers(0, len(source)))
+        parts += [batch.part(0, cut), batch.part(cut, len(source))]
+    merged = interleave(parts)
+    halves = [merged.part(0, len(merged) // 2), merged.part(len(merged) // 2, len(merged))]
+    for batch in (merged, interleave(halves)):
+        assert dict(zip(places(batch), contents_of(batch), strict=True)) == expected

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -9,19 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.outputs.migrations import SegmentMigration
-from stream_app.core.events import Position
-from stream_app.core.migration import HOLDOUT_BUCKETS, Migration, holdout_of, migration_id
-from stream_app.core.moves import CAUSE_KINDS, CHANGES, DIRECTIONS, MigrationContext
+from stream_app.core.events import Event, Position, pack_events
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, DIRECTIONS, LAPSE, MOVED, MigrationContext
 from stream_app.core.partition import Partition
-from stream_app.core.processor import process_events
+from stream_app.core.processor import process_events, sweep
 from stream_app.core.segments import Segment
+from stream_app.native.structures import MOVE_DTYPE
+from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.segmentations.ended import EndedSegmentation
-from stream_app.segmentations.learned.model import Frame
+from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.presentation import Texts
 from tests.segmentations.examples import BY_RULES
-from tests.support.events import engagement, instant, positions, purchase, refund
+from tests.segmentations.third_kind import TiersSegmentation
+from tests.support.events import engagement, instant, purchase, refund
 from tests.support.models import learned_model, partition_under, prior_model, successor
-from tests.support.playing import Step, play
+from tests.support.playing import Step, play, play_events
+from tests.support.published import Holdout, Migration, read_migration
 
 REGULAR: list[Step] = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 
@@ -31,6 +36,27 @@ def told(steps: list[Step], context: MigrationContext | None = None) -> list[Mig
 
 
 # --- identity ----------------------------------------------------------------------------------------------------
+
+
+def described(
+    customer_ids: Sequence[str], context: MigrationContext, name: str = "value", sequence: int = 1
+) -> list[Migration]:
+    """Return what is published of a move of each customer."""
+    moves = np.zeros(len(customer_ids), MOVE_DTYPE)
+    moves["event"], moves["cause"], moves["change"], moves["sequence"] = -1, LAPSE, MOVED, sequence
+    describer = Describer(context)
+    describer.follow([TiersSegmentation(name, [2])])
+    published = describer.describe(moves, Texts.of(customer_id.encode() for customer_id in customer_ids))
+    return [read_migration(published.migration(number)) for number in range(len(published))]
+
+
+def migration_id(name: str, customer_id: str, sequence: int) -> str:
+    (migration,) = described([customer_id], MigrationContext(), name, sequence)
+    return migration.migration_id
+
+
+def holdouts(customer_ids: Sequence[str], context: MigrationContext) -> list[Holdout]:
+    return [migration.holdout for migration in described(customer_ids, context)]
 
 
 def test_id_is_the_one_that_consumers_have_seen_before() -> None:
@@ -45,23 +71,25 @@ def test_id_depends_on_every_argument(arguments: tuple[str, str, int], data: st.
 
 
 def test_holdout_is_the_same_for_ever() -> None:
-    rules = MigrationContext(holdout_percent=30)
-    assert [holdout_of(f"c{n}", rules).bucket for n in range(5)] == [61, 63, 48, 4, 70]
-    assert holdout_of("c1", rules) == holdout_of("c1", MigrationContext("JPY", 1, 30))
+    ids = [f"c{n}" for n in range(5)]
+    found = holdouts(ids, MigrationContext(holdout_percent=30))
+    assert [holdout.bucket for holdout in found] == [61, 63, 48, 4, 70]
+    assert found == holdouts(ids, MigrationContext("JPY", 1, 30))
 
 
 @pytest.mark.parametrize("percent", [0, 10, 50, 100])
 def test_holdout_holds_out_its_percentage(percent: int) -> None:
-    held_out = [holdout_of(f"customer {n}", MigrationContext(holdout_percent=percent)).held_out for n in range(20_000)]
-    assert np.mean(held_out) == pytest.approx(percent / 100, abs=0.015)
+    found = holdouts([f"customer {n}" for n in range(20_000)], MigrationContext(holdout_percent=percent))
+    assert np.mean([holdout.held_out for holdout in found]) == pytest.approx(percent / 100, abs=0.015)
 
 
 def test_another_salt_draws_another_holdout() -> None:
+    ids = [f"c{n}" for n in range(1_000)]
     buckets, others = (
-        [holdout_of(f"c{n}", MigrationContext(holdout_salt=salt)).bucket for n in range(1_000)] for salt in "ab"
+        [holdout.bucket for holdout in holdouts(ids, MigrationContext(holdout_salt=salt))] for salt in "ab"
     )
     assert np.mean(np.array(buckets) == np.array(others)) < 0.03
-    assert {*buckets} == set(range(HOLDOUT_BUCKETS))
+    assert {*buckets} == set(range(100))
 
 
 # --- where moves lead ----------------------------------------------------------------------------------------------
@@ -148,22 +176,37 @@ EVERYTHING: list[Step] = [
 ]
 
 
+def published_json(steps: Sequence[Step], context: MigrationContext) -> Iterator[bytes]:
+    """Yield what is published, event by event."""
+    partition, describer = Partition([LearnedSegmentation(prior_model())], context), Describer(context)
+    for number, step in enumerate(steps):
+        if isinstance(step, Event):
+            events = pack_events([step], [number], 0)
+            outcome, chunk = process_events(partition, events), Chunk(events, ["log"])
+        elif isinstance(step, int):
+            outcome, chunk = sweep(partition, step), NO_CHUNK
+        else:
+            partition.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
+            continue
+        published = describer.describe_step(partition, outcome.moves, chunk)
+        yield from (published.migration(place) for place in range(len(published)))
+
+
 def test_every_migration_keeps_its_contract() -> None:
     ended: list[Step] = [EndedSegmentation("value", LearnedSegmentation(LAST_MODEL)), instant(901)]
-    migrations = told([*EVERYTHING, *ended], MigrationContext(holdout_percent=50))
+    encoded = list(published_json([*EVERYTHING, *ended], MigrationContext(holdout_percent=50)))
+    migrations = [read_migration(each) for each in encoded]
     assert {migration.cause.kind for migration in migrations} >= {"purchase", "refund", "engagement", "lapse", "model"}
     assert {migration.change for migration in migrations} == set(CHANGES)
-    for migration in migrations:
-        encoded = msgspec.json.encode(migration)
+    for each, migration in zip(encoded, migrations, strict=True):
         assert migration.direction in (None, *DIRECTIONS)
-        contract = SegmentMigration.model_validate_json(encoded)
-        assert contract.model_dump() == msgspec.to_builtins(migration)
+        contract = SegmentMigration.model_validate_json(each)
+        assert contract.model_dump() == msgspec.json.decode(each)
 
 
 def test_event_is_named_with_its_position_and_time_and_model_with_none() -> None:
     for migration in told(EVERYTHING):
         by_event = migration.cause.kind in CAUSE_KINDS[:3]
         assert (migration.cause.event_id is not None) == (migration.cause.position is not None) == by_event
-    effects = process_events(partition_under(prior_model()), [purchase(0)], [Position("purchases.csv", 0, 7)])
-    assert effects.migrations[0].cause.position == Position("purchases.csv", 0, 7)
-    assert positions(2, 7)[1] == Position("log", 0, 8)
+    (entered,) = play_events(partition_under(prior_model()), [purchase(0)], first=7, name="purchases.csv").migrations
+    assert entered.cause.position == Position("purchases.csv", 0, 7)

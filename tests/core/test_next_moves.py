@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_app.core.migration import LAST_INSTANT_MS, NextMove, next_moves
+from stream_app.core.next_moves import LAST_INSTANT_MS, NextMove, next_moves
 from stream_app.core.segmentation import NEVER_MS, Due
 from stream_app.core.segments import NOWHERE, Roster, Segment
 

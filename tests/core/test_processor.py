@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 from stream_app.core.clock import DAY_MS, NO_TIME, WEEK_MS, format_instant, to_milliseconds
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import Event
-from stream_app.core.migration import Migration
-from stream_app.core.partition import Clock, Effects, Partition, Sweeps
-from stream_app.core.processor import apply_effects, process_events, sweep
-from stream_app.core.row import encode_row, join_history
+from stream_app.core.partition import Clock, Partition, Sweeps
 from stream_app.core.segmentation import Held
-from stream_app.segmentations.learned.decision import untrue
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
@@ -33,7 +29,8 @@ from tests.support.models import (
     successor,
 )
 from tests.support.oracle import expected_migrations, told
-from tests.support.playing import Step, play, play_effects, state_of, undated
+from tests.support.playing import Played, Step, play, play_chunks, play_events, play_sweep, state_of, undated
+from tests.support.published import Migration
 
 REGULAR = [event for day in range(0, 60, 6) for event in (purchase(day), engagement(day + 0.4))]
 """A customer who buys every six days for two months."""
@@ -258,8 +255,8 @@ def test_move_that_silence_makes_is_told_by_the_first_sweep_after_it() -> None:
     partition = Partition([RulesSegmentation(rules(segments=[gone]))])
     play(partition, [purchase(0), purchase(0.5, customer_id="c2")])
     sweeps = Sweeps(np.array([instant(9), instant(11), instant(13)]), np.array([0, 0, 1]))
-    effects = process_events(partition, [purchase(12.5)], positions(1), sweeps)
-    assert [(m.customer_id, m.effective_at, m.decided_at) for m in effects.migrations] == [
+    played = play_events(partition, [purchase(12.5)], sweeps)
+    assert [(m.customer_id, m.effective_at, m.decided_at) for m in played.migrations] == [
         ("c1", format_instant(instant(10)), format_instant(instant(11))),
         ("c2", format_instant(instant(10.5)), format_instant(instant(11))),
         ("c1", format_instant(instant(12.5)), format_instant(instant(12.5))),
@@ -270,9 +267,9 @@ def test_customer_clock_never_runs_backwards() -> None:
     partition = partition_under(prior_model())
     play(partition, [purchase(0), purchase(10), instant(90)])
     late = [purchase(30), purchase(40), engagement(20), purchase(50)]
-    (effects,) = play_effects(partition, late)
-    assert (effects.applied, effects.late) == (3, 1)
-    assert all(m.effective_at >= format_instant(instant(90)) for m in effects.migrations)
+    (played,) = play_chunks(partition, late)
+    assert (played.outcome.applied, played.outcome.late) == (3, 1)
+    assert all(m.effective_at >= format_instant(instant(90)) for m in played.migrations)
     assert partition.table.memberships[0]["assessed_at_ms"].tolist() == [instant(90)]
     assert partition.clock == Clock(instant(50), instant(90))
 
@@ -314,9 +311,13 @@ def test_customers_are_not_assessed_within_a_session_otherwise() -> None:
 # --- counting ----------------------------------------------------------------------------------------------------
 
 
+def counts_of(played: Played) -> tuple[int, int, int]:
+    return played.outcome.applied, played.outcome.late, played.outcome.duplicates
+
+
 @given(logs(), st.sets(st.integers(0, 28)))
 def test_every_event_is_counted_once(log: list[Step], cuts: set[int]) -> None:
-    effects = play_effects(partition_under(prior_model()), log, cuts)
+    outcomes = [played.outcome for played in play_chunks(partition_under(prior_model()), log, cuts)]
     seen: set[str] = set()
     watermark_ms = NO_TIME
     applied = late = duplicates = 0
@@ -327,18 +328,18 @@ def test_every_event_is_counted_once(log: list[Step], cuts: set[int]) -> None:
         seen.add(event.event_id)
         applied, late = (applied, late + 1) if event.at_ms < watermark_ms else (applied + 1, late)
         watermark_ms = max(watermark_ms, event.at_ms)
-    assert sum(e.applied for e in effects) == applied
-    assert sum(e.late for e in effects) == late
-    assert sum(e.duplicates for e in effects) == duplicates
+    assert sum(outcome.applied for outcome in outcomes) == applied
+    assert sum(outcome.late for outcome in outcomes) == late
+    assert sum(outcome.duplicates for outcome in outcomes) == duplicates
 
 
 def test_duplicates_change_nothing() -> None:
     partition = partition_under(prior_model())
     play(partition, REGULAR)
     before, clock = state_of(partition), partition.clock
-    (effects,) = play_effects(partition, REGULAR)
-    assert (effects.applied, effects.late, effects.duplicates) == (0, 0, len(REGULAR))
-    assert effects.migrations == []
+    (played,) = play_chunks(partition, REGULAR)
+    assert counts_of(played) == (0, 0, len(REGULAR))
+    assert played.migrations == []
     assert (state_of(partition), partition.clock) == (before, clock)
 
 
@@ -348,15 +349,15 @@ def test_duplicates_in_a_restored_partition_are_not_late() -> None:
     restored = partition_under(prior_model())
     for customer_id, row in state_of(partition).items():
         restored.table.restore(customer_id, row)
-    (effects,) = play_effects(restored, REGULAR[-1:])
-    assert (effects.applied, effects.late, effects.duplicates) == (0, 0, 1)
+    (played,) = play_chunks(restored, REGULAR[-1:])
+    assert counts_of(played) == (0, 0, 1)
 
 
-def test_no_events_have_no_effects() -> None:
+def test_of_no_events_nothing_comes() -> None:
     partition = partition_under(prior_model())
-    effects = process_events(partition, [], [])
-    apply_effects(partition, effects)
-    assert (effects.applied, effects.late, effects.duplicates, effects.migrations) == (0, 0, 0, [])
+    played = play_events(partition, [])
+    assert (counts_of(played), played.migrations) == ((0, 0, 0), [])
+    assert (len(played.outcome.moves), played.outcome.changed.tolist()) == (0, [])
     assert (len(partition.table), partition.clock) == (0, Clock())
 
 
@@ -378,18 +379,18 @@ def crowd(n_customers: int = 60) -> list[Event]:
 def test_new_model_moves_exactly_those_of_whom_their_segment_is_not_true() -> None:
     partition = partition_under(learned_model())
     play(partition, [*crowd(), instant(101)])
-    assert sweep(partition, instant(101)).migrations == []
+    assert play_sweep(partition, instant(101)).migrations == []
     heir = LearnedSegmentation(OTHER_HABITS)
     partition.follow(heir)
     table = partition.table
     customers, held = CustomerColumns(table.activity, np.full(len(table), instant(101))), Held.of(table.memberships[0])
     decision = heir.revise(customers, held)
-    assert decision.moves.tolist() == untrue(heir.model, customers, held).tolist()
+    assert decision.moves.tolist() == heir.untrue(customers, held).tolist()
     expected = {
         table.customer_ids[number]: heir.roster.segments[decision.target[number]].segment_id
         for number in np.flatnonzero(decision.moves)
     }
-    migrations = sweep(partition, instant(101)).migrations
+    migrations = play_sweep(partition, instant(101)).migrations
     assert {migration.customer_id: migration.to_segment.id for migration in migrations} == expected
     assert 0 < len(migrations) < len(table)
     assert {migration.cause.kind for migration in migrations} == {"model"}
@@ -420,7 +421,7 @@ def test_customers_of_segments_of_an_earlier_release_move_by_the_model() -> None
     play(partition, [*STEADY, instant(41)])
     former = earlier.roster.by_code[partition.table.memberships[0]["segment"].item()]
     partition.follow(LearnedSegmentation(dataclasses.replace(learned_model(), retired_segments=(former,))))
-    (migration,) = sweep(partition, instant(41)).migrations
+    (migration,) = play_sweep(partition, instant(41)).migrations
     assert migration.cause.kind == "model"
     assert migration.from_segment == former.reference
     assert migration.to_segment is not None
@@ -430,7 +431,7 @@ def test_customers_of_segments_of_an_earlier_release_move_by_the_model() -> None
 def test_move_is_never_decided_before_it_is_effective() -> None:
     partition = partition_under(learned_model())
     play(partition, [*crowd(), OTHER_HABITS])
-    migrations = sweep(partition, instant(10)).migrations
+    migrations = play_sweep(partition, instant(10)).migrations
     assert any(m.effective_at > format_instant(instant(10)) for m in migrations)
     assert all(m.decided_at >= m.effective_at for m in migrations)
 
@@ -449,53 +450,67 @@ def test_event_after_a_change_of_model_tells_the_models_move_apart_from_its_own(
     assert migrations[0].effective_at == format_instant(instant(41))
 
 
-# --- effects -----------------------------------------------------------------------------------------------------
+# --- what has changed --------------------------------------------------------------------------------------------
 
 
-def frozen(partition: Partition) -> tuple[object, ...]:
+@given(logs(), snapshots)
+def test_rows_that_change_are_those_of_the_events_and_of_the_moves(log: list[Step], snapshot: Model) -> None:
+    partition = partition_under(snapshot)
     table = partition.table
-    return (
-        state_of(partition),
-        table.activity.tobytes(),
-        table.memberships.tobytes(),
-        table.due_at_ms.tobytes(),
-        list(table.customer_ids),
-        partition.clock,
-    )
+    steps = [*log, instant(3_000)]
+    for step in range(len(steps)):
+        before = state_of(partition)
+        for played in play_chunks(partition, steps[step : step + 1]):
+            changed = table.customer_ids.of(played.outcome.changed)
+            actors = {event.customer_id for event in steps[step : step + 1] if isinstance(event, Event)}
+            assert len(changed) == len({*changed})
+            assert {*changed} == actors | {migration.customer_id for migration in played.migrations}
+            after = state_of(partition)
+            assert {customer_id for customer_id in after if before.get(customer_id) != after[customer_id]} <= {*changed}
 
 
-@given(logs(), st.integers(0, 28))
-def test_nothing_changes_until_effects_are_applied(log: list[Step], cut: int) -> None:
+@given(logs(), st.sets(st.integers(0, 28)))
+def test_migrations_are_the_moves_that_are_given(log: list[Step], cuts: set[int]) -> None:
     partition = partition_under(prior_model(hysteresis=0.1))
-    play(partition, log[:cut])
-    before = frozen(partition)
-    events = [step for step in log[cut:] if isinstance(step, Event)]
-    thrown_away = process_events(partition, events, positions(len(events)))
-    swept = sweep(partition, instant(3_000))
-    assert frozen(partition) == before
-    again = process_events(partition, events, positions(len(events)))
-    assert again.migrations == thrown_away.migrations
-    assert sweep(partition, instant(3_000)).migrations == swept.migrations
-    apply_effects(partition, again)
-    table = partition.table
-    for slot, customer_id in enumerate(again.customer_ids):
-        row = join_history(again.activity[slot].item(), again.histories[slot])
-        assert table.encode(table.find(customer_id)) == encode_row(row, {"value": again.memberships[0, slot].tobytes()})
+    roster = model_of(partition).roster
+    for played in play_chunks(partition, [*log, instant(3_000)], cuts):
+        moves = played.outcome.moves
+        assert [(m.customer_id, m.sequence, m.effective_at, m.decided_at) for m in played.migrations] == list(
+            zip(
+                partition.table.customer_ids.of(moves["row"]),
+                moves["sequence"].tolist(),
+                *(map(format_instant, moves[name].tolist()) for name in ("effective_at_ms", "decided_at_ms")),
+                strict=True,
+            )
+        )
+        if not any(isinstance(step, Model) for step in log):
+            ids = [roster.segments[target].segment_id for target in moves["target"].tolist()]
+            assert [m.to_segment and m.to_segment.id for m in played.migrations] == ids
+
+
+def test_step_for_which_there_is_no_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_app.core.processor._take", lambda: lambda *_: -1)
+    with pytest.raises(MemoryError, match="a step of 1 events: status -1, expected 0"):
+        play_events(partition_under(prior_model()), [purchase(0)])
+
+
+def test_partition_for_which_there_is_no_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_app.core.partition._function", lambda *_: lambda: None)
+    with pytest.raises(MemoryError):
+        Partition([])
 
 
 def test_sweep_in_parts_equals_a_whole_one() -> None:
     whole, parts = partition_under(prior_model()), partition_under(prior_model())
     for partition in (whole, parts):
         play(partition, crowd())
-    expected = sweep(whole, instant(200))
-    apply_effects(whole, expected)
-    swept: list[Effects] = []
+    expected = play_sweep(whole, instant(200)).migrations
+    swept: list[Migration] = []
     for first, last in ((0, 13), (13, 40), (40, 10_000)):
         assert parts.clock.swept_at_ms == NO_TIME
-        swept.append(sweep(parts, instant(200), first, last))
-        apply_effects(parts, swept[-1])
-    assert [m for effects in swept for m in effects.migrations] == expected.migrations
-    assert expected.migrations
+        swept += play_sweep(parts, instant(200), first, last).migrations
+    assert swept == expected
+    assert expected
     assert state_of(parts) == state_of(whole)
     assert parts.clock == whole.clock == Clock(whole.clock.watermark_ms, instant(200))
 
@@ -503,7 +518,7 @@ def test_sweep_in_parts_equals_a_whole_one() -> None:
 def test_event_between_two_parts_of_a_sweep_is_assessed_at_its_own_instant() -> None:
     partition = partition_under(prior_model())
     play(partition, [*REGULAR, purchase(60, customer_id="c2")])
-    apply_effects(partition, sweep(partition, instant(400), 0, 1))
+    play_sweep(partition, instant(400), 0, 1)
     assert [migration.effective_at for migration in play(partition, [purchase(399)])] == [format_instant(instant(399))]
 
 

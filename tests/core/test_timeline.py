@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, HOUR_MS, NO_TIME, WEEK_MS, next_boundary
 from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
-from stream_app.core.migration import Migration
-from stream_app.core.partition import Clock, Partition, Sweeps
-from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Sweeps
 from stream_app.core.records import NO_RECORDS, Batch, Skipped, batch_of
 from stream_app.core.timeline import Fold, Pace, Step, Sweep, crosses_sweep, pass_time, steps
 from tests.segmentations.examples import BY_RULES, COLD_START
-from tests.support.events import START_MS, instant, positions, purchase
-from tests.support.playing import state_of
+from tests.support.batches import contents_of
+from tests.support.events import START_MS, instant, purchase
+from tests.support.playing import play_events, play_sweep, state_of
+from tests.support.published import Migration
 
 Stop: TypeAlias = tuple[int, dict[str, bytes]]
 """A pause, and every row as it then stands."""
@@ -36,18 +36,14 @@ class Run:
 
     def fold(self, contents: Sequence[Event | Skipped], sweeps: Sweeps | None = None) -> None:
         events = [content for content in contents if isinstance(content, Event)]
-        own = (sweeps,) if sweeps else ()
-        effects = process_events(self.partition, events, positions(len(events), self._offset), *own)
+        played = play_events(self.partition, events, sweeps or NO_SWEEPS, first=self._offset)
         self._offset += len(events)
-        self.swept_ms += effects.swept_at_ms.tolist()
-        self.migrations += effects.migrations
-        apply_effects(self.partition, effects)
+        self.swept_ms += played.outcome.swept_at_ms.tolist()
+        self.migrations += played.migrations
 
     def sweep(self, at_ms: int, pauses: bool) -> None:
-        effects = sweep(self.partition, at_ms)
-        self.migrations += effects.migrations
+        self.migrations += play_sweep(self.partition, at_ms).migrations
         self.swept_ms.append(at_ms)
-        apply_effects(self.partition, effects)
         if pauses:
             self.pauses.append((at_ms, state_of(self.partition)))
 
@@ -57,7 +53,7 @@ class Run:
         else:
             if step.stop > step.start:
                 self.folded[-1].append((step.start, step.stop))
-            self.fold(batch.contents[step.start : step.stop], step.sweeps)
+            self.fold(contents_of(batch.part(step.start, step.stop)), step.sweeps)
 
 
 def in_steps(batches: Sequence[Batch], pace: Pace, until_ms: int) -> Run:
@@ -65,8 +61,7 @@ def in_steps(batches: Sequence[Batch], pace: Pace, until_ms: int) -> Run:
     run = Run()
     for batch in batches:
         run.folded.append([])
-        is_event = np.array([isinstance(content, Event) for content in batch.contents], np.bool_)
-        for step in steps(run.partition, batch.watermarks_ms, is_event, pace):
+        for step in steps(run.partition, batch.watermarks_ms, batch.is_event, pace):
             run.do(step, batch)
     for step in pass_time(run.partition, until_ms, pace):
         run.do(step, NO_RECORDS)
@@ -84,7 +79,7 @@ def one_after_the_other(batches: Sequence[Batch], pace: Pace, until_ms: int) -> 
         return at_ms + pace.interval_ms
 
     for batch in batches:
-        for watermark_ms, content in zip(batch.watermarks_ms.tolist(), batch.contents, strict=True):
+        for watermark_ms, content in zip(batch.watermarks_ms.tolist(), contents_of(batch), strict=True):
             if boundary_ms is None and watermark_ms != NO_TIME:
                 boundary_ms = next_boundary(watermark_ms, pace.interval_ms)
             while boundary_ms is not None and boundary_ms <= watermark_ms:
@@ -152,7 +147,7 @@ def test_every_record_is_in_one_step_of_no_more_than_the_pace_allows(batches: li
     run = in_steps(batches, pace, NO_TIME)
     for batch, parts in zip(batches, run.folded, strict=True):
         assert [start for start, _ in parts] == [0, *(stop for _, stop in parts[:-1])]
-        assert parts[-1][1] == len(batch.contents)
+        assert parts[-1][1] == len(batch)
         assert max(stop - start for start, stop in parts) <= pace.records_max
 
 

@@ -31,7 +31,8 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 def test_dependencies_are_locked_by_hash_and_nobody_is_root() -> None:
     text = DOCKERFILE.read_text("utf-8")
-    assert "pip install --no-deps --require-hashes --only-binary=:all: -r requirements/runtime.txt" in text
+    for lock in ("-r requirements/runtime.txt", "--target /opt/compiler -r requirements/compiler.txt"):
+        assert f"pip install --no-deps --require-hashes --only-binary=:all: {lock}" in text
     users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
     assert users == ["10001:10001"]
     assert text.count("FROM ") == 2

@@ -8,21 +8,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream_app.core.clock import DAY_MS, NO_TIME
+from stream_app.core.clock import DAY_MS, NO_TIME, SECOND_MS
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.members import MemberSums, MemberTotals
+from stream_app.core.members import MemberSums
 from stream_app.core.quantities import (
     ACTIVITY_WINDOW_DAYS,
     ENGAGEMENT_HALF_LIFE_DAYS,
     GAP_MEMORY,
     ORDER_HALF_LIFE_DAYS,
 )
-from stream_app.core.row import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, NO_ACTIVITY
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.sample import PopulationSample
-from stream_app.segmentations.learned.decision import revise
 from stream_app.segmentations.learned.model import Model
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from tests.reference.quantities import last_act_ms
+from tests.reference.rosters import lapsed_codes_of
+from tests.reference.row import ACTIVITY_DTYPE, NO_ACTIVITY
 
 EPOCH_MS = 1_700_006_400_000
 """Midnight; the first customer comes."""
@@ -147,10 +149,11 @@ def assigned(sample: PopulationSample, model: Model) -> PopulationSample:
     held = sample.memberships[model.name]
     nowhere = np.full(len(sample), NO_SEGMENT, np.int16)
     unknown = Held(nowhere, nowhere, held.since_ms, nowhere)
-    decision = revise(model, CustomerColumns(sample.activity, np.full(len(sample), sample.as_of_ms)), unknown)
+    customers = CustomerColumns(sample.activity, np.full(len(sample), sample.as_of_ms))
+    decision = LearnedSegmentation(model).revise(customers, unknown)
     codes = model.roster.codes[decision.target]
     # Who has lapsed has done nothing since; the others are free to go back to where they may have been.
-    has_lapsed = np.isin(codes, model.roster.lapsed_codes)
+    has_lapsed = np.isin(codes, lapsed_codes_of(model.roster))
     since_ms = np.where(has_lapsed, sample.as_of_ms, sample.as_of_ms - 100 * DAY_MS)
     placed = Held(codes, nowhere, since_ms, codes)
     members = dict.fromkeys(sample.members, members_of(sample.activity, codes))
@@ -159,6 +162,13 @@ def assigned(sample: PopulationSample, model: Model) -> PopulationSample:
 
 def members_of(activity: np.ndarray, codes: np.ndarray) -> dict[int, MemberSums]:
     """Return the sums over customers by the segments that they are in."""
-    memberships = np.zeros((1, len(activity)), MEMBERSHIP_DTYPE)
-    memberships["segment"] = codes
-    return MemberTotals.count(activity, memberships).of(0)
+    values = np.stack(
+        [
+            np.ones(len(codes), np.int64),
+            activity["purchases"].astype(np.int64),
+            activity["revenue_minor"],
+            activity["first_at_ms"] // SECOND_MS,
+            last_act_ms(activity) // SECOND_MS,
+        ]
+    )
+    return {code: MemberSums(*values[:, codes == code].sum(axis=1).tolist()) for code in np.unique(codes).tolist()}

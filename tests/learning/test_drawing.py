@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.events import PURCHASE, Event, Position
+from stream_app.core.events import PURCHASE, Event
 from stream_app.core.partition import Partition
-from stream_app.core.processor import apply_effects, process_events
-from stream_app.learning.drawing import SampleDrawer, choose, hash_customers
+from stream_app.learning.drawing import SampleDrawer, choose, hash_customers, share_of
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from tests.support.playing import play_events
 
 FIRST_MS = 1_700_000_000_000
 
@@ -26,7 +26,7 @@ def partition():
         Event(PURCHASE, f"c{day}", f"e{day}", FIRST_MS + day * DAY_MS, "order_completed", 1000, f"o{day}")
         for day in range(30)
     ]
-    apply_effects(partition, process_events(partition, events, [Position("purchases", 0, 0)] * 30))
+    play_events(partition, events)
     return partition
 
 
@@ -85,5 +85,23 @@ def test_drawer_knows_customers_who_have_come_since():
     assert len(drawer.draw(0, FIRST_MS)) == 0
     for number in range(3):
         event = Event(PURCHASE, f"c{number}", f"e{number}", FIRST_MS, "order_completed", 1000, f"o{number}")
-        apply_effects(partition, process_events(partition, [event], [Position("purchases", 0, 0)]))
+        play_events(partition, [event])
         assert len(drawer.draw(number, FIRST_MS)) == number + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "population", "share"), [(10, 0, 1.0), (10, 5, 1.0), (10, 20, 1.0), (10, 25, 0.8), (10, 2_000, 0.01)]
+)
+def test_share_is_that_of_twice_as_many_as_are_wanted(size, population, share):
+    assert share_of(size, population) == share
+
+
+@pytest.mark.parametrize("population", [300, 3_000, 30_000])
+def test_those_below_the_share_are_enough_for_the_sample_that_everybody_would_be_in(population):
+    ids = [f"c{number}" for number in range(population)]
+    hashes = hash_customers(ids)
+    for tick in range(20):
+        below = choose(hashes, ids, population, tick, 0, share_of(100, population))
+        assert 120 < len(below) <= 300
+        assert choose(hashes, ids, 100, tick, 0, share_of(100, population)).tolist() == below[:100].tolist()
+        assert choose(hashes, ids, 100, tick, 0).tolist() == below[:100].tolist()

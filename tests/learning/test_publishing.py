@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning.publishing import STEPS, Forecast, choose_step, differs, step_frame
-from stream_app.segmentations.learned.decision import revise
 from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.segmentations.learned.rhythm import PRIOR
 from stream_app.segmentations.learned.roles import BROWSERS, CHAMPIONS, REGULAR, ROLES, VIP
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from tests.learning.populations import EQUALS, SHOP, assigned, draw_sample
 
 PRESENT = Frame(order_value_minor=3000.0, engagement_weight=1.0)
@@ -55,7 +55,7 @@ def test_forecast_is_who_moves_when_the_model_takes_over():
     sample = assigned(draw_sample(), MODEL)
     goal = moved_frame(PRESENT)
     successor = replace(MODEL, version=4, frame=goal, previous=PRESENT)
-    moved = revise(successor, sample.customers, sample.memberships["value"]).moves.mean()
+    moved = LearnedSegmentation(successor).revise(sample.customers, sample.memberships["value"]).moves.mean()
     forecast = Forecast(MODEL, sample)
     assert forecast.churn(goal) == moved > 0
     assert forecast.churn(PRESENT) == 0
@@ -192,6 +192,6 @@ def test_forecast_keeps_within_the_bound_whatever_the_frames(seed, goal_seed, ti
     goal = frames(goal_seed)
     publication = choose_step(model.frame, goal, Forecast(model, sample).churn, limit)
     successor = replace(model, version=2, frame=publication.frame, previous=model.frame)
-    moved = revise(successor, sample.customers, sample.memberships["value"]).moves.mean()
+    moved = LearnedSegmentation(successor).revise(sample.customers, sample.memberships["value"]).moves.mean()
     assert moved == publication.churn <= limit
     assert publication.step in (0.0, *STEPS)

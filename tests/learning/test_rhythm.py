@@ -21,7 +21,7 @@ from stream_app.learning.rhythm import (
     prior_weight,
     step_rhythm,
 )
-from stream_app.segmentations.learned.rhythm import PRIOR, Rhythm, own_rhythm
+from stream_app.segmentations.learned.rhythm import PRIOR, Rhythm, rhythm_of
 from tests.learning.populations import EQUALS, SHOP, draw_sample
 
 LOGS = st.floats(-3, 3)
@@ -134,7 +134,7 @@ def steady(gap_days: float, silent_days: float = 2.0) -> Quantities:
 def false_alarms(quantities: Quantities, fit: RhythmFit, rate: float) -> float:
     """Return how many alarms of a customer there are a month that it takes back within 14 days."""
     rhythm = replace(fit.rhythm, stop_rate_per_day=rate)
-    own = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, rhythm)
+    own = rhythm_of(quantities, rhythm)
     days = np.maximum(own.silence_days(0.5), 10.0)
 
     def survival(of_days: np.ndarray) -> np.ndarray:

@@ -6,8 +6,6 @@ import pytest
 
 from stream_app.bootstrap.segmentation import create_partition
 from stream_app.contracts.outputs.migrations import SegmentMembership
-from stream_app.core.events import Position
-from stream_app.core.processor import apply_effects, process_events
 from stream_app.errors import ConfigurationError
 from stream_app.replay import outputs
 from stream_app.replay.outputs import FILES, UNFINISHED, OutputFolder
@@ -90,9 +88,7 @@ def test_memberships_are_written_block_by_block_in_order_of_arrival(
 ) -> None:
     monkeypatch.setattr(outputs, "BLOCK_CUSTOMERS", 3)
     partition = create_partition(Settings())
-    events = [purchase(0, customer_id=f"c{number}") for number in range(8, 0, -1)]
-    positions = [Position("file", 0, line) for line in range(8)]
-    apply_effects(partition, process_events(partition, events, positions))
+    play(partition, [purchase(0, customer_id=f"c{number}") for number in range(8, 0, -1)])
     folder = OutputFolder(tmp_path)
     folder.write_memberships(partition, instant(1))
     folder.complete({})

@@ -13,15 +13,15 @@ import pytest
 from stream_app.bootstrap.replay import create_readers
 from stream_app.bootstrap.segmentation import create_partition
 from stream_app.core.clock import DAY_MS, WEEK_MS
-from stream_app.core.events import Event, Position
-from stream_app.core.migration import Migration
-from stream_app.core.partition import Effects, Partition
-from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.events import Event
 from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile, merge_by_time
+from tests.support.batches import contents_of
+from tests.support.playing import play_events, play_sweep
+from tests.support.published import Migration
 
 THREE = [
     {"kind": "learned", "name": "value"},
@@ -49,7 +49,9 @@ def events(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> list
     simulate(40, 150, 5, folder)
     sources = [SourceFile(folder / f"{t}.jsonl.gz", t, {}, {}, None) for t in ("purchases", "engagements")]
     readers = create_readers(settings, sources, 2**42)
-    found = [content for batch in merge_by_time(readers) for content in batch.contents if isinstance(content, Event)]
+    found = [
+        content for batch in merge_by_time(readers) for content in contents_of(batch) if isinstance(content, Event)
+    ]
     for reader in readers:
         reader.close()
     return found
@@ -61,17 +63,12 @@ def play(settings: Settings, events: list[Event], chunk: int, due_max: int, unti
     pace = Pace(DAY_MS, WEEK_MS, chunk, due_max)
     found: list[Migration] = []
 
-    def take(effects: Effects, partition: Partition) -> None:
-        apply_effects(partition, effects)
-        found.extend(effects.migrations)
-
     def do(step: Step, part: list[Event]) -> None:
         if isinstance(step, Sweep):
-            take(sweep(partition, step.at_ms), partition)
-            return
-        chosen = part[step.start : step.stop]
-        positions = [Position("events", 0, 0)] * len(chosen)
-        take(process_events(partition, chosen, positions, step.sweeps), partition)
+            played = play_sweep(partition, step.at_ms)
+        else:
+            played = play_events(partition, part[step.start : step.stop], step.sweeps)
+        found.extend(played.migrations)
 
     for start in range(0, len(events), 5 * chunk):
         part = events[start : start + 5 * chunk]
@@ -80,15 +77,15 @@ def play(settings: Settings, events: list[Event], chunk: int, due_max: int, unti
             do(step, part)
     for step in pass_time(partition, until_ms, pace):
         do(step, [])
-    take(sweep(partition, until_ms), partition)
-    return found
+    return [*found, *play_sweep(partition, until_ms).migrations]
 
 
 def by_customer(migrations: list[Migration]) -> dict[str, list[Any]]:
-    """Return what is said of each customer, in order, but for when its partition found it."""
+    """Return what is said of each customer, in order, but for when and where its partition found it."""
     said: defaultdict[str, list[Any]] = defaultdict(list)
     for migration in migrations:
-        said[migration.customer_id].append(msgspec.structs.replace(migration, decided_at=""))
+        cause = msgspec.structs.replace(migration.cause, position=None)
+        said[migration.customer_id].append(msgspec.structs.replace(migration, decided_at="", cause=cause))
     return dict(said)
 
 

@@ -4,20 +4,21 @@ import json
 
 from stream_app.bootstrap.segmentation import create_partition
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, WEEK_MS
-from stream_app.core.events import Event, Position
+from stream_app.core.events import Event, pack_events
 from stream_app.core.partition import Partition
-from stream_app.core.processor import apply_effects, process_events
+from stream_app.core.processor import process_events
 from stream_app.replay.statistics import RunStatistics
+from stream_app.segmentations.describing import Chunk, Describer
 from stream_app.settings.sections import Settings
 from tests.support.events import START_MS, engagement, instant, purchase, refund
 
 
 def observed(events: list[Event]) -> tuple[Partition, RunStatistics]:
     partition, statistics = create_partition(Settings()), RunStatistics(["value"])
-    positions = [Position("file", 0, line) for line in range(len(events))]
-    effects = process_events(partition, events, positions)
-    statistics.observe(effects)
-    apply_effects(partition, effects)
+    packed = pack_events(events, range(len(events)), 0)
+    outcome = process_events(partition, packed)
+    described = Describer(partition.context).describe_step(partition, outcome.moves, Chunk(packed, ["file"]))
+    statistics.observe(partition, outcome, described)
     return partition, statistics
 
 

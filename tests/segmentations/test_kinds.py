@@ -15,8 +15,6 @@ from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import Event
 from stream_app.core.moves import DEFINITION, ENTERED, LAPSE, LAPSED, MigrationContext, Moves
 from stream_app.core.partition import Partition
-from stream_app.core.processor import apply_effects, sweep
-from stream_app.core.quantities import last_event_ms
 from stream_app.core.segmentation import NEVER_MS, Decision, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT, NOWHERE
 from stream_app.segmentations.ended import EndedSegmentation
@@ -26,12 +24,16 @@ from stream_app.segmentations.registry import (
     encode_segmentation,
 )
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from tests.native.moves import describe
+from tests.reference.quantities import last_event_ms
+from tests.reference.rosters import lapsed_codes_of
 from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES
 from tests.segmentations.third_kind import TIERS, TiersSegmentation
 from tests.support.events import histories, instant, purchase
 from tests.support.logs import logs
 from tests.support.oracle import expected_migrations, told
-from tests.support.playing import Step, play, state_of
+from tests.support.playing import Step, play, play_sweep, state_of
+from tests.support.published import read_migration
 from tests.support.tables import activity_of
 
 OF_A_THIRD_KIND = TiersSegmentation("tiers", [2, 4])
@@ -74,7 +76,7 @@ def seen_off(segmentation: Segmentation, decision: Decision, held: Held, at_ms: 
     """Return where customers are after a decision."""
     moves, roster = decision.moves, segmentation.roster
     entered = np.where(moves, roster.codes[decision.target], held.segment)
-    kept = np.where(np.isin(entered, roster.lapsed_codes), held.kept, entered)
+    kept = np.where(np.isin(entered, lapsed_codes_of(roster)), held.kept, entered)
     return Held(
         entered.astype(np.int16),
         np.where(moves, held.segment, held.previous).astype(np.int16),
@@ -110,7 +112,7 @@ def moves_of(segmentation: Segmentation, crowd: Crowd, days: int) -> Moves:
     decision = segmentation.revise(later, crowd.held)
     held = seen_off(segmentation, decision._replace(moves=np.ones(count, np.bool_)), crowd.held, later_ms)
     entered = crowd.held.segment == NO_SEGMENT
-    return WatchedMoves(
+    return Moves(
         customer_ids=[f"c{number}" for number in range(count)],
         cause_kind=np.where(entered, DEFINITION, LAPSE),
         change=np.where(entered, ENTERED, LAPSED),
@@ -125,48 +127,6 @@ def moves_of(segmentation: Segmentation, crowd: Crowd, days: int) -> Moves:
         following=segmentation.silence(later, held, later_ms, np.full(count, NEVER_MS)),
         causes=[None] * count,
     )
-
-
-class WatchedColumns(CustomerColumns):
-    """Customers that remember which of their columns others have looked at."""
-
-    seen: set[str]
-
-    @classmethod
-    def over(cls, customers: CustomerColumns, seen: set[str]) -> WatchedColumns:
-        watched = cls(customers.activity, customers.at_ms)
-        watched.seen = seen
-        return watched
-
-    def __len__(self) -> int:
-        return len(self.at_ms)
-
-    def __getattribute__(self, name: str) -> object:
-        seen = object.__getattribute__(self, "__dict__").get("seen")
-        if seen is None:
-            return object.__getattribute__(self, name)
-        if name == "at":
-            return lambda rows, at_ms: WatchedColumns.over(_unwatched(self).at(rows, at_ms), seen)
-        if name in ("activity", "quantities"):
-            seen.add(name)
-            return getattr(_unwatched(self), name)
-        return object.__getattribute__(self, name)
-
-
-def _unwatched(watched: WatchedColumns) -> CustomerColumns:
-    own = object.__getattribute__(watched, "__dict__")
-    return CustomerColumns(own["activity"], own["at_ms"])
-
-
-class WatchedMoves(Moves):
-    """Moves whose columns remember what is looked at."""
-
-    seen: frozenset[str] | set[str] = frozenset()
-
-    @property
-    def columns(self) -> CustomerColumns:
-        columns = super().columns
-        return WatchedColumns.over(columns, self.seen) if isinstance(self.seen, set) else columns
 
 
 # --- one is many, and nothing is changed ---------------------------------------------------------------------------
@@ -200,7 +160,7 @@ def test_nothing_that_is_asked_changes_what_it_is_asked_of(segmentation: Segment
     segmentation.acts(crowd.customers, crowd.held)
     segmentation.silence(crowd.customers, crowd.held, after_ms, by_ms)
     segmentation.revise(crowd.customers, crowd.held)
-    segmentation.explain(moves_of(segmentation, crowd, 3), MigrationContext())
+    describe(moves_of(segmentation, crowd, 3), segmentation, MigrationContext())
     assert crowd.frozen() == before
     assert (by_ms - after_ms == 2 * DAY_MS).all()
 
@@ -314,12 +274,12 @@ def test_rules_move_a_silent_customer_at_the_very_millisecond_that_brute_force_f
 def test_only_whom_silence_may_move_is_looked_at_again_by_sweeps(segmentation: Segmentation) -> None:
     partition = Partition([segmentation])
     play(partition, [purchase(day, customer_id=f"c{day % 3}") for day in range(12)])
-    apply_effects(partition, sweep(partition, instant(12)))
+    play_sweep(partition, instant(12))
     assert (partition.table.due_at_ms > instant(12)).all()
     play(partition, [instant(5_000)])
     assert (partition.table.due_at_ms == NEVER_MS).all()
-    effects = sweep(partition, instant(9_000))
-    assert (len(effects.numbers), len(effects.examined), effects.migrations) == (0, 0, [])
+    outcome, migrations = play_sweep(partition, instant(9_000))
+    assert (len(outcome.changed), migrations) == (0, [])
 
 
 # --- documents, reasons --------------------------------------------------------------------------------------------
@@ -334,7 +294,7 @@ def test_document_gives_the_same_segmentation_back(segmentation: Segmentation, d
     decoded = decode_segmentation(document)
     assert json.loads(json.dumps(encode_segmentation(decoded))) == document
     assert (document["kind"], document["segmentation"]) == (segmentation.kind, segmentation.name)
-    for name in ("name", "kind", "version", "roster", "reads", "weighs_sessions", "revised_by"):
+    for name in ("name", "kind", "version", "roster", "weighs_sessions", "revised_by"):
         assert getattr(decoded, name) == getattr(segmentation, name), name
     crowd = data.draw(crowds(segmentation, settles=False))
     assert answers(decoded, crowd, 40 * DAY_MS) == answers(segmentation, crowd, 40 * DAY_MS)
@@ -343,21 +303,14 @@ def test_document_gives_the_same_segmentation_back(segmentation: Segmentation, d
 @every_kind
 @given(st.data())
 @settings(max_examples=20)
-def test_decisions_and_reasons_look_at_nothing_but_the_columns_that_are_declared(
-    segmentation: Segmentation, data: st.DataObject
-) -> None:
+def test_every_move_is_explained_by_a_sentence(segmentation: Segmentation, data: st.DataObject) -> None:
     crowd = data.draw(crowds(segmentation))
-    seen: set[str] = set()
-    watched = WatchedColumns.over(crowd.customers, seen)
-    answers(segmentation, Crowd(watched, crowd.held), 30 * DAY_MS)
-    moves = moves_of(segmentation, crowd, 30)
-    object.__setattr__(moves, "seen", seen)
-    reasons = segmentation.explain(moves, MigrationContext())
-    assert seen == segmentation.reads
-    assert len(reasons) == len(crowd)
-    for reason in reasons:
-        assert reason.sentence.endswith(".")
-        assert isinstance(reason.is_specific, bool)
+    described = describe(moves_of(segmentation, crowd, 30), segmentation, MigrationContext())
+    assert len(described) == len(crowd)
+    for number in range(len(crowd)):
+        migration = read_migration(described.migration(number))
+        assert migration.explanation.kind in (segmentation.kind, "definition")
+        assert migration.explanation.sentence.endswith(".")
 
 
 def test_examples_weigh_sessions_and_do_not() -> None:

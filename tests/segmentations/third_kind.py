@@ -14,6 +14,7 @@ from pydantic import Field
 
 from stream_app.core.arrays import Instants
 from stream_app.core.columns import CustomerColumns
+from stream_app.core.foreign import Foreign
 from stream_app.core.moves import DEFINITION, MigrationContext, Moves, describe_path
 from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held, Segmentation
 from stream_app.core.segments import NOWHERE, Roster, Segment
@@ -39,11 +40,10 @@ class TierReason(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="t
         return True
 
 
-class TiersSegmentation:
+class TiersSegmentation(Foreign):
     """Tiers, asked as the core asks."""
 
     kind: Final = "tiers"
-    reads: Final = frozenset({"activity"})
     weighs_sessions: Final = False
     revised_by: Final = DEFINITION
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from stream_app.adapters.changelog import FENCE_KEY
 from stream_app.adapters.delivery import Outgoing, OutgoingRecord
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.errors import DeliveryFailed
 from tests.support.simulated_loop import Process, SimulatedLoop
 
@@ -380,9 +381,7 @@ class MemoryStateLog:
         self.deliveries.append(delivery)
         return delivery
 
-    async def read_back(
-        self, topic: str, partitions: Sequence[int]
-    ) -> AsyncIterator[tuple[int, Sequence[StoredRecord]]]:
+    async def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, RecordBlock]]:
         log, drawn, now_ms = self._log, self._log.around.drawn, self._log.around.now_ms
         fence = [OutgoingRecord(FENCE_KEY, b"token")]
         ends = {}
@@ -402,9 +401,9 @@ class MemoryStateLog:
             )
             if records and records[-1].offset >= ends[number]:
                 end = ends.pop(number)
-                yield number, [record for record in records if record.offset < end]
+                yield number, RecordBlock.of([record for record in records if record.offset < end])
             elif records:
-                yield number, records
+                yield number, RecordBlock.of(records)
 
     async def log_starts(self, topics: Sequence[str], partition: int) -> Mapping[str, int]:
         return await self._log.ask(self._process, f"starts of partition {partition}", lambda: dict.fromkeys(topics, 0))

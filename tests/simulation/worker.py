@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.partitioning import create_partitioner
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
@@ -134,7 +133,7 @@ class SimulatedWorker:
             lane_settings=self._lane_settings,
             context=MigrationContext(),
             decoders={topics.input_topic(contract): decoder for contract, decoder in DECODERS.items()},
-            partition_of=create_partitioner(simulation.partitions),
+            partitions=simulation.partitions,
             follower=self.follower,
             failed=self._failed,
             now_ms=simulation.now_ms,

@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from stream_app.bootstrap.replay import create_readers
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import Event, Position
-from stream_app.core.records import Batch, Positions, Rejection
+from stream_app.core.records import Positions
 from stream_app.errors import ConfigurationError
+from stream_app.native.structures import EVENT_DTYPE
 from stream_app.settings.sections import Settings
 from stream_app.sources import files as sources
 from stream_app.sources.files import STANDARD_INPUT, FileReader, SourceFile, merge_by_time
 from tests.contracts.records import AT_MS, NOW_MS
+from tests.support.batches import contents_of
 from tests.support.replays import engagement_at, purchase_at, write_lines
 
 
@@ -41,9 +43,10 @@ def merged(readers: Sequence[FileReader]) -> list[tuple[int, str, int, str]]:
     """Return watermark, file, line and event id (empty if rejected) of all records; close the files."""
     found = []
     for batch in merge_by_time(readers):
-        assert batch.contents
+        assert len(batch)
         assert (np.diff(batch.watermarks_ms) >= 0).all()
-        for watermark_ms, content, file, line in zip(*batch, strict=True):
+        places = zip(batch.sources.tolist(), batch.offsets.tolist(), strict=True)
+        for watermark_ms, content, (file, line) in zip(batch.watermarks_ms, contents_of(batch), places, strict=True):
             event_id = content.event_id if isinstance(content, Event) else ""
             found.append((int(watermark_ms), readers[file].name, int(line), event_id))
     for reader in readers:
@@ -127,10 +130,10 @@ def test_bytes_read_reach_the_size_of_the_file(tmp_path: Path) -> None:
     for name in ("p.jsonl", "p.jsonl.gz", "p.csv"):
         path = write_lines(tmp_path / name, ["event_id,occurred_at,customer_id,total"] * 100)
         (reader,) = open_all(source(path))
-        while reader.next_block().contents:
+        while len(reader.next_block()):
             pass
         assert reader.bytes_read == path.stat().st_size
-        assert not reader.next_block().contents, "the end stays the end"
+        assert not len(reader.next_block()), "the end stays the end"
         reader.close()
 
 
@@ -223,9 +226,9 @@ def test_merged_stream_does_not_depend_on_blocks(
 
 
 def test_positions_are_those_of_the_chosen_records() -> None:
-    contents: list[Event | Rejection] = []
-    batch = Batch(np.array([1, 2, 3]), contents, np.array([0, 1, 0]), np.array([7, 1, 9]))
-    positions = Positions(batch, [0, 2], ["a", "b"])
+    records = np.zeros(3, EVENT_DTYPE)
+    records["source"], records["offset"] = [0, 1, 0], [7, 1, 9]
+    positions = Positions(records[[0, 2]], ["a", "b"])
     assert list(positions) == [Position("a", 0, 7), Position("a", 0, 9)]
     assert list(positions[1:]) == [Position("a", 0, 9)]
     assert len(positions[1:]) == 1

@@ -1,7 +1,7 @@
 """What becomes of customers, found the slow way: one customer, one event, one question at a time.
 
 This is the definition of what `stream_app.core.processor` does for many at once. It knows no chunks, no visits and no
-due instants, and it never looks ahead.
+due instants, and it never looks ahead. It folds and decides by `tests.reference`, and so apart from the library.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from typing import NamedTuple
 import numpy as np
 
 from stream_app.core.clock import NO_TIME, format_instant
-from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import ENGAGEMENT, Event
-from stream_app.core.folding import fold_events
-from stream_app.core.migration import Migration
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, DEFINITION, LAPSE
-from stream_app.core.row import ACTIVITY_DTYPE, Row
 from stream_app.core.segmentation import NEVER_MS, Decision, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from tests.reference.columns import CustomerColumns
+from tests.reference.folding import fold_events
+from tests.reference.row import ACTIVITY_DTYPE, Row
+from tests.reference.segmentations import by_reference
 from tests.support.playing import Step
+from tests.support.published import Migration
 from tests.support.totals import trail_for
 
 
@@ -158,6 +159,7 @@ def continues_session(row: Row, event: Event) -> bool:
 
 def expected_migrations(segmentation: Segmentation, steps: Sequence[Step]) -> list[Told]:
     """Return what customers do in one segmentation, its later versions among the steps included."""
+    segmentation = by_reference(segmentation)
     customers: dict[str, Customer] = {}
     watermark_ms = swept_ms = NO_TIME
     for step in steps:
@@ -184,7 +186,7 @@ def expected_migrations(segmentation: Segmentation, steps: Sequence[Step]) -> li
                 customer.stay_silent(segmentation, max(swept_ms, customer.assessed_ms), at_ms)
             swept_ms = at_ms
         else:
-            segmentation = LearnedSegmentation(step) if isinstance(step, Model) else step
+            segmentation = by_reference(LearnedSegmentation(step) if isinstance(step, Model) else step)
             for customer in customers.values():
                 customer.assessed_ms = max(customer.assessed_ms, watermark_ms, swept_ms)
                 decision = segmentation.revise(customer.at(customer.assessed_ms), customer.held)

@@ -33,9 +33,9 @@ from stream_app.contracts.readers import (
     membership_key,
 )
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.core.migration import migration_id
 from stream_app.segmentations.learned.document import ModelProposal, model_document
 from stream_app.segmentations.learned.model import Model
+from tests.reference.migration import migration_id
 
 PARTITIONS = 2
 SEGMENTS = [SegmentReference(f"s{code}", f"Segment {code}") for code in range(1, 6)]

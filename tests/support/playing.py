@@ -3,50 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from stream_app.core.events import Event
-from stream_app.core.migration import Migration
-from stream_app.core.partition import Effects, Partition
-from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.events import Event, pack_events
+from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
+from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.core.segmentation import Segmentation
+from stream_app.segmentations.describing import NO_CHUNK, Chunk
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from tests.support.events import positions
+from tests.support.published import Migration, published
 
 Step: TypeAlias = Event | int | Model | Segmentation
 """An event, the instant of a sweep, or a model or segmentation that takes over or is added."""
 
 
+class Played(NamedTuple):
+    """What came of a chunk or sweep, and the migrations that are published of it."""
+
+    outcome: Outcome
+    migrations: list[Migration]
+
+
 def play(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Migration]:
     """Play steps and return the migrations; events in a row are one chunk, but for cuts before the steps named."""
-    return [migration for effects in play_effects(partition, steps, cuts) for migration in effects.migrations]
+    return [migration for played in play_chunks(partition, steps, cuts) for migration in played.migrations]
 
 
-def play_effects(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Effects]:
-    """Play steps and return the effects of each chunk and sweep; an event's offset is its index among the steps."""
-    done: list[Effects] = []
+def play_chunks(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Played]:
+    """Play steps and return what came of each chunk and sweep; an event's offset is its index among the steps."""
+    done: list[Played] = []
     chunk: list[Event] = []
     first = 0
-
-    def finish(effects: Effects) -> None:
-        apply_effects(partition, effects)
-        done.append(effects)
-
     for index, step in enumerate([*steps, None]):
         if chunk and (index in cuts or not isinstance(step, Event)):
-            finish(process_events(partition, chunk, positions(len(chunk), first)))
+            done.append(play_events(partition, chunk, first=first))
             chunk = []
         if isinstance(step, Event):
             first = first if chunk else index
             chunk.append(step)
         elif isinstance(step, int):
-            finish(sweep(partition, step))
+            done.append(play_sweep(partition, step))
         elif step is not None:
             partition.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
     return done
+
+
+def play_events(
+    partition: Partition, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS, *, first: int = 0, name: str = "log"
+) -> Played:
+    """Take events in as one chunk, the first of which is the record of the offset `first`."""
+    packed = pack_events(events, range(first, first + len(events)), 0)
+    outcome = process_events(partition, packed, sweeps)
+    return Played(outcome, published(partition, outcome.moves, Chunk(packed, [name])))
+
+
+def play_sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Played:
+    """Let time pass."""
+    outcome = sweep(partition, at_ms, first, last)
+    return Played(outcome, published(partition, outcome.moves, NO_CHUNK))
 
 
 def undated(migrations: Sequence[Migration]) -> list[Migration]:

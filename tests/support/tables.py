@@ -1,4 +1,4 @@
-"""Activity records of customers, as a table holds them."""
+"""What a table holds of customers, read back for tests."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
 from stream_app.core.quantities import Quantities, quantities_at
-from stream_app.core.row import ACTIVITY, ACTIVITY_DTYPE
+from tests.reference.row import ACTIVITY, ACTIVITY_DTYPE, Row, decode_row
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.totals import fold
+
+
+def row_of(table: CustomerTable, number: int) -> Row:
+    """Return what a row says, but for its memberships."""
+    return decode_row(table.encode(number))[0]
+
+
+def outdated_in(table: CustomerTable) -> np.ndarray:
+    """Say who has not been assessed under the present version of each segmentation, shape `(m, len(table))`."""
+    return table._outdated[:, : len(table)]
 
 
 def activity_of(*customers: Sequence[Event]) -> np.ndarray:

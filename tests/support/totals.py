@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from stream_app.core.clock import DAY_MS, NO_TIME
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
-from stream_app.core.folding import fold_events
-from stream_app.core.row import ACTIVITY, DIGEST_BYTES, Row
+from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event, pack_events
+from stream_app.core.partition import Partition
+from stream_app.core.processor import process_events
+from tests.reference.row import ACTIVITY, DIGEST_BYTES, Row, decode_row, encode_row
 
 EXACT = (
     "first_at_ms",
@@ -30,15 +32,23 @@ EXACT = (
     "engaged_day_bits",
 )
 """Fields of a row that do not depend on rounding."""
+_CUSTOMER = "c1"
 
 
 def fold(events: Sequence[Event], row: Row | None = None) -> Row:
-    """Return the row with `events`, where the trail does not matter."""
-    return fold_events(row or Row(), events, trail_for(events), 0).row
+    """Return the row of one customer with `events`, as a table has it that has taken them in."""
+    partition = Partition([])
+    if row is None:
+        partition.table.insert(_CUSTOMER)
+    else:
+        partition.table.restore(_CUSTOMER, encode_row(row, {}))
+    own = [msgspec.structs.replace(event, customer_id=_CUSTOMER) for event in events]
+    process_events(partition, pack_events(own, range(len(own)), 0))
+    return decode_row(partition.table.encode(0))[0]
 
 
 def trail_for(events: Sequence[Event]) -> bytearray:
-    """Return room for all states that `fold_events` may write."""
+    """Return room for all states that `fold_events` of the reference may write."""
     return bytearray(2 * len(events) * ACTIVITY.size)
 
 

@@ -14,13 +14,14 @@ import numpy as np
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import Outgoing, OutgoingRecord
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.partition import Partition
-from stream_app.core.records import Batch, Content
+from stream_app.core.records import Batch, Content, batch_of
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import DeliveryFailed
 from stream_app.segmentations.learned.model import Model
@@ -101,17 +102,15 @@ class MemoryLog:
         self.deliveries.append(MemoryDelivery(self, transactional_id))
         return self.deliveries[-1]
 
-    async def read_back(
-        self, topic: str, partitions: Sequence[int]
-    ) -> AsyncIterator[tuple[int, Sequence[OutgoingRecord]]]:
+    async def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, RecordBlock]]:
         self.read_backs.append((topic, tuple(partitions)))
         for number in partitions:
             records = self.records[topic, number]
             records.append(OutgoingRecord(FENCE_KEY, b"token"))
             half = len(records) // 2
-            yield number, records[:half]
+            yield number, RecordBlock.to_send(records[:half])
             await self.reading.wait()
-            yield number, records[half:]
+            yield number, RecordBlock.to_send(records[half:])
 
     async def log_starts(self, topics: Sequence[str], partition: int) -> Mapping[str, int]:  # noqa: ARG002
         return {topic: self.starts.get(topic, 0) for topic in topics}
@@ -178,9 +177,13 @@ class MemoryDelivery:
             raise DeliveryFailed("not known to be committed")
         if self.left is not None:
             self.left -= 1
-        for place, records in outgoing.items():
+        written = {
+            place: [OutgoingRecord(record.key, record.value, list(record.headers)) for record in records]
+            for place, records in outgoing.items()
+        }
+        for place, records in written.items():
             self.log.records[place].extend(records)
-        self.log.transactions.append(outgoing)
+        self.log.transactions.append(written)
 
     async def close(self) -> None:
         self.is_closed = True
@@ -280,7 +283,7 @@ class Feed:
             offsets.append(self.offsets[topic])
             watermarks_ms.append(self._watermark_ms)
             self.offsets[topic] += 1
-        batch = Batch(
-            np.array(watermarks_ms, np.int64), list(contents), np.array(sources, np.intp), np.array(offsets, np.int64)
-        )
+        made = batch_of(contents, 0, offsets, NO_TIME)
+        made.records["source"] = sources
+        batch = Batch(np.array(watermarks_ms, np.int64), made.records, made.texts, made.others)
         return InputChunk(0, batch, start, dict(self.offsets))

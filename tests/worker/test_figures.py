@@ -8,15 +8,16 @@ from typing import Any
 from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.contracts.outputs.figures import SegmentFigures
 from stream_app.contracts.readers import read_figures
-from stream_app.core.events import Event, Position
+from stream_app.core.events import Event
 from stream_app.core.members import MemberSums
 from stream_app.core.partition import Partition
-from stream_app.core.processor import apply_effects, process_events, sweep
+from stream_app.core.processor import sweep
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.figures import PartitionFigures
 from tests.support.events import instant, purchase
 from tests.support.models import prior_model
+from tests.support.playing import play_events
 
 INTERVAL_MS = 5_000
 
@@ -30,8 +31,7 @@ class Stage:
         self.figures = PartitionFigures(self.partition, 3, INTERVAL_MS, lambda: self.now_ms)
 
     def fold(self, *events: Event) -> None:
-        positions = [Position("file", 0, number) for number in range(len(events))]
-        apply_effects(self.partition, process_events(self.partition, events, positions))
+        play_events(self.partition, events)
         self.figures.note_change()
 
     def told(self, after_ms: int = 0) -> list[OutgoingRecord]:
@@ -79,7 +79,7 @@ def test_changes_that_leave_the_sums_as_they_were_are_not_told() -> None:
     stage = Stage()
     stage.fold(purchase(0, customer_id="a"))
     assert len(stage.told(INTERVAL_MS)) == 1
-    apply_effects(stage.partition, sweep(stage.partition, instant(1)))
+    sweep(stage.partition, instant(1))
     stage.figures.note_change()
     assert stage.told(INTERVAL_MS) == []
 
@@ -102,7 +102,7 @@ def test_segmentation_that_has_ended_is_taken_back_once_everybody_has_left() -> 
     stage.partition.follow(EndedSegmentation("value", stage.partition.segmentations[0]))
     document = document_of(stage.told(INTERVAL_MS))
     assert [each["customers"] for each in document["segments"]] == [1]
-    apply_effects(stage.partition, sweep(stage.partition, instant(1)))
+    sweep(stage.partition, instant(1))
     stage.figures.note_change()
     (record,) = stage.told(INTERVAL_MS)
     assert (record.key, record.value) == (b"value/3", None)

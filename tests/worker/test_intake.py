@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
+from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
@@ -16,6 +18,7 @@ from stream_app.core.events import Event
 from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.worker import intake as intake_module
 from stream_app.worker.intake import InputChunk, Intake, Misplaced
+from tests.support.batches import contents_of
 from tests.support.events import START_MS, engagement, purchase
 from tests.worker.memory import TOPICS, Record, payload
 
@@ -28,12 +31,22 @@ EVERYTHING = frozenset(TOPICS.inputs)
 MINUTE_DAYS = 1 / 1_440
 
 
-def intake_at(
-    start: int = 0,
-    is_known: Callable[[str], bool] = lambda _: True,
-    partition_of: Callable[[bytes], int] = lambda _: 0,
-) -> Intake:
-    return Intake(0, dict.fromkeys(TOPICS.inputs, start), DECODERS, is_known, partition_of)
+def intake_at(start: int = 0, partitions: int = 1) -> Intake:
+    return Intake(0, dict.fromkeys(TOPICS.inputs, start), DECODERS, partitions)
+
+
+def feed(intake: Intake, topic: str, records: Sequence[Record], now_ms: int = NOW_MS) -> None:
+    """Hand over records as they are fetched."""
+    intake.feed(topic, RecordBlock.of(records), now_ms)
+
+
+def customer_of(partition: int, partitions: int) -> str:
+    """Return a customer whose records Kafka's own producers would send to a partition."""
+    return next(
+        f"c{number}"
+        for number in range(1_000)
+        if (murmur2(f"c{number}".encode()) & 0x7FFFFFFF) % partitions == partition
+    )
 
 
 def record_at(topic: str, offset: int, minute: int) -> Record:
@@ -56,7 +69,7 @@ def places(chunks: Sequence[InputChunk]) -> list[tuple[str, int]]:
 
 
 def contents(chunks: Sequence[InputChunk]) -> list[Content]:
-    return [content for chunk in chunks for content in chunk.batch.contents]
+    return [content for chunk in chunks for content in contents_of(chunk.batch)]
 
 
 def assert_contiguous(chunks: Sequence[InputChunk], start: int = 0) -> None:
@@ -108,7 +121,7 @@ def test_backlog_is_merged_by_time_whatever_is_fetched_first(
     while any(left.values()):
         topic = data.draw(st.sampled_from([topic for topic, records in left.items() if records]))
         count = data.draw(st.integers(1, len(left[topic])))
-        intake.feed(topic, left[topic][:count], NOW_MS)
+        feed(intake, topic, left[topic][:count])
         del left[topic][:count]
         if data.draw(st.booleans()):
             drained = {topic for topic, records in left.items() if not records}
@@ -128,7 +141,7 @@ def test_stream_that_is_drained_again_and_again_loses_nothing_and_keeps_each_top
     chunks: list[InputChunk] = []
     while any(left.values()):
         topic = data.draw(st.sampled_from([topic for topic, records in left.items() if records]))
-        intake.feed(topic, [left[topic].pop(0)], NOW_MS)
+        feed(intake, topic, [left[topic].pop(0)])
         drained = data.draw(st.sets(st.sampled_from(TOPICS.inputs)))
         chunks += taken(intake, drained, records_max=data.draw(st.integers(1, 8)))
     chunks += taken(intake)
@@ -139,29 +152,29 @@ def test_stream_that_is_drained_again_and_again_loses_nothing_and_keeps_each_top
 
 def test_topic_that_is_not_drained_is_waited_for() -> None:
     intake = intake_at()
-    intake.feed(PURCHASES, [record_at(PURCHASES, 0, 5)], NOW_MS)
+    feed(intake, PURCHASES, [record_at(PURCHASES, 0, 5)])
     assert taken(intake, {PURCHASES}) == []
     assert intake.held_records == 1
-    intake.feed(ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 3)], NOW_MS)
+    feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 3)])
     assert places(taken(intake, {PURCHASES})) == [(ENGAGEMENTS, 0)]
-    intake.feed(ENGAGEMENTS, [record_at(ENGAGEMENTS, 1, 7)], NOW_MS)
+    feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 1, 7)])
     assert places(taken(intake, {PURCHASES})) == [(PURCHASES, 0), (ENGAGEMENTS, 1)]
 
 
 def test_records_of_one_instant_are_ordered_by_topic_though_more_of_them_are_still_to_be_fetched() -> None:
     intake = intake_at()
-    intake.feed(ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 5)], NOW_MS)
-    intake.feed(PURCHASES, [record_at(PURCHASES, 0, 5)], NOW_MS)
+    feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 5)])
+    feed(intake, PURCHASES, [record_at(PURCHASES, 0, 5)])
     early = taken(intake, {ENGAGEMENTS})
-    intake.feed(PURCHASES, [record_at(PURCHASES, 1, 5)], NOW_MS)
+    feed(intake, PURCHASES, [record_at(PURCHASES, 1, 5)])
     assert places([*early, *taken(intake)]) == [(PURCHASES, 0), (PURCHASES, 1), (ENGAGEMENTS, 0)]
 
 
 def test_chunks_are_no_larger_than_asked_for() -> None:
     intake = intake_at(start=40)
-    intake.feed(PURCHASES, [record_at(PURCHASES, 40 + index, index) for index in range(10)], NOW_MS)
+    feed(intake, PURCHASES, [record_at(PURCHASES, 40 + index, index) for index in range(10)])
     chunks = taken(intake, records_max=4)
-    assert [len(chunk.batch.contents) for chunk in chunks] == [4, 4, 2]
+    assert [len(chunk.batch) for chunk in chunks] == [4, 4, 2]
     assert_contiguous(chunks, start=40)
 
 
@@ -174,7 +187,7 @@ def test_tombstone_is_skipped_and_bad_record_is_refused_in_their_places() -> Non
         Record(3, payload(purchase(1, customer_id="c2"))),
         Record(4, payload(purchase(1)), None),
     ]
-    intake.feed(PURCHASES, records, NOW_MS)
+    feed(intake, PURCHASES, records)
     tombstone, event, malformed, mismatched, keyless = contents(taken(intake))
     assert tombstone == Skipped(None)
     assert isinstance(event, Event)
@@ -192,36 +205,47 @@ def test_tombstone_is_skipped_and_bad_record_is_refused_in_their_places() -> Non
 
 def test_record_ahead_of_the_clock_is_refused_and_holds_nothing_back() -> None:
     intake = intake_at()
-    intake.feed(PURCHASES, [record_at(PURCHASES, 0, 600)], START_MS)
-    intake.feed(ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 1)], START_MS)
+    feed(intake, PURCHASES, [record_at(PURCHASES, 0, 600)], START_MS)
+    feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 1)], START_MS)
     (chunk,) = taken(intake)
-    assert [type(content) for content in chunk.batch.contents] == [Rejection, Event]
+    assert [type(content) for content in contents_of(chunk.batch)] == [Rejection, Event]
     assert chunk.batch.watermarks_ms[0] == NO_TIME
 
 
 def test_record_of_a_customer_who_belongs_elsewhere_is_to_be_passed_on() -> None:
-    homes = {b"c1": 3, b"c2": 0}
-    intake = intake_at(is_known=lambda _: False, partition_of=lambda key: homes[key])
-    astray = record_at(PURCHASES, 0, 1)._replace(headers=[("trace", b"1")])
-    mine = Record(1, payload(purchase(0, customer_id="c2")), b"c2")
-    intake.feed(PURCHASES, [astray, mine], NOW_MS)
+    intake = intake_at(partitions=4)
+    mine, theirs = (customer_of(partition, 4) for partition in (0, 3))
+    astray = Record(0, payload(purchase(0, customer_id=theirs)), theirs.encode(), 77, [("trace", b"1")])
+    own = Record(1, payload(purchase(0, customer_id=mine)), mine.encode())
+    feed(intake, PURCHASES, [astray, own])
     first, second = contents(taken(intake))
-    assert first == Skipped(Misplaced(PURCHASES, 3, astray))
+    assert isinstance(first, Skipped)
+    assert isinstance(first.record, Misplaced)
+    assert first.record[:2] == (PURCHASES, 3)
+    passed_on = first.record.record
+    assert (passed_on.offset, passed_on.value, passed_on.key, passed_on.timestamp, passed_on.headers) == astray
     assert isinstance(second, Event)
+    assert second.customer_id == mine
 
 
-def test_customer_with_a_row_here_belongs_here_unhashed() -> None:
-    def partition_of(_: bytes) -> int:
-        raise AssertionError("hashed")
-
-    intake = intake_at(is_known=lambda customer_id: customer_id == "c1", partition_of=partition_of)
-    intake.feed(PURCHASES, [record_at(PURCHASES, 0, 1)], NOW_MS)
-    assert [type(content) for content in contents(taken(intake))] == [Event]
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20), st.integers(1, 40))
+def test_customers_belong_where_kafkas_own_producers_send_them(customer_id: str, partitions: int) -> None:
+    intake = intake_at(partitions=partitions)
+    bought = purchase(0, customer_id=customer_id, order_id="o", event_id="e")
+    feed(intake, PURCHASES, [Record(0, payload(bought), customer_id.encode())])
+    (content,) = contents(taken(intake))
+    home = (murmur2(customer_id.encode()) & 0x7FFFFFFF) % partitions
+    if home == 0:
+        assert isinstance(content, Event)
+    else:
+        assert isinstance(content, Skipped)
+        assert content.record[:2] == (PURCHASES, home)
 
 
 def test_misplaced_record_does_not_move_time() -> None:
-    intake = intake_at(is_known=lambda _: False, partition_of=lambda _: 1)
-    intake.feed(PURCHASES, [record_at(PURCHASES, 0, 600)], NOW_MS)
+    intake = intake_at(partitions=4)
+    astray = customer_of(3, 4)
+    feed(intake, PURCHASES, [Record(0, payload(purchase(0, customer_id=astray)), astray.encode())])
     (chunk,) = taken(intake)
     assert chunk.batch.watermarks_ms.tolist() == [NO_TIME]
 
@@ -229,7 +253,7 @@ def test_misplaced_record_does_not_move_time() -> None:
 def test_topic_that_holds_much_is_full_until_it_is_taken_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake_module, "HELD_RECORDS_MAX", 3)
     intake = intake_at()
-    intake.feed(PURCHASES, [record_at(PURCHASES, index, index) for index in range(3)], NOW_MS)
+    feed(intake, PURCHASES, [record_at(PURCHASES, index, index) for index in range(3)])
     assert intake.is_full(PURCHASES)
     assert not intake.is_full(ENGAGEMENTS)
     assert len(places(taken(intake))) == 3
@@ -239,5 +263,5 @@ def test_topic_that_holds_much_is_full_until_it_is_taken_from(monkeypatch: pytes
 def test_what_is_expected_next_follows_on_what_was_fed() -> None:
     intake = intake_at(start=5)
     assert intake.fetched_to(PURCHASES) == 5
-    intake.feed(PURCHASES, [record_at(PURCHASES, 5, 0), record_at(PURCHASES, 9, 0)], NOW_MS)
+    feed(intake, PURCHASES, [record_at(PURCHASES, 5, 0), record_at(PURCHASES, 9, 0)])
     assert intake.fetched_to(PURCHASES) == 10

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.journal import REFUSED_SECONDS, SUMMARY_SECONDS, WAITING_SECONDS, Journal
 from tests.support.events import purchase
@@ -37,7 +38,7 @@ class Watched:
     async def refuse(self, count: int, number: int = 0) -> None:
         first = self.worker.host.expected_offset(PURCHASES, number) or 0
         records = [Record(first + index, b"secret", b"c0") for index in range(count)]
-        self.worker.host.feed(PURCHASES, number, records)
+        self.worker.host.feed(PURCHASES, number, RecordBlock.of(records))
         await self.worker.work(*both(number))
 
 

@@ -11,15 +11,18 @@ from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.contracts.outputs.migrations import SegmentMembership, SegmentMigration
 from stream_app.contracts.schema_files import CHANNELS
-from stream_app.core.events import Position
-from stream_app.core.migration import Migration
+from stream_app.core.events import Position, pack_events
 from stream_app.core.partition import Clock, Partition
+from stream_app.core.processor import process_events, sweep
 from stream_app.core.records import Rejection
 from stream_app.errors import InvalidRecord
-from stream_app.worker.outbox import Outbox, membership_of
+from stream_app.segmentations.describing import Chunk, Described, Describer
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.worker.outbox import Outbox
 from tests.support.events import engagement, instant, purchase
 from tests.support.models import learned_model, partition_under, prior_model
 from tests.support.playing import play, state_of
+from tests.support.published import Migration, read_migration
 from tests.worker.memory import TOPICS, replay
 
 PLACE = {topic: (topic, 2) for topic in (TOPICS.migrations, TOPICS.memberships, TOPICS.dead_letters, TOPICS.changelog)}
@@ -31,13 +34,21 @@ def partition() -> Partition:
 
 
 @pytest.fixture
-def migrations(partition: Partition) -> list[Migration]:
-    """Migrations of all kinds of cause: events, silence and a model."""
-    found = play(
-        partition,
-        # c2 has been new for less time than the prior model asks for, and for more than the learned one does.
-        [purchase(0, customer_id="é1"), engagement(275, customer_id="c2"), instant(300), learned_model(), instant(301)],
-    )
+def described(partition: Partition) -> list[Described]:
+    """Moves of all kinds of cause, step by step: events, silence and a model."""
+    describer = Describer(partition.context, TOPICS.group)
+    # c2 has been new for less time than the prior model asks for, and for more than the learned one does.
+    events = pack_events([purchase(0, customer_id="é1"), engagement(275, customer_id="c2")], range(2), 0)
+    acts = describer.describe_step(partition, process_events(partition, events).moves, Chunk(events, ["log"]))
+    silence = describer.describe_step(partition, sweep(partition, instant(300)).moves)
+    partition.follow(LearnedSegmentation(learned_model()))
+    return [acts, silence, describer.describe_step(partition, sweep(partition, instant(301)).moves)]
+
+
+@pytest.fixture
+def migrations(described: list[Described]) -> list[Migration]:
+    """Those moves, read back."""
+    found = [read_migration(step.migration(number)) for step in described for number in range(len(step))]
     assert {migration.cause.kind for migration in found} >= {"purchase", "engagement", "lapse", "model"}
     return found
 
@@ -47,14 +58,19 @@ def outbox() -> Outbox:
     return Outbox(TOPICS, 2)
 
 
+def migrate(outbox: Outbox, described: list[Described]) -> None:
+    for step in described:
+        outbox.migrate(step)
+
+
 def seal(outbox: Outbox, partition: Partition) -> dict[tuple[str, int], list[OutgoingRecord]]:
     return {place: list(records) for place, records in outbox.seal(partition.table, PartitionPosition()).items()}
 
 
 def test_migrations_and_memberships_keep_their_contracts_and_carry_their_customers_key(
-    outbox: Outbox, partition: Partition, migrations: list[Migration]
+    outbox: Outbox, partition: Partition, described: list[Described], migrations: list[Migration]
 ) -> None:
-    outbox.migrate(migrations)
+    migrate(outbox, described)
     sealed = seal(outbox, partition)
     for topic, contract in ((TOPICS.migrations, SegmentMigration), (TOPICS.memberships, SegmentMembership)):
         records = sealed[PLACE[topic]]
@@ -67,9 +83,9 @@ def test_migrations_and_memberships_keep_their_contracts_and_carry_their_custome
 
 
 def test_migration_is_a_cloudevent_with_the_headers_that_are_published(
-    outbox: Outbox, partition: Partition, migrations: list[Migration]
+    outbox: Outbox, partition: Partition, described: list[Described], migrations: list[Migration]
 ) -> None:
-    outbox.migrate(migrations)
+    migrate(outbox, described)
     (channel,) = [channel for channel in CHANNELS if channel.topic == "segment-migrations"]
     for record, migration in zip(seal(outbox, partition)[PLACE[TOPICS.migrations]], migrations, strict=True):
         headers = dict(record.headers)
@@ -85,13 +101,17 @@ def test_migration_is_a_cloudevent_with_the_headers_that_are_published(
         }
 
 
-def test_membership_says_where_the_migration_led(migrations: list[Migration]) -> None:
-    for migration in migrations:
-        membership = membership_of(migration)
-        assert membership["segment"] == migration.to_segment
-        assert (membership["since"], membership["as_of"]) == (migration.effective_at, migration.decided_at)
-        assert (membership["sequence"], membership["model_version"]) == (migration.sequence, migration.model_version)
-        assert membership["next_move"] == migration.next_move
+def test_membership_says_where_the_migration_led(
+    outbox: Outbox, partition: Partition, described: list[Described]
+) -> None:
+    migrate(outbox, described)
+    sealed = seal(outbox, partition)
+    pairs = zip(sealed[PLACE[TOPICS.memberships]], sealed[PLACE[TOPICS.migrations]], strict=True)
+    for membership, migration in ((json.loads(record.value or b"") for record in pair) for pair in pairs):
+        assert membership["segment"] == migration["to_segment"]
+        assert (membership["since"], membership["as_of"]) == (migration["effective_at"], migration["decided_at"])
+        for name in ("sequence", "model_version", "next_move"):
+            assert membership[name] == migration[name]
 
 
 def test_changed_rows_are_written_as_they_are_when_sealed_with_the_position_behind_them(
@@ -146,9 +166,9 @@ def test_outbox_is_touched_by_whatever_has_to_be_written(partition: Partition) -
 
 
 def test_text_of_any_script_is_utf8_on_the_wire(
-    outbox: Outbox, partition: Partition, migrations: list[Migration]
+    outbox: Outbox, partition: Partition, described: list[Described]
 ) -> None:
-    outbox.migrate(migrations[:1])
-    (record,) = seal(outbox, partition)[PLACE[TOPICS.migrations]]
+    outbox.migrate(described[0])
+    record, _ = seal(outbox, partition)[PLACE[TOPICS.migrations]]
     assert record.key == dict(record.headers)["ce_subject"] == "é1".encode()
     assert json.loads(record.value or b"")["customer_id"] == "é1"

@@ -12,7 +12,7 @@ import pytest
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.partitioning import create_partitioner
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.bootstrap.segmentation import create_segmentations, create_trainer_settings
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
@@ -33,6 +33,7 @@ from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.training import segmentation_record
 from tests.support.events import START_MS, engagement, instant, purchase
 from tests.support.models import learned_model, model_of
+from tests.support.tables import row_of
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
 PURCHASES, ENGAGEMENTS = TOPICS.inputs
@@ -69,7 +70,7 @@ class Worker:
             lane_settings=loop_settings,
             context=MigrationContext(),
             decoders=DECODERS,
-            partition_of=create_partitioner(partitions),
+            partitions=partitions,
             follower=self.follower,
             failed=self.failures.append,
             now_ms=now_ms,
@@ -84,7 +85,7 @@ class Worker:
         first = self.host.expected_offset(topic, number)
         assert first is not None
         records = [Record(first + n, payload(event), event.customer_id.encode()) for n, event in enumerate(events)]
-        self.host.feed(topic, number, records)
+        self.host.feed(topic, number, RecordBlock.of(records))
 
     async def work(self, *drained: tuple[str, int]) -> None:
         """Let everything that was fed be folded and written."""
@@ -253,7 +254,7 @@ def test_row_that_was_deleted_stays_deleted_and_the_newest_record_of_a_customer_
         worker.feed(PURCHASES, 0, purchase(20, customer_id="c1"))
         await worker.work(*both())
         table = worker.owned.lanes[0].partition.table
-        assert table.load(table.find("c1")).purchases == 1
+        assert row_of(table, table.find("c1")).purchases == 1
         assert worker.failures == []
 
     run(test)
@@ -418,7 +419,7 @@ def test_nothing_is_wanted_of_partitions_that_are_not_owned() -> None:
         assert worker.host.wants(PURCHASES, 0)
         assert not worker.host.wants(PURCHASES, 1)
         assert worker.host.expected_offset(PURCHASES, 1) is None
-        worker.host.feed(PURCHASES, 1, [Record(0, None)])
+        worker.host.feed(PURCHASES, 1, RecordBlock.of([Record(0, None)]))
         worker.host.skip(PURCHASES, 1, 5, 5)
         await worker.owned.release()
         assert not worker.host.wants(PURCHASES, 0)

@@ -18,14 +18,13 @@ from hypothesis import strategies as st
 
 from stream_app.adapters.changelog import POSITION_KEY
 from stream_app.adapters.delivery import Outgoing
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.core.clock import SECOND_MS, WEEK_MS
 from stream_app.core.partition import Clock as PartitionClock
-from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.records import Content, Rejection, Skipped
-from stream_app.core.row import decode_row
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.model import Model
@@ -38,9 +37,10 @@ from stream_app.worker import sweeping
 from stream_app.worker.counters import ACCEPTED, FORWARDED, REJECTED, TOMBSTONE
 from stream_app.worker.intake import Intake, Misplaced
 from stream_app.worker.samples import decode_sample
+from tests.reference.row import decode_row
 from tests.support.events import START_MS, engagement, instant, purchase
 from tests.support.models import ACTIVE_SHOP, learned_model, model_of, successor
-from tests.support.playing import state_of
+from tests.support.playing import play_sweep, state_of
 from tests.support.replays import Outputs
 from tests.worker.memory import (
     TOPICS,
@@ -634,7 +634,7 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
         stage = await open_stage()
         decoders = {TOPICS.prefix + topic: decoder for topic, decoder in create_decoders(configured).items()}
         offsets = dict.fromkeys(TOPICS.inputs, 0)
-        intake = Intake(0, offsets, decoders, lambda _: True, lambda _: 0)
+        intake = Intake(0, offsets, decoders, 1)
         lines = {topic: gzip.decompress(path.read_bytes()).splitlines() for topic, path in files.items()}
         for topic, count in ((ENGAGEMENTS, 700), (PURCHASES, 100)) * 200:
             start = intake.fetched_to(topic)
@@ -642,7 +642,7 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
             if part:
                 keys = [json.loads(line)["customer_id"].encode() for line in part]
                 records: list[Any] = [Record(start + n, line, keys[n]) for n, line in enumerate(part)]
-                intake.feed(topic, records, START_MS + 10**12)
+                intake.feed(topic, RecordBlock.of(records), START_MS + 10**12)
             drained = {topic for topic in TOPICS.inputs if intake.fetched_to(topic) == len(lines[topic])}
             for chunk in intake.emit_chunks(drained, 500, 0.0):
                 stage.lane.offer(chunk)
@@ -650,10 +650,9 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
         assert stage.lane.committed.offsets == {topic: len(lines[topic]) for topic in TOPICS.inputs}
         assert not stage.lane.figures.dead_letters
         partition = stage.lane.partition
-        final = sweep(partition, max(partition.clock))  # which a replay does at its end
         found = migrations_by_customer(stage.log)
         assert_log_agrees(stage)
-        apply_effects(partition, final)
+        final = play_sweep(partition, max(partition.clock))  # which a replay does at its end
         by_customer: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for migration in expected:
             by_customer[migration["customer_id"]].append(without_place(migration))

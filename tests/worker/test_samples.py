@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ from stream_app.contracts.outputs.samples import PopulationSample as SampleContr
 from stream_app.core.clock import NO_TIME
 from stream_app.core.members import MemberSums
 from stream_app.core.partition import Partition
-from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.learning import drawing
 from stream_app.learning.sample import PopulationSample
@@ -25,15 +25,17 @@ from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.samples import decode_sample, encode_sample, merge_samples
 from tests.learning import populations
+from tests.reference.row import ACTIVITY_DTYPE
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import play
 
 SUMS = dict.fromkeys(MemberSums._fields, 1)
-HELD_BY_TWO = {column: [None, None] for column in ("segments", "previous_segments", "since", "kept")}
+TWO_NUMBERS = base64.b64encode(bytes(16)).decode()  # of 64 bits, and too many of 32
+HELD_BY_TWO = {"segments": "AAAAAA==", "previous_segments": "AAAAAA==", "since_ms": TWO_NUMBERS, "kept": "AAAAAA=="}
 
 
 def assert_equal(sample: PopulationSample, other: PopulationSample) -> None:
-    for name in ("tick", "as_of_ms", "population_size"):
+    for name in ("tick", "as_of_ms", "population_size", "share"):
         assert getattr(sample, name) == getattr(other, name), name
     assert sample.customer_ids.tolist() == other.customer_ids.tolist()
     assert sample.memberships.keys() == other.memberships.keys()
@@ -98,18 +100,22 @@ def test_sample_keeps_its_contract(drawn: PopulationSample) -> None:
     [
         {"tick": "soon"},
         {"customer_ids": ["c1"]},
-        {"memberships": {"value": HELD_BY_TWO | {"segments": ["first"] * 2}}},
-        {"memberships": {"value": HELD_BY_TWO | {"segments": ["s99999"] * 2}}},
-        {"memberships": {"value": HELD_BY_TWO | {"segments": [None]}}},
-        {"memberships": {"value": HELD_BY_TWO | {"kept": [None]}}},
+        {"memberships": {"value": HELD_BY_TWO | {"segments": [None, None]}}},
+        {"memberships": {"value": HELD_BY_TWO | {"segments": "AAA="}}},
+        {"memberships": {"value": HELD_BY_TWO | {"segments": "//8BAA=="}}},
+        {"memberships": {"value": HELD_BY_TWO | {"segments": "AAA"}}},
+        {"memberships": {"value": HELD_BY_TWO | {"kept": "AAA="}}},
         {"members": {"value": [{"segment": "s1"}]}},
         {"members": {"value": [SUMS | {"segment": "first"}]}},
         {"as_of": "yesterday"},
+        {"share": 0},
+        {"share": 1.01},
+        {"share": None},
         {"activity": {}},
-        {"activity": {"mood": [1.0, 2.0]}},
-        {"activity": {name: [1] for name in ACTIVITY_DTYPE.names}},
-        {"activity": {name: [1, "two"] for name in ACTIVITY_DTYPE.names}},
-        {"activity": {name: [1, 2**70] for name in ACTIVITY_DTYPE.names}},
+        {"activity": {"mood": ""}},
+        {"activity": dict.fromkeys(ACTIVITY_DTYPE.names, TWO_NUMBERS[:11] + "=")},
+        {"activity": {name: [1, 2] for name in ACTIVITY_DTYPE.names}},
+        {"activity": dict.fromkeys(ACTIVITY_DTYPE.names, TWO_NUMBERS)},
     ],
     ids=str,
 )
@@ -119,16 +125,25 @@ def test_what_is_no_sample_is_refused(change: dict[str, object]) -> None:
         decode_sample(json.dumps(document | change).encode())
 
 
-def cut(sample: PopulationSample, rows: Sequence[int], size: int) -> PopulationSample:
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_number_that_is_none_is_refused(value: float) -> None:
+    sample = draw_sample(2, 2)
+    sample.activity["log_gaps"][1] = value
+    with pytest.raises(msgspec.ValidationError, match="log_gaps"):
+        decode_sample(encode_sample(sample, 1))
+
+
+def cut(sample: PopulationSample, rows: Sequence[int], size: int, share: float = 1.0) -> PopulationSample:
     """Return what a partition that has these customers draws."""
     ids, known, rows = sample.customer_ids[list(rows)].tolist(), sample.memberships.items(), list(rows)
-    chosen = np.array(rows, np.intp)[drawing.choose(drawing.hash_customers(ids), ids, size, sample.tick, 0)]
+    chosen = np.array(rows, np.intp)[drawing.choose(drawing.hash_customers(ids), ids, size, sample.tick, 0, share)]
     return replace(
         sample,
         customer_ids=sample.customer_ids[chosen],
         memberships={name: held.at(chosen) for name, held in sample.memberships.items()},
         activity=sample.activity.take(chosen),
         population_size=len(rows),
+        share=share,
         members={name: populations.members_of(sample.activity[rows], held.segment[rows]) for name, held in known},
     )
 
@@ -143,6 +158,29 @@ def test_merged_sample_does_not_depend_on_how_customers_are_spread(partitions: i
     expected = cut(population, range(200), size)
     assert_equal(merge_samples(parts, size, 0), expected)
     assert_equal(merge_samples(parts[::-1], size, 0), expected)
+
+
+@pytest.mark.parametrize("partitions", [2, 5, 16, 100])
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9])
+def test_merged_sample_does_not_depend_on_it_either_where_partitions_send_a_share(
+    partitions: int, share: float
+) -> None:
+    population = fixed(draw_sample(5, 400), 0)
+    drawn = np.random.default_rng(partitions).integers(partitions, size=400)
+    drawn[:150] = 0  # one has many more than its part
+    parts = [cut(population, np.flatnonzero(drawn == number).tolist(), 40, share) for number in range(partitions)]
+    expected = cut(population, range(400), 40, share)
+    assert_equal(merge_samples(parts, 40, 0), expected)
+    assert sum(map(len, parts)) < 1.5 * 400 * share + 10
+    if share > 0.15:  # enough are below it: then it is the sample that everybody would be in
+        assert expected.customer_ids.tolist() == cut(population, range(400), 40).customer_ids.tolist()
+
+
+def test_partitions_that_know_earlier_shares_give_the_sample_of_the_newest() -> None:
+    population = fixed(draw_sample(5, 400), 0)
+    shares = [1.0, 0.5, 0.2, 0.2]
+    parts = [cut(population, range(number, 400, 4), 40, share) for number, share in enumerate(shares)]
+    assert_equal(merge_samples(parts, 40, 0), cut(population, range(400), 40, 0.2))
 
 
 @pytest.mark.parametrize("partitions", [2, 5])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from stream_app.adapters.metrics import SERIES_MAX, WORKER, Metrics
+from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.segmentations.learned.document import Drift, ModelProposal
 from stream_app.worker.counters import PartitionCounters
 from stream_app.worker.decisions import model_record
@@ -46,7 +47,7 @@ class Scraped:
         self.worker.feed(ENGAGEMENTS, number, *engagements, engagements[-1])
         for value in (b"no JSON", None):
             first = self.worker.host.expected_offset(PURCHASES, number) or 0
-            self.worker.host.feed(PURCHASES, number, [Record(first, value, b"c0")])
+            self.worker.host.feed(PURCHASES, number, RecordBlock.of([Record(first, value, b"c0")]))
         await self.worker.work(*both(number))
 
 

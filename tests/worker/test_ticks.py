@@ -42,8 +42,8 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
-def say(stage: Stage, status: Any, tick: int) -> None:
-    stage.ticks.read(tick_record(status, tick, tick * WEEK_MS, {"value": 0}).value or b"")
+def say(stage: Stage, status: Any, tick: int, sample_share: float = 1.0) -> None:
+    stage.ticks.read(tick_record(status, tick, tick * WEEK_MS, {"value": 0}, sample_share).value or b"")
 
 
 def samples_in(stage: Stage) -> list[PopulationSample]:
@@ -75,7 +75,7 @@ def test_nothing_is_folded_past_a_tick_before_it_is_decided() -> None:
         stage = await open_stage(settings=WAITING)
         await start(stage, 0, 20)
         assert ticks_of(stage) == [(0, 0), (1, 1)]
-        assert stage.table.customer_ids == ["c0"]
+        assert list(stage.table.customer_ids) == ["c0"]
         stage.lane.follow(LearnedSegmentation(MODEL))
         await asyncio.sleep(0.01)
         assert stage.lane.partition.segmentations[0].version == 0
@@ -85,7 +85,7 @@ def test_nothing_is_folded_past_a_tick_before_it_is_decided() -> None:
         (move,) = [each for each in stage.log.values(TOPICS.migrations) if each["cause"]["kind"] == "model"]
         assert move["decided_at"] == samples_document(stage, 1)["as_of"]
         say(stage, "decided", FIRST + 3)
-        await until(lambda: stage.table.customer_ids == ["c0", "c20"], "the rest")
+        await until(lambda: list(stage.table.customer_ids) == ["c0", "c20"], "the rest")
         assert stage.lane.figures.waits_expired == 0
 
     run(test)
@@ -104,7 +104,7 @@ def test_sample_is_written_and_the_lane_can_be_closed_while_it_waits() -> None:
         again = await open_stage(stage.log, settings=WAITING)
         again.lane.offer(Feed(again.lane.committed).chunk(purchase(20, customer_id="c20")))
         await standing(again)
-        assert again.table.customer_ids == ["c0"]
+        assert list(again.table.customer_ids) == ["c0"]
         assert ticks_of(again) == [(0, 0), (1, 1)]  # as before
         say(again, "decided", FIRST + 1)
         await until(lambda: ticks_of(again)[2:] == [(2, 1)], "the sample of the next tick")
@@ -162,6 +162,21 @@ def test_nobody_waits_where_nothing_is_learned(kind: str, waits: list[int]) -> N
     assert [settings.tick_wait_ms // SECOND_MS, settings.live_tick_wait_ms // SECOND_MS] == waits
 
 
+def test_sample_is_drawn_from_the_share_that_the_last_decision_says() -> None:
+    async def test() -> None:
+        stage = await open_stage(settings=WAITING)
+        feed = await start(stage, *(number / 100 for number in range(100)), 8)
+        assert [len(sample) for sample in samples_in(stage)] == [0, 100]
+        say(stage, "decided", FIRST + 1, 0.25)
+        stage.lane.offer(feed.chunk(purchase(15)))
+        await until(lambda: len(samples_in(stage)) == 3, "the next sample")
+        sample = samples_in(stage)[2]
+        assert (sample.share, sample.population_size) == (0.25, 101)
+        assert 10 < len(sample) < 40
+
+    run(test)
+
+
 def test_partition_without_customers_says_so_when_others_wait_for_it() -> None:
     async def test() -> None:
         stage = await open_stage(settings=WAITING)
@@ -216,10 +231,10 @@ def test_news_keep_their_contract_and_the_newest_counts() -> None:
     async def test() -> None:
         ticks = Ticks()
         for status, tick in (("decided", 7), ("awaited", 8), ("decided", 6), ("awaited", 5)):
-            record = tick_record(status, tick, tick * WEEK_MS, {"value": 3} if status == "decided" else {})  # type: ignore[arg-type]
+            record = tick_record(status, tick, tick * WEEK_MS, {"value": 3} if status == "decided" else {}, tick / 8)  # type: ignore[arg-type]
             SegmentModel.model_validate_json(record.value or b"")
             ticks.read(record.value or b"")
-        assert (ticks.decided_ms, ticks.awaited_ms) == (7 * WEEK_MS, 8 * WEEK_MS)
+        assert (ticks.decided_ms, ticks.awaited_ms, ticks.sample_share) == (7 * WEEK_MS, 8 * WEEK_MS, 7 / 8)
         with pytest.raises(msgspec.DecodeError):
             ticks.read(b'{"kind": "rules"}')
 

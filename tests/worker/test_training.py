@@ -119,6 +119,17 @@ def test_tick_is_decided_though_nothing_is_learned() -> None:
     asyncio.run(test())
 
 
+def test_decision_says_what_share_the_next_sample_is_drawn_from() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log, TrainerSettings(sample_size=30))
+        await learn_ticks(training, 1)
+        decided = [document for document in log.values(TOPICS.models) if document.get("status") == "decided"]
+        assert [document["sample_share"] for document in decided] == [2 * 30 / (60 * PARTITIONS)]
+
+    asyncio.run(test())
+
+
 def test_tick_of_nobody_is_decided_and_not_learned_from() -> None:
     async def test() -> None:
         log = MemoryLog()

@@ -15,6 +15,7 @@ from stream_app.contracts.fast_path import FastForm
 from stream_app.contracts.fields import CustomerId, Text, Time
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rows import TableForm
+from stream_app.contracts.scan_form import ScanForm
 from stream_app.core.events import Event
 
 
@@ -56,6 +57,8 @@ class InputContract:
         From a valid record of `model`, and the policy, to the event that is folded; its kind says how.
     fast_form
         The common form of a record, which is read without the model; None if every record goes through the model.
+    scan_form
+        The same for the compiled scanner, which comes first; None if it leaves every record to the others.
     table_form
         What rows of a table have of their own.
     """
@@ -67,6 +70,7 @@ class InputContract:
     model: type[InputRecord]
     to_event: Callable[[Any, DecodingPolicy], Event]
     fast_form: FastForm | None = None
+    scan_form: ScanForm | None = None
     table_form: TableForm = _NOTHING_SPECIAL
 
     @property

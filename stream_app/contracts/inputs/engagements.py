@@ -10,8 +10,9 @@ from msgspec import UNSET, Meta, UnsetType
 from stream_app.contracts.fast_path import Complete, Explain, FastForm, OptionalWireText, Wire
 from stream_app.contracts.fields import MAX_VALUE, EngagementType, Text, Value
 from stream_app.contracts.inputs.contract import InputContract, InputRecord
-from stream_app.contracts.policy import ENGAGEMENT_TYPE, DecodingPolicy
+from stream_app.contracts.policy import ENGAGEMENT_TYPE, ENGAGEMENT_TYPE_CHARACTERS, DecodingPolicy
 from stream_app.contracts.rows import TableForm
+from stream_app.contracts.scan_form import TEXT, ScanForm, name_of, number_within
 from stream_app.core.events import ENGAGEMENT, Event
 
 TYPES_CACHED: Final = 256
@@ -72,5 +73,14 @@ ENGAGEMENTS: Final = InputContract(
     model=EngagementRecord,
     to_event=to_event,
     fast_form=FastForm(_Engagement, _bind),
+    scan_form=ScanForm(
+        ENGAGEMENT,
+        {
+            "type": name_of(ENGAGEMENT_TYPE_CHARACTERS),
+            "channel": TEXT,
+            "campaign_id": TEXT,
+            "value": number_within(MAX_VALUE),
+        },
+    ),
     table_form=TableForm(numbers=("value",)),
 )

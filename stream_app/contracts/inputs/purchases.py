@@ -15,6 +15,7 @@ from stream_app.contracts.fields import MAX_ITEMS, MAX_PRODUCTS, Amount, Currenc
 from stream_app.contracts.inputs.contract import InputContract, InputRecord
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rows import TableForm
+from stream_app.contracts.scan_form import AMOUNT, CURRENCY, ORDER_ID, TEXT, WORD, ScanForm, count_to, texts_to
 from stream_app.core.events import PURCHASE, REFUND, Event
 
 ORDER_COMPLETED: Final = "order_completed"
@@ -143,6 +144,21 @@ PURCHASES: Final = InputContract(
     model=PurchaseRecord,
     to_event=to_event,
     fast_form=FastForm(_Purchase, _bind),
+    scan_form=ScanForm(
+        PURCHASE,
+        {
+            "type": WORD,
+            "order_id": ORDER_ID,
+            "currency": CURRENCY,
+            "total": AMOUNT,
+            "items": count_to(MAX_ITEMS),
+            "channel": TEXT,
+            "store_id": TEXT,
+            "products": texts_to(MAX_PRODUCTS),
+        },
+        words={ORDER_COMPLETED: PURCHASE, ORDER_REFUNDED: REFUND},
+        absent_word=ORDER_COMPLETED,
+    ),
     table_form=TableForm(
         own_ids=("event_id", "order_id"), numbers=("items",), no_cells=("products",), adapt=_adapt_cells
     ),

@@ -162,6 +162,8 @@ class Tick(Output):
     """Awaited: some partitions have come to it, and others are asked to let time pass up to it."""
     versions: dict[SegmentationName, Count]
     """By segmentation, the version in force from `as_of` on, up to the next tick; empty while it is awaited."""
+    sample_share: Share
+    """Of all hashes of customers, the part that the next tick's sample is drawn from."""
 
 
 DecisionAction = Literal["approve", "reject", "pin", "unpin"]

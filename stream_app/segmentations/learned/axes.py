@@ -9,81 +9,22 @@ unit, nothing is standardised: in a population of equals there is nothing to be 
 
 In silence r and e fall: the count decays and the exposure grows. Both are ratios of terms that are linear in
 u = 2^(−t / half-life), so the instant at which one falls below a bound is known in closed form. a changes by orders
-alone.
+alone. All of it is computed by `native/learned.c`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
-import numpy as np
-
 from stream_app.core.arrays import Floats
-from stream_app.core.clock import DAY_MS, NO_TIME
-from stream_app.core.quantities import ENGAGEMENT_HALF_LIFE_DAYS, ORDER_HALF_LIFE_DAYS, Quantities, repeat_orders_of
+from stream_app.core.quantities import Quantities
+from stream_app.native import formulas
+from stream_app.native.mathematics import log
 
 ORDERS, ENGAGEMENT, VALUE = range(3)
 AXES: Final = ("order_rate", "engagement_rate", "order_value")
-ORDER_PRIOR: Final = (0.5, 11.0)
-"""Orders and days that are added before a rate is taken: half an order in eleven days."""
-ENGAGEMENT_PRIOR: Final = (0.5, 3.0)
-VALUE_PRIOR_ORDERS: Final = 2.0
-"""How many orders of the usual value every customer is credited with."""
 
 
 def value_axes(quantities: Quantities, order_value_minor: float | None) -> Floats:
     """Return r, e and a of n customers, shape `(n, 3)`; a is 0 while no usual order value is known."""
-    axes = np.empty((len(quantities.orders), 3))
-    orders, days = ORDER_PRIOR
-    np.log(
-        (orders + quantities.repeat_orders) / (days + _exposure(quantities.tenure_days, ORDER_HALF_LIFE_DAYS)),
-        out=axes[:, ORDERS],
-    )
-    engaged, days = ENGAGEMENT_PRIOR
-    exposure = _exposure(quantities.tenure_days, ENGAGEMENT_HALF_LIFE_DAYS)
-    np.log((engaged + quantities.engaged_days) / (days + exposure), out=axes[:, ENGAGEMENT])
-    axes[:, VALUE] = 0.0
-    if order_value_minor is not None:
-        own = quantities.log_order_values - quantities.purchases * math.log(order_value_minor)
-        axes[:, VALUE] = own / (VALUE_PRIOR_ORDERS + np.maximum(quantities.purchases, 0.0))
-    return axes
-
-
-def order_rate_falls_ms(activity: np.ndarray, bound: Floats) -> Floats:
-    """Return the instant at which silence takes r below a bound, milliseconds; inf for never, shape `(n,)`.
-
-    In the past where it has happened.
-    """
-    since = np.where(activity["ordered_at_ms"] > NO_TIME, activity["ordered_at_ms"], activity["first_at_ms"])
-    count = repeat_orders_of(activity)
-    return _falls_ms(activity["first_at_ms"], since, count, bound, ORDER_PRIOR, ORDER_HALF_LIFE_DAYS)
-
-
-def engagement_rate_falls_ms(activity: np.ndarray, bound: Floats) -> Floats:
-    """Do as `order_rate_falls_ms` for e."""
-    since = np.where(activity["engaged_at_ms"] > NO_TIME, activity["engaged_at_ms"], activity["first_at_ms"])
-    count = activity["engaged_days"]
-    return _falls_ms(activity["first_at_ms"], since, count, bound, ENGAGEMENT_PRIOR, ENGAGEMENT_HALF_LIFE_DAYS)
-
-
-def _exposure(days: Floats, half_life_days: float) -> Floats:
-    return np.asarray((half_life_days / math.log(2)) * (1 - np.exp2(days * (-1 / half_life_days))))
-
-
-def _falls_ms(
-    first_ms: np.ndarray,
-    since_ms: np.ndarray,
-    count: Floats,
-    bound: Floats,
-    prior: tuple[float, float],
-    half_life: float,
-) -> Floats:
-    """Solve (n0 + count·u) / (d0 + k − k·g·u) = e^bound for u = 2^(−(t − since) / half-life)."""
-    full = half_life / math.log(2)
-    rate = np.exp(bound)
-    share = np.exp2((first_ms - since_ms) * (1 / (half_life * DAY_MS)))  # g
-    numerator = rate * (prior[1] + full) - prior[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        halvings = np.log2((count + rate * full * share) / numerator)
-    return np.where(numerator > 0, since_ms + halvings * (half_life * DAY_MS), np.inf)
+    return formulas.axes(quantities, None if order_value_minor is None else float(log(order_value_minor)))

@@ -13,8 +13,9 @@ from stream_app.core.arrays import Flags, Floats
 from stream_app.core.clock import NO_TIME
 from stream_app.core.segments import Roster, Segment
 from stream_app.errors import ModelInvalid
+from stream_app.native import formulas
 from stream_app.segmentations.learned.axes import ENGAGEMENT
-from stream_app.segmentations.learned.rhythm import PRIOR, Rhythm
+from stream_app.segmentations.learned.rhythm import PRIOR, OwnRhythm, Rhythm
 from stream_app.segmentations.learned.roles import BROWSERS, KEYS, ROLES, segments
 from stream_app.segmentations.learned.statements import Slack, Statements
 
@@ -37,6 +38,15 @@ OFFSETS: Final = np.array(
 PRIOR_TYPICAL: Final = (math.log(1 / 33), math.log(1 / 12), 0.0)
 """The typical active customer before any is known: an order in 33 days, a visit in 12, at the usual value."""
 PRIOR_NEW_DAYS: Final = 35.0
+
+
+class Silences(NamedTuple):
+    """How long a silence has to be to be telling, in days, shape `(n,)` each."""
+
+    risk: Floats
+    one_time: Floats
+    lapsed: Floats
+    lost: Floats
 
 
 class Thresholds(NamedTuple):
@@ -75,6 +85,14 @@ class Thresholds(NamedTuple):
     browsers_slack: float = Slack().browsers
     rare_slack: float = Slack().rare
     value_slack: float = Slack().value
+
+    def telling_silences(self, own: OwnRhythm) -> Silences:
+        """Return for how long customers of a rhythm are silent before it tells something."""
+        patience = (
+            *(self.risk_probability, self.lapsed_probability, self.one_time_probability),
+            *(self.risk_days_min, self.lapsed_days_min, self.lost_days),
+        )
+        return Silences(*formulas.silences(own, patience))
 
 
 DEFAULT_THRESHOLDS: Final = Thresholds()
@@ -154,14 +172,8 @@ class Frame:
         return np.asarray(np.sqrt(((scaled[:, None] - scaled[None]) ** 2).sum(axis=2)))
 
     def squared_distances(self, axes: Floats) -> Floats:
-        """Return those of n customers to the roles' centres, shape `(n, ROLES)`.
-
-        Axis by axis, and by no matrix product, whose last bits depend on how many customers are asked about at once.
-        """
-        total = np.zeros((len(axes), ROLES))
-        for axis, weight in enumerate(self.weights.tolist()):
-            total += ((axes[:, axis, None] - self.centres[:, axis]) * weight) ** 2
-        return total
+        """Return those of n customers to the roles' centres, shape `(n, ROLES)`."""
+        return formulas.distances(axes, self.weights, self.centres)
 
     def statements(self, thresholds: Thresholds) -> Statements:
         """Return what the roles' names say."""

@@ -15,7 +15,6 @@ from stream_app.core.arrays import Floats, Indices
 from stream_app.core.moves import MigrationContext
 from stream_app.core.quantities import Quantities
 from stream_app.segmentations.learned.axes import VALUE
-from stream_app.segmentations.learned.decision import telling_silences
 from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.segmentations.learned.rhythm import rhythm_of
 from stream_app.segmentations.learned.roles import BROWSERS, HIBERNATING, LOST, NEW, ONE_TIME, ROLES
@@ -111,7 +110,7 @@ def _days(now: float, before: float | None) -> str:
 
 
 def _silence_days(model: Model, frame: Frame, quantities: Quantities, target: Indices) -> Floats:
-    telling = telling_silences(rhythm_of(quantities, frame.rhythm), model.thresholds)
+    telling = model.thresholds.telling_silences(rhythm_of(quantities, frame.rhythm))
     return np.select([target == HIBERNATING, target == ONE_TIME], [telling.lapsed, telling.one_time], telling.risk)
 
 

@@ -13,7 +13,7 @@ mean and SS their sum of squares about it,
 
 A customer may have stopped for good after any gap, with probability p = 1 − exp(−q · usual gap), or p1 before it has
 any. So P(active | R) = (1 − p) S / ((1 − p) S + p), which falls with R and can be inverted: the date at which a
-customer is at risk or has lapsed is known at its last act.
+customer is at risk or has lapsed is known at its last act. All of it is computed by `native/learned.c`.
 
 Platzer, M. and Reutterer, T. (2016). Ticking away the moments: timing regularity helps to better predict customer
 activity. Marketing Science 35 (5), 779-799: regularity. Fader, P. S., Hardie, B. G. S. and Lee, K. L. (2005). "Counting
@@ -23,23 +23,16 @@ your customers" the easy way. Marketing Science 24 (2), 275-284: customers who s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from stream_app.core.arrays import Floats
-from stream_app.core.quantities import GAP_MEMORY, Quantities
+from stream_app.core.quantities import Quantities
 from stream_app.errors import ModelInvalid
+from stream_app.native import formulas
 
-EULER: Final = 0.5772156649015329
 DEVIATION_MIN: Final = 0.2
 """No customer is taken to be more regular than this, in log gaps: charges of a subscription vary by a few days."""
-VARIANCE_WEIGHT: Final = 4.0
-"""How many gaps the population's variance counts for."""
-SHAPE_MAX: Final = 4.0
-"""s never exceeds this, so that the tail stays heavy however many gaps are known."""
-_ODDS_MIN: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -109,51 +102,21 @@ class OwnRhythm(NamedTuple):
     @property
     def usual_gap_days(self) -> Floats:
         """Median gap."""
-        return np.asarray(np.exp(self.log_scale) * math.log(2) ** (1 / self.regularity))
+        return formulas.usual_gap_days(self)
 
     def survival(self, silence_days: Floats) -> Floats:
         """Return S(R), the probability that a gap is longer, in [0, 1], shape `(n,)`."""
-        exponent = self.regularity * (np.log(np.maximum(silence_days, 1e-3)) - self.log_scale)
-        return np.asarray(np.exp(-self.shape * np.log1p(np.exp(np.minimum(exponent, 60.0)) / self.shape)))
+        return formulas.survival(self, silence_days)
 
     def probability_active(self, silence_days: Floats) -> Floats:
         """Return P(active | R), in [0, 1], shape `(n,)`."""
-        alive = (1 - self.stopped) * self.survival(silence_days)
-        return np.asarray(alive / (alive + self.stopped))
+        return formulas.probability_active(self, silence_days)
 
     def silence_days(self, probability: float) -> Floats:
         """Return the silence at which P(active) has fallen to a probability, in days, ≥ 0."""
-        odds = self.stopped / (1 - self.stopped) * (probability / (1 - probability))
-        survival = np.clip(odds, _ODDS_MIN, 1.0)
-        excess = self.shape * np.expm1(-np.log(survival) / self.shape)
-        return np.asarray(np.exp(self.log_scale) * excess ** (1 / self.regularity))
+        return formulas.silence_days(self, probability)
 
 
 def rhythm_of(quantities: Quantities, rhythm: Rhythm) -> OwnRhythm:
     """Return the rhythm of customers whose quantities these are."""
-    return own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, rhythm)
-
-
-def own_rhythm(gaps: Floats, log_gaps: Floats, log_gaps_squared: Floats, rhythm: Rhythm) -> OwnRhythm:
-    """Return the rhythm of n customers.
-
-    Parameters
-    ----------
-    gaps, log_gaps, log_gaps_squared
-        As in `stream_app.core.quantities.Quantities`.
-    """
-    weight = (1 - GAP_MEMORY**gaps) / (1 - GAP_MEMORY)
-    mean = log_gaps / np.maximum(weight, 1.0)
-    squares = np.maximum(log_gaps_squared - weight * mean**2, 0.0)
-    variance = (VARIANCE_WEIGHT * rhythm.log_gap_variance + squares) / (VARIANCE_WEIGHT + np.maximum(weight - 1, 0.0))
-    regularity = math.pi / (math.sqrt(6) * np.maximum(np.sqrt(variance), DEVIATION_MIN))
-    centre = (rhythm.prior_weight * rhythm.log_gap + weight * mean) / (rhythm.prior_weight + weight)
-    log_scale = centre + EULER / regularity
-    usual_days = np.exp(log_scale) * math.log(2) ** (1 / regularity)
-    stopped = np.where(gaps > 0, -np.expm1(-rhythm.stop_rate_per_day * usual_days), rhythm.stop_after_first)
-    return OwnRhythm(
-        log_scale,
-        regularity,
-        np.minimum(rhythm.prior_weight + weight, SHAPE_MAX),
-        np.clip(stopped, _ODDS_MIN, 1 - _ODDS_MIN),
-    )
+    return OwnRhythm(*formulas.own_rhythm(quantities, astuple(rhythm)))

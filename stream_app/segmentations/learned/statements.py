@@ -9,25 +9,20 @@ between the roles' centres:
     Browsers                 comes at least so often, orders at most so often
     Occasional               orders at most so often
 
-Silence only lowers rates, so of these only lower bounds can fail in silence, each at an instant known beforehand.
+Silence only lowers rates, so of these only lower bounds can fail in silence, each at an instant known beforehand;
+`native/learned.c` evaluates them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from stream_app.core.arrays import Flags, Floats, Indices
-from stream_app.segmentations.learned.axes import (
-    ENGAGEMENT,
-    ORDERS,
-    VALUE,
-    engagement_rate_falls_ms,
-    order_rate_falls_ms,
-)
+from stream_app.core.arrays import Flags, Floats
+from stream_app.native import formulas
+from stream_app.segmentations.learned.axes import ENGAGEMENT, ORDERS, VALUE
 from stream_app.segmentations.learned.roles import (
     BIG_SPENDERS,
     BROWSERS,
@@ -38,9 +33,6 @@ from stream_app.segmentations.learned.roles import (
     ROLES,
     VIP,
 )
-
-_EITHER: Final = np.isin(np.arange(ROLES), (REGULAR, BIG_SPENDERS))
-"""Roles of which one of the two lower bounds on rates suffices."""
 
 
 class Slack(NamedTuple):
@@ -118,24 +110,4 @@ class Statements:
 
     def hold(self, axes: Floats) -> Flags:
         """Say which statements are true of n customers, shape `(n, ROLES)`."""
-        orders, engagement, value = axes[:, ORDERS, None], axes[:, ENGAGEMENT, None], axes[:, VALUE, None]
-        often, comes = orders >= self.orders_min, engagement >= self.engagement_min
-        rates = np.where(_EITHER, often | comes, often & comes)
-        return np.asarray(rates & (orders <= self.orders_max) & (value >= self.value_min))
-
-    def fail_ms(self, activity: np.ndarray, role: Indices) -> Floats:
-        """Return when silence makes the statement of each customer's role false, milliseconds; inf for never."""
-        orders_ms = order_rate_falls_ms(activity, self.orders_min[role])
-        fails = np.asarray(orders_ms)
-        bounded = np.flatnonzero(self._bounds_engagement[role])
-        if len(bounded):
-            engagement_ms = engagement_rate_falls_ms(activity.take(bounded), self.engagement_min[role[bounded]])
-            either = _EITHER[role[bounded]]
-            fails[bounded] = np.where(
-                either, np.maximum(fails[bounded], engagement_ms), np.minimum(fails[bounded], engagement_ms)
-            )
-        return fails
-
-    @cached_property
-    def _bounds_engagement(self) -> Flags:
-        return np.isfinite(self.engagement_min)
+        return formulas.hold(axes, np.array([self.orders_min, self.orders_max, self.engagement_min, self.value_min]))

@@ -38,23 +38,10 @@ def days(count: float) -> str:
     return "less than a day" if whole < 1 else "1 day" if whole == 1 else f"{whole:d} days"
 
 
-def every(count: float) -> str:
-    """Return an interval in words: `every day`, `every 12 days`; `less than once a year` beyond one."""
-    if count > 365:
-        return "less than once a year"
-    whole = max(round(count), 1)
-    return "every day" if whole == 1 else f"every {whole:d} days"
-
-
 def once_in(log_rate: float) -> str:
     """Return a bound on a log rate a day in words: `once a day`, `once in 22 days`."""
     whole = round(min(math.exp(max(-log_rate, 0.0)), LONGEST_DAYS))
     return "once a day" if whole == 1 else f"once in {whole:d} days"
-
-
-def orders(count: int) -> str:
-    """Return a number of orders in words: `no order`, `1 order`, `5 orders`."""
-    return "no order" if count < 1 else "1 order" if count == 1 else f"{count:d} orders"
 
 
 def about(value: float, context: MigrationContext) -> str:

@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, MINUTE_MS
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.quantities import last_event_ms
 from stream_app.core.segmentation import NEVER_MS, Held
 from stream_app.core.segments import NO_SEGMENT
-from stream_app.segmentations.learned.axes import value_axes
-from stream_app.segmentations.learned.decision import acts, revise, silence, untrue
 from stream_app.segmentations.learned.model import Model
-from stream_app.segmentations.learned.rhythm import own_rhythm
 from stream_app.segmentations.learned.roles import (
     AT_RISK,
     HIBERNATING,
@@ -27,6 +23,12 @@ from stream_app.segmentations.learned.roles import (
     ONE_TIME,
     ROLES,
 )
+from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from tests.reference.axes import value_axes
+from tests.reference.columns import CustomerColumns as ReferenceColumns
+from tests.reference.quantities import last_event_ms
+from tests.reference.rhythm import rhythm_of
+from tests.reference.statements import hold
 from tests.support.events import engagement, histories, instant, purchase
 from tests.support.models import learned_model, models, partition_under, prior_model, successor
 from tests.support.playing import play
@@ -44,8 +46,8 @@ def held_in(target: int, since_ms: int = 0, previous: int = NO_SEGMENT, kept: in
 
 def leaves(model: Model, one: np.ndarray, target: int, instants: np.ndarray) -> np.ndarray:
     """Say, straight from the definitions, at which instants silence has ended what a segment says of a customer."""
-    quantities = CustomerColumns(np.repeat(one, len(instants)), instants).quantities
-    rhythm = own_rhythm(quantities.gaps, quantities.log_gaps, quantities.log_gaps_squared, model.frame.rhythm)
+    quantities = ReferenceColumns(np.repeat(one, len(instants)), instants).quantities
+    rhythm = rhythm_of(quantities, model.frame.rhythm)
     active, silent, its = rhythm.probability_active(quantities.recency_days), quantities.recency_days, model.thresholds
     at_risk = (active <= its.risk_probability) & (silent >= its.risk_days_min)
     lapsed = at_risk & (active <= its.lapsed_probability) & (silent >= its.lapsed_days_min)
@@ -59,7 +61,7 @@ def leaves(model: Model, one: np.ndarray, target: int, instants: np.ndarray) -> 
         )
     if target in (OCCASIONAL, AT_RISK):
         return np.asarray(lapsed)
-    holds = model.statements.hold(value_axes(quantities, model.frame.order_value_minor))
+    holds = hold(model.statements, value_axes(quantities, model.frame.order_value_minor))
     return np.asarray(at_risk | ~holds[:, target])
 
 
@@ -83,8 +85,9 @@ def test_silence_moves_at_the_very_millisecond_at_which_brute_force_finds_a_name
     customers = CustomerColumns(activity, np.array([after_ms]))
     held = held_in(target, after_ms)
     assume(not leaves(model, activity, target, np.array([after_ms])).any())
-    assume(not untrue(model, customers, held).any() or target > NEW)  # lapsed ones may have just become silent
-    due = silence(model, customers, held, np.array([after_ms]), np.array([by_ms]))
+    segmentation = LearnedSegmentation(model)
+    assume(not segmentation.untrue(customers, held).any() or target > NEW)  # lapsed ones may have just become silent
+    due = segmentation.silence(customers, held, np.array([after_ms]), np.array([by_ms]))
     expected_ms = brute_force_ms(lambda tried: leaves(model, activity, target, tried), after_ms, by_ms)
     if expected_ms == NEVER_MS:
         assert due.at_ms.item() > by_ms
@@ -94,14 +97,14 @@ def test_silence_moves_at_the_very_millisecond_at_which_brute_force_finds_a_name
     assert KINDS[there].level <= KINDS[target].level
     assert there != target
     at_due = CustomerColumns(activity, due.at_ms)
-    assert not untrue(model, at_due, held_in(there, due.at_ms.item())).any()
+    assert not segmentation.untrue(at_due, held_in(there, due.at_ms.item())).any()
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET)
 def test_segments_that_nothing_leads_out_of_are_one_time_and_lost(target: int) -> None:
     customers = CustomerColumns(activity_of([purchase(0), purchase(3)]), np.array([instant(3)]))
     never = np.array([NEVER_MS])
-    due = silence(prior_model(), customers, held_in(target, instant(3)), customers.at_ms, never)
+    due = LearnedSegmentation(prior_model()).silence(customers, held_in(target, instant(3)), customers.at_ms, never)
     assert (due.at_ms.item() == NEVER_MS) == (target in (ONE_TIME, LOST))
 
 
@@ -131,19 +134,21 @@ def test_an_own_act_wakes_whoever_was_silent(events, model, target, kept) -> Non
     own = [*events, engagement(121)]
     customers = CustomerColumns(activity_of(own), np.array([instant(121)]))
     held = held_in(target, instant(110), KINDS[target].code, KINDS[kept].code)
-    reached = int(acts(model, customers, held).target.item())
+    segmentation = LearnedSegmentation(model)
+    reached = int(segmentation.acts(customers, held).target.item())
     assert KINDS[reached].level >= 0
-    assert not untrue(model, customers, held_in(reached, instant(121))).any()
+    assert not segmentation.untrue(customers, held_in(reached, instant(121))).any()
 
 
 @given(histories(min_size=1, max_size=8, days=120), models(), st.sampled_from(EVERY_TARGET))
 def test_a_refund_wakes_nobody_who_is_silent(events, model, target) -> None:
     customers = CustomerColumns(activity_of(events), last_event_ms(activity_of(events)) + 40 * DAY_MS)
     held = held_in(target, int(customers.at_ms[0]) - DAY_MS)
-    reached = int(acts(model, customers, held).target.item())
-    if KINDS[target].level < 0 and not untrue(model, customers, held).any():
+    segmentation = LearnedSegmentation(model)
+    reached = int(segmentation.acts(customers, held).target.item())
+    if KINDS[target].level < 0 and not segmentation.untrue(customers, held).any():
         assert KINDS[reached].level < 0
-    assert not untrue(model, customers, held_in(reached, int(customers.at_ms[0]))).any()
+    assert not segmentation.untrue(customers, held_in(reached, int(customers.at_ms[0]))).any()
 
 
 def test_nobody_goes_back_by_hysteresis_alone_before_the_time_is_up() -> None:
@@ -151,10 +156,11 @@ def test_nobody_goes_back_by_hysteresis_alone_before_the_time_is_up() -> None:
     customers = CustomerColumns(activity_of(history), np.array([instant(40)]))
     for no_return_days in (0.0, 30.0):
         model = prior_model(hysteresis=0.0, no_return_days=no_return_days)
-        nearest = int(acts(model, customers, held_in(OCCASIONAL, instant(39))).target.item())
+        segmentation = LearnedSegmentation(model)
+        nearest = int(segmentation.acts(customers, held_in(OCCASIONAL, instant(39))).target.item())
         assert nearest != OCCASIONAL
         held = held_in(OCCASIONAL, instant(39), KINDS[nearest].code)
-        decision = acts(model, customers, held)
+        decision = segmentation.acts(customers, held)
         assert (decision.target.item() == nearest) == (no_return_days == 0.0)
 
 
@@ -165,10 +171,11 @@ def test_nobody_goes_back_by_hysteresis_alone_before_the_time_is_up() -> None:
 def test_a_version_is_content_with_where_it_has_put_somebody(events, model, days, target) -> None:
     at_ms = last_event_ms(activity_of(events)) + days * DAY_MS
     customers = CustomerColumns(activity_of(events), at_ms)
-    first = revise(model, customers, held_in(target, int(at_ms[0]) - DAY_MS))
+    segmentation = LearnedSegmentation(model)
+    first = segmentation.revise(customers, held_in(target, int(at_ms[0]) - DAY_MS))
     reached = int(first.target.item())
-    assert not untrue(model, customers, held_in(reached, int(at_ms[0]))).any()
-    again = revise(model, customers, held_in(reached, int(at_ms[0]), KINDS[target].code))
+    assert not segmentation.untrue(customers, held_in(reached, int(at_ms[0]))).any()
+    again = segmentation.revise(customers, held_in(reached, int(at_ms[0]), KINDS[target].code))
     assert not again.moves.any()
 
 
@@ -178,5 +185,8 @@ def test_the_same_numbers_again_move_nobody(events, model, target) -> None:
     at_ms = last_event_ms(activity_of(events))
     customers = CustomerColumns(activity_of(events), at_ms)
     held = held_in(target, int(at_ms[0]))
-    assume(not untrue(model, customers, held).any() and not leaves(model, customers.activity, target, at_ms).any())
-    assert not revise(successor(model), customers, held).moves.any()
+    assume(
+        not LearnedSegmentation(model).untrue(customers, held).any()
+        and not leaves(model, customers.activity, target, at_ms).any()
+    )
+    assert not LearnedSegmentation(successor(model)).revise(customers, held).moves.any()

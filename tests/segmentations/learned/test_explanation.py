@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
-import msgspec
 import pytest
 
-from stream_app.contracts.outputs.migrations import LearnedExplanation, SegmentMigration
-from stream_app.core.migration import Migration
+from stream_app.contracts.outputs.migrations import Figures, LearnedExplanation, SegmentMigration
+from stream_app.core.events import Event, pack_events
 from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
-from stream_app.segmentations.learned.explanation import LearnedReason
-from stream_app.segmentations.learned.figures import CustomerFigures
+from stream_app.core.processor import process_events, sweep
+from stream_app.segmentations.describing import Chunk, Described, Describer
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from tests.reference.figures import CustomerFigures
 from tests.segmentations.learned.fixed_model import MODEL, RHYTHM
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import Step, play
+from tests.support.published import Explanation, Migration
 
 SEVEN = [purchase(day) for day in (0, 8, 15, 25, 33, 40, 50)]
 BUSY = [
@@ -39,22 +41,42 @@ def by_target(steps: list[Step]) -> dict[str, Migration]:
     return {move.to_segment.name: move for move in moves(steps) if move.to_segment}
 
 
-def reason(move: Migration) -> LearnedReason:
-    assert isinstance(move.explanation, LearnedReason)
+def described(events: list[Event], until_ms: int) -> tuple[Described, Described]:
+    """Return what is published of moves by events, and of those by the silence that follows."""
+    partition = Partition([LearnedSegmentation(MODEL)])
+    describer, packed = Describer(partition.context), pack_events(events, range(len(events)), 0)
+    acts = describer.describe_step(partition, process_events(partition, packed).moves, Chunk(packed, ["log"]))
+    return acts, describer.describe_step(partition, sweep(partition, until_ms).moves)
+
+
+def documents(steps: list[Step]) -> list[dict[str, Any]]:
+    """Return the migrations of events and of the silence that follows, as they are published."""
+    events = [step for step in steps if isinstance(step, Event)]
+    return [json.loads(line) for step in described(events, instant(900)) for line in step.lines.splitlines()]
+
+
+def reason(move: Migration) -> Explanation:
+    assert move.explanation.kind == "learned"
     return move.explanation
 
 
-@pytest.mark.parametrize("steps", [BUSY, [*SEVEN, refund(60, 5_000, "order c1 50"), instant(900)]])
+def figures(move: Migration) -> CustomerFigures:
+    """Return what a move says of its customer after it."""
+    assert move.explanation.after is not None
+    return move.explanation.after
+
+
+@pytest.mark.parametrize("steps", [BUSY, [*SEVEN, refund(60, 5_000, "order c1 50")]])
 def test_migrations_keep_their_contract(steps: list[Step]) -> None:
-    for move in moves(steps):
-        SegmentMigration.model_validate(json.loads(msgspec.json.encode(move)))
+    for document in documents(steps):
+        SegmentMigration.model_validate(document)
 
 
 def test_explanation_has_the_fields_of_the_contract_in_their_order() -> None:
-    fields = {name: field.annotation for name, field in LearnedExplanation.model_fields.items() if name != "kind"}
-    assert LearnedReason.__struct_fields__ == tuple(fields)
-    figures = json.loads(msgspec.json.encode(reason(moves(SEVEN)[0]).after))
-    assert tuple(figures) == CustomerFigures.__struct_fields__
+    for document in documents(BUSY):
+        assert list(document) == list(SegmentMigration.model_fields)
+        assert list(document["explanation"]) == list(LearnedExplanation.model_fields)
+        assert list(document["explanation"]["after"]) == list(Figures.model_fields)
 
 
 @pytest.mark.parametrize(("minor_per_major", "digits"), [(1, 0), (100, 2), (1_000, 3)])
@@ -62,13 +84,13 @@ def test_order_value_has_as_many_decimals_as_the_currency(minor_per_major: int, 
     steps = [purchase(day, 1_237 + day) for day in (0, 8, 15, 25, 33, 40, 50)]
     partition = Partition([LearnedSegmentation(MODEL)], MigrationContext("XXX", minor_per_major))
     for move in play(partition, steps):
-        value = reason(move).after.order_value
+        value = figures(move).order_value
         assert value == round(value or 0, digits) > 0
 
 
 def test_figures_are_what_events_add_up_to() -> None:
     steps = [purchase(0), purchase(10), engagement(12), refund(14, 5_000, "order c1 10"), instant(900)]
-    (lapsed,) = [reason(move).after for move in moves(steps) if move.to_segment and move.to_segment.name == "One-time"]
+    (lapsed,) = [figures(move) for move in moves(steps) if move.to_segment and move.to_segment.name == "One-time"]
     assert lapsed.orders == 1
     assert lapsed.order_recency_days == pytest.approx(lapsed.tenure_days - 10)
     assert lapsed.order_tenure_days == pytest.approx(lapsed.tenure_days)
@@ -79,17 +101,16 @@ def test_figures_are_what_events_add_up_to() -> None:
 
 
 def test_what_has_never_happened_is_none() -> None:
-    visited = reason(moves([engagement(0)], Model("value"))[0]).after
+    visited = figures(moves([engagement(0)], Model("value"))[0])
     assert (visited.orders, visited.order_recency_days, visited.order_tenure_days) == (0, None, None)
     assert visited.order_value is None
-    assert reason(moves([purchase(0)])[0]).after.engagement_recency_days is None
+    assert figures(moves([purchase(0)])[0]).engagement_recency_days is None
 
 
 def test_first_entry_has_nothing_before_it_and_nothing_decided() -> None:
     (entry, *_) = moves(SEVEN)
     explained = reason(entry)
     assert (explained.before, explained.decisive, explained.margin) == (None, None, None)
-    assert not explained.is_specific
     assert entry.direction is None
 
 
@@ -104,7 +125,12 @@ def test_each_move_is_put_down_to_what_decided() -> None:
         "Hibernating": "silence",
         "Lost": "silence",
     }
-    assert all(reason(move).is_specific for name, move in found.items() if name != "New")
+
+
+def test_more_is_told_of_every_move_but_the_first_entry_than_that_something_is_new() -> None:
+    acts, silence = described([step for step in BUSY if isinstance(step, Event)], instant(900))
+    assert acts.is_specific.tolist() == [False] + [True] * (len(acts) - 1)
+    assert silence.is_specific.all()
 
 
 def test_margin_is_there_where_a_distance_decided_and_nowhere_else() -> None:
@@ -159,6 +185,7 @@ def test_move_by_a_model_has_the_figures_of_both_versions() -> None:
     *_, moved = moves([*SEVEN, instant(63), later, instant(64)])
     explained = reason(moved)
     assert explained.before is not None
+    assert explained.after is not None
     assert explained.before.recency_days == explained.after.recency_days == 13.0
     assert explained.before.usual_gap_days > explained.after.usual_gap_days
     assert explained.before.probability_active > explained.after.probability_active

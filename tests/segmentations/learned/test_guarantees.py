@@ -14,12 +14,9 @@ from hypothesis import strategies as st
 from stream_app.core.clock import DAY_MS, MINUTE_MS, format_instant
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
-from stream_app.core.migration import Migration
 from stream_app.core.partition import Partition
-from stream_app.core.processor import apply_effects, sweep
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import SegmentReference
-from stream_app.segmentations.learned.decision import untrue
 from stream_app.segmentations.learned.model import Frame, Model
 from stream_app.segmentations.learned.rhythm import Rhythm
 from stream_app.segmentations.learned.roles import KINDS
@@ -39,6 +36,7 @@ from tests.support.models import (
     thresholds,
 )
 from tests.support.playing import Step, play, undated
+from tests.support.published import Migration
 
 LEVELS = {f"s{kind.code}": kind.level for kind in KINDS}
 NEW_SEGMENT, OCCASIONAL_SEGMENT = SegmentReference("s3", "New"), SegmentReference("s102", "Occasional")
@@ -72,7 +70,7 @@ def false_names(partition: Partition, at_ms: int) -> list[tuple[str, str]]:
     model, table = model_of(partition), partition.table
     membership = table.memberships[0]
     customers = CustomerColumns(table.activity, np.full(len(table), at_ms))
-    wrong = np.flatnonzero(untrue(model, customers, Held.of(membership)))
+    wrong = np.flatnonzero(LearnedSegmentation(model).untrue(customers, Held.of(membership)))
     return [(table.customer_ids[n], model.roster.by_code[int(membership["segment"][n])].name) for n in wrong.tolist()]
 
 
@@ -199,10 +197,9 @@ def test_nobody_stays_in_a_segment_of_an_earlier_release(events: list[Event], mo
     play(partition, events)
     former = tuple(earlier.roster.segments)
     partition.follow(LearnedSegmentation(dataclasses.replace(model, version=9, retired_segments=former)))
-    moved = sweep(partition, max(partition.clock))
-    apply_effects(partition, moved)
-    assert len(moved.migrations) == len(partition.table)
-    assert {m.cause.kind for m in moved.migrations} == {"model"}
+    moved = play(partition, [max(partition.clock)])
+    assert len(moved) == len(partition.table)
+    assert {migration.cause.kind for migration in moved} == {"model"}
     assert not np.isin(partition.table.memberships[0]["segment"], [*codes, *(each.code for each in former)]).any()
     assert false_names(partition, max(partition.clock)) == []
 

@@ -12,6 +12,7 @@ from stream_app.errors import ModelInvalid
 from stream_app.segmentations.learned.model import OFFSETS, PRIOR_TYPICAL, Frame, Model, Thresholds
 from stream_app.segmentations.learned.rhythm import PRIOR, Rhythm
 from stream_app.segmentations.learned.roles import BROWSERS, KINDS, ROLES
+from tests.reference.rosters import lapsed_codes_of
 from tests.support.models import ACTIVE_SHOP, EARLIER_SEGMENTS, frames, learned_model, prior_model
 
 
@@ -86,7 +87,7 @@ def test_codes_and_levels_are_those_that_were_given_once_for_all() -> None:
 @pytest.mark.parametrize("model", [prior_model(), learned_model(), Model("value", names={"vip": "Stars"})])
 def test_ids_stay_whatever_names_are_configured_and_earlier_segments_are_retired(model: Model) -> None:
     assert [segment.segment_id for segment in model.roster.segments] == [f"s{kind.code}" for kind in KINDS]
-    assert model.roster.lapsed_codes.tolist() == [5, 105, 106, 6]
+    assert lapsed_codes_of(model.roster).tolist() == [5, 105, 106, 6]
     for segment in model.retired_segments:
         assert model.roster.references[segment.code].name == segment.name
     named = dict(zip([kind.key for kind in KINDS], model.roster.segments, strict=True))

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_app.core.migration import Migration
-from stream_app.core.moves import MigrationContext
+from stream_app.core.events import PURCHASE, Event, Position
+from stream_app.core.moves import MODEL as MODEL_CAUSE
+from stream_app.core.moves import MOVED, MigrationContext, Moves
 from stream_app.core.partition import Partition
+from stream_app.core.segmentation import NEVER_MS, Due
+from stream_app.core.segments import NOWHERE
 from stream_app.segmentations.learned.axes import ENGAGEMENT, ORDERS, VALUE
-from stream_app.segmentations.learned.figures import CustomerFigures
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.model_changes import Change, describe_change
 from stream_app.segmentations.learned.roles import (
@@ -21,6 +23,7 @@ from stream_app.segmentations.learned.roles import (
     BIG_SPENDERS,
     BROWSERS,
     HIBERNATING,
+    KINDS,
     LOST,
     LOYAL,
     OCCASIONAL,
@@ -28,11 +31,13 @@ from stream_app.segmentations.learned.roles import (
     REGULAR,
 )
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.segmentations.learned.sentences import Case, act_counted, standing_by_axis
 from stream_app.segmentations.learned.words import statement_of
+from tests.native.moves import describe
 from tests.segmentations.learned.fixed_model import FRAME, MODEL, RHYTHM
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import Step, play
+from tests.support.published import Migration, read_migration
+from tests.support.tables import activity_of
 
 ORDERS_ALONE = dataclasses.replace(MODEL, frame=dataclasses.replace(FRAME, engagement_weight=0.0))
 """Of a shop without engagements."""
@@ -417,21 +422,48 @@ def test_change_of_a_model_is_named_with_its_numbers(model: Model, moved: Change
     assert describe_change(model, moved, MigrationContext()) == told
 
 
+def sentence_of(
+    model: Model, ends: tuple[int, int], events: list[Event], at_days: float, cause: Event | None = None
+) -> str:
+    """Return why a customer of these events moves from one segment to another, by its last act or by the model."""
+    at_ms = np.array([instant(at_days)])
+    moves = Moves(
+        customer_ids=["c1"],
+        cause_kind=np.array([MODEL_CAUSE if cause is None else PURCHASE]),
+        change=np.array([MOVED]),
+        from_code=np.array([KINDS[ends[0]].code], np.int16),
+        target=np.array([ends[1]]),
+        sequence=np.array([2]),
+        effective_at_ms=at_ms,
+        decided_at_ms=at_ms,
+        before=activity_of(events),
+        before_ms=at_ms,
+        after=activity_of([*events, cause] if cause else events),
+        following=Due(np.array([NEVER_MS]), np.array([NOWHERE])),
+        causes=[(cause, Position("log", 0, 0)) if cause else None],
+    )
+    described = describe(moves, LearnedSegmentation(model), MigrationContext())
+    return read_migration(described.migration(0)).explanation.sentence
+
+
 @pytest.mark.parametrize(
-    ("axis", "told"),
-    [(ORDERS, "1 order, 3 days ago"), (ENGAGEMENT, "no visit so far"), (VALUE, "1 order, 3 days ago")],
+    ("model", "origin", "told"),
+    [
+        (MODEL, LOYAL, "1 order, 3 days ago"),
+        (MODEL, BROWSERS, "no visit so far"),
+        (MODEL, BIG_SPENDERS, "spends about 29 EUR an order, others about 50 EUR"),
+        (successor(order_value_minor=None), BIG_SPENDERS, "1 order, 3 days ago"),
+    ],
 )
-def test_role_is_told_of_by_what_it_is_judged_by(axis: int, told: str) -> None:
-    silent = CustomerFigures(3.0, 90.0, 20.0, 0.9, 1, 3.0, 90.0, 40.0, None, None, 20.0)
-    case = Case(4, LOYAL, REGULAR, 2, axis, True, silent, silent)
-    assert standing_by_axis(MODEL, case, MigrationContext()) == told
+def test_role_is_told_of_by_what_it_is_judged_by(model: Model, origin: int, told: str) -> None:
+    undone = [purchase(0, order_id="o1"), refund(1, 5_000, "o1")]
+    said = sentence_of(model, (origin, OCCASIONAL), [*undone, purchase(87, 1_000)], 90)
+    assert f": {told}; " in said
 
 
 def test_first_order_of_a_visitor_is_told_as_such() -> None:
-    before = CustomerFigures(3.0, 90.0, 5.0, 0.9, 0, None, None, 40.0, None, 3.0, 5.0)
-    after = CustomerFigures(0.0, 90.0, 5.0, 0.9, 1, 0.0, 0.0, 35.0, None, 3.0, 5.0)
-    case = Case(0, OCCASIONAL, REGULAR, 9, ORDERS, False, before, after)
-    assert act_counted(MODEL, case, MigrationContext()) == "the first order"
+    said = sentence_of(MODEL, (BROWSERS, REGULAR), [engagement(0)], 1, purchase(1))
+    assert said == "Purchase of 50.00 EUR: the first order; Browsers → Regular."
 
 
 def test_refund_of_a_customer_who_is_silent_does_not_call_it_back() -> None:

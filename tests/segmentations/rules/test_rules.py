@@ -2,15 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.migration import Migration
 from stream_app.core.partition import Partition
-from stream_app.core.row import NO_MEMBERSHIP
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import Segment
 from stream_app.errors import ConfigurationError, ModelInvalid
@@ -19,9 +18,11 @@ from stream_app.segmentations.rules.definition import RulesConfiguration, compar
 from stream_app.segmentations.rules.explanation import RuleReason, TurnedCondition
 from stream_app.segmentations.rules.kind import RULES as KIND
 from stream_app.segmentations.rules.segmentation import RulesSegmentation, segment_code
+from tests.reference.row import NO_MEMBERSHIP
 from tests.segmentations.examples import BY_RULES, COLD_START, RULES, rules
 from tests.support.events import engagement, instant, purchase, refund
 from tests.support.playing import Step, play
+from tests.support.published import Migration
 from tests.support.tables import activity_of
 
 
@@ -47,8 +48,7 @@ def moves(segmentation: RulesSegmentation, steps: list[Step]) -> list[Migration]
 
 
 def told(migration: Migration) -> RuleReason:
-    assert isinstance(migration.explanation, RuleReason)
-    return migration.explanation
+    return msgspec.convert(msgspec.to_builtins(migration.explanation), RuleReason)
 
 
 # --- definition ------------------------------------------------------------------------------------------------------

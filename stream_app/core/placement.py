@@ -1,0 +1,34 @@
+"""On which partition customers belong: Kafka's default partitioner, see `native/placement.c`."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_app.core.events import Events
+from stream_app.native.library import address, function
+
+
+def places_of(events: Events, partitions: int) -> npt.NDArray[np.int32]:
+    """Return the partition, one of so many, that the customer of each of n events belongs to, shape `(n,)`.
+
+    Raises
+    ------
+    ValueError
+        If there are no partitions.
+    """
+    records, texts = np.ascontiguousarray(events.records), np.ascontiguousarray(events.texts)
+    places = np.empty(len(records), np.int32)
+    if _place()(len(records), address(records), address(texts), len(texts), partitions, address(places)):
+        raise ValueError(f"partitions: {partitions}, expected one at least")
+    return places
+
+
+@cache
+def _place() -> Callable[..., int]:
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
+    return function("seg_place", ctypes.c_int32, size, pointer, pointer, size, ctypes.c_int32, pointer)

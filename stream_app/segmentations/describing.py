@@ -1,0 +1,274 @@
+"""Moves → migrations and memberships as JSON, written by the library; see `native/outputs.c`.
+
+Python says why customers moved where that is rare or differs by kind: the whole explanation of the kinds that learn
+nothing, and of a model's moves what in the model has changed. All else of all records has one writer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from stream_app.core.columns import CustomerColumns
+from stream_app.core.events import NO_EVENTS, Event, Events, Position
+from stream_app.core.moves import ENTERED, MODEL, MigrationContext, Moves
+from stream_app.core.partition import Partition
+from stream_app.core.segmentation import Due, Explains, Segmentation
+from stream_app.native.library import address, function
+from stream_app.native.structures import DESCRIBED_DTYPE, Description, TextsForm
+from stream_app.segmentations.learned.model_changes import changes_of, describe_change
+from stream_app.segmentations.presentation import Presentation, Texts, buffer_address
+
+_encode: Final = msgspec.json.Encoder().encode
+_NO_TEXTS: Final = Texts(b"", np.empty(0, np.int64))
+
+
+class Chunk(NamedTuple):
+    """The events that moves may have been caused by.
+
+    Attributes
+    ----------
+    events
+        n events.
+    sources
+        Name of each source, by its number.
+    partition
+        Of all of them.
+    """
+
+    events: Events
+    sources: Sequence[str] = ()
+    partition: int = 0
+
+    def cause(self, number: int) -> tuple[Event, Position] | None:
+        """Return an event, as far as migrations tell of it, and where it came from; None for none."""
+        if number < 0:
+            return None
+        record = self.events.records[number]
+        position = Position(self.sources[record["source"]], self.partition, int(record["offset"]))
+        return self.events.event(number), position
+
+
+NO_CHUNK: Final = Chunk(NO_EVENTS)
+
+
+class Described:
+    """Migrations and memberships of n moves.
+
+    Parameters
+    ----------
+    places
+        `DESCRIBED_DTYPE`, shape `(n,)`: where in the following texts each part of a record stands.
+    lines
+        The migrations, a newline behind each.
+    memberships, keys
+        The memberships, and their keys, which end with the migrations' keys, the customers' ids.
+    headers
+        Of the migrations, as Kafka's records have them; none if nobody was named as the source.
+    is_specific
+        Of which moves more is told than that something is new, shape `(n,)`.
+    """
+
+    def __init__(
+        self,
+        places: np.ndarray,
+        lines: bytes,
+        memberships: bytes,
+        keys: bytes,
+        headers: bytes,
+        is_specific: npt.NDArray[np.bool_],
+    ) -> None:
+        self.places = places
+        self.lines = lines
+        self.memberships = memberships
+        self.keys = keys
+        self.headers = headers
+        self.is_specific = is_specific
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def migration(self, number: int) -> bytes:
+        """Return a migration."""
+        place = self.places[number]
+        return self.lines[place["migration_at"] : place["migration_at"] + place["migration_size"]]
+
+
+class Describer:
+    """Describes moves, chunk after chunk; one thread at a time.
+
+    Parameters
+    ----------
+    context
+        What migrations say beyond the move.
+    source
+        Who publishes, as headers say it; None for no headers.
+    """
+
+    def __init__(self, context: MigrationContext, source: str | None = None) -> None:
+        self._context = context
+        self._source = _NO_TEXTS if source is None else Texts.of([source.encode()])
+        self._presentations: list[Presentation] = []
+        new, free = _life()
+        self._handle: int = new()
+        if not self._handle:
+            raise MemoryError
+        weakref.finalize(self, free, self._handle)
+
+    def describe_step(self, partition: Partition, moves: np.ndarray, chunk: Chunk = NO_CHUNK) -> Described:
+        """Return the migrations and memberships of the moves of a step that a partition has just taken."""
+        self.follow(partition.segmentations)
+        ids, sizes = partition.table.customer_ids.joined(moves["row"])
+        return self.describe(moves, Texts(ids, np.cumsum(sizes)), chunk)
+
+    def follow(self, segmentations: Sequence[Segmentation]) -> None:
+        """Describe moves in these segmentations from now on; those that are unchanged are kept as they are."""
+        kept = {id(each.segmentation): each for each in self._presentations}
+        self._presentations = [
+            kept.get(id(segmentation)) or Presentation(segmentation, self._context) for segmentation in segmentations
+        ]
+
+    def describe(self, moves: np.ndarray, customers: Texts, chunk: Chunk = NO_CHUNK) -> Described:
+        """Return the migrations and memberships of n moves.
+
+        Parameters
+        ----------
+        moves
+            `MOVE_DTYPE`, shape `(n,)`.
+        customers
+            Id of each move's customer.
+        chunk
+            The events that the moves name.
+
+        Raises
+        ------
+        MemoryError
+            If there is no memory left.
+        ValueError
+            If a move names something that was not handed over.
+        """
+        told, is_specific = self._told(moves, customers, chunk)
+        places = np.empty(len(moves), DESCRIBED_DTYPE)
+        records, texts = np.ascontiguousarray(chunk.events.records), np.ascontiguousarray(chunk.events.texts)
+        sources = Texts.of(_encode(name) for name in chunk.sources)
+        handles = (ctypes.c_void_p * len(self._presentations))(*(each.handle for each in self._presentations))
+        form = Description(
+            moves=address(moves),
+            move_count=len(moves),
+            events=address(records),
+            event_count=len(records),
+            texts=address(texts),
+            texts_size=len(texts),
+            customers=_form(customers),
+            sources=_form(sources),
+            told=_form(told),
+            presentations=ctypes.cast(handles, ctypes.c_void_p),
+            presentation_count=len(handles),
+            partition=chunk.partition,
+            source=_form(self._source),
+            described=address(places),
+        )
+        _check(_describe()(self._handle, ctypes.byref(form)))
+        return Described(
+            places,
+            ctypes.string_at(form.migrations, form.migrations_size) if len(moves) else b"",
+            ctypes.string_at(form.memberships, form.memberships_size) if form.memberships_size else b"",
+            ctypes.string_at(form.keys, form.keys_size) if len(moves) else b"",
+            ctypes.string_at(form.headers, form.headers_size) if form.headers_size else b"",
+            is_specific,
+        )
+
+    def _told(self, moves: np.ndarray, customers: Texts, chunk: Chunk) -> tuple[Texts, npt.NDArray[np.bool_]]:
+        """Return what Python has to say of each move, and of which more is told than that something is new."""
+        is_specific = np.asarray(moves["change"] != ENTERED)
+        told: dict[int, bytes] = {}
+        for number, each in enumerate(self._presentations):
+            chosen = np.flatnonzero(moves["segmentation"] == number)
+            if each.model is not None:
+                chosen = chosen[moves["cause"][chosen] == MODEL]
+                told.update(zip(chosen.tolist(), self._openings(each, moves[chosen]), strict=True))
+            elif len(chosen):
+                reasons = cast(Explains, each.segmentation).explain(
+                    moves_of(moves, chosen, customers, chunk), self._context
+                )
+                told.update(zip(chosen.tolist(), map(_encode, reasons), strict=True))
+                is_specific[chosen] = [reason.is_specific for reason in reasons]
+        if not told:
+            return _NO_TEXTS, is_specific
+        return Texts.of(told.get(number, b"") for number in range(len(moves))), is_specific
+
+    def _openings(self, presentation: Presentation, moves: np.ndarray) -> list[bytes]:
+        """Return what in the model moved customers, as the inside of JSON strings."""
+        model = presentation.model
+        if model is None or not len(moves):
+            return []
+        axes = np.empty(len(moves), np.int32)
+        _check(_axes()(presentation.handle, len(moves), address(moves), address(axes)))
+        return [
+            _encode(describe_change(model, change, self._context))[1:-1]
+            for change in changes_of(
+                model,
+                CustomerColumns(moves["after"], moves["effective_at_ms"]).quantities,
+                model.roster.index_of_code[moves["from_code"]],
+                moves["target"],
+                axes.astype(np.intp),
+            )
+        ]
+
+
+def moves_of(moves: np.ndarray, chosen: npt.NDArray[np.intp], customers: Texts, chunk: Chunk) -> Moves:
+    """Return some moves as the kinds of segmentations explain them."""
+    part = moves[chosen]
+    ends = customers.ends.tolist()
+    return Moves(
+        customer_ids=[bytes(customers.data[ends[i - 1] if i else 0 : ends[i]]).decode() for i in chosen.tolist()],
+        cause_kind=part["cause"].astype(np.int64),
+        change=part["change"].astype(np.int64),
+        from_code=part["from_code"].astype(np.int16),
+        target=part["target"].astype(np.intp),
+        sequence=part["sequence"].astype(np.int64),
+        effective_at_ms=part["effective_at_ms"],
+        decided_at_ms=part["decided_at_ms"],
+        before=part["before"],
+        before_ms=np.where(part["cause"] >= MODEL, part["effective_at_ms"], part["before_ms"]),
+        after=part["after"],
+        following=Due(part["next_at_ms"], part["next_target"].astype(np.intp)),
+        causes=[chunk.cause(number) for number in part["event"].tolist()],
+    )
+
+
+def _form(texts: Texts) -> TextsForm:
+    return TextsForm(buffer_address(texts.data), address(texts.ends), len(texts.ends))
+
+
+def _check(status: int) -> None:
+    if status == _NO_MEMORY:
+        raise MemoryError
+    if status:
+        raise ValueError(f"moves: the library answers {status}, expected indices and lengths within what it was given")
+
+
+_NO_MEMORY: Final = -1
+
+
+@cache
+def _life() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    return function("seg_describer_new", ctypes.c_void_p), function("seg_describer_free", None, ctypes.c_void_p)
+
+
+@cache
+def _describe() -> Callable[..., Any]:
+    return function("seg_describe", ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
+
+
+@cache
+def _axes() -> Callable[..., Any]:
+    pointer = ctypes.c_void_p
+    return function("seg_deciding_axes", ctypes.c_int32, pointer, ctypes.c_int64, pointer, pointer)
