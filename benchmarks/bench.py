@@ -12,7 +12,6 @@ import gzip
 import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from functools import partial
@@ -33,8 +32,7 @@ from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import MINUTE_MS
 from stream_app.core.customers import CustomerTable
 from stream_app.core.partition import Partition
-from stream_app.core.processor import apply_effects, sweep
-from stream_app.core.transitions import BLOCK_ROWS
+from stream_app.core.processor import BLOCK_ROWS, sweep
 from stream_app.settings.loading import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources import cdnow
@@ -86,22 +84,13 @@ def widen(partition: Partition, customers: int) -> Partition:
     return Partition(partition.segmentations, partition.context, table, partition.clock)
 
 
-def sweep_and_apply(partition: Partition, at_ms: int) -> None:
-    """Let time pass for everyone who may be due."""
-    apply_effects(partition, sweep(partition, at_ms))
-
-
 def bytes_per_customer(partition: Partition) -> float:
-    """Return the memory that a table with the same rows takes, all objects counted."""
+    """Return the memory that a table with the same rows takes, as a worker that has read them back holds it."""
     table = partition.table
-    rows = [(table.customer_ids[number], table.encode(number)) for number in range(len(table))]
-    tracemalloc.start()
-    rebuilt = CustomerTable()
-    for customer_id, encoded in rows:
-        rebuilt.restore(str(customer_id.encode(), "utf-8"), bytes(encoded))
-    taken, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return taken / len(rebuilt)
+    rebuilt = CustomerTable(table.names)
+    ids, rows = table.customer_ids.encoded(0, len(table)), table.encode_all(range(len(table)))
+    rebuilt.restore_many(list(zip(ids, rows, strict=True)))
+    return sum(rebuilt.memory.values()) / len(rebuilt)
 
 
 def main() -> None:
@@ -140,8 +129,8 @@ def main() -> None:
             f"bare loop {events / min(bare):,.0f}/s",
             f"{events / min(full):,.0f}/s",
             f"{ratio:.2f}",
-            ">= 0.35",
-            ratio >= 0.35,
+            ">= 1.5",
+            ratio >= 1.5,
         )
         year = write_sparse_year(folder / "sparse")
         bare, full, demo = [], [], []
@@ -161,7 +150,7 @@ def main() -> None:
         )
         add("replay of the demo, 69,659 events", "", f"{min(demo) / 69_659 * 1e6:.1f} µs an event", "", "", True)
     memory = bytes_per_customer(partition)
-    add("memory of a customer", "", f"{memory:,.0f} bytes", "", "<= 1,000", memory <= 1000)
+    add("memory of a customer", "", f"{memory:,.0f} bytes", "", "<= 600", memory <= 600)
 
     wide = widen(partition, options.swept)
     columns = contiguous_columns(wide.table.activity)
@@ -170,10 +159,10 @@ def main() -> None:
         at_ms = wide.clock.swept_at_ms + MINUTE_MS * number
         kernel.append(seconds(partial(bare_sweep, columns, model_of(wide), at_ms, BLOCK_ROWS)))
         wide.table.forget_due()
-        ours.append(seconds(partial(sweep_and_apply, wide, at_ms)))
+        ours.append(seconds(partial(sweep, wide, at_ms)))
         due_at_ms = wide.table.due_at_ms.copy()
         least.append(seconds(partial(bare_due, due_at_ms, at_ms + MINUTE_MS // 2)))
-        again.append(seconds(partial(sweep_and_apply, wide, at_ms + MINUTE_MS // 2)))
+        again.append(seconds(partial(sweep, wide, at_ms + MINUTE_MS // 2)))
     ratio = min(again) / min(kernel)
     add(
         f"sweep of {options.swept:,} customers, half a minute after the last",

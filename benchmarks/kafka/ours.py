@@ -18,7 +18,7 @@ from benchmarks.kafka.process import ROOT, Measured
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import SECOND_MS
-from stream_app.core.row import decode_row
+from stream_app.core.customers import CustomerTable
 
 POLL_SECONDS = 0.01
 DRAIN_POLL_SECONDS = 0.1
@@ -116,12 +116,14 @@ class Worker:
             if not covered_at[number] and covers(reached, expected):
                 covered_at[number] = at
         assert all(covered_at.values()), "a partition's position does not cover its inputs"
-        decoded = [decode_row(value)[0] for value in rows.values()]
+        table = CustomerTable()
+        table.restore_many(list(rows.items()))
+        counted = {name: int(table.activity[name].sum()) for name in ("purchases", "refunds", "engagements")}
         totals = Totals(
-            events=sum(row.purchases + row.refunds + row.engagements for row in decoded),
+            events=sum(counted.values()),
             customers=len(rows),
-            purchases=sum(row.purchases for row in decoded),
-            revenue_minor=sum(row.revenue_minor for row in decoded),
+            purchases=counted["purchases"],
+            revenue_minor=int(table.activity["revenue_minor"].sum()),
         )
         return Outcome(totals, first_row_at, max(covered_at.values()))
 

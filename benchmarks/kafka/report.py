@@ -9,7 +9,7 @@ from benchmarks.kafka.latency import Latency
 from benchmarks.kafka.recovery import Recovery
 from benchmarks.kafka.throughput import CONTENDERS, Run
 
-FEW_CUSTOMERS = 100_000
+READY_CUSTOMERS = 1_000_000
 MEBIBYTE = 1 << 20
 
 
@@ -116,14 +116,14 @@ def goals(results: Results) -> list[Goal]:
     found = [
         _at_least("rate ÷ limit", 0.5, _ratio(rate, results.rate("limit"))),
         _at_least("rate ÷ limit with librdkafka's defaults", 0.5, _ratio(rate, results.rate("limit-defaults"))),
-        _at_most("CPU ÷ limit", 2, _ratio(cpu, results.cpu("limit"))),
+        _at_most("CPU ÷ limit", 4, _ratio(cpu, results.cpu("limit"))),
         _at_most("CPU ÷ limit with librdkafka's defaults", 2, _ratio(cpu, results.cpu("limit-defaults"))),
         _at_least("rate ÷ aiokafka by hand", 1, _ratio(rate, results.rate("plain"))),
         _at_least("Faust's CPU ÷ ours", 30, _ratio(results.cpu("faust"), cpu)),
         _at_most("p99 from produce to append", 60, latency.append_p99 if latency else None, " ms"),
     ]
     for recovery in results.recoveries:
-        limit = 5 if recovery.customers <= FEW_CUSTOMERS else 15
+        limit = 5 if recovery.customers <= READY_CUSTOMERS else 15
         found.append(_at_most(f"ready again, {recovery.customers:,} customers", limit, recovery.seconds, " s"))
         what = f"memory of a customer, of {recovery.customers:,}"
         found.append(_at_most(what, 1000, recovery.bytes_per_customer, " bytes"))

@@ -11,7 +11,7 @@ import numpy as np
 from stream_app.bootstrap.replay import create_readers
 from stream_app.core.arrays import Floats, Indices, Instants
 from stream_app.core.clock import DAY_MS
-from stream_app.core.events import PURCHASE, REFUND, Event
+from stream_app.core.events import PURCHASE, REFUND
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import FileReader, SourceFile, merge_by_time
@@ -81,7 +81,8 @@ def opened(settings: Settings, sources: Sequence[SourceFile]) -> Iterator[list[F
 def read_history(sources: Sequence[SourceFile], end_ms: int | None = None) -> History:
     """Read files; the end is the last event's instant where none is given."""
     with opened(load_settings(None), sources) as readers:
-        events = [event for batch in merge_by_time(readers) for event in batch.contents if type(event) is Event]
+        batches = [batch.events() for batch in merge_by_time(readers)]
+    events = [events.event(index) for events in batches for index in range(len(events))]
     events.sort(key=lambda event: event.at_ms)
     numbers: dict[str, int] = {}
     customer = [numbers.setdefault(event.customer_id, len(numbers)) for event in events]

@@ -15,7 +15,6 @@ from stream_app.core.columns import CustomerColumns
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
-from stream_app.segmentations.learned.decision import untrue
 from stream_app.segmentations.learned.rhythm import rhythm_of
 
 FORECAST_INTERVAL_MS: Final = 4 * WEEK_MS
@@ -70,7 +69,7 @@ class Watch:
 
 def create_watch() -> Watch:
     """Return a watch that asks the product."""
-    return Watch(lambda segmentation, columns, held: untrue(segmentation.model, columns, held), _expect)
+    return Watch(lambda segmentation, columns, held: segmentation.untrue(columns, held), _expect)
 
 
 def _expect(segmentation: Any, columns: CustomerColumns) -> tuple[Floats, Floats]:
