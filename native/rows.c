@@ -148,12 +148,6 @@ void seg_table_prefetch(seg_table *table, const seg_columns *columns, int64_t ro
     __builtin_prefetch(seg_pool_at(seg_day_pool(table, slot), slot->days_at));
 }
 
-const uint8_t *seg_table_id(const seg_table *table, int64_t row, size_t *size) {
-  if (row < 0 || row >= table->count) return NULL;
-  *size = table->slots[row].id_size;
-  return seg_arena_at(&table->ids, table->slots[row].id_at);
-}
-
 int64_t seg_table_ids(const seg_table *table, const int64_t *rows, int64_t n, uint8_t *out, int64_t capacity,
                       int64_t *sizes) {
   int64_t total = 0;

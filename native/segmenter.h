@@ -464,8 +464,6 @@ SEG_API int64_t seg_table_insert(seg_table *table, const seg_columns *columns, c
 /* Forgets a customer; the last row takes the number of the removed, which is returned: -1 if there is none. */
 SEG_API int64_t seg_table_remove(seg_table *table, const seg_columns *columns, const uint8_t *id, size_t size,
                                  uint64_t hash);
-/* A customer's id; valid until rows are removed. NULL of a row that there is not. */
-const uint8_t *seg_table_id(const seg_table *table, int64_t row, size_t *size);
 /* The ids of n rows from a first one on, one after the other; how many bytes they are. `out` may be NULL. */
 SEG_API int64_t seg_table_ids(const seg_table *table, const int64_t *rows, int64_t n, uint8_t *out, int64_t capacity,
                               int64_t *sizes);

@@ -10,7 +10,6 @@ import ctypes
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import chain
 from typing import Any, Final, NamedTuple
 from weakref import finalize
 
@@ -165,17 +164,6 @@ class Scanner:
             return self._decoder.decode(payload, now_ms, key or b"" if has_keys else None)
         except InvalidRecord as error:
             return Rejection(error, payload, key)
-
-
-def join_parts(*parts: Sequence[bytes | None]) -> tuple[bytes, list[Spans]]:
-    """Return a buffer that holds sequences of bytes, one after the other, and where they lie; None is `ABSENT`."""
-    pieces = list(chain.from_iterable(parts))
-    size = np.fromiter((ABSENT if piece is None else len(piece) for piece in pieces), np.int64, len(pieces))
-    taken = np.maximum(size, 0)
-    at = np.cumsum(taken) - taken
-    ends = np.cumsum([len(each) for each in parts])[:-1]
-    spans = [Spans(*each) for each in zip(np.split(at, ends), np.split(size, ends), strict=True)]
-    return b"".join(filter(None, pieces)), spans
 
 
 def split_lines(block: bytes) -> Spans:

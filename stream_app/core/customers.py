@@ -20,7 +20,7 @@ from xxhash import xxh3_64_intdigest
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.members import MemberSums
-from stream_app.core.native_rows import LIBRARY, NO_MEMORY, NO_ROOM, OUT_OF_RANGE, refusal_error
+from stream_app.core.native_rows import LIBRARY, refusal_error
 from stream_app.core.row import (
     ACTIVITY_DTYPE,
     FIRST_SEGMENTATION,
@@ -28,7 +28,7 @@ from stream_app.core.row import (
     digest,
 )
 from stream_app.core.segments import NO_SEGMENT
-from stream_app.native.library import address
+from stream_app.native.library import NO_MEMORY, NO_ROOM, OUT_OF_RANGE, address
 from stream_app.native.structures import MEMORY_PARTS, Columns, Memory, RecordParts, Refusal
 
 _INITIAL_CAPACITY: Final = 1024

@@ -11,8 +11,6 @@ from stream_app.errors import RowDamaged, RowVersionUnknown, SegmenterError
 from stream_app.native.library import function
 from stream_app.native.structures import Columns, Memory, RecordParts, Refusal
 
-NO_MEMORY, NO_ROOM, OUT_OF_RANGE = -1, -2, -5
-"""Of `seg_status`."""
 (
     _SHORT, _VERSION, _LENGTH, _EVENTS, _ORDERS, _ACTIVE, _ENGAGED, _NO_ORDER, _SEGMENT, _MEMBERSHIPS, _ID,
 ) = range(11)  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.errors import BatchDamaged, BatchFormatUnknown
-from stream_app.native.library import address, function
+from stream_app.native.library import DAMAGED, UNKNOWN, address, function
 from stream_app.native.structures import BATCH_DTYPE
 
 OFFSET, TIMESTAMP_MS, KEY_AT, KEY_SIZE, VALUE_AT, VALUE_SIZE, HEADERS_AT, HEADERS_SIZE = range(8)
@@ -33,8 +33,6 @@ RECORD_OVERHEAD_MAX: Final = 32
 Records = npt.NDArray[np.int64]
 """Shape `(8, n)`."""
 
-_DAMAGED: Final = -3
-_UNKNOWN: Final = -4
 _POINTER: Final = ctypes.c_void_p
 _NUMBER: Final = ctypes.c_int64
 
@@ -138,9 +136,9 @@ def seal_batch(
 
 
 def _checked(status: int) -> int:
-    if status == _DAMAGED:
+    if status == DAMAGED:
         raise BatchDamaged("record batch: damaged, or another checksum than its header says")
-    if status == _UNKNOWN:
+    if status == UNKNOWN:
         raise BatchFormatUnknown("record batch: format 0, 1 or above 2, expected 2")
     if status < 0:
         raise ValueError(f"record batch: the library refuses what it was given (status {status})")

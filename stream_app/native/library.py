@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from stream_app.errors import NativeLibraryUnusable
 from stream_app.native.structures import SHARED
 
+Buffer = bytes | memoryview | npt.NDArray[np.uint8]
+NO_MEMORY, NO_ROOM, DAMAGED, UNKNOWN, OUT_OF_RANGE = range(-1, -6, -1)
+"""`seg_status`: what functions of the library answer that could not do what they were asked for."""
 ABI: Final = 1
 """Must be `SEG_ABI` of the library."""
 PATH: Final = Path(__file__).with_name("libsegmenter.so")
@@ -50,6 +54,11 @@ def function(name: str, returns: Any, *arguments: Any) -> Callable[..., Any]:
     found = library()[name]
     found.restype, found.argtypes = returns, arguments
     return found
+
+
+def buffer_address(data: Buffer) -> int:
+    """Return where bytes begin; they must be kept until the call has returned."""
+    return int(np.frombuffer(data, np.uint8).ctypes.data) if len(data) else 0
 
 
 def address(array: np.ndarray) -> int:

@@ -93,6 +93,32 @@ def _functions() -> dict[str, Callable[..., Any]]:
     return {name: function(f"seg_{name}", *signature) for name, signature in signatures.items()}
 
 
+class RosterColumns(NamedTuple):
+    """The segments of a version as the library takes them.
+
+    Attributes
+    ----------
+    codes
+        Of the targets.
+    known_codes, levels
+        Of every segment that a customer may be in.
+    """
+
+    codes: npt.NDArray[np.int16]
+    known_codes: npt.NDArray[np.int16]
+    levels: npt.NDArray[np.int16]
+
+
+def roster_columns(roster: _Roster) -> RosterColumns:
+    """Return the segments of a version as columns."""
+    levels = [_NO_LEVEL if segment.level is None else segment.level for segment in roster.by_code.values()]
+    return RosterColumns(
+        np.ascontiguousarray(roster.codes[:-1], np.int16),
+        np.array(list(roster.by_code), np.int16),
+        np.array(levels, np.int16),
+    )
+
+
 class NativeSegmentation:
     """A version of a segmentation in the library. May be asked by one thread at a time.
 
@@ -113,12 +139,7 @@ class NativeSegmentation:
     """
 
     def __init__(self, segmentation: HasNativeForm) -> None:
-        roster, form = segmentation.roster, segmentation.native_form()
-        codes = np.ascontiguousarray(roster.codes[:-1], np.int16)
-        known = np.array(list(roster.by_code), np.int16)
-        levels = np.array(
-            [_NO_LEVEL if segment.level is None else segment.level for segment in roster.by_code.values()], np.int16
-        )
+        form, (codes, known, levels) = segmentation.native_form(), roster_columns(segmentation.roster)
         handle = _functions()["segmentation_new"](
             form.kind,
             segmentation.version,

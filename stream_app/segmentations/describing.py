@@ -21,10 +21,10 @@ from stream_app.core.events import NO_EVENTS, Event, Events, Position
 from stream_app.core.moves import ENTERED, MODEL, MigrationContext, Moves
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Due, Explains, Segmentation
-from stream_app.native.library import address, function
+from stream_app.native.library import NO_MEMORY, address, buffer_address, function
 from stream_app.native.structures import DESCRIBED_DTYPE, Description, TextsForm
 from stream_app.segmentations.learned.model_changes import changes_of, describe_change
-from stream_app.segmentations.presentation import Presentation, Texts, buffer_address
+from stream_app.segmentations.presentation import Presentation, Texts
 
 _encode: Final = msgspec.json.Encoder().encode
 _NO_TEXTS: Final = Texts(b"", np.empty(0, np.int64))
@@ -249,13 +249,10 @@ def _form(texts: Texts) -> TextsForm:
 
 
 def _check(status: int) -> None:
-    if status == _NO_MEMORY:
+    if status == NO_MEMORY:
         raise MemoryError
     if status:
         raise ValueError(f"moves: the library answers {status}, expected indices and lengths within what it was given")
-
-
-_NO_MEMORY: Final = -1
 
 
 @cache

@@ -21,8 +21,9 @@ from stream_app.core.money import minor_digits
 from stream_app.core.moves import MigrationContext
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import Segment
-from stream_app.native.library import address, function
+from stream_app.native.library import Buffer, address, buffer_address, function
 from stream_app.native.mathematics import log
+from stream_app.native.segmentations import roster_columns
 from stream_app.native.structures import PresentationForm, ToldFrame
 from stream_app.segmentations.learned.model import Frame
 from stream_app.segmentations.learned.native_form import learned_form
@@ -34,16 +35,7 @@ DIGITS_MAX: Final = 4
 """`SEG_DIGITS_MAX`."""
 _LEARNED, _OTHER = range(2)
 """Kinds, as far as outputs differ: all but the learned one bring their explanations along."""
-_NO_LEVEL: Final = -(2**15)
 _encode: Final = msgspec.json.Encoder().encode
-
-
-Buffer = bytes | memoryview | npt.NDArray[np.uint8]
-
-
-def buffer_address(data: Buffer) -> int:
-    """Return where bytes begin; they must be kept until the call has returned."""
-    return int(np.frombuffer(data, np.uint8).ctypes.data) if len(data) else 0
 
 
 class Texts(NamedTuple):
@@ -92,9 +84,7 @@ class Presentation:
             raise ValueError(f"minor_per_major: {context.minor_per_major}, expected a power of ten up to 10,000")
         new, free = _functions()
         segments = list(segmentation.roster.by_code.values())
-        codes = np.array(segmentation.roster.codes[:-1])
-        known = np.array([segment.code for segment in segments], np.int16)
-        levels = np.array([_NO_LEVEL if each.level is None else each.level for each in segments], np.int16)
+        codes, known, levels = roster_columns(segmentation.roster)
         texts = Texts.of(self._texts(segments))
         form = PresentationForm(
             kind=_OTHER if self.model is None else _LEARNED,

@@ -16,11 +16,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.scanner import Scanner, Spans, join_parts
+from stream_app.contracts.scanner import Scanner, Spans
 from stream_app.core.events import Events, pack_events
 from stream_app.errors import InvalidRecord
 from stream_app.native.structures import DOUBTED, EVENT
 from tests.contracts.records import ENGAGEMENT, NOW_MS, PURCHASE, engagements, purchases
+from tests.support.batches import join_parts
 
 BLOCK: Final = 512
 """Mutants scanned at once: what the scanner remembers from one record to the next must not matter."""

@@ -11,13 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.scanner import Scanner, join_parts
+from stream_app.contracts.scanner import Scanner
 from stream_app.core.clock import format_instant
 from stream_app.core.events import Event, pack_events
 from stream_app.core.records import Rejection
 from stream_app.errors import InvalidRecord
 from tests.contracts.records import ENGAGEMENT, NOW_MS, PURCHASE, encode, engagements, purchases
 from tests.contracts.test_bad_input import BAD_PAYLOADS
+from tests.support.batches import join_parts
 
 DECODERS = {"purchases": purchases(), "engagements": engagements()}
 SCANNERS = {topic: Scanner(decoder) for topic, decoder in DECODERS.items()}

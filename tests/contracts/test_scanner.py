@@ -22,7 +22,7 @@ from stream_app.contracts.inputs.contract import InputContract, InputRecord
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.scan_form import TEXT, WORD, ScanForm
-from stream_app.contracts.scanner import ABSENT, Scanned, Scanner, Spans, join_parts, split_lines
+from stream_app.contracts.scanner import ABSENT, Scanned, Scanner, Spans, split_lines
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import ENGAGEMENT, Event, Events, pack_events
 from stream_app.core.records import Rejection, Skipped
@@ -32,6 +32,7 @@ from stream_app.simulator.simulation import Faults, simulate
 from tests.contracts.mutants import check_many
 from tests.contracts.records import ENGAGEMENT as BROWSED
 from tests.contracts.records import NOW_MS, PURCHASE, engagement, engagements, purchase, purchases
+from tests.support.batches import join_parts
 
 FAR_MS = 10**15
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
-from stream_app.core.native_rows import LIBRARY, NO_MEMORY, NO_ROOM
+from stream_app.core.native_rows import LIBRARY
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import RowDamaged, RowVersionUnknown
+from stream_app.native.library import NO_MEMORY, NO_ROOM
 from tests.reference.orders import ORDER
 from tests.reference.row import (
     MEMBERSHIP_DTYPE,

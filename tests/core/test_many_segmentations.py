@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stream_app.core.clock import DAY_MS, NO_TIME, format_instant
 from stream_app.core.events import Event
 from stream_app.core.moves import MigrationContext
-from stream_app.core.partition import Clock, Partition, Sweeps
+from stream_app.core.partition import Clock, Partition
 from stream_app.core.segmentation import NEVER_MS, Segmentation
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.segmentations.describing import Describer
@@ -29,7 +29,7 @@ from tests.segmentations.third_kind import TiersSegmentation
 from tests.support.events import engagement, instant, purchase
 from tests.support.logs import changed_model, logs
 from tests.support.models import moved_frame, successor
-from tests.support.playing import Played, Step, play, play_chunks, play_events, play_sweep, state_of
+from tests.support.playing import Played, Step, play, play_chunks, play_events, play_sweep, state_of, timed_chunks
 from tests.support.published import Migration
 
 TIERS = TiersSegmentation("tiers", [2, 4])
@@ -81,29 +81,13 @@ def changing_logs(draw: st.DrawFn) -> list[Step]:
 def play_with_time(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Played]:
     """Do as `play_chunks`, with sweeps inside the chunks of events that surround them."""
     done: list[Played] = []
-    events: list[Event] = []
-    swept: list[tuple[int, int]] = []
     first = 0
-
-    def finish() -> None:
-        nonlocal first
-        sweeps = Sweeps(np.array([at for at, _ in swept], np.int64), np.array([n for _, n in swept], np.intp))
-        if events or swept:
-            done.append(play_events(partition, events, sweeps, first=first))
-        first += len(events)
-        events.clear()
-        swept.clear()
-
-    for index, step in enumerate(steps):
-        if index in cuts or not isinstance(step, Event | int):
-            finish()
-        if isinstance(step, Event):
-            events.append(step)
-        elif isinstance(step, int):
-            swept.append((step, len(events)))
-        else:
-            partition.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
-    finish()
+    for chunk in timed_chunks(steps, cuts):
+        if chunk.events or len(chunk.sweeps.at_ms):
+            done.append(play_events(partition, chunk.events, chunk.sweeps, first=first))
+        first += len(chunk.events)
+        if chunk.then is not None:
+            partition.follow(chunk.then)
     return done
 
 

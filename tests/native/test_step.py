@@ -10,43 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.core.events import Event
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Sweeps
 from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.ended import EndedSegmentation
-from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from tests.native.step_equality import Pair, Player, log_of
 from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, LEARNED
 from tests.support.events import engagement, instant, purchase
 from tests.support.logs import logs
-from tests.support.playing import Step
+from tests.support.playing import Step, timed_chunks
 
 ENDED = EndedSegmentation("habits", LEARNED)
 
 
 def play(pair: Pair, steps: Sequence[Step], cuts: set[int]) -> None:
     """Play steps, those in a row as one chunk, sweeps within it, but for cuts before the steps named."""
-    events: list[Event] = []
-    swept: list[tuple[int, int]] = []
-
-    def finish() -> None:
-        at_ms, before = (np.array([each[column] for each in swept], np.int64) for column in range(2))
-        pair.process(events, Sweeps(at_ms, before))
-        events.clear()
-        swept.clear()
-
-    for index, step in enumerate(steps):
-        if index in cuts or not isinstance(step, Event | int):
-            finish()
-        if isinstance(step, Event):
-            events.append(step)
-        elif isinstance(step, int):
-            swept.append((step, len(events)))
-        else:
-            pair.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
-    finish()
+    for chunk in timed_chunks(steps, cuts):
+        pair.process(chunk.events, chunk.sweeps)
+        if chunk.then is not None:
+            pair.follow(chunk.then)
     pair.check_rows()
 
 

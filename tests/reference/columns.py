@@ -8,30 +8,14 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numpy as np
-
+from stream_app.core import columns
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.quantities import Quantities
 from tests.reference.quantities import quantities_at
 
 
-class CustomerColumns:
-    """n customers, each at an instant of its own.
-
-    Parameters
-    ----------
-    activity
-        `ACTIVITY_DTYPE`, shape `(n,)`.
-    at_ms
-        Shape `(n,)`.
-    """
-
-    def __init__(self, activity: np.ndarray, at_ms: Instants) -> None:
-        self.activity = activity
-        self.at_ms = at_ms
-
-    def __len__(self) -> int:
-        return len(self.activity)
+class CustomerColumns(columns.CustomerColumns):
+    """n customers, each at an instant of its own; see the class that this is of, which asks the library."""
 
     @cached_property
     def quantities(self) -> Quantities:

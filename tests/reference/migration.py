@@ -11,21 +11,19 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
-import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.clock import format_instants
 from stream_app.core.events import Position
-from stream_app.core.moves import CAUSE_KINDS, CHANGES, Following, MigrationContext, Moves, Reason
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, MigrationContext, Moves, Reason
+from stream_app.core.next_moves import NextMove, next_moves
 from stream_app.core.segmentation import Segmentation
-from stream_app.core.segments import Roster, SegmentReference
+from stream_app.core.segments import SegmentReference
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from tests.reference.explanation import explain_moves
 from tests.reference.rosters import levels_of
 
 HOLDOUT_BUCKETS: Final = 100
-LAST_INSTANT_MS: Final = 253_402_300_799_999
-"""The end of the year 9999, beyond which RFC 3339 has no instants."""
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -41,13 +39,6 @@ class Holdout(msgspec.Struct, frozen=True, gc=False):
 
     bucket: int
     held_out: bool
-
-
-class NextMove(msgspec.Struct, frozen=True, gc=False):
-    """When and where to the customer moves if nothing happens until then."""
-
-    at: str
-    to_segment: SegmentReference | None
 
 
 class Migration(msgspec.Struct, frozen=True, gc=False):
@@ -139,18 +130,6 @@ def _direction(levels: Mapping[int, int] | None, from_code: int, to_code: int) -
         return None
     step = levels[to_code] - levels[from_code]
     return "up" if step > 0 else "down" if step < 0 else "sideways"
-
-
-def next_moves(following: Following, roster: Roster) -> list[NextMove | None]:
-    """Return when and where to n customers move if nothing happens; None where silence moves them no more."""
-    references = roster.references
-    targets = [references.get(code) for code in roster.codes.tolist()]
-    known = following.at_ms <= LAST_INSTANT_MS
-    instants = format_instants(np.where(known, following.at_ms, 0))
-    return [
-        NextMove(instant, targets[place]) if is_known else None
-        for instant, place, is_known in zip(instants, following.target.tolist(), known.tolist(), strict=True)
-    ]
 
 
 def membership_of(migration: Migration) -> dict[str, object]:

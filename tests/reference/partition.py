@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stream_app.core import partition
 from stream_app.core.arrays import Indices, Instants
-from stream_app.core.clock import NO_TIME
 from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Clock
 from stream_app.core.segmentation import Segmentation
@@ -21,22 +21,18 @@ from tests.reference.migration import Migration
 from tests.reference.row import CustomerHistory
 
 
-class Partition:
-    """The state of one partition; only `apply_effects` and the shell that owns it change it.
+class Partition(partition.Partition):
+    """The state of one partition, in a table of the reference; only `apply_effects` and its owner change it.
 
     Parameters
     ----------
-    segmentations
-        What customers are divided by, in the order in which their moves are told.
-    context
-        What migrations say beyond the move.
-    table
-        Customers; it must have the same segmentations. Empty if None.
-    clock
-        How far the partition has come.
+    segmentations, context, table, clock
+        As of the class that this is of.
     describes
         Whether moves are described, too.
     """
+
+    table: CustomerTable
 
     def __init__(
         self,
@@ -47,35 +43,9 @@ class Partition:
         *,
         describes: bool = True,
     ) -> None:
-        self.segmentations = tuple(segmentations)
-        self.context = context or MigrationContext()
-        self.table = CustomerTable(self.names) if table is None else table
-        self.clock = clock or Clock()
+        own = CustomerTable([segmentation.name for segmentation in segmentations]) if table is None else table
+        super().__init__(segmentations, context, own, clock)
         self.describes = describes
-        self.revised_at_ms = [NO_TIME] * len(self.segmentations)
-        """Of each segmentation, the instant at which its version took over."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the segmentations, in order."""
-        return tuple(segmentation.name for segmentation in self.segmentations)
-
-    def follow(self, segmentation: Segmentation) -> None:
-        """Let a version of a segmentation take over from the one before, or add a segmentation."""
-        if segmentation.name in self.names:
-            index = self.names.index(segmentation.name)
-            self.segmentations = (*self.segmentations[:index], segmentation, *self.segmentations[index + 1 :])
-        else:
-            index = len(self.segmentations)
-            self.table.admit(segmentation.name)
-            self.segmentations = (*self.segmentations, segmentation)
-            self.revised_at_ms.append(NO_TIME)
-        self.revise(index)
-
-    def revise(self, index: int) -> None:
-        """Have everybody assessed under the version of a segmentation as of now, whenever they are looked at."""
-        self.revised_at_ms[index] = max(self.clock)
-        self.table.outdate(index)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from stream_app.segmentations.rules.definition import (
     Condition,
     Figure,
 )
+from stream_app.segmentations.rules.figures import figure_of
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.reference.columns import CustomerColumns
 from tests.reference.quantities import last_act_ms
@@ -45,20 +46,6 @@ _DECAYING: Final[dict[Figure, _Decay]] = {
     "revenue_decayed_minor": _Decay("revenue_decayed", "ordered_at_ms", ORDER_HALF_LIFE_DAYS),
     "engaged_days_decayed": _Decay("engaged_days", "engaged_at_ms", ENGAGEMENT_HALF_LIFE_DAYS),
 }
-_QUANTITIES: Final[dict[Figure, str]] = {
-    "recency_days": "recency_days",
-    "tenure_days": "tenure_days",
-    "orders_decayed": "orders",
-    "revenue_decayed_minor": "revenue_minor",
-    "engaged_days_decayed": "engaged_days",
-}
-
-
-def figure_of(customers: CustomerColumns, figure: Figure) -> Floats:
-    """Return a figure of each customer at its instant, shape `(n,)`."""
-    quantity = _QUANTITIES.get(figure)
-    values = customers.activity[figure] if quantity is None else getattr(customers.quantities, quantity)
-    return np.asarray(values, np.float64)
 
 
 def crossing_ms(customers: CustomerColumns, comparison: Comparison) -> Floats:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 
 from stream_app.core.events import Event, pack_events
 from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
@@ -49,6 +50,38 @@ def play_chunks(partition: Partition, steps: Sequence[Step], cuts: Collection[in
         elif step is not None:
             partition.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
     return done
+
+
+class TimedChunk(NamedTuple):
+    """Events and the sweeps among them, and what takes over after them."""
+
+    events: list[Event]
+    sweeps: Sweeps
+    then: Segmentation | None
+
+
+def timed_chunks(steps: Sequence[Step], cuts: Collection[int] = ()) -> Iterator[TimedChunk]:
+    """Yield steps in a row as one chunk, sweeps within it, but for cuts before the steps named."""
+    events: list[Event] = []
+    swept: list[tuple[int, int]] = []
+
+    def chunk(then: Segmentation | None = None) -> TimedChunk:
+        at_ms, before = (np.array([each[column] for each in swept], np.int64) for column in range(2))
+        done = TimedChunk(events.copy(), Sweeps(at_ms, before), then)
+        events.clear()
+        swept.clear()
+        return done
+
+    for index, step in enumerate(steps):
+        if index in cuts and isinstance(step, Event | int):
+            yield chunk()
+        if isinstance(step, Event):
+            events.append(step)
+        elif isinstance(step, int):
+            swept.append((step, len(events)))
+        else:
+            yield chunk(LearnedSegmentation(step) if isinstance(step, Model) else step)
+    yield chunk()
 
 
 def play_events(

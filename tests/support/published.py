@@ -7,27 +7,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from stream_app.core.events import Position
+from stream_app.core.next_moves import NextMove
 from stream_app.core.partition import Partition
 from stream_app.core.segments import SegmentReference
 from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from tests.reference.figures import CustomerFigures
-
-
-class Cause(msgspec.Struct, frozen=True):
-    kind: str
-    event_id: str | None
-    position: Position | None
-
-
-class Holdout(msgspec.Struct, frozen=True):
-    bucket: int
-    held_out: bool
-
-
-class NextMove(msgspec.Struct, frozen=True):
-    at: str
-    to_segment: SegmentReference | None
+from tests.reference.migration import Cause, Holdout
 
 
 class Explanation(msgspec.Struct, frozen=True):
