@@ -1,16 +1,12 @@
-/* What lies beside a row's numbers: event ids, orders and days in blocks, and memberships of segmentations that the
- * table does not have.
+/* What lies beside a row's numbers: event ids, orders and days in blocks.
  *
  * A part has a block of the pool for its size, and changes it as it grows or shrinks; an empty part has none. The days
- * of both kinds share a block, the active ones first. Other memberships are there only where a segmentation was taken
- * out of the settings: a list a row, from the system's memory.
+ * of both kinds share a block, the active ones first.
  *
  * Contract: memory is taken before anything is changed, so SEG_NO_MEMORY leaves a row as it was.
  *
  * Bounds: histories hold no more than their arrays; slots are written here and where rows are added alone, so what they
  * say of blocks is true. */
-#include <stdlib.h>
-
 #include "table.h"
 
 void seg_load_history(seg_table *table, const seg_slot *slot, seg_history *history, int32_t parts) {
@@ -80,14 +76,14 @@ static bool change_blocks(const owned *before, owned *after) {
 
 int32_t seg_store_history(seg_table *table, seg_slot *slot, const seg_history *history, int32_t parts) {
   seg_slot next = *slot;
-  if (parts & SEG_HAS_EVENTS) next.events = (uint8_t)history->event_count;
+  if (parts & SEG_HAS_EVENTS) next.events = (uint32_t)history->event_count & 63;
   if (parts & SEG_HAS_ORDERS) {
-    next.orders = (uint8_t)(history->order_count & 0x7f);
+    next.orders = (uint32_t)history->order_count & 31;
     next.orders_are_narrow = seg_orders_are_narrow(history->orders, history->order_count);
   }
   if (parts & SEG_HAS_DAYS) {
-    next.active_words = (uint8_t)seg_words(history->active, SEG_ACTIVE_WORDS);
-    next.engaged_words = (uint8_t)seg_words(history->engaged, SEG_ENGAGED_WORDS);
+    next.active_words = (uint32_t)seg_words(history->active, SEG_ACTIVE_WORDS) & 7;
+    next.engaged_words = (uint32_t)seg_words(history->engaged, SEG_ENGAGED_WORDS) & 3;
   }
   const owned before = owned_by(table, slot);
   owned after = owned_by(table, &next);
@@ -107,35 +103,4 @@ int32_t seg_store_history(seg_table *table, seg_slot *slot, const seg_history *h
     memcpy(days + 8u * next.active_words, history->engaged, 8u * next.engaged_words);
   }
   return SEG_OK;
-}
-
-int32_t seg_make_others(seg_table *table, int32_t count, seg_others **out) {
-  *out = NULL;
-  if (count == 0) return SEG_OK;
-  if (!table->others) table->others = calloc((size_t)table->slot_capacity, sizeof(seg_others *));
-  if (!table->others) return SEG_NO_MEMORY;
-  *out = malloc(sizeof **out + (size_t)count * SEG_ENTRY_BYTES);
-  return *out ? SEG_OK : SEG_NO_MEMORY;
-}
-
-void seg_put_others(seg_table *table, int64_t row, seg_others *others) {
-  if (!table->others) return;
-  free(table->others[row]);
-  table->others[row] = others;
-}
-
-void seg_table_admit(seg_table *table, const seg_columns *columns, int64_t segmentation, uint64_t name) {
-  seg_membership *column = columns->memberships + segmentation * columns->capacity;
-  for (int64_t row = 0; row < table->count; row++) {
-    column[row] = (seg_membership){.since_ms = SEG_NO_TIME, .assessed_at_ms = SEG_NO_TIME};
-    columns->outdated[segmentation * columns->capacity + row] = 0;
-    seg_others *others = table->others ? table->others[row] : NULL;
-    for (int32_t i = 0; others && i < others->count; i++) {
-      uint8_t *entry = others->entries + (size_t)i * SEG_ENTRY_BYTES;
-      if (memcmp(entry, &name, SEG_DIGEST_BYTES) != 0) continue;
-      memcpy(&column[row], entry + SEG_DIGEST_BYTES, sizeof *column);
-      memmove(entry, entry + SEG_ENTRY_BYTES, (size_t)(--others->count - i) * SEG_ENTRY_BYTES);
-      break;
-    }
-  }
 }

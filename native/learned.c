@@ -590,6 +590,10 @@ struct seg_learned_model *seg_learned_new(const void *form, int64_t size, int32_
 
 void seg_learned_free(struct seg_learned_model *m) { free(m); }
 
+const seg_rhythm *seg_learned_rhythm(const seg_segmentation *s) {
+  return s && s->kind == SEG_KIND_LEARNED ? &((const model *)s->own)->form.rhythm : NULL;
+}
+
 /* --- the same formulas, of many customers --- */
 
 void seg_ask_axes(int64_t n, const seg_quantities *quantities, int32_t knows_order_value, double log_order_value,

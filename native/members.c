@@ -15,16 +15,25 @@ void seg_member_values(const seg_activity *activity, int64_t values[SEG_MEMBER_S
   values[0] = 1;
   values[1] = activity->purchases;
   values[2] = activity->revenue_minor;
-  values[3] = seconds(activity->first_at_ms);
-  values[4] = seconds(seg_last_act_ms(activity));
+  const bool has_acted = activity->first_at_ms < SEG_NEVER;
+  values[3] = has_acted ? seconds(activity->first_at_ms) : 0;
+  values[4] = has_acted ? seconds(seg_last_act_ms(activity)) : 0;
+  values[5] = !has_acted;
+}
+
+/* The segment that a customer is in; segmentations by rules come behind the others. */
+static int16_t code_of(const seg_columns *columns, int64_t segmentation, int64_t row) {
+  const int64_t ruled = segmentation - columns->segmentations;
+  return ruled < 0 ? columns->memberships[segmentation * columns->capacity + row].segment
+                   : columns->places[ruled * columns->capacity + row].segment;
 }
 
 void seg_table_count_members(const seg_table *table, const seg_columns *columns) {
-  for (int64_t m = 0; m < columns->segmentations; m++) {
+  for (int64_t m = 0; m < columns->segmentations + columns->ruled; m++) {
     int64_t *sums = columns->member_sums + m * (SEG_CODE_MAX + 1) * SEG_MEMBER_SUMS;
     memset(sums, 0, (SEG_CODE_MAX + 1) * SEG_MEMBER_SUMS * sizeof *sums);
     for (int64_t row = 0; row < table->count; row++) {
-      const int16_t code = columns->memberships[m * columns->capacity + row].segment;
+      const int16_t code = code_of(columns, m, row);
       int64_t values[SEG_MEMBER_SUMS];
       if (code <= 0) continue; /* in no segment */
       seg_member_values(&columns->activity[row], values);

@@ -33,8 +33,8 @@ static uint32_t murmur2(const uint8_t *data, uint32_t size) {
   return hash ^ hash >> 15;
 }
 
-int32_t seg_place(int64_t n, const seg_event *events, const uint8_t *texts, int64_t texts_size, int32_t partitions,
-                  int32_t *out) {
+int32_t seg_place_events(int64_t n, const seg_event *events, const uint8_t *texts, int64_t texts_size,
+                         int32_t partitions, int32_t *out) {
   if (partitions < 1) return SEG_OUT_OF_RANGE;
   for (int64_t i = 0; i < n; i++) {
     const seg_event *event = &events[i];

@@ -31,6 +31,8 @@ static void init_pools(seg_table *table) {
     seg_pool_init(&table->wide_orders[i], SEG_ORDER_BYTES * orders);
   }
   for (uint32_t i = 0; i < SEG_DAY_CLASSES; i++) seg_pool_init(&table->days[i], 8 * (i + 1));
+  seg_blobs_init(&table->ledgers);
+  seg_blobs_init(&table->traits);
 }
 
 seg_table *seg_table_new(void) {
@@ -63,6 +65,8 @@ void seg_table_free(seg_table *table) {
   clear_pools(table->narrow_orders, SEG_ORDER_CLASSES);
   clear_pools(table->wide_orders, SEG_ORDER_CLASSES);
   clear_pools(table->days, SEG_DAY_CLASSES);
+  seg_blobs_clear(&table->ledgers);
+  seg_blobs_clear(&table->traits);
   free(table);
 }
 
@@ -83,12 +87,12 @@ void seg_table_memory(const seg_table *table, seg_memory *out) {
       .orders = pools_bytes(table->narrow_orders, SEG_ORDER_CLASSES) +
                 pools_bytes(table->wide_orders, SEG_ORDER_CLASSES),
       .days = pools_bytes(table->days, SEG_DAY_CLASSES),
+      .ledgers = seg_blobs_bytes(&table->ledgers),
+      .traits = seg_blobs_bytes(&table->traits),
   };
   if (!table->others) return;
   out->others = table->slot_capacity * (int64_t)sizeof *table->others;
-  for (int64_t row = 0; row < table->count; row++)
-    if (table->others[row])
-      out->others += (int64_t)sizeof(seg_others) + table->others[row]->count * (int64_t)SEG_ENTRY_BYTES;
+  for (int64_t row = 0; row < table->count; row++) out->others += seg_others_bytes(table->others[row]);
 }
 
 /* --- finding --- */
@@ -146,6 +150,40 @@ void seg_table_prefetch(seg_table *table, const seg_columns *columns, int64_t ro
   if (slot->orders) __builtin_prefetch(seg_pool_at(seg_order_pool(table, slot), slot->orders_at));
   if (slot->active_words + slot->engaged_words)
     __builtin_prefetch(seg_pool_at(seg_day_pool(table, slot), slot->days_at));
+  if (slot->ledger_class) __builtin_prefetch(seg_blob_of(&table->ledgers, seg_slot_ledger(slot)).data);
+}
+
+/* --- what lies beside the numbers --- */
+
+static bool has_row(const seg_table *table, int64_t row) { return row >= 0 && row < table->count; }
+
+seg_bytes seg_table_ledger(const seg_table *table, int64_t row) {
+  return has_row(table, row) ? seg_blob_of(&table->ledgers, seg_slot_ledger(&table->slots[row])) : (seg_bytes){NULL, 0};
+}
+
+seg_bytes seg_table_traits(const seg_table *table, int64_t row) {
+  return has_row(table, row) ? seg_blob_of(&table->traits, seg_slot_traits(&table->slots[row])) : (seg_bytes){NULL, 0};
+}
+
+seg_bytes seg_table_id(const seg_table *table, int64_t row) {
+  if (!has_row(table, row)) return (seg_bytes){NULL, 0};
+  return (seg_bytes){seg_arena_at(&table->ids, table->slots[row].id_at), table->slots[row].id_size};
+}
+
+int32_t seg_table_put_ledger(seg_table *table, int64_t row, seg_bytes ledger) {
+  if (!has_row(table, row) || ledger.size < 0 || ledger.size > SEG_LEDGER_MAX) return SEG_OUT_OF_RANGE;
+  seg_blob blob = seg_slot_ledger(&table->slots[row]);
+  if (!seg_blob_replace(&table->ledgers, &blob, ledger)) return SEG_NO_MEMORY;
+  seg_set_ledger(&table->slots[row], blob);
+  return SEG_OK;
+}
+
+int32_t seg_table_put_traits(seg_table *table, int64_t row, seg_bytes traits) {
+  if (!has_row(table, row) || traits.size < 0 || traits.size > SEG_TRAITS_MAX) return SEG_OUT_OF_RANGE;
+  seg_blob blob = seg_slot_traits(&table->slots[row]);
+  if (!seg_blob_replace(&table->traits, &blob, traits)) return SEG_NO_MEMORY;
+  seg_set_traits(&table->slots[row], blob);
+  return SEG_OK;
 }
 
 int64_t seg_table_ids(const seg_table *table, const int64_t *rows, int64_t n, uint8_t *out, int64_t capacity,
@@ -210,11 +248,17 @@ static void fill_columns(const seg_columns *columns, int64_t row) {
       .engaged_at_ms = SEG_NO_TIME,
   };
   columns->due_at_ms[row] = SEG_NO_TIME;
+  columns->closed_at_ms[row] = SEG_NO_TIME;
   for (int64_t m = 0; m < columns->segmentations; m++) {
     columns->memberships[m * columns->capacity + row] =
         (seg_membership){.since_ms = SEG_NO_TIME, .assessed_at_ms = SEG_NO_TIME};
     columns->outdated[m * columns->capacity + row] = 0;
   }
+  if (columns->ruled == 0) return;
+  seg_forget_rules(columns, row);
+  columns->rules_outdated[row] = 0;
+  for (int64_t r = 0; r < columns->ruled; r++) columns->places[r * columns->capacity + row] = (seg_place){0};
+  for (int64_t k = 0; k < columns->since; k++) columns->since_ms[k * columns->capacity + row] = SEG_NO_TIME;
 }
 
 int64_t seg_table_insert(seg_table *table, const seg_columns *columns, const uint8_t *id, size_t size, uint64_t hash) {
@@ -292,6 +336,15 @@ static void move_columns(const seg_columns *columns, int64_t to, int64_t from) {
     columns->memberships[column + to] = columns->memberships[column + from];
     columns->outdated[column + to] = columns->outdated[column + from];
   }
+  columns->closed_at_ms[to] = columns->closed_at_ms[from];
+  if (columns->ruled == 0) return;
+  columns->rules_due_at_ms[to] = columns->rules_due_at_ms[from];
+  columns->rules_outdated[to] = columns->rules_outdated[from];
+  const int64_t stride = columns->capacity;
+  for (int64_t r = 0; r < columns->ruled; r++) columns->places[r * stride + to] = columns->places[r * stride + from];
+  for (int64_t k = 0; k < columns->since; k++)
+    columns->since_ms[k * stride + to] = columns->since_ms[k * stride + from];
+  for (int64_t w = 0; w < columns->words; w++) columns->bits[w * stride + to] = columns->bits[w * stride + from];
 }
 
 int64_t seg_table_remove(seg_table *table, const seg_columns *columns, const uint8_t *id, size_t size, uint64_t hash) {
@@ -301,6 +354,8 @@ int64_t seg_table_remove(seg_table *table, const seg_columns *columns, const uin
   const seg_slot removed = table->slots[row], moved = table->slots[last];
   empty_bucket(table, at);
   seg_free_history(table, &removed);
+  seg_blob_give(&table->ledgers, seg_slot_ledger(&removed));
+  seg_blob_give(&table->traits, seg_slot_traits(&removed));
   if (table->others) free(table->others[row]);
   if (row != last) {
     const uint8_t *last_id = seg_arena_at(&table->ids, moved.id_at);

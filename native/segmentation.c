@@ -4,6 +4,9 @@
  * index of the version's segments. Codes, which rows hold, are looked up in tables of all 32,768 that there can be, so
  * that no code of a damaged row leads anywhere but to "no segment of this version".
  *
+ * Rules are a program's (program.c), which evaluates all of a partition together: here is only who their segments are. By
+ * itself such a version moves nobody.
+ *
  * An ended segmentation is one that was taken out of the configuration: whoever is in a segment leaves, and silence
  * moves nobody (stream_app/segmentations/ended.py).
  *
@@ -49,7 +52,7 @@ static bool set_foreign(seg_segmentation *s, const void *own, int64_t own_size) 
 static bool set_own(seg_segmentation *s, const void *own, int64_t own_size) {
   switch (s->kind) {
     case SEG_KIND_LEARNED: s->own = seg_learned_new(own, own_size, s->target_count); return s->own != NULL;
-    case SEG_KIND_RULES: s->own = seg_rules_new(own, own_size, s->target_count); return s->own != NULL;
+    case SEG_KIND_RULES: return own_size == 0;
     case SEG_KIND_ENDED: return own_size == 0 && s->target_count == 0;
     case SEG_KIND_FOREIGN: return set_foreign(s, own, own_size);
     default: return false;
@@ -78,7 +81,6 @@ seg_segmentation *seg_segmentation_new(int32_t kind, int32_t version, int32_t re
 void seg_segmentation_free(seg_segmentation *s) {
   if (!s) return;
   if (s->kind == SEG_KIND_LEARNED) seg_learned_free(s->own);
-  if (s->kind == SEG_KIND_RULES) seg_rules_free(s->own);
   free(s);
 }
 
@@ -93,7 +95,7 @@ static seg_decision leave(const seg_held *held) { return (seg_decision){SEG_NOWH
 seg_decision seg_acts(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms, const seg_held *held) {
   switch (s->kind) {
     case SEG_KIND_LEARNED: return seg_learned_acts(s, activity, at_ms, held);
-    case SEG_KIND_RULES: return seg_rules_acts(s, activity, at_ms, held);
+    case SEG_KIND_RULES: return (seg_decision){seg_target_of(s, held->segment), 0};
     case SEG_KIND_FOREIGN: {
       seg_decision out = {SEG_NOWHERE, 0};
       s->foreign.acts(activity, at_ms, held, &out);
@@ -107,7 +109,6 @@ seg_due seg_silence(const seg_segmentation *s, const seg_activity *activity, con
                     int64_t by_ms) {
   switch (s->kind) {
     case SEG_KIND_LEARNED: return seg_learned_silence(s, activity, held, after_ms, by_ms);
-    case SEG_KIND_RULES: return seg_rules_silence(s, activity, held, after_ms, by_ms);
     case SEG_KIND_FOREIGN: {
       seg_due out = {SEG_NEVER, SEG_NOWHERE, 0};
       s->foreign.silence(activity, held, after_ms, by_ms, &out);
@@ -121,7 +122,7 @@ seg_due seg_silence(const seg_segmentation *s, const seg_activity *activity, con
 seg_decision seg_revise(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms, const seg_held *held) {
   switch (s->kind) {
     case SEG_KIND_LEARNED: return seg_learned_revise(s, activity, at_ms, held);
-    case SEG_KIND_RULES: return seg_rules_acts(s, activity, at_ms, held); /* the rules alone say who belongs where */
+    case SEG_KIND_RULES: return (seg_decision){seg_target_of(s, held->segment), 0};
     case SEG_KIND_FOREIGN: {
       seg_decision out = {SEG_NOWHERE, 0};
       s->foreign.revise(activity, at_ms, held, &out);

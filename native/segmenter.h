@@ -10,7 +10,9 @@
  *     rows           the table of customers: ids, recent event ids, orders and days; its encoding
  *     fold           an event into a customer's row
  *     quantities     what is known of a customer at an instant
- *     learned, rules the kinds of segmentations: who moves, and when
+ *     learned        the kind that is learned: who moves, and when
+ *     program        all segmentations by rules together: where a customer belongs, and until when
+ *     ledger         what rules remember of a customer's events
  *     segmentation   a version of a segmentation, whatever its kind
  *     step           a chunk of events, and time, through the table: who moves
  *     outputs        moves → migrations and memberships as JSON
@@ -52,11 +54,13 @@ typedef enum seg_status {
 /* --- records that Python and C share; stream_app/native/structures.py names each field once, sizes are compared at
  * load. Padding is named. --- */
 
-enum { SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_LAPSE, SEG_MODEL, SEG_DEFINITION }; /* causes; the first: events */
+/* Causes; the first three and the last are kinds of events, too. A profile says what a customer is, and is no act. */
+enum { SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_LAPSE, SEG_MODEL, SEG_DEFINITION, SEG_PROFILE };
 enum { SEG_ENTERED, SEG_MOVED, SEG_LAPSED, SEG_RETURNED, SEG_LEFT };                     /* changes */
 enum { SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED, SEG_REJECTED };                              /* what a record is */
 
-/* One record of an input. Its texts stand one after the other in a buffer of the batch: customer id, event id, type. */
+/* One record of an input. Its texts stand one after the other in a buffer of the batch: customer id, event id, type, and
+ * the fields that were kept of it (see "kept fields"). */
 typedef struct seg_event {
   int64_t at_ms;
   int64_t amount_minor;    /* purchases and refunds: minor units of the base currency, >= 0 */
@@ -68,10 +72,10 @@ typedef struct seg_event {
   uint16_t customer_size;  /* bytes */
   uint16_t event_id_size;
   uint16_t type_size;
-  uint8_t kind;            /* SEG_PURCHASE, SEG_REFUND or SEG_ENGAGEMENT */
+  uint8_t kind;            /* SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT or SEG_PROFILE */
   uint8_t status;          /* SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED or SEG_REJECTED */
   uint16_t source;         /* number of its file or topic */
-  uint16_t reserved;
+  uint16_t kept_size;
 } seg_event;
 
 /* The numbers of a row, see stream_app/core/row.py; also their encoding. */
@@ -98,21 +102,23 @@ typedef struct seg_move {
   int64_t decided_at_ms;   /* when it was found */
   int64_t before_ms;       /* the instant that `before` is compared at */
   int64_t next_at_ms;      /* when silence moves the customer next, SEG_NEVER for never */
-  int32_t segmentation;    /* index */
-  int32_t cause;           /* SEG_PURCHASE ... SEG_DEFINITION */
+  int32_t segmentation;    /* index among all */
+  int32_t cause;           /* SEG_PURCHASE ... SEG_PROFILE */
   int32_t change;          /* SEG_ENTERED ... SEG_LEFT */
   int32_t sequence;        /* from 1 */
   int32_t from_code;       /* 0 for none */
   int32_t target;          /* index of the roster, -1 for nowhere */
   int32_t next_target;     /* likewise, of the move at next_at_ms */
   int32_t is_own;          /* whether the state after an event was assessed */
+  int64_t facts_at;        /* rules: where in the step's facts those of the move begin */
+  int32_t fact_count, reserved;
   seg_activity before, after;
 } seg_move;
 
 _Static_assert(sizeof(seg_event) == 64, "seg_event");
 _Static_assert(sizeof(seg_activity) == 112, "seg_activity");
 _Static_assert(sizeof(seg_membership) == 32, "seg_membership");
-_Static_assert(sizeof(seg_move) == 88 + 2 * 112, "seg_move");
+_Static_assert(sizeof(seg_move) == 104 + 2 * 112, "seg_move");
 
 SEG_API int32_t seg_abi(void);
 /* Size of a structure that Python knows, by its name; 0 for another one. */
@@ -125,12 +131,14 @@ enum {
   SEG_READS_TEXT,     /* 1 to `most` characters, none of them a control character */
   SEG_READS_TIME,     /* RFC 3339 with a zone */
   SEG_READS_WORD,     /* one of the contract's words, which is the event's type and says its kind */
-  SEG_READS_NAME,     /* [a-z][a-z0-9_]*, at most `most` characters; the event's type */
+  SEG_READS_TYPE,     /* a text of at most `most` characters; the event's type */
   SEG_READS_CURRENCY, /* one of the currencies */
   SEG_READS_AMOUNT,   /* digits with at most one point between them, as text or number */
   SEG_READS_COUNT,    /* 0 to `most` */
   SEG_READS_NUMBER,   /* a number with at most `most` digits before the point */
   SEG_READS_TEXTS,    /* a list of at most `most` texts, of at most SEG_LISTED_TEXT characters each */
+  SEG_READS_OBJECT,   /* an object of whatever there may be */
+  SEG_READS_TRAITS,   /* an object of listed traits, at most `most` bytes as they are kept */
   SEG_READERS         /* how many readers there are */
 };
 enum { SEG_TEXT_OTHER, SEG_TEXT_EVENT_ID, SEG_TEXT_CUSTOMER_ID, SEG_TEXT_ORDER_ID }; /* what a text is to the event */
@@ -139,6 +147,7 @@ enum { SEG_TEXT_OTHER, SEG_TEXT_EVENT_ID, SEG_TEXT_CUSTOMER_ID, SEG_TEXT_ORDER_I
 #define SEG_FIELDS_MAX 32
 #define SEG_WORDS_MAX 16
 #define SEG_CURRENCIES_MAX 256
+#define SEG_PATHS_MAX 64
 
 typedef struct seg_field {
   uint8_t name[48]; /* ASCII without quote and backslash */
@@ -152,7 +161,7 @@ typedef struct seg_field {
 typedef struct seg_word {
   uint8_t text[56];
   int32_t size;
-  int32_t kind; /* SEG_PURCHASE, SEG_REFUND or SEG_ENGAGEMENT */
+  int32_t kind; /* of events */
 } seg_word;
 
 typedef struct seg_currency {
@@ -161,6 +170,23 @@ typedef struct seg_currency {
   uint8_t code[4];                /* three letters */
   int32_t minor_digits;           /* 0 to 6 */
 } seg_currency;
+
+/* A field that is kept of records, see "kept fields": a contract's field by its name, or what stands in a free object
+ * behind it, key after key, each with a dot before it. */
+typedef struct seg_kept_path {
+  uint8_t text[256];
+  int32_t size;  /* at most 255 */
+  int32_t field; /* number of the contract's field; neither a time nor an amount */
+} seg_kept_path;
+
+/* A trait that is listed and allowed. */
+typedef struct seg_listed_trait {
+  uint8_t name[64];
+  int32_t size;
+  int32_t kinds; /* bit of each SEG_FIELD_... that it may be, beside null; SEG_TRAIT_DATE of texts that must be dates */
+} seg_listed_trait;
+#define SEG_TRAIT_DATE (1 << 8)
+#define SEG_TRAITS_LISTED_MAX 16384
 
 /* What else a scanner has to know. */
 typedef struct seg_scan_policy {
@@ -174,6 +200,8 @@ _Static_assert(sizeof(seg_field) == 72, "seg_field");
 _Static_assert(sizeof(seg_word) == 64, "seg_word");
 _Static_assert(sizeof(seg_currency) == 32, "seg_currency");
 _Static_assert(sizeof(seg_scan_policy) == 40, "seg_scan_policy");
+_Static_assert(sizeof(seg_kept_path) == 264, "seg_kept_path");
+_Static_assert(sizeof(seg_listed_trait) == 72, "seg_listed_trait");
 
 typedef struct seg_scanner seg_scanner;
 
@@ -181,7 +209,8 @@ typedef struct seg_scanner seg_scanner;
  * afterwards, so that any number of threads may use it at once. */
 SEG_API seg_scanner *seg_scanner_new(const seg_field *fields, int64_t field_count, const seg_word *words,
                                      int64_t word_count, const seg_currency *currencies, int64_t currency_count,
-                                     const seg_scan_policy *policy);
+                                     const seg_kept_path *paths, int64_t path_count, const seg_listed_trait *traits,
+                                     int64_t trait_count, const seg_scan_policy *policy);
 SEG_API void seg_scanner_free(seg_scanner *scanner);
 
 /* Reads n records. `value_size` is -1 for a tombstone. `key_at` is NULL where the carrier has no keys; a record without
@@ -326,7 +355,7 @@ static inline int32_t seg_level_of(const seg_segmentation *s, int16_t code) {
 static inline bool seg_is_lapsed(const seg_segmentation *s, int16_t code) { return seg_level_of(s, code) < 0; }
 
 /* A version. `codes` of its targets; `known_codes` and `levels` of every segment that a customer may be in, retired ones
- * included; `own` what its kind knows (seg_learned; rules: see rules.c), which is copied. NULL if there is no memory or
+ * included; `own` what its kind knows (seg_learned; of rules nothing, see program.c), which is copied. NULL if there is no memory or
  * an argument is out of its range. */
 SEG_API seg_segmentation *seg_segmentation_new(int32_t kind, int32_t version, int32_t revised_by,
                                                int32_t weighs_sessions, const int16_t *codes, int64_t code_count,
@@ -400,6 +429,9 @@ seg_due seg_learned_silence(const seg_segmentation *s, const seg_activity *activ
 seg_decision seg_learned_revise(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms,
                                 const seg_held *held);
 
+/* How the population of a model comes back; NULL of another kind. */
+const seg_rhythm *seg_learned_rhythm(const seg_segmentation *s);
+
 /* The same formulas for those who learn and explain; see the functions of the same names in Python. Axes and distances
  * stand customer by customer, 3 and SEG_ROLES each. `log_order_value` is without meaning unless it is known. */
 SEG_API void seg_ask_axes(int64_t n, const seg_quantities *quantities, int32_t knows_order_value,
@@ -418,16 +450,133 @@ SEG_API void seg_ask_silences(int64_t n, const seg_own_rhythm *own, const seg_pa
 SEG_API int32_t seg_ask_untrue(const seg_segmentation *s, int64_t n, const seg_activity *activity,
                                const int64_t *at_ms, const seg_held *held, uint8_t *out);
 
-/* --- the kind by rules, see stream_app/segmentations/rules --- */
+/* --- rules: conditions, see stream_app/segmentations/rules --- */
 
-struct seg_rules;
-/* From the form that rules.c documents; NULL if it is none, or there is no memory. */
-struct seg_rules *seg_rules_new(const void *form, int64_t size, int32_t target_count);
-void seg_rules_free(struct seg_rules *rules);
-seg_decision seg_rules_acts(const seg_segmentation *s, const seg_activity *activity, int64_t at_ms,
-                            const seg_held *held);
-seg_due seg_rules_silence(const seg_segmentation *s, const seg_activity *activity, const seg_held *held,
-                          int64_t after_ms, int64_t by_ms);
+/* Kept fields: what conditions look at of an event, and a profile's traits; one after the other: size of the name u8,
+ * SEG_FIELD_… u8, size of the value u16, name, value. Numbers are doubles, texts UTF-8, of lists each text stands behind
+ * its size u16. */
+enum { SEG_FIELD_NULL, SEG_FIELD_FALSE, SEG_FIELD_TRUE, SEG_FIELD_NUMBER, SEG_FIELD_TEXT, SEG_FIELD_TEXTS };
+
+/* Part of a memory. */
+typedef struct seg_bytes {
+  const uint8_t *data;
+  int64_t size;
+} seg_bytes;
+
+/* A customer's place in a segmentation by rules; also its encoding. */
+typedef struct seg_place {
+  int32_t sequence;
+  int16_t segment; /* code, 0 for none */
+  int16_t change;  /* SEG_ENTERED ... SEG_LEFT */
+} seg_place;
+_Static_assert(sizeof(seg_place) == 8, "seg_place");
+
+/* A customer as conditions see it. */
+typedef struct seg_subject {
+  const seg_activity *activity;
+  seg_bytes ledger;                    /* series of its events, see ledger.c */
+  seg_bytes traits;                    /* see traits.c */
+  seg_bytes id;
+  const seg_place *places;             /* in segmentation by rules r: places[r * stride] */
+  const int64_t *since_ms;             /* of those whose beginning is kept, k: since_ms[k * stride] */
+  const seg_membership *memberships;   /* in segmentation m of another kind: memberships[m * stride] */
+  int64_t stride;
+  const seg_segmentation *const *segmentations; /* those of other kinds, as the step has them */
+} seg_subject;
+
+/* A series of a customer's events, taken out of the table to be changed. */
+#define SEG_LEDGER_MAX 61440
+typedef struct seg_ledger {
+  int64_t size;
+  uint8_t data[SEG_LEDGER_MAX];
+} seg_ledger;
+
+/* A ledger as a row has it: digests of series in place of the table's numbers, `digests[number]`; how many bytes it is,
+ * also without `out`, or a seg_status. */
+SEG_API int64_t seg_ledger_to_row(seg_bytes ledger, const uint64_t *digests, int64_t digest_count, uint8_t *out,
+                                  int64_t capacity);
+/* The number of a digest, a new one if it has none yet; or a seg_status. */
+typedef int32_t (*seg_series_number)(void *context, uint64_t digest);
+/* And back, from bytes that may say anything; SEG_OK, SEG_DAMAGED, or what `number_of` answered. */
+SEG_API int32_t seg_ledger_from_row(seg_bytes row, seg_series_number number_of, void *context, seg_ledger *out);
+
+/* All rules of a partition in one version, compiled together: see program.c. Immutable; `form` is documented there.
+ * NULL if there is no memory or the form is none. */
+typedef struct seg_program seg_program;
+SEG_API seg_program *seg_program_new(const void *form, int64_t size);
+SEG_API void seg_program_free(seg_program *program);
+
+/* What a step has to know of a program. */
+typedef struct seg_program_shape {
+  int32_t segmentations;   /* r: how many it decides */
+  int32_t words;           /* of 64 bits for a customer's conditions */
+  int32_t since;           /* k: of how many the beginning is kept */
+  int32_t reads_activity;  /* whether a figure of the customer is looked at */
+  int32_t reads_segments;  /* whether segments of other kinds, or their models, are looked at */
+  int32_t series;          /* numbers that it uses are below it */
+} seg_program_shape;
+SEG_API void seg_program_shape_of(const seg_program *program, seg_program_shape *out);
+
+/* What the events of one instant have touched. */
+#define SEG_SERIES_MAX 1024
+typedef struct seg_touched {
+  uint64_t series[SEG_SERIES_MAX / 64];
+  int32_t any;        /* whether a series, a trait or a figure */
+  int32_t traits;
+  int32_t activity;
+  int32_t must_evaluate; /* what was told cannot be compared: late, of a new customer, ... */
+} seg_touched;
+
+/* Enters an event, or a profile's traits, into the series that it belongs to; `now_ms` is the instant at which it counts.
+ * SEG_OK or SEG_NO_ROOM: beyond SEG_LEDGER_MAX the oldest entries have gone. */
+SEG_API int32_t seg_program_note(const seg_program *program, const seg_event *event, const uint8_t *texts,
+                                 int64_t now_ms, seg_ledger *ledger, seg_touched *touched);
+/* Does the same with an event of the past for those series whose numbers are `first_series` or higher. */
+int32_t seg_program_refill(const seg_program *program, const seg_event *event, const uint8_t *texts,
+                           int32_t first_series, seg_ledger *ledger);
+/* Whether memberships may have changed at an instant, given the bits of conditions as they were last evaluated; if not,
+ * `due_ms` is brought forward where it has to be. */
+SEG_API bool seg_program_may_move(const seg_program *program, const seg_subject *subject, int64_t now_ms,
+                                  const seg_touched *touched, const uint64_t *bits, int64_t bits_stride,
+                                  int64_t *due_ms);
+/* Evaluates everything at an instant: the code of the segment of each segmentation (0 for none), the bits, and the
+ * instant before which silence changes none of them. `targets` are indices of each roster, SEG_NOWHERE for none. */
+SEG_API void seg_program_evaluate(const seg_program *program, const seg_subject *subject, int64_t now_ms,
+                                  int32_t *targets, int16_t *codes, uint64_t *bits, int64_t bits_stride,
+                                  int64_t *due_ms);
+/* When silence first moves a customer in segmentation r after an instant, and where to; see seg_silence. */
+SEG_API seg_due seg_program_silence(const seg_program *program, const seg_subject *subject, int32_t r, int64_t after_ms,
+                                    int64_t by_ms);
+SEG_API int32_t seg_program_kept_since(const seg_program *program, int32_t r); /* k, or -1 */
+
+/* A condition that is told of a move: with what it was compared, before and after. */
+typedef struct seg_fact {
+  int32_t condition;     /* number within the segmentation, as its presentation has them */
+  int8_t held, holds;    /* 0, 1; `held` is -1 where there was no before */
+  int16_t reserved;
+  double before, after;  /* what was counted or compared; NaN for what is no number */
+} seg_fact;
+_Static_assert(sizeof(seg_fact) == 24, "seg_fact");
+#define SEG_FACTS_MAX 64
+/* The conditions of segmentation r that differ between two states of a customer; `before` may be NULL. Their number. */
+SEG_API int32_t seg_program_explain(const seg_program *program, int32_t r, const seg_subject *before,
+                                    int64_t before_ms, const seg_subject *after, int64_t after_ms,
+                                    seg_fact facts[SEG_FACTS_MAX]);
+
+/* Traits of a customer, see traits.c: of each the value that was observed last. */
+#define SEG_TRAIT_LIMIT 128        /* traits a customer has */
+#define SEG_TRAIT_VALUE_MAX 4096   /* bytes of a value; a longer one counts as none */
+#define SEG_TRAIT_HEADER_BYTES 12
+#define SEG_TRAITS_MAX (SEG_TRAIT_LIMIT * (SEG_TRAIT_HEADER_BYTES + 255 + SEG_TRAIT_VALUE_MAX))
+typedef struct seg_traits {
+  int64_t size;
+  uint8_t data[SEG_TRAITS_MAX];
+} seg_traits;
+/* Takes over those of `kept` that are observed later than what is there (of equal instants the greater value stays).
+ * Whether anything has changed (1, 0), or SEG_OUT_OF_RANGE if `kept` are no fields: then nothing has. */
+int32_t seg_traits_take(seg_traits *traits, seg_bytes kept, int64_t observed_ms);
+/* Whether bytes are traits, as seg_traits_take leaves them. */
+bool seg_traits_are_whole(seg_bytes traits);
 
 /* --- rows: the table of customers --- */
 
@@ -439,12 +588,20 @@ typedef struct seg_columns {
   seg_membership *memberships;  /* [m][capacity] */
   int64_t *due_at_ms;           /* [capacity]: silence moves nobody before it */
   uint8_t *outdated;            /* [m][capacity]: not assessed under the present version yet */
-  int64_t *member_sums;         /* [m][SEG_CODE_MAX + 1][SEG_MEMBER_SUMS], or NULL if nobody has counted them yet */
+  int64_t *closed_at_ms;        /* [capacity]: up to when the customer's moves have been told; the next is later */
+  seg_place *places;            /* [r][capacity]: in segmentations by rules */
+  int64_t *since_ms;            /* [k][capacity]: when the present segment was entered, of those that keep it */
+  int64_t *rules_due_at_ms;     /* [capacity]: silence changes no rule before it */
+  uint64_t *bits;               /* [words][capacity]: conditions as they were last evaluated */
+  uint8_t *rules_outdated;      /* [capacity]: rules not evaluated under the present version yet */
+  int64_t *member_sums;         /* [m + r][SEG_CODE_MAX + 1][SEG_MEMBER_SUMS], or NULL if nobody has counted them yet */
   int64_t capacity;
-  int64_t segmentations;        /* m */
+  int64_t segmentations;        /* m: those that are not by rules */
+  int64_t ruled, since, words;  /* r, k, words */
 } seg_columns;
 
-#define SEG_MEMBER_SUMS 5 /* customers, purchases, revenue_minor, first_at_seconds, active_at_seconds */
+/* customers, purchases, revenue_minor, first_at_seconds, active_at_seconds, profiles_only */
+#define SEG_MEMBER_SUMS 6
 
 SEG_API seg_table *seg_table_new(void);
 SEG_API void seg_table_free(seg_table *table);
@@ -472,20 +629,48 @@ SEG_API void seg_table_hashes(const seg_table *table, int64_t first, int64_t n, 
 
 /* Bytes that a table has taken, beside its columns. */
 typedef struct seg_memory {
-  int64_t ids, index, slots, events, orders, days, others;
+  int64_t ids, index, slots, events, orders, days, ledgers, traits, others;
 } seg_memory;
 SEG_API void seg_table_memory(const seg_table *table, seg_memory *out);
 
-/* Fills the columns of a segmentation that Python has added, from what rows said of it when they were restored; `name`
- * is the digest of its name, as everywhere here: its 8 canonical bytes. */
-SEG_API void seg_table_admit(seg_table *table, const seg_columns *columns, int64_t segmentation, uint64_t name);
+/* How rows call segmentations: by the digests of their names, of which a number here is the 8 canonical bytes. */
+typedef struct seg_names {
+  const uint64_t *names;   /* [m] */
+  const uint64_t *ruled;   /* [r] */
+  const int32_t *since_of; /* [r]: which of the k columns says when the present segment was entered, -1 for none */
+} seg_names;
+
+/* Fills the columns of a segmentation that Python has added, from what rows said of it when they were restored. */
+SEG_API void seg_table_admit(seg_table *table, const seg_columns *columns, const seg_names *names,
+                             int64_t segmentation);
+SEG_API void seg_table_admit_ruled(seg_table *table, const seg_columns *columns, const seg_names *names, int64_t ruled);
+
+/* The number of a series of events, the next one if it has none yet; SEG_NO_ROOM beyond SEG_SERIES_MAX. The digests of
+ * all, by number; how many there are. */
+SEG_API int32_t seg_table_series(seg_table *table, uint64_t digest);
+SEG_API int32_t seg_table_series_digests(const seg_table *table, const uint64_t **out);
 /* What a customer puts into the sums of its segments, and all of these counted anew. */
 void seg_member_values(const seg_activity *activity, int64_t values[SEG_MEMBER_SUMS]);
 SEG_API void seg_table_count_members(const seg_table *table, const seg_columns *columns);
 
-/* Encodes n rows, one after the other; how many bytes they are. Without `out`: how many there must be room for. `names`
- * are the digests of the m segmentations' names. */
-SEG_API int64_t seg_table_encode(seg_table *table, const seg_columns *columns, const uint64_t *names,
+/* What a row's conditions look at; valid until the row changes. None of a row that there is not. */
+SEG_API seg_bytes seg_table_ledger(const seg_table *table, int64_t row);
+SEG_API seg_bytes seg_table_traits(const seg_table *table, int64_t row);
+seg_bytes seg_table_id(const seg_table *table, int64_t row);
+/* Replaces them, by what may lie in the very row; SEG_OK, SEG_NO_MEMORY, or SEG_OUT_OF_RANGE where there is no such row
+ * or it is more than one can have. */
+SEG_API int32_t seg_table_put_ledger(seg_table *table, int64_t row, seg_bytes ledger);
+SEG_API int32_t seg_table_put_traits(seg_table *table, int64_t row, seg_bytes traits);
+
+/* Takes kept fields over as the traits of n rows; of each, whether anything changed. For tests. */
+SEG_API int32_t seg_table_take_traits(seg_table *table, int64_t n, const int64_t *rows, const seg_bytes *kept,
+                                      const int64_t *observed_ms, uint8_t *changed);
+/* Of each trait that any customer has a value of, by name: how many do (u64), size of the name (u8), name. How many bytes
+ * that is, which are written where there is room for them; or SEG_NO_MEMORY. */
+SEG_API int64_t seg_table_count_traits(const seg_table *table, uint8_t *out, int64_t capacity);
+
+/* Encodes n rows, one after the other; how many bytes they are. Without `out`: how many there must be room for. */
+SEG_API int64_t seg_table_encode(seg_table *table, const seg_columns *columns, const seg_names *names,
                                  const int64_t *rows, int64_t n, uint8_t *out, int64_t capacity, int64_t *sizes);
 
 enum { /* why a row is refused */
@@ -499,7 +684,12 @@ enum { /* why a row is refused */
   SEG_WHY_NO_ORDER,
   SEG_WHY_SEGMENT,
   SEG_WHY_MEMBERSHIPS,
-  SEG_WHY_ID
+  SEG_WHY_ID,
+  SEG_WHY_PLACES,
+  SEG_WHY_SEQUENCE,
+  SEG_WHY_LEDGER,
+  SEG_WHY_TRAITS,
+  SEG_WHY_SERIES
 };
 typedef struct seg_refusal {
   int64_t index;           /* of the row, also where memory or room ended */
@@ -517,7 +707,7 @@ typedef struct seg_parts {
 
 /* Puts n encoded rows in, in place of what the table has of their customers; a value of the size -1 removes a customer.
  * Stops at the first that cannot be put in: those before it are, `refusal` says which and why. */
-SEG_API int32_t seg_table_restore(seg_table *table, const seg_columns *columns, const uint64_t *names, int64_t n,
+SEG_API int32_t seg_table_restore(seg_table *table, const seg_columns *columns, const seg_names *names, int64_t n,
                                   const seg_parts *keys, const seg_parts *values, seg_refusal *refusal);
 
 /* --- fold: an event into a row, see fold.c --- */
@@ -532,11 +722,52 @@ enum { SEG_FOLDED, SEG_FOLD_IN_SESSION, SEG_FOLD_REPEATED };
 SEG_API int32_t seg_fold_all(seg_table *table, const seg_columns *columns, int64_t n, const int64_t *rows,
                              const seg_event *events, uint8_t *outcomes);
 
+/* --- backfill: events of the past for conditions that are new, see backfill.c --- */
+
+/* Enters n events, none of them twice, into the series whose numbers are `first_series` or higher; `rows` receives the
+ * row of each event's customer, -1 where there is none. `begun`, if it is not NULL, says of each row whether its series
+ * are events of this backfill alone; of those where it is 0, what they held is dropped. SEG_OK, or a seg_status: a part
+ * of the events may have been entered. */
+SEG_API int32_t seg_backfill(seg_table *table, const seg_program *program, const seg_event *events, int64_t n,
+                             const uint8_t *texts, int64_t texts_size, int32_t first_series, uint8_t *begun,
+                             int64_t *rows);
+
 /* --- step: see stream_app/core/processor.py --- */
 
 typedef struct seg_clock {
   int64_t watermark_ms, swept_at_ms;
 } seg_clock;
+
+enum { SEG_UPCOMING, SEG_AVERTED }; /* what a notice says */
+
+/* That a customer will leave a segment by time alone, or was about to and does not. */
+typedef struct seg_notice {
+  int64_t row;           /* the customer's number */
+  int64_t event;         /* index of the event that caused it, -1 for none */
+  int64_t decided_at_ms; /* when it was found; once a sweep or an event has come to `leaves_at_ms` - `lead_ms` */
+  int64_t leaves_at_ms;  /* when the customer leaves, or would have left */
+  int64_t lead_ms;       /* as configured: so long before it is told; whole seconds, > 0 */
+  int64_t next_at_ms;    /* when silence moves the customer next, SEG_NEVER for never */
+  int32_t segmentation;  /* index among all */
+  int32_t cause;         /* SEG_PURCHASE ... SEG_PROFILE; SEG_LAPSE where time has come near */
+  int32_t sequence;      /* from 1, of the notices of customer and segmentation */
+  int32_t code;          /* the segment that it is about */
+  int32_t target;        /* index of the roster, SEG_NOWHERE for nowhere: where it leads, or would have led */
+  int32_t next_target;   /* likewise, of the move at next_at_ms */
+  int32_t status;        /* SEG_UPCOMING or SEG_AVERTED */
+  int32_t reserved;
+} seg_notice;
+_Static_assert(sizeof(seg_notice) == 80, "seg_notice");
+
+/* That moves by time alone out of segments of a segmentation are told beforehand. */
+typedef struct seg_warning {
+  int64_t lead_ms;   /* so long before; whole seconds, > 0 */
+  int32_t column;    /* of the segmentation: m, and then those by rules */
+  int32_t place;     /* which of the places keeps what was told, behind those of rules */
+  int32_t since;     /* and which of the k columns the instant of the move */
+  int32_t reserved;
+} seg_warning;
+_Static_assert(sizeof(seg_warning) == 24, "seg_warning");
 
 typedef struct seg_step {
   /* in */
@@ -548,18 +779,32 @@ typedef struct seg_step {
   const int64_t *sweep_before;  /* index of the event before which each happens */
   int64_t sweep_count;
   int64_t first_row, last_row;  /* whose due dates count; last_row beyond the table for all */
-  const seg_segmentation *const *segmentations;
+  const seg_segmentation *const *segmentations; /* [m + r] */
   const int64_t *revised_at_ms; /* [m]: when each version took over */
+  const seg_program *program;   /* NULL if there are no rules */
+  int64_t rules_revised_at_ms;
+  const seg_warning *warnings;
+  int64_t warning_count;
+  const int32_t *numbers;       /* [m + r]: index among all segmentations, of those of the columns and then of rules */
   /* in and out */
   seg_clock clock;
   /* out; the arrays are the workspace's and stand until its next step */
   const seg_move *moves;        /* in the order in which they are told */
   int64_t move_count;
+  const seg_fact *facts;
+  int64_t fact_count;
+  const seg_notice *notices;    /* in the order in which they are told */
+  int64_t notice_count;
   const int64_t *changed;       /* rows that changed: those with events, in order of appearance, then those that moved */
   int64_t changed_count;
   const int64_t *swept_customers; /* of each sweep, how many customers there were */
   int64_t applied, late, duplicates;
 } seg_step;
+
+/* When silence first moves the customers of n rows, from a first one on, in segmentation by rules r; see seg_silence. */
+SEG_API int32_t seg_ask_rules(const seg_program *program, const seg_table *table, const seg_columns *columns,
+                              const seg_segmentation *const *segmentations, int32_t r, int64_t first, int64_t n,
+                              int64_t after_ms, seg_due *out);
 
 /* What a step needs while it runs, and what it gives. */
 typedef struct seg_workspace seg_workspace;
@@ -574,6 +819,7 @@ SEG_API int32_t seg_take_step(seg_workspace *workspace, seg_table *table, const 
 
 #define SEG_LEARNED_TARGETS 12 /* seven roles, new customers, four lapsed kinds */
 #define SEG_DIGITS_MAX 4       /* decimals of the base currency */
+#define SEG_CONDITIONS_MAX 65536
 
 /* What figures need of what a model has learned. */
 typedef struct seg_told_frame {
@@ -596,14 +842,15 @@ enum {
 };
 
 /* How a version of a segmentation is told. Its texts stand one after the other: those above, the JSON of each known
- * segment's reference, each one's name, and for the learned kind the statement of each target. */
+ * segment's reference, each one's name; for the learned kind the statement of each target, for rules what the value of
+ * each condition counts, and the condition, in the order of their numbers. */
 typedef struct seg_presentation_form {
   int32_t kind, version;
   int32_t digits;           /* decimals of the base currency, 0 to SEG_DIGITS_MAX */
   int32_t holdout_percent;
   int32_t counts_engagement;
   int32_t target_count, known_count;
-  int32_t reserved;
+  int32_t condition_count;     /* of rules, 0 to SEG_CONDITIONS_MAX; an audience has one target */
   const int16_t *codes;        /* [target_count] */
   const int16_t *known_codes;  /* [known_count]: of every segment that a customer may be in, retired ones included */
   const int16_t *levels;       /* likewise */
@@ -644,6 +891,8 @@ typedef struct seg_description {
   /* in */
   const seg_move *moves;
   int64_t move_count;
+  const seg_fact *facts;   /* those that the moves name */
+  int64_t fact_count;
   const seg_event *events; /* those that the moves' `event` are indices of */
   int64_t event_count;
   const uint8_t *texts;    /* of these */
@@ -655,6 +904,8 @@ typedef struct seg_description {
   int64_t presentation_count;
   int64_t partition;       /* of the events' positions */
   seg_texts source;        /* one text: who publishes, as headers say it; no text for no headers */
+  const seg_notice *notices; /* of seg_describe_notices, in place of moves; `customers` are theirs then */
+  int64_t notice_count;
   /* out; `described` is Python's, [move_count]; the texts are the describer's and stand until it is asked again */
   seg_described *described;
   const uint8_t *migrations; /* a newline behind each */
@@ -673,13 +924,15 @@ SEG_API void seg_describer_free(seg_describer *describer);
 /* Writes the migration and the membership of each move. SEG_OK; SEG_NO_MEMORY; or SEG_OUT_OF_RANGE if an index or a
  * length leads out of what was handed over. */
 SEG_API int32_t seg_describe(seg_describer *describer, seg_description *d);
+/* Writes notices where seg_describe writes migrations; there are no memberships. */
+SEG_API int32_t seg_describe_notices(seg_describer *describer, seg_description *d);
 /* On which axis each of n moves of a learned kind was decided; SEG_OK or SEG_OUT_OF_RANGE. */
 SEG_API int32_t seg_deciding_axes(const seg_presentation *p, int64_t n, const seg_move *moves, int32_t *out);
 /* --- placement: on which partition customers belong, see placement.c --- */
 
 /* Of each of n events; SEG_OK, or SEG_OUT_OF_RANGE if a text does not lie in the buffer. */
-SEG_API int32_t seg_place(int64_t n, const seg_event *events, const uint8_t *texts, int64_t texts_size,
-                          int32_t partitions, int32_t *out);
+SEG_API int32_t seg_place_events(int64_t n, const seg_event *events, const uint8_t *texts, int64_t texts_size,
+                                 int32_t partitions, int32_t *out);
 
 /* --- batches: Kafka's record batches, in and out; see batches.c --- */
 

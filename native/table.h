@@ -1,10 +1,10 @@
-/* What the parts that own rows know of each other: rows.c (who is in the table), histories.c and pools.c (what lies
- * beside a row's numbers), row_encoding.c and earlier_rows.c (rows as bytes), days.c, orders.c and fold.c (an event into
- * a row). Nobody else looks in here.
+/* What the parts that own rows know of each other: rows.c (who is in the table), histories.c, others.c, blobs.c and
+ * pools.c (what lies beside a row's numbers), series.c (what events are counted by), row_encoding.c, row_reading.c and
+ * earlier_rows.c (rows as bytes), days.c, orders.c and fold.c (an event into a row). Nobody else looks in here.
  *
- * The numbers of a row lie in columns that Python allocates. What has no fixed size lies here: a slot of 24 bytes a
- * row says where, in pools of blocks by size class, its recent event ids, orders and days are. Blocks are named by
- * their number, so slots and pools grow without anything having to be corrected.
+ * The numbers of a row lie in columns that Python allocates. What has no fixed size lies here: a slot of 32 bytes a
+ * row says where, in pools of blocks by size class, its recent event ids, orders, days, ledger and traits are. Blocks
+ * are named by their number, so slots and pools grow without anything having to be corrected.
  *
  * A digest is kept as its 8 bytes stand in a row: XXH3's canonical form, the most significant byte first. */
 #ifndef SEGMENTER_TABLE_H
@@ -63,6 +63,56 @@ void seg_arena_clear(seg_arena *arena);
 static inline const uint8_t *seg_arena_at(const seg_arena *arena, uint64_t place) {
   return arena->chunks[place / SEG_ARENA_CHUNK] + place % SEG_ARENA_CHUNK;
 }
+
+/* --- blobs: bytes of any size: see blobs.c --- */
+
+#define SEG_BLOB_CLASSES 29 /* blocks of the pools; beyond, each has memory of its own */
+enum { SEG_NO_BLOB = 0, SEG_LONG_BLOB = SEG_BLOB_CLASSES + 1 };
+
+/* Where a blob is; `class` is SEG_NO_BLOB for an empty one, which is nowhere. */
+typedef struct seg_blob {
+  uint32_t at, class;
+} seg_blob;
+
+/* Memory of its own: the size of the blob in it, and for how much there is room. */
+typedef struct seg_long_blob {
+  uint32_t size, room;
+  uint8_t data[];
+} seg_long_blob;
+
+typedef struct seg_blobs {
+  seg_pool pools[SEG_BLOB_CLASSES];
+  seg_long_blob **longs;    /* by number; NULL for those given back */
+  uint32_t *free_longs;     /* numbers of these */
+  uint32_t long_count, long_room, free_count;
+  int64_t long_bytes;
+} seg_blobs;
+
+void seg_blobs_init(seg_blobs *blobs);
+void seg_blobs_clear(seg_blobs *blobs);
+int64_t seg_blobs_bytes(const seg_blobs *blobs);
+seg_bytes seg_blob_of(const seg_blobs *blobs, seg_blob blob);
+/* Keeps a copy; whether there was memory. */
+bool seg_blob_keep(seg_blobs *blobs, seg_bytes data, seg_blob *out);
+void seg_blob_give(seg_blobs *blobs, seg_blob blob);
+/* Has a blob be another one, which may lie in it; whether there was memory. */
+bool seg_blob_replace(seg_blobs *blobs, seg_blob *blob, seg_bytes data);
+
+/* --- series: see series.c --- */
+
+#define SEG_SERIES_BUCKETS (2 * SEG_SERIES_MAX)
+
+/* Digests in the order in which they came, and where to find each. */
+typedef struct seg_series {
+  int32_t count;
+  uint64_t digests[SEG_SERIES_MAX];
+  uint16_t number_after[SEG_SERIES_BUCKETS]; /* number + 1, 0 for none */
+} seg_series;
+
+/* The number of a digest, a new one if it has none; SEG_NO_ROOM. */
+int32_t seg_number_series(seg_series *series, uint64_t digest);
+/* Forgets those that came last. */
+void seg_series_cut(seg_series *series, int32_t count);
 
 /* --- orders: see orders.c --- */
 
@@ -152,20 +202,41 @@ static inline int32_t seg_add32(int32_t a, int32_t b) {
 typedef struct seg_slot {
   uint64_t id_at : 48;
   uint64_t id_size : 16;
-  uint32_t events_at, orders_at, days_at; /* blocks, of the classes that the following say; of parts that it has */
-  uint8_t events;                         /* how many there are */
-  uint8_t orders : 7;
-  uint8_t orders_are_narrow : 1;
-  uint8_t active_words, engaged_words; /* one after the other in one block */
+  /* Blocks, of the classes that the following say; of parts that it has. */
+  uint32_t events_at, orders_at, days_at, ledger_at, traits_at;
+  uint32_t events : 6; /* how many there are */
+  uint32_t orders : 5;
+  uint32_t orders_are_narrow : 1;
+  uint32_t active_words : 3; /* one after the other in one block */
+  uint32_t engaged_words : 2;
+  uint32_t ledger_class : 5;
+  uint32_t traits_class : 5;
 } seg_slot;
-_Static_assert(sizeof(seg_slot) == 24, "seg_slot");
+_Static_assert(sizeof(seg_slot) == 32, "seg_slot");
+_Static_assert(SEG_EVENT_LIMIT < 64 && SEG_ORDER_LIMIT < 32 && SEG_LONG_BLOB < 32, "seg_slot");
 
-/* Memberships of segmentations that the table does not have, as they stood in the row. */
+/* A place in a segmentation by rules and when the segment was entered, SEG_NO_TIME where that is not known. */
+typedef struct seg_dated_place {
+  uint64_t name;
+  seg_place place;
+  int64_t since_ms;
+} seg_dated_place;
+_Static_assert(sizeof(seg_dated_place) == 24, "seg_dated_place");
+
+/* A membership as it stands in a row. */
+typedef struct seg_entry {
+  uint64_t name;
+  seg_membership membership;
+} seg_entry;
 #define SEG_ENTRY_BYTES (SEG_DIGEST_BYTES + 32)
-#define SEG_ENTRY_LIMIT 255
+_Static_assert(sizeof(seg_entry) == SEG_ENTRY_BYTES, "seg_entry");
+#define SEG_ENTRY_LIMIT 255 /* of each kind in a row */
+
+/* Memberships and places in segmentations that the table does not have, as they stood in the row. */
 typedef struct seg_others {
-  int32_t count;
-  uint8_t entries[]; /* of SEG_ENTRY_BYTES */
+  int32_t entry_count, place_count;
+  seg_entry *entries;      /* one after the other in the memory behind */
+  seg_dated_place *places;
 } seg_others;
 
 typedef struct seg_bucket {
@@ -182,8 +253,26 @@ struct seg_table {
   seg_others **others;    /* [slot_capacity], NULL until a row has some */
   seg_pool events[SEG_EVENT_CLASSES], narrow_orders[SEG_ORDER_CLASSES], wide_orders[SEG_ORDER_CLASSES];
   seg_pool days[SEG_DAY_CLASSES];
+  seg_blobs ledgers, traits;
+  seg_series series;
   seg_day_weights weights;
 };
+
+static inline seg_blob seg_slot_ledger(const seg_slot *slot) { return (seg_blob){slot->ledger_at, slot->ledger_class}; }
+static inline seg_blob seg_slot_traits(const seg_slot *slot) { return (seg_blob){slot->traits_at, slot->traits_class}; }
+static inline void seg_set_ledger(seg_slot *slot, seg_blob blob) {
+  slot->ledger_at = blob.at;
+  slot->ledger_class = blob.class & 31;
+}
+static inline void seg_set_traits(seg_slot *slot, seg_blob blob) {
+  slot->traits_at = blob.at;
+  slot->traits_class = blob.class & 31;
+}
+/* Has a row's rules evaluated before they are asked. */
+static inline void seg_forget_rules(const seg_columns *columns, int64_t row) {
+  columns->rules_due_at_ms[row] = SEG_NO_TIME;
+  for (int64_t word = 0; word < columns->words; word++) columns->bits[word * columns->capacity + row] = 0;
+}
 
 /* What lies beside a row's numbers, unpacked. */
 typedef struct seg_history {
@@ -219,11 +308,32 @@ void seg_load_history(seg_table *table, const seg_slot *slot, seg_history *histo
 /* Replaces some parts; SEG_NO_MEMORY leaves all as they were. */
 int32_t seg_store_history(seg_table *table, seg_slot *slot, const seg_history *history, int32_t parts);
 void seg_free_history(seg_table *table, const seg_slot *slot);
-/* Takes memory for other memberships of a row, NULL for none; and replaces a row's by them once they are written. */
-int32_t seg_make_others(seg_table *table, int32_t count, seg_others **out);
+
+/* --- what there is of other segmentations: see others.c --- */
+
+/* Takes memory for it, NULL for none; and replaces a row's by it once it is written. */
+int32_t seg_make_others(seg_table *table, int32_t entries, int32_t places, seg_others **out);
 void seg_put_others(seg_table *table, int64_t row, seg_others *others);
+int64_t seg_others_bytes(const seg_others *others);
+/* Takes out the one of a name; whether there is one. */
+bool seg_take_entry(seg_entry *entries, int32_t *count, uint64_t name, seg_membership *out);
+/* Takes out what there is of a segmentation that is by rules now: its place, or what a membership becomes; a place with
+ * the sequence 0 for none. */
+seg_dated_place seg_take_ruled(seg_entry *entries, int32_t *entry_count, seg_dated_place *places, int32_t *place_count,
+                               uint64_t name);
+static inline const seg_others *seg_others_of(const seg_table *table, int64_t row) {
+  return table->others ? table->others[row] : NULL;
+}
+/* Writes a place into the columns of segmentation by rules r. */
+void seg_write_place(const seg_columns *columns, const seg_names *names, int64_t r, int64_t row,
+                     const seg_dated_place *place);
+
 /* Takes the last row out again, which nobody has filled yet. */
 void seg_table_drop_last(seg_table *table, uint64_t hash);
+
+/* --- rows as bytes: see row_encoding.c and row_reading.c --- */
+
+enum { SEG_ROW_VERSION = 4, SEG_ROW_HEADER_BYTES = 26 };
 
 /* --- earlier rows: see earlier_rows.c --- */
 

@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from stream_app.native.output_structures import OUTPUTS
+
 EVENT_DTYPE: Final = np.dtype(
     [
         ("at_ms", "<i8"),
@@ -22,10 +24,10 @@ EVENT_DTYPE: Final = np.dtype(
         ("kind", "u1"),
         ("status", "u1"),
         ("source", "<u2"),
-        ("reserved", "<u2"),
+        ("kept_size", "<u2"),
     ]
 )
-"""One record of an input; its texts (customer id, event id, type) stand in a buffer of the batch."""
+"""One record of an input; its texts (customer id, event id, type, what is kept) stand in a buffer of the batch."""
 EVENT, DOUBTED, SKIPPED, REJECTED = range(4)
 """What a record is, `status` of `EVENT_DTYPE`."""
 
@@ -82,11 +84,34 @@ MOVE_DTYPE: Final = np.dtype(
         ("target", "<i4"),
         ("next_target", "<i4"),
         ("is_own", "<i4"),
+        ("facts_at", "<i8"),
+        ("fact_count", "<i4"),
+        ("reserved", "<i4"),
         ("before", ACTIVITY_DTYPE),
         ("after", ACTIVITY_DTYPE),
     ]
 )
 """A move that was found."""
+
+PLACE_DTYPE: Final = np.dtype([("sequence", "<i4"), ("segment", "<i2"), ("change", "<i2")])
+"""A customer's place in a segmentation by rules, and its encoding."""
+
+WARNING_DTYPE: Final = np.dtype(
+    [("lead_ms", "<i8"), ("column", "<i4"), ("place", "<i4"), ("since", "<i4"), ("reserved", "<i4")]
+)
+"""A segmentation whose moves by time alone are told beforehand, for a step."""
+
+FACT_DTYPE: Final = np.dtype(
+    [
+        ("condition", "<i4"),
+        ("held", "i1"),
+        ("holds", "i1"),
+        ("reserved", "<i2"),
+        ("before", "<f8"),
+        ("after", "<f8"),
+    ]
+)
+"""A condition that is told of a move."""
 
 QUANTITIES_DTYPE: Final = np.dtype(
     [
@@ -136,6 +161,16 @@ CURRENCY_DTYPE: Final = np.dtype(
 """A currency that a scanner converts."""
 
 
+KEPT_PATH_DTYPE: Final = np.dtype([("text", "u1", 256), ("size", "<i4"), ("field", "<i4")])
+"""A field that a scanner keeps of records."""
+
+
+TRAIT_DTYPE: Final = np.dtype([("name", "u1", 64), ("size", "<i4"), ("kinds", "<i4")])
+"""A trait that a scanner accepts, and the kinds of value that it may have."""
+TRAIT_DATE: Final = 1 << 8
+"""Of `kinds`: a text must be a date."""
+
+
 class ScanPolicy(ctypes.Structure):
     """`seg_scan_policy`."""
 
@@ -177,9 +212,18 @@ class Columns(ctypes.Structure):
         ("memberships", ctypes.c_void_p),
         ("due_at_ms", ctypes.c_void_p),
         ("outdated", ctypes.c_void_p),
+        ("closed_at_ms", ctypes.c_void_p),
+        ("places", ctypes.c_void_p),
+        ("since_ms", ctypes.c_void_p),
+        ("rules_due_at_ms", ctypes.c_void_p),
+        ("bits", ctypes.c_void_p),
+        ("rules_outdated", ctypes.c_void_p),
         ("member_sums", ctypes.c_void_p),
         ("capacity", ctypes.c_int64),
         ("segmentations", ctypes.c_int64),
+        ("ruled", ctypes.c_int64),
+        ("since", ctypes.c_int64),
+        ("words", ctypes.c_int64),
     )
 
 
@@ -204,9 +248,18 @@ class Step(ctypes.Structure):
         ("last_row", ctypes.c_int64),
         ("segmentations", ctypes.c_void_p),
         ("revised_at_ms", ctypes.c_void_p),
+        ("program", ctypes.c_void_p),
+        ("rules_revised_at_ms", ctypes.c_int64),
+        ("warnings", ctypes.c_void_p),
+        ("warning_count", ctypes.c_int64),
+        ("numbers", ctypes.c_void_p),
         ("clock", Clock),
         ("moves", ctypes.c_void_p),
         ("move_count", ctypes.c_int64),
+        ("facts", ctypes.c_void_p),
+        ("fact_count", ctypes.c_int64),
+        ("notices", ctypes.c_void_p),
+        ("notice_count", ctypes.c_int64),
         ("changed", ctypes.c_void_p),
         ("changed_count", ctypes.c_int64),
         ("swept_customers", ctypes.c_void_p),
@@ -216,13 +269,27 @@ class Step(ctypes.Structure):
     )
 
 
-MEMORY_PARTS: Final = ("ids", "index", "slots", "events", "orders", "days", "others")
+SERIES_MAX: Final = 1024
+"""`SEG_SERIES_MAX`: by how many series conditions of a table may count."""
+MEMORY_PARTS: Final = ("ids", "index", "slots", "events", "orders", "days", "ledgers", "traits", "others")
 
 
 class Memory(ctypes.Structure):
     """`seg_memory`: bytes that a table has taken, beside its columns."""
 
     _fields_ = tuple((part, ctypes.c_int64) for part in MEMORY_PARTS)
+
+
+class RowNames(ctypes.Structure):
+    """`seg_names`: how rows call segmentations."""
+
+    _fields_ = (("names", ctypes.c_void_p), ("ruled", ctypes.c_void_p), ("since_of", ctypes.c_void_p))
+
+
+class Bytes(ctypes.Structure):
+    """`seg_bytes`: part of a memory."""
+
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_int64))
 
 
 class RecordParts(ctypes.Structure):
@@ -248,97 +315,6 @@ class Refusal(ctypes.Structure):
     )
 
 
-DESCRIBED_DTYPE: Final = np.dtype(
-    [
-        ("migration_at", "<i8"),
-        ("membership_at", "<i8"),
-        ("key_at", "<i8"),
-        ("headers_at", "<i8"),
-        ("migration_size", "<i4"),
-        ("membership_size", "<i4"),
-        ("key_size", "<i4"),
-        ("customer_size", "<i4"),
-        ("headers_size", "<i4"),
-        ("reserved", "<i4"),
-    ]
-)
-"""Where the texts of a described move stand."""
-
-
-class ToldFrame(ctypes.Structure):
-    """`seg_told_frame`."""
-
-    _fields_ = (
-        ("log_gap", ctypes.c_double),
-        ("log_gap_variance", ctypes.c_double),
-        ("prior_weight", ctypes.c_double),
-        ("stop_rate_per_day", ctypes.c_double),
-        ("stop_after_first", ctypes.c_double),
-        ("order_value_minor", ctypes.c_double),
-        ("log_order_value", ctypes.c_double),
-        ("knows_order_value", ctypes.c_int64),
-    )
-
-
-class PresentationForm(ctypes.Structure):
-    """`seg_presentation_form`."""
-
-    _fields_ = (
-        ("kind", ctypes.c_int32),
-        ("version", ctypes.c_int32),
-        ("digits", ctypes.c_int32),
-        ("holdout_percent", ctypes.c_int32),
-        ("counts_engagement", ctypes.c_int32),
-        ("target_count", ctypes.c_int32),
-        ("known_count", ctypes.c_int32),
-        ("reserved", ctypes.c_int32),
-        ("codes", ctypes.c_void_p),
-        ("known_codes", ctypes.c_void_p),
-        ("levels", ctypes.c_void_p),
-        ("texts", ctypes.c_void_p),
-        ("text_ends", ctypes.c_void_p),
-        ("text_count", ctypes.c_int64),
-        ("model", ctypes.c_char_p),
-        ("frame", ToldFrame),
-        ("previous", ToldFrame),
-    )
-
-
-class TextsForm(ctypes.Structure):
-    """`seg_texts`."""
-
-    _fields_ = (("data", ctypes.c_void_p), ("ends", ctypes.c_void_p), ("count", ctypes.c_int64))
-
-
-class Description(ctypes.Structure):
-    """`seg_description`."""
-
-    _fields_ = (
-        ("moves", ctypes.c_void_p),
-        ("move_count", ctypes.c_int64),
-        ("events", ctypes.c_void_p),
-        ("event_count", ctypes.c_int64),
-        ("texts", ctypes.c_void_p),
-        ("texts_size", ctypes.c_int64),
-        ("customers", TextsForm),
-        ("sources", TextsForm),
-        ("told", TextsForm),
-        ("presentations", ctypes.c_void_p),
-        ("presentation_count", ctypes.c_int64),
-        ("partition", ctypes.c_int64),
-        ("source", TextsForm),
-        ("described", ctypes.c_void_p),
-        ("migrations", ctypes.c_void_p),
-        ("migrations_size", ctypes.c_int64),
-        ("memberships", ctypes.c_void_p),
-        ("memberships_size", ctypes.c_int64),
-        ("keys", ctypes.c_void_p),
-        ("keys_size", ctypes.c_int64),
-        ("headers", ctypes.c_void_p),
-        ("headers_size", ctypes.c_int64),
-    )
-
-
 SHARED: Final = {
     "seg_event": EVENT_DTYPE.itemsize,
     "seg_activity": ACTIVITY_DTYPE.itemsize,
@@ -355,12 +331,17 @@ SHARED: Final = {
     "seg_word": WORD_DTYPE.itemsize,
     "seg_currency": CURRENCY_DTYPE.itemsize,
     "seg_scan_policy": ctypes.sizeof(ScanPolicy),
+    "seg_kept_path": KEPT_PATH_DTYPE.itemsize,
+    "seg_listed_trait": TRAIT_DTYPE.itemsize,
     "seg_memory": ctypes.sizeof(Memory),
     "seg_refusal": ctypes.sizeof(Refusal),
     "seg_parts": ctypes.sizeof(RecordParts),
-    "seg_described": DESCRIBED_DTYPE.itemsize,
-    "seg_presentation_form": ctypes.sizeof(PresentationForm),
-    "seg_description": ctypes.sizeof(Description),
+    "seg_names": ctypes.sizeof(RowNames),
+    "seg_bytes": ctypes.sizeof(Bytes),
     "seg_batch": BATCH_DTYPE.itemsize,
+    "seg_place": PLACE_DTYPE.itemsize,
+    "seg_fact": FACT_DTYPE.itemsize,
+    "seg_warning": WARNING_DTYPE.itemsize,
+    **OUTPUTS,
 }
 """Sizes of the structures, by their names in the library."""
