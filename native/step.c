@@ -1,81 +1,31 @@
 /* A chunk of events, and time, through the table: who moves. The page to read first; stream_app/core/processor.py says
  * what it means.
  *
- * Theory. Events are taken in the order of the log. At each, two questions are asked for every segmentation: has
- * silence moved the customer, in the state before, since it was last assessed? Does the event move it, in the state
- * after? A *visit* is an instant at which that is asked: an event, or the end of the chunk, at which only the first
- * question is. Sweeps ask nothing by themselves, as the first move that silence makes, and its instant, are known in
- * closed form: a move found at a visit is told by the first sweep behind its instant, if there is one. At the end
- * everybody is visited who had an event, and who may be due by the last sweep.
+ * Theory. Events are taken in the order of the log, those of equal instants that stand next to each other as one *run*:
+ * what a customer has in a run counts at one instant. There two questions are asked for every segmentation: has silence
+ * moved the customer, in the state before, up to then (passing.c)? Does what happened move it, in the state after? So a
+ * customer makes one move at most in a segmentation at an instant. What comes late counts right after what the customer
+ * was told last, and no instant counts twice: a customer's instants ascend.
  *
- * A customer's clock (assessed_at_ms) never runs backwards: neither behind its last assessment nor behind the last sweep.
+ * Sweeps ask nothing by themselves, as the first move that silence makes, and its instant, are known beforehand: a move
+ * that is found at an event, or at the end, is told by the first sweep behind its instant, if there is one. A sweep does
+ * not include its own instant, as events of that instant may still come. At the end everybody is looked at who had an
+ * event, and who may be due by the last sweep.
  *
- * Moves are given in the order of the stream: by the place at which they are told, then by the customer's number, those
- * of silence before those of the event, then by segmentation, then as they were made.
+ * Profiles say what a customer is and are no acts: segmentations of the columns (the learned kind) do not ask about them.
  *
- * Contract. The caller has made room in the columns for as many new customers as there are events. Events lie within
- * `texts`; this is checked. Codes, sequences and instants of restored rows may be anything: they are never used as an
- * index unchecked, and sums wrap.
+ * Contract. The caller has made room in the columns for as many new customers as there are events, and cuts chunks
+ * between runs. Events lie within `texts`; this is checked. Only rows that are given as changed change, for they alone
+ * are written to the changelog.
  *
- * Only rows that are given as changed change, for they alone are written to the changelog.
- *
- * Bounds. Memory: a move is 312 bytes, a customer that takes part 136 and 16 for each segmentation. Time: the silence of a
- * customer can make only as many moves within a span as its kind has dates for; a kind that would move a customer
- * without end at one instant is stopped by MOVES_MAX.
- */
-#include "segmenter.h"
+ * Bounds. Memory: a customer that takes part takes about 150 bytes and 16 for each segmentation, one with events in the
+ * run at hand 360 and what its conditions remember. */
+#include "step.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define MOVES_MAX 4096 /* of one customer in one span */
-#define AHEAD 4        /* events: how long a row's memory is asked for before it is needed */
-
-/* A customer that takes part in a step. */
-typedef struct Part {
-  int64_t row;
-  seg_activity before; /* as it was before the step */
-  bool has_moved;
-} Part;
-
-/* What a customer's membership said before the step. */
-typedef struct Start {
-  int64_t assessed_at_ms;
-  int16_t segment;
-} Start;
-
-typedef struct Told {
-  seg_move move;
-  int64_t made; /* number in order of making */
-} Told;
-
-struct seg_workspace {
-  Told *told;
-  seg_move *moves;
-  Part *parts;
-  Start *starts;      /* of each part, m */
-  int64_t *rows;      /* of each event, the customer's row before the step; -1 for none */
-  int64_t *changed;
-  int64_t *customers;
-  uint32_t *part_of;  /* by row: 1 + index of its part; 0 if it takes none */
-  int64_t told_count, told_room, moves_room, part_count, parts_room, changed_room, customers_room, rows_room;
-  int64_t starts_room, event_rows_room;
-};
-
-/* What a step is about, handed from function to function. */
-typedef struct Run {
-  seg_workspace *work;
-  seg_table *table;
-  const seg_columns *columns;
-  seg_step *step;
-  int64_t swept_at_ms;  /* before the step */
-  int64_t sweeps;       /* how many have passed at the event at hand */
-} Run;
-
-/* An instant at which a customer is looked at. */
-typedef struct Visit {
-  int64_t at_ms, decided_at_ms, position, event;
-} Visit;
+#define AHEAD 4 /* events: how long a row's memory is asked for before it is needed */
 
 seg_workspace *seg_workspace_new(void) { return calloc(1, sizeof(seg_workspace)); }
 
@@ -83,314 +33,349 @@ void seg_workspace_free(seg_workspace *w) {
   if (w == NULL) return;
   free(w->told);
   free(w->moves);
+  free(w->facts);
+  free(w->noticed);
+  free(w->notices);
   free(w->parts);
   free(w->starts);
+  free(w->codes);
+  free(w->pending);
+  free(w->snapshots);
   free(w->rows);
   free(w->changed);
   free(w->customers);
   free(w->part_of);
+  free(w->dues);
+  free(w->targets);
+  free(w->found);
   free(w);
 }
 
-static inline int64_t later(int64_t one, int64_t other) { return one > other ? one : other; }
+/* --- who takes part --- */
 
-/* Makes room for `count` entries in a growable array. */
-static bool reserve(void *array, int64_t *room, int64_t count, size_t size) {
-  if (count <= *room) return true;
-  int64_t wanted = *room + *room / 2 + 64;
-  if (wanted < count) wanted = count;
-  if ((uint64_t)wanted > SIZE_MAX / size) return false;
-  void *grown = realloc(*(void **)array, (size_t)wanted * size);
-  if (grown == NULL) return false;
-  *(void **)array = grown;
-  *room = wanted;
+/* What the customer's memberships say before the step. */
+static bool note_start(seg_run *run, int64_t index, int64_t row) {
+  seg_workspace *work = run->work;
+  const int64_t m = run->columns->segmentations, r = run->columns->ruled;
+  if (!seg_reserve(&work->starts, &work->starts_room, (index + 1) * m, sizeof(seg_start)) ||
+      !seg_reserve(&work->codes, &work->codes_room, (index + 1) * r, sizeof(int16_t))) {
+    return false;
+  }
+  for (int64_t each = 0; each < m; each++) {
+    const seg_membership *of = seg_membership_of(run, row, each);
+    work->starts[index * m + each] = (seg_start){.assessed_at_ms = of->assessed_at_ms, .segment = of->segment};
+  }
+  for (int64_t each = 0; each < r; each++) {
+    work->codes[index * r + each] = run->columns->places[each * run->columns->capacity + row].segment;
+  }
   return true;
 }
 
-static inline seg_membership *membership_of(const Run *run, int64_t row, int64_t m) {
-  return &run->columns->memberships[m * run->columns->capacity + row];
-}
-
-static inline seg_held held_of(const seg_membership *m) {
-  return (seg_held){.since_ms = m->since_ms, .segment = m->segment, .previous = m->previous, .kept = m->kept};
-}
-
-static inline int64_t last_sweep_ms(const Run *run) {
-  return run->sweeps > 0 ? run->step->sweep_at_ms[run->sweeps - 1] : run->swept_at_ms;
-}
-
-/* Says where in the stream a move that silence made is told, and when it counts as found. */
-static void tell(const Run *run, const Visit *visit, int64_t found_ms, seg_move *move) {
-  const seg_step *step = run->step;
-  int64_t low = 0, high = step->sweep_count;
-  while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
-    if (step->sweep_at_ms[middle] < found_ms) low = middle + 1;
-    else high = middle;
-  }
-  move->position = visit->position;
-  move->decided_at_ms = visit->decided_at_ms;
-  if (low < step->sweep_count && step->sweep_before[low] + low < visit->position) {
-    move->position = step->sweep_before[low] + low;
-    move->decided_at_ms = step->sweep_at_ms[low];
-  }
-}
-
-/* What a move means, given the customer's last change. Without an order of segments every move that silence makes is a
- * lapse, and the next own act a return. */
-static int32_t change_of(const seg_segmentation *s, int16_t from, int16_t to, int32_t cause, int16_t last) {
-  if (to == 0) return SEG_LEFT;
-  if (from == 0) return SEG_ENTERED;
-  const bool lapses = !s->has_levels || seg_level_of(s, to) < 0;
-  const bool returns = s->has_levels ? seg_level_of(s, from) < 0 && !lapses : last == SEG_LAPSED;
-  if (cause == SEG_LAPSE && lapses) return SEG_LAPSED;
-  if (cause < SEG_LAPSE && returns) return SEG_RETURNED;
-  return SEG_MOVED;
-}
-
-/* Lets a customer be where it has moved to, and notes the move; `move` says all but what follows from the membership. */
-static int32_t make_move(Run *run, int64_t m, seg_move *move) {
-  const seg_segmentation *s = run->step->segmentations[m];
-  seg_membership *of = membership_of(run, move->row, m);
-  const int16_t from = of->segment, to = seg_code_of(s, move->target);
-  if (!seg_is_lapsed(s, to)) of->kept = to;
-  else if (!seg_is_lapsed(s, from)) of->kept = from;
-  of->previous = from;
-  of->segment = to;
-  of->since_ms = move->effective_at_ms;
-  of->assessed_at_ms = later(of->assessed_at_ms, move->effective_at_ms);
-  of->sequence = (int32_t)((uint32_t)of->sequence + 1);
-  of->model_version = s->version;
-  of->change = (int16_t)change_of(s, from, to, move->cause, of->change);
-  const seg_held held = held_of(of);
-  const seg_due next = seg_silence(s, &move->after, &held, move->effective_at_ms, SEG_NEVER);
-  move->decided_at_ms = later(move->decided_at_ms, move->effective_at_ms);
-  move->segmentation = (int32_t)m;
-  move->change = of->change;
-  move->sequence = of->sequence;
-  move->from_code = from;
-  move->next_at_ms = next.at_ms;
-  move->next_target = next.target;
+/* Returns the number of the part that a row takes, making it if it has none yet; -1 if there is no memory. */
+static int64_t take_part(seg_run *run, int64_t row, bool *is_first) {
   seg_workspace *work = run->work;
-  work->parts[work->part_of[move->row] - 1].has_moved = true;
-  if (!reserve(&work->told, &work->told_room, work->told_count + 1, sizeof(Told))) return SEG_NO_MEMORY;
-  work->told[work->told_count] = (Told){.move = *move, .made = work->told_count};
-  work->told_count++;
-  return SEG_OK;
-}
-
-/* Assesses a customer under a version that has taken over, as it was then. */
-static int32_t revise(Run *run, const Part *part, int64_t m, const Visit *first) {
-  const seg_segmentation *s = run->step->segmentations[m];
-  seg_membership *of = membership_of(run, part->row, m);
-  run->columns->outdated[m * run->columns->capacity + part->row] = 0;
-  const int64_t at_ms = of->assessed_at_ms;
-  const seg_held held = held_of(of);
-  const seg_decision decision = seg_revise(s, &part->before, at_ms, &held);
-  if (!decision.moves) return SEG_OK;
-  seg_move move = {
-      .row = part->row,
-      .position = -1,
-      .event = -1,
-      .effective_at_ms = at_ms,
-      .decided_at_ms = first->decided_at_ms,
-      .before_ms = at_ms,
-      .cause = of->segment == 0 ? SEG_DEFINITION : s->revised_by,
-      .target = decision.target,
-      .before = part->before,
-      .after = part->before,
-  };
-  return make_move(run, m, &move);
-}
-
-/* Lets silence move a customer in `(after_ms, visit->at_ms]`; `due_ms` is until when it then moves it no further. */
-static int32_t pass_silence(Run *run, int64_t row, int64_t m, const seg_activity *state, const Visit *visit,
-                            int64_t after_ms, int64_t *due_ms) {
-  const seg_segmentation *s = run->step->segmentations[m];
-  for (int made = 0; made < MOVES_MAX; made++) {
-    const seg_held held = held_of(membership_of(run, row, m));
-    const seg_due due = seg_silence(s, state, &held, after_ms, visit->at_ms);
-    *due_ms = due.at_ms;
-    if (due.at_ms > visit->at_ms) return SEG_OK;
-    const int64_t last_ms = seg_last_event_ms(state);
-    seg_move move = {
-        .row = row,
-        .event = -1,
-        .effective_at_ms = due.at_ms,
-        .before_ms = last_ms < due.at_ms ? last_ms : due.at_ms,
-        .cause = SEG_LAPSE,
-        .target = due.target,
-        .before = *state,
-        .after = *state,
-    };
-    tell(run, visit, due.at_ms, &move);
-    const int32_t status = make_move(run, m, &move);
-    if (status != SEG_OK) return status;
-    after_ms = due.at_ms;
-  }
-  return SEG_OUT_OF_RANGE;
-}
-
-/* Visits a customer in one segmentation: at an event, whose state after it is `after`, or at the end (`after` is NULL).
- * `before` is NULL at a customer's very first event. */
-static int32_t pay_visit(Run *run, const Part *part, int64_t m, const seg_activity *before, const seg_activity *after,
-                         bool is_calm, Visit visit, int64_t *due_ms) {
-  const seg_segmentation *s = run->step->segmentations[m];
-  const int64_t row = part->row;
-  seg_membership *of = membership_of(run, row, m);
-  const bool is_outdated = run->columns->outdated[m * run->columns->capacity + row] != 0;
-  if (is_outdated) of->assessed_at_ms = later(of->assessed_at_ms, run->step->revised_at_ms[m]);
-  visit.at_ms = later(visit.at_ms, later(last_sweep_ms(run), of->assessed_at_ms));
-  const int64_t after_ms = later(run->swept_at_ms, of->assessed_at_ms);
-  int32_t status = SEG_OK;
-  if (is_outdated) status = revise(run, part, m, &visit);
-  if (status == SEG_OK && before != NULL && (!is_calm || is_outdated)) {
-    status = pass_silence(run, row, m, before, &visit, after_ms, due_ms);
-  }
-  if (status != SEG_OK || after == NULL) return status;
-  const seg_held held = held_of(of);
-  const seg_decision decision = seg_acts(s, after, visit.at_ms, &held);
-  if (decision.moves) {
-    seg_move move = {
-        .row = row,
-        .position = visit.position,
-        .event = visit.event,
-        .effective_at_ms = visit.at_ms,
-        .decided_at_ms = visit.decided_at_ms,
-        .before_ms = visit.at_ms,
-        .cause = run->step->events[visit.event].kind,
-        .target = decision.target,
-        .is_own = 1,
-        .before = before != NULL ? *before : *after,
-        .after = *after,
-    };
-    status = make_move(run, m, &move);
-  }
-  of->assessed_at_ms = later(of->assessed_at_ms, visit.at_ms);
-  return status;
-}
-
-/* Returns the part that a row takes, making it if it has none yet; NULL if there is no memory. */
-static Part *take_part(Run *run, int64_t row, bool *is_first) {
-  seg_workspace *work = run->work;
-  const int64_t m = run->columns->segmentations;
   if (row >= work->rows_room) {
     const int64_t had = work->rows_room;
-    if (!reserve(&work->part_of, &work->rows_room, row + 1, sizeof(uint32_t))) return NULL;
+    if (!seg_reserve(&work->part_of, &work->rows_room, row + 1, sizeof(uint32_t))) return -1;
     memset(work->part_of + had, 0, (size_t)(work->rows_room - had) * sizeof(uint32_t));
   }
   *is_first = work->part_of[row] == 0;
-  if (!*is_first) return &work->parts[work->part_of[row] - 1];
+  if (!*is_first) return work->part_of[row] - 1;
   const int64_t index = work->part_count;
-  if (index >= UINT32_MAX - 1 || !reserve(&work->parts, &work->parts_room, index + 1, sizeof(Part)) ||
-      !reserve(&work->starts, &work->starts_room, (index + 1) * m, sizeof(Start))) {
-    return NULL;
+  if (index >= UINT32_MAX - 1 || !seg_reserve(&work->parts, &work->parts_room, index + 1, sizeof(seg_part)) ||
+      !note_start(run, index, row)) {
+    return -1;
   }
   work->part_count++;
   work->part_of[row] = (uint32_t)(index + 1);
-  work->parts[index] = (Part){.row = row, .before = run->columns->activity[row]};
-  for (int64_t each = 0; each < m; each++) {
-    const seg_membership *of = membership_of(run, row, each);
-    work->starts[index * m + each] = (Start){.assessed_at_ms = of->assessed_at_ms, .segment = of->segment};
-  }
-  return &work->parts[index];
+  work->parts[index] = (seg_part){.row = row, .before = run->columns->activity[row], .pending = -1};
+  return index;
 }
 
-/* Takes one event in. */
-static int32_t take_event(Run *run, int64_t index) {
-  seg_step *step = run->step;
-  const seg_event *event = &step->events[index];
-  if (event->kind > SEG_ENGAGEMENT || (int64_t)event->text_at + event->customer_size > step->texts_size) {
-    return SEG_OUT_OF_RANGE;
+/* --- events --- */
+
+/* Keeps a copy of some bytes for as long as the run lasts; where it stands, -1 if there is no memory. */
+static int64_t keep(seg_workspace *work, seg_bytes bytes) {
+  const int64_t at = work->snapshots_size;
+  if (!seg_reserve(&work->snapshots, &work->snapshots_room, at + bytes.size, 1)) return -1;
+  if (bytes.size) memcpy(work->snapshots + at, bytes.data, (size_t)bytes.size);
+  work->snapshots_size += bytes.size;
+  return at;
+}
+
+/* Lets time pass for a customer up to its first event of a run, and keeps how it stood before; NULL if that fails. */
+static seg_pending *open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, bool is_known,
+                                 const seg_visit *visit, int32_t *status) {
+  seg_workspace *work = run->work;
+  const int64_t row = work->parts[part].row;
+  int64_t due_ms, revised_ms = SEG_NO_TIME;
+  if (is_known && seg_is_outdated(run, row)) *status = seg_catch_up(run, &work->parts[part], visit, &revised_ms);
+  if (*status != SEG_OK) return NULL;
+  at_ms = seg_latest(seg_latest(at_ms, revised_ms), seg_closed_ms(run, row) + 1);
+  const bool is_calm = is_first && revised_ms == SEG_NO_TIME && at_ms <= run->columns->due_at_ms[row];
+  if (is_known && !is_calm) *status = seg_pass_silence(run, &work->parts[part], at_ms, visit, &due_ms);
+  if (*status != SEG_OK) return NULL;
+  *status = SEG_NO_MEMORY;
+  if (!seg_reserve(&work->pending, &work->pending_room, work->pending_count + 1, sizeof(seg_pending))) return NULL;
+  seg_pending *pending = &work->pending[work->pending_count];
+  *pending = (seg_pending){
+      .part = part,
+      .at_ms = at_ms,
+      .event = -1,
+      .act = -1,
+      .before = run->columns->activity[row],
+      .is_known = is_known,
+      .in_session = true,
+      .is_sudden = !is_known,
+  };
+  if (run->step->program != NULL) {
+    const seg_bytes ledger = seg_table_ledger(run->table, row), traits = seg_table_traits(run->table, row);
+    pending->ledger_at = keep(work, ledger);
+    pending->ledger_size = ledger.size;
+    pending->traits_at = keep(work, traits);
+    pending->traits_size = traits.size;
+    if (pending->ledger_at < 0 || pending->traits_at < 0) return NULL;
   }
-  const uint8_t *id = step->texts + event->text_at;
+  *status = SEG_OK;
+  work->parts[part].pending = work->pending_count++;
+  return pending;
+}
+
+/* Enters an event into what rules remember of the customer. */
+static int32_t note_for_rules(seg_run *run, const seg_event *event, int64_t row, seg_pending *pending) {
+  if (run->step->program == NULL) return SEG_OK;
+  seg_ledger *ledger = &run->work->ledger;
+  const seg_bytes had = seg_table_ledger(run->table, row);
+  if (had.size < 0 || had.size > SEG_LEDGER_MAX) return SEG_OUT_OF_RANGE;
+  ledger->size = had.size;
+  if (had.size) memcpy(ledger->data, had.data, (size_t)had.size);
+  seg_touched *touched = &pending->touched;
+  const int32_t any = touched->any;
+  touched->any = 0;
+  seg_program_note(run->step->program, event, run->step->texts, pending->at_ms, ledger, touched);
+  const bool has_changed = touched->any != 0;
+  touched->any |= any;
+  if (!has_changed) return SEG_OK;
+  return seg_table_put_ledger(run->table, row, (seg_bytes){ledger->data, ledger->size});
+}
+
+/* Takes over what a profile says. */
+static int32_t take_traits(seg_run *run, const seg_event *event, int64_t row, bool *has_changed) {
+  seg_traits *traits = &run->work->traits;
+  const seg_bytes had = seg_table_traits(run->table, row);
+  if (had.size < 0 || had.size > SEG_TRAITS_MAX) return SEG_OUT_OF_RANGE;
+  traits->size = had.size;
+  if (had.size) memcpy(traits->data, had.data, (size_t)had.size);
+  const int64_t kept_at = (int64_t)event->text_at + event->customer_size + event->event_id_size + event->type_size;
+  const seg_bytes kept = {run->step->texts + kept_at, event->kept_size};
+  const int32_t taken = seg_traits_take(traits, kept, event->at_ms);
+  *has_changed = taken > 0;
+  if (taken <= 0) return taken;
+  return seg_table_put_traits(run->table, row, (seg_bytes){traits->data, traits->size});
+}
+
+static bool lies_within(const seg_step *step, const seg_event *event) {
+  const uint64_t size = (uint64_t)event->customer_size + event->event_id_size + event->type_size + event->kept_size;
+  const bool is_known = event->kind <= SEG_ENGAGEMENT || event->kind == SEG_PROFILE;
+  return is_known && event->text_at + size <= (uint64_t)step->texts_size;
+}
+
+/* Finds whose an event is; a new customer gets a row. */
+static int64_t find_row(seg_run *run, int64_t index, bool *is_new) {
+  const seg_event *event = &run->step->events[index];
+  const uint8_t *id = run->step->texts + event->text_at;
   int64_t row = run->work->rows[index];
   if (row < 0) row = seg_table_find(run->table, id, event->customer_size, event->customer_hash);
-  const bool is_new = row < 0;
-  if (is_new) {
-    row = seg_table_insert(run->table, run->columns, id, event->customer_size, event->customer_hash);
-    if (row < 0) return (int32_t)row;
-  }
-  bool is_first, in_session = false;
-  const Part *part = take_part(run, row, &is_first);
-  if (part == NULL) return SEG_NO_MEMORY;
-  const seg_activity before = run->columns->activity[row];
-  seg_activity after = before;
-  const int32_t folded = seg_fold(run->table, row, &after, event, &in_session);
-  if (folded < 0) return folded;
-  if (folded == SEG_REPEATED) {
+  *is_new = row < 0;
+  return *is_new ? seg_table_insert(run->table, run->columns, id, event->customer_size, event->customer_hash) : row;
+}
+
+static void count_event(seg_step *step, const seg_event *event) {
+  step->clock.watermark_ms = seg_latest(step->clock.watermark_ms, event->at_ms);
+  if (event->at_ms < step->clock.watermark_ms) step->late++;
+  else step->applied++;
+}
+
+/* Takes one event in; what it leads to is asked at the end of its run. */
+static int32_t take_event(seg_run *run, int64_t index) {
+  seg_step *step = run->step;
+  const seg_event *event = &step->events[index];
+  const bool is_profile = event->kind == SEG_PROFILE;
+  if (!lies_within(step, event)) return SEG_OUT_OF_RANGE;
+  bool is_new, is_first, in_session = false, has_changed = true;
+  const int64_t row = find_row(run, index, &is_new);
+  if (row < 0) return (int32_t)row;
+  const int64_t part = take_part(run, row, &is_first);
+  if (part < 0) return SEG_NO_MEMORY;
+  run->work->parts[part].has_events = true;
+  seg_activity after = run->columns->activity[row];
+  int32_t status = is_profile ? SEG_OK : seg_fold(run->table, row, &after, event, &in_session);
+  if (status < 0) return status;
+  if (status == SEG_REPEATED) {
     step->duplicates++;
     return SEG_OK;
   }
-  run->columns->activity[row] = after;
-  step->clock.watermark_ms = later(step->clock.watermark_ms, event->at_ms);
-  if (event->at_ms < step->clock.watermark_ms) step->late++;
-  else step->applied++;
-  const Visit visit = {
-      .at_ms = event->at_ms,
-      .decided_at_ms = later(step->clock.watermark_ms, last_sweep_ms(run)),
+  count_event(step, event);
+  const seg_visit visit = {
+      .decided_at_ms = seg_latest(step->clock.watermark_ms, seg_last_sweep_ms(run)),
       .position = index + run->sweeps,
-      .event = index,
   };
-  const seg_activity *known = is_new && is_first ? NULL : &before;
-  const int64_t calm_until_ms = is_first ? run->columns->due_at_ms[row] : SEG_NO_TIME;
-  for (int64_t m = 0; m < run->columns->segmentations; m++) {
-    if (in_session && !step->segmentations[m]->weighs_sessions) continue;
-    const int64_t assessed_ms = membership_of(run, row, m)->assessed_at_ms;
-    const int64_t at_ms = later(visit.at_ms, later(last_sweep_ms(run), assessed_ms));
-    int64_t due_ms;
-    const int32_t status = pay_visit(run, part, m, known, &after, at_ms < calm_until_ms, visit, &due_ms);
+  const int64_t open = run->work->parts[part].pending;
+  seg_pending *pending =
+      open >= 0 ? &run->work->pending[open]
+                : open_instant(run, part, event->at_ms, is_first, !(is_new && is_first), &visit, &status);
+  if (pending == NULL) return status;
+  run->columns->activity[row] = after;
+  if (is_profile) status = take_traits(run, event, row, &has_changed);
+  if (status != SEG_OK) return status;
+  pending->touched.traits |= is_profile && has_changed;
+  pending->touched.any |= is_profile && has_changed;
+  pending->acts |= !is_profile;
+  pending->in_session &= in_session || is_profile;
+  if (!in_session || pending->event < 0) pending->event = index;
+  if (!is_profile && (!in_session || pending->act < 0)) pending->act = index;
+  return note_for_rules(run, event, row, pending);
+}
+
+/* --- the end of a run --- */
+
+/* What is common to the moves that an event makes at the customer's instant. */
+static seg_move own_move(const seg_run *run, const seg_pending *pending, int64_t event, int64_t row) {
+  const seg_activity *after = &run->columns->activity[row];
+  return (seg_move){
+      .row = row,
+      .position = event + run->sweeps,
+      .event = event,
+      .effective_at_ms = pending->at_ms,
+      .decided_at_ms = seg_latest(run->step->clock.watermark_ms, seg_last_sweep_ms(run)),
+      .before_ms = pending->at_ms,
+      .cause = run->step->events[event].kind,
+      .is_own = 1,
+      .before = pending->is_known && seg_has_acted(&pending->before) ? pending->before : *after,
+      .after = *after,
+  };
+}
+
+/* Asks a segmentation of the columns where the customer's own act leads. */
+static int32_t ask_act(seg_run *run, seg_part *part, int64_t m, const seg_pending *pending, bool *moved) {
+  const seg_segmentation *s = run->step->segmentations[m];
+  if (!pending->acts || (pending->in_session && !s->weighs_sessions)) return SEG_OK;
+  seg_membership *of = seg_membership_of(run, part->row, m);
+  const seg_held held = seg_held_of(of);
+  const seg_decision decision = seg_acts(s, &run->columns->activity[part->row], pending->at_ms, &held);
+  of->assessed_at_ms = seg_latest(of->assessed_at_ms, pending->at_ms);
+  if (!decision.moves) return SEG_OK;
+  *moved = true;
+  seg_move move = own_move(run, pending, pending->act, part->row);
+  move.target = decision.target;
+  return seg_make_move(run, part, m, &move);
+}
+
+/* Asks all rules, if what happened may have changed something. */
+static int32_t ask_rules(seg_run *run, seg_part *part, const seg_pending *pending, bool segments_changed) {
+  const seg_program *program = run->step->program;
+  const seg_columns *columns = run->columns;
+  const int64_t row = part->row, at_ms = pending->at_ms;
+  if (program == NULL) return SEG_OK;
+  const seg_subject now = seg_subject_of(run, row, &columns->activity[row]);
+  const bool must = pending->is_sudden || pending->touched.must_evaluate || columns->rules_due_at_ms[row] <= at_ms ||
+                    (segments_changed && run->shape.reads_segments);
+  if (!must && !pending->touched.any && !(pending->touched.activity && run->shape.reads_activity)) return SEG_OK;
+  if (!must && !seg_program_may_move(program, &now, at_ms, &pending->touched, columns->bits + row, columns->capacity,
+                                     &columns->rules_due_at_ms[row])) {
+    return SEG_OK;
+  }
+  seg_subject before = now;
+  before.activity = &pending->before;
+  before.ledger = (seg_bytes){run->work->snapshots + pending->ledger_at, pending->ledger_size};
+  before.traits = (seg_bytes){run->work->snapshots + pending->traits_at, pending->traits_size};
+  const seg_move common = own_move(run, pending, pending->event, row);
+  return seg_follow_rules(run, part, pending->is_known ? &before : NULL, &now, &common);
+}
+
+/* Tells what has to be told ahead of moves that time alone will make. */
+static int32_t tell_ahead(seg_run *run, seg_part *part, const seg_pending *pending) {
+  const seg_move move = own_move(run, pending, pending->event, part->row);
+  const seg_cause why = {move.effective_at_ms, move.decided_at_ms, move.position, move.event, move.cause};
+  return seg_give_notices(run, part, &why);
+}
+
+/* Asks what the events of a run have led to, customer by customer. */
+static int32_t end_run(seg_run *run) {
+  seg_workspace *work = run->work;
+  for (int64_t i = 0; i < work->pending_count; i++) {
+    const seg_pending *pending = &work->pending[i];
+    seg_part *part = &work->parts[pending->part];
+    bool moved = false;
+    part->pending = -1;
+    for (int64_t m = 0; m < run->columns->segmentations; m++) {
+      const int32_t status = ask_act(run, part, m, pending, &moved);
+      if (status != SEG_OK) return status;
+    }
+    int32_t status = ask_rules(run, part, pending, moved);
+    if (status == SEG_OK && run->step->warning_count > 0) status = tell_ahead(run, part, pending);
+    if (status != SEG_OK) return status;
+    run->columns->closed_at_ms[part->row] = seg_latest(run->columns->closed_at_ms[part->row], pending->at_ms);
+  }
+  work->pending_count = work->snapshots_size = 0;
+  return SEG_OK;
+}
+
+static int32_t take_events(seg_run *run) {
+  seg_step *step = run->step;
+  int32_t status = SEG_OK;
+  for (int64_t index = 0; index <= step->event_count; index++) {
+    const bool is_end = index == step->event_count;
+    const bool sweeps = run->sweeps < step->sweep_count && (is_end || step->sweep_before[run->sweeps] <= index);
+    if (is_end || sweeps || (index > 0 && step->events[index].at_ms != step->events[index - 1].at_ms)) {
+      status = end_run(run);
+      if (status != SEG_OK) return status;
+    }
+    while (run->sweeps < step->sweep_count && (is_end || step->sweep_before[run->sweeps] <= index)) {
+      run->work->customers[run->sweeps++] = seg_table_count(run->table);
+    }
+    if (is_end) break;
+    if (index + AHEAD < step->event_count) {
+      seg_table_prefetch(run->table, run->columns, run->work->rows[index + AHEAD]);
+    }
+    status = take_event(run, index);
     if (status != SEG_OK) return status;
   }
   return SEG_OK;
 }
 
-/* Visits a customer at the end of the step. */
-static int32_t end_visit(Run *run, const Part *part) {
+/* --- the end of the step --- */
+
+/* Looks at a customer at the end of the step. */
+static int32_t end_part(seg_run *run, seg_part *part) {
   const seg_step *step = run->step;
-  const Visit visit = {
-      .at_ms = last_sweep_ms(run),
-      .decided_at_ms = last_sweep_ms(run),
+  const seg_visit visit = {
+      .decided_at_ms = seg_last_sweep_ms(run),
       .position = step->event_count + step->sweep_count,
-      .event = -1,
   };
-  const seg_activity state = run->columns->activity[part->row];
-  int64_t due_ms = SEG_NEVER;
-  for (int64_t m = 0; m < run->columns->segmentations; m++) {
-    int64_t due_here_ms = SEG_NEVER;
-    const int32_t status = pay_visit(run, part, m, &state, NULL, false, visit, &due_here_ms);
-    if (status != SEG_OK) return status;
-    if (due_here_ms < due_ms) due_ms = due_here_ms;
-  }
+  int64_t due_ms = SEG_NEVER, revised_ms;
+  int32_t status = seg_catch_up(run, part, &visit, &revised_ms);
+  if (status == SEG_OK) status = seg_pass_silence(run, part, seg_last_sweep_ms(run), &visit, &due_ms);
   run->columns->due_at_ms[part->row] = due_ms;
-  return SEG_OK;
+  return status;
 }
 
-/* Visits everybody who may be due by the last sweep and takes no part yet. */
-static int32_t visit_due(Run *run, int64_t count_before) {
+/* Looks at everybody who may be due before the last sweep and takes no part yet. */
+static int32_t visit_due(seg_run *run, int64_t count_before) {
   const seg_step *step = run->step;
   if (step->sweep_count == 0) return SEG_OK;
-  const int64_t by_ms = step->sweep_at_ms[step->sweep_count - 1];
+  const int64_t until_ms = step->sweep_at_ms[step->sweep_count - 1];
   const int64_t last = step->last_row < count_before ? step->last_row : count_before;
   for (int64_t row = step->first_row > 0 ? step->first_row : 0; row < last; row++) {
-    if (run->columns->due_at_ms[row] > by_ms) continue;
+    if (run->columns->due_at_ms[row] >= until_ms) continue;
     bool is_first;
-    const Part *part = take_part(run, row, &is_first);
-    if (part == NULL) return SEG_NO_MEMORY;
+    const int64_t part = take_part(run, row, &is_first);
+    if (part < 0) return SEG_NO_MEMORY;
     if (!is_first) continue;
-    const int32_t status = end_visit(run, part);
+    const int32_t status = end_part(run, &run->work->parts[part]);
     if (status != SEG_OK) return status;
   }
   return SEG_OK;
-}
-
-static int compare_told(const void *left, const void *right) {
-  const Told *a = left, *b = right;
-  if (a->move.position != b->move.position) return a->move.position < b->move.position ? -1 : 1;
-  if (a->move.row != b->move.row) return a->move.row < b->move.row ? -1 : 1;
-  if (a->move.is_own != b->move.is_own) return a->move.is_own - b->move.is_own;
-  if (a->move.segmentation != b->move.segmentation) return a->move.segmentation - b->move.segmentation;
-  return a->made < b->made ? -1 : 1;
 }
 
 /* Adds what a customer puts into the sums of its segment, or takes it out. */
@@ -402,79 +387,74 @@ static void add_member(int64_t *sums, const seg_activity *activity, int64_t sign
   }
 }
 
-/* Keeps the sums over the members of each segment, and lists the rows that have changed. */
-static int32_t settle(Run *run, int64_t with_events) {
+/* Keeps the sums over the members of the segments that a customer was and is in. */
+static void count_members(const seg_run *run, const seg_part *part, int64_t segmentation, int16_t from, int16_t to) {
+  if (run->columns->member_sums == NULL) return;
+  int64_t *sums = run->columns->member_sums + segmentation * (SEG_CODE_MAX + 1) * SEG_MEMBER_SUMS;
+  if (from > 0) add_member(sums + from * SEG_MEMBER_SUMS, &part->before, -1);
+  if (to > 0) add_member(sums + to * SEG_MEMBER_SUMS, &run->columns->activity[part->row], 1);
+}
+
+/* Lists the rows that have changed, and lets those that have not be as they were. */
+static int32_t settle(seg_run *run) {
   seg_workspace *work = run->work;
   const seg_columns *columns = run->columns;
-  const int64_t m = columns->segmentations;
+  const int64_t m = columns->segmentations, r = columns->ruled;
   int64_t changed = 0;
-  if (!reserve(&work->changed, &work->changed_room, work->part_count, sizeof(int64_t))) return SEG_NO_MEMORY;
+  if (!seg_reserve(&work->changed, &work->changed_room, work->part_count, sizeof(int64_t))) return SEG_NO_MEMORY;
   for (int64_t index = 0; index < work->part_count; index++) {
-    const Part *part = &work->parts[index];
-    const seg_activity *now = &columns->activity[part->row];
-    const bool has_changed = index < with_events || part->has_moved;
-    for (int64_t each = 0; each < m; each++) {
-      const Start *start = &work->starts[index * m + each];
-      seg_membership *of = membership_of(run, part->row, each);
-      if (!has_changed) of->assessed_at_ms = start->assessed_at_ms;
-      const int16_t from = start->segment, to = of->segment;
-      if (columns->member_sums == NULL || !has_changed) continue;
-      int64_t *sums = columns->member_sums + each * (SEG_CODE_MAX + 1) * SEG_MEMBER_SUMS;
-      if (from > 0) add_member(sums + from * SEG_MEMBER_SUMS, &part->before, -1);
-      if (to > 0) add_member(sums + to * SEG_MEMBER_SUMS, now, 1);
-    }
-    if (has_changed) work->changed[changed++] = part->row;
+    const seg_part *part = &work->parts[index];
+    const bool has_changed = part->has_events || part->has_moved;
     work->part_of[part->row] = 0;
+    if (has_changed) work->changed[changed++] = part->row;
+    for (int64_t each = 0; each < m; each++) {
+      const seg_start *start = &work->starts[index * m + each];
+      seg_membership *of = seg_membership_of(run, part->row, each);
+      if (has_changed) count_members(run, part, each, start->segment, of->segment);
+      else of->assessed_at_ms = start->assessed_at_ms;
+    }
+    for (int64_t each = 0; has_changed && each < r; each++) {
+      const int16_t from = work->codes[index * r + each];
+      count_members(run, part, m + each, from, columns->places[each * columns->capacity + part->row].segment);
+    }
   }
   run->step->changed = work->changed;
   run->step->changed_count = changed;
   return SEG_OK;
 }
 
-static int32_t order_moves(Run *run) {
-  seg_workspace *work = run->work;
-  if (work->told_count > 1) qsort(work->told, (size_t)work->told_count, sizeof(Told), compare_told);
-  if (!reserve(&work->moves, &work->moves_room, work->told_count, sizeof(seg_move))) return SEG_NO_MEMORY;
-  for (int64_t i = 0; i < work->told_count; i++) work->moves[i] = work->told[i].move;
-  run->step->moves = work->moves;
-  run->step->move_count = work->told_count;
-  return SEG_OK;
-}
-
-static int32_t take_events(Run *run) {
-  seg_step *step = run->step;
-  for (int64_t index = 0; index <= step->event_count; index++) {
-    while (run->sweeps < step->sweep_count && (index == step->event_count || step->sweep_before[run->sweeps] <= index)) {
-      run->work->customers[run->sweeps++] = seg_table_count(run->table);
-    }
-    if (index == step->event_count) break;
-    if (index + AHEAD < step->event_count) {
-      seg_table_prefetch(run->table, run->columns, run->work->rows[index + AHEAD]);
-    }
-    const int32_t status = take_event(run, index);
-    if (status != SEG_OK) return status;
-  }
-  return SEG_OK;
+static bool make_room(seg_workspace *work, const seg_columns *columns, const seg_step *step) {
+  return seg_reserve(&work->customers, &work->customers_room, step->sweep_count, sizeof(int64_t)) &&
+         seg_reserve(&work->rows, &work->event_rows_room, step->event_count, sizeof(int64_t)) &&
+         seg_reserve(&work->dues, &work->dues_room, columns->segmentations, sizeof(seg_due)) &&
+         seg_reserve(&work->targets, &work->targets_room, columns->ruled, sizeof(int32_t)) &&
+         seg_reserve(&work->found, &work->found_room, columns->ruled, sizeof(int16_t));
 }
 
 int32_t seg_take_step(seg_workspace *work, seg_table *table, const seg_columns *columns, seg_step *step) {
   const int64_t count_before = seg_table_count(table);
   if (columns->capacity - count_before < step->event_count) return SEG_NO_ROOM;
-  Run run = {.work = work, .table = table, .columns = columns, .step = step, .swept_at_ms = step->clock.swept_at_ms};
-  work->told_count = work->part_count = 0;
+  seg_run run = {.work = work, .table = table, .columns = columns, .step = step, .swept_at_ms = step->clock.swept_at_ms};
+  if (step->program != NULL) {
+    seg_program_shape_of(step->program, &run.shape);
+    if (run.shape.segmentations > columns->ruled || run.shape.words > columns->words ||
+        run.shape.since > columns->since) {
+      return SEG_OUT_OF_RANGE;
+    }
+  }
+  work->noticed_count = work->told_count = work->part_count = work->pending_count = work->snapshots_size = work->fact_count = 0;
   step->applied = step->late = step->duplicates = 0;
-  if (!reserve(&work->customers, &work->customers_room, step->sweep_count, sizeof(int64_t))) return SEG_NO_MEMORY;
-  if (!reserve(&work->rows, &work->event_rows_room, step->event_count, sizeof(int64_t))) return SEG_NO_MEMORY;
+  if (!make_room(work, columns, step)) return SEG_NO_MEMORY;
   int32_t status =
       seg_table_find_events(table, step->events, step->event_count, step->texts, step->texts_size, work->rows);
   if (status == SEG_OK) status = take_events(&run);
   const int64_t with_events = work->part_count;
   for (int64_t index = 0; status == SEG_OK && index < with_events; index++) {
-    status = end_visit(&run, &work->parts[index]);
+    status = end_part(&run, &work->parts[index]);
   }
   if (status == SEG_OK) status = visit_due(&run, count_before);
-  if (status == SEG_OK) status = settle(&run, with_events);
-  if (status == SEG_OK) status = order_moves(&run);
+  if (status == SEG_OK) status = settle(&run);
+  if (status == SEG_OK) status = seg_order_moves(&run);
   step->swept_customers = work->customers;
   if (step->sweep_count > 0 && step->last_row >= seg_table_count(table)) {
     step->clock.swept_at_ms = step->sweep_at_ms[step->sweep_count - 1];
