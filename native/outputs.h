@@ -58,6 +58,11 @@ double seg_rounded(double number, int32_t digits);
 
 /* --- outputs_presentation.c: what is told of a version of a segmentation --- */
 
+/* How a condition is put: what its value counts, in the plural or empty, and what is true while it holds. */
+typedef struct seg_phrase {
+  seg_span counted, text;
+} seg_phrase;
+
 struct seg_presentation {
   seg_presentation_form form; /* its numbers; its pointers are the caller's and not used any more */
   seg_span texts[SEG_TEXTS];
@@ -67,6 +72,7 @@ struct seg_presentation {
   int16_t codes[SEG_TARGETS_MAX + 1];     /* by target; 0 behind the last, for SEG_NOWHERE */
   int16_t target_of_code[SEG_CODE_MAX + 1];
   seg_span statements[SEG_LEARNED_TARGETS];
+  seg_phrase *conditions; /* [condition_count], of rules */
   seg_learned model;
   double squared_weights[3]; /* 0 where an axis does not count */
   uint8_t *bytes;            /* what the spans are of */
@@ -75,6 +81,20 @@ struct seg_presentation {
 static inline int16_t seg_presented_code(const seg_presentation *p, int32_t target) {
   return p->codes[target < 0 ? p->form.target_count : target];
 }
+
+/* --- outputs_rules.c: why rules have moved a customer --- */
+
+/* One move by rules. */
+typedef struct seg_rules_case {
+  const seg_move *move;
+  const seg_event *event; /* NULL for none */
+  seg_span type;          /* the event's */
+  const seg_fact *facts;  /* [move->fact_count] */
+  int16_t from_code, to_code;
+} seg_rules_case;
+
+/* Adds the explanation as JSON. */
+void seg_add_rules_explanation(seg_text *text, const seg_presentation *p, const seg_rules_case *c);
 
 /* --- outputs_figures.c: a customer's figures --- */
 
@@ -117,5 +137,66 @@ void seg_add_facts_of_act(seg_text *text, const seg_presentation *p, const seg_c
 void seg_add_silence_grew(seg_text *text, const seg_presentation *p, const seg_case *c);
 /* Adds what there is to say of a customer whom a version has moved. */
 void seg_add_standing(seg_text *text, const seg_presentation *p, const seg_case *c);
+
+/* --- outputs_parts.c: what records of several topics consist of --- */
+
+#define SEG_ID_DIGITS 32
+#define SEG_LAST_INSTANT_MS INT64_C(253402300799999) /* the end of the year 9999: RFC 3339 has no later instants */
+
+/* Whom a record is about, and what the cause was. */
+typedef struct seg_told {
+  const seg_presentation *p;
+  const seg_event *event; /* NULL for none */
+  seg_span customer, source, event_id, type;
+  int64_t partition;
+  int32_t cause;
+} seg_told;
+
+/* Takes a text; false if it leads out of what was handed over. */
+bool seg_take_text(const seg_texts *texts, int64_t number, seg_span *out);
+/* Takes the event that was the cause, if one was; false if there is one too many, or one of another kind, or a text leads
+ * out of what was handed over. The cause is one of SEG_PURCHASE ... SEG_PROFILE. */
+bool seg_take_event(const seg_description *d, int64_t number, seg_told *told);
+void seg_add_reference(seg_text *text, const seg_presentation *p, int16_t code);
+void seg_add_next_move(seg_text *text, const seg_presentation *p, int64_t at_ms, int32_t target);
+void seg_add_cause(seg_text *text, const seg_told *told);
+/* Adds SEG_ID_DIGITS hexadecimal digits, the same for the same record for ever, so that a repeated delivery is
+ * recognised. Records of another sort than migrations name it. */
+void seg_add_id(seg_text *text, seg_text *scratch, const seg_told *told, int32_t sequence, const char *sort);
+/* Adds the customer's constant bucket, 0 to 99, the same in every segmentation and for ever, and whether it is held out. */
+void seg_add_holdout(seg_text *text, seg_text *scratch, const seg_told *told);
+
+/* --- outputs_describer.c: texts of many records --- */
+
+struct seg_describer {
+  seg_text records, memberships, keys, headers, scratch;
+};
+
+/* Where the texts of a describer end. */
+typedef struct seg_ends {
+  size_t records, memberships, keys, headers;
+} seg_ends;
+
+typedef struct seg_range {
+  size_t at, size;
+} seg_range;
+
+/* What headers say of a record's sort. */
+typedef struct seg_sort {
+  const char *name, *change;
+  size_t id_at;   /* where in the record its id stands */
+  seg_range time; /* where among the records the instant stands that it is of */
+} seg_sort;
+
+/* Makes a describer as if it had written nothing. */
+void seg_begin(seg_describer *describer);
+bool seg_has_failed(const seg_describer *describer);
+seg_ends seg_ends_of(const seg_describer *describer);
+/* Ends a record that began at `begin`: adds its key and, if there is a source, its headers, and says where all stands.
+ * False if a text is longer than anybody can say. */
+bool seg_end_record(seg_describer *describer, const seg_told *told, const seg_sort *sort, const seg_texts *source,
+                    const seg_ends *begin, seg_described *out);
+/* Says where the texts are. */
+void seg_hand_over(const seg_describer *describer, seg_description *d);
 
 #endif

@@ -1,7 +1,8 @@
 /* How a version of a segmentation is told: made once a version by Python, looked up at every move.
  *
  * Contract: a form is copied, texts included, and found consistent or refused as a whole. Bounds: codes, counts and ends
- * of texts are checked here, so that whoever looks up a code from 0 to SEG_CODE_MAX or a checked target is safe.
+ * of texts are checked here, so that whoever looks up a code from 0 to SEG_CODE_MAX, a checked target or a condition
+ * below `condition_count` is safe.
  */
 #include "outputs.h"
 
@@ -21,8 +22,10 @@ static bool is_consistent(const seg_presentation_form *f) {
   if (f->target_count < 0 || f->target_count > SEG_TARGETS_MAX) return false;
   if (f->known_count < 0 || f->known_count > SEG_CODE_MAX) return false;
   if (is_learned && (f->target_count != SEG_LEARNED_TARGETS || !f->model)) return false;
-  const int64_t statements = is_learned ? SEG_LEARNED_TARGETS : 0;
-  if (f->text_count != SEG_TEXTS + 2 * (int64_t)f->known_count + statements) return false;
+  if (f->condition_count < 0 || f->condition_count > SEG_CONDITIONS_MAX) return false;
+  if (f->kind != SEG_KIND_RULES && f->condition_count) return false;
+  const int64_t own = is_learned ? SEG_LEARNED_TARGETS : 2 * (int64_t)f->condition_count;
+  if (f->text_count != SEG_TEXTS + 2 * (int64_t)f->known_count + own) return false;
   for (int64_t i = 0; i < f->text_count; i++) {
     if (f->text_ends[i] < (i ? f->text_ends[i - 1] : 0)) return false;
   }
@@ -45,9 +48,12 @@ static void set_texts(seg_presentation *p) {
     p->names[code] = text_of(p, names + i);
     p->levels[code] = f->levels[i];
   }
+  const int64_t own = names + f->known_count;
+  for (int64_t i = 0; i < f->condition_count; i++) {
+    p->conditions[i] = (seg_phrase){text_of(p, own + 2 * i), text_of(p, own + 2 * i + 1)};
+  }
   if (f->kind != SEG_KIND_LEARNED) return;
-  const int64_t statements = names + f->known_count;
-  for (int64_t i = 0; i < SEG_LEARNED_TARGETS; i++) p->statements[i] = text_of(p, statements + i);
+  for (int64_t i = 0; i < SEG_LEARNED_TARGETS; i++) p->statements[i] = text_of(p, own + i);
 }
 
 static void set_numbers(seg_presentation *p) {
@@ -73,14 +79,17 @@ seg_presentation *seg_presentation_new(const seg_presentation_form *form) {
   const size_t size = (size_t)form->text_ends[form->text_count - 1];
   seg_presentation *p = calloc(1, sizeof *p);
   uint8_t *bytes = malloc(size + 1);
-  if (!p || !bytes) {
+  seg_phrase *conditions = calloc((size_t)form->condition_count + 1, sizeof *conditions);
+  if (!p || !bytes || !conditions) {
     free(p);
     free(bytes);
+    free(conditions);
     return NULL;
   }
   if (size) memcpy(bytes, form->texts, size);
   p->form = *form;
   p->bytes = bytes;
+  p->conditions = conditions;
   set_numbers(p);
   set_texts(p);
   return p;
@@ -89,5 +98,6 @@ seg_presentation *seg_presentation_new(const seg_presentation_form *form) {
 void seg_presentation_free(seg_presentation *p) {
   if (!p) return;
   free(p->bytes);
+  free(p->conditions);
   free(p);
 }

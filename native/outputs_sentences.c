@@ -137,6 +137,10 @@ static void add_meaning(seg_text *text, const seg_presentation *p, int32_t targe
 }
 
 void seg_add_event(seg_text *text, const seg_presentation *p, const seg_event *event, seg_span type, int32_t change) {
+  if (event->kind == SEG_PROFILE) {
+    SEG_ADD(text, "Profile update");
+    return;
+  }
   if (event->kind == SEG_ENGAGEMENT) {
     SEG_ADD(text, "Engagement (");
     seg_add_escaped(text, type);
