@@ -1,26 +1,46 @@
-/* Encoded rows, as a changelog brings them: [size of the key][size of the value, little-endian, 2 bytes][key][value] ...
+/* Encoded rows, as a changelog brings them: [size of the key][size of the value, little-endian, 2 bytes][key][value]
+ * ... Each value is also taken for traits that a profile says.
  *
  * What is taken in must come out again: encoded, restored into another table and encoded there, it is the same. */
 #include "fuzz.h"
 
 #define ROOM 64
 #define SEGMENTATIONS 2
+#define RULED 3
 
 typedef struct customers {
   seg_table *table;
   seg_columns columns;
 } customers;
 
-static const uint64_t names[SEGMENTATIONS] = {UINT64_C(0x1111111111111111), UINT64_C(0x2222222222222222)};
+static const uint64_t digests[SEGMENTATIONS + RULED] = {
+    UINT64_C(0x1111111111111111), UINT64_C(0x2222222222222222), UINT64_C(0x3333333333333333),
+    UINT64_C(0x4444444444444444), UINT64_C(0x5555555555555555)};
+static const int32_t since_of[RULED] = {1, -1, 0};
+static const seg_names names = {digests, digests + SEGMENTATIONS, since_of};
+
+static void *column(size_t rows, size_t size) {
+  void *made = calloc(rows * ROOM, size);
+  MUST(made != NULL);
+  return made;
+}
 
 static customers new_customers(void) {
-  customers made = {.table = seg_table_new(), .columns = {.capacity = ROOM, .segmentations = SEGMENTATIONS}};
-  made.columns.activity = calloc(ROOM, sizeof(seg_activity));
-  made.columns.memberships = calloc((size_t)ROOM * SEGMENTATIONS, sizeof(seg_membership));
-  made.columns.due_at_ms = calloc(ROOM, sizeof(int64_t));
-  made.columns.outdated = calloc((size_t)ROOM * SEGMENTATIONS, 1);
-  MUST(made.table && made.columns.activity && made.columns.memberships && made.columns.due_at_ms &&
-       made.columns.outdated);
+  customers made = {.table = seg_table_new(),
+                    .columns = {.capacity = ROOM, .segmentations = SEGMENTATIONS, .ruled = RULED}};
+  MUST(made.table != NULL);
+  made.columns.since = 2;
+  made.columns.words = 1;
+  made.columns.activity = column(1, sizeof(seg_activity));
+  made.columns.memberships = column(SEGMENTATIONS, sizeof(seg_membership));
+  made.columns.due_at_ms = column(1, sizeof(int64_t));
+  made.columns.outdated = column(SEGMENTATIONS, 1);
+  made.columns.closed_at_ms = column(1, sizeof(int64_t));
+  made.columns.places = column(RULED, sizeof(seg_place));
+  made.columns.since_ms = column(2, sizeof(int64_t));
+  made.columns.rules_due_at_ms = column(1, sizeof(int64_t));
+  made.columns.bits = column(1, sizeof(uint64_t));
+  made.columns.rules_outdated = column(1, 1);
   return made;
 }
 
@@ -30,6 +50,12 @@ static void free_customers(customers *c) {
   free(c->columns.memberships);
   free(c->columns.due_at_ms);
   free(c->columns.outdated);
+  free(c->columns.closed_at_ms);
+  free(c->columns.places);
+  free(c->columns.since_ms);
+  free(c->columns.rules_due_at_ms);
+  free(c->columns.bits);
+  free(c->columns.rules_outdated);
 }
 
 /* All rows, encoded; the caller frees them. */
@@ -37,11 +63,11 @@ static uint8_t *encode(customers *c, int64_t *sizes, int64_t *total) {
   int64_t rows[ROOM];
   const int64_t n = seg_table_count(c->table);
   for (int64_t i = 0; i < n; i++) rows[i] = i;
-  const int64_t room = seg_table_encode(c->table, &c->columns, names, rows, n, NULL, 0, sizes);
+  const int64_t room = seg_table_encode(c->table, &c->columns, &names, rows, n, NULL, 0, sizes);
   MUST(room >= 0);
   uint8_t *out = malloc((size_t)room + 1);
   MUST(out != NULL);
-  *total = seg_table_encode(c->table, &c->columns, names, rows, n, out, room, sizes);
+  *total = seg_table_encode(c->table, &c->columns, &names, rows, n, out, room, sizes);
   MUST(*total >= 0 && *total <= room);
   return out;
 }
@@ -62,7 +88,7 @@ static void come_back(customers *first) {
     value_at[i] = value;
   }
   const seg_parts ids = {keys, keys_size, key_at, key_sizes}, encodings = {encoded, total, value_at, sizes};
-  MUST(seg_table_restore(second.table, &second.columns, names, n, &ids, &encodings, &refusal) == SEG_OK);
+  MUST(seg_table_restore(second.table, &second.columns, &names, n, &ids, &encodings, &refusal) == SEG_OK);
   uint8_t *again = encode(&second, again_sizes, &again_total);
   MUST(again_total == total && memcmp(again, encoded, (size_t)total) == 0);
   free(again);
@@ -82,6 +108,20 @@ static void forget_one(customers *c) {
   MUST(seg_table_remove(c->table, &c->columns, id, (size_t)size, hash) >= 0);
 }
 
+/* What are no traits is refused and changes none. */
+static void take_traits(customers *c, seg_bytes kept) {
+  const int64_t row = seg_table_count(c->table) - 1, observed_ms = kept.size;
+  uint8_t changed = 0;
+  if (row < 0) return;
+  const int64_t before = seg_table_traits(c->table, row).size;
+  const int32_t status = seg_table_take_traits(c->table, 1, &row, &kept, &observed_ms, &changed);
+  MUST(status == SEG_OK || status == SEG_OUT_OF_RANGE);
+  MUST(seg_traits_are_whole(seg_table_traits(c->table, row)));
+  MUST(status == SEG_OK || seg_table_traits(c->table, row).size == before);
+  uint8_t counts[512];
+  MUST(seg_table_count_traits(c->table, counts, sizeof counts) >= 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   customers all = new_customers();
   size_t at = 0;
@@ -96,8 +136,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const int64_t before = seg_table_count(all.table);
     const int64_t start = 0;
     const seg_parts id = {key, key_size, &start, &key_size}, encoding = {value, value_size, &start, &value_size};
-    const int32_t status = seg_table_restore(all.table, &all.columns, names, 1, &id, &encoding, &refusal);
+    const int32_t status = seg_table_restore(all.table, &all.columns, &names, 1, &id, &encoding, &refusal);
     MUST(status == SEG_OK || seg_table_count(all.table) == before);
+    if (status == SEG_OK) take_traits(&all, (seg_bytes){value, value_size});
     if (rows % 5 == 4) forget_one(&all);
     free(key);
     free(value);
