@@ -1,17 +1,18 @@
 """Every customer's row: numbers as columns that Python and the compiled library share, the rest in the library.
 
-The numbers of all rows (activity, memberships, due dates) lie in numpy arrays that are allocated here and lent to the
-library for a call; ids, recent event ids, orders and days lie in the library's own memory (`native/rows.c`), 24 bytes
-of reference and a few blocks a customer. Rows are numbered from 0 in the order in which customers were first seen. What
-a row says in bytes is `stream_app.core.row`'s; the table knows no model.
+The numbers of all rows (activity, memberships, places, due dates) lie in numpy arrays that are lent to the library for
+a call (`stream_app.core.table_columns`); ids, recent event ids, orders, days, ledgers of series and traits lie in the
+library's own memory (`native/rows.c`), 32 bytes of reference and a few blocks a customer. Rows are numbered from 0 in
+the order in which customers were first seen. What a row says in bytes is `stream_app.core.row`'s; the table knows no
+model and no condition.
 """
 
 from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Iterator, Sequence
-from typing import Final, NoReturn, overload
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +20,23 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
+from stream_app.core.customer_ids import CustomerIds
 from stream_app.core.members import MemberSums
-from stream_app.core.native_rows import LIBRARY, refusal_error
-from stream_app.core.row import (
-    ACTIVITY_DTYPE,
-    FIRST_SEGMENTATION,
-    MEMBERSHIP_DTYPE,
-    digest,
-)
+from stream_app.core.native_rows import LIBRARY, checked, cut, fail, refusal_error
+from stream_app.core.row import FIRST_SEGMENTATION, digest
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.core.table_columns import TableColumns
+from stream_app.core.traits import TraitValue, read_counts, read_traits
+from stream_app.errors import ConfigurationError
 from stream_app.native.library import NO_MEMORY, NO_ROOM, OUT_OF_RANGE, address
-from stream_app.native.structures import MEMORY_PARTS, Columns, Memory, RecordParts, Refusal
+from stream_app.native.structures import MEMORY_PARTS, SERIES_MAX, Columns, Memory, RecordParts, Refusal, RowNames
 
-_INITIAL_CAPACITY: Final = 1024
 _CODES: Final = 32_768
 """Segment codes are 16-bit numbers ≥ 0."""
+
+
+NOTICED: Final = "~upcoming"
+"""Behind a segmentation's name: what the place is called that keeps what was told ahead of its moves."""
 
 
 class CustomerTable:
@@ -42,38 +45,52 @@ class CustomerTable:
     Parameters
     ----------
     names
-        Of the m segmentations, in the order of `memberships`.
+        Of the m segmentations that are not by rules, in the order of `memberships`.
+    ruled_names
+        Of the r segmentations by rules, in the order of `places`.
 
     Attributes
     ----------
-    names
+    names, ruled_names
         Of the segmentations.
+    since_names
+        Of those by rules that keep when the present segment was entered: all, until `keep_since` says which.
     activity
         `ACTIVITY_DTYPE`, shape `(len(table),)`; a view that is valid until rows are added.
     memberships
         `MEMBERSHIP_DTYPE`, shape `(m, len(table))`, likewise.
-    due_at_ms
-        Shape `(len(table),)`, likewise: silence moves a customer in no segmentation before that instant. Not part of
-        the row, as it follows from it; `NO_TIME` where it has not been worked out.
+    places
+        `PLACE_DTYPE`, shape `(r, len(table))`, likewise.
+    since_ms
+        Shape `(k, len(table))`, likewise: when the present segment was entered, `NO_TIME` where that is not known.
+    due_at_ms, rules_due_at_ms
+        Shape `(len(table),)`, likewise: silence moves a customer in no segmentation before that instant, and changes no
+        rule. Not part of the row, as it follows from it; `NO_TIME` where it has not been worked out. The second one is
+        without meaning where there are no rules.
+    closed_at_ms
+        Shape `(len(table),)`, likewise: up to when a customer's moves have been told.
     customer_ids
         By row number, decoded when they are asked for.
     """
 
-    def __init__(self, names: Sequence[str] = (FIRST_SEGMENTATION,)) -> None:
+    def __init__(self, names: Sequence[str] = (FIRST_SEGMENTATION,), ruled_names: Sequence[str] = ()) -> None:
         self.handle: int = LIBRARY.new()
         if not self.handle:
             raise MemoryError
         weakref.finalize(self, LIBRARY.free, self.handle)
         self.names: list[str] = []
+        self.ruled_names: list[str] = []
+        self._noticed_names: list[str] = []
+        self.since_names: list[str] = []
         self.customer_ids = CustomerIds(self)
-        self.digests = np.zeros(0, np.uint64)
-        self._activity = np.zeros(_INITIAL_CAPACITY, ACTIVITY_DTYPE)
-        self._memberships = np.zeros((0, _INITIAL_CAPACITY), MEMBERSHIP_DTYPE)
-        self._due_at_ms = np.zeros(_INITIAL_CAPACITY, np.int64)
-        self._outdated = np.zeros((0, _INITIAL_CAPACITY), np.bool_)
+        self._columns = TableColumns()
+        self._digests = self._ruled_digests = np.zeros(0, np.uint64)
+        self._since_of = np.zeros(0, np.int32)
         self._member_sums: npt.NDArray[np.int64] | None = None  # to be counted anew, by whoever asks next
         for name in names:
             self.admit(name)
+        for name in ruled_names:
+            self.admit_ruled(name)
 
     def __len__(self) -> int:
         return int(LIBRARY.count(self.handle))
@@ -81,61 +98,141 @@ class CustomerTable:
     @property
     def activity(self) -> np.ndarray:
         """Records of what events add up to."""
-        return self._activity[: len(self)]
+        return self._columns["activity"][: len(self)]
 
     @property
     def memberships(self) -> np.ndarray:
         """Records of which segment each customer is in, a row of them for each segmentation."""
-        return self._memberships[:, : len(self)]
+        return self._columns["memberships"][:, : len(self)]
+
+    @property
+    def places(self) -> np.ndarray:
+        """Records of which segment each customer is in, a row of them for each segmentation by rules."""
+        return self._columns["places"][:, : len(self)]
+
+    @property
+    def since_ms(self) -> Instants:
+        """Instants of entering the present segments, a row of them for each of `since_names`."""
+        return self._columns["since_ms"][:, : len(self)]
+
+    @property
+    def closed_at_ms(self) -> Instants:
+        """Instants up to which moves have been told."""
+        return self._columns["closed_at_ms"][: len(self)]
 
     @property
     def due_at_ms(self) -> Instants:
         """Instants before which time alone moves nobody."""
-        return self._due_at_ms[: len(self)]
+        return self._columns["due_at_ms"][: len(self)]
+
+    @property
+    def rules_due_at_ms(self) -> Instants:
+        """Instants before which time alone changes no rule."""
+        return self._columns["rules_due_at_ms"][: len(self)]
+
+    @property
+    def series_digests(self) -> list[int]:
+        """Digests of the series by which events are counted, by number."""
+        digests = ctypes.POINTER(ctypes.c_uint64)()
+        return digests[: LIBRARY.series_digests(self.handle, ctypes.byref(digests))]
 
     @property
     def memory(self) -> dict[str, int]:
-        """Bytes taken, by what they hold; columns as far as they are filled."""
+        """Bytes taken, by what they hold; columns as far as they are filled, those of rules apart."""
         taken = Memory()
         LIBRARY.memory(self.handle, ctypes.byref(taken))
-        filled = sum(column.itemsize for column in (self._activity, self._due_at_ms)) + len(self.names) * (
-            self._memberships.itemsize + self._outdated.itemsize
-        )
-        return {"columns": filled * len(self)} | {part: getattr(taken, part) for part in MEMORY_PARTS}
+        return self._columns.filled_bytes(len(self)) | {part: getattr(taken, part) for part in MEMORY_PARTS}
 
     def columns(self) -> Columns:
         """Return where the columns stand, for one call of the library; valid until rows are added or names admitted."""
-        sums = self._member_sums
-        return Columns(
-            activity=address(self._activity),
-            memberships=address(self._memberships),
-            due_at_ms=address(self._due_at_ms),
-            outdated=address(self._outdated),
-            member_sums=None if sums is None else address(sums),
-            capacity=len(self._activity),
-            segmentations=len(self.names),
-        )
+        return self._columns.lent(self._member_sums)
+
+    def _names(self) -> RowNames:
+        """Return how rows call the segmentations, likewise."""
+        return RowNames(address(self._digests), address(self._ruled_digests), address(self._since_of))
 
     def reserve(self, extra: int) -> None:
         """Have room for so many more rows; columns grow by half at least."""
-        capacity, count = len(self._activity), len(self)
-        if count + extra > capacity:
-            self._set_capacity(max(count + extra, capacity + capacity // 2), count)
+        self._columns.reserve(len(self), extra)
 
     def admit(self, name: str) -> None:
         """Add a segmentation behind the others; nobody is in a segment of it who has not been before.
 
         Customers restored earlier enter with what their rows said of it.
         """
-        m, capacity = len(self.names), len(self._activity)
-        entered = np.zeros((1, capacity), MEMBERSHIP_DTYPE)
-        self._memberships = np.concatenate((self._memberships, entered))
-        self._outdated = np.concatenate((self._outdated, np.zeros((1, capacity), np.bool_)))
+        self._columns.add("memberships", "outdated")
         self.names.append(name)
-        self.digests = np.append(self.digests, np.frombuffer(digest(name.encode()), np.uint64))
+        self._digests = np.append(self._digests, _number(name))
         self._member_sums = None
-        LIBRARY.admit(self.handle, self.columns(), m, int(self.digests[m]))
+        LIBRARY.admit(self.handle, self.columns(), self._names(), len(self.names) - 1)
         self.forget_due()
+
+    def admit_ruled(self, name: str) -> None:
+        """Add a segmentation by rules behind the others of this kind, as `admit` does.
+
+        Customers who were in a segmentation of this name and of another kind go on from there. Rules are to be
+        evaluated for everybody.
+        """
+        self._admit_place(len(self.ruled_names), name)
+        self.ruled_names.append(name)
+
+    def keep_notices(self, names: Sequence[str]) -> dict[str, int]:
+        """Keep what is told ahead of moves in some segmentations, as places behind those of rules.
+
+        Returns
+        -------
+        dict
+            Of each, what the place is called, and its number.
+        """
+        kept = [f"{name}{NOTICED}" for name in names]
+        for name in kept:
+            if name not in self._noticed_names:
+                self._admit_place(len(self.ruled_names) + len(self._noticed_names), name)
+                self._noticed_names.append(name)
+        return {name: len(self.ruled_names) + self._noticed_names.index(name) for name in kept}
+
+    def _admit_place(self, number: int, name: str) -> None:
+        self._columns.insert("places", number)
+        self._columns.add("since_ms")
+        self.since_names.append(name)
+        self._ruled_digests = np.insert(self._ruled_digests, number, _number(name))
+        self._since_of = np.insert(self._since_of, number, np.int32(len(self.since_names) - 1))
+        self._member_sums = None
+        LIBRARY.admit_ruled(self.handle, self.columns(), self._names(), number)
+
+    def keep_since(self, names: Sequence[str]) -> None:
+        """Say which segmentations by rules keep when the present segment was entered, in the order of `since_ms`.
+
+        Those that have kept it until now go on; of the others it is not known yet.
+        """
+        every = [*self.ruled_names, *self._noticed_names]
+        positions = [every.index(name) for name in names]
+        sources = [self.since_names.index(name) if name in self.since_names else None for name in names]
+        self._columns.keep_since(sources, len(self))
+        self._since_of = np.full(len(every), -1, np.int32)
+        self._since_of[positions] = np.arange(len(positions))
+        self.since_names = list(names)
+
+    def set_words(self, words: int) -> None:
+        """Have so many words of 64 conditions for each customer; all are to be evaluated anew."""
+        self._columns.set_words(words)
+        self.rules_due_at_ms[:] = NO_TIME
+
+    def series_number(self, series_digest: int) -> int:
+        """Return the number of a series of events, which it keeps as long as the table lives.
+
+        Raises
+        ------
+        ConfigurationError
+            If it would be one too many.
+        """
+        number = int(LIBRARY.series(self.handle, series_digest))
+        if number < 0:
+            raise ConfigurationError(
+                f"segmentations: conditions have counted {SERIES_MAX + 1} different series of events since this process"
+                f" started, expected at most {SERIES_MAX}"
+            )
+        return number
 
     def find(self, customer_id: str) -> int:
         """Return the row number of a customer, −1 if there is none."""
@@ -147,7 +244,7 @@ class CustomerTable:
         self.reserve(1)
         encoded = customer_id.encode()
         size, id_hash = len(encoded), xxh3_64_intdigest(encoded)
-        return _checked(LIBRARY.insert(self.handle, self.columns(), encoded, size, id_hash), customer_id)
+        return checked(LIBRARY.insert(self.handle, self.columns(), encoded, size, id_hash), customer_id)
 
     def due_by(self, at_ms: int, first: int = 0, last: int | None = None) -> Indices:
         """Return the numbers of the rows in `[first, last)` that silence may have moved by an instant, ascending."""
@@ -159,7 +256,13 @@ class CustomerTable:
 
     def outdate(self, segmentation: int) -> None:
         """Note that nobody has been assessed under the present version of a segmentation."""
-        self._outdated[segmentation, : len(self)] = True
+        self._columns["outdated"][segmentation, : len(self)] = True
+        self.forget_due()
+
+    def outdate_rules(self) -> None:
+        """Note that no rules have been evaluated under their present version."""
+        self._columns["rules_outdated"][: len(self)] = True
+        self.rules_due_at_ms[:] = NO_TIME
         self.forget_due()
 
     def encode(self, number: int) -> bytes:
@@ -169,7 +272,7 @@ class CustomerTable:
     def encode_all(self, numbers: Sequence[int] | Indices) -> list[bytes]:
         """Return `encode` of each, at a lower cost a row."""
         encoded, sizes = self.encode_rows(np.asarray(numbers, np.int64))
-        return _cut(encoded, sizes)
+        return cut(encoded, sizes)
 
     def encode_rows(self, numbers: npt.NDArray[np.int64]) -> tuple[bytes, npt.NDArray[np.int64]]:
         """Return n encoded rows one after the other, and the bytes of each, shape `(n,)`.
@@ -179,18 +282,18 @@ class CustomerTable:
         IndexError
             If there is no such row.
         ValueError
-            If a row has more memberships than it can say, 255.
+            If a row has more memberships or places than it can say, 255.
         """
         columns, chosen, n = self.columns(), np.ascontiguousarray(numbers, np.int64), len(numbers)
         if n and not (chosen.min() >= 0 and chosen.max() < len(self)):
             raise IndexError(f"rows: {chosen.min()} to {chosen.max()}, expected 0 to {len(self) - 1}")
         sizes = np.empty(n, np.int64)
-        arguments = (self.handle, columns, address(self.digests), address(chosen), n)
+        arguments = (self.handle, columns, self._names(), address(chosen), n)
         room = LIBRARY.encode(*arguments, None, 0, address(sizes))
         if room == OUT_OF_RANGE:
-            raise ValueError("row: memberships of more than 255 segmentations, expected at most 255")
+            raise ValueError("row: memberships or places in more than 255 segmentations, expected at most 255")
         out = np.empty(room, np.uint8)
-        written = _checked(LIBRARY.encode(*arguments, address(out), room, address(sizes)))
+        written = checked(LIBRARY.encode(*arguments, address(out), room, address(sizes)))
         return out[:written].tobytes(), sizes
 
     def restore(self, customer_id: str, encoded: bytes) -> None:
@@ -200,8 +303,8 @@ class CustomerTable:
     def restore_many(self, records: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Put encoded rows in, one after the other, and remove customers whose row is None.
 
-        Memberships in segmentations that the table does not have are kept as they are, so that one which is configured
-        again later finds its customers' sequences.
+        Memberships and places in segmentations that the table does not have are kept as they are, so that one which is
+        configured again later finds its customers' sequences.
 
         Parameters
         ----------
@@ -236,7 +339,7 @@ class CustomerTable:
         (key_at, key_sizes), (value_at, value_sizes) = np.ascontiguousarray(keys), np.ascontiguousarray(values)
         data = np.frombuffer(buffer, np.uint8)
         status = LIBRARY.restore(
-            *(self.handle, self.columns(), address(self.digests), count),
+            *(self.handle, self.columns(), self._names(), count),
             RecordParts(address(data), len(data), address(key_at), address(key_sizes)),
             RecordParts(address(data), len(data), address(value_at), address(value_sizes)),
             ctypes.byref(refusal),
@@ -246,7 +349,7 @@ class CustomerTable:
         start, size = (int(keys[part, refusal.index]) for part in range(2))
         customer_id = buffer[start : start + size].decode(errors="backslashreplace")
         if status in (NO_MEMORY, NO_ROOM, OUT_OF_RANGE):
-            _fail(status, customer_id)
+            fail(status, customer_id)
         raise refusal_error(refusal, customer_id)
 
     def remove(self, customer_id: str) -> None:
@@ -255,14 +358,29 @@ class CustomerTable:
         if LIBRARY.remove(self.handle, self.columns(), encoded, len(encoded), xxh3_64_intdigest(encoded)) >= 0:
             self._member_sums = None
 
+    def traits_of(self, customer_id: str) -> dict[str, TraitValue]:
+        """Return a customer's traits, those that were taken away left out; none of one who is not in the table."""
+        traits = LIBRARY.traits(self.handle, self.find(customer_id))
+        return read_traits(ctypes.string_at(traits.data, traits.size) if traits.size else b"")
+
+    def count_traits(self) -> dict[str, int]:
+        """Return how many customers have each trait, by its name, in the order of names."""
+        room = checked(LIBRARY.count_traits(self.handle, None, 0))
+        out = np.empty(room, np.uint8)
+        checked(LIBRARY.count_traits(self.handle, address(out), room))
+        return read_counts(out.tobytes())
+
     def members(self, segmentation: int = 0) -> dict[int, MemberSums]:
         """Return sums over the members of each segment of a segmentation, by its code; of segments that have some.
+
+        Segmentations by rules come behind the others: m + r of them.
 
         The library keeps them as events and time change the table. After anything else they are counted when somebody
         asks for the first time.
         """
         if self._member_sums is None:
-            self._member_sums = np.zeros((len(self.names), _CODES, len(MemberSums._fields)), np.int64)
+            segmentations = len(self.names) + len(self.ruled_names) + len(self._noticed_names)
+            self._member_sums = np.zeros((segmentations, _CODES, len(MemberSums._fields)), np.int64)
             LIBRARY.count_members(self.handle, self.columns())
         sums = self._member_sums[segmentation]
         present = np.flatnonzero(sums[:, 0])
@@ -273,94 +391,7 @@ class CustomerTable:
         """Return the number of customers by segment code of a segmentation, without those that have none."""
         return {code: sums.customers for code, sums in self.members(segmentation).items()}
 
-    def _set_capacity(self, capacity: int, count: int) -> None:
-        # What is not filled stays zero pages that nobody has touched: `insert` fills a row's columns.
-        activity, due_at_ms = np.zeros(capacity, ACTIVITY_DTYPE), np.zeros(capacity, np.int64)
-        memberships = np.zeros((len(self.names), capacity), MEMBERSHIP_DTYPE)
-        outdated = np.zeros((len(self.names), capacity), np.bool_)
-        activity[:count], due_at_ms[:count] = self.activity, self.due_at_ms
-        memberships[:, :count], outdated[:, :count] = self.memberships, self._outdated[:, :count]
-        self._activity, self._due_at_ms = activity, due_at_ms
-        self._memberships, self._outdated = memberships, outdated
 
-
-class CustomerIds(Sequence[str]):
-    """The ids of a table's customers by row number, decoded when they are asked for.
-
-    Parameters
-    ----------
-    table
-        Of these customers.
-    """
-
-    def __init__(self, table: CustomerTable) -> None:
-        self._table = weakref.proxy(table)
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            first, last, step = index.indices(len(self))
-            if step != 1:
-                return [self[number] for number in range(first, last, step)]
-            return [encoded.decode() for encoded in self.encoded(first, max(last, first))]
-        number = range(len(self))[index]
-        return self.encoded(number, number + 1)[0].decode()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self[:])
-
-    def encoded(self, first: int, last: int) -> list[bytes]:
-        """Return the ids of the rows in `[first, last)` as UTF-8."""
-        return _cut(*self.joined(np.arange(first, last)))
-
-    def of(self, rows: Indices) -> list[str]:
-        """Return the ids of some rows."""
-        return [encoded.decode() for encoded in _cut(*self.joined(rows))]
-
-    def joined(self, rows: Indices) -> tuple[bytes, npt.NDArray[np.int64]]:
-        """Return the ids of n rows as UTF-8, one after the other, and the bytes of each, shape `(n,)`.
-
-        Raises
-        ------
-        IndexError
-            If there is no such row.
-        """
-        chosen, sizes = np.ascontiguousarray(rows, np.int64), np.empty(len(rows), np.int64)
-        arguments = (self._table.handle, address(chosen), len(chosen))
-        room = LIBRARY.ids(*arguments, None, 0, address(sizes))
-        if room < 0:
-            raise IndexError(f"rows: {chosen.min()} to {chosen.max()}, expected 0 to {len(self) - 1}")
-        out = np.empty(room, np.uint8)
-        _checked(LIBRARY.ids(*arguments, address(out), room, address(sizes)))
-        return out.tobytes(), sizes
-
-    def hashes(self, first: int = 0) -> npt.NDArray[np.uint64]:
-        """Return XXH3 of the ids of all rows from `first` on."""
-        out = np.empty(max(len(self) - first, 0), np.uint64)
-        LIBRARY.hashes(self._table.handle, first, len(out), address(out))
-        return out
-
-
-def _cut(joined: bytes, sizes: npt.NDArray[np.int64]) -> list[bytes]:
-    ends = np.cumsum(sizes).tolist()
-    return [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _checked(result: int, customer_id: str = "") -> int:
-    return result if result >= 0 else _fail(result, customer_id)
-
-
-def _fail(status: int, customer_id: str) -> NoReturn:
-    if status == NO_MEMORY:
-        raise MemoryError
-    if status == OUT_OF_RANGE:
-        raise ValueError(
-            f"customer {customer_id[:40]!r}…: id of {len(customer_id.encode())} bytes, expected at most 65535"
-        )
-    raise RuntimeError(f"table: {status} of the library, expected a result")
+def _number(name: str) -> np.ndarray:
+    """Return the number whose bytes are the digest of a name, shape `(1,)`."""
+    return np.frombuffer(digest(name.encode()), np.uint64)

@@ -2,7 +2,7 @@
 
 Decoding (`stream_app.contracts.decoding`) turns bytes into these or raises `InvalidRecord`. Where there are many, they
 are `Events`: a record of fixed size each, whose ids are there as digests, and whose texts stand one after the other in
-a buffer: customer id, event id, type.
+a buffer: customer id, event id, type, and what is kept of the record (`stream_app.core.kept`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from stream_app.native.structures import EVENT, EVENT_DTYPE
 PURCHASE: Final = 0
 REFUND: Final = 1
 ENGAGEMENT: Final = 2
+PROFILE: Final = 6
+"""What is said of a customer: no act, hence behind the causes of moves that are none, see `stream_app.core.moves`."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")
-"""Names of the kinds, indexed by `Event.kind`; the same words stand in a migration's cause."""
+"""Names of the kinds of acts, indexed by `Event.kind`; the same words stand in a migration's cause."""
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):
@@ -34,16 +36,16 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One purchase, refund or engagement of one customer.
+    """One purchase, refund or engagement of one customer, or what its profile says of it, which is no act.
 
     A `msgspec.Struct` because one is built per event: 0.12 µs, against 0.8 µs for a frozen dataclass.
 
     Parameters
     ----------
     kind
-        `PURCHASE`, `REFUND` or `ENGAGEMENT`.
+        `PURCHASE`, `REFUND`, `ENGAGEMENT` or `PROFILE`.
     customer_id, event_id
-        1 to 256 characters.
+        1 to 256 characters; a profile may do without an id and has an empty one then.
     at_ms
         When it happened, milliseconds since the epoch.
     type
@@ -52,6 +54,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         Purchases and refunds: minor units of the base currency, ≥ 0 (a refund's too).
     order_id
         Purchases and refunds: the order.
+    kept
+        Fields that conditions look at, or a profile's traits: see `stream_app.core.kept`.
     """
 
     kind: int
@@ -61,6 +65,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     type: str
     amount_minor: int = 0
     order_id: str = ""
+    kept: bytes = b""
 
 
 Records: TypeAlias = npt.NDArray[np.void]
@@ -68,6 +73,8 @@ Records: TypeAlias = npt.NDArray[np.void]
 Texts: TypeAlias = npt.NDArray[np.uint8]
 """UTF-8 that records point into."""
 _FIELDS: Final = EVENT_DTYPE.names or ()
+TEXT_SIZES: Final = ("customer_size", "event_id_size", "type_size", "kept_size")
+"""Fields of a record that say how long its texts are, in their order."""
 _TEXTS_MAX: Final = 2**32 - 1
 """Bytes that `text_at` can point into."""
 
@@ -109,14 +116,16 @@ class Events:
         start, order = record["text_at"], record["order_digest"]
         customer_end = start + record["customer_size"]
         event_id_end = customer_end + record["event_id_size"]
+        type_end = event_id_end + record["type_size"]
         return Event(
             record["kind"],
             self._text(start, customer_end),
             self._text(customer_end, event_id_end),
             record["at_ms"],
-            self._text(event_id_end, event_id_end + record["type_size"]),
+            self._text(event_id_end, type_end),
             record["amount_minor"],
             f"{order:016x}" if order else "",
+            self.texts[type_end : type_end + record["kept_size"]].tobytes(),
         )
 
     def _text(self, start: int, stop: int) -> str:
@@ -133,19 +142,22 @@ def pack_events(events: Sequence[Event], offsets: npt.ArrayLike, source: int) ->
     source
         Number of the source.
     """
-    encoded = [(event.customer_id.encode(), event.event_id.encode(), event.type.encode()) for event in events]
-    sizes = np.array([[len(text) for text in texts] for texts in encoded], np.uint16).reshape(len(events), 3)
+    encoded = [
+        (event.customer_id.encode(), event.event_id.encode(), event.type.encode(), event.kept) for event in events
+    ]
+    sizes = np.array([[len(text) for text in texts] for texts in encoded], np.uint16).reshape(len(events), 4)
     records = np.zeros(len(events), EVENT_DTYPE)
     columns: dict[str, Any] = {
         "at_ms": [event.at_ms for event in events],
         "amount_minor": [event.amount_minor for event in events],
         "kind": [event.kind for event in events],
-        "event_digest": np.array([xxh3_64_intdigest(event_id) for _, event_id, _ in encoded], np.uint64),
-        "customer_hash": np.array([xxh3_64_intdigest(customer_id) for customer_id, _, _ in encoded], np.uint64),
+        "event_digest": np.array([xxh3_64_intdigest(event_id) for _, event_id, _, _ in encoded], np.uint64),
+        "customer_hash": np.array([xxh3_64_intdigest(customer_id) for customer_id, _, _, _ in encoded], np.uint64),
         "order_digest": np.array([order_digest(event.order_id) for event in events], np.uint64),
         "customer_size": sizes[:, 0],
         "event_id_size": sizes[:, 1],
         "type_size": sizes[:, 2],
+        "kept_size": sizes[:, 3],
         "text_at": _starts(sizes.sum(axis=1, dtype=np.int64)),
         "offset": offsets,
         "source": source,
@@ -186,7 +198,7 @@ def _used(records: Records) -> tuple[int, int]:
     if not len(records):
         return 0, 0
     starts = records["text_at"].astype(np.int64)
-    ends = starts + records["customer_size"] + records["event_id_size"] + records["type_size"]
+    ends = starts + sum(records[name].astype(np.int64) for name in TEXT_SIZES)
     return int(starts.min()), int(ends.max())
 
 

@@ -26,6 +26,9 @@ _SILENCE: Final = ctypes.CFUNCTYPE(None, _P, _P, _Q, _Q, _P)
 class Foreign:
     """What a kind inherits that answers `acts`, `silence` and `revise` in Python; see `Segmentation`."""
 
+    is_ruled: Final = False
+    warn_before_ms: Final = 0
+
     @cached_property
     def compiled(self) -> NativeSegmentation:
         """The version as the library asks it."""

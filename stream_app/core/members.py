@@ -38,7 +38,10 @@ class MemberSums(NamedTuple):
     revenue_minor
         Net revenue in all their time, in minor units of the base currency.
     first_at_seconds, active_at_seconds
-        Instants of the first event, and of the last purchase or engagement, in whole seconds since the epoch.
+        Instants of the first event, and of the last purchase or engagement, in whole seconds since the epoch; of those
+        who have done anything.
+    profiles_only
+        How many have not: only profiles are known of them.
     """
 
     customers: int = 0
@@ -46,6 +49,7 @@ class MemberSums(NamedTuple):
     revenue_minor: int = 0
     first_at_seconds: int = 0
     active_at_seconds: int = 0
+    profiles_only: int = 0
 
     def plus(self, other: MemberSums) -> MemberSums:
         """Return the sums over both."""
@@ -111,7 +115,9 @@ def member_figures(sums: Mapping[K, MemberSums], at_ms: int, minor_per_major: in
     revenue_shares = _shares([each.revenue_minor for each in sums.values()])
     money_digits = minor_digits(minor_per_major)
 
-    def days_since(seconds: int, customers: int) -> float:
+    def days_since(seconds: int, customers: int) -> float | None:
+        if not customers:
+            return None
         return round(max(at_ms / SECOND_MS - seconds / customers, 0.0) * SECOND_MS / DAY_MS, DAY_DIGITS)
 
     figures = {}
@@ -122,8 +128,8 @@ def member_figures(sums: Mapping[K, MemberSums], at_ms: int, minor_per_major: in
             share=share,
             revenue=each.revenue_minor / minor_per_major,
             revenue_share=revenue_share,
-            recency_days=days_since(each.active_at_seconds, n) if n else None,
-            tenure_days=days_since(each.first_at_seconds, n) if n else None,
+            recency_days=days_since(each.active_at_seconds, n - each.profiles_only),
+            tenure_days=days_since(each.first_at_seconds, n - each.profiles_only),
             orders_per_customer=round(each.purchases / n, ORDER_DIGITS) if n else None,
             revenue_per_customer=round(each.revenue_minor / n / minor_per_major, money_digits) if n else None,
             average_order_value=(

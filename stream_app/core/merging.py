@@ -5,10 +5,9 @@ So each source keeps its own order, a late record stays late, and sources can be
 
 A record may go as soon as no source can bring anything that goes before it. An open source can still bring records at
 its watermark or later; an ended one brings nothing. So the lowest watermark of all open sources is the limit. Among
-equal watermarks the source with the lower number goes first, hence the pair (watermark, number): at the limit itself
-the source that sets it and those numbered lower may give what they hold, and those numbered higher have to wait for
-what that source may still bring at that very instant. The result does not depend on when or in what pieces the
-sources were read.
+equal watermarks the source with the lower number goes first. What lies at the limit itself waits, as the source that
+sets it may bring more of that very instant, and an instant is not torn apart where that can be helped. The result does
+not depend on when or in what pieces the sources were read.
 """
 
 from __future__ import annotations
@@ -32,9 +31,12 @@ class WatermarkMerge:
     ----------
     sources
         How many there are; they are numbered from 0.
+    held_max
+        Where a source holds so many records and none may go, those at the limit go, too: all are of one instant.
     """
 
-    def __init__(self, sources: int) -> None:
+    def __init__(self, sources: int, held_max: int = 2**63 - 1) -> None:
+        self._held_max = held_max
         self._held: list[deque[Batch]] = [deque() for _ in range(sources)]
         self._held_records = [0] * sources
         self._watermarks_ms = [NO_TIME] * sources
@@ -53,6 +55,11 @@ class WatermarkMerge:
         """Return the latest event time that a source has shown, `NO_TIME` before the first."""
         return self._watermarks_ms[source]
 
+    def limiting(self, ended: Collection[int]) -> int | None:
+        """Return which source must bring more before anything that is held may go, None if all have ended."""
+        still_open = [source for source in range(len(self._held)) if source not in ended]
+        return min(still_open, key=lambda source: (self._watermarks_ms[source], source), default=None)
+
     def release(self, ended: Collection[int]) -> Batch:
         """Return all that may go by now, in order.
 
@@ -61,15 +68,11 @@ class WatermarkMerge:
         ended
             Numbers of the sources that will bring nothing more, or have nothing more for now.
         """
-        still_open = [
-            (watermark_ms, source) for source, watermark_ms in enumerate(self._watermarks_ms) if source not in ended
-        ]
-        limit_ms, first = min(still_open, default=(END_OF_TIME, len(self._held)))
-        parts = [
-            part
-            for source in range(len(self._held))
-            for part in self._release(source, limit_ms, "right" if source <= first else "left")
-        ]
+        first = self.limiting(ended)
+        limit_ms = END_OF_TIME if first is None else self._watermarks_ms[first]
+        parts = [part for source in range(len(self._held)) for part in self._release(source, limit_ms, "left")]
+        if not parts and first is not None and self._held_records[first] >= self._held_max:
+            parts = [part for source in range(first + 1) for part in self._release(source, limit_ms, "right")]
         if not parts:
             return NO_RECORDS
         return parts[0] if len(parts) == 1 else interleave(parts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from stream_app.core.arrays import Codes, Indices, Instants
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, Event, Position
+from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PROFILE, PURCHASE, Event, Position
 from stream_app.core.money import minor_digits
 from stream_app.core.segments import SegmentReference
 
 LAPSE: Final = 3
 MODEL: Final = 4
 DEFINITION: Final = 5
-CAUSE_KINDS: Final = (*EVENT_KINDS, "lapse", "model", "definition")
-"""Names of the causes; the first three are the kinds of event."""
+CAUSE_KINDS: Final = (*EVENT_KINDS[:LAPSE], "lapse", "model", "definition", "profile")
+"""Names of the causes; the first three and the last are kinds of event, too."""
 
 ENTERED: Final = 0
 MOVED: Final = 1
@@ -73,12 +73,16 @@ class MigrationContext:
         0 to 100.
     holdout_salt
         Another salt draws another holdout.
+    leads_ms
+        By segmentation, how long before silence moves customers out of segments that is told; of those that do not say
+        it themselves (`warn_before_ms`).
     """
 
     currency: str = "EUR"
     minor_per_major: int = 100
     holdout_percent: int = 0
     holdout_salt: str = "holdout"
+    leads_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,8 @@ class Moves:
 
 def describe_event(event: Event, change: int, context: MigrationContext) -> str:
     """Return what a customer did, as the opening of a sentence."""
+    if event.kind == PROFILE:
+        return "Profile update"
     if event.kind == ENGAGEMENT:
         what = f"Engagement ({event.type})"
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.moves import MigrationContext
-from stream_app.core.segmentation import Segmentation
+from stream_app.core.segmentation import CompiledRules, Ruled, Segmentation
 from stream_app.native.library import function
+from stream_app.native.structures import WARNING_DTYPE
 
 
 class Clock(NamedTuple):
@@ -69,6 +70,8 @@ class Partition:
         Customers; it must have the same segmentations. Empty if None.
     clock
         How far the partition has come.
+    dated
+        Whether the table keeps of all segmentations when a customer has entered its segment, also of those by rules.
     """
 
     def __init__(
@@ -77,34 +80,95 @@ class Partition:
         context: MigrationContext | None = None,
         table: CustomerTable | None = None,
         clock: Clock | None = None,
+        *,
+        dated: bool = False,
     ) -> None:
         self.segmentations = tuple(segmentations)
         self.context = context or MigrationContext()
-        self.table = CustomerTable(self.names) if table is None else table
+        self.table = CustomerTable(*_names(self.segmentations)) if table is None else table
         self.clock = clock or Clock()
         self.workspace = _Workspace()
         """Memory that steps use again and again."""
-        self.revised_at_ms = [NO_TIME] * len(self.segmentations)
-        """Of each segmentation, the instant at which its version took over."""
+        self.revised_at_ms = dict.fromkeys(self.names, NO_TIME)
+        """By name, the instant at which the version of each segmentation took over."""
+        self.rules: CompiledRules | None = None
+        """All segmentations by rules, compiled together; None if there are none."""
+        self.rules_revised_at_ms = NO_TIME
+        """The instant at which the present rules took over."""
+        self.warnings = np.empty(0, WARNING_DTYPE)
+        """`WARNING_DTYPE`: of which segmentations moves by time alone are told beforehand."""
+        self._dated = dated
+        self._compile_rules()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the segmentations, in order."""
         return tuple(segmentation.name for segmentation in self.segmentations)
 
+    @property
+    def by_column(self) -> list[Segmentation]:
+        """The segmentations in the order in which the table has them: those that are not by rules come first."""
+        by_name = {segmentation.name: segmentation for segmentation in self.segmentations}
+        return [by_name[name] for name in (*self.table.names, *self.table.ruled_names)]
+
+    def column_of(self, name: str) -> int:
+        """Return where the table has a segmentation, as `CustomerTable.members` counts."""
+        return [*self.table.names, *self.table.ruled_names].index(name)
+
     def follow(self, segmentation: Segmentation) -> None:
         """Let a version of a segmentation take over from the one before, or add a segmentation."""
-        if segmentation.name in self.names:
-            index = self.names.index(segmentation.name)
-            self.segmentations = (*self.segmentations[:index], segmentation, *self.segmentations[index + 1 :])
-        else:
-            index = len(self.segmentations)
-            self.table.admit(segmentation.name)
-            self.segmentations = (*self.segmentations, segmentation)
-            self.revised_at_ms.append(NO_TIME)
-        self.revise(index)
+        self.follow_all([segmentation])
 
-    def revise(self, index: int) -> None:
+    def follow_all(self, segmentations: Sequence[Segmentation]) -> None:
+        """Let versions of several segmentations take over at the same instant."""
+        for segmentation in segmentations:
+            if segmentation.name in self.names:
+                index = self.names.index(segmentation.name)
+                self.segmentations = (*self.segmentations[:index], segmentation, *self.segmentations[index + 1 :])
+            else:
+                self.segmentations = (*self.segmentations, segmentation)
+                (self.table.admit_ruled if segmentation.is_ruled else self.table.admit)(segmentation.name)
+        for segmentation in segmentations:
+            if segmentation.name in self.table.names:
+                self.revise(segmentation.name)
+        self._compile_rules()
+        if any(segmentation.name in self.table.ruled_names for segmentation in segmentations):
+            self.revise_rules()
+
+    def revise(self, name: str) -> None:
         """Have everybody assessed under the version of a segmentation as of now, whenever they are looked at."""
-        self.revised_at_ms[index] = max(self.clock)
-        self.table.outdate(index)
+        self.revised_at_ms[name] = max(self.clock)
+        self.table.outdate(self.table.names.index(name))
+
+    def revise_rules(self) -> None:
+        """Have everybody assessed under the present rules as of now, likewise."""
+        self.rules_revised_at_ms = max(self.clock)
+        self.table.outdate_rules()
+
+    def _compile_rules(self) -> None:
+        ruled = [segmentation for segmentation in self.segmentations if segmentation.name in self.table.ruled_names]
+        kept_since: list[str] = []
+        if ruled:
+            self.rules = cast(Ruled, ruled[0]).compile_all(
+                self.segmentations, self.table, self.context.minor_per_major, dated=self._dated
+            )
+            self.table.set_words(self.rules.words)
+            kept_since += self.rules.kept_since
+        others = self.context.leads_ms
+        leads_ms = {each.name: each.warn_before_ms or others.get(each.name, 0) for each in self.segmentations}
+        warned = [name for name, lead_ms in leads_ms.items() if lead_ms]
+        places = self.table.keep_notices(warned)
+        self.table.keep_since([*kept_since, *places])
+        self.warnings = np.array(
+            [
+                (leads_ms[name], self.column_of(name), place, len(kept_since) + number, 0)
+                for number, (name, place) in enumerate(zip(warned, places.values(), strict=True))
+            ],
+            WARNING_DTYPE,
+        )
+
+
+def _names(segmentations: Sequence[Segmentation]) -> tuple[list[str], list[str]]:
+    """Return the names of the segmentations that are not by rules, and of those that are."""
+    ruled = [segmentation.name for segmentation in segmentations if segmentation.is_ruled]
+    return [segmentation.name for segmentation in segmentations if not segmentation.is_ruled], ruled

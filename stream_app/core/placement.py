@@ -31,4 +31,4 @@ def places_of(events: Events, partitions: int) -> npt.NDArray[np.int32]:
 @cache
 def _place() -> Callable[..., int]:
     pointer, size = ctypes.c_void_p, ctypes.c_int64
-    return function("seg_place", ctypes.c_int32, size, pointer, pointer, size, ctypes.c_int32, pointer)
+    return function("seg_place_events", ctypes.c_int32, size, pointer, pointer, size, ctypes.c_int32, pointer)

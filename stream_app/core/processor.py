@@ -9,7 +9,12 @@ questions: has silence moved the customer in the state before, since it was last
 after? Time may pass within the chunk, too: whoever is due at one of its sweeps is looked at, whether an event of the
 chunk mentions it or not.
 
-`sweep` looks at customers because time has passed, or because a version of a segmentation has taken over.
+`sweep` looks at customers because time has passed, or because a version of a segmentation has taken over. A sweep does
+not include its own instant, as events of that instant may still come.
+
+Events of equal instants that stand next to each other are one instant for a customer, and what comes late counts right
+after what the customer was told last: so a customer makes one move at most in a segmentation at an instant. Shells cut
+chunks between instants (`stream_app.core.timeline`).
 
 Every move has one exact instant (see `stream_app.core.segmentation`). So the result depends on each customer's own
 events and on when versions took over, and not on when anybody looked, on how events were cut into chunks, on other
@@ -30,8 +35,9 @@ import numpy as np
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.events import NO_EVENTS, Events
 from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Sweeps
-from stream_app.native.library import address, function
-from stream_app.native.structures import MOVE_DTYPE, Step
+from stream_app.native.library import NO_MEMORY, address, function
+from stream_app.native.output_structures import NOTICE_DTYPE
+from stream_app.native.structures import FACT_DTYPE, MOVE_DTYPE, Step
 from stream_app.native.structures import Clock as NativeClock
 
 BLOCK_ROWS: Final = 65_536
@@ -46,6 +52,10 @@ class Outcome(NamedTuple):
     ----------
     moves
         `MOVE_DTYPE`, in the order in which they are published.
+    facts
+        `FACT_DTYPE`: conditions that have changed, which moves by rules name.
+    notices
+        `NOTICE_DTYPE`, likewise in order: what is told ahead of moves that time alone will make.
     changed
         Numbers of the rows that changed.
     swept_at_ms, customers
@@ -55,6 +65,8 @@ class Outcome(NamedTuple):
     """
 
     moves: np.ndarray
+    facts: np.ndarray
+    notices: np.ndarray
     changed: Indices
     swept_at_ms: Instants
     customers: Indices
@@ -107,8 +119,10 @@ def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = N
 
 def _join(parts: Sequence[Outcome]) -> Outcome:
     """Return what came of a sweep that was taken block by block."""
-    moves, changed = (np.concatenate([part[column] for part in parts]) for column in range(2))
-    return parts[-1]._replace(moves=moves, changed=changed)
+    moves, facts, notices, changed = (np.concatenate([part[column] for part in parts]) for column in range(4))
+    shifts = np.cumsum([0, *(len(part.facts) for part in parts[:-1])])
+    moves["facts_at"] += np.repeat(shifts, [len(part.moves) for part in parts])
+    return parts[-1]._replace(moves=moves, facts=facts, notices=notices, changed=changed)
 
 
 def _take_step(partition: Partition, events: Events, sweeps: Sweeps, first: int, last: int) -> Outcome:
@@ -116,8 +130,10 @@ def _take_step(partition: Partition, events: Events, sweeps: Sweeps, first: int,
     records, texts = np.ascontiguousarray(events.records), np.ascontiguousarray(events.texts)
     sweep_at_ms = np.ascontiguousarray(sweeps.at_ms, np.int64)
     sweep_before = np.ascontiguousarray(sweeps.before, np.int64)
-    revised_at_ms = np.array(partition.revised_at_ms, np.int64)
-    handles = np.array([segmentation.compiled.handle for segmentation in partition.segmentations], np.uintp)
+    by_column, rules = partition.by_column, partition.rules
+    revised_at_ms = np.array([partition.revised_at_ms[name] for name in table.names], np.int64)
+    handles = np.array([segmentation.compiled.handle for segmentation in by_column], np.uintp)
+    numbers = np.array([partition.names.index(segmentation.name) for segmentation in by_column], np.int32)
     table.reserve(len(records))
     step = Step(
         events=address(records),
@@ -131,15 +147,24 @@ def _take_step(partition: Partition, events: Events, sweeps: Sweeps, first: int,
         last_row=last,
         segmentations=address(handles),
         revised_at_ms=address(revised_at_ms),
+        program=None if rules is None else rules.handle,
+        rules_revised_at_ms=partition.rules_revised_at_ms,
+        warnings=address(partition.warnings),
+        warning_count=len(partition.warnings),
+        numbers=address(numbers),
         clock=NativeClock(*clock),
     )
     columns = table.columns()
     status = _take()(partition.workspace.handle, table.handle, ctypes.byref(columns), ctypes.byref(step))
+    if status == NO_MEMORY:
+        raise MemoryError
     if status:
-        raise MemoryError(f"a step of {len(records)} events: status {status}, expected 0")
+        raise RuntimeError(f"a step of {len(records)} events: status {status} of the library, expected 0")
     partition.clock = Clock(step.clock.watermark_ms, step.clock.swept_at_ms)
     return Outcome(
         moves=_copy(step.moves, step.move_count, MOVE_DTYPE),
+        facts=_copy(step.facts, step.fact_count, FACT_DTYPE),
+        notices=_copy(step.notices, step.notice_count, NOTICE_DTYPE),
         changed=_copy(step.changed, step.changed_count, np.dtype(np.int64)),
         swept_at_ms=sweep_at_ms,
         customers=_copy(step.swept_customers, len(sweep_at_ms), np.dtype(np.int64)),

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.arrays import Flags, Instants
+from stream_app.core.arrays import Flags, Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import NO_EVENTS, Event, Events, Position, Records, Texts, join_events, pack_events
 from stream_app.errors import InvalidRecord
@@ -81,6 +81,11 @@ class Batch:
         """Return the records `[start, stop)`."""
         return Batch(self.watermarks_ms[start:stop], self.records[start:stop], self.texts, self.others)
 
+    def instants(self) -> Indices:
+        """Return where an event begins another instant than the event before it has, ascending."""
+        last_event = np.maximum.accumulate(np.where(self.is_event, np.arange(len(self)), 0))
+        return np.flatnonzero(np.diff(self.records["at_ms"][last_event])) + 1
+
     def events(self) -> Events:
         """Return the events among the records."""
         is_event = self.is_event
@@ -91,6 +96,26 @@ class Batch:
         indices = np.flatnonzero(~self.is_event)
         for index, other in zip(indices.tolist(), self.records["text_at"][indices].tolist(), strict=True):
             yield index, self.others[other]
+
+
+def end_between(instants: Indices, start: int, stop: int, count: int) -> int:
+    """Return where a part of n records ends that begins at `start`: between instants, so that none is torn apart.
+
+    Parameters
+    ----------
+    instants
+        See `Batch.instants`.
+    stop
+        Where it should end: it ends there or before, or behind it where there is no such place.
+    count
+        n.
+    """
+    if stop >= count:
+        return count
+    place = int(np.searchsorted(instants, stop, side="right"))
+    if place and instants[place - 1] > start:
+        return int(instants[place - 1])
+    return int(instants[place]) if place < len(instants) else count
 
 
 NO_RECORDS: Final = Batch(np.empty(0, np.int64), NO_EVENTS.records, NO_EVENTS.texts, [])

@@ -11,8 +11,13 @@ own or a move assessed it. That instant is kept for each segmentation, because n
 what one of them says must not depend on which others there are. `change` indexes `stream_app.core.moves.CHANGES`;
 `kept` is the last segment that was not a lapsed one, the present one included, 0 for none.
 
-What has no fixed size lies in the library's own memory: the last 32 event ids as digests, the last 16 orders, and the
-active and engaged days as bits. Its encoding, the same since version 3, stands in `native/row_encoding.c`.
+A place is the same of a segmentation by rules, and less: segment, `change`, and the sequence of the last move. When the
+segment was entered is kept apart, for those segmentations alone whose conditions ask for it. `closed_at_ms` is the
+instant up to which a customer's moves have been told, whatever they were by: the next one is later.
+
+What has no fixed size lies in the library's own memory: the last 32 event ids as digests, the last 16 orders, the
+active and engaged days as bits, the ledger of those series of events that conditions look at, and traits. The encoding
+of it all, in version 4, stands in `native/row_encoding.c`.
 """
 
 from __future__ import annotations
@@ -23,9 +28,9 @@ import numpy as np
 from xxhash import xxh3_64_digest
 
 from stream_app.core.clock import NO_TIME
-from stream_app.native.structures import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE
+from stream_app.native.structures import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, PLACE_DTYPE
 
-__all__ = ["ACTIVITY_DTYPE", "FIRST_SEGMENTATION", "MEMBERSHIP_DTYPE", "NO_MEMBERSHIP", "digest"]
+__all__ = ["ACTIVITY_DTYPE", "FIRST_SEGMENTATION", "MEMBERSHIP_DTYPE", "NO_MEMBERSHIP", "PLACE_DTYPE", "digest"]
 
 NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
 """The record of a customer who was never in a segment of a segmentation."""

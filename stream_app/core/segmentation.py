@@ -16,6 +16,9 @@ looks: a sweep only brings to light what has become true.
 
 Questions are answered by the compiled library, which asks them itself, customer by customer, while it takes events in;
 `Compiled` asks them from here. A kind that the library does not know answers in Python, see `Foreign`.
+
+Segmentations by rules are not asked one by one: all rules of a partition are compiled together (`Ruled.compile_all`),
+as they share what they look at and may refer to each other, and the library evaluates them where something has changed.
 """
 
 from __future__ import annotations
@@ -122,6 +125,10 @@ class Segmentation(Protocol):
         `native/fold.c`) is not looked at by itself.
     revised_by
         Cause of the moves that a new version makes: `MODEL` or `DEFINITION`.
+    is_ruled
+        Whether it is one by rules; only others answer the questions.
+    warn_before_ms
+        How long before silence moves a customer out of a segment that is told; 0 for not at all.
     compiled
         The version in the compiled library.
     """
@@ -157,6 +164,16 @@ class Segmentation(Protocol):
         ...
 
     @property
+    def is_ruled(self) -> bool:
+        """Whether it is one by rules."""
+        ...
+
+    @property
+    def warn_before_ms(self) -> int:
+        """How long before moves by time alone are told."""
+        ...
+
+    @property
     def compiled(self) -> NativeSegmentation:
         """The version in the compiled library."""
         ...
@@ -184,6 +201,75 @@ class Segmentation(Protocol):
         ...
 
 
+class CompiledRules(Protocol):
+    """All segmentations by rules of a partition in the compiled library.
+
+    Attributes
+    ----------
+    handle
+        The `seg_program`; it ends with this object.
+    words
+        How many times 64 conditions there are.
+    kept_since
+        Names of the segmentations of which it is kept when a customer entered its segment.
+    """
+
+    @property
+    def handle(self) -> int:
+        """The `seg_program`."""
+        ...
+
+    @property
+    def words(self) -> int:
+        """How many times 64 conditions there are."""
+        ...
+
+    @property
+    def kept_since(self) -> Sequence[str]:
+        """Of which segmentations the beginning is kept."""
+        ...
+
+
+class SeriesNumbers(Protocol):
+    """What compiling asks of a table: numbers for what it remembers of customers' events."""
+
+    @property
+    def ruled_names(self) -> Sequence[str]:
+        """Names of the segmentations by rules, in the order of its columns."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Likewise of the others."""
+        ...
+
+    def series_number(self, digest: int) -> int:
+        """Return the number of a series."""
+        ...
+
+
+class Ruled(Protocol):
+    """A segmentation by rules."""
+
+    def compile_all(
+        self, segmentations: Sequence[Segmentation], table: SeriesNumbers, minor_per_major: int, *, dated: bool
+    ) -> CompiledRules:
+        """Return all rules among some segmentations, this one's included, compiled together.
+
+        Parameters
+        ----------
+        segmentations
+            All of a partition.
+        table
+            Its table.
+        minor_per_major
+            Minor units of the base currency in a major one.
+        dated
+            Whether it is kept of all when a customer entered its segment.
+        """
+        ...
+
+
 class Explains(Protocol):
     """What a kind offers beside the questions, unless the library itself says why customers move."""
 
@@ -194,6 +280,9 @@ class Explains(Protocol):
 
 class Compiled:
     """The questions to a version of a kind that the library knows, for the kind to inherit."""
+
+    is_ruled: bool = False
+    warn_before_ms: int = 0
 
     @cached_property
     def compiled(self) -> NativeSegmentation:

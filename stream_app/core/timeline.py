@@ -13,9 +13,10 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from stream_app.core.arrays import Flags, Instants
+from stream_app.core.arrays import Instants
 from stream_app.core.clock import NO_TIME, next_boundary
 from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
+from stream_app.core.records import Batch, end_between
 
 
 class Pace(NamedTuple):
@@ -28,7 +29,7 @@ class Pace(NamedTuple):
     pause_ms
         Time between two pauses, a multiple of `interval_ms`.
     records_max
-        Records folded in one step.
+        Records folded in one step; more where more are of one instant.
     due_max
         Where more customers than this may be due, a sweep is a step of its own, so that a shell can take it in parts.
     """
@@ -57,20 +58,17 @@ class Sweep(NamedTuple):
 Step: TypeAlias = Fold | Sweep
 
 
-def steps(partition: Partition, watermarks_ms: Instants, is_event: Flags, pace: Pace) -> Iterator[Step]:
+def steps(partition: Partition, batch: Batch, pace: Pace) -> Iterator[Step]:
     """Yield what to do with records in the order of the stream, letting time pass between them.
 
-    Parameters
-    ----------
-    watermarks_ms
-        Of each record, ascending; `NO_TIME` where no time is known yet.
-    is_event
-        Which of them are events.
+    Records of equal instants that stand next to each other are folded in one step.
     """
+    watermarks_ms, is_event = batch.watermarks_ms, batch.is_event
     start, count = 0, len(watermarks_ms)
+    instants = batch.instants()
     events = np.concatenate(([0], np.cumsum(is_event)))
     while start < count:
-        stop = min(count, start + pace.records_max)
+        stop = end_between(instants, start, start + pace.records_max, count)
         since_ms = _since(partition, watermarks_ms)
         if since_ms == NO_TIME:
             yield Fold(start, stop, NO_SWEEPS)

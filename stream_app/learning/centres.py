@@ -106,8 +106,9 @@ def _lift(column: Floats, weights: Floats, roles: Sequence[int], steps: Sequence
 def nearest_roles(axes: Floats, frame: Frame, centres: Floats) -> Indices:
     """Return the nearest role of each customer among those that the frame admits, shape `(n,)`."""
     roles = np.flatnonzero(frame.admits)
-    points, scaled = axes * frame.weights, centres[roles] * frame.weights
-    return np.asarray(roles[((points[:, None] - scaled) ** 2).sum(axis=2).argmin(axis=1)])
+    points, scaled = (axes * frame.weights).T, (centres[roles] * frame.weights).T
+    squares = [(row - of_roles[:, None]) ** 2 for row, of_roles in zip(points, scaled, strict=True)]
+    return np.asarray(roles[sum(squares[1:], squares[0]).argmin(axis=0)])
 
 
 def shrink(axes: Floats, frame: Frame, centres: Floats, prior: Floats) -> tuple[Floats, Floats]:

@@ -27,7 +27,7 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices
 from stream_app.core.partition import Partition
-from stream_app.core.segmentation import Held
+from stream_app.core.segmentation import NEVER_MS, Held
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
@@ -59,7 +59,15 @@ def share_of(size: int, population_size: int) -> float:
     return min(1.0, SHARE_SLACK * size / population_size) if population_size else 1.0
 
 
-def choose(hashes: Hashes, customer_ids: Sequence[str], size: int, tick: int, seed: int, share: float = 1.0) -> Indices:
+def choose(
+    hashes: Hashes,
+    customer_ids: Sequence[str],
+    size: int,
+    tick: int,
+    seed: int,
+    share: float = 1.0,
+    among: Indices | None = None,
+) -> Indices:
     """Return the indices of those who are in a tick's sample, in its order: by hash, and by id where hashes are equal.
 
     Parameters
@@ -72,9 +80,13 @@ def choose(hashes: Hashes, customer_ids: Sequence[str], size: int, tick: int, se
         With the ids and the share they decide who is chosen, and nothing else does.
     share
         Only customers whose hash is below this part of all hashes.
+    among
+        Indices of those who may be chosen; all if None.
     """
     mixed = _mix(hashes ^ np.uint64(xxh3_64_intdigest(f"{seed}:{tick}".encode())))
-    candidates = np.arange(len(mixed)) if share >= 1 else np.flatnonzero(mixed < np.uint64(int(share * 2.0**64)))
+    candidates = np.arange(len(mixed)) if among is None else among
+    if share < 1:
+        candidates = candidates[mixed[candidates] < np.uint64(int(share * 2.0**64))]
     if size < len(candidates):
         considered = mixed[candidates]
         candidates = candidates[considered <= np.partition(considered, size)[size]]
@@ -93,7 +105,7 @@ def _mix(hashes: Hashes) -> Hashes:
 
 
 class SampleDrawer:
-    """Draws samples of one partition, again and again.
+    """Draws samples of one partition, again and again: of customers who have done something.
 
     Parameters
     ----------
@@ -125,19 +137,20 @@ class SampleDrawer:
         """
         partition, table = self._partition, self._partition.table
         learned = [
-            (index, segmentation.name)
-            for index, segmentation in enumerate(partition.segmentations)
+            (table.names.index(segmentation.name), segmentation.name)
+            for segmentation in partition.segmentations
             if isinstance(segmentation, LearnedSegmentation)
         ]
         self._hashes = np.concatenate((self._hashes, table.customer_ids.hashes(len(self._hashes))))
-        numbers = choose(self._hashes, table.customer_ids, self._size, tick, self._seed, share)
+        acting = np.flatnonzero(table.activity["first_at_ms"] < NEVER_MS)  # of others, only profiles are known
+        numbers = choose(self._hashes, table.customer_ids, self._size, tick, self._seed, share, acting)
         return PopulationSample(
             tick=tick,
             as_of_ms=as_of_ms,
             customer_ids=np.array(table.customer_ids.of(numbers), object),
             memberships={name: Held.of(table.memberships[index].take(numbers)) for index, name in learned},
             activity=table.activity.take(numbers),
-            population_size=len(table),
+            population_size=len(acting),
             members={name: table.members(index) for index, name in learned},
             share=share,
         )

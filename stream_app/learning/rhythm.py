@@ -18,6 +18,9 @@ within two weeks no more often than is allowed: with R1 the silence at which P f
 
     Σ [S(R1) − S(R1 + 14 d)] / gap · 30.4 ≤ .02 n            .02 a month: once in four years
 
+It is searched for by halving, since the left side rises with q: it did so over the whole range at each of 368 ticks of
+simulated shops with and without engagement, a sparse year, and CDNOW.
+
 A rate that is the same everywhere is not equally careful everywhere: at q = 1/1000 such alarms were .021 a month in a
 shop whose customers look in between orders, and .007 where orders alone are known and gaps are long; there lapses were
 found a good deal later than need be. The rate that maximises the likelihood of all silences ran to its lowest bound
@@ -29,6 +32,7 @@ Every number is an average over ticks in which the last one weighs .2, and the f
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -157,9 +161,12 @@ class RhythmFit:
 
     def _learn_stops(self, quantities: Quantities, active: Flags) -> RhythmFit:
         chosen = Quantities(*(column[active] for column in quantities))
-        rates = STOP_RATES.tolist()
-        careful = (rate for rate in reversed(rates) if self._false_alarms(chosen, rate) <= FALSE_ALARMS_MAX)
-        best = math.log(next(careful, rates[0]))
+        *lower, highest = STOP_RATES.tolist()
+        best = highest
+        if self._false_alarms(chosen, highest) > FALSE_ALARMS_MAX:
+            careful = bisect_right(lower, FALSE_ALARMS_MAX, key=lambda rate: self._false_alarms(chosen, rate))
+            best = lower[max(careful - 1, 0)]
+        best = math.log(best)
         return replace(self, stop_rate_per_day=math.exp(_towards(math.log(self.stop_rate_per_day), best, GAIN)))
 
     def _false_alarms(self, quantities: Quantities, stop_rate_per_day: float) -> float:
