@@ -6,11 +6,19 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SEGMENTATIONS_MAX: Final = 8
-"""How many there can be at once: a customer's row grows by 40 bytes with each."""
+from stream_app.segmentations.durations import Duration
+
+SEGMENTATIONS_MAX: Final = 64
+"""How many there can be at once, of all kinds."""
+LEARNED_MAX: Final = 8
+"""How many of them can be learned: a customer's row grows by 40 bytes with each."""
 
 Slug = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$")]
 """A name in topics, keys and addresses."""
+SegmentName = Annotated[str, Field(min_length=1, max_length=80)]
+"""A name for people."""
+Action = Annotated[str, Field(min_length=1, max_length=500)]
+"""What to do with a segment's customers."""
 
 
 class Configuration(BaseModel):
@@ -26,3 +34,13 @@ class SegmentationConfiguration(Configuration):
     """Which kind of segmentation it is."""
     name: Slug
     """Unique in a deployment; kept for good, as state, ids and keys are made of it."""
+    title: SegmentName | None = None
+    """For people; may change. The name if none is given."""
+    description: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    """What it is for."""
+    owner: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Whom to ask about it."""
+    action: Action | None = None
+    """What to do with its customers."""
+    warn_before: Duration | None = None
+    """So long before silence moves a customer out of a segment, a record in `segment-upcoming` says so."""

@@ -1,7 +1,7 @@
-"""Moves → migrations and memberships as JSON, written by the library; see `native/outputs.c`.
+"""Moves → migrations and memberships as JSON, and notices, written by the library; see `native/outputs.c`.
 
-Python says why customers moved where that is rare or differs by kind: the whole explanation of the kinds that learn
-nothing, and of a model's moves what in the model has changed. All else of all records has one writer.
+Python says why customers moved where that is rare: the whole explanation of kinds that the library does not know, and
+of a model's moves what in the model has changed. All else of all records has one writer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from stream_app.core.moves import ENTERED, MODEL, MigrationContext, Moves
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Due, Explains, Segmentation
 from stream_app.native.library import NO_MEMORY, address, buffer_address, function
-from stream_app.native.structures import DESCRIBED_DTYPE, Description, TextsForm
+from stream_app.native.output_structures import DESCRIBED_DTYPE, Description, TextsForm
+from stream_app.native.structures import FACT_DTYPE
 from stream_app.segmentations.learned.model_changes import changes_of, describe_change
 from stream_app.segmentations.presentation import Presentation, Texts
 
@@ -57,6 +58,7 @@ class Chunk(NamedTuple):
 
 
 NO_CHUNK: Final = Chunk(NO_EVENTS)
+NO_FACTS: Final = np.empty(0, FACT_DTYPE)
 
 
 class Described:
@@ -122,11 +124,13 @@ class Describer:
             raise MemoryError
         weakref.finalize(self, free, self._handle)
 
-    def describe_step(self, partition: Partition, moves: np.ndarray, chunk: Chunk = NO_CHUNK) -> Described:
+    def describe_step(
+        self, partition: Partition, moves: np.ndarray, chunk: Chunk = NO_CHUNK, facts: np.ndarray = NO_FACTS
+    ) -> Described:
         """Return the migrations and memberships of the moves of a step that a partition has just taken."""
         self.follow(partition.segmentations)
         ids, sizes = partition.table.customer_ids.joined(moves["row"])
-        return self.describe(moves, Texts(ids, np.cumsum(sizes)), chunk)
+        return self.describe(moves, Texts(ids, np.cumsum(sizes)), chunk, facts)
 
     def follow(self, segmentations: Sequence[Segmentation]) -> None:
         """Describe moves in these segmentations from now on; those that are unchanged are kept as they are."""
@@ -135,7 +139,9 @@ class Describer:
             kept.get(id(segmentation)) or Presentation(segmentation, self._context) for segmentation in segmentations
         ]
 
-    def describe(self, moves: np.ndarray, customers: Texts, chunk: Chunk = NO_CHUNK) -> Described:
+    def describe(
+        self, moves: np.ndarray, customers: Texts, chunk: Chunk = NO_CHUNK, facts: np.ndarray = NO_FACTS
+    ) -> Described:
         """Return the migrations and memberships of n moves.
 
         Parameters
@@ -146,6 +152,8 @@ class Describer:
             Id of each move's customer.
         chunk
             The events that the moves name.
+        facts
+            `FACT_DTYPE`: the conditions that the moves name.
 
         Raises
         ------
@@ -155,32 +163,62 @@ class Describer:
             If a move names something that was not handed over.
         """
         told, is_specific = self._told(moves, customers, chunk)
-        places = np.empty(len(moves), DESCRIBED_DTYPE)
-        records, texts = np.ascontiguousarray(chunk.events.records), np.ascontiguousarray(chunk.events.texts)
-        sources = Texts.of(_encode(name) for name in chunk.sources)
-        handles = (ctypes.c_void_p * len(self._presentations))(*(each.handle for each in self._presentations))
+        facts = np.ascontiguousarray(facts)
         form = Description(
             moves=address(moves),
             move_count=len(moves),
-            events=address(records),
-            event_count=len(records),
-            texts=address(texts),
-            texts_size=len(texts),
-            customers=_form(customers),
-            sources=_form(sources),
+            facts=address(facts),
+            fact_count=len(facts),
             told=_form(told),
-            presentations=ctypes.cast(handles, ctypes.c_void_p),
-            presentation_count=len(handles),
-            partition=chunk.partition,
-            source=_form(self._source),
-            described=address(places),
         )
-        _check(_describe()(self._handle, ctypes.byref(form)))
+        return self._written(_describe(), form, customers, chunk, is_specific)
+
+    def describe_step_notices(self, partition: Partition, notices: np.ndarray, chunk: Chunk = NO_CHUNK) -> Described:
+        """Return the notices of a step that a partition has just taken, in the place of migrations."""
+        self.follow(partition.segmentations)
+        ids, sizes = partition.table.customer_ids.joined(notices["row"])
+        return self.describe_notices(notices, Texts(ids, np.cumsum(sizes)), chunk)
+
+    def describe_notices(self, notices: np.ndarray, customers: Texts, chunk: Chunk = NO_CHUNK) -> Described:
+        """Return n notices in the place of migrations; there are no memberships. See `describe`.
+
+        Parameters
+        ----------
+        notices
+            `NOTICE_DTYPE`, shape `(n,)`.
+        customers
+            Id of each notice's customer.
+        chunk
+            The events that the notices name.
+        """
+        form = Description(notices=address(notices), notice_count=len(notices))
+        return self._written(_describe_notices(), form, customers, chunk, np.ones(len(notices), np.bool_))
+
+    def _written(
+        self,
+        write: Callable[..., Any],
+        form: Description,
+        customers: Texts,
+        chunk: Chunk,
+        is_specific: npt.NDArray[np.bool_],
+    ) -> Described:
+        """Return what the library writes of as many records as there are customers' ids."""
+        count = len(is_specific)
+        places = np.empty(count, DESCRIBED_DTYPE)
+        records, texts = np.ascontiguousarray(chunk.events.records), np.ascontiguousarray(chunk.events.texts)
+        sources = Texts.of(_encode(name) for name in chunk.sources)
+        handles = (ctypes.c_void_p * len(self._presentations))(*(each.handle for each in self._presentations))
+        form.events, form.event_count = address(records), len(records)
+        form.texts, form.texts_size = address(texts), len(texts)
+        form.customers, form.sources, form.source = _form(customers), _form(sources), _form(self._source)
+        form.presentations, form.presentation_count = ctypes.cast(handles, ctypes.c_void_p), len(handles)
+        form.partition, form.described = chunk.partition, address(places)
+        _check(write(self._handle, ctypes.byref(form)))
         return Described(
             places,
-            ctypes.string_at(form.migrations, form.migrations_size) if len(moves) else b"",
+            ctypes.string_at(form.migrations, form.migrations_size) if count else b"",
             ctypes.string_at(form.memberships, form.memberships_size) if form.memberships_size else b"",
-            ctypes.string_at(form.keys, form.keys_size) if len(moves) else b"",
+            ctypes.string_at(form.keys, form.keys_size) if count else b"",
             ctypes.string_at(form.headers, form.headers_size) if form.headers_size else b"",
             is_specific,
         )
@@ -194,6 +232,8 @@ class Describer:
             if each.model is not None:
                 chosen = chosen[moves["cause"][chosen] == MODEL]
                 told.update(zip(chosen.tolist(), self._openings(each, moves[chosen]), strict=True))
+            elif each.is_ruled:
+                is_specific[chosen] = moves["fact_count"][chosen] > 0
             elif len(chosen):
                 reasons = cast(Explains, each.segmentation).explain(
                     moves_of(moves, chosen, customers, chunk), self._context
@@ -263,6 +303,11 @@ def _life() -> tuple[Callable[..., Any], Callable[..., Any]]:
 @cache
 def _describe() -> Callable[..., Any]:
     return function("seg_describe", ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
+
+
+@cache
+def _describe_notices() -> Callable[..., Any]:
+    return function("seg_describe_notices", ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
 
 
 @cache

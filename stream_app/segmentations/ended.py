@@ -8,9 +8,10 @@ from typing import Final
 import msgspec
 
 from stream_app.core.moves import DEFINITION, MigrationContext, Moves, describe_path
-from stream_app.core.segmentation import Compiled, Segmentation
+from stream_app.core.segmentation import Compiled, CompiledRules, Segmentation, SeriesNumbers
 from stream_app.core.segments import Roster
 from stream_app.native.segmentations import ENDED, NativeForm
+from stream_app.segmentations.rules.native_form import compile_rules
 
 
 class DefinitionReason(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="definition"):
@@ -41,12 +42,19 @@ class EndedSegmentation(Compiled):
 
     def __init__(self, name: str, last: Segmentation | None) -> None:
         self.name: Final = name
+        self.is_ruled = last is not None and last.is_ruled
         self.version: Final = last.version if last else 0
         self.roster: Final = Roster((), tuple(last.roster.by_code.values()) if last else ())
 
     def native_form(self) -> NativeForm:
         """Return what it is made of, for the compiled library."""
         return NativeForm(ENDED, b"")
+
+    def compile_all(
+        self, segmentations: Sequence[Segmentation], table: SeriesNumbers, minor_per_major: int, *, dated: bool
+    ) -> CompiledRules:
+        """Return all rules among some segmentations, compiled together; see `compile_rules`."""
+        return compile_rules(segmentations, table, minor_per_major, dated=dated)
 
     def explain(self, moves: Moves, context: MigrationContext) -> Sequence[DefinitionReason]:  # noqa: ARG002  (protocol)
         """Return the same reason for all."""

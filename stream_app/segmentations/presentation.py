@@ -11,7 +11,8 @@ import ctypes
 import weakref
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, Final, NamedTuple
+from itertools import chain
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -23,18 +24,19 @@ from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import Segment
 from stream_app.native.library import Buffer, address, buffer_address, function
 from stream_app.native.mathematics import log
+from stream_app.native.output_structures import PresentationForm, ToldFrame
 from stream_app.native.segmentations import roster_columns
-from stream_app.native.structures import PresentationForm, ToldFrame
 from stream_app.segmentations.learned.model import Frame
 from stream_app.segmentations.learned.native_form import learned_form
 from stream_app.segmentations.learned.roles import KINDS
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.learned.words import about, days, statement_of
+from stream_app.segmentations.rules.explanation import RULED_KINDS, Conditioned, phrases_of
 
 DIGITS_MAX: Final = 4
 """`SEG_DIGITS_MAX`."""
-_LEARNED, _OTHER = range(2)
-"""Kinds, as far as outputs differ: all but the learned one bring their explanations along."""
+_LEARNED, _RULES, _OTHER = range(3)
+"""Kinds, as far as outputs differ: others bring their explanations along."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -78,6 +80,8 @@ class Presentation:
     def __init__(self, segmentation: Segmentation, context: MigrationContext) -> None:
         self.segmentation = segmentation
         self.model = segmentation.model if isinstance(segmentation, LearnedSegmentation) else None
+        self.is_ruled: Final = segmentation.kind in RULED_KINDS
+        self._phrases = phrases_of(cast(Conditioned, segmentation), context.currency) if self.is_ruled else ()
         self._context = context
         digits = minor_digits(context.minor_per_major)
         if digits > DIGITS_MAX or context.minor_per_major != 10**digits:
@@ -87,12 +91,13 @@ class Presentation:
         codes, known, levels = roster_columns(segmentation.roster)
         texts = Texts.of(self._texts(segments))
         form = PresentationForm(
-            kind=_OTHER if self.model is None else _LEARNED,
+            kind=_RULES if self.is_ruled else _OTHER if self.model is None else _LEARNED,
             version=segmentation.version,
             digits=digits,
             holdout_percent=context.holdout_percent,
             target_count=len(codes),
             known_count=len(known),
+            condition_count=len(self._phrases),
             codes=address(codes),
             known_codes=address(known),
             levels=address(levels),
@@ -128,6 +133,8 @@ class Presentation:
         if model:
             for target in range(len(KINDS)):
                 yield _inside(statement_of(model, target))
+        for part in chain.from_iterable(self._phrases):
+            yield _inside(part)
 
 
 def _inside(text: str) -> bytes:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import ModelInvalid
 from stream_app.segmentations.configuration import SegmentationConfiguration
 from stream_app.segmentations.learned.kind import LEARNED
-from stream_app.segmentations.rules.kind import RULES
+from stream_app.segmentations.rules.definition import AudienceConfiguration, Ruled, RulesConfiguration
+from stream_app.segmentations.rules.kind import AUDIENCE, RULES
+from stream_app.segmentations.rules.references import counted, fields_of, leaf_key, segmentations_of
 
 
 class Kind(Protocol):
@@ -52,6 +54,7 @@ class Kind(Protocol):
 KINDS: Final[dict[str, Kind]] = {
     "learned": LEARNED,
     "rules": RULES,
+    "audience": AUDIENCE,
 }
 
 
@@ -87,6 +90,30 @@ def build_segmentation(
 ) -> Segmentation:
     """Return the segmentation that a configuration asks for, see `Kind.build`."""
     return KINDS[configuration.kind].build(configuration, defaults, earlier)
+
+
+def looks_at(segmentation: Segmentation) -> frozenset[str]:
+    """Return the names of the segmentations that one by rules looks at."""
+    definition = _definition_of(segmentation)
+    return frozenset() if definition is None else segmentations_of(definition)
+
+
+def fields_looked_at(segmentations: Iterable[Segmentation]) -> frozenset[str]:
+    """Return the fields of events that some segmentations look at."""
+    definitions = (_definition_of(each) for each in segmentations)
+    return frozenset[str]().union(*(fields_of(each) for each in definitions if each is not None))
+
+
+def counted_by(segmentation: Segmentation) -> frozenset[str]:
+    """Return the keys of the conditions of one by rules that count events."""
+    definition = _definition_of(segmentation)
+    return frozenset() if definition is None else frozenset(leaf_key(leaf) for leaf in counted(definition))
+
+
+def _definition_of(segmentation: Segmentation) -> Ruled | None:
+    """Return the definition of a segmentation by rules."""
+    definition = getattr(segmentation, "definition", None)
+    return definition if isinstance(definition, RulesConfiguration | AudienceConfiguration) else None
 
 
 def encode_segmentation(segmentation: Segmentation) -> dict[str, Any]:

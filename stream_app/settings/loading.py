@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
@@ -14,6 +14,9 @@ from pydantic_settings.exceptions import SettingsError
 
 from stream_app.errors import ConfigurationError
 from stream_app.settings.sections import ENV_DELIMITER, ENV_PREFIX, Section, Settings
+
+_DEFINED_BY: Final = ("segmentations", "segmentations_file")
+"""Where segmentations are defined: in tables of the settings, or in a file of their own."""
 
 
 def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -26,8 +29,8 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
     """
     values = {} if path is None else _read_toml(path)
     try:
-        values = _merged(values, _read_environment())
-        return Settings(**_merged(values, overrides or {}))
+        values = _over(values, _read_environment())
+        return Settings(**_over(values, overrides or {}))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -87,6 +90,15 @@ def _is_unreadable(variable: str) -> bool:
     except SettingsError:
         return True
     return False
+
+
+def _over(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of a stronger source over them; of two ways to say one thing, the stronger one's."""
+    merged = _merged(values, overrides)
+    for one, other in (_DEFINED_BY, _DEFINED_BY[::-1]):
+        if overrides.get(one) is not None and overrides.get(other) is None:
+            merged.pop(other, None)
+    return merged
 
 
 def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

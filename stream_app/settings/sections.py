@@ -6,6 +6,7 @@ Only `stream_app.bootstrap` sees these; the rest of the package gets small froze
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -13,8 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, S
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
-from stream_app.segmentations.learned.configuration import Days, LearnedConfiguration, Probability
+from stream_app.segmentations.learned.configuration import Days, Probability
 from stream_app.segmentations.registry import parse_segmentations
+from stream_app.settings.definitions import Definitions, read_definitions
 
 ENV_PREFIX: Final = "SEGMENTER_"
 ENV_DELIMITER: Final = "__"
@@ -324,13 +326,18 @@ class Settings(BaseSettings):
     records: RecordSettings = RecordSettings()
     assignment: AssignmentSettings = AssignmentSettings()
     learning: LearningSettings = LearningSettings()
-    segmentations: Annotated[
-        tuple[SerializeAsAny[SegmentationConfiguration], ...],
-        BeforeValidator(parse_segmentations),
-        Field(min_length=1, max_length=SEGMENTATIONS_MAX),
-    ] = (LearnedConfiguration(name="value"),)
-    """In what ways customers are divided, in order: a list of tables (`[[segmentations]]`) with `kind`, `name` and what
-    the kind asks for. A table that is removed makes everybody leave that segmentation."""
+    segmentations_file: Path | None = None
+    """In what ways customers are divided: a YAML or JSON file, see `docs/segmentations.md`."""
+    segmentations: (
+        Annotated[
+            tuple[SerializeAsAny[SegmentationConfiguration], ...],
+            BeforeValidator(parse_segmentations),
+            Field(min_length=1, max_length=SEGMENTATIONS_MAX),
+        ]
+        | None
+    ) = None
+    """The same without a file, lists and traits: a list of tables (`[[segmentations]]`) with `kind`, `name` and what
+    the kind asks for, in order. A table that is removed makes everybody leave that segmentation."""
     holdout: HoldoutSettings = HoldoutSettings()
     kafka: KafkaSettings = KafkaSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -339,6 +346,17 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     webhooks: WebhookSettings = WebhookSettings()
     deployment: DeploymentSettings = DeploymentSettings()
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        """In what ways customers are divided; read once, so that a file that changes later changes nothing here.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file cannot be read, or holds mistakes.
+        """
+        return read_definitions(self.segmentations_file, self.segmentations)
 
     @classmethod
     def settings_customise_sources(

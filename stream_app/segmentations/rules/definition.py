@@ -1,93 +1,109 @@
-"""A segmentation by rules, as configured: segments in order, and the conditions under which customers are in them.
+"""Segmentations by conditions, as configured: rules and audiences.
 
-A customer is in the first segment whose condition holds, or else in the default. Conditions are data: figures of the
-customer compared with numbers, joined by `all`, `any` and `not`.
+By *rules*, a customer is in the first segment whose condition holds, or else in the default: always in exactly one. An
+*audience* has one segment, which a customer is in or out of. All that a condition can say is a value of these models:
+nothing is evaluated as an expression.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from stream_app.segmentations.configuration import Configuration, SegmentationConfiguration, Slug
+from stream_app.segmentations.configuration import (
+    Action,
+    Configuration,
+    SegmentationConfiguration,
+    SegmentName,
+    Slug,
+)
+from stream_app.segmentations.durations import Duration, Instant
+from stream_app.segmentations.rules.catalogue import FIGURES, FigureName
+from stream_app.segmentations.rules.comparing import COMPARATORS, Comparator, FieldTest
+from stream_app.segmentations.rules.conditions import (
+    AllOf,
+    AnyOf,
+    Condition,
+    NotThat,
+    Score,
+    Scored,
+    canonical,
+    leaves,
+    parts_of,
+    paths,
+)
+from stream_app.segmentations.rules.leaves import (
+    Anniversary,
+    Bucket,
+    DecayedLeaf,
+    EventLeaf,
+    FigureLeaf,
+    FirstEventLeaf,
+    HeldFor,
+    LastEventLeaf,
+    Leaf,
+    ListLeaf,
+    MembershipLeaf,
+    RandomLeaf,
+    RegularlyLeaf,
+    RestartedLeaf,
+    SequenceLeaf,
+    SinceLastLeaf,
+    TraitLeaf,
+)
+from stream_app.segmentations.rules.values import is_prefix
+from stream_app.segmentations.rules.windows import Calendar, Fixed, Moving, Window
 
-Figure: TypeAlias = Literal[
-    "recency_days",
-    "tenure_days",
-    "orders_decayed",
-    "revenue_decayed_minor",
-    "engaged_days_decayed",
-    "purchases",
-    "refunds",
-    "engagements",
-    "revenue_minor",
+__all__ = [
+    "COMPARATORS",
+    "FIGURES",
+    "AllOf",
+    "Anniversary",
+    "AnyOf",
+    "AudienceConfiguration",
+    "Bucket",
+    "Calendar",
+    "Comparator",
+    "Condition",
+    "DecayedLeaf",
+    "DefaultSegment",
+    "Duration",
+    "EventLeaf",
+    "FieldTest",
+    "FigureLeaf",
+    "FigureName",
+    "FirstEventLeaf",
+    "Fixed",
+    "HeldFor",
+    "Instant",
+    "LastEventLeaf",
+    "Leaf",
+    "ListLeaf",
+    "MembershipLeaf",
+    "Moving",
+    "NotThat",
+    "RandomLeaf",
+    "RegularlyLeaf",
+    "RestartedLeaf",
+    "RuleSegment",
+    "Ruled",
+    "RulesConfiguration",
+    "Score",
+    "Scored",
+    "SequenceLeaf",
+    "SinceLastLeaf",
+    "TraitLeaf",
+    "Window",
+    "canonical",
+    "conditions_of",
+    "is_prefix",
+    "leaves",
+    "leaves_of",
+    "parts_of",
+    "paths",
 ]
-Operator: TypeAlias = Literal["<", "<=", ">", ">="]
-
-OPERATORS: Final[Mapping[Operator, Callable[[Any, Any], Any]]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-
-class Comparison(Configuration):
-    """A figure of the customer, compared with a number: true or false at every instant."""
-
-    figure: Figure
-    """Which one; units are in its name, what is older counts less in decayed ones, see `stream_app.core.quantities`."""
-    operator: Operator
-    """How it is compared."""
-    value: Annotated[float, Field(allow_inf_nan=False)]
-    """With what."""
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        return f"{self.figure} {self.operator} {self.value:g}"
-
-
-class AllOf(Configuration):
-    """True where all of its parts are."""
-
-    all: Annotated[list[Condition], Field(min_length=1)]
-    """The parts."""
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        return " and ".join(_in_brackets(part) for part in self.all)
-
-
-class AnyOf(Configuration):
-    """True where one of its parts is."""
-
-    any: Annotated[list[Condition], Field(min_length=1)]
-    """The parts."""
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        return " or ".join(_in_brackets(part) for part in self.any)
-
-
-class NotThat(Configuration):
-    """True where its part is not."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    negated: Annotated[Condition, Field(alias="not")]
-    """The part."""
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        return f"not {_in_brackets(self.negated)}"
-
-
-Condition: TypeAlias = Comparison | AllOf | AnyOf | NotThat
-for _joined in (AllOf, AnyOf, NotThat):
-    _joined.model_rebuild()
 
 
 class DefaultSegment(Configuration):
@@ -95,8 +111,14 @@ class DefaultSegment(Configuration):
 
     id: Slug
     """Never used again for another group."""
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: SegmentName
     """For people; may change."""
+    description: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    """Who these customers are, for people."""
+    action: Action | None = None
+    """What to do with these customers."""
+    level: Annotated[int, Field(strict=True, ge=-128, le=127)] | None = None
+    """Its place in the order of the segments, higher is better; below 0 customers have lapsed."""
 
 
 class RuleSegment(DefaultSegment):
@@ -111,32 +133,59 @@ class RulesConfiguration(SegmentationConfiguration):
 
     kind: Literal["rules"]
     """Which kind of segmentation it is."""
-    segments: Annotated[list[RuleSegment], Field(min_length=1, max_length=64)]
+    segments: Annotated[tuple[RuleSegment, ...], Field(min_length=1, max_length=64)]
     """In the order in which they are tried."""
     otherwise: DefaultSegment
     """Where customers are of whom none holds."""
 
+    @property
+    def roster(self) -> tuple[DefaultSegment, ...]:
+        """All segments, the default last."""
+        return (*self.segments, self.otherwise)
+
     @model_validator(mode="after")
     def _require_distinct(self) -> RulesConfiguration:
         for field in ("id", "name"):
-            seen = [getattr(segment, field) for segment in (*self.segments, self.otherwise)]
-            for value in seen:
-                if seen.count(value) > 1:
+            seen: set[str] = set()
+            for value in (getattr(segment, field) for segment in self.roster):
+                if value in seen:
                     raise ValueError(f"segments: the {field} {value!r} stands twice, expected distinct ones")
+                seen.add(value)
         return self
 
 
-def comparisons(condition: Condition) -> Iterator[Comparison]:
-    """Yield the comparisons that a condition is made of, in order."""
-    match condition:
-        case Comparison():
-            yield condition
-        case AllOf(all=parts) | AnyOf(any=parts):
-            for part in parts:
-                yield from comparisons(part)
-        case _:
-            yield from comparisons(condition.negated)
+class AudienceConfiguration(SegmentationConfiguration):
+    """An audience: a customer is in it or out of it."""
+
+    kind: Literal["audience"]
+    """Which kind of segmentation it is."""
+    when: Condition
+    """Who is in it."""
+
+    @property
+    def roster(self) -> tuple[DefaultSegment, ...]:
+        """Its one segment, whose id is the audience's name."""
+        return (
+            DefaultSegment(
+                id=self.name, name=self.title or self.name, description=self.description, action=self.action
+            ),
+        )
 
 
-def _in_brackets(condition: Condition) -> str:
-    return f"({condition})" if isinstance(condition, AllOf | AnyOf) else str(condition)
+Ruled: TypeAlias = RulesConfiguration | AudienceConfiguration
+"""What is decided by conditions."""
+
+
+def conditions_of(definition: Ruled) -> Iterator[tuple[str, Condition]]:
+    """Yield the conditions of a definition with their paths in its document, in the order of its segments."""
+    if isinstance(definition, AudienceConfiguration):
+        yield "when", definition.when
+    else:
+        for index, segment in enumerate(definition.segments):
+            yield f"segments[{index}].when", segment.when
+
+
+def leaves_of(definition: Ruled) -> Iterator[Leaf]:
+    """Yield all leaves of a definition, in order, each as often as it stands there."""
+    for _, condition in conditions_of(definition):
+        yield from leaves(condition)

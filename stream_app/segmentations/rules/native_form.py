@@ -1,77 +1,68 @@
-"""Rules as the compiled library needs them: one decision diagram, see `native/rules.c`.
+"""All segmentations by rules of a partition → one program in the compiled library, see `native/program.h`.
 
-Each step tests one comparison and names where to go on if it is true and if it is false: a later step, or a target.
+What conditions count is shared among them, and what one decides the others can build on; so they are compiled together,
+whenever one of them changes. Series keep their numbers: what has been counted is found again.
 """
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, cast
 
-import numpy as np
+from stream_app.core.segmentation import Segmentation, SeriesNumbers
+from stream_app.errors import ConfigurationError
+from stream_app.native.programs import SEGMENTATIONS_MAX, NativeProgram
+from stream_app.segmentations.rules.compiling.program import Compiler, Definition
+from stream_app.segmentations.rules.definition import Ruled
+from stream_app.segmentations.rules.id_lists import IdList
 
-from stream_app.native.segmentations import RULES, NativeForm
-from stream_app.segmentations.rules.definition import (
-    OPERATORS,
-    AllOf,
-    AnyOf,
-    Comparison,
-    Condition,
-    Figure,
-    RulesConfiguration,
-)
-
-FORMAT: Final = 1
-_FIGURES: Final[tuple[Figure, ...]] = get_args(Figure)
-"""In the order of the library's numbers, as are the operators."""
-_HEADER_DTYPE: Final = np.dtype([(name, "<i4") for name in ("format", "comparisons", "steps", "reserved")])
-_COMPARISON_DTYPE: Final = np.dtype([("figure", "<i4"), ("operator", "<i4"), ("value", "<f8")])
-_STEP_DTYPE: Final = np.dtype([(name, "<i4") for name in ("comparison", "if_true", "if_false")])
+ENDED: Final = "ended"
 
 
-class _Diagram:
-    """Steps from the last one to the first, so that where a step leads is known when it is added.
+class _ByConditions(Protocol):
+    @property
+    def definition(self) -> Ruled: ...
+    @property
+    def lists(self) -> Mapping[str, IdList]: ...
 
-    A way ≥ 0 is the number of a step in this order; a way < 0 is -1 - target.
+
+def compile_rules(
+    segmentations: Sequence[Segmentation], table: SeriesNumbers, minor_per_major: int = 100, *, dated: bool = False
+) -> NativeProgram:
+    """Return all rules among some segmentations, compiled together.
+
+    Parameters
+    ----------
+    segmentations
+        All of a partition; those that have ended are left by everybody.
+    table
+        Gives numbers to series, and says in which order it has the segmentations.
+    minor_per_major
+        Minor units of the base currency in a major one.
+    dated
+        Whether it is kept of all when a customer entered its segment.
+
+    Raises
+    ------
+    ConfigurationError
+        If definitions refer to each other in a circle, to something that is not there, or are too many.
     """
-
-    def __init__(self) -> None:
-        self._comparisons: dict[tuple[int, int, float], int] = {}
-        self._steps: list[tuple[int, int, int]] = []
-
-    def lead(self, condition: Condition, if_true: int, if_false: int) -> int:
-        """Return the way that begins with a condition and goes on as it says."""
-        match condition:
-            case Comparison():
-                return self._add(condition, if_true, if_false)
-            case AllOf(all=parts):
-                for part in reversed(parts):
-                    if_true = self.lead(part, if_true, if_false)
-                return if_true
-            case AnyOf(any=parts):
-                for part in reversed(parts):
-                    if_false = self.lead(part, if_true, if_false)
-                return if_false
-            case _:
-                return self.lead(condition.negated, if_false, if_true)
-
-    def _add(self, comparison: Comparison, if_true: int, if_false: int) -> int:
-        key = (_FIGURES.index(comparison.figure), list(OPERATORS).index(comparison.operator), comparison.value)
-        number = self._comparisons.setdefault(key, len(self._comparisons))
-        self._steps.append((number, if_true, if_false))
-        return len(self._steps) - 1
-
-    def encode(self) -> bytes:
-        last = len(self._steps) - 1
-        steps = [(each, *(way if way < 0 else last - way for way in ways)) for each, *ways in reversed(self._steps)]
-        header = np.array((FORMAT, len(self._comparisons), len(steps), 0), _HEADER_DTYPE)
-        comparisons = np.array(list(self._comparisons), _COMPARISON_DTYPE)
-        return header.tobytes() + comparisons.tobytes() + np.array(steps, _STEP_DTYPE).tobytes()
+    by_name = {segmentation.name: segmentation for segmentation in segmentations}
+    ruled = [by_name[name] for name in table.ruled_names]
+    if len(ruled) > SEGMENTATIONS_MAX:
+        raise ConfigurationError(
+            f"segmentations: {len(ruled)} by rules, those that have ended included, expected at most "
+            f"{SEGMENTATIONS_MAX}"
+        )
+    present = [cast(_ByConditions, each) for each in ruled if each.kind != ENDED]
+    compiler = Compiler(
+        [Definition(each.name, None if each.kind == ENDED else _definition(each), each.roster) for each in ruled],
+        [by_name[name] for name in table.names],
+        {name: found.hashes.tolist() for each in present for name, found in each.lists.items()},
+    )
+    compiled = compiler.compile(table.series_number, minor_per_major, dated=dated)
+    return NativeProgram(compiled.form, compiled.kept_since)
 
 
-def rules_form(definition: RulesConfiguration) -> NativeForm:
-    """Return what rules are made of."""
-    diagram = _Diagram()
-    way = -1 - len(definition.segments)
-    for target in range(len(definition.segments) - 1, -1, -1):
-        way = diagram.lead(definition.segments[target].when, -1 - target, way)
-    return NativeForm(RULES, diagram.encode())
+def _definition(segmentation: object) -> Ruled:
+    return cast(_ByConditions, segmentation).definition

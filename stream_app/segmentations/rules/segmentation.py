@@ -1,39 +1,45 @@
-"""Rules as a segmentation: the first condition that holds decides, and every instant of change is known beforehand.
+"""Segmentations by conditions: rules, where the first condition that holds decides, and audiences, in or out.
 
-`native/rules.c` evaluates them.
+They are not asked one by one: all of a partition are compiled to one program (`native_form`), which the library
+evaluates where something has changed, and where time has come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Final, Generic, TypeVar
 
-from xxhash import xxh3_64_intdigest
-
-from stream_app.core.moves import DEFINITION, MigrationContext, Moves
-from stream_app.core.segmentation import Compiled
-from stream_app.core.segments import MAX_SEGMENT_CODE, Roster, Segment
+from stream_app.core.moves import DEFINITION
+from stream_app.core.segmentation import Compiled, Segmentation, SeriesNumbers
+from stream_app.core.segments import Roster, Segment
 from stream_app.errors import ConfigurationError
-from stream_app.native.segmentations import NativeForm
-from stream_app.segmentations.rules.definition import (
-    RulesConfiguration,
-    comparisons,
-)
-from stream_app.segmentations.rules.explanation import RuleReason, explain_moves
-from stream_app.segmentations.rules.native_form import rules_form
+from stream_app.native.programs import NativeProgram
+from stream_app.native.segmentations import RULES, NativeForm
+from stream_app.segmentations.rules.codes import clashing_ids, segment_code
+from stream_app.segmentations.rules.compiling.program import told_conditions
+from stream_app.segmentations.rules.definition import AudienceConfiguration, Leaf, RulesConfiguration
+from stream_app.segmentations.rules.id_lists import IdList
+from stream_app.segmentations.rules.native_form import compile_rules
+from stream_app.segmentations.rules.references import lists_of
+
+D = TypeVar("D", bound=RulesConfiguration | AudienceConfiguration)
 
 
-class RulesSegmentation(Compiled):
-    """Conditions, asked as the core asks.
+class ByConditions(Compiled, Generic[D]):
+    """What rules and audiences have in common.
 
     Parameters
     ----------
     definition
-        The rules.
+        The conditions.
     version
-        Ascends with every change of the definition.
+        Ascends with every change of the definition, or of a list that it looks at.
     retired
         Segments of earlier versions that this one lacks.
+    lists
+        Customers of each list, by its name; those that the definition does not look at are left out.
 
     Raises
     ------
@@ -41,40 +47,62 @@ class RulesSegmentation(Compiled):
         If two ids get the same code.
     """
 
-    kind: Final = "rules"
+    kind: str
     weighs_sessions: Final = True
     revised_by: Final = DEFINITION
+    is_ruled = True
 
-    def __init__(self, definition: RulesConfiguration, version: int = 1, retired: Sequence[Segment] = ()) -> None:
-        self.definition = definition
+    def __init__(
+        self,
+        definition: D,
+        version: int = 1,
+        retired: Sequence[Segment] = (),
+        lists: Mapping[str, IdList] = MappingProxyType({}),
+    ) -> None:
+        self.definition: D = definition
         self.name: Final = definition.name
         self.version: Final = version
-        self.comparisons: Final = tuple(
-            comparison for segment in definition.segments for comparison in comparisons(segment.when)
+        self.warn_before_ms = 0 if definition.warn_before is None else definition.warn_before.milliseconds
+        self.lists: Final = {name: lists[name] for name in sorted(lists_of(definition) & lists.keys())}
+        if clashing := clashing_ids(entry.id for entry in definition.roster):
+            raise ConfigurationError(
+                f"segmentation {self.name}: the ids {clashing[0]!r} and {clashing[1]!r} cannot stand side by side, "
+                "their codes are equal; use another id for one of them"
+            )
+        segments = tuple(
+            Segment(segment_code(entry.id), entry.name, entry.id, entry.level) for entry in definition.roster
         )
-        segments = [
-            Segment(segment_code(entry.id), entry.name, entry.id)
-            for entry in (*definition.segments, definition.otherwise)
-        ]
-        by_code: dict[int, str] = {}
-        for segment in segments:
-            clashing = by_code.setdefault(segment.code, segment.segment_id)
-            if clashing != segment.segment_id:
-                raise ConfigurationError(
-                    f"segmentation {self.name}: the ids {clashing!r} and {segment.segment_id!r} cannot stand side by "
-                    "side, their codes are equal; use another id for one of them"
-                )
-        self.roster: Final = Roster(tuple(segments), tuple(s for s in retired if s.code not in by_code))
+        codes = {segment.code for segment in segments}
+        self.roster: Final = Roster(segments, tuple(each for each in retired if each.code not in codes))
+
+    @cached_property
+    def conditions(self) -> tuple[Leaf, ...]:
+        """The leaves of the definition, each once, in the order by which facts number them."""
+        return told_conditions(self.definition)
 
     def native_form(self) -> NativeForm:
-        """Return what it is made of, for the compiled library."""
-        return rules_form(self.definition)
+        """Return what it is made of beside its segments, for the compiled library: nothing, see `compile_all`."""
+        return NativeForm(RULES, b"")
 
-    def explain(self, moves: Moves, context: MigrationContext) -> Sequence[RuleReason]:
-        """Return why each customer moved."""
-        return explain_moves(self, moves, context)
+    def compile_all(
+        self,
+        segmentations: Sequence[Segmentation],
+        table: SeriesNumbers,
+        minor_per_major: int = 100,
+        *,
+        dated: bool = False,
+    ) -> NativeProgram:
+        """Return all rules among some segmentations, this one's included, compiled together; see `compile_rules`."""
+        return compile_rules(segmentations, table, minor_per_major, dated=dated)
 
 
-def segment_code(segment_id: str) -> int:
-    """Return the code of a segment: made of its id alone, so that it is the same in every version."""
-    return 1 + xxh3_64_intdigest(segment_id.encode()) % MAX_SEGMENT_CODE
+class RulesSegmentation(ByConditions[RulesConfiguration]):
+    """Segments in order: a customer is in the first whose condition holds, or else in the default."""
+
+    kind = "rules"
+
+
+class AudienceSegmentation(ByConditions[AudienceConfiguration]):
+    """One segment, of the audience's own name: a customer is in it, or in none."""
+
+    kind = "audience"

@@ -1,0 +1,1 @@
+"""Definitions by rules → one program for the compiled library, see `native/program.h`."""

@@ -1,0 +1,65 @@
+"""In what ways customers are divided: a file of its own, or tables of the settings, or what is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stream_app.errors import ConfigurationError, DefinitionsInvalid
+from stream_app.segmentations.configuration import SegmentationConfiguration
+from stream_app.segmentations.file import Checked, check_document, check_file, shipped_document
+from stream_app.segmentations.rules.definition import AudienceConfiguration, RulesConfiguration
+from stream_app.segmentations.traits import TraitDefinition
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """What is configured.
+
+    Parameters
+    ----------
+    segmentations
+        In order.
+    lists
+        Customers' ids by the name of the list.
+    traits
+        The catalogue of traits.
+    """
+
+    segmentations: tuple[SegmentationConfiguration, ...]
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    traits: Mapping[str, TraitDefinition] = field(default_factory=dict)
+
+
+def read_definitions(path: Path | None, inline: Sequence[SegmentationConfiguration] | None) -> Definitions:
+    """Return what is configured.
+
+    Parameters
+    ----------
+    path
+        The file, if one is named.
+    inline
+        What the settings themselves say, if they do.
+
+    Raises
+    ------
+    ConfigurationError
+        If both are given, or one holds mistakes: one line each.
+    """
+    if path is not None and inline is not None:
+        raise ConfigurationError("settings segmentations, segmentations_file: both are given, expected one of them")
+    if path is not None:
+        return _from(check_file(path), f"{path}: ")
+    if inline is None:
+        return _from(check_document(shipped_document()), "")
+    if not any(isinstance(each, RulesConfiguration | AudienceConfiguration) for each in inline):
+        return Definitions(tuple(inline))
+    documents = [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in inline]
+    return _from(check_document({"version": 1, "segmentations": documents}), "setting ")
+
+
+def _from(checked: Checked, where: str) -> Definitions:
+    if checked.file is None:
+        raise DefinitionsInvalid([f"{where}{mistake}" for mistake in checked.mistakes])
+    return Definitions(checked.file.segmentations, checked.lists or {}, checked.file.traits)
