@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from stream_app.exits import ExitCode
@@ -18,9 +19,33 @@ class SegmenterError(Exception):
 
     exit_code: ClassVar[ExitCode] = ExitCode.REFUSED
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to show: one line, or one for each of several mistakes."""
+        return (str(self),)
+
 
 class ConfigurationError(SegmenterError):
     """A setting, option or input file is missing, unreadable or wrong; the start is refused."""
+
+
+class DefinitionsInvalid(ConfigurationError):
+    """Definitions of segmentations have mistakes.
+
+    Parameters
+    ----------
+    mistakes
+        A line for each.
+    """
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each mistake."""
+        return self.mistakes
 
 
 class AddressInUse(SegmenterError):
@@ -47,6 +72,10 @@ class InvalidRecord(SegmenterError):
         self.reason = reason
         self.field = field
         self.message = message
+
+
+class TraitProtected(InvalidRecord):
+    """A profile tells something that is specially protected; its dead letter does not tell it again."""
 
 
 class RowVersionUnknown(SegmenterError):

@@ -14,15 +14,21 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
+from stream_app.contracts.fields import TEXT_PATTERN
+
 Schema = dict[str, Any]
 Direction = Literal["input", "output"]
 
 _BOUNDS: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    **dict.fromkeys(("minimum", "minLength", "minItems"), operator.gt),
-    **dict.fromkeys(("maximum", "maxLength", "maxItems"), operator.lt),
+    **dict.fromkeys(("minimum", "minLength", "minItems", "minProperties"), operator.gt),
+    **dict.fromkeys(("maximum", "maxLength", "maxItems", "maxProperties"), operator.lt),
     "pattern": operator.ne,  # whether one pattern covers another is not decided here: a change is taken for narrower
 }
 """By keyword, whether the first of two values is the tighter one."""
+_IMPLIED: Final[dict[str, Schema]] = {
+    r"^[a-z][a-z0-9_]{0,63}$": {"pattern": TEXT_PATTERN, "minLength": 1, "maxLength": 64},
+}
+"""By pattern, what a text that matches it fulfils besides: of patterns that wider ones have replaced."""
 
 
 def incompatibilities(old: Schema, new: Schema, direction: Direction) -> list[str]:
@@ -78,8 +84,10 @@ def _uncovered_values(producer: Schema, consumer: Schema, path: str) -> Iterator
         surplus_values = [value for value in _enumerated(producer) or ["any other value"] if value not in allowed]
         if surplus_values:
             yield f"{path}: {', '.join(map(str, surplus_values))} is not among the consumer's values"
+    implied = _IMPLIED.get(producer.get("pattern", ""), {})
     for keyword, is_tighter in _BOUNDS.items():
-        if keyword in consumer and (keyword not in producer or is_tighter(consumer[keyword], producer[keyword])):
+        sent = [schema[keyword] for schema in (producer, implied) if keyword in schema]
+        if keyword in consumer and all(is_tighter(consumer[keyword], value) for value in sent):
             yield f"{path}: {keyword} {producer.get(keyword, 'none')}, where the consumer has {consumer[keyword]}"
 
 

@@ -10,7 +10,7 @@ from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.contracts.outputs.fields import SourcePosition
 from stream_app.core.clock import format_instant
 from stream_app.core.events import Position
-from stream_app.errors import InvalidRecord
+from stream_app.errors import InvalidRecord, TraitProtected
 
 KEPT_BYTES: Final = 65_536
 """Longer payloads are cut: enough to see what they were, and the digest tells them apart."""
@@ -36,9 +36,11 @@ def dead_letter(
     source_timestamp_ms
         The carrier's own timestamp, milliseconds since the epoch; None for a file.
     keep_payload
-        Whether to carry the payload: as text if it is UTF-8, else base64. It may hold personal data.
+        Whether to carry the payload: as text if it is UTF-8, else base64. It may hold personal data; that of a record
+        which was refused for what it tells is never carried.
     """
-    text, encoding = _carried(payload) if keep_payload else (None, None)
+    is_kept = keep_payload and not isinstance(rejection, TraitProtected)
+    text, encoding = _carried(payload) if is_kept else (None, None)
     return DeadLetter.model_validate(
         {
             "reason": rejection.reason,

@@ -17,9 +17,11 @@ from pydantic import ValidationError
 from stream_app.contracts.fast_path import Reader, build_reader
 from stream_app.contracts.inputs.contract import InputContract
 from stream_app.contracts.json_text import read_object
+from stream_app.contracts.kept import kept_paths, with_kept
 from stream_app.contracts.policy import Circumstances, DecodingPolicy
 from stream_app.contracts.rejections import rejection_of
 from stream_app.contracts.rows import record_of_row
+from stream_app.contracts.traits import cell_value
 from stream_app.core.events import Event
 
 _encode = msgspec.json.Encoder().encode
@@ -40,7 +42,9 @@ class Decoder:
         self.contract = contract
         self.policy = policy
         self._fields = contract.fields
-        self.read_fast: Reader = build_reader(contract.fast_form, policy)
+        self.kept = kept_paths(policy.kept, contract.keeps)
+        """What is kept of the topic's records."""
+        self.read_fast: Reader = build_reader(contract.fast_form, policy, self.kept)
         """Takes the arguments of `decode` and returns the event, or None where only the models can decide."""
 
     def decode(self, payload: bytes, now_ms: int, key: bytes | None = None) -> Event:
@@ -76,7 +80,8 @@ class Decoder:
         Parameters
         ----------
         row
-            Cells by the contract's field names; other columns are ignored, empty cells are absent.
+            Cells by the contract's field names, and those of other columns where the contract has a field for them;
+            empty cells are absent.
         now_ms
             As for `decode`.
         naive_zone
@@ -87,16 +92,23 @@ class Decoder:
         InvalidRecord
             With reason, field and message.
         """
-        record = record_of_row(row, self._fields, self.contract.table_form, naive_zone)
+        contract = self.contract
+        record = record_of_row(
+            row, self._fields, contract.table_form, naive_zone, contract.time_field, self._read_trait
+        )
         try:
             event = self.read_fast(_encode(record), now_ms, None)
         except UnicodeEncodeError:  # bytes that are no text, kept as surrogates
             event = None
         return self._judge(record, Circumstances(self.policy, now_ms)) if event is None else event
 
+    def _read_trait(self, name: str, cell: str) -> object:
+        return cell_value(cell, self.policy.traits.get(name))
+
     def _judge(self, record: dict[str, Any], circumstances: Circumstances) -> Event:
         try:
             valid = self.contract.model.model_validate(record, context=circumstances)
         except ValidationError as error:
             raise rejection_of(error, record) from None
-        return self.contract.to_event(valid, self.policy)
+        event = self.contract.to_event(valid, self.policy)
+        return with_kept(event, valid, self.kept) if self.kept else event

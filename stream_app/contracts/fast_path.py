@@ -11,14 +11,15 @@ strings of the tree; equality again proves that nothing was dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
-from msgspec import Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import astuple
 
 from stream_app.contracts.fields import MAX_TEXT_CHARACTERS, parse_instant
+from stream_app.contracts.kept import KeptPath, with_kept
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import Event
 
@@ -32,12 +33,21 @@ WireText = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 OptionalWireText = WireText | UnsetType | None
 
 
-class Wire(Struct, gc=False):
-    """What the fast path reads of every record; a topic's own struct adds the other fields of its contract."""
+OptionalWireObject = dict[str, Any] | UnsetType | None
 
-    event_id: WireText
+
+class WireRecord(Struct, gc=False):
+    """What the fast path reads of every record, however the contract names the time."""
+
     customer_id: WireText
     occurred_at: str
+
+
+class Wire(WireRecord, gc=False, kw_only=True):
+    """What it reads of every event; a topic's own struct adds the other fields of its contract."""
+
+    event_id: WireText
+    properties: OptionalWireObject = UNSET
 
 
 Complete = Callable[[Any, int, bytes], Event | None]
@@ -62,11 +72,11 @@ class FastForm(NamedTuple):
         and asks the `Explain` that it is given where the payload has more quotes than these have.
     """
 
-    wire: type[Wire]
+    wire: type[WireRecord]
     bind: Callable[[DecodingPolicy, Explain], Complete]
 
 
-def build_reader(form: FastForm | None, policy: DecodingPolicy) -> Reader:
+def build_reader(form: FastForm | None, policy: DecodingPolicy, kept: Sequence[KeptPath] = ()) -> Reader:
     """Build the reader of a topic; all it needs is bound in closures, which are quickest to reach.
 
     Parameters
@@ -75,6 +85,8 @@ def build_reader(form: FastForm | None, policy: DecodingPolicy) -> Reader:
         None for a reader that leaves everything to the reference path.
     policy
         What the deployment decided.
+    kept
+        What is kept of its records, `type` and the fields of `form.wire`.
     """
     if form is None:
         return lambda _payload, _now_ms, _key: None
@@ -83,9 +95,9 @@ def build_reader(form: FastForm | None, policy: DecodingPolicy) -> Reader:
     tolerance_ms = policy.future_tolerance_ms
 
     def explain(payload: bytes, quotes: int) -> bool:
-        return quotes == 2 * _count_strings(decode_tree(payload), max_depth)
+        return quotes == 2 * count_strings(decode_tree(payload), max_depth)
 
-    decode: Callable[[bytes], Wire] = msgspec.json.Decoder(form.wire).decode
+    decode: Callable[[bytes], WireRecord] = msgspec.json.Decoder(form.wire).decode
     complete = form.bind(policy, explain)
 
     def read(payload: bytes, now_ms: int, key: bytes | None) -> Event | None:
@@ -101,14 +113,15 @@ def build_reader(form: FastForm | None, policy: DecodingPolicy) -> Reader:
             at_ms = parse_instant(record.occurred_at)
             if not earliest_ms <= at_ms <= now_ms + tolerance_ms:
                 return None
-            return complete(record, at_ms, payload)
+            event = complete(record, at_ms, payload)
+            return event if event is None or not kept else with_kept(event, record, kept)
         except _DOUBTS:
             return None
 
     return read
 
 
-def _require_printable(record: Wire) -> None:
+def _require_printable(record: WireRecord) -> None:
     """Raise `ValueError` unless all texts are printable: stricter than "no control character, no lone surrogate"."""
     for value in astuple(record):
         if type(value) is str:
@@ -121,7 +134,7 @@ def _require_printable(record: Wire) -> None:
             raise ValueError(texts)
 
 
-def _count_strings(node: Any, levels: int) -> int:
+def count_strings(node: Any, levels: int) -> int:
     """Return how many strings, keys included, decoded JSON holds; raise `ValueError` if it has more levels."""
     if levels == 0:
         raise ValueError("too deep")
@@ -131,5 +144,5 @@ def _count_strings(node: Any, levels: int) -> int:
         if kind is str:
             strings += 1
         elif kind is dict or kind is list:
-            strings += _count_strings(child, levels - 1)
+            strings += count_strings(child, levels - 1)
     return strings

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -22,11 +22,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.currencies import MAX_MAJOR_UNITS, MINOR_DIGITS, minor_units
-from stream_app.contracts.policy import ENGAGEMENT_TYPE, Circumstances
+from stream_app.contracts.policy import Circumstances
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, to_milliseconds
 
 MAX_TEXT_CHARACTERS: Final = 256
 """Of an id or a name. Ids of shops, such as UUIDs and URNs, have up to about a hundred characters."""
+MAX_TYPE_CHARACTERS: Final = 128
+"""Of an engagement's type: other systems' names of events, such as "Product Viewed", fit."""
 MAX_AMOUNT_CHARACTERS: Final = 64
 """Of an amount as text: far more than the largest one needs, and few enough to read as an exact decimal quickly."""
 MAX_ITEMS: Final = 1_000_000
@@ -36,11 +38,9 @@ MAX_PRODUCTS: Final = 1_000
 MAX_VALUE: Final = 1e12
 """Of an engagement's value, either sign: far beyond scores, counts and durations in milliseconds of 30 years."""
 
+TEXT_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 Text = Annotated[
-    str,
-    StringConstraints(
-        min_length=1, max_length=MAX_TEXT_CHARACTERS, pattern=r"^[^\u0000-\u001f\u007f-\u009f]*$", strict=True
-    ),
+    str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARACTERS, pattern=TEXT_PATTERN, strict=True)
 ]
 """An id or a name: 1 to 256 characters, none of them a control character."""
 
@@ -232,5 +232,17 @@ Value = Annotated[
 ]
 """A finite number of at most 10^12, either sign."""
 ProductIds = Annotated[list[Text], Field(max_length=MAX_PRODUCTS)]
-EngagementType = Annotated[str, StringConstraints(pattern=ENGAGEMENT_TYPE.pattern, strict=True)]
-"""A name such as `product_viewed`: an open list."""
+EngagementType = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_TYPE_CHARACTERS, pattern=TEXT_PATTERN, strict=True)
+]
+"""A name such as `product_viewed` or "Product Viewed": an open list."""
+
+
+def _validate_object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise PydanticCustomError("wrong_type", "an object")
+    return value
+
+
+Properties = Annotated[dict[str, Any], PlainValidator(_validate_object), WithJsonSchema({"type": "object"})]
+"""A free object: whatever a producer has to say beyond the contract. Only its size and depth are bounded."""

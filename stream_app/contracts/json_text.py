@@ -99,7 +99,8 @@ def _read_decimal(token: str) -> Decimal:
         return Decimal(token)
     except InvalidOperation:  # an exponent of 19 digits or so: all that matters is whether it is 0, tiny or huge
         mantissa, _, exponent = token.lower().partition("e")
-        return Decimal(f"{mantissa}e{exponent[:1].strip('+0123456789')}999999").normalize()
+        digits = Decimal(mantissa)
+        return Decimal(f"{mantissa}e{exponent[:1].strip('+0123456789')}999999") if digits else digits
 
 
 def _refuse_constant(token: str) -> NoReturn:

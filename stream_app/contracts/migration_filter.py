@@ -1,4 +1,8 @@
-"""Which migrations somebody asks for: the same for the live stream and for webhooks."""
+"""Which migrations somebody asks for: the same for the live stream and for webhooks.
+
+What a new model or definition moves is no news of the customer, and comes in thousands: it is left out unless somebody
+asks for it by its cause.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from stream_app.contracts.outputs.fields import SLUG
-from stream_app.contracts.readers import KEY_SEPARATOR, MigrationRecord, SegmentReference
+from stream_app.contracts.readers import KEY_SEPARATOR, MigrationRecord, SegmentReference, UpcomingRecord
 
 _SLUG: Final = re.compile(SLUG)
 
 HoldoutChoice = Literal["exclude", "only", "include"]
+VERSION_CAUSES: Final = frozenset({"model", "definition"})
+"""Causes of moves that a new version makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,17 @@ class MigrationFilter:
 
     Parameters
     ----------
-    segmentations, from_segments, to_segments, changes, directions, causes
+    segmentations, from_segments, to_segments, changes, directions
         Alternatives; None: any. A migration without a direction, such as a first entry, fits none.
+    causes
+        Alternatives; None: any but those of `VERSION_CAUSES`.
     min_margin
         At least this far past the border. Only a move that a distance decided has a margin; a migration without one,
         such as a first entry, has nothing to fall short of and passes. `changes` without `entered` leaves entries out.
     holdout
         Whether customers who are held out are left out, the only ones, or treated as all others.
+    statuses
+        Alternatives, of notices alone; None: any.
     """
 
     segmentations: tuple[str, ...] | None = None
@@ -69,6 +79,7 @@ class MigrationFilter:
     causes: tuple[str, ...] | None = None
     min_margin: float | None = None
     holdout: HoldoutChoice = "include"
+    statuses: tuple[str, ...] | None = None
 
     def selects(self, migration: MigrationRecord) -> bool:
         """Return whether a migration is asked for."""
@@ -79,10 +90,32 @@ class MigrationFilter:
             and _is_any(self.to_segments, name, migration.to_segment)
             and (self.changes is None or migration.change in self.changes)
             and (self.directions is None or migration.direction in self.directions)
-            and (self.causes is None or migration.cause.kind in self.causes)
+            and self._selects_cause(migration.cause.kind)
             and (self.min_margin is None or margin is None or margin >= self.min_margin)
-            and (self.holdout == "include" or migration.holdout.held_out == (self.holdout == "only"))
+            and self._selects_holdout(is_held_out=migration.holdout.held_out)
         )
+
+    def selects_notice(self, notice: UpcomingRecord) -> bool:
+        """Return whether a notice is asked for: `from` is the segment that it is about.
+
+        It has no change, direction and margin. Who has been warned is to be told that nothing comes of it, whatever the
+        cause, so that without `causes` all are selected.
+        """
+        name = notice.segmentation
+        return (
+            (self.segmentations is None or name in self.segmentations)
+            and _is_any(self.from_segments, name, notice.segment)
+            and _is_any(self.to_segments, name, notice.to_segment)
+            and (self.causes is None or notice.cause.kind in self.causes)
+            and (self.statuses is None or notice.status in self.statuses)
+            and self._selects_holdout(is_held_out=notice.holdout.held_out)
+        )
+
+    def _selects_holdout(self, *, is_held_out: bool) -> bool:
+        return self.holdout == "include" or is_held_out == (self.holdout == "only")
+
+    def _selects_cause(self, kind: str) -> bool:
+        return kind not in VERSION_CAUSES if self.causes is None else kind in self.causes
 
 
 def _is_any(choices: tuple[SegmentChoice, ...] | None, segmentation: str, segment: SegmentReference | None) -> bool:

@@ -1,24 +1,23 @@
-"""What a deployment decides about its inputs: currencies, limits."""
+"""What a deployment decides about its inputs: currencies, limits, what is kept of events, what traits there are."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from stream_app.contracts.currencies import MINOR_DIGITS, Conversion
+from stream_app.contracts.kept import require_paths
 from stream_app.core.clock import MINUTE_MS
 from stream_app.errors import ConfigurationError
 
-ENGAGEMENT_TYPE_CHARACTERS: Final = 64
-ENGAGEMENT_TYPE: Final = re.compile(rf"^[a-z][a-z0-9_]{{0,{ENGAGEMENT_TYPE_CHARACTERS - 1}}}$")
-"""Engagement types are an open list of names of this form (use `fullmatch`)."""
-
 DEPTH_CEILING: Final = 100
 """Largest `max_depth`: keeps every parser far from Python's recursion limit."""
+TraitType = Literal["string", "number", "boolean", "date", "list"]
+TRAIT_TYPES: Final[tuple[str, ...]] = get_args(TraitType)
+"""What a trait can be said to be."""
 RATE_RANGE: Final = (Decimal("1e-9"), Decimal("1e9"))
 """Exchange rates outside are taken for typing errors."""
 
@@ -41,6 +40,12 @@ class DecodingPolicy:
         How far ahead of now a record's time may be: clocks differ, but a far-future time would poison recency.
     earliest_ms
         Earliest time a record may have, milliseconds since the epoch.
+    kept
+        Paths of the fields that are kept of events for the conditions of definitions, see `stream_app.contracts.kept`.
+    traits
+        The catalogue of traits: type by name. What is not listed is accepted as it comes.
+    sensitive_allowed
+        Names of traits that are accepted though they tell what is specially protected.
 
     Raises
     ------
@@ -54,6 +59,9 @@ class DecodingPolicy:
     max_depth: int = 16
     future_tolerance_ms: int = 5 * MINUTE_MS
     earliest_ms: int = 0
+    kept: tuple[str, ...] = ()
+    traits: Mapping[str, TraitType] = field(default_factory=dict)
+    sensitive_allowed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.base_currency not in MINOR_DIGITS:
@@ -71,6 +79,10 @@ class DecodingPolicy:
             raise ConfigurationError(f"max_depth: {self.max_depth}, expected 2 to {DEPTH_CEILING}")
         if self.future_tolerance_ms < 0:
             raise ConfigurationError(f"future_tolerance_ms: {self.future_tolerance_ms}, expected at least 0")
+        require_paths(self.kept)
+        for name, type_ in self.traits.items():
+            if type_ not in TRAIT_TYPES:
+                raise ConfigurationError(f"traits: {name} {type_!r}, expected one of {', '.join(TRAIT_TYPES)}")
 
     @cached_property
     def conversions(self) -> dict[str, Conversion]:

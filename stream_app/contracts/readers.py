@@ -72,21 +72,20 @@ class LearnedExplanation(msgspec.Struct, frozen=True, gc=False, tag_field="kind"
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
-    """A condition that began or ceased to hold."""
+    """A condition that is otherwise than before."""
 
-    figure: str
-    operator: str
-    value: float
+    condition: str
     before: float | None
-    after: float
+    after: float | None
+    held: bool | None
+    holds: bool
 
 
 class RulesExplanation(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="rules"):
-    """The conditions that decided."""
+    """The conditions that changed."""
 
     sentence: str
-    gained: tuple[Condition, ...]
-    lost: tuple[Condition, ...]
+    conditions: tuple[Condition, ...]
 
 
 class DefinitionExplanation(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="definition"):
@@ -155,6 +154,25 @@ class MembershipRecord(msgspec.Struct, frozen=True, gc=False):
     next_move: NextMove | None = None
 
 
+class UpcomingRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record of `segment-upcoming`."""
+
+    notice_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    sequence: int
+    customer_id: str
+    segmentation: str
+    segment: SegmentReference
+    leaves_at: str
+    to_segment: SegmentReference | None
+    lead: str
+    status: str
+    decided_at: str
+    cause: Cause
+    model_version: int
+    next_move: NextMove | None
+    holdout: Holdout
+
+
 class SegmentSums(msgspec.Struct, frozen=True, gc=False):
     """Sums over the customers of a partition who are in a segment."""
 
@@ -164,13 +182,12 @@ class SegmentSums(msgspec.Struct, frozen=True, gc=False):
     revenue_minor: int
     first_at_seconds: int
     active_at_seconds: int
+    profiles_only: int = 0
 
     @property
     def sums(self) -> MemberSums:
         """The same without the segment."""
-        return MemberSums(
-            self.customers, self.purchases, self.revenue_minor, self.first_at_seconds, self.active_at_seconds
-        )
+        return MemberSums(*msgspec.structs.astuple(self)[1:])
 
 
 class FiguresRecord(msgspec.Struct, frozen=True, gc=False):
@@ -222,6 +239,8 @@ read_migration: Final = msgspec.json.Decoder(MigrationRecord).decode
 """Return the migration of a record's value; raises `msgspec.DecodeError`, a ValueError."""
 read_membership: Final = msgspec.json.Decoder(MembershipRecord).decode
 """Return the membership of a record's value; likewise."""
+read_upcoming: Final = msgspec.json.Decoder(UpcomingRecord).decode
+"""Return the notice of a record's value; likewise."""
 read_figures: Final = msgspec.json.Decoder(FiguresRecord).decode
 """Return the figures of a record's value; likewise."""
 read_model: Final = msgspec.json.Decoder(ModelRecord).decode

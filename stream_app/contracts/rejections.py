@@ -74,7 +74,8 @@ def rejection_of(error: ValidationError, record: Mapping[str, Any]) -> InvalidRe
     """Return the first failure of the validation of `record`, in contract order, as a rejection."""
     first = error.errors(include_url=False)[0]
     kind, path = first["type"], first["loc"] or (RECORD,)
-    field, named = str(path[0]), ".".join(map(str, path))
+    is_key = path[-1] == "[key]"  # of a free object, which could be anything
+    field, named = str(path[0]), str(path[0]) if is_key else ".".join(map(str, path))
     # `input` is what a coercion made of the value, and the whole object if the field is missing
     value = record.get(field, first["input"]) if len(path) == 1 else first["input"]
     if kind in REJECTION_REASONS:

@@ -33,33 +33,49 @@ class TableForm(NamedTuple):
         Fields that have no form in a cell, such as a list; their columns are ignored like unknown ones.
     adapt
         Changes a row's cells, all of them text as yet, from what tables write to what the contract says.
+    others
+        The field that is an object of all other columns' cells; empty if these are ignored.
+    other_names
+        What the keys of that object are like.
     """
 
     own_ids: tuple[str, ...] = ("event_id",)
     numbers: tuple[str, ...] = ()
     no_cells: tuple[str, ...] = ()
     adapt: Callable[[dict[str, object]], None] = _leave_as_it_is
+    others: str = ""
+    other_names: re.Pattern[str] | None = None
 
 
 def record_of_row(
-    row: Mapping[str, str | None], fields: Collection[str], form: TableForm, naive_zone: tzinfo | None
+    row: Mapping[str, str | None],
+    fields: Collection[str],
+    form: TableForm,
+    naive_zone: tzinfo | None,
+    time_field: str = "occurred_at",
+    read_other: Callable[[str, str], object] = lambda _name, cell: cell,
 ) -> dict[str, object]:
     """Return the record that a row stands for.
 
-    Empty cells are absent. Times without a zone, or without a time of day, are taken to be in `naive_zone`; where a
-    wall time occurs twice, at the end of summer time, the first one counts.
+    Empty cells are absent. What the cells of other columns are, `read_other` says by their name. Times without a zone,
+    or without a time of day, are taken to be in `naive_zone`; where a wall time occurs twice, at the end of summer
+    time, the first one counts.
     """
     record: dict[str, object] = {}
     for field in fields:
         cell = row.get(field)
-        if cell and field not in form.no_cells and (text := cell.strip()):
+        if cell and field not in form.no_cells and field != form.others and (text := cell.strip()):
             record[field] = text
+    if form.others:
+        cells = ((name, cell.strip()) for name, cell in row.items() if cell and name not in fields)
+        if others := {name: read_other(name, cell) for name, cell in cells if cell}:
+            record[form.others] = others
     form.adapt(record)
     for field in form.numbers:
         if isinstance(number := record.get(field), str) and _NUMBER.fullmatch(number):
             record[field] = Decimal(number)
-    if naive_zone is not None and isinstance(at := record.get("occurred_at"), str) and _NAIVE_TIME.fullmatch(at):
-        record["occurred_at"] = _in_zone(at, naive_zone)
+    if naive_zone is not None and isinstance(at := record.get(time_field), str) and _NAIVE_TIME.fullmatch(at):
+        record[time_field] = _in_zone(at, naive_zone)
     return record
 
 

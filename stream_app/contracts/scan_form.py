@@ -19,12 +19,14 @@ class Reads(IntEnum):
     TEXT = 0
     TIME = 1
     WORD = 2
-    NAME = 3
+    TYPE = 3
     CURRENCY = 4
     AMOUNT = 5
     COUNT = 6
     NUMBER = 7
     TEXTS = 8
+    OBJECT = 9
+    TRAITS = 10
 
 
 class Meaning(IntEnum):
@@ -44,8 +46,8 @@ class FieldForm(NamedTuple):
     reads
         The reader.
     most
-        Its limit: characters of a text or name, members of a list, the largest count, a number's digits before the
-        point. 0 for readers without one.
+        Its limit: characters of a text or type, members of a list, the largest count, a number's digits before the
+        point, bytes of traits. 0 for readers without one.
     meaning
         What a text is to the event.
     """
@@ -62,17 +64,19 @@ WORD: Final = FieldForm(Reads.WORD)
 """One of the form's words."""
 CURRENCY: Final = FieldForm(Reads.CURRENCY)
 AMOUNT: Final = FieldForm(Reads.AMOUNT)
+OBJECT: Final = FieldForm(Reads.OBJECT)
+"""A free object."""
 COMMON_FIELDS: Final[Mapping[str, FieldForm]] = {
     "event_id": FieldForm(Reads.TEXT, MAX_TEXT_CHARACTERS, Meaning.EVENT_ID),
     "customer_id": FieldForm(Reads.TEXT, MAX_TEXT_CHARACTERS, Meaning.CUSTOMER_ID),
-    "occurred_at": FieldForm(Reads.TIME),
 }
-"""Those of the records of all topics."""
+"""Those of the records of all topics, beside the time."""
+TIME: Final = FieldForm(Reads.TIME)
 
 
-def name_of(most: int) -> FieldForm:
-    """Return the form of a type such as `product_viewed`, of at most so many characters."""
-    return FieldForm(Reads.NAME, most)
+def type_of(most: int) -> FieldForm:
+    """Return the form of an event's type from an open list, of at most so many characters."""
+    return FieldForm(Reads.TYPE, most)
 
 
 def count_to(most: int) -> FieldForm:
@@ -83,6 +87,11 @@ def count_to(most: int) -> FieldForm:
 def number_within(limit: float) -> FieldForm:
     """Return the form of a number between `-limit` and `limit`, a power of ten: one with too few digits to reach it."""
     return FieldForm(Reads.NUMBER, len(str(int(limit))) - 1)
+
+
+def traits_within(most: int) -> FieldForm:
+    """Return the form of an object of listed traits, of at most so many bytes as they are kept."""
+    return FieldForm(Reads.TRAITS, most)
 
 
 def texts_to(most: int) -> FieldForm:

@@ -10,6 +10,7 @@ import ctypes
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, Final, NamedTuple
 from weakref import finalize
 
@@ -18,8 +19,10 @@ import numpy.typing as npt
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.contract import InputContract
+from stream_app.contracts.kept import KeptPath
 from stream_app.contracts.policy import DecodingPolicy
-from stream_app.contracts.scan_form import COMMON_FIELDS, ScanForm
+from stream_app.contracts.scan_form import COMMON_FIELDS, TIME, Reads, ScanForm
+from stream_app.contracts.traits import kinds_by_trait
 from stream_app.core.events import Event, Records, Texts, pack_events
 from stream_app.core.records import TOMBSTONE, Other, Rejection, records_of_others
 from stream_app.errors import InvalidRecord
@@ -29,11 +32,17 @@ from stream_app.native.structures import (
     DOUBTED,
     EVENT_DTYPE,
     FIELD_DTYPE,
+    KEPT_PATH_DTYPE,
     SKIPPED,
+    TRAIT_DTYPE,
     WORD_DTYPE,
     ScanPolicy,
 )
 
+FIELD_BYTES: Final = 4 + 8
+"""What a kept field has beside its name, and at most beside what the record says: its head, and a number."""
+TRAITS_LISTED_MAX: Final = 16_384
+"""Of a catalogue, for the scanner; it leaves profiles with others to the slower tiers."""
 ABSENT: Final = -1
 """Size of what is not there: a tombstone's value, the key of a record without one."""
 _INT64_MAX: Final = 2**63 - 1
@@ -82,11 +91,15 @@ class Scanner:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._handle = None if decoder.contract.scan_form is None else _create(decoder.contract, decoder.policy)
+        self._handle = _create(decoder)
         if self._handle is not None:
             finalize(self, _free(), self._handle)
         absent_word = decoder.contract.scan_form and decoder.contract.scan_form.absent_word
-        self._absent_word_bytes = len((absent_word or "").encode())
+        absent_word_bytes = len((absent_word or "").encode())
+        self._kept_scale = _scale_of(decoder)
+        self._added_bytes = absent_word_bytes + sum(
+            FIELD_BYTES + len(path.name) + absent_word_bytes for path in decoder.kept
+        )
 
     def scan(self, buffer: bytes, values: Spans, now_ms: int, keys: Spans | None = None) -> Scanned:
         """Return the events in payloads, and why the others are none.
@@ -135,7 +148,8 @@ class Scanner:
             records["status"][values.size != ABSENT] = DOUBTED
             return records, np.empty(0, np.uint8)
         records = np.empty(count, EVENT_DTYPE)
-        texts = np.empty(int(np.maximum(values.size, 0).sum()) + count * self._absent_word_bytes, np.uint8)
+        payload_bytes = int(np.maximum(values.size, 0).sum())
+        texts = np.empty(payload_bytes * self._kept_scale + count * self._added_bytes, np.uint8)
         written = ctypes.c_int64()
         scanned = np.frombuffer(buffer, np.uint8)
         key_at, key_size = (None, None) if keys is None else (address(keys.at), address(keys.size))
@@ -192,17 +206,33 @@ def _put_events(records: Records, texts: Texts, accepted: Sequence[tuple[int, Ev
 # --- the library's side -------------------------------------------------------------------------------------------
 
 
-def _create(contract: InputContract, policy: DecodingPolicy) -> int:
-    """Return a handle.
+def _scale_of(decoder: Decoder) -> int:
+    """Return how many times as long as its payload a record's texts may be, beside what is added for each.
+
+    A text that is kept may stand among an event's texts, too. A trait of one digit takes 13 bytes of 6.
+    """
+    return 4 if _reads_traits(decoder) else 2 if decoder.kept else 1
+
+
+def _reads_traits(decoder: Decoder) -> bool:
+    form = decoder.contract.scan_form
+    return form is not None and any(field.reads == Reads.TRAITS for field in form.fields.values())
+
+
+def _create(decoder: Decoder) -> int | None:
+    """Return a handle, None if the scanner would have nothing to do.
 
     Raises
     ------
     ValueError
         If the contract's description is none.
     """
-    form = contract.scan_form
-    assert form is not None
+    contract, policy, form = decoder.contract, decoder.policy, decoder.contract.scan_form
+    traits = _traits(policy) if _reads_traits(decoder) else np.empty(0, TRAIT_DTYPE)
+    if form is None or (_reads_traits(decoder) and not len(traits)):
+        return None
     fields, words, currencies = _fields(contract, form), _words(form), _currencies(policy)
+    paths = _paths(contract, decoder.kept)
     absent_word = -1 if form.absent_word is None else list(form.words).index(form.absent_word)
     native_policy = ScanPolicy(
         policy.max_payload_bytes,
@@ -219,6 +249,10 @@ def _create(contract: InputContract, policy: DecodingPolicy) -> int:
         len(words),
         address(currencies),
         len(currencies),
+        address(paths),
+        len(paths),
+        address(traits),
+        len(traits),
         ctypes.byref(native_policy),
     )
     if handle is None:
@@ -227,7 +261,7 @@ def _create(contract: InputContract, policy: DecodingPolicy) -> int:
 
 
 def _fields(contract: InputContract, form: ScanForm) -> np.ndarray:
-    described = {**COMMON_FIELDS, **form.fields}
+    described = {**COMMON_FIELDS, contract.time_field: TIME, **form.fields}
     if described.keys() != set(contract.fields):
         raise ValueError(f"scan_form of {contract.topic}: fields {sorted(described)}, expected {contract.fields}")
     fields = np.zeros(len(described), FIELD_DTYPE)
@@ -244,6 +278,23 @@ def _words(form: ScanForm) -> np.ndarray:
         _write(word, "text", "size", text)
         word["kind"] = kind
     return words
+
+
+def _paths(contract: InputContract, kept: Sequence[KeptPath]) -> np.ndarray:
+    paths = np.zeros(len(kept), KEPT_PATH_DTYPE)
+    for path, (name, field, _) in zip(paths, kept, strict=True):
+        _write(path, "text", "size", name.decode())
+        path["field"] = contract.fields.index(field)
+    return paths
+
+
+def _traits(policy: DecodingPolicy) -> np.ndarray:
+    listed = list(islice(kinds_by_trait(policy), TRAITS_LISTED_MAX))
+    traits = np.zeros(len(listed), TRAIT_DTYPE)
+    for trait, (name, kinds) in zip(traits, listed, strict=True):
+        _write(trait, "name", "size", name)
+        trait["kinds"] = kinds
+    return traits
 
 
 def _currencies(policy: DecodingPolicy) -> np.ndarray:
@@ -270,7 +321,8 @@ _Function = Callable[..., Any]
 @cache
 def _new() -> _Function:
     number, array = ctypes.c_int64, ctypes.c_void_p
-    return function("seg_scanner_new", ctypes.c_void_p, array, number, array, number, array, number, ctypes.c_void_p)
+    tables = [array, number] * 5  # fields, words, currencies, paths, traits
+    return function("seg_scanner_new", ctypes.c_void_p, *tables, ctypes.c_void_p)
 
 
 @cache

@@ -12,25 +12,27 @@ from typing import Any, Final
 
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from stream_app.contracts.asyncapi import Channel, asyncapi_document
 from stream_app.contracts.compatibility import incompatibilities
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.errors import ConfigurationError
+from stream_app.segmentations.file import SegmentationsFile
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 ASYNCAPI_FILE: Final = "asyncapi.yaml"
+SEGMENTATIONS_FILE: Final = "segmentations.v1.json"
+"""What is no topic: the configuration of segmentations, for editors that complete and check keys."""
 
 _BY_CUSTOMER: Final = "customer_id as UTF-8; partitioned by murmur2"
-_CLOUDEVENTS: Final = (
+_COMMON_HEADERS: Final = (
     ("ce_specversion", "CloudEvents binary mode: 1.0"),
-    ("ce_id", "migration_id: equal for a repeated delivery"),
     ("ce_type", "Kind of event and of change"),
     ("ce_source", "The segmenter that decided"),
     ("ce_subject", "customer_id"),
-    ("ce_time", "effective_at"),
     ("content-type", "application/json"),
 )
 
@@ -64,7 +66,11 @@ CHANNELS: Final = (
         "Segment migrations",
         "Customers' moves between segments, in order for each customer and segmentation.",
         _BY_CUSTOMER,
-        headers=_CLOUDEVENTS,
+        headers=(
+            ("ce_id", "migration_id: equal for a repeated delivery"),
+            ("ce_time", "effective_at"),
+            *_COMMON_HEADERS,
+        ),
     ),
     Channel(
         "segment-memberships",
@@ -74,6 +80,15 @@ CHANNELS: Final = (
         "The segment that each customer is in, for each segmentation. A null value: in no segment any more.",
         "<segmentation>/<customer_id> as UTF-8; partitioned by murmur2 of the customer_id",
         "compact",
+    ),
+    Channel(
+        "segment-upcoming",
+        1,
+        "output",
+        "Upcoming moves",
+        "Who will leave a segment by time alone, so long before as its definition asks; and who does not after all.",
+        _BY_CUSTOMER,
+        headers=(("ce_id", "notice_id: equal for a repeated delivery"), ("ce_time", "decided_at"), *_COMMON_HEADERS),
     ),
     Channel(
         "segment-figures",
@@ -105,9 +120,29 @@ def schema_of(channel: Channel) -> dict[str, Any]:
     return {**schema, "$schema": DIALECT, "$id": f"urn:segmenter:{channel.topic}:v{channel.version}"}
 
 
+class _WithoutNull(_PlainSchema):
+    """Of documents in which a key is left out where it has no value."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        described = super().default_schema(schema)
+        if described.get("default") in (None, []):
+            described.pop("default", None)
+        return described
+
+
+def segmentations_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the file of segmentations."""
+    schema = SegmentationsFile.model_json_schema(schema_generator=_WithoutNull)
+    return {**schema, "$schema": DIALECT, "$id": "urn:segmenter:segmentations:v1"}
+
+
 def generate() -> dict[str, str]:
     """Return the text of each file, by name."""
     files = {channel.schema_file: _as_json(schema_of(channel)) for channel in CHANNELS}
+    files[SEGMENTATIONS_FILE] = _as_json(segmentations_schema())
     document = yaml.safe_dump(asyncapi_document(CHANNELS), sort_keys=True, allow_unicode=True, width=120)
     return {**files, ASYNCAPI_FILE: document}
 

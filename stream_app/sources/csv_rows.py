@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from stream_app.contracts.inputs.contract import InputContract
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.rows import TableForm
 from stream_app.errors import ConfigurationError, InvalidRecord
 
 _SHOWN_HEADER_CHARACTERS: Final = 300
+_FIELDS_OF_ALL: Final = frozenset(field for contract in INPUT_CONTRACTS.values() for field in contract.fields)
 
 
 class CsvRow(NamedTuple):
@@ -102,7 +105,8 @@ class Columns:
     header
         The first row, None for an empty file.
     columns
-        Contract field → header, for headers that are named otherwise; other topics' fields are ignored.
+        Contract field → header, for headers that are named otherwise; other topics' fields are ignored. Where all other
+        columns belong to the record, such as traits, these may be named, too.
     constants
         Contract field → value, for fields that the file lacks.
 
@@ -120,9 +124,13 @@ class Columns:
         columns: Mapping[str, str],
         constants: Mapping[str, str],
     ) -> None:
+        form = contract.table_form
         self._name = name
-        self._constants = constants
-        self._own_ids = contract.table_form.own_ids
+        own_fields = [field for field in contract.fields if field != form.others]
+        if form.others:
+            own_fields += [name for name in {**columns, **constants} if name not in _FIELDS_OF_ALL]
+        self._constants = {field: value for field, value in constants.items() if field in own_fields}
+        self._own_ids = form.own_ids
         self._place: dict[str, int] = {}
         self._count = 0
         if header is None:
@@ -133,8 +141,10 @@ class Columns:
             )
         titles = [title.strip() for title in header.cells]
         self._count = len(titles)
-        wanted = {field: field for field in contract.fields if field in titles and field not in columns.values()}
-        wanted |= {field: title for field, title in columns.items() if field in contract.fields}
+        wanted = {field: field for field in own_fields if field in titles and field not in columns.values()}
+        wanted |= {field: title for field, title in columns.items() if field in own_fields}
+        if form.others:
+            wanted |= self._others(titles, {*wanted.values()}, form)
         for field, title in wanted.items():
             if titles.count(title) != 1:
                 problem = "twice" if title in titles else "not"
@@ -143,7 +153,9 @@ class Columns:
                     f"correct --column {field}=HEADER"
                 )
             self._place[field] = titles.index(title)
-        given = {*self._place, *constants, *self._own_ids}
+        given = {*self._place, *self._constants, *self._own_ids}
+        if given - {*contract.fields}:
+            given.add(form.others)
         required = [field for field, info in contract.model.model_fields.items() if info.is_required()]
         missing = [field for field in required if field not in given]
         if missing:
@@ -151,6 +163,17 @@ class Columns:
                 f"{name}: no column for {', '.join(missing)} in the header, which is {_shown(titles)}; "
                 f"say where with --column {missing[0]}=HEADER, or give --constant {missing[0]}=VALUE"
             )
+
+    def _others(self, titles: Sequence[str], taken: Collection[str], form: TableForm) -> dict[str, str]:
+        """Return the columns that are no field's, by their own titles, which must do as names."""
+        others = [title for title in titles if title not in taken]
+        for title in others:
+            if form.other_names is not None and not form.other_names.fullmatch(title):
+                raise ConfigurationError(
+                    f"{self._name}: column {title!r} has no name for one of {form.others}, expected one such as "
+                    f"company_size; name it with --column NAME={title!r}, or leave the column out"
+                )
+        return {title: title for title in others}
 
     def fields_of(self, row: CsvRow) -> dict[str, str | None]:
         """Return a row's cells by the contract's fields.

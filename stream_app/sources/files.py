@@ -33,6 +33,8 @@ BLOCK_BYTES: Final = 1 << 20
 """How much of a file is decoded at once: large enough to merge cheaply, small beside the state."""
 BLOCK_ROWS: Final = 8192
 """The same for the rows of a CSV file."""
+HELD_RECORDS_MAX: Final = 1_000_000
+"""Of one file: so many of one instant are kept together before it is torn apart, in 64 MB and their texts."""
 STANDARD_INPUT: Final = Path("-")
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -253,16 +255,13 @@ def _without_blank_lines(scanned: Scanned) -> Scanned:
 
 def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
     """Yield the records of all files, ordered by watermark, then by file; no batch is empty."""
-    merge = WatermarkMerge(len(readers))
+    merge = WatermarkMerge(len(readers), HELD_RECORDS_MAX)
     ended: set[int] = set()
-    while True:
-        for number, reader in enumerate(readers):
-            if number not in ended and not merge.held_records(number):
-                block = reader.next_block()
-                if len(block):
-                    merge.add(number, block)
-                else:
-                    ended.add(number)
-        if len(ended) == len(readers):
-            return
-        yield merge.release(ended)
+    while (number := merge.limiting(ended)) is not None:
+        block = readers[number].next_block()
+        if len(block):
+            merge.add(number, block)
+        else:
+            ended.add(number)
+        if len(batch := merge.release(ended)):
+            yield batch

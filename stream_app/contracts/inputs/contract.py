@@ -19,7 +19,7 @@ from stream_app.contracts.scan_form import ScanForm
 from stream_app.core.events import Event
 
 
-class InputRecord(BaseModel):
+class Record(BaseModel):
     """What the records of all input topics have in common.
 
     The order of a model's fields is the contract's order: where several are wrong, the first one is reported. Unknown
@@ -27,6 +27,10 @@ class InputRecord(BaseModel):
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class InputRecord(Record):
+    """What the records of events have in common."""
 
     event_id: Text
     """Identity of the event: a second record with it is a duplicate."""
@@ -54,24 +58,31 @@ class InputContract:
     model
         The definition of a valid record.
     to_event
-        From a valid record of `model`, and the policy, to the event that is folded; its kind says how.
+        From a valid record of `model`, and the policy, to the event that is folded; its kind says how. It may refuse
+        what only the policy can judge.
     fast_form
         The common form of a record, which is read without the model; None if every record goes through the model.
     scan_form
         The same for the compiled scanner, which comes first; None if it leaves every record to the others.
     table_form
         What rows of a table have of their own.
+    keeps
+        Fields that can be kept of a record for conditions, see `stream_app.contracts.kept`.
+    time_field
+        The field that says when it happened, or was observed.
     """
 
     topic: str
     version: int
     title: str
     summary: str
-    model: type[InputRecord]
+    model: type[Record]
     to_event: Callable[[Any, DecodingPolicy], Event]
     fast_form: FastForm | None = None
     scan_form: ScanForm | None = None
     table_form: TableForm = _NOTHING_SPECIAL
+    keeps: tuple[str, ...] = ()
+    time_field: str = "occurred_at"
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
-from stream_app.contracts.fast_path import Complete, Explain, FastForm, OptionalWireText, Wire
-from stream_app.contracts.fields import MAX_VALUE, EngagementType, Text, Value
+from stream_app.contracts.fast_path import Complete, Explain, FastForm, OptionalWireText, Wire, count_strings
+from stream_app.contracts.fields import MAX_TYPE_CHARACTERS, MAX_VALUE, EngagementType, Properties, Text, Value
 from stream_app.contracts.inputs.contract import InputContract, InputRecord
-from stream_app.contracts.policy import ENGAGEMENT_TYPE, ENGAGEMENT_TYPE_CHARACTERS, DecodingPolicy
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rows import TableForm
-from stream_app.contracts.scan_form import TEXT, ScanForm, name_of, number_within
+from stream_app.contracts.scan_form import OBJECT, TEXT, ScanForm, number_within, type_of
 from stream_app.core.events import ENGAGEMENT, Event
-
-TYPES_CACHED: Final = 256
-"""Names of types whose form is known; a shop has dozens."""
 
 
 class EngagementRecord(InputRecord):
     """Anything else by which a customer shows interest."""
 
     type: EngagementType
-    """What happened: an open list of names such as `product_viewed`."""
+    """What happened: an open list of names such as `product_viewed` or "Product Viewed"."""
     channel: Text | None = None
     """Where it happened, such as `app`."""
     campaign_id: Text | None = None
     """The campaign it answers to."""
     value: Value | None = None
     """A number that the type gives a meaning to, such as a survey's score."""
+    properties: Properties | None = None
+    """What else there is to say of it: a free object."""
 
 
 def to_event(record: EngagementRecord, _policy: DecodingPolicy) -> Event:
@@ -38,18 +36,16 @@ def to_event(record: EngagementRecord, _policy: DecodingPolicy) -> Event:
 
 
 class _Engagement(Wire, gc=False, kw_only=True):
-    type: str
+    type: Annotated[str, Meta(min_length=1, max_length=MAX_TYPE_CHARACTERS)]
     channel: OptionalWireText = UNSET
     campaign_id: OptionalWireText = UNSET
     value: Annotated[float, Meta(ge=-MAX_VALUE, le=MAX_VALUE)] | UnsetType | None = UNSET
 
 
-def _bind(_policy: DecodingPolicy, explain: Explain) -> Complete:
-    match_type = lru_cache(TYPES_CACHED)(ENGAGEMENT_TYPE.fullmatch)
+def _bind(policy: DecodingPolicy, explain: Explain) -> Complete:
+    levels = policy.max_depth - 1
 
     def complete(record: _Engagement, at_ms: int, payload: bytes) -> Event | None:
-        if match_type(record.type) is None:
-            return None
         known_strings = 8  # required: four keys, four strings
         if (channel := record.channel) is not UNSET:
             known_strings += 1 if channel is None else 2
@@ -57,6 +53,8 @@ def _bind(_policy: DecodingPolicy, explain: Explain) -> Complete:
             known_strings += 1 if campaign_id is None else 2
         if record.value is not UNSET:
             known_strings += 1
+        if (properties := record.properties) is not UNSET:
+            known_strings += 1 + count_strings(properties or {}, levels)
         quotes = payload.count(b'"')
         if quotes != 2 * known_strings and not explain(payload, quotes):
             return None
@@ -76,11 +74,13 @@ ENGAGEMENTS: Final = InputContract(
     scan_form=ScanForm(
         ENGAGEMENT,
         {
-            "type": name_of(ENGAGEMENT_TYPE_CHARACTERS),
+            "type": type_of(MAX_TYPE_CHARACTERS),
             "channel": TEXT,
             "campaign_id": TEXT,
             "value": number_within(MAX_VALUE),
+            "properties": OBJECT,
         },
     ),
-    table_form=TableForm(numbers=("value",)),
+    table_form=TableForm(numbers=("value",), no_cells=("properties",)),
+    keeps=("type", "channel", "campaign_id", "value", "properties"),
 )

@@ -10,12 +10,30 @@ from typing import Annotated, Final, Literal
 from msgspec import UNSET, Meta, Raw, UnsetType
 from pydantic import field_validator
 
-from stream_app.contracts.fast_path import QUOTE, Complete, Explain, FastForm, OptionalWireText, Wire, WireText
-from stream_app.contracts.fields import MAX_ITEMS, MAX_PRODUCTS, Amount, Currency, ItemCount, ProductIds, Text
+from stream_app.contracts.fast_path import (
+    QUOTE,
+    Complete,
+    Explain,
+    FastForm,
+    OptionalWireText,
+    Wire,
+    WireText,
+    count_strings,
+)
+from stream_app.contracts.fields import (
+    MAX_ITEMS,
+    MAX_PRODUCTS,
+    Amount,
+    Currency,
+    ItemCount,
+    ProductIds,
+    Properties,
+    Text,
+)
 from stream_app.contracts.inputs.contract import InputContract, InputRecord
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rows import TableForm
-from stream_app.contracts.scan_form import AMOUNT, CURRENCY, ORDER_ID, TEXT, WORD, ScanForm, count_to, texts_to
+from stream_app.contracts.scan_form import AMOUNT, CURRENCY, OBJECT, ORDER_ID, TEXT, WORD, ScanForm, count_to, texts_to
 from stream_app.core.events import PURCHASE, REFUND, Event
 
 ORDER_COMPLETED: Final = "order_completed"
@@ -47,6 +65,8 @@ class PurchaseRecord(InputRecord):
     """The shop."""
     products: ProductIds | None = None
     """Ids of the products."""
+    properties: Properties | None = None
+    """What else there is to say of it: a free object."""
 
     @field_validator("type", mode="after")
     @classmethod
@@ -79,7 +99,7 @@ class _Purchase(Wire, gc=False, kw_only=True):
 
 
 def _bind(policy: DecodingPolicy, explain: Explain) -> Complete:
-    conversions, base_currency = policy.conversions, policy.base_currency
+    conversions, base_currency, levels = policy.conversions, policy.base_currency, policy.max_depth - 1
 
     def complete(record: _Purchase, at_ms: int, payload: bytes) -> Event | None:
         total = bytes(record.total)
@@ -118,6 +138,8 @@ def _bind(policy: DecodingPolicy, explain: Explain) -> Complete:
             known_strings += 1 if store_id is None else 2
         if (products := record.products) is not UNSET:
             known_strings += 1 + len(products or ())
+        if (properties := record.properties) is not UNSET:
+            known_strings += 1 + count_strings(properties or {}, levels)
         quotes = payload.count(b'"')
         if quotes != 2 * known_strings and not explain(payload, quotes):
             return None
@@ -155,11 +177,13 @@ PURCHASES: Final = InputContract(
             "channel": TEXT,
             "store_id": TEXT,
             "products": texts_to(MAX_PRODUCTS),
+            "properties": OBJECT,
         },
         words={ORDER_COMPLETED: PURCHASE, ORDER_REFUNDED: REFUND},
         absent_word=ORDER_COMPLETED,
     ),
     table_form=TableForm(
-        own_ids=("event_id", "order_id"), numbers=("items",), no_cells=("products",), adapt=_adapt_cells
+        own_ids=("event_id", "order_id"), numbers=("items",), no_cells=("products", "properties"), adapt=_adapt_cells
     ),
+    keeps=("type", "order_id", "currency", "items", "channel", "store_id", "products", "properties"),
 )

@@ -6,7 +6,10 @@ from typing import Final
 
 from stream_app.contracts.inputs.contract import InputContract
 from stream_app.contracts.inputs.engagements import ENGAGEMENTS
+from stream_app.contracts.inputs.profiles import PROFILES
 from stream_app.contracts.inputs.purchases import PURCHASES
 
-INPUT_CONTRACTS: Final[dict[str, InputContract]] = {contract.topic: contract for contract in (PURCHASES, ENGAGEMENTS)}
+INPUT_CONTRACTS: Final[dict[str, InputContract]] = {
+    contract.topic: contract for contract in (PURCHASES, ENGAGEMENTS, PROFILES)
+}
 """By topic. Their order is that of records with the same watermark: a topic's number is its place here."""

@@ -29,9 +29,11 @@ class SegmentSums(Output):
     revenue_minor: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)]
     """Net revenue over their lifetime, in minor units of the base currency."""
     first_at_seconds: Count
-    """Instants of their first events, in seconds since 1970."""
+    """Instants of their first purchases, refunds or engagements, in seconds since 1970; of those who have any."""
     active_at_seconds: Count
     """Instants of their last purchases or engagements, likewise."""
+    profiles_only: Count
+    """How many have none: only profiles are known of them."""
 
 
 class SegmentFigures(Output):

@@ -64,15 +64,15 @@ class Figures(Output):
 
 
 class Cause(Output):
-    """The cause of a move: an event, the passing of time (lapse), a new model or definition.
+    """The cause of a move: an event, an update of the profile, the passing of time (lapse), a new model or definition.
 
-    `profile`, `merge`, `consent` and `cooldown` are reserved: nothing makes such moves. A role that a customer has left
+    `merge`, `consent` and `cooldown` are reserved: nothing makes such moves. A role that a customer has left
     is closed to it for some days; that they are over moves nobody, the next event does, and is the cause.
     """
 
     kind: CauseKind
     event_id: str | None
-    """Null unless an event was the cause."""
+    """Null unless an event or a profile was the cause."""
     position: SourcePosition | None
     """Likewise."""
 
@@ -96,27 +96,28 @@ class LearnedExplanation(Output):
 
 
 class Condition(Output):
-    """A condition on one figure of the customer that began or ceased to hold."""
+    """A condition that is otherwise than it was before the move."""
 
-    figure: str
-    """Name of the figure."""
-    operator: Literal["<", "<=", ">", ">="]
-    value: Number
-    """The figure is compared with this."""
+    condition: str
+    """What is true while it holds, in words: `4 or more order_completed in the last 30 days`."""
     before: Number | None
-    """The figure before the move; null for a first entry."""
-    after: Number
+    """What was counted or compared, before the move (money in major units of the base currency); null where that is no
+    number, and where nothing was before."""
+    after: Number | None
+    """The same as of the move."""
+    held: bool | None
+    """Whether it held before; null where nothing was before."""
+    holds: bool
+    """Whether it holds now."""
 
 
 class RulesExplanation(Output):
-    """Of a segmentation by rules: the conditions that decided."""
+    """Of a segmentation by rules, or an audience: the conditions that decided."""
 
     kind: Literal["rules"]
     sentence: str
-    gained: list[Condition]
-    """Conditions that hold now and did not before."""
-    lost: list[Condition]
-    """Conditions that held before and do not now."""
+    conditions: list[Condition]
+    """Those that changed, in the order of the definition; of who is new, all. Empty where the definition is new."""
 
 
 class DefinitionExplanation(Output):
@@ -148,7 +149,10 @@ class NextMove(Output):
 
 
 class SegmentMigration(Output):
-    """One customer's move from one segment of a segmentation to another, first entry, or leaving for good."""
+    """One customer's move from one segment of a segmentation to another, or into one, or out of all of them.
+
+    An audience is a segmentation with one segment: a customer enters it, leaves it, and may enter it again.
+    """
 
     migration_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
     """Stable hash of segmentation, customer and sequence: equal for a repeated delivery."""
@@ -157,10 +161,12 @@ class SegmentMigration(Output):
     customer_id: str
     segmentation: SegmentationName
     from_segment: SegmentReference | None
-    """Null for the first entry."""
+    """Null where the customer was in none: at the first entry, and each time that it enters an audience."""
     to_segment: SegmentReference | None
-    """Null if the customer is in no segment of the segmentation any more (`left`)."""
+    """Null if the customer is in no segment of it any more (`left`): out of the audience, or the segmentation ended."""
     change: Change
+    """`entered` from no segment, `moved`, `lapsed` by silence into a lapsed one, `returned` from one by an own act,
+    `left` for none."""
     direction: Direction | None
     """In the order of the segments (`level`); null for entries and leavings, and where segments have no order."""
     effective_at: Instant
@@ -177,7 +183,10 @@ class SegmentMigration(Output):
 
 
 class SegmentMembership(Output):
-    """The segment of a segmentation that a customer is in; a null value instead says that it is in none any more."""
+    """The segment of a segmentation that a customer is in.
+
+    A null value instead says that it is in no segment of it any more, such as out of an audience.
+    """
 
     customer_id: str
     segmentation: SegmentationName

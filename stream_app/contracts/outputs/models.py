@@ -127,28 +127,59 @@ class LearnedModel(Output):
     drift: Drift | None
 
 
+Level = Annotated[int, Field(ge=-128, le=127)]
+
+
 class RulesSegment(Output):
-    """One segment of a segmentation by rules."""
+    """One segment of a segmentation by rules, or the one of an audience."""
 
     id: SegmentId
+    """Of an audience: its name."""
     name: str
+    level: Level | None
+    """Its place in the order of segments: higher is better, below 0 is lapsed; null if the definition gives none."""
+    action: str | None
+    """What to do with its customers, as configured."""
     sentence: str
     """Its conditions in words."""
 
 
-class RulesModel(Output):
-    """One version of the definition of a segmentation by rules."""
+class RetiredSegment(Output):
+    """A segment of earlier definitions."""
 
-    kind: Literal["rules"]
+    id: SegmentId
+    name: str
+    level: Annotated[int, Field(ge=-128, le=127)] | None
+    """As it was last; null if the definition gave none."""
+
+
+Hashes = Annotated[
+    str, StringConstraints(pattern="^[A-Za-z0-9+/]*={0,2}$"), Field(json_schema_extra={"contentEncoding": "base64"})
+]
+
+
+class RulesModel(Output):
+    """One version of the definition of a segmentation by rules, or of an audience.
+
+    Which version was in force when follows from the records' timestamps; customers whom a version moves do so with the
+    cause `definition`.
+    """
+
+    kind: Literal["rules", "audience"]
     segmentation: SegmentationName
     version: Count
     status: Literal["published", "held"]
     as_of: Instant
     segments: Annotated[list[RulesSegment], Field(min_length=1)]
-    retired_segments: list[SegmentReference]
+    retired_segments: list[RetiredSegment]
     """Segments of earlier definitions: a customer stays in one until it is next assessed."""
     definition: dict[str, Any]
-    """As configured."""
+    """As configured, all of it."""
+    lists: dict[str, Hashes]
+    """By name, the lists that it looks at: of each the hashes of its customers' ids (XXH3, 64 bits, little-endian),
+    ascending, in base64."""
+    together: dict[SegmentationName, Count]
+    """Versions of all definitions that were published with this one: they take over at one instant."""
 
 
 class Tick(Output):

@@ -11,10 +11,12 @@ from stream_app.contracts.outputs.figures import SegmentFigures
 from stream_app.contracts.outputs.migrations import SegmentMembership, SegmentMigration
 from stream_app.contracts.outputs.models import SegmentModel
 from stream_app.contracts.outputs.samples import PopulationRecord
+from stream_app.contracts.outputs.upcoming import UpcomingMove
 
 OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "segment-migrations": SegmentMigration,
     "segment-memberships": SegmentMembership,
+    "segment-upcoming": UpcomingMove,
     "segment-figures": SegmentFigures,
     "segment-models": SegmentModel,
     "population-samples": PopulationRecord,
