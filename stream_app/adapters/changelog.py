@@ -27,11 +27,18 @@ class PartitionPosition(msgspec.Struct, frozen=True):
         The partition's clock.
     versions
         By segmentation, the last version under which every customer was assessed; −1 before the first.
+    adopted
+        By segmentation, the version in force. Rows do not say under which rules they were written: nobody may go on
+        under earlier ones, see `stream_app.worker.opening`.
+    counted_since
+        By the key of a condition on events, the instant from which on they have been counted for it; 0 for always.
     """
 
     offsets: dict[str, int] = {}
     clock: Clock = Clock()
     versions: dict[str, int] = {}
+    adopted: dict[str, int] = {}
+    counted_since: dict[str, int] = {}
 
     def encode(self) -> bytes:
         """Return the position row's value, JSON."""
@@ -42,7 +49,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
         """Return what `encode` wrote, or what was written when there was one segmentation."""
         written = _decoder.decode(value)
         versions = written.versions if written.model_version is None else {FIRST_SEGMENTATION: written.model_version}
-        return cls(written.offsets, written.clock, versions)
+        return cls(written.offsets, written.clock, versions, written.adopted, written.counted_since)
 
 
 class _WrittenPosition(PartitionPosition, frozen=True):

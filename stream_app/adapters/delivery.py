@@ -8,7 +8,8 @@ The rules that aiokafka needs beyond that are in `TransactionalDelivery.commit`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Final, Protocol
 
 import msgspec
@@ -17,14 +18,14 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.faust_bridge import producer_identity
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.adapters.record_batches import prepare
+from stream_app.adapters.record_batches import PreparedBatch, prepare
 from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.errors import DeliveryFailed
 from stream_app.native import batches as native
 
-BATCH_BYTES: Final = 900_000
-"""Below the brokers' default of one megabyte a batch, with room for its header."""
+BATCH_BYTES: Final = 1_000_000
+"""Below the brokers' default of 1,048,588 a batch, with room for its header."""
 COMMIT_DEADLINE_SECONDS: Final = 20
 """A transaction without a verdict by then ends the process: its outcome is unknown, and a restart finds out."""
 
@@ -118,11 +119,7 @@ class TransactionalDelivery:
         try:
             async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
                 await self._producer.begin_transaction()
-                pending = [
-                    future
-                    for (topic, partition), records in outgoing.items()
-                    for future in await self._append(topic, partition, records)
-                ]
+                pending = await self._append(outgoing)
                 # Every append must be known to have succeeded: aiokafka commits without the batches that failed.
                 await asyncio.gather(*pending)
                 await self._producer.commit_transaction()
@@ -137,15 +134,25 @@ class TransactionalDelivery:
         except (KafkaError, TimeoutError):
             pass  # the next owner aborts what it left open
 
-    async def _append(
-        self, topic: str, partition: int, records: Sequence[OutgoingRecord] | RecordBlock
-    ) -> list[asyncio.Future[object]]:
-        """Hand records over in as few batches as they fit in; return what tells when each is acknowledged."""
-        if not records:
-            return []
-        block = records if isinstance(records, RecordBlock) else RecordBlock.to_send(records)
-        block.records[native.TIMESTAMP_MS] = now_ms()
+    async def _append(self, outgoing: Outgoing) -> list[asyncio.Future[object]]:
+        """Hand records over in as few batches as they fit in; return what tells when each is acknowledged.
+
+        First goes the first batch of every place: the producer, which has one batch of a partition at a time, then
+        names all partitions to the coordinator at once, and they leave in one request.
+        """
+        places = [(place, list(_batches_of(records))) for place, records in outgoing.items()]
+        rounds = zip_longest(*(batches for _, batches in places))
         return [
             await self._producer.send_batch(batch, topic, partition=partition)
-            for batch in prepare(block, BATCH_BYTES, is_transactional=True)
+            for batches in rounds
+            for ((topic, partition), _), batch in zip(places, batches, strict=True)
+            if batch is not None
         ]
+
+
+def _batches_of(records: Sequence[OutgoingRecord] | RecordBlock) -> Iterable[PreparedBatch]:
+    if not records:
+        return ()
+    block = records if isinstance(records, RecordBlock) else RecordBlock.to_send(records)
+    block.records[native.TIMESTAMP_MS] = now_ms()
+    return prepare(block, BATCH_BYTES, is_transactional=True)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 
@@ -91,3 +91,14 @@ async def committed_reader(
     finally:
         with cancellation_kept():
             await consumer.stop()
+
+
+async def committed_records(connection: KafkaConnection, topic: str, offset: int) -> AsyncIterator[ConsumerRecord]:
+    """Yield the committed records of a topic's only partition, from an offset on, for ever and as they come."""
+    tp = TopicPartition(topic, 0)
+    async with committed_reader(connection) as consumer:
+        consumer.assign([tp])
+        consumer.seek(tp, offset)
+        while True:
+            for record in (await consumer.getmany(tp, timeout_ms=1_000)).get(tp, ()):
+                yield record

@@ -42,7 +42,7 @@ class Pace:
     live_records
         Only the last so many are held to `records_per_second`; all if not given.
     shift_to_ms
-        The newest `occurred_at` is moved to this instant and all others with it; they stay if not given.
+        The newest time of a record is moved to this instant and all others with it; they stay if not given.
     """
 
     records_per_second: float | None = None
@@ -62,8 +62,15 @@ class Line(NamedTuple):
 class _Peek(msgspec.Struct):
     customer_id: str | None = None
     occurred_at: str | None = None
+    observed_at: str | None = None
+
+    @property
+    def at(self) -> str | None:
+        """When it happened, by whichever name the contract has for that."""
+        return self.observed_at if self.occurred_at is None else self.occurred_at
 
 
+_TIME_FIELDS: Final = ("occurred_at", "observed_at")
 _peek: Final = msgspec.json.Decoder(_Peek)
 
 
@@ -198,8 +205,8 @@ def _read_lines(path: Path, topic: str) -> Iterator[Line]:
                 try:
                     peek = _peek.decode(payload)
                     customer_id = peek.customer_id
-                    if peek.occurred_at is not None:
-                        at_ms = to_milliseconds(datetime.fromisoformat(peek.occurred_at))
+                    if peek.at is not None:
+                        at_ms = to_milliseconds(datetime.fromisoformat(peek.at))
                 except (msgspec.DecodeError, ValueError, OverflowError):
                     pass  # the worker says what is wrong with it
                 yield Line(at_ms, topic, payload, customer_id)
@@ -212,7 +219,8 @@ def _shifted(line: Line, shift_ms: int) -> bytes:
         return line.payload
     try:
         fields = msgspec.json.decode(line.payload)
-        at_ms = to_milliseconds(datetime.fromisoformat(fields["occurred_at"]))
-        return msgspec.json.encode(fields | {"occurred_at": format_instant(at_ms + shift_ms)})
-    except (msgspec.DecodeError, ValueError, OverflowError, KeyError, TypeError):
+        name = next(name for name in _TIME_FIELDS if name in fields)
+        at_ms = to_milliseconds(datetime.fromisoformat(fields[name]))
+        return msgspec.json.encode(fields | {name: format_instant(at_ms + shift_ms)})
+    except (msgspec.DecodeError, ValueError, OverflowError, StopIteration, TypeError):
         return line.payload

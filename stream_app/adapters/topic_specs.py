@@ -119,6 +119,7 @@ def topic_specs(names: TopicNames, policy: TopicPolicy) -> tuple[TopicSpec, ...]
     return (
         *(spec(name, policy.partitions, inputs) for name in names.inputs),
         spec(names.migrations, policy.partitions, _kept_for(policy.retention_ms)),
+        spec(names.upcoming, policy.partitions, _kept_for(policy.retention_ms)),
         spec(names.memberships, policy.partitions, _compacted()),
         spec(names.figures, policy.partitions, _compacted()),
         spec(names.dead_letters, policy.partitions, _kept_for(policy.dead_letter_retention_ms)),

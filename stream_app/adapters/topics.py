@@ -45,6 +45,10 @@ class TopicNames:
         return self.prefix + "segment-memberships"
 
     @property
+    def upcoming(self) -> str:  # noqa: D102
+        return self.prefix + "segment-upcoming"
+
+    @property
     def figures(self) -> str:  # noqa: D102
         return self.prefix + "segment-figures"
 

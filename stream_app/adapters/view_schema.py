@@ -76,6 +76,14 @@ class ViewKeys:
         """Sorted set: customer id by the instant it entered the segment (ms)."""
         return f"{self.of(generation)}m:{segmentation}:{segment}"
 
+    def paths_ahead(self, generation: str, segmentation: str) -> str:
+        """Set: `segment>segment` of which there are, or were, customers whom silence will move that way."""
+        return f"{self.of(generation)}u:{segmentation}"
+
+    def ahead(self, generation: str, segmentation: str, path: str) -> str:
+        """Sorted set: customer id by the instant of its next move (ms), of those who will go a path."""
+        return f"{self.paths_ahead(generation, segmentation)}:{path}"
+
     def flows(self, generation: str, segmentation: str, day: str) -> str:
         """Hash: `from>to>cause` to the number of migrations that became true on a day (UTC)."""
         return f"{self.of(generation)}f:{segmentation}:{day}"
@@ -111,7 +119,7 @@ class MembershipValue(NamedTuple):
     def encode(self) -> str:
         """Return the value."""
         told = f"{self.sequence} {self.segment} {self.since_ms} {self.model_version} {self.as_of_ms}"
-        return told if self.next_at_ms is None else f"{told} {self.next_at_ms} {self.next_segment or NO_SEGMENT}"
+        return told if self.next_at_ms is None else f"{told} {next_text(self.next_at_ms, self.next_segment)}"
 
     @classmethod
     def decode(cls, value: bytes) -> MembershipValue:
@@ -127,6 +135,11 @@ class MembershipValue(NamedTuple):
             None if at_ms is None else int(at_ms),
             None if target == NO_SEGMENT else target,
         )
+
+
+def next_text(at_ms: int, segment: str | None) -> str:
+    """Return how a membership's value ends where silence moves the customer."""
+    return f"{at_ms} {segment or NO_SEGMENT}"
 
 
 class PackedFigures(msgspec.Struct, array_like=True, gc=False):
@@ -159,19 +172,18 @@ class PackedLearned(msgspec.Struct, array_like=True, gc=False, tag="role"):
 class PackedCondition(msgspec.Struct, array_like=True, gc=False):
     """`Condition`."""
 
-    figure: str
-    operator: str
-    value: float
+    condition: str
     before: float | None
-    after: float
+    after: float | None
+    held: bool | None
+    holds: bool
 
 
-class PackedRules(msgspec.Struct, array_like=True, gc=False, tag="rules"):
+class PackedRules(msgspec.Struct, array_like=True, gc=False, tag="conditions"):
     """`RulesExplanation`."""
 
     sentence: str
-    gained: tuple[PackedCondition, ...]
-    lost: tuple[PackedCondition, ...]
+    conditions: tuple[PackedCondition, ...]
 
 
 class PackedDefinition(msgspec.Struct, array_like=True, gc=False, tag="definition"):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.inputs import Misplaced
 from stream_app.audit.records import Letter, Membership, Migration, Standing
 from stream_app.audit.recount import Entry, compare
-from stream_app.audit.rows import CustomerRow, name_digest
-from stream_app.audit.rules import possible_segments
-from stream_app.core.clock import format_instant
-from stream_app.core.events import EVENT_KINDS
+from stream_app.audit.rows import CustomerRow
+from stream_app.core.events import EVENT_KINDS, PROFILE
+from stream_app.core.moves import CAUSE_KINDS
 
 AMBIGUOUS_SHARE_MAX: Final = 0.005
 """Of all customers: repetitions that happened to fall between two topics explain no more than this."""
@@ -100,8 +99,10 @@ def check_identity(migrations: Iterable[Migration], log: Log) -> Iterator[Findin
             message = f"header ce_id {seen.header_id!r}, expected {seen.migration_id}"
             yield Finding("identity", message, seen.customer_id, log.at(seen.offset))
         cause = seen.cause
-        is_event = cause.kind in EVENT_KINDS
-        if (cause.topic is not None) != is_event or (cause.event_id is not None) != is_event:
+        is_profile = cause.kind == CAUSE_KINDS[PROFILE]  # which may do without an id
+        is_event = is_profile or cause.kind in EVENT_KINDS
+        has_id = cause.event_id is not None or is_profile
+        if (cause.topic is not None) != is_event or has_id != is_event:
             message = f"'{cause.kind}' with event {cause.event_id} at {cause.topic}"
             yield Finding("causes", message, seen.customer_id, log.at(seen.offset))
 
@@ -112,6 +113,7 @@ def check_standings(
     memberships: Iterable[Membership],
     log: Log,
     is_whole: bool = True,
+    must_be_in: Set[str] | None = None,
 ) -> Iterator[Finding]:
     """Compare row, last migration and last membership of every customer in every segmentation.
 
@@ -121,6 +123,8 @@ def check_standings(
         The changelog.
     is_whole
         Whether the migrations' log begins with its first record; if not, a customer's last one may be gone.
+    must_be_in
+        Customers who have to have entered a segment of some segmentation; all if None.
     """
     migrated = {(seen.segmentation, seen.customer_id): seen.to for seen in migrations}
     members = {(seen.segmentation, seen.customer_id): seen.standing for seen in memberships}
@@ -132,7 +136,7 @@ def check_standings(
     }
     where = place(*log)
     entered = {customer_id for _, customer_id in held.keys() | migrated.keys()}
-    for customer_id in rows.keys() - entered:
+    for customer_id in (rows.keys() if must_be_in is None else must_be_in) - entered:
         yield Finding("membership", "the row's customer never entered a segment", customer_id, where)
     for key in sorted(held.keys() | migrated.keys() | members.keys()):
         segmentation, customer_id = key
@@ -153,8 +157,10 @@ def check_standings(
 
 def _agree(row: Standing | None, other: Standing | None) -> bool:
     """Say whether a row and a migration or membership are of the same move; instants matter where one is in."""
-    if _is_in(row) or row is None or other is None:
+    if row is None or other is None:
         return row == other or (row is None and not _is_in(other))
+    if _is_in(row):
+        return all(own is None or own == said for own, said in zip(row, other, strict=True))
     return other.segment_id is None and row.sequence == other.sequence
 
 
@@ -176,50 +182,15 @@ def check_models(
     """
     for seen in migrations:
         newest = newest_of(seen.segmentation)
-        if newest is not None and seen.to.model_version > newest:
+        if newest is not None and (seen.to.model_version or 0) > newest:
             message = f"{seen.segmentation} version {seen.to.model_version}, the newest published is {newest}"
             yield Finding("models", message, seen.customer_id, log.at(seen.offset))
     for customer_id, standings in rows.items():
         for segmentation, standing in standings.items():
             newest = newest_of(segmentation)
-            if newest is not None and standing.model_version > newest:
+            if newest is not None and (standing.model_version or 0) > newest:
                 version = f"the row's version of {segmentation} is {standing.model_version}"
                 yield Finding("models", f"{version}, the newest published is {newest}", customer_id)
-
-
-def check_rules(
-    rows: Mapping[str, CustomerRow],
-    standings: Standings,
-    segmentation: str,
-    definition: Mapping[str, Any],
-    swept_at_ms: int,
-    log: Log,
-) -> Iterator[Finding]:
-    """Check that whoever is in a segment of a segmentation by rules is where its definition says.
-
-    Parameters
-    ----------
-    definition
-        Under which every customer of the partition has been assessed.
-    swept_at_ms
-        When all were last; a customer's own events may have assessed it later.
-    log
-        The changelog.
-    """
-    digest, where = name_digest(segmentation), place(*log)
-    for customer_id, row in rows.items():
-        standing = standings[customer_id].get(segmentation)
-        if standing is None or standing.segment_id is None:
-            continue
-        at_ms = max(row.memberships[digest].assessed_at_ms, swept_at_ms)
-        try:
-            possible = possible_segments(definition, row, at_ms)
-        except KeyError as error:
-            yield Finding("rules", f"{segmentation}: the definition has {error}, which is unknown here", position=where)
-            return
-        if standing.segment_id not in possible:
-            message = f"{segmentation}: in {standing.segment_id}, expected {' or '.join(possible)}"
-            yield Finding("rules", f"{message} at {format_instant(at_ms)}", customer_id, where)
 
 
 class Recounted(NamedTuple):
@@ -231,9 +202,20 @@ class Recounted(NamedTuple):
 
 
 def check_totals(
-    rows: Mapping[str, CustomerRow], entries: Mapping[str, Sequence[Entry]], log: Log
+    rows: Mapping[str, CustomerRow],
+    entries: Mapping[str, Sequence[Entry]],
+    log: Log,
+    profiles: Set[str] = frozenset(),
 ) -> tuple[Recounted, list[Finding]]:
-    """Recount every customer and compare with its row; `log` is the changelog."""
+    """Recount every customer and compare with its row.
+
+    Parameters
+    ----------
+    log
+        The changelog.
+    profiles
+        Customers of whom there is a profile, who may have done nothing.
+    """
     findings = []
     figures: Counter[str] = Counter()
     where = place(*log)
@@ -249,8 +231,10 @@ def check_totals(
         figures["ambiguous"] += outcome.ambiguous
         if outcome.differences:
             findings.append(Finding("totals", ", ".join(outcome.differences), customer_id, where))
-    for customer_id in rows.keys() - entries.keys():
+    for customer_id in rows.keys() - entries.keys() - profiles:
         findings.append(Finding("totals", "there is a row, but no input up to the position", customer_id, where))
+    for customer_id in profiles - rows.keys():
+        findings.append(Finding("totals", "no row for a profile", customer_id, where))
     return Recounted(figures["duplicates"], figures["order_dependent"], figures["ambiguous"]), findings
 
 

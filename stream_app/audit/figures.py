@@ -18,8 +18,9 @@ from stream_app.audit.records import LogRecord, broken
 from stream_app.audit.rows import CustomerRow
 from stream_app.contracts.outputs.figures import SegmentFigures
 from stream_app.core.clock import SECOND_MS
+from stream_app.core.segmentation import NEVER_MS
 
-FIELDS: Final = ("customers", "purchases", "revenue_minor", "first_at_seconds", "active_at_seconds")
+FIELDS: Final = ("customers", "purchases", "revenue_minor", "first_at_seconds", "active_at_seconds", "profiles_only")
 NOBODY: Final = (0,) * len(FIELDS)
 
 Sums = Mapping[str, Sequence[int]]
@@ -91,13 +92,9 @@ def _recount(rows: Mapping[str, CustomerRow], standings: Standings) -> dict[str,
     for customer_id, row in rows.items():
         totals = row.totals
         active_at_ms = max(totals.first_at_ms, totals.purchased_at_ms, totals.engaged_at_ms)
-        own = (
-            1,
-            totals.purchases,
-            totals.revenue_minor,
-            totals.first_at_ms // SECOND_MS,
-            active_at_ms // SECOND_MS,
-        )
+        has_acted = totals.first_at_ms < NEVER_MS
+        instants = (totals.first_at_ms // SECOND_MS, active_at_ms // SECOND_MS) if has_acted else (0, 0)
+        own = (1, totals.purchases, totals.revenue_minor, *instants, not has_acted)
         for segmentation, standing in standings[customer_id].items():
             if standing.segment_id is not None:
                 sums = recounted[segmentation][standing.segment_id]

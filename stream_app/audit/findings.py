@@ -12,6 +12,7 @@ CHECKS: Final = {
     "placement": "every customer is on one partition, that of murmur2(customer id)",
     "positions": "positions never go back and lie within the inputs",
     "totals": "each row equals a recount of its customer's inputs",
+    "traits": "each row's traits are those that were observed last",
     "ambiguity": "for few customers the totals depend on how the topics were interleaved",
     "dead letters": "exactly the invalid inputs, each once",
     "forwarding": "misplaced inputs were sent on to their own partition",

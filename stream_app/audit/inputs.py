@@ -12,7 +12,8 @@ from stream_app.audit.records import Letter, LogRecord, Migration
 from stream_app.audit.recount import Entry
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME, format_instant
-from stream_app.core.events import EVENT_KINDS, Event
+from stream_app.core.events import PROFILE, Event
+from stream_app.core.moves import CAUSE_KINDS
 from stream_app.errors import InvalidRecord
 
 FAR_FUTURE_MS: Final = 2**53
@@ -93,6 +94,8 @@ class PartitionInputs:
     ----------
     entries
         By customer, the records that are to be folded; each topic's in the order of the log.
+    profiles
+        Likewise, the records that say what the customer is, which are no acts.
     counts
         Figures by name.
     refused
@@ -114,6 +117,7 @@ class PartitionInputs:
         now_ms: int,
     ) -> None:
         self.entries: dict[str, list[Entry]] = {}
+        self.profiles: dict[str, list[Entry]] = {}
         self.counts: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.misplaced: list[Misplaced] = []
@@ -136,7 +140,7 @@ class PartitionInputs:
     def take(self, topic: str, stream: int, decoder: Decoder, records: Sequence[LogRecord]) -> None:
         """Take the next records of a topic."""
         position, committed = self._positions.get(topic, 0), self._committed.get(topic, 0)
-        entries, counts = self.entries, self.counts
+        counts = self.counts
         for record in records:
             if record.offset >= position:
                 counts["pending"] += 1
@@ -155,7 +159,7 @@ class PartitionInputs:
             verdict = judge(decoder, record, self._now_ms)
             event = verdict.event
             if event is None or verdict.may_be_future or letters:
-                event = self._match_letters(topic, record, verdict, letters)
+                event = self._match_letters(topic, decoder.contract.time_field, record, verdict, letters)
                 if event is None:
                     continue
             to_partition = self._partition_of(record.key or b"")
@@ -163,7 +167,9 @@ class PartitionInputs:
                 counts["misplaced"] += 1
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
                 continue
-            counts["folded or repeated"] += 1
+            is_profile = event.kind == PROFILE
+            entries = self.profiles if is_profile else self.entries
+            counts["profiles" if is_profile else "folded or repeated"] += 1
             watermark_ms = self._watermarks_ms[stream] = max(self._watermarks_ms.get(stream, NO_TIME), event.at_ms)
             entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event)
             try:
@@ -195,7 +201,7 @@ class PartitionInputs:
             ]
 
     def _match_letters(
-        self, topic: str, record: LogRecord, verdict: Verdict, letters: Sequence[Letter]
+        self, topic: str, time_field: str, record: LogRecord, verdict: Verdict, letters: Sequence[Letter]
     ) -> Event | None:
         """Note what is wrong with the record's dead letters; return its event unless it was refused."""
         customer_id = verdict.event.customer_id if verdict.event else None
@@ -212,7 +218,7 @@ class PartitionInputs:
             return verdict.event
         allowed = {verdict.rejection} if verdict.rejection else set()
         if verdict.may_be_future:
-            allowed.add(("time_in_future", "occurred_at"))
+            allowed.add(("time_in_future", time_field))
         if len(letters) != 1:
             reasons = " or ".join(sorted(reason for reason, _ in allowed))
             self._note(
@@ -228,7 +234,7 @@ class PartitionInputs:
     def _match_causes(self, topic: str, record: LogRecord, event: Event) -> None:
         for migration in self._caused.pop((topic, self._partition, record.offset)):
             named = migration.customer_id, migration.cause.event_id, migration.cause.kind
-            found = event.customer_id, event.event_id, EVENT_KINDS[event.kind]
+            found = event.customer_id, event.event_id or None, CAUSE_KINDS[event.kind]
             if named != found:
                 message = f"{migration.segmentation} {migration.sequence} names {named}, the record says {found}"
                 self._note("causes", message, topic, record, migration.customer_id)

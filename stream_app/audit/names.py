@@ -120,7 +120,7 @@ def _is_in_time(seen: Migration, entries: Iterable[Entry], streams: Mapping[str,
 
 
 def _since_ms(seen: Migration) -> int:
-    return to_milliseconds(datetime.fromisoformat(seen.to.since))
+    return to_milliseconds(datetime.fromisoformat(seen.to.since or ""))
 
 
 def _against_direction(seen: Migration, origin: int | None, target: int, is_act: bool) -> Iterator[str]:
@@ -174,7 +174,7 @@ def _named(migrations: Iterable[Migration], streams: Mapping[str, int], models: 
     """Give the moves into segments of a known version, the latest of each customer."""
     found: defaultdict[tuple[str, str], list[_Move]] = defaultdict(list)
     for seen in migrations:
-        model = models.get((seen.segmentation, seen.to.model_version))
+        model = models.get((seen.segmentation, seen.to.model_version or 0))
         code = CODES.get(seen.to.segment_id or "")
         if model is not None and code is not None:
             move = _Move(seen, model, code, _since_ms(seen), streams.get(seen.cause.topic or ""))

@@ -25,13 +25,14 @@ class LogRecord(NamedTuple):
 class Standing(NamedTuple):
     """Where a customer stands in a segmentation, as row, membership and last migration each say it.
 
-    `segment_id` is None for a customer who is in no segment any more.
+    `segment_id` is None for a customer who is in no segment any more. `since` and `model_version` are None where a row
+    does not say: of segmentations by rules it knows no version, and most often not since when.
     """
 
     segment_id: str | None
     sequence: int
-    since: str
-    model_version: int
+    since: str | None
+    model_version: int | None
 
 
 class Cause(NamedTuple):

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
 
@@ -35,9 +35,13 @@ from stream_app.audit.names import check_direction, check_names
 from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
 from stream_app.audit.records import LogRecord, Membership, Migration, Standing
 from stream_app.audit.rows import CustomerRow
+from stream_app.audit.rules import Evidence, check_rules
 from stream_app.audit.segmentations import Segmentations
+from stream_app.audit.traits import check_traits
 from stream_app.contracts.decoding import Decoder
+from stream_app.core.clock import NO_TIME
 from stream_app.errors import ConfigurationError
+from stream_app.segmentations.learned.rhythm import Rhythm
 
 UNCOMMITTED_MIGRATIONS: Final = "migrations that only read_uncommitted sees"
 _SIGN_BIT: Final = 0x7FFFFFFF
@@ -56,13 +60,17 @@ class Deployment:
     partitions
         Of every keyed topic.
     decoders
-        By input contract, in the order of the table, under the policy that the workers had.
+        Makes decoders, by input contract in the order of the table, that keep these fields of events, under the policy
+        that the workers had.
+    minor_per_major
+        Minor units of the base currency in a major one.
     """
 
     connection: KafkaConnection
     names: TopicNames
     partitions: int
-    decoders: Mapping[str, Decoder]
+    decoders: Callable[[Sequence[str]], Mapping[str, Decoder]]
+    minor_per_major: int = 100
 
 
 @dataclass
@@ -171,10 +179,8 @@ class _Audit:
     ) -> None:
         self.found = Verification(records=dict.fromkeys(_partition_counts(deployment), 0))
         self._names = deployment.names
-        self._streams = tuple(
-            (deployment.names.input_topic(contract), stream, decoder)
-            for stream, (contract, decoder) in enumerate(deployment.decoders.items())
-        )
+        self._deployment = deployment
+        self._streams: tuple[tuple[str, int, Decoder], ...] = ()
         self._reader = reader
         self._bounds = bounds
         self._committed = committed
@@ -191,6 +197,11 @@ class _Audit:
         for record in await self._read(names.models, 0):
             self.found.tally.add(self._segmentations.note_model(record, names.models))
         await self._read(names.samples, 0)
+        decoders = self._deployment.decoders(sorted(self._segmentations.fields))
+        self._streams = tuple(
+            (names.input_topic(contract), stream, decoder)
+            for stream, (contract, decoder) in enumerate(decoders.items())
+        )
         for name, version in sorted(self._segmentations.newest.items()):
             self.found.figures[f"newest published version of {name}"] = version
 
@@ -214,25 +225,36 @@ class _Audit:
         memberships = await self._read_memberships(Log(names.memberships, partition))
         standings = self._standings(rows, changelog_log)
         tally.add(
-            checks.check_standings(standings, migrations, memberships, changelog_log, self._is_whole(*migration_log))
+            checks.check_standings(
+                standings,
+                migrations,
+                memberships,
+                changelog_log,
+                self._is_whole(*migration_log),
+                self._must_be_in(rows, changelog),
+            )
         )
         figures_log = Log(names.figures, partition)
         told, findings = read_figures(await self._read(*figures_log), figures_log)
         tally.add(findings)
         tally.add(check_figures(rows, standings, told, figures_log))
-        self._check_rules(changelog, rows, standings)
         tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
 
         inputs = await self._read_inputs(partition, positions, migrations)
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
         if inputs is not None:
-            recounted, findings = checks.check_totals(rows, inputs.entries, changelog_log)
+            recounted, findings = checks.check_totals(rows, inputs.entries, changelog_log, inputs.profiles.keys())
             tally.add(findings)
             figures["folded"] += inputs.counts["folded or repeated"] - recounted.duplicates
             figures["duplicates"] += recounted.duplicates
             figures["order-dependent customers"] += recounted.order_dependent
             figures["ambiguous customers"] += recounted.ambiguous
+            tally.add(check_traits(rows, inputs.profiles, changelog_log))
             self._check_names(migrations, inputs, migration_log)
+            evidence = Evidence(
+                rows, standings, inputs.entries, inputs.profiles, migrations, self._deployment.minor_per_major
+            )
+            self._check_rules(changelog, evidence)
 
     async def finish(self) -> None:
         """Make the checks that look across partitions."""
@@ -255,18 +277,37 @@ class _Audit:
             self.found.tally.add(Finding("membership", problem, customer_id, place(*log)) for problem in problems)
         return found
 
-    def _check_rules(
-        self, changelog: Changelog, rows: Mapping[str, CustomerRow], standings: Mapping[str, Mapping[str, Standing]]
-    ) -> None:
+    def _must_be_in(self, rows: Mapping[str, CustomerRow], changelog: Changelog) -> set[str]:
+        """Return the customers who have to have entered a segment: of rules all, of what is learned those who acted."""
+        kinds = self._segmentations.kinds
+        versions = changelog.position.versions if changelog.position else {}
+        in_force = {kinds.get(name, "learned") for name, version in versions.items() if version >= 0}
+        if "rules" in in_force:
+            return set(rows)
+        acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms != -NO_TIME}
+        return acted if "learned" in in_force else set()
+
+    def _check_rules(self, changelog: Changelog, evidence: Evidence) -> None:
         """Check segmentations by rules; one that not everybody has been assessed under yet says nothing."""
-        position = changelog.position
+        position, newest = changelog.position, self._segmentations.newest_of
         if position is None:
             return
+        names = [name for name in self._segmentations.ruled if position.versions.get(name) == newest(name)]
+        definitions = self._segmentations.definitions(names, position.counted_since)
+        evidence = replace(evidence, rhythm=self._rhythm(position.versions))
+        versions = {name: position.versions[name] for name in names}
         log = Log(changelog.topic, changelog.partition)
-        for name, definition in self._segmentations.definitions.items():
-            if position.versions.get(name) == self._segmentations.newest_of(name):
-                swept_at_ms = position.clock.swept_at_ms
-                self.found.tally.add(checks.check_rules(rows, standings, name, definition, swept_at_ms, log))
+        checked, findings = check_rules(evidence, definitions, versions, position.clock.swept_at_ms, log)
+        self.found.tally.add(findings)
+        self.found.figures["places by rules checked"] += checked.places
+        self.found.figures["moves by rules checked"] += checked.moves
+        self.found.figures["moves by rules left open"] += checked.left_open
+
+    def _rhythm(self, versions: Mapping[str, int]) -> Rhythm | None:
+        """Return the population's rhythm by the model in force of the first learned segmentation, if it is known."""
+        name = next((name for name in versions if self._segmentations.kinds.get(name) == "learned"), "")
+        model = self._segmentations.models.get((name, versions.get(name, -1)))
+        return None if model is None else model.frame.rhythm
 
     def _check_names(self, migrations: list[Migration], inputs: PartitionInputs, log: Log) -> None:
         """Check where moves of learned segmentations lead, and the names of the segments at all moves into them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
@@ -9,12 +11,16 @@ from stream_app.core.clock import SECOND_MS
 from stream_app.settings.sections import Settings
 
 
-def create_decoders(settings: Settings) -> dict[str, Decoder]:
-    """Return the decoder of each input topic."""
+def create_decoders(settings: Settings, fields: Iterable[str] = ()) -> dict[str, Decoder]:
+    """Return the decoder of each input topic, which keeps some fields of events for conditions."""
+    traits = settings.definitions.traits
     policy = DecodingPolicy(
         base_currency=settings.money.base_currency,
         currency_rates=settings.money.rates,
         max_payload_bytes=settings.records.max_payload_bytes,
         future_tolerance_ms=settings.records.future_tolerance_seconds * SECOND_MS,
+        kept=tuple(sorted(fields)),
+        traits={name: trait.type for name, trait in traits.items()},
+        sensitive_allowed=frozenset(name for name, trait in traits.items() if trait.legal_basis),
     )
     return {topic: Decoder(contract, policy) for topic, contract in INPUT_CONTRACTS.items()}

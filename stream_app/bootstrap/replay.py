@@ -9,10 +9,12 @@ from itertools import count
 from pathlib import Path
 
 from stream_app.bootstrap.decoding import create_decoders
-from stream_app.bootstrap.segmentation import create_partition, create_trainers, intervals_ms
+from stream_app.bootstrap.learning import create_trainers
+from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
 from stream_app.core.partition import Partition
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.runtime import Replay, ReplaySettings
+from stream_app.segmentations.registry import fields_looked_at
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import FileReader, SourceFile
 
@@ -25,7 +27,7 @@ def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: in
     ConfigurationError
         If one cannot be read.
     """
-    decoders = create_decoders(settings)
+    decoders = create_decoders(settings, fields_looked_at(create_segmentations(settings)))
     names = _tell_apart([source.path for source in sources])
     readers: list[FileReader] = []
     with ExitStack() as opened:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from stream_app.audit.verification import Deployment
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
+from stream_app.bootstrap.segmentation import create_migration_context
 from stream_app.settings.sections import Settings
 
 
 def create_deployment(settings: Settings) -> Deployment:
     """Return what an audit looks at."""
     return Deployment(
-        create_connection(settings), create_topic_names(settings), settings.kafka.partitions, create_decoders(settings)
+        connection=create_connection(settings),
+        names=create_topic_names(settings),
+        partitions=settings.kafka.partitions,
+        decoders=partial(create_decoders, settings),
+        minor_per_major=create_migration_context(settings).minor_per_major,
     )

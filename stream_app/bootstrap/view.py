@@ -32,7 +32,7 @@ def create_view(settings: Settings, *, is_rebuild: bool = False) -> Callable[[],
     async def run() -> None:
         if not is_rebuild:
             health.check()
-        wanted = topics.memberships, topics.migrations, topics.models, topics.figures
+        wanted = topics.memberships, topics.migrations, topics.models, topics.figures, topics.upcoming
         specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
         await require_topics(connection, specs, settings.worker.recovery_timeout_seconds)
         target = ViewTarget(redis_connection, ViewKeys(redis.key_prefix), settings.view.recent_migrations)

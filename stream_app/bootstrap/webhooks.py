@@ -42,7 +42,8 @@ def create_webhooks(
 
     async def run() -> None:
         health.check()
-        wanted = names.migrations, names.models, names.webhook_dead_letters
+        topics = {"migrations": names.migrations, "upcoming": names.upcoming}
+        wanted = {topics[each.topic] for each in subscriptions} | {names.models, names.webhook_dead_letters}
         specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
         await require_topics(connection, specs, settings.worker.recovery_timeout_seconds)
         filters = FilterCheck(connection, names.models, subscriptions)
@@ -52,7 +53,7 @@ def create_webhooks(
             Subscriber(
                 connection,
                 SubscriberSettings(
-                    topic=names.migrations,
+                    topic=topics[subscription.topic],
                     group=names.webhooks_group(subscription.name),
                     waiting_max=webhooks.max_waiting,
                     session_seconds=settings.kafka.session_timeout_seconds,

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Final
 
 import faust
 
+from stream_app.adapters.kafka_client import committed_records
 from stream_app.adapters.listening import Address
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
-from stream_app.bootstrap.segmentation import (
-    create_migration_context,
-    create_segmentations,
-    create_trainer_settings,
-    intervals_ms,
-)
+from stream_app.bootstrap.learning import create_trainer_settings
+from stream_app.bootstrap.segmentation import create_migration_context, create_segmentations, intervals_ms
+from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import SECOND_MS
+from stream_app.errors import ConfigurationError
 from stream_app.native.library import library
+from stream_app.settings.definitions import Definitions
 from stream_app.settings.sections import Settings
 from stream_app.worker.application import create_faust_app
 from stream_app.worker.definition_follower import DefinitionFollower
@@ -28,6 +29,9 @@ from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.process import run_worker
+
+LISTED_MAX: Final = 250_000
+"""Ids in a list: 2.7 MB in the record of each definition that looks at it, of 8 that there may be."""
 
 
 def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
@@ -41,8 +45,13 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         If the compiled library is, which need not wait for brokers to be found out.
     """
     library()
+    _require_short_lists(settings.definitions)
     topics, connection = create_topic_names(settings), create_connection(settings)
-    decoders = {topics.input_topic(contract): decoder for contract, decoder in create_decoders(settings).items()}
+
+    def decoders(fields: Sequence[str]) -> dict[str, Decoder]:
+        made = create_decoders(settings, fields)
+        return {topics.input_topic(contract): decoder for contract, decoder in made.items()}
+
     lane_settings = create_lane_settings(settings)
     trainer_settings = create_trainer_settings(settings)
     kafka, worker = settings.kafka, settings.worker
@@ -66,6 +75,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             partitions=kafka.partitions,
             follower=follower,
             failed=failed,
+            follow_samples=partial(committed_records, connection, topics.samples),
         )
         host = FaustHost(owned, topics, lane_settings, failed)
         options = {
@@ -86,6 +96,16 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         await run_worker(create, log.log_ends, health)
 
     return run
+
+
+def _require_short_lists(definitions: Definitions) -> None:
+    """Refuse lists that a version's record in `segment-models` has no room for."""
+    for name, customer_ids in definitions.lists.items():
+        if len(customer_ids) > LISTED_MAX:
+            raise ConfigurationError(
+                f"lists.{name}: {len(customer_ids):,} ids, expected at most {LISTED_MAX:,}, as they travel with the "
+                "definitions that look at them; a trait has no such limit"
+            )
 
 
 def create_lane_settings(settings: Settings) -> LoopSettings:

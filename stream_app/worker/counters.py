@@ -85,9 +85,8 @@ class PartitionCounters:
 
     def note_moves(self, segmentations: Sequence[Segmentation], moves: np.ndarray) -> None:
         """Count moves, `MOVE_DTYPE`, in these segmentations."""
-        kinds = np.stack([moves[name] for name in ("segmentation", "from_code", "target", "cause")], axis=1)
-        found, counts = np.unique(kinds, axis=0, return_counts=True)
-        for (number, from_code, target, cause), count in zip(found.tolist(), counts.tolist(), strict=True):
+        kinds = (moves[name].tolist() for name in ("segmentation", "from_code", "target", "cause"))
+        for (number, from_code, target, cause), count in Counter(zip(*kinds, strict=True)).items():
             roster = segmentations[number].roster
             ends = (roster.references.get(code) for code in (from_code, int(roster.codes[target])))
             origin, destination = (reference.id if reference else "" for reference in ends)

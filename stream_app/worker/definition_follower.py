@@ -6,13 +6,16 @@ each worker needs every record.
 What is published is in force, and nothing else. What was added to the configuration or changed in it waits until the
 owner of the trainers has published it: if every worker followed its own configuration, rows could refer to versions
 that nobody will ever read.
+
+Segmentations by rules may look at others. So what others look at is in force as long as they do, even where it is not
+configured here, and those that were published with each other take over with each other: never one before the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 from aiokafka import TopicPartition
@@ -24,7 +27,7 @@ from stream_app.core.segmentation import Segmentation
 from stream_app.errors import ModelInvalid
 from stream_app.segmentations.learned.document import ModelProposal, is_waiting, proposal_from_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.segmentations.registry import decode_segmentation
+from stream_app.segmentations.registry import decode_segmentation, fields_looked_at, looks_at
 from stream_app.worker.ticks import Ticks
 
 logger = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 Build = Callable[[Mapping[str, Segmentation]], Iterable[Segmentation]]
 """Returns the configured segmentations, in order, given those that are published, by name."""
+Follow = Callable[[Sequence[Segmentation]], None]
+"""Takes new versions, which take over at the same instant."""
 
 
 class DefinitionFollower:
@@ -49,7 +54,8 @@ class DefinitionFollower:
     names
         Of the configured segmentations, in order.
     current
-        By name, the version in force of each configured segmentation; nothing of one that is not published yet.
+        By name, the version in force of each configured segmentation, and of each that those look at; nothing of one
+        that is not published yet.
     published
         By name, the newest version that was read, also of segmentations that are not configured any more.
     newest
@@ -69,11 +75,14 @@ class DefinitionFollower:
         self.ticks = Ticks()
         self.is_read = asyncio.Event()
         self._build = build
-        self.names = [segmentation.name for segmentation in build({})]
+        configured = list(build({}))
+        self.names = [segmentation.name for segmentation in configured]
+        self._ruled = {segmentation.name for segmentation in configured if segmentation.is_ruled}
+        self._together: dict[str, int] = {}
         self.current: dict[str, Segmentation] = {}
         self._connection = connection
         self._topic = topic
-        self._followers: list[Callable[[Segmentation], None]] = []
+        self._followers: list[Follow] = []
         self._renewed = asyncio.Event()
 
     @property
@@ -100,8 +109,23 @@ class DefinitionFollower:
         while not self.current:
             await self._renewed.wait()
 
-    def subscribe(self, follower: Callable[[Segmentation], None]) -> None:
-        """Have a function called with every new version."""
+    @property
+    def names_in_force(self) -> list[str]:
+        """Names of the configured segmentations, in order, and of those that published ones among them look at."""
+        return self._with_looked_at(self.published)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Fields of events that conditions look at, those of versions in force and of what is configured."""
+        published = (self.published[name] for name in self.names_in_force if name in self.published)
+        return fields_looked_at([*published, *self.wanted])
+
+    def is_ruled(self, name: str) -> bool:
+        """Return whether a segmentation is one by rules, as far as it is known."""
+        return self.published[name].is_ruled if name in self.published else name in self._ruled
+
+    def subscribe(self, follower: Follow) -> None:
+        """Have a function called with all new versions, those that take over together at once."""
         self._followers.append(follower)
 
     async def run(self) -> None:
@@ -118,15 +142,26 @@ class DefinitionFollower:
                 if not self.is_read.is_set() and await consumer.position(tp) >= end:
                     self._finish_reading()
 
+    def _with_looked_at(self, known: Mapping[str, Segmentation]) -> list[str]:
+        """Return the names of the configured segmentations and of those that these look at, in these versions."""
+        names = dict.fromkeys(self.names)
+        found = list(names)
+        while found:
+            version = known.get(found.pop())
+            looked_at = sorted(looks_at(version) - names.keys()) if version else []
+            names |= dict.fromkeys(looked_at)
+            found += looked_at
+        return list(names)
+
     def _finish_reading(self) -> None:
         """Let what was published take over."""
-        self.current = {name: self.published[name] for name in self.names if name in self.published}
+        self.current = {name: self.published[name] for name in self.names_in_force if name in self.published}
         self.is_read.set()
 
     def _missing(self, versions: Mapping[str, int]) -> dict[str, int]:
-        """Return which of some versions are newer than those that are known."""
-        reached = {name: self.published[name].version if name in self.published else -1 for name in versions}
-        return {name: version for name, version in versions.items() if version > reached[name]}
+        """Return which of some versions are newer than those in force, or than those published of what is not."""
+        in_force = {**self.published, **dict.fromkeys(self.names_in_force), **self.current}
+        return _newer(versions, in_force)
 
     def _read(self, value: bytes | None, key: bytes | None = None) -> None:
         if value is None:
@@ -148,7 +183,7 @@ class DefinitionFollower:
         except (ModelInvalid, msgspec.DecodeError) as error:
             logger.warning("a published version cannot be followed, the one before stays in force: %s", error)
             return
-        self._note_published(segmentation)
+        self._note_published(segmentation, document.get("together", {}))
 
     def _note_learned(self, proposal: ModelProposal) -> None:
         name = proposal.model.name
@@ -164,15 +199,35 @@ class DefinitionFollower:
         else:
             self.pinned[outcome.segmentation] = outcome.pinned_version
 
-    def _note_published(self, segmentation: Segmentation) -> None:
+    def _note_published(self, segmentation: Segmentation, together: Mapping[str, int]) -> None:
         name = segmentation.name
         if name in self.published and segmentation.version <= self.published[name].version:
             return
         self.published[name] = segmentation
+        if segmentation.is_ruled:
+            self._together = dict(together)
         self._renewed.set()
         self._renewed = asyncio.Event()
-        if self.is_read.is_set() and name in self.names:
-            self.current[name] = segmentation
-            logger.info("segmentation %s: version %d is in force", name, segmentation.version)
+        if self.is_read.is_set():
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Let what is new take over, rules only once all that belong together were read."""
+        published = [self.published[name] for name in self.names_in_force if name in self.published]
+        is_whole = not _newer(self._together, self.published)
+        new = [
+            each for each in published if each is not self.current.get(each.name) and (is_whole or not each.is_ruled)
+        ]
+        current = self.current | {segmentation.name: segmentation for segmentation in new}
+        self.current = {name: current[name] for name in self._with_looked_at(current) if name in current}
+        for segmentation in new:
+            logger.info("segmentation %s: version %d is in force", segmentation.name, segmentation.version)
+        if new:
             for follower in self._followers:
-                follower(segmentation)
+                follower(new)
+
+
+def _newer(versions: Mapping[str, int], known: Mapping[str, Segmentation | None]) -> dict[str, int]:
+    """Return which of some versions are newer than those that are known, by name."""
+    reached = {name: -1 if (each := known.get(name)) is None else each.version for name in versions}
+    return {name: version for name, version in versions.items() if version > reached[name]}

@@ -63,8 +63,9 @@ class PartitionFigures:
         if as_of_ms == NO_TIME:
             return  # nobody has ever been here
         self._has_changed, self._next_ms = False, now_ms + self._interval_ms
-        for index, segmentation in enumerate(self._partition.segmentations):
-            segments = _sums(segmentation, self._partition.table.members(index))
+        for segmentation in self._partition.segmentations:
+            column = self._partition.column_of(segmentation.name)
+            segments = _sums(segmentation, self._partition.table.members(column))
             if self._told.get(segmentation.name) == segments:
                 continue
             self._told[segmentation.name] = segments

@@ -19,7 +19,7 @@ from stream_app.contracts.scanner import Scanned, Scanner, Spans
 from stream_app.core.events import Events
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.placement import places_of
-from stream_app.core.records import Batch, Rejection, Skipped, batch_of_records, records_of_others
+from stream_app.core.records import Batch, Rejection, Skipped, batch_of_records, end_between, records_of_others
 from stream_app.native import batches as native
 from stream_app.native.structures import EVENT, REJECTED
 
@@ -94,7 +94,7 @@ class Intake:
         self._scanners = {topic: Scanner(decoders[topic]) for topic in offsets}
         self._inlets = [_Inlet(number, topic, offset) for number, (topic, offset) in enumerate(offsets.items())]
         self._inlet_of = {inlet.topic: inlet for inlet in self._inlets}
-        self._merge = WatermarkMerge(len(self._inlets))
+        self._merge = WatermarkMerge(len(self._inlets), HELD_RECORDS_MAX)
         self._under_way: deque[tuple[float, InputChunk]] = deque()
 
     @property
@@ -115,6 +115,11 @@ class Intake:
     def fetched_to(self, topic: str) -> int:
         """Return the offset that the next record of a topic should have."""
         return self._inlet_of[topic].fetched_to
+
+    def renew(self, decoders: Mapping[str, Decoder]) -> dict[str, int]:
+        """Have later records read by other decoders; return by topic the offset of the first of these records."""
+        self._scanners = {topic: Scanner(decoders[topic]) for topic in self._scanners}
+        return {inlet.topic: inlet.fetched_to for inlet in self._inlets}
 
     def skip_to(self, topic: str, offset: int) -> None:
         """Expect the topic's next record at a later offset: the log has none before it."""
@@ -154,13 +159,15 @@ class Intake:
         drained_topics
             Those that are fetched to their end.
         records_max
-            Most records in a chunk.
+            Most records in a chunk, but for those of one instant.
         now_seconds
             By a clock that never goes back.
         """
         merged = self._merge.release({inlet.number for inlet in self._inlets if inlet.topic in drained_topics})
-        for begin in range(0, len(merged), records_max):
-            batch = merged.part(begin, begin + records_max)
+        instants, begin = merged.instants(), 0
+        while begin < len(merged):
+            end_of_part = end_between(instants, begin, begin + records_max, len(merged))
+            batch, begin = merged.part(begin, end_of_part), end_of_part
             start = {inlet.topic: inlet.merged_to for inlet in self._inlets}
             end = offsets_after(batch, self.topics, start)
             for inlet in self._inlets:
@@ -191,7 +198,8 @@ class Intake:
     def _set_aside_misplaced(self, topic: str, scanned: Scanned, block: RecordBlock) -> None:
         """Turn events of customers who belong to another partition into records that are passed on."""
         events = np.flatnonzero(scanned.records["status"] == EVENT)
-        homes = places_of(Events(scanned.records[events], scanned.texts), self._partitions)
+        of_events = scanned.records if len(events) == len(scanned.records) else scanned.records[events]
+        homes = places_of(Events(of_events, scanned.texts), self._partitions)
         strangers = np.flatnonzero(homes != self.partition)
         if not len(strangers):
             return

@@ -5,7 +5,9 @@ The order matters, each step relies on the one before:
 1. `InitProducerId` shuts the former owner out and ends its open transaction.
 2. A fence record marks the changelog's end after everything that the former owner could write.
 3. The changelog is restored up to that fence, the position row with it.
-4. The versions in force are at least as new as those that the rows refer to.
+4. The versions in force are at least as new as those that the rows were written under. Memberships in learned
+   segmentations name their model's version, places in segmentations by rules name none: the position row, which is
+   written in the same transaction as any row, says which versions were in force.
 
 The inputs are then sought to the position, and the partition's loop starts (`stream_app.worker.owned`).
 
@@ -16,10 +18,11 @@ producer's epoch shows that nobody else has opened the partition in between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
@@ -74,17 +77,18 @@ class RestoredPartition:
         """By segmentation, the newest version that anybody here was assessed under; −1 where nobody was."""
         memberships = self.table.memberships
         assessed = np.where(memberships["sequence"] > 0, memberships["model_version"], -1)
-        newest = assessed.max(axis=1, initial=-1).tolist()
+        newest = dict(zip(self.table.names, assessed.max(axis=1, initial=-1).tolist(), strict=True))
+        known = newest, self.position.versions, self.position.adopted
         return {
-            name: max(self.position.versions.get(name, version), version)
-            for name, version in zip(self.table.names, newest, strict=True)
+            name: max(versions.get(name, -1) for versions in known)
+            for name in (*self.table.names, *self.table.ruled_names)
         }
 
-    def admit(self, names: Iterable[str]) -> None:
+    def admit(self, names: Iterable[str], is_ruled: Callable[[str], bool]) -> None:
         """Have the table know some segmentations, and those that it was divided by last."""
         for name in dict.fromkeys((*names, *self.position.versions)):
-            if name not in self.table.names:
-                self.table.admit(name)
+            if name not in self.table.names and name not in self.table.ruled_names:
+                (self.table.admit_ruled if is_ruled(name) else self.table.admit)(name)
 
     def restore(self, records: RecordBlock) -> None:
         """Bring the state up to date with changelog records that follow on those restored before."""
@@ -169,8 +173,9 @@ class PartitionOpener:
                     opened.append(self._delivery("trainer"))
                     await opened[-1].open()
                     training = await self._restore_training(opened[-1])
+                    await self._follower.reach(training.published)  # what is new in the configuration begins here
                 for number in partitions:
-                    self._cached[number].admit(self._follower.names)
+                    self._cached[number].admit(self._follower.names_in_force, self._follower.is_ruled)
                     await self._follower.reach(self._cached[number].versions)
                 if not any(self._cached[number].position.versions for number in partitions):
                     await self._follower.reach_any()  # a deployment's first start: the trainers' owner publishes
@@ -196,7 +201,7 @@ class PartitionOpener:
         # What is not valid is forgotten first: an opening that is broken off here must leave nothing half restored.
         self._cached = {number: restored for number, restored in cached.items() if restored is not None}
         missing = {
-            number: RestoredPartition(CustomerTable(self._follower.names), PartitionPosition(), delivery.identity)
+            number: RestoredPartition(self._empty_table(), PartitionPosition(), delivery.identity)
             for number, delivery in deliveries.items()
             if number not in self._cached
         }
@@ -208,6 +213,11 @@ class PartitionOpener:
         for (number, restored), start in zip(missing.items(), starts, strict=True):
             restored.position = _from_log_start(restored.position, start, number)
         self._cached.update(missing)
+
+    def _empty_table(self) -> CustomerTable:
+        """Return a table for what is configured."""
+        ruled = [name for name in self._follower.names if self._follower.is_ruled(name)]
+        return CustomerTable([name for name in self._follower.names if name not in ruled], ruled)
 
     def _still_valid(self, number: int, delivery: Delivery) -> RestoredPartition | None:
         """Return the state in memory of a partition, if nobody else has opened it since."""
@@ -252,4 +262,4 @@ def _from_log_start(position: PartitionPosition, starts: Mapping[str, int], numb
         if topic in starts and starts[topic] > offset:
             raise records_expired(topic, number, offset, starts[topic])
     offsets = {topic: position.offsets.get(topic, start) for topic, start in starts.items()}
-    return PartitionPosition(offsets, position.clock, position.versions)
+    return msgspec.structs.replace(position, offsets=offsets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,9 +14,13 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Position
-from stream_app.core.records import Rejection
+from stream_app.core.records import Batch, Positions, Rejection
+from stream_app.learning.sample import PopulationSample
 from stream_app.native import batches as native
 from stream_app.segmentations.describing import Described
+from stream_app.worker.counters import FORWARDED, TOMBSTONE, PartitionCounters
+from stream_app.worker.intake import Misplaced
+from stream_app.worker.samples import encode_sample
 
 
 class Outbox:
@@ -28,6 +32,11 @@ class Outbox:
         Names of the topics.
     partition
         Number of the partition.
+
+    Attributes
+    ----------
+    samples
+        Those in it.
     """
 
     def __init__(self, topics: TopicNames, partition: int) -> None:
@@ -36,6 +45,7 @@ class Outbox:
         self._numbers: set[int] = set()
         self._blocks: defaultdict[str, list[RecordBlock]] = defaultdict(list)
         self._records: defaultdict[tuple[str, int], list[OutgoingRecord]] = defaultdict(list)
+        self.samples: list[PopulationSample] = []
         self.size = 0
         self.is_touched = False
 
@@ -51,12 +61,41 @@ class Outbox:
         self._blocks[self._topics.memberships].append(_memberships_of(described))
         self.size += len(described)
 
+    def notify(self, described: Described) -> None:
+        """Add notices of moves that time alone will make."""
+        self._blocks[self._topics.upcoming].append(_migrations_of(described))
+        self.size += len(described)
+
+    def set_aside(
+        self, batch: Batch, input_names: Sequence[str], keep_payload: bool, figures: PartitionCounters
+    ) -> None:
+        """Add what becomes of records that are no events, and count them: dead letters, and what goes elsewhere."""
+        for index, other in batch.others_by_index():
+            position = Positions(batch.records[index : index + 1], input_names, self._partition)[0]
+            if isinstance(other, Rejection):
+                self.reject(other, position, keep_payload)
+                figures.note_rejected(position.topic, other.error.reason)
+            else:
+                self._pass_on(other.record)
+                figures.outcomes[position.topic, TOMBSTONE if other.record is None else FORWARDED] += 1
+
     def reject(self, rejection: Rejection, position: Position, keep_payload: bool) -> None:
         """Add the dead letter of a refused record."""
         letter = dead_letter(rejection.error, rejection.payload, position, rejection.timestamp_ms, keep_payload)
         record = OutgoingRecord(rejection.key, letter.model_dump_json().encode())
-        self._to(self._topics.dead_letters).append(record)
-        self.is_touched = True
+        self.add(self._topics.dead_letters, self._partition, record)
+
+    def _pass_on(self, misplaced: Misplaced | None) -> None:
+        if misplaced is not None:
+            record = misplaced.record
+            forwarded = OutgoingRecord(record.key, record.value, list(record.headers))
+            self.add(misplaced.topic, misplaced.partition, forwarded)
+
+    def sample(self, sample: PopulationSample) -> None:
+        """Add a sample for the trainers."""
+        self.samples.append(sample)
+        value = encode_sample(sample, self._partition)
+        self.add(self._topics.samples, 0, OutgoingRecord(str(self._partition).encode(), value))
 
     def add(self, topic: str, partition: int, record: OutgoingRecord) -> None:
         """Add any other record."""
@@ -74,12 +113,9 @@ class Outbox:
             **{place: records for place, records in self._records.items() if records},
         }
 
-    def _to(self, topic: str) -> list[OutgoingRecord]:
-        return self._records[topic, self._partition]
-
 
 def _migrations_of(described: Described) -> RecordBlock:
-    """Return migrations as records, keyed by customer."""
+    """Return migrations, or what stands in their place, as records, keyed by customer."""
     places, lines, keys = described.places, described.lines, described.keys
     records = _columns(len(described))
     key_ends = len(lines) + places["key_at"] + places["key_size"]

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
 
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.topics import TopicNames
@@ -19,16 +22,21 @@ from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import RecordsLost
+from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.worker.counters import PartitionCounters
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.intake import InputChunk, Intake
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, RestoredPartition
-from stream_app.worker.partition_loop import PartitionLoop
+from stream_app.worker.partition_loop import NO_OFFSETS, PartitionLoop
 from stream_app.worker.training import Training
 
 logger = logging.getLogger(__name__)
+
+Decoders = Callable[[Sequence[str]], Mapping[str, Decoder]]
+"""From fields of events that are to be kept to decoders by input topic."""
+FollowSamples = Callable[[int], AsyncIterator[ConsumerRecord]]
 
 
 class OwnedPartitions:
@@ -43,7 +51,7 @@ class OwnedPartitions:
     lane_settings, context
         How loops run, and what migrations say beyond the move itself.
     decoders
-        By input topic.
+        Makes decoders, by input topic, that keep these fields of events.
     partitions
         How many there are.
     follower
@@ -52,6 +60,9 @@ class OwnedPartitions:
         Called with any error that makes it unsafe to continue; it must end the process.
     now_ms
         The wall clock.
+    follow_samples
+        Reads the samples' topic from an offset on, beside Faust's consumer; the samples of a tick wait for that one
+        while it has records of the inputs that are not wanted yet.
 
     Attributes
     ----------
@@ -77,11 +88,12 @@ class OwnedPartitions:
         topics: TopicNames,
         lane_settings: LoopSettings,
         context: MigrationContext,
-        decoders: Mapping[str, Decoder],
+        decoders: Decoders,
         partitions: int,
         follower: DefinitionFollower,
         failed: Callable[[BaseException], None],
         now_ms: Callable[[], int] = now_ms,
+        follow_samples: FollowSamples | None = None,
     ) -> None:
         self.lanes: dict[int, PartitionLoop] = {}
         self.intakes: dict[int, Intake] = {}
@@ -95,12 +107,17 @@ class OwnedPartitions:
         self._topics = topics
         self._lane_settings = lane_settings
         self._context = context
-        self._decoders = decoders
+        self._create_decoders = decoders
+        self._fields: frozenset[str] = frozenset()
+        self._decoders: Mapping[str, Decoder] = {}
         self._partitions = partitions
         self._follower = follower
         self._failed = failed
         self._now_ms = now_ms
         self._opening: asyncio.Task[None] | None = None
+        self._follow_samples = follow_samples
+        self._reading: asyncio.Task[None] | None = None
+        self._handing_over: set[asyncio.Task[None]] = set()
         self._release_lock = asyncio.Lock()
         follower.subscribe(self._follow)
         follower.ticks.subscribe(self._wake)
@@ -131,6 +148,10 @@ class OwnedPartitions:
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
             await asyncio.wait([self._opening])
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+            self._reading = None
         lanes, training = list(self.lanes.values()), self.training
         self.lanes, self.training = {}, None
         self.intakes.clear()
@@ -157,7 +178,10 @@ class OwnedPartitions:
         self.training = opened.training
         if self.training is not None:
             self.training.start(self._failed)
+            if self._follow_samples is not None and len(partitions) < self._partitions:
+                self._reading = asyncio.create_task(self._read_samples(self._follow_samples, self.training))
         self.released_offsets = {}
+        self._keep(self._follower.fields)
         for number, (restored, delivery) in opened.partitions.items():
             self._start(number, restored, delivery)
         self.recovery_seconds = time.monotonic() - started
@@ -169,7 +193,9 @@ class OwnedPartitions:
 
     def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:
         table, position = restored.table, restored.position
-        segmentations = [self._segmentation(name) for name in table.names]
+        known = {*table.names, *table.ruled_names}
+        names = dict.fromkeys((*self._follower.names_in_force, *table.names, *table.ruled_names))
+        segmentations = [self._segmentation(name) for name in names if name in known]
         partition = Partition(segmentations, self._context, table, position.clock)
         figures = self.figures.setdefault(number, PartitionCounters())
         lane = PartitionLoop(
@@ -182,6 +208,7 @@ class OwnedPartitions:
             self._follower.ticks,
             self._now_ms,
             figures,
+            self,
         )
         self.lanes[number] = lane
         self.intakes[number] = Intake(number, position.offsets, self._decoders, self._partitions)
@@ -192,9 +219,23 @@ class OwnedPartitions:
         current = self._follower.current.get(name)
         return current or EndedSegmentation(name, self._follower.published.get(name))
 
-    def _follow(self, segmentation: Segmentation) -> None:
-        for lane in self.lanes.values():
-            lane.follow(segmentation)
+    def _keep(self, fields: frozenset[str]) -> None:
+        self._fields = fields
+        self._decoders = self._create_decoders(sorted(fields))
+
+    def _follow(self, segmentations: Sequence[Segmentation]) -> None:
+        """Have all partitions follow new versions, behind the records that were decoded without fields of theirs.
+
+        Records that wait in an intake or a loop are not decoded anew: that would take them from the log again. They
+        are few, and versions may take over at any position, so these do once all such records are folded.
+        """
+        missing = self._follower.fields - self._fields
+        if missing and self.lanes:
+            self._keep(self._fields | missing)  # what goes on under an earlier version until then needs its own
+        for number, lane in self.lanes.items():
+            over = [self._segmentation(name) for name in lane.partition.names if name not in self._follower.current]
+            behind = self.intakes[number].renew(self._decoders) if missing else NO_OFFSETS
+            lane.follow([*segmentations, *over], behind)
 
     def _wake(self) -> None:
         for lane in self.lanes.values():
@@ -222,6 +263,35 @@ class OwnedPartitions:
             return
         try:
             await self.training.accept_sample(offset, value)
+        except Exception as error:  # the trainer's memory may be ahead of the log
+            self._failed(error)
+
+    async def _read_samples(self, follow: FollowSamples, training: Training) -> None:
+        """Let the trainer have other workers' samples as soon as they are committed."""
+        try:
+            async for record in follow(training.next_sample):
+                await asyncio.shield(self.train(record.offset, record.value))  # what it writes is never broken off
+        except (KafkaError, OSError) as error:
+            logger.warning("samples are read by the group's consumer alone from now on: %r", error)
+
+    # --- what loops do -------------------------------------------------------------------------------------------
+
+    def note_drawn(self, partition: int, sample: PopulationSample) -> None:
+        """Let the trainer learn from a sample ahead of its transaction, see `SampleTaker`."""
+        if self.training is not None:
+            self.training.note_drawn(partition, sample)
+
+    def note_committed(self, partition: int, samples: Sequence[PopulationSample]) -> None:
+        """Let the trainer have samples without waiting until they are read, see `SampleTaker`."""
+        if self.training is not None and samples:
+            task = asyncio.create_task(self._hand_over(self.training, partition, samples))
+            self._handing_over.add(task)
+            task.add_done_callback(self._handing_over.discard)
+
+    async def _hand_over(self, training: Training, partition: int, samples: Sequence[PopulationSample]) -> None:
+        try:
+            for sample in samples:
+                await training.hand_over(partition, sample)
         except Exception as error:  # the trainer's memory may be ahead of the log
             self._failed(error)
 

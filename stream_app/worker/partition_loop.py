@@ -1,8 +1,9 @@
 """One owned partition, from its opening to its end. This file is the worker's main loop.
 
 A lane folds chunks into its partition in memory and notes in its outbox what that did. Whenever no transaction is
-under way, its writer makes one of all that has gathered. So chunks are small when little comes and large under load,
-folding goes on while the brokers answer, and a customer that changes often is written once a transaction.
+under way, its writer makes one of all that has gathered, as soon as there is nothing more to fold at once, or that is
+much. So chunks are small when little comes and large under load, folding goes on while the brokers answer, and a
+customer that changes often is written once a transaction.
 
 Memory leads the log by what is in the outbox and on its way. That is safe because there are only two ways for a lane
 to end: `close`, which writes the rest first, and a failure, which ends the process and the memory with it.
@@ -14,38 +15,43 @@ until it is decided which models are in force from there on, see `stream_app.wor
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
 from stream_app.adapters.changelog import PartitionPosition
-from stream_app.adapters.delivery import Delivery, OutgoingRecord
+from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import NO_TIME
 from stream_app.core.partition import Partition, Sweeps
 from stream_app.core.processor import Outcome, process_events
-from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
+from stream_app.core.records import NO_RECORDS, Batch
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.timeline import Pace, Step, Sweep, crosses_sweep, pass_time, steps
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import SampleDrawer
 from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
-from stream_app.worker.counters import FORWARDED, TOMBSTONE, Arrivals, PartitionCounters
+from stream_app.worker.counters import Arrivals, PartitionCounters
 from stream_app.worker.figures import PartitionFigures
-from stream_app.worker.intake import InputChunk, Misplaced, offsets_after
+from stream_app.worker.intake import InputChunk, offsets_after
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
-from stream_app.worker.samples import encode_sample
+from stream_app.worker.samples import NO_TAKER, SampleTaker
 from stream_app.worker.sweeping import Sweeper
 from stream_app.worker.ticks import Ticks, TickWait
 
 INLINE_DUE_MAX: Final = 4_096
 """Where more customers may be due, they are looked at part by part, so that other partitions do not wait."""
+WORTH_WRITING: Final = 4
+"""This part of the largest transaction is written though there is more to fold at once."""
 WAKE_SECONDS: Final = 0.25
 """An idle lane looks at the clock so often."""
+NO_OFFSETS: Final[Mapping[str, int]] = MappingProxyType({})
 SETTLING_SECONDS: Final = 0.5
 """A drained partition lets its time pass to where others wait only if nothing comes for so long: what was produced
 together does not become visible in all partitions at once."""
@@ -72,6 +78,8 @@ class PartitionLoop:
         The wall clock.
     figures
         What is counted, continued from earlier openings.
+    taker
+        Learns from the samples.
     """
 
     def __init__(
@@ -85,6 +93,7 @@ class PartitionLoop:
         ticks: Ticks,
         now_ms: Callable[[], int],
         figures: PartitionCounters | None = None,
+        taker: SampleTaker = NO_TAKER,
     ) -> None:
         self.number = number
         self.partition = partition
@@ -102,12 +111,13 @@ class PartitionLoop:
         self._inbox: deque[InputChunk] = deque()
         self._outbox = Outbox(topics, number)
         self._ticks = ticks
+        self._taker = taker
         self._describer = Describer(partition.context, topics.group)
         self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
         self._wait = TickWait(ticks, number, self.figures)
         self._said_empty_ms = NO_TIME
         self._quiet_since = -SETTLING_SECONDS
-        self._sweeper = Sweeper(partition, position.versions, settings, now_ms, self._send_sample)
+        self._sweeper = Sweeper(partition, position, settings, now_ms, self._send_sample)
         self._members = PartitionFigures(partition, number, settings.figures_interval_ms, now_ms)
         self._pace = Pace(settings.sweep_interval_ms, settings.tick_ms, settings.chunk_records_max, INLINE_DUE_MAX)
         self._sweep_seconds = 0.0
@@ -152,12 +162,18 @@ class PartitionLoop:
         """Note whether there is nothing more to fetch and nothing that waits to be merged."""
         self._sweeper.is_drained = is_drained
 
-    def follow(self, segmentation: Segmentation) -> None:
-        """Adopt a new version as soon as the chunk at hand is folded; everyone is assessed again under it.
+    def follow(self, segmentations: Sequence[Segmentation], behind: Mapping[str, int] = NO_OFFSETS) -> None:
+        """Adopt new versions, at one instant, as soon as the chunk at hand is folded; everyone is assessed again.
 
-        At a tick it takes over once that is decided.
+        At a tick they take over once that is decided.
+
+        Parameters
+        ----------
+        behind
+            By topic, the offset before which records were decoded without fields that these versions look at. They
+            wait until all of these are folded, and later rules wait with them.
         """
-        self._sweeper.follow(segmentation)
+        self._sweeper.follow(segmentations, behind)
         self._wake.set()
 
     def wake(self) -> None:
@@ -178,6 +194,10 @@ class PartitionLoop:
     def waiting_records(self) -> int:
         """Number of records that are offered and not folded."""
         return sum(len(chunk.batch) for chunk in self._inbox)
+
+    def counted_since_ms(self, segmentation: Segmentation) -> int:
+        """Return from when on all is counted that a segmentation's conditions look at; 0 for always."""
+        return self._sweeper.counted_since_ms(segmentation)
 
     @property
     def is_busy(self) -> bool:
@@ -208,9 +228,10 @@ class PartitionLoop:
         while True:
             if self._sweeper.open_tick_ms is not None:
                 await self._pass_tick(self._sweeper.open_tick_ms)
-            self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox))
-            if self._sweeper.must_finish:
+            self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox), folded_to=self.folded_to)
+            while self._sweeper.must_finish:  # new rules take over right behind it
                 await self._finish_sweep()
+                self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox), folded_to=self.folded_to)
             if self._inbox:
                 await self._fold(self._inbox.popleft())
             elif self._is_asked:
@@ -219,6 +240,8 @@ class PartitionLoop:
                 await self._make_room()
                 self._sweep_part()
             self._tell_figures()
+            if not self._inbox or self._outbox.size >= self._settings.transaction_records_max // WORTH_WRITING:
+                self._gathered.set()
             if self._inbox or self._sweeper.part_is_due or self._sweeper.open_tick_ms is not None:
                 await asyncio.sleep(0)
             else:
@@ -238,7 +261,7 @@ class PartitionLoop:
         if max(self.partition.clock) == NO_TIME and watermarks_ms[-1] != NO_TIME:
             await self._enter(int(watermarks_ms[watermarks_ms != NO_TIME][0]))
         await self._make_room()
-        for step in steps(self.partition, watermarks_ms, batch.is_event, self._pace):
+        for step in steps(self.partition, dataclasses.replace(batch, watermarks_ms=watermarks_ms), self._pace):
             await self._take_step(step, batch)
 
     async def _take_step(self, step: Step, batch: Batch) -> None:
@@ -255,13 +278,7 @@ class PartitionLoop:
     def _fold_part(self, batch: Batch, sweeps: Sweeps) -> None:
         """Fold records, and move the partition's position past them."""
         events = batch.events()
-        for index, other in batch.others_by_index():
-            position = Positions(batch.records[index : index + 1], self._input_names, self.number)[0]
-            if isinstance(other, Rejection):
-                self._outbox.reject(other, position, self._settings.keep_payload)
-                self.figures.note_rejected(position.topic, other.error.reason)
-            else:
-                self._pass_on(position.topic, other.record)
+        self._outbox.set_aside(batch, self._input_names, self._settings.keep_payload, self.figures)
         self._outbox.touch((), len(batch))
         if len(events) or len(sweeps.at_ms):
             started = perf_counter()
@@ -274,15 +291,6 @@ class PartitionLoop:
             else:
                 self.figures.sweep_seconds.observe(took)
         self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
-        self._gathered.set()
-
-    def _pass_on(self, topic: str, misplaced: Misplaced | None) -> None:
-        self.figures.outcomes[topic, TOMBSTONE if misplaced is None else FORWARDED] += 1
-        if misplaced is None:
-            return
-        record = misplaced.record
-        forwarded = OutgoingRecord(record.key, record.value, list(record.headers))
-        self._outbox.add(misplaced.topic, misplaced.partition, forwarded)
 
     def _take(self, outcome: Outcome, chunk: Chunk = NO_CHUNK) -> None:
         """Note what came of a step, to be written."""
@@ -290,11 +298,12 @@ class PartitionLoop:
         if len(outcome.changed):
             self._members.note_change()
         if len(outcome.moves):
-            self._outbox.migrate(self._describer.describe_step(self.partition, outcome.moves, chunk))
-        figures = self.figures
-        figures.late += outcome.late
-        figures.duplicates += outcome.duplicates
-        figures.note_moves(self.partition.segmentations, outcome.moves)
+            self._outbox.migrate(self._describer.describe_step(self.partition, outcome.moves, chunk, outcome.facts))
+            self.figures.note_moves(self.partition.segmentations, outcome.moves)
+        if len(outcome.notices):
+            self._outbox.notify(self._describer.describe_step_notices(self.partition, outcome.notices, chunk))
+        self.figures.late += outcome.late
+        self.figures.duplicates += outcome.duplicates
 
     async def _finish_sweep(self) -> None:
         """Assess everybody that the sweep under way has not come to, and pass the tick if it is one."""
@@ -317,7 +326,6 @@ class PartitionLoop:
         if not self._sweeper.is_sweeping:
             self.figures.sweep_seconds.observe(self._sweep_seconds)
             self._sweep_seconds = 0.0
-        self._gathered.set()
 
     # --- ticks ---------------------------------------------------------------------------------------------------
 
@@ -336,9 +344,10 @@ class PartitionLoop:
         is_live = self._sweeper.is_live_at(max(*clock, reached_ms))
         await self._wait.for_decision(at_ms, settings.live_tick_wait_ms if is_live else settings.tick_wait_ms)
         self._sweeper.open_tick_ms = None
-        self._sweeper.follow_versions()
-        if self._sweeper.must_finish:
+        self._sweeper.follow_versions(self.folded_to)
+        while self._sweeper.must_finish:
             await self._finish_sweep()
+            self._sweeper.follow_versions(self.folded_to)
 
     async def _enter(self, first_ms: int) -> None:
         """Have the trainer know that from now on this partition has customers; begin under what is in force then."""
@@ -369,21 +378,20 @@ class PartitionLoop:
 
     def _send_sample(self, at_ms: int) -> None:
         sample = self._drawer.draw(at_ms // self._settings.tick_ms, at_ms, self._ticks.sample_share)
-        value = encode_sample(sample, self.number)
-        record = OutgoingRecord(str(self.number).encode(), value)
-        self._outbox.add(self._topics.samples, 0, record)
+        self._taker.note_drawn(self.number, sample)
+        self._outbox.sample(sample)
         self._gathered.set()
 
     def _tell_figures(self, *, at_once: bool = False) -> None:
         for record in self._members.due(at_once=at_once):
             self._outbox.add(self._topics.figures, self.number, record)
-            self._gathered.set()
 
     # --- writing -------------------------------------------------------------------------------------------------
 
     async def _make_room(self) -> None:
         """Wait while the outbox holds as much as one transaction should."""
         while self._outbox.size >= self._settings.transaction_records_max:
+            self._gathered.set()
             self._sealed.clear()
             await self._sealed.wait()
 
@@ -394,10 +402,11 @@ class PartitionLoop:
             self._gathered.clear()
             if self._outbox.is_touched:
                 outbox, self._outbox = self._outbox, Outbox(self._topics, self.number)
-                position = PartitionPosition(dict(self.folded_to), self.partition.clock, dict(self._sweeper.versions))
+                position = self._sweeper.position(self.folded_to)
                 outgoing = outbox.seal(self.partition.table, position)
                 self._sealed.set()
                 await self._delivery.commit(outgoing)
+                self._taker.note_committed(self.number, outbox.samples)
                 if position.offsets != self.committed.offsets:
                     self.figures.written_at_ms = self._now_ms()
                     self.arrivals.note_written(position.offsets, self.figures.written_at_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -70,6 +70,14 @@ class SampleDocument(msgspec.Struct):
     members: dict[str, list[SegmentSums]]
 
 
+class SampleOrigin(msgspec.Struct):
+    """What a sample of any version says of where it is from."""
+
+    tick: int
+    as_of: str
+    partition: int
+
+
 class EarlierSample(msgspec.Struct):
     """What is read of version 1 of the contract, whose numbers say nothing of rhythms and order values.
 
@@ -85,10 +93,34 @@ class EarlierSample(msgspec.Struct):
     memberships: dict[str, Any]
 
 
+class SampleTaker(Protocol):
+    """Whoever learns from the samples of a worker's own partitions."""
+
+    def note_drawn(self, partition: int, sample: PopulationSample) -> None:
+        """Take notice of a sample that is about to be committed."""
+        ...
+
+    def note_committed(self, partition: int, samples: Sequence[PopulationSample]) -> None:
+        """Take samples that have just been committed."""
+        ...
+
+
+class NoTaker:
+    """A `SampleTaker` without trainers."""
+
+    def note_drawn(self, partition: int, sample: PopulationSample) -> None:
+        """See `SampleTaker`."""
+
+    def note_committed(self, partition: int, samples: Sequence[PopulationSample]) -> None:
+        """See `SampleTaker`."""
+
+
+NO_TAKER: Final = NoTaker()
 _NAMES: Final = ACTIVITY_DTYPE.names or ()
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(SampleDocument)
+_origin_decoder = msgspec.json.Decoder(SampleOrigin)
 _earlier_decoder = msgspec.json.Decoder(EarlierSample)
 
 
@@ -129,6 +161,22 @@ def decode_sample(value: bytes) -> tuple[int, PopulationSample]:
         raise msgspec.ValidationError(str(error)) from error
 
 
+def decode_origin(value: bytes) -> tuple[int, int, int]:
+    """Return a sample's partition, tick and instant.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        If it is none.
+    """
+    origin = _origin_decoder.decode(value)
+    return origin.partition, origin.tick, _instant_ms(origin.as_of)
+
+
+def _instant_ms(text: str) -> int:
+    return int(np.datetime64(text[:-1], "ms").astype(np.int64))
+
+
 def _without_customers(value: bytes) -> SampleDocument:
     earlier = _earlier_decoder.decode(value)
     memberships = {name: SampledMemberships(b"", b"", b"", b"") for name in earlier.memberships}
@@ -139,7 +187,7 @@ def _without_customers(value: bytes) -> SampleDocument:
 def _sample_of(document: SampleDocument) -> PopulationSample:
     return PopulationSample(
         tick=document.tick,
-        as_of_ms=int(np.datetime64(document.as_of[:-1], "ms").astype(np.int64)),
+        as_of_ms=_instant_ms(document.as_of),
         customer_ids=np.array(document.customer_ids, object),
         memberships={name: _decode_held(sampled) for name, sampled in document.memberships.items()},
         activity=_decode_activity(document.activity, len(document.customer_ids)),

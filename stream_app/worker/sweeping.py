@@ -10,26 +10,34 @@ force from it on: nothing is folded until then. New versions then take over at t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import thread_time
 from typing import Final
 
+from stream_app.adapters.changelog import PartitionPosition
 from stream_app.core.clock import NO_TIME, SECOND_MS, next_boundary
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome, sweep
 from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.ended import EndedSegmentation
+from stream_app.segmentations.registry import counted_by
 from stream_app.worker.loop_settings import LoopSettings
 
 LIVE_WITHIN_MS: Final = 60 * SECOND_MS
 """A partition whose newest event is no older than this has caught up with the wall clock."""
 PART_SECONDS: Final = 0.008
 """What a part of a sweep should take."""
+ALWAYS: Final = 0
+"""Stands for the instant from which on events have been counted, where there was none before."""
 NEVER_ASSESSED: Final = -1
 """Stands for the version of a segmentation in which nobody or not everybody has been assessed yet."""
-PART_ROWS_MIN: Final = 128
+PART_ROWS_MIN: Final = 1_024
+"""Of parts about which nothing is known: should all of them move, that takes 2 to 4 ms."""
 PART_ROWS_MAX: Final = 262_144
+GROWTH_MAX: Final = 4.0
+"""From one part to the next."""
 
 
 @dataclass
@@ -39,6 +47,7 @@ class _Sweep:
     at_ms: int
     is_tick: bool = False
     by_version: bool = False
+    before_rules: bool = False
     row: int = 0
 
 
@@ -49,8 +58,8 @@ class Sweeper:
     ----------
     partition
         Whose customers.
-    versions
-        By segmentation, the last version under which everyone was assessed.
+    position
+        Where it stands, and under which versions everyone was assessed.
     settings
         How time passes.
     now_ms
@@ -66,18 +75,21 @@ class Sweeper:
         Instant of the tick that the partition stands at and that is not decided yet, as far as this knows; else None.
     versions
         By segmentation, the last version under which everyone was assessed.
+    counted_since
+        By the key of a condition on events, the instant from which on they have been counted for it; 0 for always.
     """
 
     def __init__(
         self,
         partition: Partition,
-        versions: Mapping[str, int],
+        position: PartitionPosition,
         settings: LoopSettings,
         now_ms: Callable[[], int],
         send_sample: Callable[[int], None],
     ) -> None:
         self.is_drained = False
         self._next: dict[str, Segmentation] = {}
+        self._coming: deque[tuple[Sequence[Segmentation], Mapping[str, int]]] = deque()
         self._partition = partition
         self._settings = settings
         self._now_ms = now_ms
@@ -88,7 +100,9 @@ class Sweeper:
         self._last_record_ms = now_ms()
         self.open_tick_ms = self._tick_stood_at()
         # A new segmentation is named at once: it may be taken out again before its first sweep has ended.
-        self.versions = dict.fromkeys(self._present_versions(), NEVER_ASSESSED) | dict(versions)
+        self.versions = dict.fromkeys(self._present_versions(), NEVER_ASSESSED) | dict(position.versions)
+        self.counted_since: dict[str, int] = dict(position.counted_since)
+        self._note_counted()
         if not len(partition.table):
             self.versions = self._present_versions()
         elif self.versions != self._present_versions():
@@ -98,9 +112,16 @@ class Sweeper:
     def _revise_outdated(self) -> None:
         """Have customers assessed under the versions under which they have not been."""
         present = self._present_versions()
-        for index, segmentation in enumerate(self._partition.segmentations):
-            if self.versions.get(segmentation.name) != present.get(segmentation.name):
-                self._partition.revise(index)
+        outdated = [
+            segmentation
+            for segmentation in self._partition.segmentations
+            if self.versions.get(segmentation.name) != present.get(segmentation.name)
+        ]
+        for segmentation in outdated:
+            if not segmentation.is_ruled:
+                self._partition.revise(segmentation.name)
+        if any(segmentation.is_ruled for segmentation in outdated):
+            self._partition.revise_rules()
 
     @property
     def is_sweeping(self) -> bool:
@@ -125,26 +146,55 @@ class Sweeper:
 
     @property
     def must_finish(self) -> bool:
-        """Whether the sweep under way has to be over before records are folded: a version takes over in a backlog."""
-        return self._sweep is not None and self._sweep.by_version and not self.is_live
+        """Whether the sweep under way has to be over before records are folded.
 
-    def follow(self, segmentation: Segmentation) -> None:
-        """Have a new version take over as soon as that is possible."""
-        self._next[segmentation.name] = segmentation
+        So it is before new rules take over, and in a backlog while any version does.
+        """
+        sweeping = self._sweep
+        return sweeping is not None and (sweeping.before_rules or (sweeping.by_version and not self.is_live))
+
+    def position(self, folded_to: Mapping[str, int]) -> PartitionPosition:
+        """Return where the partition stands, up to these offsets."""
+        partition = self._partition
+        return PartitionPosition(
+            offsets=dict(folded_to),
+            clock=partition.clock,
+            versions=dict(self.versions),
+            adopted={segmentation.name: segmentation.version for segmentation in partition.segmentations},
+            counted_since=dict(self.counted_since),
+        )
+
+    def counted_since_ms(self, segmentation: Segmentation) -> int:
+        """Return from when on all is counted that a segmentation's conditions look at; `ALWAYS` if it always was."""
+        since = self.counted_since
+        return max((since.get(key, ALWAYS) for key in counted_by(segmentation)), default=ALWAYS)
+
+    def follow(self, segmentations: Iterable[Segmentation], behind: Mapping[str, int]) -> None:
+        """Have new versions take over as soon as that is possible, all at one instant; rules behind some offsets."""
+        ruled = []
+        for segmentation in segmentations:
+            if segmentation.is_ruled:
+                ruled.append(segmentation)
+            else:
+                self._next[segmentation.name] = segmentation
+        if ruled:
+            self._coming.append((ruled, behind))
 
     def note_record(self) -> None:
         """Note that records have come."""
         self._last_record_ms = self._now_ms()
 
-    def begin_due_sweep(self, is_waiting: bool) -> None:
+    def begin_due_sweep(self, is_waiting: bool, folded_to: Mapping[str, int]) -> None:
         """Begin what is due: following a new version, or a sweep by the wall clock.
 
         Parameters
         ----------
         is_waiting
             Whether records wait to be folded.
+        folded_to
+            By topic, the offset of the first record that is not folded.
         """
-        self.follow_versions()
+        self.follow_versions(folded_to)
         if self._sweep is None:
             self._follow_clock(self._now_ms(), is_waiting)
 
@@ -165,7 +215,7 @@ class Sweeper:
         take(outcome)
         if len(due) >= self._part_rows:  # smaller parts say little about large ones
             factor = PART_SECONDS / max(thread_time() - started, 1e-6)
-            self._part_rows = int(min(max(self._part_rows * min(factor, 2.0), PART_ROWS_MIN), PART_ROWS_MAX))
+            self._part_rows = int(min(max(self._part_rows * min(factor, GROWTH_MAX), PART_ROWS_MIN), PART_ROWS_MAX))
         if sweeping.by_version and self.is_live:
             pause_ms = len(outcome.moves) * SECOND_MS // self._settings.model_moves_per_second
             self._resume_ms = self._now_ms() + pause_ms
@@ -188,17 +238,25 @@ class Sweeper:
         is_at_tick = at_ms != NO_TIME and at_ms % self._settings.tick_ms == 0 and at_ms == max(self._partition.clock)
         return at_ms if is_at_tick else None
 
-    def follow_versions(self) -> None:
-        """Let new versions take over. Whatever sweep is under way begins anew, under them."""
+    def follow_versions(self, folded_to: Mapping[str, int]) -> None:
+        """Let new versions take over, rules where all records before their offsets are folded and everyone is assessed.
+
+        Whatever sweep is under way begins anew under them, unless there are rules: these wait until it is over, and so
+        does what comes with them.
+        """
+        while self._coming and all(folded_to[topic] >= offset for topic, offset in self._coming[0][1].items()):
+            if not self._is_assessed_to_present():
+                return
+            self._next |= {segmentation.name: segmentation for segmentation in self._coming.popleft()[0]}
         renewed, self._next = self._next, {}
         partition = self._partition
         present = {segmentation.name: segmentation for segmentation in partition.segmentations}
         renewed = {n: new for n, new in renewed.items() if _succeeds(new, present.get(n))}
         if not renewed:
             return
-        for name, segmentation in renewed.items():
-            partition.follow(segmentation)
-            self.versions.setdefault(name, NEVER_ASSESSED)
+        partition.follow_all(list(renewed.values()))
+        self._note_counted()
+        self.versions = dict.fromkeys(renewed, NEVER_ASSESSED) | self.versions
         if not len(partition.table):
             self.versions = self._present_versions()
             return
@@ -206,6 +264,25 @@ class Sweeper:
         if self._sweep is None:
             self._sweep = _Sweep(max(partition.clock))
         self._sweep.row, self._sweep.by_version = 0, True
+
+    def _is_assessed_to_present(self) -> bool:
+        """Return whether all moves that silence has made up to now are found; if not, see to it that they will be.
+
+        Rules are one program: once new ones are in force, nobody can say any more what the old ones would have.
+        """
+        clock = self._partition.clock
+        if not len(self._partition.table):
+            return True
+        if self._sweep is None and clock.swept_at_ms < max(clock):
+            self._sweep = _Sweep(max(clock), before_rules=True)
+        return self._sweep is None
+
+    def _note_counted(self) -> None:
+        """Note what conditions count from now on."""
+        partition = self._partition
+        keys = sorted(frozenset[str]().union(*map(counted_by, partition.segmentations)))
+        since_ms = max(partition.clock) if len(partition.table) else ALWAYS
+        self.counted_since = {key: self.counted_since.get(key, since_ms) for key in keys}
 
     def _present_versions(self) -> dict[str, int]:
         """Return the versions in force; a segmentation that has ended has none."""
@@ -235,4 +312,6 @@ class Sweeper:
 
 def _succeeds(segmentation: Segmentation, present: Segmentation | None) -> bool:
     """Return whether a version is to take the place of the one that is present."""
-    return present is None or isinstance(present, EndedSegmentation) or segmentation.version > present.version
+    if present is None or isinstance(present, EndedSegmentation):
+        return not isinstance(segmentation, EndedSegmentation)
+    return isinstance(segmentation, EndedSegmentation) or segmentation.version > present.version

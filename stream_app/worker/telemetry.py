@@ -9,6 +9,7 @@ from stream_app.adapters.metrics import Reading
 from stream_app.adapters.metrics.declared import (
     ASSIGNED_PARTITIONS,
     CONSUMER_LAG,
+    COUNTED_SINCE,
     CUSTOMERS,
     LAST_PROCESSED,
     MODEL_DRIFT,
@@ -57,6 +58,8 @@ class SegmentationState(NamedTuple):
         The model that waits for an operator, if one does.
     is_pinned
         Whether an operator has pinned a version.
+    counted_since_ms
+        From when on all is counted that its conditions look at; 0 for always.
     """
 
     kind: str
@@ -68,6 +71,7 @@ class SegmentationState(NamedTuple):
     drift: Drift | None = None
     waiting: ModelProposal | None = None
     is_pinned: bool = False
+    counted_since_ms: int = 0
 
     def readings(self, name: str) -> Iterator[Reading]:
         """Yield what is exported of a segmentation of this name."""
@@ -81,6 +85,8 @@ class SegmentationState(NamedTuple):
         if self.learned_at_ms is not None:
             yield Reading(MODEL_LAST_LEARNED, (name,), self.learned_at_ms / SECOND_MS)
             yield Reading(MODEL_PINNED, (name,), self.is_pinned)
+        if self.counted_since_ms:
+            yield Reading(COUNTED_SINCE, (name,), self.counted_since_ms / SECOND_MS)
         if self.waiting is not None:
             model = self.waiting.model
             yield Reading(MODEL_HELD, (name, str(model.version)), model.expected_churn or 0)
@@ -144,12 +150,15 @@ class Telemetry:
         name = segmentation.name
         ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
         sums = {segment.segment_id: NO_MEMBERS for segment in segmentation.roster.segments}
-        minor_per_major = 1
+        minor_per_major, counted_since_ms = 1, 0
         for lane in lanes:
-            table, minor_per_major = lane.partition.table, lane.partition.context.minor_per_major
-            for code, own in table.members(table.names.index(name)).items():
+            partition, minor_per_major = lane.partition, lane.partition.context.minor_per_major
+            if name not in partition.names:
+                continue  # it takes over in a moment
+            for code, own in partition.table.members(partition.column_of(name)).items():
                 segment_id = ids.get(code, f"s{code}")
                 sums[segment_id] = sums.get(segment_id, NO_MEMBERS).plus(own)
+            counted_since_ms = max(counted_since_ms, lane.counted_since_ms(segmentation))
         newest = self._follower.newest.get(name)
         is_learned = isinstance(segmentation, LearnedSegmentation)
         return SegmentationState(
@@ -162,4 +171,5 @@ class Telemetry:
             drift=None if newest is None else newest.drift,
             waiting=self._follower.waiting(name),
             is_pinned=name in self._follower.pinned,
+            counted_since_ms=counted_since_ms,
         )

@@ -8,6 +8,10 @@ and segments keep their identity.
 An operator's decisions come on the topic of the samples, too (`stream_app.worker.decisions`); one that was carried out
 is known by its offset, since samples before it may be read again.
 
+Samples of partitions that the trainers' own worker has come from memory as soon as they are committed, and again in
+their topic, which tells how far it is read. So a tick of such partitions does not wait for a consumer; and what there
+is to learn from them is learned by then (`stream_app.worker.learning_ahead`).
+
 Where a partition has not sent its sample a moment after another, it may have nothing to fold. The tick is then called
 awaited, and the partition lets its time pass up to it. What had to be asked once is asked at once the next time.
 
@@ -19,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -37,7 +42,8 @@ from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
 from stream_app.worker.decisions import carry_out, model_record
-from stream_app.worker.samples import decode_sample, merge_samples
+from stream_app.worker.learning_ahead import LearningAhead, learn
+from stream_app.worker.samples import decode_origin, decode_sample
 from stream_app.worker.ticks import tick_record
 
 logger = logging.getLogger(__name__)
@@ -145,14 +151,17 @@ class Training:
         self._published = dict(progress.published)
         self._decided_ms = progress.decided_ms
         self._last_decision = progress.last_decision
-        self._waiting: dict[int, dict[int, tuple[int, PopulationSample]]] = {}
+        self._waiting: dict[int, dict[int, tuple[int | None, PopulationSample]]] = {}  # None: of no offset yet
+        self._handed_over: defaultdict[int, deque[int]] = defaultdict(deque)  # ticks that are not read yet
         self._delivery = delivery
         self._topics = topics
         self._partitions = partitions
         self._sample_size = sample_size
         self._seed = seed
+        self._ahead = LearningAhead(partitions, sample_size, seed)
         self._end = self.next_sample
         self._is_closed = False
+        self._taking = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._asking: asyncio.Task[None] | None = None
         self._asked: frozenset[int] = frozenset()
@@ -167,51 +176,94 @@ class Training:
         self._asking = asyncio.create_task(self._ask_for_missing(), name="ask for samples")
         self._asking.add_done_callback(ended)
 
+    @property
+    def published(self) -> Mapping[str, int]:
+        """By segmentation, the newest version in `segment-models`, held ones apart."""
+        return self._published
+
     async def announce(self, segmentations: Iterable[Segmentation]) -> None:
         """Publish versions that are newer than those published, which what is written with them knows for sure."""
-        announced = [each for each in segmentations if each.version > self._published.get(each.name, -1)]
+        wanted = list(segmentations)
+        announced = [each for each in wanted if each.version > self._published.get(each.name, -1)]
         if announced:
             self._published |= {each.name: each.version for each in announced}
-            await self._write([segmentation_record(each) for each in announced])
+            await self._write([segmentation_record(each, wanted) for each in announced])
 
     async def accept_sample(self, offset: int, value: bytes | None) -> None:
-        """Take a sample's record and learn from every tick that is complete with it; or a decision, and carry it out.
+        """Take a record of the samples' topic: a sample, or a decision, which is carried out.
 
         Raises
         ------
         DeliveryFailed
             If a model could not be published; the process has to end.
         """
-        if offset < self._end:
-            return
-        self._end = offset + 1
-        if value is None:
-            return
-        if is_decision(value):
-            await self._carry_out(offset, value)
-            return
-        try:
-            partition, sample = decode_sample(value)
-        except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
-            logger.warning("sample at offset %d is left out: %s", offset, error)
-            return
-        self._latest_ticks[partition] = sample.tick
-        if sample.as_of_ms > self._decided_ms:
-            self._waiting.setdefault(sample.tick, {})[partition] = (offset, sample)
-        while not self._is_closed and self._waiting and not self._missing(min(self._waiting)):
-            await self._learn(min(self._waiting))
+        async with self._taking:
+            if offset < self._end:
+                return
+            self._end = offset + 1
+            if value is None:
+                return
+            if is_decision(value):
+                await self._carry_out(offset, value)
+                return
+            try:
+                self._note_read(offset, value)
+            except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
+                logger.warning("sample at offset %d is left out: %s", offset, error)
+                return
+            await self._learn_what_is_complete()
+
+    def note_drawn(self, partition: int, sample: PopulationSample) -> None:
+        """Take notice of a sample of this worker's that is about to be committed."""
+        self._ahead.note_drawn(partition, sample)
+        if not self._taking.locked():  # else the trainers are learning
+            self._ahead.begin(self.trainers)
+
+    async def hand_over(self, partition: int, sample: PopulationSample) -> None:
+        """Take a sample that this worker has committed, and will read as well.
+
+        Raises
+        ------
+        DeliveryFailed
+            See `accept_sample`.
+        """
+        async with self._taking:
+            self._handed_over[partition].append(sample.tick)
+            if sample.as_of_ms > self._decided_ms:
+                waiting = self._waiting.setdefault(sample.tick, {})
+                offset = waiting[partition][0] if partition in waiting else None
+                waiting[partition] = (offset, sample)
+            await self._learn_what_is_complete()
 
     async def close(self) -> None:
         """Give up the right to write. A model that is being learned meanwhile is left to the next owner."""
         self._is_closed = True
+        self._ahead.forget()
         async with self._writing:
             if self._asking is not None:
                 self._asking.cancel()  # which does not write now
             await self._delivery.close()
 
+    def _note_read(self, offset: int, value: bytes) -> None:
+        """Note a sample that was read; it is decoded if that is still needed."""
+        partition, tick, as_of_ms = decode_origin(value)
+        handed_over = self._handed_over[partition]
+        if handed_over and handed_over[0] == tick:
+            handed_over.popleft()
+        if as_of_ms > self._decided_ms:
+            waiting = self._waiting.setdefault(tick, {})
+            known = waiting.get(partition)
+            waiting[partition] = (offset, decode_sample(value)[1] if known is None else known[1])
+        self._latest_ticks[partition] = tick
+
     def _missing(self, tick: int) -> frozenset[int]:
         """Return the partitions that have not come to a tick."""
-        return frozenset(number for number in range(self._partitions) if self._latest_ticks.get(number, NEVER) < tick)
+        return frozenset(number for number in range(self._partitions) if self._reached(number) < tick)
+
+    def _reached(self, partition: int) -> int:
+        """Return the tick of a partition's newest sample."""
+        handed_over = self._handed_over[partition]
+        return handed_over[-1] if handed_over else self._latest_ticks.get(partition, NEVER)
 
     async def _ask_for_missing(self) -> None:
         """Call a tick awaited where samples of it are missing for a while."""
@@ -232,26 +284,30 @@ class Training:
                         {(self._topics.models, 0): [tick_record("awaited", tick, as_of_ms, {})]}
                     )
 
+    async def _learn_what_is_complete(self) -> None:
+        while not self._is_closed and self._waiting and not self._missing(min(self._waiting)):
+            await self._learn(min(self._waiting))
+
     async def _learn(self, tick: int) -> None:
-        samples = [sample for _, sample in self._waiting.pop(tick).values()]
-        merged = merge_samples(samples, self._sample_size, self._seed)
-        # In a thread: learning takes longer than folding may wait.
-        trainers = self.trainers.values() if merged.population_size else ()
-        learned = [await asyncio.to_thread(trainer.learn, merged) for trainer in trainers]
+        samples = {number: sample for number, (_, sample) in self._waiting.pop(tick).items()}
+        learned = await self._ahead.result(samples) or await learn(
+            self.trainers, samples, self._sample_size, self._seed
+        )
+        self.trainers = dict(learned.trainers)
         for name, trainer in self.trainers.items():
             if trainer.refusal is not None:
                 logger.warning("tick %d of %s: %s; the present centres stay", tick, name, trainer.refusal)
         self._note_needed()
-        proposals = [proposal for proposal in learned if proposal is not None]
-        self._published |= {each.model.name: each.model.version for each in proposals if not each.held}
+        merged = learned.merged
+        self._published |= {each.model.name: each.model.version for each in learned.proposals if not each.held}
         self._decided_ms = merged.as_of_ms
         share = share_of(self._sample_size, merged.population_size)
         decision = tick_record("decided", tick, merged.as_of_ms, self._published, share)
-        await self._write([*(model_record(each) for each in proposals), decision])
+        await self._write([*(model_record(each) for each in learned.proposals), decision])
 
     def _note_needed(self) -> None:
         self.next_sample = min(
-            (offset for tick_samples in self._waiting.values() for offset, _ in tick_samples.values()),
+            (offset for samples in self._waiting.values() for offset, _ in samples.values() if offset is not None),
             default=self._end,
         )
 
@@ -263,6 +319,7 @@ class Training:
         except msgspec.DecodeError as error:
             logger.warning("decision at offset %d is left out: %s", offset, error)
             return
+        self._ahead.forget()
         done = carry_out(decision, offset, self.trainers)
         self._last_decision = offset
         self._note_needed()
@@ -328,6 +385,15 @@ async def open_training(
     return training
 
 
-def segmentation_record(segmentation: Segmentation) -> OutgoingRecord:
-    """Return a version of a segmentation as its record in `segment-models`."""
-    return OutgoingRecord(segmentation.name.encode(), msgspec.json.encode(encode_segmentation(segmentation)))
+def segmentation_record(segmentation: Segmentation, wanted: Iterable[Segmentation] = ()) -> OutgoingRecord:
+    """Return a version of a segmentation as its record in `segment-models`.
+
+    Parameters
+    ----------
+    wanted
+        All that are configured with it: those by rules take over together, as they may look at each other.
+    """
+    document = encode_segmentation(segmentation)
+    if segmentation.is_ruled:
+        document["together"] = {each.name: each.version for each in wanted if each.is_ruled}
+    return OutgoingRecord(segmentation.name.encode(), msgspec.json.encode(document))

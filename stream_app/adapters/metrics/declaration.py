@@ -13,9 +13,11 @@ PROCESS_SERIES: Final = 6
 """Series that prometheus-client adds about the process."""
 PARTITIONS_MAX: Final = 64
 """So many partitions of a replica have series of their own; the rest share one."""
-SEGMENTATIONS_MAX: Final = 16
-"""So many segmentations keep their names, also where a metric has used up its label sets: all that can be configured,
-and as many that have ended."""
+SEGMENTATIONS_MAX: Final = 40
+"""So many segmentations and audiences keep their names, also where a metric has used up its label sets; all others are
+counted together."""
+LEARNED_MAX: Final = 16
+"""So many learned ones: all that can be configured, and as many that have ended."""
 CAUSES: Final = 10
 """Kinds of causes of a migration."""
 OTHER: Final = "other"

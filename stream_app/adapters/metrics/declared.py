@@ -18,6 +18,7 @@ from stream_app.adapters.metrics.declaration import (
     API,
     CAUSES,
     EVERY,
+    LEARNED_MAX,
     PARTITIONS_MAX,
     SEGMENTATIONS_MAX,
     VIEW,
@@ -143,9 +144,9 @@ MIGRATIONS: Final = counter(
     "migrations",
     WORKER,
     "Migrations, by the ids of the segments left (`from`, empty at a first entry) and entered (`to`, empty where a "
-    "customer leaves the segmentation), and by cause, such as `purchase`, `lapse` or `model`.",
+    "customer leaves the segmentation, such as an audience), and by cause, such as `purchase`, `lapse` or `model`.",
     ("segmentation", "from", "to", "cause"),
-    780,
+    700,
     lasting=("segmentation", "cause"),
     spare_sets=SEGMENTATIONS_MAX * CAUSES + 1,
 )
@@ -184,7 +185,7 @@ MODEL_INFO: Final = gauge(
     "1, with the version of the model or definition in use, and the number of its segments; version 0 of a learned "
     "segmentation is what is usual elsewhere.",
     ("segmentation", "kind", "version", "segments"),
-    SEGMENTATIONS_MAX,
+    2 * SEGMENTATIONS_MAX,
     max,
 )
 MODEL_DRIFT: Final = gauge(
@@ -196,7 +197,7 @@ MODEL_DRIFT: Final = gauge(
     50,
     max,
     lasting=("segmentation",),
-    spare_sets=SEGMENTATIONS_MAX + 1,
+    spare_sets=LEARNED_MAX + 1,
 )
 MODEL_ROLE_DRIFT: Final = gauge(
     "model_role_drift",
@@ -207,7 +208,7 @@ MODEL_ROLE_DRIFT: Final = gauge(
     74,
     max,
     lasting=("segmentation",),
-    spare_sets=SEGMENTATIONS_MAX + 1,
+    spare_sets=LEARNED_MAX + 1,
 )
 MODEL_HELD: Final = gauge(
     "model_held_expected_churn",
@@ -215,7 +216,7 @@ MODEL_HELD: Final = gauge(
     "Of a model that waits for an operator: the share of the customers that it is forecast to move; absent where none "
     "waits.",
     ("segmentation", "version"),
-    SEGMENTATIONS_MAX,
+    LEARNED_MAX,
     max,
 )
 MODEL_PINNED: Final = gauge(
@@ -223,7 +224,16 @@ MODEL_PINNED: Final = gauge(
     WORKER,
     "1 where an operator has pinned a version of a learned segmentation, else 0; absent for other kinds.",
     ("segmentation",),
-    SEGMENTATIONS_MAX,
+    LEARNED_MAX,
+    max,
+)
+COUNTED_SINCE: Final = gauge(
+    "counted_since_timestamp_seconds",
+    WORKER,
+    "From when on everything is counted that a definition's conditions look at, the latest of the partitions that this "
+    "process owns: windows that reach further back are not complete. Absent where all of the past is counted.",
+    ("segmentation",),
+    32,
     max,
 )
 MODEL_LAST_LEARNED: Final = gauge(
@@ -232,7 +242,7 @@ MODEL_LAST_LEARNED: Final = gauge(
     "The instant that the newest model (published or held) of a learned segmentation was learned for; 0 before the "
     "first, absent for other kinds.",
     ("segmentation",),
-    SEGMENTATIONS_MAX,
+    LEARNED_MAX,
     min,
 )
 
