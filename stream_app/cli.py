@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pkgutil import resolve_name
 from textwrap import shorten
 from typing import Final, NamedTuple, NoReturn
@@ -47,6 +47,10 @@ COMMANDS: Final = {
         "stream_app.commands.demo:demo",
         "Replay the real CDNOW purchases, 69,659 in 18 months, and write a report.",
     ),
+    "features": Entry(
+        "stream_app.commands.features:features_table",
+        "Print the figures of customers that conditions can compare: unit, meaning, and what changes them.",
+    ),
     "help": Entry("stream_app.commands.help:help_command", "List the commands, or explain one."),
     "metrics": Entry("stream_app.commands.metrics:metrics_table", "Print the table of all metrics as Markdown."),
     "model": Entry(
@@ -65,6 +69,10 @@ COMMANDS: Final = {
         "stream_app.commands.schemas:schemas",
         "Write or check the contracts of all topics: JSON Schema files and an AsyncAPI document.",
     ),
+    "segmentations": Entry(
+        "stream_app.commands.segmentations:segmentations",
+        "Check the file of segmentations, try it on events, import definitions, and print the reference.",
+    ),
     "serve": Entry(
         "stream_app.commands.serve:serve",
         "Serve the API from the folder that a replay wrote, on this machine alone, until Ctrl-C or SIGTERM.",
@@ -76,6 +84,10 @@ COMMANDS: Final = {
     ),
     "topics": Entry(
         "stream_app.commands.topics:topics", "Make the topics on Kafka, or check that they fit the settings."
+    ),
+    "traits": Entry(
+        "stream_app.commands.traits:traits",
+        "Print the traits that profiles have said in a replay, and how many customers have each.",
     ),
     "verify": Entry(
         "stream_app.commands.verify:verify",
@@ -126,7 +138,7 @@ def segmenter() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command; a refused start is one line on standard error and exit status 2."""
+    """Run the command; a refused start is one line on standard error, one a mistake, and exit status 2."""
     try:
         segmenter.main(args=args, prog_name="segmenter", standalone_mode=False)
     except click.exceptions.Abort:
@@ -140,13 +152,18 @@ def main(args: Sequence[str] | None = None) -> None:
         message = error.format_message().rstrip(".")
         _refuse(f"{message}{'' if message.endswith('?') else ';'} see `{command} --help`", error.exit_code)
     except SegmenterError as error:
-        _refuse(str(error), error.exit_code)
+        _refuse_all(error.lines, error.exit_code)
     except OSError as error:  # a full disk, say, in the middle of a run
         _refuse(f"stopped: {error}", ExitCode.FAILED)
 
 
 def _refuse(message: str, status: int) -> NoReturn:
-    """Say why on one line, whatever a file's name or a value brings along."""
-    line = "".join(char if char.isprintable() else " " for char in message)
-    click.echo(f"segmenter: {shorten(line, MESSAGE_CHARACTERS, placeholder=' …')}", err=True)
+    _refuse_all([message], status)
+
+
+def _refuse_all(messages: Iterable[str], status: int) -> NoReturn:
+    """Say why on one line each, whatever a file's name or a value brings along."""
+    for message in messages:
+        line = "".join(char if char.isprintable() else " " for char in message)
+        click.echo(f"segmenter: {shorten(line, MESSAGE_CHARACTERS, placeholder=' …')}", err=True)
     sys.exit(status)

@@ -17,6 +17,7 @@ from stream_app.api.routing import encode, json_response
 from stream_app.api.segments import segment_routes
 from stream_app.api.store import SegmentStore
 from stream_app.api.streaming import stream_routes
+from stream_app.api.upcoming import leaver_routes, upcoming_routes
 
 
 def create_application(
@@ -54,7 +55,14 @@ def create_application(
     app.add_middleware(
         access.TokenMiddleware, clients=clients, requests_per_second=requests_per_second, burst=burst, metrics=metrics
     )
-    routers = customer_routes(store), segment_routes(store), stream_routes(store, metrics, max_streams), _probes(store)
+    routers = (
+        leaver_routes(store),
+        upcoming_routes(store),
+        customer_routes(store),
+        segment_routes(store),
+        stream_routes(store, metrics, max_streams),
+        _probes(store),
+    )
     for router in routers:
         app.router.routes.extend(router.routes)  # `include_router` would match a request twice, for a tenth of its time
     plain = app.openapi

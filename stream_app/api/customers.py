@@ -55,6 +55,8 @@ Segment = Annotated[
     ),
 ]
 
+Cursor = Annotated[str | None, Query(max_length=CURSOR_CHARACTERS, description="`next_cursor` of the page before.")]
+
 
 def customer_routes(store: SegmentStore) -> APIRouter:
     """Return the routes that need `read:customers`."""
@@ -100,28 +102,34 @@ def customer_routes(store: SegmentStore) -> APIRouter:
         segmentation: Segmentation,
         segment: Segment,
         limit: Annotated[int, Query(ge=1, le=MEMBERS_MAX, description="Customers of one page.")] = 100,
-        cursor: Annotated[
-            str | None, Query(max_length=CURSOR_CHARACTERS, description="`next_cursor` of the page before.")
-        ] = None,
+        cursor: Cursor = None,
     ) -> Response:
         try:
             found = index_of(store).resolve(SegmentChoice(segmentation, segment))
         except SegmentUnknown as error:
             raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
-        after = None if cursor is None else _parse_cursor(cursor)
+        after = None if cursor is None else decode_cursor(cursor)
         page = await store.members(segmentation, found.segment, limit, after)
-        following = _cursor(page.members[-1]) if len(page.members) == limit else None
+        following = encode_cursor(page.members[-1]) if len(page.members) == limit else None
         listed = [{"customer_id": name, "since": format_instant(since_ms)} for since_ms, name in page.members]
         return json_response({"customers": page.customers, "members": listed, "next_cursor": following})
 
     return router
 
 
-def _cursor(place: tuple[int, str]) -> str:
+def encode_cursor(place: tuple[int, str]) -> str:
+    """Return a place in an order as a client passes it on."""
     return base64.urlsafe_b64encode(encode(place)).decode()
 
 
-def _parse_cursor(cursor: str) -> tuple[int, str]:
+def decode_cursor(cursor: str) -> tuple[int, str]:
+    """Return the place that a client has passed on.
+
+    Raises
+    ------
+    Problem
+        400, if it is none.
+    """
     try:
         return msgspec.json.decode(base64.b64decode(cursor, b"-_", validate=True), type=tuple[int, str])
     except (binascii.Error, ValueError, msgspec.DecodeError):

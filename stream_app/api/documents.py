@@ -72,9 +72,19 @@ EXAMPLE_RULES_SEGMENT: Final[dict[str, Any]] = EXAMPLE_SEGMENT | {
     "margin": None,
     "explanation": {
         "kind": "rules",
-        "sentence": "Purchase of 144.80 EUR: recency_days 0 is no longer > 30; Slipping away → Active.",
-        "gained": [],
-        "lost": [{"figure": "recency_days", "operator": ">", "value": 30.0, "before": 41.2, "after": 0.0}],
+        "sentence": (
+            "Purchase of 144.80 EUR: 0 days, was 41.2: no longer time since the last order of more than 30 days; "
+            "Slipping away → Active."
+        ),
+        "conditions": [
+            {
+                "condition": "time since the last order of more than 30 days",
+                "before": 41.2,
+                "after": 0.0,
+                "held": True,
+                "holds": False,
+            }
+        ],
     },
 }
 EXAMPLE_CUSTOMER: Final[dict[str, Any]] = {
@@ -120,7 +130,7 @@ class CustomerSegmentDocument(Document):
 
 
 class CustomerDocument(Document):
-    """A customer's segments, one for each segmentation."""
+    """A customer's segments: one for each segmentation, and one for each audience that it is in."""
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_CUSTOMER})
     customer_id: str
@@ -179,9 +189,31 @@ class SegmentDocument(Document):
     open: bool | None
     """Whether it admits customers; likewise."""
     sentence: str | None
-    """The conditions of a segment by rules, in words; null for a learned one."""
+    """The conditions of a segment by rules, or of an audience, in words; null for a learned one."""
     figures: SegmentFigures | None
     """Null until a worker has told any."""
+
+
+class SegmentationDocument(Document):
+    """A segmentation, or an audience."""
+
+    segmentation: str
+    kind: Literal["learned", "rules", "audience"]
+    model_version: Count
+    segments: Count
+    """How many there are; an audience is one."""
+    customers: Count | None
+    """How many are in one of them: of an audience, in it. Null until a worker has told figures; likewise below."""
+    revenue: Number | None
+    """Of these, net of refunds, in major units."""
+    currency: str | None
+    figures_as_of: Instant | None
+
+
+class SegmentationsDocument(Document):
+    """All segmentations, by name."""
+
+    segmentations: list[SegmentationDocument]
 
 
 class SegmentListDocument(Document):
@@ -237,10 +269,53 @@ class FlowsDocument(Document):
     flows: list[FlowDocument]
 
 
+class AheadDocument(Document):
+    """Customers whom silence will move from one segment to another."""
+
+    segmentation: str
+    segment: SegmentReference
+    to_segment: SegmentReference | None
+    """Null if they leave the segmentation, such as an audience."""
+    customers: Count
+    revenue: Number | None
+    """Of these customers over their lifetime, by the mean of the segment's; null while no figures are known."""
+    currency: str | None
+    """Of the revenue (ISO 4217)."""
+
+
+class UpcomingDocument(Document):
+    """Who leaves which segment by time alone if nothing happens, the most first."""
+
+    after: Instant
+    """Now; in a replay, its end."""
+    until: Instant
+    moves: list[AheadDocument]
+
+
+class LeaverDocument(Document):
+    """A customer who will leave a segment if nothing happens."""
+
+    customer_id: str
+    at: Instant
+    to_segment: SegmentReference | None
+
+
+class LeaversDocument(Document):
+    """A page of those who leave a segment by time alone, the first ones first."""
+
+    customers: Count
+    """How many do at the moment of the answer."""
+    after: Instant
+    until: Instant
+    leavers: list[LeaverDocument]
+    next_cursor: str | None
+    """For the next page; null at the end."""
+
+
 class ModelSummary(Document):
     """A version of the model or definition."""
 
-    kind: Literal["learned", "rules"]
+    kind: Literal["learned", "rules", "audience"]
     version: Count
     status: Literal["published", "held", "rejected"]
     as_of: Instant

@@ -69,6 +69,12 @@ class _Summary(_Segmentation):
 _read_summary: Final = msgspec.json.Decoder(_Summary).decode
 
 
+def end_of_replay(summary: bytes) -> int:
+    """Return the instant that a replay's `summary.json` is of (ms); 0 where there were no events."""
+    as_of = _read_summary(summary).as_of
+    return 0 if as_of is None else parse_instant(as_of)
+
+
 def figures_of_replay(summary: bytes) -> dict[str, ToldFigures]:
     """Return what a replay's `summary.json` says, by segmentation; nothing where there were no events."""
     run = _read_summary(summary)

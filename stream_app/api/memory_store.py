@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from stream_app.adapters.view_schema import flow_field
+from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
-from stream_app.api.figures import figures_of_replay
-from stream_app.api.segment_lists import flows_of, newest_first, segment_list
-from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList
+from stream_app.api.figures import end_of_replay, figures_of_replay
+from stream_app.api.segment_lists import ahead_of, byte_order, flows_of, newest_first, page_of_leavers, segment_list
+from stream_app.api.store import Ahead, CustomerSegment, Flow, Leaver, LeaverPage, MemberPage, SegmentList
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import MembershipRecord, MigrationRecord, read_membership, read_model
 from stream_app.contracts.segment_index import SegmentIndex
@@ -50,13 +50,15 @@ class MemoryStore:
         del self._recent[:-KEPT_MIGRATIONS]
         self._customers: defaultdict[str, list[CustomerSegment]] = defaultdict(list)
         self._members: defaultdict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+        self._leavers: defaultdict[tuple[str, str], list[Leaver]] = defaultdict(list)
         for line in _lines(folder / "memberships.jsonl"):
             self._add_membership(read_membership(line), newest)
         for segments in self._customers.values():
             segments.sort(key=lambda segment: segment.segmentation)
         for members in self._members.values():
-            members.sort(key=_byte_order)
-        self._figures = figures_of_replay((folder / "summary.json").read_bytes())
+            members.sort(key=byte_order)
+        summary = (folder / "summary.json").read_bytes()
+        self._figures, self._until_ms = figures_of_replay(summary), end_of_replay(summary)
         self.feed = MigrationFeed(self._history)
         self.feed.publish(self._recent)
 
@@ -82,8 +84,31 @@ class MemoryStore:
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """See `SegmentStore`."""
         members = self._members.get((segmentation, segment), [])
-        start = 0 if after is None else bisect_right(members, _byte_order(after), key=_byte_order)
+        start = 0 if after is None else bisect_right(members, byte_order(after), key=byte_order)
         return MemberPage(len(members), members[start : start + limit])
+
+    def now_ms(self) -> int:
+        """See `SegmentStore`."""
+        return self._until_ms
+
+    async def ahead(self, segmentations: Sequence[str], from_ms: int, to_ms: int) -> list[Ahead]:
+        """See `SegmentStore`."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for (segmentation, segment), leavers in self._leavers.items():
+            if segmentation in segmentations:
+                counts.update(
+                    (segmentation, f"{segment}{FLOW_SEPARATOR}{each.to_segment or NO_SEGMENT}")
+                    for each in leavers
+                    if from_ms < each.at_ms <= to_ms
+                )
+        return ahead_of((*path, count) for path, count in counts.items())
+
+    async def leavers(
+        self, segmentation: str, segment: str, from_ms: int, to_ms: int, limit: int, after: tuple[int, str] | None
+    ) -> LeaverPage:
+        """See `SegmentStore`."""
+        found = [each for each in self._leavers.get((segmentation, segment), ()) if from_ms < each.at_ms <= to_ms]
+        return LeaverPage(len(found), page_of_leavers(found, limit, after))
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """See `SegmentStore`."""
@@ -121,13 +146,12 @@ class MemoryStore:
         self._customers[record.customer_id].append(segment)
         place = parse_instant(record.since), record.customer_id
         self._members[record.segmentation, record.segment.id].append(place)
+        if (following := record.next_move) is not None:
+            target = None if following.to_segment is None else following.to_segment.id
+            leaver = Leaver(parse_instant(following.at), record.customer_id, target)
+            self._leavers[record.segmentation, record.segment.id].append(leaver)
 
 
 def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         yield from file
-
-
-def _byte_order(place: tuple[int, str]) -> tuple[int, bytes]:
-    """Return the sort key that Redis uses for members of a sorted set."""
-    return place[0], place[1].encode()

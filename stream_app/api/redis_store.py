@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,12 +14,29 @@ import redis.asyncio as redis
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import REDIS_ERRORS
 from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
-from stream_app.adapters.view_schema import REASON_FIELD, MembershipValue, Reason, ViewKeys
+from stream_app.adapters.view_schema import (
+    FLOW_SEPARATOR,
+    NO_SEGMENT,
+    REASON_FIELD,
+    MembershipValue,
+    Reason,
+    ViewKeys,
+)
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
-from stream_app.api.segment_lists import flows_of, newest_first, segment_list
-from stream_app.api.store import CustomerSegment, Flow, MemberPage, SegmentList, StoreUnavailable
+from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list
+from stream_app.api.store import (
+    Ahead,
+    CustomerSegment,
+    Flow,
+    Leaver,
+    LeaverPage,
+    MemberPage,
+    SegmentList,
+    StoreUnavailable,
+)
 from stream_app.contracts.readers import NextMove, margin_of, read_figures, read_model
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.clock import format_instant
@@ -57,14 +74,19 @@ class RedisStore:
         Names of the view's keys.
     metrics
         Where errors are counted.
+    now
+        Tells the instant from which moves lie ahead (ms).
     """
 
-    def __init__(self, connection: RedisConnection, keys: ViewKeys, metrics: Metrics) -> None:
+    def __init__(
+        self, connection: RedisConnection, keys: ViewKeys, metrics: Metrics, now: Callable[[], int] = now_ms
+    ) -> None:
         self._client: redis.Redis = connection.create_client(max_connections=64)
         waits = connection.timeout_seconds + BLOCK_MS / 1_000
         self._feed_client: redis.Redis = connection.create_client(max_connections=1, answer_seconds=waits)
         self._keys = keys
         self._metrics = metrics
+        self._now = now
         self.index = SegmentIndex()
         self._newest_documents: list[bytes] = []
         self._unready = "the view has not been read yet"
@@ -77,6 +99,8 @@ class RedisStore:
         self._figures = RedisScript(scripts.FIGURES, reads_only=True)
         self._flows = RedisScript(scripts.FLOWS, reads_only=True)
         self._members = RedisScript(scripts.MEMBERS, reads_only=True)
+        self._ahead = RedisScript(scripts.AHEAD, reads_only=True)
+        self._leavers = RedisScript(scripts.LEAVERS, reads_only=True)
         self.feed = MigrationFeed(self._history)
 
     async def start(self) -> None:
@@ -121,6 +145,30 @@ class RedisStore:
         customers, flat = await self._call(self._members, segmentation, segment, limit, *(after or ()))
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return MemberPage(customers, [(int(score), member.decode()) for member, score in pairs])
+
+    def now_ms(self) -> int:
+        """See `SegmentStore`."""
+        return self._now()
+
+    async def ahead(self, segmentations: Sequence[str], from_ms: int, to_ms: int) -> list[Ahead]:
+        """See `SegmentStore`."""
+        flat = await self._call(self._ahead, from_ms, to_ms, *segmentations)
+        return ahead_of(
+            (name.decode(), path.decode(), int(count))
+            for name, path, count in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        )
+
+    async def leavers(
+        self, segmentation: str, segment: str, from_ms: int, to_ms: int, limit: int, after: tuple[int, str] | None
+    ) -> LeaverPage:
+        """See `SegmentStore`."""
+        customers, found = await self._call(self._leavers, segmentation, segment, from_ms, to_ms, limit, *(after or ()))
+        leavers = [
+            Leaver(int(score), member.decode(), None if target == NO_SEGMENT else target)
+            for path, member, score in found
+            for target in [path.decode().partition(FLOW_SEPARATOR)[2]]
+        ]
+        return LeaverPage(customers, page_of_leavers(leavers, limit, after))
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """See `SegmentStore`."""

@@ -14,6 +14,32 @@ if not generation then return false end
 local root = prefix .. generation .. ':'
 """
 
+_BEHIND: Final = """
+-- Sorted sets order members by their bytes; Lua's own comparison goes by the server's locale.
+local function is_before_or_equal(left, right)
+  for i = 1, math.min(#left, #right) do
+    local l, r = string.byte(left, i), string.byte(right, i)
+    if l ~= r then return l < r end
+  end
+  return #left <= #right
+end
+
+-- the rank of the first one behind a place; thousands may stand at one instant, by a new model or at midnight
+local function behind(key, score, member)
+  local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
+  local high = redis.call('ZCOUNT', key, '-inf', score)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if is_before_or_equal(redis.call('ZRANGE', key, middle, middle)[1], member) then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low
+end
+"""
+
 LOOK_UP: Final = (
     _ROOT
     + """
@@ -75,35 +101,59 @@ return found
 )
 """Segmentation, days → flow, count, …"""
 
+AHEAD: Final = (
+    _ROOT
+    + """
+local found = {}
+for i = 4, #ARGV do
+  local key = root .. 'u:' .. ARGV[i]
+  for _, path in ipairs(redis.call('SMEMBERS', key)) do
+    local count = redis.call('ZCOUNT', key .. ':' .. path, '(' .. ARGV[2], ARGV[3])
+    if count > 0 then
+      found[#found + 1] = ARGV[i]
+      found[#found + 1] = path
+      found[#found + 1] = count
+    end
+  end
+end
+return found
+"""
+)
+"""After an instant (ms), up to another one, segmentations → segmentation, path, customers, …"""
+
+LEAVERS: Final = (
+    _ROOT
+    + _BEHIND
+    + """
+local segment, limit = ARGV[3] .. '>', tonumber(ARGV[6])
+local key, customers, found = root .. 'u:' .. ARGV[2], 0, {}
+for _, path in ipairs(redis.call('SMEMBERS', key)) do
+  if string.sub(path, 1, #segment) == segment then
+    local own = key .. ':' .. path
+    local first = redis.call('ZCOUNT', own, '-inf', ARGV[4])
+    local stop = redis.call('ZCOUNT', own, '-inf', ARGV[5])
+    customers = customers + math.max(stop - first, 0)
+    if ARGV[7] then first = math.max(first, behind(own, ARGV[7], ARGV[8])) end
+    if first < stop then
+      local flat = redis.call('ZRANGE', own, first, math.min(stop, first + limit) - 1, 'WITHSCORES')
+      for i = 1, #flat, 2 do found[#found + 1] = {path, flat[i], flat[i + 1]} end
+    end
+  end
+end
+return {customers, found}
+"""
+)
+"""Segmentation, segment, after an instant (ms), up to another one, limit, and the place to start after, if any: score,
+member → customers, and of each path's first ones path, customer and instant; of several paths in no order."""
+
 MEMBERS: Final = (
     _ROOT
+    + _BEHIND
     + """
 local key = root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3]
 local start = 0
 
--- Sorted sets order members by their bytes; Lua's own comparison goes by the server's locale.
-local function is_before_or_equal(left, right)
-  for i = 1, math.min(#left, #right) do
-    local l, r = string.byte(left, i), string.byte(right, i)
-    if l ~= r then return l < r end
-  end
-  return #left <= #right
-end
-
-if ARGV[5] then
-  local score, member = ARGV[5], ARGV[6]
-  local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
-  local high = redis.call('ZCOUNT', key, '-inf', score)
-  while low < high do  -- thousands may have entered at one instant, by a new model
-    local middle = math.floor((low + high) / 2)
-    if is_before_or_equal(redis.call('ZRANGE', key, middle, middle)[1], member) then
-      low = middle + 1
-    else
-      high = middle
-    end
-  end
-  start = low
-end
+if ARGV[5] then start = behind(key, ARGV[5], ARGV[6]) end
 return {redis.call('ZCARD', key), redis.call('ZRANGE', key, start, start + tonumber(ARGV[4]) - 1, 'WITHSCORES')}
 """
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from stream_app.adapters.view_schema import FLOW_SEPARATOR
+from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT
 from stream_app.api.figures import ToldFigures
-from stream_app.api.store import Flow, Segment, SegmentList
+from stream_app.api.store import Ahead, Flow, Leaver, Segment, SegmentList
 from stream_app.contracts.readers import ModelRecord
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import NO_MEMBERS, MemberFigures, life_cycle_order, member_figures
@@ -60,6 +61,27 @@ def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) 
         origin, target = (index.reference(segmentation, end) if end else None for end in ends)
         flows.append(Flow(origin, target, cause, count))
     return flows
+
+
+def ahead_of(counts: Iterable[tuple[str, str, int]]) -> list[Ahead]:
+    """Return counts by segmentation and `segment>segment` as answers, the most first."""
+    found = []
+    for segmentation, path, count in counts:
+        segment, _, target = path.partition(FLOW_SEPARATOR)
+        found.append(Ahead(segmentation, segment, None if target == NO_SEGMENT else target, count))
+    return sorted(found, key=lambda each: (-each.customers, *each[:2], each.to_segment or ""))
+
+
+def page_of_leavers(found: Iterable[Leaver], limit: int, after: tuple[int, str] | None) -> list[Leaver]:
+    """Return the first of some leavers that come after a place in their order: by instant, then by the id's bytes."""
+    ordered = sorted(found, key=lambda each: byte_order(each[:2]))
+    start = 0 if after is None else bisect_right(ordered, byte_order(after), key=lambda each: byte_order(each[:2]))
+    return ordered[start : start + limit]
+
+
+def byte_order(place: tuple[int, str]) -> tuple[int, bytes]:
+    """Return the sort key that Redis uses for members of a sorted set."""
+    return place[0], place[1].encode()
 
 
 def newest_first(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
@@ -12,9 +13,9 @@ from fastapi.responses import Response
 
 from stream_app.api import access
 from stream_app.api.customers import Segmentation
-from stream_app.api.documents import FlowsDocument, ModelsDocument, SegmentListDocument
+from stream_app.api.documents import FlowsDocument, ModelsDocument, SegmentationsDocument, SegmentListDocument
 from stream_app.api.problems import Problem
-from stream_app.api.routing import NOT_FOUND, json_response, require_segmentation, scoped_router, security
+from stream_app.api.routing import NOT_FOUND, index_of, json_response, require_segmentation, scoped_router, security
 from stream_app.api.store import SegmentStore
 from stream_app.contracts.outputs.models import SegmentModel
 
@@ -27,6 +28,30 @@ def segment_routes(store: SegmentStore) -> APIRouter:
     """Return the routes that need `read:segments`."""
     router = scoped_router(access.READ_SEGMENTS, "segments")
     extra = security(access.READ_SEGMENTS)
+
+    @router.get(
+        "/segmentations",
+        response_model=SegmentationsDocument,
+        openapi_extra=extra,
+        summary="All segmentations and audiences, and how many customers are in them",
+    )
+    async def segmentations() -> Response:
+        models = index_of(store).models
+        lists = await asyncio.gather(*(store.segments(name) for name in sorted(models)))
+        told = [
+            {
+                "segmentation": each.segmentation,
+                "kind": models[each.segmentation].kind,
+                "model_version": each.model_version,
+                "segments": len(models[each.segmentation].segments),
+                "customers": None if each.all_segments is None else each.all_segments.customers,
+                "revenue": None if each.all_segments is None else each.all_segments.revenue,
+                "currency": each.currency,
+                "figures_as_of": each.figures_as_of,
+            }
+            for each in lists
+        ]
+        return json_response({"segmentations": told})
 
     @router.get(
         "/segmentations/{segmentation}/segments",

@@ -89,6 +89,58 @@ class MemberPage(NamedTuple):
     members: Sequence[tuple[int, str]]
 
 
+class Ahead(NamedTuple):
+    """Customers whom silence will move by a path.
+
+    Attributes
+    ----------
+    segmentation, segment
+        What they leave.
+    to_segment
+        Where to; None for out of the segmentation.
+    customers
+        How many.
+    """
+
+    segmentation: str
+    segment: str
+    to_segment: str | None
+    customers: int
+
+
+class Leaver(NamedTuple):
+    """A customer whom silence will move; they are ordered by instant and id.
+
+    Attributes
+    ----------
+    at_ms
+        When.
+    customer_id
+        Who.
+    to_segment
+        Where to; None for out of the segmentation.
+    """
+
+    at_ms: int
+    customer_id: str
+    to_segment: str | None
+
+
+class LeaverPage(NamedTuple):
+    """Those who leave a segment, the first ones first.
+
+    Attributes
+    ----------
+    customers
+        How many there are in all.
+    leavers
+        Some of them.
+    """
+
+    customers: int
+    leavers: Sequence[Leaver]
+
+
 class StoreUnavailable(Exception):
     """There is no answer at the moment; the message says why and may be shown."""
 
@@ -124,6 +176,20 @@ class SegmentStore(Protocol):
 
     async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
         """Return up to `limit` members that come after a place in the order of (instant entered, customer id)."""
+        ...
+
+    def now_ms(self) -> int:
+        """Return the instant that it is for whoever asks what lies ahead."""
+        ...
+
+    async def ahead(self, segmentations: Sequence[str], from_ms: int, to_ms: int) -> list[Ahead]:
+        """Return how many customers silence moves after an instant, up to another one, and from where to where."""
+        ...
+
+    async def leavers(
+        self, segmentation: str, segment: str, from_ms: int, to_ms: int, limit: int, after: tuple[int, str] | None
+    ) -> LeaverPage:
+        """Return up to `limit` of those who leave a segment, that come after a place in their order."""
         ...
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:

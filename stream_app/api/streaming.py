@@ -57,7 +57,8 @@ Directions = Annotated[
         alias="direction", description="Where a move leads; entries and leavings lead nowhere. Repeat it for several."
     ),
 ]
-Causes = Annotated[list[CauseKind] | None, Query(alias="cause", description="Kind of cause. Repeat it for several.")]
+_CAUSE: Final = "Kind of cause; repeat it for several. Without it, all but `model` and `definition`: new versions."
+Causes = Annotated[list[CauseKind] | None, Query(alias="cause", description=_CAUSE)]
 MinMargin = Annotated[float | None, Query(allow_inf_nan=False, description=_MIN_MARGIN)]
 Holdout = Annotated[
     HoldoutChoice, Query(description="Whether customers who are held out are left out, the only ones, or included.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from stream_app.commands.groups import SEGMENTATIONS, with_segmentations
 from stream_app.commands.serve import PORT, check_port, serve_folder
 from stream_app.errors import ConfigurationError
 from stream_app.sources import cdnow
@@ -18,7 +19,8 @@ from stream_app.sources import cdnow
 )
 @click.option("--serve", is_flag=True, help="Serve the API from the results, on 127.0.0.1, until Ctrl-C or SIGTERM.")
 @PORT
-def demo(out: Path, serve: bool, port: int) -> None:
+@SEGMENTATIONS
+def demo(out: Path, serve: bool, port: int, segmentations: Path | None) -> None:
     """Replay the real CDNOW purchases, 69,659 in 18 months, and write a report.
 
     With --serve, results that are there already are used again, if they were made from the same data and settings by
@@ -37,20 +39,20 @@ def demo(out: Path, serve: bool, port: int) -> None:
         click.echo(f"{count:,} purchases are in {path}; looking for results in {out}")
     else:
         click.echo(f"{count:,} purchases are in {path}; replaying them takes up to a minute")
-    _replay(path, out, may_reuse=serve)
+    _replay(path, out, segmentations, may_reuse=serve)
     if serve:
         serve_folder(out, port)
 
 
-def _replay(path: Path, out: Path, *, may_reuse: bool) -> None:
+def _replay(path: Path, out: Path, segmentations: Path | None, *, may_reuse: bool) -> None:
     # After the first line, since these imports take as long as the rest of the start.
     from stream_app.commands.replay import run_replay
     from stream_app.replay.origin import digest_origin, is_made_from, write_origin
     from stream_app.settings.loading import load_settings
     from stream_app.sources.files import SourceFile
 
-    settings = load_settings(None, {"money": {"base_currency": cdnow.CURRENCY}})
-    digest = digest_origin(settings.model_dump_json(), [path])
+    settings = load_settings(None, with_segmentations(segmentations, {"money": {"base_currency": cdnow.CURRENCY}}))
+    digest = digest_origin(f"{settings.model_dump_json()}{settings.definitions}", [path])
     if may_reuse and is_made_from(out, digest):
         click.echo(f"{out} holds them; loading")
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import click
@@ -12,6 +13,18 @@ import click
 CONFIG: Final = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Settings, a TOML file."
 )
+SEGMENTATIONS: Final = click.option(
+    "--segmentations",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="In what ways customers are divided, a YAML file; the shipped one if none is named here or in the settings.",
+)
+
+
+def with_segmentations(path: Path | None, overrides: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Return a command's own settings, with the file that `--segmentations` names; it takes the place of tables."""
+    named = {} if path is None else {"segmentations_file": path, "segmentations": None}
+    return {**overrides, **named}
 
 
 class GuessingGroup(click.Group):

@@ -51,7 +51,12 @@ def produce(
         Pace(rate, live, now_ms() if shift_to_now else None),
     )
     finished = asyncio.run(_run(producer))
-    counts = " and ".join(f"{producer.sent[name]:,} records to {name}" for name in names.inputs)
+    counts = " and ".join(
+        f"{producer.sent[name]:,} records to {name}"
+        for contract, paths in files.items()
+        if paths
+        for name in [names.input_topic(contract)]
+    )
     click.echo(f"{'sent' if finished else 'interrupted after'} {counts}")
     if not finished:
         sys.exit(ExitCode.INTERRUPTED)

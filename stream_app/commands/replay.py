@@ -15,9 +15,10 @@ import click
 
 from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
-from stream_app.commands.groups import CONFIG
-from stream_app.commands.input_files import takes_input_files
+from stream_app.commands.groups import CONFIG, SEGMENTATIONS, with_segmentations
+from stream_app.commands.input_files import ManyFiles, takes_columns, takes_input_files
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.traits import TRAIT_NAME
 from stream_app.core.clock import to_milliseconds
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
@@ -29,38 +30,6 @@ from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-class _ManyFiles(click.Command):
-    """Lets an option take several values at once: `--purchases a b c` is `--purchases a --purchases b …`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
-        spread: list[str] = []
-        option: str | None = None
-        taken = False
-        for arg in args:
-            if arg.startswith("-") and arg != "-":
-                name, equals, _ = arg.partition("=")
-                option, taken = (name if name in repeatable else None), bool(equals)
-            elif option is not None:
-                if taken:
-                    spread.append(option)
-                taken = True
-            spread.append(arg)
-        return super().parse_args(ctx, spread)
-
-
-class _Assignment(click.ParamType):
-    """NAME=VALUE."""
-
-    name = "name=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        name, equals, content = str(value).partition("=")
-        if not equals or not name or not content:
-            self.fail(f"{value!r}, expected NAME=VALUE", param, ctx)
-        return name, content
 
 
 class _Instant(click.ParamType):
@@ -75,22 +44,14 @@ class _Instant(click.ParamType):
             self.fail(f"{value!r}, expected a time with a zone such as 2024-05-01T12:00:00Z", param, ctx)
 
 
-@click.command(cls=_ManyFiles)
+@click.command(cls=ManyFiles)
 @takes_input_files(_FILE, "JSON lines or CSV, plain or .gz; may be repeated.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
 @CONFIG
-@click.option(
-    "--column",
-    type=_Assignment(),
-    metavar="NAME=HEADER",
-    multiple=True,
-    help="CSV: the column HEADER holds the field NAME.",
-)
-@click.option(
-    "--constant", type=_Assignment(), multiple=True, help="CSV: value of the field NAME where no column has it."
-)
+@SEGMENTATIONS
+@takes_columns
 @click.option(
     "--timezone", default="UTC", show_default=True, help="CSV: zone of times without one; 'none' refuses them."
 )
@@ -108,6 +69,7 @@ def replay(
     files: Mapping[str, Sequence[Path]],
     out: Path,
     config: Path | None,
+    segmentations: Path | None,
     column: tuple[tuple[str, str], ...],
     constant: tuple[tuple[str, str], ...],
     timezone: str,
@@ -117,7 +79,8 @@ def replay(
     max_rejected: float,
 ) -> None:
     """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report."""
-    settings = load_settings(config, {} if seed is None else {"learning": {"seed": seed}})
+    own = {} if seed is None else {"learning": {"seed": seed}}
+    settings = load_settings(config, with_segmentations(segmentations, own))
     columns, constants = dict(column), dict(constant)
     sources = [
         SourceFile(path, topic, columns, {"currency": settings.money.base_currency} | constants, _zone(timezone))
@@ -169,12 +132,13 @@ def run_replay(
 def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
     """Refuse what --column and --constant ask for in vain: a mistyped field, or no CSV file."""
     fields = list(dict.fromkeys(field for table in tables for field in INPUT_CONTRACTS[table.topic].fields))
+    takes_others = any(INPUT_CONTRACTS[table.topic].table_form.others for table in tables)
     for name in names:
         if not tables:
             raise click.UsageError(
                 f"--column and --constant ({name}) are for CSV files, and none is named *.csv or *.csv.gz"
             )
-        if name not in fields:
+        if name not in fields and not (takes_others and TRAIT_NAME.fullmatch(name)):
             raise click.UsageError(f"--column or --constant: {name!r} is no field, expected one of {', '.join(fields)}")
 
 

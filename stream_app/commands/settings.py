@@ -23,6 +23,9 @@ not exist or is out of bounds stops the start with one line that names it.
 """
 
 
+DEFAULT: Final = "If neither is set, customers are divided by the one learned segmentation `value`."
+
+
 @click.command(name="settings")
 def settings_table() -> None:
     """Print the table of all settings as Markdown."""
@@ -45,12 +48,13 @@ def describe_settings() -> str:
 
 
 def _describe_segmentations() -> Iterator[str]:
-    """Yield the part on what is no table of single settings: the list of segmentations, kind by kind."""
-    field = Settings.model_fields["segmentations"]
-    default = json.dumps([entry.model_dump(exclude_none=True) for entry in field.default])
+    """Yield the part on what is no table of single settings: the file of segmentations, or their list, kind by kind."""
+    file, field = (Settings.model_fields[name] for name in ("segmentations_file", "segmentations"))
     yield (
+        f"\n## segmentations_file\n{' '.join((file.description or '').split())} In the environment: "
+        f"`{ENV_PREFIX}SEGMENTATIONS_FILE`; of a command: `--segmentations FILE`. {DEFAULT}\n"
         f"\n## segmentations\n{' '.join((field.description or '').split())} In the environment it is JSON: "
-        f"`{ENV_PREFIX}SEGMENTATIONS`. At most {SEGMENTATIONS_MAX}; the default is `{default}`.\n"
+        f"`{ENV_PREFIX}SEGMENTATIONS`. At most {SEGMENTATIONS_MAX}.\n"
     )
     for name, kind in KINDS.items():
         yield f'\n### kind = "{name}"\n{kind.configuration.__doc__}\n\n| field | default | meaning |\n|---|---|---|\n'

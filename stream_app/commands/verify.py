@@ -16,7 +16,7 @@ from stream_app.adapters.logs import silence_kafka
 from stream_app.audit.report import document, lines
 from stream_app.audit.verification import verify as run_audit
 from stream_app.bootstrap.verify import create_deployment
-from stream_app.commands.groups import CONFIG
+from stream_app.commands.groups import CONFIG, SEGMENTATIONS, with_segmentations
 from stream_app.exits import ExitCode
 from stream_app.settings.loading import load_settings
 
@@ -27,17 +27,18 @@ a third of its time went into looking for some."""
 
 @click.command()
 @CONFIG
+@SEGMENTATIONS
 @click.option("--drained", is_flag=True, help="Also fail if an input record has not been processed yet.")
 @click.option("--expired-ok", is_flag=True, help="Accept that retention has removed the oldest input records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(config: Path | None, drained: bool, expired_ok: bool, as_json: bool) -> None:
+def verify(config: Path | None, segmentations: Path | None, drained: bool, expired_ok: bool, as_json: bool) -> None:
     """Recount all inputs and compare with state and outputs; exit with 1 on any breach.
 
     Use the workers' own settings. Stop the workers first, or wait until they are idle: what they write in the
     meantime looks like a breach.
     """
     silence_kafka()
-    deployment = create_deployment(load_settings(config))
+    deployment = create_deployment(load_settings(config, with_segmentations(segmentations)))
     with _rare_collections():
         found = asyncio.run(run_audit(deployment, drained))
     if expired_ok:

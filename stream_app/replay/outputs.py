@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import msgspec
-import numpy as np
 
 from stream_app.core.clock import format_instant
-from stream_app.core.columns import CustomerColumns
-from stream_app.core.next_moves import NextMove, next_moves
+from stream_app.core.next_moves import next_moves
 from stream_app.core.partition import Partition
-from stream_app.core.segmentation import NEVER_MS, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.core.standing import standing_of
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.describing import Described
 
-FILES: Final = ("migrations.jsonl", "memberships.jsonl", "models.jsonl", "dead_letters.jsonl", "summary.json")
+FILES: Final = (
+    "migrations.jsonl",
+    "memberships.jsonl",
+    "upcoming.jsonl",
+    "models.jsonl",
+    "dead_letters.jsonl",
+    "summary.json",
+)
 UNFINISHED: Final = ".unfinished"
 """Where files are while a run writes them; a run that was killed leaves it, and the next one clears it."""
 BLOCK_CUSTOMERS: Final = 16_384
@@ -67,6 +72,10 @@ class OutputFolder:
         """Append migrations in the order given."""
         self._files["migrations.jsonl"].write(described.lines)
 
+    def write_notices(self, described: Described) -> None:
+        """Append what is told ahead of moves, in the order given."""
+        self._files["upcoming.jsonl"].write(described.lines)
+
     def write_model(self, document: Mapping[str, Any]) -> None:
         """Append a version of the model."""
         self._files["models.jsonl"].write(self._encoder.encode_lines([document]))
@@ -78,7 +87,7 @@ class OutputFolder:
     def write_memberships(self, partition: Partition, as_of_ms: int) -> None:
         """Write the segments of every customer, block by block in the order in which customers were first seen."""
         for start in range(0, len(partition.table), BLOCK_CUSTOMERS):
-            block = _memberships(partition, as_of_ms, slice(start, start + BLOCK_CUSTOMERS))
+            block = _memberships(partition, as_of_ms, start)
             self._files["memberships.jsonl"].write(self._encoder.encode_lines(block))
 
     def complete(self, summary: Mapping[str, Any]) -> None:
@@ -120,14 +129,15 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _memberships(partition: Partition, as_of_ms: int, block: slice) -> Iterable[dict[str, Any]]:
-    as_of = format_instant(as_of_ms)
-    customer_ids = partition.table.customer_ids[block]
-    for segmentation, column in zip(partition.segmentations, partition.table.memberships, strict=True):
-        references, membership = segmentation.roster.references, column[block]
-        following = _next_moves(segmentation, partition.table.activity[block], membership, as_of_ms)
-        columns = (membership[name].tolist() for name in ("segment", "since_ms", "sequence", "model_version"))
-        for customer_id, code, since_ms, sequence, model_version, next_move in zip(
+def _memberships(partition: Partition, as_of_ms: int, start: int) -> Iterable[dict[str, Any]]:
+    as_of, stop = format_instant(as_of_ms), min(start + BLOCK_CUSTOMERS, len(partition.table))
+    customer_ids = partition.table.customer_ids[start:stop]
+    for segmentation in partition.segmentations:
+        references = segmentation.roster.references
+        standing = standing_of(partition, segmentation, start, stop, as_of_ms)
+        following = next_moves(standing.following, segmentation.roster)
+        columns = (column.tolist() for column in standing[:4])
+        for customer_id, code, since_ms, sequence, version, next_move in zip(
             customer_ids, *columns, following, strict=True
         ):
             if code == NO_SEGMENT:
@@ -138,17 +148,7 @@ def _memberships(partition: Partition, as_of_ms: int, block: slice) -> Iterable[
                 "segment": references[code],
                 "since": format_instant(since_ms),
                 "sequence": sequence,
-                "model_version": model_version,
+                "model_version": version,
                 "as_of": as_of,
                 "next_move": next_move,
             }
-
-
-def _next_moves(
-    segmentation: Segmentation, activity: np.ndarray, membership: np.ndarray, as_of_ms: int
-) -> list[NextMove | None]:
-    """Return when each customer moves, and where to, if nothing happens after the end."""
-    after_ms = np.full(len(activity), as_of_ms)
-    customers = CustomerColumns(activity, after_ms)
-    due = segmentation.silence(customers, Held.of(membership), after_ms, np.full(len(activity), NEVER_MS))
-    return next_moves(due, segmentation.roster)

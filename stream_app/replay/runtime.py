@@ -161,7 +161,7 @@ class Replay:
         """Process records in the order of the stream, letting time pass between them."""
         if max(self.partition.clock) == NO_TIME and (known := batch.watermarks_ms[batch.watermarks_ms != NO_TIME]).size:
             self.statistics.observe_sizes(self.partition, int(known[0]))
-        for step in steps(self.partition, batch.watermarks_ms, batch.is_event, self._pace):
+        for step in steps(self.partition, batch, self._pace):
             self._do(step, batch)
             if self._stopped:
                 return
@@ -192,8 +192,10 @@ class Replay:
 
     def _take(self, outcome: Outcome, chunk: Chunk = NO_CHUNK) -> None:
         """Write what came of a step."""
-        described = self._describer.describe_step(self.partition, outcome.moves, chunk)
+        described = self._describer.describe_step(self.partition, outcome.moves, chunk, outcome.facts)
         self._outputs.write_migrations(described)
+        if len(outcome.notices):
+            self._outputs.write_notices(self._describer.describe_step_notices(self.partition, outcome.notices, chunk))
         self.statistics.observe(self.partition, outcome, described)
 
     def _pass_boundary(self, at_ms: int) -> None:

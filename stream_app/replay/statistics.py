@@ -25,7 +25,9 @@ from stream_app.core.segments import Roster
 from stream_app.segmentations.describing import Described
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
-"""One migration of each of these is shown to the user."""
+"""One migration of each of these is shown to the user; of an audience, of those below."""
+AUDIENCE: Final = "audience"
+AUDIENCE_CHANGES: Final = ("entered", "left")
 ENTERED: Final = "entered"
 """The change of a customer's first entry."""
 VERSION_CAUSES: Final = ("model", "definition")
@@ -46,8 +48,16 @@ class SegmentationStatistics:
         self._sizes: list[dict[str, Any]] = []
         self._models: list[dict[str, Any]] = []
 
-    def observe(self, moves: np.ndarray, roster: Roster) -> None:
-        """Count moves, `MOVE_DTYPE`, also among those of the week in which each was found."""
+    def observe(self, moves: np.ndarray, roster: Roster, *, has_entries: bool = True) -> None:
+        """Count moves, `MOVE_DTYPE`, also among those of the week in which each was found.
+
+        Parameters
+        ----------
+        moves, roster
+            Of the segmentation.
+        has_entries
+            Whether entering a segment from none is a first entry, and no move; into an audience it is one.
+        """
         weeks = moves["decided_at_ms"] // WEEK_MS
         kinds = np.stack(
             [weeks, *(moves[name].astype(np.int64) for name in ("from_code", "target", "cause", "change"))], axis=1
@@ -60,7 +70,7 @@ class SegmentationStatistics:
             self._flows[ends] += count
             self._version_flows[ends] += count * (kind in VERSION_CAUSES)
             self._changes[CHANGES[change]] += count
-            is_entry = CHANGES[change] == ENTERED
+            is_entry = has_entries and CHANGES[change] == ENTERED
             if not is_entry:
                 self._causes[kind] += count
             self._weeks.setdefault(week * WEEK_MS, Counter())[ENTERED if is_entry else kind] += count
@@ -99,11 +109,16 @@ class SegmentationStatistics:
         flows = sorted(
             self._flows, key=lambda ends: (-self._own(ends), -self._flows[ends], ends[0] or "", ends[1] or "")
         )
+        column = partition.column_of(segmentation.name)
+        is_audience = segmentation.kind == AUDIENCE
+        shown = AUDIENCE_CHANGES if is_audience else EXAMPLE_CHANGES
+        entries = 0 if is_audience else self._changes[ENTERED]
         return {
             "segmentation": segmentation.name,
+            "kind": segmentation.kind,
             "model_version": segmentation.version,
-            "segments": _segments(partition, segmentation, number),
-            "all_segments": _all_segments(partition, number),
+            "segments": _segments(partition, segmentation, column),
+            "all_segments": _all_segments(partition, column),
             "flows": [
                 {
                     "from": reference(origin),
@@ -115,12 +130,12 @@ class SegmentationStatistics:
             ],
             "migrations": {
                 "total": self._changes.total(),
-                "entries": self._changes[ENTERED],
+                "entries": entries,
                 "own_moves": self._moves(OWN_CAUSES, months),
                 "moves_by_new_versions": self._moves(VERSION_CAUSES, months),
                 "by_change": {change: self._changes[change] for change in CHANGES},
             },
-            "examples": [_example(self._examples[change]) for change in EXAMPLE_CHANGES if change in self._examples],
+            "examples": [_example(self._examples[change]) for change in shown if change in self._examples],
             "sizes": self._sizes,
             "weeks": [
                 {
@@ -177,8 +192,9 @@ class RunStatistics:
             if not len(own):
                 continue
             statistics, moves = self._of[segmentation.name], outcome.moves[own]
-            statistics.observe(moves, segmentation.roster)
-            for change in EXAMPLE_CHANGES:
+            is_audience = segmentation.kind == AUDIENCE
+            statistics.observe(moves, segmentation.roster, has_entries=not is_audience)
+            for change in AUDIENCE_CHANGES if is_audience else EXAMPLE_CHANGES:
                 told = own[(moves["change"] == CHANGES.index(change)) & described.is_specific[own]]
                 if len(told):
                     statistics.keep_example(change, described.migration(int(told[-1])))
@@ -193,9 +209,10 @@ class RunStatistics:
         """Count customers, and once a week note the segments' sizes."""
         self.count_customers(len(partition.table), at_ms)
         if at_ms % WEEK_MS == 0:
-            for number, segmentation in enumerate(partition.segmentations):
+            for segmentation in partition.segmentations:
                 ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
-                sizes = {ids[code]: count for code, count in partition.table.segment_sizes(number).items()}
+                counts = partition.table.segment_sizes(partition.column_of(segmentation.name))
+                sizes = {ids[code]: count for code, count in counts.items()}
                 self._of[segmentation.name].observe_sizes(sizes, at_ms)
 
     def observe_model(self, document: Mapping[str, Any], customers_moved: int) -> None:
@@ -224,6 +241,7 @@ class RunStatistics:
             },
             "rejected_by_reason": dict(sorted(self.rejected.items())),
             "customers": len(partition.table),
+            "traits": partition.table.count_traits(),
             "currency": partition.context.currency,
             "seed": seed,
             "interrupted": interrupted,
@@ -244,10 +262,10 @@ def _example(migration: bytes) -> dict[str, Any]:
     }
 
 
-def _segments(partition: Partition, segmentation: Segmentation, number: int) -> list[dict[str, Any]]:
+def _segments(partition: Partition, segmentation: Segmentation, column: int) -> list[dict[str, Any]]:
     """Return the figures of each segment that has members, by life cycle and value."""
     by_code = segmentation.roster.by_code
-    figures = member_figures(partition.table.members(number), max(partition.clock), partition.context.minor_per_major)
+    figures = member_figures(partition.table.members(column), max(partition.clock), partition.context.minor_per_major)
 
     def place(code: int) -> tuple[int, float, str]:
         segment = by_code[code]
@@ -259,9 +277,9 @@ def _segments(partition: Partition, segmentation: Segmentation, number: int) -> 
     ]
 
 
-def _all_segments(partition: Partition, number: int) -> dict[str, Any]:
+def _all_segments(partition: Partition, column: int) -> dict[str, Any]:
     """Return the figures of all who are in a segment."""
-    everybody = reduce(MemberSums.plus, partition.table.members(number).values(), NO_MEMBERS)
+    everybody = reduce(MemberSums.plus, partition.table.members(column).values(), NO_MEMBERS)
     figures = member_figures({"all": everybody}, max(partition.clock), partition.context.minor_per_major)
     return asdict(figures["all"])
 

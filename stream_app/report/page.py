@@ -24,7 +24,7 @@ from stream_app.contracts.readers import MigrationRecord, SegmentReference
 from stream_app.core.clock import DAY_MS, to_milliseconds
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.errors import ConfigurationError
-from stream_app.report.timelines import TimelineSample
+from stream_app.report.timelines import TIMELINE_BYTES_MAX, TIMELINE_MIGRATIONS_MAX, TimelineSample
 from stream_app.segmentations.learned.roles import KEYS, segments
 
 SEGMENT_COLOURS: Final = (
@@ -45,9 +45,12 @@ SEGMENT_COLOURS: Final = (
 
 There are as many as learned segments.
 """
+WHOLE_SAMPLES: Final = 4
+"""So many segmentations may show as many customers as one alone; with more, all together show as many as these."""
 FORMER_SEGMENT_COLOURS: Final = ("#9aa0a6", "#c4c7cc", "#6b7075")
 """Greys, for segments that no longer exist."""
 
+AUDIENCE: Final = "audience"
 _SEGMENT_IDS: Final = {key: segment.segment_id for key, segment in zip(KEYS, segments(), strict=True)}
 _SCRIPTS: Final = ("text.js", "tables.js", "charts.js", "timeline.js", "page.js")
 _SCRIPT_ESCAPES: Final = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
@@ -113,8 +116,13 @@ def write_report(folder: Path) -> Path:
         If an output is missing or cannot be read; the message names file and line.
     """
     summaries = _read_summaries(folder / "summary.json")
+    parts = max(1.0, len(summaries) / WHOLE_SAMPLES)
     samples = {
-        name: TimelineSample(always={example["customer_id"] for example in summary["examples"]})
+        name: TimelineSample(
+            {example["customer_id"] for example in summary["examples"]},
+            int(TIMELINE_MIGRATIONS_MAX / parts),
+            int(TIMELINE_BYTES_MAX / parts),
+        )
         for name, summary in summaries.items()
     }
     for migration in _read_lines(folder / "migrations.jsonl", MigrationRecord):
@@ -131,17 +139,52 @@ def write_report(folder: Path) -> Path:
         if (stay := stays.get(membership.segmentation)) is not None:
             stay.add(membership)
     files = {name: "report.html" if index == 0 else f"report-{name}.html" for index, name in enumerate(summaries)}
+    everybody = next((each["all_segments"] for each in summaries.values() if each["kind"] != AUDIENCE), None)
+    pages = [_page(summary, files[name]) for name, summary in summaries.items()]
     for name, summary in summaries.items():
-        content = _describe(summary, versions[name], stays[name])
+        content = _describe(_among_all(summary, everybody), versions[name], stays[name])
         content["timelines"] = samples[name].encode(stays[name].customers)
-        content["pages"] = [{"segmentation": other, "file": file} for other, file in files.items()]
+        content["pages"] = pages
         _write_page(folder / files[name], content)
     return folder / "report.html"
 
 
+def _page(summary: dict[str, Any], file: str) -> dict[str, Any]:
+    """Return what the list of all segmentations says of one."""
+    members = summary["all_segments"]["customers"]
+    names, segments = summary["segment_names"], summary["segments"]
+    title = next(iter(names.values()), None) if summary["kind"] == AUDIENCE else None
+    return {
+        "segmentation": summary["segmentation"],
+        "title": title or summary["segmentation"],
+        "kind": summary["kind"],
+        "file": file,
+        "segments": len(segments),
+        "customers": members,
+        "share": members / summary["customers"] if summary["customers"] else 0.0,
+        "monthly": summary["migrations"]["own_moves"]["per_customer_month"],
+    }
+
+
+def _among_all(summary: dict[str, Any], everybody: dict[str, Any] | None) -> dict[str, Any]:
+    """Return an audience's summary with shares of all customers: out of it is no segment, but they are customers."""
+    if summary["kind"] != AUDIENCE or not summary["customers"]:
+        return summary
+    revenue = everybody["revenue"] if everybody else None
+    segments = [
+        segment
+        | {
+            "share": segment["customers"] / summary["customers"],
+            "revenue_share": segment["revenue"] / revenue if revenue else 0.0,
+        }
+        for segment in summary["segments"]
+    ]
+    return summary | {"segments": segments, "all_segments": everybody or summary["all_segments"]}
+
+
 def _describe(summary: dict[str, Any], versions: list[dict[str, Any]], stays: Stays) -> dict[str, Any]:
     """Return what a segmentation's page shows, but for the customers."""
-    kind = versions[-1]["kind"] if versions else "learned"
+    kind = summary["kind"]
     is_learned = kind == "learned"
     in_force = [version for version in versions if version.get("status") != "held"]
     present = in_force[-1]["segments"] if in_force else []
@@ -229,7 +272,7 @@ def _colour_segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> 
     names = summary["segment_names"]
     filled = [segment["id"] for segment in summary["segments"]]
     empty = [segment["id"] for segment in present if segment["id"] in names and segment["id"] not in filled]
-    levels = {segment["id"]: segment.get("level", 0) for segment in present}
+    levels = {segment["id"]: segment.get("level") or 0 for segment in present}
     current = sorted(filled + empty, key=lambda segment_id: -levels.get(segment_id, 0))
     former = [segment_id for segment_id in sorted(names) if segment_id not in current]
     return [

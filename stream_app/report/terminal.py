@@ -42,8 +42,11 @@ def render_summary(summary: dict[str, Any], report_path: Path | str, console: Co
     _render_segments(summary, out)
     _render_migrations(summary, out)
     _render_examples(summary, out)
-    for other in summary["other_segmentations"]:
-        _render_other(other, out)
+    others = summary["other_segmentations"]
+    for other in others:
+        if other["kind"] != "audience":
+            _render_other(other, out)
+    _render_audiences([other for other in others if other["kind"] == "audience"], summary["customers"], out)
     _render_counts(summary, out)
     if summary["interrupted"]:
         out.print(Text("Stopped early: the outputs are complete up to there.", "bold"))
@@ -122,6 +125,8 @@ def _render_segments(summary: dict[str, Any], out: Console) -> None:
         else "no events"
     )
     customers, segments = _counted(summary["customers"], "customer"), _counted(len(summary["segments"]), "segment")
+    if summary["kind"] == "audience":
+        segments = f"{_counted(summary['all_segments']['customers'], 'customer')} of them in the audience"
     of_name = f" of {summary['segmentation']}" if summary["other_segmentations"] else ""
     heading = f"{customers} in {segments}{of_name}, {span}"
     table = Table(title=Text(heading, "bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
@@ -169,8 +174,10 @@ def _render_migrations(summary: dict[str, Any], out: Console) -> None:
     table.add_column(overflow="fold")
     table.add_column(justify="right")
     for flow, moves in flows[:FLOWS_SHOWN]:
-        origin = _printable(flow["from"]["name"], out) if flow["from"] else Text("first seen", "dim")
-        target = Text.assemble(_printable("→ ", out), _printable(flow["to"]["name"], out))
+        entered = "out of it" if summary["kind"] == "audience" else "first seen"
+        origin = _printable(flow["from"]["name"], out) if flow["from"] else Text(entered, "dim")
+        name = flow["to"]["name"] if flow["to"] else "out of it"
+        target = Text.assemble(_printable("→ ", out), _printable(name, out))
         table.add_row(origin, target, f"{moves:,}")
     out.print(Padding(table, (0, 0, 1, 2)))
 
@@ -181,7 +188,7 @@ def _render_examples(summary: dict[str, Any], out: Console) -> None:
     out.print(Text("For example", "bold"))
     for example in summary["examples"]:
         origin, target = example["from"], example["to"]
-        move = f"{origin} → {target}" if origin else f"enters {target}"
+        move = f"{origin} → {target}" if origin and target else f"enters {target}" if target else f"leaves {origin}"
         sentence = shorten_sentence(example["sentence"], origin, target)
         line = f"{example['customer_id']} on {_day(example['effective_at'])}, {move}: {sentence}"
         out.print(Padding(_printable(line, out), INDENT))
@@ -196,6 +203,28 @@ def _render_other(summary: dict[str, Any], out: Console) -> None:
     if shares:
         out.print(Padding(_printable(shares, out), INDENT))
     out.print()
+
+
+def _render_audiences(audiences: Sequence[dict[str, Any]], customers: int, out: Console) -> None:
+    """Print a line for each audience: who is in it, and how much moves."""
+    if not audiences:
+        return
+    out.print(Text(_counted(len(audiences), "audience"), "bold"))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("Audience", overflow="fold", max_width=30)
+    for column in ("Customers", "Share", "Entered", "Left", "Moves each month"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for audience in audiences:
+        members, migrations = audience["all_segments"]["customers"], audience["migrations"]
+        table.add_row(
+            _printable(audience["segmentation"], out),
+            f"{members:,}",
+            f"{members / customers:.1%}" if customers else "–",
+            f"{migrations['by_change']['entered']:,}",
+            f"{migrations['by_change']['left']:,}",
+            f"{migrations['own_moves']['per_customer_month']:.2f}",
+        )
+    out.print(Padding(table, (0, 0, 1, 2)))
 
 
 def _moves(migrations: dict[str, Any]) -> str:

@@ -5,8 +5,8 @@ records until something does not fit: Redis is away, was emptied, lost its last 
 generation has replaced this one. Then it attaches again. Memory holds only records in flight, so nothing else needs
 repair; while Redis is away nothing is read.
 
-A new generation is built in the order memberships and figures, then migrations: a reason is kept only where there is a
-membership, so that a customer who was deleted does not come back by an old migration.
+A new generation is built in the order memberships and figures, then migrations and notices: a reason is kept only where
+there is a membership, so that a customer who was deleted does not come back by an old migration.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, REDIS_ERROR
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
-from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, Record, ViewBatch, batch_of
+from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, UPCOMING, Record, ViewBatch, batch_of
 from stream_app.view.target import Attachment, ViewChanged, ViewTarget
 
 logger = logging.getLogger(__name__)
@@ -95,14 +95,15 @@ class ViewFollower:
             topics.migrations: MIGRATIONS,
             topics.models: MODELS,
             topics.figures: FIGURES,
+            topics.upcoming: UPCOMING,
         }
         keyed = [
             TopicPartition(topic, partition)
-            for topic in (topics.memberships, topics.figures, topics.migrations)
+            for topic in (topics.memberships, topics.figures, topics.migrations, topics.upcoming)
             for partition in range(settings.partitions)
         ]
         self._all = [TopicPartition(topics.models, 0), *keyed]
-        self._late = [tp for tp in keyed if tp.topic == topics.migrations]
+        self._late = [tp for tp in keyed if tp.topic in (topics.migrations, topics.upcoming)]
         self._next: dict[TopicPartition, int] = {}
         self._written: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}

@@ -8,15 +8,17 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from stream_app.adapters.view_schema import MembershipValue, Reason, flow_field, model_field
+from stream_app.adapters.view_schema import MembershipValue, Reason, flow_field, model_field, next_text
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     KEY_SEPARATOR,
     NOTE_PREFIX,
+    NextMove,
     read_figures,
     read_membership,
     read_migration,
     read_model,
+    read_upcoming,
     split_membership_key,
 )
 
@@ -26,6 +28,7 @@ MEMBERSHIPS: Final = "memberships"
 MIGRATIONS: Final = "migrations"
 MODELS: Final = "models"
 FIGURES: Final = "figures"
+UPCOMING: Final = "upcoming"
 DAY_CHARACTERS: Final = 10
 """Of an instant: its day."""
 
@@ -97,14 +100,27 @@ def _read_membership(record: Record) -> Entry | None:
     membership = read_membership(record.value)
     segment, since_ms = membership.segment.id, parse_instant(membership.since)
     as_of_ms = parse_instant(membership.as_of)
-    value = MembershipValue(membership.sequence, segment, since_ms, membership.model_version, as_of_ms)
-    if (following := membership.next_move) is not None:
-        target = following.to_segment
-        value = value._replace(
-            next_at_ms=parse_instant(following.at), next_segment=None if target is None else target.id
-        )
+    following = _next_move(membership.next_move)
+    value = MembershipValue(membership.sequence, segment, since_ms, membership.model_version, as_of_ms, *following)
     place = membership.customer_id, membership.segmentation
     return record.offset, *place, segment, since_ms, membership.sequence, value.encode()
+
+
+def _next_move(following: NextMove | None) -> tuple[int | None, str | None]:
+    """Return when a customer moves next, and the id of the segment that it moves to."""
+    if following is None:
+        return None, None
+    return parse_instant(following.at), None if following.to_segment is None else following.to_segment.id
+
+
+def _read_upcoming(record: Record) -> Entry | None:
+    if record.value is None:
+        return None
+    notice = read_upcoming(record.value)
+    at_ms, target = _next_move(notice.next_move)
+    following = "" if at_ms is None else next_text(at_ms, target)
+    decided_at_ms = parse_instant(notice.decided_at)
+    return record.offset, notice.customer_id, notice.segmentation, notice.segment.id, decided_at_ms, following
 
 
 def _read_migration(record: Record) -> Entry | None:
@@ -147,4 +163,5 @@ READERS: Final[Mapping[str, Callable[[Record], Entry | None]]] = {
     MIGRATIONS: _read_migration,
     MODELS: _read_model,
     FIGURES: _read_figures,
+    UPCOMING: _read_upcoming,
 }

@@ -50,10 +50,29 @@ local function members(segmentation, segment)
   return root .. 'm:' .. segmentation .. ':' .. segment
 end
 
+-- the path that silence will take a customer by, and when; nothing if it moves the customer no more
+local function path_ahead(value)
+  local segment, at, target = string.match(value, '^%d+ (%S+) %S+ %S+ %S+ (%S+) (%S+)$')
+  if at then return segment .. '>' .. target, at end
+end
+
+local function note_ahead(customer, segmentation, old, new)
+  local key = root .. 'u:' .. segmentation
+  local before = old and path_ahead(old)
+  local after, at
+  if new then after, at = path_ahead(new) end
+  if before and before ~= after then redis.call('ZREM', key .. ':' .. before, customer) end
+  if after then
+    redis.call('ZADD', key .. ':' .. after, at, customer)
+    redis.call('SADD', key, after)
+  end
+end
+
 local function remove(customer, segmentation)
   local key = root .. 'c:' .. customer
   local old = redis.call('HGET', key, segmentation)
   if not old then return 0 end
+  note_ahead(customer, segmentation, old, nil)
   redis.call('ZREM', members(segmentation, string.match(old, '^%d+ (%S+)')), customer)
   redis.call('HDEL', key, segmentation, '?' .. segmentation)
   for _, field in ipairs(redis.call('HKEYS', key)) do
@@ -75,8 +94,23 @@ local function memberships(record)
   else
     redis.call('PERSIST', key)
   end
+  note_ahead(customer, segmentation, old, value)
   redis.call('HSET', key, segmentation, value)
   redis.call('ZADD', members(segmentation, segment), since, customer)
+  return 1
+end
+
+-- what a notice says of the next move holds for the segment that the customer is in since before the notice
+local function upcoming(record)
+  local customer, segmentation, segment, decided_at, following = unpack(record, 2, 6)
+  local key = root .. 'c:' .. customer
+  local old = redis.call('HGET', key, segmentation)
+  if not old then return 0 end
+  local told, old_segment, since = string.match(old, '^(%d+ (%S+) (%S+) %S+ %S+)')
+  if old_segment ~= segment or tonumber(since) > decided_at then return 0 end
+  if following ~= '' then told = told .. ' ' .. following end
+  note_ahead(customer, segmentation, old, told)
+  redis.call('HSET', key, segmentation, told)
   return 1
 end
 
@@ -125,7 +159,9 @@ local function figures(record)
   return 1
 end
 
-local take = ({memberships = memberships, migrations = migrations, models = models, figures = figures})[kind]
+local take = ({
+  memberships = memberships, migrations = migrations, models = models, figures = figures, upcoming = upcoming
+})[kind]
 for _, record in ipairs(cmsgpack.unpack(ARGV[9])) do
   if record[1] >= position then written = written + take(record) end
 end

@@ -1,4 +1,4 @@
-"""Delivers migrations to one endpoint, each until it is delivered or known to be undeliverable."""
+"""Delivers migrations, or notices, to one endpoint, each until it is delivered or known to be undeliverable."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from stream_app.adapters.wall_clock import now_ms
-from stream_app.contracts.readers import read_migration
+from stream_app.contracts.readers import read_migration, read_upcoming
 from stream_app.core.clock import SECOND_MS
-from stream_app.webhooks.messages import Message, build_messages
+from stream_app.webhooks.messages import Message, build_messages, build_notice
 from stream_app.webhooks.retrying import RetryAfterGate, RetryPolicy
 from stream_app.webhooks.sending import Answer, Verdict
 from stream_app.webhooks.subscriptions import Subscription
@@ -36,7 +36,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True)
 class PublishedMigration:
-    """A record of the topic of migrations, or of the dead letters.
+    """A record of the topic of migrations, of that of notices, or of the dead letters.
 
     Parameters
     ----------
@@ -124,19 +124,22 @@ class Deliverer:
         """Return the messages for a record; none if the subscription does not ask for it, None if it is damaged."""
         if published.value is None:
             return ()
-        try:
-            migration = read_migration(published.value)
-            if not self._filter.selects(migration):
-                return ()
-            return build_messages(self.subscription.body, migration, published.value, self._source)
-        except (ValueError, RecursionError):  # msgspec's error is a ValueError
-            return None
+        return self._read(published.value, is_filtered=True)
 
     def rebuild(self, published: PublishedMigration) -> tuple[Message, ...] | None:
         """Return the messages for a dead letter, which was selected once."""
-        document = published.value or b""
+        return self._read(published.value or b"", is_filtered=False)
+
+    def _read(self, document: bytes, *, is_filtered: bool) -> tuple[Message, ...] | None:
         try:
-            return build_messages(self.subscription.body, read_migration(document), document, self._source)
+            if self.subscription.topic == "upcoming":
+                notice = read_upcoming(document)
+                is_wanted = not is_filtered or self._filter.selects_notice(notice)
+                return (build_notice(notice, document, self._source),) if is_wanted else ()
+            migration = read_migration(document)
+            if is_filtered and not self._filter.selects(migration):
+                return ()
+            return build_messages(self.subscription.body, migration, document, self._source)
         except (ValueError, RecursionError):  # msgspec's error is a ValueError
             return None
 
@@ -152,7 +155,7 @@ class Deliverer:
         since_ms
             Its age counts from here.
         """
-        reason, attempts = "record is not a migration", 0
+        reason, attempts = f"record is not a {'notice' if self.subscription.topic == 'upcoming' else 'migration'}", 0
         for message in messages or ():
             answer, attempts = await self._send_until_settled(message, since_ms)
             if answer.verdict is not Verdict.DELIVERED:

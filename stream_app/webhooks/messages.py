@@ -5,6 +5,8 @@
 - `segment`: the events that Segment Engage sends when a user leaves and enters an audience. A segment is an audience
   whose key never changes; a migration leaves one and enters the next, which are two events, in this order. A first
   entry leaves none, and a customer who left a segmentation enters none.
+
+Notices of upcoming moves are CloudEvents, too; to Segment they are nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from stream_app.contracts.readers import MigrationRecord, SegmentReference
+from stream_app.contracts.readers import MigrationRecord, SegmentReference, UpcomingRecord
 
 EVENT_TYPE: Final = "com.stream-segmenter.migration."
 """Begins the type, as on the topic."""
+NOTICE_TYPE: Final = "com.stream-segmenter.upcoming."
+"""Likewise, of a notice."""
 
 BodyForm = Literal["cloudevents", "segment"]
 
@@ -58,25 +62,32 @@ def build_messages(form: BodyForm, migration: MigrationRecord, document: bytes, 
         The deployment's consumer group.
     """
     if form == "cloudevents":
-        return (_cloud_event(migration, document, source),)
+        own = migration.migration_id, EVENT_TYPE + migration.change, migration.customer_id, migration.effective_at
+        return (_cloud_event(*own, document, source),)
     left, entered = migration.from_segment, migration.to_segment
     exits = () if left is None else (_audience_event(migration, left, is_in=False),)
     entries = () if entered is None else (_audience_event(migration, entered, is_in=True),)
     return *exits, *entries
 
 
-def _cloud_event(migration: MigrationRecord, document: bytes, source: str) -> Message:
+def build_notice(notice: UpcomingRecord, document: bytes, source: str) -> Message:
+    """Return the request to send for a notice of an upcoming move; see `build_messages`."""
+    own = notice.notice_id, NOTICE_TYPE + notice.status, notice.customer_id, notice.decided_at
+    return _cloud_event(*own, document, source)
+
+
+def _cloud_event(event_id: str, event_type: str, customer_id: str, at: str, document: bytes, source: str) -> Message:
     event = {
         "specversion": "1.0",
-        "id": migration.migration_id,
-        "type": EVENT_TYPE + migration.change,
+        "id": event_id,
+        "type": event_type,
         "source": source,
-        "subject": migration.customer_id,
-        "time": migration.effective_at,
+        "subject": customer_id,
+        "time": at,
         "datacontenttype": "application/json",
         "data": msgspec.Raw(document),
     }
-    return Message(migration.migration_id, "application/cloudevents+json", _encode(event).decode())
+    return Message(event_id, "application/cloudevents+json", _encode(event).decode())
 
 
 def _audience_event(migration: MigrationRecord, segment: SegmentReference, *, is_in: bool) -> Message:

@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
 from stream_app.contracts.outputs.migrations import CauseKind, Change, Direction
+from stream_app.contracts.outputs.upcoming import NoticeStatus
 from stream_app.errors import SubscriptionsInvalid
 
 FILE_BYTES_MAX: Final = 1 << 20
@@ -35,6 +36,8 @@ SECRET_BYTES: Final = range(24, 65)
 """Length of a key in Standard Webhooks."""
 SECRETS_MAX: Final = 4
 SECRET_PREFIX: Final = "whsec_"
+NOT_OF_NOTICES: Final = ("change", "direction", "min_margin")
+"""Settings of filters that fit migrations alone."""
 SCHEMES: Final = {"https": 443, "http": 80}
 
 
@@ -124,6 +127,7 @@ class FilterSettings(_Part):
     cause: Annotated[tuple[CauseKind, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     min_margin: Annotated[float, Field(allow_inf_nan=False)] | None = None
     holdout: HoldoutChoice = "exclude"
+    status: Annotated[tuple[NoticeStatus, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
 
     def migration_filter(self) -> MigrationFilter:
         """Return the filter."""
@@ -136,11 +140,12 @@ class FilterSettings(_Part):
             self.cause,
             self.min_margin,
             self.holdout,
+            self.status,
         )
 
 
 class Subscription(_Part):
-    """One endpoint and the migrations it gets.
+    """One endpoint and the migrations, or the notices of upcoming moves, that it gets.
 
     The name is part of the consumer group: under another name it starts afresh.
     """
@@ -148,6 +153,7 @@ class Subscription(_Part):
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
     url: Annotated[SecretStr, AfterValidator(_check_url)]
     secret: Secret
+    topic: Literal["migrations", "upcoming"] = "migrations"
     body: Literal["cloudevents", "segment"] = "cloudevents"
     start: Literal["latest", "earliest"] = "latest"
     filter: FilterSettings = FilterSettings()
@@ -167,6 +173,16 @@ class Subscription(_Part):
         except (OSError, TypeError, ValueError):
             raise PydanticCustomError("secret_file", "secret_file cannot be read; name a readable text file") from None
         return values
+
+    @model_validator(mode="after")
+    def _require_fitting(self) -> Subscription:
+        strange = NOT_OF_NOTICES if self.topic == "upcoming" else ("status",)
+        for name in strange:
+            if getattr(self.filter, name) is not None:
+                raise PydanticCustomError("filter", f"records of {self.topic} have no {name}; remove it")
+        if self.topic == "upcoming" and self.body != "cloudevents":
+            raise PydanticCustomError("body", "expected body: cloudevents, which alone can tell what is upcoming")
+        return self
 
     @property
     def parts(self) -> SplitResult:

@@ -69,7 +69,7 @@ function describeGrowth(weeks, ids) {
 }
 
 function drawFlows() {
-  const moves = summary.flows.filter((flow) => flow.from !== null && ownMoves(flow) > 0);
+  const moves = summary.flows.filter((flow) => flow.from !== null && flow.to !== null && ownMoves(flow) > 0);
   if (!moves.length) {
     showEmpty("flows-chart", "Nobody has changed segment yet.");
     return putFlows();
@@ -159,7 +159,7 @@ function drawCauses() {
   const totals = Object.entries(own.by_cause).filter(([, moves]) => moves > 0).sort(([, a], [, b]) => b - a);
   setText("causes-finding", `${plural(own.total, "move")} by customers themselves` + (totals.length ? ": " : ". ") + totals
     .map(([kind, moves]) => `${CAUSES[kind].label.toLowerCase()} ${formatShare(moves / own.total, 0)}`).join(" · ") +
-    ` (${formatCount(entries)} first entries are no moves).`);
+    (content.kind === "audience" ? "" : ` (${formatCount(entries)} first entries are no moves).`));
   setText("version-moves-title", `Moves by new ${versionNoun}s`);
   setText("version-moves-finding", `${plural(byVersions.total, "move")}: ${formatNumber(byVersions.per_customer_month, byVersions.per_customer_month < 0.01 ? 4 : 2)} per customer and month.`);
   if (byVersions.total) drawWeeks("version-moves-chart", caused(byVersions), "moves in the week");

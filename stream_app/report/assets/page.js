@@ -3,13 +3,14 @@
 removeOtherKinds();
 writeSegmentations();
 writeHeadline();
+writeOverview();
 writeSegments();
 if (content.kind === "learned") writeMeanings();
 writeProfiles();
-if (content.kind === "rules") writeConditions();
+if (content.kind !== "learned") writeConditions();
 writeContents();
 drawSizes();
-drawFlows();
+if (content.kind !== "audience") drawFlows();
 drawCauses();
 if (content.kind === "learned") drawModels();
 writeRecords();

@@ -37,7 +37,9 @@ function writeHeadline() {
   const figures = [
     ["customers", formatCount(summary.customers)],
     ["events applied", formatCount(counts.applied + counts.late_applied)],
-    ["segments with customers", formatCount(summary.segments.length)],
+    content.kind === "audience"
+      ? ["in the audience", formatCount(summary.segments.reduce((total, each) => total + each.customers, 0))]
+      : ["segments with customers", formatCount(summary.segments.length)],
     ["moves by customers themselves", formatCount(own.total)],
     ["of these per customer and month", formatNumber(own.per_customer_month, 2)],
     ["of these caused by time passing", formatShare(own.total ? own.by_cause.lapse / own.total : null, 0)],
@@ -60,7 +62,9 @@ function writeHeadline() {
 
 /** Take away what is only to be shown of segmentations of another kind. */
 function removeOtherKinds() {
-  for (const node of document.querySelectorAll("[data-kind]")) if (node.dataset.kind !== content.kind) node.remove();
+  for (const node of document.querySelectorAll("[data-kind]")) {
+    if (!node.dataset.kind.split(" ").includes(content.kind)) node.remove();
+  }
 }
 
 function writeSegmentations() {
@@ -68,8 +72,37 @@ function writeSegmentations() {
   document.title = `Customer segments: ${summary.segmentation}`;
   const list = document.getElementById("segmentations");
   list.hidden = false;
-  list.append("Segmentations: ", ...content.pages.map(({ segmentation, file }) =>
-    element("a", { href: file, "aria-current": segmentation === summary.segmentation ? "page" : null }, segmentation)));
+  if (content.pages.length <= LINKED_PAGES) {
+    list.append("Segmentations: ", ...content.pages.map(({ segmentation, file }) =>
+      element("a", { href: file, "aria-current": segmentation === summary.segmentation ? "page" : null }, segmentation)));
+  } else {
+    list.append(chooser());
+  }
+}
+
+/** Up to so many segmentations are links side by side; of more, one is chosen from a list. */
+const LINKED_PAGES = 5;
+
+function chooser() {
+  const groups = [["Segmentations", (kind) => kind !== "audience"], ["Audiences", (kind) => kind === "audience"]];
+  const select = element("select", { id: "segmentation-choice" }, ...groups.map(([label, fits]) =>
+    element("optgroup", { label }, ...content.pages.filter(({ kind }) => fits(kind)).map(({ segmentation, title, file }) =>
+      element("option", { value: file, selected: segmentation === summary.segmentation ? "" : null }, title)))));
+  select.addEventListener("change", () => { window.location.href = select.value; });
+  return element("label", {}, "Segmentation or audience: ", select);
+}
+
+/** All segmentations and audiences, a line each. */
+function writeOverview() {
+  const shown = content.pages.length > 1;
+  if (!shown) return document.getElementById("overview").remove();
+  putTable("overview-table", `Customers who were in each on ${formatDay(summary.as_of)}, and how often customers move of themselves`, [
+    { title: "Segmentation or audience" }, { title: "Kind" }, { title: "Segments", number: true }, { title: "Customers", number: true },
+    { title: "Share of customers", number: true }, { title: "Moves per customer and month", number: true },
+  ], content.pages.map(({ title, file, kind, segments, customers, share, monthly }) => [
+    element("a", { href: file }, title), kind, kind === "audience" ? "–" : formatCount(segments), formatCount(customers),
+    shareCell(share, missingColour), formatNumber(monthly, 2),
+  ]), "cards");
 }
 
 function writeContents() {

@@ -10,6 +10,7 @@ const CAUSES = {
   purchase: { label: "A purchase", colour: "#4477aa" },
   engagement: { label: "Engagement (visits, e-mails, …)", colour: "#66ccee" },
   refund: { label: "A refund", colour: "#ee6677" },
+  profile: { label: "An update of the profile", colour: "#228833" },
   lapse: { label: "Time passing without activity", colour: "#6b7075" },
   model: { label: "A new model version", colour: "#ccbb44" },
   definition: { label: "A new definition", colour: "#aa3377" },

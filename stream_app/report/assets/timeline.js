@@ -13,7 +13,7 @@ function unpack([at, from, to, cause, version, margin, pattern, numbers, eventId
   }
   return {
     at, version, margin, sentence, eventId, cause: content.causes[cause],
-    from: from === null ? null : timelines.segments[from], to: timelines.segments[to],
+    from: from === null ? null : timelines.segments[from], to: to === null ? null : timelines.segments[to],
   };
 }
 
@@ -33,8 +33,8 @@ function showTimeline(customerId) {
   const days = Math.round((end - last.at) / 86_400_000);
   result.replaceChildren(
     element("h3", {}, `Customer ${customerId}`),
-    element("p", {}, segmentLabel(last.to.id, last.to.name), ` since ${formatDay(last.at)} (${plural(days, "day")}); ` +
-      `${plural(moves.length - (moves[0].from === null ? 1 : 0), "move")} in all.`),
+    element("p", {}, placeOf(last.to), ` since ${formatDay(last.at)} (${plural(days, "day")}); ` +
+      `${plural(moves.length - (moves[0].from === null && content.kind !== "audience" ? 1 : 0), "move")} in all.`),
     element("div", { id: "timeline-chart", class: "chart", role: "img",
       "aria-label": `Band of the segments of customer ${customerId} over time. The list below names each move.` }),
     element("ol", { class: "moves", reversed: "" }, ...moves.map(describeMove).reverse()),
@@ -43,10 +43,19 @@ function showTimeline(customerId) {
   drawTimeline(moves, end);
 }
 
+/** The segment, or that there is none. */
+const placeOf = (reference) => reference === null
+  ? element("span", {}, content.kind === "audience" ? "Not in the audience" : "In no segment")
+  : segmentLabel(reference.id, reference.name);
+
+function titleOf({ from, to }) {
+  if (to === null) return ["Leaves ", placeOf(from)];
+  if (from !== null) return [placeOf(from), " → ", placeOf(to)];
+  return [content.kind === "audience" ? "Enters " : "First seen: ", placeOf(to)];
+}
+
 function describeMove(move) {
-  const title = move.from === null
-    ? ["First seen: ", segmentLabel(move.to.id, move.to.name)]
-    : [segmentLabel(move.from.id, move.from.name), " → ", segmentLabel(move.to.id, move.to.name)];
+  const title = titleOf(move);
   const facts = [`Cause: ${CAUSES[move.cause].label.toLowerCase()}`];
   if (move.eventId) facts.push(`event ${move.eventId}`);
   if (move.margin !== null) facts.push(`margin ${formatNumber(move.margin, 2)}`);
@@ -58,8 +67,9 @@ function describeMove(move) {
 }
 
 function drawTimeline(moves, end) {
-  const ids = [...new Set(moves.map((move) => move.to.id))];
-  const stays = moves.map((move, index) => ({ ...move, until: Math.max(moves[index + 1]?.at ?? end, move.at) }));
+  const stays = moves.map((move, index) => ({ ...move, until: Math.max(moves[index + 1]?.at ?? end, move.at) }))
+    .filter((stay) => stay.to !== null);
+  const ids = [...new Set(stays.map((stay) => stay.to.id))];
   draw("timeline-chart", ids.map((id) => {
     const own = stays.filter((stay) => stay.to.id === id);
     return {
