@@ -17,7 +17,7 @@ lock-one = CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --buil
 	--constraint requirements/runtime.txt --output-file - pyproject.toml \
 	| awk '/^[a-z]/ {listed = 1} !/^ / {wanted = /^$(2)==/} wanted || !listed' > requirements/$(1).txt
 
-.PHONY: help setup demo test lint quality bench bench-kafka bench-serve chaos fuzz wheels locks clean programs library
+.PHONY: help setup demo test scenarios lint quality bench bench-kafka bench-serve chaos fuzz wheels locks clean programs library
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: $(VENV)/.runtime $(VENV)/.demo ## segment the real CDNOW customers and wri
 test: setup programs ## run all tests; core/, segmentations/ and learning/ must be covered to the last branch
 	$(BIN)/python -m pytest -n auto --cov --cov-report= $(if $(MAY_INSTALL),,--skip-missing)
 	$(BIN)/coverage report --include='stream_app/core/*,stream_app/learning/*,stream_app/segmentations/*' --fail-under=100
+
+scenarios: $(VENV)/.dev ## run scenarios of segments through the embedded runtime, a line for each (SCENARIOS=folder)
+	@$(BIN)/python -m tests.scenarios.run $(SCENARIOS)
 
 lint: $(VENV)/.dev ## style, types, import directions, schemas in step with the code
 	$(BIN)/ruff check .

@@ -1,10 +1,13 @@
 """Settings of all tests: properties are drawn alike in every run, and no test depends on the machine's speed.
 
+Where a test names no segmentations, the processes that it starts and the settings that it loads have `value` alone.
+
 A test that needs Kafka asks for the fixture `kafka`, and gets the address of a real broker that the whole run shares.
 """
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -12,12 +15,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support.one_segmentation import FILE, VARIABLE
 from tests.support.processes import ServerFailed, ServerUnavailable
 from tests.support.programs import ProgramMissing
 from tests.support.shared_kafka import TestRun, delete_topics
 
 settings.register_profile("deterministic", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("deterministic")
+os.environ[VARIABLE] = str(FILE)
 
 RUN = pytest.StashKey[TestRun]()
 

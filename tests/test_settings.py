@@ -9,7 +9,13 @@ from stream_app.bootstrap.decoding import create_decoders
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.registry import KINDS
 from stream_app.settings.loading import load_settings
-from stream_app.settings.sections import Settings
+from stream_app.settings.sections import Section, Settings
+from tests.support.one_segmentation import VARIABLE
+
+
+@pytest.fixture(autouse=True)
+def _nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE)
 
 
 def toml(folder: Path, text: str) -> Path:
@@ -49,7 +55,11 @@ def test_environment_may_give_a_whole_section_or_a_table_as_json(monkeypatch: py
 
 
 def test_every_setting_is_described_and_has_a_default() -> None:
-    tables = {name: type(info.default) for name, info in Settings.model_fields.items() if name != "segmentations"}
+    fields = Settings.model_fields.items()
+    tables = {name: type(info.default) for name, info in fields if isinstance(info.default, Section)}
+    others = {name: info.description for name, info in fields if name not in tables}
+    assert set(others) == {"segmentations", "segmentations_file"}
+    assert all(others.values())
     for section, model in tables.items():
         assert model.__doc__, section
         for name, field in model.model_fields.items():

@@ -9,12 +9,14 @@ from stream_app.core.partition import Clock
 
 
 def test_position_comes_back_as_it_was_written() -> None:
-    position = PartitionPosition({"purchases": 3}, Clock(5, 4), {"value": 7, "habits": 2})
+    position = PartitionPosition({"purchases": 3}, Clock(5, 4), {"value": 7}, {"value": 7, "loyal": 2}, {"a1": 4})
     assert PartitionPosition.decode(position.encode()) == position
     assert json.loads(position.encode()) == {
         "offsets": {"purchases": 3},
         "clock": [5, 4],
-        "versions": position.versions,
+        "versions": {"value": 7},
+        "adopted": {"value": 7, "loyal": 2},
+        "counted_since": {"a1": 4},
     }
 
 

@@ -18,6 +18,7 @@ from stream_app.adapters.metrics.declaration import (
     EVERY,
     GAUGE,
     HISTOGRAM,
+    LEARNED_MAX,
     OTHER,
     PREFIX,
     PROCESS_SERIES,
@@ -37,6 +38,7 @@ from stream_app.adapters.metrics.declared import (
     WATERMARK,
     WEBHOOK_DELIVERIES,
 )
+from stream_app.segmentations.configuration import LEARNED_MAX as CONFIGURED_LEARNED_MAX
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX as CONFIGURED_MAX
 
 Labels = tuple[tuple[str, str], ...]
@@ -261,5 +263,27 @@ def test_histogram_adds_up_its_parts_is_cumulative_and_ends_in_its_count() -> No
     assert sum(v for (n, _), v in found.items() if n == "segmenter_end_to_end_latency_seconds_count") == 40
 
 
-def test_segmentations_that_are_configured_and_as_many_that_have_ended_keep_their_names() -> None:
-    assert SEGMENTATIONS_MAX >= 2 * CONFIGURED_MAX
+def test_learned_segmentations_that_are_configured_and_as_many_that_have_ended_keep_their_names() -> None:
+    assert LEARNED_MAX >= 2 * CONFIGURED_LEARNED_MAX
+
+
+def test_series_stay_bounded_with_all_segmentations_that_can_be_configured() -> None:
+    metrics = Metrics(WORKER)
+    names = [f"name-{n}" for n in range(CONFIGURED_MAX)]
+    causes = [f"cause-{n}" for n in range(CAUSES)]
+    metrics.read_from(
+        lambda: (
+            Reading(MIGRATIONS, (name, f"s{n}", "s1", cause), 1)
+            for name in names
+            for n in range(20)
+            for cause in causes
+        )
+    )
+    metrics.read_from(lambda: (Reading(CUSTOMERS, (name, f"s{n}"), 2) for name in names for n in range(20)))
+    moved, sizes = of(metrics, MIGRATIONS), of(metrics, CUSTOMERS)
+    assert (len(moved), len(sizes)) == (MIGRATIONS.sets_max, CUSTOMERS.sets_max)
+    assert sum(moved.values()) == CONFIGURED_MAX * 20 * CAUSES
+    assert sum(sizes.values()) == CONFIGURED_MAX * 40
+    told = {dict(labels)["segmentation"] for labels in moved}
+    assert len(told) >= SEGMENTATIONS_MAX
+    assert OTHER in told

@@ -87,6 +87,22 @@ def test_times_are_moved_so_that_the_newest_event_is_now(prefix: str, kafka: str
     assert times[-1] - times[0] == timedelta(days=2, hours=10)
 
 
+def test_profiles_are_merged_with_events_and_moved_with_them(prefix: str, kafka: str, tmp_path: Path) -> None:
+    traits = {"plan": "pro"}
+    profiles = [{"customer_id": "c1", "observed_at": f"2020-01-0{day}T00:00:00Z", "traits": traits} for day in (2, 4)]
+    events = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2020-01-03T00:00:00Z", "c1")])
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    path = write_lines(tmp_path / "f.jsonl", profiles)
+    main(["produce", "--purchases", str(events), "--profiles", str(path), "--shift-to-now"])
+    found = [(key, json.loads(value)) for _, key, value in read(kafka, f"{prefix}profiles")]
+    assert [(key, record["traits"]) for key, record in found] == [(b"c1", traits)] * 2
+    times = [datetime.fromisoformat(record["observed_at"]) for _, record in found]
+    assert times[1] - times[0] == timedelta(days=2)
+    assert before < times[1] < datetime.now(UTC) + timedelta(seconds=1)
+    ((_, _, bought),) = read(kafka, f"{prefix}purchases")
+    assert datetime.fromisoformat(json.loads(bought)["occurred_at"]) == times[1] - timedelta(days=1)
+
+
 def test_live_records_are_paced_and_an_interrupted_run_says_how_far_it_came(
     prefix: str, kafka: str, tmp_path: Path
 ) -> None:
@@ -102,7 +118,7 @@ def test_live_records_are_paced_and_an_interrupted_run_says_how_far_it_came(
         run.kill()
         run.wait()
     assert run.returncode == 130
-    assert out == f"interrupted after 11 records to {prefix}purchases and 0 records to {prefix}engagements\n"
+    assert out == f"interrupted after 11 records to {prefix}purchases\n"
 
 
 def test_what_cannot_be_sent_is_one_line(

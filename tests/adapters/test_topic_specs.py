@@ -36,9 +36,11 @@ def test_keyed_topics_have_equal_partition_counts_and_the_others_one() -> None:
     assert counts == {
         "shop-purchases": 6,
         "shop-engagements": 6,
+        "shop-profiles": 6,
         "shop-segment-migrations": 6,
         "shop-segment-memberships": 6,
         "shop-segment-figures": 6,
+        "shop-segment-upcoming": 6,
         "shop-dead-letters": 6,
         "shop-webhook-dead-letters": 6,
         "shop-segmenter-customers-changelog": 6,

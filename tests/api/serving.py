@@ -45,14 +45,16 @@ PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
 
-def write_folder(folder: Path, moves: Sequence[MigrationRecord]) -> None:
+def write_folder(
+    folder: Path, moves: Sequence[MigrationRecord], models: Sequence[dict[str, Any]] = output_records.MODELS
+) -> None:
     """Write what a run without servers would have."""
     newest = output_records.newest_memberships(moves)
     encoder = msgspec.json.Encoder()
     (folder / "migrations.jsonl").write_bytes(encoder.encode_lines(moves))
     (folder / "memberships.jsonl").write_bytes(encoder.encode_lines(newest.values()))
-    (folder / "models.jsonl").write_bytes(encoder.encode_lines(output_records.MODELS))
-    (folder / "summary.json").write_bytes(encoder.encode(summary_of(moves)))
+    (folder / "models.jsonl").write_bytes(encoder.encode_lines(models))
+    (folder / "summary.json").write_bytes(encoder.encode(summary_of(moves, models)))
 
 
 def sums_of(moves: Sequence[MigrationRecord]) -> dict[tuple[str, str], dict[int, MemberSums]]:
@@ -87,10 +89,10 @@ def figures_of(moves: Sequence[MigrationRecord]) -> list[FiguresRecord]:
     ]
 
 
-def summary_of(moves: Sequence[MigrationRecord]) -> dict[str, Any]:
+def summary_of(moves: Sequence[MigrationRecord], models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return what a replay says of the same members."""
     at_ms, parts = parse_instant(FIGURES_AS_OF[-1]), []
-    for segmentation in ("value", "lifecycle"):
+    for segmentation in dict.fromkeys(model["segmentation"] for model in models):
         sums = {
             segment: reduce(MemberSums.plus, of_place.values())
             for (name, segment), of_place in sums_of(moves).items()
@@ -100,15 +102,17 @@ def summary_of(moves: Sequence[MigrationRecord]) -> dict[str, Any]:
         everybody = member_figures({"all": reduce(MemberSums.plus, sums.values(), MemberSums())}, at_ms, 100)["all"]
         segments = [{"id": segment, "name": "", **asdict(each)} for segment, each in figures.items()]
         parts.append({"segmentation": segmentation, "segments": segments, "all_segments": asdict(everybody)})
-    first, other = parts
-    return {**first, "as_of": FIGURES_AS_OF[-1], "currency": "EUR", "other_segmentations": [other]}
+    first, *others = parts
+    return {**first, "as_of": FIGURES_AS_OF[-1], "currency": "EUR", "other_segmentations": others}
 
 
-async def fill_view(port: int, moves: Sequence[MigrationRecord]) -> None:
+async def fill_view(
+    port: int, moves: Sequence[MigrationRecord], documents: Sequence[dict[str, Any]] = output_records.MODELS
+) -> None:
     """Write the same into Redis."""
     target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
     attached = await target.attach(FIELDS)
-    models = batch_of(MODELS, 0, 0, records(output_records.MODELS))
+    models = batch_of(MODELS, 0, 0, records(documents))
     written = batch_of(MEMBERSHIPS, 0, 0, memberships_of(moves))
     figures = [
         batch_of(FIGURES, partition, 0, records([each for each in figures_of(moves) if each.partition == partition]))
@@ -134,7 +138,7 @@ def memory_store(folder: Path) -> Callable[[], SegmentStore]:
 
 def redis_store(port: int) -> Callable[[], SegmentStore]:
     connection = RedisConnection(f"redis://127.0.0.1:{port}/0", timeout_seconds=30)
-    return lambda: RedisStore(connection, KEYS, Metrics(API))
+    return lambda: RedisStore(connection, KEYS, Metrics(API), lambda: parse_instant(FIGURES_AS_OF[-1]))
 
 
 @contextmanager

@@ -17,8 +17,11 @@ ROUTES = {
         ("GET", "/v1/customers/customer-1/segments"),
         ("POST", "/v1/customers/lookup"),
         ("GET", "/v1/segmentations/value/segments/s1/members"),
+        ("GET", "/v1/segmentations/value/segments/s1/upcoming"),
     ],
     "read:segments": [
+        ("GET", "/v1/segmentations"),
+        ("GET", "/v1/upcoming"),
         ("GET", "/v1/segmentations/value/segments"),
         ("GET", "/v1/segmentations/value/flows"),
         ("GET", "/v1/segmentations/value/models"),

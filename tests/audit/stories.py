@@ -33,9 +33,10 @@ from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import InvalidRecord
 from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
+from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.segmentations.registry import KINDS, encode_segmentation
+from stream_app.segmentations.registry import KINDS, counted_by, encode_segmentation, fields_looked_at
 from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.outbox import Outbox
 from tests.contracts.records import ENGAGEMENT, PURCHASE
@@ -44,7 +45,14 @@ from tests.support.events import START_MS
 VALUE = LearnedSegmentation(Model("value"))
 PARTITIONS = 2
 CHUNK = 16
-DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
+
+
+def decoders_keeping(fields: Sequence[str] = ()) -> dict[str, Decoder]:
+    policy = DecodingPolicy(kept=tuple(fields))
+    return {topic: Decoder(contract, policy) for topic, contract in INPUT_CONTRACTS.items()}
+
+
+DECODERS = decoders_keeping()
 
 
 def partition_of(key: bytes, partitions: int = PARTITIONS) -> int:
@@ -136,7 +144,7 @@ async def audited(story: Story, is_drained: bool = True, first: int = 0) -> Veri
     bounds = {
         at: (first if at[0] == names.migrations else 0, logs[at][-1].offset + 2 if logs[at] else 0) for at in partitions
     }
-    deployment = Deployment(KafkaConnection("nowhere:1"), names, story.partitions, DECODERS)
+    deployment = Deployment(KafkaConnection("nowhere:1"), names, story.partitions, decoders_keeping)
     return await audit(deployment, MemoryReader(logs), bounds, story.committed, is_drained)
 
 
@@ -197,6 +205,7 @@ def told(
     chunk: int = CHUNK,
     segmentations: Sequence[Segmentation] = (VALUE,),
     later: Sequence[Segmentation] = (),
+    counted_since: bool = False,
 ) -> Story:
     """Return what a faultless worker writes, chunk by chunk.
 
@@ -210,6 +219,8 @@ def told(
         Which customers are divided by.
     later
         What takes over after the last record, one after the other: new versions, new segmentations, or ends of some.
+    counted_since
+        Whether positions say since when events are counted for what takes over later.
     """
     story = Story(TopicNames(prefix, "segmenter"), partitions)
     by_partition: dict[int, list[tuple[Append, Position]]] = defaultdict(list)
@@ -233,7 +244,7 @@ def told(
         worker = _Worker(story, partition, segmentations)
         worker.run(records[: len(records) - unread], chunk)
         for days, segmentation in enumerate(later, start=201):
-            worker.follow(segmentation, days)
+            worker.follow(segmentation, days, counted_since)
     for segmentation in (*segmentations, *later):
         if segmentation.kind in KINDS:
             model = msgspec.json.encode(encode_segmentation(segmentation))
@@ -257,9 +268,11 @@ class _Worker:
         self._describer = Describer(self._state.context, story.names.group)
         self._members = PartitionFigures(self._state, partition, 0, lambda: 0)
         self._offsets: dict[str, int] = {}
+        self._counted_since: dict[str, int] = {}
 
     def run(self, records: list[tuple[Append, Position]], chunk: int) -> None:
         names = self._story.names
+        decoders = decoders_keeping(sorted(fields_looked_at(self._state.segmentations)))
         for start in range(0, len(records), chunk):
             events: list[Event] = []
             positions: list[Position] = []
@@ -268,7 +281,7 @@ class _Worker:
                 self._offsets[append.topic] = position.offset + 1
                 if append.value is None:
                     continue
-                decoder = DECODERS[append.topic.removeprefix(names.prefix)]
+                decoder = decoders[append.topic.removeprefix(names.prefix)]
                 try:
                     event = decoder.decode(append.value, append.timestamp_ms, append.key or b"")
                 except InvalidRecord as error:
@@ -293,9 +306,11 @@ class _Worker:
         packed.records["source"] = [topics.index(position.topic) for position in positions]
         return Chunk(packed, topics, self._partition)
 
-    def follow(self, segmentation: Segmentation, days: int) -> None:
+    def follow(self, segmentation: Segmentation, days: int, counted_since: bool) -> None:
         """Let a version take over, so many days after the last event."""
         self._state.follow(segmentation)
+        if counted_since:
+            self._counted_since |= dict.fromkeys(counted_by(segmentation), max(self._state.clock))
         self._sweep(days)
 
     def _sweep(self, days: int) -> None:
@@ -311,7 +326,7 @@ class _Worker:
             key = table.customer_ids[row].encode()
             transaction.append(Append(names.changelog, self._partition, key, table.encode(row)))
         outbox, topics = Outbox(names, self._partition), (names.migrations, names.memberships)
-        outbox.migrate(self._describer.describe_step(self._state, outcome.moves, taken))
+        outbox.migrate(self._describer.describe_step(self._state, outcome.moves, taken, outcome.facts))
         sealed = outbox.seal(table, PartitionPosition())
         for pair in zip(*(sealed[topic, self._partition] for topic in topics), strict=True):
             for topic, record in zip(topics, pair, strict=True):
@@ -321,7 +336,10 @@ class _Worker:
     def _commit(self, transaction: list[Append]) -> None:
         for record in self._members.due():
             transaction.append(Append(self._story.names.figures, self._partition, record.key, record.value))
-        versions = {segmentation.name: segmentation.version for segmentation in self._state.segmentations}
-        position = PartitionPosition(dict(self._offsets), self._state.clock, versions).encode()
+        present = [each for each in self._state.segmentations if not isinstance(each, EndedSegmentation)]
+        versions = {segmentation.name: segmentation.version for segmentation in present}
+        position = PartitionPosition(
+            dict(self._offsets), self._state.clock, versions, counted_since=self._counted_since
+        ).encode()
         transaction.append(Append(self._story.names.changelog, self._partition, POSITION_KEY, position))
         self._story.transactions.append(transaction)

@@ -30,8 +30,10 @@ from tests.audit.stories import VALUE, Append, Story, audited, drawn_inputs, tol
 
 HEADER = struct.Struct("<BBHHHH")
 ACTIVITY = struct.Struct("<6q6d4i")
+TOLD = struct.Struct("<qII")
 EARLIER_ACTIVITY = struct.Struct("<5q5d4i")
 MEMBERSHIP = struct.Struct("<qqiihhhh")
+PLACE = struct.Struct("<8sihh")
 
 TIER = RulesSegmentation(
     RulesConfiguration.model_validate(
@@ -39,18 +41,18 @@ TIER = RulesSegmentation(
             "kind": "rules",
             "name": "tier",
             "segments": [
-                {"id": "gold", "name": "Gold", "when": {"figure": "revenue_minor", "operator": ">=", "value": 15_000}},
+                {"id": "gold", "name": "Gold", "when": {"figure": "revenue", "at_least": 150}},
                 {
                     "id": "silver",
                     "name": "Silver",
                     "when": {
                         "all": [
-                            {"figure": "purchases", "operator": ">", "value": 2},
-                            {"not": {"figure": "recency_days", "operator": ">", "value": 230}},
+                            {"figure": "purchases", "more_than": 2},
+                            {"not": {"figure": "recency_days", "more_than": 230}},
                             {
                                 "any": [
-                                    {"figure": "orders_decayed", "operator": ">", "value": 0.2},
-                                    {"figure": "engaged_days_decayed", "operator": ">=", "value": 1},
+                                    {"figure": "orders_decayed", "more_than": 0.2},
+                                    {"figure": "engaged_days_decayed", "at_least": 1},
                                 ]
                             },
                         ]
@@ -67,7 +69,7 @@ TIER = RulesSegmentation(
 
 def entries_of(row: bytes) -> tuple[bytes, list[bytes], bytes]:
     """Return what comes before the memberships of a row, the memberships with their digests, and what comes after."""
-    start, size = HEADER.size + ACTIVITY.size, 8 + MEMBERSHIP.size
+    start, size = HEADER.size + TOLD.size + ACTIVITY.size, 8 + MEMBERSHIP.size
     ends = [start + size * number for number in range(row[1] + 1)]
     return row[:start], [row[a:b] for a, b in pairwise(ends)], row[ends[-1] :]
 
@@ -126,8 +128,8 @@ def test_two_learned_segmentations_and_one_by_rules_are_clean() -> None:
 
 
 def test_definition_that_was_changed_is_the_one_that_counts() -> None:
-    changed = TIER.definition.model_dump(by_alias=True)
-    changed["segments"][0]["when"]["value"] = 9_000
+    changed = TIER.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
+    changed["segments"][0]["when"]["at_least"] = 90
     changed["segments"][1] |= {"id": "iron", "name": "Iron"}
     second = RULES.build(RulesConfiguration.model_validate(changed), {}, TIER)
     story = told(drawn_inputs(30, 400), segmentations=(VALUE, TIER), later=[second])
@@ -215,12 +217,36 @@ def membership_in_a_segment_of_the_other(story: Story) -> None:
     story.change(membership, membership.with_json(segment={"id": "s1", "name": "x"}))
 
 
-def lose_entry(story: Story) -> None:
-    change_entries(story, lambda entries: entries[:1])
+def change_places(story: Story, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    """Change the customer's places, none of which is dated."""
+    row = last_row(story)
+    head, entries, tail = entries_of(row.value or b"")
+    closed_at_ms, dated, undated = TOLD.unpack_from(head, HEADER.size)
+    assert not dated & 0xFF
+    count = undated & 0xFF
+    places = change([tail[n * PLACE.size : (n + 1) * PLACE.size] for n in range(count)])
+    told = TOLD.pack(closed_at_ms, dated, undated - count + len(places))
+    head = head[: HEADER.size] + told + head[HEADER.size + TOLD.size :]
+    tail = b"".join(places) + tail[count * PLACE.size :]
+    story.change(row, replace(row, value=row_of(head, entries, tail)))
 
 
-def swap_entries(story: Story) -> None:
-    change_entries(story, lambda entries: [a[:8] + b[8:] for a, b in zip(entries, reversed(entries), strict=True)])
+def lose_place(story: Story) -> None:
+    change_places(story, lambda _: [])
+
+
+def misplace(story: Story) -> None:
+    bronze = 1 + xxh3_64_intdigest(b"bronze") % 32_767
+
+    def change(places: list[bytes]) -> list[bytes]:
+        digest, sequence, _, kind = PLACE.unpack(places[0])
+        return [PLACE.pack(digest, sequence, bronze, kind)]
+
+    change_places(story, change)
+
+
+def place_twice(story: Story) -> None:
+    change_places(story, lambda places: [*places, *places])
 
 
 def entry_of_nothing_known(story: Story) -> None:
@@ -228,7 +254,7 @@ def entry_of_nothing_known(story: Story) -> None:
 
 
 def entry_twice(story: Story) -> None:
-    change_entries(story, lambda entries: [*entries, entries[1]])
+    change_entries(story, lambda entries: [*entries, entries[0]])
 
 
 def publish(story: Story, name: str, **changes: Any) -> None:
@@ -242,13 +268,6 @@ def version_of_the_other(story: Story) -> None:
         last = tiers(story, topic)[-1]
         story.change(last, last.with_json(model_version=5))
 
-    def change(entries: list[bytes]) -> list[bytes]:
-        fields = list(MEMBERSHIP.unpack(entries[1][8:]))
-        fields[3] = 5
-        return [entries[0], entries[1][:8] + MEMBERSHIP.pack(*fields)]
-
-    change_entries(story, change)
-
 
 def model_under_another_key(story: Story) -> None:
     (model,) = [append for append in story.written(story.names.models) if append.key == b"tier"]
@@ -256,13 +275,13 @@ def model_under_another_key(story: Story) -> None:
 
 
 def definition_that_says_otherwise(story: Story) -> None:
-    definition = TIER.definition.model_dump(mode="json", by_alias=True)
-    definition["segments"][0]["when"]["value"] = 1
+    definition = TIER.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
+    definition["segments"][0]["when"]["at_least"] = 1
     publish(story, "tier", definition=definition)
 
 
 def definition_of_an_unknown_figure(story: Story) -> None:
-    definition = TIER.definition.model_dump(mode="json", by_alias=True)
+    definition = TIER.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
     definition["segments"][0]["when"]["figure"] = "shoe_size"
     publish(story, "tier", definition=definition)
 
@@ -272,7 +291,7 @@ SEEDED: dict[str, tuple[Callable[[Story], None], set[str]]] = {
     "last migration lost": (lose_last_migration, {"membership"}),
     "migration twice": (duplicate_migration, {"sequences"}),
     "migration of the other segmentation": (misname_segmentation, {"sequences", "identity", "models"}),
-    "from a segment of the other": (from_segment_of_the_other, {"chain"}),
+    "from a segment of the other": (from_segment_of_the_other, {"chain", "rules"}),
     "cause of another event": (name_another_cause, {"causes"}),
     "membership under the other's key": (file_membership_under_the_other, {"placement"}),
     "membership under the customer's key": (file_membership_under_the_customer_alone, {"placement"}),
@@ -280,14 +299,15 @@ SEEDED: dict[str, tuple[Callable[[Story], None], set[str]]] = {
     "membership ended": (end_membership, {"membership"}),
     "membership ended under no segmentation": (end_membership_of_a_stranger, {"contracts"}),
     "membership in a segment of the other": (membership_in_a_segment_of_the_other, {"membership"}),
-    "row without the segmentation": (lose_entry, {"membership", "figures"}),
-    "row's memberships swapped": (swap_entries, {"membership", "models", "rules", "figures"}),
+    "row without a place": (lose_place, {"membership", "rules", "figures"}),
+    "row in another place": (misplace, {"membership", "rules", "figures"}),
+    "row in a place twice": (place_twice, {"contracts", "membership", "totals", "figures"}),
     "row in a segmentation that nothing names": (entry_of_nothing_known, {"membership"}),
     "row in a segmentation twice": (entry_twice, {"contracts", "membership", "totals", "figures"}),
     "version of the other": (version_of_the_other, {"models"}),
     "model under another key": (model_under_another_key, {"contracts"}),
     "definition that says otherwise": (definition_that_says_otherwise, {"rules"}),
-    "definition of an unknown figure": (definition_of_an_unknown_figure, {"rules"}),
+    "definition of an unknown figure": (definition_of_an_unknown_figure, {"contracts"}),
 }
 
 
@@ -399,9 +419,10 @@ def test_versions_are_held_against_those_of_their_segmentation() -> None:
 # --- rows and names ---------------------------------------------------------------------------------------------
 
 
-def plain_row(version: int = 3, entries: tuple[bytes, ...] = ()) -> bytes:
+def plain_row(version: int = 4, entries: tuple[bytes, ...] = ()) -> bytes:
     numbers = bytes((EARLIER_ACTIVITY if version < 3 else ACTIVITY).size)
-    return HEADER.pack(version, len(entries), 0, 0, 0, 0) + numbers + b"".join(entries)
+    more = TOLD.pack(7, 0, 0) if version > 3 else b""
+    return HEADER.pack(version, len(entries), 0, 0, 0, 0) + more + numbers + b"".join(entries)
 
 
 def entry(name: str, segment: int, sequence: int = 1) -> bytes:
@@ -415,20 +436,50 @@ def test_row_of_an_earlier_version_is_read_with_its_half_lives_and_without_what_
     assert row.memberships.keys() == read_row(plain_row(3, (entry("tier", 3),))).memberships.keys()
 
 
+def row_with(numbers: tuple[int, int, int], rest: bytes) -> bytes:
+    return HEADER.pack(4, 0, 0, 0, 0, 0) + TOLD.pack(*numbers) + bytes(ACTIVITY.size) + rest
+
+
+def test_row_says_places_ledger_and_traits() -> None:
+    dated = name_digest("tier") + struct.pack("<ihhq", 3, 12, 1, 99)
+    undated = name_digest("vip") + struct.pack("<ihh", 1, 700, 4)
+    trait = struct.pack("<BBHq", 4, 4, 2, 55) + b"cityRo"
+    row = read_row(row_with((8, 1 | 5 << 8, 1 | len(trait) << 8), dated + undated + b"12345" + trait))
+    assert row.places == {name_digest("tier"): (3, 12, 99), name_digest("vip"): (1, 700, None)}
+    assert (row.closed_at_ms, row.ledger, row.traits) == (8, b"12345", {"city": (4, b"Ro", 55)})
+    assert read_row(plain_row(3)).closed_at_ms is None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rest", "message"),
+    [
+        ((0, 0, 2), (name_digest("a") + bytes(8)) * 2, "two places in the segmentation with digest"),
+        ((0, 0, 3 << 8), b"\1\0\0", "a trait of 3 bytes, expected at least 12"),
+        ((0, 0, 13 << 8), b"\1\4\2" + bytes(10), "2 bytes of a trait are missing"),
+        ((0, 1, 0), bytes(23), "161 bytes, expected 162"),
+    ],
+)
+def test_row_whose_places_or_traits_are_none_is_damaged(
+    numbers: tuple[int, int, int], rest: bytes, message: str
+) -> None:
+    with pytest.raises(RowDamaged, match=message):
+        read_row(row_with(numbers, rest))
+
+
 def test_row_of_the_first_version_is_of_the_first_segmentation() -> None:
     old = plain_row(1) + MEMBERSHIP.pack(5, 6, 7, 8, 9, 0, 0, 0)
     assert read_row(old).memberships == {name_digest("value"): (5, 6, 7, 8, 9)}
 
 
-@pytest.mark.parametrize("value", [b"", plain_row()[:-1], plain_row() + b"x", plain_row(1)])
+@pytest.mark.parametrize("value", [b"", plain_row()[:-1], plain_row()[:25], plain_row() + b"x", plain_row(1)])
 def test_row_of_another_length_is_damaged(value: bytes) -> None:
     with pytest.raises(RowDamaged, match="expected"):
         read_row(value)
 
 
-@pytest.mark.parametrize("version", [0, 4])
+@pytest.mark.parametrize("version", [0, 5])
 def test_row_of_another_version_is_refused(version: int) -> None:
-    with pytest.raises(RowVersionUnknown, match=f"row version: {version}, expected 1 to 3"):
+    with pytest.raises(RowVersionUnknown, match=f"row version: {version}, expected 1 to 4"):
         read_row(plain_row(version))
 
 

@@ -340,7 +340,7 @@ def publish_model(story: Story) -> None:
     name = digest(b"value")
     membership = np.frombuffer(parts.memberships[name], MEMBERSHIP_DTYPE).copy()
     membership["model_version"] = 8  # the example's is 7
-    story.change(row, replace(row, value=join_row(parts.activity, [name + membership.tobytes()], parts.history)))
+    story.change(row, replace(row, value=join_row(parts.activity, [name + membership.tobytes()], *parts[2:])))
 
 
 def commit_too_far(story: Story) -> None:
@@ -503,7 +503,7 @@ def test_seeded_breach_alone_is_found(story: Story, name: str) -> None:
 
 
 def test_every_check_has_a_seeded_breach() -> None:
-    elsewhere = {"history", "forwarding", "ambiguity", "rules", "direction", "names"}
+    elsewhere = {"history", "forwarding", "ambiguity", "rules", "traits", "direction", "names"}
     assert set(itertools.chain.from_iterable(found for _, found in SEEDED.values())) | elsewhere == set(CHECKS)
 
 

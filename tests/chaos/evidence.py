@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY
 from stream_app.adapters.topics import TopicNames
+from stream_app.audit.rows import name_digest, read_row
+from stream_app.audit.segmentations import NOTICED
 from tests.chaos.progress import follower
 from tests.chaos.traffic import Totals
-from tests.reference.row import MEMBERSHIP_DTYPE, NO_MEMBERSHIP, decode_row, digest
 
-NEVER: Final = NO_MEMBERSHIP.tobytes()
 SILENT_SECONDS: Final = 30
 """A broker that is silent for so long while logs are read does not answer any more."""
 
@@ -98,7 +97,7 @@ class Evidence:
                 )
                 if getattr(seen, name)
             ]
-            found += [f"{segmentation}: no {name}" for name in ("migrations", "versions") if not getattr(seen, name)]
+            found += [f"{segmentation}: no versions"] if not seen.versions else []
         if self.dead_letters != refused:
             found.append(f"dead letters: {self.dead_letters}, expected {refused}")
         return found
@@ -108,16 +107,24 @@ def gather(
     bootstrap_servers: str,
     names: TopicNames,
     partitions: int,
-    segmentations: Sequence[str],
+    segmentations: Mapping[str, str],
     truth: Mapping[str, Totals],
 ) -> Evidence:
-    """Read all outputs and judge them."""
+    """Read all outputs and judge them.
+
+    Parameters
+    ----------
+    segmentations
+        Kinds by name, in the order of the configuration.
+    truth
+        By customer.
+    """
     evidence = Evidence(segmentations={name: SegmentationEvidence() for name in segmentations})
     rows: dict[str, bytes] = {}
     for message in read_committed(bootstrap_servers, names.changelog, partitions):
         if message.key() not in (POSITION_KEY, FENCE_KEY):
             rows[message.key().decode()] = message.value()
-    sequences = _judge_rows(evidence, rows, truth)
+    sequences = _judge_rows(evidence, rows, truth, segmentations)
     _judge_migrations(evidence, read_committed(bootstrap_servers, names.migrations, partitions), sequences)
     letters = Counter(
         json.dumps(json.loads(message.value())["position"], sort_keys=True)
@@ -139,20 +146,28 @@ def input_ends(bootstrap_servers: str, names: TopicNames, partitions: int) -> di
 
 
 def _judge_rows(
-    evidence: Evidence, rows: Mapping[str, bytes], truth: Mapping[str, Totals]
+    evidence: Evidence, rows: Mapping[str, bytes], truth: Mapping[str, Totals], kinds: Mapping[str, str]
 ) -> dict[tuple[str, str], int]:
-    """Compare rows with the truth; return the last number of a migration by segmentation and customer."""
+    """Compare rows with the truth; return the last number of a migration by segmentation and customer.
+
+    Nobody has to be in an audience, and in what is learned only those who have done something.
+    """
     sequences = {}
-    names = {digest(name.encode()): name for name in evidence.segmentations}
+    names = {name_digest(name): name for name in evidence.segmentations}
+    noticed = {name_digest(f"{name}{NOTICED}") for name in evidence.segmentations}
     for customer_id in truth.keys() | rows.keys():
         expected, counted = truth.get(customer_id, Totals()), Totals()
         if customer_id in rows:
-            row, memberships = decode_row(rows[customer_id])
-            counted = Totals(row.purchases, row.refunds, row.engagements, row.revenue_minor)
-            evidence.unknown_segmentations += len(memberships.keys() - names.keys())
+            row = read_row(rows[customer_id])
+            totals = row.totals
+            counted = Totals(totals.purchases, totals.refunds, totals.engagements, totals.revenue_minor)
+            held = {**row.memberships, **row.places}
+            evidence.unknown_segmentations += len(held.keys() - names.keys() - noticed)
+            has_acted = expected != Totals()
             for key, name in names.items():
-                last = int(np.frombuffer(memberships.get(key, NEVER), MEMBERSHIP_DTYPE)[0]["sequence"])
-                evidence.segmentations[name].outsiders += not last
+                last = held[key].sequence if key in held else 0
+                must_be_in = kinds[name] == "rules" or (kinds[name] == "learned" and has_acted)
+                evidence.segmentations[name].outsiders += must_be_in and not last
                 sequences[name, customer_id] = last
         for total in ("purchases", "refunds", "engagements"):
             more = getattr(counted, total) - getattr(expected, total)

@@ -19,6 +19,7 @@ from tests.chaos.redis_faults import lose_redis
 from tests.chaos.stage import Outcome, Stage
 from tests.chaos.traffic import Traffic
 from tests.chaos.worker_faults import (
+    change_definitions,
     fill_disk,
     freeze_beyond_session,
     kill_during_rebalance,
@@ -86,6 +87,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         },
     ),
     "terminate-worker": Scenario(terminate_one_of_two, 5, 2, stage=STATIC),
+    "change-definitions": Scenario(change_definitions, 3, 1, stage=STATIC),
     "kill-broker": Scenario(kill_broker, 5, 1, has_own_broker=True, stage=STATIC),
     "terminate-broker": Scenario(stop_broker, 5, 1, has_own_broker=True),
     "kill-in-rebalance": Scenario(kill_during_rebalance, 3, 1),

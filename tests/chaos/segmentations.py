@@ -1,35 +1,57 @@
-"""How customers are divided in a chaos run: in three ways at once, of both kinds, and each at a pace of its own."""
+"""How customers are divided in a chaos run: by all that is shipped, and by a second learned segmentation.
+
+Definitions can be changed in the middle of a run: the second file has other windows and cut-offs, the first one's
+audiences but one, and a field of events that nobody has looked at before.
+"""
 
 from __future__ import annotations
 
 import json
+from copy import deepcopy
+from pathlib import Path
 from typing import Any, Final
 
-LIFECYCLE: Final[dict[str, Any]] = {
-    "kind": "rules",
-    "name": "lifecycle",
-    "segments": [
-        {"id": "gone", "name": "Gone", "when": {"figure": "recency_days", "operator": ">", "value": 40}},
-        {"id": "away", "name": "Away", "when": {"figure": "recency_days", "operator": ">", "value": 14.5}},
-        {
-            "id": "new",
-            "name": "New",
-            "when": {
-                "all": [
-                    {"figure": "tenure_days", "operator": "<", "value": 10},
-                    {"not": {"figure": "purchases", "operator": ">=", "value": 3}},
-                ]
-            },
-        },
-    ],
-    "otherwise": {"id": "settled", "name": "Settled"},
+from stream_app.segmentations.file import shipped_document
+
+EAGER: Final = {"kind": "learned", "name": "eager", "hysteresis": 0.2, "no_return_days": 7}
+ENDING: Final = "one_and_done"
+"""Taken out of the configuration by the change, and put back by the next one."""
+CHANGED: Final[dict[str, dict[str, Any]]] = {
+    "cart_abandoners": {
+        "all": [
+            {"event": "product_added", "last": "3d"},
+            {"not": {"event": "order_completed", "last": "3d"}},
+        ]
+    },
+    "brand_advocates": {"event": "email_*", "where": [{"field": "campaign_id", "equals": "spring"}], "last": "40d"},
 }
-"""Silence moves customers through it, and so do events."""
-SEGMENTATIONS: Final[tuple[dict[str, Any], ...]] = (
-    {"kind": "learned", "name": "value"},
-    {"kind": "learned", "name": "eager", "hysteresis": 0.2, "no_return_days": 7},
-    LIFECYCLE,
-)
-NAMES: Final[tuple[str, ...]] = tuple(each["name"] for each in SEGMENTATIONS)
-SETTING: Final = json.dumps(SEGMENTATIONS)
-"""For the environment of workers."""
+"""By name of the audience, its other condition."""
+
+
+def _document(*, is_changed: bool) -> dict[str, Any]:
+    document: dict[str, Any] = deepcopy(shipped_document())
+    document["segmentations"].insert(1, dict(EAGER))
+    if is_changed:
+        kept = [each for each in document["segmentations"] if each["name"] != ENDING]
+        document["segmentations"] = [
+            each | {"when": CHANGED[each["name"]]} if each["name"] in CHANGED else each for each in kept
+        ]
+    return document
+
+
+DOCUMENTS: Final = (_document(is_changed=False), _document(is_changed=True))
+KINDS: Final[dict[str, str]] = {each["name"]: each["kind"] for each in DOCUMENTS[0]["segmentations"]}
+"""By name of every segmentation, in order."""
+NAMES: Final[tuple[str, ...]] = tuple(KINDS)
+
+
+def names_of(number: int) -> list[str]:
+    """Return the names of the segmentations in one of the two documents."""
+    return [each["name"] for each in DOCUMENTS[number]["segmentations"]]
+
+
+def write_file(folder: Path, number: int = 0) -> Path:
+    """Write one of the two documents to the file that workers read at their start."""
+    path = folder / "segmentations.json"
+    path.write_text(json.dumps(DOCUMENTS[number]), "utf-8")
+    return path

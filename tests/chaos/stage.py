@@ -21,7 +21,7 @@ from tests.chaos.evidence import Evidence, gather, input_ends
 from tests.chaos.feeding import Feeder
 from tests.chaos.fleet import COMMAND, ROOT, Fleet, Worker
 from tests.chaos.progress import Group, Place, Progress
-from tests.chaos.segmentations import NAMES, SETTING
+from tests.chaos.segmentations import KINDS, NAMES, write_file
 from tests.chaos.traffic import Record, Traffic
 from tests.support.kafka import KafkaBroker
 from tests.support.processes import wait_for
@@ -139,7 +139,7 @@ class Stage:
                 "KAFKA__SESSION_TIMEOUT_SECONDS": "6",
                 "WORKER__CLOCK": "event",
                 "LEARNING__SAMPLE_SIZE": "500",
-                "SEGMENTATIONS": SETTING,
+                "SEGMENTATIONS_FILE": str(write_file(folder)),
                 **(settings or {}),
             }.items()
         }
@@ -244,7 +244,7 @@ class Stage:
             outcome.problems.append(str(error))
         self.fleet.stop()
         outcome.records = self.traffic.records
-        outcome.evidence = gather(self.bootstrap_servers, self.names, PARTITIONS, NAMES, self.traffic.truth)
+        outcome.evidence = gather(self.bootstrap_servers, self.names, PARTITIONS, KINDS, self.traffic.truth)
         outcome.problems += outcome.evidence.breaches(self.traffic.refused)
         outcome.problems += self.progress.unassessed(NAMES)
         outcome.verdict = self._verify()

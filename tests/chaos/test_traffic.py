@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from tests.chaos.traffic import PURCHASES, Record, Totals, Traffic
+from tests.chaos.traffic import PROFILES, PURCHASES, Record, Totals, Traffic
 from tests.reference.row import RECENT_EVENT_LIMIT
 
 RECORDS = 60_000
@@ -16,7 +16,7 @@ RECORDS = 60_000
 @pytest.fixture(scope="module", params=[1, 11])
 def drawn(request: pytest.FixtureRequest) -> tuple[Traffic, list[Record]]:
     traffic = Traffic(request.param, malformed_rate=0.0)
-    return traffic, traffic.take(RECORDS)
+    return traffic, [record for record in traffic.take(RECORDS) if record.topic != PROFILES]
 
 
 def test_only_customers_whose_records_all_fit_into_a_row_repeat_events(drawn: tuple[Traffic, list[Record]]) -> None:

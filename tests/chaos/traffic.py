@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple
 
 PURCHASES: Final = "purchases"
 ENGAGEMENTS: Final = "engagements"
+PROFILES: Final = "profiles"
+PROFILE_SHARE: Final = 0.05
+"""Of the records: what is said of a customer, who may be heard of for the first time by it."""
 START: Final = datetime(2015, 1, 1, tzinfo=UTC)
 """Long ago, so that a long run does not come to events of the future."""
 ENGAGEMENT_TYPES: Final = ("product_viewed", "product_added", "email_opened", "email_clicked", "session_started")
@@ -133,11 +136,30 @@ class Traffic:
             ahead = datetime.now(UTC) + timedelta(days=self._random.choice([1, 30, 365, 3650]))
             return _record(self._event_fields(ahead))
         chance -= future
+        if self._random.random() < PROFILE_SHARE:
+            return self._profile()
         record = self._event(timedelta(days=self._random.uniform(0, 30)) if 0 <= chance < late else timedelta())
         customer_id = (record.key or b"").decode()
         if customer_id in self._events_of:
             self._repeatable.append((customer_id, record))
         return record
+
+    def _profile(self) -> Record:
+        drawn = self._random
+        day = self._at.date()
+        traits: dict[str, Any] = {
+            "country": drawn.choice(["IT", "DE", "FR", "US", None]),
+            "employees": drawn.choice([3, 12, 80, 700]),
+            "birthday": (day - timedelta(days=drawn.randrange(7_000, 20_000))).isoformat(),
+            "renewal_on": (day + timedelta(days=drawn.randrange(60))).isoformat(),
+        }
+        chosen = drawn.sample(sorted(traits), drawn.randrange(1, len(traits)))
+        fields = {
+            "customer_id": self._regular(self._at),
+            "observed_at": self._at.isoformat(timespec="milliseconds"),
+            "traits": {name: traits[name] for name in chosen},
+        }
+        return Record(PROFILES, fields["customer_id"].encode(), json.dumps(fields).encode())
 
     def _repetition(self) -> Record | None:
         """Return a guest's record once more, half of the time one of the very latest; none if there is none yet."""
@@ -173,7 +195,8 @@ class Traffic:
             "occurred_at": at.isoformat(timespec="milliseconds"),
         }
         if self._random.random() >= 0.25:
-            return fields | {"type": self._random.choice(ENGAGEMENT_TYPES)}
+            campaign = {"campaign_id": self._random.choice(["spring", "summer"])} if self._random.random() < 0.3 else {}
+            return fields | {"type": self._random.choice(ENGAGEMENT_TYPES)} | campaign
         total = f"{self._random.randint(1, 400)}.{self._random.randint(0, 99):02d}"
         order = {"order_id": f"o{self._number}", "currency": "EUR", "total": total, "type": "order_completed"}
         if fields["customer_id"] in self._orders and self._random.random() < 0.03:

@@ -10,6 +10,7 @@ from typing import Final
 from tests.chaos.feeding import ContinuousFeed
 from tests.chaos.fleet import Worker
 from tests.chaos.progress import Place
+from tests.chaos.segmentations import names_of, write_file
 from tests.chaos.stage import NothingPending, Stage
 from tests.support.processes import wait_for
 
@@ -47,6 +48,25 @@ def terminate_one_of_two(stage: Stage, repeats: int) -> None:
         if status or seconds > STOP_SECONDS:
             stage.outcome.problems.append(f"{worker.name} took {seconds:.1f} s to stop, with exit status {status}")
         move_on(stage, ends, started)
+
+
+def change_definitions(stage: Stage, repeats: int) -> None:
+    """Change the file of segmentations and restart the workers one by one, amid their work; each second time back."""
+    for number in range(2 * repeats):
+        write_file(stage.folder, (number + 1) % 2)
+        for worker in stage.fleet.workers:
+            known = len(worker.exits)
+            ends = stage.strike(worker, signal.SIGTERM, BEFORE)
+            started = time.monotonic()
+            wait_for(lambda worker=worker, known=known: len(worker.exits) > known, 30, "a worker to stop")  # type: ignore[misc]
+            move_on(stage, ends, started)
+        stage.count("definitions changed")
+        stage.fleet.wait_until_ready()
+        wait_for(
+            lambda number=number: not stage.progress.unassessed(names_of((number + 1) % 2)),  # type: ignore[misc]
+            60,
+            "everybody to be assessed under the definitions",
+        )
 
 
 def kill_during_rebalance(stage: Stage, repeats: int) -> None:

@@ -28,8 +28,15 @@ ENGAGEMENT: dict[str, Any] = {
     "occurred_at": "2024-05-01T12:00:00.000Z",
     "type": "product_viewed",
 }
+PROFILE: dict[str, Any] = {
+    "event_id": "e1",
+    "customer_id": "c1",
+    "observed_at": "2024-05-01T12:00:00.000Z",
+    "traits": {"country": "IT", "employees": 25, "vip": True, "tags": ["a", "b"], "gone": None},
+    "source": "crm",
+}
 AT_MS = 1_714_564_800_000
-"""When both happened."""
+"""When they happened."""
 
 RATES = {"USD": Decimal("0.9"), "JPY": Decimal("0.0061"), "KWD": Decimal("3.01")}
 
@@ -42,6 +49,52 @@ def engagements(**policy: Any) -> Decoder:
     return Decoder(INPUT_CONTRACTS["engagements"], DecodingPolicy(**policy))
 
 
+KEPT_OF_PURCHASES = (
+    "properties.a.b",
+    "items",
+    "type",
+    "currency",
+    "products",
+    "properties.price",
+    "order_id",
+    "channel",
+    "properties.a",
+    "store_id",
+    "properties.tags",
+    "properties.ü",
+)
+KEPT_OF_ENGAGEMENTS = (
+    "value",
+    "properties.a.b.c",
+    "campaign_id",
+    "properties.price",
+    "type",
+    "properties.a",
+    "properties.tags",
+    "channel",
+    "properties.flag",
+)
+"""Fields that a deployment's conditions might look at, in no order that records have."""
+
+
+CATALOGUE: dict[str, Any] = {
+    "country": "string",
+    "employees": "number",
+    "vip": "boolean",
+    "tags": "list",
+    "born": "date",
+    "a.b-c_D": "string",
+    "gone": "string",
+    "religion": "string",
+    "disease": "string",
+}
+"""Of traits; the last one is not allowed where the one before is."""
+
+
+def profiles(**policy: Any) -> Decoder:
+    return Decoder(INPUT_CONTRACTS["profiles"], DecodingPolicy(**policy))
+
+
 def encode(record: object) -> bytes:
     return json.dumps(record).encode()
 
@@ -52,3 +105,7 @@ def purchase(**changes: Any) -> bytes:
 
 def engagement(**changes: Any) -> bytes:
     return encode(ENGAGEMENT | changes)
+
+
+def profile(**changes: Any) -> bytes:
+    return encode(PROFILE | changes)

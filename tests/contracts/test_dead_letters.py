@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_app.contracts.dead_letters import KEPT_BYTES, dead_letter
 from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.core.events import Position
-from stream_app.errors import InvalidRecord
+from stream_app.errors import InvalidRecord, TraitProtected
 
 REJECTION = InvalidRecord("out_of_range", "total", 'total: "-5", expected an amount')
 POSITION = Position("purchases", 3, 1206)
@@ -43,6 +43,12 @@ def test_payload_that_is_not_kept_leaves_digest_and_length() -> None:
     found = letter(b"secret", keep_payload=False)
     assert (found.payload, found.payload_encoding, found.payload_bytes) == (None, None, 6)
     assert found.payload_sha256 == hashlib.sha256(b"secret").hexdigest()
+
+
+def test_payload_that_tells_what_is_protected_is_never_carried() -> None:
+    payload = b'{"traits":{"religion":"x"}}'
+    found = dead_letter(TraitProtected("out_of_range", "traits", "traits.religion: …"), payload, POSITION, None)
+    assert (found.payload, found.payload_encoding, found.payload_bytes) == (None, None, len(payload))
 
 
 @given(st.binary(max_size=200))

@@ -108,7 +108,11 @@ def test_common_engagement_is_accepted() -> None:
         {"value": 5},
         {"value": -1.25},
         {"value": None, "channel": "app"},
-        {"type": "a" * 64},
+        {"type": "a" * 128},
+        {"type": "Product Viewed"},
+        {"properties": {"a": [1, {"b": None}], "c": "x"}},
+        {"properties": {}, "channel": "app"},
+        {"properties": None},
     ]
     payloads = [engagement(**change) for change in changes]
     expected = [engagements().decode_reference(payload, NOW_MS) for payload in payloads]
@@ -122,7 +126,7 @@ DOUBTED_THOUGH_VALID = {
     "huge exponent in an unknown field": purchase(x=1).replace(b'"x": 1', b'"x": 1e1000'),
     "exponent": purchase(total=1e-7, currency="EUR").replace(b"1e-07", b"1e1"),
     "zeros beyond the minor unit": purchase(total="5.000"),
-    "many unknown fields": purchase(**{f"x{number}": 0 for number in range(17)}),
+    "many unknown fields": purchase(**{f"x{number}": 0 for number in range(65)}),
     "small letters in a time": purchase(occurred_at="2024-05-01t12:00:00z"),
 }
 
@@ -143,8 +147,8 @@ def test_what_the_scanner_doubts_is_still_decoded(payload: bytes) -> None:
 def test_scanner_finds_the_same_events_as_the_typed_decode_and_doubts_little_else(tmp_path: Path) -> None:
     counts = simulate(60, 120, 3, tmp_path, faults=Faults(0.02, 0.02, 0.02))
     doubted = 0
-    for topic, contract in INPUT_CONTRACTS.items():
-        decoder = Decoder(contract, DecodingPolicy())
+    for topic in ("purchases", "engagements"):
+        decoder = Decoder(INPUT_CONTRACTS[topic], DecodingPolicy())
         payloads = gzip.decompress((tmp_path / f"{topic}.jsonl.gz").read_bytes()).splitlines()
         found = accepted(decoder, payloads, FAR_MS)
         doubted += found.count(None)

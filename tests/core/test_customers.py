@@ -171,6 +171,40 @@ def test_customer_that_there_is_not_has_no_id() -> None:
         table.customer_ids.of(np.array([0, 1]))
 
 
+def test_ids_may_be_taken_at_steps() -> None:
+    table = CustomerTable()
+    for number in range(5):
+        table.insert(f"c{number}")
+    assert table.customer_ids[::2] == ["c0", "c2", "c4"]
+    assert table.customer_ids[::-1] == ["c4", "c3", "c2", "c1", "c0"]
+
+
+def test_row_that_there_is_not_cannot_be_encoded() -> None:
+    table = CustomerTable()
+    table.insert("c0")
+    with pytest.raises(IndexError, match="rows: 0 to 1, expected 0 to 0"):
+        table.encode_all([0, 1])
+
+
+def test_id_that_is_too_long_is_an_error() -> None:
+    table, long_id = CustomerTable(), "c" * 65_536
+    row = CustomerTable()
+    row.insert("c")
+    for put_in in (table.insert, lambda customer_id: table.restore(customer_id, row.encode(0))):
+        with pytest.raises(ValueError, match="id of 65536 bytes, expected at most 65535"):
+            put_in(long_id)
+    assert len(table) == 0
+
+
+def test_customers_who_may_be_due_are_found_within_some_rows() -> None:
+    table = CustomerTable()
+    for number in range(4):
+        table.insert(f"c{number}")
+    table.due_at_ms[:] = [5, 9, 5, 6]
+    assert table.due_by(5).tolist() == [0, 2]
+    assert table.due_by(6, 1, 4).tolist() == [2, 3]
+
+
 def test_table_for_which_there_is_no_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LIBRARY, "new", lambda: None)
     with pytest.raises(MemoryError):

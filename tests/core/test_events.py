@@ -11,6 +11,7 @@ from xxhash import xxh3_64_digest
 from stream_app.core.events import (
     ENGAGEMENT,
     EVENT_KINDS,
+    PROFILE,
     PURCHASE,
     REFUND,
     Event,
@@ -19,11 +20,15 @@ from stream_app.core.events import (
     order_digest,
     pack_events,
 )
-from tests.support.events import engagement, purchase, refund
+from stream_app.core.kept import encode_kept
+from stream_app.core.moves import CAUSE_KINDS
+from tests.support.events import engagement, profile, purchase, refund
 
 
 def test_kinds_are_indices_of_their_names() -> None:
     assert (EVENT_KINDS[PURCHASE], EVENT_KINDS[REFUND], EVENT_KINDS[ENGAGEMENT]) == EVENT_KINDS
+    assert CAUSE_KINDS[:3] == EVENT_KINDS
+    assert CAUSE_KINDS[PROFILE] == "profile"
 
 
 def test_event_cannot_be_changed() -> None:
@@ -39,6 +44,8 @@ EVENTS = [
     engagement(2, "c2", "🙂"),
     refund(3, 7, "№ 1", "c" * 256),
     engagement(4, ""),
+    profile(5, plan="pro", vip=True),
+    replace(engagement(6, "c3"), kept=encode_kept([(b"channel", "app")])),
 ]
 
 
@@ -54,11 +61,11 @@ def without_orders(events: Sequence[Event]) -> list[Event]:
 
 
 def test_columns_keep_all_but_the_ids_of_orders() -> None:
-    packed = pack_events(EVENTS, [7, 8, 9, 12], 3)
+    packed = pack_events(EVENTS, [7, 8, 9, 12, 13, 14], 3)
     assert values(packed) == without_orders(EVENTS)
-    assert packed.records["offset"].tolist() == [7, 8, 9, 12]
-    assert packed.records["source"].tolist() == [3] * 4
-    assert [packed.customer_id(index) for index in range(4)] == [event.customer_id for event in EVENTS]
+    assert packed.records["offset"].tolist() == [7, 8, 9, 12, 13, 14]
+    assert packed.records["source"].tolist() == [3] * 6
+    assert [packed.customer_id(index) for index in range(6)] == [event.customer_id for event in EVENTS]
     digests = b"".join(int(digest).to_bytes(8, "big") for digest in packed.records["event_digest"])
     assert digests == b"".join(xxh3_64_digest(event.event_id.encode()) for event in EVENTS), "those of rows"
 
@@ -66,7 +73,7 @@ def test_columns_keep_all_but_the_ids_of_orders() -> None:
 def test_parts_and_choices_of_columns_are_those_of_their_events() -> None:
     packed = pack_events(EVENTS, 0, 0)
     assert values(packed[1:3]) == values(packed)[1:3]
-    assert values(packed.take([3, 0, 0])) == [values(packed)[index] for index in (3, 0, 0)]
+    assert values(packed.take([5, 3, 0, 0])) == [values(packed)[index] for index in (5, 3, 0, 0)]
 
 
 @given(st.lists(st.lists(st.sampled_from(EVENTS), max_size=4), max_size=4), st.data())
@@ -90,6 +97,12 @@ def test_more_text_than_records_can_point_into_is_refused(monkeypatch: pytest.Mo
         join_events([part] * 3)
 
 
-def test_text_that_is_too_long_for_a_record_is_refused() -> None:
+def test_joining_takes_along_what_is_kept() -> None:
+    packed = pack_events(EVENTS, 0, 0)
+    assert values(join_events([packed[5:], packed[4:5]])) == [EVENTS[5], EVENTS[4]]
+
+
+@pytest.mark.parametrize("event", [engagement(0, "c" * 65_536), replace(engagement(0), kept=bytes(65_536))])
+def test_text_that_is_too_long_for_a_record_is_refused(event: Event) -> None:
     with pytest.raises(OverflowError):
-        pack_events([engagement(0, "c" * 65_536)], 0, 0)
+        pack_events([event], 0, 0)

@@ -21,16 +21,19 @@ from stream_app.segmentations.describing import Describer
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from stream_app.segmentations.rules.definition import AudienceConfiguration
+from stream_app.segmentations.rules.segmentation import AudienceSegmentation, RulesSegmentation
 from tests.core.test_row import VERSION_1
 from tests.reference.row import decode_row
-from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, LEARNED, rules
+from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES, LEARNED, WATCHERS, rules
 from tests.segmentations.third_kind import TiersSegmentation
 from tests.support.events import engagement, instant, purchase
 from tests.support.logs import changed_model, logs
 from tests.support.models import moved_frame, successor
+from tests.support.oracle import runs_of
 from tests.support.playing import Played, Step, play, play_chunks, play_events, play_sweep, state_of, timed_chunks
 from tests.support.published import Migration
+from tests.support.tables import held_in
 
 TIERS = TiersSegmentation("tiers", [2, 4])
 PICKS = st.sampled_from(
@@ -43,11 +46,12 @@ PICKS = st.sampled_from(
         (LEARNED, COLD_START),
         (COLD_START, BY_RULES),
         (TIERS, BY_RULES),
+        (WATCHERS, BY_RULES),
         (COLD_START, LEARNED, BY_RULES),
-        (BY_RULES, TIERS, COLD_START),
+        (BY_RULES, TIERS, WATCHERS, COLD_START),
     ]
 )
-"""One, two and three of them, with sessions weighed and not, first and last."""
+"""One to four of them, by rules and not, with sessions weighed and not, first and last."""
 
 
 def of_those(names: Collection[str], log: Sequence[Step]) -> list[Step]:
@@ -73,6 +77,28 @@ def changing_logs(draw: st.DrawFn) -> list[Step]:
             version = changed_rules()
         log.insert(draw(st.integers(0, len(log))), version)
     return log
+
+
+def advancing(log: Sequence[Step]) -> list[Step]:
+    """Return the log without what comes behind a version's take-over and is not later than that.
+
+    What a version does is told of a customer 1 ms after what it was told last, and what is late after that again, be it
+    of another segmentation. Time passes right up to each take-over, as all rules are evaluated anew then.
+    """
+    kept: list[Step] = []
+    clock_ms = taken_over_ms = NO_TIME
+    for step in log:
+        if isinstance(step, Event | int):
+            at_ms = step.at_ms if isinstance(step, Event) else step
+            if at_ms <= taken_over_ms:
+                continue
+            clock_ms = max(clock_ms, at_ms)
+        else:
+            if clock_ms > taken_over_ms:
+                kept.append(clock_ms)
+            taken_over_ms = clock_ms
+        kept.append(step)
+    return kept
 
 
 # --- time within a chunk --------------------------------------------------------------------------------------------
@@ -140,9 +166,10 @@ def test_looking_only_at_those_who_may_be_due_finds_what_looking_at_everybody_do
     steps = of_those(some.names, log)
     found = play_with_time(some, steps, cuts)
     expected: list[Played] = []
-    for step in steps:
+    for step in runs_of(steps):
         everybody.table.forget_due()
-        expected += play_chunks(everybody, [step])
+        everybody.table.rules_due_at_ms[:] = NO_TIME
+        expected += play_chunks(everybody, step if isinstance(step, list) else [step])
     assert undated(found) == undated(expected)
     assert state_of(some) == state_of(everybody)
 
@@ -150,18 +177,24 @@ def test_looking_only_at_those_who_may_be_due_finds_what_looking_at_everybody_do
 # --- each for itself ------------------------------------------------------------------------------------------------
 
 
+def without_assessment(partition: Partition, name: str) -> list[tuple[int, ...]]:
+    """Return the memberships of a segmentation without when customers were assessed: that need not be kept."""
+    held = held_in(partition, name)
+    return held[[field for field in held.dtype.names or () if field != "assessed_at_ms"]].tolist()
+
+
 @given(changing_logs(), st.permutations(EXAMPLES), st.sets(st.integers(0, 31)))
 @settings(max_examples=50)
 def test_what_a_segmentation_says_does_not_depend_on_which_others_there_are(
     log: list[Step], together: list[Segmentation], cuts: set[int]
 ) -> None:
-    partition = Partition(together)
+    partition, log = Partition(together), advancing(log)
     found = undated(play_with_time(partition, log, cuts))
-    for number, segmentation in enumerate(together):
+    for segmentation in together:
         alone = Partition([segmentation])
         own = of_those([segmentation.name], log)
         assert undated(play_with_time(alone, own)) == [m for m in found if m.segmentation == segmentation.name]
-        assert partition.table.memberships[number].tobytes() == alone.table.memberships[0].tobytes()
+        assert without_assessment(partition, segmentation.name) == without_assessment(alone, segmentation.name)
         assert partition.table.activity.tobytes() == alone.table.activity.tobytes()
 
 
@@ -186,7 +219,7 @@ HISTORY: list[Step] = [
 ]
 
 
-@pytest.mark.parametrize("added", [*EXAMPLES[1:], dataclasses.replace(COLD_START.model, name="later"), TIERS])
+@pytest.mark.parametrize("added", [LEARNED, BY_RULES, dataclasses.replace(COLD_START.model, name="later"), TIERS])
 @pytest.mark.parametrize("swept_before", [False, True])
 def test_segmentation_that_is_added_takes_everybody_in_once(added: Segmentation | Model, swept_before: bool) -> None:
     if isinstance(added, Model):
@@ -210,16 +243,22 @@ def test_adding_a_segmentation_changes_nothing_for_those_there_are(
     log: list[Step], added: Segmentation, place: int
 ) -> None:
     without, together = Partition([COLD_START]), Partition([COLD_START])
-    expected = told(play_with_time(without, log))
-    found = told(play_with_time(together, [*log[:place], added, *log[place:]]))
+    steps = advancing([*log[:place], added, *log[place:]])
+    expected = told(play_with_time(without, of_those(["value"], steps)))
+    found = told(play_with_time(together, steps))
     assert [m for m in found if m.segmentation == "value"] == expected
-    assert {m.cause.kind for m in found if m.segmentation == added.name and m.change == "entered"} <= {
-        "definition", "purchase", "refund", "engagement",
-    }  # fmt: skip
-    assert together.table.memberships[0].tobytes() == without.table.memberships[0].tobytes()
+    causes = {m.cause.kind for m in found if m.segmentation == added.name and m.change == "entered"}
+    assert causes <= {"definition", "purchase", "refund", "engagement", *(["lapse"] if added is WATCHERS else [])}
+    assert without_assessment(together, "value") == without_assessment(without, "value")
 
 
-@pytest.mark.parametrize("last", [*EXAMPLES, TIERS], ids=lambda each: each.name)
+NO_LOOKERS = AudienceSegmentation(
+    AudienceConfiguration(kind="audience", name="no_lookers", when={"not": {"event": "product_viewed"}})
+)
+"""All customers of the history but one, who was in it for a while."""
+
+
+@pytest.mark.parametrize("last", [COLD_START, LEARNED, BY_RULES, NO_LOOKERS, TIERS], ids=lambda each: each.name)
 def test_everybody_leaves_a_segmentation_that_has_ended_once_and_comes_back_with_the_next_number(
     last: Segmentation,
 ) -> None:
@@ -227,22 +266,26 @@ def test_everybody_leaves_a_segmentation_that_has_ended_once_and_comes_back_with
     partition = Partition([other, last])
     before = play(partition, [*HISTORY, instant(16)])
     numbers = {m.customer_id: m.sequence for m in before if m.segmentation == last.name}
-    held = {m.customer_id: m.to_segment for m in before if m.segmentation == last.name}
+    latest = {m.customer_id: m.to_segment for m in before if m.segmentation == last.name}
+    held = {customer_id: segment for customer_id, segment in latest.items() if segment is not None}
+    numbers = {customer_id: numbers[customer_id] for customer_id in held}
 
     partition.follow(EndedSegmentation(last.name, last))
     outcome, left = play_sweep(partition, instant(20))
     assert [(m.customer_id, m.segmentation, m.change, m.cause.kind) for m in left] == [
-        (customer_id, last.name, "left", "definition") for customer_id in partition.table.customer_ids
+        (customer_id, last.name, "left", "definition")
+        for customer_id in partition.table.customer_ids
+        if customer_id in held
     ]
     assert [m.to_segment for m in left] == [None] * len(left)
+    assert left
     assert {m.customer_id: m.from_segment for m in left} == held
     assert {m.customer_id: m.sequence for m in left} == {of: number + 1 for of, number in numbers.items()}
     assert left[0].explanation.sentence == (
         f"Segmentation {last.name} has ended; leaves {left[0].from_segment and left[0].from_segment.name}."
     )
     assert not Describer(MigrationContext()).describe_step(partition, outcome.moves).is_specific.any()
-    membership = partition.table.memberships[1]
-    assert (membership["segment"] == NO_SEGMENT).all()
+    assert (held_in(partition, last.name)["segment"] == NO_SEGMENT).all()
     assert play(partition, [instant(21), purchase(22, customer_id="c0"), instant(500)]) == []
 
     entered = [m for m in play(partition, [last, instant(501)]) if m.segmentation == last.name]
@@ -263,15 +306,15 @@ def test_customers_new_since_the_end_never_enter() -> None:
     partition = Partition([COLD_START, EndedSegmentation("service", BY_RULES)])
     migrations = play(partition, [*HISTORY, instant(30)])
     assert {m.segmentation for m in migrations} == {"value"}
-    assert (partition.table.memberships[1]["sequence"] == 0).all()
+    assert (held_in(partition, "service")["sequence"] == 0).all()
 
 
 def test_segmentation_nobody_remembers_is_left_without_a_name() -> None:
-    partition = Partition([BY_RULES])
+    partition = Partition([COLD_START])
     play(partition, [purchase(0)])
-    (left,) = play(partition, [EndedSegmentation("service", None), instant(1)])
+    (left,) = play(partition, [EndedSegmentation("value", None), instant(1)])
     assert (left.from_segment, left.to_segment, left.change, left.model_version) == (None, None, "left", 0)
-    assert left.explanation.sentence == "Segmentation service has ended; leaves."
+    assert left.explanation.sentence == "Segmentation value has ended; leaves."
 
 
 def test_new_definition_moves_by_the_definition() -> None:
@@ -346,26 +389,28 @@ def test_rows_keep_the_memberships_of_segmentations_that_are_not_configured(
         assert decode_row(row) == decode_row(rows[customer_id])
     for segmentation in segmentations[kept:]:
         fewer.follow(segmentation)
-    assert fewer.table.memberships.tobytes() == partition.table.memberships.tobytes()
+    for name in partition.names:
+        assert held_in(fewer, name).tobytes() == held_in(partition, name).tobytes()
     assert state_of(fewer) == rows
 
 
 def test_customers_of_a_removed_segmentation_go_on_counting_when_it_is_configured_again() -> None:
     partition = Partition([COLD_START, BY_RULES])
     play(partition, [*HISTORY, instant(16)])
-    sequences = partition.table.memberships[1]["sequence"].tolist()
+    sequences = held_in(partition, "service")["sequence"].tolist()
     without = restored([COLD_START], state_of(partition), partition.clock)
     play(without, [purchase(17, customer_id="c1"), purchase(18, customer_id="c9")])
     again = restored([COLD_START], state_of(without), without.clock)
     again.follow(BY_RULES)
-    assert again.table.memberships[1]["sequence"].tolist() == [*sequences, 0]
+    assert held_in(again, "service")["sequence"].tolist() == [*sequences, 0]
 
 
 def test_row_of_version_1_enters_the_other_segmentations() -> None:
     partition = restored([BY_RULES, COLD_START], {"c1": bytes.fromhex(VERSION_1)}, Clock())
-    old = partition.table.memberships[1][0]
+    (old,) = held_in(partition, "value")
     assert (old["segment"], old["sequence"]) == (5, 3)
-    partition.revise(0)
+    partition.revise("value")
+    partition.revise_rules()
     migrations = play(partition, [instant(5)])
     told_of = {m.segmentation: (m.sequence, m.change, m.cause.kind) for m in migrations}
     assert told_of["service"] == (1, "entered", "definition")

@@ -66,15 +66,24 @@ def test_pieces_and_the_order_of_reading_leave_the_merge_as_it_is(sources: list[
 
 
 @given(sources_of_few_times)
-def test_a_source_that_sets_the_limit_never_waits_for_itself(sources: list[Source]) -> None:
+def test_what_lies_at_the_limit_waits_for_what_may_still_come_of_that_instant(sources: list[Source]) -> None:
     merge = WatermarkMerge(len(sources))
     for number, source in enumerate(sources):
         if source:
             merge.add(number, batch_of([content_at(at_ms) for at_ms in source], number, range(len(source)), NO_TIME))
-    limit, first = min((watermarks_ms(source)[-1] if source else NO_TIME, n) for n, source in enumerate(sources))
+    limit = min(watermarks_ms(source)[-1] if source else NO_TIME for source in sources)
     due = [(watermarks_ms(sources[number])[offset], number, offset) for number, offset in ordered(sources)]
-    expected = [(number, offset) for at_ms, number, offset in due if (at_ms, number) <= (limit, first)]
+    expected = [(number, offset) for at_ms, number, offset in due if at_ms < limit]
     assert places(merge.release(())) == expected
+
+
+def test_a_source_that_is_full_of_one_instant_does_not_wait() -> None:
+    merge = WatermarkMerge(2, held_max=3)
+    merge.add(1, batch_of([content_at(6)], 1, [0], NO_TIME))
+    merge.add(0, batch_of([content_at(5)] * 2, 0, range(2), NO_TIME))
+    assert merge.release(()) is NO_RECORDS
+    merge.add(0, batch_of([content_at(5)], 0, [2], 5))
+    assert places(merge.release(())) == [(0, 0), (0, 1), (0, 2)]
 
 
 def test_nothing_comes_out_of_sources_that_have_shown_nothing() -> None:

@@ -149,12 +149,11 @@ def test_present_name_of_a_segment_wins_over_a_former_one() -> None:
 
 
 def test_segment_no_model_remembers_is_left_out() -> None:
-    migrations = play(Partition([BY_RULES]), [purchase(0)])
-    partition = Partition([BY_RULES])
-    play(partition, [purchase(0)])
-    partition.follow(EndedSegmentation("service", None))
+    partition = partition_under(prior_model())
+    (entered,) = play(partition, [purchase(0)])
+    partition.follow(EndedSegmentation("value", None))
     (left,) = play(partition, [instant(1)])
-    assert (migrations[0].to_segment is not None, left.from_segment, left.to_segment) == (True, None, None)
+    assert (entered.to_segment is not None, left.from_segment, left.to_segment) == (True, None, None)
 
 
 # --- contract ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream_app.core.moves import ENTERED, MOVED, MigrationContext, describe_event
-from tests.support.events import engagement, purchase, refund
+from tests.support.events import engagement, profile, purchase, refund
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,7 @@ def test_amounts_have_as_many_decimals_as_their_currency(currency: str, minor_pe
 def test_first_event_is_called_that() -> None:
     assert describe_event(purchase(0, 500), ENTERED, MigrationContext()) == "Purchase of 5.00 EUR, the first event"
     assert describe_event(engagement(0), MOVED, MigrationContext()) == "Engagement (product_viewed)"
+
+
+def test_profile_is_no_act_and_is_called_an_update() -> None:
+    assert describe_event(profile(0, country="IT"), ENTERED, MigrationContext()) == "Profile update"

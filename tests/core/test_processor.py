@@ -19,9 +19,10 @@ from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.segmentations.examples import BY_RULES, rules
-from tests.support.events import engagement, instant, positions, purchase, refund
-from tests.support.logs import changed_model, logs, snapshots
+from tests.support.events import engagement, instant, positions, profile, purchase, refund
+from tests.support.logs import changed_model, logs, snapshots, whole_instants
 from tests.support.models import (
+    EARLIER_SEGMENTS,
     learned_model,
     model_of,
     partition_under,
@@ -103,7 +104,7 @@ def dated(log: Sequence[Step]) -> list[Step]:
 @given(logs(), snapshots)
 def test_result_does_not_depend_on_other_customers(log: list[Step], snapshot: Model) -> None:
     together = partition_under(snapshot)
-    steps = dated(log)
+    steps = dated(whole_instants(log))
     migrations = play(together, steps)
     for customer_id, row in state_of(together).items():
         alone = partition_under(snapshot)
@@ -213,10 +214,10 @@ def test_next_move_of_each_migration_is_what_then_happens_if_nothing_else_does(
         last = migrations[-1]
         while last.next_move is not None:
             due_ms = to_milliseconds(datetime.fromisoformat(last.next_move.at))
-            assert play(partition, [*range(max(partition.clock) + 1, due_ms, 9 * DAY_MS), due_ms - 1]) == []
-            (following,) = play(partition, [due_ms])
+            assert play(partition, [*range(max(partition.clock) + 1, due_ms, 9 * DAY_MS), due_ms]) == []
+            (following,) = play(partition, [due_ms + 1])
             assert (following.effective_at, following.to_segment) == (last.next_move.at, last.next_move.to_segment)
-            assert following.effective_at == following.decided_at
+            assert following.decided_at == format_instant(due_ms + 1)
             assert (following.cause.kind, following.cause.event_id) == ("lapse", None)
             last = following
         assert play(partition, [instant(9_000)]) == []
@@ -251,7 +252,7 @@ def test_customer_moves_more_than_once_within_one_chunk() -> None:
 
 
 def test_move_that_silence_makes_is_told_by_the_first_sweep_after_it() -> None:
-    gone = {"id": "gone", "name": "Gone", "when": {"figure": "recency_days", "operator": ">=", "value": 10}}
+    gone = {"id": "gone", "name": "Gone", "when": {"figure": "recency_days", "at_least": 10}}
     partition = Partition([RulesSegmentation(rules(segments=[gone]))])
     play(partition, [purchase(0), purchase(0.5, customer_id="c2")])
     sweeps = Sweeps(np.array([instant(9), instant(11), instant(13)]), np.array([0, 0, 1]))
@@ -270,7 +271,8 @@ def test_customer_clock_never_runs_backwards() -> None:
     (played,) = play_chunks(partition, late)
     assert (played.outcome.applied, played.outcome.late) == (3, 1)
     assert all(m.effective_at >= format_instant(instant(90)) for m in played.migrations)
-    assert partition.table.memberships[0]["assessed_at_ms"].tolist() == [instant(90)]
+    # The first one counts at the instant of the sweep, which does not include it, and each of the others 1 ms later.
+    assert partition.table.memberships[0]["assessed_at_ms"].tolist() == [instant(90) + 3]
     assert partition.clock == Clock(instant(50), instant(90))
 
 
@@ -279,7 +281,7 @@ def test_customer_first_seen_after_a_sweep_is_assessed_from_there_on() -> None:
         partition = partition_under(prior_model())
         (entered, *_) = play(partition, [instant(50), purchase(10), purchase(12)], cuts)
         assert entered.effective_at == format_instant(instant(50))
-        assert partition.table.memberships[0]["assessed_at_ms"].tolist() == [instant(50)]
+        assert partition.table.memberships[0]["assessed_at_ms"].tolist() == [instant(50) + 1]
 
 
 def test_sweep_at_an_earlier_instant_is_one_at_the_last() -> None:
@@ -416,11 +418,11 @@ def test_model_nobody_needed_moves_nobody() -> None:
 
 
 def test_customers_of_segments_of_an_earlier_release_move_by_the_model() -> None:
-    earlier = RulesSegmentation(rules(name="value"), 3)
-    partition = Partition([earlier])
+    partition = partition_under(learned_model())
     play(partition, [*STEADY, instant(41)])
-    former = earlier.roster.by_code[partition.table.memberships[0]["segment"].item()]
-    partition.follow(LearnedSegmentation(dataclasses.replace(learned_model(), retired_segments=(former,))))
+    former = EARLIER_SEGMENTS[1]
+    partition.table.memberships[0]["segment"] = former.code
+    partition.follow(LearnedSegmentation(successor(learned_model())))
     (migration,) = play_sweep(partition, instant(41)).migrations
     assert migration.cause.kind == "model"
     assert migration.from_segment == former.reference
@@ -490,7 +492,13 @@ def test_migrations_are_the_moves_that_are_given(log: list[Step], cuts: set[int]
 
 def test_step_for_which_there_is_no_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_app.core.processor._take", lambda: lambda *_: -1)
-    with pytest.raises(MemoryError, match="a step of 1 events: status -1, expected 0"):
+    with pytest.raises(MemoryError):
+        play_events(partition_under(prior_model()), [purchase(0)])
+
+
+def test_step_that_the_library_refuses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_app.core.processor._take", lambda: lambda *_: -5)
+    with pytest.raises(RuntimeError, match="a step of 1 events: status -5 of the library, expected 0"):
         play_events(partition_under(prior_model()), [purchase(0)])
 
 
@@ -526,3 +534,10 @@ def test_sweep_of_nobody_counts_as_swept() -> None:
     partition = partition_under(prior_model())
     assert play(partition, [instant(3)]) == []
     assert partition.clock == Clock(NO_TIME, instant(3))
+
+
+def test_act_at_the_instant_of_what_a_profile_says_is_the_cause_of_what_it_moves() -> None:
+    partition = partition_under(prior_model())
+    play(partition, REGULAR)
+    *_, returned = play(partition, [purchase(200), profile(200, country="IT")])
+    assert (returned.cause.kind, returned.change) == ("purchase", "returned")

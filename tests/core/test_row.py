@@ -18,6 +18,8 @@ from tests.reference.row import (
     MEMBERSHIP_DTYPE,
     NO_MEMBERSHIP,
     ROW_VERSION,
+    Beside,
+    Place,
     Row,
     decode_row,
     digest,
@@ -82,6 +84,33 @@ VERSION_3 = (
     "98cf00f451c28c010000c409000000000000f40100000000000001001111"
 )
 """`KNOWN_EVENTS` as version 3 writes them. Never write this anew."""
+BESIDE = Beside(
+    1_704_499_200_000,
+    {digest(b"tier"): Place(3, 12, 1, 1_704_412_800_000), digest(b"vip"): Place(1, 700, 4)},
+    ledger=struct.pack("<QHIHIH", 5, 2 << 13, 3_600_214_528, 396, 3_686_614_528, 396)
+    + struct.pack("<QHIH", 2**64 - 1, 1 << 13, 3_686_614_528, 396),
+    traits=b"".join(
+        (
+            struct.pack("<BBHq7s2s", 7, 4, 2, 10, b"country", b"IT"),
+            struct.pack("<BBHq5s", 5, 0, 0, 11, b"email"),
+            struct.pack("<BBHq5sH1sH2s", 5, 5, 7, 12, b"likes", 1, b"a", 2, b"bc"),
+            struct.pack("<BBHq7sd", 7, 3, 8, 13, b"members", 2.0),
+            struct.pack("<BBHq3s", 3, 2, 0, 14, b"vip"),
+        )
+    ),
+)
+VERSION_4 = (
+    "0401200022000100010000c011dc8c010000012600000168000000f451c28c01000000f451c28c01000000f451c28c010000"
+    "00ac9ecc8c01000000fb34d88c010000d007000000000000d7556cfbe444ef3fd3cb879d47899e40de466ff952671e40162a"
+    "f6516a96fe3fef39fafe422ef63f8ec582ffbdbffe3f0100000001000000010000000200000087d57e269b9df0f00064ebd6"
+    "8c01000000c011dc8c01000003000000020000000500040001000000c112b1e06d600e05030000000c0001000064ebd68c01"
+    "0000b2dddd8ed923bd4801000000bc0204000500000000000000004000ea96d68c010046bddb8c01ffffffffffffffff0020"
+    "0046bddb8c01070402000a00000000000000636f756e7472794954050000000b00000000000000656d61696c050507000c00"
+    "0000000000006c696b657301006102006263070308000d000000000000006d656d626572730000000000000040030200000e"
+    "000000000000007669701f7e24023b50eaef916658fbd43a97b45a80ad712e350b1549b7d57ffed16a343bce853e6f1098cf"
+    "00f451c28c010000c409000000000000f40100000000000001001111"
+)
+"""`KNOWN_EVENTS` as version 4 writes them, with places, two series and traits. Never write this anew."""
 MANY_EVENTS = [
     *(purchase(10 * n, 1_000 + 100 * n, order_id=f"o{n}", event_id=f"p{n}") for n in range(20)),
     *(engagement(10 * n + 3.5, event_id=f"v{n}") for n in range(20)),
@@ -99,7 +128,7 @@ def encoded_earlier(events: list[Event], orders_decayed: float = 0.0, revenue_de
         orders_decayed, revenue_decayed, 0.0, 0.0, 0.0, 0, row.purchases, row.refunds, row.engagements,
     )  # fmt: skip
     encoded = encode_row(row, {})
-    return b"\2" + encoded[1:10] + numbers + encoded[10 + ACTIVITY.size :]
+    return b"\2" + encoded[1:10] + numbers + encoded[26 + ACTIVITY.size :]
 
 
 def table_with(encoded: bytes, names: Sequence[str] = ("value",)) -> CustomerTable:
@@ -162,10 +191,23 @@ def test_row_written_by_version_2_still_loads() -> None:
     assert table_with(bytes.fromhex(VERSION_2)).encode(0) == table_with(bytes.fromhex(VERSION_1)).encode(0)
 
 
-def test_row_is_written_as_version_3_says() -> None:
-    assert ROW_VERSION == 3
-    encoded = encode_row(fold(KNOWN_EVENTS), ONE)
-    assert encoded.hex() == table_with(encoded).encode(0).hex() == VERSION_3
+def test_row_written_by_version_3_still_loads_and_was_told_of_up_to_its_last_assessment() -> None:
+    table = table_with(bytes.fromhex(VERSION_3))
+    assert table.closed_at_ms.tolist() == [1_704_499_200_000]
+    assert table.encode(0) == encode_row(fold(KNOWN_EVENTS), ONE, Beside(1_704_499_200_000))
+    assert len(table.encode(0)) == len(bytes.fromhex(VERSION_3)) + 16
+
+
+def test_row_is_written_as_version_4_says() -> None:
+    assert ROW_VERSION == 4
+    encoded = encode_row(fold(KNOWN_EVENTS), ONE, BESIDE)
+    for names in ([], ["tier"], ["vip", "tier"]):
+        table = CustomerTable(["value"], names)
+        table.restore("c1", encoded)
+        assert encoded.hex() == table.encode(0).hex() == VERSION_4
+    assert table.places[:, 0].tolist() == [(1, 700, 4), (3, 12, 1)]
+    assert table.since_ms[:, 0].tolist() == [NO_TIME, 1_704_412_800_000]
+    assert table.traits_of("c1") == {"country": "IT", "likes": ["a", "bc"], "members": 2.0, "vip": True}
 
 
 @given(histories(max_size=32, days=127, order_count=15))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -61,7 +62,7 @@ def in_steps(batches: Sequence[Batch], pace: Pace, until_ms: int) -> Run:
     run = Run()
     for batch in batches:
         run.folded.append([])
-        for step in steps(run.partition, batch.watermarks_ms, batch.is_event, pace):
+        for step in steps(run.partition, batch, pace):
             run.do(step, batch)
     for step in pass_time(run.partition, until_ms, pace):
         run.do(step, NO_RECORDS)
@@ -69,7 +70,7 @@ def in_steps(batches: Sequence[Batch], pace: Pace, until_ms: int) -> Run:
 
 
 def one_after_the_other(batches: Sequence[Batch], pace: Pace, until_ms: int) -> Run:
-    """Fold record by record, and before each let everybody be looked at, at every boundary up to it."""
+    """Fold instant by instant, and before each let everybody be looked at, at every boundary up to it."""
     run = Run()
     boundary_ms: int | None = None
 
@@ -79,12 +80,13 @@ def one_after_the_other(batches: Sequence[Batch], pace: Pace, until_ms: int) -> 
         return at_ms + pace.interval_ms
 
     for batch in batches:
-        for watermark_ms, content in zip(batch.watermarks_ms.tolist(), contents_of(batch), strict=True):
+        for start, stop in pairwise((0, *batch.instants().tolist(), len(batch))):
+            watermark_ms = int(batch.watermarks_ms[start])
             if boundary_ms is None and watermark_ms != NO_TIME:
                 boundary_ms = next_boundary(watermark_ms, pace.interval_ms)
             while boundary_ms is not None and boundary_ms <= watermark_ms:
                 boundary_ms = pass_boundary(boundary_ms)
-            run.fold([content])
+            run.fold(contents_of(batch.part(start, stop)))
     while boundary_ms is not None and boundary_ms <= until_ms:
         boundary_ms = pass_boundary(boundary_ms)
     return run
@@ -143,17 +145,30 @@ def test_steps_do_what_folding_and_sweeping_one_after_the_other_does(
 
 
 @given(streams(), paces)
-def test_every_record_is_in_one_step_of_no_more_than_the_pace_allows(batches: list[Batch], pace: Pace) -> None:
+def test_every_record_is_in_one_step_and_every_instant_too_within_the_pace_or_alone(
+    batches: list[Batch], pace: Pace
+) -> None:
     run = in_steps(batches, pace, NO_TIME)
     for batch, parts in zip(batches, run.folded, strict=True):
         assert [start for start, _ in parts] == [0, *(stop for _, stop in parts[:-1])]
         assert parts[-1][1] == len(batch)
-        assert max(stop - start for start, stop in parts) <= pace.records_max
+        instants = {0, *batch.instants().tolist(), len(batch)}
+        assert {stop for _, stop in parts} <= instants
+        for start, stop in parts:
+            assert stop - start <= pace.records_max or not instants & set(range(start + 1, stop))
 
 
 # --- many who are due -----------------------------------------------------------------------------------------------
 
 PACE = Pace(DAY_MS, WEEK_MS, 100, due_max=2)
+
+
+def purchase_at(at_ms: int) -> Event:
+    return Event(PURCHASE, "c9", f"e{at_ms}", at_ms, "order", 2_000, f"o{at_ms}")
+
+
+def events_at(*days: float) -> Batch:
+    return batch_of([purchase_at(instant(day)) for day in days], 0, range(len(days)), NO_TIME)
 
 
 def crowded(customers: int) -> Run:
@@ -165,16 +180,16 @@ def crowded(customers: int) -> Run:
 @pytest.mark.parametrize(("customers", "alone"), [(2, False), (3, True)])
 def test_sweep_of_more_customers_than_may_be_due_in_a_chunk_is_a_step_of_its_own(customers: int, alone: bool) -> None:
     run = crowded(customers)  # no longer new on day 30.5
-    watermarks_ms = np.array([instant(0.6), instant(30.8), instant(31.5)])
+    batch = events_at(0.6, 30.8, 31.5)
     pace = Pace(DAY_MS, 100 * WEEK_MS, 100, due_max=2)
-    first = next(steps(run.partition, watermarks_ms, np.ones(3, np.bool_), pace))
+    first = next(steps(run.partition, batch, pace))
     assert isinstance(first, Fold)
     assert (first.start, first.stop) == ((0, 1) if alone else (0, 3))
     assert first.sweeps.at_ms.tolist() == ([] if alone else [instant(day) for day in range(1, 32)])
     assert first.sweeps.before.tolist() == ([] if alone else [1] * 30 + [2])
     run.fold([purchase(0.6)], first.sweeps if not alone else None)
     if alone:
-        second = next(steps(run.partition, watermarks_ms[1:], np.ones(2, np.bool_), pace))
+        second = next(steps(run.partition, batch.part(1, 3), pace))
         assert second == Sweep(instant(1), pauses=False)
 
 
@@ -182,7 +197,7 @@ def test_gap_is_passed_in_one_step_up_to_the_last_sweep_before_a_pause() -> None
     run = crowded(1)
     monday_ms = next_boundary(instant(0.5), WEEK_MS)
     first, second = [], []
-    for step in steps(run.partition, np.array([monday_ms + 10 * DAY_MS]), np.ones(1, np.bool_), PACE):
+    for step in steps(run.partition, batch_of([purchase_at(monday_ms + 10 * DAY_MS)], 0, [0], NO_TIME), PACE):
         (first if not second and isinstance(step, Fold) else second).append(step)
         run.do(step, NO_RECORDS)
         if len(second) == 1:
@@ -198,19 +213,18 @@ def test_gap_is_passed_in_one_step_up_to_the_last_sweep_before_a_pause() -> None
 
 def test_records_before_the_first_event_are_folded_as_they_come_and_no_time_passes() -> None:
     partition = Partition([COLD_START])
-    refused = np.full(5, NO_TIME)
-    nothing = np.zeros(5, np.bool_)
-    found = list(steps(partition, refused, nothing, Pace(DAY_MS, WEEK_MS, 2)))
-    assert [(step.start, step.stop) for step in found if isinstance(step, Fold)] == [(0, 2), (2, 4), (4, 5)]
+    refused = batch_of([Skipped(None)] * 5, 0, range(5), NO_TIME)
+    found = list(steps(partition, refused, Pace(DAY_MS, WEEK_MS, 2)))
+    assert [(step.start, step.stop) for step in found if isinstance(step, Fold)] == [(0, 5)]
     assert all(isinstance(step, Fold) and not len(step.sweeps.at_ms) for step in found)
     assert list(pass_time(partition, instant(100), PACE)) == []
-    assert not crosses_sweep(partition, refused, PACE)
+    assert not crosses_sweep(partition, refused.watermarks_ms, PACE)
 
 
 def test_time_begins_with_the_first_event() -> None:
     partition = Partition([COLD_START])
-    watermarks_ms = np.array([NO_TIME, instant(3.5), instant(4.5)])
-    (step,) = steps(partition, watermarks_ms, np.array([False, True, True]), Pace(DAY_MS, 100 * WEEK_MS, 9))
+    contents = [Skipped(None), purchase_at(instant(3.5)), purchase_at(instant(4.5))]
+    (step,) = steps(partition, batch_of(contents, 0, range(3), NO_TIME), Pace(DAY_MS, 100 * WEEK_MS, 9))
     assert isinstance(step, Fold)
     assert (step.start, step.stop) == (0, 3)
     assert (step.sweeps.at_ms.tolist(), step.sweeps.before.tolist()) == ([instant(4)], [1])

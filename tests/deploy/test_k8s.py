@@ -225,6 +225,10 @@ def test_autoscaling_stays_within_the_partitions_and_is_off() -> None:
     settings = Settings().kafka
     assert scaled["spec"]["scaleTargetRef"]["name"] == "segmenter-worker"
     assert scaled["spec"]["maxReplicaCount"] == settings.partitions
-    assert {trigger["metadata"]["topic"] for trigger in scaled["spec"]["triggers"]} == {"purchases", "engagements"}
+    assert {trigger["metadata"]["topic"] for trigger in scaled["spec"]["triggers"]} == {
+        "purchases",
+        "engagements",
+        "profiles",
+    }
     assert {trigger["metadata"]["consumerGroup"] for trigger in scaled["spec"]["triggers"]} == {settings.app_id}
     assert not any(resource["kind"] == "ScaledObject" for resource in build("production"))

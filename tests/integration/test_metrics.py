@@ -33,7 +33,7 @@ CONFIGURED = [
         "name": "offers",
         "kind": "rules",
         "segments": [
-            {"id": "active", "name": "Active", "when": {"figure": "recency_days", "operator": "<", "value": 7}},
+            {"id": "active", "name": "Active", "when": {"figure": "recency_days", "less_than": 7}},
         ],
         "otherwise": {"id": "quiet", "name": "Quiet"},
     },

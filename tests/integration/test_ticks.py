@@ -32,6 +32,25 @@ SECTIONS: Mapping[str, Mapping[str, Any]] = {
     "worker": BACKTEST,
     "learning": {"sample_size": 300, "wait_seconds": 300},
 }
+SEGMENTATIONS: Sequence[Mapping[str, Any]] = (
+    {
+        "kind": "rules",
+        "name": "buyers",
+        "segments": [
+            {"id": "away", "name": "Away", "when": {"figure": "recency_days", "more_than": 40}},
+            {"id": "often", "name": "Often", "when": {"event": "order_completed", "last": "60d", "at_least": 2}},
+        ],
+        "otherwise": {"id": "here", "name": "Here"},
+    },
+    {"kind": "learned", "name": "value"},
+    {
+        "kind": "audience",
+        "name": "quiet",
+        "when": {"all": [{"segmentation": "buyers", "segment": "often"}, {"not": {"event": "*", "last": "14d"}}]},
+        "warn_before": "3d",
+    },
+)
+"""A model among rules that look at each other, at windows and at silence."""
 BOTH, ALONE = ("purchases", "engagements"), ("purchases",)
 
 Migrations = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
@@ -62,7 +81,7 @@ class Replays:
         self._folder = folder
 
     def folder(self, settings: Settings, topics: Sequence[str]) -> Path:
-        out = self._folder / "-".join(topics)
+        out = self._folder / "-".join([*topics, *(each.name for each in settings.segmentations or ())])
         if not out.exists():
             sources = [SourceFile(self._population / f"{topic}.jsonl.gz", topic, {}, {}, None) for topic in topics]
             readers = create_readers(settings, sources, NOW_MS)
@@ -103,8 +122,8 @@ def by_customer(migrations: Iterator[dict[str, Any]]) -> Migrations:
 
 def assert_as_replayed(deployment: Deployment, out: Path) -> None:
     """Compare all models and all migrations with a replay's."""
-    models = [model for model in deployment.values(deployment.topics.models) if model["kind"] != "tick"]
-    replayed = list(lines(out / "models.jsonl"))
+    models = [model for model in deployment.values(deployment.topics.models) if model["kind"] == "learned"]
+    replayed = [model for model in lines(out / "models.jsonl") if model["kind"] == "learned"]
     assert [(m["version"], m["status"], m["as_of"]) for m in models] == [
         (m["version"], m["status"], m["as_of"]) for m in replayed
     ]
@@ -151,3 +170,16 @@ def test_live_events_give_what_a_replay_gives(deploy: Deploy, population: Path, 
         time.sleep(0.5)
     finish(deployment)
     assert_as_replayed(deployment, replays.folder(deployment.settings, ALONE))
+
+
+@pytest.mark.parametrize("partitions", [1, PARTITIONS])
+def test_rules_beside_a_model_move_as_in_a_replay(
+    deploy: Deploy, population: Path, replays: Replays, partitions: int
+) -> None:
+    deployment = deploy(kafka={"partitions": partitions}, segmentations=SEGMENTATIONS, **SECTIONS)
+    deployment.produce(inputs_of(population, ALONE))
+    deployment.start_worker()
+    finish(deployment)
+    assert_as_replayed(deployment, replays.folder(deployment.settings, ALONE))
+    told = {migration["segmentation"] for migration in deployment.values(deployment.topics.migrations)}
+    assert told == {"buyers", "value", "quiet"}

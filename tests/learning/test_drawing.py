@@ -65,6 +65,14 @@ def test_tick_and_seed_alone_decide_who_is_drawn(partition):
     assert drawn(partition, seed=1).customer_ids.tolist() != first
 
 
+def test_customers_of_whom_only_profiles_are_known_are_not_drawn(partition):
+    before = drawn(partition)
+    partition.table.insert("known by a profile")
+    after = drawn(partition)
+    assert after.customer_ids.tolist() == before.customer_ids.tolist()
+    assert after.population_size == before.population_size
+
+
 def test_order_of_the_sample_is_that_of_the_hashes_and_not_of_arrival():
     ids = [f"c{number}" for number in range(50)]
     forwards = choose(hash_customers(ids), ids, 20, 3, 0)

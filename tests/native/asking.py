@@ -1,22 +1,21 @@
 """The library's answers beside those of the reference, for tests and for longer runs.
 
-`python -m tests.native.asking 100` compares a hundred rounds; each asks about some 200,000 customers.
+`python -m tests.native.asking 100` compares a hundred rounds; each asks about some 150,000 customers.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held
 from stream_app.native.segmentations import NativeSegmentation
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
-from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.native.customers import anywhere, around, as_held, lived, wild
-from tests.native.versions import random_model, random_rules
-from tests.reference import learned_decision, rules
+from tests.native.versions import random_model
+from tests.reference import learned_decision
 from tests.reference.columns import CustomerColumns
 
 LIVES: Final = 2_000
@@ -28,31 +27,26 @@ CUSTOMERS: Final = 10_000
 class Reference:
     """A version as the reference answers for it."""
 
-    def __init__(self, segmentation: LearnedSegmentation | RulesSegmentation) -> None:
-        is_learned = isinstance(segmentation, LearnedSegmentation)
-        self._asked: Any = learned_decision if is_learned else rules
-        self._of: Any = segmentation.model if isinstance(segmentation, LearnedSegmentation) else segmentation
+    def __init__(self, segmentation: LearnedSegmentation) -> None:
+        self._model = segmentation.model
 
     def acts(self, customers: CustomerColumns, held: Held) -> Decision:
         """Answer as `Segmentation.acts`."""
-        decision: Decision = self._asked.acts(self._of, customers, held)
+        decision: Decision = learned_decision.acts(self._model, customers, held)
         return decision
 
     def revise(self, customers: CustomerColumns, held: Held) -> Decision:
         """Answer as `Segmentation.revise`."""
-        asked = self._asked.revise if self._asked is learned_decision else self._asked.acts
-        decision: Decision = asked(self._of, customers, held)
+        decision: Decision = learned_decision.revise(self._model, customers, held)
         return decision
 
     def silence(self, customers: CustomerColumns, held: Held, after_ms: np.ndarray, by_ms: np.ndarray) -> Due:
         """Answer as `Segmentation.silence`."""
-        due: Due = self._asked.silence(self._of, customers, held, after_ms, by_ms)
+        due: Due = learned_decision.silence(self._model, customers, held, after_ms, by_ms)
         return due
 
 
-def compare(
-    segmentation: LearnedSegmentation | RulesSegmentation, activity: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def compare(segmentation: LearnedSegmentation, activity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Ask all questions about customers, around their due dates, and compare the answers.
 
     Returns how often each target was answered, the last one for nowhere.
@@ -79,23 +73,19 @@ def compare(
                 due_at_ms, target = library.silence(activity, held, after_ms, by_ms)
                 np.testing.assert_array_equal(due_at_ms, due.at_ms, err_msg="silence")
                 np.testing.assert_array_equal(target, due.target, err_msg="silence")
-        if isinstance(segmentation, LearnedSegmentation):
-            untrue = learned_decision.untrue(segmentation.model, CustomerColumns(activity, at_ms), places)
-            np.testing.assert_array_equal(library.untrue(activity, at_ms, held), untrue)
+        untrue = learned_decision.untrue(segmentation.model, CustomerColumns(activity, at_ms), places)
+        np.testing.assert_array_equal(library.untrue(activity, at_ms, held), untrue)
     return answered
 
 
-def compare_round(seed: int, learned: int = 16, by_rules: int = 8) -> int:
-    """Compare a number of versions of both kinds over lives and wild customers; return how many were asked about."""
+def compare_round(seed: int, versions: int = 16) -> int:
+    """Compare a number of versions over lives and wild customers; return how many were asked about."""
     rng = np.random.default_rng(seed)
     lives = lived(rng, LIVES)
     asked = 0
-    for number in range(learned + by_rules):
+    for number in range(versions):
         customers = wild(rng, lives, CUSTOMERS) if number % 4 == 3 else rng.choice(lives, CUSTOMERS)
-        version: LearnedSegmentation | RulesSegmentation = (
-            LearnedSegmentation(random_model(rng, extreme=number % 4 == 2)) if number < learned else random_rules(rng)
-        )
-        compare(version, customers, rng)
+        compare(LearnedSegmentation(random_model(rng, extreme=number % 4 == 2)), customers, rng)
         asked += len(customers)
     return asked
 

@@ -14,16 +14,20 @@ from stream_app.core.events import Event, Events, Position
 from stream_app.core.moves import MigrationContext, Moves
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Due, Segmentation
-from stream_app.native.structures import EVENT_DTYPE, MOVE_DTYPE
-from stream_app.segmentations.describing import NO_CHUNK, Chunk, Described, Describer, moves_of
+from stream_app.native.structures import EVENT_DTYPE, FACT_DTYPE, MOVE_DTYPE
+from stream_app.segmentations.describing import NO_CHUNK, NO_FACTS, Chunk, Described, Describer, moves_of
 from stream_app.segmentations.presentation import Texts
 from tests.reference.migration import Migration, describe_moves, membership_of
 
 _encode = msgspec.json.Encoder().encode
 
 
-def library_moves(moves: Moves, segmentation: int = 0) -> np.ndarray:
-    """Return the same moves as records; the i-th has the i-th cause, if it has one."""
+Facts = Sequence[np.ndarray]
+"""Of each move, its facts."""
+
+
+def library_moves(moves: Moves, segmentation: int = 0, facts: Facts | None = None) -> np.ndarray:
+    """Return the same moves as records; the i-th has the i-th cause, if it has one, and the i-th facts."""
     records = np.zeros(len(moves.customer_ids), MOVE_DTYPE)
     records["event"] = [-1 if cause is None else number for number, cause in enumerate(moves.causes)]
     records["segmentation"] = segmentation
@@ -34,7 +38,15 @@ def library_moves(moves: Moves, segmentation: int = 0) -> np.ndarray:
         *("change", "sequence", "from_code", "target"),
     ):
         records[name] = getattr(moves, name)
+    if facts is not None:
+        records["fact_count"] = [len(own) for own in facts]
+        records["facts_at"] = np.cumsum(records["fact_count"]) - records["fact_count"]
     return records
+
+
+def joined(facts: Facts | None) -> np.ndarray:
+    """Return the facts of all moves, as a step leaves them."""
+    return np.concatenate([np.empty(0, FACT_DTYPE), *(facts or ())])
 
 
 def chunk_of(causes: Sequence[tuple[Event, Position] | None]) -> Chunk:
@@ -58,12 +70,14 @@ def chunk_of(causes: Sequence[tuple[Event, Position] | None]) -> Chunk:
 SOURCE = "group 7"
 
 
-def describe(moves: Moves, segmentation: Segmentation, context: MigrationContext) -> Described:
+def describe(
+    moves: Moves, segmentation: Segmentation, context: MigrationContext, facts: Facts | None = None
+) -> Described:
     """Return what the library makes of moves."""
     describer = Describer(context, SOURCE)
     describer.follow([segmentation])
     ids = Texts.of(customer_id.encode() for customer_id in moves.customer_ids)
-    return describer.describe(library_moves(moves), ids, chunk_of(moves.causes))
+    return describer.describe(library_moves(moves, 0, facts), ids, chunk_of(moves.causes), joined(facts))
 
 
 def headers_of(migration: Migration) -> list[tuple[str, bytes | None]]:
@@ -99,30 +113,38 @@ def check_described(described: Described, migrations: Sequence[Migration]) -> No
     assert described.is_specific.tolist() == [each.explanation.is_specific for each in migrations]
 
 
-def check(moves: Moves, segmentation: Segmentation, context: MigrationContext) -> None:
+def check(moves: Moves, segmentation: Segmentation, context: MigrationContext, facts: Facts | None = None) -> None:
     """Check that the library writes of some moves what the reference does."""
-    check_described(describe(moves, segmentation, context), describe_moves(moves, segmentation, context))
+    check_described(describe(moves, segmentation, context, facts), describe_moves(moves, segmentation, context, facts))
 
 
 @dataclass
 class Recording:
     """What was described while a partition was at work."""
 
-    calls: list[tuple[Moves, Segmentation, MigrationContext]] = field(default_factory=list)
+    calls: list[tuple[Moves, Segmentation, MigrationContext, Facts]] = field(default_factory=list)
 
     @classmethod
     def of(cls, monkeypatch: pytest.MonkeyPatch) -> Recording:
         """Record from now on."""
         recording, describe_step = cls(), Describer.describe_step
 
-        def record(describer: Describer, partition: Partition, moves: np.ndarray, chunk: Chunk = NO_CHUNK) -> Described:
+        def record(
+            describer: Describer,
+            partition: Partition,
+            moves: np.ndarray,
+            chunk: Chunk = NO_CHUNK,
+            facts: np.ndarray = NO_FACTS,
+        ) -> Described:
             ids, sizes = partition.table.customer_ids.joined(moves["row"])
             for number, segmentation in enumerate(partition.segmentations):
                 chosen = np.flatnonzero(moves["segmentation"] == number)
                 if len(chosen):
                     part = moves_of(moves, chosen, Texts(ids, np.cumsum(sizes)), chunk)
-                    recording.calls.append((part, segmentation, partition.context))
-            return describe_step(describer, partition, moves, chunk)
+                    places = zip(moves["facts_at"][chosen], moves["fact_count"][chosen], strict=True)
+                    own = [facts[start : start + count] for start, count in places]
+                    recording.calls.append((part, segmentation, partition.context, own))
+            return describe_step(describer, partition, moves, chunk, facts)
 
         monkeypatch.setattr(Describer, "describe_step", record)
         return recording
@@ -131,7 +153,7 @@ class Recording:
         """Check all of them; return how many moves there were."""
         for call in self.calls:
             check(*call)
-        return sum(len(moves.customer_ids) for moves, _, _ in self.calls)
+        return sum(len(moves.customer_ids) for moves, _, _, _ in self.calls)
 
 
 def part_of(moves: Moves, rows: Sequence[int]) -> Moves:

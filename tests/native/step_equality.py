@@ -16,7 +16,7 @@ import numpy as np
 
 from stream_app.core import processor
 from stream_app.core.clock import DAY_MS, HOUR_MS
-from stream_app.core.events import Event, Position, pack_events
+from stream_app.core.events import Event, pack_events
 from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
 from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import Segmentation
@@ -27,12 +27,13 @@ from tests.native.histories import mixed_events, simulated_events, wild_events
 from tests.native.versions import random_model, random_rules
 from tests.reference import processor as reference_processor
 from tests.reference.customers import CustomerTable as ReferenceTable
-from tests.reference.partition import Effects
 from tests.reference.partition import Partition as ReferencePartition
-from tests.reference.segmentations import all_by_reference, by_reference
+from tests.reference.segmentations import ReferenceRules, all_by_reference, by_reference
 from tests.segmentations.examples import BY_RULES, COLD_START, LEARNED, rules
 from tests.support.tables import outdated_in
 
+ASKED_RULES: Final = ReferenceRules(BY_RULES)
+"""Rules that are asked one by one, in Python: the step weighs sessions for them."""
 _BLOCK: Final = 20_000
 """Events of one log."""
 _COUNTS: Final = ("applied", "late", "duplicates")
@@ -49,26 +50,25 @@ class Pair:
 
     def __init__(self, segmentations: Sequence[Segmentation]) -> None:
         self.library = Partition(segmentations)
-        self.reference = ReferencePartition(all_by_reference(segmentations), describes=False)
+        self.reference = ReferencePartition(all_by_reference(segmentations))
         self.events = self.moves = 0
 
     def process(self, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS) -> Outcome:
         """Take events in."""
         offsets = range(self.events, self.events + len(events))
-        positions = [Position("log", 0, offset) for offset in offsets]
         with np.errstate(all="ignore"):
-            effects = reference_processor.process_events(self.reference, events, positions, sweeps)
+            expected = reference_processor.process_events(self.reference, events, sweeps)
         outcome = processor.process_events(self.library, pack_events(events, offsets, 0), sweeps)
         self.events += len(events)
-        self._check(outcome, effects)
+        self._check(outcome, expected)
         return outcome
 
     def sweep(self, at_ms: int, first: int = 0, last: int | None = None) -> Outcome:
         """Let time pass."""
         with np.errstate(all="ignore"):
-            effects = reference_processor.sweep(self.reference, at_ms, first, last)
+            expected = reference_processor.sweep(self.reference, at_ms, first, last)
         outcome = processor.sweep(self.library, at_ms, first, last)
-        self._check(outcome, effects)
+        self._check(outcome, expected)
         return outcome
 
     def follow(self, segmentation: Segmentation) -> None:
@@ -85,22 +85,19 @@ class Pair:
         for customer_id, row in zip(ids, rows, strict=True):
             self.library.table.restore(customer_id, row)
             table.restore(customer_id, row)
-        self.reference = ReferencePartition(
-            self.reference.segmentations, table=table, clock=self.reference.clock, describes=False
-        )
+        self.reference = ReferencePartition(self.reference.segmentations, table=table, clock=self.reference.clock)
 
-    def _check(self, outcome: Outcome, effects: Effects) -> None:
-        changed = reference_processor.apply_effects(self.reference, effects)
-        _check_moves(outcome.moves, effects.moves)
+    def _check(self, outcome: Outcome, reference: reference_processor.Outcome) -> None:
+        _check_moves(outcome.moves, reference.moves)
         self.moves += len(outcome.moves)
-        assert outcome.changed.tolist() == changed.tolist()
-        assert [getattr(outcome, name) for name in _COUNTS] == [getattr(effects, name) for name in _COUNTS]
-        assert outcome.swept_at_ms.tolist() == effects.swept_at_ms.tolist()
-        assert outcome.customers.tolist() == np.asarray(effects.customers).tolist()
+        assert outcome.changed.tolist() == reference.changed.tolist()
+        assert [getattr(outcome, name) for name in _COUNTS] == [getattr(reference, name) for name in _COUNTS]
+        assert outcome.swept_at_ms.tolist() == reference.swept_at_ms.tolist()
+        assert outcome.customers.tolist() == reference.customers.tolist()
         assert self.library.clock == self.reference.clock
         table, expected = self.library.table, self.reference.table
-        assert table.encode_all(outcome.changed) == expected.encode_all(changed.tolist())
-        for column in ("activity", "memberships", "due_at_ms"):
+        assert table.encode_all(outcome.changed) == expected.encode_all(reference.changed.tolist())
+        for column in ("activity", "memberships", "due_at_ms", "closed_at_ms"):
             assert getattr(table, column).tobytes() == getattr(expected, column).tobytes(), column
         everybody = np.arange(len(table))
         assert outdated_in(table).tobytes() == expected.outdated_of(everybody).tobytes()
@@ -140,8 +137,8 @@ class Player:
     def __init__(self, seed: int, *, extreme: bool = False) -> None:
         self.random, self.rng = Random(seed), np.random.default_rng(seed)
         self.extreme = extreme
-        self.old = RulesSegmentation(rules(name="old"))
-        self.pair = Pair([COLD_START, BY_RULES, LEARNED, EndedSegmentation("old", self.old)])
+        self.old = ReferenceRules(RulesSegmentation(rules(name="old")))
+        self.pair = Pair([COLD_START, ASKED_RULES, LEARNED, EndedSegmentation("old", self.old)])
 
     def play(self, events: Sequence[Event], chunk_max: int = 400) -> Pair:
         """Play all events, and then let years pass."""
@@ -201,15 +198,16 @@ class Player:
                 return LearnedSegmentation(model)
             case EndedSegmentation():
                 return self.old
-            case RulesSegmentation(name="old"):
+            case ReferenceRules(name="old"):
                 return EndedSegmentation("old", self.old)
             case _:
                 return self._changed_rules(version)
 
-    def _changed_rules(self, version: Segmentation) -> RulesSegmentation:
+    def _changed_rules(self, version: Segmentation) -> ReferenceRules:
         changed = random_rules(self.rng)
         definition = changed.definition.model_copy(update={"name": version.name})
-        return RulesSegmentation(definition, version.version + 1, tuple(version.roster.by_code.values()))
+        retired = tuple(version.roster.by_code.values())
+        return ReferenceRules(RulesSegmentation(definition, version.version + 1, retired))
 
 
 def log_of(kind: int, seed: int, size: int) -> list[Event]:

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from stream_app.core.events import REFUND, Event, Position
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, DEFINITION, LAPSE, LEFT, MODEL, MOVED, MigrationContext, Moves
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import NOWHERE
+from stream_app.native.structures import FACT_DTYPE
 from stream_app.segmentations import describing, presentation
 from stream_app.segmentations.describing import Describer
 from stream_app.segmentations.ended import EndedSegmentation
@@ -28,7 +30,16 @@ from stream_app.settings.loading import load_settings
 from stream_app.simulator.simulation import Faults, simulate
 from stream_app.sources.files import SourceFile
 from tests.native.moves import Recording, check, check_described, chunk_of, describe, library_moves, part_of, tellable
-from tests.native.wild_moves import START_MS, draw_model, draw_moves
+from tests.native.wild_moves import (
+    FOUR_ORDERS,
+    ON_THE_LIST,
+    START_MS,
+    PhrasedSegmentation,
+    draw_facts,
+    draw_model,
+    draw_moves,
+    draw_ruled,
+)
 from tests.reference.migration import describe_moves
 from tests.segmentations.examples import BY_RULES, RULES
 from tests.support.models import learned_model
@@ -73,7 +84,7 @@ def test_replays_are_told_as_before(
     for reader in readers:
         reader.close()
     assert recording.check() > 300
-    causes = Counter(kind for moves, _, _ in recording.calls for kind in moves.cause_kind.tolist())
+    causes = Counter(kind for moves, _, _, _ in recording.calls for kind in moves.cause_kind.tolist())
     assert {CAUSE_KINDS[kind] for kind in causes} >= {"purchase", "engagement", "lapse", "model"}
 
 
@@ -234,6 +245,116 @@ def test_a_version_moves_customers_as_they_are_at_that_instant() -> None:
     assert describe(earlier, segmentation, EUR).lines == describe(by_version, segmentation, EUR).lines
 
 
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("context", CONTEXTS, ids=lambda context: context.currency)
+@pytest.mark.parametrize("seed", range(6))
+def test_moves_by_rules_are_told_as_the_reference_tells_them(context: MigrationContext, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    segmentation = draw_ruled(rng)
+    moves = draw_moves(rng, 300, segmentation)
+    check(moves, segmentation, context, draw_facts(rng, 300, len(segmentation.conditions)))
+
+
+def test_drawn_moves_by_rules_reach_every_word() -> None:
+    sentences = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        segmentation = draw_ruled(rng)
+        moves = draw_moves(rng, 300, segmentation)
+        facts = draw_facts(rng, 300, len(segmentation.conditions))
+        sentences += [each.explanation.sentence for each in describe_moves(moves, segmentation, EUR, facts)]
+    told = "\n".join(sentences)
+    for words in (
+        *("Purchase of ", "Refund of ", "Engagement (", ", the first event", "Profile update", "Time has passed"),
+        *("The definition is new", "The definition has changed", "A model has changed", "leaves VIPs who slip."),
+        *(", was ", ": 4 or more ", ": no longer 4 or more ", "no longer on the list staff", " more; ", " → "),
+        *(" orders", "1 order:", " EUR", " days", "1 hour:", " hours, was ", "; enters "),
+    ):
+        assert words in told, words
+
+
+def one_move_by_rules(facts: list[tuple[Any, ...]], **changes: Any) -> tuple[str, dict[str, Any]]:
+    """Return the sentence and the explanation of a purchase that leads into an audience."""
+    moves = part_of(draw_moves(np.random.default_rng(0), 9, AUDIENCE), [0])
+    event = Event(0, "c1", "e1", START_MS, "order_completed", 4_500)
+    base: dict[str, Any] = {
+        "cause_kind": np.zeros(1, np.int64),
+        "change": np.zeros(1, np.int64),
+        "from_code": np.zeros(1, np.int16),
+        "target": np.zeros(1, np.intp),
+        "causes": [(event, Position("t", 0, 0))],
+    }
+    moves = dataclasses.replace(moves, **base | changes)
+    own = [np.array([(number, held, holds, 0, *values) for number, held, holds, *values in facts], FACT_DTYPE)]
+    explanation = msgspec.json.decode(describe(moves, AUDIENCE, EUR, own).migration(0))["explanation"]
+    return explanation["sentence"], explanation
+
+
+AUDIENCE = PhrasedSegmentation("vip_slipping", ("VIPs who slip",), (FOUR_ORDERS, ON_THE_LIST))
+CONDITION = "4 or more order_completed in the last 30 days"
+
+
+def test_a_sentence_says_what_changed_from_which_value_to_which() -> None:
+    sentence, explanation = one_move_by_rules([(0, 0, 1, 3.0, 4.0)])
+    assert sentence == (
+        "Purchase of 45.00 EUR: 4 orders, was 3: 4 or more order_completed in the last 30 days; enters VIPs who slip."
+    )
+    assert explanation["conditions"] == [
+        {"condition": CONDITION, "before": 3.0, "after": 4.0, "held": False, "holds": True}
+    ]
+
+
+def test_a_sentence_says_what_is_true_no_longer() -> None:
+    left = {"change": np.full(1, LEFT), "from_code": np.ones(1, np.int16), "target": np.full(1, NOWHERE)}
+    by_time = {"cause_kind": np.full(1, LAPSE), "causes": [None]}
+    sentence, _ = one_move_by_rules([(0, 1, 0, 4.0, 1.0), (1, 1, 0, np.nan, np.nan)], **left, **by_time)
+    assert sentence == (
+        f"Time has passed: 1 order, was 4: no longer {CONDITION}; no longer on the list staff; leaves VIPs who slip."
+    )
+
+
+def test_who_was_not_there_before_is_told_of_what_is_true() -> None:
+    sentence, explanation = one_move_by_rules([(0, -1, 1, 0.0, 4.0), (1, -1, 0, 0.0, 0.0)])
+    assert f"4 orders: {CONDITION}; enters" in sentence
+    assert "staff" not in sentence
+    assert [each["held"] for each in explanation["conditions"]] == [None, None]
+    assert [each["before"] for each in explanation["conditions"]] == [None, None]
+
+
+def test_a_later_version_of_an_audience_has_changed() -> None:
+    by_version = {"cause_kind": np.full(1, DEFINITION), "causes": [None]}
+    assert one_move_by_rules([], **by_version)[0] == "The definition is new; enters VIPs who slip."
+    moves = part_of(draw_moves(np.random.default_rng(0), 9, AUDIENCE), [0])
+    moves = dataclasses.replace(moves, **by_version)
+    second = PhrasedSegmentation("vip_slipping", ("VIPs who slip",), AUDIENCE.conditions, version=2)
+    assert b"The definition has changed; " in describe(moves, second, EUR).lines
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("facts_at", -1), ("facts_at", 2), ("facts_at", 2**63 - 1), ("fact_count", -1), ("fact_count", 3)],
+)
+def test_facts_that_were_not_handed_over_are_refused(name: str, value: int) -> None:
+    moves = draw_moves(np.random.default_rng(0), 1, AUDIENCE)
+    records, facts = library_moves(moves, 0, [np.zeros(2, FACT_DTYPE)]), np.zeros(2, FACT_DTYPE)
+    records[name] = value
+    describer = Describer(EUR)
+    describer.follow([AUDIENCE])
+    with pytest.raises(ValueError, match="the library answers -5"):
+        describer.describe(records, Texts.of([b"c1"]), chunk_of(moves.causes), facts)
+
+
+@pytest.mark.parametrize("condition", [-1, 2, 2**31 - 1])
+def test_conditions_that_a_version_does_not_have_are_refused(condition: int) -> None:
+    moves = draw_moves(np.random.default_rng(0), 1, AUDIENCE)
+    facts = np.zeros(1, FACT_DTYPE)
+    facts["condition"] = condition
+    with pytest.raises(ValueError, match="the library answers -5"):
+        describe(moves, AUDIENCE, EUR, [facts])
+
+
 # --- other kinds, and several segmentations --------------------------------------------------------------------------
 
 
@@ -303,7 +424,7 @@ def test_no_moves_are_described_by_nothing() -> None:
     ("name", "value"),
     [
         *(("segmentation", value) for value in (-1, 1, 2**31 - 1)),
-        *(("cause", value) for value in (-1, 3, 6)),
+        *(("cause", value) for value in (-1, 3, 6, 7)),
         *(("change", value) for value in (-1, len(CHANGES))),
         *(("from_code", value) for value in (-1, 32_768)),
         *(("target", value) for value in (-2, -1, len(KINDS))),

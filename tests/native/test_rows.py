@@ -18,12 +18,22 @@ from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import RowDamaged, RowVersionUnknown
 from stream_app.native.library import address, function
 from stream_app.native.structures import EVENT_DTYPE
-from tests.core.test_row import VERSION_1, VERSION_2, VERSION_2_MANY
+from tests.core.test_row import BESIDE, VERSION_1, VERSION_2, VERSION_2_MANY, VERSION_3, VERSION_4
 from tests.native.histories import as_records, fold, mixed_events
 from tests.reference.customers import CustomerTable as ReferenceTable
 from tests.reference.members import MemberTotals
 from tests.reference.orders import ORDER
-from tests.reference.row import MEMBERSHIP_DTYPE, NO_MEMBERSHIP, Row, decode_row, digest, encode_row, split_row
+from tests.reference.row import (
+    MEMBERSHIP_DTYPE,
+    NO_MEMBERSHIP,
+    Beside,
+    Place,
+    Row,
+    decode_row,
+    digest,
+    encode_row,
+    split_row,
+)
 from tests.support.tables import outdated_in, row_of
 
 IDS = st.text(max_size=6) | st.sampled_from(["a", "b", "ä", "\0", "x" * 1_024])
@@ -255,7 +265,7 @@ def test_rows_given_several_times_are_as_given_last_and_those_of_none_are_remove
     assert rows_of(table) == rows_of(reference)
 
 
-@pytest.mark.parametrize("known", [VERSION_1, VERSION_2, VERSION_2_MANY])
+@pytest.mark.parametrize("known", [VERSION_1, VERSION_2, VERSION_2_MANY, VERSION_3, VERSION_4])
 def test_earlier_rows_are_carried_over_as_in_the_reference(known: str) -> None:
     table, reference = CustomerTable(), ReferenceTable()
     table.restore("a", bytes.fromhex(known))
@@ -303,10 +313,10 @@ def test_restored_customer_is_looked_at_again() -> None:
 def test_refused_row_is_named_and_those_before_it_are_in() -> None:
     good, damaged = encode_row(Row(), {}), encode_row(Row(), {})[:-1]
     table = CustomerTable()
-    with pytest.raises(RowDamaged, match=r"^customer 'b': row: 121 bytes, expected 122$"):
+    with pytest.raises(RowDamaged, match=r"^customer 'b': row: 137 bytes, expected 138$"):
         table.restore_many([(b"a", good), (b"b", damaged), (b"c", good)])
     assert list(table.customer_ids) == ["a"]
-    with pytest.raises(RowVersionUnknown, match=r"^row version: 255, expected at most 3$"):
+    with pytest.raises(RowVersionUnknown, match=r"^row version: 255, expected at most 4$"):
         table.restore("d", b"\xff" + good[1:])
     with pytest.raises(RowDamaged, match=r"^customer 'd': row: 9 bytes, expected at least 10$"):
         table.restore("d", good[:9])
@@ -342,9 +352,38 @@ def test_segment_below_zero_is_refused() -> None:
                 CustomerTable().restore("a", encode_row(Row(), {name: record.tobytes()}))
 
 
+LEDGERS = (b"", BESIDE.ledger)
+BESIDES = (
+    Beside(5),
+    BESIDE,
+    Beside(-7, {digest(bytes([number])): Place(1 + number, number, 3, number) for number in range(9)}),
+    Beside(2**63 - 1, {digest(b"y"): Place(-1, 32_767, -1)}, traits=BESIDE.traits),
+)
+
+
+def are_traits(encoded: bytes) -> bool:
+    """Say whether a row's traits are such as the library writes."""
+    names, at = [], 0
+    while at < len(encoded):
+        if len(encoded) - at < 12:
+            return False
+        name_size, kind, size, _ = struct.unpack_from("<BBHq", encoded, at)
+        value_at = at + 12 + name_size
+        at = value_at + size
+        if at > len(encoded) or kind > 5 or size > 4_096 or size != {0: 0, 1: 0, 2: 0, 3: 8}.get(kind, size):
+            return False
+        if kind == 5:
+            while value_at < at - 1:
+                value_at += 2 + int.from_bytes(encoded[value_at : value_at + 2], "little")
+            if value_at != at:
+                return False
+        names.append(encoded[at - size - name_size : at - size])
+    return names == sorted(set(names)) and len(names) <= 128
+
+
 def is_beyond_a_row(encoded: bytes) -> bool:
     """Say whether the reference takes a row that nobody wrote, and that the library refuses."""
-    _, memberships, history = split_row(encoded)
+    _, memberships, history, beside = split_row(encoded)
     codes = [np.frombuffer(record, MEMBERSHIP_DTYPE)[0] for record in memberships.values()]
     return (
         len(history.recent_events) % 8 != 0 or len(history.recent_events) > 256
@@ -352,6 +391,8 @@ def is_beyond_a_row(encoded: bytes) -> bool:
         or history.active_day_bits.bit_length() > 366 or history.engaged_day_bits.bit_length() > 182
         or any(min(code["segment"], code["previous"], code["kept"]) < 0 for code in codes)
         or len({digest(b"value"), *memberships}) > 255
+        or any(place.segment < 0 or place.sequence == 0 for place in beside.places.values())
+        or beside.ledger not in LEDGERS or not are_traits(beside.traits)
     )  # fmt: skip
 
 
@@ -393,6 +434,7 @@ def check_mutated(seed: int, size: int) -> tuple[int, int, int]:
         for number in range(len(source))
         for row in (
             source.encode(number),
+            encode_row(row_of(source, number), {"value": membership(3)}, random.choice(BESIDES)),
             *(earlier_row(random, row_of(source, number), version) for version in (1, 2)),
         )
     ]
@@ -400,7 +442,7 @@ def check_mutated(seed: int, size: int) -> tuple[int, int, int]:
     taken = refused = alone = 0
     for _ in range(size):
         row = mutated(random, random.choice(rows))
-        table, reference = CustomerTable(), ReferenceTable()
+        table, reference = CustomerTable(["value"], ["tier", "y"]), ReferenceTable(["value"], ["tier", "y"])
         error: Exception | None = None
         try:
             reference.restore("a", row)

@@ -17,7 +17,7 @@ static const seg_field fields[] = {
     {.name = "customer_id", .name_size = 11, .reads = SEG_READS_TEXT, .meaning = SEG_TEXT_CUSTOMER_ID, .required = 1,
      .most = 256},
     {.name = "occurred_at", .name_size = 11, .reads = SEG_READS_TIME, .required = 1},
-    {.name = "type", .name_size = 4, .reads = SEG_READS_NAME, .required = 1, .most = 64},
+    {.name = "type", .name_size = 4, .reads = SEG_READS_TYPE, .required = 1, .most = 64},
 };
 static const seg_scan_policy policy = {
     .max_payload_bytes = 65536, .max_depth = 32, .tolerance_ms = 300000, .kind = SEG_ENGAGEMENT, .absent_word = -1};
@@ -32,8 +32,11 @@ static void *fold(void *seed) {
   static const uint8_t name[8] = "customer";
   seg_table *table = seg_table_new();
   seg_columns columns = {.activity = calloc(ROOM, sizeof(seg_activity)), .due_at_ms = calloc(ROOM, sizeof(int64_t)),
-                         .memberships = calloc(1, sizeof(seg_membership)), .outdated = calloc(1, 1), .capacity = ROOM};
+                         .memberships = calloc(1, sizeof(seg_membership)), .outdated = calloc(1, 1),
+                         .closed_at_ms = calloc(ROOM, sizeof(int64_t)), .rules_due_at_ms = calloc(ROOM, sizeof(int64_t)),
+                         .rules_outdated = calloc(ROOM, 1), .capacity = ROOM};
   must(table && columns.activity && columns.due_at_ms && columns.memberships && columns.outdated);
+  must(columns.closed_at_ms && columns.rules_due_at_ms && columns.rules_outdated);
   for (int64_t i = 0; i < EVENTS; i++) {
     const uint64_t mixed = ((uint64_t)i + *(const uint64_t *)seed) * UINT64_C(0x9E3779B97F4A7C15);
     const size_t size = 1 + mixed % 8;
@@ -43,14 +46,17 @@ static void *fold(void *seed) {
     uint8_t outcome;
     must(row >= 0 && seg_fold_all(table, &columns, 1, &row, &event, &outcome) == SEG_OK);
   }
-  const uint64_t no_names[1] = {0};
+  const seg_names no_names = {0};
   int64_t rows[8] = {0, 1, 2, 3, 4, 5, 6, 7}, sizes[8];
-  must(seg_table_count(table) == 8 && seg_table_encode(table, &columns, no_names, rows, 8, NULL, 0, sizes) > 0);
+  must(seg_table_count(table) == 8 && seg_table_encode(table, &columns, &no_names, rows, 8, NULL, 0, sizes) > 0);
   seg_table_free(table);
   free(columns.activity);
   free(columns.due_at_ms);
   free(columns.memberships);
   free(columns.outdated);
+  free(columns.closed_at_ms);
+  free(columns.rules_due_at_ms);
+  free(columns.rules_outdated);
   return NULL;
 }
 
@@ -70,7 +76,7 @@ static void *scan(void *scanner) {
 int main(void) {
   uint64_t seeds[2] = {1, 2};
   seg_scanner *scanner =
-      seg_scanner_new(fields, sizeof fields / sizeof *fields, NULL, 0, NULL, 0, &policy);
+      seg_scanner_new(fields, sizeof fields / sizeof *fields, NULL, 0, NULL, 0, NULL, 0, NULL, 0, &policy);
   must(scanner != NULL);
   pthread_t threads[4];
   for (int i = 0; i < 2; i++) {

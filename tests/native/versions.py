@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,11 +12,12 @@ from stream_app.core.segments import Segment
 from stream_app.segmentations.learned.model import OFFSETS, PRIOR_TYPICAL, Frame, Model, Thresholds
 from stream_app.segmentations.learned.rhythm import PRIOR, Rhythm
 from stream_app.segmentations.learned.roles import ROLES
-from stream_app.segmentations.rules.definition import OPERATORS, Figure, RulesConfiguration
+from stream_app.segmentations.rules.compiling.others import LIBRARY_FIGURES
+from stream_app.segmentations.rules.definition import COMPARATORS, FIGURES, RulesConfiguration
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.support.models import EARLIER_SEGMENTS
 
-_FIGURES: Final[tuple[str, ...]] = get_args(Figure)
+_FIGURES: Final = tuple(name for name in LIBRARY_FIGURES if not FIGURES[name].needs_model)
 _VALUES: Final = (
     0,
     -0.0,
@@ -149,8 +150,9 @@ def _condition(rng: np.random.Generator, depth: int) -> dict[str, Any]:
     if depth == 0 or sort < 0.4:
         return {
             "figure": str(rng.choice(_FIGURES)),
-            "operator": str(rng.choice(list(OPERATORS))),
-            "value": float(rng.choice(_VALUES)) if rng.random() < 0.7 else float(rng.uniform(0, 100)),
+            str(rng.choice(list(COMPARATORS))): (
+                float(rng.choice(_VALUES)) if rng.random() < 0.7 else float(rng.uniform(0, 100))
+            ),
         }
     if sort < 0.55:
         return {"not": _condition(rng, depth - 1)}

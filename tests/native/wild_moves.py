@@ -6,18 +6,22 @@ out of a segment that a model does not know.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.clock import DAY_MS, NO_TIME
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event, Position
+from stream_app.core.events import ENGAGEMENT, PROFILE, PURCHASE, REFUND, Event, Position
 from stream_app.core.moves import DEFINITION, ENTERED, LAPSE, MODEL, Moves
 from stream_app.core.row import ACTIVITY_DTYPE
-from stream_app.core.segmentation import NEVER_MS, Due, Segmentation
-from stream_app.core.segments import NO_SEGMENT
+from stream_app.core.segmentation import NEVER_MS, Compiled, Due, Segmentation
+from stream_app.core.segments import NO_SEGMENT, NOWHERE, Roster, Segment
+from stream_app.native.structures import FACT_DTYPE
 from stream_app.segmentations.learned.model import Frame, Model, Thresholds
 from stream_app.segmentations.learned.rhythm import Rhythm
 from stream_app.segmentations.learned.roles import KINDS, NEW
+from stream_app.segmentations.rules.leaves import EventLeaf, Leaf, ListLeaf, SinceLastLeaf, TraitLeaf
 from tests.support.models import EARLIER_SEGMENTS, moved_frame
 
 START_MS = 1_700_000_000_000
@@ -58,6 +62,59 @@ def draw_model(rng: np.random.Generator) -> Model:
     )
 
 
+LARGE = 1e15, 1e300, 1e306, np.nan, np.inf
+FOUR_ORDERS = EventLeaf.model_validate({"event": "order_completed", "last": "30d", "at_least": 4})
+ON_THE_LIST = ListLeaf.model_validate({"list": "staff"})
+
+
+class PhrasedSegmentation(Compiled):
+    """A segmentation by rules, as far as it is told."""
+
+    weighs_sessions = True
+    revised_by = DEFINITION
+
+    def __init__(self, name: str, segments: Sequence[str], conditions: Sequence[Leaf], version: int = 1) -> None:
+        self.name, self.version, self.conditions = name, version, tuple(conditions)
+        self.kind = "rules" if len(segments) > 1 else "audience"
+        self.roster = Roster(
+            tuple(Segment(code + 1, segment, f"segment-{code}") for code, segment in enumerate(segments))
+        )
+
+
+def draw_ruled(rng: np.random.Generator) -> PhrasedSegmentation:
+    """Draw a segmentation by rules, or an audience."""
+    segments = ["VIPs who slip"] if rng.random() < 0.5 else ['say "hi"', "Active", "Übrige"]
+    types = ["order_completed", 'say "hi"', "naïve", "back\\slash", "order_refunded", "cart_*"]
+    events = [
+        EventLeaf.model_validate({"event": str(rng.choice(types)), "last": f"{days}d", "at_least": 4})
+        for days in range(1, 20)
+    ]
+    amounts = {"event": "order_completed", "sum": "amount", "more_than": 99.5, "last": "90d"}
+    since = SinceLastLeaf.model_validate({"since_last": "order_completed", "at_least": "1h"})
+    others = [
+        EventLeaf.model_validate(amounts),
+        since,
+        since,
+        ON_THE_LIST,
+        TraitLeaf.model_validate({"trait": "a", "equals": '"'}),
+    ]
+    return PhrasedSegmentation("rules", segments, [*events, *others], int(rng.integers(1, 3)))
+
+
+def draw_facts(rng: np.random.Generator, count: int, conditions: int) -> list[np.ndarray]:
+    """Draw the facts of so many moves: few or many, with values of any sort."""
+    facts = []
+    for size in rng.choice([0, 1, 1, 2, 3, 5, 64], count).tolist():
+        own = np.zeros(size, FACT_DTYPE)
+        own["condition"] = rng.integers(0, conditions, size)
+        own["held"], own["holds"] = rng.integers(-1, 2, size), rng.integers(0, 2, size)
+        for name in ("before", "after"):
+            values = rng.choice([0.0, -0.0, 1, 1.00001, 4, 3.5, 1 / 24, 0.3, -0.00001, 12.34565, *LARGE], size)
+            own[name] = np.where(rng.random(size) < 0.5, values, rng.uniform(-1e4, 1e4, size))
+        facts.append(own)
+    return facts
+
+
 def draw_moves(
     rng: np.random.Generator, count: int, segmentation: Segmentation, *, is_wild: bool = False, partition: int = 3
 ) -> Moves:
@@ -66,6 +123,9 @@ def draw_moves(
     from_code = np.where(rng.random(count) < 0.3, NO_SEGMENT, rng.choice(codes, count)).astype(np.int16)
     target = rng.integers(0, len(segmentation.roster.segments), count)
     kind = rng.integers(PURCHASE, DEFINITION + 1, count)
+    if isinstance(segmentation, PhrasedSegmentation):
+        kind = np.where(rng.random(count) < 0.1, PROFILE, kind)
+        target = np.where((from_code != NO_SEGMENT) & (rng.random(count) < 0.3), NOWHERE, target)
     if segmentation.kind == "learned":
         is_unknown = segmentation.roster.index_of_code[from_code] < 0
         target[is_unknown & (kind == LAPSE)] = rng.integers(NEW + 1, len(KINDS))
@@ -91,7 +151,7 @@ def draw_moves(
         ),
         causes=[
             (draw_event(rng, each, customer), Position(str(rng.choice(IDS)), partition, int(rng.integers(2**62))))
-            if each < LAPSE
+            if each < LAPSE or each == PROFILE
             else None
             for each, customer in zip(kind.tolist(), customers, strict=True)
         ],
@@ -102,6 +162,7 @@ def draw_event(rng: np.random.Generator, kind: int, customer_id: str) -> Event:
     """Draw an event of a kind, with amounts of up to the largest that an order may have."""
     amount_minor = int(rng.choice([0, 1, 5, 99, 10**16, 10**16 - 1, int(10 ** rng.uniform(0, 16))]))
     names = {PURCHASE: "order_completed", REFUND: "order_refunded", ENGAGEMENT: str(rng.choice(["viewed", *IDS]))}
+    names[PROFILE] = "profile"
     return Event(kind, customer_id, str(rng.choice(IDS)), START_MS, names[kind], amount_minor, "o1")
 
 

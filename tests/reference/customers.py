@@ -23,7 +23,10 @@ from tests.reference.row import (
     NO_ACTIVITY,
     NO_HISTORY,
     NO_MEMBERSHIP,
+    NOTHING_BESIDE,
+    Beside,
     CustomerHistory,
+    Place,
     Row,
     digest,
     join_history,
@@ -42,10 +45,12 @@ class CustomerTable:
     ----------
     names
         Of the m segmentations, in the order of `memberships`.
+    ruled_names
+        Of those by rules, whose places, like ledgers and traits, are only kept as rows said.
 
     Attributes
     ----------
-    names
+    names, ruled_names
         Of the segmentations.
     activity
         `ACTIVITY_DTYPE`, shape `(len(table),)`; a view that is valid until the next `insert`.
@@ -58,8 +63,10 @@ class CustomerTable:
         By row number.
     """
 
-    def __init__(self, names: Sequence[str] = (FIRST_SEGMENTATION,)) -> None:
+    def __init__(self, names: Sequence[str] = (FIRST_SEGMENTATION,), ruled_names: Sequence[str] = ()) -> None:
         self.names: list[str] = []
+        self.ruled_names: list[str] = []
+        self.since_names: list[str] = []
         self.customer_ids: list[str] = []
         self._digests: list[bytes] = []
         self._numbers: dict[str, int] = {}
@@ -71,9 +78,13 @@ class CustomerTable:
         self._outdated = np.zeros((0, _INITIAL_CAPACITY), np.bool_)
         self._histories: list[CustomerHistory] = []
         self._other_memberships: dict[int, dict[bytes, bytes]] = {}
+        self._closed_at_ms = np.full(_INITIAL_CAPACITY, NO_TIME)
+        self._beside: dict[int, Beside] = {}
         self._totals: MemberTotals | None = None  # to be counted anew, by whoever asks next
         for name in names:
             self.admit(name)
+        for name in ruled_names:
+            self.admit_ruled(name)
 
     def __len__(self) -> int:
         return len(self.customer_ids)
@@ -92,6 +103,11 @@ class CustomerTable:
     def due_at_ms(self) -> Instants:
         """Instants before which time alone moves nobody."""
         return self._due_at_ms[: len(self.customer_ids)]
+
+    @property
+    def closed_at_ms(self) -> Instants:
+        """Instants up to which moves have been told."""
+        return self._closed_at_ms[: len(self.customer_ids)]
 
     @property
     def holds(self) -> Callable[[str], bool]:
@@ -114,6 +130,40 @@ class CustomerTable:
         self._outdated = np.concatenate((self._outdated, np.zeros((1, self._outdated.shape[1]), np.bool_)))
         self._totals = None
         self.forget_due()
+
+    def admit_ruled(self, name: str) -> None:
+        """Add a segmentation by rules; a membership in another one of this name becomes a place."""
+        self.ruled_names.append(name)
+        self.since_names.append(name)
+        for number in range(len(self)):
+            self._place_members(number)
+        self._totals = None
+
+    def keep_since(self, names: Sequence[str]) -> None:
+        """Say which segmentations by rules keep when the present segment was entered."""
+        self.since_names = list(names)
+        for number in range(len(self)):
+            self._place_members(number)
+
+    def places_of(self, number: int) -> dict[str, Place]:
+        """Return a customer's places in the segmentations by rules."""
+        places = self._beside.get(number, NOTHING_BESIDE).places
+        return {name: places[digest(name.encode())] for name in self.ruled_names if digest(name.encode()) in places}
+
+    def _place_members(self, number: int) -> None:
+        beside, others = self._beside.get(number, NOTHING_BESIDE), self._other_memberships.get(number, {})
+        known, own = dict(beside.places), dict[bytes, Place]()
+        for name in self.ruled_names:
+            name_digest = digest(name.encode())
+            membership = others.pop(name_digest, None)
+            place = known.pop(name_digest, None)
+            if place is None and membership is not None:
+                record = np.frombuffer(membership, MEMBERSHIP_DTYPE)[0]
+                fields = ("sequence", "segment", "change", "since_ms")
+                place = Place(*(int(record[field]) for field in fields)) if record["sequence"] else None
+            if place is not None:
+                own[name_digest] = place if name in self.since_names else place._replace(since_ms=NO_TIME)
+        self._beside[number] = beside._replace(places=own | known)
 
     def find(self, customer_id: str) -> int:
         """Return the row number of a customer, −1 if there is none."""
@@ -146,6 +196,7 @@ class CustomerTable:
         self.customer_ids.append(customer_id)
         self._numbers[customer_id] = number
         self._histories.append(NO_HISTORY)
+        self._activity[number] = NO_ACTIVITY
         return number
 
     def store(self, numbers: Indices, activity: np.ndarray, histories: Sequence[CustomerHistory]) -> None:
@@ -171,11 +222,18 @@ class CustomerTable:
     def store_due(self, numbers: Indices, due_at_ms: Instants) -> None:
         """Note that n customers were assessed in all segmentations, and until when nobody is to look at them."""
         self._due_at_ms.put(numbers, due_at_ms)
-        self._outdated[:, numbers] = False
 
     def due_by(self, at_ms: int, first: int = 0, last: int | None = None) -> Indices:
         """Return the numbers of the rows in `[first, last)` that silence may have moved by an instant, ascending."""
         return first + np.flatnonzero(self.due_at_ms[first:last] <= at_ms)
+
+    def note_assessed(self, number: int, segmentation: int) -> None:
+        """Note that a customer was assessed under the present version of a segmentation."""
+        self._outdated[segmentation, number] = False
+
+    def forget_totals(self) -> None:
+        """Have the sums over members counted anew."""
+        self._totals = None
 
     def forget_due(self) -> None:
         """Have everybody looked at again."""
@@ -210,7 +268,8 @@ class CustomerTable:
             entries = [name_digest + column[row * m : row * m + m] for name_digest, column in columns]
             if others and number in others:
                 entries += [name_digest + record for name_digest, record in others[number].items()]
-            encoded.append(join_row(activity[row * a : row * a + a], entries, histories[number]))
+            beside = self._beside.get(number, NOTHING_BESIDE)._replace(closed_at_ms=int(self._closed_at_ms[number]))
+            encoded.append(join_row(activity[row * a : row * a + a], entries, histories[number], beside))
         return encoded
 
     def restore(self, customer_id: str, encoded: bytes) -> None:
@@ -227,7 +286,7 @@ class CustomerTable:
             If it is not as long as it says.
         """
         try:
-            activity, memberships, history = split_row(encoded)
+            activity, memberships, history, beside = split_row(encoded)
         except RowDamaged as error:
             raise RowDamaged(f"customer {customer_id!r}: {error}") from None
         number = self.find(customer_id)
@@ -245,6 +304,8 @@ class CustomerTable:
         self._other_memberships.pop(number, None)
         if others:
             self._other_memberships[number] = others
+        self._beside[number], self._closed_at_ms[number] = beside, beside.closed_at_ms
+        self._place_members(number)
 
     def remove(self, customer_id: str) -> None:
         """Forget a customer, if there is one of this id; the last row takes the number of the one that is removed."""
@@ -255,15 +316,19 @@ class CustomerTable:
         last_id, last_history = self.customer_ids.pop(), self._histories.pop()
         last = len(self.customer_ids)
         self._other_memberships.pop(number, None)
+        self._beside.pop(number, None)
         if number != last:
             self.customer_ids[number], self._histories[number] = last_id, last_history
             self._numbers[last_id] = number
             if last in self._other_memberships:
                 self._other_memberships[number] = self._other_memberships.pop(last)
-        for column in (self._activity, self._due_at_ms, *self._memberships, *self._outdated):
+            if last in self._beside:
+                self._beside[number] = self._beside.pop(last)
+        for column in (self._activity, self._due_at_ms, self._closed_at_ms, *self._memberships, *self._outdated):
             column[number] = column[last]
         self._activity[last], self._due_at_ms[last] = np.zeros((), ACTIVITY_DTYPE), NO_TIME
         self._memberships[:, last], self._outdated[:, last] = NO_MEMBERSHIP, False
+        self._closed_at_ms[last] = NO_TIME
 
     def members(self, segmentation: int = 0) -> dict[int, MemberSums]:
         """Return sums over the members of each segment of a segmentation, by its code; of segments that have some.
@@ -286,6 +351,7 @@ class CustomerTable:
         entered = np.full((len(self._digests), more), NO_MEMBERSHIP)
         self._set_memberships(np.concatenate((self._memberships, entered), axis=1))
         self._due_at_ms = np.concatenate((self._due_at_ms, np.full(more, NO_TIME)))
+        self._closed_at_ms = np.concatenate((self._closed_at_ms, np.full(more, NO_TIME)))
         self._outdated = np.concatenate((self._outdated, np.zeros((len(self._digests), more), np.bool_)), axis=1)
 
     def _set_memberships(self, memberships: np.ndarray) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from stream_app.core.arrays import Codes, Instants
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.members import MemberSums
+from stream_app.core.segmentation import NEVER_MS
 from stream_app.core.segments import NO_SEGMENT
 from tests.reference.quantities import last_act_ms
 
@@ -98,7 +99,9 @@ def _values(activity: np.ndarray) -> Instants:
     values[0] = 1
     values[1] = activity["purchases"]
     values[2] = activity["revenue_minor"]
-    values[3] = activity["first_at_ms"]
-    values[4] = last_act_ms(activity)
-    values[3:] //= SECOND_MS
+    has_acted = activity["first_at_ms"] < NEVER_MS
+    values[3] = np.where(has_acted, activity["first_at_ms"], 0)
+    values[4] = np.where(has_acted, last_act_ms(activity), 0)
+    values[3:5] //= SECOND_MS
+    values[5] = ~has_acted
     return values

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, cast
 
 import msgspec
+import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.clock import format_instants
 from stream_app.core.events import Position
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, MigrationContext, Moves, Reason
 from stream_app.core.next_moves import NextMove, next_moves
-from stream_app.core.segmentation import Segmentation
+from stream_app.core.segmentation import Explains, Segmentation
 from stream_app.core.segments import SegmentReference
+from stream_app.native.structures import FACT_DTYPE
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.rules.explanation import RULED_KINDS
 from tests.reference.explanation import explain_moves
 from tests.reference.rosters import levels_of
+from tests.reference.rule_reasons import explain_by_rules
 
 HOLDOUT_BUCKETS: Final = 100
 
@@ -72,8 +76,10 @@ def holdout_of(customer_id: str, context: MigrationContext) -> Holdout:
     return Holdout(bucket, bucket < context.holdout_percent)
 
 
-def describe_moves(moves: Moves, segmentation: Segmentation, context: MigrationContext) -> list[Migration]:
-    """Return the migration of each move, in the same order."""
+def describe_moves(
+    moves: Moves, segmentation: Segmentation, context: MigrationContext, facts: Sequence[np.ndarray] | None = None
+) -> list[Migration]:
+    """Return the migration of each move, in the same order; `facts` of each, of a segmentation by rules."""
     name, version, references = segmentation.name, segmentation.version, segmentation.roster.references
     codes, levels = segmentation.roster.codes.tolist(), levels_of(segmentation.roster)
     targets = [references.get(code) for code in codes]
@@ -88,14 +94,14 @@ def describe_moves(moves: Moves, segmentation: Segmentation, context: MigrationC
         format_instants(moves.decided_at_ms),
         moves.causes,
         next_moves(moves.following, segmentation.roster),
-        _explain(moves, segmentation, context),
+        _explain(moves, segmentation, context, facts),
         strict=True,
     )
     migrations = []
     for (
         customer_id, kind, change, from_code, target, sequence, effective_at, decided_at, event_at, next_move, reason,
     ) in columns:  # fmt: skip
-        event_id, position = (event_at[0].event_id, event_at[1]) if event_at else (None, None)
+        event_id, position = (event_at[0].event_id or None, event_at[1]) if event_at else (None, None)
         migrations.append(
             Migration(
                 migration_id(name, customer_id, sequence),
@@ -118,10 +124,15 @@ def describe_moves(moves: Moves, segmentation: Segmentation, context: MigrationC
     return migrations
 
 
-def _explain(moves: Moves, segmentation: Segmentation, context: MigrationContext) -> Sequence[Reason]:
+def _explain(
+    moves: Moves, segmentation: Segmentation, context: MigrationContext, facts: Sequence[np.ndarray] | None
+) -> Sequence[Reason]:
     if isinstance(segmentation, LearnedSegmentation):
         return explain_moves(segmentation.model, moves, context)
-    return segmentation.explain(moves, context)
+    if segmentation.kind in RULED_KINDS:
+        none: list[np.ndarray] = [np.empty(0, FACT_DTYPE)] * len(moves.customer_ids)
+        return explain_by_rules(segmentation, moves, none if facts is None else facts, context)
+    return cast(Explains, segmentation).explain(moves, context)
 
 
 def _direction(levels: Mapping[int, int] | None, from_code: int, to_code: int) -> str | None:

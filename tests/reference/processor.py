@@ -1,200 +1,391 @@
-"""The main line: events → state → columns → decisions → migrations.
+"""The main line: events → state → decisions → moves, one customer, one event and one question at a time.
 
-The reference that `native/step.c` is compared with, byte by byte (`tests.native.step_equality`).
-
-A partition is a table of customers, the segmentations they are divided by, and a clock. Two functions look at it and
-return what should change, without changing anything; `apply_effects` then changes the table. In between, a shell may
-write the effects somewhere durable, or throw them away.
-
-`process_events` folds a chunk of events once and then asks every segmentation who moves. Two questions are asked at
-each event of a customer: has silence moved it in the state before, since it was last looked at? Does the event, in the
-state after? Time may pass within the chunk, too: whoever is due at one of its sweeps is looked at, whether an event of
-the chunk mentions it or not.
-
-`sweep` looks at customers because time has passed, or because a version of a segmentation has taken over.
-
-Every move has one exact instant (see `stream_app.core.segmentation`). So the result depends on each customer's own
-events and on when versions took over, and not on when anybody looked, on how events were cut into chunks, on other
-customers, or on what other segmentations there are.
+The reference that `native/step.c`, `native/passing.c` and `native/moves.c` are compared with, byte by byte
+(`tests.native.step_equality`), for segmentations that are not by rules. Those three files state the theory; here it is
+put as plainly as possible.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from stream_app.core.arrays import Flags, Indices, Instants
-from stream_app.core.events import Event, Position
-from stream_app.core.partition import NO_SWEEPS, Sweeps
-from stream_app.core.segmentation import NEVER_MS
-from tests.reference.assessments import Visits, plan_visits
-from tests.reference.chunk import FoldedChunk, fold_chunk
-from tests.reference.partition import Effects, Partition
-from tests.reference.transitions import (
-    BLOCK_ROWS,
-    Acts,
-    Numbered,
-    columns_of_acts,
-    find_transitions,
-    number_transitions,
-)
+from stream_app.core.arrays import Indices, Instants
+from stream_app.core.clock import NO_TIME
+from stream_app.core.events import Event
+from stream_app.core.moves import DEFINITION, ENTERED, LAPSE, LAPSED, LEFT, MODEL, MOVED, RETURNED
+from stream_app.core.partition import NO_SWEEPS, Clock, Sweeps
+from stream_app.core.segmentation import NEVER_MS, Held, Segmentation
+from stream_app.core.segments import NO_SEGMENT
+from stream_app.native.structures import MOVE_DTYPE
+from tests.reference.columns import CustomerColumns
+from tests.reference.folding import fold_events
+from tests.reference.partition import Partition
+from tests.reference.quantities import last_event_ms
+from tests.reference.rosters import lapsed_codes_of, levels_of
+from tests.reference.row import ACTIVITY_DTYPE, Row
+from tests.support.totals import trail_for
+
+_FIRST_MS: Final = -(2**62)
 
 
-def process_events(
-    partition: Partition, events: Sequence[Event], positions: Sequence[Position], sweeps: Sweeps = NO_SWEEPS
-) -> Effects:
-    """Fold `events`, let time pass between them, and decide who moves.
+class Outcome(NamedTuple):
+    """What came of a step, as `stream_app.core.processor.Outcome` has it."""
 
-    Parameters
-    ----------
-    events
-        In the order of the log; instants need not ascend.
-    positions
-        Where each came from, same length.
-    sweeps
-        When time passes. All customers who may be due are looked at together: where that may be many, call `sweep`.
-    """
-    due = partition.table.due_by(int(sweeps.at_ms[-1])) if len(sweeps.at_ms) else np.empty(0, np.intp)
-    return _examine(partition, events, positions, sweeps, due)
+    moves: np.ndarray
+    changed: Indices
+    swept_at_ms: Instants
+    customers: Indices
+    applied: int
+    late: int
+    duplicates: int
 
 
-def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Effects:
-    """Decide who moves because time has passed up to `at_ms`, or because a segmentation's version is new.
+class Visit(NamedTuple):
+    """Where and when something is told that is found at an event, or at the end."""
 
-    Parameters
-    ----------
-    first, last
-        Row numbers `[first, last)`; the partition's clock only counts as swept when the last row is included,
-        so a shell that sweeps in parts does so in ascending order.
-    """
-    table, clock = partition.table, partition.clock
-    at_ms = max(at_ms, clock.swept_at_ms)
-    sweeps = Sweeps(np.array([at_ms]), np.zeros(1, np.intp))
-    is_whole = last is None or last >= len(table)
-    due = table.due_by(at_ms, first, last)
-    blocks = [due[start : start + BLOCK_ROWS] for start in range(0, max(len(due), 1), BLOCK_ROWS)]
-    parts = [_examine(partition, [], [], sweeps, block) for block in blocks]
-    return Effects(
-        customer_ids=[customer_id for part in parts for customer_id in part.customer_ids],
-        numbers=np.concatenate([part.numbers for part in parts]),
-        activity=parts[0].activity,
-        histories=(),
-        memberships=np.concatenate([part.memberships for part in parts], axis=1),
-        due_at_ms=np.concatenate([part.due_at_ms for part in parts]),
-        examined=np.concatenate([part.examined for part in parts]),
-        examined_due_at_ms=np.concatenate([part.examined_due_at_ms for part in parts]),
-        moves=np.concatenate([part.moves for part in parts]),
-        migrations=[migration for part in parts for migration in part.migrations],
-        clock=clock._replace(swept_at_ms=at_ms) if is_whole else clock,
-        swept_at_ms=sweeps.at_ms,
-        customers=np.array([len(table)]),
-    )
+    decided_at_ms: int
+    position: int
 
 
-def apply_effects(partition: Partition, effects: Effects) -> Indices:
-    """Put effects into the partition's table; return the row numbers of the customers that changed.
+@dataclass
+class Pending:
+    """A customer whose events of one instant are being taken in."""
 
-    Effects are applied in the order in which they were computed.
-    """
-    table = partition.table
-    numbers = effects.numbers
-    fresh = np.flatnonzero(numbers < 0)
-    if len(fresh):
-        numbers = numbers.copy()
-        numbers[fresh] = [table.insert(effects.customer_ids[slot]) for slot in fresh.tolist()]
-    if len(effects.activity):
-        table.store(numbers[: len(effects.activity)], effects.activity, effects.histories)
-    table.store_memberships(numbers, effects.memberships)
-    table.store_due(numbers, effects.due_at_ms)
-    table.store_due(effects.examined, effects.examined_due_at_ms)
-    partition.clock = effects.clock
-    return numbers
+    row: int
+    at_ms: int
+    before: np.ndarray | None
+    event: int = -1
+    assesses: bool = False
+    weighed: bool = False
+    """Whether one of them is more than the continuation of a session."""
 
 
-def _examine(
-    partition: Partition, events: Sequence[Event], positions: Sequence[Position], sweeps: Sweeps, due: Indices
-) -> Effects:
-    """Return what events and sweeps do to the customers of the events and to the rows numbered `due`."""
-    chunk = fold_chunk(partition, events, sweeps, due)
-    memberships = partition.table.memberships_of(chunk.numbers)
-    decided, moved, due_at_ms = _decide(partition, chunk, sweeps, memberships, events, positions)
-    touched = len(chunk.histories)
-    moved[:touched] = True
-    changed, unchanged = np.flatnonzero(moved), np.flatnonzero(~moved)
-    entered = np.searchsorted(np.sort(_entered(chunk)), sweeps.before)
-    return Effects(
-        customer_ids=chunk.customer_ids(partition.table, changed),
-        numbers=chunk.numbers[changed],
-        activity=chunk.records.take(chunk.latest[:touched]),
-        histories=chunk.histories,
-        memberships=memberships[:, changed],
-        due_at_ms=due_at_ms[changed],
-        examined=chunk.numbers[unchanged],
-        examined_due_at_ms=due_at_ms[unchanged],
-        moves=decided.moves,
-        migrations=decided.migrations,
-        clock=chunk.clock,
-        swept_at_ms=sweeps.at_ms,
-        customers=len(partition.table) + entered,
-        applied=len(events) - chunk.late - chunk.duplicates,
-        late=chunk.late,
-        duplicates=chunk.duplicates,
-    )
+def process_events(partition: Partition, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS) -> Outcome:
+    """Fold `events`, let time pass between them, and decide who moves."""
+    return _Step(partition, events, sweeps).take(0, 2**62)
 
 
-def _decide(
-    partition: Partition,
-    chunk: FoldedChunk,
-    sweeps: Sweeps,
-    memberships: np.ndarray,
-    events: Sequence[Event],
-    positions: Sequence[Position],
-) -> tuple[Numbered, Flags, Instants]:
-    """Ask every segmentation who moves.
+def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Outcome:
+    """Decide who moves because time has passed up to `at_ms`, or because a segmentation's version is new."""
+    at_ms = max(at_ms, partition.clock.swept_at_ms)
+    count = len(partition.table)
+    last = count if last is None else min(last, count)
+    return _Step(partition, [], Sweeps(np.array([at_ms]), np.zeros(1, np.intp))).take(first, max(last, first))
 
-    Returns the moves in the order of the stream, which slots moved, and until when silence moves each of them in
-    no segmentation. `memberships` are left as they are afterwards.
-    """
-    moved = np.zeros(len(chunk.numbers), np.bool_)
-    due_at_ms = np.full(len(chunk.numbers), NEVER_MS)
-    parts: list[Numbered] = []
-    shared: tuple[Visits, Acts] | None = None
-    outdated = partition.table.outdated_of(chunk.numbers)
-    for index, (segmentation, membership) in enumerate(zip(partition.segmentations, memberships, strict=True)):
-        revised = np.flatnonzero(outdated[index])
-        assessed_at_ms = membership["assessed_at_ms"]
-        assessed_at_ms[revised] = np.maximum(assessed_at_ms[revised], partition.revised_at_ms[index])
-        visits = plan_visits(
-            chunk,
-            sweeps,
-            partition.clock.swept_at_ms,
-            assessed_at_ms,
-            weighs_sessions=segmentation.weighs_sessions,
+
+@dataclass
+class _Step:
+    partition: Partition
+    events: Sequence[Event]
+    sweeps: Sweeps
+    passed: int = 0
+    """How many sweeps have passed."""
+    made: list[dict[str, Any]] = field(default_factory=list)
+    pending: dict[int, Pending] = field(default_factory=dict)
+    touched: dict[int, np.ndarray] = field(default_factory=dict)
+    """Rows that take part, with their memberships before the step."""
+    with_events: set[int] = field(default_factory=set)
+    moved: set[int] = field(default_factory=set)
+    applied: int = 0
+    late: int = 0
+    duplicates: int = 0
+
+    def __post_init__(self) -> None:
+        self.table = self.partition.table
+        self.swept_before_ms = self.partition.clock.swept_at_ms
+        self.watermark_ms = self.partition.clock.watermark_ms
+        self.customers: list[int] = []
+
+    # --- the step ---
+
+    def take(self, first: int, last: int) -> Outcome:
+        count_before = len(self.table)
+        for index, event in enumerate(self.events):
+            if index and event.at_ms != self.events[index - 1].at_ms:
+                self.end_run()
+            self.pass_sweeps(index)
+            self.take_event(index, event)
+        self.end_run()
+        self.pass_sweeps(None)
+        for row in list(self.touched):
+            self.end_part(row)
+        if len(self.sweeps.at_ms):
+            until_ms = int(self.sweeps.at_ms[-1])
+            for row in range(first, min(last, count_before)):
+                if self.table.due_at_ms[row] < until_ms and row not in self.touched:
+                    self.take_part(row)
+                    self.end_part(row)
+        return self.settle(last)
+
+    def pass_sweeps(self, index: int | None) -> None:
+        before = self.sweeps.before.tolist()
+        while self.passed < len(before) and (index is None or before[self.passed] <= index):
+            self.end_run()
+            self.customers.append(len(self.table))
+            self.passed += 1
+
+    def settle(self, last: int) -> Outcome:
+        changed = [row for row in self.touched if row in self.with_events or row in self.moved]
+        for row, before in self.touched.items():
+            if row not in changed:
+                self.table.memberships["assessed_at_ms"][:, row] = before["assessed_at_ms"]
+        at_ms = self.sweeps.at_ms
+        swept_ms = int(at_ms[-1]) if len(at_ms) and last >= len(self.table) else self.swept_before_ms
+        self.partition.clock = Clock(self.watermark_ms, swept_ms)
+        self.table.forget_totals()
+        keys = ("position", "row", "is_own", "segmentation")
+        ordered = sorted(self.made, key=lambda move: tuple(move[key] for key in keys))
+        moves = np.zeros(len(ordered), MOVE_DTYPE)
+        for record, move in zip(moves, ordered, strict=True):
+            for name, value in move.items():
+                record[name] = value
+        return Outcome(
+            moves,
+            np.array(changed, np.intp),
+            at_ms,
+            np.array(self.customers, np.intp),
+            self.applied,
+            self.late,
+            self.duplicates,
         )
-        # Most segmentations pay the same visits, and then look at the same columns.
-        if shared is None or not (
-            np.array_equal(shared[0].position, visits.position) and np.array_equal(shared[0].at_ms, visits.at_ms)
-        ):
-            shared = (visits, columns_of_acts(chunk, visits))
-        found, due = find_transitions(segmentation, chunk, sweeps, visits, shared[1], membership, revised)
-        np.minimum(due_at_ms, due, out=due_at_ms)
-        causes = [(events[event], positions[event]) if event >= 0 else None for event in found.event.tolist()]
-        customer_ids = chunk.customer_ids(partition.table, found.slot)
-        own = visits.event >= 0
-        np.maximum.at(assessed_at_ms, visits.slot[own], visits.at_ms[own])
-        context = partition.context if partition.describes else None
-        parts.append(number_transitions(segmentation, customer_ids, membership, found, causes, context))
-        parts[-1].moves["segmentation"] = index
-        moved[found.slot] = True
-    moves = np.concatenate([part.moves for part in parts])
-    migrations = [migration for part in parts for migration in part.migrations]
-    order = np.lexsort([moves[key] for key in ("is_own", "row", "position")])
-    described = [migrations[index] for index in order.tolist()] if partition.describes else []
-    return Numbered(moves[order], described), moved, due_at_ms
+
+    # --- events ---
+
+    def take_part(self, row: int) -> None:
+        if row not in self.touched:
+            self.touched[row] = self.table.memberships[:, row].copy()
+
+    def take_event(self, index: int, event: Event) -> None:
+        table = self.table
+        row, is_first = table.find(event.customer_id), False
+        if row < 0:
+            row, is_first = table.insert(event.customer_id), True
+        self.take_part(row)
+        self.with_events.add(row)
+        state = table.load(row)
+        folded = fold_events(state, [event], trail_for([event]), 0)
+        if folded.duplicates:
+            self.duplicates += 1
+            return
+        self.watermark_ms = max(self.watermark_ms, event.at_ms)
+        self.late += event.at_ms < self.watermark_ms
+        self.applied += event.at_ms >= self.watermark_ms
+        if row not in self.pending:
+            visit = Visit(max(self.watermark_ms, self.last_sweep_ms), index + self.passed)
+            self.pending[row] = self.open_instant(row, event.at_ms, visit, is_first)
+        pending = self.pending[row]
+        (in_session,) = folded.in_session
+        if not in_session or pending.event < 0:
+            pending.event = index
+        pending.weighed |= not in_session
+        table.store(np.array([row]), _activity(folded.row), [folded.row.history])
+
+    def open_instant(self, row: int, at_ms: int, visit: Visit, is_first: bool) -> Pending:
+        revised_ms = NO_TIME if is_first else self.catch_up(row, visit)
+        at_ms = max(at_ms, revised_ms, self.closed_ms(row) + 1)
+        if not is_first:
+            self.pass_silence(row, at_ms, visit)
+        return Pending(row, at_ms, None if is_first else self.table.activity[row : row + 1].copy())
+
+    def end_run(self) -> None:
+        for row, pending in self.pending.items():
+            for index, segmentation in enumerate(self.partition.segmentations):
+                if pending.weighed or segmentation.weighs_sessions:
+                    self.ask_act(row, index, segmentation, pending)
+            closed = self.table.closed_at_ms
+            closed[row] = max(closed[row], pending.at_ms)
+        self.pending.clear()
+
+    def ask_act(self, row: int, index: int, segmentation: Segmentation, pending: Pending) -> None:
+        after = self.table.activity[row : row + 1].copy()
+        decision = segmentation.acts(CustomerColumns(after, np.array([pending.at_ms])), self.held(row, index))
+        membership = self.table.memberships[index]
+        membership["assessed_at_ms"][row] = max(membership["assessed_at_ms"][row], pending.at_ms)
+        if decision.moves.item():
+            self.move(
+                row,
+                index,
+                decision.target.item(),
+                cause=self.events[pending.event].kind,
+                position=pending.event + self.passed,
+                event=pending.event,
+                effective_at_ms=pending.at_ms,
+                decided_at_ms=max(self.watermark_ms, self.last_sweep_ms),
+                before_ms=pending.at_ms,
+                is_own=1,
+                before=after[0] if pending.before is None else pending.before[0],
+                after=after[0],
+            )
+
+    # --- time ---
+
+    @property
+    def last_sweep_ms(self) -> int:
+        return int(self.sweeps.at_ms[self.passed - 1]) if self.passed else self.swept_before_ms
+
+    def closed_ms(self, row: int) -> int:
+        return max(int(self.table.closed_at_ms[row]), _before(self.last_sweep_ms))
+
+    def outdated(self, row: int) -> list[int]:
+        return np.flatnonzero(self.table.outdated_of(np.array([row]))[:, 0]).tolist()
+
+    def end_part(self, row: int) -> None:
+        visit = Visit(self.last_sweep_ms, len(self.events) + len(self.sweeps.at_ms))
+        self.catch_up(row, visit)
+        due_ms = self.pass_silence(row, self.last_sweep_ms, visit)
+        self.table.store_due(np.array([row]), np.array([due_ms]))
+
+    def pass_silence(self, row: int, until_ms: int, visit: Visit) -> int:
+        """Let time pass up to an instant, which is not included; return before when nothing more happens."""
+        outdated = self.outdated(row)
+        left = [index for index in range(len(self.partition.segmentations)) if index not in outdated]
+        assessed = self.table.memberships["assessed_at_ms"][:, row]
+        swept_ms = _before(self.swept_before_ms)
+        dues = {index: self.ask(row, index, max(swept_ms, assessed[index]), until_ms) for index in left}
+        while dues and min(dues.values())[0] < until_ms:
+            at_ms = min(dues.values())[0]
+            for index in left:
+                if dues[index][0] == at_ms:
+                    self.move_silently(row, index, dues[index][1], at_ms, visit)
+                    dues[index] = self.ask(row, index, at_ms, until_ms)
+        return min(dues.values())[0] if dues else NEVER_MS
+
+    def ask(self, row: int, index: int, after_ms: int, until_ms: int) -> tuple[int, int]:
+        """Return when silence first moves a customer, and where to."""
+        customers = CustomerColumns(self.table.activity[row : row + 1].copy(), np.array([after_ms]))
+        by_ms = np.array([max(_before(until_ms), after_ms)])
+        segmentation = self.partition.segmentations[index]
+        due = segmentation.silence(customers, self.held(row, index), np.array([after_ms]), by_ms)
+        return due.at_ms.item(), due.target.item()
+
+    def move_silently(self, row: int, index: int, target: int, at_ms: int, visit: Visit) -> None:
+        state = self.table.activity[row : row + 1].copy()
+        told = int(np.searchsorted(self.sweeps.at_ms, at_ms, side="right"))
+        position, decided_at_ms = visit.position, visit.decided_at_ms
+        if told < len(self.sweeps.at_ms) and int(self.sweeps.before[told]) + told < position:
+            position, decided_at_ms = int(self.sweeps.before[told]) + told, int(self.sweeps.at_ms[told])
+        self.move(
+            row,
+            index,
+            target,
+            cause=LAPSE,
+            position=position,
+            event=-1,
+            effective_at_ms=at_ms,
+            decided_at_ms=decided_at_ms,
+            before_ms=min(int(last_event_ms(state)[0]), at_ms),
+            is_own=0,
+            before=state[0],
+            after=state[0],
+        )
+
+    # --- new versions ---
+
+    def catch_up(self, row: int, visit: Visit) -> int:
+        """Let versions that have taken over assess a customer; return when the last of them did."""
+        revised_ms = NO_TIME
+        while outdated := self.outdated(row):
+            instants = {index: self.partition.revised_at_ms[self.table.names[index]] for index in outdated}
+            revised_ms = min(instants.values())
+            closed_ms = max(int(self.table.closed_at_ms[row]), _before(self.swept_before_ms))
+            at_ms = revised_ms if revised_ms > closed_ms else closed_ms + 1
+            self.pass_silence(row, at_ms, visit)
+            for index in outdated:
+                if instants[index] <= revised_ms:
+                    self.revise(row, index, at_ms, visit)
+        return revised_ms
+
+    def revise(self, row: int, index: int, at_ms: int, visit: Visit) -> None:
+        segmentation, membership = self.partition.segmentations[index], self.table.memberships[index]
+        self.table.note_assessed(row, index)
+        membership["assessed_at_ms"][row] = max(membership["assessed_at_ms"][row], at_ms)
+        state = self.table.activity[row : row + 1].copy()
+        decision = segmentation.revise(CustomerColumns(state, np.array([at_ms])), self.held(row, index))
+        if decision.moves.item():
+            is_new = membership["segment"][row] == NO_SEGMENT
+            self.move(
+                row,
+                index,
+                decision.target.item(),
+                cause=DEFINITION if is_new else segmentation.revised_by,
+                position=-1,
+                event=-1,
+                effective_at_ms=at_ms,
+                decided_at_ms=visit.decided_at_ms,
+                before_ms=at_ms,
+                is_own=0,
+                before=state[0],
+                after=state[0],
+            )
+
+    # --- moves ---
+
+    def held(self, row: int, index: int) -> Held:
+        return Held.of(self.table.memberships[index][row : row + 1].copy())
+
+    def move(self, row: int, index: int, target: int, **said: Any) -> None:
+        segmentation = self.partition.segmentations[index]
+        membership = self.table.memberships[index]
+        at_ms = said["effective_at_ms"]
+        origin, entered = int(membership["segment"][row]), int(segmentation.roster.codes[target])
+        lapsed = lapsed_codes_of(segmentation.roster)
+        kept = int(membership["kept"][row]) if origin in lapsed else origin
+        change = _change(segmentation, origin, entered, said["cause"], int(membership["change"][row]))
+        membership["kept"][row] = kept if entered in lapsed else entered
+        membership["previous"][row], membership["segment"][row] = origin, entered
+        membership["since_ms"][row], membership["change"][row] = at_ms, change
+        membership["sequence"][row] += 1
+        membership["model_version"][row] = segmentation.version
+        membership["assessed_at_ms"][row] = max(membership["assessed_at_ms"][row], at_ms)
+        if said["cause"] in (MODEL, DEFINITION, LAPSE):
+            self.table.closed_at_ms[row] = max(int(self.table.closed_at_ms[row]), at_ms)
+        after = np.array([said["after"]], ACTIVITY_DTYPE)
+        following = segmentation.silence(
+            CustomerColumns(after, np.array([at_ms])), self.held(row, index), np.array([at_ms]), np.array([NEVER_MS])
+        )
+        said["decided_at_ms"] = max(said["decided_at_ms"], at_ms)
+        self.moved.add(row)
+        self.made.append(
+            said
+            | {
+                "row": row,
+                "segmentation": index,
+                "target": target,
+                "change": change,
+                "sequence": int(membership["sequence"][row]),
+                "from_code": origin,
+                "next_at_ms": following.at_ms.item(),
+                "next_target": following.target.item(),
+            }
+        )
 
 
-def _entered(chunk: FoldedChunk) -> Indices:
-    """Return the index of the first event of each customer that the table does not hold yet."""
-    first = chunk.before < 0
-    return chunk.events[first]
+def _activity(row: Row) -> np.ndarray:
+    packed = bytearray(ACTIVITY_DTYPE.itemsize)
+    row.pack_activity_into(packed, 0)
+    return np.frombuffer(packed, ACTIVITY_DTYPE)
+
+
+def _before(at_ms: int) -> int:
+    return at_ms if at_ms == _FIRST_MS else at_ms - 1
+
+
+def _change(segmentation: Segmentation, origin: int, entered: int, cause: int, last: int) -> int:
+    """Return what a move means, given the customer's last change.
+
+    In a segmentation without an order every move that silence makes is a lapse, and the next own act a return.
+    """
+    levels = levels_of(segmentation.roster)
+    if entered == NO_SEGMENT:
+        return LEFT
+    if origin == NO_SEGMENT:
+        return ENTERED
+    lapses = levels is None or levels.get(entered, 0) < 0
+    returns = last == LAPSED if levels is None else levels.get(origin, 0) < 0 and not lapses
+    if cause == LAPSE and lapses:
+        return LAPSED
+    return RETURNED if cause < LAPSE and returns else MOVED

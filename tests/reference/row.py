@@ -108,9 +108,13 @@ digest: Final = xxh3_64_digest
 DIGEST_BYTES: Final = 8
 """64 bits of XXH3 an id: two of 32 ids clash once in 10^17 events."""
 
-ROW_VERSION: Final = 3
+ROW_VERSION: Final = 4
 _HEADER: Final = struct.Struct("<BBHHHH")
 """Version, number of memberships, and bytes of recent events, orders, active days and engaged days."""
+_MORE: Final = struct.Struct("<qII")
+"""Since version 4: `closed_at_ms`; number of dated places and bytes of the ledger; of undated ones, and of traits."""
+_PLACE: Final = struct.Struct("<ihh")
+_SINCE: Final = struct.Struct("<q")
 _MEMBERSHIP_BYTES: Final = MEMBERSHIP_DTYPE.itemsize
 _ENTRY_BYTES: Final = DIGEST_BYTES + _MEMBERSHIP_BYTES
 FIRST_SEGMENTATION: Final = "value"
@@ -144,6 +148,37 @@ def join_history(activity: tuple[Any, ...], history: CustomerHistory) -> Row:
     return Row(*activity, *astuple(history))
 
 
+class Place(NamedTuple):
+    """A customer's place in a segmentation by rules, and when the segment was entered, `NO_TIME` if not known."""
+
+    sequence: int
+    segment: int
+    change: int = 0
+    since_ms: int = NO_TIME
+
+
+class Beside(NamedTuple):
+    """What a row says beside memberships and history.
+
+    Attributes
+    ----------
+    closed_at_ms
+        Up to when the customer's moves have been told.
+    places
+        By the digest of their segmentation's name, in the row's order.
+    ledger, traits
+        As they are encoded.
+    """
+
+    closed_at_ms: int = NO_TIME
+    places: Mapping[bytes, Place] = {}
+    ledger: bytes = b""
+    traits: bytes = b""
+
+
+NOTHING_BESIDE: Final = Beside()
+
+
 class EncodedParts(NamedTuple):
     """What an encoded row consists of, undecoded.
 
@@ -153,23 +188,37 @@ class EncodedParts(NamedTuple):
         An `ACTIVITY` record.
     memberships
         `MEMBERSHIP_DTYPE` records by the digest of their segmentation's name, in the row's order.
-    history
+    history, beside
         The rest.
     """
 
     activity: bytes
     memberships: Mapping[bytes, bytes]
     history: CustomerHistory
+    beside: Beside = NOTHING_BESIDE
 
 
-def join_row(activity: bytes, memberships: Sequence[bytes], history: CustomerHistory) -> bytes:
+def join_row(
+    activity: bytes, memberships: Sequence[bytes], history: CustomerHistory, beside: Beside = NOTHING_BESIDE
+) -> bytes:
     """Return a whole row as bytes, version first; each membership begins with the digest of its segmentation's name."""
+    places = [
+        [
+            name + _PLACE.pack(*place[:3]) + (_SINCE.pack(place.since_ms) if dated else b"")
+            for name, place in beside.places.items()
+            if (place.since_ms != NO_TIME) == dated
+        ]
+        for dated in (True, False)
+    ]
+    counts = (len(places[0]) | len(beside.ledger) << 8, len(places[1]) | len(beside.traits) << 8)
     recent_events, orders = history.recent_events, history.orders
     active_day_bits, engaged_day_bits = history.active_day_bits, history.engaged_day_bits
     active = active_day_bits.to_bytes((active_day_bits.bit_length() + 7) // 8, "little")
     engaged = engaged_day_bits.to_bytes((engaged_day_bits.bit_length() + 7) // 8, "little")
     header = _HEADER.pack(ROW_VERSION, len(memberships), len(recent_events), len(orders), len(active), len(engaged))
-    return b"".join((header, activity, *memberships, recent_events, orders, active, engaged))
+    header += _MORE.pack(beside.closed_at_ms, *counts)
+    told = (*memberships, *places[0], *places[1], beside.ledger, beside.traits)
+    return b"".join((header, activity, *told, recent_events, orders, active, engaged))
 
 
 def split_row(encoded: bytes) -> EncodedParts:
@@ -187,42 +236,69 @@ def split_row(encoded: bytes) -> EncodedParts:
     version, count, recent, orders, active, engaged = _HEADER.unpack_from(encoded)
     if not 1 <= version <= ROW_VERSION:
         raise RowVersionUnknown(f"row version: {version}, expected at most {ROW_VERSION}")
-    activity_end = _HEADER.size + (ACTIVITY if version == ROW_VERSION else EARLIER_ACTIVITY).size
-    parts_start = activity_end + (_MEMBERSHIP_BYTES if version == 1 else count * _ENTRY_BYTES)
+    start = _HEADER.size + (0 if version < 4 else _MORE.size)
+    if len(encoded) < start:
+        raise RowDamaged(f"row: {len(encoded)} bytes, expected at least {start}")
+    closed_at_ms, *counts = (NO_TIME, 0, 0) if version < 4 else _MORE.unpack_from(encoded, _HEADER.size)
+    (dated, undated), (ledger, traits) = zip(*((number & 255, number >> 8) for number in counts), strict=True)
+    activity_end = start + (ACTIVITY if version > 2 else EARLIER_ACTIVITY).size
+    members_end = activity_end + (_MEMBERSHIP_BYTES if version == 1 else count * _ENTRY_BYTES)
+    dated_end = members_end + dated * (DIGEST_BYTES + _PLACE.size + _SINCE.size)
+    ledger_start = dated_end + undated * (DIGEST_BYTES + _PLACE.size)
+    traits_start = ledger_start + ledger
+    parts_start = traits_start + traits
     after_recent = parts_start + recent
     after_orders = after_recent + orders
     after_active = after_orders + active
     if len(encoded) != after_active + engaged:
         raise RowDamaged(f"row: {len(encoded)} bytes, expected {after_active + engaged}")
     if version == 1:
-        memberships = {digest(FIRST_SEGMENTATION.encode()): encoded[activity_end:parts_start]}
+        memberships = {digest(FIRST_SEGMENTATION.encode()): encoded[activity_end:members_end]}
     else:
         memberships = {
             encoded[start : start + DIGEST_BYTES]: encoded[start + DIGEST_BYTES : start + _ENTRY_BYTES]
-            for start in range(activity_end, parts_start, _ENTRY_BYTES)
+            for start in range(activity_end, members_end, _ENTRY_BYTES)
         }
-    activity = encoded[_HEADER.size : activity_end]
+    places = _places(encoded[members_end:dated_end], _SINCE.size) | _places(encoded[dated_end:ledger_start], 0)
+    if version < 4:
+        assessed = [
+            int(np.frombuffer(record, MEMBERSHIP_DTYPE)["assessed_at_ms"][0]) for record in memberships.values()
+        ]
+        closed_at_ms = max([NO_TIME, *assessed])
+    beside = Beside(closed_at_ms, places, encoded[ledger_start:traits_start], encoded[traits_start:parts_start])
+    activity = encoded[start:activity_end]
     history = CustomerHistory(
         encoded[parts_start:after_recent],
         encoded[after_recent:after_orders],
         int.from_bytes(encoded[after_orders:after_active], "little"),
         int.from_bytes(encoded[after_active:], "little"),
     )
-    if version < ROW_VERSION:
+    if version < 3:
         row = Row(**carry_over(activity, history.orders, history.active_day_bits, history.engaged_day_bits))
         activity = _pack_activity(row)
-    return EncodedParts(activity, memberships, history)
+    return EncodedParts(activity, memberships, history, beside)
 
 
-def encode_row(row: Row, memberships: Mapping[str, bytes]) -> bytes:
+def _places(encoded: bytes, since_bytes: int) -> dict[bytes, Place]:
+    places = {}
+    step = DIGEST_BYTES + _PLACE.size + since_bytes
+    for at in range(0, len(encoded), step):
+        place = Place(*_PLACE.unpack_from(encoded, at + DIGEST_BYTES))
+        if since_bytes:
+            place = place._replace(since_ms=_SINCE.unpack_from(encoded, at + step - since_bytes)[0])
+        places[encoded[at : at + DIGEST_BYTES]] = place
+    return places
+
+
+def encode_row(row: Row, memberships: Mapping[str, bytes], beside: Beside = NOTHING_BESIDE) -> bytes:
     """Return the whole row with its membership records, by the name of their segmentation, as bytes."""
     entries = [digest(name.encode()) + membership for name, membership in memberships.items()]
-    return join_row(_pack_activity(row), entries, row.history)
+    return join_row(_pack_activity(row), entries, row.history, beside)
 
 
 def decode_row(encoded: bytes) -> tuple[Row, Mapping[bytes, bytes]]:
     """Return a row and its membership records by the digest of their segmentation's name; raises as `split_row`."""
-    activity, memberships, history = split_row(encoded)
+    activity, memberships, history, _ = split_row(encoded)
     return join_history(ACTIVITY.unpack(activity), history), memberships
 
 

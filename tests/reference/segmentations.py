@@ -6,10 +6,13 @@ A partition of them decides without the compiled library, but for its elementary
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from stream_app.core.arrays import Instants
+from stream_app.core.foreign import Foreign
+from stream_app.core.moves import DEFINITION
 from stream_app.core.segmentation import NEVER_MS, Decision, Due, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT, NOWHERE
 from stream_app.segmentations.ended import EndedSegmentation
@@ -34,18 +37,33 @@ class ReferenceLearned(LearnedSegmentation):
         return learned_decision.revise(self.model, customers, held)
 
 
-class ReferenceRules(RulesSegmentation):
-    """Rules that `tests.reference.rules` answers for."""
+class ReferenceRules(Foreign):
+    """Rules on figures that `tests.reference.rules` answers for, asked one by one as other kinds are.
 
-    def acts(self, customers: CustomerColumns, held: Held) -> Decision:  # type: ignore[override]
+    Parameters
+    ----------
+    version
+        What it stands for.
+    """
+
+    kind: Final = "rules"
+    weighs_sessions: Final = True
+    revised_by: Final = DEFINITION
+
+    def __init__(self, version: RulesSegmentation) -> None:
+        self.definition: Final = version.definition
+        self.name: Final = version.name
+        self.version: Final = version.version
+        self.roster: Final = version.roster
+
+    def acts(self, customers: CustomerColumns, held: Held) -> Decision:
         return rules.acts(self, customers, held)
 
-    def silence(  # type: ignore[override]
-        self, customers: CustomerColumns, held: Held, after_ms: Instants, by_ms: Instants
-    ) -> Due:
-        return rules.silence(self, customers, held, after_ms, by_ms)
+    def silence(self, customers: CustomerColumns, held: Held, after_ms: Instants, by_ms: Instants) -> Due:
+        # However far one looks: a step keeps what it is told, and does not ask again before then.
+        return rules.silence(self, customers, held, after_ms, np.full_like(by_ms, NEVER_MS))
 
-    revise = acts  # type: ignore[assignment]
+    revise = acts
 
 
 class ReferenceEnded(EndedSegmentation):
@@ -74,7 +92,7 @@ def by_reference(segmentation: Segmentation) -> Segmentation:
         case LearnedSegmentation():
             return ReferenceLearned(segmentation.model)
         case RulesSegmentation():
-            return ReferenceRules(segmentation.definition, segmentation.version, segmentation.roster.retired)
+            return ReferenceRules(segmentation)
         case EndedSegmentation():
             return ReferenceEnded(segmentation.name, segmentation)
         case _:

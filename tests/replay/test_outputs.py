@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ from stream_app.contracts.outputs.migrations import SegmentMembership
 from stream_app.errors import ConfigurationError
 from stream_app.replay import outputs
 from stream_app.replay.outputs import FILES, UNFINISHED, OutputFolder
-from stream_app.settings.sections import Settings
 from tests.support.events import instant, purchase
+from tests.support.one_segmentation import value_settings
 from tests.support.playing import play
-from tests.support.replays import Outputs
+from tests.support.replays import Outputs, purchase_at, replay, write_lines
 
 
 def names(folder: Path) -> set[str]:
@@ -87,7 +88,7 @@ def test_memberships_are_written_block_by_block_in_order_of_arrival(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outputs, "BLOCK_CUSTOMERS", 3)
-    partition = create_partition(Settings())
+    partition = create_partition(value_settings())
     play(partition, [purchase(0, customer_id=f"c{number}") for number in range(8, 0, -1)])
     folder = OutputFolder(tmp_path)
     folder.write_memberships(partition, instant(1))
@@ -99,7 +100,7 @@ def test_memberships_are_written_block_by_block_in_order_of_arrival(
 
 
 def test_membership_names_the_move_that_silence_makes_next(tmp_path: Path) -> None:
-    partition = create_partition(Settings())
+    partition = create_partition(value_settings())
     acts = [purchase(day) for day in (0, 10, 20, 30)]
     play(partition, [*acts, instant(31)])
     folder = OutputFolder(tmp_path)
@@ -114,10 +115,24 @@ def test_membership_names_the_move_that_silence_makes_next(tmp_path: Path) -> No
 
 
 def test_membership_that_silence_never_ends_names_no_next_move(tmp_path: Path) -> None:
-    partition = create_partition(Settings())
+    partition = create_partition(value_settings())
     play(partition, [purchase(0), purchase(1), instant(900)])
     folder = OutputFolder(tmp_path)
     folder.write_memberships(partition, instant(900))
     folder.complete({})
     (membership,) = Outputs(tmp_path).memberships
     assert (membership["segment"]["name"], membership["next_move"]) == ("Lost", None)
+
+
+def test_what_silence_will_do_is_told_ahead_where_that_is_asked_for(tmp_path: Path) -> None:
+    when = {"event": "order_completed", "last": "10d"}
+    audience = {"kind": "audience", "name": "buyers", "when": when, "warn_before": "3d"}
+    definitions = tmp_path / "segmentations.json"
+    definitions.write_text(json.dumps({"version": 1, "segmentations": [audience]}), "utf-8")
+    orders = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
+    written = replay(
+        *(tmp_path / "out", "--purchases", orders, "--segmentations", definitions, "--until", "2024-05-10T00:00:00Z")
+    )
+    (notice,) = written.lines("upcoming.jsonl")
+    assert (notice["customer_id"], notice["segmentation"]) == ("c1", "buyers")
+    assert notice["next_move"]["at"] == "2024-05-11T12:00:00.000Z"

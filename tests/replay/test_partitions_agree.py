@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from stream_app.bootstrap.replay import create_readers
 from stream_app.bootstrap.segmentation import create_partition
 from stream_app.core.clock import DAY_MS, WEEK_MS
 from stream_app.core.events import Event
+from stream_app.core.records import batch_of
 from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
@@ -23,24 +24,34 @@ from tests.support.batches import contents_of
 from tests.support.playing import play_events, play_sweep
 from tests.support.published import Migration
 
-THREE = [
+FOUR = [
     {"kind": "learned", "name": "value"},
     {"kind": "learned", "name": "eager", "hysteresis": 0.1, "no_return_days": 7},
     {
         "kind": "rules",
         "name": "lifecycle",
         "segments": [
-            {"id": "active", "name": "Active", "when": {"figure": "recency_days", "operator": "<", "value": 20}},
-            {"id": "slipping", "name": "Slipping", "when": {"figure": "recency_days", "operator": "<", "value": 60}},
+            {"id": "active", "name": "Active", "when": {"figure": "recency_days", "less_than": 20}},
+            {"id": "slipping", "name": "Slipping", "when": {"figure": "recency_days", "less_than": 60}},
         ],
         "otherwise": {"id": "lapsed", "name": "Lapsed"},
+    },
+    {
+        "kind": "audience",
+        "name": "regulars",
+        "when": {
+            "all": [
+                {"event": "order_completed", "at_least": 2, "last": "60d"},
+                {"segmentation": "lifecycle", "segment": "active"},
+            ]
+        },
     },
 ]
 
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    return load_settings(None, {"segmentations": THREE})
+    return load_settings(None, {"segmentations": FOUR})
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +68,17 @@ def events(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> list
     return found
 
 
+def parts_of(events: list[Event], size: int) -> Iterator[tuple[int, int]]:
+    """Yield parts of so many events, or of more where an instant would be torn apart."""
+    start = 0
+    while start < len(events):
+        stop = min(start + size, len(events))
+        while stop < len(events) and events[stop].at_ms == events[stop - 1].at_ms:
+            stop += 1
+        yield start, stop
+        start = stop
+
+
 def play(settings: Settings, events: list[Event], chunk: int, due_max: int, until_ms: int) -> list[Migration]:
     """Fold events into one partition and let time pass up to an instant; nothing is learned."""
     partition = create_partition(settings)
@@ -70,10 +92,10 @@ def play(settings: Settings, events: list[Event], chunk: int, due_max: int, unti
             played = play_events(partition, part[step.start : step.stop], step.sweeps)
         found.extend(played.migrations)
 
-    for start in range(0, len(events), 5 * chunk):
-        part = events[start : start + 5 * chunk]
-        watermarks_ms = np.maximum.accumulate(np.array([event.at_ms for event in part]))
-        for step in steps(partition, watermarks_ms, np.ones(len(part), np.bool_), pace):
+    for start, stop in parts_of(events, 5 * chunk):
+        part = events[start:stop]
+        batch = batch_of(part, 0, range(start, start + len(part)), partition.clock.watermark_ms)
+        for step in steps(partition, batch, pace):
             do(step, part)
     for step in pass_time(partition, until_ms, pace):
         do(step, [])
@@ -103,5 +125,5 @@ def test_partitions_and_chunks_do_not_matter(
         found |= by_customer(play(settings, mine, chunk, due_max, until_ms))
     assert found == expected
     moves = [migration for said in expected.values() for migration in said]
-    assert {migration.segmentation for migration in moves} == {"value", "eager", "lifecycle"}
+    assert {migration.segmentation for migration in moves} == {"value", "eager", "lifecycle", "regulars"}
     assert sum(migration.cause.kind == "lapse" for migration in moves) > 100

@@ -25,6 +25,7 @@ from stream_app.sources import files as sources
 from stream_app.sources.files import SourceFile
 from tests.contracts.records import AT_MS, NOW_MS
 from tests.contracts.test_schema_examples import schema_validator
+from tests.support.one_segmentation import value_settings
 from tests.support.replays import Outputs, engagement_at, purchase_at, replay, write_lines
 
 FAULTS = Faults(duplicate_rate=0.02, malformed_rate=0.01, late_rate=0.05)
@@ -391,7 +392,7 @@ def test_watch_is_called_at_every_boundary(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     path = write_lines(tmp_path / "p.jsonl", [purchase_at(n, f"2024-05-0{n + 1}T12:00:00Z", f"c{n}") for n in range(4)])
     run(
-        Settings(),
+        value_settings(),
         tmp_path / "out",
         {"purchases": path},
         watch=lambda part, at_ms: seen.append((at_ms, len(part.table))),
@@ -409,7 +410,7 @@ def test_interrupted_run_is_complete_up_to_there(
 ) -> None:
     answers = iter([False] * asked)
     files = {topic: population[0] / f"{topic}.jsonl.gz" for topic in TOPICS}
-    partition, outputs = run(Settings(), tmp_path, files, interrupted=lambda: next(answers, True))
+    partition, outputs = run(value_settings(), tmp_path, files, interrupted=lambda: next(answers, True))
     summary = outputs.summary
     assert summary["interrupted"] is True
     assert 0 < summary["counts"]["in"] == sum(file["records"] for file in summary["inputs"])
@@ -426,7 +427,7 @@ def test_run_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(Settings(), tmp_path / "out", {"purchases": path}, watch=fail)
+        run(value_settings(), tmp_path / "out", {"purchases": path}, watch=fail)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -455,7 +456,7 @@ def test_memory_grows_with_customers_and_not_with_events(tmp_path: Path, monkeyp
         path = write_lines(tmp_path / f"{name}.jsonl", lines)
         tracemalloc.start()
         try:
-            run(Settings(), tmp_path / name, {"purchases": path})
+            run(value_settings(), tmp_path / name, {"purchases": path})
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -9,12 +9,12 @@ from stream_app.core.partition import Partition
 from stream_app.core.processor import process_events
 from stream_app.replay.statistics import RunStatistics
 from stream_app.segmentations.describing import Chunk, Describer
-from stream_app.settings.sections import Settings
 from tests.support.events import START_MS, engagement, instant, purchase, refund
+from tests.support.one_segmentation import value_settings
 
 
 def observed(events: list[Event]) -> tuple[Partition, RunStatistics]:
-    partition, statistics = create_partition(Settings()), RunStatistics(["value"])
+    partition, statistics = create_partition(value_settings()), RunStatistics(["value"])
     packed = pack_events(events, range(len(events)), 0)
     outcome = process_events(partition, packed)
     described = Describer(partition.context).describe_step(partition, outcome.moves, Chunk(packed, ["file"]))
@@ -23,7 +23,7 @@ def observed(events: list[Event]) -> tuple[Partition, RunStatistics]:
 
 
 def test_nothing_observed_is_a_summary_of_zeros() -> None:
-    summary = RunStatistics(["value"]).summary(create_partition(Settings()), [], 7, interrupted=True)
+    summary = RunStatistics(["value"]).summary(create_partition(value_settings()), [], 7, interrupted=True)
     assert summary["counts"] == {"in": 0, "applied": 0, "duplicate": 0, "late_applied": 0, "rejected": 0}
     assert (summary["seed"], summary["interrupted"], summary["model_version"]) == (7, True, 0)
     assert summary["segments"] == summary["flows"] == summary["sizes"] == summary["weeks"] == summary["examples"] == []
@@ -37,7 +37,7 @@ def test_records_are_counted_by_what_became_of_them() -> None:
     events = [purchase(1), purchase(3), purchase(2), purchase(3), engagement(3)]
     _, statistics = observed(events)
     statistics.rejected.update(["malformed", "wrong_type", "malformed"])
-    summary = statistics.summary(create_partition(Settings()), [], 0, interrupted=False)
+    summary = statistics.summary(create_partition(value_settings()), [], 0, interrupted=False)
     assert statistics.events == 8
     assert summary["counts"] == {"in": 8, "applied": 3, "duplicate": 1, "late_applied": 1, "rejected": 3}
     assert list(summary["rejected_by_reason"].items()) == [("malformed", 2), ("wrong_type", 1)]

@@ -284,6 +284,7 @@ class ReportFolder:
 
         return {
             "segmentation": "value",
+            "kind": "learned",
             "inputs": [
                 {"file": "purchases.csv", "topic": "purchases", "records": 6_200},
                 {"file": "engagements.jsonl.gz", "topic": "engagements", "records": 11_034},
@@ -311,7 +312,7 @@ class ReportFolder:
             "migrations": {
                 "total": len(self.migrations),
                 "entries": causes["entered"],
-                "own_moves": moves("purchase", "refund", "engagement", "lapse"),
+                "own_moves": moves("purchase", "refund", "engagement", "lapse", "profile"),
                 "moves_by_new_versions": moves("model", "definition"),
                 "by_change": dict(Counter(m["change"] for m in self.migrations)),
             },

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from stream_app.contracts.readers import MigrationRecord
+from stream_app.core.moves import CAUSE_KINDS
 from stream_app.errors import ConfigurationError
 from stream_app.report.page import FORMER_SEGMENT_COLOURS, SEGMENT_COLOURS, write_report
 from stream_app.report.timelines import SENTENCE_PATTERNS_MAX, TimelineSample, shorten_sentence
@@ -50,8 +51,8 @@ def told_moves(timelines: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
                 {
                     "at_ms": at_ms,
                     "from": None if origin is None else timelines["segments"][origin],
-                    "to": timelines["segments"][target],
-                    "cause": ("purchase", "refund", "engagement", "lapse", "model")[cause],
+                    "to": None if target is None else timelines["segments"][target],
+                    "cause": CAUSE_KINDS[cause],
                     "version": version,
                     "margin": margin,
                     "sentence": sentence,
@@ -260,7 +261,7 @@ def test_a_single_segmentation_has_one_page(folder: ReportFolder, content: dict[
     folder.write(tmp_path)
     write_report(tmp_path)
     assert [path.name for path in tmp_path.glob("*.html")] == ["report.html"]
-    assert content["pages"] == [{"segmentation": "value", "file": "report.html"}]
+    assert [(page["segmentation"], page["file"]) for page in content["pages"]] == [("value", "report.html")]
 
 
 def test_each_segmentation_has_a_page_that_names_all(several: Outputs) -> None:
@@ -268,10 +269,11 @@ def test_each_segmentation_has_a_page_that_names_all(several: Outputs) -> None:
     for name, file in (("value", "report.html"), ("lifecycle", "report-lifecycle.html")):
         content = content_of((several.folder / file).read_text(encoding="utf-8"))
         assert content["summary"]["segmentation"] == name
-        assert content["pages"] == [
-            {"segmentation": "value", "file": "report.html"},
-            {"segmentation": "lifecycle", "file": "report-lifecycle.html"},
+        assert [(page["segmentation"], page["file"], page["kind"]) for page in content["pages"]] == [
+            ("value", "report.html", "learned"),
+            ("lifecycle", "report-lifecycle.html", "rules"),
         ]
+        assert {page["customers"] for page in content["pages"]} == {several.summary["customers"]}
 
 
 @pytest.mark.parametrize(("name", "file"), [("value", "report.html"), ("lifecycle", "report-lifecycle.html")])
@@ -294,9 +296,9 @@ def test_a_page_of_rules_has_the_conditions_and_nothing_that_is_learned(several:
     content = content_of((several.folder / "report-lifecycle.html").read_text(encoding="utf-8"))
     assert content["kind"] == "rules"
     assert content["conditions"] == {
-        "new": "tenure_days < 30",
-        "vip": "purchases >= 1000",
-        "active": "recency_days < 45",
+        "new": "tenure of less than 30 days",
+        "vip": "1000 or more purchases",
+        "active": "recency of less than 45 days",
         "lapsed": "otherwise",
     }
     assert list(content["conditions"]) == ["new", "vip", "active", "lapsed"], "in the order in which they are tried"
@@ -313,6 +315,34 @@ def test_a_page_of_a_learned_segmentation_has_models_and_no_conditions(several: 
     assert [version["version"] for version in content["versions"]] == sorted(
         model["version"] for model in several.models if model["segmentation"] == "value" and model["status"] != "held"
     )
+
+
+def test_an_audience_is_told_among_all_customers(shipped: Outputs) -> None:
+    content = content_of((shipped.folder / "report-cart_abandoners.html").read_text(encoding="utf-8"))
+    (audience,), everybody = content["summary"]["segments"], content["summary"]["all_segments"]
+    members = [m for m in shipped.memberships if m["segmentation"] == "cart_abandoners"]
+    assert (content["kind"], audience["customers"]) == ("audience", len(members))
+    assert audience["share"] == len(members) / shipped.summary["customers"] < 1
+    assert everybody["customers"] == shipped.summary["customers"]
+    assert audience["revenue_share"] == audience["revenue"] / everybody["revenue"]
+    own = [m for m in shipped.migrations if m["segmentation"] == "cart_abandoners"]
+    assert content["summary"]["migrations"]["entries"] == 0
+    assert content["summary"]["migrations"]["own_moves"]["total"] == len(own) > 10
+    for customer_id, moves in told_moves(content["timelines"]).items():
+        written = [m["to_segment"] for m in own if m["customer_id"] == customer_id]
+        assert [move["to"] for move in moves] == written
+        assert None in written or len(written) == 1
+
+
+def test_each_page_names_all_segmentations_with_their_sizes(shipped: Outputs) -> None:
+    pages = content_of((shipped.folder / "report.html").read_text(encoding="utf-8"))["pages"]
+    members = Counter(m["segmentation"] for m in shipped.memberships)
+    assert len(pages) > 12
+    assert {page["segmentation"]: page["customers"] for page in pages if page["customers"]} == members
+    assert {page["segmentation"]: page["title"] for page in pages}["vip_slipping"] == "VIPs who slip"
+    for page in pages:
+        assert (shipped.folder / page["file"]).exists()
+        assert page["share"] == page["customers"] / shipped.summary["customers"]
 
 
 # --- the sample of customers ----------------------------------------------------------------------------------

@@ -224,9 +224,9 @@ def test_a_page_of_rules_shows_conditions_and_no_models(rules_dom: str) -> None:
     conditions = part(rules_dom, "conditions")
     rows = re.findall(r'<th scope="row">(.*?)</th><td[^>]*>(.*?)</td>', conditions)
     assert [(text_of(name), text_of(condition)) for name, condition in rows] == [
-        ("New", "tenure_days < 30"),
-        ("VIP", "purchases >= 1000"),
-        ("Active & <b>well</b>", "recency_days < 45"),
+        ("New", "tenure of less than 30 days"),
+        ("VIP", "1000 or more purchases"),
+        ("Active & <b>well</b>", "recency of less than 45 days"),
         ("Lapsed", "otherwise"),
     ]
     timeline = text_of(part(rules_dom, "timeline"))

@@ -169,3 +169,22 @@ def test_progress_shows_rate_and_share_on_a_terminal(total: int | None) -> None:
         advance(1_000, 14)
     assert "events/s" in stream.getvalue()
     assert ("100%" in stream.getvalue()) == (total is not None)
+
+
+def test_each_audience_is_a_line(shipped: Outputs) -> None:
+    lines = printed(shipped.summary).splitlines()
+    audiences = [other for other in shipped.summary["other_segmentations"] if other["kind"] == "audience"]
+    assert len(audiences) > 5
+    for audience in audiences:
+        (line,) = [line for line in lines if line.split()[:1] == [audience["segmentation"]]]
+        changes, members = audience["migrations"]["by_change"], audience["all_segments"]["customers"]
+        share = f"{members / shipped.summary['customers']:.1%}"
+        assert line.split()[1:5] == [str(members), share, str(changes["entered"]), str(changes["left"])]
+
+
+def test_an_audience_may_stand_first(shipped: Outputs) -> None:
+    others = shipped.summary["other_segmentations"]
+    first = next(other for other in others if other["segmentation"] == "cart_abandoners")
+    shown = printed(shipped.summary | first | {"other_segmentations": []})
+    assert "→ out of it" in shown
+    assert "leaves Cart abandoners" in shown

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from random import Random
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,22 +25,25 @@ from stream_app.segmentations.registry import (
     decode_segmentation,
     encode_segmentation,
 )
-from stream_app.segmentations.rules.segmentation import RulesSegmentation
 from tests.native.moves import describe
 from tests.reference.quantities import last_event_ms
 from tests.reference.rosters import lapsed_codes_of
-from tests.segmentations.examples import BY_RULES, COLD_START, EXAMPLES
+from tests.segmentations.examples import COLD_START, EXAMPLES, NOT_RULED, WATCHERS
 from tests.segmentations.third_kind import TIERS, TiersSegmentation
 from tests.support.events import histories, instant, purchase
-from tests.support.logs import logs
+from tests.support.logs import logs, whole_instants
 from tests.support.oracle import expected_migrations, told
 from tests.support.playing import Step, play, play_sweep, state_of
-from tests.support.published import read_migration
-from tests.support.tables import activity_of
+from tests.support.published import Migration, read_migration
+from tests.support.tables import activity_of, held_in
 
 OF_A_THIRD_KIND = TiersSegmentation("tiers", [2, 4])
 ENDED = EndedSegmentation("value", COLD_START)
 EVERY_KIND = (*EXAMPLES, OF_A_THIRD_KIND, ENDED)
+asked = pytest.mark.parametrize(
+    "segmentation", [*NOT_RULED, OF_A_THIRD_KIND, ENDED], ids=lambda each: f"{each.kind}-{each.name}"
+)
+"""Those that are asked one by one; what is by rules is evaluated by steps alone."""
 every_kind = pytest.mark.parametrize("segmentation", EVERY_KIND, ids=lambda each: f"{each.kind}-{each.name}")
 registered = pytest.mark.parametrize(
     "segmentation", [*EXAMPLES, OF_A_THIRD_KIND], ids=lambda each: f"{each.kind}-{each.name}"
@@ -132,6 +137,64 @@ def moves_of(segmentation: Segmentation, crowd: Crowd, days: int) -> Moves:
 # --- one is many, and nothing is changed ---------------------------------------------------------------------------
 
 
+@every_kind
+@given(logs())
+@settings(max_examples=30)
+def test_many_customers_in_a_step_do_what_each_does_alone(segmentation: Segmentation, log: list[Step]) -> None:
+    steps = whole_instants([*(step for step in log if isinstance(step, Event | int)), instant(3_000)])
+    together = Partition([segmentation])
+    migrations = play(together, steps)
+    for customer_id, row in state_of(together).items():
+        alone = Partition([segmentation])
+        own = [step for step in steps if isinstance(step, int) or step.customer_id == customer_id]
+        found = play(alone, own)
+        expected = [migration for migration in migrations if migration.customer_id == customer_id]
+        assert without_places(found) == without_places(expected)
+        assert state_of(alone) == {customer_id: row}
+
+
+@every_kind
+@given(logs(), st.integers(0, 28))
+@settings(max_examples=30)
+def test_customers_restored_from_their_rows_go_on_as_they_would_have(
+    segmentation: Segmentation, log: list[Step], cut: int
+) -> None:
+    steps = [*(step for step in log if isinstance(step, Event | int)), instant(3_000)]
+    partition = Partition([segmentation])
+    play(partition, steps[:cut])
+    copy = Partition([segmentation], clock=partition.clock)
+    for customer_id, row in state_of(partition).items():
+        copy.table.restore(customer_id, row)
+    assert play(copy, steps[cut:]) == play(partition, steps[cut:])
+    assert state_of(copy) == state_of(partition)
+
+
+@pytest.mark.parametrize("segmentation", [each for each in EXAMPLES if each.is_ruled], ids=lambda each: each.kind)
+@given(logs(late=False, refunds=False), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_where_rules_see_customers_does_not_depend_on_the_order_in_which_their_events_arrive(
+    segmentation: Segmentation, log: list[Step], random: Random
+) -> None:
+    events = [step for step in log if isinstance(step, Event)]
+    shuffled = random.sample(events, len(events))
+    ends_ms = max((event.at_ms for event in events), default=0) + 1
+    found = []
+    for arrived in (events, shuffled):
+        partition = Partition([segmentation])
+        play(partition, [*arrived, *range(ends_ms, ends_ms + 90 * DAY_MS, DAY_MS)])
+        segments = held_in(partition, segmentation.name)["segment"].tolist()
+        found.append(dict(zip(partition.table.customer_ids, segments, strict=True)))
+    assert found[0] == found[1]
+
+
+def without_places(migrations: list[Migration]) -> list[Migration]:
+    """Return migrations without where their events stood in the log and when a sweep among them found them."""
+    return [
+        msgspec.structs.replace(migration, cause=msgspec.structs.replace(migration.cause, position=None), decided_at="")
+        for migration in migrations
+    ]
+
+
 def answers(segmentation: Segmentation, crowd: Crowd, span_ms: int) -> list[list[object]]:
     """Return all that is answered about customers, column by column."""
     at_ms = crowd.customers.at_ms
@@ -140,7 +203,7 @@ def answers(segmentation: Segmentation, crowd: Crowd, span_ms: int) -> list[list
     return [column.tolist() for column in (*columns, due.at_ms, np.where(due.at_ms <= at_ms + span_ms, due.target, 0))]
 
 
-@every_kind
+@asked
 @given(st.data())
 def test_many_customers_are_judged_as_each_alone(segmentation: Segmentation, data: st.DataObject) -> None:
     crowd = data.draw(crowds(segmentation, settles=False))
@@ -150,7 +213,7 @@ def test_many_customers_are_judged_as_each_alone(segmentation: Segmentation, dat
         assert alone == [[column[number]] for column in together]
 
 
-@every_kind
+@asked
 @given(st.data())
 def test_nothing_that_is_asked_changes_what_it_is_asked_of(segmentation: Segmentation, data: st.DataObject) -> None:
     crowd = data.draw(crowds(segmentation, settles=False))
@@ -177,7 +240,9 @@ def test_what_is_decided_does_not_depend_on_how_events_are_cut_into_chunks(
     assert state_of(cut) == state_of(whole)
 
 
-@every_kind
+@pytest.mark.parametrize(
+    "segmentation", [each for each in EVERY_KIND if each is not WATCHERS], ids=lambda each: f"{each.kind}-{each.name}"
+)
 @given(logs(), st.sets(st.integers(0, 28)))
 @settings(max_examples=30)
 def test_customers_do_what_asking_event_by_event_says(
@@ -187,7 +252,7 @@ def test_customers_do_what_asking_event_by_event_says(
     assert told(play(Partition([segmentation]), steps, cuts)) == expected_migrations(segmentation, steps)
 
 
-@every_kind
+@asked
 @given(st.data())
 def test_whoever_is_in_no_segment_of_the_version_moves_unless_it_has_ended(
     segmentation: Segmentation, data: st.DataObject
@@ -209,7 +274,7 @@ def test_whoever_is_in_no_segment_of_the_version_moves_unless_it_has_ended(
 # --- time ----------------------------------------------------------------------------------------------------------
 
 
-@every_kind
+@asked
 @given(st.data())
 @settings(max_examples=40)
 def test_first_move_in_silence_is_the_same_however_far_one_looks_ahead(
@@ -231,7 +296,7 @@ def test_first_move_in_silence_is_the_same_however_far_one_looks_ahead(
         assert (near.at_ms[~found] <= far.at_ms[~found]).all()
 
 
-@every_kind
+@asked
 @given(st.data())
 @settings(max_examples=40)
 def test_where_one_begins_to_look_within_a_silence_does_not_matter(
@@ -243,31 +308,6 @@ def test_where_one_begins_to_look_within_a_silence_does_not_matter(
     later_ms = np.minimum(after_ms + data.draw(st.integers(0, 60 * DAY_MS)), first.at_ms - 1)
     again = segmentation.silence(crowd.customers, crowd.held, later_ms, never_ms)
     assert [column.tolist() for column in again] == [column.tolist() for column in first]
-
-
-def turns(segmentation: RulesSegmentation, one: Crowd, instants: np.ndarray) -> np.ndarray:
-    """Say at which instants a customer is elsewhere than its rules want it."""
-    rows = np.zeros(len(instants), np.intp)
-    return segmentation.acts(one.customers.at(rows, instants), one.held.at(rows)).moves
-
-
-@given(st.data())
-@settings(max_examples=40)
-def test_rules_move_a_silent_customer_at_the_very_millisecond_that_brute_force_finds(data: st.DataObject) -> None:
-    crowd = data.draw(crowds(BY_RULES))
-    span_ms = data.draw(st.sampled_from([1, MINUTE_MS, DAY_MS]) | st.integers(1, 30 * DAY_MS))
-    after_ms = crowd.customers.at_ms
-    due = BY_RULES.silence(crowd.customers, crowd.held, after_ms, after_ms + span_ms)
-    for number in range(len(crowd)):
-        one, start_ms = crowd.row(number), int(after_ms[number])
-        minutes = np.append(np.arange(start_ms + MINUTE_MS, start_ms + span_ms, MINUTE_MS), start_ms + span_ms)
-        moved = np.flatnonzero(turns(BY_RULES, one, minutes))
-        if not len(moved):
-            assert due.at_ms[number] > start_ms + span_ms
-            continue
-        minute_ms = int(minutes[moved[0]])
-        within = np.arange(max(minute_ms - MINUTE_MS, start_ms) + 1, minute_ms + 1)
-        assert due.at_ms[number] == within[np.flatnonzero(turns(BY_RULES, one, within))[0]]
 
 
 @every_kind
@@ -296,11 +336,16 @@ def test_document_gives_the_same_segmentation_back(segmentation: Segmentation, d
     assert (document["kind"], document["segmentation"]) == (segmentation.kind, segmentation.name)
     for name in ("name", "kind", "version", "roster", "weighs_sessions", "revised_by"):
         assert getattr(decoded, name) == getattr(segmentation, name), name
+    if segmentation.is_ruled:
+        log = [step for step in data.draw(logs()) if isinstance(step, Event | int)]
+        own, other = (play(Partition([each]), [*log, instant(3_000)]) for each in (segmentation, decoded))
+        assert own == other
+        return
     crowd = data.draw(crowds(segmentation, settles=False))
     assert answers(decoded, crowd, 40 * DAY_MS) == answers(segmentation, crowd, 40 * DAY_MS)
 
 
-@every_kind
+@asked
 @given(st.data())
 @settings(max_examples=20)
 def test_every_move_is_explained_by_a_sentence(segmentation: Segmentation, data: st.DataObject) -> None:
@@ -314,4 +359,4 @@ def test_every_move_is_explained_by_a_sentence(segmentation: Segmentation, data:
 
 
 def test_examples_weigh_sessions_and_do_not() -> None:
-    assert [each.weighs_sessions for each in EXAMPLES] == [False, False, True]
+    assert [each.weighs_sessions for each in EXAMPLES] == [False, False, True, True]

@@ -20,7 +20,7 @@ DEFAULTS = Thresholds()._asdict()
     ("tables", "complaint"),
     [
         ([], "at least 1 item"),
-        ([{"kind": "learned", "name": f"n{number}"} for number in range(9)], "at most 8 items"),
+        ([{"kind": "learned", "name": f"n{number}"} for number in range(65)], "at most 64 items"),
         ([{"kind": "guessed", "name": "value"}], "kind: 'guessed', expected one of learned, rules"),
         ([{"name": "value"}], "kind: None, expected one of learned, rules"),
         (["value"], "kind: None, expected"),

@@ -1,13 +1,15 @@
-"""What a further kind of segmentation costs: the file `third_kind`, and a line in the registry."""
+"""What a further kind of segmentation costs: the file `third_kind`, and a line in the registry and in file's models."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.bootstrap.segmentation import create_partition
+from stream_app.segmentations.file import MODELS
 from stream_app.segmentations.registry import KINDS, build_segmentation
 from stream_app.settings.loading import load_settings
 from stream_app.sources.files import SourceFile
@@ -20,6 +22,7 @@ from tests.support.replays import Outputs, engagement_at, purchase_at, write_lin
 @pytest.fixture
 def _third_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, "tiers", TIERS)
+    monkeypatch.setitem(cast(dict[str, Any], MODELS), "tiers", TIERS.configuration)
 
 
 @pytest.fixture

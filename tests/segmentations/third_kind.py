@@ -1,4 +1,4 @@
-"""A third kind of segmentation: this file, and a line in the registry that a test adds.
+"""A third kind of segmentation: this file, and a line in the registry and one in the file's models, which tests add.
 
 Customers are divided by how many purchases they have made; time has no part in it.
 """

@@ -1,4 +1,4 @@
-"""Purchases and engagements of a few customers over some months, with all that can be wrong with them."""
+"""Purchases, engagements and profiles of a few customers over some months, with all that can be wrong with them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from stream_app.core.clock import DAY_MS, format_instant
 from tests.support.events import START_MS
 
 DAYS = 200
+LAST = {
+    "purchases": '"order_id": "last", "total": "1.00", "currency": "EUR"',
+    "engagements": '"type": "product_viewed"',
+    "profiles": '"traits": {"is_last": true}',
+}
 END_MS = START_MS + DAYS * DAY_MS
 
 
@@ -30,6 +35,11 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
+def time_of(topic: str) -> str:
+    """Return the name of the field that holds the instant."""
+    return "observed_at" if topic == "profiles" else "occurred_at"
+
+
 def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions: int) -> Iterator[Input]:
     """Give records in the order in which they are sent: by time, but for some that are late."""
     home = {number: partition_of(f"c{number}".encode(), partitions) for number in range(customers)}
@@ -41,8 +51,12 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
         customer = drawn.randrange(customers)
         draw = drawn.random()
         if draw < 0.5:
-            topic, rest = "engagements", '"type": "product_viewed"'
-        elif draw < 0.55 and orders:
+            topic = "engagements"
+            rest = f'"type": "product_viewed", "properties": {{"pages": {drawn.randrange(6)}}}'
+        elif draw < 0.6:
+            topic, plan = "profiles", drawn.choice(['"gold"', '"silver"', '"free"', "null"])
+            rest = f'"traits": {{"plan": {plan}}}'
+        elif draw < 0.65 and orders:
             topic = "purchases"
             customer, order = drawn.choice(orders)
             rest = f'"type": "order_refunded", "order_id": "o{order}", "total": "5.00", "currency": "EUR"'
@@ -52,7 +66,8 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
             total = drawn.randrange(1, 30_000)
             rest = f'"order_id": "o{number}", "total": "{total / 100:.2f}", "currency": "EUR"'
         customer_id = f"c{customer}"
-        value = f'{{"event_id": "e{number}", "customer_id": "{customer_id}", "occurred_at": "{at}", {rest}}}'.encode()
+        time = time_of(topic)
+        value = f'{{"event_id": "e{number}", "customer_id": "{customer_id}", "{time}": "{at}", {rest}}}'.encode()
         record = Input(topic, home[customer], customer_id.encode(), value)
         fate = drawn.random()
         if fate < 0.03:
@@ -68,7 +83,7 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
         elif fate < 0.12:
             yield record._replace(key=b"somebody else")
         elif fate < 0.13:
-            far = json.loads(value) | {"occurred_at": "2099-01-01T00:00:00Z"}
+            far = json.loads(value) | {time: "2099-01-01T00:00:00Z"}
             yield record._replace(value=json.dumps(far).encode())
 
 
@@ -77,9 +92,7 @@ def last_inputs(customers: int, partitions: int) -> list[Input]:
     at, last = format_instant(END_MS), []
     homes = {partition_of(f"c{number}".encode(), partitions): f"c{number}" for number in range(customers)}
     for partition, customer_id in homes.items():
-        common = f'"customer_id": "{customer_id}", "occurred_at": "{at}"'
-        purchase = f'{{"event_id": "p", {common}, "order_id": "last", "total": "1.00", "currency": "EUR"}}'
-        engagement = f'{{"event_id": "e", {common}, "type": "product_viewed"}}'
-        last.append(Input("purchases", partition, customer_id.encode(), purchase.encode()))
-        last.append(Input("engagements", partition, customer_id.encode(), engagement.encode()))
+        for topic, rest in LAST.items():
+            value = f'{{"event_id": "{topic}", "customer_id": "{customer_id}", "{time_of(topic)}": "{at}", {rest}}}'
+            last.append(Input(topic, partition, customer_id.encode(), value.encode()))
     return last

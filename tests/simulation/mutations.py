@@ -107,6 +107,16 @@ class ChunkGapAccepted(OwnedPartitions):
             self.lanes[chunk.partition].offer(chunk)
 
 
+class VersionsUnawaited(SimulatedFollower):
+    """Goes on under whatever versions it has read, though rows were written under later ones."""
+
+    async def reach(self, versions: Mapping[str, int]) -> None:
+        pass
+
+    async def reach_any(self) -> None:
+        pass
+
+
 class OwnDefinitions(SimulatedFollower):
     """Puts the definitions of its own configuration in force, whether they are published or not."""
 
@@ -141,6 +151,7 @@ MUTATIONS = (
     Mutation("segmentations that have ended are not left", Variant(WorkerParts(opener=EndedForgotten))),
     Mutation("gaps between chunks are accepted", Variant(WorkerParts(owned=ChunkGapAccepted))),
     Mutation("definitions are in force before they are published", Variant(WorkerParts(follower=OwnDefinitions))),
+    Mutation("versions that rows were written under are not awaited", Variant(WorkerParts(follower=VersionsUnawaited))),
     Mutation("partitions fold past ticks that are not decided", Variant(WorkerParts(follower=TickUndecided))),
     Mutation("gaps between fetches are accepted", Variant(WorkerParts(consumer=FetchGapAccepted))),
 )

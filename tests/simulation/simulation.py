@@ -25,7 +25,7 @@ from tests.simulation.verdict import judge
 from tests.simulation.worker import STOP_SECONDS, SimulatedWorker, WorkerParts
 from tests.support.simulated_loop import Process, SimulatedLoop
 
-SETTLING_SECONDS_MAX = 40.0
+SETTLING_SECONDS_MAX = 80.0
 """Virtual; a run that has not folded everything so long after the last fault stands still."""
 LOOK_SECONDS = 0.25
 CALM_LOOKS = 3
@@ -300,6 +300,8 @@ class Simulation:
                 return f"{worker.process} is not open"
             if worker.segmentations is not self.segmentations:
                 return f"{worker.process} has an old configuration"
+            if worker.follower.position < self.log[self.topics.models, 0].stable_end:
+                return f"{worker.process} has not read all models"
             if any(lane.waiting_records for lane in worker.owned.lanes.values()):
                 return f"{worker.process} has a backlog"
             versions = {name: segmentation.version for name, segmentation in worker.follower.current.items()}

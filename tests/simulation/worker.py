@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
@@ -29,6 +30,7 @@ from stream_app.worker.ticks import Ticks
 from tests.simulation.consumer import SimulatedConsumer, SimulatedThread
 from tests.simulation.group import HEARTBEAT_SECONDS, Assignment
 from tests.simulation.memory_log import MemoryDelivery, MemoryStateLog
+from tests.simulation.segmentations import LISTS
 from tests.support.simulated_loop import CURRENT, Process, ProcessEnded
 
 if TYPE_CHECKING:
@@ -37,9 +39,20 @@ if TYPE_CHECKING:
 FETCH_SECONDS = 0.4
 COMMIT_SECONDS = 0.5
 RECOVERY_SECONDS = 20
+READ_DELAYS_SECONDS = (0.0, 5.0)
 STOP_SECONDS = 2.0
-ASSIGNMENT = DEFAULT_THRESHOLDS._asdict()
-DECODERS = {topic: Decoder(contract, DecodingPolicy()) for topic, contract in INPUT_CONTRACTS.items()}
+DEFAULTS = {**DEFAULT_THRESHOLDS._asdict(), "lists": LISTS}
+
+
+@cache
+def _decoders(fields: tuple[str, ...]) -> Mapping[str, Decoder]:
+    policy = DecodingPolicy(kept=fields)
+    return {topic: Decoder(contract, policy) for topic, contract in INPUT_CONTRACTS.items()}
+
+
+def create_decoders(fields: Sequence[str]) -> Mapping[str, Decoder]:
+    """Return the decoder of each input contract, which keeps these fields of events."""
+    return _decoders(tuple(fields))
 
 
 @dataclass(frozen=True)
@@ -69,32 +82,35 @@ class CountedTicks(Ticks):
 
 
 class SimulatedFollower(DefinitionFollower):
-    """The real one, reading the log in memory."""
+    """The real one, reading the log in memory; of some workers slowly, so that they are versions behind."""
 
     ticks_type = CountedTicks
 
     def __init__(self, simulation: Simulation, process: Process, build: Build) -> None:
         super().__init__(KafkaConnection("nowhere:1"), simulation.topics.models, build)
         self.ticks = self.ticks_type(simulation)
+        self.position = 0
         self._log = simulation.log
         self._process = process
+        self._delay_seconds = simulation.drawn.choice(READ_DELAYS_SECONDS)
 
     async def run(self) -> None:
         log = self._log
         partition = log[self._topic, 0]
         news = asyncio.Event()
         partition.watchers.append(news)
-        position, end = 0, partition.stable_end
+        end = partition.stable_end
         while True:
             news.clear()
-            records, position = await log.ask(
-                self._process, f"models from {position}", lambda at=position: partition.read(at, 100)
+            records, self.position = await log.ask(
+                self._process, f"models from {self.position}", lambda: partition.read(self.position, 100)
             )
             for record in records:
                 self._read(record.value, record.key)
-            if position >= end and not self.is_read.is_set():
+            if self.position >= end and not self.is_read.is_set():
                 self._finish_reading()
             await news.wait()
+            await asyncio.sleep(self._delay_seconds)
 
 
 class SimulatedWorker:
@@ -132,7 +148,7 @@ class SimulatedWorker:
             topics=topics,
             lane_settings=self._lane_settings,
             context=MigrationContext(),
-            decoders={topics.input_topic(contract): decoder for contract, decoder in DECODERS.items()},
+            decoders=self._create_decoders,
             partitions=simulation.partitions,
             follower=self.follower,
             failed=self._failed,
@@ -145,7 +161,11 @@ class SimulatedWorker:
         self._must_rejoin = asyncio.Event()
 
     def _build(self, earlier: Mapping[str, Segmentation]) -> list[Segmentation]:
-        return [build_segmentation(each, ASSIGNMENT, earlier.get(each.name)) for each in self.segmentations]
+        return [build_segmentation(each, DEFAULTS, earlier.get(each.name)) for each in self.segmentations]
+
+    def _create_decoders(self, fields: Sequence[str]) -> dict[str, Decoder]:
+        topics = self.simulation.topics
+        return {topics.input_topic(contract): decoder for contract, decoder in create_decoders(fields).items()}
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, ProcessEnded):

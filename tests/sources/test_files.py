@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from stream_app.bootstrap.replay import create_readers
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import Event, Position
-from stream_app.core.records import Positions
+from stream_app.core.kept import read_kept
+from stream_app.core.records import Positions, Rejection
 from stream_app.errors import ConfigurationError
 from stream_app.native.structures import EVENT_DTYPE
 from stream_app.settings.sections import Settings
@@ -232,3 +233,82 @@ def test_positions_are_those_of_the_chosen_records() -> None:
     assert list(positions) == [Position("a", 0, 7), Position("a", 0, 9)]
     assert list(positions[1:]) == [Position("a", 0, 9)]
     assert len(positions[1:]) == 1
+
+
+def test_files_that_end_in_one_instant_and_begin_in_another_are_merged_to_their_ends(tmp_path: Path) -> None:
+    same = "2024-05-01T12:00:00Z"
+    first = write_lines(tmp_path / "a.jsonl", [purchase_at(number, same) for number in range(3)])
+    second = write_lines(tmp_path / "b.jsonl", [engagement_at(number, same) for number in range(3)])
+    empty = write_lines(tmp_path / "c.jsonl", [])
+    found = ids(source(first), source(second, "engagements"), source(empty))
+    assert found == ["p0", "p1", "p2", "v0", "v1", "v2"]
+
+
+@pytest.mark.parametrize("held_max", [1, 5, 1_000])
+def test_instant_of_many_records_is_read_to_its_end_in_bounded_memory(
+    held_max: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 400)
+    monkeypatch.setattr(sources, "HELD_RECORDS_MAX", held_max)
+    many = write_lines(tmp_path / "a.jsonl", [purchase_at(number, "2024-05-01T12:00:00Z") for number in range(40)])
+    later = write_lines(
+        tmp_path / "b.jsonl", [engagement_at(number, f"2024-05-01T12:00:0{number}Z") for number in (1, 2)]
+    )
+    readers = open_all(source(many), source(later, "engagements"))
+    batches = list(merge_by_time(readers))
+    for reader in readers:
+        reader.close()
+    assert all(len(batch) for batch in batches)
+    held = [content.event_id for batch in batches for content in contents_of(batch) if isinstance(content, Event)]
+    assert held == [f"p{number}" for number in range(40)] + ["v1", "v2"]
+    assert (max(map(len, batches)) >= 40) is (held_max > 40)
+
+
+def profile_lines(tmp_path: Path, name: str, *rows: str) -> Path:
+    return write_lines(tmp_path / name, ["customer_id,observed_at,country,employees,source", *rows])
+
+
+def test_columns_of_a_table_of_profiles_are_traits(tmp_path: Path) -> None:
+    path = profile_lines(
+        tmp_path, "p.csv", "c1,2024-05-01,IT,25,crm", "c2,2024-05-01T12:00:00Z,,7,", "c3,2024-05-01,,,x"
+    )
+    (reader,) = open_all(source(path, "profiles"))
+    contents = [content for batch in merge_by_time([reader]) for content in contents_of(batch)]
+    reader.close()
+    events = [content for content in contents if isinstance(content, Event)]
+    assert [(event.customer_id, dict(read_kept(event.kept))) for event in events] == [
+        ("c1", {"country": "IT", "employees": 25}),  # a number by the catalogue
+        ("c2", {"employees": 7}),
+    ]
+    (refused,) = (content for content in contents if isinstance(content, Rejection))
+    assert (refused.error.reason, refused.error.field) == ("missing_field", "traits")
+
+
+def test_column_of_a_trait_may_be_named_and_given(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "p.csv", ["id,seen,Company Size", "c1,2024-05-01,25"])
+    columns = {"customer_id": "id", "observed_at": "seen", "company_size": "Company Size", "total": "amount"}
+    file = SourceFile(path, "profiles", columns, {"currency": "EUR", "country": "IT"}, UTC)
+    (reader,) = open_all(file)
+    (batch,) = merge_by_time([reader])
+    reader.close()
+    assert dict(read_kept(batch.events().event(0).kept)) == {"company_size": "25", "country": "IT"}
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("customer_id,observed_at,Company Size", "column 'Company Size' has no name for one of traits"),
+        ("customer_id,observed_at,", "column '' has no name"),
+        ("customer_id,observed_at", "no column for traits"),
+        ("customer_id,observed_at,event_id,source", "no column for traits"),
+        ("customer_id,country", "no column for observed_at"),
+        ("customer_id,observed_at,plan,plan", "column 'plan' (for plan) is twice"),
+    ],
+)
+def test_table_that_cannot_be_one_of_profiles_is_refused_at_the_start(
+    header: str, message: str, tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path / "p.csv", [header, "c1,2024-05-01,x,y"])
+    with pytest.raises(ConfigurationError) as error:
+        open_all(source(path, "profiles"))
+    assert message in str(error.value)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PURCHASE, REFUND, Event, Position
+from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PROFILE, PURCHASE, REFUND, Event, Position
+from stream_app.core.kept import encode_kept
 
 START_MS = 1_704_067_200_000
 """2024-01-01T00:00:00Z: day 0 of every history."""
@@ -70,6 +73,12 @@ def histories(
     """
     size = draw(st.integers(min_size, max_size))
     return [draw(_events(f"{prefix}{index}", "c1", days, order_count)) for index in range(size)]
+
+
+def profile(day: float, customer_id: str = "c1", **traits: Any) -> Event:
+    """Return what is said of a customer, without an id of its own."""
+    kept = encode_kept((name.encode(), traits[name]) for name in sorted(traits))
+    return Event(PROFILE, customer_id, "", instant(day), "profile", kept=kept)
 
 
 @st.composite

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS
@@ -11,6 +13,7 @@ from tests.support.events import START_MS
 from tests.support.models import EARLIER_SEGMENTS, learned_model, models, moved_frame, prior_model, successor
 from tests.support.playing import Step
 
+ORDER_TYPES = {PURCHASE: "order_completed", REFUND: "order_refunded"}
 AGAIN, SWEEP = -1, -2
 """Beside the kinds of event: one that was there before, and time that passes."""
 
@@ -43,8 +46,28 @@ def logs(draw: st.DrawFn, late: bool = True, refunds: bool = True) -> list[Step]
         if kind == ENGAGEMENT:
             steps.append(Event(kind, customer_id, f"e{index}", at_ms, "search"))
         else:
-            steps.append(Event(kind, customer_id, f"e{index}", at_ms, "order", amount_minor, order_id))
+            steps.append(Event(kind, customer_id, f"e{index}", at_ms, ORDER_TYPES[kind], amount_minor, order_id))
     return steps
+
+
+def whole_instants(log: Sequence[Step]) -> list[Step]:
+    """Return a log without events of an instant that the customer had events of before, with something in between.
+
+    Only events that stand next to each other are one instant, whoever's they are.
+    """
+    kept: list[Step] = []
+    seen: set[tuple[str, int]] = set()
+    run: set[tuple[str, int]] = set()
+    for step in log:
+        if not isinstance(step, Event) or (kept and isinstance(kept[-1], Event) and kept[-1].at_ms != step.at_ms):
+            seen |= run
+            run = set()
+        if isinstance(step, Event):
+            if (step.customer_id, step.at_ms) in seen:
+                continue
+            run.add((step.customer_id, step.at_ms))
+        kept.append(step)
+    return kept
 
 
 def changed_model(seed: int) -> Model:

@@ -1,12 +1,13 @@
 """What becomes of customers, found the slow way: one customer, one event, one question at a time.
 
-This is the definition of what `stream_app.core.processor` does for many at once. It knows no chunks, no visits and no
-due instants, and it never looks ahead. It folds and decides by `tests.reference`, and so apart from the library.
+This is the definition of what `stream_app.core.processor` does for many at once, of segmentations that are not by
+rules. It knows no chunks, no visits and no due instants, and it never looks ahead. It folds and decides by
+`tests.reference`, and so apart from the library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +73,8 @@ class Customer:
         self.customer_id = customer_id
         self.row = Row()
         self.assessed_ms = NO_TIME
+        self.closed_ms = NO_TIME
+        self.revised_ms = NO_TIME
         self.since_ms = NO_TIME
         self.segment = self.previous = self.kept = NO_SEGMENT
         self.last_change = ""
@@ -128,6 +131,8 @@ class Customer:
             self.kept = self.segment
         self.previous, self.since_ms = origin, at_ms
         self.assessed_ms = max(self.assessed_ms, at_ms)
+        if event is None and kind != LAPSE:
+            self.closed_ms = max(self.closed_ms, at_ms)
         following = segmentation.silence(self.at(at_ms), self.held, np.array([at_ms]), np.array([NEVER_MS]))
         next_move = None
         if following.at_ms.item() < NEVER_MS:
@@ -157,39 +162,89 @@ def continues_session(row: Row, event: Event) -> bool:
     return event.kind == ENGAGEMENT and same_day and 0 <= later_ms < 30 * 60_000
 
 
-def expected_migrations(segmentation: Segmentation, steps: Sequence[Step]) -> list[Told]:
-    """Return what customers do in one segmentation, its later versions among the steps included."""
-    segmentation = by_reference(segmentation)
-    customers: dict[str, Customer] = {}
-    watermark_ms = swept_ms = NO_TIME
-    for step in steps:
-        if isinstance(step, Event):
-            customer = customers.get(step.customer_id) or Customer(step.customer_id)
-            folded = fold_events(customer.row, [step], trail_for([step]), 0)
+class Population:
+    """All customers in one segmentation, and how far time has come."""
+
+    def __init__(self, segmentation: Segmentation) -> None:
+        self.segmentation = by_reference(segmentation)
+        self.customers: dict[str, Customer] = {}
+        self.watermark_ms = self.swept_ms = self.revised_ms = NO_TIME
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Take in events of one instant that stand next to each other."""
+        acting: dict[str, tuple[int, Event | None]] = {}
+        for event in events:
+            known = event.customer_id in self.customers
+            customer = self.customers.setdefault(event.customer_id, Customer(event.customer_id))
+            folded = fold_events(customer.row, [event], trail_for([event]), 0)
             if folded.duplicates:
                 continue
-            watermark_ms = max(watermark_ms, step.at_ms)
-            in_session = continues_session(customer.row, step) and not segmentation.weighs_sessions
-            after_ms = max(swept_ms, customer.assessed_ms)
-            at_ms = max(step.at_ms, after_ms)
-            if step.customer_id in customers and not in_session:
-                customer.stay_silent(segmentation, after_ms, at_ms)
-            customers[step.customer_id] = customer
+            self.watermark_ms = max(self.watermark_ms, event.at_ms)
+            in_session = continues_session(customer.row, event) and not self.segmentation.weighs_sessions
+            at_ms, cause = acting.get(event.customer_id, (0, None))
+            if event.customer_id not in acting:
+                floor_ms = max(customer.closed_ms + 1, self.swept_ms, customer.revised_ms)
+                at_ms = max(event.at_ms, floor_ms)
+                if known:
+                    self.pass_silence(customer, at_ms - 1)
+            acting[event.customer_id] = at_ms, cause if in_session else event
             customer.row = folded.row
-            if not in_session:
-                decision = segmentation.acts(customer.at(at_ms), customer.held)
-                customer.decide(segmentation, decision, at_ms, step.kind, step)
+        for customer_id, (at_ms, cause) in acting.items():
+            customer = self.customers[customer_id]
+            if cause is not None:
+                decision = self.segmentation.acts(customer.at(at_ms), customer.held)
+                customer.decide(self.segmentation, decision, at_ms, cause.kind, cause)
                 customer.assessed_ms = at_ms
-        elif isinstance(step, int):
-            at_ms = max(step, swept_ms)
-            for customer in customers.values():
-                customer.stay_silent(segmentation, max(swept_ms, customer.assessed_ms), at_ms)
-            swept_ms = at_ms
+            customer.closed_ms = at_ms
+
+    def pass_silence(self, customer: Customer, by_ms: int) -> None:
+        """Let silence move a customer up to an instant, included."""
+        customer.stay_silent(self.segmentation, max(self.swept_ms - 1, customer.assessed_ms), by_ms)
+
+    def sweep(self, at_ms: int) -> None:
+        """Let time pass up to an instant, which is not included."""
+        at_ms = max(at_ms, self.swept_ms)
+        for customer in self.customers.values():
+            self.pass_silence(customer, at_ms - 1)
+        self.swept_ms = at_ms
+
+    def follow(self, segmentation: Segmentation) -> None:
+        """Let a version take over."""
+        self.segmentation = by_reference(segmentation)
+        revised_ms = max(self.watermark_ms, self.swept_ms)
+        for customer in self.customers.values():
+            closed_ms = max(customer.closed_ms, self.swept_ms - 1)
+            at_ms = revised_ms if revised_ms > closed_ms else closed_ms + 1
+            customer.revised_ms = revised_ms
+            customer.assessed_ms = max(customer.assessed_ms, at_ms)
+            decision = self.segmentation.revise(customer.at(at_ms), customer.held)
+            kind = DEFINITION if customer.segment == NO_SEGMENT else self.segmentation.revised_by
+            customer.decide(self.segmentation, decision, at_ms, kind, None)
+
+
+def runs_of(steps: Sequence[Step]) -> Iterator[list[Event] | int | Model | Segmentation]:
+    """Yield steps, events of one instant that stand next to each other as one."""
+    run: list[Event] = []
+    for step in steps:
+        if run and not (isinstance(step, Event) and step.at_ms == run[0].at_ms):
+            yield run
+            run = []
+        if isinstance(step, Event):
+            run.append(step)
         else:
-            segmentation = by_reference(LearnedSegmentation(step) if isinstance(step, Model) else step)
-            for customer in customers.values():
-                customer.assessed_ms = max(customer.assessed_ms, watermark_ms, swept_ms)
-                decision = segmentation.revise(customer.at(customer.assessed_ms), customer.held)
-                kind = DEFINITION if customer.segment == NO_SEGMENT else segmentation.revised_by
-                customer.decide(segmentation, decision, customer.assessed_ms, kind, None)
-    return sorted(entry for customer in customers.values() for entry in customer.told)
+            yield step
+    if run:
+        yield run
+
+
+def expected_migrations(segmentation: Segmentation, steps: Sequence[Step]) -> list[Told]:
+    """Return what customers do in one segmentation, its later versions among the steps included."""
+    population = Population(segmentation)
+    for step in runs_of(steps):
+        if isinstance(step, list):
+            population.take(step)
+        elif isinstance(step, int):
+            population.sweep(step)
+        else:
+            population.follow(LearnedSegmentation(step) if isinstance(step, Model) else step)
+    return sorted(entry for customer in population.customers.values() for entry in customer.told)

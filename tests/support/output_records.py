@@ -76,8 +76,9 @@ def rules_migration(
         explanation = DefinitionExplanation("The segmentation lifecycle was removed.")
         changes = {"cause": Cause("definition", None, None)} | changes
     else:
-        condition = Condition("recency_days", ">", 30.0, None if left is None else 4.0, 31.5)
-        explanation = RulesExplanation(f"Silent for 31 days; enters {entered.name}.", (condition,), ())
+        was = (None, None) if left is None else (4.0, False)
+        condition = Condition("time since the last order of more than 30 days", was[0], 31.5, was[1], holds=True)
+        explanation = RulesExplanation(f"Time has passed; enters {entered.name}.", (condition,))
         changes = {"cause": Cause("lapse", None, None)} | changes
     return _move("lifecycle", customer_id, sequence, (left, entered), explanation, at_ms, **changes)
 
@@ -177,10 +178,13 @@ def rules_document(version: int = 1) -> dict[str, Any]:
         "status": "published",
         "as_of": "2026-01-01T00:00:00.000Z",
         "segments": [
-            {"id": segment.id, "name": segment.name, "sentence": f"Of {segment.name}."} for segment in LIFECYCLE
+            {"id": segment.id, "name": segment.name, "level": None, "action": None, "sentence": f"Of {segment.name}."}
+            for segment in LIFECYCLE
         ],
         "retired_segments": [],
         "definition": {"kind": "rules"},
+        "lists": {},
+        "together": {},
     }
 
 

@@ -29,7 +29,10 @@ class Played(NamedTuple):
 
 
 def play(partition: Partition, steps: Sequence[Step], cuts: Collection[int] = ()) -> list[Migration]:
-    """Play steps and return the migrations; events in a row are one chunk, but for cuts before the steps named."""
+    """Play steps and return the migrations; events in a row are one chunk, but for cuts before the steps named.
+
+    Events of equal instants in a row are in one chunk all the same.
+    """
     return [migration for played in play_chunks(partition, steps, cuts) for migration in played.migrations]
 
 
@@ -39,7 +42,7 @@ def play_chunks(partition: Partition, steps: Sequence[Step], cuts: Collection[in
     chunk: list[Event] = []
     first = 0
     for index, step in enumerate([*steps, None]):
-        if chunk and (index in cuts or not isinstance(step, Event)):
+        if chunk and (not isinstance(step, Event) or (index in cuts and step.at_ms != chunk[-1].at_ms)):
             done.append(play_events(partition, chunk, first=first))
             chunk = []
         if isinstance(step, Event):
@@ -61,7 +64,7 @@ class TimedChunk(NamedTuple):
 
 
 def timed_chunks(steps: Sequence[Step], cuts: Collection[int] = ()) -> Iterator[TimedChunk]:
-    """Yield steps in a row as one chunk, sweeps within it, but for cuts before the steps named."""
+    """Yield steps in a row as one chunk, sweeps within it, but for cuts before the steps named; as `play`."""
     events: list[Event] = []
     swept: list[tuple[int, int]] = []
 
@@ -73,7 +76,7 @@ def timed_chunks(steps: Sequence[Step], cuts: Collection[int] = ()) -> Iterator[
         return done
 
     for index, step in enumerate(steps):
-        if index in cuts and isinstance(step, Event | int):
+        if index in cuts and (isinstance(step, int) or (isinstance(step, Event) and not _goes_on(step, events, swept))):
             yield chunk()
         if isinstance(step, Event):
             events.append(step)
@@ -84,19 +87,25 @@ def timed_chunks(steps: Sequence[Step], cuts: Collection[int] = ()) -> Iterator[
     yield chunk()
 
 
+def _goes_on(event: Event, events: Sequence[Event], swept: Sequence[tuple[int, int]]) -> bool:
+    """Say whether an event is of the same instant as the one before it, so that no chunk may end between them."""
+    is_next = bool(events) and not (swept and swept[-1][1] == len(events))
+    return is_next and events[-1].at_ms == event.at_ms
+
+
 def play_events(
     partition: Partition, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS, *, first: int = 0, name: str = "log"
 ) -> Played:
     """Take events in as one chunk, the first of which is the record of the offset `first`."""
     packed = pack_events(events, range(first, first + len(events)), 0)
     outcome = process_events(partition, packed, sweeps)
-    return Played(outcome, published(partition, outcome.moves, Chunk(packed, [name])))
+    return Played(outcome, published(partition, outcome.moves, Chunk(packed, [name]), outcome.facts))
 
 
 def play_sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Played:
     """Let time pass."""
     outcome = sweep(partition, at_ms, first, last)
-    return Played(outcome, published(partition, outcome.moves, NO_CHUNK))
+    return Played(outcome, published(partition, outcome.moves, NO_CHUNK, outcome.facts))
 
 
 def undated(migrations: Sequence[Migration]) -> list[Migration]:

@@ -10,7 +10,7 @@ import numpy as np
 from stream_app.core.next_moves import NextMove
 from stream_app.core.partition import Partition
 from stream_app.core.segments import SegmentReference
-from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
+from stream_app.segmentations.describing import NO_CHUNK, NO_FACTS, Chunk, Describer
 from tests.reference.figures import CustomerFigures
 from tests.reference.migration import Cause, Holdout
 
@@ -25,8 +25,7 @@ class Explanation(msgspec.Struct, frozen=True):
     decisive: str | None = None
     margin: float | None = None
     statement: str | None = None
-    gained: list[Any] | None = None
-    lost: list[Any] | None = None
+    conditions: list[Any] | None = None
     purchases: int | None = None
 
 
@@ -51,7 +50,9 @@ class Migration(msgspec.Struct, frozen=True):
 read_migration = msgspec.json.Decoder(Migration).decode
 
 
-def published(partition: Partition, moves: np.ndarray, chunk: Chunk = NO_CHUNK) -> list[Migration]:
+def published(
+    partition: Partition, moves: np.ndarray, chunk: Chunk = NO_CHUNK, facts: np.ndarray = NO_FACTS
+) -> list[Migration]:
     """Return the migrations that moves become."""
-    described = Describer(partition.context).describe_step(partition, moves, chunk)
+    described = Describer(partition.context).describe_step(partition, moves, chunk, facts)
     return [read_migration(described.migration(number)) for number in range(len(described))]

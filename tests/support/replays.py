@@ -17,6 +17,7 @@ import pytest
 
 from stream_app.cli import main
 from tests.contracts.records import ENGAGEMENT, PURCHASE
+from tests.support.one_segmentation import FILE, VARIABLE
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = {
@@ -26,6 +27,7 @@ OUTPUTS = {
     "models.jsonl",
     "report.html",
     "summary.json",
+    "upcoming.jsonl",
 }
 
 
@@ -121,7 +123,7 @@ def start(*args: object, hash_seed: str = "0", **options: Any) -> subprocess.Pop
     return subprocess.Popen(
         [sys.executable, "-m", "stream_app", *map(str, args)],
         cwd=ROOT,
-        env=environment | {"PYTHONHASHSEED": hash_seed},
+        env=environment | {VARIABLE: str(FILE), "PYTHONHASHSEED": hash_seed},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         **options,

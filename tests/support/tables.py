@@ -8,6 +8,7 @@ import numpy as np
 
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
+from stream_app.core.partition import Partition
 from stream_app.core.quantities import Quantities, quantities_at
 from tests.reference.row import ACTIVITY, ACTIVITY_DTYPE, Row, decode_row
 from tests.support.events import engagement, instant, purchase, refund
@@ -21,7 +22,15 @@ def row_of(table: CustomerTable, number: int) -> Row:
 
 def outdated_in(table: CustomerTable) -> np.ndarray:
     """Say who has not been assessed under the present version of each segmentation, shape `(m, len(table))`."""
-    return table._outdated[:, : len(table)]
+    return table._columns["outdated"][:, : len(table)]
+
+
+def held_in(partition: Partition, name: str) -> np.ndarray:
+    """Return the memberships of a segmentation, or the places in one by rules, customer by customer."""
+    table = partition.table
+    if name in table.names:
+        return table.memberships[table.names.index(name)]
+    return table.places[table.ruled_names.index(name)]
 
 
 def activity_of(*customers: Sequence[Event]) -> np.ndarray:

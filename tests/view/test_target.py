@@ -15,9 +15,21 @@ import pytest
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection
-from stream_app.contracts.readers import FiguresRecord, MigrationRecord, SegmentSums, read_figures
-from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
+from stream_app.adapters.view_schema import MembershipValue
+from stream_app.contracts.fields import parse_instant
+from stream_app.contracts.readers import (
+    FiguresRecord,
+    MigrationRecord,
+    NextMove,
+    SegmentReference,
+    SegmentSums,
+    UpcomingRecord,
+    read_figures,
+)
+from stream_app.core.clock import format_instant
+from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, UPCOMING, batch_of
 from stream_app.view.target import ViewChanged, ViewTarget
+from tests.support.many_segmentations import NAMES, drawn_moves
 from tests.support.output_records import (
     drawn_migrations,
     drawn_model,
@@ -31,7 +43,7 @@ from tests.support.output_records import (
 from tests.support.servers import RedisServer
 from tests.view.following import KEYS, flows, members, memberships, reader, without_name
 
-FIELDS = ["memberships/0", "migrations/0", "models/0", "figures/0", "figures/1"]
+FIELDS = ["memberships/0", "migrations/0", "models/0", "figures/0", "figures/1", "upcoming/0"]
 
 
 @dataclass
@@ -247,3 +259,87 @@ def test_what_is_said_of_ticks_is_not_kept() -> None:
     tick = {"kind": "tick", "tick": 9, "as_of": "2024-06-13T00:00:00.000Z", "status": "decided", "versions": {}}
     noted = Record(0, b"~tick", msgspec.json.encode(tick))
     assert batch_of(MODELS, 0, 0, [noted]) == batch_of(MODELS, 0, 0, [Record(0, b"value/held", None)])
+
+
+# --- moves ahead -----------------------------------------------------------------------------------------------------
+
+
+async def ahead(client: redis.Redis, generation: str) -> dict[tuple[str, str, str], int]:
+    """Return by segmentation, path and customer when silence moves it, as the view's sorted sets have it."""
+    found = {}
+    for segmentation in NAMES:
+        for path in await client.smembers(KEYS.paths_ahead(generation, segmentation)):
+            key = KEYS.ahead(generation, segmentation, path.decode())
+            for member, score in await client.zrange(key, 0, -1, withscores=True):
+                found[segmentation, path.decode(), member.decode()] = int(score)
+    return found
+
+
+async def ahead_by_memberships(client: redis.Redis, generation: str) -> dict[tuple[str, str, str], int]:
+    """Return the same, as customers' own memberships have it."""
+    found, root = {}, KEYS.customer(generation, "")
+    for name in await client.keys(f"{root}*"):
+        for segmentation, value in (await client.hgetall(name)).items():
+            membership = None if segmentation.startswith(b"?") else MembershipValue.decode(value)
+            if membership is not None and membership.next_at_ms is not None:
+                path = f"{membership.segment}>{membership.next_segment or '-'}"
+                found[segmentation.decode(), path, name.decode().removeprefix(root)] = membership.next_at_ms
+    return found
+
+
+def notice(move: MigrationRecord, status: str, following: NextMove | None, later_ms: int = 1) -> UpcomingRecord:
+    """Return a notice about the segment that a migration has led to, found some time after it."""
+    assert move.to_segment is not None
+    return UpcomingRecord(
+        *("0" * 32, 1, move.customer_id, move.segmentation, move.to_segment, "2026-03-01T00:00:00.000Z", None),
+        *("3d", status, format_instant(parse_instant(move.effective_at) + later_ms), move.cause, 1),
+        *(following, move.holdout),
+    )
+
+
+def test_moves_ahead_are_those_of_the_memberships_whatever_comes_and_goes(port: int) -> None:
+    moves = list(drawn_moves(30, 1_500))
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        for start in range(0, len(moves), 500):
+            part = memberships_of(moves[start : start + 500], start)
+            await target.apply(generation, [batch_of(MEMBERSHIPS, 0, start, part)])
+            found = await ahead(client, generation)
+            assert found == await ahead_by_memberships(client, generation)
+            assert len(found) > 50
+        customers = await client.keys(KEYS.customer(generation, "") + "*")
+        held = [(name, each) for name in customers for each in await client.hkeys(name)]
+        gone = [
+            Record(len(moves) + number, f"{each.decode()}/{name.decode().rpartition(':')[2]}".encode(), None)
+            for number, (name, each) in enumerate(held)
+        ]
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, len(moves), gone)])
+        assert await ahead(client, generation) == {}
+
+    run(port, test)
+
+
+def test_notices_correct_the_next_move_of_the_segment_that_they_are_about(port: int) -> None:
+    first = rules_migration("a", 1, None, 0, next_move=NextMove("2026-02-01T00:00:00.000Z", None))
+    later = NextMove("2026-03-01T00:00:00.000Z", SegmentReference("slipping", "Slipping away"))
+    other = rules_migration("b", 1, None, 1)
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        async def tell(offset: int, *notices: UpcomingRecord) -> dict[tuple[str, str, str], int]:
+            await target.apply(generation, [batch_of(UPCOMING, 0, offset, records(notices, offset))])
+            assert await ahead(client, generation) == await ahead_by_memberships(client, generation)
+            return await ahead(client, generation)
+
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, memberships_of([first, other]))])
+        told = {("lifecycle", "active>-", "a"): parse_instant("2026-02-01T00:00:00.000Z")}
+        assert await ahead(client, generation) == told
+        assert await tell(0, notice(first, "averted", later, later_ms=-1)) == told, "older than the membership"
+        elsewhere = notice(rules_migration("a", 1, None, 1), "averted", later)
+        assert await tell(1, elsewhere) == told, "about another segment"
+        assert await tell(2, notice(rules_migration("nobody", 1, None, 0), "averted", later)) == told
+        moved = {("lifecycle", "active>slipping", "a"): parse_instant(later.at)}
+        assert await tell(3, notice(first, "averted", later)) == moved
+        assert await tell(4, notice(first, "averted", None)) == {}
+        assert await tell(5, notice(first, "upcoming", later)) == moved
+
+    run(port, test)

@@ -47,7 +47,9 @@ def test_lag_grows_while_redis_is_away_and_is_none_once_the_view_is_complete(
             names = topics.names
             followed = {(names.models, 0)}
             followed |= {
-                (topic, p) for topic in (names.memberships, names.figures, names.migrations) for p in range(PARTITIONS)
+                (topic, p)
+                for topic in (names.memberships, names.figures, names.migrations, names.upcoming)
+                for p in range(PARTITIONS)
             }
 
             async def nothing_is_left() -> bool:

@@ -16,7 +16,7 @@ from stream_app.webhooks.messages import Message
 from stream_app.webhooks.retrying import ATTEMPTS_MIN, RetryAfterGate, RetryPolicy
 from stream_app.webhooks.sending import Answer, Verdict
 from stream_app.webhooks.subscriptions import Subscription
-from tests.webhooks.deliveries import migration, published, subscription
+from tests.webhooks.deliveries import EXAMPLES, migration, published, subscription
 
 OK = Answer(Verdict.DELIVERED, "HTTP 204")
 DOWN = Answer(Verdict.FAILED, "HTTP 503")
@@ -124,6 +124,23 @@ def test_record_that_is_no_migration_is_a_dead_letter(value: bytes) -> None:
     script = Script([])
     assert not asyncio.run(play())
     assert script.dead == [("record is not a migration", 0)]
+
+
+def test_notices_are_sent_as_events_of_their_own() -> None:
+    document = (EXAMPLES / "segment-upcoming" / "upcoming.pass.json").read_bytes()
+    script = Script([])
+    described = Subscription.model_validate(subscription("crm", "https://crm.example/", topic="upcoming"))
+    deliverer = Deliverer(described, "segmenter", script, QUICK, 1, script, script.count)
+    taken = PublishedMigration("segment-upcoming", 1, 7, 0, b"c-42", document, ())
+    for found in (deliverer.select(taken), deliverer.rebuild(taken)):
+        assert found is not None
+        (message,) = found
+        event, notice = json.loads(message.body), json.loads(document)
+        assert (message.id, event["id"]) == (notice["notice_id"], notice["notice_id"])
+        assert (event["type"], event["subject"]) == ("com.stream-segmenter.upcoming.upcoming", "c-42")
+        assert (event["time"], event["data"]) == (notice["decided_at"], notice)
+    damaged = PublishedMigration("segment-upcoming", 1, 7, 0, b"c-42", json.dumps(migration()).encode(), ())
+    assert deliverer.select(damaged) is None
 
 
 def test_requests_at_once_are_bounded() -> None:

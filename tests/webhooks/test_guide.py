@@ -131,10 +131,11 @@ def test_subscriptions_of_the_guide_are_read(tmp_path: Path) -> None:
     values = yaml.safe_load(block("yaml"))
     file = tmp_path / "secret"
     file.write_text(secret("crm"), "utf-8")
-    values["subscriptions"][0]["secret_file"] = str(file)
+    for each in values["subscriptions"][:2]:
+        each["secret_file"] = str(file)
     path = tmp_path / "webhooks.yaml"
     path.write_text(yaml.safe_dump(values), "utf-8")
-    one, two = load_subscriptions(path)
+    one, early, two = load_subscriptions(path)
     assert (one.name, one.body, one.start, one.filter.to_segments) == (
         "crm",
         "cloudevents",
@@ -142,6 +143,7 @@ def test_subscriptions_of_the_guide_are_read(tmp_path: Path) -> None:
         ("value/At risk",),
     )
     assert one.filter.migration_filter().selects(as_read(migration()))
+    assert (early.topic, early.filter.status) == ("upcoming", ("upcoming", "averted"))
     assert (two.name, two.body, two.start) == ("segment", "segment", "earliest")
 
 

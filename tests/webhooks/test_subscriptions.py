@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
+from stream_app.contracts.readers import read_upcoming
 from stream_app.errors import SubscriptionsInvalid
 from stream_app.webhooks.subscriptions import FilterSettings, Subscription, load_subscriptions
-from tests.webhooks.deliveries import as_read, migration, rules_migration, secret, with_margin
+from tests.webhooks.deliveries import EXAMPLES, as_read, migration, rules_migration, secret, with_margin
 
 PLANTED = secret("planted")
 ONE = {"name": "crm", "url": "https://crm.example/hook", "secret": PLANTED}
@@ -47,6 +49,16 @@ def refusal(folder: Path, *subscriptions: object) -> str:
         ),
         ({"filter": {"too": "s1"}}, "subscriptions.0.filter.too (subscription crm): there is no such setting"),
         ({"filter": {"to": []}}, "subscriptions.0.filter.to (subscription crm): "),
+        (
+            {"topic": "memberships"},
+            "subscriptions.0.topic (subscription crm): Input should be 'migrations' or ",
+        ),
+        ({"filter": {"status": "averted"}}, "subscriptions.0 (subscription crm): records of migrations have no status"),
+        (
+            {"topic": "upcoming", "filter": {"direction": "down"}},
+            "subscriptions.0 (subscription crm): records of upcoming have no direction; remove it",
+        ),
+        ({"topic": "upcoming", "body": "segment"}, "subscriptions.0 (subscription crm): expected body: cloudevents"),
     ],
 )
 def test_mistake_is_one_line_that_names_its_place(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -169,3 +181,38 @@ def test_customer_who_left_is_in_no_segment() -> None:
     left = rules_migration(to_segment=None, change="left")
     assert selects({"change": "left", "from": "active"}, left)
     assert not selects({"to": "slipping"}, left)
+
+
+NOTICE = (EXAMPLES / "segment-upcoming" / "averted.pass.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "is_selected"),
+    [
+        ({}, True),
+        ({"segmentation": "lifecycle"}, True),
+        ({"segmentation": "value"}, False),
+        ({"from": "Active"}, True),
+        ({"from": "Slipping away"}, False),
+        ({"to": "lifecycle/slipping"}, True),
+        ({"to": "Active"}, False),
+        ({"status": "averted"}, True),
+        ({"status": "upcoming"}, False),
+        ({"cause": "purchase"}, True),
+        ({"cause": "lapse"}, False),
+        ({"holdout": "only"}, False),
+    ],
+)
+def test_filter_selects_notices_by_every_field_given(given: dict[str, Any], is_selected: bool) -> None:
+    chosen = FilterSettings.model_validate(given).migration_filter()
+    assert chosen.selects_notice(read_upcoming(NOTICE)) is is_selected
+
+
+@pytest.mark.parametrize("kind", ["model", "definition"])
+def test_moves_by_new_versions_are_left_out_unless_asked_for(kind: str) -> None:
+    moved = migration(cause={"kind": kind, "event_id": None, "position": None})
+    assert not selects({}, moved)
+    assert selects({"cause": ["lapse", kind]}, moved)
+    averted = msgspec.json.decode(NOTICE) | {"cause": moved["cause"]}
+    notice = read_upcoming(msgspec.json.encode(averted))
+    assert FilterSettings().migration_filter().selects_notice(notice), "who was warned is told"

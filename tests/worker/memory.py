@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
@@ -19,7 +20,8 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.worker import create_lane_settings
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
-from stream_app.core.events import ENGAGEMENT, Event
+from stream_app.core.events import ENGAGEMENT, PROFILE, Event
+from stream_app.core.kept import read_kept
 from stream_app.core.partition import Partition
 from stream_app.core.records import Batch, Content, batch_of
 from stream_app.core.segmentation import Segmentation
@@ -51,6 +53,9 @@ class Record(NamedTuple):
 def payload(event: Event) -> bytes:
     """Return an event as its record's value."""
     at = np.datetime_as_string(np.datetime64(event.at_ms, "ms"), unit="ms") + "Z"
+    if event.kind == PROFILE:
+        traits = dict(read_kept(event.kept))
+        return json.dumps({"customer_id": event.customer_id, "observed_at": at, "traits": traits}).encode()
     record: dict[str, Any] = {
         "event_id": event.event_id,
         "customer_id": event.customer_id,
@@ -259,9 +264,9 @@ async def open_stage(
 
 
 def replace_offsets(position: PartitionPosition) -> PartitionPosition:
-    """Return a position that names an offset for both input topics."""
+    """Return a position that names an offset for every input topic."""
     offsets = {topic: position.offsets.get(topic, 0) for topic in TOPICS.inputs}
-    return PartitionPosition(offsets, position.clock, position.versions)
+    return msgspec.structs.replace(position, offsets=offsets)
 
 
 class Feed:

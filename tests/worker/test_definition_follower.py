@@ -16,6 +16,7 @@ from stream_app.core.clock import WEEK_MS
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
+from stream_app.segmentations.rules.sentences import condition_in_words
 from stream_app.settings.loading import load_settings
 from stream_app.worker.decisions import model_record
 from stream_app.worker.definition_follower import DefinitionFollower
@@ -38,7 +39,7 @@ def configured(segmentations: Sequence[Mapping[str, Any]]) -> DefinitionFollower
 
 def buyers(orders: int) -> dict[str, Any]:
     """Return the configuration of a segmentation by rules."""
-    when = {"figure": "purchases", "operator": ">=", "value": orders}
+    when = {"figure": "purchases", "at_least": orders}
     return {
         "kind": "rules",
         "name": "buyers",
@@ -67,7 +68,7 @@ def versions(follower: DefinitionFollower) -> dict[str, int]:
 
 def test_each_segmentation_follows_its_own_newest_version(follower: DefinitionFollower) -> None:
     heard: list[tuple[str, int]] = []
-    follower.subscribe(lambda each: heard.append((each.name, each.version)))
+    follower.subscribe(lambda new: heard.extend((each.name, each.version) for each in new))
     read(follower, model("value", 3), model("habits", 1), model("value", 2), model("unknown", 9))
     read(follower, model("habits", 8), held=True)
     assert versions(follower) == {"value": 3, "habits": 1}
@@ -112,7 +113,7 @@ def test_definition_that_was_changed_is_a_wanted_version_and_the_published_one_s
         (wanted,) = follower.wanted
         assert wanted.version == version
         assert isinstance(wanted, RulesSegmentation)
-        assert str(wanted.definition.segments[0].when) == f"purchases >= {orders}"
+        assert condition_in_words(wanted.definition.segments[0].when) == f"{orders} or more purchases"
 
 
 def test_definition_of_another_configuration_is_followed_once_it_is_published() -> None:
@@ -122,7 +123,7 @@ def test_definition_of_another_configuration_is_followed_once_it_is_published() 
         follower._read(segmentation_record(published).value)
         follower._finish_reading()
     heard: list[int] = []
-    ours.subscribe(lambda each: heard.append(each.version))
+    ours.subscribe(lambda new: heard.extend(each.version for each in new))
     ours._read(segmentation_record(theirs.wanted[0]).value)
     assert heard == [2]
     assert ours.current["buyers"].version == 2

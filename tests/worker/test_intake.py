@@ -19,10 +19,10 @@ from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.worker import intake as intake_module
 from stream_app.worker.intake import InputChunk, Intake, Misplaced
 from tests.support.batches import contents_of
-from tests.support.events import START_MS, engagement, purchase
+from tests.support.events import START_MS, engagement, profile, purchase
 from tests.worker.memory import TOPICS, Record, payload
 
-PURCHASES, ENGAGEMENTS = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
 DECODERS = {
     TOPICS.input_topic(contract): Decoder(INPUT_CONTRACTS[contract], DecodingPolicy()) for contract in INPUT_CONTRACTS
 }
@@ -50,9 +50,11 @@ def customer_of(partition: int, partitions: int) -> str:
 
 
 def record_at(topic: str, offset: int, minute: int) -> Record:
+    day = minute * MINUTE_DAYS
+    if topic == PROFILES:
+        return Record(offset, payload(profile(day, offset=offset)))
     make = purchase if topic == PURCHASES else engagement
-    event = make(minute * MINUTE_DAYS, event_id=f"{topic} {offset}")
-    return Record(offset, payload(event))
+    return Record(offset, payload(make(day, event_id=f"{topic} {offset}")))
 
 
 def taken(intake: Intake, drained: Collection[str] = EVERYTHING, records_max: int = 1_000) -> list[InputChunk]:
@@ -96,7 +98,7 @@ def merged_by_hand(logs: dict[str, list[tuple[Record, int | None]]]) -> list[tup
 
 @st.composite
 def backlogs(draw: st.DrawFn) -> dict[str, list[tuple[Record, int | None]]]:
-    """Draw both logs: mostly ascending times with ties, some refused records, and offsets with gaps."""
+    """Draw all logs: mostly ascending times with ties, some refused records, and offsets with gaps."""
     logs: dict[str, list[tuple[Record, int | None]]] = {}
     for topic in TOPICS.inputs:
         offset, minute, log = 0, 0, []
@@ -153,19 +155,19 @@ def test_stream_that_is_drained_again_and_again_loses_nothing_and_keeps_each_top
 def test_topic_that_is_not_drained_is_waited_for() -> None:
     intake = intake_at()
     feed(intake, PURCHASES, [record_at(PURCHASES, 0, 5)])
-    assert taken(intake, {PURCHASES}) == []
+    assert taken(intake, {PURCHASES, PROFILES}) == []
     assert intake.held_records == 1
     feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 3)])
-    assert places(taken(intake, {PURCHASES})) == [(ENGAGEMENTS, 0)]
+    assert taken(intake, {PURCHASES, PROFILES}) == []  # more of that instant may come
     feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 1, 7)])
-    assert places(taken(intake, {PURCHASES})) == [(PURCHASES, 0), (ENGAGEMENTS, 1)]
+    assert places(taken(intake, {PURCHASES, PROFILES})) == [(ENGAGEMENTS, 0), (PURCHASES, 0)]
 
 
 def test_records_of_one_instant_are_ordered_by_topic_though_more_of_them_are_still_to_be_fetched() -> None:
     intake = intake_at()
     feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 5)])
     feed(intake, PURCHASES, [record_at(PURCHASES, 0, 5)])
-    early = taken(intake, {ENGAGEMENTS})
+    early = taken(intake, {ENGAGEMENTS, PROFILES})
     feed(intake, PURCHASES, [record_at(PURCHASES, 1, 5)])
     assert places([*early, *taken(intake)]) == [(PURCHASES, 0), (PURCHASES, 1), (ENGAGEMENTS, 0)]
 

@@ -89,7 +89,7 @@ def test_migration_is_a_cloudevent_with_the_headers_that_are_published(
     (channel,) = [channel for channel in CHANNELS if channel.topic == "segment-migrations"]
     for record, migration in zip(seal(outbox, partition)[PLACE[TOPICS.migrations]], migrations, strict=True):
         headers = dict(record.headers)
-        assert list(headers) == [name for name, _ in channel.headers]
+        assert sorted(headers) == sorted(name for name, _ in channel.headers)
         assert headers == {
             "ce_specversion": b"1.0",
             "ce_id": migration.migration_id.encode(),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.delivery import OutgoingRecord
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.record_blocks import RecordBlock
-from stream_app.bootstrap.segmentation import create_segmentations, create_trainer_settings
+from stream_app.bootstrap.learning import create_trainer_settings
+from stream_app.bootstrap.segmentation import create_segmentations
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
@@ -36,9 +38,13 @@ from tests.support.models import learned_model, model_of
 from tests.support.tables import row_of
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
-PURCHASES, ENGAGEMENTS = TOPICS.inputs
-DECODERS = {TOPICS.input_topic(name): Decoder(contract, DecodingPolicy()) for name, contract in INPUT_CONTRACTS.items()}
+PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
 CUSTOMERS = [f"c{index}" for index in range(8)]
+
+
+def decoders_keeping(fields: Sequence[str]) -> dict[str, Decoder]:
+    policy = DecodingPolicy(kept=tuple(fields))
+    return {TOPICS.input_topic(name): Decoder(contract, policy) for name, contract in INPUT_CONTRACTS.items()}
 
 
 class Worker:
@@ -69,7 +75,7 @@ class Worker:
             topics=TOPICS,
             lane_settings=loop_settings,
             context=MigrationContext(),
-            decoders=DECODERS,
+            decoders=decoders_keeping,
             partitions=partitions,
             follower=self.follower,
             failed=self.failures.append,
@@ -127,7 +133,7 @@ def test_another_worker_restores_what_was_written() -> None:
         await second.open(0)
         assert second.owned.is_open
         assert second.customers() == CUSTOMERS
-        assert second.host.start_offsets() == {(PURCHASES, 0): len(CUSTOMERS), (ENGAGEMENTS, 0): 0}
+        assert second.host.start_offsets() == {(PURCHASES, 0): len(CUSTOMERS), (ENGAGEMENTS, 0): 0, (PROFILES, 0): 0}
         assert first.failures == second.failures == []
 
     run(test)
@@ -266,7 +272,7 @@ def test_first_start_begins_where_the_log_does() -> None:
         log.starts[PURCHASES] = 70
         worker = Worker(log)
         await worker.open(0)
-        assert worker.host.start_offsets() == {(PURCHASES, 0): 70, (ENGAGEMENTS, 0): 0}
+        assert worker.host.start_offsets() == {(PURCHASES, 0): 70, (ENGAGEMENTS, 0): 0, (PROFILES, 0): 0}
         assert worker.failures == []
 
     run(test)
@@ -306,7 +312,7 @@ def test_lanes_are_opened_under_the_newest_model_and_follow_later_ones() -> None
         worker.follower.is_read.set()
         await opening
         model = learned_model()
-        worker.owned._follow(LearnedSegmentation(model))
+        worker.owned._follow([LearnedSegmentation(model)])
         await until(lambda: model_of(worker.owned.lanes[0].partition) is model, "the new model")
 
     run(test)
@@ -401,13 +407,18 @@ def test_offsets_to_be_committed_reach_the_end_of_a_drained_topic_behind_markers
     async def test() -> None:
         worker = await worked(MemoryLog())
         owned = worker.owned
-        assert owned.committable({}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 0}
-        assert owned.committable({(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 3}) == {(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 3}
+        assert owned.committable({}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 0, (PROFILES, 0): 0}
+        drained = {(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 3, (PROFILES, 0): 0}
+        assert owned.committable(drained) == drained
         worker.feed(ENGAGEMENTS, 0, engagement(30))
-        assert owned.committable({(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 1}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 0}
+        assert owned.committable({(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 1}) == {
+            (PURCHASES, 0): 8,
+            (ENGAGEMENTS, 0): 0,
+            (PROFILES, 0): 0,
+        }
         assert owned.has_backlog(0)
         await worker.work(*both())
-        assert owned.committable({(ENGAGEMENTS, 0): 1}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 1}
+        assert owned.committable({(ENGAGEMENTS, 0): 1}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 1, (PROFILES, 0): 0}
         assert not owned.has_backlog(0)
 
     run(test)
@@ -433,7 +444,7 @@ def test_position_is_the_states_and_not_the_groups() -> None:
     async def test() -> None:
         worker = await worked(MemoryLog())
         lane = worker.owned.lanes[0]
-        expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, {"value": 0})
+        expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, {"value": 0}, {"value": 0})
         assert worker.log.restored()[1] == lane.committed == expected
 
     run(test)
@@ -494,7 +505,7 @@ def test_segmentation_that_is_removed_before_everybody_was_assessed_still_lets_e
 def test_definition_that_is_changed_during_a_rebalance_moves_everybody_of_a_table_that_was_kept() -> None:
     def buyers(orders: int) -> dict[str, Any]:
         """Return rules by which silence moves nobody."""
-        when = {"figure": "purchases", "operator": ">=", "value": orders}
+        when = {"figure": "purchases", "at_least": orders}
         often = {"id": f"often-{orders}", "name": "Often", "when": when}
         return {"kind": "rules", "name": "buyers", "segments": [often], "otherwise": {"id": "seldom", "name": "Seldom"}}
 
@@ -517,5 +528,83 @@ def test_definition_that_is_changed_during_a_rebalance_moves_everybody_of_a_tabl
         moves = [move for move in log.values(TOPICS.migrations) if move["to_segment"]["id"] == "often-1"]
         assert sorted(move["customer_id"] for move in moves) == [*CUSTOMERS, "later"]
         assert worker.failures == []
+
+    run(test)
+
+
+def test_trainer_learns_from_samples_of_its_own_worker_before_they_are_read() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        worker = Worker(log, partitions=2)
+        await worker.open(0, 1, with_trainer=True)
+        for number in (0, 1):
+            worker.feed(PURCHASES, number, purchase(0, customer_id=f"c{number}"), purchase(8, customer_id=f"c{number}"))
+        await worker.work(*both(0), *both(1))
+        training = worker.owned.training
+        assert training is not None
+        await until(lambda: any(b'"decided"' in (r.value or b"") for r in log.records[TOPICS.models, 0]), "a decision")
+        assert training.next_sample == 0
+        assert worker.failures == []
+
+    run(test)
+
+
+@pytest.mark.parametrize(("owned", "is_followed"), [((0,), True), ((0, 1), False)], ids=str)
+def test_samples_are_followed_where_other_workers_have_partitions_until_the_trainer_is_released(
+    owned: tuple[int, ...], is_followed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed: list[int] = []
+    ended: list[bool] = []
+
+    async def follow(offset: int) -> AsyncIterator[Record]:
+        followed.append(offset)
+        try:
+            yield Record(offset, b"no sample")
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async def test() -> None:
+        worker = Worker(MemoryLog(), partitions=2)
+        worker.owned._follow_samples = follow  # type: ignore[assignment]
+        await worker.open(*owned, with_trainer=True)
+        await until(lambda: ("sample at offset 0 is left out" in caplog.text) == is_followed, "the sample")
+        assert followed == [0] * is_followed
+        await worker.owned.release()
+        assert ended == [True] * is_followed
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_samples_that_cannot_be_followed_are_left_to_the_groups_consumer(caplog: pytest.LogCaptureFixture) -> None:
+    async def follow(_: int) -> AsyncIterator[Record]:
+        raise KafkaConnectionError("no broker")
+        yield
+
+    async def test() -> None:
+        worker = Worker(MemoryLog(), partitions=2)
+        worker.owned._follow_samples = follow  # type: ignore[assignment]
+        await worker.open(0, with_trainer=True)
+        await until(lambda: "by the group's consumer alone" in caplog.text, "the warning")
+        await worker.owned.release()
+        assert worker.failures == []
+
+    run(test)
+
+
+def test_trainer_that_cannot_learn_from_what_is_handed_over_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        worker = Worker(MemoryLog())
+        await worker.open(0, with_trainer=True)
+        training = worker.owned.training
+        assert training is not None
+        monkeypatch.setattr(training, "_write", fail)
+        worker.feed(PURCHASES, 0, purchase(0), purchase(8))
+        await worker.work(*both())
+        await until(lambda: bool(worker.failures), "a failure")
+
+    async def fail(_: object) -> None:
+        raise DeliveryFailed("not known to be committed")
 
     run(test)

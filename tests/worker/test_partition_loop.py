@@ -22,13 +22,15 @@ from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.contracts.outputs.dead_letter import DeadLetter
-from stream_app.core.clock import SECOND_MS, WEEK_MS
+from stream_app.core.clock import SECOND_MS, WEEK_MS, format_instant
 from stream_app.core.partition import Clock as PartitionClock
 from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
+from stream_app.segmentations.rules.definition import AudienceConfiguration
+from stream_app.segmentations.rules.segmentation import AudienceSegmentation
 from stream_app.settings.loading import load_settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
@@ -55,7 +57,7 @@ from tests.worker.memory import (
     until,
 )
 
-PURCHASES, ENGAGEMENTS = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +121,25 @@ def test_all_that_is_folded_while_a_transaction_is_under_way_goes_into_the_next(
         assert rows_in(first) == ["a"]
         assert sorted(rows_in(second)) == ["b", "c"]  # once, however often they changed
         assert stage.lane.figures.transactions == 2
+        assert_log_agrees(stage)
+
+    run(test())
+
+
+@pytest.mark.parametrize(("transaction_records_max", "is_written_at_once"), [(128, True), (8, False)])
+def test_what_waits_to_be_folded_is_folded_first_unless_much_has_gathered(
+    transaction_records_max: int, is_written_at_once: bool
+) -> None:
+    async def test() -> None:
+        stage = await open_stage(settings=lane_settings(transaction_records_max=transaction_records_max))
+        feed = Feed()
+        stage.lane.offer(feed.chunk(purchase(0)))
+        await stage.idle()
+        before = stage.lane.figures.transactions
+        for hour in range(1, 4):
+            stage.lane.offer(feed.chunk(*(purchase(hour / 24, customer_id=f"{hour} {index}") for index in range(3))))
+        await stage.idle()
+        assert (stage.lane.figures.transactions == before + 1) == is_written_at_once
         assert_log_agrees(stage)
 
     run(test())
@@ -482,6 +503,14 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "PART_ROWS_MAX", 4)
 
 
+def buyers(name: str) -> AudienceSegmentation:
+    """Return who has ordered within 30 days."""
+    condition = {"event": "order*", "last": "30d"}
+    return AudienceSegmentation(
+        AudienceConfiguration.model_validate({"kind": "audience", "name": name, "when": condition})
+    )
+
+
 async def under_a_model(stage: Stage, model: Model) -> None:
     await until(lambda: stage.lane.committed.versions == {"value": model.version}, "everyone under the new model")
 
@@ -490,7 +519,7 @@ def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
     async def test() -> None:
         stage = await open_stage()
         await play(stage, CROWD)
-        stage.lane.follow(LearnedSegmentation(MODEL))
+        stage.lane.follow([LearnedSegmentation(MODEL)])
         await under_a_model(stage, MODEL)
         await stage.idle()
         by_customer = migrations_by_customer(stage.log)
@@ -499,7 +528,7 @@ def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
             assert (first["cause"]["kind"], second["cause"]["kind"]) == ("purchase", "model")
             assert second["model_version"] == MODEL.version
         assert_log_agrees(stage)
-        stage.lane.follow(LearnedSegmentation(replace(MODEL, version=MODEL.version - 1)))
+        stage.lane.follow([LearnedSegmentation(replace(MODEL, version=MODEL.version - 1))])
         await asyncio.sleep(0.005)
         assert model_of(stage.lane.partition) is MODEL
 
@@ -509,7 +538,7 @@ def test_new_model_is_adopted_and_everyone_is_assessed_under_it() -> None:
 def test_empty_partition_is_under_a_new_model_at_once() -> None:
     async def test() -> None:
         stage = await open_stage()
-        stage.lane.follow(LearnedSegmentation(MODEL))
+        stage.lane.follow([LearnedSegmentation(MODEL)])
         await play(stage, CROWD[:1])
         assert stage.lane.committed.versions == {"value": MODEL.version}
         assert stage.log.values(TOPICS.migrations)[0]["model_version"] == MODEL.version
@@ -522,7 +551,7 @@ def test_migrations_of_a_new_model_are_paced_and_events_are_folded_meanwhile() -
     async def test() -> None:
         stage = await open_stage(settings=PACED, now_ms=instant(0.2))
         await play(stage, CROWD)
-        stage.lane.follow(LearnedSegmentation(MODEL))
+        stage.lane.follow([LearnedSegmentation(MODEL)])
         await until(lambda: len(stage.log.values(TOPICS.migrations)) == 24, "the first part")
         await asyncio.sleep(0.01)
         feed = Feed(stage.lane.committed)
@@ -548,7 +577,7 @@ def test_assessment_under_a_new_model_that_is_broken_off_is_finished_after_the_r
     async def test() -> None:
         first = await open_stage(settings=PACED, now_ms=instant(0.2))
         await play(first, CROWD)
-        first.lane.follow(LearnedSegmentation(MODEL))
+        first.lane.follow([LearnedSegmentation(MODEL)])
         await until(lambda: len(first.log.values(TOPICS.migrations)) == 24, "the first part")
         await first.lane.close()
         table, position = first.log.restored()
@@ -575,9 +604,9 @@ def test_model_that_comes_in_the_middle_of_another_takes_its_place() -> None:
         newer = successor(MODEL, replace(MODEL.frame, centres=MODEL.frame.centres + np.array([2.0, 2.0, 0.0])))
         stage = await open_stage(settings=PACED, now_ms=instant(0.2))
         await play(stage, CROWD)
-        stage.lane.follow(LearnedSegmentation(MODEL))
+        stage.lane.follow([LearnedSegmentation(MODEL)])
         await until(lambda: len(stage.log.values(TOPICS.migrations)) == 24, "the first part")
-        stage.lane.follow(LearnedSegmentation(newer))
+        stage.lane.follow([LearnedSegmentation(newer)])
         for _ in range(8):
             stage.clock.now_ms += 4 * SECOND_MS
             await asyncio.sleep(0.01)
@@ -591,6 +620,24 @@ def test_model_that_comes_in_the_middle_of_another_takes_its_place() -> None:
     run(test())
 
 
+def test_silence_until_new_rules_take_over_is_passed_under_the_old_ones() -> None:
+    async def test() -> None:
+        stage = await open_stage()
+        stage.lane.follow([buyers("buyers")])
+        await play(stage, [purchase(0.001, customer_id="a"), purchase(30.002, customer_id="b")])
+        stage.lane.follow([buyers("watchers")])
+        await until(lambda: "watchers" in stage.lane.committed.versions, "everyone under the new rules")
+        await stage.idle()
+        moves = [m for m in migrations_by_customer(stage.log)["a"] if m["segmentation"] == "buyers"]
+        assert [(m["change"], m["cause"]["kind"], m["effective_at"]) for m in moves] == [
+            ("entered", "purchase", format_instant(instant(0.001))),
+            ("left", "lapse", format_instant(instant(30.001))),
+        ]
+        assert_log_agrees(stage)
+
+    run(test())
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_tick_during_which_a_model_comes_still_sends_its_sample() -> None:
     async def test() -> None:
@@ -599,7 +646,7 @@ def test_tick_during_which_a_model_comes_still_sends_its_sample() -> None:
         await play(stage, CROWD)
         stage.lane.note_drained(True)
         stage.clock.now_ms += 30 * SECOND_MS
-        stage.lane.follow(LearnedSegmentation(MODEL))
+        stage.lane.follow([LearnedSegmentation(MODEL)])
         await until(lambda: len(stage.log.values(TOPICS.samples)) == 2, "the sample")
         await under_a_model(stage, MODEL)
         tick = stage.clock.now_ms // WEEK_MS
@@ -621,7 +668,7 @@ def without_place(migration: dict[str, Any]) -> dict[str, Any]:
 def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
     simulate(80, 75, 3, tmp_path)
     configured = load_settings(None, {"learning": {"tick_days": 90}})  # the first tick lies behind
-    files = {topic: tmp_path / f"{topic.removeprefix(TOPICS.prefix)}.jsonl.gz" for topic in TOPICS.inputs}
+    files = {topic: tmp_path / f"{topic.removeprefix(TOPICS.prefix)}.jsonl.gz" for topic in (PURCHASES, ENGAGEMENTS)}
     sources = [SourceFile(path, path.name.partition(".")[0], {}, {}, None) for path in files.values()]
     run_ = create_replay(configured, tmp_path / "out")
     readers = create_readers(configured, sources, START_MS + 10**12)
@@ -636,6 +683,7 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
         offsets = dict.fromkeys(TOPICS.inputs, 0)
         intake = Intake(0, offsets, decoders, 1)
         lines = {topic: gzip.decompress(path.read_bytes()).splitlines() for topic, path in files.items()}
+        lines[PROFILES] = []
         for topic, count in ((ENGAGEMENTS, 700), (PURCHASES, 100)) * 200:
             start = intake.fetched_to(topic)
             part = lines[topic][start : start + count]

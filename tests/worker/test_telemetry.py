@@ -142,7 +142,7 @@ def test_replica_that_sees_ever_more_of_everything_keeps_within_its_budget() -> 
         for segmentation in ("value", "visits"):
             moves = [n for key, n in found["migrations_total"].items() if dict(key)["segmentation"] == segmentation]
             assert sum(moves) == 5_000
-        assert sum(found["consumer_lag_records"].values()) == 400
+        assert sum(found["consumer_lag_records"].values()) == 600
         assert found["assigned_partitions"] == {(): 200}
         await scraped.worker.owned.release()
 
@@ -172,7 +172,7 @@ def test_model_in_use_and_the_newest_that_was_learned_are_distinguished() -> Non
 
 
 def test_worker_exports_every_segmentation_that_is_configured() -> None:
-    active = {"id": "active", "name": "Active", "when": {"figure": "recency_days", "operator": "<", "value": 4}}
+    active = {"id": "active", "name": "Active", "when": {"figure": "recency_days", "less_than": 4}}
     configured = [
         {"name": "value", "kind": "learned"},
         {"name": "visits", "kind": "learned"},

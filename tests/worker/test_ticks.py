@@ -76,7 +76,7 @@ def test_nothing_is_folded_past_a_tick_before_it_is_decided() -> None:
         await start(stage, 0, 20)
         assert ticks_of(stage) == [(0, 0), (1, 1)]
         assert list(stage.table.customer_ids) == ["c0"]
-        stage.lane.follow(LearnedSegmentation(MODEL))
+        stage.lane.follow([LearnedSegmentation(MODEL)])
         await asyncio.sleep(0.01)
         assert stage.lane.partition.segmentations[0].version == 0
         say(stage, "decided", FIRST + 1)
@@ -128,7 +128,7 @@ def test_wait_ends_after_a_while_with_a_warning_and_late_versions_take_over_at_o
             1,
             1,
         )  # and then no more, without any news
-        stage.lane.follow(LearnedSegmentation(MODEL))
+        stage.lane.follow([LearnedSegmentation(MODEL)])
         await until(lambda: stage.lane.committed.versions == {"value": MODEL.version}, "the late model")
         say(stage, "decided", FIRST + 1)
         feed = Feed(stage.lane.committed)
@@ -155,7 +155,7 @@ def test_live_partition_waits_for_its_own_time() -> None:
 
 @pytest.mark.parametrize(("kind", "waits"), [("learned", [60, 5]), ("rules", [0, 0])])
 def test_nobody_waits_where_nothing_is_learned(kind: str, waits: list[int]) -> None:
-    rules = {"segments": [{"id": "all", "name": "All", "when": {"figure": "purchases", "operator": ">=", "value": 0}}]}
+    rules = {"segments": [{"id": "all", "name": "All", "when": {"figure": "purchases", "at_least": 1}}]}
     rules |= {"otherwise": {"id": "none", "name": "None"}}
     segmentation = {"kind": kind, "name": "value"} | (rules if kind == "rules" else {})
     settings = create_lane_settings(load_settings(None, {"segmentations": [segmentation]}))

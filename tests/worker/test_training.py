@@ -21,13 +21,17 @@ from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker import training as training_module
-from stream_app.worker.samples import encode_sample
+from stream_app.worker.samples import decode_sample, encode_sample
 from stream_app.worker.training import PROGRESS_KEY, STATE_KEY_PREFIX, Training, TrainingState, open_training
 from tests.learning.populations import Group, draw_sample
 from tests.worker.memory import TOPICS, MemoryDelivery, MemoryLog, until
 
 SETTINGS = TrainerSettings()
 PARTITIONS = 2
+UNPIN = json.dumps(
+    {"kind": "decision", "action": "unpin", "segmentation": "value", "version": None, "as_of": None}
+    | {"decided_by": "Ada", "at": "2024-06-01T12:00:00.000Z"}
+).encode()
 
 
 def sample_of(partition: int, tick: int, customers: int = 60) -> bytes:
@@ -270,6 +274,65 @@ def test_trainer_that_is_restored_proposes_the_same_models(restarts: set[int]) -
     expected = asyncio.run(models(set()))
     assert [model["version"] for model in expected] == [0, 1, 2, 3, 4]
     assert asyncio.run(models(restarts)) == expected
+
+
+def test_samples_that_are_handed_over_are_learned_from_before_they_are_read() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        values = [sample_of(partition, tick) for tick in (1, 2) for partition in range(PARTITIONS)]
+        for value in values:
+            await training.hand_over(*decode_sample(value))
+        assert versions(log) == [0, 1, 2]
+        assert training.next_sample == 0
+        for offset, value in enumerate(values):
+            await training.accept_sample(offset, value)
+        assert versions(log) == [0, 1, 2]
+        await training.accept_sample(4, sample_of(0, 3))
+        await training.hand_over(*decode_sample(sample_of(1, 3)))
+        assert versions(log) == [0, 1, 2, 3]
+        assert training.next_sample == 5
+        read = await opened(MemoryLog())
+        await learn_ticks(read, 1, 2, 3)
+        assert training.trainers["value"].state() == read.trainers["value"].state()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
+def test_sample_that_was_handed_over_is_waited_for_by_the_next_owner_until_it_is_read(order: tuple[int, int]) -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        await learn_ticks(training, 1)
+        await training.hand_over(*decode_sample(sample_of(0, 2)))
+        await training.accept_sample(2, UNPIN)  # writes what is known by now
+        await training.close()
+        again = await opened(log)
+        assert again.next_sample == 3
+        await again.accept_sample(3, sample_of(order[0], 2))
+        assert [tick for tick, _ in ticks(log, "decided")] == [1]
+        await again.accept_sample(4, sample_of(order[1], 2))
+        assert [tick for tick, _ in ticks(log, "decided")] == [1, 2]
+
+    asyncio.run(test())
+
+
+def test_partition_that_was_handed_over_and_begins_anew_before_that_is_waited_for() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        await training.accept_sample(0, sample_of(0, 1))
+        await training.hand_over(*decode_sample(sample_of(1, 5, customers=0)))
+        assert versions(log) == [0, 1]
+        await training.hand_over(*decode_sample(sample_of(1, 2)))
+        await training.accept_sample(1, sample_of(1, 5, customers=0))  # read after it has begun
+        await training.accept_sample(2, sample_of(0, 3))
+        assert versions(log) == [0, 1, 2]
+        await training.hand_over(*decode_sample(sample_of(1, 3)))
+        assert versions(log) == [0, 1, 2, 3]
+
+    asyncio.run(test())
 
 
 def test_second_trainer_shuts_the_first_out() -> None:

@@ -45,7 +45,8 @@ LAST = instant(900)
 EVERY_12 = [purchase(day, order_id=f"o{day}") for day in range(0, 60, 12)]
 SEVEN = [purchase(day) for day in (0, 8, 15, 25, 33, 40, 50)]
 RICH = [purchase(day, 25_000) for day in (0, 15, 30, 45)]
-VISITS = [engagement(day) for day in range(0, 60, 5)]
+VISITS = [engagement(day + (0.001 if day else 0)) for day in range(0, 60, 5)]
+"""None comes right when somebody is new no longer, as that instant would be the visit's."""
 STRICT = dataclasses.replace(RHYTHM, log_gap=math.log(3), log_gap_variance=0.2, prior_weight=3.0)
 """A population that comes every third day."""
 PATIENT = dataclasses.replace(RHYTHM, log_gap=math.log(200), prior_weight=10.0)

@@ -2,32 +2,27 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.core.columns import CustomerColumns
 from stream_app.core.partition import Partition
-from stream_app.core.segmentation import Held
 from stream_app.core.segments import Segment
 from stream_app.errors import ConfigurationError, ModelInvalid
 from stream_app.segmentations.registry import decode_segmentation, encode_segmentation
-from stream_app.segmentations.rules.definition import RulesConfiguration, comparisons
-from stream_app.segmentations.rules.explanation import RuleReason, TurnedCondition
+from stream_app.segmentations.rules.codes import segment_code
+from stream_app.segmentations.rules.definition import AudienceConfiguration, RulesConfiguration
+from stream_app.segmentations.rules.id_lists import IdList
+from stream_app.segmentations.rules.kind import AUDIENCE
 from stream_app.segmentations.rules.kind import RULES as KIND
-from stream_app.segmentations.rules.segmentation import RulesSegmentation, segment_code
-from tests.reference.row import NO_MEMBERSHIP
+from stream_app.segmentations.rules.segmentation import AudienceSegmentation, RulesSegmentation
 from tests.segmentations.examples import BY_RULES, COLD_START, RULES, rules
-from tests.support.events import engagement, instant, purchase, refund
+from tests.support.events import instant, purchase, refund
 from tests.support.playing import Step, play
 from tests.support.published import Migration
-from tests.support.tables import activity_of
 
-
-def compare(figure: str, operator: str, value: float) -> dict[str, Any]:
-    return {"figure": figure, "operator": operator, "value": value}
+REFUNDED = {"figure": "refunds", "more_than": 0}
+STAFF = {"list": "staff"}
 
 
 def of(when: dict[str, Any], **changes: Any) -> RulesSegmentation:
@@ -37,18 +32,12 @@ def of(when: dict[str, Any], **changes: Any) -> RulesSegmentation:
     return RulesSegmentation(rules(segments=segments, otherwise=otherwise), **changes)
 
 
-def targets(segmentation: RulesSegmentation, customers: CustomerColumns) -> list[int]:
-    """Return where customers belong who are in no segment."""
-    nowhere = np.full(len(customers), NO_MEMBERSHIP)
-    return segmentation.acts(customers, Held.of(nowhere)).target.tolist()
+def audience(when: dict[str, Any], **changes: Any) -> AudienceConfiguration:
+    return AudienceConfiguration.model_validate({"kind": "audience", "name": "vips", "when": when} | changes)
 
 
-def moves(segmentation: RulesSegmentation, steps: list[Step]) -> list[Migration]:
+def moves(segmentation: RulesSegmentation | AudienceSegmentation, steps: list[Step]) -> list[Migration]:
     return play(Partition([segmentation]), steps)
-
-
-def told(migration: Migration) -> RuleReason:
-    return msgspec.convert(msgspec.to_builtins(migration.explanation), RuleReason)
 
 
 # --- definition ------------------------------------------------------------------------------------------------------
@@ -61,9 +50,7 @@ def told(migration: Migration) -> RuleReason:
         ({"otherwise": {"id": "rest", "name": "Gone"}}, "the name 'Gone' stands twice"),
         ({"otherwise": {"id": "Rest", "name": "Rest"}}, "string_pattern_mismatch"),
         ({"segments": []}, "too_short"),
-        ({"segments": [{"id": "a", "name": "A", "when": compare("mood", ">", 1)}]}, "figure"),
-        ({"segments": [{"id": "a", "name": "A", "when": compare("refunds", "==", 1)}]}, "operator"),
-        ({"segments": [{"id": "a", "name": "A", "when": compare("refunds", ">", float("inf"))}]}, "finite_number"),
+        ({"segments": [{"id": "a", "name": "A", "when": {"figure": "mood", "more_than": 1}}]}, "figure"),
         ({"segments": [{"id": "a", "name": "A", "when": {"all": []}}]}, "too_short"),
         ({"name": "Service"}, "string_pattern_mismatch"),
         ({"colour": "red"}, "extra_forbidden"),
@@ -72,55 +59,6 @@ def told(migration: Migration) -> RuleReason:
 def test_definition_that_makes_no_sense_is_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         rules(**changes)
-
-
-def test_condition_is_said_in_words() -> None:
-    three = {"any": [compare("refunds", ">", 0), compare("purchases", "<=", 2.5)]}
-    whole = {"all": [compare("recency_days", "<", 30), three, {"not": three}]}
-    (segment,) = of(whole).definition.segments
-    assert str(segment.when) == (
-        "recency_days < 30 and (refunds > 0 or purchases <= 2.5) and not (refunds > 0 or purchases <= 2.5)"
-    )
-    assert [comparison.figure for comparison in comparisons(segment.when)] == [
-        "recency_days", "refunds", "purchases", "refunds", "purchases",
-    ]  # fmt: skip
-
-
-def test_first_segment_whose_condition_holds_is_the_customers() -> None:
-    everyone = [
-        {"id": "a", "name": "A", "when": compare("refunds", ">", 0)},
-        {"id": "b", "name": "B", "when": compare("purchases", ">", 0)},
-    ]
-    segmentation = RulesSegmentation(rules(segments=everyone))
-    activity = activity_of([purchase(0), refund(1, 5, "x")], [purchase(0)], [engagement(0)])
-    target = targets(segmentation, CustomerColumns(activity, np.full(3, instant(2))))
-    assert [segmentation.roster.segments[index].segment_id for index in target] == ["a", "b", "others"]
-
-
-@pytest.mark.parametrize(
-    ("figure", "expected"),
-    [
-        ("recency_days", 2.0),
-        ("tenure_days", 12.0),
-        ("orders_decayed", 2 ** (-12 / 60) + 2 ** (-8 / 60)),
-        ("revenue_decayed_minor", 5_000 * 2 ** (-12 / 60) + 7_000 * 2 ** (-8 / 60)),
-        ("engaged_days_decayed", 2 ** (-2 / 30)),
-        ("purchases", 2.0),
-        ("refunds", 0.0),
-        ("engagements", 1.0),
-        ("revenue_minor", 12_000.0),
-    ],
-)
-def test_figures_are_what_their_names_say(figure: str, expected: float) -> None:
-    customers = CustomerColumns(activity_of([purchase(0), purchase(4, 7_000), engagement(10)]), np.array([instant(12)]))
-    for offset, holds in ((-1e-6, True), (1e-6, False)):
-        assert (targets(of(compare(figure, ">", expected + offset)), customers) == [0]) == holds
-
-
-@pytest.mark.parametrize(("operator", "holds"), [("<", False), ("<=", True), (">", False), (">=", True)])
-def test_operators_tell_equal_figures_apart(operator: str, holds: bool) -> None:
-    customers = CustomerColumns(activity_of([purchase(0), purchase(1)]), np.array([instant(2)]))
-    assert (targets(of(compare("purchases", operator, 2)), customers) == [0]) == holds
 
 
 def test_codes_are_made_of_ids_alone() -> None:
@@ -135,10 +73,21 @@ def test_ids_of_one_code_cannot_stand_side_by_side() -> None:
     number = 0
     while (first := seen.setdefault(segment_code(f"s{number}"), f"s{number}")) == f"s{number}":
         number += 1
-    segments = [{"id": first, "name": "A", "when": compare("refunds", ">", 0)}]
+    segments = [{"id": first, "name": "A", "when": REFUNDED}]
     definition = rules(segments=segments, otherwise={"id": f"s{number}", "name": "B"})
     with pytest.raises(ConfigurationError, match=f"the ids '{first}' and 's{number}' cannot stand side by side"):
         RulesSegmentation(definition)
+
+
+def test_levels_of_segments_are_as_they_are_configured() -> None:
+    segments = [{"id": "a", "name": "A", "when": REFUNDED, "level": -1}]
+    levels = [segment.level for segment in RulesSegmentation(rules(segments=segments)).roster.segments]
+    assert levels == [-1, None]
+
+
+def test_conditions_are_told_once_each_in_order() -> None:
+    twice = {"any": [REFUNDED, {"all": [{"figure": "purchases", "more_than": 5}, REFUNDED]}]}
+    assert [leaf.figure for leaf in of(twice).conditions] == ["refunds", "purchases"]
 
 
 # --- versions --------------------------------------------------------------------------------------------------------
@@ -155,21 +104,49 @@ def test_same_definition_is_the_version_it_was_and_another_is_the_next() -> None
     assert (back.version, back.roster.retired) == (3, ())
 
 
-def test_rules_that_take_over_from_a_learned_segmentation_know_its_segments() -> None:
-    taken_over = KIND.build(rules(), {}, COLD_START)
-    assert taken_over.version == COLD_START.version + 1
-    assert taken_over.roster.retired == COLD_START.roster.segments
+def test_what_means_the_same_in_other_words_is_the_same_version() -> None:
+    first = AUDIENCE.build(audience({"event": "x", "last": "14d"}), {}, None)
+    assert AUDIENCE.build(audience({"event": "x", "last": "2w"}), {}, first) is first
+    one = AUDIENCE.build(audience({"trait": "t", "equals": 1}), {}, None)
+    assert AUDIENCE.build(audience({"trait": "t", "equals": True}), {}, one).version == 2
+
+
+def test_list_that_changes_makes_a_new_version_of_those_who_look_at_it() -> None:
+    lists = {"staff": IdList.of(["c1"]), "others": IdList.of(["c2"])}
+    first = AUDIENCE.build(audience(STAFF), {"lists": lists}, None)
+    assert AUDIENCE.build(audience(STAFF), {"lists": lists | {"others": IdList.of([])}}, first) is first
+    assert AUDIENCE.build(audience(STAFF), {"lists": {"staff": IdList.of(["c1", "c3"])}}, first).version == 2
+
+
+def test_segmentation_that_was_learned_cannot_become_one_of_conditions() -> None:
+    with pytest.raises(ConfigurationError, match="was of kind 'learned' and cannot become 'rules'"):
+        KIND.build(rules(), {}, COLD_START)
+
+
+def test_audience_takes_over_from_rules_of_its_name() -> None:
+    taken_over = AUDIENCE.build(audience(REFUNDED, name="service"), {}, BY_RULES)
+    assert (taken_over.version, taken_over.kind) == (2, "audience")
+    assert taken_over.roster.retired == BY_RULES.roster.segments
 
 
 def test_document_says_the_conditions_and_the_retired_segments() -> None:
-    retired = (Segment(segment_code("old"), "Old", "old"),)
-    document = encode_segmentation(of(compare("refunds", ">", 0), version=3, retired=retired))
-    assert document["segments"] == [
-        {"id": "in", "name": "In", "sentence": "refunds > 0"},
-        {"id": "out", "name": "Out", "sentence": "otherwise"},
+    retired = (Segment(segment_code("old"), "Old", "old", -2),)
+    document = encode_segmentation(of(REFUNDED, version=3, retired=retired))
+    assert [(each["id"], each["level"], each["sentence"]) for each in document["segments"]] == [
+        ("in", None, "more than 0 refunds"),
+        ("out", None, "otherwise"),
     ]
-    assert document["retired_segments"] == [{"id": "old", "name": "Old"}]
+    assert document["retired_segments"] == [{"id": "old", "name": "Old", "level": -2}]
     assert decode_segmentation(document).roster.retired == retired
+
+
+def test_document_of_an_audience_carries_its_lists() -> None:
+    lists = {"staff": IdList.of(["c1", "c2"])}
+    segmentation = AudienceSegmentation(audience(STAFF, title="Our own"), lists=lists)
+    back = decode_segmentation(encode_segmentation(segmentation))
+    assert isinstance(back, AudienceSegmentation)
+    assert (back.definition, back.lists, back.version) == (segmentation.definition, lists, 1)
+    assert [(each.segment_id, each.name) for each in back.roster.segments] == [("vips", "Our own")]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +156,8 @@ def test_document_says_the_conditions_and_the_retired_segments() -> None:
         ({"definition": {}}, r"^definition\.kind: Field required$"),
         ({"version": "first"}, "definition: invalid literal"),
         ({"retired_segments": None}, "definition: 'NoneType' object is not iterable"),
+        ({"lists": {"staff": "no base64"}}, "list of ids"),
+        ({"lists": ["staff"]}, "definition: "),
     ],
 )
 def test_document_that_makes_no_sense_is_refused(changes: dict[str, Any], complaint: str) -> None:
@@ -186,45 +165,32 @@ def test_document_that_makes_no_sense_is_refused(changes: dict[str, Any], compla
         decode_segmentation(encode_segmentation(BY_RULES) | changes)
 
 
+def test_definition_is_read_as_it_is_written() -> None:
+    written = rules().model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert RulesConfiguration.model_validate(written) == rules()
+
+
 # --- moves -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("operator", "later_ms"), [(">=", 0), (">", 1)])
-def test_silence_moves_at_the_very_millisecond_that_the_figure_turns(operator: str, later_ms: int) -> None:
-    entered, left = moves(of(compare("recency_days", operator, 10)), [purchase(0), instant(30)])
+@pytest.mark.parametrize(("comparator", "later_ms"), [("at_least", 0), ("more_than", 1)])
+def test_silence_moves_at_the_very_millisecond_that_the_figure_turns(comparator: str, later_ms: int) -> None:
+    entered, left = moves(of({"figure": "recency_days", comparator: 10}), [purchase(0), instant(30)])
     assert (entered.change, left.change, left.cause.kind) == ("entered", "lapsed", "lapse")
     assert left.effective_at == format_instant(instant(0) + 10 * DAY_MS + later_ms)
 
 
-def test_move_by_silence_names_what_came_true() -> None:
-    condition = {"all": [compare("recency_days", ">", 10), compare("purchases", ">=", 1)]}
-    entered, slipped, back = moves(of(condition), [purchase(0), instant(30), purchase(31)])
-    assert told(entered).gained == (TurnedCondition("purchases", ">=", 1, None, 1.0),)
-    assert told(entered).sentence == "Purchase of 50.00 EUR, the first event: purchases 1 is >= 1; enters Out."
-    assert told(slipped) == RuleReason(
-        (TurnedCondition("recency_days", ">", 10, 0.0, 10.0),),
-        (),
-        "Time has passed: recency_days 10 is > 10; Out → In.",
-    )
-    assert told(back).lost == (TurnedCondition("recency_days", ">", 10, 31.0, 0.0),)
-    assert told(back).sentence == "Purchase of 50.00 EUR: recency_days 0 is no longer > 10; In → Out."
-    assert (back.cause.kind, back.change) == ("purchase", "returned")
-    assert told(back).is_specific
+def test_audience_is_entered_left_and_entered_again() -> None:
+    bought = AudienceSegmentation(audience({"event": "order_completed", "last": "3d"}))
+    told = moves(bought, [refund(0, 1, "x"), purchase(1), instant(10), purchase(11)])
+    assert [(move.change, move.to_segment and move.to_segment.id, move.sequence) for move in told] == [
+        ("entered", "vips", 1),
+        ("left", None, 2),
+        ("entered", "vips", 3),
+    ]
 
 
-def test_move_by_the_definition_says_that_it_is_new() -> None:
-    steps: list[Step] = [purchase(0), instant(1), of(compare("refunds", "<=", 0), version=2), instant(2)]
-    moved = moves(of(compare("refunds", ">", 0)), steps)[-1]
+def test_move_by_the_definition_has_its_cause() -> None:
+    steps: list[Step] = [purchase(0), instant(1), of({"not": REFUNDED}, version=2), instant(2)]
+    moved = moves(of(REFUNDED), steps)[-1]
     assert (moved.cause.kind, moved.change, moved.model_version) == ("definition", "moved", 2)
-    assert told(moved).sentence == "The definition is new; Out → In."
-    assert not told(moved).is_specific
-
-
-def test_comparison_that_stands_twice_is_said_once() -> None:
-    twice = {"any": [compare("refunds", ">", 0), {"all": [compare("refunds", ">", 0), compare("purchases", ">", 5)]}]}
-    moved = moves(of(twice), [purchase(0), refund(1, 100, "x")])[-1]
-    assert [condition.figure for condition in told(moved).gained] == ["refunds"]
-
-
-def test_definition_is_read_as_it_is_written() -> None:
-    assert RulesConfiguration.model_validate(rules().model_dump(mode="json", by_alias=True)) == rules()
