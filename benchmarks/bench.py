@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from learned import model_of
+from learned import VALUE_ALONE, model_of
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bare_loop import run_bare_loop
 from bare_sweep import bare_due, bare_sweep, contiguous_columns
+from bench_rules import measure as measure_rules
 from follow import longest_block
 from sparse_year import write_sparse_year
 
@@ -52,8 +53,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def replay(sources: Sequence[SourceFile], out: Path) -> Partition:
-    """Replay files with the shipped defaults and all outputs."""
-    settings = load_settings(None)
+    """Replay files with the learned segmentation and all outputs."""
+    settings = load_settings(None, VALUE_ALONE)
     run = create_replay(settings, out)
     run.run(create_readers(settings, sources, NOW_MS))
     return run.partition
@@ -193,6 +194,9 @@ def main() -> None:
         "<= 50 ms",
         longest <= 0.05,
     )
+    for figure in measure_rules(options.swept):
+        goal = "" if figure.goal is None else f"<= {figure.goal:g}"
+        add(figure.what, "", figure.measured, "", goal, figure.is_met)
     console.print(results)
     sys.exit(1 if missed else 0)
 

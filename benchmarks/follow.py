@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from learned import model_of
+from learned import VALUE_ALONE, model_of
 
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Outgoing
@@ -48,7 +48,9 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     The most processor seconds between two turns of anything else, the time that following took, and how many moved.
     """
     # Without pacing, so that parts come as close together as they can.
-    settings = load_settings(None, {"worker": {"clock": "event", "model_migrations_per_second": 1_000_000}})
+    settings = load_settings(
+        None, VALUE_ALONE | {"worker": {"clock": "event", "model_migrations_per_second": 1_000_000}}
+    )
     topics = create_topic_names(settings)
     model = model_of(partition)
     position = PartitionPosition(dict.fromkeys(topics.inputs, 0), partition.clock, {model.name: model.version})

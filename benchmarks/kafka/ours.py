@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.kafka.cluster import APPEND_TIMES, FOR_EVER, PARTITIONS, Cluster, Partitions, covers
 from benchmarks.kafka.events import Totals
 from benchmarks.kafka.process import ROOT, Measured
+from benchmarks.ruled import LISTS, TWENTY
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import SECOND_MS
@@ -35,6 +36,8 @@ class Outcome:
     """Seconds since the epoch, as the worker stamped it."""
     covered_at: float
     """When the last partition's position passed the end of its inputs."""
+    moves: int
+    """Migrations that were published."""
 
 
 @dataclass
@@ -45,6 +48,8 @@ class Worker:
     prefix: str
     app_id: str
     folder: Path
+    with_rules: bool = False
+    """Whether twenty segmentations by rules are there beside the learned one."""
     port: int = field(default_factory=lambda: _free_port())
 
     @property
@@ -116,7 +121,7 @@ class Worker:
             if not covered_at[number] and covers(reached, expected):
                 covered_at[number] = at
         assert all(covered_at.values()), "a partition's position does not cover its inputs"
-        table = CustomerTable()
+        table = CustomerTable(("value",), [entry["name"] for entry in TWENTY] if self.with_rules else ())
         table.restore_many(list(rows.items()))
         counted = {name: int(table.activity[name].sum()) for name in ("purchases", "refunds", "engagements")}
         totals = Totals(
@@ -125,7 +130,19 @@ class Worker:
             purchases=counted["purchases"],
             revenue_minor=int(table.activity["revenue_minor"].sum()),
         )
-        return Outcome(totals, first_row_at, max(covered_at.values()))
+        moves = sum(1 for _ in self.cluster.read(self.names.migrations))
+        return Outcome(totals, first_row_at, max(covered_at.values()), moves)
+
+    def _definitions(self) -> Path:
+        """Write the file of segmentations."""
+        learned = {"kind": "learned", "name": "value"}
+        names = {name: f"{name}.csv" for name in LISTS} if self.with_rules else {}
+        for name, file in names.items():
+            (self.folder / file).write_text("".join(f"{each}\n" for each in LISTS[name]))
+        path = self.folder / f"{self.prefix}{self.app_id}.yaml"
+        entries = [learned, *(TWENTY if self.with_rules else ())]
+        path.write_text(json.dumps({"version": 1, "lists": names, "segmentations": entries}))
+        return path
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -135,6 +152,7 @@ class Worker:
             "SEGMENTER_KAFKA__PARTITIONS": str(PARTITIONS),
             "SEGMENTER_KAFKA__INSTANCE_ID": "bench-0",
             "SEGMENTER_WORKER__HEALTH_PORT": str(self.port),
+            "SEGMENTER_SEGMENTATIONS_FILE": str(self._definitions()),
         }
 
     def _is_ready(self) -> bool:

@@ -112,10 +112,13 @@ def recovery_table(results: Results) -> str:
 def goals(results: Results) -> list[Goal]:
     """Return the goals with what was measured."""
     rate, cpu = results.rate("ours"), results.cpu("ours")
+    moves = next((run.moves_an_event for run in results.runs.get("rules", []) if run.moves_an_event), None)
+    with_rules = "rate with 20 by rules ÷ without" + (f", {moves:.2f} moves an event" if moves else "")
     latency = results.latencies.get("ours")
     found = [
         _at_least("rate ÷ limit", 0.5, _ratio(rate, results.rate("limit"))),
         _at_least("rate ÷ limit with librdkafka's defaults", 0.5, _ratio(rate, results.rate("limit-defaults"))),
+        _at_least(with_rules, 0.7, _ratio(results.rate("rules"), rate)),
         _at_most("CPU ÷ limit", 4, _ratio(cpu, results.cpu("limit"))),
         _at_most("CPU ÷ limit with librdkafka's defaults", 2, _ratio(cpu, results.cpu("limit-defaults"))),
         _at_least("rate ÷ aiokafka by hand", 1, _ratio(rate, results.rate("plain"))),

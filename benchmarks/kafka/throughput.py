@@ -8,7 +8,7 @@ read from /proc for all alike. Peak memory is that of the process's whole life.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.kafka.cluster import APPEND_TIMES, COMPACTED, FOR_EVER, Cluster
@@ -26,6 +26,8 @@ class Contender:
     arguments: tuple[str, ...] = ()
     has_outputs: bool = True
     events_max: int | None = None
+    with_rules: bool = False
+    """Of our worker: whether twenty segmentations by rules are there."""
 
     @property
     def is_ours(self) -> bool:
@@ -56,6 +58,7 @@ CONTENDERS = (
     ),
     Contender("faust", "Faust as documented", ("benchmarks.kafka.faust_app",), events_max=20_000),
     Contender("ours", "segmenter worker"),
+    Contender("rules", "the same with 20 by rules", with_rules=True),
 )
 
 
@@ -68,6 +71,8 @@ class Run:
     cpu_seconds: float
     """For a million events."""
     peak_bytes: int
+    moves_an_event: float | None = None
+    """Of our worker: how many migrations it has published."""
 
 
 def run_round(cluster: Cluster, contender: Contender, inputs: str, expected: Totals, number: int, folder: Path) -> Run:
@@ -79,7 +84,7 @@ def run_round(cluster: Cluster, contender: Contender, inputs: str, expected: Tot
         If it fails, or did not count what was produced.
     """
     if contender.is_ours:
-        return _run_ours(Worker(cluster, inputs, f"round-{number}", folder), expected)
+        return _run_ours(Worker(cluster, inputs, f"{contender.name}-{number}", folder, contender.with_rules), expected)
     outputs = f"{contender.name}-{number}-"
     process = contender.start(cluster, inputs, outputs, expected.events, folder)
     try:
@@ -110,7 +115,8 @@ def _run_ours(worker: Worker, expected: Totals) -> Run:
     _check(outcome.totals, expected)
     worker.cluster.delete(worker.outputs)
     started = min(ready, outcome.first_row_at)
-    return _figures(process, expected.events, started, started, outcome.covered_at)
+    run = _figures(process, expected.events, started, started, outcome.covered_at)
+    return replace(run, moves_an_event=outcome.moves / expected.events)
 
 
 def _check(counted: Totals, expected: Totals) -> None:
