@@ -21,11 +21,10 @@ from stream_app.api.documents import (
     MembersDocument,
 )
 from stream_app.api.problems import Problem
-from stream_app.api.routing import NOT_FOUND, encode, index_of, json_response, scoped_router, security
+from stream_app.api.routing import NOT_FOUND, encode, found_or_404, index_of, json_response, scoped_router, security
 from stream_app.api.store import CustomerSegment, SegmentStore
 from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.core.clock import format_instant
-from stream_app.errors import SegmentUnknown
 
 MEMBERS_MAX: Final = 1_000
 """Of one page."""
@@ -104,10 +103,8 @@ def customer_routes(store: SegmentStore) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MEMBERS_MAX, description="Customers of one page.")] = 100,
         cursor: Cursor = None,
     ) -> Response:
-        try:
+        with found_or_404():
             found = index_of(store).resolve(SegmentChoice(segmentation, segment))
-        except SegmentUnknown as error:
-            raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
         after = None if cursor is None else decode_cursor(cursor)
         page = await store.members(segmentation, found.segment, limit, after)
         following = encode_cursor(page.members[-1]) if len(page.members) == limit else None

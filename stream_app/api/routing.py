@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -111,8 +112,15 @@ def require_segmentation(store: SegmentStore, segmentation: str) -> None:
     Problem
         404.
     """
-    try:
+    with found_or_404():
         index_of(store).require(segmentation)
+
+
+@contextmanager
+def found_or_404() -> Iterator[None]:
+    """Answer 404 where a segmentation or segment is looked for that there is none of."""
+    try:
+        yield
     except SegmentUnknown as error:
         raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
 

@@ -6,7 +6,6 @@ puts it off without telling (see `NextMove`), so the numbers are the most that w
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
@@ -15,12 +14,10 @@ from fastapi.responses import Response
 from stream_app.api import access
 from stream_app.api.customers import MEMBERS_MAX, Cursor, Segment, Segmentation, decode_cursor, encode_cursor
 from stream_app.api.documents import LeaversDocument, UpcomingDocument
-from stream_app.api.problems import Problem
-from stream_app.api.routing import NOT_FOUND, index_of, json_response, scoped_router, security
+from stream_app.api.routing import NOT_FOUND, found_or_404, index_of, json_response, scoped_router, security
 from stream_app.api.store import Ahead, SegmentList, SegmentStore
 from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.errors import SegmentUnknown
 
 DAYS_MAX: Final = 366
 CHOICES_MAX: Final = 100
@@ -50,10 +47,8 @@ def upcoming_routes(store: SegmentStore) -> APIRouter:
         ] = None,
     ) -> Response:
         index = index_of(store)
-        try:
+        with found_or_404():
             names = [index.require(name).segmentation for name in segmentations or sorted(index.models)]
-        except SegmentUnknown as error:
-            raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
         now_ms = store.now_ms()
         until_ms = now_ms + round(days * DAY_MS)
         found = await store.ahead(names, now_ms, until_ms)
@@ -83,10 +78,8 @@ def leaver_routes(store: SegmentStore) -> APIRouter:
         cursor: Cursor = None,
     ) -> Response:
         index = index_of(store)
-        try:
+        with found_or_404():
             found = index.resolve(SegmentChoice(segmentation, segment))
-        except SegmentUnknown as error:
-            raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
         now_ms = store.now_ms()
         until_ms = now_ms + round(days * DAY_MS)
         after = None if cursor is None else decode_cursor(cursor)
