@@ -201,6 +201,22 @@ static int64_t next_revision(const seg_run *run, int64_t row) {
   return first_ms;
 }
 
+/* What is common to the moves of a customer that are a new version's doing. */
+static seg_move version_move(const seg_run *run, int64_t row, int64_t at_ms, const seg_visit *visit, int32_t cause) {
+  const seg_activity *state = &run->columns->activity[row];
+  return (seg_move){
+      .row = row,
+      .position = -1,
+      .event = -1,
+      .effective_at_ms = at_ms,
+      .decided_at_ms = visit->decided_at_ms,
+      .before_ms = at_ms,
+      .cause = cause,
+      .before = *state,
+      .after = *state,
+  };
+}
+
 /* Assesses a customer under a version of a segmentation of the columns. */
 static int32_t revise(seg_run *run, seg_part *part, int64_t m, int64_t at_ms, const seg_visit *visit) {
   const seg_segmentation *s = run->step->segmentations[m];
@@ -213,18 +229,8 @@ static int32_t revise(seg_run *run, seg_part *part, int64_t m, int64_t at_ms, co
   const seg_held held = seg_held_of(of);
   const seg_decision decision = seg_revise(s, state, at_ms, &held);
   if (!decision.moves) return SEG_OK;
-  seg_move move = {
-      .row = row,
-      .position = -1,
-      .event = -1,
-      .effective_at_ms = at_ms,
-      .decided_at_ms = visit->decided_at_ms,
-      .before_ms = at_ms,
-      .cause = of->segment == 0 ? SEG_DEFINITION : s->revised_by,
-      .target = decision.target,
-      .before = *state,
-      .after = *state,
-  };
+  seg_move move = version_move(run, row, at_ms, visit, of->segment == 0 ? SEG_DEFINITION : s->revised_by);
+  move.target = decision.target;
   const int32_t status = seg_make_move(run, part, m, &move);
   if (status == SEG_OK) close(run, row, at_ms);
   return status;
@@ -234,17 +240,7 @@ static int32_t revise(seg_run *run, seg_part *part, int64_t m, int64_t at_ms, co
 static int32_t revise_rules(seg_run *run, seg_part *part, int64_t at_ms, const seg_visit *visit, int32_t cause) {
   const int64_t row = part->row;
   const seg_activity *state = &run->columns->activity[row];
-  const seg_move common = {
-      .row = row,
-      .position = -1,
-      .event = -1,
-      .effective_at_ms = at_ms,
-      .decided_at_ms = visit->decided_at_ms,
-      .before_ms = at_ms,
-      .cause = cause,
-      .before = *state,
-      .after = *state,
-  };
+  const seg_move common = version_move(run, row, at_ms, visit, cause);
   const seg_subject now = seg_subject_of(run, row, state);
   const int64_t made = run->work->told_count;
   const int32_t status = seg_follow_rules(run, part, NULL, &now, &common);
