@@ -228,10 +228,8 @@ class PartitionLoop:
         while True:
             if self._sweeper.open_tick_ms is not None:
                 await self._pass_tick(self._sweeper.open_tick_ms)
-            self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox), folded_to=self.folded_to)
-            while self._sweeper.must_finish:  # new rules take over right behind it
-                await self._finish_sweep()
-                self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox), folded_to=self.folded_to)
+            await self._follow_versions()
+            self._sweeper.begin_due_sweep(is_waiting=bool(self._inbox))
             if self._inbox:
                 await self._fold(self._inbox.popleft())
             elif self._is_asked:
@@ -305,6 +303,13 @@ class PartitionLoop:
         self.figures.late += outcome.late
         self.figures.duplicates += outcome.duplicates
 
+    async def _follow_versions(self) -> None:
+        """Let the versions take over that may, and finish what sweeps that needs; rules do so right behind one."""
+        self._sweeper.follow_versions(self.folded_to)
+        while self._sweeper.must_finish:
+            await self._finish_sweep()
+            self._sweeper.follow_versions(self.folded_to)
+
     async def _finish_sweep(self) -> None:
         """Assess everybody that the sweep under way has not come to, and pass the tick if it is one."""
         while self._sweeper.is_sweeping:
@@ -344,10 +349,7 @@ class PartitionLoop:
         is_live = self._sweeper.is_live_at(max(*clock, reached_ms))
         await self._wait.for_decision(at_ms, settings.live_tick_wait_ms if is_live else settings.tick_wait_ms)
         self._sweeper.open_tick_ms = None
-        self._sweeper.follow_versions(self.folded_to)
-        while self._sweeper.must_finish:
-            await self._finish_sweep()
-            self._sweeper.follow_versions(self.folded_to)
+        await self._follow_versions()
 
     async def _enter(self, first_ms: int) -> None:
         """Have the trainer know that from now on this partition has customers; begin under what is in force then."""

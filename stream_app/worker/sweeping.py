@@ -184,17 +184,14 @@ class Sweeper:
         """Note that records have come."""
         self._last_record_ms = self._now_ms()
 
-    def begin_due_sweep(self, is_waiting: bool, folded_to: Mapping[str, int]) -> None:
-        """Begin what is due: following a new version, or a sweep by the wall clock.
+    def begin_due_sweep(self, is_waiting: bool) -> None:
+        """Begin a sweep by the wall clock if one is due and none is under way.
 
         Parameters
         ----------
         is_waiting
             Whether records wait to be folded.
-        folded_to
-            By topic, the offset of the first record that is not folded.
         """
-        self.follow_versions(folded_to)
         if self._sweep is None:
             self._follow_clock(self._now_ms(), is_waiting)
 
@@ -243,6 +240,11 @@ class Sweeper:
 
         Whatever sweep is under way begins anew under them, unless there are rules: these wait until it is over, and so
         does what comes with them.
+
+        Parameters
+        ----------
+        folded_to
+            By topic, the offset of the first record that is not folded.
         """
         while self._coming and all(folded_to[topic] >= offset for topic, offset in self._coming[0][1].items()):
             if not self._is_assessed_to_present():
