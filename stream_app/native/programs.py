@@ -86,7 +86,6 @@ def _functions() -> dict[str, Callable[..., Any]]:
         "may_move": (ctypes.c_bool, pointer, subject, instant, touched, pointer, size, pointer),
         "evaluate": (None, pointer, subject, instant, pointer, pointer, pointer, size, pointer),
         "silence": (_Due, pointer, subject, number, instant, instant),
-        "kept_since": (number, pointer, number),
         "explain": (number, pointer, number, subject, instant, subject, instant, pointer),
     }
     return {name: function(f"seg_program_{name}", *signature) for name, signature in signatures.items()}
@@ -127,10 +126,6 @@ class NativeProgram:
         _functions()["shape_of"](self.handle, self.shape)
         self.words: Final = int(self.shape.words)
         self.kept_since: Final = tuple(kept_since)
-
-    def kept_since_of(self, rule: int) -> int:
-        """Return where the beginning of a segmentation's memberships is kept, −1 for nowhere."""
-        return int(_functions()["kept_since"](self.handle, rule))
 
 
 class Verdict(NamedTuple):

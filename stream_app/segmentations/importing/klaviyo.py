@@ -50,18 +50,10 @@ _PROPERTY: Final = re.compile(r"(?:properties|location)\[(['\"])(.+)\1\]")
 def read_klaviyo(document: Any, translation: Translation) -> None:
     """Add the segments of a document."""
     translation.chose("windows are exact to the millisecond; Klaviyo counts days and updates them once a day")
-    in_data = isinstance(document, Mapping) and "data" in document
-    entries = document["data"] if in_data else document
-    place: Place = ("data",) if in_data else ()
-    if isinstance(entries, Mapping):
-        _Segments([entries], translation).add(place, entries)
-        return
-    if not isinstance(entries, list) or not entries:
-        translation.refuse(Refused(place, f"{shown(entries)}, expected a list of segments"))
-        return
-    segments = _Segments(entries, translation)
-    for index, entry in enumerate(entries):
-        segments.add((*place, index), entry)
+    entries = translation.listed(document, "data", "segments")
+    segments = _Segments([entry for _, entry in entries], translation)
+    for place, entry in entries:
+        segments.add(place, entry)
 
 
 class _Segments:

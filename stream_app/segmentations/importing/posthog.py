@@ -39,18 +39,10 @@ _UNITS: Final = {"h": "hour", "d": "day", "w": "week", "m": "month", "y": "year"
 def read_posthog(document: Any, translation: Translation) -> None:
     """Add the cohorts of a document."""
     translation.chose("an event's properties are those of its free part: properties.NAME")
-    in_page = isinstance(document, Mapping) and "results" in document
-    entries = document["results"] if in_page else document
-    place: Place = ("results",) if in_page else ()
-    if isinstance(entries, Mapping):
-        _Cohorts([entries], translation).add((), entries)
-        return
-    if not isinstance(entries, list) or not entries:
-        translation.refuse(Refused(place, f"{shown(entries)}, expected a list of cohorts"))
-        return
-    cohorts = _Cohorts(entries, translation)
-    for index, entry in enumerate(entries):
-        cohorts.add((*place, index), entry)
+    entries = translation.listed(document, "results", "cohorts")
+    cohorts = _Cohorts([entry for _, entry in entries], translation)
+    for place, entry in entries:
+        cohorts.add(place, entry)
 
 
 class _Cohorts:

@@ -12,7 +12,6 @@ from stream_app.segmentations.mistakes import Mistake, Place, path_of, shown
 Condition = dict[str, Any]
 """A condition as plain data."""
 Value = TypeVar("Value")
-SECONDS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 CALENDAR_DAYS: Final = {"month": 30, "quarter": 90, "year": 365}
 ANY_AGE: Final = "36525d"
 """A hundred years: the far end of "at least so long ago"."""
@@ -71,6 +70,21 @@ class Translation:
     def refuse(self, refused: Refused) -> None:
         """Note what cannot be expressed."""
         self.mistakes.append(Mistake(path_of(refused.place), str(refused)))
+
+    def listed(self, document: Any, key: str, what: str) -> list[tuple[Place, Any]]:
+        """Return what a document lists, itself or under a key, each with its place; one alone need not be in a list.
+
+        If there is none, that is noted.
+        """
+        is_under_key = isinstance(document, Mapping) and key in document
+        entries = document[key] if is_under_key else document
+        place: Place = (key,) if is_under_key else ()
+        if isinstance(entries, Mapping):
+            return [(place, entries)]
+        if not isinstance(entries, list) or not entries:
+            self.refuse(Refused(place, f"{shown(entries)}, expected a list of {what}"))
+            return []
+        return [((*place, index), entry) for index, entry in enumerate(entries)]
 
     def each(self, place: Place, values: object, translate: Callable[[Place, Any], Value]) -> list[Value]:
         """Return each entry of a list translated; what cannot be is noted, and the others are looked at all the same.

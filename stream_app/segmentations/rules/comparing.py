@@ -26,15 +26,6 @@ COMPARATORS: Final[Mapping[Comparator, Callable[[Any, Any], Any]]] = {
     "not_equals": operator.ne,
 }
 """How each compares what there is with what the definition says."""
-WORDS: Final[Mapping[Comparator, str]] = {
-    "at_least": "at least",
-    "at_most": "at most",
-    "more_than": "more than",
-    "less_than": "less than",
-    "equals": "exactly",
-    "not_equals": "not",
-}
-"""How each reads before what the definition says."""
 
 
 class Compared(Configuration):
