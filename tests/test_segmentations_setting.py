@@ -120,3 +120,9 @@ def test_mistakes_between_tables_of_the_settings_are_found() -> None:
     audience = {"kind": "audience", "name": "a", "when": {"segmentation": "b"}}
     with pytest.raises(DefinitionsInvalid, match="there is no segmentation 'b'"):
         assert load_settings(None, {"segmentations": [audience]}).definitions
+
+
+def test_tables_of_the_settings_are_checked_as_a_file_is() -> None:
+    tables = [{"kind": "learned", "name": f"l{number}"} for number in range(9)]
+    with pytest.raises(DefinitionsInvalid, match="9 are learned, expected 8 at most"):
+        assert load_settings(None, {"segmentations": tables}).definitions

@@ -9,7 +9,6 @@ from pathlib import Path
 from stream_app.errors import ConfigurationError, DefinitionsInvalid
 from stream_app.segmentations.configuration import SegmentationConfiguration
 from stream_app.segmentations.file import Checked, check_document, check_file, shipped_document
-from stream_app.segmentations.rules.definition import AudienceConfiguration, RulesConfiguration
 from stream_app.segmentations.traits import TraitDefinition
 
 
@@ -53,8 +52,6 @@ def read_definitions(path: Path | None, inline: Sequence[SegmentationConfigurati
         return _from(check_file(path), f"{path}: ")
     if inline is None:
         return _from(check_document(shipped_document()), "")
-    if not any(isinstance(each, RulesConfiguration | AudienceConfiguration) for each in inline):
-        return Definitions(tuple(inline))
     documents = [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in inline]
     return _from(check_document({"version": 1, "segmentations": documents}), "setting ")
 
