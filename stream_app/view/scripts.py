@@ -73,12 +73,17 @@ local function remove(customer, segmentation)
   local old = redis.call('HGET', key, segmentation)
   if not old then return 0 end
   note_ahead(customer, segmentation, old, nil)
-  redis.call('ZREM', members(segmentation, string.match(old, '^%d+ (%S+)')), customer)
-  redis.call('HDEL', key, segmentation, '?' .. segmentation)
+  local sequence, segment = string.match(old, '^(%d+) (%S+)')
+  redis.call('ZREM', members(segmentation, segment), customer)
+  redis.call('HDEL', key, segmentation)
+  local why = redis.call('HGET', key, '?' .. segmentation)
+  if why and tonumber(string.match(why, '^%[(%d+)')) <= tonumber(sequence) then  -- a later one is of a return
+    redis.call('HDEL', key, '?' .. segmentation)
+  end
   for _, field in ipairs(redis.call('HKEYS', key)) do
     if string.sub(field, 1, 1) ~= '?' then return 1 end
   end
-  redis.call('UNLINK', key)  -- reasons without a membership are of nobody
+  redis.call('EXPIRE', key, UNPAIRED)  -- reasons that wait for their memberships, if there are any
   return 1
 end
 

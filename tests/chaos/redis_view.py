@@ -39,16 +39,27 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
             memberships.pop(message.key(), None)
         else:
             memberships[message.key()] = json.loads(message.value())
+    notices: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for message in read_committed(bootstrap_servers, names.upcoming, partitions):
+        notice = json.loads(message.value())
+        notices[notice["customer_id"], notice["segmentation"]].append(notice)
     content: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for membership in memberships.values():
         customer_id, name, segment = (membership[field] for field in ("customer_id", "segmentation", "segment"))
         since, as_of = _milliseconds(membership["since"]), _milliseconds(membership["as_of"])
+        ahead = membership["next_move"]
+        for notice in notices[customer_id, name]:
+            if notice["segment"]["id"] == segment["id"] and _milliseconds(notice["decided_at"]) >= since:
+                ahead = notice["next_move"]
+        following = _next_move(ahead)
         content[f"G:c:{customer_id}"] |= {
-            name: f"{membership['sequence']} {segment['id']} {since} {membership['model_version']} {as_of}"
-            + _next_move(membership["next_move"]),
+            name: f"{membership['sequence']} {segment['id']} {since} {membership['model_version']} {as_of}{following}",
             f"?{name}": membership["sequence"],
         }
         content[f"G:m:{name}:{segment['id']}"][customer_id] = since
+        if following:
+            at, target = following.split()
+            content[f"G:u:{name}:{segment['id']}>{target}"][customer_id] = int(at)
     for message in read_committed(bootstrap_servers, names.migrations, partitions):
         move = json.loads(message.value())
         origin, target = ((move[end] or {"id": ""})["id"] for end in ("from_segment", "to_segment"))
@@ -74,9 +85,12 @@ def stored_content(client: redis.Redis) -> Content:
     own = f"{PREFIX}{generation.decode()}:"
     keys = [key.decode() for key in client.scan_iter(count=1_000)]
     names = [f"G:{key.removeprefix(own)}" if key.startswith(own) else key.removeprefix(PREFIX) for key in keys]
+    # The lists of paths may name some that have nobody any more; the sets behind the paths say all that they do.
+    stated = [place for place, name in enumerate(names) if not name.startswith("G:u:") or ">" in name]
+    keys, names = [keys[place] for place in stated], [names[place] for place in stated]
     pipeline = client.pipeline(transaction=False)
     for key, name in zip(keys, names, strict=True):
-        if name.startswith("G:m:"):
+        if name.startswith(("G:m:", "G:u:")):
             pipeline.zrange(key, 0, -1, withscores=True)
         elif name.startswith(("G:c:", "G:f:", "G:figures:")):
             pipeline.hgetall(key)
@@ -84,7 +98,7 @@ def stored_content(client: redis.Redis) -> Content:
             pipeline.exists(key)
     content: Content = {}
     for name, answer in zip(names, pipeline.execute(), strict=True):
-        if name.startswith("G:m:"):
+        if name.startswith(("G:m:", "G:u:")):
             content[name] = {member.decode(): int(score) for member, score in answer}
         elif name.startswith("G:c:"):
             content[name] = {
@@ -107,7 +121,7 @@ def difference(expected: Content, stored: Content) -> str:
     if not (missing or extra or other):
         return ""
     text = f"{len(missing)} keys missing {sorted(missing)[:3]}, {len(extra)} too many {sorted(extra)[:3]}"
-    example = f", such as {other[0]}" if other else ""
+    example = f", such as {other[0]}: {stored[other[0]]}, not {expected[other[0]]}" if other else ""
     return f"{text}, {len(other)} with something else behind them{example}"
 
 

@@ -134,6 +134,30 @@ def test_customer_who_leaves_a_segmentation_stays_in_the_other(port: int) -> Non
     run(port, test)
 
 
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+def test_reason_of_a_return_outlives_a_membership_that_ends_after_it_was_read(port: int, is_elsewhere: bool) -> None:
+    moves = [
+        rules_migration("a", 1, None, 0),
+        rules_migration("a", 2, 0, None),
+        rules_migration("a", 3, None, 1),
+    ]
+    elsewhere = [migration("a", 1, None, 0)] if is_elsewhere else []
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, memberships_of([*elsewhere, moves[0]]))])
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 0, records([*elsewhere, *moves]))])
+        first, key = 1 + len(elsewhere), KEYS.customer(generation, "a")
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, first, memberships_of(moves[1:2], first))])
+        assert b"lifecycle" not in await client.hgetall(key)
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, first + 1, memberships_of(moves[2:], first + 1))])
+        found = await client.hgetall(key)
+        assert msgspec.json.decode(found[b"?lifecycle"])[0] == 3
+        assert found[b"lifecycle"].startswith(b"3 ")
+        assert await client.ttl(key) == -1
+
+    run(port, test)
+
+
 def test_model_of_a_segmentation_that_was_removed_is_gone(port: int) -> None:
     async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
         await target.apply(generation, [batch_of(MODELS, 0, 0, records([drawn_model(), rules_document()]))])
