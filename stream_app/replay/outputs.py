@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 
@@ -34,6 +34,26 @@ UNFINISHED: Final = ".unfinished"
 """Where files are while a run writes them; a run that was killed leaves it, and the next one clears it."""
 BLOCK_CUSTOMERS: Final = 16_384
 """How many memberships are encoded at a time: all at once would take as much memory as the state."""
+
+
+class Outputs(Protocol):
+    """Takes what comes of records, as it comes."""
+
+    def write_migrations(self, described: Described) -> None:
+        """Take migrations in the order given."""
+        ...
+
+    def write_notices(self, described: Described) -> None:
+        """Take what is told ahead of moves, in the order given."""
+        ...
+
+    def write_model(self, document: Mapping[str, Any]) -> None:
+        """Take a version of a segmentation."""
+        ...
+
+    def write_dead_letter(self, document: str) -> None:
+        """Take a rejected record."""
+        ...
 
 
 class OutputFolder:

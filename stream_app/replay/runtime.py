@@ -7,9 +7,8 @@ of it, it takes over at that very instant and everybody is assessed again under 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +22,7 @@ from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
 from stream_app.learning.drawing import SampleDrawer, share_of
 from stream_app.learning.trainer import Trainer
-from stream_app.replay.outputs import OutputFolder
+from stream_app.replay.outputs import OutputFolder, Outputs
 from stream_app.replay.statistics import RunStatistics
 from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.segmentations.learned.document import model_document
@@ -63,7 +62,16 @@ class ReplaySettings:
     until_ms: int | None = None
 
 
-class Replay:
+@dataclass(eq=False, slots=True)
+class Input:
+    """Where records came from: the name of a file, its topic, and how many there were."""
+
+    file: str
+    topic: str
+    records: int = 0
+
+
+class Run:
     """Carries records through the core and what comes of them to the outputs.
 
     Parameters
@@ -85,7 +93,7 @@ class Replay:
         self,
         partition: Partition,
         trainers: Mapping[str, Trainer],
-        outputs: OutputFolder,
+        outputs: Outputs,
         settings: ReplaySettings,
         watch: Callable[[Partition, int], None] | None = None,
     ) -> None:
@@ -99,7 +107,8 @@ class Replay:
         self._share = 1.0
         self._watch = watch
         self._names: Sequence[str] = []
-        self._records: Counter[int] = Counter()
+        self._sources: Sequence[Input] = []
+        self._inputs: list[Input] = []
         self._interrupted: Callable[[], bool] = lambda: False
         self._stopped = False
         self._pace = Pace(
@@ -110,13 +119,13 @@ class Replay:
         for segmentation in partition.segmentations:
             self._announce(encode_segmentation(segmentation), customers_moved=0)
 
-    def run(
+    def take_in(
         self,
         readers: Sequence[FileReader],
         advance: Callable[[int, int], None] = lambda _bytes, _events: None,
         interrupted: Callable[[], bool] = lambda: False,
-    ) -> dict[str, Any]:
-        """Replay all files, write all outputs, and return the summary.
+    ) -> None:
+        """Carry the records of some files through, merged by time; others may follow.
 
         Parameters
         ----------
@@ -125,39 +134,30 @@ class Replay:
         advance
             Called with the bytes and records read so far.
         interrupted
-            Asked again and again; once true, the outputs are finished as of then.
+            Asked again and again; once true, nothing more is read.
         """
-        try:
-            return self._run(readers, advance, interrupted)
-        except BaseException:
-            self._outputs.discard()
-            raise
-
-    def _run(
-        self,
-        readers: Sequence[FileReader],
-        advance: Callable[[int, int], None],
-        interrupted: Callable[[], bool],
-    ) -> dict[str, Any]:
-        self._names = [reader.name for reader in readers]
-        self._interrupted = interrupted
+        self._interrupted, self._stopped = interrupted, False
+        self.open_inputs([(reader.name, reader.source.topic) for reader in readers])
         for batch in merge_by_time(readers):
-            self._process(batch)
+            self.process(batch)
             advance(sum(reader.bytes_read for reader in readers), self.statistics.events)
             self._stopped = self._stopped or interrupted()
             if self._stopped:
                 break
-        self._finish()
-        inputs = [
-            {"file": reader.name, "topic": reader.source.topic, "records": self._records[number]}
-            for number, reader in enumerate(readers)
-        ]
-        summary = self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=self._stopped)
-        self._outputs.write_memberships(self.partition, max(self.partition.clock))
-        self._outputs.complete(summary)
-        return summary
 
-    def _process(self, batch: Batch) -> None:
+    def open_inputs(self, inputs: Sequence[tuple[str, str]]) -> None:
+        """Say where the next records come from: name and topic of each source, by its number."""
+        earlier = {(each.file, each.topic): each for each in self._inputs}
+        self._sources = [earlier.get((name, topic)) or Input(name, topic) for name, topic in inputs]
+        self._inputs += [source for source in self._sources if source not in self._inputs]
+        self._names = [source.file for source in self._sources]
+
+    def summary(self) -> dict[str, Any]:
+        """Return what has come of all inputs so far, as one document of JSON values."""
+        inputs = [asdict(each) for each in self._inputs]
+        return self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=self._stopped)
+
+    def process(self, batch: Batch) -> None:
         """Process records in the order of the stream, letting time pass between them."""
         if max(self.partition.clock) == NO_TIME and (known := batch.watermarks_ms[batch.watermarks_ms != NO_TIME]).size:
             self.statistics.observe_sizes(self.partition, int(known[0]))
@@ -173,7 +173,8 @@ class Replay:
             self._fold(batch.part(step.start, step.stop), step.sweeps)
 
     def _fold(self, records: Batch, sweeps: Sweeps) -> None:
-        self._records.update(dict(enumerate(np.bincount(records.sources).tolist())))
+        for source, count in zip(self._sources, np.bincount(records.sources).tolist(), strict=False):
+            source.records += count
         events = records.events()
         for index, other in records.others_by_index():
             if isinstance(other, Rejection):
@@ -229,13 +230,11 @@ class Replay:
         self._outputs.write_model(document)
         self.statistics.observe_model(document, customers_moved)
 
-    def _finish(self) -> None:
-        """Let time pass up to the end of the run."""
+    def pass_time(self, until_ms: int) -> None:
+        """Let time pass up to an instant, or to where it stands if that is later; then look at everybody."""
         if max(self.partition.clock) == NO_TIME:
             return
-        end_ms = max(self.partition.clock)
-        if self._settings.until_ms is not None:
-            end_ms = max(end_ms, self._settings.until_ms)
+        end_ms = max(*self.partition.clock, until_ms)
         for step in pass_time(self.partition, end_ms, self._pace):
             if self._stopped:
                 break
@@ -244,3 +243,54 @@ class Replay:
             end_ms = max(self.partition.clock)
         self._take(sweep(self.partition, end_ms))
         self.statistics.observe_sizes(self.partition, end_ms)
+
+
+class Replay(Run):
+    """A run of files from the first record to the last, into a folder.
+
+    Parameters
+    ----------
+    outputs
+        The folder.
+    partition, trainers, settings, watch
+        See `Run`.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        trainers: Mapping[str, Trainer],
+        outputs: OutputFolder,
+        settings: ReplaySettings,
+        watch: Callable[[Partition, int], None] | None = None,
+    ) -> None:
+        super().__init__(partition, trainers, outputs, settings, watch)
+        self._folder, self._until_ms = outputs, settings.until_ms
+
+    def run(
+        self,
+        readers: Sequence[FileReader],
+        advance: Callable[[int, int], None] = lambda _bytes, _events: None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """Replay all files, write all outputs, and return the summary.
+
+        Parameters
+        ----------
+        readers
+            The input files.
+        advance
+            Called with the bytes and records read so far.
+        interrupted
+            Asked again and again; once true, the outputs are finished as of then.
+        """
+        try:
+            self.take_in(readers, advance, interrupted)
+            self.pass_time(NO_TIME if self._until_ms is None else self._until_ms)
+            summary = self.summary()
+            self._folder.write_memberships(self.partition, max(self.partition.clock))
+            self._folder.complete(summary)
+        except BaseException:
+            self._folder.discard()
+            raise
+        return summary
