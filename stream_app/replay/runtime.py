@@ -77,9 +77,9 @@ class Run:
     Parameters
     ----------
     partition
-        Empty, nothing learned yet.
+        Empty, nothing learned yet, unless the run goes on from another.
     trainers
-        Of each learned segmentation, by its name; fresh.
+        Of each learned segmentation, by its name; fresh, likewise.
     outputs
         Where migrations, models and dead letters go.
     settings
@@ -87,6 +87,8 @@ class Run:
     watch
         Called at every multiple of the sweep interval, once everything that it brought is done, with the partition
         and the instant; it must not change the partition.
+    earlier
+        State of a run that this one goes on from, which partition, trainers and outputs belong to; see `state`.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Run:
         outputs: Outputs,
         settings: ReplaySettings,
         watch: Callable[[Partition, int], None] | None = None,
+        earlier: Mapping[str, Any] | None = None,
     ) -> None:
         self.partition = partition
         self.trainers = trainers
@@ -116,8 +119,21 @@ class Run:
             settings.sweep_interval_ms if watch else math.gcd(settings.tick_ms, WEEK_MS),
             CHUNK_EVENTS,
         )
+        if earlier is not None:
+            self._load_state(earlier)
+            return
         for segmentation in partition.segmentations:
             self._announce(encode_segmentation(segmentation), customers_moved=0)
+
+    def state(self) -> dict[str, Any]:
+        """Return as JSON values all that the run knows beside its partition and trainers, for `earlier`."""
+        inputs = [asdict(each) for each in self._inputs]
+        return {"inputs": inputs, "share": self._share, "statistics": self.statistics.state()}
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        self._inputs = [Input(**each) for each in state["inputs"]]
+        self._share = state["share"]
+        self.statistics.load_state(state["statistics"])
 
     def take_in(
         self,
@@ -229,6 +245,12 @@ class Run:
     def _announce(self, document: dict[str, Any], customers_moved: int) -> None:
         self._outputs.write_model(document)
         self.statistics.observe_model(document, customers_moved)
+
+    def settle(self) -> None:
+        """Look at everybody as of now: whoever silence has moved by then has its move told."""
+        if (at_ms := max(self.partition.clock)) != NO_TIME:
+            self._take(sweep(self.partition, at_ms))
+            self.statistics.count_customers(len(self.partition.table), at_ms)
 
     def pass_time(self, until_ms: int) -> None:
         """Let time pass up to an instant, or to where it stands if that is later; then look at everybody."""

@@ -80,8 +80,11 @@ class SegmentationStatistics:
         self._examples[change] = migration
 
     def observe_sizes(self, sizes: Mapping[str, int], at_ms: int) -> None:
-        """Note the segments' sizes at an instant."""
-        self._sizes.append({"at": format_instant(at_ms), "customers": dict(sizes)})
+        """Note the segments' sizes at an instant; of those at the same one, the last count."""
+        entry = {"at": format_instant(at_ms), "customers": dict(sizes)}
+        if self._sizes and self._sizes[-1]["at"] == entry["at"]:
+            self._sizes.pop()
+        self._sizes.append(entry)
 
     def observe_model(self, document: Mapping[str, Any], customers_moved: int) -> None:
         """Note a version and how many customers it moved at once."""
@@ -148,6 +151,27 @@ class SegmentationStatistics:
             "models": self._models,
             "segment_names": names,
         }
+
+    def state(self) -> dict[str, Any]:
+        """Return all counts as JSON values, for `load_state`."""
+        return {
+            "flows": [[*ends, count, self._version_flows[ends]] for ends, count in self._flows.items()],
+            "causes": dict(self._causes),
+            "changes": dict(self._changes),
+            "examples": {change: example.decode() for change, example in self._examples.items()},
+            "weeks": [[week_ms, dict(counts)] for week_ms, counts in self._weeks.items()],
+            "sizes": self._sizes,
+            "models": self._models,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        for origin, target, count, by_version in state["flows"]:
+            self._flows[origin, target], self._version_flows[origin, target] = count, by_version
+        self._causes, self._changes = Counter(state["causes"]), Counter(state["changes"])
+        self._examples = {change: example.encode() for change, example in state["examples"].items()}
+        self._weeks = {week_ms: Counter(counts) for week_ms, counts in state["weeks"]}
+        self._sizes, self._models = list(state["sizes"]), list(state["models"])
 
     def _own(self, ends: tuple[str | None, str | None]) -> int:
         return self._flows[ends] - self._version_flows[ends]
@@ -218,6 +242,26 @@ class RunStatistics:
     def observe_model(self, document: Mapping[str, Any], customers_moved: int) -> None:
         """Note a version of a segmentation and how many customers it moved at once."""
         self._of[document["segmentation"]].observe_model(document, customers_moved)
+
+    def state(self) -> dict[str, Any]:
+        """Return all counts as JSON values, for `load_state`."""
+        return {
+            "applied": self.applied,
+            "late": self.late,
+            "duplicates": self.duplicates,
+            "rejected": dict(self.rejected),
+            "customer_days": self._customer_days,
+            "counted_to_ms": self._counted_to_ms,
+            "of": {name: statistics.state() for name, statistics in self._of.items()},
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.applied, self.late, self.duplicates = state["applied"], state["late"], state["duplicates"]
+        self.rejected = Counter(state["rejected"])
+        self._customer_days, self._counted_to_ms = state["customer_days"], state["counted_to_ms"]
+        for name, statistics in self._of.items():
+            statistics.load_state(state["of"][name])
 
     def summary(
         self, partition: Partition, inputs: Sequence[Mapping[str, Any]], seed: int, *, interrupted: bool

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter
 
 from stream_app.errors import ConfigurationError, DefinitionsInvalid
 from stream_app.segmentations.configuration import SegmentationConfiguration
 from stream_app.segmentations.file import Checked, check_document, check_file, shipped_document
+from stream_app.segmentations.registry import parse_segmentations
 from stream_app.segmentations.traits import TraitDefinition
 
 
@@ -26,9 +31,33 @@ class Definitions:
         The catalogue of traits.
     """
 
-    segmentations: tuple[SegmentationConfiguration, ...]
+    segmentations: Annotated[
+        tuple[SerializeAsAny[SegmentationConfiguration], ...], BeforeValidator(parse_segmentations)
+    ]
     lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     traits: Mapping[str, TraitDefinition] = field(default_factory=dict)
+
+
+@cache
+def _adapter() -> TypeAdapter[Definitions]:
+    return TypeAdapter(Definitions)
+
+
+def dump_definitions(definitions: Definitions) -> dict[str, Any]:
+    """Return definitions as JSON values, the customers of lists with them; `load_definitions` reads them back."""
+    document: dict[str, Any] = _adapter().dump_python(definitions, mode="json", by_alias=True, exclude_none=True)
+    return document
+
+
+def load_definitions(document: Mapping[str, Any]) -> Definitions:
+    """Return the definitions that `dump_definitions` has written.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    return _adapter().validate_python(document)
 
 
 def read_definitions(path: Path | None, inline: Sequence[SegmentationConfiguration] | None) -> Definitions:
