@@ -78,6 +78,22 @@ class TraitProtected(InvalidRecord):
     """A profile tells something that is specially protected; its dead letter does not tell it again."""
 
 
+class EventRefused(InvalidRecord, ValueError):
+    """An event that a caller has handed over breaks its contract; nothing has come of it."""
+
+
+class LoadFailed(SegmenterError):
+    """Too many records of a load were refused; the message names the commonest reasons, each with an example."""
+
+
+class CustomerUnknown(SegmenterError, LookupError):
+    """No record has named a customer of this id."""
+
+
+class SavedRunUnusable(SegmenterError):
+    """A file is not one that a run was saved in, or it is damaged, or of another release."""
+
+
 class RowVersionUnknown(SegmenterError):
     """An encoded customer row was written by a version of the software that is newer than this one."""
 

@@ -104,10 +104,14 @@ class OutputFolder:
         """Append a rejected record."""
         self._files["dead_letters.jsonl"].write(document.encode() + b"\n")
 
+    def append(self, name: str, lines: bytes) -> None:
+        """Append whole lines, as they are, to one of `FILES`."""
+        self._files[name].write(lines)
+
     def write_memberships(self, partition: Partition, as_of_ms: int) -> None:
         """Write the segments of every customer, block by block in the order in which customers were first seen."""
         for start in range(0, len(partition.table), BLOCK_CUSTOMERS):
-            block = _memberships(partition, as_of_ms, start)
+            block = memberships_of(partition, as_of_ms, start, start + BLOCK_CUSTOMERS)
             self._files["memberships.jsonl"].write(self._encoder.encode_lines(block))
 
     def complete(self, summary: Mapping[str, Any]) -> None:
@@ -149,8 +153,9 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _memberships(partition: Partition, as_of_ms: int, start: int) -> Iterable[dict[str, Any]]:
-    as_of, stop = format_instant(as_of_ms), min(start + BLOCK_CUSTOMERS, len(partition.table))
+def memberships_of(partition: Partition, as_of_ms: int, start: int, stop: int) -> Iterable[dict[str, Any]]:
+    """Yield the memberships of the customers in the rows `[start, stop)` as records, segmentation by segmentation."""
+    as_of, stop = format_instant(as_of_ms), min(stop, len(partition.table))
     customer_ids = partition.table.customer_ids[start:stop]
     for segmentation in partition.segmentations:
         references = segmentation.roster.references

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -69,15 +69,20 @@ def commonest_refusals(folder: Path, by_reason: Mapping[str, int]) -> list[Refus
     by_reason
         `rejected_by_reason` of a summary.
     """
+    with (folder / "dead_letters.jsonl").open("rb") as letters:
+        return refusals_among(letters, by_reason)
+
+
+def refusals_among(letters: Iterable[bytes], by_reason: Mapping[str, int]) -> list[Refusal]:
+    """Do the same among dead letters, a line each."""
     wanted = sorted(by_reason, key=lambda reason: (-by_reason[reason], reason))[:REASONS_SHOWN]
     examples: dict[str, str] = {}
     decode = msgspec.json.Decoder(_Letter).decode
-    with (folder / "dead_letters.jsonl").open("rb") as letters:
-        for line in letters:
-            if len(examples) == len(wanted):
-                break
-            letter = decode(line)
-            if letter.reason in wanted and letter.reason not in examples:
-                place = letter.position
-                examples[letter.reason] = f"{place.topic}, line {place.offset}: {letter.message}"
+    for line in letters:
+        if len(examples) == len(wanted):
+            break
+        letter = decode(line)
+        if letter.reason in wanted and letter.reason not in examples:
+            place = letter.position
+            examples[letter.reason] = f"{place.topic}, line {place.offset}: {letter.message}"
     return [Refusal(reason, by_reason[reason], examples[reason]) for reason in wanted]

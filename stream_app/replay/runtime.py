@@ -20,6 +20,7 @@ from stream_app.core.partition import Partition, Sweeps
 from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
+from stream_app.errors import ConfigurationError
 from stream_app.learning.drawing import SampleDrawer, share_of
 from stream_app.learning.trainer import Trainer
 from stream_app.replay.outputs import OutputFolder, Outputs
@@ -30,6 +31,8 @@ from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
 from stream_app.sources.files import FileReader, merge_by_time
 
+SOURCES_MAX: Final = 65_535
+"""A record's source is a number of 16 bits."""
 CHUNK_EVENTS: Final = 16_384
 """Events folded at once; more saves nothing, as the fixed cost of a chunk is spread thin already."""
 
@@ -63,7 +66,7 @@ class ReplaySettings:
 
 
 @dataclass(eq=False, slots=True)
-class Input:
+class OpenedInput:
     """Where records came from: the name of a file, its topic, and how many there were."""
 
     file: str
@@ -110,8 +113,8 @@ class Run:
         self._share = 1.0
         self._watch = watch
         self._names: Sequence[str] = []
-        self._sources: Sequence[Input] = []
-        self._inputs: list[Input] = []
+        self._opened: list[OpenedInput] = []
+        self._numbers = np.empty(0, np.uint16)
         self._interrupted: Callable[[], bool] = lambda: False
         self._stopped = False
         self._pace = Pace(
@@ -127,11 +130,12 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """Return as JSON values all that the run knows beside its partition and trainers, for `earlier`."""
-        inputs = [asdict(each) for each in self._inputs]
+        inputs = [asdict(each) for each in self._opened]
         return {"inputs": inputs, "share": self._share, "statistics": self.statistics.state()}
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
-        self._inputs = [Input(**each) for each in state["inputs"]]
+        self._opened = [OpenedInput(**each) for each in state["inputs"]]
+        self._names = [each.file for each in self._opened]
         self._share = state["share"]
         self.statistics.load_state(state["statistics"])
 
@@ -162,19 +166,27 @@ class Run:
                 break
 
     def open_inputs(self, inputs: Sequence[tuple[str, str]]) -> None:
-        """Say where the next records come from: name and topic of each source, by its number."""
-        earlier = {(each.file, each.topic): each for each in self._inputs}
-        self._sources = [earlier.get((name, topic)) or Input(name, topic) for name, topic in inputs]
-        self._inputs += [source for source in self._sources if source not in self._inputs]
-        self._names = [source.file for source in self._sources]
+        """Say where the next records come from: name and topic of each source, by its number.
+
+        Sources that have been opened before by the same name and topic are the same ones.
+        """
+        earlier = {(each.file, each.topic): number for number, each in enumerate(self._opened)}
+        fresh = [OpenedInput(name, topic) for name, topic in inputs if (name, topic) not in earlier]
+        following = iter(range(len(self._opened), len(self._opened) + len(fresh)))
+        self._opened += fresh
+        if len(self._opened) > SOURCES_MAX:
+            raise ConfigurationError(f"inputs: {len(self._opened)} by different names, expected at most {SOURCES_MAX}")
+        self._numbers = np.array([earlier[key] if key in earlier else next(following) for key in inputs], np.uint16)
+        self._names = [each.file for each in self._opened]
 
     def summary(self) -> dict[str, Any]:
         """Return what has come of all inputs so far, as one document of JSON values."""
-        inputs = [asdict(each) for each in self._inputs]
+        inputs = [asdict(each) for each in self._opened]
         return self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=self._stopped)
 
     def process(self, batch: Batch) -> None:
-        """Process records in the order of the stream, letting time pass between them."""
+        """Process records of the opened sources in the order of the stream, letting time pass between them."""
+        batch.records["source"] = self._numbers[batch.sources]
         if max(self.partition.clock) == NO_TIME and (known := batch.watermarks_ms[batch.watermarks_ms != NO_TIME]).size:
             self.statistics.observe_sizes(self.partition, int(known[0]))
         for step in steps(self.partition, batch, self._pace):
@@ -189,8 +201,8 @@ class Run:
             self._fold(batch.part(step.start, step.stop), step.sweeps)
 
     def _fold(self, records: Batch, sweeps: Sweeps) -> None:
-        for source, count in zip(self._sources, np.bincount(records.sources).tolist(), strict=False):
-            source.records += count
+        for number, count in enumerate(np.bincount(records.sources).tolist()):
+            self._opened[number].records += count
         events = records.events()
         for index, other in records.others_by_index():
             if isinstance(other, Rejection):

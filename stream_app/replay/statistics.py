@@ -20,7 +20,7 @@ from stream_app.core.members import NO_MEMBERS, MemberSums, life_cycle_order, me
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome
-from stream_app.core.segmentation import Segmentation
+from stream_app.core.segmentation import NEVER_MS, Segmentation
 from stream_app.core.segments import Roster
 from stream_app.segmentations.describing import Described
 
@@ -330,9 +330,10 @@ def _all_segments(partition: Partition, column: int) -> dict[str, Any]:
 
 def _period(partition: Partition) -> dict[str, Any]:
     """Return the instants of the first and last accepted event, and over how many days (UTC) they stretch."""
-    if not len(partition.table):
+    first_ms = int(partition.table.activity["first_at_ms"].min(initial=NEVER_MS))
+    if first_ms == NEVER_MS:  # nobody, or nobody of whom more than profiles are known
         return {"from": None, "to": None, "days": 0}
-    first_ms, last_ms = int(partition.table.activity["first_at_ms"].min()), partition.clock.watermark_ms
+    last_ms = partition.clock.watermark_ms
     return {
         "from": format_instant(first_ms),
         "to": format_instant(last_ms),

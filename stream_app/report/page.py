@@ -103,12 +103,12 @@ class Stays:
         return self._days.total() / DAY_MS / self.customers if self.customers else None
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, first: Path | None = None) -> Path:
     """Write a page for each segmentation from the other outputs in `folder`; return the path of the first one's.
 
-    The first page is `report.html`, the others are `report-<segmentation>.html`; each names all of them. The same
-    outputs give the same bytes. Memory is bounded by `TIMELINE_BYTES_MAX` a segmentation, whatever the number of
-    migrations.
+    The first page is `report.html` in that folder, or the path that is given; the others stand beside it, as
+    `report-<segmentation>.html`; each names all of them. The same outputs give the same bytes. Memory is bounded by
+    `TIMELINE_BYTES_MAX` a segmentation, whatever the number of migrations.
 
     Raises
     ------
@@ -138,15 +138,18 @@ def write_report(folder: Path) -> Path:
     for membership in _read_lines(folder / "memberships.jsonl", Membership):
         if (stay := stays.get(membership.segmentation)) is not None:
             stay.add(membership)
-    files = {name: "report.html" if index == 0 else f"report-{name}.html" for index, name in enumerate(summaries)}
+    first = first or folder / "report.html"
+    files = {
+        name: first.name if index == 0 else f"{first.stem}-{name}{first.suffix}" for index, name in enumerate(summaries)
+    }
     everybody = next((each["all_segments"] for each in summaries.values() if each["kind"] != AUDIENCE), None)
     pages = [_page(summary, files[name]) for name, summary in summaries.items()]
     for name, summary in summaries.items():
         content = _describe(_among_all(summary, everybody), versions[name], stays[name])
         content["timelines"] = samples[name].encode(stays[name].customers)
         content["pages"] = pages
-        _write_page(folder / files[name], content)
-    return folder / "report.html"
+        _write_page(first.with_name(files[name]), content)
+    return first
 
 
 def _page(summary: dict[str, Any], file: str) -> dict[str, Any]:

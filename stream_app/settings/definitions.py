@@ -85,6 +85,17 @@ def read_definitions(path: Path | None, inline: Sequence[SegmentationConfigurati
     return _from(check_document({"version": 1, "segmentations": documents}), "setting ")
 
 
+def parse_definitions(document: Any) -> Definitions:
+    """Return what the content of a file says, as plain data; it has no lists, which are files beside a file.
+
+    Raises
+    ------
+    ConfigurationError
+        If it holds mistakes: one line each.
+    """
+    return _from(check_document(document), "segmentations: ")
+
+
 def _from(checked: Checked, where: str) -> Definitions:
     if checked.file is None:
         raise DefinitionsInvalid([f"{where}{mistake}" for mistake in checked.mistakes])

@@ -27,10 +27,20 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
     ConfigurationError
         If the file cannot be read or a setting is wrong; the message names it, its value and what was expected.
     """
-    values = {} if path is None else _read_toml(path)
+    values = merge_settings({} if path is None else _read_toml(path), _read_environment())
+    return build_settings(values, overrides or {})
+
+
+def build_settings(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings:
+    """Return the settings of two sources, of which the second is the stronger one.
+
+    Raises
+    ------
+    ConfigurationError
+        If a setting is wrong.
+    """
     try:
-        values = _over(values, _read_environment())
-        return Settings(**_over(values, overrides or {}))
+        return Settings(**merge_settings(values, overrides))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -92,7 +102,7 @@ def _is_unreadable(variable: str) -> bool:
     return False
 
 
-def _over(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with those of a stronger source over them; of two ways to say one thing, the stronger one's."""
     merged = _merged(values, overrides)
     for one, other in (_DEFINED_BY, _DEFINED_BY[::-1]):
@@ -105,6 +115,8 @@ def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str
     merged = dict(values)
     for name, value in overrides.items():
         below = merged.get(name)
+        if isinstance(below, Section):
+            below = below.model_dump(exclude_unset=True)
         merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
     return merged
 

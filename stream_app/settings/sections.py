@@ -358,6 +358,13 @@ class Settings(BaseSettings):
         """
         return read_definitions(self.segmentations_file, self.segmentations)
 
+    def with_definitions(self, definitions: Definitions) -> Settings:
+        """Return the same settings with other definitions, which no file and no table of them holds."""
+        others = {name: value for name, value in self if name not in ("segmentations", "segmentations_file")}
+        settings = Settings(**others)
+        vars(settings)["definitions"] = definitions  # where `cached_property` keeps it
+        return settings
+
     @classmethod
     def settings_customise_sources(
         cls,
