@@ -182,6 +182,8 @@ class Answers:
 
     def _memberships(self, start: int, stop: int) -> list[Membership]:
         partition = self._run.partition
+        if start == stop:
+            return []
         rows = memberships_of(partition, max(partition.clock), start, stop)
         return msgspec.convert(list(rows), list[Membership], from_attributes=True)
 

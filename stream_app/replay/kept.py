@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from os import SEEK_END
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final
 
@@ -52,27 +53,26 @@ class KeptOutputs:
 
     def append(self, name: str, lines: bytes) -> None:
         """Append whole lines to one of `KEPT`."""
-        self._files[name].write(lines)
+        file = self._files[name]
+        file.seek(0, SEEK_END)
+        file.write(lines)
 
     def size(self, name: str) -> int:
         """Return how many bytes there are of a file."""
-        return self._files[name].tell()
+        return self._files[name].seek(0, SEEK_END)
 
     def lines(self, name: str, start: int = 0) -> Iterable[bytes]:
         """Yield the lines of a file from a byte on, each with its end; nothing may be written meanwhile."""
         file = self._files[name]
         file.seek(start)
-        try:
-            yield from file
-        finally:
-            file.seek(0, 2)
+        for line in file:  # noqa: UP028  (`yield from` would close the file where nobody takes all of its lines)
+            yield line
 
     def copy(self, name: str, target: IO[bytes]) -> None:
         """Write the content of a file to another one."""
         file = self._files[name]
         file.seek(0)
         shutil.copyfileobj(file, target)
-        file.seek(0, 2)
 
     def fill(self, name: str, source: IO[bytes]) -> None:
         """Append the content of another file."""
