@@ -72,6 +72,8 @@ class Segmenter(Answers):
     'New'
     >>> for migration in segmenter.advance_to("2026-05-01T00:00:00Z"):
     ...     print(migration.effective_at[:10], migration.to_segment.name)
+    2024-06-05 Occasional
+    2025-01-13 One-time
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class Segmenter(Answers):
         >>> seg.Segmenter().learn_one({"customer_id": "ada", "occurred_at": "yesterday", "total": 5})
         Traceback (most recent call last):
             ...
-        stream_app.errors.EventRefused: occurred_at: 'yesterday', expected ...
+        stream_app.errors.EventRefused: occurred_at: "yesterday", expected an RFC 3339 time ...
         """
         name = topic_of(event) if topic is None else topic
         if name not in INPUT_CONTRACTS:
