@@ -72,16 +72,22 @@ def _to_polars(columns: Columns) -> Any:
     import polars
 
     instants = [name for name, column in columns.items() if _is_instants(column)]
-    return polars.DataFrame(dict(columns)).with_columns(polars.col(instants).dt.replace_time_zone("UTC"))
+    types = {"text": polars.String, "number": polars.Float64}
+    overrides = {name: types[_NULLABLE[name]] for name in columns if name in _NULLABLE}
+    frame = polars.DataFrame(dict(columns), schema_overrides=overrides)
+    return frame.with_columns(polars.col(instants).dt.replace_time_zone("UTC"))
 
 
 def _to_arrow(columns: Columns) -> Any:
     import pyarrow  # type: ignore[import-untyped]
 
     instant = pyarrow.timestamp("ms", "UTC")
+    types = {"text": pyarrow.string(), "number": pyarrow.float64(), None: None}
     return pyarrow.table(
         {
-            name: pyarrow.array(column).cast(instant) if _is_instants(column) else pyarrow.array(column)
+            name: pyarrow.array(column).cast(instant)
+            if _is_instants(column)
+            else pyarrow.array(column, types[_NULLABLE.get(name)])
             for name, column in columns.items()
         }
     )
@@ -100,6 +106,13 @@ def _is_instants(column: Any) -> bool:
     return isinstance(column, np.ndarray) and column.dtype.kind == "M"
 
 
+_NULLABLE: Final[Mapping[str, Literal["text", "number"]]] = {
+    **dict.fromkeys(("direction", "from_segment", "from_name", "to_segment", "to_name"), "text"),
+    **dict.fromkeys(("event_id", "next_segment", "payload"), "text"),
+    **dict.fromkeys(("recency_days", "tenure_days", "orders_per_customer"), "number"),
+    **dict.fromkeys(("revenue_per_customer", "average_order_value"), "number"),
+}
+"""What columns hold that may be without any value: a frame's columns have the same types whatever is in them."""
 _MODULES: Final = {"pandas": "pandas", "polars": "polars", "arrow": "pyarrow"}
 _MAKERS: Final[Mapping[str, Callable[[Columns], Any]]] = {
     "pandas": _to_pandas,

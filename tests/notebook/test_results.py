@@ -115,6 +115,16 @@ def test_instants_in_frames_have_a_zone(ada: seg.Segmenter) -> None:
     assert ada.memberships(as_="dicts")[1]["since"] == datetime(2024, 6, 20, 10, tzinfo=UTC)
 
 
+def test_columns_have_the_same_types_whatever_is_in_them(ada: seg.Segmenter) -> None:
+    first, later = ada.copy(), ada
+    later.advance_to("2025-12-01T00:00:00Z")
+    for table in ("memberships", "migrations", "segments"):
+        frames_ = [getattr(each, table)(as_="polars") for each in (first, later)]
+        assert frames_[0].schema == frames_[1].schema
+        tables = [getattr(each, table)(as_="arrow") for each in (first, later)]
+        assert tables[0].schema == tables[1].schema
+
+
 def test_frames_are_of_what_is_installed(ada: seg.Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = {"pandas", "polars", "pyarrow"}
     monkeypatch.setattr(frames, "find_spec", lambda name: name if name in installed else None)
