@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, ValidationError
 
-from stream_app.errors import ConfigurationError
 from stream_app.segmentations.configuration import (
     SEGMENTATIONS_MAX,
     Configuration,
@@ -96,22 +95,6 @@ class Checked:
     warnings: tuple[Mistake, ...] = ()
     notes: tuple[Mistake, ...] = ()
     lists: Mapping[str, tuple[str, ...]] | None = None
-
-
-def load_segmentations(path: Path | None = None) -> Checked:
-    """Return the definitions of a file, or the shipped ones, which are free of mistakes.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file cannot be read or holds a mistake: the first, in one line.
-    """
-    checked = check_file(path) if path else check_document(shipped_document())
-    if checked.mistakes:
-        first, more = checked.mistakes[0], len(checked.mistakes) - 1
-        others = f" (and {more} more: `segmenter segmentations check {path}`)" if more else ""
-        raise ConfigurationError(f"{path}: {first}{others}")
-    return checked
 
 
 def shipped_text() -> str:
