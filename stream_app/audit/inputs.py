@@ -82,7 +82,7 @@ class PartitionInputs:
     partition
         Its number.
     partition_of
-        From a key to its partition.
+        From a customer's id, UTF-8, to its partition.
     positions, committed
         By topic, the offset of the first record that is not folded, and the group's committed offset.
     letters, migrations
@@ -162,7 +162,7 @@ class PartitionInputs:
                 event = self._match_letters(topic, decoder.contract.time_field, record, verdict, letters)
                 if event is None:
                     continue
-            to_partition = self._partition_of(record.key or b"")
+            to_partition = self._partition_of(event.customer_id.encode())
             if to_partition != self._partition:
                 counts["misplaced"] += 1
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from stream_app.contracts.ids import PLACEHOLDER_BYTES_MAX, PLACEHOLDER_IDS, PLACEHOLDERS_MAX
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
 from stream_app.segmentations.learned.configuration import Days, Probability
 from stream_app.segmentations.registry import parse_segmentations
@@ -37,6 +38,12 @@ class MoneySettings(Section):
     """Base-currency units for one unit of another currency; a currency not listed is rejected."""
 
 
+PlaceholderIds = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=PLACEHOLDER_BYTES_MAX)], ...],
+    Field(max_length=PLACEHOLDERS_MAX // 2),
+]
+
+
 class RecordSettings(Section):
     """What is accepted from producers."""
 
@@ -46,6 +53,11 @@ class RecordSettings(Section):
     """How far ahead of the clock a record's time may be."""
     keep_rejected_payload: bool = True
     """Whether dead letters carry the rejected record itself, which may hold personal data."""
+    placeholder_ids: PlaceholderIds = PLACEHOLDER_IDS
+    """What stands for nobody where a customer's id should be, in any case; refused, unless the list is empty. `0` is
+    everything that is made of zeros and hyphens."""
+    more_placeholder_ids: PlaceholderIds = ()
+    """The same, beside `placeholder_ids`: what only this shop's systems write."""
 
 
 class AssignmentSettings(Section):
