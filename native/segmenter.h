@@ -603,11 +603,21 @@ typedef struct seg_columns {
   int64_t ruled, since, words;  /* r, k, words */
 } seg_columns;
 
+/* From a day on, counted from 1970-01-01, local days begin at day * 86,400 - `behind` seconds. */
+typedef struct seg_zone_run {
+  int32_t day, behind;
+} seg_zone_run;
+
 /* customers, purchases, revenue_minor, first_at_seconds, active_at_seconds, profiles_only */
 #define SEG_MEMBER_SUMS 6
 
 SEG_API seg_table *seg_table_new(void);
 SEG_API void seg_table_free(seg_table *table);
+/* Has an empty table count active and engaged days by a zone's runs, which are copied; by UTC's where nobody says.
+ * SEG_OK, SEG_NO_MEMORY, or SEG_OUT_OF_RANGE if there are customers already or the runs are none: then nothing has
+ * changed. And the day that an instant is of. */
+SEG_API int32_t seg_table_count_days(seg_table *table, const seg_zone_run *runs, int64_t count);
+SEG_API int64_t seg_table_day(const seg_table *table, int64_t at_ms);
 SEG_API int64_t seg_table_count(const seg_table *table);
 /* The row of a customer, -1 if there is none. `hash` is XXH3 of the id. */
 SEG_API int64_t seg_table_find(const seg_table *table, const uint8_t *id, size_t size, uint64_t hash);

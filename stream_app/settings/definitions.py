@@ -31,7 +31,9 @@ class Definitions:
     traits: Mapping[str, TraitDefinition] = field(default_factory=dict)
 
 
-def read_definitions(path: Path | None, inline: Sequence[SegmentationConfiguration] | None) -> Definitions:
+def read_definitions(
+    path: Path | None, inline: Sequence[SegmentationConfiguration] | None, timezone: str
+) -> Definitions:
     """Return what is configured.
 
     Parameters
@@ -40,6 +42,8 @@ def read_definitions(path: Path | None, inline: Sequence[SegmentationConfigurati
         The file, if one is named.
     inline
         What the settings themselves say, if they do.
+    timezone
+        Whose dates are meant where a file does not say.
 
     Raises
     ------
@@ -49,11 +53,11 @@ def read_definitions(path: Path | None, inline: Sequence[SegmentationConfigurati
     if path is not None and inline is not None:
         raise ConfigurationError("settings segmentations, segmentations_file: both are given, expected one of them")
     if path is not None:
-        return _from(check_file(path), f"{path}: ")
+        return _from(check_file(path, timezone), f"{path}: ")
     if inline is None:
-        return _from(check_document(shipped_document()), "")
+        return _from(check_document(shipped_document(), timezone=timezone), "")
     documents = [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in inline]
-    return _from(check_document({"version": 1, "segmentations": documents}), "setting ")
+    return _from(check_document({"version": 1, "segmentations": documents}, timezone=timezone), "setting ")
 
 
 def _from(checked: Checked, where: str) -> Definitions:

@@ -17,6 +17,7 @@ from stream_app.contracts.ids import PLACEHOLDER_BYTES_MAX, PLACEHOLDER_IDS, PLA
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
 from stream_app.segmentations.learned.configuration import Days, Probability
 from stream_app.segmentations.registry import parse_segmentations
+from stream_app.segmentations.rules.values import ZoneName
 from stream_app.settings.definitions import Definitions, read_definitions
 
 ENV_PREFIX: Final = "SEGMENTER_"
@@ -27,6 +28,15 @@ class Section(BaseModel):
     """A table of the settings file; an unknown key is an error, so that a typing mistake is not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class BusinessSettings(Section):
+    """What the shop calls its own."""
+
+    timezone: ZoneName = "UTC"
+    """Time zone of the shop, such as `Europe/Berlin`: its days are counted (active days and the gaps between them,
+    dates in conditions, days and weeks of reports), and times without a zone in files are its own. A deployment that
+    has customers refuses another one."""
 
 
 class MoneySettings(Section):
@@ -334,6 +344,7 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
+    business: BusinessSettings = BusinessSettings()
     money: MoneySettings = MoneySettings()
     records: RecordSettings = RecordSettings()
     assignment: AssignmentSettings = AssignmentSettings()
@@ -368,7 +379,7 @@ class Settings(BaseSettings):
         ConfigurationError
             If the file cannot be read, or holds mistakes.
         """
-        return read_definitions(self.segmentations_file, self.segmentations)
+        return read_definitions(self.segmentations_file, self.segmentations, self.business.timezone)
 
     @classmethod
     def settings_customise_sources(

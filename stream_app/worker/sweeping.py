@@ -162,6 +162,7 @@ class Sweeper:
             versions=dict(self.versions),
             adopted={segmentation.name: segmentation.version for segmentation in partition.segmentations},
             counted_since=dict(self.counted_since),
+            timezone=partition.table.timezone,
         )
 
     def counted_since_ms(self, segmentation: Segmentation) -> int:
