@@ -30,6 +30,8 @@ REJECTION_REASONS: Final = (
     "unknown_order",
 )
 """Why a record is refused: the closed list of the dead-letter contract."""
+NOBODY_REASONS: Final = ("no_customer", "placeholder_id")
+"""Of records that may be sound but for the customer, whom they do not name: orders of guests, views of visitors."""
 ABSENT_REASONS: Final = {
     "customer_id": ("no_customer", "the id of the customer; a record without one counts for nobody")
 }

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import asdict
 
+from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant
 from stream_app.core.members import NO_MEMBERS, MemberSums, life_cycle_order, member_figures
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
@@ -239,6 +240,7 @@ class RunStatistics:
                 "late_applied": self.late,
                 "rejected": self.rejected.total(),
             },
+            "without_customer": sum(self.rejected[reason] for reason in NOBODY_REASONS),
             "rejected_by_reason": dict(sorted(self.rejected.items())),
             "customers": len(partition.table),
             "traits": partition.table.count_traits(),

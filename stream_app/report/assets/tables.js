@@ -204,6 +204,10 @@ function writeRecords() {
   }
   putTable("inputs-table", "Input files", [{ title: "File" }, { title: "Holds" }, count],
     inputs.map((input) => [input.file, input.topic, formatCount(input.records)]));
+  if (summary.without_customer) {
+    document.getElementById("without-customer").textContent = `Without a customer: ${formatCount(summary.without_customer)}`
+      + ` of the rejected records. They have no id, or one that stands for nobody, such as "guest".`;
+  }
 }
 
 function showEmpty(id, message) {
