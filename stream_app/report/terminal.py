@@ -249,7 +249,7 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
     out.print(Text("Records", "bold"))
     out.print(Padding(Text(f"{counts['in']:,} in = {parts}"), INDENT))
     if nobodys := summary["without_customer"]:
-        line = f"{_counted(nobodys, 'record')} without a customer: no id, or one that stands for nobody, such as guest"
+        line = f"{_counted(nobodys, 'record')} without a customer: no id, or a placeholder such as guest"
         out.print(Padding(Text(line), INDENT))
     if counts["rejected"]:
         reasons = sorted(summary["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
