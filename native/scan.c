@@ -9,9 +9,9 @@
  *   - nothing is nested deeper than the policy allows, nor than LEVELS_MAX. A known list makes two levels, which every
  *     policy allows;
  *   - each known field is read by one of the readers below, at least as strict as its type in contracts/fields.py.
- * What is kept of it beside the event, scan_values.c finds.
+ * What is kept of it beside the event, scan_values.c finds; ids are read by scan_ids.h, as they are kept or not at all.
  * Money goes from digits to minor units to the base currency in integers, rounded half to even as contracts/currencies
- * does it, or the record is doubted.
+ * does it, or the record is doubted. Digits beyond the minor unit are zeros or the noise of floats, which is rounded off.
  *
  * Contract. A topic is a table of fields, words and currencies; nothing here knows a topic. A scanner is not changed
  * once it is made. What is remembered from record to record, the last date and which field follows which, stands on the

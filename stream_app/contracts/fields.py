@@ -27,12 +27,12 @@ from stream_app.contracts.ids import (
     digits_of,
     is_cut,
     is_decimal,
-    normal_id,
     placeholder_form,
 )
 from stream_app.contracts.policy import Circumstances
 from stream_app.contracts.rejections import ABSENT_REASONS
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, to_milliseconds
+from stream_app.core.ids import normal_id
 
 MAX_TEXT_CHARACTERS: Final = 256
 """Of an id or a name. Ids of shops, such as UUIDs and URNs, have up to about a hundred characters."""

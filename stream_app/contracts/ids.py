@@ -17,10 +17,11 @@ What cannot be an id is refused rather than folded, because it would make one cu
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection
 from decimal import Decimal
 from typing import Final
+
+from stream_app.core.ids import normal_id
 
 PLACEHOLDER_IDS: Final = (
     "0",
@@ -55,12 +56,6 @@ _CUT: Final = re.compile(r"-?[0-9]+([.,][0-9]+)?[Ee]\+[0-9]{1,3}")
 _DECIMAL: Final = re.compile(r"-?[0-9]+[.,]0")
 _LONGEST_INT_DIGITS: Final = 30
 """The reader of JSON gives longer whole numbers as decimals; of those that are no longer, one was no plain integer."""
-
-
-def normal_id(text: str) -> str:
-    """Return an id as it is compared, kept and sent on."""
-    text = text.strip()
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def placeholder_form(normal: str) -> str:

@@ -13,11 +13,11 @@ from stream_app.contracts.ids import (
     PLACEHOLDER_BYTES_MAX,
     PLACEHOLDER_IDS,
     PLACEHOLDERS_MAX,
-    normal_id,
     placeholder_forms,
 )
 from stream_app.contracts.kept import require_paths
 from stream_app.core.clock import MINUTE_MS
+from stream_app.core.ids import normal_id
 from stream_app.errors import ConfigurationError
 
 DEPTH_CEILING: Final = 100

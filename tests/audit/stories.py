@@ -232,12 +232,9 @@ def told(
     ends: dict[tuple[str, int], int] = defaultdict(int)
     for record in inputs:
         append = replace(record, topic=prefix + record.topic)
-        own = partition_of(append.key or b"", partitions)
-        copies = (
-            [append]
-            if append.partition == own or not _is_valid(append, prefix)
-            else [append, replace(append, partition=own)]
-        )
+        customer_id = _customer_of(append, prefix)
+        own = append.partition if customer_id is None else partition_of(customer_id.encode(), partitions)
+        copies = [append] if append.partition == own else [append, replace(append, partition=own)]
         for copy in copies:
             at = copy.topic, copy.partition
             by_partition[copy.partition].append((copy, Position(*at, ends[at])))
@@ -257,12 +254,13 @@ def told(
     return story
 
 
-def _is_valid(append: Append, prefix: str) -> bool:
+def _customer_of(append: Append, prefix: str) -> str | None:
+    """Return whom a record is about, None if it is refused."""
+    decoder = DECODERS[append.topic.removeprefix(prefix)]
     try:
-        DECODERS[append.topic.removeprefix(prefix)].decode(append.value or b"", append.timestamp_ms, append.key)
+        return decoder.decode(append.value or b"", append.timestamp_ms, append.key).customer_id
     except InvalidRecord:
-        return False
-    return True
+        return None
 
 
 class _Worker:
@@ -293,7 +291,7 @@ class _Worker:
                     letter = dead_letter(error, append.value, position, append.timestamp_ms).model_dump_json()
                     transaction.append(Append(names.dead_letters, self._partition, append.key, letter.encode()))
                     continue
-                if partition_of(append.key or b"", self._story.partitions) == self._partition:
+                if partition_of(event.customer_id.encode(), self._story.partitions) == self._partition:
                     events.append(event)
                     positions.append(position)
             if events:

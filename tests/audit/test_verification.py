@@ -109,6 +109,14 @@ def test_misplaced_record_is_looked_for_on_its_own_partition() -> None:
     assert "forwarding" in breaches(story)
 
 
+def test_record_whose_id_belongs_elsewhere_in_its_normal_form_is_misplaced() -> None:
+    number = next(n for n in range(100) if partition_of(f" c{n}".encode()) != partition_of(f"c{n}".encode()))
+    story = told([*drawn_inputs(30, 200), record_of("purchases", 9_000, f" c{number}", 401)])
+    found = asyncio.run(audited(story))
+    assert found.tally.is_clean, list(lines(found))
+    assert found.figures["misplaced"] == 1
+
+
 def test_record_of_the_future_is_refused_or_folded() -> None:
     early = record_of("purchases", 9_000, "c1", 401)
     folded = replace(early, timestamp_ms=early.timestamp_ms - DAY_MS)
