@@ -24,6 +24,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 
 from stream_app.core.arrays import Instants
 from stream_app.core.clock import DAY_MS, SECOND_MS, next_boundary
@@ -78,6 +79,17 @@ def local_day(at_ms: int, timezone: str) -> int:
     while day_start_ms(day + 1, timezone) <= at_ms:
         day += 1
     return day
+
+
+def local_days(at_ms: Instants, timezone: str) -> npt.NDArray[np.int64]:
+    """Return `local_day` of each."""
+    runs = zone_runs(timezone)
+    first = np.array([day for day, _ in runs], np.int64)
+    behind_ms = np.array([seconds for _, seconds in runs], np.int64) * SECOND_MS
+    in_force = np.maximum(np.searchsorted(first * DAY_MS - behind_ms, at_ms, side="right") - 1, 0)
+    last = np.append(first[1:] - 1, np.iinfo(np.int64).max)
+    days: npt.NDArray[np.int64] = np.minimum((at_ms + behind_ms[in_force]) // DAY_MS, last[in_force])
+    return days
 
 
 def date_of(at_ms: int, timezone: str) -> date:

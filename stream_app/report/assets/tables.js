@@ -50,7 +50,7 @@ function writeHeadline() {
   const newest = content.versions.at(-1);
   setText("subtitle", period.from === null
     ? "No events were read."
-    : `${formatDay(period.from)} to ${formatDay(period.to)} (${plural(period.days, "day")}); figures as of ${formatDay(summary.as_of)}. ` +
+    : `${formatDay(period.from)} to ${formatDay(period.to)} (${plural(period.days, "day")}${timeZone === "UTC" ? "" : `, ${timeZone}`}); figures as of ${formatDay(summary.as_of)}. ` +
       `Segmentation “${summary.segmentation}”, ${versionOf(summary.model_version)}` +
       (newest && summary.model_version > 0 && content.kind === "learned" ? `, learned on ${formatDay(newest.as_of)}.` : "."));
   if (summary.interrupted) {
