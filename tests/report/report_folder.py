@@ -295,6 +295,7 @@ class ReportFolder:
             "without_customer": 2,
             "rejected_by_reason": {"malformed": 4, "invalid_time": 3, "no_customer": 1, "placeholder_id": 1},
             "customers": len(self.current),
+            "timezone": "UTC",
             "currency": "EUR",
             "seed": 7,
             "interrupted": False,

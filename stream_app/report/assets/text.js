@@ -27,7 +27,7 @@ const formatNumber = (number, digits = 1) =>
     ? "–"
     : number.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const formatMoney = (number) => formatNumber(number, content.moneyDigits);
-const timeZone = summary.timezone; // days are the shop's
+const timeZone = summary.timezone; // days are those of the shop
 const formatDay = (instant) =>
   instant === null
     ? "–"
