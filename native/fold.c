@@ -91,8 +91,8 @@ static bool fold_active_day(const seg_table *table, seg_activity *a, seg_history
 /* Counts an event's day among the active and engaged ones; the parts that have to be stored. */
 static int32_t fold_days(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
                          const seg_event *event, int64_t day) {
-  const int64_t engaged = seg_day(a->engaged_at_ms);
-  const int64_t active = a->engaged_at_ms > a->purchased_at_ms ? engaged : seg_day(a->purchased_at_ms);
+  const int64_t engaged = seg_day(table, a->engaged_at_ms);
+  const int64_t active = a->engaged_at_ms > a->purchased_at_ms ? engaged : seg_day(table, a->purchased_at_ms);
   const bool is_other_active = event->kind != SEG_REFUND && day != active;
   const bool is_other_engaged = event->kind == SEG_ENGAGEMENT && day != engaged;
   bool changed = false;
@@ -104,8 +104,8 @@ static int32_t fold_days(seg_table *table, const seg_slot *slot, seg_activity *a
   return changed ? SEG_HAS_DAYS : 0;
 }
 
-static bool continues_session(const seg_activity *a, const seg_event *event, int64_t day) {
-  return event->kind == SEG_ENGAGEMENT && day == seg_day(a->engaged_at_ms) && event->at_ms >= a->engaged_at_ms &&
+static bool continues_session(const seg_table *table, const seg_activity *a, const seg_event *event, int64_t day) {
+  return event->kind == SEG_ENGAGEMENT && day == seg_day(table, a->engaged_at_ms) && event->at_ms >= a->engaged_at_ms &&
          event->at_ms - a->engaged_at_ms < SESSION_MS;
 }
 
@@ -118,8 +118,8 @@ int32_t seg_fold(seg_table *table, int64_t row, seg_activity *activity, const se
   seg_load_history(table, slot, &history, SEG_HAS_EVENTS);
   if (holds(history.events, history.event_count, digest)) return SEG_REPEATED;
   seg_activity a = *activity;
-  const int64_t day = seg_day(event->at_ms);
-  const bool continues = continues_session(&a, event, day);
+  const int64_t day = seg_day(table, event->at_ms);
+  const bool continues = continues_session(table, &a, event, day);
   int32_t parts = SEG_HAS_EVENTS;
   remember(&history, digest);
   if (event->at_ms < a.first_at_ms) a.first_at_ms = event->at_ms;

@@ -173,11 +173,6 @@ typedef struct seg_zone {
   int32_t first_run, run_count;
 } seg_zone;
 
-/* From a day on, counted from 1970-01-01, local days begin at day * 86,400 - `behind` seconds. */
-typedef struct seg_zone_run {
-  int32_t day, behind;
-} seg_zone_run;
-
 _Static_assert(sizeof(seg_form_header) == 80, "form of rules");
 _Static_assert(sizeof(seg_kept_series) == 72 && sizeof(seg_selector) == 40 && sizeof(seg_test) == 32, "form of rules");
 _Static_assert(sizeof(seg_literal) == 72 && sizeof(seg_node) == 32 && sizeof(seg_rule) == 32, "form of rules");

@@ -67,6 +67,7 @@ void seg_table_free(seg_table *table) {
   clear_pools(table->days, SEG_DAY_CLASSES);
   seg_blobs_clear(&table->ledgers);
   seg_blobs_clear(&table->traits);
+  free(table->local_days);
   free(table);
 }
 

@@ -9,9 +9,9 @@
  *   - nothing is nested deeper than the policy allows, nor than LEVELS_MAX. A known list makes two levels, which every
  *     policy allows;
  *   - each known field is read by one of the readers below, at least as strict as its type in contracts/fields.py.
- * What is kept of it beside the event, scan_values.c finds.
+ * What is kept of it beside the event, scan_values.c finds; ids are read by scan_ids.h, as they are kept or not at all.
  * Money goes from digits to minor units to the base currency in integers, rounded half to even as contracts/currencies
- * does it, or the record is doubted.
+ * does it, or the record is doubted. Digits beyond the minor unit are zeros or the noise of floats, which is rounded off.
  *
  * Contract. A topic is a table of fields, words and currencies; nothing here knows a topic. A scanner is not changed
  * once it is made. What is remembered from record to record, the last date and which field follows which, stands on the
@@ -22,6 +22,7 @@
  * Amounts have at most 18 digits, products are checked. Time of a record is linear in its length; recursion, over the
  * values of unknown fields alone, ends at LEVELS_MAX.
  */
+#include "scan_ids.h"
 #include "scan_times.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@
 #include "vendor/xxhash.h"
 
 #define AMOUNT_DIGITS_MAX 18 /* 10^18 < 2^63 */
+#define NOISE_DIGITS 6 /* behind the point: a unit of the last one is float noise */
 #define TEXTS_MAX INT64_C(0xffffffff)
 
 typedef struct record {
@@ -68,6 +70,17 @@ static bool read_amount(cursor *c, span *out) {
   return !is_text || take(c, '"');
 }
 
+/* Rounds off zeros and float noise beyond the minor unit; see minor_units of contracts/currencies.py. `value` has
+ * `fraction` digits behind the point, at most AMOUNT_DIGITS_MAX. */
+static bool round_noise(int64_t value, int32_t fraction, int32_t minor_digits, int64_t *minor) {
+  int64_t unit = 1, noise = fraction >= NOISE_DIGITS;
+  for (int32_t i = minor_digits; i < fraction; i++) unit *= 10;
+  for (int32_t i = NOISE_DIGITS; i < fraction; i++) noise *= 10;
+  const int64_t rest = value % unit;
+  *minor = value / unit + (rest > noise);
+  return rest <= noise || unit - rest <= noise;
+}
+
 /* Minor units of its own currency. */
 static bool to_minor(span amount, const seg_currency *currency, int64_t *minor) {
   int64_t value = 0;
@@ -82,7 +95,8 @@ static bool to_minor(span amount, const seg_currency *currency, int64_t *minor) 
     value = value * 10 + (amount.at[i] - '0');
   }
   const int32_t missing = currency->minor_digits - (fraction < 0 ? 0 : fraction);
-  if (missing < 0 || digits + missing > AMOUNT_DIGITS_MAX) return false;
+  if (missing < 0 && !round_noise(value, fraction, currency->minor_digits, &value)) return false;
+  if (digits + missing > AMOUNT_DIGITS_MAX) return false;
   for (int32_t i = 0; i < missing; i++) value *= 10;
   *minor = value;
   return value <= currency->limit_minor;
@@ -113,11 +127,15 @@ static bool read_word(const seg_scanner *s, cursor *c, record *r) {
   return false;
 }
 
-static bool read_currency(const seg_scanner *s, cursor *c, record *r) {
-  span code;
-  if (!read_text(c, 3, &code) || code.size != 3) return false;
+/* In small letters, too, unless the code itself is kept, which would be in capitals. */
+static bool read_currency(const seg_scanner *s, const seg_field *field, cursor *c, record *r) {
+  span text;
+  if (!read_text(c, 3, &text) || text.size != 3) return false;
+  uint8_t code[3] = {text.at[0], text.at[1], text.at[2]};
+  for (size_t i = 0; i < sizeof code; i++)
+    if (code[i] >= 'a' && code[i] <= 'z' && !is_kept(s, field)) code[i] &= 0xdf;
   for (uint32_t i = 0; i < s->currency_count; i++)
-    if (memcmp(s->currencies[i].code, code.at, 3) == 0) {
+    if (memcmp(s->currencies[i].code, code, sizeof code) == 0) {
       r->currency = &s->currencies[i];
       return true;
     }
@@ -139,12 +157,12 @@ static bool read_texts(cursor *c, int64_t most) {
   return false;
 }
 
-static bool read_text_field(const seg_field *field, cursor *c, record *r) {
+static bool read_text_field(const seg_scanner *s, const seg_field *field, cursor *c, record *r) {
   span other;
   switch (field->meaning) {
-    case SEG_TEXT_EVENT_ID: return read_text(c, field->most, &r->event_id);
-    case SEG_TEXT_CUSTOMER_ID: return read_text(c, field->most, &r->customer_id);
-    case SEG_TEXT_ORDER_ID: return read_text(c, field->most, &r->order_id);
+    case SEG_TEXT_EVENT_ID: return read_id(s, field, c, &r->event_id);
+    case SEG_TEXT_CUSTOMER_ID: return read_id(s, field, c, &r->customer_id) && !may_be_nobody(s, r->customer_id);
+    case SEG_TEXT_ORDER_ID: return read_id(s, field, c, &r->order_id);
     default: return read_text(c, field->most, &other);
   }
 }
@@ -161,11 +179,11 @@ static __attribute__((noinline)) bool read_object_of(const seg_scanner *s, const
 static bool read_value(const seg_scanner *s, const seg_field *field, cursor *c, memory *m, record *r) {
   if (c->at < c->end && *c->at == 'n') return !field->required && take_word(c, "null", 4);
   switch (field->reads) {
-    case SEG_READS_TEXT: return read_text_field(field, c, r);
+    case SEG_READS_TEXT: return read_text_field(s, field, c, r);
     case SEG_READS_TIME: return read_time(c, m, &r->at_ms);
     case SEG_READS_WORD: return read_word(s, c, r);
     case SEG_READS_TYPE: return read_text(c, field->most, &r->type);
-    case SEG_READS_CURRENCY: return read_currency(s, c, r);
+    case SEG_READS_CURRENCY: return read_currency(s, field, c, r);
     case SEG_READS_AMOUNT: return read_amount(c, &r->amount);
     case SEG_READS_COUNT: return read_count(c, field->most);
     case SEG_READS_NUMBER: return read_number(c, field->most);

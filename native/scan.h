@@ -51,6 +51,10 @@ struct seg_scanner {
   seg_node nodes[NODES_MAX];
   seg_kept_path paths[SEG_PATHS_MAX];
   seg_trait_table traits;
+  seg_word placeholders[SEG_PLACEHOLDERS_MAX];
+  uint64_t placeholder_sizes[256]; /* by an id's first byte: a bit of each size in which it may be one */
+  uint32_t placeholder_count;
+  bool doubts_foreign; /* customers' ids beyond ASCII, as a placeholder is */
 };
 
 typedef struct span {
@@ -95,6 +99,12 @@ bool seg_read_traits(const seg_scanner *s, int64_t most, cursor *c, kept_value *
 /* Fills an empty table; false if the traits are none, or there is no memory. */
 bool seg_list_traits(seg_trait_table *table, const seg_listed_trait *traits, int64_t count);
 void seg_unlist_traits(seg_trait_table *table);
+/* Whether an id beyond ASCII is sure to be in its normal form. */
+bool seg_is_certainly_normal(span id);
+/* Whether an id may stand for nobody. */
+bool seg_is_placeholder(const seg_scanner *s, span id);
+/* Notes the placeholders, at most SEG_PLACEHOLDERS_MAX; false if one is none. */
+bool seg_list_placeholders(seg_scanner *s, const seg_word *placeholders, int64_t count);
 /* Finds its way to everything that is kept; false if the paths are none. */
 bool seg_lay_paths(seg_scanner *s);
 

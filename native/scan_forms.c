@@ -72,11 +72,12 @@ static bool are_currencies(const seg_scanner *s) {
 seg_scanner *seg_scanner_new(const seg_field *fields, int64_t field_count, const seg_word *words, int64_t word_count,
                              const seg_currency *currencies, int64_t currency_count, const seg_kept_path *paths,
                              int64_t path_count, const seg_listed_trait *traits, int64_t trait_count,
+                             const seg_word *placeholders, int64_t placeholder_count,
                              const seg_scan_policy *policy) {
   if (field_count < 1 || field_count > SEG_FIELDS_MAX || word_count < 0 || word_count > SEG_WORDS_MAX ||
       currency_count < 0 || currency_count > SEG_CURRENCIES_MAX || path_count < 0 || path_count > SEG_PATHS_MAX ||
-      trait_count < 0 || trait_count > SEG_TRAITS_LISTED_MAX ||
-      policy->tolerance_ms < 0 ||
+      trait_count < 0 || trait_count > SEG_TRAITS_LISTED_MAX || placeholder_count < 0 ||
+      placeholder_count > SEG_PLACEHOLDERS_MAX || policy->tolerance_ms < 0 ||
       policy->max_depth < 2 || !is_kind(policy->kind))
     return NULL;
   seg_scanner *s = calloc(1, sizeof *s);
@@ -91,7 +92,7 @@ seg_scanner *seg_scanner_new(const seg_field *fields, int64_t field_count, const
   s->field_count = (uint32_t)field_count;
   s->word_count = (uint32_t)word_count;
   s->currency_count = (uint32_t)currency_count;
-  bool is_sound = are_words(s) && are_currencies(s);
+  bool is_sound = are_words(s) && are_currencies(s) && seg_list_placeholders(s, placeholders, placeholder_count);
   for (uint32_t i = 0; i < s->field_count; i++) {
     is_sound = is_sound && is_field(&s->fields[i]);
     if (s->fields[i].required) s->required |= UINT32_C(1) << i;

@@ -128,12 +128,12 @@ SEG_API int64_t seg_size_of(const char *structure);
 
 /* How the value of a field is read; each is at least as strict as the type of its name in contracts/fields.py. */
 enum {
-  SEG_READS_TEXT,     /* 1 to `most` characters, none of them a control character */
+  SEG_READS_TEXT,     /* 1 to `most` characters, none of them a control character; an id in its normal form */
   SEG_READS_TIME,     /* RFC 3339 with a zone */
   SEG_READS_WORD,     /* one of the contract's words, which is the event's type and says its kind */
   SEG_READS_TYPE,     /* a text of at most `most` characters; the event's type */
   SEG_READS_CURRENCY, /* one of the currencies */
-  SEG_READS_AMOUNT,   /* digits with at most one point between them, as text or number */
+  SEG_READS_AMOUNT,   /* digits with at most one point between them, as text or number; float noise is rounded off */
   SEG_READS_COUNT,    /* 0 to `most` */
   SEG_READS_NUMBER,   /* a number with at most `most` digits before the point */
   SEG_READS_TEXTS,    /* a list of at most `most` texts, of at most SEG_LISTED_TEXT characters each */
@@ -148,6 +148,7 @@ enum { SEG_TEXT_OTHER, SEG_TEXT_EVENT_ID, SEG_TEXT_CUSTOMER_ID, SEG_TEXT_ORDER_I
 #define SEG_WORDS_MAX 16
 #define SEG_CURRENCIES_MAX 256
 #define SEG_PATHS_MAX 64
+#define SEG_PLACEHOLDERS_MAX 256
 
 typedef struct seg_field {
   uint8_t name[48]; /* ASCII without quote and backslash */
@@ -205,12 +206,14 @@ _Static_assert(sizeof(seg_listed_trait) == 72, "seg_listed_trait");
 
 typedef struct seg_scanner seg_scanner;
 
-/* A scanner of one topic's records; NULL if there is no memory or an argument is out of its range. Never changed
- * afterwards, so that any number of threads may use it at once. */
+/* A scanner of one topic's records; `placeholders` are what customers' ids may not be, in small letters. NULL if there is
+ * no memory or an argument is out of its range. Never changed afterwards, so that any number of threads may use it at
+ * once. */
 SEG_API seg_scanner *seg_scanner_new(const seg_field *fields, int64_t field_count, const seg_word *words,
                                      int64_t word_count, const seg_currency *currencies, int64_t currency_count,
                                      const seg_kept_path *paths, int64_t path_count, const seg_listed_trait *traits,
-                                     int64_t trait_count, const seg_scan_policy *policy);
+                                     int64_t trait_count, const seg_word *placeholders, int64_t placeholder_count,
+                                     const seg_scan_policy *policy);
 SEG_API void seg_scanner_free(seg_scanner *scanner);
 
 /* Reads n records. `value_size` is -1 for a tombstone. `key_at` is NULL where the carrier has no keys; a record without
@@ -600,11 +603,21 @@ typedef struct seg_columns {
   int64_t ruled, since, words;  /* r, k, words */
 } seg_columns;
 
+/* From a day on, counted from 1970-01-01, local days begin at day * 86,400 - `behind` seconds. */
+typedef struct seg_zone_run {
+  int32_t day, behind;
+} seg_zone_run;
+
 /* customers, purchases, revenue_minor, first_at_seconds, active_at_seconds, profiles_only */
 #define SEG_MEMBER_SUMS 6
 
 SEG_API seg_table *seg_table_new(void);
 SEG_API void seg_table_free(seg_table *table);
+/* Has an empty table count active and engaged days by a zone's runs, which are copied; by UTC's where nobody says.
+ * SEG_OK, SEG_NO_MEMORY, or SEG_OUT_OF_RANGE if there are customers already or the runs are none: then nothing has
+ * changed. And the day that an instant is of. */
+SEG_API int32_t seg_table_count_days(seg_table *table, const seg_zone_run *runs, int64_t count);
+SEG_API int64_t seg_table_day(const seg_table *table, int64_t at_ms);
 SEG_API int64_t seg_table_count(const seg_table *table);
 /* The row of a customer, -1 if there is none. `hash` is XXH3 of the id. */
 SEG_API int64_t seg_table_find(const seg_table *table, const uint8_t *id, size_t size, uint64_t hash);

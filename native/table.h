@@ -1,6 +1,7 @@
 /* What the parts that own rows know of each other: rows.c (who is in the table), histories.c, others.c, blobs.c and
  * pools.c (what lies beside a row's numbers), series.c (what events are counted by), row_encoding.c, row_reading.c and
- * earlier_rows.c (rows as bytes), days.c, orders.c and fold.c (an event into a row). Nobody else looks in here.
+ * earlier_rows.c (rows as bytes), days.c, local_days.c, orders.c and fold.c (an event into a row). Nobody else looks in
+ * here.
  *
  * The numbers of a row lie in columns that Python allocates. What has no fixed size lies here: a slot of 32 bytes a
  * row says where, in pools of blocks by size class, its recent event ids, orders, days, ledger and traits are. Blocks
@@ -168,6 +169,13 @@ bool seg_add_engaged_day(const seg_day_weights *weights, uint64_t *bits, double 
 bool seg_add_active_day(const seg_day_weights *weights, uint64_t *bits, seg_gaps *gaps, int64_t last, int64_t day);
 double seg_total_engaged_days(const seg_day_weights *weights, const uint64_t *bits);
 seg_gaps seg_total_gaps(const seg_day_weights *weights, const uint64_t *bits);
+/* The days of a zone other than UTC: see local_days.c. */
+typedef struct seg_local_days seg_local_days;
+int64_t seg_local_day_of(const seg_local_days *days, int64_t at_ms);
+/* When a day of a run begins. */
+static inline int64_t seg_begin_of(const seg_zone_run *run, int64_t day) {
+  return (day * 86400 - run->behind) * SEG_SECOND_MS;
+}
 /* How many bits there are up to the highest one that is set, and how many words that one is in. */
 int32_t seg_bit_length(const uint64_t *bits, int32_t words);
 
@@ -175,9 +183,6 @@ static inline int32_t seg_words(const uint64_t *bits, int32_t words) {
   while (words > 0 && bits[words - 1] == 0) words--;
   return words;
 }
-
-/* Whole days since the epoch, rounded down. */
-static inline int64_t seg_day(int64_t at_ms) { return at_ms / SEG_DAY_MS - (at_ms % SEG_DAY_MS < 0); }
 
 /* Sums that stay at the end of their range instead of leaving it: only nonsense gets there. */
 static inline int64_t seg_add64(int64_t a, int64_t b) {
@@ -256,7 +261,14 @@ struct seg_table {
   seg_blobs ledgers, traits;
   seg_series series;
   seg_day_weights weights;
+  seg_local_days *local_days; /* NULL where days are UTC's */
 };
+
+/* The day of the shop that an instant is of, counted from 1970-01-01. */
+static inline int64_t seg_day(const seg_table *table, int64_t at_ms) {
+  if (__builtin_expect(table->local_days != NULL, 0)) return seg_local_day_of(table->local_days, at_ms);
+  return at_ms / SEG_DAY_MS - (at_ms % SEG_DAY_MS < 0);
+}
 
 static inline seg_blob seg_slot_ledger(const seg_slot *slot) { return (seg_blob){slot->ledger_at, slot->ledger_class}; }
 static inline seg_blob seg_slot_traits(const seg_slot *slot) { return (seg_blob){slot->traits_at, slot->traits_class}; }

@@ -29,6 +29,24 @@ class ConfigurationError(SegmenterError):
     """A setting, option or input file is missing, unreadable or wrong; the start is refused."""
 
 
+class TimeZoneChanged(ConfigurationError):
+    """What is kept counts the days of another time zone than the one that is set, and cannot be counted anew.
+
+    Parameters
+    ----------
+    place
+        What is kept.
+    counted, wanted
+        Names of the zones.
+    """
+
+    def __init__(self, place: str, counted: str, wanted: str) -> None:
+        super().__init__(
+            f"setting business.timezone: {wanted!r}, expected {counted!r}, whose days {place} counts; set it back, or "
+            "have the inputs counted anew under another kafka.app_id"
+        )
+
+
 class DefinitionsInvalid(ConfigurationError):
     """Definitions of segmentations have mistakes.
 

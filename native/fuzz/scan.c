@@ -25,6 +25,7 @@ static const seg_field sessions[] = {
     FIELD("type", SEG_READS_TYPE, SEG_TEXT_OTHER, 1, 128),
 };
 static const seg_word words[] = {WORD("order_completed", SEG_PURCHASE), WORD("order_refunded", SEG_REFUND)};
+static const seg_word nobody[] = {WORD("guest", 0), WORD("-1", 0), WORD("\xc3\xbc", 0)};
 static const seg_currency currencies[] = {
     {.code = "EUR", .minor_digits = 2, .limit_minor = 1000000000000, .numerator = 1, .denominator = 1},
     {.code = "JPY", .minor_digits = 0, .limit_minor = 1000000000000, .numerator = 617, .denominator = 1000},
@@ -103,10 +104,12 @@ static void scan(const seg_scanner *scanner, const uint8_t *data, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   seg_scanner *orders = seg_scanner_new(fields, sizeof fields / sizeof *fields, words, sizeof words / sizeof *words,
                                         currencies, sizeof currencies / sizeof *currencies, paths,
-                                        sizeof paths / sizeof *paths, NULL, 0, &purchases);
-  seg_scanner *visits = seg_scanner_new(sessions, sizeof sessions / sizeof *sessions, NULL, 0, NULL, 0, NULL, 0, NULL, 0, &engagements);
+                                        sizeof paths / sizeof *paths, NULL, 0, nobody, sizeof nobody / sizeof *nobody,
+                                        &purchases);
+  seg_scanner *visits = seg_scanner_new(sessions, sizeof sessions / sizeof *sessions, NULL, 0, NULL, 0, NULL, 0,
+                                        NULL, 0, NULL, 0, &engagements);
   seg_scanner *profiles = seg_scanner_new(observed, sizeof observed / sizeof *observed, said, 1, NULL, 0, NULL, 0,
-                                          traits, sizeof traits / sizeof *traits, &states);
+                                          traits, sizeof traits / sizeof *traits, nobody, 1, &states);
   MUST(orders != NULL && visits != NULL && profiles != NULL);
   scan(orders, data, size);
   scan(visits, data, size);

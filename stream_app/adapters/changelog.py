@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from stream_app.core.local_days import UTC
 from stream_app.core.partition import Clock
 from stream_app.core.row import FIRST_SEGMENTATION
 
@@ -32,6 +33,8 @@ class PartitionPosition(msgspec.Struct, frozen=True):
         under earlier ones, see `stream_app.worker.opening`.
     counted_since
         By the key of a condition on events, the instant from which on they have been counted for it; 0 for always.
+    timezone
+        Name of the zone whose days the rows count; UTC's of those who did not say.
     """
 
     offsets: dict[str, int] = {}
@@ -39,6 +42,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
     versions: dict[str, int] = {}
     adopted: dict[str, int] = {}
     counted_since: dict[str, int] = {}
+    timezone: str = UTC
 
     def encode(self) -> bytes:
         """Return the position row's value, JSON."""
@@ -49,7 +53,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
         """Return what `encode` wrote, or what was written when there was one segmentation."""
         written = _decoder.decode(value)
         versions = written.versions if written.model_version is None else {FIRST_SEGMENTATION: written.model_version}
-        return cls(written.offsets, written.clock, versions, written.adopted, written.counted_since)
+        return cls(written.offsets, written.clock, versions, written.adopted, written.counted_since, written.timezone)
 
 
 class _WrittenPosition(PartitionPosition, frozen=True):

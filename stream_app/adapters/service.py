@@ -44,10 +44,10 @@ def run_service(run: Run, run_loop: Callable[[Coroutine[Any, Any, None]], None] 
     run_loop(run())
 
 
-def give_up(reason: object) -> NoReturn:
+def give_up(reason: object, exit_code: ExitCode = ExitCode.DOUBT) -> NoReturn:
     """End the process at once and say why, past all buffers: Faust swallows what is printed."""
     os.write(2, f"FATAL {reason}\n".encode())
-    os._exit(ExitCode.DOUBT)
+    os._exit(exit_code)
 
 
 def end_now() -> NoReturn:

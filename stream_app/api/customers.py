@@ -25,6 +25,7 @@ from stream_app.api.routing import NOT_FOUND, encode, found_or_404, index_of, js
 from stream_app.api.store import CustomerSegment, SegmentStore
 from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.core.clock import format_instant
+from stream_app.core.ids import normal_id
 
 MEMBERS_MAX: Final = 1_000
 """Of one page."""
@@ -72,7 +73,7 @@ def customer_routes(store: SegmentStore) -> APIRouter:
     async def customer(
         customer_id: CustomerId,
     ) -> Response:
-        (segments,) = await store.look_up([customer_id])
+        (segments,) = await store.look_up([normal_id(customer_id)])
         if not segments:
             raise Problem(HTTPStatus.NOT_FOUND, "there is no such customer")
         return json_response({"customer_id": customer_id, "segments": segments})
@@ -85,7 +86,9 @@ def customer_routes(store: SegmentStore) -> APIRouter:
     )
     async def look_up(request: BatchRequest) -> Response:
         ids = list(dict.fromkeys(request.customer_ids))
-        answers: Mapping[str, list[CustomerSegment]] = dict(zip(ids, await store.look_up(ids), strict=True))
+        answers: Mapping[str, list[CustomerSegment]] = dict(
+            zip(ids, await store.look_up([normal_id(each) for each in ids]), strict=True)
+        )
         known = [{"customer_id": name, "segments": segments} for name, segments in answers.items() if segments]
         unknown = [name for name, segments in answers.items() if not segments]
         return json_response({"customers": known, "unknown": unknown})

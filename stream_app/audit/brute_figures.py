@@ -90,7 +90,7 @@ def _of_orders(value: float, totals: Totals, now_ms: int, per: int = 1) -> Figur
 
 
 def _days(entries: Iterable[Entry], kind: int) -> set[int]:
-    return {entry.event.at_ms // DAY_MS for entry in entries if entry.event.kind == kind}
+    return {entry.day for entry in entries if entry.event.kind == kind}
 
 
 def _engaged_days_decayed(entries: Iterable[Entry], totals: Totals, now_ms: int) -> Figure:
@@ -100,8 +100,8 @@ def _engaged_days_decayed(entries: Iterable[Entry], totals: Totals, now_ms: int)
     return _about(held * _halved(now_ms - totals.engaged_at_ms, ENGAGEMENT_HALF_LIFE_DAYS))
 
 
-def _recent(days: Iterable[int], now_ms: int, remembered: int) -> int:
-    return sum(now_ms // DAY_MS - day < remembered for day in days)
+def _recent(entries: Sequence[Entry], kind: int, now_ms: int, remembered: int) -> int:
+    return len(_days([entry for entry in entries if now_ms - entry.event.at_ms < remembered * DAY_MS], kind))
 
 
 _FIGURES: Final[Mapping[str, Callable[[Sequence[Entry], Totals, int, int], Figure | None]]] = {
@@ -121,11 +121,9 @@ _FIGURES: Final[Mapping[str, Callable[[Sequence[Entry], Totals, int, int], Figur
     "order_tenure_days": lambda _, totals, now_ms, __: _days_since(totals.first_purchased_at_ms or NO_TIME, now_ms),
     "engagement_recency_days": lambda _, totals, now_ms, __: _days_since(totals.engaged_at_ms, now_ms),
     "engaged_days": lambda entries, _, now_ms, __: _exactly(
-        _recent(_days(entries, ENGAGEMENT), now_ms, ENGAGED_DAYS_REMEMBERED)
+        _recent(entries, ENGAGEMENT, now_ms, ENGAGED_DAYS_REMEMBERED)
     ),
-    "active_days": lambda entries, _, now_ms, __: _exactly(
-        _recent(_days(entries, PURCHASE), now_ms, ACTIVE_DAYS_REMEMBERED)
-    ),
+    "active_days": lambda entries, _, now_ms, __: _exactly(_recent(entries, PURCHASE, now_ms, ACTIVE_DAYS_REMEMBERED)),
 }
 
 

@@ -13,6 +13,7 @@ from stream_app.audit.recount import Entry
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import PROFILE, Event
+from stream_app.core.local_days import UTC
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.errors import InvalidRecord
 
@@ -82,13 +83,15 @@ class PartitionInputs:
     partition
         Its number.
     partition_of
-        From a key to its partition.
+        From a customer's id, UTF-8, to its partition.
     positions, committed
         By topic, the offset of the first record that is not folded, and the group's committed offset.
     letters, migrations
         What the worker wrote about this partition's records.
     now_ms
         Milliseconds since the epoch.
+    timezone
+        Of the shop.
 
     Attributes
     ----------
@@ -115,6 +118,7 @@ class PartitionInputs:
         letters: Sequence[Letter],
         migrations: Sequence[Migration],
         now_ms: int,
+        timezone: str = UTC,
     ) -> None:
         self.entries: dict[str, list[Entry]] = {}
         self.profiles: dict[str, list[Entry]] = {}
@@ -127,6 +131,7 @@ class PartitionInputs:
         self._positions = positions
         self._committed = committed
         self._now_ms = now_ms
+        self._timezone = timezone
         self._watermarks_ms: dict[int, int] = {}
         self._letters: dict[tuple[str, int, int], list[Letter]] = {}
         for letter in letters:
@@ -162,7 +167,7 @@ class PartitionInputs:
                 event = self._match_letters(topic, decoder.contract.time_field, record, verdict, letters)
                 if event is None:
                     continue
-            to_partition = self._partition_of(record.key or b"")
+            to_partition = self._partition_of(event.customer_id.encode())
             if to_partition != self._partition:
                 counts["misplaced"] += 1
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
@@ -171,7 +176,7 @@ class PartitionInputs:
             entries = self.profiles if is_profile else self.entries
             counts["profiles" if is_profile else "folded or repeated"] += 1
             watermark_ms = self._watermarks_ms[stream] = max(self._watermarks_ms.get(stream, NO_TIME), event.at_ms)
-            entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event)
+            entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event, self._timezone)
             try:
                 entries[event.customer_id].append(entry)
             except KeyError:

@@ -28,7 +28,7 @@ from stream_app.audit.checks import Log
 from stream_app.audit.findings import Finding
 from stream_app.audit.records import Migration
 from stream_app.audit.recount import Entry, distinct, likely_orders, recount
-from stream_app.core.clock import DAY_MS, to_milliseconds
+from stream_app.core.clock import to_milliseconds
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import ENGAGEMENT
 from stream_app.core.row import ACTIVITY_DTYPE
@@ -252,6 +252,6 @@ def _activity(state: _State) -> tuple[float, ...]:
 
 def _engaged_days(entries: Iterable[Entry]) -> float:
     """Return the days with an engagement, each with half the weight after 30 days, as of the last one."""
-    days = {entry.event.at_ms // DAY_MS for entry in entries if entry.event.kind == ENGAGEMENT}
+    days = {entry.day for entry in entries if entry.event.kind == ENGAGEMENT}
     ages = [max(days) - day for day in days]
     return math.fsum(2.0 ** (-age / ENGAGEMENT_HALF_LIFE_DAYS) for age in ages if age < ENGAGED_DAYS_REMEMBERED)

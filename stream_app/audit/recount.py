@@ -29,8 +29,10 @@ from typing import Final, NamedTuple
 
 from xxhash import xxh3_64_digest
 
+from stream_app.audit.brute_time import local_day
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
+from stream_app.core.local_days import UTC
 
 REMEMBERED_IDS: Final = 32
 REMEMBERED_ORDERS: Final = 16
@@ -56,6 +58,8 @@ class Entry(NamedTuple):
         The latest event time in the partition's topic so far.
     timestamp_ms
         The record's own.
+    timezone
+        Of the shop.
     """
 
     stream: int
@@ -63,6 +67,13 @@ class Entry(NamedTuple):
     watermark_ms: int
     timestamp_ms: int
     event: Event
+    timezone: str = UTC
+
+    @property
+    def day(self) -> int:
+        """The shop's day that it happened on, by the tz database alone."""
+        at_ms = self.event.at_ms
+        return at_ms // DAY_MS if self.timezone == UTC else local_day(at_ms, self.timezone)
 
 
 class Totals(NamedTuple):
@@ -164,13 +175,14 @@ def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIF
     orders: list[_Change] = []
     active_days: set[int] = set()
     ledger = _Ledger()
-    for *_, event in entries:
+    for entry in entries:
+        event = entry.event
         kind, at_ms = event.kind, event.at_ms
         first_at_ms = min(first_at_ms, at_ms)
         if kind == ENGAGEMENT:
             engagements += 1
             engaged_at_ms = max(engaged_at_ms, at_ms)
-            active_days.add(at_ms // DAY_MS)
+            active_days.add(entry.day)
             continue
         ordered_at_ms = max(ordered_at_ms, at_ms)
         if kind == PURCHASE:
@@ -178,7 +190,7 @@ def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIF
             revenue_minor += event.amount_minor
             first_purchased_at_ms = min(first_purchased_at_ms, at_ms)
             purchased_at_ms = max(purchased_at_ms, at_ms)
-            active_days.add(at_ms // DAY_MS)
+            active_days.add(entry.day)
             orders.append(_Change(at_ms, 1, event.amount_minor, _log_of(event.amount_minor)))
         else:
             refunds += 1

@@ -40,7 +40,8 @@ from stream_app.audit.segmentations import Segmentations
 from stream_app.audit.traits import check_traits
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
-from stream_app.errors import ConfigurationError
+from stream_app.core.local_days import UTC
+from stream_app.errors import ConfigurationError, TimeZoneChanged
 from stream_app.segmentations.learned.rhythm import Rhythm
 
 UNCOMMITTED_MIGRATIONS: Final = "migrations that only read_uncommitted sees"
@@ -64,6 +65,8 @@ class Deployment:
         that the workers had.
     minor_per_major
         Minor units of the base currency in a major one.
+    timezone
+        Of the shop.
     """
 
     connection: KafkaConnection
@@ -71,6 +74,7 @@ class Deployment:
     partitions: int
     decoders: Callable[[Sequence[str]], Mapping[str, Decoder]]
     minor_per_major: int = 100
+    timezone: str = UTC
 
 
 @dataclass
@@ -108,6 +112,8 @@ async def verify(deployment: Deployment, is_drained: bool) -> Verification:
     ------
     ConfigurationError
         If topics are missing or have other partitions.
+    TimeZoneChanged
+        If the state counts the days of another zone.
     BrokerUnreachable
         If no broker answers.
     """
@@ -214,7 +220,10 @@ class _Audit:
             tally.add(changelog.take(records))
         rows, findings = changelog.read_rows()
         tally.add(findings)
-        positions = changelog.position.offsets if changelog.position else {}
+        position = changelog.position
+        positions = position.offsets if position else {}
+        if position and rows and position.timezone != self._deployment.timezone:
+            raise TimeZoneChanged(f"{names.changelog}[{partition}]", position.timezone, self._deployment.timezone)
         self._customers[partition] = list(rows)
         figures["customers"] += len(rows)
         figures["fences"] += changelog.fences
@@ -350,7 +359,8 @@ class _Audit:
         found.tally.add(findings)
         found.tally.add(checks.check_letter_keys(letters, log, names.inputs))
         committed = {topic: self._committed.get((topic, partition), 0) for topic in names.inputs}
-        inputs = PartitionInputs(partition, self._partition_of, positions, committed, letters, migrations, self._now_ms)
+        known = letters, migrations, self._now_ms, self._deployment.timezone
+        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known)
         last_offsets = dict.fromkeys(names.inputs, -1)
         for topic, stream, decoder in self._streams:
             async for records in self._batches(topic, partition):

@@ -21,6 +21,7 @@ def create_decoders(settings: Settings, fields: Iterable[str] = ()) -> dict[str,
         future_tolerance_ms=settings.records.future_tolerance_seconds * SECOND_MS,
         kept=tuple(sorted(fields)),
         traits={name: trait.type for name, trait in traits.items()},
+        placeholder_ids=(*settings.records.placeholder_ids, *settings.records.more_placeholder_ids),
         sensitive_allowed=frozenset(name for name, trait in traits.items() if trait.legal_basis),
     )
     return {topic: Decoder(contract, policy) for topic, contract in INPUT_CONTRACTS.items()}

@@ -53,7 +53,12 @@ def create_migration_context(settings: Settings) -> MigrationContext:
 
 def create_partition(settings: Settings) -> Partition:
     """Return an empty partition in which nothing has been learned, and that keeps when segments were entered."""
-    return Partition(create_segmentations(settings), create_migration_context(settings), dated=True)
+    return Partition(
+        create_segmentations(settings),
+        create_migration_context(settings),
+        dated=True,
+        timezone=settings.business.timezone,
+    )
 
 
 def intervals_ms(settings: Settings) -> tuple[int, int]:

@@ -19,4 +19,5 @@ def create_deployment(settings: Settings) -> Deployment:
         partitions=settings.kafka.partitions,
         decoders=partial(create_decoders, settings),
         minor_per_major=create_migration_context(settings).minor_per_major,
+        timezone=settings.business.timezone,
     )

@@ -64,7 +64,9 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             opener=PartitionOpener(
                 log=log,
                 topics=topics,
-                settings=PartitionSettings(kafka.partitions, worker.recovery_timeout_seconds),
+                settings=PartitionSettings(
+                    kafka.partitions, worker.recovery_timeout_seconds, settings.business.timezone
+                ),
                 trainer_settings=trainer_settings,
                 follower=follower,
             ),

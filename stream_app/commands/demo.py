@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from pathlib import Path
 
 import click
@@ -47,6 +46,7 @@ def demo(out: Path, serve: bool, port: int, segmentations: Path | None) -> None:
 def _replay(path: Path, out: Path, segmentations: Path | None, *, may_reuse: bool) -> None:
     # After the first line, since these imports take as long as the rest of the start.
     from stream_app.commands.replay import run_replay
+    from stream_app.core.local_days import zone_of
     from stream_app.replay.origin import digest_origin, is_made_from, write_origin
     from stream_app.settings.loading import load_settings
     from stream_app.sources.files import SourceFile
@@ -58,6 +58,6 @@ def _replay(path: Path, out: Path, segmentations: Path | None, *, may_reuse: boo
         return
     if may_reuse:
         click.echo("none that fit; replaying takes up to a minute")
-    columns = {"occurred_at": "date", "total": "amount"}
-    sources = [SourceFile(path, "purchases", columns, {"currency": cdnow.CURRENCY}, UTC)]
+    columns, zone = {"occurred_at": "date", "total": "amount"}, zone_of(settings.business.timezone)
+    sources = [SourceFile(path, "purchases", columns, {"currency": cdnow.CURRENCY}, zone)]
     run_replay(settings, sources, out, add=lambda folder: write_origin(folder, digest))

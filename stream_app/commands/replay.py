@@ -6,10 +6,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError
 
 import click
 
@@ -20,6 +20,7 @@ from stream_app.commands.input_files import ManyFiles, takes_columns, takes_inpu
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.traits import TRAIT_NAME
 from stream_app.core.clock import to_milliseconds
+from stream_app.core.local_days import zone_of
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.replay.refusals import REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, commonest_refusals, has_failed
@@ -53,7 +54,7 @@ class _Instant(click.ParamType):
 @SEGMENTATIONS
 @takes_columns
 @click.option(
-    "--timezone", default="UTC", show_default=True, help="CSV: zone of times without one; 'none' refuses them."
+    "--timezone", help="CSV: zone of times without one; 'none' refuses them.  [default: business.timezone, UTC]"
 )
 @click.option("--seed", type=int, help="Fixes every random choice.  [default: learning.seed, 0]")
 @click.option("--now", type=_Instant(), help="Refuse events more than 5 minutes after this.  [default: the clock]")
@@ -72,7 +73,7 @@ def replay(
     segmentations: Path | None,
     column: tuple[tuple[str, str], ...],
     constant: tuple[tuple[str, str], ...],
-    timezone: str,
+    timezone: str | None,
     seed: int | None,
     now: int | None,
     until: int | None,
@@ -82,8 +83,9 @@ def replay(
     own = {} if seed is None else {"learning": {"seed": seed}}
     settings = load_settings(config, with_segmentations(segmentations, own))
     columns, constants = dict(column), dict(constant)
+    zone = zone_of(settings.business.timezone) if timezone is None else _zone(timezone)
     sources = [
-        SourceFile(path, topic, columns, {"currency": settings.money.base_currency} | constants, _zone(timezone))
+        SourceFile(path, topic, columns, {"currency": settings.money.base_currency} | constants, zone)
         for topic, paths in files.items()
         for path in paths
     ]
@@ -150,10 +152,8 @@ def _total_bytes(sources: Sequence[SourceFile]) -> int | None:
 def _zone(name: str) -> tzinfo | None:
     if name == "none":
         return None
-    if name == "UTC":  # also where no zone database is installed
-        return UTC
     try:
-        return ZoneInfo(name)
+        return zone_of(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigurationError(f"--timezone: {name!r}, expected a name such as UTC or Europe/London") from error
 

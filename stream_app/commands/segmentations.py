@@ -12,6 +12,7 @@ from stream_app.bootstrap.segmentation import create_partition
 from stream_app.commands import trials
 from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config, with_segmentations
 from stream_app.commands.input_files import ManyFiles, takes_columns, takes_input_files
+from stream_app.core.local_days import UTC
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.file import Checked, check_file, shipped_text
 from stream_app.segmentations.importing import SYSTEMS, import_file
@@ -37,8 +38,8 @@ def check(file: Path, config: Path | None) -> None:
 
     A mistake is one line: its path in the file, what was found, what is allowed. Ends with 1 if there is any.
     """
-    currency = load_settings(config).money.base_currency
-    checked = check_file(file)
+    settings = load_settings(config)
+    checked = check_file(file, settings.business.timezone)
     for mistake in checked.mistakes:
         click.echo(str(mistake), err=True)
     if checked.mistakes:
@@ -46,7 +47,7 @@ def check(file: Path, config: Path | None) -> None:
         click.echo(f"{file}: {count} mistake{'s' if count > 1 else ''}", err=True)
         raise SystemExit(1)
     _require_compiled(config, file)
-    for line in _told(file, checked, currency):
+    for line in _told(file, checked, settings.money.base_currency):
         click.echo(line)
 
 
@@ -68,7 +69,7 @@ def _told(file: Path, checked: Checked, currency: str) -> list[str]:
         if isinstance(entry, LearnedConfiguration):
             lines.append(f"{entry.name}: learned from the population; see docs/segmentations.md.")
         else:
-            lines.append(f"{entry.name}: {sentence_of(entry, currency, definitions.timezone)}")
+            lines.append(f"{entry.name}: {sentence_of(entry, currency, definitions.timezone or UTC)}")
     lines += [f"warning: {warning}" for warning in checked.warnings]
     lines += [f"note: {note}" for note in checked.notes]
     lines += [f"list {name}: {len(ids):,} ids" for name, ids in (checked.lists or {}).items()]

@@ -100,4 +100,4 @@ def _values(schema: Mapping[str, Any]) -> str:
         if "maximum" in schema:
             return f"{least}, up to {schema['maximum']:,}"
         return f"{least}, below {schema['exclusiveMaximum']:g}"
-    return {"boolean": "`true`, `false`", "object": "a table"}.get(schema["type"], "text")
+    return {"boolean": "`true`, `false`", "object": "a table", "array": "a list"}.get(schema["type"], "text")

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
@@ -18,6 +17,7 @@ from rich.table import Table
 from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.core.clock import format_instant
+from stream_app.core.local_days import zone_of
 from stream_app.core.partition import Partition
 from stream_app.exits import ExitCode
 from stream_app.replay.backtest import Backtest, backtest_of
@@ -64,8 +64,9 @@ def show_backtest(settings: Settings, inputs: Inputs, out: Path | None, *, as_js
 def _replayed(settings: Settings, inputs: Inputs, out: Path | None = None) -> Iterator[tuple[Partition, Path]]:
     """Replay files; give the partition at the end, and the folder of the outputs."""
     columns, constants = dict(inputs.columns), {"currency": settings.money.base_currency} | dict(inputs.constants)
+    zone = zone_of(settings.business.timezone)
     sources = [
-        SourceFile(path, topic, columns, constants, UTC) for topic, paths in inputs.files.items() for path in paths
+        SourceFile(path, topic, columns, constants, zone) for topic, paths in inputs.files.items() for path in paths
     ]
     readers = create_readers(settings, sources, wall_clock.now_ms())
     with ExitStack() as opened:

@@ -14,7 +14,7 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
-from stream_app.contracts.fields import TEXT_PATTERN
+from stream_app.contracts.fields import CURRENCY_PATTERN, TEXT_PATTERN
 
 Schema = dict[str, Any]
 Direction = Literal["input", "output"]
@@ -27,6 +27,7 @@ _BOUNDS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 """By keyword, whether the first of two values is the tighter one."""
 _IMPLIED: Final[dict[str, Schema]] = {
     r"^[a-z][a-z0-9_]{0,63}$": {"pattern": TEXT_PATTERN, "minLength": 1, "maxLength": 64},
+    r"^[A-Z]{3}$": {"pattern": CURRENCY_PATTERN, "minLength": 3, "maxLength": 3},
 }
 """By pattern, what a text that matches it fulfils besides: of patterns that wider ones have replaced."""
 

@@ -43,10 +43,15 @@ _EXACT: Final = Context(prec=40)
 """Enough for 13 integer and 4 fraction digits, whatever context the calling thread has set."""
 
 
+FLOAT_NOISE: Final = Decimal("1e-6")
+"""Major units by which an amount may miss a whole minor unit: what sums and products of floats leave, and no price."""
+
+
 def minor_units(amount: Decimal, minor_digits: int) -> int | None:
-    """Return `amount`, at most 10^12 and not NaN, in minor units; None if it is no whole number of them."""
+    """Return `amount`, at most 10^12 and not NaN, in minor units; None if none of them is within `FLOAT_NOISE`."""
     rounded = amount.quantize(Decimal(1).scaleb(-minor_digits), context=_EXACT)
-    return int(rounded.scaleb(minor_digits, context=_EXACT)) if rounded == amount else None
+    is_near = _EXACT.subtract(rounded, amount).copy_abs() <= FLOAT_NOISE
+    return int(rounded.scaleb(minor_digits, context=_EXACT)) if is_near else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import astuple
 
 from stream_app.contracts.fields import MAX_TEXT_CHARACTERS, parse_instant
+from stream_app.contracts.ids import is_customer, is_plain
 from stream_app.contracts.kept import KeptPath, with_kept
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import Event
@@ -26,6 +27,8 @@ from stream_app.core.events import Event
 Reader = Callable[[bytes, int, bytes | None], Event | None]
 """From payload, now in milliseconds, and key to the event; None where the reference path must decide."""
 
+ID_FIELDS: Final = ("event_id", "customer_id", "order_id")
+"""Of any topic; all other texts are taken as they come."""
 _DOUBTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding raises over a payload that cannot be accepted here."""
 
@@ -92,7 +95,8 @@ def build_reader(form: FastForm | None, policy: DecodingPolicy, kept: Sequence[K
         return lambda _payload, _now_ms, _key: None
     decode_tree = msgspec.json.Decoder().decode
     max_bytes, max_depth, earliest_ms = policy.max_payload_bytes, policy.max_depth, policy.earliest_ms
-    tolerance_ms = policy.future_tolerance_ms
+    tolerance_ms, placeholders = policy.future_tolerance_ms, policy.placeholders
+    id_fields = tuple(name for name in ID_FIELDS if name in form.wire.__struct_fields__)
 
     def explain(payload: bytes, quotes: int) -> bool:
         return quotes == 2 * count_strings(decode_tree(payload), max_depth)
@@ -108,7 +112,9 @@ def build_reader(form: FastForm | None, policy: DecodingPolicy, kept: Sequence[K
             customer_id = record.customer_id
             if not payload.isascii() or _BACKSLASH in payload or _DELETE in payload:
                 _require_printable(record)  # any other payload can hold no control character and no lone surrogate
-            if key is not None and key != customer_id.encode():
+            if not all(is_plain(text) for name in id_fields if type(text := getattr(record, name)) is str):
+                return None
+            if not is_customer(customer_id, placeholders) or (key is not None and key != customer_id.encode()):
                 return None
             at_ms = parse_instant(record.occurred_at)
             if not earliest_ms <= at_ms <= now_ms + tolerance_ms:

@@ -21,9 +21,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from stream_app.contracts.currencies import MAX_MAJOR_UNITS, MINOR_DIGITS, minor_units
+from stream_app.contracts.currencies import FLOAT_NOISE, MAX_MAJOR_UNITS, MINOR_DIGITS, minor_units
+from stream_app.contracts.ids import (
+    ID_EXPECTED,
+    digits_of,
+    is_cut,
+    is_decimal,
+    placeholder_form,
+)
 from stream_app.contracts.policy import Circumstances
+from stream_app.contracts.rejections import ABSENT_REASONS
 from stream_app.core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, to_milliseconds
+from stream_app.core.ids import normal_id
 
 MAX_TEXT_CHARACTERS: Final = 256
 """Of an id or a name. Ids of shops, such as UUIDs and URNs, have up to about a hundred characters."""
@@ -125,43 +134,96 @@ Time = Annotated[
 ]
 """When it happened; milliseconds since the epoch once validated. Aware `datetime` values are taken as well."""
 
-# --- customer -----------------------------------------------------------------------------------------------------
+# --- ids ----------------------------------------------------------------------------------------------------------
+
+_UNDAMAGED: Final = 'the id as the shop has it, such as "115310627314723954": '
 
 
-def _validate_key(value: str, info: ValidationInfo) -> str:
+def _read_id(value: object) -> str:
+    """Return an id in its normal form, of a whole number its digits."""
+    if isinstance(value, str):
+        text = normal_id(value)
+        if is_cut(text):
+            raise PydanticCustomError(
+                "damaged_id", _UNDAMAGED + "a spreadsheet has cut digits off, others may look alike"
+            )
+        return text
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        digits = digits_of(value)
+        if digits is None:
+            raise PydanticCustomError(
+                "damaged_id", _UNDAMAGED + "a number with a point or an exponent is not the one that was assigned"
+            )
+        return digits
+    raise PydanticCustomError("wrong_type", ID_EXPECTED)
+
+
+def _read_customer_id(value: object) -> str:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise PydanticCustomError(*ABSENT_REASONS["customer_id"])
+    text = _read_id(value)
+    if is_decimal(text):
+        raise PydanticCustomError("damaged_id", _UNDAMAGED + 'the ".0" comes from a table that took ids for decimals')
+    return text
+
+
+def _validate_customer(value: str, info: ValidationInfo) -> str:
     circumstances: Circumstances | None = info.context
-    if circumstances and circumstances.key is not None and value.encode() != circumstances.key:
-        key = circumstances.key.decode("utf-8", "backslashreplace")[:MAX_TEXT_CHARACTERS]
+    if circumstances is None:
+        return value
+    if placeholder_form(value) in circumstances.policy.placeholders:
+        raise PydanticCustomError(
+            "placeholder_id", "the id of one customer: this one stands for nobody (records.placeholder_ids)"
+        )
+    sent = circumstances.key
+    if sent is not None and value.encode() != sent and value != normal_id(sent.decode("utf-8", "replace")):
+        key = sent.decode("utf-8", "backslashreplace")[:MAX_TEXT_CHARACTERS]
         raise PydanticCustomError("key_mismatch", "the record's key, {key}", {"key": repr(key)})
     return value
 
 
-CustomerId = Annotated[Text, AfterValidator(_validate_key)]
-"""The customer; equal to the record's key where the carrier has keys."""
+_ID_SCHEMA: Final = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARACTERS, "pattern": TEXT_PATTERN},
+            {"type": "integer"},
+        ]
+    }
+)
+Id = Annotated[Text, BeforeValidator(_read_id), _ID_SCHEMA]
+"""A text, or a whole number, whose digits are the id; without white space at its ends, in Unicode's form NFC."""
+CustomerId = Annotated[Text, BeforeValidator(_read_customer_id), AfterValidator(_validate_customer), _ID_SCHEMA]
+"""The customer, no placeholder; equal to the record's key, in its normal form too, where the carrier has keys."""
 
 # --- money and numbers --------------------------------------------------------------------------------------------
 
+CURRENCY_PATTERN: Final = "^[A-Za-z]{3}$"
 AMOUNT_PATTERN: Final = r"^([0-9]+(\.[0-9]+)?|-0+(\.0+)?)$"
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_AMOUNT_EXPECTED: Final = 'an amount such as "19.99"'
+_AMOUNT_EXPECTED: Final = (
+    'an amount such as "19.99": digits with a decimal point, '
+    "without thousands separators, currency, plus sign or exponent"
+)
+_TWO_READINGS: Final = re.compile(r"[0-9]{1,3},[0-9]{3}")
 
 
 def _validate_currency(value: object, info: ValidationInfo) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("wrong_type", "an ISO 4217 code")
     circumstances: Circumstances | None = info.context
-    if value not in (circumstances.policy.conversions if circumstances else MINOR_DIGITS):
-        expected = "a currency with a configured rate" if value in MINOR_DIGITS else "an ISO 4217 code"
+    code = value.upper() if len(value) == 3 else value
+    if code not in (circumstances.policy.conversions if circumstances else MINOR_DIGITS):
+        expected = "a currency with a configured rate" if code in MINOR_DIGITS else "an ISO 4217 code"
         raise PydanticCustomError("unknown_currency", expected)
-    return value
+    return code
 
 
 Currency = Annotated[
     str,
     PlainValidator(_validate_currency),
-    WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"}),
+    WithJsonSchema({"type": "string", "pattern": CURRENCY_PATTERN}),
 ]
-"""ISO 4217 code; one that the deployment can convert."""
+"""ISO 4217 code, in capitals once validated; one that the deployment can convert."""
 
 
 def _to_decimal(value: object) -> Decimal:
@@ -171,6 +233,9 @@ def _to_decimal(value: object) -> Decimal:
             raise PydanticCustomError("out_of_range", f"at most {MAX_AMOUNT_CHARACTERS} characters")
         if _DECIMAL.fullmatch(value):
             return Decimal(value)
+        if _TWO_READINGS.fullmatch(value):
+            one, other = value.replace(",", ""), value.replace(",", ".")
+            raise PydanticCustomError("wrong_type", f"{one} or {other}, whichever is meant")
     elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return Decimal(value)
     elif isinstance(value, float):
@@ -181,7 +246,7 @@ def _to_decimal(value: object) -> Decimal:
 def _validate_amount(value: object, info: ValidationInfo) -> int:
     amount = _to_decimal(value)
     currency = info.data.get("currency")
-    if not amount.is_finite() or not 0 <= amount <= MAX_MAJOR_UNITS:
+    if not amount.is_finite() or not -FLOAT_NOISE <= amount <= MAX_MAJOR_UNITS + FLOAT_NOISE:
         raise PydanticCustomError("out_of_range", f"an amount from 0 to {MAX_MAJOR_UNITS}")
     if currency is None:
         return 0  # the currency is at fault and comes first: this verdict is not looked at

@@ -9,8 +9,15 @@ from functools import cached_property
 from typing import Final, Literal, NamedTuple, get_args
 
 from stream_app.contracts.currencies import MINOR_DIGITS, Conversion
+from stream_app.contracts.ids import (
+    PLACEHOLDER_BYTES_MAX,
+    PLACEHOLDER_IDS,
+    PLACEHOLDERS_MAX,
+    placeholder_forms,
+)
 from stream_app.contracts.kept import require_paths
 from stream_app.core.clock import MINUTE_MS
+from stream_app.core.ids import normal_id
 from stream_app.errors import ConfigurationError
 
 DEPTH_CEILING: Final = 100
@@ -46,6 +53,8 @@ class DecodingPolicy:
         The catalogue of traits: type by name. What is not listed is accepted as it comes.
     sensitive_allowed
         Names of traits that are accepted though they tell what is specially protected.
+    placeholder_ids
+        What stands for nobody where a customer's id should be, in any case.
 
     Raises
     ------
@@ -62,6 +71,7 @@ class DecodingPolicy:
     kept: tuple[str, ...] = ()
     traits: Mapping[str, TraitType] = field(default_factory=dict)
     sensitive_allowed: frozenset[str] = frozenset()
+    placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
 
     def __post_init__(self) -> None:
         if self.base_currency not in MINOR_DIGITS:
@@ -83,12 +93,35 @@ class DecodingPolicy:
         for name, type_ in self.traits.items():
             if type_ not in TRAIT_TYPES:
                 raise ConfigurationError(f"traits: {name} {type_!r}, expected one of {', '.join(TRAIT_TYPES)}")
+        require_placeholders(self.placeholder_ids)
+
+    @cached_property
+    def placeholders(self) -> frozenset[str]:
+        """What `placeholder_form` gives of ids that stand for nobody."""
+        return placeholder_forms(self.placeholder_ids)
 
     @cached_property
     def conversions(self) -> dict[str, Conversion]:
         """Conversion into the base currency by accepted currency."""
         rates = {**self.currency_rates, self.base_currency: Decimal(1)}
         return {currency: Conversion.between(currency, self.base_currency, rate) for currency, rate in rates.items()}
+
+
+def require_placeholders(placeholders: tuple[str, ...]) -> None:
+    """Refuse what can be no list of placeholders.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is blank or too long, or there are too many.
+    """
+    if len(placeholders) > PLACEHOLDERS_MAX:
+        raise ConfigurationError(f"placeholder_ids: {len(placeholders)}, expected at most {PLACEHOLDERS_MAX}")
+    for each in placeholders:
+        if not 1 <= len(normal_id(each).lower().encode("utf-8", "replace")) <= PLACEHOLDER_BYTES_MAX:
+            raise ConfigurationError(
+                f"placeholder_ids: {each!r}, expected a text of at most {PLACEHOLDER_BYTES_MAX} bytes that is not blank"
+            )
 
 
 class Circumstances(NamedTuple):

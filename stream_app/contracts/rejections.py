@@ -24,8 +24,18 @@ REJECTION_REASONS: Final = (
     "time_in_future",
     "unknown_currency",
     "key_mismatch",
+    "no_customer",
+    "placeholder_id",
+    "damaged_id",
+    "unknown_order",
 )
 """Why a record is refused: the closed list of the dead-letter contract."""
+NOBODY_REASONS: Final = ("no_customer", "placeholder_id")
+"""Of records that may be sound but for the customer, whom they do not name: orders of guests, views of visitors."""
+ABSENT_REASONS: Final = {
+    "customer_id": ("no_customer", "the id of the customer; a record without one counts for nobody")
+}
+"""By field, reason and expectation where it is absent, if they are not those of any required field."""
 RECORD: Final = "$"
 """Stands for the record as a whole where no field of the contract is at fault."""
 SHOWN_CHARACTERS: Final = 80
@@ -84,6 +94,7 @@ def rejection_of(error: ValidationError, record: Mapping[str, Any]) -> InvalidRe
         reason, template = _VERDICTS.get(kind, ("out_of_range", first["msg"]))
         expectation = template.format_map(first.get("ctx", {}))
     if reason == "missing_field":
+        reason, expectation = ABSENT_REASONS.get(named, (reason, expectation))
         return InvalidRecord(reason, field, f"{named}: missing, expected {expectation}")
     if isinstance(value, str) and not _is_text(value):
         reason, expectation = "invalid_encoding", "text without lone surrogates"

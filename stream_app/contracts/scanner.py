@@ -233,6 +233,7 @@ def _create(decoder: Decoder) -> int | None:
         return None
     fields, words, currencies = _fields(contract, form), _words(form), _currencies(policy)
     paths = _paths(contract, decoder.kept)
+    placeholders = _placeholders(policy)
     absent_word = -1 if form.absent_word is None else list(form.words).index(form.absent_word)
     native_policy = ScanPolicy(
         policy.max_payload_bytes,
@@ -253,6 +254,8 @@ def _create(decoder: Decoder) -> int | None:
         len(paths),
         address(traits),
         len(traits),
+        address(placeholders),
+        len(placeholders),
         ctypes.byref(native_policy),
     )
     if handle is None:
@@ -277,6 +280,13 @@ def _words(form: ScanForm) -> np.ndarray:
     for word, (text, kind) in zip(words, form.words.items(), strict=True):
         _write(word, "text", "size", text)
         word["kind"] = kind
+    return words
+
+
+def _placeholders(policy: DecodingPolicy) -> np.ndarray:
+    words = np.zeros(len(policy.placeholders), WORD_DTYPE)
+    for word, text in zip(words, sorted(policy.placeholders), strict=True):
+        _write(word, "text", "size", text)
     return words
 
 
@@ -321,7 +331,7 @@ _Function = Callable[..., Any]
 @cache
 def _new() -> _Function:
     number, array = ctypes.c_int64, ctypes.c_void_p
-    tables = [array, number] * 5  # fields, words, currencies, paths, traits
+    tables = [array, number] * 6  # fields, words, currencies, paths, traits, placeholders
     return function("seg_scanner_new", ctypes.c_void_p, *tables, ctypes.c_void_p)
 
 

@@ -21,6 +21,7 @@ from xxhash import xxh3_64_intdigest
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customer_ids import CustomerIds
+from stream_app.core.local_days import UTC, zone_runs
 from stream_app.core.members import MemberSums
 from stream_app.core.native_rows import LIBRARY, checked, cut, fail, refusal_error
 from stream_app.core.row import FIRST_SEGMENTATION, digest
@@ -48,6 +49,8 @@ class CustomerTable:
         Of the m segmentations that are not by rules, in the order of `memberships`.
     ruled_names
         Of the r segmentations by rules, in the order of `places`.
+    timezone
+        Name of the zone whose days are counted: the active and the engaged ones of each customer.
 
     Attributes
     ----------
@@ -73,11 +76,16 @@ class CustomerTable:
         By row number, decoded when they are asked for.
     """
 
-    def __init__(self, names: Sequence[str] = (FIRST_SEGMENTATION,), ruled_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, names: Sequence[str] = (FIRST_SEGMENTATION,), ruled_names: Sequence[str] = (), timezone: str = UTC
+    ) -> None:
         self.handle: int = LIBRARY.new()
         if not self.handle:
             raise MemoryError
         weakref.finalize(self, LIBRARY.free, self.handle)
+        self.timezone: Final = timezone
+        runs = np.array(zone_runs(timezone), np.int32)
+        checked(LIBRARY.count_days(self.handle, address(runs), len(runs)))
         self.names: list[str] = []
         self.ruled_names: list[str] = []
         self._noticed_names: list[str] = []

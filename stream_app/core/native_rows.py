@@ -80,6 +80,10 @@ class _Library:
         return function("seg_table_free", None, c_void_p)
 
     @cached_property
+    def count_days(self) -> Callable[..., Any]:
+        return function("seg_table_count_days", c_int32, c_void_p, c_void_p, c_int64)
+
+    @cached_property
     def count(self) -> Callable[..., Any]:
         return function("seg_table_count", c_int64, c_void_p)
 

@@ -12,6 +12,7 @@ import numpy as np
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
+from stream_app.core.local_days import UTC
 from stream_app.core.moves import MigrationContext
 from stream_app.core.segmentation import CompiledRules, Ruled, Segmentation
 from stream_app.native.library import function
@@ -72,6 +73,8 @@ class Partition:
         How far the partition has come.
     dated
         Whether the table keeps of all segmentations when a customer has entered its segment, also of those by rules.
+    timezone
+        Name of the zone whose days are counted, of a table that is not given.
     """
 
     def __init__(
@@ -82,10 +85,11 @@ class Partition:
         clock: Clock | None = None,
         *,
         dated: bool = False,
+        timezone: str = UTC,
     ) -> None:
         self.segmentations = tuple(segmentations)
         self.context = context or MigrationContext()
-        self.table = CustomerTable(*_names(self.segmentations)) if table is None else table
+        self.table = CustomerTable(*_names(self.segmentations), timezone) if table is None else table
         self.clock = clock or Clock()
         self.workspace = _Workspace()
         """Memory that steps use again and again."""

@@ -243,6 +243,11 @@ class SeriesNumbers(Protocol):
         """Likewise of the others."""
         ...
 
+    @property
+    def timezone(self) -> str:
+        """Name of the zone whose days are counted."""
+        ...
+
     def series_number(self, digest: int) -> int:
         """Return the number of a series."""
         ...

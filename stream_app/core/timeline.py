@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from stream_app.core.arrays import Instants
-from stream_app.core.clock import NO_TIME, next_boundary
+from stream_app.core.clock import NO_TIME
+from stream_app.core.local_days import UTC, boundaries, following_boundary, is_boundary
 from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
 from stream_app.core.records import Batch, end_between
 
@@ -32,12 +33,23 @@ class Pace(NamedTuple):
         Records folded in one step; more where more are of one instant.
     due_max
         Where more customers than this may be due, a sweep is a step of its own, so that a shell can take it in parts.
+    timezone
+        Whose midnights are among the sweeps and pauses that lie whole days apart.
     """
 
     interval_ms: int
     pause_ms: int
     records_max: int
     due_max: int = 16_384
+    timezone: str = UTC
+
+    def sweep_after(self, at_ms: int) -> int:
+        """Return the first sweep after an instant."""
+        return following_boundary(at_ms, self.interval_ms, self.timezone)
+
+    def pause_after(self, at_ms: int) -> int:
+        """Return the first pause after an instant."""
+        return following_boundary(at_ms, self.pause_ms, self.timezone)
 
 
 class Fold(NamedTuple):
@@ -74,7 +86,7 @@ def steps(partition: Partition, batch: Batch, pace: Pace) -> Iterator[Step]:
             yield Fold(start, stop, NO_SWEEPS)
             start = stop
             continue
-        pause_at_ms = next_boundary(since_ms, pace.pause_ms)
+        pause_at_ms = pace.pause_after(since_ms)
         stop = min(stop, int(np.searchsorted(watermarks_ms, pause_at_ms)))
         if stop > start:
             sweeps = _sweeps(since_ms, int(watermarks_ms[stop - 1]), pace)
@@ -91,15 +103,17 @@ def steps(partition: Partition, batch: Batch, pace: Pace) -> Iterator[Step]:
 def crosses_sweep(partition: Partition, watermarks_ms: Instants, pace: Pace) -> bool:
     """Say whether a sweep is due before the last of some records is folded."""
     since_ms = _since(partition, watermarks_ms)
-    return since_ms != NO_TIME and int(watermarks_ms[-1]) >= next_boundary(since_ms, pace.interval_ms)
+    return since_ms != NO_TIME and int(watermarks_ms[-1]) >= following_boundary(
+        since_ms, pace.interval_ms, pace.timezone
+    )
 
 
 def pass_time(partition: Partition, until_ms: int, pace: Pace) -> Iterator[Step]:
     """Yield what to do as time passes up to an instant without records; the instant itself is no sweep by that."""
     while (since_ms := max(partition.clock)) != NO_TIME:
-        if next_boundary(since_ms, pace.interval_ms) > until_ms:
+        if pace.sweep_after(since_ms) > until_ms:
             return
-        yield _towards(partition, since_ms, min(next_boundary(since_ms, pace.pause_ms), until_ms), pace)
+        yield _towards(partition, since_ms, min(pace.pause_after(since_ms), until_ms), pace)
 
 
 def _towards(partition: Partition, since_ms: int, until_ms: int, pace: Pace) -> Step:
@@ -108,7 +122,7 @@ def _towards(partition: Partition, since_ms: int, until_ms: int, pace: Pace) -> 
     if len(sweeps) > 1 and not _many_due(partition, int(sweeps[-2]), pace):
         return Fold(0, 0, Sweeps(sweeps[:-1], np.zeros(len(sweeps) - 1, np.intp)))
     at_ms = int(sweeps[0])
-    return Sweep(at_ms, at_ms % pace.pause_ms == 0)
+    return Sweep(at_ms, is_boundary(at_ms, pace.pause_ms, pace.timezone))
 
 
 def _since(partition: Partition, watermarks_ms: Instants) -> int:
@@ -122,7 +136,7 @@ def _since(partition: Partition, watermarks_ms: Instants) -> int:
 
 def _sweeps(since_ms: int, until_ms: int, pace: Pace) -> Instants:
     """Return the instants of sweeps in `(since_ms, until_ms]`."""
-    return np.arange(next_boundary(since_ms, pace.interval_ms), until_ms + 1, pace.interval_ms, dtype=np.int64)
+    return boundaries(since_ms, until_ms, pace.interval_ms, pace.timezone)
 
 
 def _many_due(partition: Partition, by_ms: int, pace: Pace) -> bool:

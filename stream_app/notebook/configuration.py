@@ -41,7 +41,7 @@ def settings_of(config: AnySettings, segmentations: AnyDefinitions, seed: int | 
     else:
         raise ConfigurationError(f"config: {config!r}, expected the path of a TOML file, a dictionary or Settings")
     if document is not None:
-        settings = settings.with_definitions(parse_definitions(document))
+        settings = settings.with_definitions(parse_definitions(document, settings.business.timezone))
     else:
         _ = settings.definitions  # mistakes in them are told now
     return settings

@@ -16,6 +16,7 @@ import numpy as np
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.core.clock import NO_TIME, WEEK_MS
 from stream_app.core.events import Position
+from stream_app.core.local_days import boundary_number, is_boundary
 from stream_app.core.partition import Partition, Sweeps
 from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
@@ -121,6 +122,7 @@ class Run:
             settings.sweep_interval_ms,
             settings.sweep_interval_ms if watch else math.gcd(settings.tick_ms, WEEK_MS),
             CHUNK_EVENTS,
+            timezone=partition.table.timezone,
         )
         if earlier is not None:
             self._load_state(earlier)
@@ -230,7 +232,7 @@ class Run:
     def _pass_boundary(self, at_ms: int) -> None:
         """Assess everybody at an instant, learn if it is a tick's, and look at the sizes if it is a week's."""
         self._take(sweep(self.partition, at_ms))
-        if at_ms % self._settings.tick_ms == 0:
+        if is_boundary(at_ms, self._settings.tick_ms, self.partition.table.timezone):
             self._tick(at_ms)
         self.statistics.observe_sizes(self.partition, at_ms)
         self._stopped = self._interrupted()  # asked here too, as a gap of years takes its time
@@ -239,7 +241,7 @@ class Run:
 
     def _tick(self, at_ms: int) -> None:
         """Let the trainers learn; follow the models that come of it."""
-        tick = at_ms // self._settings.tick_ms
+        tick = boundary_number(at_ms, self._settings.tick_ms, self.partition.table.timezone)
         sample = self._drawer.draw(tick, at_ms, self._share)
         self._share = share_of(self._settings.sample_size, sample.population_size)
         for trainer in self.trainers.values():

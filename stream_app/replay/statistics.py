@@ -15,7 +15,9 @@ import msgspec
 import numpy as np
 from msgspec.structs import asdict
 
+from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant
+from stream_app.core.local_days import day_start_ms, is_boundary, local_day, local_days
 from stream_app.core.members import NO_MEMBERS, MemberSums, life_cycle_order, member_figures
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Partition
@@ -32,6 +34,7 @@ ENTERED: Final = "entered"
 """The change of a customer's first entry."""
 VERSION_CAUSES: Final = ("model", "definition")
 """Causes of moves that no customer has made: a new version draws the lines elsewhere."""
+_WEEK_DAYS: Final = WEEK_MS // DAY_MS
 OWN_CAUSES: Final = tuple(kind for kind in CAUSE_KINDS if kind not in VERSION_CAUSES)
 
 
@@ -48,17 +51,19 @@ class SegmentationStatistics:
         self._sizes: list[dict[str, Any]] = []
         self._models: list[dict[str, Any]] = []
 
-    def observe(self, moves: np.ndarray, roster: Roster, *, has_entries: bool = True) -> None:
+    def observe(self, moves: np.ndarray, roster: Roster, timezone: str, *, has_entries: bool = True) -> None:
         """Count moves, `MOVE_DTYPE`, also among those of the week in which each was found.
 
         Parameters
         ----------
         moves, roster
             Of the segmentation.
+        timezone
+            Whose weeks.
         has_entries
             Whether entering a segment from none is a first entry, and no move; into an audience it is one.
         """
-        weeks = moves["decided_at_ms"] // WEEK_MS
+        weeks = local_days(moves["decided_at_ms"], timezone) // _WEEK_DAYS
         kinds = np.stack(
             [weeks, *(moves[name].astype(np.int64) for name in ("from_code", "target", "cause", "change"))], axis=1
         )
@@ -73,7 +78,8 @@ class SegmentationStatistics:
             is_entry = has_entries and CHANGES[change] == ENTERED
             if not is_entry:
                 self._causes[kind] += count
-            self._weeks.setdefault(week * WEEK_MS, Counter())[ENTERED if is_entry else kind] += count
+            week_ms = day_start_ms(week * _WEEK_DAYS, timezone)
+            self._weeks.setdefault(week_ms, Counter())[ENTERED if is_entry else kind] += count
 
     def keep_example(self, change: str, migration: bytes) -> None:
         """Keep a migration, as it was written, as the one that is shown of its change."""
@@ -217,7 +223,7 @@ class RunStatistics:
                 continue
             statistics, moves = self._of[segmentation.name], outcome.moves[own]
             is_audience = segmentation.kind == AUDIENCE
-            statistics.observe(moves, segmentation.roster, has_entries=not is_audience)
+            statistics.observe(moves, segmentation.roster, partition.table.timezone, has_entries=not is_audience)
             for change in AUDIENCE_CHANGES if is_audience else EXAMPLE_CHANGES:
                 told = own[(moves["change"] == CHANGES.index(change)) & described.is_specific[own]]
                 if len(told):
@@ -232,7 +238,7 @@ class RunStatistics:
     def observe_sizes(self, partition: Partition, at_ms: int) -> None:
         """Count customers, and once a week note the segments' sizes."""
         self.count_customers(len(partition.table), at_ms)
-        if at_ms % WEEK_MS == 0:
+        if is_boundary(at_ms, WEEK_MS, partition.table.timezone):
             for segmentation in partition.segmentations:
                 ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
                 counts = partition.table.segment_sizes(partition.column_of(segmentation.name))
@@ -283,10 +289,12 @@ class RunStatistics:
                 "late_applied": self.late,
                 "rejected": self.rejected.total(),
             },
+            "without_customer": sum(self.rejected[reason] for reason in NOBODY_REASONS),
             "rejected_by_reason": dict(sorted(self.rejected.items())),
             "customers": len(partition.table),
             "traits": partition.table.count_traits(),
             "currency": partition.context.currency,
+            "timezone": partition.table.timezone,
             "seed": seed,
             "interrupted": interrupted,
             **first,
@@ -329,13 +337,14 @@ def _all_segments(partition: Partition, column: int) -> dict[str, Any]:
 
 
 def _period(partition: Partition) -> dict[str, Any]:
-    """Return the instants of the first and last accepted event, and over how many days (UTC) they stretch."""
+    """Return the instants of the first and last accepted event, and over how many days of the shop they stretch."""
     first_ms = int(partition.table.activity["first_at_ms"].min(initial=NEVER_MS))
     if first_ms == NEVER_MS:  # nobody, or nobody of whom more than profiles are known
         return {"from": None, "to": None, "days": 0}
     last_ms = partition.clock.watermark_ms
+    timezone = partition.table.timezone
     return {
         "from": format_instant(first_ms),
         "to": format_instant(last_ms),
-        "days": last_ms // DAY_MS - first_ms // DAY_MS + 1,
+        "days": local_day(last_ms, timezone) - local_day(first_ms, timezone) + 1,
     }

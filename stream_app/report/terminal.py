@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Final
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_app.contracts.currencies import MINOR_DIGITS
+from stream_app.core.clock import to_milliseconds
+from stream_app.core.local_days import date_of
 from stream_app.report.timelines import shorten_sentence
 
 FLOWS_SHOWN: Final = 8
@@ -118,9 +121,9 @@ class EventRateColumn(ProgressColumn):
 
 
 def _render_segments(summary: dict[str, Any], out: Console) -> None:
-    period = summary["period"]
+    period, zone = summary["period"], summary["timezone"]
     span = (
-        f"{_day(period['from'])} to {_day(period['to'])} ({_counted(period['days'], 'day')})"
+        f"{_day(period['from'], zone)} to {_day(period['to'], zone)} ({_counted(period['days'], 'day')})"
         if period["from"]
         else "no events"
     )
@@ -190,7 +193,7 @@ def _render_examples(summary: dict[str, Any], out: Console) -> None:
         origin, target = example["from"], example["to"]
         move = f"{origin} → {target}" if origin and target else f"enters {target}" if target else f"leaves {origin}"
         sentence = shorten_sentence(example["sentence"], origin, target)
-        line = f"{example['customer_id']} on {_day(example['effective_at'])}, {move}: {sentence}"
+        line = f"{example['customer_id']} on {_day(example['effective_at'], summary['timezone'])}, {move}: {sentence}"
         out.print(Padding(_printable(line, out), INDENT))
     out.print()
 
@@ -248,6 +251,9 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
     )
     out.print(Text("Records", "bold"))
     out.print(Padding(Text(f"{counts['in']:,} in = {parts}"), INDENT))
+    if nobodys := summary["without_customer"]:
+        line = f"{_counted(nobodys, 'record')} without a customer: no id, or a placeholder such as guest"
+        out.print(Padding(Text(line), INDENT))
     if counts["rejected"]:
         reasons = sorted(summary["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
         listed = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons)
@@ -259,8 +265,8 @@ def _counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
-def _day(instant: str) -> str:
-    return instant[:10]
+def _day(instant: str, timezone: str) -> str:
+    return date_of(to_milliseconds(datetime.fromisoformat(instant)), timezone).isoformat()
 
 
 def _printable(text: str, out: Console) -> Text:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, ValidationError
 
-from stream_app.errors import ConfigurationError
+from stream_app.core.local_days import UTC
 from stream_app.segmentations.configuration import (
     SEGMENTATIONS_MAX,
     Configuration,
@@ -50,8 +50,9 @@ class _Head(Configuration):
 
     version: Literal[1]
     """Of this format; 1."""
-    timezone: ZoneName = "UTC"
-    """Whose dates are meant by every condition on the calendar that names no time zone."""
+    timezone: ZoneName | None = None
+    """Whose dates are meant by every condition on the calendar that names no time zone; those of the shop's
+    (`business.timezone`) if not given."""
     lists: Annotated[dict[Name, Annotated[str, Field(min_length=1)]], Field(default_factory=dict, max_length=LISTS_MAX)]
     """Files of customers' ids, one a line, by the name of the list; relative to this file."""
     traits: Annotated[TraitCatalogue, Field(default_factory=dict, max_length=TRAITS_MAX)]
@@ -98,22 +99,6 @@ class Checked:
     lists: Mapping[str, tuple[str, ...]] | None = None
 
 
-def load_segmentations(path: Path | None = None) -> Checked:
-    """Return the definitions of a file, or the shipped ones, which are free of mistakes.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file cannot be read or holds a mistake: the first, in one line.
-    """
-    checked = check_file(path) if path else check_document(shipped_document())
-    if checked.mistakes:
-        first, more = checked.mistakes[0], len(checked.mistakes) - 1
-        others = f" (and {more} more: `segmenter segmentations check {path}`)" if more else ""
-        raise ConfigurationError(f"{path}: {first}{others}")
-    return checked
-
-
 def shipped_text() -> str:
     """Return the shipped definitions, as a file."""
     return files(__package__).joinpath(SHIPPED).read_text("utf-8")
@@ -124,8 +109,8 @@ def shipped_document() -> Any:
     return parse_document(shipped_text().encode())
 
 
-def check_file(path: Path) -> Checked:
-    """Return what comes of checking a file.
+def check_file(path: Path, timezone: str = UTC) -> Checked:
+    """Return what comes of checking a file; `timezone` as for `check_document`.
 
     Raises
     ------
@@ -134,10 +119,10 @@ def check_file(path: Path) -> Checked:
     DocumentInvalid
         If it is no document.
     """
-    return check_document(read_document(path), path.parent)
+    return check_document(read_document(path), path.parent, timezone)
 
 
-def check_document(document: Any, folder: Path | None = None) -> Checked:
+def check_document(document: Any, folder: Path | None = None, timezone: str = UTC) -> Checked:
     """Return what comes of checking a document; never an error, whatever it is.
 
     Parameters
@@ -146,6 +131,8 @@ def check_document(document: Any, folder: Path | None = None) -> Checked:
         Plain data, as YAML or JSON has it.
     folder
         Where the files of lists are; without one they are not read.
+    timezone
+        The shop's, where the document names none.
     """
     if not isinstance(document, Mapping):
         keys = ", ".join(keys_of(SegmentationsFile))
@@ -159,9 +146,10 @@ def check_document(document: Any, folder: Path | None = None) -> Checked:
     mistakes += unreachable(ruled)
     if mistakes:
         return Checked(None, tuple(dict.fromkeys(mistakes)), lists=lists)
+    zone = head.timezone or timezone
     file = SegmentationsFile.model_construct(
-        **{name: getattr(head, name) for name in _Head.model_fields},
-        segmentations=tuple(in_zone(segmentation, head.timezone) for segmentation in parsed.values()),
+        **{name: getattr(head, name) for name in _Head.model_fields} | {"timezone": zone},
+        segmentations=tuple(in_zone(segmentation, zone) for segmentation in parsed.values()),
     )
     warnings, notes = advice(parsed)
     return Checked(file, (), (*warnings, *everybody(ruled)), tuple(notes), lists)

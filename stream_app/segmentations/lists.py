@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from stream_app.core.ids import normal_id
 from stream_app.errors import ConfigurationError
 
 IDS_MAX: Final = 1_000_000
@@ -18,7 +19,7 @@ class ListInvalid(ConfigurationError):
 
 
 def read_list(path: Path) -> tuple[str, ...]:
-    """Return the ids of a file in UTF-8, each once; empty lines and spaces around ids are left out.
+    """Return the ids of a file in UTF-8, each once; in its normal form; empty lines are left out.
 
     Raises
     ------
@@ -29,7 +30,7 @@ def read_list(path: Path) -> tuple[str, ...]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
-                customer = line.strip()
+                customer = normal_id(line)
                 if len(customer) > ID_CHARACTERS or not customer.isprintable():
                     raise ListInvalid(f"{path}: line {number}, expected an id of up to {ID_CHARACTERS} characters")
                 if customer:

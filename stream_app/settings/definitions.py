@@ -60,7 +60,9 @@ def load_definitions(document: Mapping[str, Any]) -> Definitions:
     return _adapter().validate_python(document)
 
 
-def read_definitions(path: Path | None, inline: Sequence[SegmentationConfiguration] | None) -> Definitions:
+def read_definitions(
+    path: Path | None, inline: Sequence[SegmentationConfiguration] | None, timezone: str
+) -> Definitions:
     """Return what is configured.
 
     Parameters
@@ -69,6 +71,8 @@ def read_definitions(path: Path | None, inline: Sequence[SegmentationConfigurati
         The file, if one is named.
     inline
         What the settings themselves say, if they do.
+    timezone
+        Whose dates are meant where a file does not say.
 
     Raises
     ------
@@ -78,22 +82,29 @@ def read_definitions(path: Path | None, inline: Sequence[SegmentationConfigurati
     if path is not None and inline is not None:
         raise ConfigurationError("settings segmentations, segmentations_file: both are given, expected one of them")
     if path is not None:
-        return _from(check_file(path), f"{path}: ")
+        return _from(check_file(path, timezone), f"{path}: ")
     if inline is None:
-        return _from(check_document(shipped_document()), "")
+        return _from(check_document(shipped_document(), timezone=timezone), "")
     documents = [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in inline]
-    return _from(check_document({"version": 1, "segmentations": documents}), "setting ")
+    return _from(check_document({"version": 1, "segmentations": documents}, timezone=timezone), "setting ")
 
 
-def parse_definitions(document: Any) -> Definitions:
+def parse_definitions(document: Any, timezone: str) -> Definitions:
     """Return what the content of a file says, as plain data; it has no lists, which are files beside a file.
+
+    Parameters
+    ----------
+    document
+        The content.
+    timezone
+        As for `read_definitions`.
 
     Raises
     ------
     ConfigurationError
         If it holds mistakes: one line each.
     """
-    return _from(check_document(document), "segmentations: ")
+    return _from(check_document(document, timezone=timezone), "segmentations: ")
 
 
 def _from(checked: Checked, where: str) -> Definitions:

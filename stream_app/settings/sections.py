@@ -13,9 +13,11 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from stream_app.contracts.ids import PLACEHOLDER_BYTES_MAX, PLACEHOLDER_IDS, PLACEHOLDERS_MAX
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
 from stream_app.segmentations.learned.configuration import Days, Probability
 from stream_app.segmentations.registry import parse_segmentations
+from stream_app.segmentations.rules.values import ZoneName
 from stream_app.settings.definitions import Definitions, read_definitions
 
 ENV_PREFIX: Final = "SEGMENTER_"
@@ -28,6 +30,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class BusinessSettings(Section):
+    """What the shop calls its own."""
+
+    timezone: ZoneName = "UTC"
+    """Time zone of the shop, such as `Europe/Berlin`: its days are counted (active days and the gaps between them,
+    dates in conditions, days and weeks of reports), and times without a zone in files are its own. A deployment that
+    has customers refuses another one."""
+
+
 class MoneySettings(Section):
     """Which money is summed, and how other currencies become it."""
 
@@ -35,6 +46,12 @@ class MoneySettings(Section):
     """ISO 4217 code of the currency that all money is counted in."""
     rates: dict[str, Decimal] = {}
     """Base-currency units for one unit of another currency; a currency not listed is rejected."""
+
+
+PlaceholderIds = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=PLACEHOLDER_BYTES_MAX)], ...],
+    Field(max_length=PLACEHOLDERS_MAX // 2),
+]
 
 
 class RecordSettings(Section):
@@ -46,6 +63,11 @@ class RecordSettings(Section):
     """How far ahead of the clock a record's time may be."""
     keep_rejected_payload: bool = True
     """Whether dead letters carry the rejected record itself, which may hold personal data."""
+    placeholder_ids: PlaceholderIds = PLACEHOLDER_IDS
+    """What stands for nobody where a customer's id should be, in any case; refused, unless the list is empty. `0` is
+    everything that is made of zeros and hyphens."""
+    more_placeholder_ids: PlaceholderIds = ()
+    """The same, beside `placeholder_ids`: what only this shop's systems write."""
 
 
 class AssignmentSettings(Section):
@@ -322,6 +344,7 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
+    business: BusinessSettings = BusinessSettings()
     money: MoneySettings = MoneySettings()
     records: RecordSettings = RecordSettings()
     assignment: AssignmentSettings = AssignmentSettings()
@@ -356,7 +379,7 @@ class Settings(BaseSettings):
         ConfigurationError
             If the file cannot be read, or holds mistakes.
         """
-        return read_definitions(self.segmentations_file, self.segmentations)
+        return read_definitions(self.segmentations_file, self.segmentations, self.business.timezone)
 
     def with_definitions(self, definitions: Definitions) -> Settings:
         """Return the same settings with other definitions, which no file and no table of them holds."""

@@ -219,9 +219,9 @@ def _break(record: dict[str, Any], number: int, encode: Callable[[Any], bytes]) 
         case 2:
             return encode(record | {"occurred_at": record["occurred_at"].rstrip("Z")})
         case 3:
-            return encode(record | {"customer_id": number})
+            return encode(record | {"customer_id": float(number)})
         case _:
-            return encode(record | {"customer_id": ""})
+            return encode(record | {"customer_id": "guest"})
 
 
 @contextmanager

@@ -5,7 +5,9 @@ The order matters, each step relies on the one before:
 1. `InitProducerId` shuts the former owner out and ends its open transaction.
 2. A fence record marks the changelog's end after everything that the former owner could write.
 3. The changelog is restored up to that fence, the position row with it.
-4. The versions in force are at least as new as those that the rows were written under. Memberships in learned
+4. Its rows count the days of the shop's time zone, or it is refused: which instants their days are made of is not kept,
+   so they cannot be counted anew.
+5. The versions in force are at least as new as those that the rows were written under. Memberships in learned
    segmentations name their model's version, places in segmentations by rules name none: the position row, which is
    written in the same transaction as any row, says which versions were in force.
 
@@ -31,7 +33,8 @@ from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.customers import CustomerTable
-from stream_app.errors import RecordsLost
+from stream_app.core.local_days import UTC
+from stream_app.errors import RecordsLost, TimeZoneChanged
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.native import batches as native
 from stream_app.worker.definition_follower import DefinitionFollower
@@ -48,10 +51,13 @@ class PartitionSettings:
         Number of partitions of every keyed topic.
     recovery_timeout_seconds
         Opening takes no longer, or the process ends.
+    timezone
+        Name of the zone whose days are counted.
     """
 
     partitions: int
     recovery_timeout_seconds: int
+    timezone: str = UTC
 
 
 @dataclass
@@ -160,6 +166,8 @@ class PartitionOpener:
             If the right to write could not be had.
         RecordsLost
             If inputs expired before they were read.
+        TimeZoneChanged
+            If a partition counts the days of another zone than the one that is set.
         """
         deliveries = {number: self._delivery(f"{number}") for number in partitions}
         opened = list(deliveries.values())
@@ -209,6 +217,8 @@ class PartitionOpener:
             return
         async for number, records in self._log.read_back(self._topics.changelog, list(missing)):
             missing[number].restore(records)
+        for number, restored in missing.items():
+            _require_timezone(restored, self._settings.timezone, f"{self._topics.changelog}[{number}]")
         starts = await asyncio.gather(*(self._log.log_starts(self._topics.inputs, number) for number in missing))
         for (number, restored), start in zip(missing.items(), starts, strict=True):
             restored.position = _from_log_start(restored.position, start, number)
@@ -217,7 +227,8 @@ class PartitionOpener:
     def _empty_table(self) -> CustomerTable:
         """Return a table for what is configured."""
         ruled = [name for name in self._follower.names if self._follower.is_ruled(name)]
-        return CustomerTable([name for name in self._follower.names if name not in ruled], ruled)
+        names = [name for name in self._follower.names if name not in ruled]
+        return CustomerTable(names, ruled, self._settings.timezone)
 
     def _still_valid(self, number: int, delivery: Delivery) -> RestoredPartition | None:
         """Return the state in memory of a partition, if nobody else has opened it since."""
@@ -248,6 +259,19 @@ def records_expired(topic: str, partition: int, expected: int, log_start: int) -
     return RecordsLost(
         f"{topic}[{partition}]: records {expected} to {log_start - 1} expired before they were read (retention)"
     )
+
+
+def _require_timezone(restored: RestoredPartition, timezone: str, place: str) -> None:
+    """Refuse rows that count the days of another zone.
+
+    Raises
+    ------
+    TimeZoneChanged
+        If there are such.
+    """
+    counted = restored.position.timezone
+    if counted != timezone and len(restored.table):
+        raise TimeZoneChanged(place, counted, timezone)
 
 
 def _from_log_start(position: PartitionPosition, starts: Mapping[str, int], number: int) -> PartitionPosition:

@@ -28,6 +28,7 @@ from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import NO_TIME
+from stream_app.core.local_days import boundary_number, last_boundary
 from stream_app.core.partition import Partition, Sweeps
 from stream_app.core.processor import Outcome, process_events
 from stream_app.core.records import NO_RECORDS, Batch
@@ -119,7 +120,13 @@ class PartitionLoop:
         self._quiet_since = -SETTLING_SECONDS
         self._sweeper = Sweeper(partition, position, settings, now_ms, self._send_sample)
         self._members = PartitionFigures(partition, number, settings.figures_interval_ms, now_ms)
-        self._pace = Pace(settings.sweep_interval_ms, settings.tick_ms, settings.chunk_records_max, INLINE_DUE_MAX)
+        self._pace = Pace(
+            settings.sweep_interval_ms,
+            settings.tick_ms,
+            settings.chunk_records_max,
+            INLINE_DUE_MAX,
+            timezone=partition.table.timezone,
+        )
         self._sweep_seconds = 0.0
         self._is_closing = False
         self._wake = asyncio.Event()
@@ -353,7 +360,7 @@ class PartitionLoop:
 
     async def _enter(self, first_ms: int) -> None:
         """Have the trainer know that from now on this partition has customers; begin under what is in force then."""
-        tick_at_ms = first_ms // self._settings.tick_ms * self._settings.tick_ms
+        tick_at_ms = last_boundary(first_ms, self._settings.tick_ms, self._pace.timezone)
         self._send_sample(tick_at_ms)
         await self._pass_tick(tick_at_ms, first_ms)
 
@@ -379,7 +386,8 @@ class PartitionLoop:
                 return
 
     def _send_sample(self, at_ms: int) -> None:
-        sample = self._drawer.draw(at_ms // self._settings.tick_ms, at_ms, self._ticks.sample_share)
+        tick = boundary_number(at_ms, self._settings.tick_ms, self._pace.timezone)
+        sample = self._drawer.draw(tick, at_ms, self._ticks.sample_share)
         self._taker.note_drawn(self.number, sample)
         self._outbox.sample(sample)
         self._gathered.set()

@@ -20,6 +20,8 @@ from stream_app.adapters.faust_bridge import has_crashed, log_ends
 from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import WORKER, Metrics
 from stream_app.adapters.service import Service, end_now, give_up
+from stream_app.errors import ConfigurationError
+from stream_app.exits import ExitCode
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.journal import Journal
 from stream_app.worker.lag import records_waiting
@@ -54,7 +56,7 @@ class Starter(Protocol):
 
 async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> None:
     """Work until SIGTERM or SIGINT."""
-    app, owned, follower = create(lambda error: give_up(f"{type(error).__name__}: {error}"))
+    app, owned, follower = create(_give_up)
     metrics = Metrics(WORKER)
     metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app)).readings)
 
@@ -73,6 +75,12 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
         service.cancel_parts()
         await _stop(app, owned)
         end_now()  # Faust's threads may outlive its services
+
+
+def _give_up(error: BaseException) -> None:
+    """End the process; a restart does not help against what is wrong in the configuration."""
+    exit_code = error.exit_code if isinstance(error, ConfigurationError) else ExitCode.DOUBT
+    give_up(f"{type(error).__name__}: {error}", exit_code)
 
 
 async def _stop(app: faust.App, owned: OwnedPartitions) -> None:

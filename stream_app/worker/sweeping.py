@@ -17,7 +17,8 @@ from time import thread_time
 from typing import Final
 
 from stream_app.adapters.changelog import PartitionPosition
-from stream_app.core.clock import NO_TIME, SECOND_MS, next_boundary
+from stream_app.core.clock import NO_TIME, SECOND_MS
+from stream_app.core.local_days import following_boundary, is_boundary
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome, sweep
 from stream_app.core.segmentation import Segmentation
@@ -162,6 +163,7 @@ class Sweeper:
             versions=dict(self.versions),
             adopted={segmentation.name: segmentation.version for segmentation in partition.segmentations},
             counted_since=dict(self.counted_since),
+            timezone=partition.table.timezone,
         )
 
     def counted_since_ms(self, segmentation: Segmentation) -> int:
@@ -197,7 +199,7 @@ class Sweeper:
 
     def begin(self, at_ms: int) -> None:
         """Begin a sweep at an instant of event time; none may be under way."""
-        self._sweep = _Sweep(at_ms, is_tick=at_ms % self._settings.tick_ms == 0)
+        self._sweep = _Sweep(at_ms, is_tick=self._is_tick(at_ms))
 
     def assess_part(self, take: Callable[[Outcome], None]) -> None:
         """Assess some more customers and hand over what that does."""
@@ -232,8 +234,11 @@ class Sweeper:
     def _tick_stood_at(self) -> int | None:
         """Return the instant of the tick at which a former owner has left the partition, if it was at one."""
         at_ms = self._partition.clock.swept_at_ms
-        is_at_tick = at_ms != NO_TIME and at_ms % self._settings.tick_ms == 0 and at_ms == max(self._partition.clock)
+        is_at_tick = at_ms != NO_TIME and self._is_tick(at_ms) and at_ms == max(self._partition.clock)
         return at_ms if is_at_tick else None
+
+    def _is_tick(self, at_ms: int) -> bool:
+        return is_boundary(at_ms, self._settings.tick_ms, self._partition.table.timezone)
 
     def follow_versions(self, folded_to: Mapping[str, int]) -> None:
         """Let new versions take over, rules where all records before their offsets are folded and everyone is assessed.
@@ -305,7 +310,7 @@ class Sweeper:
         has_caught_up = is_idle or clock.watermark_ms >= now_ms - LIVE_WITHIN_MS
         if not (settings.follows_wall_clock and has_caught_up):
             return
-        tick_at_ms = next_boundary(max(clock), settings.tick_ms)
+        tick_at_ms = following_boundary(max(clock), settings.tick_ms, self._partition.table.timezone)
         if tick_at_ms <= now_ms:
             self._sweep = _Sweep(tick_at_ms, is_tick=True)
         elif now_ms - clock.swept_at_ms >= settings.live_interval_ms:

@@ -9,7 +9,9 @@ from stream_app.core.partition import Clock
 
 
 def test_position_comes_back_as_it_was_written() -> None:
-    position = PartitionPosition({"purchases": 3}, Clock(5, 4), {"value": 7}, {"value": 7, "loyal": 2}, {"a1": 4})
+    position = PartitionPosition(
+        {"purchases": 3}, Clock(5, 4), {"value": 7}, {"value": 7, "loyal": 2}, {"a1": 4}, "Europe/Berlin"
+    )
     assert PartitionPosition.decode(position.encode()) == position
     assert json.loads(position.encode()) == {
         "offsets": {"purchases": 3},
@@ -17,12 +19,17 @@ def test_position_comes_back_as_it_was_written() -> None:
         "versions": {"value": 7},
         "adopted": {"value": 7, "loyal": 2},
         "counted_since": {"a1": 4},
+        "timezone": "Europe/Berlin",
     }
 
 
 def test_position_of_the_only_segmentation_there_was_names_its_version() -> None:
     written = b'{"offsets": {"purchases": 3}, "clock": [5, 4], "model_version": 12}'
     assert PartitionPosition.decode(written) == PartitionPosition({"purchases": 3}, Clock(5, 4), {"value": 12})
+
+
+def test_position_that_names_no_time_zone_counted_days_of_utc() -> None:
+    assert PartitionPosition.decode(b'{"offsets": {"purchases": 3}, "clock": [5, 4]}').timezone == "UTC"
 
 
 def test_empty_position_is_the_first_one() -> None:

@@ -92,6 +92,15 @@ def test_batch_answers_known_and_unknown_customers_in_the_order_asked(client: ht
     BatchDocument.model_validate(found)
 
 
+def test_customer_is_found_by_any_form_of_its_id(client: httpx.Client) -> None:
+    asked = [" customer-1", "customer-1"]
+    found = client.post("/v1/customers/lookup", json={"customer_ids": asked}).json()["customers"]
+    assert [customer["customer_id"] for customer in found] == asked
+    assert (
+        found[0]["segments"] == found[1]["segments"] == get(client, "/v1/customers/customer-1%20/segments")["segments"]
+    )
+
+
 @pytest.mark.parametrize("segmentation", ["value", "lifecycle"])
 def test_segments_have_the_figures_of_their_members_and_add_up(client: httpx.Client, segmentation: str) -> None:
     found = get(client, f"/v1/segmentations/{segmentation}/segments")

@@ -84,6 +84,7 @@ class Story:
 
     names: TopicNames
     partitions: int = PARTITIONS
+    timezone: str = "UTC"
     inputs: list[Append] = field(default_factory=list)
     transactions: list[list[Append]] = field(default_factory=list)
     fences: list[Append] = field(default_factory=list)
@@ -134,8 +135,8 @@ class MemoryReader:
             yield records[start : start + 7]
 
 
-async def audited(story: Story, is_drained: bool = True, first: int = 0) -> Verification:
-    """Audit a story in memory; `first` is where all migration logs begin."""
+async def audited(story: Story, is_drained: bool = True, first: int = 0, timezone: str = "") -> Verification:
+    """Audit a story in memory; `first` is where all migration logs begin, `timezone` the one that is set."""
     names = story.names
     logs = story.logs()
     keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.figures, names.dead_letters
@@ -144,7 +145,8 @@ async def audited(story: Story, is_drained: bool = True, first: int = 0) -> Veri
     bounds = {
         at: (first if at[0] == names.migrations else 0, logs[at][-1].offset + 2 if logs[at] else 0) for at in partitions
     }
-    deployment = Deployment(KafkaConnection("nowhere:1"), names, story.partitions, decoders_keeping)
+    wanted = timezone or story.timezone
+    deployment = Deployment(KafkaConnection("nowhere:1"), names, story.partitions, decoders_keeping, timezone=wanted)
     return await audit(deployment, MemoryReader(logs), bounds, story.committed, is_drained)
 
 
@@ -206,6 +208,7 @@ def told(
     segmentations: Sequence[Segmentation] = (VALUE,),
     later: Sequence[Segmentation] = (),
     counted_since: bool = False,
+    timezone: str = "UTC",
 ) -> Story:
     """Return what a faultless worker writes, chunk by chunk.
 
@@ -221,18 +224,17 @@ def told(
         What takes over after the last record, one after the other: new versions, new segmentations, or ends of some.
     counted_since
         Whether positions say since when events are counted for what takes over later.
+    timezone
+        Whose days are counted.
     """
-    story = Story(TopicNames(prefix, "segmenter"), partitions)
+    story = Story(TopicNames(prefix, "segmenter"), partitions, timezone)
     by_partition: dict[int, list[tuple[Append, Position]]] = defaultdict(list)
     ends: dict[tuple[str, int], int] = defaultdict(int)
     for record in inputs:
         append = replace(record, topic=prefix + record.topic)
-        own = partition_of(append.key or b"", partitions)
-        copies = (
-            [append]
-            if append.partition == own or not _is_valid(append, prefix)
-            else [append, replace(append, partition=own)]
-        )
+        customer_id = _customer_of(append, prefix)
+        own = append.partition if customer_id is None else partition_of(customer_id.encode(), partitions)
+        copies = [append] if append.partition == own else [append, replace(append, partition=own)]
         for copy in copies:
             at = copy.topic, copy.partition
             by_partition[copy.partition].append((copy, Position(*at, ends[at])))
@@ -252,19 +254,20 @@ def told(
     return story
 
 
-def _is_valid(append: Append, prefix: str) -> bool:
+def _customer_of(append: Append, prefix: str) -> str | None:
+    """Return whom a record is about, None if it is refused."""
+    decoder = DECODERS[append.topic.removeprefix(prefix)]
     try:
-        DECODERS[append.topic.removeprefix(prefix)].decode(append.value or b"", append.timestamp_ms, append.key)
+        return decoder.decode(append.value or b"", append.timestamp_ms, append.key).customer_id
     except InvalidRecord:
-        return False
-    return True
+        return None
 
 
 class _Worker:
     def __init__(self, story: Story, partition: int, segmentations: Sequence[Segmentation]) -> None:
         self._story = story
         self._partition = partition
-        self._state = Partition(segmentations)
+        self._state = Partition(segmentations, timezone=story.timezone)
         self._describer = Describer(self._state.context, story.names.group)
         self._members = PartitionFigures(self._state, partition, 0, lambda: 0)
         self._offsets: dict[str, int] = {}
@@ -288,7 +291,7 @@ class _Worker:
                     letter = dead_letter(error, append.value, position, append.timestamp_ms).model_dump_json()
                     transaction.append(Append(names.dead_letters, self._partition, append.key, letter.encode()))
                     continue
-                if partition_of(append.key or b"", self._story.partitions) == self._partition:
+                if partition_of(event.customer_id.encode(), self._story.partitions) == self._partition:
                     events.append(event)
                     positions.append(position)
             if events:
@@ -339,7 +342,11 @@ class _Worker:
         present = [each for each in self._state.segmentations if not isinstance(each, EndedSegmentation)]
         versions = {segmentation.name: segmentation.version for segmentation in present}
         position = PartitionPosition(
-            dict(self._offsets), self._state.clock, versions, counted_since=self._counted_since
+            dict(self._offsets),
+            self._state.clock,
+            versions,
+            counted_since=self._counted_since,
+            timezone=self._story.timezone,
         ).encode()
         transaction.append(Append(self._story.names.changelog, self._partition, POSITION_KEY, position))
         self._story.transactions.append(transaction)

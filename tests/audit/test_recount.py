@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,19 @@ def judged(arrived: Sequence[Event], folded: Sequence[Event]) -> Outcome:
 @given(histories(max_size=60, order_count=40))
 def test_recount_equals_the_fold_beyond_what_the_ledger_remembers(events: list[Event]) -> None:
     assert recount(entries_of(events)).differences(totals_of(fold(events))) == []
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"])
+@given(histories(max_size=60, days=900))
+def test_recount_equals_the_fold_in_days_of_any_zone(zone: str, events: list[Event]) -> None:
+    entries = [entry._replace(timezone=zone) for entry in entries_of(events)]
+    assert recount(entries).differences(totals_of(fold(events, timezone=zone))) == []
+
+
+def test_recount_in_days_of_another_zone_differs() -> None:
+    evening, night = engagement(0.9, event_id="a"), engagement(1.1, event_id="b")
+    entries = [entry._replace(timezone="America/New_York") for entry in entries_of([evening, night])]
+    assert recount(entries).differences(totals_of(fold([evening, night]))) == ["gaps 1, recounted 0"]
 
 
 @given(histories(max_size=20), st.data())

@@ -106,6 +106,12 @@ def test_rules_on_everything_are_clean(story: Story) -> None:
     assert moved == {"value", "lifecycle", *AUDIENCES}
 
 
+def test_rules_on_everything_are_clean_in_another_time_zone() -> None:
+    present = [audience(f"present{n}", {"figure": "active_days", "at_least": n}) for n in (2, 3, 5, 8)]
+    story = told(with_profiles(1), segmentations=(*SEGMENTATIONS, *present), timezone="America/New_York")
+    assert breaches(story) == {}
+
+
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_other_worlds_are_clean(seed: int) -> None:
     assert breaches(told(with_profiles(seed), segmentations=SEGMENTATIONS, chunk=3)) == {}

@@ -17,6 +17,7 @@ from stream_app.audit.checks import migration_id
 from stream_app.audit.findings import CHECKS
 from stream_app.audit.report import document, lines
 from stream_app.core.clock import DAY_MS
+from stream_app.errors import TimeZoneChanged
 from tests.audit.stories import Append, Story, audited, drawn_inputs, partition_of, record_of, told
 from tests.reference.row import MEMBERSHIP_DTYPE, digest, join_row, split_row
 from tests.support.events import instant, purchase
@@ -59,6 +60,18 @@ def test_faultless_deployment_is_clean(story: Story) -> None:
     assert found.figures["fences"] == 2
 
 
+def test_deployment_of_another_time_zone_is_clean_by_its_own_days() -> None:
+    story = told(drawn_inputs(customers=30, events=400), timezone="America/New_York")
+    found = asyncio.run(audited(story))
+    assert found.tally.is_clean, list(lines(found))
+
+
+def test_deployment_that_counts_days_of_another_zone_is_refused(story: Story) -> None:
+    with pytest.raises(TimeZoneChanged) as refused:
+        asyncio.run(audited(story, timezone="Europe/Berlin"))
+    assert "'Europe/Berlin', expected 'UTC', whose days t-segmenter-customers-changelog[0] counts" in str(refused.value)
+
+
 def test_records_behind_the_position_are_pending_and_no_breach() -> None:
     story = told(drawn_inputs(30, 400), unread=9)
     assert not breaches(story, is_drained=False)
@@ -94,6 +107,14 @@ def test_misplaced_record_is_looked_for_on_its_own_partition() -> None:
     copy = next(a for a in story.inputs if a.value == astray.value and a.partition != astray.partition)
     story.change(copy, replace(copy, value=copy.with_json(event_id="another").value))
     assert "forwarding" in breaches(story)
+
+
+def test_record_whose_id_belongs_elsewhere_in_its_normal_form_is_misplaced() -> None:
+    number = next(n for n in range(100) if partition_of(f" c{n}".encode()) != partition_of(f"c{n}".encode()))
+    story = told([*drawn_inputs(30, 200), record_of("purchases", 9_000, f" c{number}", 401)])
+    found = asyncio.run(audited(story))
+    assert found.tally.is_clean, list(lines(found))
+    assert found.figures["misplaced"] == 1
 
 
 def test_record_of_the_future_is_refused_or_folded() -> None:

@@ -55,6 +55,9 @@ SEEDS: Final[dict[str, list[dict[str, Any]]]] = {
     "purchases": [
         PURCHASE,
         PURCHASE | {"type": "order_refunded", "total": 19.99, "items": 3, "channel": "web", "products": ["a", "b-2"]},
+        PURCHASE | {"customer_id": 115310627314723954, "event_id": 42, "order_id": 450789469, "currency": "usd"},
+        PURCHASE
+        | {"total": "45.900000000000006", "customer_id": "Zo\u00eb 7", "order_id": "-17850", "currency": "USD"},
         PURCHASE | {"currency": "USD", "total": "1234567.89", "store_id": "Köln 7", "order_id": "o-ß", "items": None},
         PURCHASE
         | {
@@ -106,6 +109,8 @@ SNIPPETS: Final = [
     "KWD", "eur", '"properties":{"a":1},', '"price":1e22', '"price":-12.5E-3', '"price":1.5', '"tags":["x","y"]',
     '"a":{"b":2}', '"a":{"b":{"c":"d"}}', "9007199254740993", "123456789012345678", "1e23", "0.1", "-0.0", "1E2",
     '"country":"x",', '"employees":12', '"born":"2023-02-29"', '"disease":null,', '"tags":["b"]', "2024-02-29",
+    " c1", "c1 ", "\u00a0", "\u0301", "\u3000", "guest", "NULL", "\\N", "-1", "0000", "0-0", "17850.0", "1.2E+17",
+    "15.299999999999999", "45.900000000000006", "12.3400", "12.3450", "19.9900010", "19.9900011", "0.0000010", "usd",
     "1e-22", '"b":"c",', '"price":', '"properties":null,', '["\\n"]', '[" ",""]', "true,", "false,",
 ]  # fmt: skip
 VALUES: Final[list[Any]] = [
@@ -115,7 +120,11 @@ VALUES: Final[list[Any]] = [
     "2024-05-01T12:00:00.5Z", "2024-05-01T21:51:40.000Z", "2024-05-01T21:51:40.001Z", "a" * 64, "a" * 65, "A",
     "a_9", "9a", ["a", None], ["x" * 257], "é" * 257, {"b": 1.5}, {"b": {"c": ["d"]}}, 0.1, 12.5, 1e22, 1e23,
     2**53 + 1, 123456789012345, "a" * 128, "a" * 129, "Product Viewed",
-    "999999999999.99", "1000000000000", "1000000000000.00", "00000000000000000012.5", "-0.0",
+    " c1", "c1\u3000", "Zoe\u0308", "Zo\u00eb", "\u1100\u1161\u11a8", "guest", "Guest ", "00000000-0000", "\\N",
+    "17850.0", "1.2E+17", "-1", -1, 17850.0, 115310627314723954, 10**18, 10**31, "usd", "Jpy", "15.299999999999999",
+    "12.3450", 45.900000000000006, 0.30000000000000004, "12.3400", "19.9900010", "19.9900011", "999999999999.9999999",
+    1e-9, "999999999999.99", "1000000000000",
+    "1000000000000.00", "00000000000000000012.5", "-0.0",
 ]  # fmt: skip
 
 
@@ -183,7 +192,7 @@ def mutants(topic: str, rng: random.Random) -> Iterator[tuple[bytes, bytes]]:
     """Yield payloads and keys without end; every third differs only in what values its fields have."""
     while True:
         record = rng.choice(SEEDS[topic.partition(" ")[0]])
-        key = record["customer_id"].encode() if rng.random() < 0.97 else of_bytes(b"c1", rng)
+        key = str(record["customer_id"]).encode() if rng.random() < 0.97 else of_bytes(b"c1", rng)
         kind = rng.randrange(3)
         payload = json.dumps(record, ensure_ascii=False).encode() if kind == 0 else of_fields(record, rng)
         for _ in range(0 if kind == 1 else rng.choice((1, 1, 1, 2, 3))):

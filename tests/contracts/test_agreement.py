@@ -68,6 +68,15 @@ def assert_paths_agree(topic: str, payload: bytes, key: bytes | None = None) -> 
 
 
 texts = st.text(max_size=6) | st.text(st.sampled_from('a"\\\x00\x1f\x7f\x85\ud800é '), max_size=4)
+ids = st.one_of(
+    texts,
+    st.sampled_from(
+        ["c1", " c1", "c1\u00a0", "Zoe\u0308", "Zo\u00eb", "\u1100\u1161", "guest", "GUEST ", "0", "0-0", "-1"]
+    ),
+    st.from_regex(r"[ ]?-?[0-9]{1,3}([.,][0-9]{1,2})?([Ee]\+?[0-9]{1,4})?[ ]?", fullmatch=True),
+    st.integers() | st.floats(),
+    st.text(st.sampled_from("a\u0301\u0323\u00e9\u3000\u212b\u1161\uac00\u11a8 "), max_size=5),
+)
 times = st.one_of(
     st.datetimes().map(lambda at: at.isoformat() + "Z"),
     st.from_regex(
@@ -83,6 +92,8 @@ amounts = st.one_of(
     st.integers(-5, 10**13),
     st.floats(),
     st.integers(-5, 10**5).map(lambda minor: minor / 100),
+    st.integers(-5, 10**5).map(lambda minor: str(minor / 100 * 3)),
+    st.from_regex(r"[0-9]{1,3}\.[0-9]{2}[049]{0,14}[0-9]{0,2}", fullmatch=True),
 )
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -93,12 +104,12 @@ numbers = st.floats() | st.integers() | st.integers(-(10**6), 10**6).map(lambda 
 things = st.fixed_dictionaries({}, optional={"b": texts | numbers | anything, "c": anything})
 names = st.sampled_from([*CATALOGUE, "plan", "company.size", "religion", "health_status"]) | st.text(max_size=3)
 FIELD_VALUES = {
-    "event_id": texts,
-    "customer_id": texts,
+    "event_id": ids,
+    "customer_id": ids,
     "occurred_at": times,
     "type": st.sampled_from(["order_refunded", "product_viewed", "unlisted", "A", "", "a" * 128, "a" * 129, "Ü 🙂"]),
-    "order_id": texts,
-    "currency": st.sampled_from(["EUR", "USD", "JPY", "KWD", "CHF", "eur", "XXX"]),
+    "order_id": ids,
+    "currency": st.sampled_from(["EUR", "USD", "JPY", "KWD", "CHF", "eur", "Usd", "jpy", "XXX", "eu"]),
     "total": amounts,
     "items": st.integers(-1, 1_000_001) | st.floats(),
     "channel": texts,

@@ -45,6 +45,20 @@ def test_minor_units_are_exact_in_any_decimal_context(amount_minor: int, digits:
         assert minor_units(amount, digits) == amount_minor
 
 
-@pytest.mark.parametrize("amount", ["0.001", "19.990000000000000000000000000000000000000000000001", "1e-999999"])
+@given(st.integers(0, 10**9), st.integers(0, 4), st.integers(-(10**9), 10**9))
+def test_float_noise_of_a_millionth_is_rounded_off_in_any_decimal_context(
+    amount_minor: int, digits: int, noise: int
+) -> None:
+    amount = Decimal(f"{amount_minor}e-{digits}") + Decimal(f"{noise}e-15")
+    with localcontext(Context(prec=3)):
+        assert minor_units(amount, digits) == amount_minor
+
+
+@pytest.mark.parametrize("total", [15.299999999999999, 45.900000000000006, 133.80000000000001, 0.1 + 0.2, 6 * 2.55])
+def test_sum_of_floats_is_the_amount_that_it_is_written_as(total: float) -> None:
+    assert minor_units(Decimal(repr(total)), 2) == round(total * 100)
+
+
+@pytest.mark.parametrize("amount", ["0.001", "0.0000010000000001", "12.3450", "-0.004"])
 def test_fraction_of_a_minor_unit_is_none(amount: str) -> None:
     assert minor_units(Decimal(amount), 2) is None

@@ -74,7 +74,15 @@ COMMON = {
     "fields that are null": {"items": None, "channel": None, "store_id": None, "products": None, "type": None},
     "refund": {"type": "order_refunded"},
     "other currency": {"currency": "JPY", "total": 120},
-    "text beyond ASCII": {"channel": "Café 🙂 \u00a0", "order_id": "№ 7"},
+    "currency in small letters": {"currency": "jpy", "total": 120},
+    "zeros beyond the minor unit": {"total": "5.0000"},
+    "noise above": {"total": "45.900000000000006"},
+    "noise below": {"total": 15.299999999999999},
+    "noise of thousands": {"total": "1234.5600000000001", "currency": "USD"},
+    "noise of next to nothing": {"total": "0.0000000000000001"},
+    "noise of a currency without minor units": {"total": "119.9999999999", "currency": "JPY"},
+    "numbers as ids": {"customer_id": 115310627314723954, "event_id": 1, "order_id": 450789469},
+    "text beyond ASCII": {"channel": "Café 🙂 \u00a0", "order_id": "Ł 7"},
     "unknown scalars": {"a": 1, "b": -2.5, "c": "x", "d": "", "e": None, "f": True, "g": False, "": 0},
     "unknown lists and objects": {"a": [{"b": [], "c": {}}, [1e-5, -2, '\n"\\/'], None], "d": {"a": 1, "": 1e300}},
     "most items": {"items": MAX_ITEMS},
@@ -125,7 +133,10 @@ DOUBTED_THOUGH_VALID = {
     "escape in an unknown key": purchase(x={"\n": 1}),
     "huge exponent in an unknown field": purchase(x=1).replace(b'"x": 1', b'"x": 1e1000'),
     "exponent": purchase(total=1e-7, currency="EUR").replace(b"1e-07", b"1e1"),
-    "zeros beyond the minor unit": purchase(total="5.000"),
+    "noise of more digits than fit": purchase(total="123.450000000000002842"),
+    "space beside an id": purchase(customer_id=" c1"),
+    "decomposed id": json.dumps(PURCHASE | {"order_id": "Zoe\u0308"}, ensure_ascii=False).encode(),
+    "number below zero as an id": purchase(order_id=-7),
     "many unknown fields": purchase(**{f"x{number}": 0 for number in range(65)}),
     "small letters in a time": purchase(occurred_at="2024-05-01t12:00:00z"),
 }
@@ -265,6 +276,21 @@ def test_halves_are_rounded_to_even() -> None:
     decoder = Decoder(INPUT_CONTRACTS["purchases"], DecodingPolicy(currency_rates={"USD": Decimal("0.5")}))
     events = accepted(decoder, [purchase(currency="USD", total=f"0.0{cents}") for cents in (1, 2, 3, 5, 7)])
     assert [event.amount_minor for event in events if event] == [0, 1, 2, 2, 4]
+
+
+@pytest.mark.parametrize("total", ["12.3450", "0.000002", "19.9900011", "19.9899989", "15.2999", 19.995])
+def test_what_is_further_from_a_cent_than_noise_is_doubted(total: str | float) -> None:
+    assert not is_accepted(purchase(total=total))
+    with pytest.raises(InvalidRecord, match="expected whole minor units of EUR"):
+        purchases().decode(purchase(total=total), NOW_MS)
+
+
+def test_currency_that_is_kept_is_doubted_in_small_letters() -> None:
+    decoder = purchases(kept=("currency",))
+    assert not is_accepted(purchase(currency="usd"), decoder)
+    usual, small = (scan(decoder, [purchase(currency=code)]) for code in ("USD", "usd"))
+    assert usual.records.tobytes() == small.records.tobytes()
+    assert usual.texts.tobytes() == small.texts.tobytes()
 
 
 def test_largest_amount_is_accepted_and_more_is_not() -> None:

@@ -26,6 +26,10 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
 PASSING = sorted((SCHEMAS / "examples").glob("*/*.pass.json"))
 FAILING = sorted((SCHEMAS / "examples").glob("*/*.fail.json"))
 BEYOND_SCHEMAS = {
+    "guest",  # the list of placeholders is a setting
+    "empty-uuid",
+    "cut-customer",  # so is an id to JSON Schema
+    "decimal-customer",
     "before-1970",  # a pattern cannot compare times
     "sensitive",  # what is specially protected is a matter of words
     "far-future",  # depends on the time of reading

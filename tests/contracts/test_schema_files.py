@@ -51,18 +51,20 @@ def test_drift_is_reported(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new"),
+    ("name", "old", "new", "version"),
     [
         # the committed file allows what the models do not, and the other way round for an output
-        ("purchases.v1.json", '"maximum": 1000000,', '"maximum": 2000000,'),
-        ("dead-letters.v1.json", '"malformed",', ""),
+        ("purchases.v1.json", '"maximum": 1000000,', '"maximum": 2000000,', "v2"),
+        ("dead-letters.v2.json", '"malformed",', "", "v3"),
     ],
 )
-def test_incompatible_change_is_reported_and_never_written(folder: Path, name: str, old: str, new: str) -> None:
+def test_incompatible_change_is_reported_and_never_written(
+    folder: Path, name: str, old: str, new: str, version: str
+) -> None:
     edit(folder / name, old, new)
     before = (folder / name).read_text(encoding="utf-8")
-    assert any("write v2" in problem for problem in check(folder))
-    with pytest.raises(ConfigurationError, match="write v2"):
+    assert any(f"write {version}" in problem for problem in check(folder))
+    with pytest.raises(ConfigurationError, match=f"write {version}"):
         write(folder)
     assert (folder / name).read_text(encoding="utf-8") == before
 

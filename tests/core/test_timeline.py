@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS, HOUR_MS, NO_TIME, WEEK_MS, next_boundary
 from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
+from stream_app.core.local_days import following_boundary, is_boundary
 from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Sweeps
 from stream_app.core.records import NO_RECORDS, Batch, Skipped, batch_of
 from stream_app.core.timeline import Fold, Pace, Step, Sweep, crosses_sweep, pass_time, steps
@@ -76,14 +77,14 @@ def one_after_the_other(batches: Sequence[Batch], pace: Pace, until_ms: int) -> 
 
     def pass_boundary(at_ms: int) -> int:
         run.partition.table.forget_due()
-        run.sweep(at_ms, pauses=at_ms % pace.pause_ms == 0)
-        return at_ms + pace.interval_ms
+        run.sweep(at_ms, pauses=is_boundary(at_ms, pace.pause_ms, pace.timezone))
+        return following_boundary(at_ms, pace.interval_ms, pace.timezone)
 
     for batch in batches:
         for start, stop in pairwise((0, *batch.instants().tolist(), len(batch))):
             watermark_ms = int(batch.watermarks_ms[start])
             if boundary_ms is None and watermark_ms != NO_TIME:
-                boundary_ms = next_boundary(watermark_ms, pace.interval_ms)
+                boundary_ms = following_boundary(watermark_ms, pace.interval_ms, pace.timezone)
             while boundary_ms is not None and boundary_ms <= watermark_ms:
                 boundary_ms = pass_boundary(boundary_ms)
             run.fold(contents_of(batch.part(start, stop)))
@@ -128,6 +129,7 @@ paces = st.builds(
     st.sampled_from([DAY_MS, WEEK_MS]),
     st.sampled_from([1, 3, 100]),
     st.sampled_from([0, 1, 100]),
+    timezone=st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]),
 )
 
 

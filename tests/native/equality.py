@@ -36,7 +36,7 @@ def first_difference(events: Sequence[Event], table: CustomerTable, rows: dict[s
     for number, (event, record) in enumerate(zip(events, as_records(events)[:, np.newaxis], strict=True)):
         row = table.insert(event.customer_id)
         (outcome,) = fold(table, np.array([row]), record)
-        folded = fold_events(rows.get(event.customer_id, Row()), [event], trail, 0)
+        folded = fold_events(rows.get(event.customer_id, Row()), [event], trail, 0, table.timezone)
         rows[event.customer_id] = folded.row
         said = REPEATED if folded.duplicates else IN_SESSION if folded.in_session[0] else FOLDED
         encoded, expected = table.encode(row), encode_row(folded.row, _MEMBERSHIPS)

@@ -29,6 +29,8 @@ class Numbers:
         self.names = list(names)
         self.digests: dict[int, int] = {}
 
+    timezone = "UTC"
+
     def series_number(self, digest: int) -> int:
         return self.digests.setdefault(digest, len(self.digests))
 

@@ -76,7 +76,7 @@ static void *scan(void *scanner) {
 int main(void) {
   uint64_t seeds[2] = {1, 2};
   seg_scanner *scanner =
-      seg_scanner_new(fields, sizeof fields / sizeof *fields, NULL, 0, NULL, 0, NULL, 0, NULL, 0, &policy);
+      seg_scanner_new(fields, sizeof fields / sizeof *fields, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, &policy);
   must(scanner != NULL);
   pthread_t threads[4];
   for (int i = 0; i < 2; i++) {

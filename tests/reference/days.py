@@ -7,8 +7,12 @@ so nothing of it has to be shifted by hand; what is kept beside the bits is defi
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from functools import cache
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
+from stream_app.core.clock import DAY_MS
 from stream_app.core.quantities import (
     ACTIVITY_WINDOW_DAYS,
     ENGAGED_WINDOW_DAYS,
@@ -16,6 +20,28 @@ from stream_app.core.quantities import (
     GAP_MEMORY,
 )
 from tests.reference.scalars import exp2, log, power
+
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+_LAST_DAY: Final = 49_673
+"""2106-01-01; later days begin as this one does, and those before 1970 as the first."""
+
+
+def shown_day(at_ms: int, timezone: str) -> int:
+    """Return the latest day of a zone that has begun at an instant, counted from 1970-01-01."""
+    if timezone == "UTC":
+        return at_ms // DAY_MS
+    day = at_ms // DAY_MS - 2
+    while _midnight_ms(day + 1, timezone) <= at_ms:
+        day += 1
+    return day
+
+
+@cache
+def _midnight_ms(day: int, timezone: str) -> int:
+    """Return the first instant that shows a day's date or, where a zone has left that out, a later one."""
+    known = min(max(day, 0), _LAST_DAY)
+    midnight = datetime.fromordinal(_EPOCH_ORDINAL + known).replace(tzinfo=ZoneInfo(timezone))
+    return round(midnight.timestamp()) * 1_000 + (day - known) * DAY_MS
 
 
 class DecayedDays:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from stream_app.core.clock import DAY_MS, MINUTE_MS
+from stream_app.core.clock import MINUTE_MS
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
-from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS
+from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS, shown_day
 from tests.reference.orders import (
     ORDER_RATE,
     Order,
@@ -73,11 +73,13 @@ class FoldedCustomers(NamedTuple):
     ends: list[int]
 
 
-def fold_events(row: Row, events: Sequence[Event], states_out: bytearray, offset: int) -> Folded:
+def fold_events(row: Row, events: Sequence[Event], states_out: bytearray, offset: int, timezone: str = "UTC") -> Folded:
     """Add events of one customer to its row, which is not changed; see `fold_customers`."""
     activity = bytearray(ACTIVITY.size)
     row.pack_activity_into(activity, 0)
-    (history,), after, in_session, (end,) = fold_customers(activity, [row.history], [events], states_out, offset)
+    (history,), after, in_session, (end,) = fold_customers(
+        activity, [row.history], [events], states_out, offset, timezone
+    )
     if end > offset:
         activity = states_out[end - ACTIVITY.size : end]
     return Folded(
@@ -94,6 +96,7 @@ def fold_customers(
     events: Iterable[Sequence[Event]],
     states_out: bytearray | memoryview,
     offset: int,
+    timezone: str = "UTC",
 ) -> FoldedCustomers:
     """Add events to customers' rows.
 
@@ -111,13 +114,15 @@ def fold_customers(
         Where the `ACTIVITY_DTYPE` record of the state after each event is written, one after the other.
     offset
         Byte of `states_out` to begin at; there must be room for a record an event.
+    timezone
+        Whose days are counted.
     """
     new_histories: list[CustomerHistory] = []
     after: list[int] = []
     in_session: list[bool] = []
     ends: list[int] = []
     for numbers, history, group in zip(ACTIVITY.iter_unpack(activity), histories, events, strict=True):
-        new_history, offset = _fold_customer(numbers, history, group, states_out, offset, after, in_session)
+        new_history, offset = _fold_customer(numbers, history, group, states_out, offset, after, in_session, timezone)
         new_histories.append(new_history)
         ends.append(offset)
     return FoldedCustomers(new_histories, after, in_session, ends)
@@ -131,6 +136,7 @@ def _fold_customer(
     offset: int,
     after: list[int],
     in_session: list[bool],
+    timezone: str,
 ) -> tuple[CustomerHistory, int]:
     """Add events to one customer's row, and to `after` and `in_session` what became of each.
 
@@ -145,8 +151,8 @@ def _fold_customer(
     ) = numbers  # fmt: skip
     recent_events, orders = known.recent_events, known.orders
     active_day_bits, engaged_day_bits = known.active_day_bits, known.engaged_day_bits
-    engaged_day = engaged_at_ms // DAY_MS
-    active_day = engaged_day if engaged_at_ms > purchased_at_ms else purchased_at_ms // DAY_MS
+    engaged_day = shown_day(engaged_at_ms, timezone)
+    active_day = engaged_day if engaged_at_ms > purchased_at_ms else shown_day(purchased_at_ms, timezone)
     for event in events:
         event_digest = digest(event.event_id.encode())
         if recent_events.find(event_digest) >= 0:  # half the time of `in`
@@ -157,7 +163,7 @@ def _fold_customer(
             recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
         recent_events += event_digest
         at_ms, kind = event.at_ms, event.kind
-        day = at_ms // DAY_MS
+        day = shown_day(at_ms, timezone)
         in_session.append(kind == ENGAGEMENT and day == engaged_day and 0 <= at_ms - engaged_at_ms < SESSION_MS)
         if at_ms < first_at_ms:
             first_at_ms = at_ms

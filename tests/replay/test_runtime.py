@@ -7,8 +7,11 @@ import json
 import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -27,6 +30,7 @@ from tests.contracts.records import AT_MS, NOW_MS
 from tests.contracts.test_schema_examples import schema_validator
 from tests.support.one_segmentation import value_settings
 from tests.support.replays import Outputs, engagement_at, purchase_at, replay, write_lines
+from tests.support.tables import row_of
 
 FAULTS = Faults(duplicate_rate=0.02, malformed_rate=0.01, late_rate=0.05)
 TOPICS = ("purchases", "engagements")
@@ -340,6 +344,47 @@ def test_single_event_enters_one_customer(tmp_path: Path) -> None:
         "days": 1,
     }
     assert outputs.memberships[0]["as_of"] == "2024-05-01T12:00:00.000Z"
+
+
+def test_days_and_weeks_are_those_of_the_shop(tmp_path: Path) -> None:
+    records = [purchase_at(n, f"2024-{1 + n // 28:02}-{1 + n % 28:02}T23:30:00Z") for n in range(112)]
+    records += [purchase_at(200 + n, f"2024-{1 + n // 28:02}-{1 + n % 28:02}T02:30:00Z") for n in range(112)]
+    files = {"purchases": write_lines(tmp_path / "p.jsonl", sorted(records, key=itemgetter("occurred_at")))}
+    days, starts = {}, {}
+    for zone in ("UTC", "America/New_York", "Asia/Kolkata"):
+        partition, outputs = run(
+            load_settings(None, {"business": {"timezone": zone}}), tmp_path / zone.replace("/", "-"), files
+        )
+        row = row_of(partition.table, 0)
+        instants = [datetime.fromisoformat(record["occurred_at"]).astimezone(ZoneInfo(zone)) for record in records]
+        assert row.active_day_bits.bit_count() == len({instant.date() for instant in instants}) == row.gaps + 1
+        assert outputs.summary["timezone"] == zone
+        days[zone] = outputs.summary["period"]["days"]
+        told = [size["at"] for size in outputs.summary["sizes"][1:-1]] + [w["at"] for w in outputs.summary["weeks"]]
+        starts[zone] = {datetime.fromisoformat(at).astimezone(ZoneInfo(zone)).time().isoformat() for at in told}
+    assert set().union(*starts.values()) == {"00:00:00"}
+    assert days == {"UTC": 119, "America/New_York": 120, "Asia/Kolkata": 120}
+
+
+def test_models_are_learned_at_midnights_of_the_shop(tmp_path: Path) -> None:
+    simulate(120, 200, 5, tmp_path)
+    files = {topic: tmp_path / f"{topic}.jsonl.gz" for topic in TOPICS}
+    _, outputs = run(load_settings(None, {"business": {"timezone": "America/New_York"}}), tmp_path / "out", files)
+    learned = [datetime.fromisoformat(model["as_of"]) for model in outputs.models if model["version"]]
+    local = [instant.astimezone(ZoneInfo("America/New_York")) for instant in learned]
+    assert {(instant.time().isoformat(), instant.weekday()) for instant in local} == {("00:00:00", 3)}
+    assert len({instant.time() for instant in learned}) == 2  # winter and summer
+
+
+def test_times_without_a_zone_are_the_shops_unless_an_option_says_otherwise(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text('[business]\ntimezone = "Europe/Berlin"\n')
+    table = "customer_id,order_id,occurred_at,total,currency\nc1,o1,2024-05-01 00:30:00,5,EUR\n"
+    path = write_lines(tmp_path / "p.csv", [table.strip().encode()])
+    of_shop = replay(tmp_path / "own", "--purchases", path, "--config", config)
+    told = replay(tmp_path / "told", "--purchases", path, "--config", config, "--timezone", "UTC")
+    instants = [outputs.migrations[0]["effective_at"] for outputs in (of_shop, told)]
+    assert instants == ["2024-04-30T22:30:00.000Z", "2024-05-01T00:30:00.000Z"]
 
 
 def test_all_events_at_one_instant_are_one_moment(tmp_path: Path) -> None:

@@ -36,11 +36,17 @@ def test_nothing_observed_is_a_summary_of_zeros() -> None:
 def test_records_are_counted_by_what_became_of_them() -> None:
     events = [purchase(1), purchase(3), purchase(2), purchase(3), engagement(3)]
     _, statistics = observed(events)
-    statistics.rejected.update(["malformed", "wrong_type", "malformed"])
+    statistics.rejected.update(["malformed", "wrong_type", "malformed", "no_customer", "placeholder_id", "no_customer"])
     summary = statistics.summary(create_partition(value_settings()), [], 0, interrupted=False)
-    assert statistics.events == 8
-    assert summary["counts"] == {"in": 8, "applied": 3, "duplicate": 1, "late_applied": 1, "rejected": 3}
-    assert list(summary["rejected_by_reason"].items()) == [("malformed", 2), ("wrong_type", 1)]
+    assert statistics.events == 11
+    assert summary["counts"] == {"in": 11, "applied": 3, "duplicate": 1, "late_applied": 1, "rejected": 6}
+    assert list(summary["rejected_by_reason"].items()) == [
+        ("malformed", 2),
+        ("no_customer", 2),
+        ("placeholder_id", 1),
+        ("wrong_type", 1),
+    ]
+    assert summary["without_customer"] == 3
 
 
 def test_customer_days_count_from_the_first_look_on() -> None:

@@ -175,6 +175,7 @@ def test_a_hostile_customer_id_adds_no_element(dom: str) -> None:
 
 def test_rejected_records_are_told_by_reason(dom: str) -> None:
     assert "invalid time" in text_of(part(dom, "records"))
+    assert "Without a customer: 2 of the rejected records" in text_of(part(dom, "records"))
 
 
 def test_a_page_without_customers_says_so_and_does_not_fail(tmp_path: Path) -> None:

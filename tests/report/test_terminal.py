@@ -91,7 +91,8 @@ def test_each_example_is_told_in_a_sentence(summary: dict[str, Any]) -> None:
 def test_records_add_up_and_rejections_have_reasons(summary: dict[str, Any]) -> None:
     text = printed(summary)
     assert "17,234 in = 17,190 applied + 20 duplicate + 15 late-applied + 9 rejected" in text
-    assert "malformed 4, invalid time 3, out of range 2" in text
+    assert "malformed 4, invalid time 3, no customer 1, placeholder id 1" in " ".join(text.split())
+    assert "2 records without a customer: no id, or a placeholder such as guest" in " ".join(text.split())
 
 
 def test_migrations_are_told_by_cause(summary: dict[str, Any]) -> None:

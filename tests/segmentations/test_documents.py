@@ -36,6 +36,12 @@ def test_what_is_a_duration_or_an_instant_already_stays_so() -> None:
     assert Instant.parse(instant) is instant
 
 
+def test_list_has_ids_in_the_form_in_which_customers_have_them(tmp_path: Path) -> None:
+    path = tmp_path / "staff.csv"
+    path.write_text(" c7\u3000\nZoe\u0308\nZo\u00eb\n", "utf-8")
+    assert read_list(path) == ("c7", "Zo\u00eb")
+
+
 def test_list_of_too_many_ids_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_app.segmentations.lists.IDS_MAX", 2)
     path = tmp_path / "staff.csv"

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_app.errors import ConfigurationError
 from stream_app.segmentations.documents import DocumentInvalid, parse_document
-from stream_app.segmentations.file import check_document, check_file, load_segmentations
+from stream_app.segmentations.file import check_document, check_file
 from stream_app.segmentations.rules.definition import AudienceConfiguration, EventLeaf
 
 LEAF = "segmentations[0].when"
@@ -436,15 +435,6 @@ def test_list_that_cannot_be_read_is_a_mistake(tmp_path: Path, content: bytes | 
     (line,) = lines(document(audience({"list": "staff"}), lists={"staff": "staff.csv"}), tmp_path)
     assert line.startswith("lists.staff: ")
     assert message in line
-
-
-def test_loading_names_the_first_mistake_and_how_many_more_there_are(tmp_path: Path) -> None:
-    path = tmp_path / "segmentations.yaml"
-    path.write_text("version: 2\nsegmentations: []\n", encoding="utf-8")
-    with pytest.raises(
-        ConfigurationError, match=r"version: 2, expected 1 \(and 1 more: `segmenter segmentations check"
-    ):
-        load_segmentations(path)
 
 
 @pytest.mark.parametrize(

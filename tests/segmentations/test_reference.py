@@ -13,13 +13,13 @@ from stream_app.cli import main
 from stream_app.contracts.schema_files import segmentations_schema
 from stream_app.segmentations.file import (
     check_document,
-    load_segmentations,
     shipped_document,
     shipped_text,
 )
 from stream_app.segmentations.learned.configuration import LearnedConfiguration
 from stream_app.segmentations.rules.catalogue import FIGURES, FigureName
 from stream_app.segmentations.rules.conditions import FORMS, KEYS
+from stream_app.settings.definitions import read_definitions
 from tests.support.replays import ROOT
 
 PAGE = ROOT / "docs" / "segmentations-reference.md"
@@ -81,10 +81,9 @@ def test_shipped_definitions_are_free_of_mistakes_and_warnings() -> None:
 
 
 def test_without_a_file_the_shipped_definitions_run() -> None:
-    file = load_segmentations().file
-    assert file is not None
-    assert isinstance(file.segmentations[0], LearnedConfiguration)
-    assert len(file.ruled) == len(SHIPPED) - 1
+    configured = read_definitions(None, None).segmentations
+    assert isinstance(configured[0], LearnedConfiguration)
+    assert [each.name for each in configured] == SHIPPED
 
 
 def test_each_shipped_definition_has_a_comment_that_says_what_it_is_for() -> None:

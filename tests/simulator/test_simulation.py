@@ -255,7 +255,7 @@ def test_sound_records_decode_and_each_malformed_one_is_rejected(
                 assert line not in sound
                 rejected[error.reason] += 1
     assert rejected.total() == faulty[1].malformed
-    assert set(rejected) == {"malformed", "missing_field", "invalid_time", "wrong_type", "out_of_range"}
+    assert set(rejected) == {"malformed", "no_customer", "invalid_time", "damaged_id", "placeholder_id"}
 
 
 def test_late_records_stand_behind_later_ones_by_at_most_three_days(tmp_path: Path) -> None:

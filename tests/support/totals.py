@@ -35,9 +35,9 @@ EXACT = (
 _CUSTOMER = "c1"
 
 
-def fold(events: Sequence[Event], row: Row | None = None) -> Row:
+def fold(events: Sequence[Event], row: Row | None = None, timezone: str = "UTC") -> Row:
     """Return the row of one customer with `events`, as a table has it that has taken them in."""
-    partition = Partition([])
+    partition = Partition([], timezone=timezone)
     if row is None:
         partition.table.insert(_CUSTOMER)
     else:

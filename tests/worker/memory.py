@@ -124,14 +124,14 @@ class MemoryLog:
         """Return the JSON values of a topic's partition."""
         return [json.loads(record.value or b"null") for record in self.records[topic, partition]]
 
-    def restored(self, number: int = 0) -> tuple[CustomerTable, PartitionPosition]:
+    def restored(self, number: int = 0, timezone: str = "UTC") -> tuple[CustomerTable, PartitionPosition]:
         """Return what a partition's changelog says, read on its own."""
-        return replay(self.records[TOPICS.changelog, number])
+        return replay(self.records[TOPICS.changelog, number], timezone)
 
 
-def replay(records: Iterable[OutgoingRecord]) -> tuple[CustomerTable, PartitionPosition]:
+def replay(records: Iterable[OutgoingRecord], timezone: str = "UTC") -> tuple[CustomerTable, PartitionPosition]:
     """Return the state and position that changelog records lead to."""
-    table, position = CustomerTable(), PartitionPosition()
+    table, position = CustomerTable(timezone=timezone), PartitionPosition()
     for record in records:
         key, value = record.key, record.value
         assert value is not None
@@ -244,12 +244,13 @@ async def open_stage(
     snapshot: Model | None = None,
     delivery: MemoryDelivery | None = None,
     segmentation: Segmentation | None = None,
+    timezone: str = "UTC",
 ) -> Stage:
     """Open a lane where a log stands."""
     log = log or MemoryLog()
     delivery = delivery or MemoryDelivery(log)
     await delivery.open()
-    table, position = log.restored()
+    table, position = log.restored(timezone=timezone)
     position = replace_offsets(position)
     partition = Partition(
         [segmentation or LearnedSegmentation(snapshot or prior_model())], table=table, clock=position.clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from unicodedata import normalize
 
 import pytest
 from aiokafka.partitioner import murmur2
@@ -40,13 +41,14 @@ def feed(intake: Intake, topic: str, records: Sequence[Record], now_ms: int = NO
     intake.feed(topic, RecordBlock.of(records), now_ms)
 
 
+def home_of(key: str, partitions: int) -> int:
+    """Return the partition that Kafka's own producers send a key to."""
+    return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
+
+
 def customer_of(partition: int, partitions: int) -> str:
     """Return a customer whose records Kafka's own producers would send to a partition."""
-    return next(
-        f"c{number}"
-        for number in range(1_000)
-        if (murmur2(f"c{number}".encode()) & 0x7FFFFFFF) % partitions == partition
-    )
+    return next(f"c{number}" for number in range(1_000) if home_of(f"c{number}", partitions) == partition)
 
 
 def record_at(topic: str, offset: int, minute: int) -> Record:
@@ -230,13 +232,36 @@ def test_record_of_a_customer_who_belongs_elsewhere_is_to_be_passed_on() -> None
     assert second.customer_id == mine
 
 
-@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20), st.integers(1, 40))
+def test_customer_whose_id_was_sent_in_another_form_is_passed_on_to_where_it_belongs() -> None:
+    theirs, sent = next(
+        (meant, f" {meant}")
+        for meant in (f"c{number}" for number in range(1_000))
+        if home_of(f" {meant}", 4) == 0 and home_of(meant, 4) == 3
+    )
+    record = Record(0, payload(purchase(0, customer_id=sent)), sent.encode())
+    here, there = intake_at(partitions=4), Intake(3, dict.fromkeys(TOPICS.inputs, 0), DECODERS, 4)
+    feed(here, PURCHASES, [record])
+    (astray,) = contents(taken(here))
+    assert isinstance(astray, Skipped)
+    assert astray.record[:2] == (PURCHASES, 3)
+    feed(there, PURCHASES, [Record(0, record.value, record.key)])
+    (event,) = contents(taken(there))
+    assert isinstance(event, Event)
+    assert event.customer_id == theirs
+
+
+PLAIN_IDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).map(
+    lambda text: normalize("NFC", f"c{text}")
+)
+
+
+@given(PLAIN_IDS, st.integers(1, 40))
 def test_customers_belong_where_kafkas_own_producers_send_them(customer_id: str, partitions: int) -> None:
     intake = intake_at(partitions=partitions)
     bought = purchase(0, customer_id=customer_id, order_id="o", event_id="e")
     feed(intake, PURCHASES, [Record(0, payload(bought), customer_id.encode())])
     (content,) = contents(taken(intake))
-    home = (murmur2(customer_id.encode()) & 0x7FFFFFFF) % partitions
+    home = home_of(customer_id, partitions)
     if home == 0:
         assert isinstance(content, Event)
     else:

@@ -21,7 +21,7 @@ from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import Event
 from stream_app.core.moves import MigrationContext
-from stream_app.errors import DeliveryFailed, RecordsLost
+from stream_app.errors import DeliveryFailed, RecordsLost, TimeZoneChanged
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.settings.loading import load_settings
@@ -66,7 +66,7 @@ class Worker:
         self.opener = PartitionOpener(
             log=log,
             topics=TOPICS,
-            settings=PartitionSettings(partitions, 5),
+            settings=PartitionSettings(partitions, 5, configured.business.timezone),
             trainer_settings=create_trainer_settings(configured),
             follower=self.follower,
         )
@@ -115,9 +115,9 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
-async def worked(log: MemoryLog) -> Worker:
+async def worked(log: MemoryLog, **settings: Any) -> Worker:
     """Return a worker that owns partition 0 and has folded a purchase of each customer."""
-    worker = Worker(log)
+    worker = Worker(log, **settings)
     await worker.open(0)
     worker.feed(PURCHASES, 0, *(purchase(day, customer_id=customer) for day, customer in enumerate(CUSTOMERS)))
     await worker.work(*both())
@@ -226,6 +226,41 @@ def test_table_of_a_partition_that_was_not_given_back_is_not_kept() -> None:
         await worker.open(1)
         await worker.open(0, 1)
         assert log.read_backs == [(TOPICS.changelog, (0, 1)), (TOPICS.changelog, (0,))]
+
+    run(test)
+
+
+@pytest.mark.parametrize(("counted", "wanted"), [("UTC", "Europe/Berlin"), ("America/New_York", "UTC")])
+def test_worker_refuses_rows_that_count_the_days_of_another_time_zone(counted: str, wanted: str) -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        first = await worked(log, business={"timezone": counted})
+        await first.owned.release()
+        worker = Worker(log, business={"timezone": wanted})
+        await worker.open(0)
+        (error,) = worker.failures
+        assert isinstance(error, TimeZoneChanged)
+        assert str(error) == (
+            f"setting business.timezone: {wanted!r}, expected {counted!r}, whose days {TOPICS.changelog}[0] counts; "
+            "set it back, or have the inputs counted anew under another kafka.app_id"
+        )
+        assert not worker.owned.is_open
+        again = Worker(log, business={"timezone": counted})
+        await again.open(0)
+        assert again.customers() == CUSTOMERS
+        assert again.owned.lanes[0].partition.table.timezone == counted
+
+    run(test)
+
+
+def test_time_zone_may_still_be_changed_where_there_are_no_customers() -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        log.records[TOPICS.changelog, 0].append(OutgoingRecord(POSITION_KEY, PartitionPosition().encode()))
+        worker = Worker(log, business={"timezone": "Asia/Kolkata"})
+        await worker.open(0)
+        assert worker.failures == []
+        assert worker.owned.lanes[0].partition.table.timezone == "Asia/Kolkata"
 
     run(test)
 

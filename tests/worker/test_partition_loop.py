@@ -665,9 +665,12 @@ def without_place(migration: dict[str, Any]) -> dict[str, Any]:
     return migration | {"cause": migration["cause"] | {"position": place}}
 
 
-def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
-    simulate(80, 75, 3, tmp_path)
-    configured = load_settings(None, {"learning": {"tick_days": 90}})  # the first tick lies behind
+@pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
+def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path, timezone: str) -> None:
+    simulate(80, 75, 3, tmp_path)  # across a day of 23 hours
+    configured = load_settings(
+        None, {"learning": {"tick_days": 90}, "business": {"timezone": timezone}}
+    )  # the first tick lies behind
     files = {topic: tmp_path / f"{topic.removeprefix(TOPICS.prefix)}.jsonl.gz" for topic in (PURCHASES, ENGAGEMENTS)}
     sources = [SourceFile(path, path.name.partition(".")[0], {}, {}, None) for path in files.values()]
     run_ = create_replay(configured, tmp_path / "out")
@@ -678,7 +681,7 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path) -> None:
     expected = Outputs(tmp_path / "out").migrations
 
     async def test() -> None:
-        stage = await open_stage()
+        stage = await open_stage(timezone=timezone)
         decoders = {TOPICS.prefix + topic: decoder for topic, decoder in create_decoders(configured).items()}
         offsets = dict.fromkeys(TOPICS.inputs, 0)
         intake = Intake(0, offsets, decoders, 1)

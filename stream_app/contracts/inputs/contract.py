@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from stream_app.contracts.fast_path import FastForm
-from stream_app.contracts.fields import CustomerId, Text, Time
+from stream_app.contracts.fields import CustomerId, Id, Time
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rows import TableForm
 from stream_app.contracts.scan_form import ScanForm
@@ -32,7 +32,7 @@ class Record(BaseModel):
 class InputRecord(Record):
     """What the records of events have in common."""
 
-    event_id: Text
+    event_id: Id
     """Identity of the event: a second record with it is a duplicate."""
     customer_id: CustomerId
     """The customer; equal to the record's key."""

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from msgspec import UNSET, Meta, UnsetType, field
 
 from stream_app.contracts.fast_path import Complete, Explain, FastForm, OptionalWireText, WireRecord
-from stream_app.contracts.fields import CustomerId, Text, Time
+from stream_app.contracts.fields import CustomerId, Id, Text, Time
 from stream_app.contracts.inputs.contract import InputContract, Record
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rows import TableForm
@@ -36,7 +36,7 @@ PROFILE_TYPE: Final = "profile"
 class ProfileRecord(Record):
     """What is known of a customer from an instant on."""
 
-    event_id: Text | None = None
+    event_id: Id | None = None
     """Identity of the record, if it has one; moves name it as their cause."""
     customer_id: CustomerId
     """The customer; equal to the record's key."""

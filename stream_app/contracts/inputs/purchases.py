@@ -25,6 +25,7 @@ from stream_app.contracts.fields import (
     MAX_PRODUCTS,
     Amount,
     Currency,
+    Id,
     ItemCount,
     ProductIds,
     Properties,
@@ -51,7 +52,7 @@ class PurchaseRecord(InputRecord):
 
     type: PurchaseType | None = ORDER_COMPLETED
     """What happened to the order; completed if absent."""
-    order_id: Text
+    order_id: Id
     """The order; a refund names the order it undoes."""
     currency: Currency
     """ISO 4217 code."""

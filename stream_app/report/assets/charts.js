@@ -28,7 +28,7 @@ function draw(id, traces, layout) {
 function versionMarks() {
   const learned = content.kind === "learned" ? content.versions.filter((version) => version.version > 0) : [];
   return learned.length ? [{
-    type: "scatter", mode: "markers", name: "model learned", x: learned.map((version) => version.as_of.slice(0, 10)),
+    type: "scatter", mode: "markers", name: "model learned", x: learned.map((version) => shownDay(version.as_of)),
     y: learned.map(() => 0), text: learned.map((version) => `version ${version.version}`), hovertemplate: "%{text}<extra></extra>",
     marker: { symbol: "triangle-up", size: learned.length > 30 ? 6 : 8, color: INK }, cliponaxis: false,
   }] : [];
@@ -39,7 +39,7 @@ function drawSizes() {
   const ids = content.segments.map((segment) => segment.id)
     .filter((id) => weeks.some((week) => (week.customers[id] ?? 0) > 0));
   if (!ids.length) return showEmpty("sizes-chart", "No customer has been in a segment yet.");
-  const days = weeks.map((week) => week.at.slice(0, 10));
+  const days = weeks.map((week) => shownDay(week.at));
   draw("sizes-chart", ids.map((id) => ({
     type: "scatter", mode: "lines", stackgroup: "customers", name: plotlyText(nameOf(id)),
     x: days, y: weeks.map((week) => week.customers[id] ?? 0),
@@ -143,7 +143,7 @@ function putFlows() {
 
 function drawWeeks(id, kinds, title) {
   draw(id, kinds.map((kind) => ({
-    type: "bar", name: CAUSES[kind].label, x: summary.weeks.map((week) => week.at.slice(0, 10)),
+    type: "bar", name: CAUSES[kind].label, x: summary.weeks.map((week) => shownDay(week.at)),
     y: summary.weeks.map((week) => week.moves_by_cause[kind]), marker: { color: CAUSES[kind].colour, line: { width: 0 } },
   })).concat(versionMarks()), {
     barmode: "stack", bargap: 0.15, height: phone ? 420 : 380, hovermode: "x unified",
@@ -178,7 +178,7 @@ function drawModels() {
   const held = learned.filter((model) => model.status === "held");
   const published = learned.filter((model) => model.status !== "held");
   const forecast = published.filter((model) => model.expected_churn !== null);
-  const days = (models) => models.map((model) => model.as_of.slice(0, 10));
+  const days = (models) => models.map((model) => shownDay(model.as_of));
   const labels = (models) => models.map((model) => `version ${model.version}`);
   const hovertemplate = "%{text}: %{y:.1%}";
   // A held proposal may lie far above the rest; it is drawn at the upper edge then, its figure beside it.

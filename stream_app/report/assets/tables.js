@@ -50,7 +50,7 @@ function writeHeadline() {
   const newest = content.versions.at(-1);
   setText("subtitle", period.from === null
     ? "No events were read."
-    : `${formatDay(period.from)} to ${formatDay(period.to)} (${plural(period.days, "day")}); figures as of ${formatDay(summary.as_of)}. ` +
+    : `${formatDay(period.from)} to ${formatDay(period.to)} (${plural(period.days, "day")}${timeZone === "UTC" ? "" : `, ${timeZone}`}); figures as of ${formatDay(summary.as_of)}. ` +
       `Segmentation “${summary.segmentation}”, ${versionOf(summary.model_version)}` +
       (newest && summary.model_version > 0 && content.kind === "learned" ? `, learned on ${formatDay(newest.as_of)}.` : "."));
   if (summary.interrupted) {
@@ -204,6 +204,10 @@ function writeRecords() {
   }
   putTable("inputs-table", "Input files", [{ title: "File" }, { title: "Holds" }, count],
     inputs.map((input) => [input.file, input.topic, formatCount(input.records)]));
+  if (summary.without_customer) {
+    document.getElementById("without-customer").textContent = `Without a customer: ${formatCount(summary.without_customer)}`
+      + ` of the rejected records. They have no id, or one that stands for nobody, such as "guest".`;
+  }
 }
 
 function showEmpty(id, message) {

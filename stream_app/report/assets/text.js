@@ -27,10 +27,14 @@ const formatNumber = (number, digits = 1) =>
     ? "–"
     : number.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const formatMoney = (number) => formatNumber(number, content.moneyDigits);
+const timeZone = summary.timezone; // days are those of the shop
 const formatDay = (instant) =>
   instant === null
     ? "–"
-    : new Date(instant).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+    : new Date(instant).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone });
+/** What the shop's clocks show, as Plotly takes it: such as 2024-05-01 14:00:00. */
+const shownTime = (instant) => new Date(instant).toLocaleString("sv-SE", { timeZone });
+const shownDay = (instant) => shownTime(instant).slice(0, 10);
 const plural = (count, noun) => `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 /** A flow's moves by customers themselves; the others are made by new versions, which draw the lines elsewhere. */

@@ -74,7 +74,7 @@ function drawTimeline(moves, end) {
     const own = stays.filter((stay) => stay.to.id === id);
     return {
       type: "bar", orientation: "h", name: plotlyText(own.at(-1).to.name), y: own.map(() => ""),
-      x: own.map((stay) => stay.until - stay.at), base: own.map((stay) => new Date(stay.at).toISOString()),
+      x: own.map((stay) => stay.until - stay.at), base: own.map((stay) => shownTime(stay.at)),
       marker: { color: colourOf(id), line: { color: "#ffffff", width: 1 } },
       customdata: own.map((stay) => `${formatDay(stay.at)} – ${formatDay(stay.until)}`),
       hovertemplate: "%{customdata}", width: 1,
@@ -82,7 +82,7 @@ function drawTimeline(moves, end) {
   }), {
     height: phone ? 150 : 130, barmode: "overlay", showlegend: true,
     legend: { orientation: "h", y: 1.05, yanchor: "bottom", x: 0, font: { size: phone ? 11 : 14 } },
-    xaxis: { type: "date", showgrid: false, range: [new Date(moves[0].at).toISOString(), new Date(end).toISOString()] },
+    xaxis: { type: "date", showgrid: false, range: [shownTime(moves[0].at), shownTime(end)] },
     yaxis: { visible: false },
   });
 }

@@ -59,6 +59,7 @@ def compile_rules(
         [Definition(each.name, None if each.kind == ENDED else _definition(each), each.roster) for each in ruled],
         [by_name[name] for name in table.names],
         {name: found.hashes.tolist() for each in present for name, found in each.lists.items()},
+        table.timezone,
     )
     compiled = compiler.compile(table.series_number, minor_per_major, dated=dated)
     return NativeProgram(compiled.form, compiled.kept_since)

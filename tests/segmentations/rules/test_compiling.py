@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from stream_app.core.local_days import FIRST_DAY, LAST_DAY, zone_runs
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.ended import EndedSegmentation
-from stream_app.segmentations.rules.compiling.calendars import FIRST_DAY, LAST_DAY, zone_runs
 from stream_app.segmentations.rules.compiling.form import LISTS
 from stream_app.segmentations.rules.compiling.program import Compiler, Definition
 from stream_app.segmentations.rules.native_form import compile_rules

@@ -78,11 +78,14 @@ class EventConditions:
     ----------
     pool, series
         What they are made of.
+    timezone
+        Whose days figures count.
     """
 
-    def __init__(self, pool: Pool, series: SeriesPool) -> None:
+    def __init__(self, pool: Pool, series: SeriesPool, timezone: str) -> None:
         self._pool = pool
         self._series = series
+        self._timezone = timezone
 
     def compile(self, leaf: object) -> Compiled | None:
         """Return a condition on events; None of another one."""
@@ -120,7 +123,7 @@ class EventConditions:
                 return self._pool.true
             if n > days + 1:
                 return self._pool.true ^ 1
-            series = self._series.days(of, "UTC", 1, days * DAY_MS)
+            series = self._series.days(of, self._timezone, 1, days * DAY_MS)
             return self._pool.literal(form.IS_COUNT, series=series, n=n, b=days * DAY_MS)
 
         made = Made(at_least)

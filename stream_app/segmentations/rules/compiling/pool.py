@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from xxhash import xxh3_64_intdigest
 
+from stream_app.core.local_days import zone_runs
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.rules.compiling import form
-from stream_app.segmentations.rules.compiling.calendars import zone_runs
 from stream_app.segmentations.rules.compiling.form import NODES_FROM
 from stream_app.segmentations.rules.values import Literal
 

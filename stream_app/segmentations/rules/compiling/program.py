@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
+from stream_app.core.local_days import UTC
 from stream_app.core.segments import NO_SEGMENT, NOWHERE, Roster
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.learned.roles import KINDS as LEARNED_SEGMENTS
@@ -102,15 +103,21 @@ class Compiler:
         Those of other kinds, likewise.
     lists
         Hashes of the ids of each list.
+    timezone
+        Whose days figures count.
     """
 
     def __init__(
-        self, ruled: Sequence[Definition], others: Sequence[_Segmentation], lists: Mapping[str, Sequence[int]]
+        self,
+        ruled: Sequence[Definition],
+        others: Sequence[_Segmentation],
+        lists: Mapping[str, Sequence[int]],
+        timezone: str = UTC,
     ) -> None:
         learned = next((index for index, other in enumerate(others) if other.kind == LEARNED), -1)
         self._pool = Pool()
         self._series = SeriesPool(self._pool)
-        self._events = EventConditions(self._pool, self._series)
+        self._events = EventConditions(self._pool, self._series, timezone)
         self._plain = OtherConditions(self._pool, self._series, learned, lists)
         self._definitions = {each.name: (number, each) for number, each in enumerate(ruled)}
         self._others = {each.name: (index, each) for index, each in enumerate(others)}
