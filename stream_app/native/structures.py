@@ -13,6 +13,7 @@ EVENT_DTYPE: Final = np.dtype(
     [
         ("at_ms", "<i8"),
         ("amount_minor", "<i8"),
+        ("stated_at_ms", "<i8"),
         ("event_digest", "<u8"),
         ("order_digest", "<u8"),
         ("customer_hash", "<u8"),
