@@ -810,6 +810,7 @@ typedef struct seg_step {
   const seg_warning *warnings;
   int64_t warning_count;
   const int32_t *numbers;       /* [m + r]: index among all segmentations, of those of the columns and then of rules */
+  const int64_t *watermarks_ms; /* of each event, how far time has come with it; NULL to take each at its word */
   /* in and out */
   seg_clock clock;
   /* out; the arrays are the workspace's and stand until its next step */

@@ -11,6 +11,7 @@ from pathlib import Path
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.learning import create_trainers
 from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
+from stream_app.core.clock import DAY_MS
 from stream_app.core.partition import Partition
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.runtime import Replay, ReplaySettings
@@ -72,6 +73,7 @@ def create_replay(
             seed=settings.learning.seed,
             keep_payload=settings.records.keep_rejected_payload,
             until_ms=until_ms,
+            gap_ms=settings.records.trusted_gap_days * DAY_MS,
         ),
         watch,
     )

@@ -254,6 +254,7 @@ class Step(ctypes.Structure):
         ("warnings", ctypes.c_void_p),
         ("warning_count", ctypes.c_int64),
         ("numbers", ctypes.c_void_p),
+        ("watermarks_ms", ctypes.c_void_p),
         ("clock", Clock),
         ("moves", ctypes.c_void_p),
         ("move_count", ctypes.c_int64),

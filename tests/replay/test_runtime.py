@@ -404,7 +404,7 @@ def test_engagements_alone_are_enough(tmp_path: Path) -> None:
 def test_gap_of_twenty_years_lapses_customers_at_their_own_instants(tmp_path: Path) -> None:
     records = [purchase_at(n, f"2003-05-{1 + n % 28:02}T12:00:00.000Z", f"c{n % 7}") for n in range(56)]
     records = sorted(records, key=lambda record: record["occurred_at"])
-    records.append(purchase_at(99, "2023-05-01T12:00:00.000Z", "c99"))
+    records += [purchase_at(90 + n, "2023-05-01T12:00:00.000Z", f"c9{n}") for n in range(3)]
     outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", records))
     lapsed = [migration for migration in outputs.migrations if migration["change"] == "lapsed"]
     assert {migration["customer_id"] for migration in lapsed} == {f"c{number}" for number in range(7)}
