@@ -44,6 +44,8 @@ from stream_app.core.clock import DAY_MS, NO_TIME
 
 AGREEING: Final = 3
 """Different customers that have to agree: two may be two tabs of one mistake; more would hold small shops up."""
+NEVER_MS: Final = 2**62
+"""Later than any record."""
 ANEW_MS: Final = 365 * DAY_MS
 """A gap behind what cannot be a shop's beginning."""
 GAP_MS: Final = 7 * DAY_MS
@@ -230,6 +232,8 @@ class _Judge:
         count = int(is_far.argmax()) if is_far.any() else stop - start
         if not count:
             return start
+        settled_ms = _settled_from(self._trust, self._reached_ms) - self._gap_ms
+        count = min(count, int(np.searchsorted(reached_ms[1:], settled_ms)) + 1)
         watermarks_ms[start : start + count] = reached_ms[1 : count + 1]
         self._watermark_ms = int(reached_ms[count])
         events = int(np.count_nonzero(times_ms[:count] != NO_TIME))
@@ -365,9 +369,15 @@ def _list(trust: Trust, doubt: Doubt, *, is_ahead: bool) -> Trust:
     return trust._replace(unlisted_behind=trust.unlisted_behind + 1)
 
 
+def _settled_from(trust: Trust, reached_ms: int) -> int:
+    """Return the time of the first doubt that a clock settles which goes on from an instant."""
+    ahead_ms = [each.at_ms for each in trust.listed if each.at_ms > reached_ms]
+    return min(ahead_ms, default=NEVER_MS) if not trust.unlisted_ahead else min([*ahead_ms, trust.unlisted_to_ms])
+
+
 def _settle(trust: Trust, reached_ms: int, gap_ms: int) -> Trust:
     """Return what is left once the clock has come so far: what is near it is in doubt no more."""
-    if not trust.listed:
+    if not trust.listed and not trust.unlisted_ahead:
         return trust
     to_ms, from_ms = reached_ms + gap_ms, NO_TIME if trust.begun_ms == NO_TIME else trust.begun_ms - gap_ms
     ahead = tuple(each for each in trust.ahead if each.at_ms > to_ms)

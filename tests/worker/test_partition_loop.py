@@ -464,7 +464,7 @@ def test_time_of_the_events_never_follows_the_wall_clock() -> None:
 def test_ticks_that_events_pass_send_a_sample_each() -> None:
     async def test() -> None:
         stage = await open_stage()
-        days = [0, 1, *(20 + n / 10 for n in range(3)), 21.5, *(40 + n / 10 for n in range(3))]
+        days = [0, 1, 20, 21.5, 40]
         await play(stage, [purchase(day, customer_id=f"c{day}") for day in days])
         first = START_MS // WEEK_MS  # of nobody: from then on there are customers
         last = instant(40) // WEEK_MS
@@ -473,8 +473,7 @@ def test_ticks_that_events_pass_send_a_sample_each() -> None:
         for number, sample in samples:
             assert number == 0
             assert sample.as_of_ms == sample.tick * WEEK_MS
-            known = sum(instant(day) < sample.as_of_ms + WEEK_MS for day in days)  # some of a gap's end come before it
-            assert sum(instant(day) < sample.as_of_ms for day in days) <= sample.population_size == len(sample) <= known
+            assert sample.population_size == sum(instant(day) < sample.as_of_ms for day in days) == len(sample)
 
     run(test())
 
@@ -625,7 +624,7 @@ def test_silence_until_new_rules_take_over_is_passed_under_the_old_ones() -> Non
     async def test() -> None:
         stage = await open_stage()
         stage.lane.follow([buyers("buyers")])
-        await play(stage, [purchase(0.001, customer_id="a"), *(purchase(30.002, customer_id=each) for each in "bcd")])
+        await play(stage, [purchase(0.001, customer_id="a"), purchase(30.002, customer_id="b")])
         stage.lane.follow([buyers("watchers")])
         await until(lambda: "watchers" in stage.lane.committed.versions, "everyone under the new rules")
         await stage.idle()
