@@ -272,7 +272,7 @@ class Source(_Part):
     """How numbers are written; found by looking at them if absent."""
     currency: Literal["column", "ignored"] = "column"
     """`ignored` says that a column of currencies that no field reads is meant to be passed over."""
-    joins: Annotated[dict[Slug, JoinedFile], Field(max_length=16)] = {}
+    joins: Annotated[dict[Slug, JoinedFile], Field(default_factory=dict, max_length=16)]
     """Other files of the run."""
     records: Annotated[tuple[RecordMapping, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=64)]
     """What its rows become."""
