@@ -10,13 +10,14 @@ A file goes through four stages, each in modules of its own:
 
 The interface::
 
-    sources = load_sources(Path("sources.yaml")) | load_presets()          # mapping: name -> Source
-    inputs = [InputFile(path, number, name, source, source_name)]           # loading: what to read and how
-    with Loading(inputs, options) as loading:                               # loading
-        for block in loading.blocks():                                      # in order of time
-            block.lines, block.topics, block.files, block.rows              # bytes of JSON lines, arrays (n,)
-        loading.refusals, loading.notes                                     # broken rows; counts of guests and the like
+    sources = load_sources(Path("sources.yaml")) | load_presets()     # mapping: Source by name
+    look = look_at(path)                                               # forms
+    file = InputFile(0, path.name, sources["shopify"], "shopify", look)
+    with Loading([file], LoadingOptions(zone="Europe/Berlin")) as loading:
+        for block in loading.lines():                                  # in order of time
+            for topic, text, error, file_number, row in block:         # text: JSON; error: why it is refused, if so
+                ...
 
-`InputFile.frame` takes a pandas, Polars or Arrow table in place of a file. `recognise(look_at(path), sources)` names the
-sources that fit a file, the best one first.
+`InputFile.frame` takes a pandas, Polars or Arrow table in place of a file, with `frame_look(table)` as its look.
+`recognise(look_at(path), sources)` names the sources that fit a file, the best one first.
 """

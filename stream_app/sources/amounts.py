@@ -5,7 +5,8 @@ told to be a decimal sign or to stand between thousands by what surrounds it:
 
 - both occur: the last one is the decimal sign, and the others must stand between groups of three;
 - one occurs several times: it stands between thousands;
-- one occurs once with other than three digits behind it, or more than three, none or a zero before it: the decimal sign;
+- one occurs once with other than three digits behind it, or more than three, none or a zero before it: it is the
+  decimal sign;
 - one occurs once between one to three digits and three: this alone is ambiguous.
 
 An ambiguous value is read by the locale; if none is given, by what all values of the file that are not ambiguous agree
@@ -33,7 +34,7 @@ _THOUSANDS: Final = r"\d{1,3}((,\d{3}){2,}|(\.\d{3}){2,})"
 _AMBIGUOUS: Final = r"[1-9]\d{0,2}[.,]\d{3}"
 _ONE_SIGN: Final = r"(\d+[.,]\d*|[.,]\d+)"
 _EXPONENT: Final = r"\d{1,20}(\.\d{1,20})?[eE][+-]?\d{1,2}"
-_THREE_DIGITS: Final = tuple(code for code, digits in MINOR_DIGITS.items() if digits == 3)  # noqa: PLR2004
+_THREE_DIGITS: Final = tuple(code for code, digits in MINOR_DIGITS.items() if digits == 3)
 
 CURRENCY_SIGNS: Final = {
     "€": "EUR", "£": "GBP", "US$": "USD", "$": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD",
@@ -76,15 +77,22 @@ def decimal_of(cell: str, decimal: Sign | None, currency: str | None = None) -> 
         by_currency = f"{currency} IN ({sql.texts(_THREE_DIGITS)}) AND contains({number}, '.')"
         ambiguous = f"CASE WHEN {by_currency} THEN {number} END"
     read = (
-        f"CASE WHEN regexp_full_match({number}, '\\d+|{_EXPONENT}') THEN {number}"
+        f"CASE WHEN regexp_full_match({number}, '\\d+') THEN {number}"
+        f" WHEN regexp_full_match({number}, '{_EXPONENT}') THEN {written(f'try_cast({number} AS {DECIMAL})')}"
         f" WHEN regexp_full_match({number}, '{_BOTH_POINT}') THEN {point}"
         f" WHEN regexp_full_match({number}, '{_BOTH_COMMA}') THEN {comma}"
         f" WHEN regexp_full_match({number}, '{_THOUSANDS}') THEN replace(replace({number}, ',', ''), '.', '')"
         f" WHEN regexp_full_match({number}, '{_AMBIGUOUS}') THEN {ambiguous}"
-        f" WHEN regexp_full_match({number}, '{_ONE_SIGN}') THEN replace({number}, ',', '.') END"
+        f" WHEN regexp_full_match({number}, '{_ONE_SIGN}') THEN {_whole(number)} END"
     )
     signed = f"CASE WHEN {is_negative(cell)} THEN '-' || {read} ELSE {read} END"
     return f"CASE WHEN regexp_full_match({cell}, '{_PLAIN}') THEN {cell} ELSE {signed} END"
+
+
+def _whole(number: str) -> str:
+    """Return a number with digits on both sides of its point, or without one, as SQL."""
+    point = f"rtrim(replace({number}, ',', '.'), '.')"
+    return f"CASE WHEN starts_with({point}, '.') THEN '0' || {point} ELSE {point} END"
 
 
 def number_of(cell: str, decimal: Sign | None, currency: str | None = None) -> str:
@@ -110,15 +118,20 @@ def readings(cell: str) -> str:
 
 def evidence(cells: Sequence[str]) -> str:
     """Return the decimal sign that all values that are not ambiguous agree on, as SQL over all rows; null if none."""
-    point, comma = [], []
+    point: list[str] = []
+    comma: list[str] = []
     for cell in cells:
         number = bare(cell)
         one_sign = f"regexp_full_match({number}, '{_ONE_SIGN}') AND NOT regexp_full_match({number}, '{_AMBIGUOUS}')"
         for found, sign, both in ((point, ".", _BOTH_POINT), (comma, ",", _BOTH_COMMA)):
             clear = f"({one_sign}) OR regexp_full_match({number}, '{both}')"
             found.append(f"(contains({cell}, '{sign}') AND ({clear}))")
-    has_point = f"coalesce(bool_or(coalesce({' OR '.join(f'coalesce({each}, false)' for each in point)}, false)), false)"
-    has_comma = f"coalesce(bool_or(coalesce({' OR '.join(f'coalesce({each}, false)' for each in comma)}, false)), false)"
+    has_point = (
+        f"coalesce(bool_or(coalesce({' OR '.join(f'coalesce({each}, false)' for each in point)}, false)), false)"
+    )
+    has_comma = (
+        f"coalesce(bool_or(coalesce({' OR '.join(f'coalesce({each}, false)' for each in comma)}, false)), false)"
+    )
     return f"CASE WHEN {has_point} AND NOT {has_comma} THEN '.' WHEN {has_comma} AND NOT {has_point} THEN ',' END"
 
 

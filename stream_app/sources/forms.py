@@ -196,12 +196,13 @@ def _with_encoding(look: Look, head: bytes, source: Source | None) -> Look:
         even = head[::2].count(0)
         if 4 * zeros > len(head) and even in (0, zeros):
             return replace(look, encoding="utf-16-be" if even else "utf-16-le")
-        raise ConfigurationError(f"{look.path}: is no text and no form that is known, expected CSV, JSON, Excel, Parquet")
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return replace(look, encoding="cp1252")
-    return look
+        raise ConfigurationError(
+            f"{look.path}: is no text and no form that is known, expected CSV, JSON, Excel, Parquet"
+        )
+    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(head)
+    beyond = [character for character in text if character > "\x7f"]
+    broken = sum("\udc80" <= character <= "\udcff" for character in beyond)
+    return replace(look, encoding="cp1252") if 2 * broken > len(beyond) else look  # else single lines are broken
 
 
 def _form_of(text: str) -> str:
@@ -293,9 +294,11 @@ def _header(rows: Sequence[tuple[int, list[str]]]) -> tuple[int, list[str]] | No
     several = [row for row in rows[:PREAMBLE_LINES_MAX] if len(row[1]) > 1]
     for row in several:
         titles = [cell.strip() for cell in row[1]]
-        if len(titles) >= usual and not any(_FIGURE.fullmatch(title) for title in titles) and 2 * sum(
-            not title for title in titles
-        ) < len(titles):
+        if (
+            len(titles) >= usual
+            and not any(_FIGURE.fullmatch(title) for title in titles)
+            and 2 * sum(not title for title in titles) < len(titles)
+        ):
             return row
     return several[0] if several else rows[0] if rows else None
 

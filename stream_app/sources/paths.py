@@ -46,7 +46,9 @@ def parse_path(path: str) -> Path:
         at += path[at] == "." and at > 0
         step = _STEP.match(path, at)
         if step is None:
-            raise ValueError(f"{path!r}, expected a path such as customer.email, items[*].sku or params[key=page].value")
+            raise ValueError(
+                f"{path!r}, expected a path such as customer.email, items[*].sku or params[key=page].value"
+            )
         at = step.end()
         if step[1]:
             pieces[-1] = f"{pieces[-1]}.{_json_name(step[1])}"
@@ -64,14 +66,16 @@ def read_path(document: str, path: str) -> str:
     """Return what a path reads in a document, as SQL: text or null; a list of texts if the path has `[*]`."""
     pieces, is_list = parse_path(path)
     found = document
-    for piece, test in zip(pieces[::2], (*pieces[1::2], None), strict=True):
-        if test is None:
-            read = f"json_extract_string({found}, {sql.text(str(piece))})"
-            return f"list_filter({read}, lambda v: v IS NOT NULL)" if is_list else read
-        key, value = test
-        wanted = f"json_extract_string(e, {sql.text('$.' + _json_name(key))}) = {sql.text(value)}"
-        found = f"list_filter(json_extract({found}, {sql.text(str(piece))}), lambda e: {wanted})[1]"
-    raise AssertionError("a path ends with a piece")
+    place = "$"
+    for piece in pieces:
+        if isinstance(piece, str):
+            place = piece
+        else:
+            key, value = piece
+            wanted = f"json_extract_string(e, {sql.text('$.' + _json_name(key))}) = {sql.text(value)}"
+            found = f"list_filter(json_extract({found}, {sql.text(place)}), lambda e: {wanted})[1]"
+    read = f"json_extract_string({found}, {sql.text(place)})"
+    return f"list_filter({read}, lambda v: v IS NOT NULL)" if is_list else read
 
 
 def read_name(column: str, columns: Collection[str], *, is_json: bool, document: str = "doc") -> tuple[str, bool]:

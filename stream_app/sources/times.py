@@ -1,10 +1,10 @@
 """Times as text, as exports write them, to milliseconds since the epoch, in SQL.
 
-What can be read in one way only is read without being asked: ISO 8601 with `T` or a space, with or without seconds, with
-a comma or a point before the fraction, and a zone as `Z`, `UTC`, `+02`, `+0200`, `+02:00`, also after a space. A time
-without a zone is wall time of the zone that the mapping, or the setting, names; where it occurs twice, at the end of
-summer time, the first one counts, and where it is left out, at its beginning, it is taken as if the clock had not been
-changed yet. Days before months, seconds since the epoch and Excel's days are read where somebody says so.
+What can be read in one way only is read without being asked: ISO 8601 with `T` or a space, with or without seconds,
+with a comma or a point before the fraction, and a zone as `Z`, `UTC`, `+02`, `+0200`, `+02:00`, also after a space. A
+time without a zone is wall time of the zone that the mapping, or the setting, names; where it occurs twice, at the end
+of summer time, the first one counts, and where it is left out, at its beginning, it is taken as if the clock had not
+been changed yet. Days before months, seconds since the epoch and Excel's days are read where somebody says so.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ _SUMMER_SHIFTS: Final = ("1 hour", "30 minutes")
 """By how much clocks are set back: an hour, and half of one on Lord Howe Island."""
 
 
-def instant_of(
-    cell: str, zone: str | None, formats: Sequence[str] = (), unit: Unit | None = None
-) -> str:
+def instant_of(cell: str, zone: str | None, formats: Sequence[str] = (), unit: Unit | None = None) -> str:
     """Return the milliseconds since the epoch that a cell says, as SQL; null if it cannot be read.
 
     Parameters
@@ -41,8 +39,12 @@ def instant_of(
         What it counts since the epoch.
     """
     if unit == "excel":
-        wall = f"(TIMESTAMP '1899-12-30' + to_microseconds(round(try_cast({cell} AS DOUBLE) * 86400000)::BIGINT * 1000))"
-        return f"CASE WHEN try_cast({cell} AS DOUBLE) BETWEEN 1 AND 2958465 THEN {_milliseconds(_in_zone(wall, zone))} END"
+        wall = (
+            f"(TIMESTAMP '1899-12-30' + to_microseconds(round(try_cast({cell} AS DOUBLE) * 86400000)::BIGINT * 1000))"
+        )
+        return (
+            f"CASE WHEN try_cast({cell} AS DOUBLE) BETWEEN 1 AND 2958465 THEN {_milliseconds(_in_zone(wall, zone))} END"
+        )
     if unit is not None:
         return f"try_cast(floor(try_cast({cell} AS DECIMAL(38, 9)) {_PER_MS[unit]}) AS BIGINT)"
     if formats:
