@@ -124,6 +124,10 @@ void seg_blob_give(seg_blobs *blobs, seg_blob blob) {
     seg_pool_give(&blobs->pools[blob.class - 1], blob.at);
 }
 
+bool seg_blob_has_room(seg_blob blob, int64_t size) {
+  return blob.class != SEG_LONG_BLOB && blob.class == class_of(size);
+}
+
 bool seg_blob_replace(seg_blobs *blobs, seg_blob *blob, seg_bytes data) {
   const uint32_t class = class_of(data.size);
   if (class == blob->class && class == SEG_LONG_BLOB) {

@@ -11,7 +11,7 @@
  * A day ahead shifts all bits, so sets are worked on at twice their size, and what is then older than the window is
  * forgotten from the oldest on. It makes the sums m L + ln g and m Q + (ln g)^2; the oldest day takes its gap along,
  * whose weight is known from the number of gaps. A day that comes late splits a gap and makes older ones count less:
- * then all is summed anew.
+ * then all is summed anew; so it is where an order turns out to be older than was known, and leaves its day.
  *
  * Contract. Floating-point addition is not associative: the operations, and their order, are part of the result.
  *
@@ -157,4 +157,26 @@ bool seg_add_active_day(const seg_day_weights *weights, uint64_t *bits, seg_gaps
   if (length > SEG_ACTIVITY_WINDOW_DAYS) forget_oldest(weights, wide, length, gaps);
   memcpy(bits, wide, SEG_ACTIVE_WORDS * sizeof *bits);
   return true;
+}
+
+/* Makes bits of as many days earlier the last ones. */
+static void shift_down(uint64_t *bits, int64_t by) {
+  const int64_t whole = by / 64, part = by % 64;
+  for (int64_t i = 0; i < SEG_ACTIVE_WORDS; i++) {
+    const uint64_t low = i + whole < SEG_ACTIVE_WORDS ? bits[i + whole] : 0;
+    const uint64_t high = i + whole + 1 < SEG_ACTIVE_WORDS ? bits[i + whole + 1] : 0;
+    bits[i] = part ? low >> part | high << (64 - part) : low;
+  }
+}
+
+void seg_remove_active_day(const seg_day_weights *weights, uint64_t *bits, seg_gaps *gaps, int64_t last, int64_t day,
+                           int64_t last_left) {
+  if (seg_is_day(bits, SEG_ACTIVE_WORDS, last, day)) unset(bits, last - day);
+  if (last_left < last) shift_down(bits, last - last_left);
+  bits[0] |= 1; /* it may have been older than the window */
+  *gaps = seg_total_gaps(weights, bits);
+}
+
+bool seg_is_day(const uint64_t *bits, int32_t words, int64_t last, int64_t day) {
+  return day <= last && last - day < 64 * words && has(bits, last - day);
 }

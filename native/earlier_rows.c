@@ -1,6 +1,14 @@
-/* Rows of versions 1 and 2, carried over: what the totals of version 3 are for a customer whose events are long gone.
+/* Earlier rows, carried over: what they would say today of a customer whose events are long gone.
  *
- * Theory. Those rows held totals of other half-lives (90 days for orders and revenue, 21 for engaged days), and no
+ * Theory, until version 4. Rows held the digests of the last 32 events of any kind, and of each order what was completed
+ * and refunded under its id, summed up. Their entries become statements of that sum as of their instant; an order that
+ * had been told k times keeps counting k times in the totals, as nobody knows what it was told as. An order that was
+ * refunded counts as refunded once. Of orders without a completion the money had been taken out of the totals, where it
+ * is put back, as a return of an unknown order is none today; what was told of their customer stays. The digests of events
+ * become ids of engagements, as of the newest day of engagement, and ids of refunds, where there was one; ids of orders that
+ * the ledger had forgotten are not known.
+ *
+ * Theory, versions 1 and 2. Those rows held totals of other half-lives (90 days for orders and revenue, 21 for engaged days), and no
  * gaps, log order values or first purchase. What they remember beside the totals gives most of it back:
  *
  *   - Gaps and engaged days come from the bits of the days. Gaps are exact; engaged days lack those from the 128th day
@@ -28,14 +36,29 @@ typedef struct earlier {
 } earlier;
 _Static_assert(sizeof(earlier) == SEG_EARLIER_ACTIVITY_BYTES, "earlier");
 
-static bool first_purchase(const earlier *row, const seg_history *history, int64_t *at_ms) {
+/* What refunds took back of one entry: orders, minor units, log order values. */
+static void correct(const seg_earlier_order *order, int32_t *undone, int64_t *minor, double *logs) {
+  *undone = 0;
+  *minor = order->refunded_minor;
+  *logs = 0.0;
+  if (!order->completions || !order->refunded_minor) return;
+  const int64_t completed = order->completed_minor, refunded = order->refunded_minor;
+  const int64_t left = seg_subtract64(completed, completed < refunded ? completed : refunded);
+  const double before = seg_log_order_value(seg_divided(completed, order->completions));
+  const double after = seg_log_order_value(seg_divided(left, order->completions));
+  *undone = left ? 0 : order->completions;
+  *minor = seg_subtract64(completed, left);
+  *logs = (double)order->completions * (before - after);
+}
+
+static bool first_purchase(const earlier *row, const seg_earlier_history *history, int64_t *at_ms) {
   *at_ms = -SEG_NO_TIME;
   if (row->purchased_at_ms == SEG_NO_TIME) return true;
   *at_ms = row->first_at_ms;
   if (history->order_count == SEG_ORDER_LIMIT) return true;
   bool is_known = false;
   for (int32_t i = 0; i < history->order_count; i++) {
-    const seg_order *order = &history->orders[i];
+    const seg_earlier_order *order = &history->orders[i];
     if (!order->completions || (is_known && order->at_ms >= *at_ms)) continue;
     *at_ms = order->at_ms;
     is_known = true;
@@ -44,8 +67,8 @@ static bool first_purchase(const earlier *row, const seg_history *history, int64
 }
 
 /* Adds what forgotten orders were; `orders_left` and `revenue_left` are what those remembered leave of the totals. */
-static void add_forgotten(const earlier *row, const seg_history *history, int64_t remembered, double orders_left,
-                          double revenue_left, seg_activity *out) {
+static void add_forgotten(const earlier *row, const seg_earlier_history *history, int64_t remembered,
+                          double orders_left, double revenue_left, seg_activity *out) {
   const int64_t forgotten = row->purchases - remembered;
   orders_left = 0.0 > orders_left ? 0.0 : orders_left;
   const double oldest = seg_pow(seg_order_weight(history->orders[0].at_ms, row->ordered_at_ms), power);
@@ -63,15 +86,15 @@ static void add_forgotten(const earlier *row, const seg_history *history, int64_
     out->log_order_values = row->purchases * seg_log_order_value(seg_divided(row->revenue_minor, row->purchases));
 }
 
-static void total_orders(const earlier *row, const seg_history *history, seg_activity *out) {
+static void total_orders(const earlier *row, const seg_earlier_history *history, seg_activity *out) {
   int64_t remembered = 0;
   double orders_left = row->orders_decayed, revenue_left = row->revenue_decayed;
   for (int32_t i = 0; i < history->order_count; i++) {
-    const seg_order *order = &history->orders[i];
+    const seg_earlier_order *order = &history->orders[i];
     int32_t undone;
     int64_t taken_back;
     double logs;
-    seg_order_correction(order, &undone, &taken_back, &logs);
+    correct(order, &undone, &taken_back, &logs);
     const double count = order->completions - undone;
     const double minor = (double)seg_subtract64(order->completed_minor, taken_back);
     const double weight = seg_order_weight(order->at_ms, row->ordered_at_ms), earlier_weight = seg_pow(weight, power);
@@ -88,7 +111,8 @@ static void total_orders(const earlier *row, const seg_history *history, seg_act
     add_forgotten(row, history, remembered, orders_left, revenue_left, out);
 }
 
-bool seg_carry_over(const seg_table *table, const uint8_t *encoded, const seg_history *history, seg_activity *out) {
+bool seg_carry_over(const seg_table *table, const uint8_t *encoded, const seg_history *history,
+                    const seg_earlier_history *had, seg_activity *out) {
   earlier row;
   memcpy(&row, encoded, sizeof row);
   const seg_gaps gaps = seg_total_gaps(&table->weights, history->active);
@@ -106,7 +130,51 @@ bool seg_carry_over(const seg_table *table, const uint8_t *encoded, const seg_hi
       .refunds = row.refunds,
       .engagements = row.engagements,
   };
-  if (!first_purchase(&row, history, &out->first_purchased_at_ms)) return false;
-  total_orders(&row, history, out);
+  if (!first_purchase(&row, had, &out->first_purchased_at_ms)) return false;
+  total_orders(&row, had, out);
   return true;
+}
+
+/* --- until version 4 --- */
+
+void seg_unpack_earlier_orders(seg_earlier_order *out, const uint8_t *packed, int32_t count) {
+  for (int32_t i = 0; i < count; i++, packed += SEG_EARLIER_ORDER_BYTES) {
+    uint16_t completions;
+    memcpy(&out[i].digest, packed, 8);
+    memcpy(&out[i].at_ms, packed + 8, 8);
+    memcpy(&out[i].completed_minor, packed + 16, 8);
+    memcpy(&out[i].refunded_minor, packed + 24, 8);
+    memcpy(&completions, packed + 32, 2);
+    out[i].completions = completions;
+  }
+}
+
+static seg_order order_of(const seg_earlier_order *had) {
+  seg_order order = {.digest = had->digest, .at_ms = had->at_ms, .refunded_minor = had->refunded_minor};
+  order.refunds = had->refunded_minor != 0 || !had->completions;
+  if (had->completions) {
+    order.flags = SEG_IS_STATED;
+    order.stated_at_ms = had->at_ms;
+    order.stated_minor = had->completed_minor;
+  }
+  return order;
+}
+
+void seg_carry_orders(const seg_table *table, const seg_earlier_history *had, seg_activity *activity, seg_history *out) {
+  const int64_t engaged = seg_day(table, activity->engaged_at_ms);
+  out->ids.refund_count = out->ids.order_count = out->ids.engagement_count = 0;
+  for (int32_t i = 0; i < had->event_count; i++) {
+    if (activity->engagements) seg_keep_engagement(&out->ids, had->events[i], engaged);
+    if (activity->refunds) seg_keep_refund(&out->ids, had->events[i]);
+  }
+  out->order_count = had->order_count;
+  for (int32_t i = 0; i < had->order_count; i++) {
+    const seg_earlier_order *order = &had->orders[i];
+    out->orders[i] = order_of(order);
+    if (order->completions) continue;
+    const double weight = seg_order_weight(order->at_ms, activity->ordered_at_ms);
+    activity->revenue_minor = seg_add64(activity->revenue_minor, order->refunded_minor);
+    activity->revenue_decayed += (double)order->refunded_minor * weight;
+    activity->refunds = seg_add32(activity->refunds, -1);
+  }
 }

@@ -1,17 +1,25 @@
 /* An event into a customer's row. The order of arrival does not matter.
  *
- * Theory. Every total is a sum over distinct events of something that depends on that event alone, kept as of the
- * latest instant seen; a late event is added with the weight it would have had by then. Two things are not plain sums,
- * and are made order-free as follows.
+ * Theory. Every total is a sum over distinct events, or orders, of something that depends on them alone, kept as of the
+ * latest instant seen; what comes late is added with the weight it would have had by then. Two things are not plain
+ * sums, and are made order-free as follows.
  *
  *     distinct days   A bit a day says which days count already, so a day counts once whichever of its events comes
  *                     first. What is kept of the gaps between them is a function of the bits (see days.c).
- *     refunds         The ledger keeps, for each recent order, what was completed and what was refunded. What that
- *                     takes back (orders, revenue, log order values) is a function of the entry alone (see orders.c).
- *                     When an entry changes, the old correction is taken out and the new one put in; so a refund before
- *                     its purchase ends as one after it.
+ *     orders          The ledger keeps what each recent order is now; what it is worth is a function of its entry alone
+ *                     (see orders.c). When an entry changes, the former worth goes out and the new one comes in.
  *
- * Exact within the bounds of the memories: 32 event ids, 16 orders, 366 active and 182 engaged days a customer.
+ * An order is placed where it was first stated: there it has its weight, its day of activity, and its part in the first
+ * and the last purchase, which it keeps when it is edited, returned or cancelled, as the customer did order then. Where a
+ * statement arrives that is earlier than those known, the order moves there. What is said of an order that nobody has
+ * stated changes no total until somebody does; `ordered_at_ms` is the latest instant at which anything was said of a
+ * stated order.
+ *
+ * Statements and cancellations need no ids, as saying them again changes nothing; refunds and engagements are known
+ * again by their ids (ids.c). What is said of an order of which only the id is left is too old to be followed, but for a
+ * refund of an amount: that money goes out of the revenue.
+ *
+ * Exact within the bounds of the memories: those of ids.c, 16 orders, 366 active and 182 engaged days a customer.
  *
  * Contract: everything is worked out on copies, memory is taken, and then the row is replaced; so SEG_NO_MEMORY leaves
  * it as it was. Operations and their order are part of the result, to the bit.
@@ -22,119 +30,209 @@
 
 #define SESSION_MS (30 * INT64_C(60000)) /* longest pause within a session */
 
-static bool holds(const uint64_t *events, int32_t count, uint64_t digest) {
-  bool found = false;
-  for (int32_t i = 0; i < count; i++) found |= events[i] == digest;
-  return found;
+/* --- days --- */
+
+static int64_t last_active_day(const seg_table *table, const seg_activity *a) {
+  return seg_day(table, a->engaged_at_ms > a->purchased_at_ms ? a->engaged_at_ms : a->purchased_at_ms);
 }
 
-static void remember(seg_history *history, uint64_t digest) {
-  if (history->event_count == SEG_EVENT_LIMIT) {
-    memmove(history->events, history->events + 1, (SEG_EVENT_LIMIT - 1) * sizeof *history->events);
-    history->event_count--;
-  }
-  history->events[history->event_count++] = digest;
+static seg_gaps gaps_of(const seg_activity *a) { return (seg_gaps){a->gaps, a->log_gaps, a->log_gaps_squared}; }
+
+static void put_gaps(seg_activity *a, const seg_gaps *gaps) {
+  a->gaps = gaps->count;
+  a->log_gaps = gaps->logs;
+  a->log_gaps_squared = gaps->logs_squared;
 }
 
-static void add_purchase(seg_activity *a, const seg_event *event, double weight) {
-  a->purchases = seg_add32(a->purchases, 1);
-  a->revenue_minor = seg_add64(a->revenue_minor, event->amount_minor);
-  a->orders_decayed += weight;
-  a->revenue_decayed += (double)event->amount_minor * weight;
-  a->log_order_values += seg_log_order_value((double)event->amount_minor);
-  if (event->at_ms < a->first_purchased_at_ms) a->first_purchased_at_ms = event->at_ms;
-  if (event->at_ms > a->purchased_at_ms) a->purchased_at_ms = event->at_ms;
-}
-
-static void fold_order(seg_activity *a, seg_history *history, const seg_event *event) {
-  const int64_t at_ms = event->at_ms;
-  const bool is_purchase = event->kind == SEG_PURCHASE;
-  double weight = 1.0;
-  if (at_ms >= a->ordered_at_ms) {
-    const double decay = seg_order_weight(a->ordered_at_ms, at_ms);
-    a->orders_decayed *= decay;
-    a->revenue_decayed *= decay;
-    a->ordered_at_ms = at_ms;
-  } else {
-    weight = seg_order_weight(at_ms, a->ordered_at_ms);
-  }
-  seg_order order = {.digest = __builtin_bswap64(event->order_digest), .at_ms = at_ms};
-  if (is_purchase) {
-    add_purchase(a, event, weight);
-    order.completed_minor = event->amount_minor;
-    order.completions = 1;
-  } else {
-    a->refunds = seg_add32(a->refunds, 1);
-    a->revenue_minor = seg_subtract64(a->revenue_minor, event->amount_minor);
-    order.refunded_minor = event->amount_minor;
-  }
-  seg_change changes[2];
-  const int32_t count = seg_enter_order(history->orders, &history->order_count, &order, changes);
-  if (count == 0) return;
-  const seg_correction correction = seg_total_correction(changes, count, a->ordered_at_ms);
-  a->purchases = seg_add32(a->purchases, correction.purchases);
-  a->orders_decayed += correction.orders_decayed;
-  a->revenue_decayed += correction.revenue_decayed;
-  a->log_order_values += correction.log_order_values;
-}
-
-/* Counts an event's day among the active ones; whether it changed them. `last` is the last active day before it. */
+/* Counts a day among the active ones; whether it changed them. `last` is the last active day before it. */
 static bool fold_active_day(const seg_table *table, seg_activity *a, seg_history *history, int64_t last, int64_t day) {
-  seg_gaps gaps = {a->gaps, a->log_gaps, a->log_gaps_squared};
+  seg_gaps gaps = gaps_of(a);
   if (!seg_add_active_day(&table->weights, history->active, &gaps, last, day)) return false;
-  a->gaps = gaps.count;
-  a->log_gaps = gaps.logs;
-  a->log_gaps_squared = gaps.logs_squared;
+  put_gaps(a, &gaps);
   return true;
 }
 
-/* Counts an event's day among the active and engaged ones; the parts that have to be stored. */
-static int32_t fold_days(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
-                         const seg_event *event, int64_t day) {
-  const int64_t engaged = seg_day(table, a->engaged_at_ms);
-  const int64_t active = a->engaged_at_ms > a->purchased_at_ms ? engaged : seg_day(table, a->purchased_at_ms);
-  const bool is_other_active = event->kind != SEG_REFUND && day != active;
-  const bool is_other_engaged = event->kind == SEG_ENGAGEMENT && day != engaged;
+/* --- engagements --- */
+
+/* Counts an engagement's day among the active and engaged ones; the parts that have to be stored. */
+static int32_t fold_engaged_day(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
+                                int64_t day) {
+  const int64_t engaged = seg_day(table, a->engaged_at_ms), active = last_active_day(table, a);
   bool changed = false;
-  if (!is_other_active && !is_other_engaged) return 0;
+  if (day == active && day == engaged) return 0;
   seg_load_history(table, slot, history, SEG_HAS_DAYS);
-  if (is_other_active) changed = fold_active_day(table, a, history, active, day);
-  if (is_other_engaged)
+  if (day != active) changed = fold_active_day(table, a, history, active, day);
+  if (day != engaged)
     changed |= seg_add_engaged_day(&table->weights, history->engaged, &a->engaged_days, engaged, day);
   return changed ? SEG_HAS_DAYS : 0;
 }
 
-static bool continues_session(const seg_table *table, const seg_activity *a, const seg_event *event, int64_t day) {
-  return event->kind == SEG_ENGAGEMENT && day == seg_day(table, a->engaged_at_ms) && event->at_ms >= a->engaged_at_ms &&
-         event->at_ms - a->engaged_at_ms < SESSION_MS;
+static int32_t fold_engagement(seg_table *table, seg_slot *slot, seg_activity *a, const seg_event *event,
+                               seg_history *history, seg_folded *folded, int32_t *parts) {
+  const uint64_t digest = __builtin_bswap64(event->event_digest);
+  const int64_t at_ms = event->at_ms, day = seg_day(table, at_ms), last = seg_day(table, a->engaged_at_ms);
+  seg_load_history(table, slot, history, SEG_HAS_IDS);
+  if (seg_knows_engagement(&history->ids, digest)) return SEG_REPEATED;
+  folded->is_quiet = day == last && at_ms >= a->engaged_at_ms && at_ms - a->engaged_at_ms < SESSION_MS;
+  seg_keep_engagement(&history->ids, digest, day > last ? day : last);
+  if (at_ms < a->first_at_ms) a->first_at_ms = at_ms;
+  *parts = SEG_HAS_IDS | fold_engaged_day(table, slot, a, history, day);
+  a->engagements = seg_add32(a->engagements, 1);
+  if (at_ms > a->engaged_at_ms) a->engaged_at_ms = at_ms;
+  return SEG_OK;
 }
 
-int32_t seg_fold(seg_table *table, int64_t row, seg_activity *activity, const seg_event *event, bool *in_session) {
+/* --- orders --- */
+
+/* Has totals be as of an instant, if it is later. */
+static void advance(seg_activity *a, int64_t at_ms) {
+  if (at_ms < a->ordered_at_ms) return;
+  const double decay = seg_order_weight(a->ordered_at_ms, at_ms);
+  a->orders_decayed *= decay;
+  a->revenue_decayed *= decay;
+  a->ordered_at_ms = at_ms;
+}
+
+/* Takes out what an order was worth, and puts in what it is worth; whether these differ. */
+static bool change_worth(seg_activity *a, const seg_order *before, const seg_order *after) {
+  const seg_worth was = seg_worth_of(before), is = seg_worth_of(after);
+  const bool has_moved = before->at_ms != after->at_ms;
+  if (!has_moved && was.orders == is.orders && was.minor == is.minor) return false;
+  const double put_in = seg_order_weight(after->at_ms, a->ordered_at_ms);
+  const double taken_out = !has_moved ? put_in : was.orders ? seg_order_weight(before->at_ms, a->ordered_at_ms) : 0.0;
+  a->purchases = seg_add32(a->purchases, is.orders - was.orders);
+  a->revenue_minor = seg_add64(a->revenue_minor, seg_subtract64(is.minor, was.minor));
+  a->orders_decayed += (double)is.orders * put_in - (double)was.orders * taken_out;
+  a->revenue_decayed += (double)is.minor * put_in - (double)was.minor * taken_out;
+  a->log_order_values += is.logs - was.logs;
+  return true;
+}
+
+static bool has_ordered_on(const seg_table *table, const seg_history *history, int64_t day) {
+  for (int32_t i = 0; i < history->order_count; i++)
+    if (seg_is_stated(&history->orders[i]) && seg_day(table, history->orders[i].at_ms) == day) return true;
+  return false;
+}
+
+/* The latest instant of an order in the ledger, of those that were stated; `at_ms` if there is none. */
+static int64_t latest_order_ms(const seg_history *history, int64_t at_ms) {
+  for (int32_t i = history->order_count - 1; i >= 0; i--)
+    if (seg_is_stated(&history->orders[i]) && history->orders[i].at_ms > at_ms) at_ms = history->orders[i].at_ms;
+  return at_ms;
+}
+
+/* Has an order that was stated be where it was stated earlier; the ledger has it there already. Parts to be stored. */
+static int32_t move_order(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
+                          int64_t from_ms, int64_t to_ms) {
+  const int64_t from = seg_day(table, from_ms), to = seg_day(table, to_ms), last = last_active_day(table, a);
+  if (from_ms == a->purchased_at_ms) a->purchased_at_ms = latest_order_ms(history, to_ms);
+  if (from == to) return 0;
+  seg_load_history(table, slot, history, SEG_HAS_DAYS);
+  const bool is_engaged = seg_is_day(history->engaged, SEG_ENGAGED_WORDS, seg_day(table, a->engaged_at_ms), from);
+  if (!is_engaged && !has_ordered_on(table, history, from)) {
+    seg_gaps gaps = gaps_of(a);
+    seg_remove_active_day(&table->weights, history->active, &gaps, last, from, last_active_day(table, a));
+    put_gaps(a, &gaps);
+  }
+  fold_active_day(table, a, history, last_active_day(table, a), to);
+  return SEG_HAS_DAYS;
+}
+
+/* Has a customer order where a new order was stated; the parts that have to be stored. */
+static int32_t place_order(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
+                           int64_t at_ms) {
+  const int64_t day = seg_day(table, at_ms), active = last_active_day(table, a);
+  int32_t parts = 0;
+  if (day != active) {
+    seg_load_history(table, slot, history, SEG_HAS_DAYS);
+    if (fold_active_day(table, a, history, active, day)) parts = SEG_HAS_DAYS;
+  }
+  if (at_ms > a->purchased_at_ms) a->purchased_at_ms = at_ms;
+  return parts;
+}
+
+/* Follows what has become of an order in the totals; the parts that have to be stored. */
+static int32_t follow_order(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
+                            const seg_order *before, const seg_order *after, seg_folded *folded) {
+  const bool is_new = !seg_is_stated(before), has_moved = !is_new && before->at_ms != after->at_ms;
+  const int32_t refunds = after->refunds - (is_new ? 0 : before->refunds);
+  folded->is_quiet = !change_worth(a, before, after) && !is_new && !refunds;
+  a->refunds = seg_add32(a->refunds, refunds);
+  if (after->at_ms < a->first_at_ms) a->first_at_ms = after->at_ms;
+  if (after->at_ms < a->first_purchased_at_ms) a->first_purchased_at_ms = after->at_ms;
+  if (is_new) return place_order(table, slot, a, history, after->at_ms);
+  return has_moved ? move_order(table, slot, a, history, before->at_ms, after->at_ms) : 0;
+}
+
+static bool is_refund(const seg_event *event) { return event->kind == SEG_REFUND && event->amount_minor != SEG_CANCELS; }
+
+/* What is said of an order of which only the id is left. */
+static int32_t fold_old_order(seg_activity *a, const seg_event *event) {
+  if (event->kind != SEG_REFUND || event->amount_minor < 0) return SEG_TOO_OLD;
+  a->refunds = seg_add32(a->refunds, 1);
+  a->revenue_minor = seg_subtract64(a->revenue_minor, event->amount_minor);
+  return SEG_OK;
+}
+
+static int32_t fold_known_order(seg_table *table, seg_slot *slot, seg_activity *a, const seg_event *event,
+                                seg_history *history, int32_t known, seg_folded *folded, int32_t *parts) {
+  const seg_order own = seg_order_of(event);
+  const seg_order before = known < 0 ? (seg_order){.at_ms = own.at_ms} : history->orders[known];
+  const seg_order after = known < 0 ? own : seg_join_orders(&before, &own);
+  const bool was_stated = seg_is_stated(&before), is_stated = seg_is_stated(&after);
+  const bool is_same = known >= 0 && !is_refund(event) && seg_orders_are_equal(&before, &after);
+  folded->is_restated = was_stated && event->kind == SEG_PURCHASE;
+  folded->is_quiet = true;
+  if (is_same && (!is_stated || event->at_ms <= a->ordered_at_ms)) return SEG_REPEATED;
+  if (is_stated) {
+    advance(a, event->at_ms);
+    if (!was_stated && before.at_ms > event->at_ms) advance(a, before.at_ms);
+  }
+  if (is_same) return SEG_OK;
+  seg_order forgotten;
+  if (seg_enter_order(history->orders, &history->order_count, known, &after, &forgotten) &&
+      seg_is_stated(&forgotten)) {
+    if (!(*parts & SEG_HAS_IDS)) seg_load_history(table, slot, history, SEG_HAS_IDS);
+    seg_keep_order(&history->ids, forgotten.digest);
+    *parts |= SEG_HAS_IDS;
+  }
+  *parts |= SEG_HAS_ORDERS;
+  if (is_stated) *parts |= follow_order(table, slot, a, history, &before, &after, folded);
+  return SEG_OK;
+}
+
+static int32_t fold_order(seg_table *table, seg_slot *slot, seg_activity *a, const seg_event *event,
+                          seg_history *history, seg_folded *folded, int32_t *parts) {
+  const uint64_t order = __builtin_bswap64(event->order_digest);
+  if (is_refund(event)) {
+    const uint64_t digest = __builtin_bswap64(event->event_digest);
+    seg_load_history(table, slot, history, SEG_HAS_IDS);
+    if (seg_knows_refund(&history->ids, digest)) return SEG_REPEATED;
+    seg_keep_refund(&history->ids, digest);
+    *parts = SEG_HAS_IDS;
+  }
+  seg_load_history(table, slot, history, SEG_HAS_ORDERS);
+  const int32_t known = seg_find_order(history->orders, history->order_count, order);
+  if (known < 0 && slot->ids_class) {
+    const seg_bytes ids = seg_blob_of(&table->ids_of_events, seg_slot_ids(slot));
+    if (seg_knows_order(ids.data, ids.size, order)) return fold_old_order(a, event);
+  }
+  return fold_known_order(table, slot, a, event, history, known, folded, parts);
+}
+
+int32_t seg_fold(seg_table *table, int64_t row, seg_activity *activity, const seg_event *event, seg_folded *folded) {
   if (row < 0 || row >= table->count) return SEG_OUT_OF_RANGE;
   seg_slot *slot = &table->slots[row];
   seg_history history;
-  const uint64_t digest = __builtin_bswap64(event->event_digest);
-  *in_session = false;
-  seg_load_history(table, slot, &history, SEG_HAS_EVENTS);
-  if (holds(history.events, history.event_count, digest)) return SEG_REPEATED;
   seg_activity a = *activity;
-  const int64_t day = seg_day(table, event->at_ms);
-  const bool continues = continues_session(table, &a, event, day);
-  int32_t parts = SEG_HAS_EVENTS;
-  remember(&history, digest);
-  if (event->at_ms < a.first_at_ms) a.first_at_ms = event->at_ms;
-  parts |= fold_days(table, slot, &a, &history, event, day);
-  if (event->kind == SEG_ENGAGEMENT) {
-    a.engagements = seg_add32(a.engagements, 1);
-    if (event->at_ms > a.engaged_at_ms) a.engaged_at_ms = event->at_ms;
-  } else {
-    seg_load_history(table, slot, &history, SEG_HAS_ORDERS);
-    fold_order(&a, &history, event);
-    parts |= SEG_HAS_ORDERS;
-  }
-  if (seg_store_history(table, slot, &history, parts) != SEG_OK) return SEG_NO_MEMORY;
+  int32_t parts = 0;
+  *folded = (seg_folded){false, false};
+  const int32_t status = event->kind == SEG_ENGAGEMENT
+                             ? fold_engagement(table, slot, &a, event, &history, folded, &parts)
+                             : fold_order(table, slot, &a, event, &history, folded, &parts);
+  if (status != SEG_OK) return status;
+  if (parts && seg_store_history(table, slot, &history, parts) != SEG_OK) return SEG_NO_MEMORY;
   *activity = a;
-  *in_session = continues;
   return SEG_OK;
 }
 
@@ -142,12 +240,15 @@ int32_t seg_fold_all(seg_table *table, const seg_columns *columns, int64_t n, co
                      const seg_event *events, uint8_t *outcomes) {
   enum { AHEAD = 8 };
   for (int64_t i = 0; i < n; i++) {
-    bool in_session;
+    seg_folded folded;
     if (i + AHEAD < n) seg_table_prefetch(table, columns, rows[i + AHEAD]);
     if (rows[i] < 0 || rows[i] >= table->count) return SEG_OUT_OF_RANGE;
-    const int32_t status = seg_fold(table, rows[i], &columns->activity[rows[i]], &events[i], &in_session);
+    const int32_t status = seg_fold(table, rows[i], &columns->activity[rows[i]], &events[i], &folded);
     if (status < 0) return status;
-    outcomes[i] = (uint8_t)(status == SEG_REPEATED ? SEG_FOLD_REPEATED : in_session ? SEG_FOLD_IN_SESSION : SEG_FOLDED);
+    outcomes[i] = (uint8_t)(status == SEG_REPEATED  ? SEG_FOLD_REPEATED
+                            : status == SEG_TOO_OLD ? SEG_FOLD_TOO_OLD
+                            : folded.is_quiet       ? SEG_FOLD_QUIET
+                                                    : SEG_FOLDED);
   }
   return SEG_OK;
 }

@@ -1,13 +1,23 @@
-/* The ledger of a customer's recent orders: what was completed, what was refunded, and what that takes back.
+/* The ledger of a customer's recent orders: what each is now, whatever was said of it and in whatever order.
  *
- * Theory. An entry adds up what came under one order id, so completions and refunds may come in any order. Its
- * *correction* is a function of the entry alone. Before there is a completion, it is the money refunded; then the money
- * refunded, at most what was completed, and what that lowers the log order values by, what is left being spread evenly
- * over the completions. A refund that leaves nothing takes the orders back, too. A ledger is in the order of instants;
- * beyond 16 orders the oldest is forgotten, and what it took back stays.
+ * Theory. An order has a state, and an entry keeps just so much of what was said of it that any order of arrival ends in
+ * the same entry: joining is commutative and associative, and of statements and cancellations idempotent, too.
+ *
+ *     at          the first instant at which the order was stated: edits do not move it. Of an order that nobody has
+ *                 stated yet the last instant at which it was returned or cancelled
+ *     stated      the amount of the latest statement; of several of one instant the greatest
+ *     refunded    the sum of its refunds, which are told apart by their events' ids (see ids.c), and how many they are
+ *     flags       whether it was stated; cancelled; returned as a whole, whatever its amount is
+ *
+ * What an order is *worth* is a function of its entry alone: nothing before it is stated, when it is cancelled, or when
+ * refunds leave nothing; else one order of what they leave. When an entry changes, its former worth goes out of a row's
+ * totals and the new one in.
+ *
+ * A ledger is in the order of instants; beyond 16 orders the oldest is forgotten. What it was worth stays in the totals,
+ * and of its id a short digest remains (ids.c), so that it is never taken for a new one.
  *
  * Bounds: an entry may hold any numbers, as rows come from outside. Sums of amounts stay at the ends of an int64, where
- * they would leave it, and completions at 65,535, which is what a row can say. */
+ * they would leave it, and the number of refunds at 8,191, which is what a row can say. */
 #include "table.h"
 
 static const double order_rate = 1.0 / (SEG_ORDER_HALF_LIFE_DAYS * (double)SEG_DAY_MS);
@@ -38,49 +48,62 @@ double seg_divided(int64_t dividend, int64_t divisor) {
   return (double)(quotient | (rest != 0)) * unit;
 }
 
-static seg_order add(const seg_order *a, const seg_order *b) {
-  seg_order both = *a;
-  if ((a->completions != 0) == (b->completions != 0))
-    both.at_ms = b->at_ms > a->at_ms ? b->at_ms : a->at_ms;
+/* --- what is said of an order --- */
+
+seg_order seg_order_of(const seg_event *event) {
+  seg_order order = {.digest = __builtin_bswap64(event->order_digest), .at_ms = event->at_ms};
+  if (event->kind == SEG_PURCHASE) {
+    order.flags = SEG_IS_STATED;
+    order.stated_at_ms = event->stated_at_ms;
+    order.stated_minor = event->amount_minor;
+  } else if (event->amount_minor == SEG_CANCELS) {
+    order.flags = SEG_IS_CANCELLED;
+  } else {
+    order.refunds = 1;
+    if (event->amount_minor < 0)
+      order.flags = SEG_IS_RETURNED;
+    else
+      order.refunded_minor = event->amount_minor;
+  }
+  return order;
+}
+
+/* Whether one entry states its order later than another, or at the same instant a greater amount. */
+static bool states_later(const seg_order *a, const seg_order *b) {
+  if (!seg_is_stated(a) || !seg_is_stated(b)) return seg_is_stated(a);
+  if (a->stated_at_ms != b->stated_at_ms) return a->stated_at_ms > b->stated_at_ms;
+  return a->stated_minor > b->stated_minor;
+}
+
+seg_order seg_join_orders(const seg_order *a, const seg_order *b) {
+  seg_order both = states_later(a, b) ? *a : *b;
+  if (seg_is_stated(a) != seg_is_stated(b))
+    both.at_ms = seg_is_stated(a) ? a->at_ms : b->at_ms;
+  else if (seg_is_stated(a))
+    both.at_ms = a->at_ms < b->at_ms ? a->at_ms : b->at_ms;
   else
-    both.at_ms = a->completions ? a->at_ms : b->at_ms;
-  both.completed_minor = seg_add64(a->completed_minor, b->completed_minor);
+    both.at_ms = a->at_ms > b->at_ms ? a->at_ms : b->at_ms;
   both.refunded_minor = seg_add64(a->refunded_minor, b->refunded_minor);
-  both.completions = a->completions + b->completions;
-  if (both.completions > UINT16_MAX) both.completions = UINT16_MAX;
+  both.refunds = a->refunds + b->refunds;
+  if (both.refunds > SEG_REFUNDS_MAX) both.refunds = SEG_REFUNDS_MAX;
+  both.flags = a->flags | b->flags;
   return both;
 }
 
-void seg_order_correction(const seg_order *order, int32_t *undone, int64_t *minor, double *logs) {
-  *undone = 0;
-  *minor = order->refunded_minor;
-  *logs = 0.0;
-  if (!order->completions || !order->refunded_minor) return;
-  const int64_t completed = order->completed_minor, refunded = order->refunded_minor;
-  const int64_t left = seg_subtract64(completed, completed < refunded ? completed : refunded);
-  const double before = seg_log_order_value(seg_divided(completed, order->completions));
-  const double after = seg_log_order_value(seg_divided(left, order->completions));
-  *undone = left ? 0 : order->completions;
-  *minor = seg_subtract64(completed, left);
-  *logs = (double)order->completions * (before - after);
+bool seg_orders_are_equal(const seg_order *a, const seg_order *b) {
+  return a->at_ms == b->at_ms && a->stated_at_ms == b->stated_at_ms && a->stated_minor == b->stated_minor &&
+         a->refunded_minor == b->refunded_minor && a->refunds == b->refunds && a->flags == b->flags;
 }
 
-seg_correction seg_total_correction(const seg_change *changes, int32_t count, int64_t as_of_ms) {
-  seg_correction total = {0, 0.0, 0.0, 0.0};
-  for (int32_t i = 0; i < count; i++) {
-    int32_t undone;
-    int64_t minor;
-    double logs;
-    const double sign = (double)changes[i].sign;
-    seg_order_correction(&changes[i].order, &undone, &minor, &logs);
-    const double weight = sign * seg_order_weight(changes[i].order.at_ms, as_of_ms);
-    total.purchases += changes[i].sign * undone;
-    total.orders_decayed += (double)undone * weight;
-    total.revenue_decayed += (double)minor * weight;
-    total.log_order_values += sign * logs;
-  }
-  return total;
+seg_worth seg_worth_of(const seg_order *order) {
+  if (!seg_is_stated(order) || order->flags & (SEG_IS_CANCELLED | SEG_IS_RETURNED)) return (seg_worth){0, 0, 0.0};
+  const int64_t stated = order->stated_minor, refunded = order->refunded_minor;
+  const int64_t left = seg_subtract64(stated, stated < refunded ? stated : refunded);
+  if (left == 0 && refunded != 0) return (seg_worth){0, 0, 0.0};
+  return (seg_worth){1, left, seg_log_order_value((double)left)};
 }
+
+/* --- the ledger --- */
 
 /* Whether one entry stands after another: by instant, then by the digest's bytes. */
 static bool is_after(const seg_order *a, const seg_order *b) {
@@ -88,79 +111,71 @@ static bool is_after(const seg_order *a, const seg_order *b) {
   return __builtin_bswap64(a->digest) > __builtin_bswap64(b->digest);
 }
 
-static void forget_oldest(seg_order *ledger, int32_t *count) {
-  if (*count <= SEG_ORDER_LIMIT) return;
+int32_t seg_find_order(const seg_order *ledger, int32_t count, uint64_t digest) {
+  int32_t known = 0;
+  while (known < count && ledger[known].digest != digest) known++;
+  return known < count ? known : -1;
+}
+
+bool seg_enter_order(seg_order *ledger, int32_t *count, int32_t known, const seg_order *order, seg_order *forgotten) {
+  if (known >= 0) {
+    (*count)--;
+    memmove(ledger + known, ledger + known + 1, (size_t)(*count - known) * sizeof *ledger);
+  }
+  int32_t place = *count;
+  for (; place > 0 && is_after(&ledger[place - 1], order); place--) ledger[place] = ledger[place - 1];
+  ledger[place] = *order;
+  if (++*count <= SEG_ORDER_LIMIT) return false;
+  *forgotten = ledger[0];
   memmove(ledger, ledger + 1, SEG_ORDER_LIMIT * sizeof *ledger);
   *count = SEG_ORDER_LIMIT;
-}
-
-/* Sorts stably, and keeps the latest. Ledgers are sorted but for the entry that came last. */
-static void sort_latest(seg_order *ledger, int32_t *count) {
-  for (int32_t i = 1; i < *count; i++) {
-    const seg_order order = ledger[i];
-    int32_t place = i;
-    for (; place > 0 && is_after(&ledger[place - 1], &order); place--) ledger[place] = ledger[place - 1];
-    ledger[place] = order;
-  }
-  forget_oldest(ledger, count);
-}
-
-int32_t seg_enter_order(seg_order *ledger, int32_t *count, const seg_order *order, seg_change changes[2]) {
-  int32_t known = 0;
-  while (known < *count && ledger[known].digest != order->digest) known++;
-  if (known == *count) {
-    const bool is_latest = *count == 0 || order->at_ms > ledger[*count - 1].at_ms;
-    ledger[(*count)++] = *order;
-    changes[0] = (seg_change){-1, *order};
-    if (is_latest && order->completions) {
-      /* By far the usual case, a new order after all known ones: nothing to sort, nothing to take back. */
-      forget_oldest(ledger, count);
-      return 0;
-    }
-    sort_latest(ledger, count);
-    return 1;
-  }
-  const seg_order before = ledger[known], both = add(&before, order);
-  memmove(ledger + known, ledger + known + 1, (size_t)(*count - known - 1) * sizeof *ledger);
-  ledger[*count - 1] = both;
-  sort_latest(ledger, count);
-  changes[0] = (seg_change){1, before};
-  changes[1] = (seg_change){-1, both};
-  return 2;
+  return true;
 }
 
 /* --- packing --- */
 
-enum { NARROW_BYTES = 24 };
+enum { NARROW_BYTES = 28 };
 
 bool seg_orders_are_narrow(const seg_order *orders, int32_t count) {
   const int64_t instants = INT64_C(1) << 47;
   for (int32_t i = 0; i < count; i++) {
     const seg_order *o = orders + i;
-    if (o->at_ms < -instants || o->at_ms >= instants || o->completed_minor < 0 || o->completed_minor > UINT32_MAX ||
+    const int64_t later_ms = seg_subtract64(o->stated_at_ms, o->at_ms);
+    if (o->at_ms < -instants || o->at_ms >= instants || o->stated_minor < 0 || o->stated_minor > UINT32_MAX ||
         o->refunded_minor < 0 || o->refunded_minor > UINT32_MAX)
       return false;
+    if (seg_is_stated(o) ? later_ms < 0 || later_ms > UINT32_MAX : o->stated_at_ms != 0) return false;
   }
   return true;
+}
+
+static uint16_t counts_of(const seg_order *o) { return (uint16_t)(o->flags | o->refunds << SEG_ORDER_FLAG_BITS); }
+
+static void set_counts(seg_order *o, uint16_t counts) {
+  o->flags = counts & ((1 << SEG_ORDER_FLAG_BITS) - 1);
+  o->refunds = counts >> SEG_ORDER_FLAG_BITS;
 }
 
 void seg_pack_orders(uint8_t *out, const seg_order *orders, int32_t count, bool narrow) {
   for (int32_t i = 0; i < count; i++) {
     const seg_order *o = orders + i;
-    const uint16_t completions = (uint16_t)o->completions;
+    const uint16_t counts = counts_of(o);
     memcpy(out, &o->digest, 8);
     if (narrow) {
-      const uint64_t instant = (uint64_t)o->at_ms << 16 | completions;
-      const uint32_t completed = (uint32_t)o->completed_minor, refunded = (uint32_t)o->refunded_minor;
+      const uint64_t instant = (uint64_t)o->at_ms << 16 | counts;
+      const uint32_t later_ms = seg_is_stated(o) ? (uint32_t)(o->stated_at_ms - o->at_ms) : 0;
+      const uint32_t stated = (uint32_t)o->stated_minor, refunded = (uint32_t)o->refunded_minor;
       memcpy(out + 8, &instant, 8);
-      memcpy(out + 16, &completed, 4);
-      memcpy(out + 20, &refunded, 4);
+      memcpy(out + 16, &later_ms, 4);
+      memcpy(out + 20, &stated, 4);
+      memcpy(out + 24, &refunded, 4);
       out += NARROW_BYTES;
     } else {
       memcpy(out + 8, &o->at_ms, 8);
-      memcpy(out + 16, &o->completed_minor, 8);
-      memcpy(out + 24, &o->refunded_minor, 8);
-      memcpy(out + 32, &completions, 2);
+      memcpy(out + 16, &o->stated_at_ms, 8);
+      memcpy(out + 24, &o->stated_minor, 8);
+      memcpy(out + 32, &o->refunded_minor, 8);
+      memcpy(out + 40, &counts, 2);
       out += SEG_ORDER_BYTES;
     }
   }
@@ -168,24 +183,27 @@ void seg_pack_orders(uint8_t *out, const seg_order *orders, int32_t count, bool 
 
 static void unpack_narrow(seg_order *order, const uint8_t *packed) {
   uint64_t instant;
-  uint32_t completed, refunded;
+  uint32_t later_ms, stated, refunded;
   memcpy(&instant, packed + 8, 8);
-  memcpy(&completed, packed + 16, 4);
-  memcpy(&refunded, packed + 20, 4);
+  memcpy(&later_ms, packed + 16, 4);
+  memcpy(&stated, packed + 20, 4);
+  memcpy(&refunded, packed + 24, 4);
   const uint64_t at_ms = instant >> 16;
   order->at_ms = (int64_t)at_ms - (at_ms >> 47 ? INT64_C(1) << 48 : 0);
-  order->completions = (int32_t)(instant & UINT16_MAX);
-  order->completed_minor = completed;
+  set_counts(order, (uint16_t)(instant & UINT16_MAX));
+  order->stated_at_ms = seg_is_stated(order) ? order->at_ms + later_ms : 0;
+  order->stated_minor = stated;
   order->refunded_minor = refunded;
 }
 
 static void unpack_wide(seg_order *order, const uint8_t *packed) {
-  uint16_t completions;
+  uint16_t counts;
   memcpy(&order->at_ms, packed + 8, 8);
-  memcpy(&order->completed_minor, packed + 16, 8);
-  memcpy(&order->refunded_minor, packed + 24, 8);
-  memcpy(&completions, packed + 32, 2);
-  order->completions = completions;
+  memcpy(&order->stated_at_ms, packed + 16, 8);
+  memcpy(&order->stated_minor, packed + 24, 8);
+  memcpy(&order->refunded_minor, packed + 32, 8);
+  memcpy(&counts, packed + 40, 2);
+  set_counts(order, counts);
 }
 
 void seg_unpack_orders(seg_order *out, const uint8_t *packed, int32_t count, bool narrow) {

@@ -161,7 +161,7 @@ int32_t seg_pass_silence(seg_run *run, seg_part *part, int64_t until_ms, const s
                          int64_t *due_ms) {
   const int64_t row = part->row;
   const seg_activity state = run->columns->activity[row];
-  const bool with_rules = run->step->program != NULL && !are_rules_outdated(run, row);
+  const bool with_rules = run->step->program != NULL && !are_rules_outdated(run, row) && !seg_is_blank(run, row);
   const int64_t swept_ms = seg_before_ms(run->swept_at_ms);
   for (int64_t m = 0; m < run->columns->segmentations; m++) {
     const int64_t assessed_ms = seg_membership_of(run, row, m)->assessed_at_ms;
@@ -240,6 +240,10 @@ static int32_t revise(seg_run *run, seg_part *part, int64_t m, int64_t at_ms, co
 static int32_t revise_rules(seg_run *run, seg_part *part, int64_t at_ms, const seg_visit *visit, int32_t cause) {
   const int64_t row = part->row;
   const seg_activity *state = &run->columns->activity[row];
+  if (seg_is_blank(run, row)) {
+    run->columns->rules_outdated[row] = 0;
+    return SEG_OK;
+  }
   const seg_move common = version_move(run, row, at_ms, visit, cause);
   const seg_subject now = seg_subject_of(run, row, state);
   const int64_t made = run->work->told_count;

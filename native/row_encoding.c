@@ -1,7 +1,7 @@
-/* Rows as bytes, as the changelog keeps them: version 4, little-endian. What the numbers mean, stream_app/core/row.py
+/* Rows as bytes, as the changelog keeps them: version 5, little-endian. What the numbers mean, stream_app/core/row.py
  * says.
  *
- *     header    version u8, number of memberships u8; bytes of event ids, orders, active and engaged days, u16 each;
+ *     header    version u8, number of memberships u8; bytes of ids, orders, active and engaged days, u16 each;
  *               closed_at_ms i64; u32: number of dated places (8 bits) and bytes of the ledger (24 bits);
  *               u32: number of undated places and bytes of the traits, likewise
  *     activity  seg_activity (112 bytes)
@@ -10,9 +10,10 @@
  *               the segment was entered (24 bytes); then those of which that is not known (16 bytes)
  *     ledger    series of events by the digests of what they count, see ledger.c
  *     traits    see traits.c
- *     event ids, orders (34 bytes each), active days, engaged days (as few bytes as hold the bits)
+ *     ids of events (see ids.c), orders (42 bytes each), active days, engaged days (as few bytes as hold the bits)
  *
- * Earlier versions, which row_reading.c takes as well: until version 3 the header ended before closed_at_ms, and there
+ * Earlier versions, which row_reading.c takes as well: until version 4 ids were the digests of the last 32 events, and
+ * orders had 34 bytes and no state (earlier_rows.c); until version 3 the header ended before closed_at_ms, and there
  * were no places, ledger and traits; until version 2 the activity had 96 bytes (earlier_rows.c); in version 1 there was
  * one membership without a digest, of the segmentation "value".
  *
@@ -108,7 +109,7 @@ static int64_t room_for(const seg_table *table, const seg_columns *columns, int6
   const int64_t places = columns->ruled + (others ? others->place_count : 0);
   return SEG_ROW_HEADER_BYTES + (int64_t)sizeof(seg_activity) + entries * (int64_t)sizeof(seg_entry) +
          places * (int64_t)sizeof(seg_dated_place) + ledger + seg_table_traits(table, row).size +
-         slot->events * SEG_DIGEST_BYTES + slot->orders * SEG_ORDER_BYTES +
+         seg_blob_of(&table->ids_of_events, seg_slot_ids(slot)).size + slot->orders * SEG_ORDER_BYTES +
          8 * (slot->active_words + slot->engaged_words);
 }
 
@@ -119,12 +120,13 @@ static uint8_t *encode_row(seg_table *table, const seg_columns *columns, const s
   const counts places = count_places(columns, names, others, row);
   const seg_bytes traits = seg_table_traits(table, row);
   seg_history history;
-  seg_load_history(table, &table->slots[row], &history, SEG_HAS_ALL);
+  seg_load_history(table, &table->slots[row], &history, SEG_HAS_ORDERS | SEG_HAS_DAYS);
+  const seg_bytes ids = seg_blob_of(&table->ids_of_events, seg_slot_ids(&table->slots[row]));
   const int32_t active = bytes_of(history.active, SEG_ACTIVE_WORDS);
   const int32_t engaged = bytes_of(history.engaged, SEG_ENGAGED_WORDS);
   *at++ = SEG_ROW_VERSION;
   *at++ = (uint8_t)(columns->segmentations + other_entries);
-  at = put16(at, history.event_count * SEG_DIGEST_BYTES);
+  at = put16(at, (int32_t)ids.size);
   at = put16(at, history.order_count * SEG_ORDER_BYTES);
   at = put16(put16(at, active), engaged);
   at = put(at, &columns->closed_at_ms[row], sizeof(int64_t));
@@ -139,7 +141,7 @@ static uint8_t *encode_row(seg_table *table, const seg_columns *columns, const s
   if (places.undated) at = put_places(at, columns, names, others, row, false);
   at += put_ledger(table, row, at, ledger);
   at = put(at, traits.data, (size_t)traits.size);
-  at = put(at, history.events, (size_t)history.event_count * SEG_DIGEST_BYTES);
+  at = put(at, ids.data, (size_t)ids.size);
   seg_pack_orders(at, history.orders, history.order_count, false);
   at = put(at + history.order_count * SEG_ORDER_BYTES, history.active, (size_t)active);
   return put(at, history.engaged, (size_t)engaged);

@@ -1,4 +1,4 @@
-/* Rows from bytes, of version 4 and all before it; row_encoding.c says what they look like.
+/* Rows from bytes, of version 5 and all before it; row_encoding.c says what they look like.
  *
  * What an earlier row does not say: up to when its customer's moves have been told is the latest instant that its
  * memberships were assessed at. A membership in a segmentation that is by rules now becomes a place in it.
@@ -23,7 +23,8 @@ enum {
   MEMBERSHIP_BYTES = sizeof(seg_membership),
   DATED_BYTES = sizeof(seg_dated_place),
   UNDATED_BYTES = DATED_BYTES - sizeof(int64_t),
-  EVENTS_BYTES_MAX = SEG_EVENT_LIMIT * SEG_DIGEST_BYTES,
+  EARLIER_EVENTS_BYTES_MAX = SEG_EARLIER_EVENT_LIMIT * SEG_DIGEST_BYTES,
+  EARLIER_ORDERS_BYTES_MAX = SEG_ORDER_LIMIT * SEG_EARLIER_ORDER_BYTES,
   ORDERS_BYTES_MAX = SEG_ORDER_LIMIT * SEG_ORDER_BYTES
 };
 
@@ -37,7 +38,7 @@ typedef struct record {
 /* What an encoded row says of itself. */
 typedef struct header {
   int32_t version, entries, dated, undated;
-  int32_t history[4]; /* bytes of event ids, orders, active and engaged days */
+  int32_t history[4]; /* bytes of ids, orders, active and engaged days */
   int64_t closed_at_ms, ledger, traits;
 } header;
 
@@ -46,6 +47,7 @@ typedef struct parts {
   seg_activity activity;
   int64_t closed_at_ms;
   seg_history history;
+  seg_earlier_history earlier;
   seg_entry entries[SEG_ENTRY_LIMIT]; /* of distinct segmentations, in the row's order */
   seg_dated_place places[SEG_ENTRY_LIMIT]; /* likewise */
   int32_t entry_count, place_count;
@@ -116,17 +118,37 @@ static int64_t read_days(uint64_t *bits, int32_t words, const uint8_t *at, int32
   return seg_bit_length(bits, words);
 }
 
-static int32_t read_history(seg_history *history, const uint8_t *at, const int32_t sizes[4], seg_refusal *refusal) {
-  if (sizes[0] % SEG_DIGEST_BYTES || sizes[0] > EVENTS_BYTES_MAX)
-    return refuse(refusal, SEG_WHY_EVENTS, sizes[0], EVENTS_BYTES_MAX);
+/* Reads ids and orders as earlier versions kept them. */
+static int32_t read_earlier(seg_earlier_history *earlier, const uint8_t *at, const int32_t sizes[4],
+                            seg_refusal *refusal) {
+  if (sizes[0] % SEG_DIGEST_BYTES || sizes[0] > EARLIER_EVENTS_BYTES_MAX)
+    return refuse(refusal, SEG_WHY_EVENTS, sizes[0], EARLIER_EVENTS_BYTES_MAX);
+  if (sizes[1] % SEG_EARLIER_ORDER_BYTES || sizes[1] > EARLIER_ORDERS_BYTES_MAX)
+    return refuse(refusal, SEG_WHY_ORDERS, sizes[1], EARLIER_ORDERS_BYTES_MAX);
+  earlier->event_count = sizes[0] / SEG_DIGEST_BYTES;
+  earlier->order_count = sizes[1] / SEG_EARLIER_ORDER_BYTES;
+  if (sizes[0]) memcpy(earlier->events, at, (size_t)sizes[0]);
+  seg_unpack_earlier_orders(earlier->orders, at + sizes[0], earlier->order_count);
+  return SEG_OK;
+}
+
+static int32_t read_ids_and_orders(seg_history *history, const uint8_t *at, const int32_t sizes[4],
+                                   seg_refusal *refusal) {
+  if (!seg_unpack_ids(&history->ids, at, sizes[0])) return refuse(refusal, SEG_WHY_EVENTS, sizes[0], SEG_IDS_MAX);
   if (sizes[1] % SEG_ORDER_BYTES || sizes[1] > ORDERS_BYTES_MAX)
     return refuse(refusal, SEG_WHY_ORDERS, sizes[1], ORDERS_BYTES_MAX);
-  history->event_count = sizes[0] / SEG_DIGEST_BYTES;
   history->order_count = sizes[1] / SEG_ORDER_BYTES;
-  if (sizes[0]) memcpy(history->events, at, (size_t)sizes[0]);
-  at += sizes[0];
-  seg_unpack_orders(history->orders, at, history->order_count, false);
-  at += sizes[1];
+  seg_unpack_orders(history->orders, at + sizes[0], history->order_count, false);
+  return SEG_OK;
+}
+
+static int32_t read_history(parts *out, const uint8_t *at, const header *of, seg_refusal *refusal) {
+  const int32_t *sizes = of->history;
+  seg_history *history = &out->history;
+  const int32_t status = of->version < 5 ? read_earlier(&out->earlier, at, sizes, refusal)
+                                         : read_ids_and_orders(history, at, sizes, refusal);
+  if (status != SEG_OK) return status;
+  at += sizes[0] + sizes[1];
   const int64_t active = read_days(history->active, SEG_ACTIVE_WORDS, at, sizes[2]);
   if (active > SEG_ACTIVITY_WINDOW_DAYS) return refuse(refusal, SEG_WHY_ACTIVE, active, SEG_ACTIVITY_WINDOW_DAYS);
   const int64_t engaged = read_days(history->engaged, SEG_ENGAGED_WORDS, at + sizes[2], sizes[3]);
@@ -196,14 +218,15 @@ static int32_t read_row(seg_table *table, const uint8_t *row, int64_t size, part
   status = read_entries(out, row + start + activity, &of, refusal);
   if (status == SEG_OK) status = read_places(out, row + dated_at, of.dated, DATED_BYTES, refusal);
   if (status == SEG_OK) status = read_places(out, row + undated_at, of.undated, UNDATED_BYTES, refusal);
-  if (status == SEG_OK) status = read_history(&out->history, row + history_at, of.history, refusal);
+  if (status == SEG_OK) status = read_history(out, row + history_at, &of, refusal);
   if (status != SEG_OK) return status;
   if (!seg_traits_are_whole(out->traits)) return refuse(refusal, SEG_WHY_TRAITS, of.traits, 0);
   out->closed_at_ms = of.version < 4 ? latest_assessment(out) : of.closed_at_ms;
   if (of.version >= 3)
     memcpy(&out->activity, row + start, ACTIVITY_BYTES);
-  else if (!seg_carry_over(table, row + start, &out->history, &out->activity))
+  else if (!seg_carry_over(table, row + start, &out->history, &out->earlier, &out->activity))
     return refuse(refusal, SEG_WHY_NO_ORDER, 0, 1);
+  if (of.version < 5) seg_carry_orders(table, &out->earlier, &out->activity, &out->history);
   return read_ledger(table, (seg_bytes){row + ledger_at, of.ledger}, &out->ledger, refusal);
 }
 

@@ -24,13 +24,13 @@ enum { FIRST_BUCKETS = 64, FIRST_SLOTS = 64, ID_LIMIT = UINT16_MAX, AHEAD = 8 };
 /* --- the whole --- */
 
 static void init_pools(seg_table *table) {
-  for (uint32_t i = 0; i < SEG_EVENT_CLASSES; i++) seg_pool_init(&table->events[i], 32 * (i + 1));
   for (int32_t i = 0; i < SEG_ORDER_CLASSES; i++) {
     const uint32_t orders = (uint32_t)seg_orders_of_class(i);
-    seg_pool_init(&table->narrow_orders[i], 24 * orders);
+    seg_pool_init(&table->narrow_orders[i], 28 * orders);
     seg_pool_init(&table->wide_orders[i], SEG_ORDER_BYTES * orders);
   }
   for (uint32_t i = 0; i < SEG_DAY_CLASSES; i++) seg_pool_init(&table->days[i], 8 * (i + 1));
+  seg_blobs_init(&table->ids_of_events);
   seg_blobs_init(&table->ledgers);
   seg_blobs_init(&table->traits);
 }
@@ -61,10 +61,10 @@ void seg_table_free(seg_table *table) {
   free(table->slots);
   free(table->index);
   seg_arena_clear(&table->ids);
-  clear_pools(table->events, SEG_EVENT_CLASSES);
   clear_pools(table->narrow_orders, SEG_ORDER_CLASSES);
   clear_pools(table->wide_orders, SEG_ORDER_CLASSES);
   clear_pools(table->days, SEG_DAY_CLASSES);
+  seg_blobs_clear(&table->ids_of_events);
   seg_blobs_clear(&table->ledgers);
   seg_blobs_clear(&table->traits);
   free(table->local_days);
@@ -84,7 +84,7 @@ void seg_table_memory(const seg_table *table, seg_memory *out) {
       .ids = (int64_t)(table->ids.chunk_count * SEG_ARENA_CHUNK),
       .index = (int64_t)(table->bucket_count * sizeof *table->index),
       .slots = table->slot_capacity * (int64_t)sizeof *table->slots,
-      .events = pools_bytes(table->events, SEG_EVENT_CLASSES),
+      .events = seg_blobs_bytes(&table->ids_of_events),
       .orders = pools_bytes(table->narrow_orders, SEG_ORDER_CLASSES) +
                 pools_bytes(table->wide_orders, SEG_ORDER_CLASSES),
       .days = pools_bytes(table->days, SEG_DAY_CLASSES),
@@ -144,9 +144,10 @@ void seg_table_prefetch(seg_table *table, const seg_columns *columns, int64_t ro
   const seg_slot *slot = &table->slots[row];
   __builtin_prefetch(&columns->activity[row]);
   __builtin_prefetch((const uint8_t *)&columns->activity[row] + 64);
-  if (slot->events) {
-    const uint8_t *events = seg_pool_at(seg_event_pool(table, slot), slot->events_at);
-    for (int32_t line = 0; line < slot->events * SEG_DIGEST_BYTES; line += 64) __builtin_prefetch(events + line);
+  if (slot->ids_class) {
+    const uint8_t *ids = seg_blob_of(&table->ids_of_events, seg_slot_ids(slot)).data;
+    __builtin_prefetch(ids);
+    __builtin_prefetch(ids + 64);
   }
   if (slot->orders) __builtin_prefetch(seg_pool_at(seg_order_pool(table, slot), slot->orders_at));
   if (slot->active_words + slot->engaged_words)

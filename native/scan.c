@@ -275,7 +275,7 @@ static bool judge(const seg_scanner *s, record *r, const span *key, int64_t now_
     if (!to_minor(r->amount, r->currency, &minor) || !to_base(minor, r->currency, &e->amount_minor)) return false;
   }
   if (!r->event_id.at) r->event_id = (span){r->customer_id.at, 0}; /* of what needs none */
-  e->at_ms = r->at_ms;
+  e->at_ms = e->stated_at_ms = r->at_ms;
   e->event_digest = XXH3_64bits(r->event_id.at, r->event_id.size);
   e->customer_hash = XXH3_64bits(r->customer_id.at, r->customer_id.size);
   if (r->order_id.at) e->order_digest = XXH3_64bits(r->order_id.at, r->order_id.size);

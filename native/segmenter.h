@@ -7,7 +7,7 @@
  *     scan           bytes → events; accepts only the common form, leaves the rest to the readers in Python
  *     batches        Kafka's record batches, in and out
  *     placement      customer → partition
- *     rows           the table of customers: ids, recent event ids, orders and days; its encoding
+ *     rows           the table of customers: ids, what their events are known again by, orders and days; its encoding
  *     fold           an event into a customer's row
  *     quantities     what is known of a customer at an instant
  *     learned        the kind that is learned: who moves, and when
@@ -59,11 +59,16 @@ enum { SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_LAPSE, SEG_MODEL, SEG_DEFIN
 enum { SEG_ENTERED, SEG_MOVED, SEG_LAPSED, SEG_RETURNED, SEG_LEFT };                     /* changes */
 enum { SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED, SEG_REJECTED };                              /* what a record is */
 
+/* What a refund says in place of an amount. */
+#define SEG_ALL_LEFT (-1) /* it returns whatever is left of its order */
+#define SEG_CANCELS (-2)  /* it is none: the order is cancelled */
+
 /* One record of an input. Its texts stand one after the other in a buffer of the batch: customer id, event id, type, and
  * the fields that were kept of it (see "kept fields"). */
 typedef struct seg_event {
   int64_t at_ms;
-  int64_t amount_minor;    /* purchases and refunds: minor units of the base currency, >= 0 */
+  int64_t amount_minor;    /* purchases and refunds: minor units of the base currency, >= 0; or SEG_ALL_LEFT, ... */
+  int64_t stated_at_ms;    /* purchases: as of when it says what the order is; at_ms, if the record does not say */
   uint64_t event_digest;   /* XXH3 of the event's id */
   uint64_t order_digest;   /* likewise of the order's; 0 for engagements */
   uint64_t customer_hash;  /* likewise of the customer's */
@@ -115,7 +120,7 @@ typedef struct seg_move {
   seg_activity before, after;
 } seg_move;
 
-_Static_assert(sizeof(seg_event) == 64, "seg_event");
+_Static_assert(sizeof(seg_event) == 72, "seg_event");
 _Static_assert(sizeof(seg_activity) == 112, "seg_activity");
 _Static_assert(sizeof(seg_membership) == 32, "seg_membership");
 _Static_assert(sizeof(seg_move) == 104 + 2 * 112, "seg_move");
@@ -725,12 +730,18 @@ SEG_API int32_t seg_table_restore(seg_table *table, const seg_columns *columns, 
 
 /* --- fold: an event into a row, see fold.c --- */
 
-enum { SEG_REPEATED = 1 };
-/* Adds an event to a row whose numbers are `activity`, which is changed in place. SEG_OK, SEG_REPEATED if the customer
- * holds it already (nothing is changed), or SEG_NO_MEMORY. */
-int32_t seg_fold(seg_table *table, int64_t row, seg_activity *activity, const seg_event *event, bool *in_session);
+enum { SEG_REPEATED = 1, SEG_TOO_OLD = 2 };
+/* What an event was to its row, beside the totals. */
+typedef struct seg_folded {
+  bool is_quiet;      /* it only continues a session, or says of an order what leaves all totals as they were */
+  bool is_restated;   /* it says again what an order is that was known */
+} seg_folded;
+/* Adds an event to a row whose numbers are `activity`, which is changed in place. SEG_OK; SEG_REPEATED if the row holds
+ * it already, or SEG_TOO_OLD if it is of an order of which only the id is known any more (nothing is changed then); or
+ * SEG_NO_MEMORY. */
+int32_t seg_fold(seg_table *table, int64_t row, seg_activity *activity, const seg_event *event, seg_folded *folded);
 
-enum { SEG_FOLDED, SEG_FOLD_IN_SESSION, SEG_FOLD_REPEATED };
+enum { SEG_FOLDED, SEG_FOLD_QUIET, SEG_FOLD_REPEATED, SEG_FOLD_TOO_OLD };
 /* Folds n events into the rows given for each; says of each what it was. For tests. */
 SEG_API int32_t seg_fold_all(seg_table *table, const seg_columns *columns, int64_t n, const int64_t *rows,
                              const seg_event *events, uint8_t *outcomes);
@@ -799,6 +810,7 @@ typedef struct seg_step {
   const seg_warning *warnings;
   int64_t warning_count;
   const int32_t *numbers;       /* [m + r]: index among all segmentations, of those of the columns and then of rules */
+  const int64_t *watermarks_ms; /* of each event, how far time has come with it; NULL to take each at its word */
   /* in and out */
   seg_clock clock;
   /* out; the arrays are the workspace's and stand until its next step */

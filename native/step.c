@@ -13,6 +13,7 @@
  * event, and who may be due by the last sweep.
  *
  * Profiles say what a customer is and are no acts: segmentations of the columns (the learned kind) do not ask about them.
+ * Of whom nothing is known but returns of orders that nobody has stated, nobody asks anything.
  *
  * Contract. The caller has made room in the columns for as many new customers as there are events, and cuts chunks
  * between runs. Events lie within `texts`; this is checked. Only rows that are given as changed change, for they alone
@@ -109,7 +110,7 @@ static seg_pending *open_instant(seg_run *run, int64_t part, int64_t at_ms, bool
   seg_workspace *work = run->work;
   const int64_t row = work->parts[part].row;
   int64_t due_ms, revised_ms = SEG_NO_TIME;
-  if (is_known && seg_is_outdated(run, row)) *status = seg_catch_up(run, &work->parts[part], visit, &revised_ms);
+  if (seg_is_outdated(run, row)) *status = seg_catch_up(run, &work->parts[part], visit, &revised_ms);
   if (*status != SEG_OK) return NULL;
   at_ms = seg_latest(seg_latest(at_ms, revised_ms), seg_closed_ms(run, row) + 1);
   const bool is_calm = is_first && revised_ms == SEG_NO_TIME && at_ms <= run->columns->due_at_ms[row];
@@ -190,8 +191,10 @@ static int64_t find_row(seg_run *run, int64_t index, bool *is_new) {
   return *is_new ? seg_table_insert(run->table, run->columns, id, event->customer_size, event->customer_hash) : row;
 }
 
-static void count_event(seg_step *step, const seg_event *event) {
-  step->clock.watermark_ms = seg_latest(step->clock.watermark_ms, event->at_ms);
+/* Whoever says how far time comes with each event may not have taken this one at its word. */
+static void count_event(seg_step *step, const seg_event *event, int64_t index) {
+  const int64_t reached_ms = step->watermarks_ms != NULL ? step->watermarks_ms[index] : event->at_ms;
+  step->clock.watermark_ms = seg_latest(step->clock.watermark_ms, reached_ms);
   if (event->at_ms < step->clock.watermark_ms) step->late++;
   else step->applied++;
 }
@@ -202,20 +205,22 @@ static int32_t take_event(seg_run *run, int64_t index) {
   const seg_event *event = &step->events[index];
   const bool is_profile = event->kind == SEG_PROFILE;
   if (!lies_within(step, event)) return SEG_OUT_OF_RANGE;
-  bool is_new, is_first, in_session = false, has_changed = true;
+  bool is_new, is_first, has_changed = true;
+  seg_folded folded = {false, false};
   const int64_t row = find_row(run, index, &is_new);
   if (row < 0) return (int32_t)row;
   const int64_t part = take_part(run, row, &is_first);
   if (part < 0) return SEG_NO_MEMORY;
   run->work->parts[part].has_events = true;
   seg_activity after = run->columns->activity[row];
-  int32_t status = is_profile ? SEG_OK : seg_fold(run->table, row, &after, event, &in_session);
+  int32_t status = is_profile ? SEG_OK : seg_fold(run->table, row, &after, event, &folded);
   if (status < 0) return status;
-  if (status == SEG_REPEATED) {
+  if (status == SEG_REPEATED || status == SEG_TOO_OLD) {
     step->duplicates++;
     return SEG_OK;
   }
-  count_event(step, event);
+  count_event(step, event, index);
+  if (!is_profile && !seg_has_acted(&after)) return SEG_OK; /* a return of an order that nobody has stated */
   const seg_visit visit = {
       .decided_at_ms = seg_latest(step->clock.watermark_ms, seg_last_sweep_ms(run)),
       .position = index + run->sweeps,
@@ -223,7 +228,7 @@ static int32_t take_event(seg_run *run, int64_t index) {
   const int64_t open = run->work->parts[part].pending;
   seg_pending *pending =
       open >= 0 ? &run->work->pending[open]
-                : open_instant(run, part, event->at_ms, is_first, !(is_new && is_first), &visit, &status);
+                : open_instant(run, part, event->at_ms, is_first, !seg_is_blank(run, row), &visit, &status);
   if (pending == NULL) return status;
   run->columns->activity[row] = after;
   if (is_profile) status = take_traits(run, event, row, &has_changed);
@@ -231,9 +236,9 @@ static int32_t take_event(seg_run *run, int64_t index) {
   pending->touched.traits |= is_profile && has_changed;
   pending->touched.any |= is_profile && has_changed;
   pending->acts |= !is_profile;
-  pending->in_session &= in_session || is_profile;
-  if (!in_session || pending->event < 0) pending->event = index;
-  if (!is_profile && (!in_session || pending->act < 0)) pending->act = index;
+  pending->in_session &= folded.is_quiet || is_profile;
+  if (!folded.is_quiet || pending->event < 0) pending->event = index;
+  if (!is_profile && (!folded.is_quiet || pending->act < 0)) pending->act = index;
   return note_for_rules(run, event, row, pending);
 }
 

@@ -113,6 +113,11 @@ static inline int32_t seg_number_of(const seg_run *run, int64_t column) {
 /* Whether the customer has ever done anything: of others, only profiles are known. */
 static inline bool seg_has_acted(const seg_activity *activity) { return activity->first_at_ms < SEG_NEVER; }
 
+/* Whether nothing is known of a customer but returns of orders that nobody has stated: it is in no segment. */
+static inline bool seg_is_blank(const seg_run *run, int64_t row) {
+  return !seg_has_acted(&run->columns->activity[row]) && run->columns->closed_at_ms[row] == SEG_NO_TIME;
+}
+
 /* A customer as rules see it now. */
 seg_subject seg_subject_of(const seg_run *run, int64_t row, const seg_activity *activity);
 

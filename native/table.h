@@ -1,10 +1,10 @@
 /* What the parts that own rows know of each other: rows.c (who is in the table), histories.c, others.c, blobs.c and
- * pools.c (what lies beside a row's numbers), series.c (what events are counted by), row_encoding.c, row_reading.c and
- * earlier_rows.c (rows as bytes), days.c, local_days.c, orders.c and fold.c (an event into a row). Nobody else looks in
- * here.
+ * pools.c (what lies beside a row's numbers), ids.c (what events are known again by), series.c (what events are counted
+ * by), row_encoding.c, row_reading.c and earlier_rows.c (rows as bytes), days.c, local_days.c, orders.c and fold.c (an event into a
+ * row). Nobody else looks in here.
  *
  * The numbers of a row lie in columns that Python allocates. What has no fixed size lies here: a slot of 32 bytes a
- * row says where, in pools of blocks by size class, its recent event ids, orders, days, ledger and traits are. Blocks
+ * row says where, in pools of blocks by size class, its events' ids, orders, days, ledger and traits are. Blocks
  * are named by their number, so slots and pools grow without anything having to be corrected.
  *
  * A digest is kept as its 8 bytes stand in a row: XXH3's canonical form, the most significant byte first. */
@@ -16,9 +16,8 @@
 #include "segmenter.h"
 
 #define SEG_DIGEST_BYTES 8
-#define SEG_EVENT_LIMIT 32  /* event ids a customer remembers, latest arrival last */
 #define SEG_ORDER_LIMIT 16  /* orders a customer remembers, latest last */
-#define SEG_ORDER_BYTES 34  /* of an order in a row: digest, instant, completed, refunded, completions */
+#define SEG_ORDER_BYTES 42  /* of an order in a row: digest, instant, instant and amount stated, refunded, counts */
 #define SEG_ACTIVE_WORDS 6  /* of 64 days, 366 of them */
 #define SEG_ENGAGED_WORDS 3 /* 182 */
 
@@ -98,6 +97,8 @@ bool seg_blob_keep(seg_blobs *blobs, seg_bytes data, seg_blob *out);
 void seg_blob_give(seg_blobs *blobs, seg_blob blob);
 /* Has a blob be another one, which may lie in it; whether there was memory. */
 bool seg_blob_replace(seg_blobs *blobs, seg_blob *blob, seg_bytes data);
+/* Whether it can be replaced by one of another size without memory being taken. */
+bool seg_blob_has_room(seg_blob blob, int64_t size);
 
 /* --- series: see series.c --- */
 
@@ -117,38 +118,74 @@ void seg_series_cut(seg_series *series, int32_t count);
 
 /* --- orders: see orders.c --- */
 
+enum { SEG_IS_STATED = 1, SEG_IS_CANCELLED = 2, SEG_IS_RETURNED = 4 }; /* flags of an order; the last one: as a whole */
+#define SEG_ORDER_FLAG_BITS 3
+#define SEG_REFUNDS_MAX 8191
+
 typedef struct seg_order {
   uint64_t digest;
-  int64_t at_ms, completed_minor, refunded_minor;
-  int32_t completions; /* at most UINT16_MAX */
+  int64_t at_ms, stated_at_ms, stated_minor, refunded_minor;
+  int32_t flags, refunds;
 } seg_order;
 
-/* An entry whose correction is taken out (1) or put in (-1). */
-typedef struct seg_change {
-  int32_t sign;
-  seg_order order;
-} seg_change;
+static inline bool seg_is_stated(const seg_order *order) { return order->flags & SEG_IS_STATED; }
 
-typedef struct seg_correction {
-  int32_t purchases;
-  double orders_decayed, revenue_decayed, log_order_values;
-} seg_correction;
+/* What an order adds to a row's totals: one or none, minor units, logarithm of its value. */
+typedef struct seg_worth {
+  int32_t orders;
+  int64_t minor;
+  double logs;
+} seg_worth;
 
-/* Enters an order into a ledger with room for one more than the limit; says which corrections change, at most 2. */
-int32_t seg_enter_order(seg_order *ledger, int32_t *count, const seg_order *order, seg_change changes[2]);
-seg_correction seg_total_correction(const seg_change *changes, int32_t count, int64_t as_of_ms);
-/* What refunds take back of one entry: orders, minor units, log order values. */
-void seg_order_correction(const seg_order *order, int32_t *undone, int64_t *minor, double *logs);
+/* The entry that one event alone makes; and what two entries of one order are together. */
+seg_order seg_order_of(const seg_event *event);
+seg_order seg_join_orders(const seg_order *a, const seg_order *b);
+bool seg_orders_are_equal(const seg_order *a, const seg_order *b);
+seg_worth seg_worth_of(const seg_order *order);
+/* Where an order stands in a ledger, -1 if it does not. */
+int32_t seg_find_order(const seg_order *ledger, int32_t count, uint64_t digest);
+/* Enters an order in place of the known one into a ledger with room for one more than the limit; whether it has to
+ * forget one, which may be this one. */
+bool seg_enter_order(seg_order *ledger, int32_t *count, int32_t known, const seg_order *order, seg_order *forgotten);
 double seg_log_order_value(double minor);
 /* 2^(-(later - earlier) / half-life of orders), of an order at `at_ms` as of another instant. */
 double seg_order_weight(int64_t at_ms, int64_t as_of_ms);
 /* dividend / divisor, rounded once, as Python divides integers; divisor != 0. */
 double seg_divided(int64_t dividend, int64_t divisor);
 
-/* Orders in memory: 24 bytes each where instants fit 48 bits and amounts 32, else as in a row. */
+/* Orders in memory: 28 bytes each where instants fit 48 bits and amounts and delays 32, else as in a row. */
 bool seg_orders_are_narrow(const seg_order *orders, int32_t count);
 void seg_pack_orders(uint8_t *out, const seg_order *orders, int32_t count, bool narrow);
 void seg_unpack_orders(seg_order *out, const uint8_t *packed, int32_t count, bool narrow);
+
+/* --- ids: see ids.c --- */
+
+#define SEG_ID_BYTES 6              /* of an id's digest, or four of them and a day */
+#define SEG_REFUND_IDS 255
+#define SEG_OLD_ORDERS 240          /* with those of the ledger 256 */
+#define SEG_ENGAGEMENT_IDS 256
+#define SEG_ENGAGEMENT_IDS_LEAST 32 /* that are kept however old they are */
+#define SEG_ENGAGEMENT_ID_DAYS 7
+#define SEG_IDS_MAX (2 + SEG_ID_BYTES * (SEG_REFUND_IDS + SEG_OLD_ORDERS + SEG_ENGAGEMENT_IDS))
+
+/* Ids of what was folded, of each kind the latest arrival last. */
+typedef struct seg_ids {
+  int32_t refund_count, order_count, engagement_count;
+  uint8_t refunds[SEG_REFUND_IDS][SEG_ID_BYTES], orders[SEG_OLD_ORDERS][SEG_ID_BYTES];
+  uint8_t engagements[SEG_ENGAGEMENT_IDS][SEG_ID_BYTES];
+} seg_ids;
+
+/* Ids from bytes; false if they are none. And back: how many bytes they are, at most SEG_IDS_MAX. */
+bool seg_unpack_ids(seg_ids *ids, const uint8_t *packed, int64_t size);
+int64_t seg_pack_ids(uint8_t *out, const seg_ids *ids);
+/* Digests are canonical, as they stand in a row. */
+bool seg_knows_refund(const seg_ids *ids, uint64_t digest);
+bool seg_knows_order(const uint8_t *packed, int64_t size, uint64_t digest);
+bool seg_knows_engagement(const seg_ids *ids, uint64_t digest);
+void seg_keep_refund(seg_ids *ids, uint64_t digest);
+void seg_keep_order(seg_ids *ids, uint64_t digest);
+/* Keeps an engagement's id as of its customer's newest day of engagement. */
+void seg_keep_engagement(seg_ids *ids, uint64_t digest, int64_t newest);
 
 /* --- days: see days.c --- */
 
@@ -167,6 +204,11 @@ void seg_day_weights_init(seg_day_weights *weights);
 /* Both return whether the bits changed. */
 bool seg_add_engaged_day(const seg_day_weights *weights, uint64_t *bits, double *total, int64_t last, int64_t day);
 bool seg_add_active_day(const seg_day_weights *weights, uint64_t *bits, seg_gaps *gaps, int64_t last, int64_t day);
+/* Takes an active day out of a set whose last one is `last`; without it the last one is `last_left`. */
+void seg_remove_active_day(const seg_day_weights *weights, uint64_t *bits, seg_gaps *gaps, int64_t last, int64_t day,
+                           int64_t last_left);
+/* Whether the bits say that a day was one; `last` is the last one. */
+bool seg_is_day(const uint64_t *bits, int32_t words, int64_t last, int64_t day);
 double seg_total_engaged_days(const seg_day_weights *weights, const uint64_t *bits);
 seg_gaps seg_total_gaps(const seg_day_weights *weights, const uint64_t *bits);
 /* The days of a zone other than UTC: see local_days.c. */
@@ -200,7 +242,6 @@ static inline int32_t seg_add32(int32_t a, int32_t b) {
 
 /* --- the table --- */
 
-#define SEG_EVENT_CLASSES 8  /* of 4 ids each */
 #define SEG_ORDER_CLASSES 10 /* see seg_order_class */
 #define SEG_DAY_CLASSES (SEG_ACTIVE_WORDS + SEG_ENGAGED_WORDS)
 
@@ -208,9 +249,9 @@ typedef struct seg_slot {
   uint64_t id_at : 48;
   uint64_t id_size : 16;
   /* Blocks, of the classes that the following say; of parts that it has. */
-  uint32_t events_at, orders_at, days_at, ledger_at, traits_at;
-  uint32_t events : 6; /* how many there are */
-  uint32_t orders : 5;
+  uint32_t ids_at, orders_at, days_at, ledger_at, traits_at;
+  uint32_t ids_class : 5;
+  uint32_t orders : 5; /* how many there are */
   uint32_t orders_are_narrow : 1;
   uint32_t active_words : 3; /* one after the other in one block */
   uint32_t engaged_words : 2;
@@ -218,7 +259,7 @@ typedef struct seg_slot {
   uint32_t traits_class : 5;
 } seg_slot;
 _Static_assert(sizeof(seg_slot) == 32, "seg_slot");
-_Static_assert(SEG_EVENT_LIMIT < 64 && SEG_ORDER_LIMIT < 32 && SEG_LONG_BLOB < 32, "seg_slot");
+_Static_assert(SEG_ORDER_LIMIT < 32 && SEG_LONG_BLOB < 32, "seg_slot");
 
 /* A place in a segmentation by rules and when the segment was entered, SEG_NO_TIME where that is not known. */
 typedef struct seg_dated_place {
@@ -256,9 +297,9 @@ struct seg_table {
   uint64_t bucket_count;  /* a power of 2 */
   seg_arena ids;
   seg_others **others;    /* [slot_capacity], NULL until a row has some */
-  seg_pool events[SEG_EVENT_CLASSES], narrow_orders[SEG_ORDER_CLASSES], wide_orders[SEG_ORDER_CLASSES];
+  seg_pool narrow_orders[SEG_ORDER_CLASSES], wide_orders[SEG_ORDER_CLASSES];
   seg_pool days[SEG_DAY_CLASSES];
-  seg_blobs ledgers, traits;
+  seg_blobs ids_of_events, ledgers, traits;
   seg_series series;
   seg_day_weights weights;
   seg_local_days *local_days; /* NULL where days are UTC's */
@@ -272,6 +313,11 @@ static inline int64_t seg_day(const seg_table *table, int64_t at_ms) {
 
 static inline seg_blob seg_slot_ledger(const seg_slot *slot) { return (seg_blob){slot->ledger_at, slot->ledger_class}; }
 static inline seg_blob seg_slot_traits(const seg_slot *slot) { return (seg_blob){slot->traits_at, slot->traits_class}; }
+static inline seg_blob seg_slot_ids(const seg_slot *slot) { return (seg_blob){slot->ids_at, slot->ids_class}; }
+static inline void seg_set_ids(seg_slot *slot, seg_blob blob) {
+  slot->ids_at = blob.at;
+  slot->ids_class = blob.class & 31;
+}
 static inline void seg_set_ledger(seg_slot *slot, seg_blob blob) {
   slot->ledger_at = blob.at;
   slot->ledger_class = blob.class & 31;
@@ -288,15 +334,14 @@ static inline void seg_forget_rules(const seg_columns *columns, int64_t row) {
 
 /* What lies beside a row's numbers, unpacked. */
 typedef struct seg_history {
-  uint64_t events[SEG_EVENT_LIMIT];
+  seg_ids ids;
   seg_order orders[SEG_ORDER_LIMIT + 1];
   uint64_t active[SEG_ACTIVE_WORDS], engaged[SEG_ENGAGED_WORDS];
-  int32_t event_count, order_count;
+  int32_t order_count;
 } seg_history;
 
-enum { SEG_HAS_EVENTS = 1, SEG_HAS_ORDERS = 2, SEG_HAS_DAYS = 4, SEG_HAS_ALL = 7 }; /* parts of a history */
+enum { SEG_HAS_IDS = 1, SEG_HAS_ORDERS = 2, SEG_HAS_DAYS = 4, SEG_HAS_ALL = 7 }; /* parts of a history */
 
-static inline int32_t seg_event_class(int32_t count) { return (count - 1) / 4; }
 /* Blocks are for 1, 2, 3, 4, 6, 8, 10, 12, 14 or 16 orders. */
 static inline int32_t seg_order_class(int32_t count) { return count <= 4 ? count - 1 : (count + 1) / 2 + 1; }
 static inline int32_t seg_orders_of_class(int32_t order_class) {
@@ -305,9 +350,6 @@ static inline int32_t seg_orders_of_class(int32_t order_class) {
 static inline int32_t seg_day_class(const seg_slot *slot) { return slot->active_words + slot->engaged_words - 1; }
 
 /* The pools that a slot's blocks are of; of parts that it has. */
-static inline seg_pool *seg_event_pool(seg_table *table, const seg_slot *slot) {
-  return &table->events[seg_event_class(slot->events)];
-}
 static inline seg_pool *seg_order_pool(seg_table *table, const seg_slot *slot) {
   return (slot->orders_are_narrow ? table->narrow_orders : table->wide_orders) + seg_order_class(slot->orders);
 }
@@ -345,12 +387,32 @@ void seg_table_drop_last(seg_table *table, uint64_t hash);
 
 /* --- rows as bytes: see row_encoding.c and row_reading.c --- */
 
-enum { SEG_ROW_VERSION = 4, SEG_ROW_HEADER_BYTES = 26 };
+enum { SEG_ROW_VERSION = 5, SEG_ROW_HEADER_BYTES = 26 };
 
 /* --- earlier rows: see earlier_rows.c --- */
 
 #define SEG_EARLIER_ACTIVITY_BYTES 96
+#define SEG_EARLIER_ORDER_BYTES 34  /* until version 4: digest, instant, completed, refunded, completions */
+#define SEG_EARLIER_EVENT_LIMIT 32
+
+typedef struct seg_earlier_order {
+  uint64_t digest;
+  int64_t at_ms, completed_minor, refunded_minor;
+  int32_t completions;
+} seg_earlier_order;
+
+/* What earlier versions kept in place of ids and orders. */
+typedef struct seg_earlier_history {
+  uint64_t events[SEG_EARLIER_EVENT_LIMIT];
+  seg_earlier_order orders[SEG_ORDER_LIMIT];
+  int32_t event_count, order_count;
+} seg_earlier_history;
+
+void seg_unpack_earlier_orders(seg_earlier_order *out, const uint8_t *packed, int32_t count);
 /* The numbers of a row of version 1 or 2; whether it can be read: with a purchase, but no order, it cannot. */
-bool seg_carry_over(const seg_table *table, const uint8_t *earlier, const seg_history *history, seg_activity *out);
+bool seg_carry_over(const seg_table *table, const uint8_t *encoded, const seg_history *history,
+                    const seg_earlier_history *earlier, seg_activity *out);
+/* Ids and orders of a row until version 4, whose numbers are corrected where they meant something else then. */
+void seg_carry_orders(const seg_table *table, const seg_earlier_history *earlier, seg_activity *activity, seg_history *out);
 
 #endif

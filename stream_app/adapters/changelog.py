@@ -12,6 +12,7 @@ import msgspec
 from stream_app.core.local_days import UTC
 from stream_app.core.partition import Clock
 from stream_app.core.row import FIRST_SEGMENTATION
+from stream_app.core.trust import Trust
 
 POSITION_KEY: Final = b"\xffposition"
 FENCE_KEY: Final = b"\xfffence"
@@ -35,6 +36,8 @@ class PartitionPosition(msgspec.Struct, frozen=True):
         By the key of a condition on events, the instant from which on they have been counted for it; 0 for always.
     timezone
         Name of the zone whose days the rows count; UTC's of those who did not say.
+    trust
+        What verdicts on the times of its records depend on; that of an earlier release is as if nothing were in doubt.
     """
 
     offsets: dict[str, int] = {}
@@ -43,6 +46,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
     adopted: dict[str, int] = {}
     counted_since: dict[str, int] = {}
     timezone: str = UTC
+    trust: Trust = Trust()
 
     def encode(self) -> bytes:
         """Return the position row's value, JSON."""
@@ -53,7 +57,15 @@ class PartitionPosition(msgspec.Struct, frozen=True):
         """Return what `encode` wrote, or what was written when there was one segmentation."""
         written = _decoder.decode(value)
         versions = written.versions if written.model_version is None else {FIRST_SEGMENTATION: written.model_version}
-        return cls(written.offsets, written.clock, versions, written.adopted, written.counted_since, written.timezone)
+        return cls(
+            written.offsets,
+            written.clock,
+            versions,
+            written.adopted,
+            written.counted_since,
+            written.timezone,
+            written.trust,
+        )
 
 
 class _WrittenPosition(PartitionPosition, frozen=True):

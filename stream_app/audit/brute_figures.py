@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final
 
 from stream_app.audit.brute_values import BORDER
-from stream_app.audit.recount import GAP_MEMORY, Entry, Totals, recount
+from stream_app.audit.recount import GAP_MEMORY, Entry, Totals, day_of, ordered_ms, recount
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND
 from stream_app.segmentations.learned.rhythm import DEVIATION_MIN, Rhythm
@@ -104,6 +104,11 @@ def _recent(entries: Sequence[Entry], kind: int, now_ms: int, remembered: int) -
     return len(_days([entry for entry in entries if now_ms - entry.event.at_ms < remembered * DAY_MS], kind))
 
 
+def _recently_ordered(entries: Sequence[Entry], now_ms: int, remembered: int) -> int:
+    recent = [at_ms for at_ms in ordered_ms(entries) if now_ms - at_ms < remembered * DAY_MS]
+    return len({day_of(at_ms, entries[0].timezone) for at_ms in recent})
+
+
 _FIGURES: Final[Mapping[str, Callable[[Sequence[Entry], Totals, int, int], Figure | None]]] = {
     "recency_days": lambda _, totals, now_ms, __: _days_since(_active_at_ms(totals), now_ms),
     "tenure_days": lambda _, totals, now_ms, __: _days_since(totals.first_at_ms, now_ms),
@@ -123,7 +128,7 @@ _FIGURES: Final[Mapping[str, Callable[[Sequence[Entry], Totals, int, int], Figur
     "engaged_days": lambda entries, _, now_ms, __: _exactly(
         _recent(entries, ENGAGEMENT, now_ms, ENGAGED_DAYS_REMEMBERED)
     ),
-    "active_days": lambda entries, _, now_ms, __: _exactly(_recent(entries, PURCHASE, now_ms, ACTIVE_DAYS_REMEMBERED)),
+    "active_days": lambda entries, _, now_ms, __: _exactly(_recently_ordered(entries, now_ms, ACTIVE_DAYS_REMEMBERED)),
 }
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.inputs import Misplaced
@@ -14,9 +13,6 @@ from stream_app.audit.recount import Entry, compare
 from stream_app.audit.rows import CustomerRow
 from stream_app.core.events import EVENT_KINDS, PROFILE
 from stream_app.core.moves import CAUSE_KINDS
-
-AMBIGUOUS_SHARE_MAX: Final = 0.005
-"""Of all customers: repetitions that happened to fall between two topics explain no more than this."""
 
 PartitionOf = Callable[[bytes], int]
 Standings = Mapping[str, Mapping[str, Standing]]
@@ -193,21 +189,13 @@ def check_models(
                 yield Finding("models", f"{version}, the newest published is {newest}", customer_id)
 
 
-class Recounted(NamedTuple):
-    """Figures of a recount of one partition."""
-
-    duplicates: int
-    order_dependent: int
-    ambiguous: int
-
-
 def check_totals(
     rows: Mapping[str, CustomerRow],
     entries: Mapping[str, Sequence[Entry]],
     log: Log,
     profiles: Set[str] = frozenset(),
-) -> tuple[Recounted, list[Finding]]:
-    """Recount every customer and compare with its row.
+) -> tuple[int, list[Finding]]:
+    """Recount every customer and compare with its row; return the number of records that were repetitions, too.
 
     Parameters
     ----------
@@ -217,7 +205,7 @@ def check_totals(
         Customers of whom there is a profile, who may have done nothing.
     """
     findings = []
-    figures: Counter[str] = Counter()
+    duplicates = 0
     where = place(*log)
     for customer_id, mine in entries.items():
         row = rows.get(customer_id)
@@ -226,23 +214,14 @@ def check_totals(
             findings.append(Finding("totals", message, customer_id, where))
             continue
         outcome = compare(mine, row.totals)
-        figures["duplicates"] += outcome.duplicates
-        figures["order_dependent"] += outcome.order_dependent
-        figures["ambiguous"] += outcome.ambiguous
+        duplicates += outcome.duplicates
         if outcome.differences:
             findings.append(Finding("totals", ", ".join(outcome.differences), customer_id, where))
     for customer_id in rows.keys() - entries.keys() - profiles:
         findings.append(Finding("totals", "there is a row, but no input up to the position", customer_id, where))
     for customer_id in profiles - rows.keys():
         findings.append(Finding("totals", "no row for a profile", customer_id, where))
-    return Recounted(figures["duplicates"], figures["order_dependent"], figures["ambiguous"]), findings
-
-
-def check_ambiguity(ambiguous: int, customers: int) -> Iterator[Finding]:
-    """Refuse to accept totals if, for many customers, only an unlikely order explains them."""
-    if ambiguous > AMBIGUOUS_SHARE_MAX * customers:
-        most = f"at most {AMBIGUOUS_SHARE_MAX:.1%}"
-        yield Finding("ambiguity", f"{ambiguous} of {customers} customers are ambiguous, expected {most}")
+    return duplicates, findings
 
 
 def check_placement(keys: Iterable[Keyed], log: Log, partition_of: PartitionOf) -> Iterator[Finding]:

@@ -13,7 +13,6 @@ CHECKS: Final = {
     "positions": "positions never go back and lie within the inputs",
     "totals": "each row equals a recount of its customer's inputs",
     "traits": "each row's traits are those that were observed last",
-    "ambiguity": "for few customers the totals depend on how the topics were interleaved",
     "dead letters": "exactly the invalid inputs, each once",
     "forwarding": "misplaced inputs were sent on to their own partition",
     "sequences": "each customer's migrations in a segmentation are numbered 1 to n, in the log's order",

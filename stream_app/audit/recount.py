@@ -1,50 +1,50 @@
 """A customer's totals, counted again from its input records alone.
 
 This shares nothing with the worker's folding but the decoded events, so that a fault there does not hide here. It is
-plain: sums over the distinct events, and a ledger of orders for what refunds take back.
+plain: what was said of each order is kept as it was said, and at the end everything is summed up.
 
 The worker's memory is bounded, and the recount has to be bounded in the same way:
 
 Days
     The last active day and the 365 before it. Days beyond are forgotten however they arrive.
 Orders
-    16 a customer. Only purchases and refunds enter the ledger, and they come from one partition of one topic, so
-    the order in which they were folded is known.
+    16 a customer, the latest by when they were stated first; then 240 ids, by which what is said of an older order is
+    known to be too old.
 Event ids
-    32 a customer, over all topics. How the topics were interleaved is not known. It matters only where an id comes
-    again after about 32 others, or in another topic. A recount takes the two likely orders (by event time, as
-    a backlog is merged, and by the records' timestamps, as they arrive one by one); where neither gives what the row
-    says, it tries the few other ways in which such repetitions may have been folded. A row that only one of these
-    explains is *ambiguous*.
+    255 of refunds; of engagements those of a week of the customer's own time, at least 32 and at most 256.
+
+Refunds and orders come from one partition of one topic, and engagements from one of another, and neither has a part in
+what is remembered of the other: so the order in which a customer's records were folded is known wherever it matters.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from itertools import combinations, islice, pairwise
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from xxhash import xxh3_64_digest
 
 from stream_app.audit.brute_time import local_day
 from stream_app.core.clock import DAY_MS, NO_TIME
-from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
+from stream_app.core.events import ALL_LEFT, CANCELS, ENGAGEMENT, PURCHASE, Event
 from stream_app.core.local_days import UTC
 
-REMEMBERED_IDS: Final = 32
 REMEMBERED_ORDERS: Final = 16
+REMEMBERED_ORDER_IDS: Final = 240
+"""Beyond those that are remembered as a whole."""
+REMEMBERED_REFUNDS: Final = 255
+REMEMBERED_ENGAGEMENTS: Final = 256
+REMEMBERED_ENGAGEMENTS_LEAST: Final = 32
+REMEMBERED_ENGAGEMENT_DAYS: Final = 7
 REMEMBERED_DAYS: Final = 366
 ORDER_HALF_LIFE_DAYS: Final = 60
 GAP_MEMORY: Final = 0.95
 TOLERANCE: Final = 1e-9
 """Of what is no whole number, as a share of everything that was ever added: it was summed in another order."""
-MOST_CHANGES: Final = 3
-"""Repetitions of one customer that may have been folded otherwise than in either likely order."""
-MOST_ALTERNATIVES: Final = 3_000
-"""Ways to fold one customer's repetitions that are tried; bounds the time, as each is a recount."""
 
 
 class Entry(NamedTuple):
@@ -72,8 +72,12 @@ class Entry(NamedTuple):
     @property
     def day(self) -> int:
         """The shop's day that it happened on, by the tz database alone."""
-        at_ms = self.event.at_ms
-        return at_ms // DAY_MS if self.timezone == UTC else local_day(at_ms, self.timezone)
+        return day_of(self.event.at_ms, self.timezone)
+
+
+def day_of(at_ms: int, timezone: str) -> int:
+    """Return the day of a zone that an instant is of, by the tz database alone."""
+    return at_ms // DAY_MS if timezone == UTC else local_day(at_ms, timezone)
 
 
 class Totals(NamedTuple):
@@ -121,16 +125,10 @@ class Outcome(NamedTuple):
         Empty if the row is right.
     duplicates
         Number of repeated records that were not folded.
-    order_dependent
-        Whether more than one total would be right, for the order between the topics is unknown.
-    ambiguous
-        Whether the row is right in another than the likely orders only.
     """
 
     differences: list[str]
     duplicates: int
-    order_dependent: bool = False
-    ambiguous: bool = False
 
 
 def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
@@ -143,76 +141,209 @@ def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
     row
         The customer's totals in the state.
     """
-    if len({entry.event.event_id for entry in entries}) == len(entries):
-        return Outcome(_differences(entries, row), 0)
-    outcomes = []
-    for order in likely_orders(entries):
-        folded = distinct(order)
-        differences = _differences([entry for entry, fold in zip(order, folded, strict=True) if fold], row)
-        outcomes.append((differences, order, folded))
-        if not differences:
-            break
-    differences, order, folded = outcomes[-1] if not outcomes[-1][0] else outcomes[0]
-    duplicates = folded.count(False)
-    free = uncertain(order)
-    if not differences or not free:
-        return Outcome(differences, duplicates, bool(free))
-    for other in alternatives(order, folded, free, row):
-        if not _differences([entry for entry, fold in zip(order, other, strict=True) if fold], row):
-            return Outcome([], other.count(False), True, True)
-    return Outcome(differences, duplicates, True)
-
-
-def _differences(entries: Iterable[Entry], row: Totals) -> list[str]:
-    return recount(entries, row.order_half_life_days).differences(row)
+    life = _Life()
+    duplicates = [life.take(entry) for entry in entries].count(False)
+    return Outcome(life.recount(row.order_half_life_days).differences(row), duplicates)
 
 
 def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIFE_DAYS) -> Recount:
-    """Return the totals of distinct entries; purchases and refunds in the order of the log."""
-    purchases = refunds = engagements = revenue_minor = 0
-    first_at_ms = first_purchased_at_ms = -NO_TIME
-    purchased_at_ms = ordered_at_ms = engaged_at_ms = NO_TIME
-    orders: list[_Change] = []
-    active_days: set[int] = set()
-    ledger = _Ledger()
+    """Return the totals of entries, those of each topic in the order of the log."""
+    life = _Life()
     for entry in entries:
-        event = entry.event
-        kind, at_ms = event.kind, event.at_ms
-        first_at_ms = min(first_at_ms, at_ms)
-        if kind == ENGAGEMENT:
-            engagements += 1
-            engaged_at_ms = max(engaged_at_ms, at_ms)
-            active_days.add(entry.day)
-            continue
-        ordered_at_ms = max(ordered_at_ms, at_ms)
-        if kind == PURCHASE:
-            purchases += 1
-            revenue_minor += event.amount_minor
-            first_purchased_at_ms = min(first_purchased_at_ms, at_ms)
-            purchased_at_ms = max(purchased_at_ms, at_ms)
-            active_days.add(entry.day)
-            orders.append(_Change(at_ms, 1, event.amount_minor, _log_of(event.amount_minor)))
-        else:
-            refunds += 1
-            revenue_minor -= event.amount_minor
-        for correction in ledger.enter(event):
-            purchases += correction.orders
-            orders.append(correction)
-    gaps, log_gaps, log_gaps_squared = _gaps(active_days)
-    sums, gross = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
-    for order in orders:
-        weight = 2.0 ** ((order.at_ms - ordered_at_ms) / (order_half_life_days * DAY_MS))
-        for index, part in enumerate((order.orders * weight, order.minor * weight, order.logs)):
-            sums[index] += part
-            gross[index] += abs(part)
-    orders_decayed, revenue_decayed, log_order_values = sums
-    totals = Totals(
-        purchases, refunds, engagements, revenue_minor, first_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms,
-        first_purchased_at_ms, gaps, orders_decayed, revenue_decayed, log_order_values, log_gaps, log_gaps_squared,
-        order_half_life_days,
-    )  # fmt: skip
-    names = ("orders_decayed", "revenue_decayed", "log_order_values", "log_gaps", "log_gaps_squared")
-    return Recount(totals, dict(zip(names, (*gross, 1 + log_gaps, 1 + log_gaps_squared), strict=True)))
+        life.take(entry)
+    return life.recount(order_half_life_days)
+
+
+def ordered_ms(entries: Iterable[Entry]) -> list[int]:
+    """Return when each order was stated first, of those that were stated."""
+    life = _Life()
+    for entry in entries:
+        life.take(entry)
+    return [order.at_ms for order in life.stated()]
+
+
+def distinct(order: Sequence[Entry]) -> list[bool]:
+    """Return which entries are folded: those that say something that the row does not hold yet."""
+    life = _Life()
+    return [life.take(entry) for entry in order]
+
+
+def likely_orders(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Give the entries in the orders in which they were folded most likely; each topic stays in order.
+
+    By event time, as a backlog is merged, and by the records' timestamps, as they arrive one by one. What a customer's
+    inputs add up to does not depend on it, but what was known at an instant does.
+    """
+    numbers = sorted({entry.stream for entry in entries})
+    streams = [[entry for entry in entries if entry.stream == number] for number in numbers]
+    yield list(merge(*streams, key=lambda entry: entry.watermark_ms))
+    yield list(merge(*streams, key=lambda entry: entry.timestamp_ms))
+
+
+# --- what there is to count ---------------------------------------------------------------------------------------
+
+
+class _Order:
+    """All that was said of an order."""
+
+    def __init__(self, order_id: str) -> None:
+        self.key = xxh3_64_digest(order_id.encode())
+        self.statements: list[Event] = []
+        self.returns: list[Event] = []
+
+    @property
+    def at_ms(self) -> int:
+        """When it was stated first; of one that nobody has stated, when it was last returned or cancelled."""
+        if self.statements:
+            return min(event.at_ms for event in self.statements)
+        return max(event.at_ms for event in self.returns)
+
+    @property
+    def said_ms(self) -> int:
+        """When anything was said of it last."""
+        return max(event.at_ms for event in (*self.statements, *self.returns))
+
+    @property
+    def refunds(self) -> int:
+        """How often something was returned."""
+        return sum(event.amount_minor != CANCELS for event in self.returns)
+
+    @property
+    def worth(self) -> tuple[int, int]:
+        """Whether it is one, and the minor units that are left of it."""
+        said = {event.amount_minor for event in self.returns}
+        if said & {CANCELS, ALL_LEFT}:
+            return 0, 0
+        _, minor = max((event.stated_at_ms, event.amount_minor) for event in self.statements)
+        returned = sum(event.amount_minor for event in self.returns)
+        left = max(minor - returned, 0)
+        return int(left > 0 or not returned), left
+
+    def says(self, event: Event) -> bool:
+        """Return whether a statement or cancellation says what is not said yet, or says it later than anything else."""
+        if event.kind != PURCHASE:
+            return all(known.amount_minor != CANCELS for known in self.returns)
+        if not self.statements:
+            return True
+        latest = max((known.stated_at_ms, known.amount_minor) for known in self.statements)
+        return event.at_ms < self.at_ms or (event.stated_at_ms, event.amount_minor) > latest
+
+
+class _Life:
+    """A customer's records, taken one after the other."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, _Order] = {}
+        self._old: list[_Order] = []
+        self._too_old: deque[str] = deque(maxlen=REMEMBERED_ORDER_IDS)
+        self._refund_ids: deque[str] = deque(maxlen=REMEMBERED_REFUNDS)
+        self._engaged: deque[tuple[str, int]] = deque(maxlen=REMEMBERED_ENGAGEMENTS)
+        self._engaged_ms: list[int] = []
+        self._returned_late: list[int] = []
+        self._said_ms = NO_TIME
+        self._timezone = UTC
+
+    def take(self, entry: Entry) -> bool:
+        """Take a record in; return whether it says something new."""
+        self._timezone, event = entry.timezone, entry.event
+        return self._engage(event) if event.kind == ENGAGEMENT else self._order(event)
+
+    def _day(self, at_ms: int) -> int:
+        return day_of(at_ms, self._timezone)
+
+    def stated(self) -> list[_Order]:
+        """Return the orders that anybody has stated."""
+        return [order for order in (*self._old, *self._orders.values()) if order.statements]
+
+    def _engage(self, event: Event) -> bool:
+        if any(event.event_id == event_id for event_id, _ in self._engaged):
+            return False
+        day = self._day(max([event.at_ms, *self._engaged_ms[-1:]]))
+        while len(self._engaged) >= REMEMBERED_ENGAGEMENTS_LEAST and self._is_past(day):
+            self._engaged.popleft()
+        self._engaged.append((event.event_id, day))
+        self._engaged_ms.append(event.at_ms)
+        self._engaged_ms.sort()
+        return True
+
+    def _is_past(self, day: int) -> bool:
+        """Return whether the oldest id of an engagement is of more than a week before a day."""
+        return day - self._engaged[0][1] > REMEMBERED_ENGAGEMENT_DAYS
+
+    def _order(self, event: Event) -> bool:
+        is_refund = event.kind != PURCHASE and event.amount_minor != CANCELS
+        if is_refund and event.event_id in self._refund_ids:
+            return False
+        order = self._orders.get(event.order_id)
+        if order is None and event.order_id in self._too_old:
+            if not is_refund or event.amount_minor == ALL_LEFT:
+                return False
+            self._refund_ids.append(event.event_id)
+            self._returned_late.append(event.amount_minor)
+            return True
+        if order is None:
+            order = self._orders[event.order_id] = _Order(event.order_id)
+        elif not is_refund and not order.says(event) and not self._is_later(order, event):
+            return False
+        if is_refund:
+            self._refund_ids.append(event.event_id)
+        (order.statements if event.kind == PURCHASE else order.returns).append(event)
+        if order.statements:
+            self._said_ms = max(self._said_ms, order.said_ms)
+        self._forget()
+        return True
+
+    def _is_later(self, order: _Order, event: Event) -> bool:
+        """Return whether what is said again is said later than anything of orders that were stated.
+
+        Of an order that nobody has stated a cancellation counts as of the latest time that it was said.
+        """
+        return event.at_ms > (self._said_ms if order.statements else order.at_ms)
+
+    def _forget(self) -> None:
+        if len(self._orders) <= REMEMBERED_ORDERS:
+            return
+        oldest = min(self._orders, key=lambda order_id: (self._orders[order_id].at_ms, self._orders[order_id].key))
+        order = self._orders.pop(oldest)
+        if order.statements:
+            self._old.append(order)
+            self._too_old.append(oldest)
+
+    def recount(self, order_half_life_days: int) -> Recount:
+        """Return what all records add up to."""
+        orders = self.stated()
+        ordered, engaged = [order.at_ms for order in orders], self._engaged_ms
+        gaps, log_gaps, log_gaps_squared = _gaps({self._day(at_ms) for at_ms in (*ordered, *engaged)})
+        sums, gross = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+        for order in orders:
+            weight = 2.0 ** ((order.at_ms - self._said_ms) / (order_half_life_days * DAY_MS))
+            one, left = order.worth
+            most = max(event.amount_minor for event in order.statements)
+            times = len(order.statements) + len(order.returns)
+            parts = (one * weight, weight), (left * weight, most * weight), (_log_of(left), _log_of(most))
+            for index, (part, largest) in enumerate(parts):
+                sums[index] += part
+                gross[index] += times * largest
+        totals = Totals(
+            purchases=sum(order.worth[0] for order in orders),
+            refunds=sum(order.refunds for order in orders) + len(self._returned_late),
+            engagements=len(engaged),
+            revenue_minor=sum(order.worth[1] for order in orders) - sum(self._returned_late),
+            first_at_ms=min((*ordered, *engaged), default=-NO_TIME),
+            purchased_at_ms=max(ordered, default=NO_TIME),
+            ordered_at_ms=self._said_ms,
+            engaged_at_ms=max(engaged, default=NO_TIME),
+            first_purchased_at_ms=min(ordered, default=-NO_TIME),
+            gaps=gaps,
+            orders_decayed=sums[0],
+            revenue_decayed=sums[1],
+            log_order_values=sums[2],
+            log_gaps=log_gaps,
+            log_gaps_squared=log_gaps_squared,
+            order_half_life_days=order_half_life_days,
+        )
+        names = ("orders_decayed", "revenue_decayed", "log_order_values", "log_gaps", "log_gaps_squared")
+        return Recount(totals, dict(zip(names, (*gross, 1 + log_gaps, 1 + log_gaps_squared), strict=True)))
 
 
 def _gaps(days: set[int]) -> tuple[int, float, float]:
@@ -229,160 +360,3 @@ def _gaps(days: set[int]) -> tuple[int, float, float]:
 
 def _log_of(minor: float) -> float:
     return math.log(max(minor, 1))
-
-
-class _Change(NamedTuple):
-    """What an event adds to a customer's orders or takes away: how many, minor units, logarithms of their values."""
-
-    at_ms: int
-    orders: int
-    minor: int
-    logs: float
-
-
-class _Ledger:
-    """The orders that a row remembers: the 16 latest by instant, then by digest.
-
-    For each order: the instant of its last completion (of its last refund, if no completion is known), what was paid
-    and returned in minor units, and the number of completions.
-    """
-
-    def __init__(self) -> None:
-        self._orders: dict[str, tuple[int, int, int, int]] = {}
-
-    def enter(self, event: Event) -> list[_Change]:
-        """Enter a purchase or refund; return what refunds change."""
-        order_id, at_ms = event.order_id, event.at_ms
-        known = self._orders.get(order_id)
-        completes = event.kind == PURCHASE
-        paid, returned = (event.amount_minor, 0) if completes else (0, event.amount_minor)
-        if known is None:
-            entry = at_ms, paid, returned, int(completes)
-        else:
-            known_at_ms, known_paid, known_returned, completions = known
-            if bool(completions) == completes:
-                at_ms = max(at_ms, known_at_ms)
-            elif completions:
-                at_ms = known_at_ms
-            entry = at_ms, known_paid + paid, known_returned + returned, completions + completes
-        self._orders[order_id] = entry
-        if len(self._orders) > REMEMBERED_ORDERS:
-            oldest = min(self._orders, key=lambda order: (self._orders[order][0], xxh3_64_digest(order.encode())))
-            del self._orders[oldest]
-        changes = [] if known is None else [_taken_back(known, 1)]
-        changes.append(_taken_back(entry, -1))
-        return [change for change in changes if change.minor or change.orders]
-
-
-def _taken_back(entry: tuple[int, int, int, int], sign: int) -> _Change:
-    """Return what an order's refunds undo of it, times `sign`: money up to what was paid, and the order if all was."""
-    at_ms, paid, returned, completions = entry
-    if not completions:
-        return _Change(at_ms, 0, sign * returned, 0.0)
-    undone = completions if returned and returned >= paid else 0
-    logs = _log_of(paid / completions) - _log_of((paid - returned) / completions)
-    return _Change(at_ms, sign * undone, sign * min(paid, returned), sign * completions * logs)
-
-
-# --- repetitions ------------------------------------------------------------------------------------------------
-
-
-def likely_orders(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Give the entries in the orders in which they were folded most likely; each topic stays in order."""
-    numbers = sorted({entry.stream for entry in entries})
-    streams = [[entry for entry in entries if entry.stream == number] for number in numbers]
-    yield list(merge(*streams, key=lambda entry: entry.watermark_ms))
-    yield list(merge(*streams, key=lambda entry: entry.timestamp_ms))
-
-
-def distinct(order: Sequence[Entry]) -> list[bool]:
-    """Return which entries are folded: those whose id is not among the last 32 folded."""
-    recent: deque[str] = deque(maxlen=REMEMBERED_IDS)
-    folded = []
-    for entry in order:
-        event_id = entry.event.event_id
-        fold = event_id not in recent
-        if fold:
-            recent.append(event_id)
-        folded.append(fold)
-    return folded
-
-
-def uncertain(order: Sequence[Entry]) -> list[int]:
-    """Return indices of the entries that are folded or not depending on how the topics were interleaved.
-
-    Between two records of a topic lie at least those of the same topic that are certainly folded, and at most all of
-    these and all of the other topics. If 32 lie between them for certain, both are folded; if they cannot, one is.
-    """
-    places: dict[str, list[int]] = {}
-    for index, entry in enumerate(order):
-        places.setdefault(entry.event.event_id, []).append(index)
-    streams = [{order[index].stream for index in indices} for indices in places.values()]
-    both = {event_id for event_id, seen in zip(places, streams, strict=True) if len(seen) > 1}
-    sizes = Counter(entry.stream for entry in order)
-    rank: list[int] = []
-    certain: list[int] = []
-    count: Counter[int] = Counter()
-    firsts: Counter[int] = Counter()
-    for index, entry in enumerate(order):  # how many came before in the same topic, and how many for certain
-        rank.append(count[entry.stream])
-        certain.append(firsts[entry.stream])
-        count[entry.stream] += 1
-        event_id = entry.event.event_id
-        firsts[entry.stream] += event_id not in both and places[event_id][0] == index
-    free: list[int] = []
-    for event_id, indices in places.items():
-        if event_id in both:
-            free += indices
-            continue
-        for before, index in pairwise(indices):
-            first = indices[0]
-            most = rank[index] - rank[first] - 1 + len(order) - sizes[order[index].stream]
-            least = certain[index] - certain[before] - (before == first)
-            if least < REMEMBERED_IDS <= most:
-                free.append(index)
-    return sorted(free)
-
-
-def alternatives(
-    order: Sequence[Entry], folded: Sequence[bool], free: Sequence[int], row: Totals
-) -> Iterator[list[bool]]:
-    """Give other ways to fold the uncertain entries, fewest changes first; each id is folded at least once.
-
-    Refunds, engagements and revenue are plain sums, so whether a way leads to the row's is known before a recount.
-    """
-    missing = [row.refunds, row.engagements, row.revenue_minor]
-    for entry, fold in zip(order, folded, strict=True):
-        if fold:
-            _subtract(missing, _summands(entry))
-    gains = {index: tuple(-part if folded[index] else part for part in _summands(order[index])) for index in free}
-    ids = {order[index].event.event_id for index in free}
-
-    def changed() -> Iterator[list[bool] | None]:
-        for changes in range(1, MOST_CHANGES + 1):
-            for chosen in combinations(free, changes):
-                left = list(missing)
-                for index in chosen:
-                    _subtract(left, gains[index])
-                if any(left):
-                    yield None
-                    continue
-                other = list(folded)
-                for index in chosen:
-                    other[index] = not other[index]
-                held = ids <= {entry.event.event_id for entry, fold in zip(order, other, strict=True) if fold}
-                yield other if held else None
-
-    return (other for other in islice(changed(), MOST_ALTERNATIVES) if other is not None)
-
-
-def _summands(entry: Entry) -> tuple[int, ...]:
-    event = entry.event
-    if event.kind == ENGAGEMENT:
-        return 0, 1, 0
-    return (0, 0, event.amount_minor) if event.kind == PURCHASE else (1, 0, -event.amount_minor)
-
-
-def _subtract(sums: list[int], parts: Iterable[int]) -> None:
-    for index, part in enumerate(parts):
-        sums[index] -= part

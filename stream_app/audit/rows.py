@@ -4,9 +4,10 @@ The layout, little-endian: version and number m of memberships (a byte each), th
 instant up to which moves have been told, and two words, each a count in its low byte and a length above: of dated
 places and the ledger, of undated places and the traits. 16 numbers of activity; m times the digest of a segmentation's
 name and the customer's membership; digest, place and date of segmentations by rules, then digest and place of the
-others; ledger and traits; last, event ids, orders, active and engaged days, as long as the four lengths say. Until
-version 3 there was nothing of rules and no instant; until version 2 there were 14 numbers, of other half-lives; rows of
-version 1 have one membership, of the segmentation `value`, and no digest before it.
+others; ledger and traits; last, ids of events, orders, active and engaged days, as long as the four lengths say. Until
+version 4, ids and orders were of another form, which nobody reads here. Until version 3 there was nothing of rules and
+no instant; until version 2 there were 14 numbers, of other half-lives; rows of version 1 have one membership, of the
+segmentation `value`, and no digest before it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from xxhash import xxh3_64_digest
 from stream_app.audit.recount import Totals
 from stream_app.errors import RowDamaged, RowVersionUnknown
 
-NEWEST_VERSION: Final = 4
+NEWEST_VERSION: Final = 5
 ENGAGEMENT_HALF_LIFE_DAYS: Final = 30
 FIRST_SEGMENTATION: Final = "value"
 """The only one that rows of version 1 know of."""

@@ -252,12 +252,10 @@ class _Audit:
         inputs = await self._read_inputs(partition, positions, migrations)
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
         if inputs is not None:
-            recounted, findings = checks.check_totals(rows, inputs.entries, changelog_log, inputs.profiles.keys())
+            duplicates, findings = checks.check_totals(rows, inputs.entries, changelog_log, inputs.profiles.keys())
             tally.add(findings)
-            figures["folded"] += inputs.counts["folded or repeated"] - recounted.duplicates
-            figures["duplicates"] += recounted.duplicates
-            figures["order-dependent customers"] += recounted.order_dependent
-            figures["ambiguous customers"] += recounted.ambiguous
+            figures["folded"] += inputs.counts["folded or repeated"] - duplicates
+            figures["duplicates"] += duplicates
             tally.add(check_traits(rows, inputs.profiles, changelog_log))
             self._check_names(migrations, inputs, migration_log)
             evidence = Evidence(
@@ -269,8 +267,6 @@ class _Audit:
         """Make the checks that look across partitions."""
         found, names = self.found, self._names
         found.tally.add(checks.check_one_partition(self._customers, names.changelog))
-        figures = found.figures
-        found.tally.add(checks.check_ambiguity(figures["ambiguous customers"], figures["customers"]))
         copies: dict[tuple[str, int], set[bytes]] = {}
         for topic, partition in {(record.topic, record.to_partition) for record in self._misplaced}:
             found_there = copies.setdefault((topic, partition), set())

@@ -12,6 +12,7 @@ from typing import Any, Final
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.learning import create_trainer_settings, create_trainers
 from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
+from stream_app.core.clock import DAY_MS
 from stream_app.core.partition import Partition
 from stream_app.learning.trainer import Trainer
 from stream_app.replay.outputs import OutputFolder, Outputs
@@ -128,6 +129,7 @@ def _replay_settings(settings: Settings, until_ms: int | None = None) -> ReplayS
         seed=settings.learning.seed,
         keep_payload=settings.records.keep_rejected_payload,
         until_ms=until_ms,
+        gap_ms=settings.records.trusted_gap_days * DAY_MS,
     )
 
 

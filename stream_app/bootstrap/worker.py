@@ -17,7 +17,7 @@ from stream_app.bootstrap.kafka import create_connection, create_topic_names, cr
 from stream_app.bootstrap.learning import create_trainer_settings
 from stream_app.bootstrap.segmentation import create_migration_context, create_segmentations, intervals_ms
 from stream_app.contracts.decoding import Decoder
-from stream_app.core.clock import SECOND_MS
+from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.errors import ConfigurationError
 from stream_app.native.library import library
 from stream_app.settings.definitions import Definitions
@@ -122,6 +122,7 @@ def create_lane_settings(settings: Settings) -> LoopSettings:
         tick_ms=tick_ms,
         sample_size=settings.learning.sample_size,
         seed=settings.learning.seed,
+        gap_ms=settings.records.trusted_gap_days * DAY_MS,
         keep_payload=settings.records.keep_rejected_payload,
         follows_wall_clock=settings.worker.clock == "wall",
         idle_ms=settings.worker.idle_seconds * SECOND_MS,

@@ -23,6 +23,7 @@ from stream_app.core.clock import to_milliseconds
 from stream_app.core.local_days import zone_of
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
+from stream_app.replay.outputs import earlier_timezone
 from stream_app.replay.refusals import REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, commonest_refusals, has_failed
 from stream_app.report.page import write_report
 from stream_app.report.terminal import progress, render_refusals, render_summary
@@ -116,6 +117,7 @@ def run_replay(
         write_report(folder)
         add(folder)
 
+    earlier = earlier_timezone(out)
     readers = create_readers(settings, sources, wall_clock.now_ms() if now_ms is None else now_ms)
     with ExitStack() as opened, _interruptible() as interrupted:
         for reader in readers:
@@ -123,6 +125,8 @@ def run_replay(
         run = create_replay(settings, out, until_ms, add=report)
         with progress(_total_bytes(sources)) as advance:
             summary = run.run(readers, advance, interrupted)
+    if earlier not in (None, zone := settings.business.timezone):
+        click.echo(f"{out}: these outputs count the days of {zone}, those before them the days of {earlier}", err=True)
     render_summary(summary, out / "report.html")
     if summary["interrupted"]:
         sys.exit(ExitCode.INTERRUPTED)

@@ -1,7 +1,7 @@
 """Every customer's row: numbers as columns that Python and the compiled library share, the rest in the library.
 
 The numbers of all rows (activity, memberships, places, due dates) lie in numpy arrays that are lent to the library for
-a call (`stream_app.core.table_columns`); ids, recent event ids, orders, days, ledgers of series and traits lie in the
+a call (`stream_app.core.table_columns`); ids, those of events, orders, days, ledgers of series and traits lie in the
 library's own memory (`native/rows.c`), 32 bytes of reference and a few blocks a customer. Rows are numbered from 0 in
 the order in which customers were first seen. What a row says in bytes is `stream_app.core.row`'s; the table knows no
 model and no condition.

@@ -23,6 +23,10 @@ REFUND: Final = 1
 ENGAGEMENT: Final = 2
 PROFILE: Final = 6
 """What is said of a customer: no act, hence behind the causes of moves that are none, see `stream_app.core.moves`."""
+ALL_LEFT: Final = -1
+"""In place of a refund's amount: it returns whatever is left of its order."""
+CANCELS: Final = -2
+"""In place of a refund's amount: it is none, the order is cancelled."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")
 """Names of the kinds of acts, indexed by `Event.kind`; the same words stand in a migration's cause."""
 
@@ -51,11 +55,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     type
         The contract's type, such as `order_completed` or `product_viewed`.
     amount_minor
-        Purchases and refunds: minor units of the base currency, ≥ 0 (a refund's too).
+        Purchases and refunds: minor units of the base currency, ≥ 0 (a refund's too); of refunds also `ALL_LEFT`, and
+        `CANCELS` for an order that is cancelled.
     order_id
         Purchases and refunds: the order.
     kept
         Fields that conditions look at, or a profile's traits: see `stream_app.core.kept`.
+    updated_at_ms
+        Purchases: as of when it says what the order is; None for when it happened.
     """
 
     kind: int
@@ -66,6 +73,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     amount_minor: int = 0
     order_id: str = ""
     kept: bytes = b""
+    updated_at_ms: int | None = None
+
+    @property
+    def stated_at_ms(self) -> int:
+        """As of when a purchase says what its order is: the latest statement wins."""
+        return self.at_ms if self.updated_at_ms is None else self.updated_at_ms
 
 
 Records: TypeAlias = npt.NDArray[np.void]
@@ -113,7 +126,7 @@ class Events:
     def event(self, index: int) -> Event:
         """Return an event as a value; its order's id is lost, and the digest of it, as text, stands for it."""
         record = dict(zip(_FIELDS, self.records[index].item(), strict=True))
-        start, order = record["text_at"], record["order_digest"]
+        start, order, stated_at_ms = record["text_at"], record["order_digest"], record["stated_at_ms"]
         customer_end = start + record["customer_size"]
         event_id_end = customer_end + record["event_id_size"]
         type_end = event_id_end + record["type_size"]
@@ -126,6 +139,7 @@ class Events:
             record["amount_minor"],
             f"{order:016x}" if order else "",
             self.texts[type_end : type_end + record["kept_size"]].tobytes(),
+            None if stated_at_ms == record["at_ms"] else stated_at_ms,
         )
 
     def _text(self, start: int, stop: int) -> str:
@@ -150,6 +164,7 @@ def pack_events(events: Sequence[Event], offsets: npt.ArrayLike, source: int) ->
     columns: dict[str, Any] = {
         "at_ms": [event.at_ms for event in events],
         "amount_minor": [event.amount_minor for event in events],
+        "stated_at_ms": [event.stated_at_ms for event in events],
         "kind": [event.kind for event in events],
         "event_digest": np.array([xxh3_64_intdigest(event_id) for _, event_id, _, _ in encoded], np.uint64),
         "customer_hash": np.array([xxh3_64_intdigest(customer_id) for customer_id, _, _, _ in encoded], np.uint64),

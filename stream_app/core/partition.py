@@ -15,12 +15,13 @@ from stream_app.core.customers import CustomerTable
 from stream_app.core.local_days import UTC
 from stream_app.core.moves import MigrationContext
 from stream_app.core.segmentation import CompiledRules, Ruled, Segmentation
+from stream_app.core.trust import Trust
 from stream_app.native.library import function
 from stream_app.native.structures import WARNING_DTYPE
 
 
 class Clock(NamedTuple):
-    """How far a partition has come: the latest event time seen, and the instant of the last whole sweep."""
+    """How far a partition has come: the latest event time believed, and the instant of the last whole sweep."""
 
     watermark_ms: int = NO_TIME
     swept_at_ms: int = NO_TIME
@@ -39,6 +40,13 @@ class Sweeps(NamedTuple):
 
     at_ms: Instants
     before: Indices
+
+
+class Reached(NamedTuple):
+    """How far time has come with each of n events, shape `(n,)`, and what later verdicts on times depend on."""
+
+    watermarks_ms: Instants
+    trust: Trust
 
 
 NO_SWEEPS: Final = Sweeps(np.empty(0, np.int64), np.empty(0, np.intp))
@@ -71,6 +79,8 @@ class Partition:
         Customers; it must have the same segmentations. Empty if None.
     clock
         How far the partition has come.
+    trust
+        What is known of the times of its records.
     dated
         Whether the table keeps of all segmentations when a customer has entered its segment, also of those by rules.
     timezone
@@ -83,6 +93,7 @@ class Partition:
         context: MigrationContext | None = None,
         table: CustomerTable | None = None,
         clock: Clock | None = None,
+        trust: Trust | None = None,
         *,
         dated: bool = False,
         timezone: str = UTC,
@@ -91,6 +102,7 @@ class Partition:
         self.context = context or MigrationContext()
         self.table = CustomerTable(*_names(self.segmentations), timezone) if table is None else table
         self.clock = clock or Clock()
+        self.trust = trust or Trust()
         self.workspace = _Workspace()
         """Memory that steps use again and again."""
         self.revised_at_ms = dict.fromkeys(self.names, NO_TIME)

@@ -34,7 +34,7 @@ import numpy as np
 
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.events import NO_EVENTS, Events
-from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Sweeps
+from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Reached, Sweeps
 from stream_app.native.library import NO_MEMORY, address, function
 from stream_app.native.output_structures import NOTICE_DTYPE
 from stream_app.native.structures import FACT_DTYPE, MOVE_DTYPE, Step
@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
     swept_at_ms, customers
         Of each sweep, its instant and how many customers there were.
     applied, late, duplicates
-        Number of events folded in time order, folded behind the watermark, and seen before.
+        Number of events folded at the watermark or ahead of it, folded behind it, and seen before.
     """
 
     moves: np.ndarray
@@ -75,7 +75,9 @@ class Outcome(NamedTuple):
     duplicates: int
 
 
-def process_events(partition: Partition, events: Events, sweeps: Sweeps = NO_SWEEPS) -> Outcome:
+def process_events(
+    partition: Partition, events: Events, sweeps: Sweeps = NO_SWEEPS, reached: Reached | None = None
+) -> Outcome:
     """Fold `events`, let time pass between them, and decide who moves.
 
     Parameters
@@ -84,13 +86,23 @@ def process_events(partition: Partition, events: Events, sweeps: Sweeps = NO_SWE
         In the order of the log; instants need not ascend.
     sweeps
         When time passes. All customers who may be due are looked at together: where that may be many, call `sweep`.
+    reached
+        How far time has come with each event; with None each is taken at its word.
 
     Raises
     ------
     MemoryError
         If there is not enough; the partition is to be thrown away then.
     """
-    return _take_step(partition, events, sweeps, 0, _EVERY_ROW)
+    outcome = _take_step(partition, events, sweeps, 0, _EVERY_ROW, None if reached is None else reached.watermarks_ms)
+    if reached is not None:
+        partition.trust = reached.trust
+    return outcome
+
+
+def begin_anew(partition: Partition) -> None:
+    """Forget how far time has come: it begins with the next event."""
+    partition.clock = Clock()
 
 
 def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Outcome:
@@ -125,11 +137,14 @@ def _join(parts: Sequence[Outcome]) -> Outcome:
     return parts[-1]._replace(moves=moves, facts=facts, notices=notices, changed=changed)
 
 
-def _take_step(partition: Partition, events: Events, sweeps: Sweeps, first: int, last: int) -> Outcome:
+def _take_step(
+    partition: Partition, events: Events, sweeps: Sweeps, first: int, last: int, watermarks_ms: Instants | None = None
+) -> Outcome:
     table, clock = partition.table, partition.clock
     records, texts = np.ascontiguousarray(events.records), np.ascontiguousarray(events.texts)
     sweep_at_ms = np.ascontiguousarray(sweeps.at_ms, np.int64)
     sweep_before = np.ascontiguousarray(sweeps.before, np.int64)
+    watermarks_ms = None if watermarks_ms is None else np.ascontiguousarray(watermarks_ms, np.int64)
     by_column, rules = partition.by_column, partition.rules
     revised_at_ms = np.array([partition.revised_at_ms[name] for name in table.names], np.int64)
     handles = np.array([segmentation.compiled.handle for segmentation in by_column], np.uintp)
@@ -152,6 +167,7 @@ def _take_step(partition: Partition, events: Events, sweeps: Sweeps, first: int,
         warnings=address(partition.warnings),
         warning_count=len(partition.warnings),
         numbers=address(numbers),
+        watermarks_ms=None if watermarks_ms is None else address(watermarks_ms),
         clock=NativeClock(*clock),
     )
     columns = table.columns()

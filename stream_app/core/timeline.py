@@ -4,6 +4,8 @@ Events are folded, everybody is assessed at every multiple of an interval, and a
 pauses, to learn from the population as it stands then. The replay and the worker iterate the same steps, so they do the
 same by construction. A step is taken before the next one is asked for: where the partition then stands decides what
 comes next.
+
+How far time has come with a record is what is believed of it (`stream_app.core.trust`), and not what it says.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import numpy as np
 from stream_app.core.arrays import Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.local_days import UTC, boundaries, following_boundary, is_boundary
-from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
+from stream_app.core.partition import NO_SWEEPS, Partition, Reached, Sweeps
 from stream_app.core.records import Batch, end_between
+from stream_app.core.trust import GAP_MS, Verdicts, believe
 
 
 class Pace(NamedTuple):
@@ -35,6 +38,8 @@ class Pace(NamedTuple):
         Where more customers than this may be due, a sweep is a step of its own, so that a shell can take it in parts.
     timezone
         Whose midnights are among the sweeps and pauses that lie whole days apart.
+    gap_ms
+        How far a single record may lead time, see `stream_app.core.trust`.
     """
 
     interval_ms: int
@@ -42,6 +47,7 @@ class Pace(NamedTuple):
     records_max: int
     due_max: int = 16_384
     timezone: str = UTC
+    gap_ms: int = GAP_MS
 
     def sweep_after(self, at_ms: int) -> int:
         """Return the first sweep after an instant."""
@@ -53,11 +59,15 @@ class Pace(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """Fold the records `[start, stop)`; `sweeps` counts their events alone."""
+    """Fold the records `[start, stop)`; `sweeps` counts their events alone, and `reached` is said of these.
+
+    Where no record is folded, nothing is said of any.
+    """
 
     start: int
     stop: int
     sweeps: Sweeps
+    reached: Reached | None = None
 
 
 class Sweep(NamedTuple):
@@ -67,45 +77,74 @@ class Sweep(NamedTuple):
     pauses: bool
 
 
-Step: TypeAlias = Fold | Sweep
+class Begin(NamedTuple):
+    """Let time begin anew at an instant: what the partition's clock was is forgotten, and nothing passes in between."""
+
+    at_ms: int
 
 
-def steps(partition: Partition, batch: Batch, pace: Pace) -> Iterator[Step]:
+Step: TypeAlias = Fold | Sweep | Begin
+
+
+def judge(partition: Partition, batch: Batch, pace: Pace) -> Verdicts:
+    """Return what is believed of the times of records that come next."""
+    return believe(partition.trust, *partition.clock, pace.gap_ms, batch.records)
+
+
+def steps(partition: Partition, batch: Batch, pace: Pace, verdicts: Verdicts | None = None) -> Iterator[Step]:
     """Yield what to do with records in the order of the stream, letting time pass between them.
 
     Records of equal instants that stand next to each other are folded in one step.
+
+    Parameters
+    ----------
+    verdicts
+        What `judge` has said of them, if it has been asked.
     """
-    watermarks_ms, is_event = batch.watermarks_ms, batch.is_event
-    start, count = 0, len(watermarks_ms)
-    instants = batch.instants()
+    verdicts = verdicts or judge(partition, batch, pace)
+    is_event, instants = batch.is_event, batch.instants()
     events = np.concatenate(([0], np.cumsum(is_event)))
-    while start < count:
-        stop = end_between(instants, start, start + pace.records_max, count)
-        since_ms = _since(partition, watermarks_ms)
-        if since_ms == NO_TIME:
-            yield Fold(start, stop, NO_SWEEPS)
-            start = stop
-            continue
-        pause_at_ms = pace.pause_after(since_ms)
-        stop = min(stop, int(np.searchsorted(watermarks_ms, pause_at_ms)))
-        if stop > start:
-            sweeps = _sweeps(since_ms, int(watermarks_ms[stop - 1]), pace)
-            if len(sweeps) and _many_due(partition, int(sweeps[-1]), pace):
-                stop, sweeps = int(np.searchsorted(watermarks_ms, sweeps[0])), sweeps[:0]
-        if stop > start:
-            before = events[np.maximum(np.searchsorted(watermarks_ms, sweeps), start)] - events[start]
-            yield Fold(start, stop, Sweeps(sweeps, before))
-            start = stop
-        else:
-            yield _towards(partition, since_ms, pause_at_ms, pace)
+    start = 0
+    for end, begins in [*((index, True) for index in verdicts.anew), (len(batch), False)]:
+        watermarks_ms = verdicts.watermarks_ms[:end]
+        while start < end:
+            stop = end_between(instants, start, start + pace.records_max, end)
+            since_ms = _since(partition, watermarks_ms[start:])
+            sweeps, stop = _within(partition, since_ms, watermarks_ms, start, min(stop, end), pace)
+            if stop > start:
+                before = events[start + np.searchsorted(watermarks_ms[start:], sweeps)] - events[start]
+                reached = Reached(
+                    verdicts.watermarks_ms[start:stop][is_event[start:stop]], verdicts.trust_before(stop, is_event)
+                )
+                yield Fold(start, stop, Sweeps(sweeps, before) if len(sweeps) else NO_SWEEPS, reached)
+                start = stop
+            else:
+                yield _towards(partition, since_ms, pace.pause_after(since_ms), pace)
+        if begins:
+            yield Begin(int(verdicts.watermarks_ms[end]))
 
 
-def crosses_sweep(partition: Partition, watermarks_ms: Instants, pace: Pace) -> bool:
-    """Say whether a sweep is due before the last of some records is folded."""
-    since_ms = _since(partition, watermarks_ms)
-    return since_ms != NO_TIME and int(watermarks_ms[-1]) >= following_boundary(
-        since_ms, pace.interval_ms, pace.timezone
-    )
+def _within(
+    partition: Partition, since_ms: int, watermarks_ms: Instants, start: int, stop: int, pace: Pace
+) -> tuple[Instants, int]:
+    """Return the sweeps among the records `[start, stop)`, and where to stop so that a shell need not pause before."""
+    if since_ms == NO_TIME:
+        return NO_SWEEPS.at_ms, stop
+    pause_at_ms = pace.pause_after(since_ms)
+    stop = min(stop, start + int(np.searchsorted(watermarks_ms[start:], pause_at_ms)))
+    if stop == start:
+        return NO_SWEEPS.at_ms, stop
+    sweeps = _sweeps(since_ms, int(watermarks_ms[stop - 1]), pace)
+    if len(sweeps) and _many_due(partition, int(sweeps[-1]), pace):
+        return sweeps[:0], start + int(np.searchsorted(watermarks_ms[start:], sweeps[0]))
+    return sweeps, stop
+
+
+def crosses_sweep(partition: Partition, verdicts: Verdicts, pace: Pace) -> bool:
+    """Say whether a sweep is due before the last of some records is folded, or time begins anew."""
+    since_ms = _since(partition, verdicts.watermarks_ms)
+    reached_ms = int(verdicts.watermarks_ms.max())
+    return bool(verdicts.anew) or (since_ms != NO_TIME and reached_ms >= pace.sweep_after(since_ms))
 
 
 def pass_time(partition: Partition, until_ms: int, pace: Pace) -> Iterator[Step]:

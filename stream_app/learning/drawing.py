@@ -26,8 +26,10 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices
+from stream_app.core.clock import NO_TIME
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import NEVER_MS, Held
+from stream_app.core.trust import ANEW_MS, GAP_MS
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 
@@ -142,7 +144,7 @@ class SampleDrawer:
             if isinstance(segmentation, LearnedSegmentation)
         ]
         self._hashes = np.concatenate((self._hashes, table.customer_ids.hashes(len(self._hashes))))
-        acting = np.flatnonzero(table.activity["first_at_ms"] < NEVER_MS)  # of others, only profiles are known
+        acting = self._acting(as_of_ms)
         numbers = choose(self._hashes, table.customer_ids, self._size, tick, self._seed, share, acting)
         return PopulationSample(
             tick=tick,
@@ -154,3 +156,16 @@ class SampleDrawer:
             members={name: table.members(index) for index, name in learned},
             share=share,
         )
+
+    def _acting(self, as_of_ms: int) -> Indices:
+        """Return the rows of those who have done something, at a time that can be believed.
+
+        Of others, only profiles are known. A wrong date is its own customer's matter: whoever has acted long after the
+        instant, or last a year before time began, says nothing about the population as it stands.
+        """
+        activity, trust = self._partition.table.activity, self._partition.trust
+        acted_at_ms = np.maximum(activity["ordered_at_ms"], activity["engaged_at_ms"])
+        is_there = (activity["first_at_ms"] < NEVER_MS) & (acted_at_ms <= as_of_ms + GAP_MS)
+        if trust.begun_ms != NO_TIME:
+            is_there &= acted_at_ms >= trust.begun_ms - ANEW_MS
+        return np.flatnonzero(is_there)

@@ -13,6 +13,7 @@ EVENT_DTYPE: Final = np.dtype(
     [
         ("at_ms", "<i8"),
         ("amount_minor", "<i8"),
+        ("stated_at_ms", "<i8"),
         ("event_digest", "<u8"),
         ("order_digest", "<u8"),
         ("customer_hash", "<u8"),
@@ -253,6 +254,7 @@ class Step(ctypes.Structure):
         ("warnings", ctypes.c_void_p),
         ("warning_count", ctypes.c_int64),
         ("numbers", ctypes.c_void_p),
+        ("watermarks_ms", ctypes.c_void_p),
         ("clock", Clock),
         ("moves", ctypes.c_void_p),
         ("move_count", ctypes.c_int64),

@@ -98,6 +98,9 @@ class Segmenter(Answers):
     def learn_one(self, event: Mapping[str, Any], *, topic: str | None = None) -> list[Migration]:
         """Take in an event, and let time pass up to it.
 
+        An event that lies further ahead than `records.trusted_gap_days` counts for its own customer at once; time
+        follows when others agree (`stream_app.core.trust`), or by `advance_to`.
+
         Parameters
         ----------
         event

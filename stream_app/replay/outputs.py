@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import msgspec
 
 from stream_app.core.clock import format_instant
+from stream_app.core.local_days import UTC
 from stream_app.core.next_moves import next_moves
 from stream_app.core.partition import Partition
 from stream_app.core.segments import NO_SEGMENT
@@ -141,6 +142,15 @@ class OutputFolder:
                     path.unlink()
             with suppress(OSError):
                 self._unfinished.rmdir()
+
+
+def earlier_timezone(folder: Path) -> str | None:
+    """Return whose days the outputs in a folder count; None if there are none that can be read."""
+    try:
+        summary = msgspec.json.decode((folder / "summary.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return None
+    return str(summary.get("timezone", UTC))
 
 
 @contextmanager

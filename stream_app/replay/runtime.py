@@ -17,10 +17,11 @@ from stream_app.contracts.dead_letters import dead_letter
 from stream_app.core.clock import NO_TIME, WEEK_MS
 from stream_app.core.events import Position
 from stream_app.core.local_days import boundary_number, is_boundary
-from stream_app.core.partition import Partition, Sweeps
-from stream_app.core.processor import Outcome, process_events, sweep
+from stream_app.core.partition import Partition, Reached, Sweeps
+from stream_app.core.processor import Outcome, begin_anew, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
-from stream_app.core.timeline import Pace, Step, Sweep, pass_time, steps
+from stream_app.core.timeline import Begin, Pace, Step, Sweep, judge, pass_time, steps
+from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError
 from stream_app.learning.drawing import SampleDrawer, share_of
 from stream_app.learning.trainer import Trainer
@@ -55,7 +56,9 @@ class ReplaySettings:
     keep_payload
         Whether dead letters carry the rejected record itself.
     until_ms
-        Let time pass up to this instant after the last event; None stops at the last event.
+        Let time pass up to this instant after the last event; None stops at the last event that is not in doubt.
+    gap_ms
+        How far a single record may lead time, see `stream_app.core.trust`.
     """
 
     sweep_interval_ms: int
@@ -64,6 +67,7 @@ class ReplaySettings:
     seed: int
     keep_payload: bool = True
     until_ms: int | None = None
+    gap_ms: int = GAP_MS
 
 
 @dataclass(eq=False, slots=True)
@@ -123,6 +127,7 @@ class Run:
             settings.sweep_interval_ms if watch else math.gcd(settings.tick_ms, WEEK_MS),
             CHUNK_EVENTS,
             timezone=partition.table.timezone,
+            gap_ms=settings.gap_ms,
         )
         if earlier is not None:
             self._load_state(earlier)
@@ -160,7 +165,7 @@ class Run:
         """
         self._interrupted, self._stopped = interrupted, False
         self.open_inputs([(reader.name, reader.source.topic) for reader in readers])
-        for batch in merge_by_time(readers):
+        for batch in merge_by_time(readers, self._settings.gap_ms):
             self.process(batch)
             advance(sum(reader.bytes_read for reader in readers), self.statistics.events)
             self._stopped = self._stopped or interrupted()
@@ -189,9 +194,11 @@ class Run:
     def process(self, batch: Batch) -> None:
         """Process records of the opened sources in the order of the stream, letting time pass between them."""
         batch.records["source"] = self._numbers[batch.sources]
-        if max(self.partition.clock) == NO_TIME and (known := batch.watermarks_ms[batch.watermarks_ms != NO_TIME]).size:
-            self.statistics.observe_sizes(self.partition, int(known[0]))
-        for step in steps(self.partition, batch, self._pace):
+        verdicts = judge(self.partition, batch, self._pace)
+        known = verdicts.watermarks_ms != NO_TIME
+        if max(self.partition.clock) == NO_TIME and known.any():
+            self.statistics.observe_sizes(self.partition, int(verdicts.watermarks_ms[known.argmax()]))
+        for step in steps(self.partition, batch, self._pace, verdicts):
             self._do(step, batch)
             if self._stopped:
                 return
@@ -199,10 +206,13 @@ class Run:
     def _do(self, step: Step, batch: Batch = NO_RECORDS) -> None:
         if isinstance(step, Sweep):
             self._pass_boundary(step.at_ms)
+        elif isinstance(step, Begin):
+            begin_anew(self.partition)
+            self.statistics.begin_anew(len(self.partition.table), step.at_ms)
         else:
-            self._fold(batch.part(step.start, step.stop), step.sweeps)
+            self._fold(batch.part(step.start, step.stop), step.sweeps, step.reached)
 
-    def _fold(self, records: Batch, sweeps: Sweeps) -> None:
+    def _fold(self, records: Batch, sweeps: Sweeps, reached: Reached | None) -> None:
         for number, count in enumerate(np.bincount(records.sources).tolist()):
             self._opened[number].records += count
         events = records.events()
@@ -210,7 +220,7 @@ class Run:
             if isinstance(other, Rejection):
                 self._reject(other, Positions(records.records[index : index + 1], self._names)[0])
         if len(events) or len(sweeps.at_ms):
-            outcome = process_events(self.partition, events, sweeps)
+            outcome = process_events(self.partition, events, sweeps, reached)
             self._take(outcome, Chunk(events, self._names))
             for at_ms, customers in zip(outcome.swept_at_ms.tolist(), outcome.customers.tolist(), strict=True):
                 self.statistics.count_customers(customers, at_ms)

@@ -25,6 +25,7 @@ import numpy as np
 
 from stream_app.core.customers import CustomerTable
 from stream_app.core.partition import Clock, Partition
+from stream_app.core.trust import Trust
 from stream_app.errors import SavedRunUnusable, SegmenterError
 from stream_app.replay.kept import KEPT, KeptOutputs
 from stream_app.segmentations.registry import decode_segmentation, encode_segmentation
@@ -45,6 +46,7 @@ def partition_state(partition: Partition) -> dict[str, Any]:
     """Return as JSON values what a partition knows beside its customers; `restore_partition` takes it back."""
     return {
         "clock": partition.clock._asdict(),
+        "trust": msgspec.to_builtins(partition.trust),
         "revised_at_ms": dict(partition.revised_at_ms),
         "rules_revised_at_ms": partition.rules_revised_at_ms,
         "segmentations": [encode_segmentation(segmentation) for segmentation in partition.segmentations],
@@ -55,6 +57,7 @@ def restore_partition(partition: Partition, state: Mapping[str, Any]) -> None:
     """Bring an empty partition of the same segmentations to where `partition_state` was taken, without customers."""
     partition.follow_all([decode_segmentation(document) for document in state["segmentations"]])
     partition.clock = Clock(**state["clock"])
+    partition.trust = msgspec.convert(state["trust"], Trust)
     partition.revised_at_ms = dict(state["revised_at_ms"])
     partition.rules_revised_at_ms = state["rules_revised_at_ms"]
 

@@ -24,6 +24,7 @@ from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import NEVER_MS, Segmentation
 from stream_app.core.segments import Roster
+from stream_app.core.trust import Trust
 from stream_app.segmentations.describing import Described
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
@@ -235,6 +236,11 @@ class RunStatistics:
             self._customer_days += customers * (at_ms - self._counted_to_ms) / DAY_MS
         self._counted_to_ms = at_ms
 
+    def begin_anew(self, customers: int, at_ms: int) -> None:
+        """Count customer-days from an instant on: nothing has passed before it."""
+        self._customer_days, self._counted_to_ms = 0.0, NO_TIME
+        self.count_customers(customers, at_ms)
+
     def observe_sizes(self, partition: Partition, at_ms: int) -> None:
         """Count customers, and once a week note the segments' sizes."""
         self.count_customers(len(partition.table), at_ms)
@@ -272,7 +278,13 @@ class RunStatistics:
     def summary(
         self, partition: Partition, inputs: Sequence[Mapping[str, Any]], seed: int, *, interrupted: bool
     ) -> dict[str, Any]:
-        """Return the whole run as one document of JSON values; the first segmentation's counts stand at the top."""
+        """Return the whole run as one document of JSON values; the first segmentation's counts stand at the top.
+
+        Parameters
+        ----------
+        inputs
+            The files, in the order of their numbers.
+        """
         months = self._customer_days / MONTH_DAYS
         first, *others = (
             self._of[name].summary(partition, number, months) for number, name in enumerate(partition.names)
@@ -291,6 +303,7 @@ class RunStatistics:
             },
             "without_customer": sum(self.rejected[reason] for reason in NOBODY_REASONS),
             "rejected_by_reason": dict(sorted(self.rejected.items())),
+            "times_in_doubt": _doubts(partition.trust, inputs),
             "customers": len(partition.table),
             "traits": partition.table.count_traits(),
             "currency": partition.context.currency,
@@ -336,12 +349,26 @@ def _all_segments(partition: Partition, column: int) -> dict[str, Any]:
     return asdict(figures["all"])
 
 
+def _doubts(trust: Trust, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how many records are so far from their neighbours that nobody's time but their customer's follows them."""
+    return {
+        "ahead": trust.ahead_in_doubt,
+        "behind": trust.behind_in_doubt,
+        "examples": [
+            {"file": inputs[each.source]["file"], "row": each.offset, "at": format_instant(each.at_ms)}
+            for each in trust.listed
+        ],
+    }
+
+
 def _period(partition: Partition) -> dict[str, Any]:
-    """Return the instants of the first and last accepted event, and over how many days of the shop they stretch."""
+    """Return the instants of the first and last event that is believed, and how many days of the shop that is."""
     first_ms = int(partition.table.activity["first_at_ms"].min(initial=NEVER_MS))
     if first_ms == NEVER_MS:  # nobody, or nobody of whom more than profiles are known
         return {"from": None, "to": None, "days": 0}
     last_ms = partition.clock.watermark_ms
+    if partition.trust.behind_in_doubt:
+        first_ms = partition.trust.begun_ms
     timezone = partition.table.timezone
     return {
         "from": format_instant(first_ms),

@@ -258,6 +258,15 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
         reasons = sorted(summary["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
         listed = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons)
         out.print(Padding(Text(f"rejected as {listed}; each is in dead_letters.jsonl"), INDENT))
+    doubts = summary["times_in_doubt"]
+    if count := doubts["ahead"] + doubts["behind"]:
+        far = [f"{doubts[side]:,} far {side}" for side in ("ahead", "behind") if doubts[side]]
+        first = doubts["examples"][0]
+        line = (
+            f"{_counted(count, 'time')} in doubt ({' and '.join(far)} of all others): {first['file']}, row "
+            f"{first['row']}, says {first['at']}; only the customer's own segments follow"
+        )
+        out.print(Padding(_printable(line, out), INDENT))
     out.print()
 
 

@@ -25,6 +25,7 @@ from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.records import NO_RECORDS, Batch, Other, Rejection, batch_of, batch_of_records
+from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.native.structures import REJECTED
 from stream_app.sources.csv_rows import Columns, CsvRow, read_rows
@@ -253,9 +254,9 @@ def _without_blank_lines(scanned: Scanned) -> Scanned:
     return scanned._replace(records=np.delete(records, blank) if len(blank) else records, others=others)
 
 
-def merge_by_time(readers: Sequence[FileReader]) -> Iterator[Batch]:
+def merge_by_time(readers: Sequence[FileReader], gap_ms: int = GAP_MS) -> Iterator[Batch]:
     """Yield the records of all files, ordered by watermark, then by file; no batch is empty."""
-    merge = WatermarkMerge(len(readers), HELD_RECORDS_MAX)
+    merge = WatermarkMerge(len(readers), HELD_RECORDS_MAX, gap_ms)
     ended: set[int] = set()
     while (number := merge.limiting(ended)) is not None:
         block = readers[number].next_block()

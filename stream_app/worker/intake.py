@@ -16,10 +16,12 @@ import numpy as np
 from stream_app.adapters.record_blocks import BlockRecord, RecordBlock
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.scanner import Scanned, Scanner, Spans
+from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Events
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.placement import places_of
 from stream_app.core.records import Batch, Rejection, Skipped, batch_of_records, end_between, records_of_others
+from stream_app.core.trust import GAP_MS
 from stream_app.native import batches as native
 from stream_app.native.structures import EVENT, REJECTED
 
@@ -80,6 +82,10 @@ class Intake:
         By input topic.
     partitions
         How many there are.
+    gap_ms
+        How far a single record may lead its topic.
+    watermark_ms
+        How far the records before have come, `NO_TIME` if there are none.
     """
 
     def __init__(
@@ -88,13 +94,15 @@ class Intake:
         offsets: Mapping[str, int],
         decoders: Mapping[str, Decoder],
         partitions: int,
+        gap_ms: int = GAP_MS,
+        watermark_ms: int = NO_TIME,
     ) -> None:
         self.partition = partition
         self._partitions = partitions
         self._scanners = {topic: Scanner(decoders[topic]) for topic in offsets}
         self._inlets = [_Inlet(number, topic, offset) for number, (topic, offset) in enumerate(offsets.items())]
         self._inlet_of = {inlet.topic: inlet for inlet in self._inlets}
-        self._merge = WatermarkMerge(len(self._inlets), HELD_RECORDS_MAX)
+        self._merge = WatermarkMerge(len(self._inlets), HELD_RECORDS_MAX, gap_ms, watermark_ms)
         self._under_way: deque[tuple[float, InputChunk]] = deque()
 
     @property
@@ -146,8 +154,7 @@ class Intake:
         self._set_aside_misplaced(topic, scanned, block)
         scanned.records["source"] = inlet.number
         scanned.records["offset"] = block.offsets
-        watermark_ms = self._merge.watermark_ms(inlet.number)
-        batch = batch_of_records(scanned.records, scanned.texts, scanned.others, watermark_ms)
+        batch = batch_of_records(scanned.records, scanned.texts, scanned.others, NO_TIME)
         self._merge.add(inlet.number, batch)
         inlet.fetched_to = int(block.offsets[-1]) + 1
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stream_app.core.trust import GAP_MS
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -37,6 +39,8 @@ class LoopSettings:
         So long a partition that catches up, or a live one, waits for the decision on a tick; 0 for not at all.
     figures_interval_ms
         Least time between two records of a partition's figures.
+    gap_ms
+        How far a single record may lead time, see `stream_app.core.trust`.
     """
 
     sweep_interval_ms: int
@@ -53,3 +57,4 @@ class LoopSettings:
     tick_wait_ms: int
     live_tick_wait_ms: int
     figures_interval_ms: int
+    gap_ms: int = GAP_MS

@@ -196,7 +196,7 @@ class OwnedPartitions:
         known = {*table.names, *table.ruled_names}
         names = dict.fromkeys((*self._follower.names_in_force, *table.names, *table.ruled_names))
         segmentations = [self._segmentation(name) for name in names if name in known]
-        partition = Partition(segmentations, self._context, table, position.clock)
+        partition = Partition(segmentations, self._context, table, position.clock, position.trust)
         figures = self.figures.setdefault(number, PartitionCounters())
         lane = PartitionLoop(
             number,
@@ -211,7 +211,14 @@ class OwnedPartitions:
             self,
         )
         self.lanes[number] = lane
-        self.intakes[number] = Intake(number, position.offsets, self._decoders, self._partitions)
+        self.intakes[number] = Intake(
+            number,
+            position.offsets,
+            self._decoders,
+            self._partitions,
+            self._lane_settings.gap_ms,
+            position.clock.watermark_ms,
+        )
         lane.start(self._failed)
 
     def _segmentation(self, name: str) -> Segmentation:

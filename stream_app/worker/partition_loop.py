@@ -22,22 +22,21 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.clock import NO_TIME
 from stream_app.core.local_days import boundary_number, last_boundary
-from stream_app.core.partition import Partition, Sweeps
-from stream_app.core.processor import Outcome, process_events
+from stream_app.core.partition import Partition, Reached, Sweeps
+from stream_app.core.processor import Outcome, begin_anew, process_events
 from stream_app.core.records import NO_RECORDS, Batch
 from stream_app.core.segmentation import Segmentation
-from stream_app.core.timeline import Pace, Step, Sweep, crosses_sweep, pass_time, steps
+from stream_app.core.timeline import Begin, Pace, Step, Sweep, crosses_sweep, judge, pass_time, steps
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import SampleDrawer
 from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.worker.counters import Arrivals, PartitionCounters
+from stream_app.worker.doubts import DoubtLog
 from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.intake import InputChunk, offsets_after
 from stream_app.worker.loop_settings import LoopSettings
@@ -116,6 +115,7 @@ class PartitionLoop:
         self._describer = Describer(partition.context, topics.group)
         self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
         self._wait = TickWait(ticks, number, self.figures)
+        self._doubts = DoubtLog(number, self._input_names, partition.trust)
         self._said_empty_ms = NO_TIME
         self._quiet_since = -SETTLING_SECONDS
         self._sweeper = Sweeper(partition, position, settings, now_ms, self._send_sample)
@@ -126,6 +126,7 @@ class PartitionLoop:
             settings.chunk_records_max,
             INLINE_DUE_MAX,
             timezone=partition.table.timezone,
+            gap_ms=settings.gap_ms,
         )
         self._sweep_seconds = 0.0
         self._is_closing = False
@@ -259,14 +260,15 @@ class PartitionLoop:
 
     async def _fold(self, chunk: InputChunk) -> None:
         """Fold a chunk, letting time pass between its records."""
-        batch = chunk.batch
-        watermarks_ms = np.maximum(batch.watermarks_ms, self.partition.clock.watermark_ms)
-        if self._sweeper.is_sweeping and crosses_sweep(self.partition, watermarks_ms, self._pace):
+        verdicts = judge(self.partition, chunk.batch, self._pace)
+        batch = dataclasses.replace(chunk.batch, watermarks_ms=verdicts.watermarks_ms)
+        if self._sweeper.is_sweeping and crosses_sweep(self.partition, verdicts, self._pace):
             await self._finish_sweep()  # so that time does not pass in two ways
-        if max(self.partition.clock) == NO_TIME and watermarks_ms[-1] != NO_TIME:
-            await self._enter(int(watermarks_ms[watermarks_ms != NO_TIME][0]))
+        known = verdicts.watermarks_ms != NO_TIME
+        if max(self.partition.clock) == NO_TIME and known.any():
+            await self._enter(int(verdicts.watermarks_ms[known.argmax()]))
         await self._make_room()
-        for step in steps(self.partition, dataclasses.replace(batch, watermarks_ms=watermarks_ms), self._pace):
+        for step in steps(self.partition, batch, self._pace, verdicts):
             await self._take_step(step, batch)
 
     async def _take_step(self, step: Step, batch: Batch) -> None:
@@ -274,22 +276,27 @@ class PartitionLoop:
             await self._finish_sweep()
             self._sweeper.begin(step.at_ms)
             await self._finish_sweep()
+        elif isinstance(step, Begin):
+            await self._finish_sweep()
+            begin_anew(self.partition)
+            await self._enter(step.at_ms)
         else:
             if len(step.sweeps.at_ms):
                 await self._finish_sweep()
-            self._fold_part(batch.part(step.start, step.stop), step.sweeps)
+            self._fold_part(batch.part(step.start, step.stop), step.sweeps, step.reached)
         await self._make_room()
 
-    def _fold_part(self, batch: Batch, sweeps: Sweeps) -> None:
+    def _fold_part(self, batch: Batch, sweeps: Sweeps, reached: Reached | None) -> None:
         """Fold records, and move the partition's position past them."""
         events = batch.events()
         self._outbox.set_aside(batch, self._input_names, self._settings.keep_payload, self.figures)
         self._outbox.touch((), len(batch))
         if len(events) or len(sweeps.at_ms):
             started = perf_counter()
-            outcome = process_events(self.partition, events, sweeps)
+            outcome = process_events(self.partition, events, sweeps, reached)
             self._take(outcome, Chunk(events, self._input_names, self.number))
             took = perf_counter() - started
+            self._doubts.note(self.partition.trust)
             if len(events):
                 self.figures.processing_seconds.observe(took / len(events), len(events))
                 self.figures.note_accepted(batch, self._input_names, self._now_ms())

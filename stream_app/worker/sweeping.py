@@ -160,6 +160,7 @@ class Sweeper:
         return PartitionPosition(
             offsets=dict(folded_to),
             clock=partition.clock,
+            trust=partition.trust,
             versions=dict(self.versions),
             adopted={segmentation.name: segmentation.version for segmentation in partition.segmentations},
             counted_since=dict(self.counted_since),

@@ -11,6 +11,7 @@ from stream_app.adapters.metrics.declared import (
     CONSUMER_LAG,
     COUNTED_SINCE,
     CUSTOMERS,
+    DOUBTED_TIMES,
     LAST_PROCESSED,
     MODEL_DRIFT,
     MODEL_HELD,
@@ -23,6 +24,7 @@ from stream_app.adapters.metrics.declared import (
     SEGMENT_REVENUE,
     STATE_RECOVERY,
     TABLE_ENTRIES,
+    TIMES_IN_DOUBT,
     WATERMARK,
 )
 from stream_app.core.clock import NO_TIME, SECOND_MS
@@ -131,6 +133,11 @@ class Telemetry:
             watermark_ms = lane.partition.clock.watermark_ms
             if watermark_ms != NO_TIME:
                 yield Reading(WATERMARK, (str(number),), watermark_ms / SECOND_MS)
+            trust = lane.partition.trust
+            yield Reading(TIMES_IN_DOUBT, (str(number), "ahead"), trust.ahead_in_doubt)
+            yield Reading(TIMES_IN_DOUBT, (str(number), "behind"), trust.behind_in_doubt)
+            yield Reading(DOUBTED_TIMES, (str(number), "ahead"), trust.ahead_total)
+            yield Reading(DOUBTED_TIMES, (str(number), "behind"), trust.behind_total)
             yield Reading(LAST_PROCESSED, (str(number),), lane.figures.written_at_ms / SECOND_MS)
             yield Reading(TABLE_ENTRIES, (str(number),), len(lane.partition.table))
         yield from self._lags()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 
 from stream_app.adapters.changelog import PartitionPosition
+from stream_app.core.clock import NO_TIME
 from stream_app.core.partition import Clock
+from stream_app.core.trust import Doubt, Trust
+
+TRUST = Trust(2, (2**64 - 1,), events=9, ahead=(Doubt(8, 1, 7, 3, (5,)),), ahead_total=1)
 
 
 def test_position_comes_back_as_it_was_written() -> None:
     position = PartitionPosition(
-        {"purchases": 3}, Clock(5, 4), {"value": 7}, {"value": 7, "loyal": 2}, {"a1": 4}, "Europe/Berlin"
+        {"purchases": 3}, Clock(5, 4), {"value": 7}, {"value": 7, "loyal": 2}, {"a1": 4}, "Europe/Berlin", TRUST
     )
     assert PartitionPosition.decode(position.encode()) == position
     assert json.loads(position.encode()) == {
@@ -20,6 +24,7 @@ def test_position_comes_back_as_it_was_written() -> None:
         "adopted": {"value": 7, "loyal": 2},
         "counted_since": {"a1": 4},
         "timezone": "Europe/Berlin",
+        "trust": [2, [2**64 - 1], [], 9, [], [[8, 1, 7, 3, [5]]], [], [], 0, NO_TIME, 0, 1, 0],
     }
 
 

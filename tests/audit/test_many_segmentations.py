@@ -477,9 +477,9 @@ def test_row_of_another_length_is_damaged(value: bytes) -> None:
         read_row(value)
 
 
-@pytest.mark.parametrize("version", [0, 5])
+@pytest.mark.parametrize("version", [0, 6])
 def test_row_of_another_version_is_refused(version: int) -> None:
-    with pytest.raises(RowVersionUnknown, match=f"row version: {version}, expected 1 to 4"):
+    with pytest.raises(RowVersionUnknown, match=f"row version: {version}, expected 1 to 5"):
         read_row(plain_row(version))
 
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from tests.chaos.traffic import PROFILES, PURCHASES, Record, Totals, Traffic
-from tests.reference.row import RECENT_EVENT_LIMIT
+from tests.reference.ids import ENGAGEMENT_LIMIT
 
 RECORDS = 60_000
 
@@ -25,7 +25,7 @@ def test_only_customers_whose_records_all_fit_into_a_row_repeat_events(drawn: tu
     per_customer = Counter(record.key for record in records)
     repeating = {key for (key, _), count in times.items() if count > 1}
     assert len(repeating) > 100
-    assert max(per_customer[key] for key in repeating) <= RECENT_EVENT_LIMIT
+    assert max(per_customer[key] for key in repeating) <= ENGAGEMENT_LIMIT
 
 
 def test_one_record_in_a_hundred_is_a_repetition_some_near_and_some_far(drawn: tuple[Traffic, list[Record]]) -> None:

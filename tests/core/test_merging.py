@@ -67,7 +67,7 @@ def test_pieces_and_the_order_of_reading_leave_the_merge_as_it_is(sources: list[
 
 @given(sources_of_few_times)
 def test_what_lies_at_the_limit_waits_for_what_may_still_come_of_that_instant(sources: list[Source]) -> None:
-    merge = WatermarkMerge(len(sources))
+    merge = WatermarkMerge(len(sources), watermark_ms=-1)
     for number, source in enumerate(sources):
         if source:
             merge.add(number, batch_of([content_at(at_ms) for at_ms in source], number, range(len(source)), NO_TIME))
@@ -78,7 +78,7 @@ def test_what_lies_at_the_limit_waits_for_what_may_still_come_of_that_instant(so
 
 
 def test_a_source_that_is_full_of_one_instant_does_not_wait() -> None:
-    merge = WatermarkMerge(2, held_max=3)
+    merge = WatermarkMerge(2, held_max=3, watermark_ms=-1)
     merge.add(1, batch_of([content_at(6)], 1, [0], NO_TIME))
     merge.add(0, batch_of([content_at(5)] * 2, 0, range(2), NO_TIME))
     assert merge.release(()) is NO_RECORDS

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from stream_app.core.clock import DAY_MS, HOUR_MS, NO_TIME, WEEK_MS, next_boundary
 from stream_app.core.events import ENGAGEMENT, PURCHASE, Event
 from stream_app.core.local_days import following_boundary, is_boundary
-from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Sweeps
-from stream_app.core.records import NO_RECORDS, Batch, Skipped, batch_of
-from stream_app.core.timeline import Fold, Pace, Step, Sweep, crosses_sweep, pass_time, steps
+from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Reached, Sweeps
+from stream_app.core.processor import begin_anew
+from stream_app.core.records import NO_RECORDS, Batch, Skipped, batch_of, join_batches
+from stream_app.core.timeline import Begin, Fold, Pace, Step, Sweep, crosses_sweep, judge, pass_time, steps
+from stream_app.core.trust import Trust
 from tests.segmentations.examples import BY_RULES, COLD_START
 from tests.support.batches import contents_of
 from tests.support.events import START_MS, instant, purchase
@@ -36,9 +38,11 @@ class Run:
         self.folded: list[list[tuple[int, int]]] = []
         self._offset = 0
 
-    def fold(self, contents: Sequence[Event | Skipped], sweeps: Sweeps | None = None) -> None:
+    def fold(
+        self, contents: Sequence[Event | Skipped], sweeps: Sweeps | None = None, reached: Reached | None = None
+    ) -> None:
         events = [content for content in contents if isinstance(content, Event)]
-        played = play_events(self.partition, events, sweeps or NO_SWEEPS, first=self._offset)
+        played = play_events(self.partition, events, sweeps or NO_SWEEPS, reached, first=self._offset)
         self._offset += len(events)
         self.swept_ms += played.outcome.swept_at_ms.tolist()
         self.migrations += played.migrations
@@ -52,10 +56,12 @@ class Run:
     def do(self, step: Step, batch: Batch) -> None:
         if isinstance(step, Sweep):
             self.sweep(step.at_ms, step.pauses)
+        elif isinstance(step, Begin):
+            begin_anew(self.partition)
         else:
             if step.stop > step.start:
                 self.folded[-1].append((step.start, step.stop))
-            self.fold(contents_of(batch.part(step.start, step.stop)), step.sweeps)
+            self.fold(contents_of(batch.part(step.start, step.stop)), step.sweeps, step.reached)
 
 
 def in_steps(batches: Sequence[Batch], pace: Pace, until_ms: int) -> Run:
@@ -80,14 +86,23 @@ def one_after_the_other(batches: Sequence[Batch], pace: Pace, until_ms: int) -> 
         run.sweep(at_ms, pauses=is_boundary(at_ms, pace.pause_ms, pace.timezone))
         return following_boundary(at_ms, pace.interval_ms, pace.timezone)
 
+    verdicts = judge(run.partition, join_batches(batches), pace)
+    believed_ms, is_event = verdicts.watermarks_ms, join_batches(batches).is_event
+    first = 0
     for batch in batches:
-        for start, stop in pairwise((0, *batch.instants().tolist(), len(batch))):
-            watermark_ms = int(batch.watermarks_ms[start])
+        leaps = (np.flatnonzero(np.diff(believed_ms[first : first + len(batch)])) + 1).tolist()
+        for start, stop in pairwise(sorted({0, *batch.instants().tolist(), *leaps, len(batch)})):
+            watermark_ms = int(believed_ms[first + start])
+            if first + start in verdicts.anew:
+                begin_anew(run.partition)
+                boundary_ms = None
             if boundary_ms is None and watermark_ms != NO_TIME:
                 boundary_ms = following_boundary(watermark_ms, pace.interval_ms, pace.timezone)
             while boundary_ms is not None and boundary_ms <= watermark_ms:
                 boundary_ms = pass_boundary(boundary_ms)
-            run.fold(contents_of(batch.part(start, stop)))
+            own = slice(first + start, first + stop)
+            run.fold(contents_of(batch.part(start, stop)), None, Reached(believed_ms[own][is_event[own]], Trust()))
+        first += len(batch)
     while boundary_ms is not None and boundary_ms <= until_ms:
         boundary_ms = pass_boundary(boundary_ms)
     return run
@@ -129,7 +144,8 @@ paces = st.builds(
     st.sampled_from([DAY_MS, WEEK_MS]),
     st.sampled_from([1, 3, 100]),
     st.sampled_from([0, 1, 100]),
-    timezone=st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]),
+    st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]),
+    st.sampled_from([7 * DAY_MS, 365 * DAY_MS]),
 )
 
 
@@ -150,6 +166,7 @@ def test_steps_do_what_folding_and_sweeping_one_after_the_other_does(
 def test_every_record_is_in_one_step_and_every_instant_too_within_the_pace_or_alone(
     batches: list[Batch], pace: Pace
 ) -> None:
+    pace = pace._replace(gap_ms=365 * DAY_MS)  # what ends a doubt may stand at an instant of its own
     run = in_steps(batches, pace, NO_TIME)
     for batch, parts in zip(batches, run.folded, strict=True):
         assert [start for start, _ in parts] == [0, *(stop for _, stop in parts[:-1])]
@@ -162,7 +179,7 @@ def test_every_record_is_in_one_step_and_every_instant_too_within_the_pace_or_al
 
 # --- many who are due -----------------------------------------------------------------------------------------------
 
-PACE = Pace(DAY_MS, WEEK_MS, 100, due_max=2)
+PACE = Pace(DAY_MS, WEEK_MS, 100, due_max=2, gap_ms=365 * DAY_MS)
 
 
 def purchase_at(at_ms: int) -> Event:
@@ -183,7 +200,7 @@ def crowded(customers: int) -> Run:
 def test_sweep_of_more_customers_than_may_be_due_in_a_chunk_is_a_step_of_its_own(customers: int, alone: bool) -> None:
     run = crowded(customers)  # no longer new on day 30.5
     batch = events_at(0.6, 30.8, 31.5)
-    pace = Pace(DAY_MS, 100 * WEEK_MS, 100, due_max=2)
+    pace = PACE._replace(pause_ms=100 * WEEK_MS)
     first = next(steps(run.partition, batch, pace))
     assert isinstance(first, Fold)
     assert (first.start, first.stop) == ((0, 1) if alone else (0, 3))
@@ -220,7 +237,7 @@ def test_records_before_the_first_event_are_folded_as_they_come_and_no_time_pass
     assert [(step.start, step.stop) for step in found if isinstance(step, Fold)] == [(0, 5)]
     assert all(isinstance(step, Fold) and not len(step.sweeps.at_ms) for step in found)
     assert list(pass_time(partition, instant(100), PACE)) == []
-    assert not crosses_sweep(partition, refused.watermarks_ms, PACE)
+    assert not crosses_sweep(partition, judge(partition, refused, PACE), PACE)
 
 
 def test_time_begins_with_the_first_event() -> None:
@@ -235,4 +252,4 @@ def test_time_begins_with_the_first_event() -> None:
 @pytest.mark.parametrize(("last", "crosses"), [(1.999, False), (2.0, True), (2.5, True)])
 def test_records_cross_a_sweep_once_the_last_of_them_reaches_it(last: float, crosses: bool) -> None:
     partition = Partition([COLD_START], clock=Clock(instant(1.5), instant(1)))
-    assert crosses_sweep(partition, np.array([instant(1.6), instant(last)]), PACE) == crosses
+    assert crosses_sweep(partition, judge(partition, events_at(1.6, last), PACE), PACE) == crosses

@@ -516,6 +516,38 @@ def test_worker_goes_on_where_the_one_before_it_stopped(deploy: Deploy) -> None:
     assert (entered["sequence"], entered["change"]) == (1, "entered")
 
 
+def test_worker_of_another_time_zone_is_refused_on_one_line_and_changes_nothing(
+    kafka: str, topic_prefix: str, deploy: Deploy, tmp_path: Path
+) -> None:
+    deployment = deploy(kafka={"partitions": 1}, worker=BACKTEST, business={"timezone": "America/New_York"})
+    deployment.produce(input_of(purchase(day / 2)) for day in range(6))
+    first = deployment.start_worker()
+    deployment.wait_until_drained()
+    first.signal(signal.SIGINT)
+    assert first.wait(PATIENCE_SECONDS) == 0, first.log_tail()
+    deployment.workers.clear()
+    before = deployment.rows(), deployment.positions()
+    path = tmp_path / "elsewhere.toml"
+    path.write_text(
+        f'[business]\ntimezone = "Europe/Berlin"\n[kafka]\nbootstrap_servers = "{kafka}"\ntopic_prefix = '
+        f'"{topic_prefix}"\npartitions = 1\n[worker]\nhealth_port = 0\n',
+        "utf-8",
+    )
+    other = start("worker", "--config", path)
+    _, error = other.communicate(timeout=PATIENCE_SECONDS)
+    assert other.returncode == 2, error
+    said = [line for line in error.decode().splitlines() if line.startswith("FATAL")]
+    assert said == [
+        "FATAL TimeZoneChanged: setting business.timezone: 'Europe/Berlin', expected 'America/New_York', whose days "
+        f"{deployment.topics.changelog}[0] counts; set it back, or have the inputs counted anew under another "
+        "kafka.app_id"
+    ]
+    assert (deployment.rows(), deployment.positions()) == before
+    assert before[1][0].timezone == "America/New_York"
+    deployment.start_worker()
+    stopped(deployment)
+
+
 def test_figures_of_all_partitions_add_up_to_the_customers_also_after_a_kill(deploy: Deploy) -> None:
     deployment = deploy(kafka={"partitions": 2}, worker={**BACKTEST, "figures_interval_seconds": 1})
 

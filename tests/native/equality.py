@@ -13,7 +13,7 @@ import numpy as np
 
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Event
-from tests.native.histories import FOLDED, IN_SESSION, REPEATED, as_records, fold, mixed_events
+from tests.native.histories import FOLDED, QUIET, REPEATED, TOO_OLD, as_records, fold, mixed_events
 from tests.reference.folding import fold_events
 from tests.reference.row import ACTIVITY, NO_MEMBERSHIP, Row, encode_row
 
@@ -38,7 +38,9 @@ def first_difference(events: Sequence[Event], table: CustomerTable, rows: dict[s
         (outcome,) = fold(table, np.array([row]), record)
         folded = fold_events(rows.get(event.customer_id, Row()), [event], trail, 0, table.timezone)
         rows[event.customer_id] = folded.row
-        said = REPEATED if folded.duplicates else IN_SESSION if folded.in_session[0] else FOLDED
+        said = QUIET if folded.in_session[0] else FOLDED
+        if folded.duplicates:
+            said = TOO_OLD if folded.too_old else REPEATED
         encoded, expected = table.encode(row), encode_row(folded.row, _MEMBERSHIPS)
         if encoded != expected or outcome != said:
             return Difference(number, event, encoded, expected)

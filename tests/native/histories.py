@@ -13,7 +13,7 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.customers import CustomerTable
-from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, Event
+from stream_app.core.events import ALL_LEFT, CANCELS, ENGAGEMENT, EVENT_KINDS, PURCHASE, REFUND, Event
 from stream_app.native.library import address, function
 from stream_app.native.structures import EVENT_DTYPE, Columns
 from stream_app.simulator.events import PURCHASE as ORDERED
@@ -22,7 +22,7 @@ from stream_app.simulator.events import Draw
 from stream_app.simulator.populations import POPULATIONS
 from tests.support.events import START_MS
 
-FOLDED, IN_SESSION, REPEATED = range(3)
+FOLDED, QUIET, REPEATED, TOO_OLD = range(4)
 """What `fold` says of an event."""
 _STYLES = {"near": 2, "far": 400, "years": 2_000, "ordered": 0}
 """Days that the events of a wild customer lie apart, in any order; 0 for some that come in order."""
@@ -43,8 +43,13 @@ def wild_events(seed: int, size: int, customers: int) -> Iterator[Event]:
             yield Event(kind, customer, event_id, at_ms, "product_viewed")
             continue
         amount = random.choice((0, 1, 100, 250, 99_999, 2**32 - 1, 2**32, 10**13, 2**53 + random.randrange(2**50)))
-        order_id = f"o{random.randrange(random.choice((3, 12, 40)))}"
-        yield Event(kind, customer, event_id, at_ms, EVENT_KINDS[kind], amount, order_id)
+        order_id = f"o{random.randrange(random.choice((3, 12, 40, 400)))}"
+        if kind == REFUND:
+            amount = random.choice((amount, amount, amount, ALL_LEFT, CANCELS))
+        updated_at_ms = at_ms + random.choice((0, 1, DAY_MS, -DAY_MS, 2**33)) if random.random() < 0.3 else None
+        if kind != PURCHASE:
+            updated_at_ms = None
+        yield Event(kind, customer, event_id, at_ms, EVENT_KINDS[kind], amount, order_id, b"", updated_at_ms)
 
 
 def simulated_events(seed: int, customers: int = 200, days: int = 540) -> Iterator[Event]:
@@ -83,6 +88,7 @@ def as_records(events: Sequence[Event]) -> np.ndarray:
     records = np.zeros(len(events), EVENT_DTYPE)
     for record, event in zip(records, events, strict=True):
         record["kind"], record["at_ms"], record["amount_minor"] = event.kind, event.at_ms, event.amount_minor
+        record["stated_at_ms"] = event.stated_at_ms
         record["event_digest"] = xxh3_64_intdigest(event.event_id.encode())
         record["order_digest"] = xxh3_64_intdigest(event.order_id.encode()) if event.order_id else 0
         record["customer_hash"] = xxh3_64_intdigest(event.customer_id.encode())

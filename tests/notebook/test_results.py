@@ -30,6 +30,7 @@ def ada() -> seg.Segmenter:
     """Two customers, of whom one has fallen silent."""
     segmenter = seg.Segmenter()
     segmenter.learn_one(ORDER)
+    segmenter.advance_to("2024-06-20T10:00:00Z")
     segmenter.learn_one(ORDER | {"customer_id": "bob", "occurred_at": "2024-06-20T10:00:00Z"})
     return segmenter
 

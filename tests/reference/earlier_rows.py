@@ -1,4 +1,8 @@
-"""Rows of versions 1 and 2, carried over: what the totals of version 3 are for a customer whose events are long gone.
+"""Earlier rows, carried over: what they would say today of a customer whose events are long gone.
+
+What cannot be known. Until version 4 an order that was told several times under its id had counted each time, and goes
+on to; refunds of one order count as one; of which kind an id was is not said, so that it is taken for each kind that
+the customer has; and of orders beyond the 16 of the ledger nobody knows the ids.
 
 The reference that `native/earlier_rows.c`, which states the theory, is compared with byte by byte.
 """
@@ -6,18 +10,80 @@ The reference that `native/earlier_rows.c`, which states the theory, is compared
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from stream_app.core.clock import NO_TIME
+from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.quantities import ORDER_HALF_LIFE_DAYS
 from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS
-from tests.reference.orders import ORDER_LIMIT, ORDER_RATE, log_order_value, unpack_orders
+from tests.reference.ids import Ids
+from tests.reference.orders import ORDER_LIMIT, ORDER_RATE, STATED, Order, log_order_value
 from tests.reference.scalars import exp2, power
 
 EARLIER_ACTIVITY: Final = struct.Struct("<5q5d4i")
 """The numbers of a row of version 1 or 2."""
 _POWER: Final = ORDER_HALF_LIFE_DAYS / 90.0
 """What the weight of an order is raised to, to be that at the old half-life."""
+
+EARLIER_ORDER: Final = struct.Struct("<8sqqqH")
+"""An order until version 4: digest, instant, completed minor units, refunded minor units, completions."""
+
+
+class EarlierOrder(NamedTuple):
+    """An order until version 4. `at_ms` is that of the last completion, or of the last refund if none is known."""
+
+    digest: bytes
+    at_ms: int
+    completed_minor: int
+    refunded_minor: int
+    completions: int
+
+    def correction(self) -> tuple[int, int, float]:
+        """Return the orders, the minor units and the log order values, all ≥ 0, that refunds take back at `at_ms`."""
+        completed, refunded, completions = self.completed_minor, self.refunded_minor, self.completions
+        if not (completions and refunded):
+            return 0, refunded, 0.0
+        left = completed - min(refunded, completed)
+        logs = log_order_value(completed / completions) - log_order_value(left / completions)
+        return 0 if left else completions, completed - left, completions * logs
+
+    def state(self) -> Order:
+        """Return what is known of the order now."""
+        refunds = int(self.refunded_minor != 0 or not self.completions)
+        if not self.completions:
+            return Order(self.digest, self.at_ms, refunded_minor=self.refunded_minor, refunds=refunds)
+        stated = self.at_ms, self.at_ms, self.completed_minor
+        return Order(self.digest, *stated, self.refunded_minor, STATED, refunds)
+
+
+def unpack_earlier_orders(ledger: bytes) -> list[EarlierOrder]:
+    """Return the entries of a ledger until version 4."""
+    return [EarlierOrder._make(fields) for fields in EARLIER_ORDER.iter_unpack(ledger)]
+
+
+def earlier_ids(events: bytes, refunds: int, engagements: int, engaged_at_ms: int) -> bytes:
+    """Return what the digests of a row's last events say of ids."""
+    day, ids = engaged_at_ms // DAY_MS, Ids()
+    for at in range(0, len(events), 8):
+        if engagements:
+            ids = ids.with_engagement(events[at : at + 8], day)
+        if refunds:
+            ids = ids.with_refund(events[at : at + 8])
+    return ids.pack()
+
+
+def earlier_orders(ledger: bytes, ordered_at_ms: int) -> tuple[bytes, int, list[float], int]:
+    """Return the orders of a row as they are kept now, and what to take back of returns whose orders are not known.
+
+    That is money, the same decayed, and the number of refunds.
+    """
+    orders = unpack_earlier_orders(ledger)
+    unknown = [order for order in orders if not order.completions]
+    return (
+        b"".join(order.state().pack() for order in orders),
+        sum(order.refunded_minor for order in unknown),
+        [order.refunded_minor * exp2((order.at_ms - ordered_at_ms) * ORDER_RATE) for order in unknown],
+        len(unknown),
+    )
 
 
 def carry_over(activity: bytes, ledger: bytes, active_day_bits: int, engaged_day_bits: int) -> dict[str, Any]:
@@ -46,7 +112,7 @@ def carry_over(activity: bytes, ledger: bytes, active_day_bits: int, engaged_day
 def _first_purchased_at_ms(ledger: bytes, first_at_ms: int, purchased_at_ms: int) -> int:
     if purchased_at_ms == NO_TIME:
         return -NO_TIME
-    orders = unpack_orders(ledger)
+    orders = unpack_earlier_orders(ledger)
     if len(orders) == ORDER_LIMIT:
         return first_at_ms
     return min(order.at_ms for order in orders if order.completions)
@@ -63,7 +129,7 @@ def _order_totals(
     """Return what orders add up to, those of the ledger and those forgotten."""
     remembered = 0
     orders_decayed = revenue_decayed = log_order_values = 0.0
-    orders = unpack_orders(ledger)
+    orders = unpack_earlier_orders(ledger)
     for order in orders:
         undone, taken_back_minor, logs = order.correction()
         count, minor = order.completions - undone, order.completed_minor - taken_back_minor

@@ -6,25 +6,17 @@ The reference that `native/fold.c`, which states the theory, is compared with by
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from stream_app.core.clock import MINUTE_MS
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event
+from stream_app.core.events import CANCELS, ENGAGEMENT, PURCHASE, REFUND, Event
 from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS, shown_day
-from tests.reference.orders import (
-    ORDER_RATE,
-    Order,
-    complete_order,
-    enter_order,
-    log_order_value,
-    total_correction,
-)
-from tests.reference.row import ACTIVITY, DIGEST_BYTES, RECENT_EVENT_LIMIT, CustomerHistory, Row, digest, join_history
-from tests.reference.scalars import exp2
+from tests.reference.ids import ID_BYTES, Ids, unpack_ids
+from tests.reference.orders import Order, order_of, sort_orders, unpack_orders, weight_at
+from tests.reference.row import ACTIVITY, CustomerHistory, Row, digest, join_history
 
 SESSION_MS: Final = 30 * MINUTE_MS
 """Longest pause within a session: the usual inactivity limit of web analytics (Google Analytics' default)."""
-_RECENT_BYTES: Final = RECENT_EVENT_LIMIT * DIGEST_BYTES
 
 REPEATED: Final = -1
 """Stands for the state after an event that the customer held already; less than any byte of `states_out`."""
@@ -38,17 +30,31 @@ class Folded(NamedTuple):
     row
         With all events.
     duplicates
-        Indices of the events that the row held already; they changed nothing.
+        Indices of the events that the row held already, or whose order is too old; they changed nothing.
     states
         For each of the others, which record of `states_out`, from 0, is the state after it.
     in_session
-        For each event, whether it only continues a session.
+        For each event, whether it only continues a session, or says of an order what leaves all totals as they were.
+    restated
+        For each event, whether it says again what an order is that was known.
+    too_old
+        Those of the duplicates of whose order only the id is left.
     """
 
     row: Row
     duplicates: list[int]
     states: list[int]
     in_session: list[bool]
+    restated: list[bool]
+    too_old: list[int]
+
+
+class Said(NamedTuple):
+    """What there is to say of an event, see `Folded`."""
+
+    is_quiet: bool = False
+    is_restated: bool = False
+    is_too_old: bool = False
 
 
 class FoldedCustomers(NamedTuple):
@@ -61,15 +67,15 @@ class FoldedCustomers(NamedTuple):
     after
         For each event, customer by customer, the byte of `states_out` at which the state after it begins; `REPEATED` if
         the customer held it already.
-    in_session
-        For each event, whether it only continues a session.
+    said
+        What there is to say of each event.
     ends
         For each customer, the byte of `states_out` after its last state; where the next customer's first one begins.
     """
 
     histories: list[CustomerHistory]
     after: list[int]
-    in_session: list[bool]
+    said: list[Said]
     ends: list[int]
 
 
@@ -77,16 +83,16 @@ def fold_events(row: Row, events: Sequence[Event], states_out: bytearray, offset
     """Add events of one customer to its row, which is not changed; see `fold_customers`."""
     activity = bytearray(ACTIVITY.size)
     row.pack_activity_into(activity, 0)
-    (history,), after, in_session, (end,) = fold_customers(
-        activity, [row.history], [events], states_out, offset, timezone
-    )
+    (history,), after, said, (end,) = fold_customers(activity, [row.history], [events], states_out, offset, timezone)
     if end > offset:
         activity = states_out[end - ACTIVITY.size : end]
     return Folded(
         row=join_history(ACTIVITY.unpack(activity), history),
         duplicates=[index for index, start in enumerate(after) if start == REPEATED],
         states=[(start - offset) // ACTIVITY.size for start in after if start != REPEATED],
-        in_session=in_session,
+        in_session=[each.is_quiet for each in said],
+        restated=[each.is_restated for each in said],
+        too_old=[index for index, each in enumerate(said) if each.is_too_old],
     )
 
 
@@ -119,128 +125,189 @@ def fold_customers(
     """
     new_histories: list[CustomerHistory] = []
     after: list[int] = []
-    in_session: list[bool] = []
+    said: list[Said] = []
     ends: list[int] = []
     for numbers, history, group in zip(ACTIVITY.iter_unpack(activity), histories, events, strict=True):
-        new_history, offset = _fold_customer(numbers, history, group, states_out, offset, after, in_session, timezone)
-        new_histories.append(new_history)
+        customer = _Customer(join_history(numbers, history), timezone)
+        for event in group:
+            told = customer.fold(event)
+            said.append(told or Said(is_too_old=customer.is_too_old(event)))
+            after.append(REPEATED if told is None else offset)
+            if told is not None:
+                customer.row.pack_activity_into(states_out, offset)
+                offset += ACTIVITY.size
+        new_histories.append(customer.history)
         ends.append(offset)
-    return FoldedCustomers(new_histories, after, in_session, ends)
+    return FoldedCustomers(new_histories, after, said, ends)
 
 
-def _fold_customer(
-    numbers: tuple[Any, ...],
-    known: CustomerHistory,
-    events: Sequence[Event],
-    states_out: bytearray | memoryview,
-    offset: int,
-    after: list[int],
-    in_session: list[bool],
-    timezone: str,
-) -> tuple[CustomerHistory, int]:
-    """Add events to one customer's row, and to `after` and `in_session` what became of each.
+class _Customer:
+    """One customer's row, taken apart."""
 
-    Returns the new history and the byte after the last state. Local variables, because the loop runs once an event:
-    half the time of attributes.
-    """
-    pack_into, size = ACTIVITY.pack_into, ACTIVITY.size
-    (
-        first_at_ms, first_purchased_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor,
-        orders_decayed, revenue_decayed, log_order_values, engaged_days, log_gaps, log_gaps_squared,
-        gaps, purchases, refunds, engagements,
-    ) = numbers  # fmt: skip
-    recent_events, orders = known.recent_events, known.orders
-    active_day_bits, engaged_day_bits = known.active_day_bits, known.engaged_day_bits
-    engaged_day = shown_day(engaged_at_ms, timezone)
-    active_day = engaged_day if engaged_at_ms > purchased_at_ms else shown_day(purchased_at_ms, timezone)
-    for event in events:
-        event_digest = digest(event.event_id.encode())
-        if recent_events.find(event_digest) >= 0:  # half the time of `in`
-            after.append(REPEATED)
-            in_session.append(False)
-            continue
-        if len(recent_events) >= _RECENT_BYTES:
-            recent_events = recent_events[DIGEST_BYTES - _RECENT_BYTES :]
-        recent_events += event_digest
-        at_ms, kind = event.at_ms, event.kind
-        day = shown_day(at_ms, timezone)
-        in_session.append(kind == ENGAGEMENT and day == engaged_day and 0 <= at_ms - engaged_at_ms < SESSION_MS)
-        if at_ms < first_at_ms:
-            first_at_ms = at_ms
-        if kind != REFUND and day != active_day:
-            active_day_bits, gaps, log_gaps, log_gaps_squared = ACTIVE_DAYS.add(
-                active_day_bits, gaps, log_gaps, log_gaps_squared, active_day, day
-            )
-            if day > active_day:
-                active_day = day
-        if kind == ENGAGEMENT:
-            engagements += 1
-            if day != engaged_day:
-                engaged_day_bits, engaged_days = ENGAGED_DAYS.add(engaged_day_bits, engaged_days, engaged_day, day)
-            if at_ms > engaged_at_ms:
-                engaged_at_ms, engaged_day = at_ms, day
-        else:
-            (
-                first_purchased_at_ms, purchased_at_ms, ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed,
-                log_order_values, purchases, refunds, orders,
-            ) = _fold_order(
-                event, first_purchased_at_ms, purchased_at_ms, ordered_at_ms, revenue_minor, orders_decayed,
-                revenue_decayed, log_order_values, purchases, refunds, orders,
-            )  # fmt: skip
-        pack_into(
-            states_out, offset,
-            first_at_ms, first_purchased_at_ms, purchased_at_ms, ordered_at_ms, engaged_at_ms, revenue_minor,
-            orders_decayed, revenue_decayed, log_order_values, engaged_days, log_gaps, log_gaps_squared,
-            gaps, purchases, refunds, engagements,
-        )  # fmt: skip
-        after.append(offset)
-        offset += size
-    return CustomerHistory(recent_events, orders, active_day_bits, engaged_day_bits), offset
+    def __init__(self, row: Row, timezone: str) -> None:
+        self.row = row
+        self._timezone = timezone
+        self._ids: Ids = unpack_ids(row.recent_events)
+        self._orders: list[Order] = unpack_orders(row.orders)
+
+    @property
+    def history(self) -> CustomerHistory:
+        """What lies beside the numbers."""
+        return CustomerHistory(
+            self._ids.pack(),
+            b"".join(order.pack() for order in self._orders),
+            self.row.active_day_bits,
+            self.row.engaged_day_bits,
+        )
+
+    def fold(self, event: Event) -> Said | None:
+        """Add an event; None if it changes nothing."""
+        return self._fold_engagement(event) if event.kind == ENGAGEMENT else self._fold_order(event)
+
+    def is_too_old(self, event: Event) -> bool:
+        """Return whether of the order of an event only the id is left."""
+        return event.kind != ENGAGEMENT and self._is_old(event) and not self._is_known_refund(event)
+
+    def _is_old(self, event: Event) -> bool:
+        order = digest(event.order_id.encode())
+        return order[:ID_BYTES] in self._ids.orders and all(each.digest != order for each in self._orders)
+
+    def _is_known_refund(self, event: Event) -> bool:
+        return _is_refund(event) and digest(event.event_id.encode())[:ID_BYTES] in self._ids.refunds
+
+    def _day(self, at_ms: int) -> int:
+        return shown_day(at_ms, self._timezone)
+
+    @property
+    def _last_active_day(self) -> int:
+        return self._day(max(self.row.engaged_at_ms, self.row.purchased_at_ms))
+
+    def _add_active_day(self, last: int, day: int) -> None:
+        row = self.row
+        row.active_day_bits, row.gaps, row.log_gaps, row.log_gaps_squared = ACTIVE_DAYS.add(
+            row.active_day_bits, row.gaps, row.log_gaps, row.log_gaps_squared, last, day
+        )
+
+    # --- engagements ---
+
+    def _fold_engagement(self, event: Event) -> Said | None:
+        row, event_digest = self.row, digest(event.event_id.encode())
+        day, last = self._day(event.at_ms), self._day(row.engaged_at_ms)
+        if self._ids.knows_engagement(event_digest):
+            return None
+        self._ids = self._ids.with_engagement(event_digest, max(day, last))
+        is_quiet = day == last and 0 <= event.at_ms - row.engaged_at_ms < SESSION_MS
+        row.first_at_ms = min(row.first_at_ms, event.at_ms)
+        if day != self._last_active_day:
+            self._add_active_day(self._last_active_day, day)
+        if day != last:
+            row.engaged_day_bits, row.engaged_days = ENGAGED_DAYS.add(row.engaged_day_bits, row.engaged_days, last, day)
+        row.engagements += 1
+        row.engaged_at_ms = max(row.engaged_at_ms, event.at_ms)
+        return Said(is_quiet)
+
+    # --- orders ---
+
+    def _fold_order(self, event: Event) -> Said | None:
+        order_digest = digest(event.order_id.encode())
+        if self._is_known_refund(event):
+            return None
+        if self._is_old(event):
+            if not _is_refund(event) or event.amount_minor < 0:
+                return None
+            self._ids = self._ids.with_refund(digest(event.event_id.encode()))
+            self.row.refunds += 1
+            self.row.revenue_minor -= event.amount_minor
+            return Said()
+        own = order_of(event, order_digest)
+        before = next((order for order in self._orders if order.digest == order_digest), None)
+        after = own if before is None else before.join(own)
+        was_stated = before is not None and before.is_stated
+        if not _is_refund(event) and before == after:
+            if not after.is_stated or event.at_ms <= self.row.ordered_at_ms:
+                return None
+            self._advance(event.at_ms)
+            return Said(is_quiet=True, is_restated=event.kind == PURCHASE)
+        if _is_refund(event):
+            self._ids = self._ids.with_refund(digest(event.event_id.encode()))
+        if after.is_stated:
+            self._advance(event.at_ms)
+            if before is not None and not was_stated and before.at_ms > event.at_ms:
+                self._advance(before.at_ms)
+        self._enter(after)
+        is_quiet = not after.is_stated or self._follow(before, after)
+        return Said(is_quiet, was_stated and event.kind == PURCHASE)
+
+    def _enter(self, order: Order) -> None:
+        others = [each for each in self._orders if each.digest != order.digest]
+        self._orders, forgotten = sort_orders([*others, order])
+        for each in forgotten:
+            if each.is_stated:
+                self._ids = self._ids.with_order(each.digest)
+
+    def _advance(self, at_ms: int) -> None:
+        row = self.row
+        if at_ms < row.ordered_at_ms:
+            return
+        decay = weight_at(row.ordered_at_ms, at_ms)
+        row.orders_decayed *= decay
+        row.revenue_decayed *= decay
+        row.ordered_at_ms = at_ms
+
+    def _follow(self, before: Order | None, after: Order) -> bool:
+        """Follow what has become of an order in the totals; return whether it left them as they were."""
+        row, known = self.row, before if before is not None and before.is_stated else None
+        refunds = after.refunds - (known.refunds if known else 0)
+        is_quiet = not self._change_worth(before or after._replace(flags=0), after) and known is not None
+        row.refunds += refunds
+        row.first_at_ms = min(row.first_at_ms, after.at_ms)
+        row.first_purchased_at_ms = min(row.first_purchased_at_ms, after.at_ms)
+        if known is None:
+            self._place(after.at_ms)
+        elif known.at_ms != after.at_ms:
+            self._move(known.at_ms, after.at_ms)
+        return is_quiet and not refunds
+
+    def _change_worth(self, before: Order, after: Order) -> bool:
+        row, was, now = self.row, before.worth, after.worth
+        if before.at_ms == after.at_ms and was[:2] == now[:2]:
+            return False
+        put_in = weight_at(after.at_ms, row.ordered_at_ms)
+        taken_out = 0.0
+        if before.at_ms == after.at_ms:
+            taken_out = put_in
+        elif was.orders:
+            taken_out = weight_at(before.at_ms, row.ordered_at_ms)
+        row.purchases += now.orders - was.orders
+        row.revenue_minor += now.minor - was.minor
+        row.orders_decayed += now.orders * put_in - was.orders * taken_out
+        row.revenue_decayed += now.minor * put_in - was.minor * taken_out
+        row.log_order_values += now.logs - was.logs
+        return True
+
+    def _place(self, at_ms: int) -> None:
+        if self._day(at_ms) != self._last_active_day:
+            self._add_active_day(self._last_active_day, self._day(at_ms))
+        self.row.purchased_at_ms = max(self.row.purchased_at_ms, at_ms)
+
+    def _move(self, from_ms: int, to_ms: int) -> None:
+        """Have an order that was stated be where it was stated earlier."""
+        row, last = self.row, self._last_active_day
+        day, engaged_age = self._day(from_ms), self._day(row.engaged_at_ms) - self._day(from_ms)
+        stated = [order.at_ms for order in self._orders if order.is_stated]
+        if from_ms == row.purchased_at_ms:
+            row.purchased_at_ms = max([to_ms, *stated])
+        if day == self._day(to_ms):
+            return
+        is_engaged = engaged_age >= 0 and row.engaged_day_bits >> engaged_age & 1
+        if not is_engaged and all(self._day(at_ms) != day for at_ms in stated):
+            age = last - day
+            if age >= 0:
+                row.active_day_bits &= ~(1 << age)
+            row.active_day_bits = row.active_day_bits >> max(last - self._last_active_day, 0) | 1
+            row.gaps, row.log_gaps, row.log_gaps_squared = ACTIVE_DAYS.total(row.active_day_bits)
+        self._add_active_day(self._last_active_day, self._day(to_ms))
 
 
-def _fold_order(
-    event: Event,
-    first_purchased_at_ms: int,
-    purchased_at_ms: int,
-    ordered_at_ms: int,
-    revenue_minor: int,
-    orders_decayed: float,
-    revenue_decayed: float,
-    log_order_values: float,
-    purchases: int,
-    refunds: int,
-    orders: bytes,
-) -> tuple[int, int, int, int, float, float, float, int, int, bytes]:
-    """Return the fields of a row that a purchase or refund changes, after it; in the order of the parameters."""
-    at_ms, amount_minor, weight = event.at_ms, event.amount_minor, 1.0
-    if at_ms >= ordered_at_ms:
-        decay = exp2((ordered_at_ms - at_ms) * ORDER_RATE)
-        orders_decayed *= decay
-        revenue_decayed *= decay
-        ordered_at_ms = at_ms
-    else:
-        weight = exp2((at_ms - ordered_at_ms) * ORDER_RATE)
-    order_digest = digest(event.order_id.encode())
-    if event.kind == PURCHASE:
-        purchases += 1
-        revenue_minor += amount_minor
-        orders_decayed += weight
-        revenue_decayed += amount_minor * weight
-        log_order_values += log_order_value(amount_minor)
-        first_purchased_at_ms = min(first_purchased_at_ms, at_ms)
-        purchased_at_ms = max(purchased_at_ms, at_ms)
-        orders, corrections = complete_order(orders, order_digest, at_ms, amount_minor)
-    else:
-        refunds += 1
-        revenue_minor -= amount_minor
-        orders, corrections = enter_order(orders, Order(order_digest, at_ms, 0, amount_minor, 0))
-    if corrections:
-        correction = total_correction(corrections, ordered_at_ms)
-        purchases += correction.purchases
-        orders_decayed += correction.orders_decayed
-        revenue_decayed += correction.revenue_decayed
-        log_order_values += correction.log_order_values
-    return (
-        first_purchased_at_ms, purchased_at_ms, ordered_at_ms, revenue_minor, orders_decayed, revenue_decayed,
-        log_order_values, purchases, refunds, orders,
-    )  # fmt: skip
+def _is_refund(event: Event) -> bool:
+    return event.kind == REFUND and event.amount_minor != CANCELS

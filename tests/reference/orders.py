@@ -1,4 +1,4 @@
-"""The ledger of a customer's recent orders: what was completed, what was refunded, and what that takes back.
+"""The ledger of a customer's recent orders: what each is now, whatever was said of it and in whatever order.
 
 The reference that `native/orders.c`, which states the theory, is compared with byte by byte.
 """
@@ -6,57 +6,77 @@ The reference that `native/orders.c`, which states the theory, is compared with 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from stream_app.core.clock import DAY_MS
+from stream_app.core.events import ALL_LEFT, CANCELS, PURCHASE, Event
 from stream_app.core.quantities import ORDER_HALF_LIFE_DAYS
 from tests.reference.scalars import exp2, log
 
-ORDER: Final = struct.Struct("<8sqqqH")
-"""An order in the ledger: digest, instant, completed minor units, refunded minor units, completions."""
+ORDER: Final = struct.Struct("<8sqqqqH")
+"""An order in the ledger: digest, instant, instant and amount of the latest statement, refunded minor units, counts."""
 ORDER_LIMIT: Final = 16
 """How many orders a customer remembers, latest last: about five months of a customer who buys every nine days."""
 ORDER_RATE: Final = 1 / (ORDER_HALF_LIFE_DAYS * DAY_MS)
 """Halvings of an order's weight in a millisecond."""
-LEDGER_BYTES: Final = ORDER_LIMIT * ORDER.size
+STATED, CANCELLED, RETURNED = 1, 2, 4
+"""Flags: it was stated, cancelled, returned as a whole."""
+_FLAG_BITS: Final = 3
+REFUNDS_MAX: Final = 8_191
+
+
+class Worth(NamedTuple):
+    """What an order adds to a row's totals: one or none, minor units, logarithm of its value."""
+
+    orders: int
+    minor: int
+    logs: float
 
 
 class Order(NamedTuple):
-    """An entry of the ledger. `at_ms` is that of the last completion, or of the last refund if none is known."""
+    """An entry of the ledger; see `native/orders.c` for what its fields say."""
 
     digest: bytes
     at_ms: int
-    completed_minor: int
-    refunded_minor: int
-    completions: int
+    stated_at_ms: int = 0
+    stated_minor: int = 0
+    refunded_minor: int = 0
+    flags: int = 0
+    refunds: int = 0
 
-    def __add__(self, other: Order) -> Order:  # type: ignore[override]
+    @property
+    def is_stated(self) -> bool:
+        """Whether anybody has said what the order is."""
+        return bool(self.flags & STATED)
+
+    def join(self, other: Order) -> Order:
         """Return both entries as one; commutative and associative."""
-        if bool(self.completions) == bool(other.completions):
-            at_ms = max(self.at_ms, other.at_ms)
-        else:
-            at_ms = self.at_ms if self.completions else other.at_ms
+        stated = [entry for entry in (self, other) if entry.is_stated]
+        latest = max(stated, key=lambda entry: (entry.stated_at_ms, entry.stated_minor), default=other)
+        instants = [entry.at_ms for entry in stated or (self, other)]
         return Order(
             self.digest,
-            at_ms,
-            self.completed_minor + other.completed_minor,
+            min(instants) if stated else max(instants),
+            latest.stated_at_ms,
+            latest.stated_minor,
             self.refunded_minor + other.refunded_minor,
-            self.completions + other.completions,
+            self.flags | other.flags,
+            min(self.refunds + other.refunds, REFUNDS_MAX),
         )
 
-    def correction(self) -> tuple[int, int, float]:
-        """Return the orders, the minor units and the log order values, all ≥ 0, that refunds take back at `at_ms`.
+    @property
+    def worth(self) -> Worth:
+        """What the order adds to the totals."""
+        if not self.is_stated or self.flags & (CANCELLED | RETURNED):
+            return Worth(0, 0, 0.0)
+        left = self.stated_minor - min(self.stated_minor, self.refunded_minor)
+        if left == 0 and self.refunded_minor:
+            return Worth(0, 0, 0.0)
+        return Worth(1, left, log_order_value(left))
 
-        What refunds leave is spread evenly over the completions. If they leave nothing, all log order values go: those
-        of an order completed several times, at different values, as if each had been of their mean.
-        """
-        completed, refunded, completions = self.completed_minor, self.refunded_minor, self.completions
-        if not (completions and refunded):
-            return 0, refunded, 0.0
-        left = completed - min(refunded, completed)
-        logs = log_order_value(completed / completions) - log_order_value(left / completions)
-        return 0 if left else completions, completed - left, completions * logs
+    def pack(self) -> bytes:
+        """Return the entry as it stands in a row."""
+        return ORDER.pack(*self[:5], self.flags | self.refunds << _FLAG_BITS)
 
 
 def log_order_value(minor: float) -> float:
@@ -64,67 +84,30 @@ def log_order_value(minor: float) -> float:
     return log(minor) if minor > 1 else 0.0
 
 
-Entered: TypeAlias = tuple[bytes, tuple[tuple[int, Order], ...]]
-"""A ledger, and the entries whose corrections to add (1) or subtract (−1)."""
+def weight_at(at_ms: int, as_of_ms: int) -> float:
+    """Return what an order at an instant weighs as of another one."""
+    return exp2((at_ms - as_of_ms) * ORDER_RATE)
+
+
+def order_of(event: Event, digest: bytes) -> Order:
+    """Return the entry that one event alone makes."""
+    if event.kind == PURCHASE:
+        return Order(digest, event.at_ms, event.stated_at_ms, event.amount_minor, flags=STATED)
+    if event.amount_minor == CANCELS:
+        return Order(digest, event.at_ms, flags=CANCELLED)
+    if event.amount_minor == ALL_LEFT:
+        return Order(digest, event.at_ms, flags=RETURNED, refunds=1)
+    return Order(digest, event.at_ms, refunded_minor=event.amount_minor, refunds=1)
 
 
 def unpack_orders(ledger: bytes) -> list[Order]:
     """Return the entries of a ledger, oldest first."""
-    return [Order._make(fields) for fields in ORDER.iter_unpack(ledger)]
+    flags = (1 << _FLAG_BITS) - 1
+    return [Order(*fields, counts & flags, counts >> _FLAG_BITS) for *fields, counts in ORDER.iter_unpack(ledger)]
 
 
-def pack_orders(orders: list[Order]) -> bytes:
-    """Return the ledger of the latest orders, oldest first: what is forgotten depends on content, not arrival."""
-    latest = sorted(orders, key=lambda order: (order.at_ms, order.digest))[-ORDER_LIMIT:]
-    return b"".join(ORDER.pack(*order) for order in latest)
-
-
-def complete_order(ledger: bytes, order_digest: bytes, at_ms: int, amount_minor: int) -> Entered:
-    """Do as `enter_order` for a completion."""
-    if ledger.find(order_digest) < 0 and (not ledger or at_ms > ORDER.unpack_from(ledger, len(ledger) - ORDER.size)[1]):
-        # The usual case by far, a new order after all known ones, stays clear of unpacking the ledger.
-        return (ledger + ORDER.pack(order_digest, at_ms, amount_minor, 0, 1))[-LEDGER_BYTES:], ()
-    return enter_order(ledger, Order(order_digest, at_ms, amount_minor, 0, 1))
-
-
-def enter_order(ledger: bytes, order: Order) -> Entered:
-    """Enter a completion or refund."""
-    orders = unpack_orders(ledger)
-    known = next((entry for entry in orders if entry.digest == order.digest), None)
-    if known is None:
-        return pack_orders([*orders, order]), ((-1, order),)
-    orders.remove(known)
-    both = known + order
-    return pack_orders([*orders, both]), ((1, known), (-1, both))
-
-
-class Correction(NamedTuple):
-    """What refunds change in the totals of a row.
-
-    Attributes
-    ----------
-    purchases
-        Number of orders.
-    orders_decayed, revenue_decayed
-        As of the instant asked for.
-    log_order_values
-        As in the row.
-    """
-
-    purchases: int
-    orders_decayed: float
-    revenue_decayed: float
-    log_order_values: float
-
-
-def total_correction(changes: Sequence[tuple[int, Order]], as_of_ms: int) -> Correction:
-    """Return what to add to the totals; `changes` are entries whose correction is taken out (1) or put in (−1)."""
-    purchases, orders_decayed, revenue_decayed, log_order_values = 0, 0.0, 0.0, 0.0
-    for sign, order in changes:
-        undone, minor, logs = order.correction()
-        weight = sign * exp2((order.at_ms - as_of_ms) * ORDER_RATE)
-        purchases += sign * undone
-        orders_decayed += undone * weight
-        revenue_decayed += minor * weight
-        log_order_values += sign * logs
-    return Correction(purchases, orders_decayed, revenue_decayed, log_order_values)
+def sort_orders(orders: list[Order]) -> tuple[list[Order], list[Order]]:
+    """Return the latest orders, oldest first, and those beyond: what is forgotten depends on content, not arrival."""
+    ordered = sorted(orders, key=lambda order: (order.at_ms, order.digest))
+    beyond = max(len(ordered) - ORDER_LIMIT, 0)
+    return ordered[beyond:], ordered[:beyond]

@@ -161,9 +161,9 @@ class _Step:
 
     def take_event(self, index: int, event: Event) -> None:
         table = self.table
-        row, is_first = table.find(event.customer_id), False
+        row = table.find(event.customer_id)
         if row < 0:
-            row, is_first = table.insert(event.customer_id), True
+            row = table.insert(event.customer_id)
         self.take_part(row)
         self.with_events.add(row)
         state = table.load(row)
@@ -174,6 +174,10 @@ class _Step:
         self.watermark_ms = max(self.watermark_ms, event.at_ms)
         self.late += event.at_ms < self.watermark_ms
         self.applied += event.at_ms >= self.watermark_ms
+        if not _has_acted(folded.row.first_at_ms):
+            table.store(np.array([row]), _activity(folded.row), [folded.row.history])
+            return
+        is_first = not _has_acted(state.first_at_ms)
         if row not in self.pending:
             visit = Visit(max(self.watermark_ms, self.last_sweep_ms), index + self.passed)
             self.pending[row] = self.open_instant(row, event.at_ms, visit, is_first)
@@ -185,7 +189,7 @@ class _Step:
         table.store(np.array([row]), _activity(folded.row), [folded.row.history])
 
     def open_instant(self, row: int, at_ms: int, visit: Visit, is_first: bool) -> Pending:
-        revised_ms = NO_TIME if is_first else self.catch_up(row, visit)
+        revised_ms = self.catch_up(row, visit)
         at_ms = max(at_ms, revised_ms, self.closed_ms(row) + 1)
         if not is_first:
             self.pass_silence(row, at_ms, visit)
@@ -302,6 +306,8 @@ class _Step:
     def revise(self, row: int, index: int, at_ms: int, visit: Visit) -> None:
         segmentation, membership = self.partition.segmentations[index], self.table.memberships[index]
         self.table.note_assessed(row, index)
+        if not _has_acted(int(self.table.activity["first_at_ms"][row])):
+            return
         membership["assessed_at_ms"][row] = max(membership["assessed_at_ms"][row], at_ms)
         state = self.table.activity[row : row + 1].copy()
         decision = segmentation.revise(CustomerColumns(state, np.array([at_ms])), self.held(row, index))
@@ -368,6 +374,11 @@ def _activity(row: Row) -> np.ndarray:
     packed = bytearray(ACTIVITY_DTYPE.itemsize)
     row.pack_activity_into(packed, 0)
     return np.frombuffer(packed, ACTIVITY_DTYPE)
+
+
+def _has_acted(first_at_ms: int) -> bool:
+    """Return whether anything is known of a customer but returns of orders that nobody has stated."""
+    return first_at_ms != -NO_TIME
 
 
 def _before(at_ms: int) -> int:

@@ -20,7 +20,7 @@ from xxhash import xxh3_64_digest
 
 from stream_app.core.clock import NO_TIME
 from stream_app.errors import RowDamaged, RowVersionUnknown
-from tests.reference.earlier_rows import EARLIER_ACTIVITY, carry_over
+from tests.reference.earlier_rows import EARLIER_ACTIVITY, carry_over, earlier_ids, earlier_orders
 
 Int64: TypeAlias = Annotated[int, "q"]
 Int32: TypeAlias = Annotated[int, "i"]
@@ -101,16 +101,13 @@ last segment that was not a lapsed one, the present one included, 0 for none."""
 NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
 """The record of a customer who was never in a segment of a segmentation."""
 
-RECENT_EVENT_LIMIT: Final = 32
-"""How many event ids a customer remembers, latest arrival last. Producers repeat within seconds, so 32 is ample."""
 digest: Final = xxh3_64_digest
 """From an id or a name as UTF-8 to 8 bytes that stand for it, the same on every machine and in every process."""
 DIGEST_BYTES: Final = 8
-"""64 bits of XXH3 an id: two of 32 ids clash once in 10^17 events."""
 
-ROW_VERSION: Final = 4
+ROW_VERSION: Final = 5
 _HEADER: Final = struct.Struct("<BBHHHH")
-"""Version, number of memberships, and bytes of recent events, orders, active days and engaged days."""
+"""Version, number of memberships, and bytes of ids, orders, active days and engaged days."""
 _MORE: Final = struct.Struct("<qII")
 """Since version 4: `closed_at_ms`; number of dated places and bytes of the ledger; of undated ones, and of traits."""
 _PLACE: Final = struct.Struct("<ihh")
@@ -127,9 +124,9 @@ class CustomerHistory(msgspec.Struct, frozen=True, gc=False):
     Parameters
     ----------
     recent_events
-        Digests of the last events, concatenated.
+        Ids of events, as `tests.reference.ids.Ids` packs them.
     orders
-        Records of `tests.reference.orders.ORDER`, concatenated, ordered by instant and digest.
+        Entries of `tests.reference.orders`, packed, ordered by instant and digest.
     active_day_bits, engaged_day_bits
         Bit j is set if the customer was active (engaged) j days before its last active (engaged) day.
     """
@@ -276,7 +273,23 @@ def split_row(encoded: bytes) -> EncodedParts:
     if version < 3:
         row = Row(**carry_over(activity, history.orders, history.active_day_bits, history.engaged_day_bits))
         activity = _pack_activity(row)
+    if version < 5:
+        carried = carry_orders(join_history(ACTIVITY.unpack(activity), history))
+        activity, history = _pack_activity(carried), carried.history
     return EncodedParts(activity, memberships, history, beside)
+
+
+def carry_orders(row: Row) -> Row:
+    """Return a row until version 4 with ids and orders as they are kept now."""
+    row = msgspec.structs.replace(
+        row, recent_events=earlier_ids(row.recent_events, row.refunds, row.engagements, row.engaged_at_ms)
+    )
+    row.orders, returned_minor, returned_decayed, refunds = earlier_orders(row.orders, row.ordered_at_ms)
+    row.revenue_minor += returned_minor
+    for part in returned_decayed:
+        row.revenue_decayed += part
+    row.refunds -= refunds
+    return row
 
 
 def _places(encoded: bytes, since_bytes: int) -> dict[bytes, Place]:

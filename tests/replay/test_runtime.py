@@ -376,6 +376,19 @@ def test_models_are_learned_at_midnights_of_the_shop(tmp_path: Path) -> None:
     assert len({instant.time() for instant in learned}) == 2  # winter and summer
 
 
+def test_outputs_in_days_of_another_zone_than_those_before_them_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "settings.toml", tmp_path / "out"
+    config.write_text('[business]\ntimezone = "Asia/Kolkata"\n')
+    path = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00.000Z")])
+    told = []
+    for options in ((), (), ("--config", config), ("--config", config)):
+        replay(out, "--purchases", path, *options)
+        told.append("count the days of" in capsys.readouterr().err)
+    assert told == [False, False, True, False]
+
+
 def test_times_without_a_zone_are_the_shops_unless_an_option_says_otherwise(tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
     config.write_text('[business]\ntimezone = "Europe/Berlin"\n')
@@ -404,7 +417,7 @@ def test_engagements_alone_are_enough(tmp_path: Path) -> None:
 def test_gap_of_twenty_years_lapses_customers_at_their_own_instants(tmp_path: Path) -> None:
     records = [purchase_at(n, f"2003-05-{1 + n % 28:02}T12:00:00.000Z", f"c{n % 7}") for n in range(56)]
     records = sorted(records, key=lambda record: record["occurred_at"])
-    records.append(purchase_at(99, "2023-05-01T12:00:00.000Z", "c99"))
+    records += [purchase_at(90 + n, "2023-05-01T12:00:00.000Z", f"c9{n}") for n in range(3)]
     outputs = replay(tmp_path / "out", "--purchases", write_lines(tmp_path / "p.jsonl", records))
     lapsed = [migration for migration in outputs.migrations if migration["change"] == "lapsed"]
     assert {migration["customer_id"] for migration in lapsed} == {f"c{number}" for number in range(7)}

@@ -294,6 +294,11 @@ class ReportFolder:
             "counts": {"in": 17_234, "applied": 17_190, "duplicate": 20, "late_applied": 15, "rejected": 9},
             "without_customer": 2,
             "rejected_by_reason": {"malformed": 4, "invalid_time": 3, "no_customer": 1, "placeholder_id": 1},
+            "times_in_doubt": {
+                "ahead": 2,
+                "behind": 1,
+                "examples": [{"file": "purchases.csv", "row": 1_180, "at": "2026-02-10T08:00:00.000Z"}],
+            },
             "customers": len(self.current),
             "timezone": "UTC",
             "currency": "EUR",

@@ -95,6 +95,13 @@ def test_records_add_up_and_rejections_have_reasons(summary: dict[str, Any]) -> 
     assert "2 records without a customer: no id, or a placeholder such as guest" in " ".join(text.split())
 
 
+def test_times_in_doubt_are_named_in_one_line(summary: dict[str, Any]) -> None:
+    text = " ".join(printed(summary, width=200).split())
+    assert "3 times in doubt (2 far ahead and 1 far behind of all others): purchases.csv, row 1180, says 2026-" in text
+    summary["times_in_doubt"] = {"ahead": 0, "behind": 0, "examples": []}
+    assert "in doubt" not in printed(summary)
+
+
 def test_migrations_are_told_by_cause(summary: dict[str, Any]) -> None:
     migrations = summary["migrations"]
     own, by_versions = migrations["own_moves"], migrations["moves_by_new_versions"]["total"]

@@ -7,7 +7,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PROFILE, PURCHASE, REFUND, Event, Position
+from stream_app.core.events import (
+    ALL_LEFT,
+    CANCELS,
+    ENGAGEMENT,
+    EVENT_KINDS,
+    PROFILE,
+    PURCHASE,
+    REFUND,
+    Event,
+    Position,
+)
 from stream_app.core.kept import encode_kept
 
 START_MS = 1_704_067_200_000
@@ -49,6 +59,18 @@ def refund(day: float, amount_minor: int, order_id: str, customer_id: str = "c1"
     )
 
 
+def cancellation(day: float, order_id: str, customer_id: str = "c1") -> Event:
+    event_id = f"cancellation {customer_id} {day}"
+    return Event(REFUND, customer_id, event_id, instant(day), "order_cancelled", CANCELS, order_id)
+
+
+def edit(day: float, amount_minor: int, order_id: str, updated_day: float | None = None) -> Event:
+    """Return what says that an order is now so."""
+    updated_at_ms = None if updated_day is None else instant(updated_day)
+    event_id = f"edit {day} {amount_minor} {updated_day}"
+    return Event(PURCHASE, "c1", event_id, instant(day), "order_updated", amount_minor, order_id, b"", updated_at_ms)
+
+
 def engagement(day: float, customer_id: str = "c1", event_id: str | None = None) -> Event:
     return Event(ENGAGEMENT, customer_id, event_id or f"engagement {customer_id} {day}", instant(day), "product_viewed")
 
@@ -67,9 +89,10 @@ def histories(
     order_count: int = 16,
     prefix: str = "e",
 ) -> list[Event]:
-    """Draw distinct events of one customer, in any order; orders complete and are refunded any number of times.
+    """Draw distinct events of one customer, in any order.
 
-    Within what a row remembers if there are at most 32 events of 16 orders.
+    Orders are stated, refunded and cancelled any number of times. All is within what a row remembers if there are at
+    most 16 orders within 180 days.
     """
     size = draw(st.integers(min_size, max_size))
     return [draw(_events(f"{prefix}{index}", "c1", days, order_count)) for index in range(size)]
@@ -87,9 +110,13 @@ def _events(draw: st.DrawFn, event_id: str, customer_id: str, days: float, order
     at_ms = START_MS + draw(st.integers(0, round(days * DAY_MS)))
     if kind == ENGAGEMENT:
         return Event(kind, customer_id, event_id, at_ms, "product_viewed")
-    amount_minor = draw(st.sampled_from([0, 1, 999, 2_500]) | st.integers(0, 10**9))
+    amounts = st.sampled_from([0, 1, 999, 2_500]) | st.integers(0, 10**9)
+    amount_minor = draw(amounts | st.sampled_from([ALL_LEFT, CANCELS]) if kind == REFUND else amounts)
     order_id = f"o{draw(st.integers(0, order_count - 1))}"
-    return Event(kind, customer_id, event_id, at_ms, EVENT_KINDS[kind], amount_minor, order_id)
+    delays_ms = st.none() | st.sampled_from([0, 1, DAY_MS, 60 * DAY_MS, -DAY_MS])
+    delay_ms = draw(delays_ms) if kind == PURCHASE else None
+    updated_at_ms = None if delay_ms is None else at_ms + delay_ms
+    return Event(kind, customer_id, event_id, at_ms, EVENT_KINDS[kind], amount_minor, order_id, b"", updated_at_ms)
 
 
 @st.composite
@@ -102,5 +129,5 @@ def visits(draw: st.DrawFn, max_size: int = 12) -> list[Event]:
         minute += draw(st.sampled_from([0, 1, 5, 29, 30, 31, 400, -3, -60]))
         day = max(minute, 0) / 1_440
         buys = draw(st.sampled_from([False, False, False, True]))
-        events.append(purchase(day, event_id=f"e{index}") if buys else engagement(day, event_id=f"e{index}"))
+        events.append(purchase(day, order_id=f"o{index}") if buys else engagement(day, event_id=f"e{index}"))
     return events

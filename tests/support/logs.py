@@ -41,7 +41,7 @@ def logs(draw: st.DrawFn, late: bool = True, refunds: bool = True) -> list[Step]
         lateness_ms = draw(st.sampled_from([0, 0, 0, HOUR_MS, 3 * DAY_MS, 40 * DAY_MS])) if late else 0
         at_ms = max(START_MS, clock_ms - lateness_ms)
         customer_id = f"c{draw(st.integers(1, 3))}"
-        order_id = f"o{draw(st.integers(1, 3))}"
+        order_id = f"o{draw(st.integers(1, 6))}"
         amount_minor = draw(st.sampled_from([0, 1_500, 20_000]))
         if kind == ENGAGEMENT:
             steps.append(Event(kind, customer_id, f"e{index}", at_ms, "search"))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream_app.core.clock import NO_TIME, format_instant
-from stream_app.core.events import ENGAGEMENT, Event
+from stream_app.core.events import Event
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, DEFINITION, LAPSE
 from stream_app.core.segmentation import NEVER_MS, Decision, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT
@@ -155,13 +155,6 @@ class Customer:
         )
 
 
-def continues_session(row: Row, event: Event) -> bool:
-    """Say whether an event is an engagement within half an hour of the last one, on the same day."""
-    later_ms = event.at_ms - row.engaged_at_ms
-    same_day = event.at_ms // 86_400_000 == row.engaged_at_ms // 86_400_000
-    return event.kind == ENGAGEMENT and same_day and 0 <= later_ms < 30 * 60_000
-
-
 class Population:
     """All customers in one segmentation, and how far time has come."""
 
@@ -174,13 +167,16 @@ class Population:
         """Take in events of one instant that stand next to each other."""
         acting: dict[str, tuple[int, Event | None]] = {}
         for event in events:
-            known = event.customer_id in self.customers
             customer = self.customers.setdefault(event.customer_id, Customer(event.customer_id))
             folded = fold_events(customer.row, [event], trail_for([event]), 0)
             if folded.duplicates:
                 continue
             self.watermark_ms = max(self.watermark_ms, event.at_ms)
-            in_session = continues_session(customer.row, event) and not self.segmentation.weighs_sessions
+            known, acted = (row.first_at_ms != -NO_TIME for row in (customer.row, folded.row))
+            if not acted:
+                customer.row = folded.row
+                continue
+            in_session = folded.in_session[0] and not self.segmentation.weighs_sessions
             at_ms, cause = acting.get(event.customer_id, (0, None))
             if event.customer_id not in acting:
                 floor_ms = max(customer.closed_ms + 1, self.swept_ms, customer.revised_ms)
@@ -216,6 +212,8 @@ class Population:
             closed_ms = max(customer.closed_ms, self.swept_ms - 1)
             at_ms = revised_ms if revised_ms > closed_ms else closed_ms + 1
             customer.revised_ms = revised_ms
+            if customer.row.first_at_ms == -NO_TIME:
+                continue
             customer.assessed_ms = max(customer.assessed_ms, at_ms)
             decision = self.segmentation.revise(customer.at(at_ms), customer.held)
             kind = DEFINITION if customer.segment == NO_SEGMENT else self.segmentation.revised_by

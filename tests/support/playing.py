@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from stream_app.core.events import Event, pack_events
-from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
+from stream_app.core.partition import NO_SWEEPS, Partition, Reached, Sweeps
 from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.describing import NO_CHUNK, Chunk
@@ -94,11 +94,17 @@ def _goes_on(event: Event, events: Sequence[Event], swept: Sequence[tuple[int, i
 
 
 def play_events(
-    partition: Partition, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS, *, first: int = 0, name: str = "log"
+    partition: Partition,
+    events: Sequence[Event],
+    sweeps: Sweeps = NO_SWEEPS,
+    reached: Reached | None = None,
+    *,
+    first: int = 0,
+    name: str = "log",
 ) -> Played:
     """Take events in as one chunk, the first of which is the record of the offset `first`."""
     packed = pack_events(events, range(first, first + len(events)), 0)
-    outcome = process_events(partition, packed, sweeps)
+    outcome = process_events(partition, packed, sweeps, reached)
     return Played(outcome, published(partition, outcome.moves, Chunk(packed, [name]), outcome.facts))
 
 

@@ -6,15 +6,17 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from stream_app.core.clock import DAY_MS, NO_TIME
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Event, pack_events
+from stream_app.core.events import ALL_LEFT, CANCELS, ENGAGEMENT, PURCHASE, Event, pack_events
 from stream_app.core.partition import Partition
 from stream_app.core.processor import process_events
-from tests.reference.row import ACTIVITY, DIGEST_BYTES, Row, decode_row, encode_row
+from tests.reference.ids import unpack_ids
+from tests.reference.row import ACTIVITY, Row, decode_row, encode_row
 
 EXACT = (
     "first_at_ms",
@@ -83,50 +85,59 @@ def log_value(minor: float) -> float:
     return math.log(max(1, minor))
 
 
+class Order(NamedTuple):
+    """What has become of an order: when it was stated first, what is left of it, and its refunds."""
+
+    at_ms: int
+    left_minor: int
+    is_one: bool
+    refunds: int
+
+
+def order_of(events: Sequence[Event]) -> Order | None:
+    """Return what distinct events of an order say together; None if nobody has stated it."""
+    statements = [event for event in events if event.kind == PURCHASE]
+    if not statements:
+        return None
+    said = {event.amount_minor for event in events if event.kind != PURCHASE}
+    refunds = [event.amount_minor for event in events if event.kind != PURCHASE and event.amount_minor != CANCELS]
+    _, minor = max((event.stated_at_ms, event.amount_minor) for event in statements)
+    returned = sum(amount for amount in refunds if amount != ALL_LEFT)
+    left = 0 if said & {CANCELS, ALL_LEFT} else max(minor - returned, 0)
+    is_one = not said & {CANCELS, ALL_LEFT} and (left > 0 or returned == 0)
+    return Order(min(event.at_ms for event in statements), left, is_one, len(refunds))
+
+
 def expected_row(events: Sequence[Event]) -> Row:
-    """Return what distinct events of at most 16 orders add up to, without recent ids and ledger."""
-    purchases = [event for event in events if event.kind == PURCHASE]
-    refunds = [event for event in events if event.kind == REFUND]
-    engagements = [event for event in events if event.kind == ENGAGEMENT]
+    """Return what distinct events of at most 16 orders add up to, without ids and ledger."""
+    engaged = [event.at_ms for event in events if event.kind == ENGAGEMENT]
+    by_order: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.kind != ENGAGEMENT:
+            by_order[event.order_id].append(event)
+    stated = {order_id: order for order_id, said in by_order.items() if (order := order_of(said))}
+    ordered = [order.at_ms for order in stated.values()]
     row = Row(
-        first_at_ms=min((event.at_ms for event in events), default=-NO_TIME),
-        first_purchased_at_ms=min((event.at_ms for event in purchases), default=-NO_TIME),
-        purchased_at_ms=max((event.at_ms for event in purchases), default=NO_TIME),
-        ordered_at_ms=max((event.at_ms for event in purchases + refunds), default=NO_TIME),
-        engaged_at_ms=max((event.at_ms for event in engagements), default=NO_TIME),
-        revenue_minor=sum(e.amount_minor for e in purchases) - sum(e.amount_minor for e in refunds),
-        refunds=len(refunds),
-        engagements=len(engagements),
+        first_at_ms=min([*ordered, *engaged], default=-NO_TIME),
+        first_purchased_at_ms=min(ordered, default=-NO_TIME),
+        purchased_at_ms=max(ordered, default=NO_TIME),
+        ordered_at_ms=max((event.at_ms for order_id in stated for event in by_order[order_id]), default=NO_TIME),
+        engaged_at_ms=max(engaged, default=NO_TIME),
+        engagements=len(engaged),
     )
-    row.purchases = len(purchases)
-    row.log_order_values = sum(log_value(event.amount_minor) for event in purchases)
-    by_order: dict[str, tuple[list[Event], list[Event]]] = defaultdict(lambda: ([], []))
-    for event in purchases + refunds:
-        by_order[event.order_id][event.kind].append(event)
-    for completed, refunded in by_order.values():
-        paid, returned = (sum(e.amount_minor for e in part) for part in (completed, refunded))
-        for event in completed:
-            weight = halved(row.ordered_at_ms - event.at_ms, 60)
-            row.orders_decayed += weight
-            row.revenue_decayed += weight * event.amount_minor
-        corrected = max(event.at_ms for event in completed or refunded)
-        weight = halved(row.ordered_at_ms - corrected, 60)
-        row.revenue_decayed -= weight * (min(paid, returned) if completed else returned)
-        if completed:
-            kept = max(paid - returned, 0)
-            row.log_order_values -= len(completed) * (
-                log_value(paid / len(completed)) - log_value(kept / len(completed))
-            )
-        if completed and returned and returned >= paid:
-            row.purchases -= len(completed)
-            row.orders_decayed -= weight * len(completed)
-    active = [event.at_ms // DAY_MS for event in purchases + engagements]
-    engaged = [event.at_ms // DAY_MS for event in engagements]
-    if active:
+    for order in stated.values():
+        weight = halved(row.ordered_at_ms - order.at_ms, 60)
+        row.purchases += order.is_one
+        row.revenue_minor += order.left_minor
+        row.refunds += order.refunds
+        row.orders_decayed += order.is_one * weight
+        row.revenue_decayed += order.left_minor * weight
+        row.log_order_values += log_value(order.left_minor)
+    if active := [at_ms // DAY_MS for at_ms in (*ordered, *engaged)]:
         row.active_day_bits = day_bits(active, 366)
         row.gaps, row.log_gaps, row.log_gaps_squared = gap_sums(active)
-    if engaged:
-        row.engaged_day_bits, row.engaged_days = day_bits(engaged, 182), day_total(engaged, 30, 182)
+    if days := [at_ms // DAY_MS for at_ms in engaged]:
+        row.engaged_day_bits, row.engaged_days = day_bits(days, 182), day_total(days, 30, 182)
     return row
 
 
@@ -134,8 +145,9 @@ def assert_same_totals(row: Row, expected: Row, events: Sequence[Event], exact: 
     """Check two rows that `events` led to: integers exactly, decayed totals to 1e-9 of what was ever added."""
     for name in exact:
         assert getattr(row, name) == getattr(expected, name), name
-    money = sum(e.amount_minor * halved(row.ordered_at_ms - e.at_ms, 60) for e in events if e.kind != ENGAGEMENT)
-    orders = sum(halved(row.ordered_at_ms - e.at_ms, 60) for e in events if e.kind != ENGAGEMENT)
+    ages_ms = [(abs(e.amount_minor), max(row.ordered_at_ms - e.at_ms, 0)) for e in events if e.kind != ENGAGEMENT]
+    said = [(minor, halved(age_ms, 60)) for minor, age_ms in ages_ms]
+    money, orders = sum(minor * weight for minor, weight in said), sum(weight for _, weight in said)
     assert row.revenue_decayed == pytest.approx(expected.revenue_decayed, rel=1e-9, abs=1e-9 * money)
     assert row.orders_decayed == pytest.approx(expected.orders_decayed, rel=1e-9, abs=1e-9 * orders)
     logs = 2 * sum(log_value(e.amount_minor) for e in events if e.kind == PURCHASE)
@@ -146,5 +158,5 @@ def assert_same_totals(row: Row, expected: Row, events: Sequence[Event], exact: 
 
 
 def remembered_ids(row: Row) -> set[bytes]:
-    ids = row.recent_events
-    return {ids[start : start + DIGEST_BYTES] for start in range(0, len(ids), DIGEST_BYTES)}
+    """Return the ids of the engagements that a row knows, without the days they came."""
+    return {each[:-2] for each in unpack_ids(row.recent_events).engagements}

@@ -18,7 +18,7 @@ from stream_app.adapters.delivery import Outgoing, OutgoingRecord
 from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.adapters.topics import TopicNames
 from stream_app.bootstrap.worker import create_lane_settings
-from stream_app.core.clock import NO_TIME
+from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ENGAGEMENT, PROFILE, Event
 from stream_app.core.kept import read_kept
@@ -205,9 +205,9 @@ class Clock:
 
 
 def lane_settings(**changes: Any) -> LoopSettings:
-    """Return the settings of a lane whose time is that of the events."""
+    """Return the settings of a lane whose time is that of the events, each of which is believed."""
     defaults: dict[str, Any] = {"follows_wall_clock": False, "model_moves_per_second": 1_000_000, "tick_wait_ms": 0}
-    defaults["live_tick_wait_ms"] = 0
+    defaults |= {"live_tick_wait_ms": 0, "gap_ms": 36_500 * DAY_MS}
     return replace(create_lane_settings(load_settings(None)), **(defaults | changes))
 
 

@@ -14,7 +14,6 @@ from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
-from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Event
 from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.worker import intake as intake_module
@@ -33,7 +32,7 @@ MINUTE_DAYS = 1 / 1_440
 
 
 def intake_at(start: int = 0, partitions: int = 1) -> Intake:
-    return Intake(0, dict.fromkeys(TOPICS.inputs, start), DECODERS, partitions)
+    return Intake(0, dict.fromkeys(TOPICS.inputs, start), DECODERS, partitions, watermark_ms=START_MS - 1)
 
 
 def feed(intake: Intake, topic: str, records: Sequence[Record], now_ms: int = NOW_MS) -> None:
@@ -213,7 +212,7 @@ def test_record_ahead_of_the_clock_is_refused_and_holds_nothing_back() -> None:
     feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 1)], START_MS)
     (chunk,) = taken(intake)
     assert [type(content) for content in contents_of(chunk.batch)] == [Rejection, Event]
-    assert chunk.batch.watermarks_ms[0] == NO_TIME
+    assert chunk.batch.watermarks_ms[0] == START_MS - 1
 
 
 def test_record_of_a_customer_who_belongs_elsewhere_is_to_be_passed_on() -> None:
@@ -274,7 +273,7 @@ def test_misplaced_record_does_not_move_time() -> None:
     astray = customer_of(3, 4)
     feed(intake, PURCHASES, [Record(0, payload(purchase(0, customer_id=astray)), astray.encode())])
     (chunk,) = taken(intake)
-    assert chunk.batch.watermarks_ms.tolist() == [NO_TIME]
+    assert chunk.batch.watermarks_ms.tolist() == [START_MS - 1]
 
 
 def test_topic_that_holds_much_is_full_until_it_is_taken_from(monkeypatch: pytest.MonkeyPatch) -> None:

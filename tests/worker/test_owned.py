@@ -479,7 +479,9 @@ def test_position_is_the_states_and_not_the_groups() -> None:
     async def test() -> None:
         worker = await worked(MemoryLog())
         lane = worker.owned.lanes[0]
-        expected = PartitionPosition(dict(lane.folded_to), lane.partition.clock, {"value": 0}, {"value": 0})
+        expected = PartitionPosition(
+            dict(lane.folded_to), lane.partition.clock, {"value": 0}, {"value": 0}, {}, lane.partition.trust
+        )
         assert worker.log.restored()[1] == lane.committed == expected
 
     run(test)

@@ -97,10 +97,25 @@ EVENT_AGE: Final = histogram(
 WATERMARK: Final = gauge(
     "watermark_timestamp_seconds",
     WORKER,
-    "When the newest event of a partition occurred; absent before the first.",
+    "When the newest event of a partition occurred that is not in doubt; absent before the first.",
     ("partition",),
     PARTITIONS_MAX,
     min,
+)
+TIMES_IN_DOUBT: Final = gauge(
+    "times_in_doubt",
+    WORKER,
+    "Records whose time is far from that of all others of their partition, `ahead` or `behind`: only their customers' "
+    "segments follow it, until others get there.",
+    ("partition", "side"),
+    2 * PARTITIONS_MAX,
+)
+DOUBTED_TIMES: Final = gauge(
+    "doubted_times",
+    WORKER,
+    "How many such records a partition has ever had, those included that others have come near to since.",
+    ("partition", "side"),
+    2 * PARTITIONS_MAX,
 )
 LAST_PROCESSED: Final = gauge(
     "last_processed_timestamp_seconds",

@@ -191,16 +191,21 @@ function writeConditions() {
 }
 
 function writeRecords() {
-  const { counts, rejected_by_reason: reasons, inputs } = summary;
+  const { counts, rejected_by_reason: reasons, times_in_doubt: doubts, inputs } = summary;
   const count = { title: "Records", number: true };
   putTable("records-table", "Input records", [{ title: "What became of them" }, count], [
     ["Read", counts.in], ["Applied", counts.applied], ["Already known (duplicates)", counts.duplicate],
     ["Came late, applied", counts.late_applied], ["Rejected", counts.rejected],
+    ["Times in doubt: far from all others, followed for their customer alone", doubts.ahead + doubts.behind],
   ].map(([label, number]) => [label, formatCount(number)]));
   if (counts.rejected) {
     putTable("rejected-table", "Rejected records; each is in dead_letters.jsonl with its place and reason",
       [{ title: "Reason" }, count],
       Object.entries(reasons).sort(([, a], [, b]) => b - a).map(([reason, number]) => [reason.replaceAll("_", " "), formatCount(number)]));
+  }
+  if (doubts.examples.length) {
+    putTable("doubts-table", "Times in doubt", [{ title: "File" }, { title: "Row", number: true }, { title: "Says" }],
+      doubts.examples.map((each) => [each.file, formatCount(each.row), each.at]));
   }
   putTable("inputs-table", "Input files", [{ title: "File" }, { title: "Holds" }, count],
     inputs.map((input) => [input.file, input.topic, formatCount(input.records)]));

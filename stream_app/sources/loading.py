@@ -1,0 +1,389 @@
+"""Files of any form and order as lines of JSON that keep our contracts, in order of time.
+
+Rows are staged as text, mappings are compiled to SQL over them, and one query writes, joins and sorts all lines; DuckDB
+keeps within the memory that it is given and sorts on disk beyond it. The order is time, then topic, then the line
+itself, so that any order of a file's rows gives the same stream. What cannot be read comes first.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+import duckdb
+
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.errors import ConfigurationError, InvalidRecord
+from stream_app.sources import amounts, sql, times
+from stream_app.sources.cleaning import Refusal
+from stream_app.sources.compiling import Column, RecordCompiler, Terms
+from stream_app.sources.generic import shown
+from stream_app.sources.mapping import JoinedFile, Locale, RecordMapping, Source
+from stream_app.sources.staging import InputFile, Stage
+
+BLOCK_LINES: Final = 8192
+MEMORY_BYTES: Final = 512 << 20
+"""What DuckDB keeps within; the whole process stays within 1 GiB while it loads."""
+TOPICS: Final = tuple(INPUT_CONTRACTS)
+_CURRENCY_COLUMN: Final = re.compile(
+    r"(.*[^a-z])?(currency|curr|währung|waehrung|devise|moneda|valuta)([^a-z]?(code|iso|iso_code))?", re.IGNORECASE
+)
+_CURRENCY_SHOWN: Final = "currency"
+
+
+@dataclass(frozen=True)
+class LoadingOptions:
+    """What mappings leave open, and how much may be used.
+
+    Parameters
+    ----------
+    zone
+        Of times that have none; None refuses them.
+    locale
+        How numbers are written, where a source does not say; found by looking at them if None.
+    placeholders
+        Ids that stand for nobody, in small letters.
+    traits
+        Types of traits by name.
+    base_currency
+        Of totals whose source has no currency.
+    characters_max
+        Of one row.
+    memory_bytes, threads
+        What DuckDB may use; as many threads as there are processors if None.
+    folder
+        Where temporary files go; the system's if None.
+    """
+
+    zone: str | None = "UTC"
+    locale: Locale | None = None
+    placeholders: Collection[str] = ()
+    traits: Mapping[str, str] = field(default_factory=dict)
+    base_currency: str = "EUR"
+    characters_max: int = 65_536
+    memory_bytes: int = MEMORY_BYTES
+    threads: int | None = None
+    folder: Path | None = None
+
+
+class Line(NamedTuple):
+    """One record.
+
+    Attributes
+    ----------
+    topic
+        Whose contract it keeps.
+    text
+        JSON.
+    error
+        Why it is refused already; None if the contract has to say.
+    file, row
+        Number of its file, and of its row there.
+    """
+
+    topic: str
+    text: str
+    error: InvalidRecord | None
+    file: int
+    row: int
+
+
+class Loading:
+    """Loads files; a context, since it holds files of its own.
+
+    Parameters
+    ----------
+    files
+        What is loaded, those of one source together.
+    options
+        What their mappings leave open.
+
+    Raises
+    ------
+    ConfigurationError
+        If a column that is needed is missing, or one of currencies is not mapped.
+    """
+
+    def __init__(self, files: Sequence[InputFile], options: LoadingOptions | None = None) -> None:
+        self._files = files
+        self._options = options or LoadingOptions()
+        for file in files:
+            _check_columns(file)
+        self._folder = Path(tempfile.mkdtemp(prefix="segmenter-", dir=self._options.folder))
+        self._refusals = (self._folder / "refusals").open("w+b")
+        self._connection = self._connect()
+        self._stage = Stage(self._connection, self._folder, self._refuse, self._options.characters_max)
+        self._tables = 0
+
+    def __enter__(self) -> Loading:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was written on the way."""
+        self._connection.close()
+        self._refusals.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def lines(self) -> Iterator[Sequence[Line]]:
+        """Yield all records, block by block: broken rows, then those without a time, then the others by time."""
+        selects = [select for files in self._by_source() for select in self._source(files)]
+        self._connection.execute("CHECKPOINT")
+        yield from self._refused()
+        if not selects:
+            return
+        numbered = " UNION ALL ".join(selects)
+        result = self._connection.execute(
+            f"SELECT topic, line, fault, is_hashed, file, row FROM ({numbered}) "
+            "ORDER BY at_ms NULLS FIRST, topic, line, file, row"
+        )
+        last, count = None, 0
+        while rows := result.fetchmany(BLOCK_LINES):
+            block = []
+            for topic, text, fault, is_hashed, file, row in rows:
+                line = text
+                if is_hashed:
+                    count = count + 1 if (text, file) == last else 1
+                    last = (text, file)
+                    line = _told_apart(text, count) if count > 1 else text
+                block.append(Line(TOPICS[topic], line, fault and InvalidRecord(*fault.split("\t", 2)), file, row))
+            yield block
+
+    # --- sources --------------------------------------------------------------------------------------------------
+
+    def _by_source(self) -> list[list[InputFile]]:
+        found: dict[str, list[InputFile]] = {}
+        for file in self._files:
+            found.setdefault(file.source_name or f"contract {file.number}", []).append(file)
+        return list(found.values())
+
+    def _source(self, files: Sequence[InputFile]) -> list[str]:
+        """Stage a source's files; return the selections of its records."""
+        if files[0].contract:
+            return [self._contract_lines(files[0])]
+        source = files[0].mapping
+        own = [file for file in files if not file.join]
+        if not own:
+            names = ", ".join(file.name for file in files)
+            raise ConfigurationError(
+                f"{names}: belongs to a file of {files[0].source_name} that is not named; name it, too"
+            )
+        selects, compilers = [], []
+        for each in dict.fromkeys(record.each or "" for record in source.records):
+            records = [record for record in source.records if (record.each or "") == each]
+            wanted = dict.fromkeys(name for record in records for name in _columns_of(record))
+            direct = [name for name in wanted if not _is_joined(name, source)]
+            keys = [key for name, join in source.joins.items() for key in join.on if _is_used(name, wanted)]
+            whole = any(record.group_by and record.repeated_rows == "drop" for record in records)
+            table = self._new_table()
+            columns = self._stage.fill(table, own, list(dict.fromkeys([*direct, *keys])), each, whole=whole)
+            table, columns = self._joined(table, columns, wanted, files)
+            terms = self._terms(source)
+            made = [RecordCompiler(record, files[0].source_name, columns, terms) for record in records]
+            decimal = self._decimal(source, table, made)
+            terms = replace(terms, decimal=decimal)
+            compilers += [(RecordCompiler(record, files[0].source_name, columns, terms), table) for record in records]
+        known = self._known_customers(compilers)
+        for compiler, table in compilers:
+            topic = TOPICS.index(compiler.record.topic)
+            is_purchases = compiler.record.topic == "purchases"
+            selects.append(f"SELECT {topic} AS topic, * FROM ({compiler.select(table, known if is_purchases else '')})")
+        return selects
+
+    def _contract_lines(self, file: InputFile) -> str:
+        """Return the selection of lines that keep their contract already; those that are no JSON come first."""
+        time_field = INPUT_CONTRACTS[file.contract].time_field
+        time = f"CASE WHEN json_valid(doc) THEN json_extract_string(doc, {sql.text('$.' + time_field)}) END"
+        instant = times.instant_of("occurred", None)
+        return (
+            f"SELECT {TOPICS.index(file.contract)} AS topic, {instant} AS at_ms, doc AS line, NULL::VARCHAR AS fault, "
+            f"false AS is_hashed, {file.number}::SMALLINT AS file, row "
+            f"FROM (SELECT row, doc, {time} AS occurred FROM {self._stage.copy(file)})"
+        )
+
+    def _terms(self, source: Source) -> Terms:
+        options = self._options
+        return Terms(source.timezone or options.zone, None, options.placeholders, options.traits)
+
+    def _decimal(self, source: Source, table: str, compilers: Sequence[RecordCompiler]) -> amounts.Sign | None:
+        locale = source.locale or self._options.locale
+        if locale is not None:
+            return locale.decimal
+        cells = list(dict.fromkeys(cell for compiler in compilers for cell in compiler.numbers_read()))
+        if not cells:
+            return None
+        found = self._connection.execute(f"SELECT {amounts.evidence(cells)} FROM {table}").fetchone()
+        return found[0] if found else None
+
+    def _known_customers(self, compilers: Sequence[tuple[RecordCompiler, str]]) -> str:
+        """Return the table of orders whose customers refunds need; empty if none does."""
+        orders = [
+            compiler.customers(table)
+            for compiler, table in compilers
+            if compiler.record.topic == "purchases" and {"order_id", "customer_id"} <= {*compiler.record.fields}
+        ]
+        if not orders:
+            return ""
+        every = " UNION ALL ".join(orders)
+        needed = f"SELECT order_id FROM ({every}) WHERE customer_id IS NULL AND order_id IS NOT NULL"
+        if self._connection.execute(f"SELECT 1 FROM ({needed}) LIMIT 1").fetchone() is None:
+            return ""
+        table = self._new_table()
+        self._connection.execute(
+            f"CREATE TABLE {table} AS SELECT order_id, min(customer_id) AS customer_id FROM ({every}) "
+            f"WHERE customer_id IS NOT NULL AND order_id IN ({needed}) GROUP BY order_id"
+        )
+        return table
+
+    def _joined(
+        self, table: str, columns: Mapping[str, Column], wanted: Collection[str], files: Sequence[InputFile]
+    ) -> tuple[str, dict[str, Column]]:
+        """Add the columns of other files to a source's rows."""
+        source = files[0].mapping
+        columns = dict(columns)
+        for name, join in source.joins.items():
+            others = [file for file in files if file.join == name]
+            if not _is_used(name, wanted):
+                continue
+            if not others:
+                if join.required:
+                    raise ConfigurationError(
+                        f"{files[0].name}: needs the file of {name} beside it, with {_recognised_by(join)}; name it, too"
+                    )
+                continue
+            other = self._new_table()
+            names = list(dict.fromkeys([*join.on.values(), *join.columns]))
+            theirs = self._stage.fill(other, others, names, "", whole=False)
+            keys = {theirs[their].name: columns[our].name for our, their in join.on.items()}
+            taken = {column: f"j{self._tables}_{number}" for number, column in enumerate(join.columns)}
+            picked = ", ".join(
+                f"{_aggregated(theirs[column].name, how)} AS {taken[column]}" for column, how in join.columns.items()
+            )
+            on = " AND ".join(f"s.{ours} = o.{their}" for their, ours in keys.items())
+            grouped = f"SELECT {', '.join(keys)}, {picked} FROM {other} GROUP BY {', '.join(keys)}"
+            result = self._new_table()
+            self._connection.execute(
+                f"CREATE TABLE {result} AS SELECT s.*, {', '.join(f'o.{each}' for each in taken.values())} "
+                f"FROM {table} AS s LEFT JOIN ({grouped}) AS o ON {on}"
+            )
+            table = result
+            for column, how in join.columns.items():
+                columns[f"{name}.{column}"] = Column(taken[column], how == "list")
+        return table, columns
+
+    # --- DuckDB ---------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(str(self._folder / "rows.duckdb"))
+        settings = {
+            "memory_limit": f"{self._options.memory_bytes}B",
+            "temp_directory": str(self._folder / "sorting"),
+            "TimeZone": "UTC",
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        if self._options.threads is not None:
+            settings["threads"] = str(self._options.threads)
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = {sql.text(value)}")
+        return connection
+
+    def _new_table(self) -> str:
+        self._tables += 1
+        return f"t{self._tables}"
+
+    # --- what is refused ------------------------------------------------------------------------------------------
+
+    def _refuse(self, file: int, refusal: Refusal) -> None:
+        error = refusal.error
+        told = (
+            file,
+            refusal.row,
+            error.reason,
+            error.field,
+            str(error),
+            refusal.payload[: self._options.characters_max],
+        )
+        pickle.dump(told, self._refusals)
+
+    def _refused(self) -> Iterator[Sequence[Line]]:
+        """Yield the broken rows, by file and row."""
+        self._refusals.seek(0)
+        topics = {file.number: file.topics[0] for file in self._files}
+        block: list[Line] = []
+        while True:
+            try:
+                file, row, reason, name, message, payload = pickle.load(self._refusals)  # we have written it
+            except EOFError:
+                break
+            text = payload.decode("utf-8", "surrogateescape")
+            block.append(Line(topics[file], text, InvalidRecord(reason, name, message), file, row))
+            if len(block) == BLOCK_LINES:
+                yield block
+                block = []
+        if block:
+            yield sorted(block, key=lambda line: (line.file, line.row))
+
+
+def _told_apart(text: str, count: int) -> str:
+    """Return a line that equals others of its file with the id of a record of its own."""
+    event_id = text.partition('"event_id":"')[2].partition('"')[0]
+    return text.replace(event_id, f"{event_id}:{count}")
+
+
+def _columns_of(record: RecordMapping) -> list[str]:
+    names = [name for mapping in record.fields.values() for name in mapping.columns]
+    return [*names, *(record.where or {}), *(record.rows_where or {})]
+
+
+def _is_joined(name: str, source: Source) -> bool:
+    return name.partition(".")[0] in source.joins
+
+
+def _is_used(join: str, wanted: Collection[str]) -> bool:
+    return any(name.startswith(join + ".") for name in wanted)
+
+
+def _aggregated(column: str, how: str) -> str:
+    if how == "sum":
+        return amounts.written(f"sum({amounts.number_of(column, '.')})")
+    if how == "count":
+        return "count(*)::VARCHAR"
+    if how == "list":
+        return f"list_sort(list({column}) FILTER ({column} IS NOT NULL))"
+    return f"{'max' if how in ('last', 'max') else 'min'}({column})"
+
+
+def _recognised_by(join: JoinedFile) -> str:
+    return ", ".join(join.recognise.columns or join.recognise.paths or (join.recognise.name or "",))
+
+
+def _check_columns(file: InputFile) -> None:
+    """Refuse a file without the columns that its records cannot do without, or with currencies that nobody reads."""
+    if file.contract or file.join or not file.look.columns:
+        return
+    source, titles = file.mapping, file.look.columns
+    read = {name for record in source.records for mapping in record.fields.values() for name in mapping.columns}
+    if source.currency == "ignored" or "purchases" not in source.topics:
+        return
+    currencies = [record.fields.get("currency") for record in source.records if record.topic == "purchases"]
+    if all(mapping is not None and (mapping.columns or mapping.template is not None) for mapping in currencies):
+        return
+    unread = [title for title in titles if _CURRENCY_COLUMN.fullmatch(title) and title not in read]
+    if unread:
+        raise ConfigurationError(
+            f"{file.name}: column {unread[0]!r} seems to hold currencies and is not read; name it with "
+            f"--column currency={unread[0]!r}, or say what it is with --constant currency=CODE ({shown(titles)})"
+        )

@@ -1,0 +1,321 @@
+"""The rows of files as tables of text in DuckDB, each row with its file and its place there.
+
+A table has the columns that a source's mappings read, as `c0`, `c1`, …, white space cut off, empty cells null. It lies
+on disk, so that what follows can look at all values before it decides how to read them, in bounded memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from stream_app.errors import ConfigurationError, InvalidRecord
+from stream_app.sources import sql
+from stream_app.sources.cleaning import DOCUMENT_DELIMITER, Cleaner, Refusal, numbered
+from stream_app.sources.compiling import Column
+from stream_app.sources.forms import Look, open_unpacked
+from stream_app.sources.mapping import Source
+from stream_app.sources.paths import read_name, read_path
+
+_ROW_NUMBER: Final = '"file_row_number"'
+_NESTED: Final = ("STRUCT", "MAP", "[", "UNION", "JSON")
+Refuse = Callable[[int, Refusal], None]
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file, or table in memory, and how it is read.
+
+    Parameters
+    ----------
+    number
+        Of the file among all.
+    name
+        What messages and positions call it.
+    source
+        Its mapping.
+    source_name
+        What event ids begin with.
+    look
+        What it is; of a frame its columns.
+    frame
+        A pandas, Polars or Arrow table in place of a file.
+    join
+        Of the source's `joins`, which one the file is; empty for the source's own rows.
+    contract
+        Topic whose contract its JSON lines keep already, so that they are only sorted; none if empty. There is no
+        mapping then.
+    """
+
+    number: int
+    name: str
+    source: Source | None
+    source_name: str
+    look: Look
+    frame: Any = None
+    join: str = ""
+    contract: str = ""
+
+    @property
+    def mapping(self) -> Source:
+        """Its mapping, of a file that has one."""
+        if self.source is None:
+            raise ValueError(f"{self.name}: no mapping, as its records keep a contract")
+        return self.source
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics that it has records of."""
+        return (self.contract,) if self.contract else self.mapping.topics
+
+
+class Stage:
+    """Fills tables with the rows of files.
+
+    Parameters
+    ----------
+    connection
+        To a database on disk.
+    folder
+        For copies of the files' text.
+    refuse
+        Told of every broken row, with its file's number.
+    characters_max
+        Of one row.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, folder: Path, refuse: Refuse, characters_max: int
+    ) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._refuse = refuse
+        self._characters_max = characters_max
+        self._relations: dict[int, str] = {}
+        self._mended: set[int] = set()
+
+    def copy(self, file: InputFile) -> str:
+        """Return what reads the JSON lines of a file as they are, as SQL: `row` and `doc`."""
+        path = self._copied(file)
+        return self.documents(path)
+
+    def fill(
+        self, table: str, files: Sequence[InputFile], wanted: Sequence[str], each: str, *, whole: bool
+    ) -> dict[str, Column]:
+        """Make a table of the rows of files; return where the wanted columns stand in it.
+
+        Parameters
+        ----------
+        table
+            Its name.
+        files
+            Of one source.
+        wanted
+            Columns and paths.
+        each
+            Path to a list of which every element is a row; none if empty.
+        whole
+            Whether rows carry a digest of all that they say, as `whole`.
+        """
+        places: dict[str, Column] = {}
+        parts = []
+        for file in files:
+            relation, row, typed = self._relation(file)
+            cells = []
+            for number, name in enumerate(wanted):
+                read, is_list = self._read(file, name, each, typed)
+                known = places.get(name)
+                is_list = is_list or (known is not None and known.is_list)
+                places[name] = Column(f"c{number}", is_list)
+                cells.append(f"{read if is_list else sql.trimmed(read)} AS c{number}")
+            if whole:
+                cells.append(f"{self._digest(file, typed)} AS whole")
+            rows = relation
+            if each:
+                elements = f"json_extract({_document(file, each, typed)}, {sql.text(_list_path(file, each))})"
+                rows = f"(SELECT *, unnest({elements}) AS element FROM {relation})"
+            selected = ", ".join([f"{file.number}::SMALLINT AS file", f"{row} AS row", *cells])
+            parts.append(f"SELECT {selected} FROM {rows}")
+        self._connection.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(parts)}")
+        for file in files:
+            self._mend(file, table, parts[files.index(file)])
+        return places
+
+    # --- one file -------------------------------------------------------------------------------------------------
+
+    def _relation(self, file: InputFile) -> tuple[str, str, Mapping[str, str]]:
+        """Return what reads a file, as SQL, its rows' numbers, and the columns' types or places."""
+        if file.frame is not None:
+            self._connection.register(f"frame{file.number}", file.frame)
+            return (
+                f"(SELECT row_number() OVER () AS file_row_number, * FROM frame{file.number})",
+                "file_row_number",
+                self._types(f"frame{file.number}"),
+            )
+        if file.look.form == "parquet":
+            path = self._unpacked(file)
+            relation = f"read_parquet({sql.text(str(path))}, file_row_number = true, binary_as_string = true)"
+            return relation, "file_row_number + 1", self._types(relation)
+        if file.number not in self._relations:
+            self._relations[file.number] = self._clean(file)
+        return self._relations[file.number], "row", {}
+
+    def _types(self, relation: str) -> dict[str, str]:
+        described = self._connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+        return {str(name): str(type_) for name, type_, *_ in described}
+
+    def _unpacked(self, file: InputFile) -> Path:
+        if not file.look.packing:
+            return file.look.path
+        path = self._folder / f"unpacked{file.number}"
+        if not path.exists():
+            with open_unpacked(file.look) as packed, path.open("wb") as out:
+                shutil.copyfileobj(packed, out)
+        return path
+
+    def _clean(self, file: InputFile) -> str:
+        """Copy a file's text, clean; return what reads it, as SQL."""
+        path = self._copied(file)
+        if not file.look.is_json:
+            return self._reader(file, path)
+        reader = self.documents(path)
+        is_object = "CASE WHEN json_valid(doc) THEN json_type(doc) = 'OBJECT' ELSE false END"
+        broken = self._connection.execute(f"SELECT row, doc FROM {reader} WHERE NOT {is_object}")
+        while rows := broken.fetchmany(1024):
+            for row, document in rows:
+                error = InvalidRecord("malformed", "$", "$: no JSON object, expected one")
+                self._refuse(file.number, Refusal(row, error, (document or "").encode()))
+        return f"(SELECT * FROM {reader} WHERE {is_object})"
+
+    def _copied(self, file: InputFile) -> Path:
+        path = self._folder / f"rows{file.number}.csv"
+        cleaner = Cleaner(file.look, lambda refusal: self._refuse(file.number, refusal), self._characters_max)
+        with open_unpacked(file.look) as packed, path.open("wb") as out:
+            cleaner.copy(packed, out)
+        return path
+
+    def documents(self, path: Path) -> str:
+        """Return what reads the clean copy of JSON lines, as SQL: `row` and `doc`."""
+        return (
+            f"read_csv({sql.text(str(path))}, auto_detect = false, header = false, quote = '', escape = '', "
+            f"delim = {sql.text(DOCUMENT_DELIMITER)}, columns = {{'row': 'BIGINT', 'doc': 'VARCHAR'}}, "
+            f"max_line_size = {self._line_size})"
+        )
+
+    @property
+    def _line_size(self) -> int:
+        return 8 * self._characters_max + (16 << 20)
+
+    def _reader(self, file: InputFile, path: Path) -> str:
+        columns = ", ".join(f"'k{number}': 'VARCHAR'" for number in range(len(file.look.columns)))
+        return (
+            f"read_csv({sql.text(str(path))}, auto_detect = false, header = false, quote = '\"', escape = '\"', "
+            f"delim = {sql.text(file.look.delimiter)}, columns = {{'row': 'BIGINT', {columns}}}, "
+            f"max_line_size = {self._line_size}, store_rejects = true, "
+            f"rejects_table = 'rejects{file.number}', rejects_scan = 'scans{file.number}')"
+        )
+
+    def _mend(self, file: InputFile, table: str, select: str) -> None:
+        """Read again, by Python's parser, what DuckDB could not cut into cells; refuse what that cannot cut either."""
+        if file.look.is_json or file.frame is not None or file.look.form == "parquet":
+            return
+        lines = self._connection.execute(f"SELECT DISTINCT csv_line FROM rejects{file.number}").fetchall()
+        self._connection.execute(f"DROP TABLE rejects{file.number}; DROP TABLE scans{file.number}")
+        is_first = file.number not in self._mended
+        self._mended.add(file.number)
+        mended: list[str] = []
+        for (line,) in sorted(lines):
+            number, _, row = str(line).strip("\n").partition(file.look.delimiter)
+            mended += self._mend_row(file, int(number.strip('"')), row, is_first=is_first)
+        if mended:
+            path = self._folder / f"mended{file.number}.csv"
+            path.write_text("".join(mended), "utf-8")
+            again = select.replace(sql.text(str(self._folder / f"rows{file.number}.csv")), sql.text(str(path)))
+            self._connection.execute(f"INSERT INTO {table} {again}")
+            self._connection.execute(f"DROP TABLE rejects{file.number}; DROP TABLE scans{file.number}")
+
+    def _mend_row(self, file: InputFile, number: int, row: str, *, is_first: bool) -> list[str]:
+        count = len(file.look.columns)
+        try:
+            cells = next(csv.reader(row.splitlines(keepends=True), delimiter=file.look.delimiter, strict=True), [])
+            fault = f"{len(cells)} cells, expected {count} as in the header"
+        except csv.Error as error:
+            cells, fault = [], f"not a CSV row ({error}), expected {count} cells"
+        if len(cells) == count:
+            return [numbered(number, cells, file.look.delimiter)]
+        if is_first:
+            self._refuse(file.number, Refusal(number, InvalidRecord("malformed", "$", f"$: {fault}"), row.encode()))
+        return []
+
+    # --- columns --------------------------------------------------------------------------------------------------
+
+    def _read(self, file: InputFile, name: str, each: str, typed: Mapping[str, str]) -> tuple[str, bool]:
+        if each and name.startswith(each + "."):
+            return _with_kind(read_path("element", name[len(each) + 1 :]), name)
+        if file.look.is_json:
+            return read_name(name, file.look.columns, is_json=True)
+        if typed:
+            read, is_list = read_name(name, typed, is_json=False)
+            if name in typed:
+                return (f"to_json({read})::VARCHAR" if _is_nested(typed[name]) else f"{read}::VARCHAR"), False
+            first = name.partition(".")[0].partition("[")[0]
+            return read.replace(sql.name(first), f"to_json({sql.name(first)})", 1), is_list
+        return self._cell(file, name)
+
+    def _cell(self, file: InputFile, name: str) -> tuple[str, bool]:
+        """Return a column of a table as text, or a place in the JSON that its cells hold."""
+        titles = file.look.columns
+        read, is_list = read_name(name, titles, is_json=False)
+        title = name if name in titles else name.partition(".")[0].partition("[")[0]
+        if title not in titles:
+            return "NULL::VARCHAR", False
+        if titles.count(title) > 1:
+            raise ConfigurationError(f"{file.name}: column {title!r} is twice in the header, expected once")
+        place = f"k{titles.index(title)}"
+        if title == name:
+            return place, False
+        return read.replace(sql.name(title), f"CASE WHEN json_valid({place}) THEN {place} END", 1), is_list
+
+    def _digest(self, file: InputFile, typed: Mapping[str, str]) -> str:
+        if file.look.is_json:
+            return "md5(doc)"
+        names = [sql.name(name) for name in typed] or [f"k{number}" for number in range(len(file.look.columns))]
+        cells = ", ".join(f"coalesce({name}::VARCHAR, {sql.text(chr(30))})" for name in names if name != _ROW_NUMBER)
+        return f"md5(concat_ws({sql.text(chr(31))}, {cells}))"
+
+
+def _is_nested(type_: str) -> bool:
+    return any(mark in type_ for mark in _NESTED)
+
+
+def _with_kind(read: str, name: str) -> tuple[str, bool]:
+    return read, "[*]" in name
+
+
+def _document(file: InputFile, each: str, typed: Mapping[str, str]) -> str:
+    if file.look.is_json:
+        return "doc"
+    first = each.partition(".")[0]
+    if typed:
+        return f"to_json({sql.name(first)})"
+    place = f"k{file.look.columns.index(first)}" if first in file.look.columns else "NULL"
+    return f"CASE WHEN json_valid({place}) THEN {place} END"
+
+
+def _list_path(file: InputFile, each: str) -> str:
+    steps = each.split(".") if file.look.is_json else each.split(".")[1:]
+    return "$" + "".join(f'."{step}"' for step in steps) + "[*]"
+
+
+def frame_look(frame: Any) -> Look:
+    """Return what a table in memory is."""
+    with duckdb.connect() as connection:
+        connection.register("frame", frame)
+        columns = [str(name) for name, *_ in connection.execute("DESCRIBE SELECT * FROM frame").fetchall()]
+    return replace(Look(Path(), "parquet"), columns=tuple(columns))

@@ -1,0 +1,54 @@
+"""Saying in the log which records of a partition are dated far from all others."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from stream_app.adapters.logs import Interval
+from stream_app.core.clock import format_instant
+from stream_app.core.trust import Trust
+
+logger = logging.getLogger(__name__)
+
+WARNING_SECONDS: Final = 60.0
+"""A partition names a record at most so often."""
+
+
+class DoubtLog:
+    """Warns of a partition's records that are in doubt, see `stream_app.core.trust`.
+
+    Parameters
+    ----------
+    partition
+        Its number.
+    topics
+        Of its inputs, by their numbers.
+    trust
+        What is known already.
+    """
+
+    def __init__(self, partition: int, topics: Sequence[str], trust: Trust) -> None:
+        self._partition = partition
+        self._topics = topics
+        self._doubted = trust.doubted
+        self._may_warn = Interval(WARNING_SECONDS)
+
+    def note(self, trust: Trust) -> None:
+        """Take notice of what holds behind the records that were folded last."""
+        if trust.doubted == self._doubted:
+            return
+        if trust.listed and self._may_warn.is_over(time.monotonic()):
+            newest = trust.listed[-1]
+            logger.warning(
+                "partition %d: %d records since the last such line are dated far from all others; %s, offset %d, says "
+                "%s: time does not pass by these until others get there",
+                self._partition,
+                trust.doubted - self._doubted,
+                self._topics[newest.source],
+                newest.offset,
+                format_instant(newest.at_ms),
+            )
+            self._doubted = trust.doubted
