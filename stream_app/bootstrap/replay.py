@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.learning import create_trainers
 from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
+from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import DAY_MS
 from stream_app.core.partition import Partition
 from stream_app.replay.outputs import OutputFolder
 from stream_app.replay.runtime import Replay, ReplaySettings
 from stream_app.segmentations.registry import fields_looked_at
 from stream_app.settings.sections import Settings
-from stream_app.sources.files import FileReader, SourceFile
+from stream_app.sources.files import Reader, SourceFile
+from stream_app.sources.loading import LoadingOptions
+from stream_app.sources.opening import open_readers
 
 
-def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: int) -> list[FileReader]:
+def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: int) -> list[Reader]:
     """Open all input files.
 
     Raises
@@ -30,13 +32,17 @@ def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: in
     """
     decoders = create_decoders(settings, fields_looked_at(create_segmentations(settings)))
     names = _tell_apart([source.path for source in sources])
-    readers: list[FileReader] = []
-    with ExitStack() as opened:
-        for number, (source, name) in enumerate(zip(sources, names, strict=True)):
-            readers.append(FileReader(source, decoders[source.topic], now_ms, number, name))
-            opened.callback(readers[-1].close)
-        opened.pop_all()  # all went well: they stay open
-    return readers
+    return open_readers(sources, names, decoders, now_ms, create_loading_options(settings, decoders))
+
+
+def create_loading_options(settings: Settings, decoders: Mapping[str, Decoder]) -> LoadingOptions:
+    """Return what the settings say of loading files."""
+    policy = next(iter(decoders.values())).policy
+    return LoadingOptions(
+        traits=policy.traits,
+        base_currency=settings.money.base_currency,
+        characters_max=policy.max_payload_bytes,
+    )
 
 
 def create_replay(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -60,7 +61,7 @@ def takes_input_files(type_: click.ParamType, hint: str) -> Callable[[Callable[.
         @wraps(command)
         def gather(**values: Any) -> None:
             files = {topic: values.pop(_parameter(topic)) for topic in INPUT_CONTRACTS}
-            if not any(files.values()):
+            if not any(files.values()) and not values.get("exports"):
                 raise click.UsageError("name at least one file: " + " or ".join(f"--{topic} FILE" for topic in files))
             command(files=files, **values)
 
@@ -85,6 +86,17 @@ def takes_columns(command: Callable[..., None]) -> Callable[..., None]:
         help="CSV: the column HEADER holds the field NAME.",
     )
     return column(constant(command))
+
+
+def takes_sources(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say by which mapping files are read: `source` and `sources`."""
+    source = click.option(
+        "--source",
+        metavar="NAME|auto|FILE",
+        help="How FILES are read: a preset, a source of --sources, or a file of sources.  [default: auto]",
+    )
+    sources = click.option("--sources", type=click.Path(path_type=Path), help="File of sources, beside the presets.")
+    return source(sources(command))
 
 
 def _parameter(topic: str) -> str:

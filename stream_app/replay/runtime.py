@@ -31,7 +31,7 @@ from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.segmentations.learned.document import model_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
-from stream_app.sources.files import FileReader, merge_by_time
+from stream_app.sources.files import Reader, merge_by_time
 
 CHUNK_EVENTS: Final = 16_384
 """Events folded at once; more saves nothing, as the fixed cost of a chunk is spread thin already."""
@@ -119,7 +119,7 @@ class Replay:
 
     def run(
         self,
-        readers: Sequence[FileReader],
+        readers: Sequence[Reader],
         advance: Callable[[int, int], None] = lambda _bytes, _events: None,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
@@ -142,11 +142,12 @@ class Replay:
 
     def _run(
         self,
-        readers: Sequence[FileReader],
+        readers: Sequence[Reader],
         advance: Callable[[int, int], None],
         interrupted: Callable[[], bool],
     ) -> dict[str, Any]:
-        self._names = [reader.name for reader in readers]
+        files = sorted(file for reader in readers for file in reader.inputs)
+        self._names = [file.name for file in files]
         self._interrupted = interrupted
         for batch in merge_by_time(readers, self._settings.gap_ms):
             self._process(batch)
@@ -155,10 +156,7 @@ class Replay:
             if self._stopped:
                 break
         self._finish()
-        inputs = [
-            {"file": reader.name, "topic": reader.source.topic, "records": self._records[number]}
-            for number, reader in enumerate(readers)
-        ]
+        inputs = [{"file": file.name, "topic": file.topic, "records": self._records[file.number]} for file in files]
         summary = self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=self._stopped)
         self._outputs.write_memberships(self.partition, max(self.partition.clock))
         self._outputs.complete(summary)

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import duckdb
 
@@ -121,6 +121,8 @@ class Loading:
         self._connection = self._connect()
         self._stage = Stage(self._connection, self._folder, self._refuse, self._options.characters_max)
         self._tables = 0
+        self.delivered = 0
+        """Lines that have been yielded."""
 
     def __enter__(self) -> Loading:
         return self
@@ -135,6 +137,11 @@ class Loading:
         self._connection.close()
         self._refusals.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def rows(self) -> int:
+        """Rows that the files have, as far as they have been looked at; groups of them become lines."""
+        return self._stage.rows
 
     def lines(self) -> Iterator[Sequence[Line]]:
         """Yield all records, block by block: broken rows, then those without a time, then the others by time."""
@@ -158,6 +165,7 @@ class Loading:
                     last = (text, file)
                     line = _told_apart(text, count) if count > 1 else text
                 block.append(Line(TOPICS[topic], line, fault and InvalidRecord(*fault.split("\t", 2)), file, row))
+            self.delivered += len(block)
             yield block
 
     # --- sources --------------------------------------------------------------------------------------------------
@@ -258,9 +266,8 @@ class Loading:
                 continue
             if not others:
                 if join.required:
-                    raise ConfigurationError(
-                        f"{files[0].name}: needs the file of {name} beside it, with {_recognised_by(join)}; name it, too"
-                    )
+                    marks = _recognised_by(join)
+                    raise ConfigurationError(f"{files[0].name}: needs the file of {name}, with {marks}; name it, too")
                 continue
             other = self._new_table()
             names = list(dict.fromkeys([*join.on.values(), *join.columns]))

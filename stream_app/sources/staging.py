@@ -99,11 +99,13 @@ class Stage:
         self._characters_max = characters_max
         self._relations: dict[int, str] = {}
         self._mended: set[int] = set()
+        self.rows = 0
 
     def copy(self, file: InputFile) -> str:
         """Return what reads the JSON lines of a file as they are, as SQL: `row` and `doc`."""
-        path = self._copied(file)
-        return self.documents(path)
+        reader = self.documents(self._copied(file))
+        self.rows += self._count(reader)
+        return reader
 
     def fill(
         self, table: str, files: Sequence[InputFile], wanted: Sequence[str], each: str, *, whole: bool
@@ -145,7 +147,11 @@ class Stage:
         self._connection.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(parts)}")
         for file in files:
             self._mend(file, table, parts[files.index(file)])
+        self.rows += self._count(table)
         return places
+
+    def _count(self, table: str) -> int:
+        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
     # --- one file -------------------------------------------------------------------------------------------------
 
