@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from stream_app.segmentations.importing.translation import slug_of
+
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "customer_id": (
         *("customerid", "customer", "customeruniqueid", "clientid", "userid", "memberid", "buyerid", "shopperid"),
@@ -129,7 +131,7 @@ def guess(columns: Sequence[str], rows: Sequence[Mapping[str, str]], name: str) 
         return Guess(None, tuple(remarks))
     used = _columns_in(record)
     source = {"recognise": {"columns": [column for column in columns if column in used]}, "records": [record]}
-    return Guess({"version": 1, "sources": {_slug(name): source}}, tuple(remarks))
+    return Guess({"version": 1, "sources": {slug_of(name): source}}, tuple(remarks))
 
 
 class _Columns:
@@ -273,8 +275,3 @@ def _columns_in(value: Any) -> set[str]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _slug(name: str) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    return slug if slug[:1].isalpha() else f"source_{slug}".rstrip("_")

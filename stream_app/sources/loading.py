@@ -25,7 +25,7 @@ from stream_app.sources import amounts, sql, times
 from stream_app.sources.cleaning import Refusal
 from stream_app.sources.compiling import Column, RecordCompiler, Terms
 from stream_app.sources.generic import shown
-from stream_app.sources.mapping import JoinedFile, Locale, RecordMapping, Source
+from stream_app.sources.mapping import FieldMapping, JoinedFile, Locale, RecordMapping, Source
 from stream_app.sources.staging import InputFile, Stage
 
 BLOCK_LINES: Final = 8192
@@ -189,7 +189,7 @@ class Loading:
             )
         selects, compilers = [], []
         for each in dict.fromkeys(record.each or "" for record in source.records):
-            records = [record for record in source.records if (record.each or "") == each]
+            records = [self._with_currency(record) for record in source.records if (record.each or "") == each]
             wanted = dict.fromkeys(name for record in records for name in _columns_of(record))
             direct = [name for name in wanted if not _is_joined(name, source)]
             keys = [key for name, join in source.joins.items() for key in join.on if _is_used(name, wanted)]
@@ -200,7 +200,7 @@ class Loading:
             terms = self._terms(source)
             made = [RecordCompiler(record, files[0].source_name, columns, terms) for record in records]
             decimal = self._decimal(source, table, made)
-            terms = replace(terms, decimal=decimal)
+            terms = replace(terms, decimal=decimal, formats=self._formats(table, made))
             compilers += [(RecordCompiler(record, files[0].source_name, columns, terms), table) for record in records]
         known = self._known_customers(compilers)
         for compiler, table in compilers:
@@ -220,6 +220,13 @@ class Loading:
             f"FROM (SELECT row, doc, {time} AS occurred FROM {self._stage.copy(file)})"
         )
 
+    def _with_currency(self, record: RecordMapping) -> RecordMapping:
+        """Return a mapping whose orders are in the base currency, if it says nothing of currencies."""
+        if record.topic != "purchases" or "currency" in record.fields:
+            return record
+        currency = FieldMapping(constant=self._options.base_currency)
+        return record.model_copy(update={"fields": {**record.fields, "currency": currency}})
+
     def _terms(self, source: Source) -> Terms:
         options = self._options
         return Terms(source.timezone or options.zone, None, options.placeholders, options.traits)
@@ -233,6 +240,18 @@ class Loading:
             return None
         found = self._connection.execute(f"SELECT {amounts.evidence(cells)} FROM {table}").fetchone()
         return found[0] if found else None
+
+    def _formats(
+        self, table: str, compilers: Sequence[RecordCompiler]
+    ) -> dict[tuple[str, tuple[str, ...]], tuple[str, ...]]:
+        """Return in what order forms of times are tried: 12/1/2010 alone does not say what 13/1/2010 beside it does."""
+        found = {}
+        for cell, formats in dict.fromkeys(each for compiler in compilers for each in compiler.formats_to_choose()):
+            counts = ", ".join(times.reads(cell, format_) for format_ in formats)
+            read = self._connection.execute(f"SELECT {counts} FROM {table}").fetchone() or ()
+            ranked = sorted(zip(read, formats, strict=True), key=lambda pair: -pair[0])  # a draw keeps their order
+            found[cell, formats] = tuple(format_ for _, format_ in ranked)
+        return found
 
     def _known_customers(self, compilers: Sequence[tuple[RecordCompiler, str]]) -> str:
         """Return the table of orders whose customers refunds need; empty if none does."""
