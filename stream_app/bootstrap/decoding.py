@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import SECOND_MS
 from stream_app.settings.sections import Settings
+from stream_app.sources.loading import LoadingOptions
+
+
+def create_loading_options(settings: Settings, decoders: Mapping[str, Decoder]) -> LoadingOptions:
+    """Return what the settings say of loading files."""
+    policy = next(iter(decoders.values())).policy
+    return LoadingOptions(
+        traits=policy.traits,
+        base_currency=settings.money.base_currency,
+        characters_max=policy.max_payload_bytes,
+    )
 
 
 def create_decoders(settings: Settings, fields: Iterable[str] = ()) -> dict[str, Decoder]:

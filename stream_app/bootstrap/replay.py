@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
-from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.decoding import create_decoders, create_loading_options
 from stream_app.bootstrap.learning import create_trainers
 from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
-from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import DAY_MS
 from stream_app.core.partition import Partition
 from stream_app.replay.outputs import OutputFolder
@@ -18,7 +17,6 @@ from stream_app.replay.runtime import Replay, ReplaySettings
 from stream_app.segmentations.registry import fields_looked_at
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import Reader, SourceFile
-from stream_app.sources.loading import LoadingOptions
 from stream_app.sources.opening import open_readers
 
 
@@ -33,16 +31,6 @@ def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: in
     decoders = create_decoders(settings, fields_looked_at(create_segmentations(settings)))
     names = _tell_apart([source.path for source in sources])
     return open_readers(sources, names, decoders, now_ms, create_loading_options(settings, decoders))
-
-
-def create_loading_options(settings: Settings, decoders: Mapping[str, Decoder]) -> LoadingOptions:
-    """Return what the settings say of loading files."""
-    policy = next(iter(decoders.values())).policy
-    return LoadingOptions(
-        traits=policy.traits,
-        base_currency=settings.money.base_currency,
-        characters_max=policy.max_payload_bytes,
-    )
 
 
 def create_replay(

@@ -1,15 +1,31 @@
-"""The options that name input files, one for each input topic."""
+"""The options that name input files, one for each input topic, and those that say how files are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import tzinfo
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from zoneinfo import ZoneInfoNotFoundError
 
 import click
 
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.traits import TRAIT_NAME
+from stream_app.core.local_days import zone_of
+from stream_app.errors import ConfigurationError
+from stream_app.settings.sections import Settings
+from stream_app.sources.choosing import AUTO, choose, known_sources
+from stream_app.sources.files import SourceFile
+from stream_app.sources.mapping import Locale
+
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+EXPORTS: Final = click.argument("exports", metavar="[FILES]...", type=FILE, nargs=-1)
+"""What shops and tools export, read as `--source` says."""
+LOCALES: Final = {"point": Locale(decimal=".", thousands=","), "comma": Locale(decimal=",", thousands=".")}
+"""How numbers are written, by the words of `--locale`."""
 
 
 class Assignment(click.ParamType):
@@ -97,6 +113,89 @@ def takes_sources(command: Callable[..., None]) -> Callable[..., None]:
     )
     sources = click.option("--sources", type=click.Path(path_type=Path), help="File of sources, beside the presets.")
     return source(sources(command))
+
+
+def takes_zone(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how times and numbers are written: `timezone`, `time_format` and `locale`."""
+    zone = click.option(
+        "--timezone", help="Zone of times without one; 'none' refuses them.  [default: business.timezone, UTC]"
+    )
+    time_format = click.option(
+        "--time-format",
+        multiple=True,
+        help="How times are written, such as %d/%m/%Y, or epoch_s, epoch_ms, epoch_us, excel; may be repeated.",
+    )
+    locale = click.option(
+        "--locale",
+        type=click.Choice(list(LOCALES)),
+        help="How 1.234 is meant where a file does not say: point or comma is the decimal sign.",
+    )
+    return zone(time_format(locale(command)))
+
+
+def takes_reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Add all options that say how files are read to a command, which gets `inputs`: settings → what is to be read."""
+
+    @wraps(command)
+    def gather(
+        exports: Sequence[Path],
+        files: Mapping[str, Sequence[Path]],
+        source: str | None,
+        sources: Path | None,
+        column: Sequence[tuple[str, str]],
+        constant: Sequence[tuple[str, str]],
+        timezone: str | None,
+        time_format: Sequence[str],
+        locale: str | None,
+        **values: Any,
+    ) -> None:
+        columns, constants, reading = dict(column), dict(constant), LOCALES.get(locale or "")
+
+        def inputs(settings: Settings) -> list[SourceFile]:
+            zone = naive_zone(timezone, settings.business.timezone)
+
+            def described(path: Path, topic: str) -> SourceFile:
+                return SourceFile(path, topic, columns, constants, zone, time_format, reading)
+
+            described_files = [described(path, topic) for topic, paths in files.items() for path in paths]
+            _check_fields([*columns, *constants], described_files)
+            for each in choose(exports, source or AUTO, known_sources(sources)) if exports else []:
+                file = described(each.path, "")
+                described_files.append(
+                    replace(file, mapping=each.source, mapping_name=each.name, join=each.join, member=each.member)
+                )
+            return described_files
+
+        command(inputs=inputs, **values)
+
+    return takes_sources(takes_columns(takes_zone(gather)))
+
+
+def naive_zone(name: str | None, shop: str) -> tzinfo | None:
+    """Return the zone that `--timezone` names, the shop's by default; None refuses times without one.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of that name.
+    """
+    if name == "none":
+        return None
+    try:
+        return zone_of(shop if name is None else name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(f"--timezone: {name!r}, expected a name such as UTC or Europe/London") from error
+
+
+def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
+    """Refuse what --column and --constant ask for in vain: a mistyped field, or no file whose columns are ours."""
+    fields = list(dict.fromkeys(field for table in tables for field in INPUT_CONTRACTS[table.topic].fields))
+    takes_others = any(INPUT_CONTRACTS[table.topic].table_form.others for table in tables)
+    for name in names:
+        if not tables:
+            raise click.UsageError(f"--column and --constant ({name}) are for files of topics, and none is named")
+        if name not in fields and not (takes_others and TRAIT_NAME.fullmatch(name)):
+            raise click.UsageError(f"--column or --constant: {name!r} is no field, expected one of {', '.join(fields)}")
 
 
 def _parameter(topic: str) -> str:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
-from zoneinfo import ZoneInfoNotFoundError
+from typing import Any
 
 import click
 
 from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.commands.groups import CONFIG, SEGMENTATIONS, with_segmentations
-from stream_app.commands.input_files import ManyFiles, takes_columns, takes_input_files, takes_sources
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
-from stream_app.contracts.traits import TRAIT_NAME
+from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
 from stream_app.core.clock import to_milliseconds
-from stream_app.core.local_days import zone_of
-from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.replay.outputs import earlier_timezone
 from stream_app.replay.refusals import REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, commonest_refusals, has_failed
@@ -30,12 +24,7 @@ from stream_app.report.page import write_report
 from stream_app.report.terminal import progress, render_refusals, render_summary
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
-from stream_app.sources.choosing import AUTO, choose, known_sources
 from stream_app.sources.files import SourceFile
-from stream_app.sources.mapping import Locale
-
-_LOCALES: Final = {"point": Locale(decimal=".", thousands=","), "comma": Locale(decimal=",", thousands=".")}
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class _Instant(click.ParamType):
@@ -51,26 +40,14 @@ class _Instant(click.ParamType):
 
 
 @click.command(cls=ManyFiles)
-@click.argument("exports", metavar="[FILES]...", type=_FILE, nargs=-1)
-@takes_input_files(_FILE, "CSV, JSON, Excel or Parquet, also packed; may be repeated.")
+@EXPORTS
+@takes_input_files(FILE, "CSV, JSON, Excel or Parquet, also packed; may be repeated.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
 @CONFIG
 @SEGMENTATIONS
-@takes_sources
-@takes_columns
-@click.option("--timezone", help="Zone of times without one; 'none' refuses them.  [default: business.timezone, UTC]")
-@click.option(
-    "--time-format",
-    multiple=True,
-    help="How times are written, such as %d/%m/%Y, or epoch_s, epoch_ms, epoch_us, excel; may be repeated.",
-)
-@click.option(
-    "--locale",
-    type=click.Choice(list(_LOCALES)),
-    help="How 1.234 is meant where a file does not say: point or comma is the decimal sign.",
-)
+@takes_reading
 @click.option("--seed", type=int, help="Fixes every random choice.  [default: learning.seed, 0]")
 @click.option("--now", type=_Instant(), help="Refuse events more than 5 minutes after this.  [default: the clock]")
 @click.option("--until", type=_Instant(), help="Let time pass up to here after the last event.")
@@ -82,18 +59,10 @@ class _Instant(click.ParamType):
     help=f"Exit with 1 if more than this share of the records, and more than {REFUSED_COUNT_MAX}, are refused.",
 )
 def replay(
-    exports: Sequence[Path],
-    files: Mapping[str, Sequence[Path]],
-    source: str | None,
-    sources: Path | None,
-    time_format: Sequence[str],
-    locale: str | None,
+    inputs: Callable[[Settings], Sequence[SourceFile]],
     out: Path,
     config: Path | None,
     segmentations: Path | None,
-    column: tuple[tuple[str, str], ...],
-    constant: tuple[tuple[str, str], ...],
-    timezone: str | None,
     seed: int | None,
     now: int | None,
     until: int | None,
@@ -106,20 +75,7 @@ def replay(
     """
     own = {} if seed is None else {"learning": {"seed": seed}}
     settings = load_settings(config, with_segmentations(segmentations, own))
-    columns, constants = dict(column), dict(constant)
-    zone = zone_of(settings.business.timezone) if timezone is None else _zone(timezone)
-    reading = _LOCALES.get(locale or "")
-
-    def described(path: Path, topic: str) -> SourceFile:
-        return SourceFile(path, topic, columns, constants, zone, time_format, reading)
-
-    inputs = [described(path, topic) for topic, paths in files.items() for path in paths]
-    _check_fields([*columns, *constants], inputs)
-    known = known_sources(sources) if exports else {}
-    for each in choose(exports, source or AUTO, known):
-        file = described(each.path, "")
-        inputs.append(replace(file, mapping=each.source, mapping_name=each.name, join=each.join, member=each.member))
-    run_replay(settings, inputs, out, now, until, max_rejected)
+    run_replay(settings, inputs(settings), out, now, until, max_rejected)
 
 
 def run_replay(
@@ -163,29 +119,9 @@ def run_replay(
         sys.exit(ExitCode.FAILED)
 
 
-def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
-    """Refuse what --column and --constant ask for in vain: a mistyped field, or no file whose columns are ours."""
-    fields = list(dict.fromkeys(field for table in tables for field in INPUT_CONTRACTS[table.topic].fields))
-    takes_others = any(INPUT_CONTRACTS[table.topic].table_form.others for table in tables)
-    for name in names:
-        if not tables:
-            raise click.UsageError(f"--column and --constant ({name}) are for files of topics, and none is named")
-        if name not in fields and not (takes_others and TRAIT_NAME.fullmatch(name)):
-            raise click.UsageError(f"--column or --constant: {name!r} is no field, expected one of {', '.join(fields)}")
-
-
 def _total_bytes(sources: Sequence[SourceFile]) -> int | None:
     sizes = [source.path.stat().st_size for source in sources if source.path.is_file()]
     return sum(sizes) if len(sizes) == len(sources) else None
-
-
-def _zone(name: str) -> tzinfo | None:
-    if name == "none":
-        return None
-    try:
-        return zone_of(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigurationError(f"--timezone: {name!r}, expected a name such as UTC or Europe/London") from error
 
 
 @contextmanager

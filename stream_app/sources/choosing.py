@@ -1,100 +1,100 @@
-"""Which files are read by which sources: as somebody says, or by what they are recognised as.
-
-A file is read by one source. Beside that it may be what another source of the run joins to its own rows: an order
-report has orders of its own, and says whose orders the refunds in a settlement are.
-"""
+"""Which mapping a file is read by: the one that is named, or the one that knows it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from stream_app.errors import ConfigurationError
-from stream_app.sources.forms import Look
+from stream_app.segmentations.guessing import guess
+from stream_app.sources.forms import Look, look_at, members_of
 from stream_app.sources.generic import shown
-from stream_app.sources.mapping import Source
-from stream_app.sources.recognising import Recognised, recognise
-from stream_app.sources.staging import InputFile
+from stream_app.sources.mapping import Source, load_presets, load_sources
+from stream_app.sources.recognising import recognise
 
 AUTO: Final = "auto"
-"""In place of a source's name: what fits the file."""
+_FILE_ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
-class Found(NamedTuple):
-    """A file that is to be read.
+class Chosen(NamedTuple):
+    """A file and its mapping.
 
     Attributes
     ----------
+    path, member
+        The file; of a zip, which one in it.
     name
-        What messages call it.
+        Of the mapping, which event ids begin with.
+    source
+        The mapping.
+    join
+        Of its joins, which one the file is; empty for its own rows.
     look
-        What it is.
-    wanted
-        Name of the source that reads it, or `AUTO`.
+        What the file is.
     """
 
+    path: Path
+    member: str
     name: str
+    source: Source
+    join: str
     look: Look
-    wanted: str = AUTO
 
 
-def choose(found: Sequence[Found], sources: Mapping[str, Source]) -> list[InputFile]:
-    """Return how files are read, numbered as they stand in `found`.
+def known_sources(path: Path | None) -> dict[str, Source]:
+    """Return the presets, and the sources of a file, which come before presets of the same name."""
+    return {**load_presets(), **(load_sources(path) if path else {})}
+
+
+def choose(paths: Sequence[Path], named: str, sources: Mapping[str, Source]) -> list[Chosen]:
+    """Return the mapping of each file, and of each file in a zip.
+
+    Parameters
+    ----------
+    paths
+        Files.
+    named
+        A source's name, `auto`, or a file of sources, of which the one that knows a file is taken.
+    sources
+        By name.
 
     Raises
     ------
     ConfigurationError
-        If a source is unknown, none fits a file, or the one that is asked for does not.
+        If there is no such source, a file cannot be read, or no source knows it.
     """
-    fits = [_fitting(each, sources) for each in found]
-    files = [
-        InputFile(number, each.name, sources[best.source_name], best.source_name, each.look, None, best.join)
-        for number, (each, (best, *_)) in enumerate(zip(found, fits, strict=True))
-    ]
-    return files + _joined_as_well(files, fits, sources)
+    if named.endswith(_FILE_ENDINGS):
+        sources, named = load_sources(Path(named)), AUTO
+        if len(sources) == 1:
+            named = next(iter(sources))
+    elif named != AUTO and named not in sources:
+        names = ", ".join(sorted(sources))
+        raise ConfigurationError(f"--source: {named!r}, expected auto or one of {names}{guess(named, sources)}")
+    return [_choose(path, member, named, sources) for path in paths for member in _members(path)]
 
 
-def _fitting(found: Found, sources: Mapping[str, Source]) -> list[Recognised]:
-    """Return what a file can be of, the most likely first and one at least."""
-    if found.wanted != AUTO and found.wanted not in sources:
-        guesses = get_close_matches(found.wanted, [AUTO, *sources], n=2)
-        hint = f"did you mean {' or '.join(guesses)}?" if guesses else f"expected {AUTO} or one of {', '.join(sources)}"
-        raise ConfigurationError(f"source {found.wanted!r} is unknown; {hint}")
-    fits = recognise(found.look, sources)
-    if found.wanted == AUTO:
-        if not fits:
-            raise ConfigurationError(
-                f"{found.name}: no source is known for {found.look.describe()} with {shown(found.look.columns)}; "
-                f"`segmenter sources check {found.name}` makes a mapping of it"
-            )
-        return fits
-    source = sources[found.wanted]
-    if source.recognise is None:
-        return [Recognised(found.wanted, "", 0)]
-    own = [each for each in fits if each.source_name == found.wanted]
-    if not own:
-        marks = source.recognise
-        missing = [column for column in marks.columns or () if column not in found.look.columns]
-        told = f"column {missing[0]!r} is not" if missing else f"{', '.join(marks.paths or ())} are not all"
-        better = f"; {fits[0].source_name} would fit" if fits else ""
-        raise ConfigurationError(
-            f"{found.name}: is not of source {found.wanted}: {told} in it, which has "
-            f"{shown(found.look.columns)}{better}"
-        )
-    return own + [each for each in fits if each.source_name != found.wanted]
+def _members(path: Path) -> Iterator[str]:
+    yield from members_of(path) or [""]
 
 
-def _joined_as_well(
-    files: Sequence[InputFile], fits: Sequence[Sequence[Recognised]], sources: Mapping[str, Source]
-) -> list[InputFile]:
-    """Return the files that another source of the run joins to its rows, and has no file of its own for."""
-    reading = {file.source_name for file in files if not file.join}
-    served = {(file.source_name, file.join) for file in files if file.join}
-    more = []
-    for file, of_file in zip(files, fits, strict=True):
-        for name, join, _ in of_file:
-            if join and name in reading and name != file.source_name and (name, join) not in served:
-                more.append(replace(file, source=sources[name], source_name=name, join=join))
-    return more
+def _choose(path: Path, member: str, named: str, sources: Mapping[str, Source]) -> Chosen:
+    wanted = sources if named == AUTO else {named: sources[named]}
+    look = look_at(path, None if named == AUTO else sources[named], member)
+    found = recognise(look, wanted)
+    if found:
+        best = found[0]
+        equals = [
+            each.source_name for each in found if each.marks == best.marks and each.source_name != best.source_name
+        ]
+        if equals:
+            names = " or ".join([best.source_name, *equals])
+            raise ConfigurationError(f"{path}: may be of {names}; say which with --source")
+        return Chosen(path, member, best.source_name, sources[best.source_name], best.join, look)
+    if named != AUTO:
+        return Chosen(path, member, named, sources[named], "", look)
+    header = f" with the columns {shown(look.columns)}" if look.columns else ""
+    raise ConfigurationError(
+        f"{path}: {look.describe()}{header} is of no source that is known; name one with --source, describe it in a "
+        "sources.yaml, or name its topic, such as --purchases FILE, and its columns with --column"
+    )

@@ -46,7 +46,17 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         *("createdat", "createddate", "created", "dateordered", "dateadd", "date", "paidat", "time", "ts", "day"),
     ),
     "order_id": (
-        *("orderid", "ordernumber", "orderno", "ordername", "invoiceno", "invoicenumber", "invoiceid", "invoice"),
+        *(
+            "orderid",
+            "amazonorderid",
+            "ordernumber",
+            "orderno",
+            "ordername",
+            "invoiceno",
+            "invoicenumber",
+            "invoiceid",
+            "invoice",
+        ),
         *("transactionid", "receiptid", "receiptno", "basketid", "reference", "order"),
     ),
     "total": (

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
-from stream_app.errors import DefinitionsInvalid
+from stream_app.errors import ConfigurationError, DefinitionsInvalid
 from stream_app.segmentations.configuration import Configuration, Slug
 from stream_app.segmentations.documents import parse_document, read_document
 from stream_app.segmentations.mistakes import mistakes_of, shown
@@ -348,6 +348,21 @@ def load_presets() -> Mapping[str, Source]:
         if file.name.endswith(".yaml"):
             found |= parse_sources(parse_document(file.read_bytes()), file.name)
     return found
+
+
+def preset_document(name: str) -> dict[str, Any]:
+    """Return a preset as the document that a file of sources with it would be.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of that name.
+    """
+    for file in sorted(files(__package__).joinpath(PRESETS).iterdir(), key=lambda file: file.name):
+        document = parse_document(file.read_bytes()) if file.name.endswith(".yaml") else {}
+        if name in document.get("sources", {}):
+            return {"version": document["version"], "sources": {name: document["sources"][name]}}
+    raise ConfigurationError(f"preset {name!r} is unknown, expected one of {', '.join(load_presets())}")
 
 
 def parse_sources(document: Any, name: str) -> dict[str, Source]:
