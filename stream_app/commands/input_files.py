@@ -16,9 +16,11 @@ from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.traits import TRAIT_NAME
 from stream_app.core.local_days import zone_of
 from stream_app.errors import ConfigurationError
-from stream_app.settings.sections import Settings
+from stream_app.settings.sections import MoneySettings, Settings
 from stream_app.sources.choosing import AUTO, choose, known_sources
+from stream_app.sources.currencies import commonest_currency
 from stream_app.sources.files import SourceFile
+from stream_app.sources.loading import LoadingOptions
 from stream_app.sources.mapping import Locale
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
@@ -169,6 +171,17 @@ def takes_reading(command: Callable[..., None]) -> Callable[..., None]:
         command(inputs=inputs, **values)
 
     return takes_sources(takes_columns(takes_zone(gather)))
+
+
+def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:
+    """Return settings in whose base currency most orders of exports are, unless one is set."""
+    if settings.money.model_fields_set or not any(file.mapping for file in inputs):
+        return settings
+    currency = commonest_currency(inputs, LoadingOptions())
+    if currency is None or currency == settings.money.base_currency:
+        return settings
+    click.echo(f"money is in {currency}, as the files say; the setting money.base_currency says otherwise", err=True)
+    return settings.model_copy(update={"money": MoneySettings(base_currency=currency)})
 
 
 def naive_zone(name: str | None, shop: str) -> tzinfo | None:

@@ -15,7 +15,7 @@ import click
 from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.commands.groups import CONFIG, SEGMENTATIONS, with_segmentations
-from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
+from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading, with_money_of
 from stream_app.core.clock import to_milliseconds
 from stream_app.exits import ExitCode
 from stream_app.replay.outputs import earlier_timezone
@@ -75,7 +75,8 @@ def replay(
     """
     own = {} if seed is None else {"learning": {"seed": seed}}
     settings = load_settings(config, with_segmentations(segmentations, own))
-    run_replay(settings, inputs(settings), out, now, until, max_rejected)
+    files = inputs(settings)
+    run_replay(with_money_of(files, settings), files, out, now, until, max_rejected)
 
 
 def run_replay(

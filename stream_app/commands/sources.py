@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders, create_loading_options
 from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
-from stream_app.commands.input_files import FILE, LOCALES, naive_zone, takes_sources, takes_zone
+from stream_app.commands.input_files import FILE, LOCALES, naive_zone, takes_sources, takes_zone, with_money_of
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings.loading import load_settings
@@ -83,7 +83,7 @@ def check(
         for each in chosen
     ]
     if inputs:
-        failed |= not _check(chosen, inputs, settings)
+        failed |= not _check(chosen, inputs, with_money_of(inputs, settings))
     if failed:
         sys.exit(ExitCode.FAILED)
 
