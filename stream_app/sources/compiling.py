@@ -376,7 +376,8 @@ class RecordCompiler:
 
     def _content(self) -> str:
         """Return all of a line but its ids, each field with a comma before it."""
-        pieces = [_pair("customer_id", "customer_id")] if "customer_id" in self._of else []
+        has_customer = "customer_id" in self._of or self.record.topic == "purchases"  # which the order may tell
+        pieces = [_pair("customer_id", "customer_id")] if has_customer else []
         for own in self.contract.fields:
             if own in ("event_id", "order_id", "customer_id"):
                 continue

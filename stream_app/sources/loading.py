@@ -26,6 +26,7 @@ from stream_app.sources.cleaning import Refusal
 from stream_app.sources.compiling import Column, RecordCompiler, Terms
 from stream_app.sources.generic import shown
 from stream_app.sources.mapping import FieldMapping, JoinedFile, Locale, RecordMapping, Source
+from stream_app.sources.paths import is_known
 from stream_app.sources.staging import InputFile, Stage
 
 BLOCK_LINES: Final = 8192
@@ -145,7 +146,18 @@ class Loading:
 
     def lines(self) -> Iterator[Sequence[Line]]:
         """Yield all records, block by block: broken rows, then those without a time, then the others by time."""
-        selects = [select for files in self._by_source() for select in self._source(files)]
+        selects: list[str] = []
+        compilers: list[tuple[RecordCompiler, str]] = []
+        for files in self._by_source():
+            if files[0].contract:
+                selects.append(self._contract_lines(files[0]))
+            else:
+                compilers += self._source(files)
+        known = self._known_customers(compilers)
+        for compiler, table in compilers:
+            topic = TOPICS.index(compiler.record.topic)
+            customers = known if compiler.record.topic == "purchases" else ""
+            selects.append(f"SELECT {topic} AS topic, * FROM ({compiler.select(table, customers)})")
         self._connection.execute("CHECKPOINT")
         yield from self._refused()
         if not selects:
@@ -176,10 +188,8 @@ class Loading:
             found.setdefault(file.source_name or f"contract {file.number}", []).append(file)
         return list(found.values())
 
-    def _source(self, files: Sequence[InputFile]) -> list[str]:
-        """Stage a source's files; return the selections of its records."""
-        if files[0].contract:
-            return [self._contract_lines(files[0])]
+    def _source(self, files: Sequence[InputFile]) -> list[tuple[RecordCompiler, str]]:
+        """Stage a source's files; return what writes its records, each with the table of its rows."""
         source = files[0].mapping
         own = [file for file in files if not file.join]
         if not own:
@@ -187,7 +197,7 @@ class Loading:
             raise ConfigurationError(
                 f"{names}: belongs to a file of {files[0].source_name} that is not named; name it, too"
             )
-        selects, compilers = [], []
+        compilers = []
         for each in dict.fromkeys(record.each or "" for record in source.records):
             records = [self._with_currency(record) for record in source.records if (record.each or "") == each]
             wanted = dict.fromkeys(name for record in records for name in _columns_of(record))
@@ -202,12 +212,7 @@ class Loading:
             decimal = self._decimal(source, table, made)
             terms = replace(terms, decimal=decimal, formats=self._formats(table, made))
             compilers += [(RecordCompiler(record, files[0].source_name, columns, terms), table) for record in records]
-        known = self._known_customers(compilers)
-        for compiler, table in compilers:
-            topic = TOPICS.index(compiler.record.topic)
-            is_purchases = compiler.record.topic == "purchases"
-            selects.append(f"SELECT {topic} AS topic, * FROM ({compiler.select(table, known if is_purchases else '')})")
-        return selects
+        return compilers
 
     def _contract_lines(self, file: InputFile) -> str:
         """Return the selection of lines that keep their contract already; those that are no JSON come first."""
@@ -258,7 +263,7 @@ class Loading:
         orders = [
             compiler.customers(table)
             for compiler, table in compilers
-            if compiler.record.topic == "purchases" and {"order_id", "customer_id"} <= {*compiler.record.fields}
+            if compiler.record.topic == "purchases" and "order_id" in compiler.record.fields
         ]
         if not orders:
             return ""
@@ -396,11 +401,29 @@ def _recognised_by(join: JoinedFile) -> str:
     return ", ".join(join.recognise.columns or join.recognise.paths or (join.recognise.name or "",))
 
 
+def _check_required(file: InputFile, source: Source) -> None:
+    """Refuse a table that has none of the columns of a field without which there is no record."""
+    for record in source.records:
+        needed = INPUT_CONTRACTS[record.topic].model.model_fields
+        for own, mapping in record.fields.items():
+            columns = [column for column in mapping.columns if not _is_joined(column, source)]
+            if own not in needed or not needed[own].is_required() or len(columns) < len(mapping.columns) or not columns:
+                continue
+            if not any(is_known(column, file.look.columns, is_json=False) for column in columns):
+                names = " or ".join(map(repr, columns))
+                raise ConfigurationError(
+                    f"{file.name}: has no column {names} (for {own}), as files of {file.source_name} have; its columns "
+                    f"are {shown(file.look.columns)}"
+                )
+
+
 def _check_columns(file: InputFile) -> None:
     """Refuse a file without the columns that its records cannot do without, or with currencies that nobody reads."""
     if file.contract or file.join or not file.look.columns:
         return
     source, titles = file.mapping, file.look.columns
+    if not file.look.is_json:
+        _check_required(file, source)
     read = {name for record in source.records for mapping in record.fields.values() for name in mapping.columns}
     if source.currency == "ignored" or "purchases" not in source.topics:
         return

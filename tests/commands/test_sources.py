@@ -54,7 +54,7 @@ def test_check_names_the_preset_and_shows_what_would_be_read(capsys: pytest.Capt
     first, guests, read, *records = capsys.readouterr().out.splitlines()
     assert first == f"{path}: CSV (',', utf-8), 79 columns; read as shopify: Shopify, export of orders (CSV)"
     assert guests.startswith(f"refused: 1 as no customer, such as {path}, row 12: customer_id: missing")
-    assert read == "read: 9 purchases, the first of them:"
+    assert read == "read: 10 purchases, the first of them:"
     shown = [json.loads(record.removeprefix("  purchases ")) for record in records]
     assert [record["order_id"] for record in shown] == ["#1001", "#1002", "#1004", "#1006", "#1006"]
 

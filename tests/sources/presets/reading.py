@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -12,10 +13,10 @@ from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.errors import InvalidRecord
-from stream_app.sources.choosing import Found, choose
-from stream_app.sources.forms import look_at
+from stream_app.sources.choosing import choose, known_sources
+from stream_app.sources.files import SourceFile
 from stream_app.sources.loading import Line, Loading, LoadingOptions
-from stream_app.sources.mapping import load_presets
+from stream_app.sources.opening import planned
 from stream_app.sources.staging import InputFile
 
 FILES: Final = Path(__file__).parent / "files"
@@ -26,13 +27,16 @@ PLACEHOLDERS: Final = ("0", "-1", "guest", "null", "none", "nan", "undefined", "
 
 def read(*names: str, source: str = "auto") -> list[str]:
     """Return each record of preset files as a line: what happened to which order, whose, when, for how much."""
-    paths = [FILES / name for name in names]
-    files = choose([Found(path.name, look_at(path), source) for path in paths], load_presets())
-    options = LoadingOptions(placeholders=PLACEHOLDERS)
+    chosen = choose([FILES / name for name in names], source, known_sources(None))
+    files = [
+        SourceFile(each.path, "", {}, {}, UTC, (), None, each.source, each.name, each.join, each.member)
+        for each in chosen
+    ]
     policy = DecodingPolicy(base_currency="EUR", currency_rates=RATES)
     decoders = {topic: Decoder(contract, policy) for topic, contract in INPUT_CONTRACTS.items()}
-    with Loading(files, options) as loading:
-        return [shown(line, decoders, files) for block in loading.lines() for line in block]
+    options = LoadingOptions(placeholders=PLACEHOLDERS)
+    with planned(files, [file.path.name for file in files], options) as (inputs, own), Loading(inputs, own) as loading:
+        return [shown(line, decoders, inputs) for block in loading.lines() for line in block]
 
 
 def shown(line: Line, decoders: Mapping[str, Decoder], files: Sequence[InputFile]) -> str:
