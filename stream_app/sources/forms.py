@@ -14,6 +14,8 @@ import gzip
 import io
 import json
 import re
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -142,7 +144,7 @@ def look_at(path: Path, source: Source | None = None, member: str = "") -> Look:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"{path}: cannot be read ({reason}); name an existing file") from error
     if head.startswith(b"PAR1"):
-        return replace(look, form="parquet")
+        return replace(look, form="parquet", columns=_columns_of_parquet(look))
     if head.startswith((b"PK\x03\x04", _OLD_EXCEL)):
         return _look_at_sheet(replace(look, form="xlsx"), source)
     look = _with_encoding(look, head, source)
@@ -153,6 +155,23 @@ def look_at(path: Path, source: Source | None = None, member: str = "") -> Look:
         names = {name: None for document in documents if isinstance(document, dict) for name in document}
         return replace(look, form=cast(Form, form), columns=tuple(names), documents=documents)
     return _look_at_table(look, text, len(head) < LOOKED_AT_BYTES, source)
+
+
+def _columns_of_parquet(look: Look) -> tuple[str, ...]:
+    import duckdb  # here: looking at text needs none of it
+
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as copy, duckdb.connect() as connection:
+        path = str(look.path)
+        if look.packing:
+            with open_unpacked(look) as packed:
+                shutil.copyfileobj(packed, copy)
+            copy.flush()
+            path = copy.name
+        try:
+            described = connection.execute("DESCRIBE SELECT * FROM read_parquet($path)", {"path": path}).fetchall()
+        except duckdb.Error as error:
+            raise ConfigurationError(f"{look.path}: cannot be read ({error}), expected a Parquet file") from error
+    return tuple(str(name) for name, *_ in described)
 
 
 def open_unpacked(look: Look) -> IO[bytes]:

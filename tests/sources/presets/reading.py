@@ -25,7 +25,7 @@ RATES: Final = {code: Decimal(1) for code in ("USD", "GBP", "BRL", "JPY")}
 PLACEHOLDERS: Final = ("0", "-1", "guest", "null", "none", "nan", "undefined", "anonymous", "unknown", "(not set)")
 
 
-def read(*names: str, source: str = "auto") -> list[str]:
+def read(*names: str | Path, source: str = "auto") -> list[str]:
     """Return each record of preset files as a line: what happened to which order, whose, when, for how much."""
     chosen = choose([FILES / name for name in names], source, known_sources(None))
     files = [

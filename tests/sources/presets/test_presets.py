@@ -6,16 +6,25 @@ and where it stands. What a preset leaves out (unpaid orders, tests, refunds tha
 
 from __future__ import annotations
 
+import csv
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final, get_args
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from stream_app.contracts.inputs.purchases import PurchaseType
 from stream_app.errors import ConfigurationError
 from stream_app.sources.choosing import choose, known_sources
 from stream_app.sources.mapping import load_presets
 from tests.sources.presets.reading import FILES, read
+from tests.sources.presets.workbooks import date_cell, write_workbook
 
+WOOCOMMERCE: Final = "woocommerce/order_export.csv"
 READ: Final = {
     ("shopify", "shopify/orders_export.csv"): """
         2024-03-30T09:00:00 completed #1001 mia@example.com 18.40 EUR 1x MUG
@@ -38,7 +47,7 @@ READ: Final = {
         2024-05-05T10:00:00 cancelled 450789004 liv@example.com 12.00 EUR
         refused no_customer orders.jsonl:7
     """,
-    ("woocommerce", "woocommerce/order_export.csv"): """
+    ("woocommerce", WOOCOMMERCE): """
         2024-05-01T10:00:00 completed 501 ana@example.com 40.00 EUR
         2024-05-06T10:00:00 completed 505 dan@example.com 10.00 EUR
         2024-05-07T10:00:00 completed 506 eva@example.com 25.50 EUR
@@ -212,6 +221,63 @@ def test_auto_takes_the_preset_of_the_file(preset: str, file: str) -> None:
     assert (found.name, found.join) == (preset, "")
 
 
+def test_google_analytics_reads_the_same_from_parquet_and_from_cells_of_json(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (FILES / "ga4" / "events_20210127.json").read_text("utf-8").splitlines()]
+    for row in rows:
+        row |= {"user_properties": None, "app_info": None}  # an empty list or object has no type in Parquet
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "events.parquet")
+    with (tmp_path / "events.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            nested = {
+                name: json.dumps(value, indent=2) for name, value in row.items() if isinstance(value, dict | list)
+            }
+            writer.writerow(row | nested)
+    expected = told(READ["ga4", "ga4/events_20210127.json"])
+    assert read(tmp_path / "events.parquet") == expected
+    assert read(tmp_path / "events.csv") == expected
+
+
+def test_workbook_of_the_retailer_is_read_with_its_dates_and_numbers(tmp_path: Path) -> None:
+    header = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+    at = date_cell(40513.35138888889)  # 2010-12-01 08:26
+    rows: list[list[str | float]] = [
+        [536365.0, "85123A", "MUG", 6.0, at, 2.55, 17850.0, "United Kingdom"],
+        [536365.0, 71053.0, "LANTERN", 6.0, at, 3.39, 17850.0, "United Kingdom"],
+        ["C536379", "D", "Discount", -1.0, date_cell(40544.5), 27.5, 14527.0, "United Kingdom"],
+        [536414.0, 22139.0, "NOTHING", 56.0, at, 0.0, "", "United Kingdom"],
+    ]
+    path = write_workbook(tmp_path / "Online Retail.xlsx", [header, *rows])
+    assert read(path) == told("""
+        2010-12-01T08:26:00 completed 536365 17850 35.64 GBP 12x 71053+85123A
+        refused no_customer Online Retail.xlsx:5
+        2011-01-01T12:00:00 refunded C536379 14527 27.50 GBP D
+    """)
+
+
+def test_export_is_read_packed_and_in_another_encoding(tmp_path: Path) -> None:
+    text = (FILES / "woocommerce" / "order_export.csv").read_text("utf-8")
+    with zipfile.ZipFile(tmp_path / "orders.zip", "w") as packed:
+        packed.writestr("order_export.csv", text.encode("utf-16"))
+    lines = [line.replace("order_export.csv", "orders.zip") for line in told(READ["woocommerce", WOOCOMMERCE])]
+    assert read(tmp_path / "orders.zip") == lines
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first", "by customer"])
+def test_order_of_rows_changes_nothing(order: str, tmp_path: Path) -> None:
+    header, *rows = (FILES / "stripe" / "unified_payments.csv").read_text("utf-8").splitlines()
+    keys: dict[str, Callable[[str], str]] = {
+        "newest first": lambda row: row,
+        "oldest first": lambda row: row.split(",")[1],
+        "by customer": lambda row: row[::-1],
+    }
+    path = tmp_path / "payments.csv"
+    path.write_text("\n".join([header, *sorted(rows, key=keys[order])]) + "\n", "utf-8")
+    accepted = [line for line in told(READ["stripe", "stripe/unified_payments.csv"]) if "refused" not in line]
+    assert [line for line in read(path) if "refused" not in line] == accepted
+
+
 def test_every_preset_has_a_file() -> None:
     tried = {preset for preset, _ in READ} | {files[0].partition("/")[0] for files in TOGETHER} | {"amazon-settlement"}
     assert {*load_presets()} == tried
@@ -229,9 +295,7 @@ def test_what_belongs_to_orders_that_are_not_named_asks_for_them() -> None:
 
 
 def test_a_file_of_another_source_is_refused_with_the_column_that_it_lacks() -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"has no column 'order_id' .* as files of woocommerce have"
-    ):
+    with pytest.raises(ConfigurationError, match=r"has no column 'order_id' .* as files of woocommerce have"):
         read("shopify/orders_export.csv", source="woocommerce")
 
 
