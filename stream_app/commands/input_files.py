@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from functools import wraps
@@ -17,17 +17,14 @@ from stream_app.contracts.traits import TRAIT_NAME
 from stream_app.core.local_days import zone_of
 from stream_app.errors import ConfigurationError
 from stream_app.settings.sections import MoneySettings, Settings
-from stream_app.sources.choosing import AUTO, choose, known_sources
-from stream_app.sources.currencies import commonest_currency
 from stream_app.sources.files import SourceFile
-from stream_app.sources.loading import LoadingOptions
-from stream_app.sources.mapping import Locale
+from stream_app.sources.inputs import LoadingOptions
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 EXPORTS: Final = click.argument("exports", metavar="[FILES]...", type=FILE, nargs=-1)
 """What shops and tools export, read as `--source` says."""
-LOCALES: Final = {"point": Locale(decimal=".", thousands=","), "comma": Locale(decimal=",", thousands=".")}
-"""How numbers are written, by the words of `--locale`."""
+LOCALES: Final = ("point", "comma")
+"""Decimal signs, as `--locale` calls them."""
 
 
 class Assignment(click.ParamType):
@@ -129,7 +126,7 @@ def takes_zone(command: Callable[..., None]) -> Callable[..., None]:
     )
     locale = click.option(
         "--locale",
-        type=click.Choice(list(LOCALES)),
+        type=click.Choice(LOCALES),
         help="How 1.234 is meant where a file does not say: point or comma is the decimal sign.",
     )
     return zone(time_format(locale(command)))
@@ -151,32 +148,46 @@ def takes_reading(command: Callable[..., None]) -> Callable[..., None]:
         locale: str | None,
         **values: Any,
     ) -> None:
-        columns, constants, reading = dict(column), dict(constant), LOCALES.get(locale or "")
+        columns, constants = dict(column), dict(constant)
 
         def inputs(settings: Settings) -> list[SourceFile]:
             zone = naive_zone(timezone, settings.business.timezone)
 
             def described(path: Path, topic: str) -> SourceFile:
-                return SourceFile(path, topic, columns, constants, zone, time_format, reading)
+                return SourceFile(path, topic, columns, constants, zone, time_format, locale)
 
             described_files = [described(path, topic) for topic, paths in files.items() for path in paths]
             _check_fields([*columns, *constants], described_files)
-            for each in choose(exports, source or AUTO, known_sources(sources)) if exports else []:
-                file = described(each.path, "")
-                described_files.append(
-                    replace(file, mapping=each.source, mapping_name=each.name, join=each.join, member=each.member)
-                )
-            return described_files
+            shared = described(Path(), "")
+            return [*described_files, *_exports(exports, source, sources, shared)]
 
         command(inputs=inputs, **values)
 
     return takes_sources(takes_columns(takes_zone(gather)))
 
 
+def _exports(
+    paths: Sequence[Path], source: str | None, sources: Path | None, shared: SourceFile
+) -> Iterator[SourceFile]:
+    """Yield the files that are read by mappings."""
+    if not paths:
+        if source or sources:
+            raise click.UsageError("--source and --sources are for FILES that follow no option, and none is named")
+        return
+    from stream_app.sources.choosing import AUTO, choose, known_sources  # here: models take their time to import
+
+    for each in choose(paths, source or AUTO, known_sources(sources)):
+        yield replace(
+            shared, path=each.path, mapping=each.source, mapping_name=each.name, join=each.join, member=each.member
+        )
+
+
 def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:
     """Return settings in whose base currency most orders of exports are, unless one is set."""
     if settings.money.model_fields_set or not any(file.mapping for file in inputs):
         return settings
+    from stream_app.sources.currencies import commonest_currency  # likewise, and DuckDB
+
     currency = commonest_currency(inputs, LoadingOptions())
     if currency is None or currency == settings.money.base_currency:
         return settings

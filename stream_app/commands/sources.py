@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders, create_loading_options
 from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
-from stream_app.commands.input_files import FILE, LOCALES, naive_zone, takes_sources, takes_zone, with_money_of
+from stream_app.commands.input_files import FILE, naive_zone, takes_sources, takes_zone, with_money_of
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings.loading import load_settings
@@ -77,9 +77,8 @@ def check(
     failed = False
     for path in unknown:
         failed |= not _guess(path)
-    reading = LOCALES.get(locale or "")
     inputs = [
-        SourceFile(each.path, "", {}, {}, zone, time_format, reading, each.source, each.name, each.join, each.member)
+        SourceFile(each.path, "", {}, {}, zone, time_format, locale, each.source, each.name, each.join, each.member)
         for each in chosen
     ]
     if inputs:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,9 @@ from stream_app.errors import InvalidRecord
 from stream_app.native.structures import REJECTED
 from stream_app.sources.cleaning import DAMAGES
 from stream_app.sources.forms import Look
-from stream_app.sources.mapping import Locale, Source
+
+if TYPE_CHECKING:
+    from stream_app.sources.mapping import Source
 
 BLOCK_BYTES: Final = 1 << 20
 """How much of a file is decoded at once: large enough to merge cheaply, small beside the state."""
@@ -59,7 +61,7 @@ class SourceFile:
     time_formats
         How times are written, see `stream_app.sources.generic.Given`.
     locale
-        How numbers are written; found by looking at them if None.
+        Which is the decimal sign, `point` or `comma`; found by looking at numbers if None.
     mapping, mapping_name
         What the file's records become, if its columns are not ours; what event ids begin with.
     join
@@ -76,7 +78,7 @@ class SourceFile:
     constants: Mapping[str, str]
     naive_zone: tzinfo | None
     time_formats: Sequence[str] = ()
-    locale: Locale | None = None
+    locale: str | None = None
     mapping: Source | None = None
     mapping_name: str = ""
     join: str = ""

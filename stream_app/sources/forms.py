@@ -22,12 +22,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import python_calamine
 
 from stream_app.errors import ConfigurationError
-from stream_app.sources.mapping import Form, Source
+
+if TYPE_CHECKING:
+    from stream_app.sources.mapping import Form, Source
 
 LOOKED_AT_BYTES: Final = 256 << 10
 """The beginning of a file by which its form is found."""
@@ -147,13 +149,15 @@ def look_at(path: Path, source: Source | None = None, member: str = "") -> Look:
         return replace(look, form="parquet", columns=_columns_of_parquet(look))
     if head.startswith((b"PK\x03\x04", _OLD_EXCEL)):
         return _look_at_sheet(replace(look, form="xlsx"), source)
+    if not head:
+        return replace(look, form="jsonl")
     look = _with_encoding(look, head, source)
     text = head[look.mark_bytes :].decode(look.encoding, "replace")
     form = (source and source.form) or _form_of(text)
     if form in ("json", "jsonl"):
         documents = tuple(_documents(text))
         names = {name: None for document in documents if isinstance(document, dict) for name in document}
-        return replace(look, form=cast(Form, form), columns=tuple(names), documents=documents)
+        return replace(look, form=cast("Form", form), columns=tuple(names), documents=documents)
     return _look_at_table(look, text, len(head) < LOOKED_AT_BYTES, source)
 
 

@@ -22,8 +22,8 @@ from stream_app.core.records import (
 )
 from stream_app.native.structures import EVENT, EVENT_DTYPE
 from stream_app.sources.files import Input
-from stream_app.sources.loading import Line, Loading, LoadingOptions
-from stream_app.sources.staging import InputFile
+from stream_app.sources.inputs import InputFile, LoadingOptions
+from stream_app.sources.loading import Line, Loading
 
 _NEWLINE: Final = "\n"
 

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
@@ -25,53 +25,18 @@ from stream_app.sources import amounts, sql, times
 from stream_app.sources.cleaning import Refusal
 from stream_app.sources.compiling import Column, RecordCompiler, Terms
 from stream_app.sources.generic import shown
-from stream_app.sources.mapping import FieldMapping, JoinedFile, Locale, RecordMapping, Source
+from stream_app.sources.inputs import InputFile as InputFile
+from stream_app.sources.inputs import LoadingOptions as LoadingOptions
+from stream_app.sources.mapping import FieldMapping, JoinedFile, RecordMapping, Source
 from stream_app.sources.paths import is_known
-from stream_app.sources.staging import InputFile, Stage
+from stream_app.sources.staging import Stage
 
 BLOCK_LINES: Final = 8192
-MEMORY_BYTES: Final = 512 << 20
-"""What DuckDB keeps within; the whole process stays within 1 GiB while it loads."""
 TOPICS: Final = tuple(INPUT_CONTRACTS)
+_DECIMAL_SIGNS: Final[Mapping[str, amounts.Sign]] = {"point": ".", "comma": ","}
 _CURRENCY_COLUMN: Final = re.compile(
     r"(.*[^a-z])?(currency|curr|währung|waehrung|devise|moneda|valuta)([^a-z]?(code|iso|iso_code))?", re.IGNORECASE
 )
-_CURRENCY_SHOWN: Final = "currency"
-
-
-@dataclass(frozen=True)
-class LoadingOptions:
-    """What mappings leave open, and how much may be used.
-
-    Parameters
-    ----------
-    zone
-        Of times that have none; None refuses them.
-    locale
-        How numbers are written, where a source does not say; found by looking at them if None.
-    placeholders
-        Ids that stand for nobody, in small letters.
-    traits
-        Types of traits by name.
-    base_currency
-        Of totals whose source has no currency.
-    characters_max
-        Of one row.
-    memory_bytes, threads
-        What DuckDB may use; as many threads as there are processors if None.
-    folder
-        Where temporary files go; the system's if None.
-    """
-
-    zone: str | None = "UTC"
-    locale: Locale | None = None
-    placeholders: Collection[str] = ()
-    traits: Mapping[str, str] = field(default_factory=dict)
-    base_currency: str = "EUR"
-    characters_max: int = 65_536
-    memory_bytes: int = MEMORY_BYTES
-    threads: int | None = None
-    folder: Path | None = None
 
 
 class Line(NamedTuple):
@@ -237,9 +202,10 @@ class Loading:
         return Terms(source.timezone or options.zone, None, options.placeholders, options.traits)
 
     def _decimal(self, source: Source, table: str, compilers: Sequence[RecordCompiler]) -> amounts.Sign | None:
-        locale = source.locale or self._options.locale
-        if locale is not None:
-            return locale.decimal
+        if source.locale is not None:
+            return source.locale.decimal
+        if self._options.locale is not None:
+            return _DECIMAL_SIGNS[self._options.locale]
         cells = list(dict.fromkeys(cell for compiler in compilers for cell in compiler.numbers_read()))
         if not cells:
             return None

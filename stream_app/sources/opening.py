@@ -9,19 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.errors import ConfigurationError
 from stream_app.sources.files import STANDARD_INPUT, FileReader, Reader, SourceFile
 from stream_app.sources.forms import Look, look_at
-from stream_app.sources.generic import Given, generic_source
-from stream_app.sources.loaded import LoadedReader
-from stream_app.sources.loading import LoadingOptions
-from stream_app.sources.mapping import Topic
+from stream_app.sources.inputs import InputFile, LoadingOptions
 from stream_app.sources.ordering import is_in_order
-from stream_app.sources.staging import InputFile, frame_look
+
+if TYPE_CHECKING:
+    from stream_app.sources.mapping import Topic
 
 _MEMORY_BYTES_MIN: Final = 128 << 20
 _LINES: Final = (".jsonl", ".ndjson", ".json")
@@ -101,7 +100,9 @@ class _Opening:
         for number, (file, name, look) in enumerate(zip(files, names, looks, strict=True)):
             planned = self._plan(file, number, name, look)
             if planned.contract:
-                plans.append(([planned], is_in_order(look, INPUT_CONTRACTS[planned.contract].time_field)))
+                is_direct = look.encoding == "utf-8" and look.packing != "zip"
+                time_field = INPUT_CONTRACTS[planned.contract].time_field
+                plans.append(([planned], is_direct and is_in_order(look, time_field)))
             else:
                 if not mapped:
                     plans.append((mapped, False))
@@ -110,13 +111,11 @@ class _Opening:
         memory_bytes = max(self._options.memory_bytes // max(to_load, 1), _MEMORY_BYTES_MIN)
         for planned_files, in_order in plans:
             first = planned_files[0]
-            reader: Reader
             if in_order:
-                decoder = self._decoders[first.contract]
-                reader = FileReader(first.look, first.contract, decoder, self._now_ms, first.number, first.name)
+                reader = self._reader(first)
             else:
                 options = replace(self.options_of(files[first.number]), memory_bytes=memory_bytes)
-                reader = LoadedReader(planned_files, options, self._decoders, self._now_ms)
+                reader = self._loaded(planned_files, options)
             reader.closing.extend(
                 copy.cleanup for file in planned_files if (copy := self._copies.get(file.look.path)) is not None
             )
@@ -129,6 +128,14 @@ class _Opening:
         numbered = enumerate(zip(files, names, strict=True))
         return [self._plan(file, number, name, self._look(file)) for number, (file, name) in numbered]
 
+    def _reader(self, file: InputFile) -> Reader:
+        return FileReader(file.look, file.contract, self._decoders[file.contract], self._now_ms, file.number, file.name)
+
+    def _loaded(self, files: Sequence[InputFile], options: LoadingOptions) -> Reader:
+        from stream_app.sources.loaded import LoadedReader  # here, as DuckDB takes a tenth of a second to import
+
+        return LoadedReader(files, options, self._decoders, self._now_ms)
+
     def options_of(self, file: SourceFile) -> LoadingOptions:
         """Return what is said of a file beside its mapping."""
         zone = None if file.naive_zone is None else str(getattr(file.naive_zone, "key", "UTC"))
@@ -136,6 +143,8 @@ class _Opening:
 
     def _look(self, file: SourceFile) -> Look:
         if file.frame is not None:
+            from stream_app.sources.staging import frame_look  # likewise
+
             return frame_look(file.frame)
         path = file.path
         if path == STANDARD_INPUT or path.is_fifo():
@@ -177,6 +186,8 @@ class _Opening:
             raise ConfigurationError(
                 f"{name}: {look.describe()} without a header, expected one row that names the columns"
             )
+        from stream_app.sources.generic import Given, generic_source  # likewise: models take their time, too
+
         given = Given(file.columns, file.constants, {"currency": self._options.base_currency}, file.time_formats)
         topic: Topic = file.topic  # type: ignore[assignment]
         return InputFile(number, name, generic_source(name, topic, look, given), file.topic, look, file.frame)
