@@ -82,6 +82,10 @@ COMMANDS: Final = {
         "stream_app.commands.simulate:simulate_command",
         "Write a population with known latent types and known change points, and the truth beside it.",
     ),
+    "sources": Entry(
+        "stream_app.commands.sources:sources",
+        "List the kinds of files that are known, check files, and print a kind as a file of sources.",
+    ),
     "topics": Entry(
         "stream_app.commands.topics:topics", "Make the topics on Kafka, or check that they fit the settings."
     ),

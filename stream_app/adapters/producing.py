@@ -1,34 +1,41 @@
-"""Putting files of events on Kafka the way the worker wants them: keyed by customer, placed by murmur2, idempotent.
+"""Putting records of events on Kafka the way the worker wants them: keyed by customer, placed by murmur2, idempotent.
 
-A line that is not understood is sent all the same, without a key: to judge records is the worker's task, and what it
-refuses is among the dead letters.
+Records come here once they have been judged: what a worker would refuse is not sent. Sending them again is harmless,
+since their ids are the same again; that a topic seems to have them already is worth a word all the same. Whether it
+does is looked up by the first record alone, among the first and the last ones of the partition where it belongs, so it
+costs the same whatever the topic holds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import heapq
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 
-from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection
-from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
+from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection, committed_reader
+from stream_app.core.clock import format_instant, to_milliseconds
 from stream_app.errors import BrokerUnreachable, ConfigurationError, TopicRefused
 
 LINGER_MS: Final = 5
 """Records of so long go in one request."""
 PACE_SECONDS: Final = 0.02
 """Sleeps shorter than this are saved up: an event loop's timer is not exact."""
+RECORDS_LOOKED_AT: Final = 1_000
+"""Of a partition's beginning and end, to see whether it holds the first record already."""
+LOOK_SECONDS: Final = 5
+"""For each of these: what takes longer is not worth a warning."""
+POLL_MS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -51,40 +58,63 @@ class Pace:
 
 
 class Line(NamedTuple):
-    """A record as it stands in a file."""
+    """A valid record.
+
+    Attributes
+    ----------
+    at_ms
+        When it happened, milliseconds since the epoch.
+    topic
+        Where it goes.
+    customer_id
+        Its key.
+    event_id
+        Its identity; empty if it has none.
+    payload
+        The record.
+    """
 
     at_ms: int
     topic: str
+    customer_id: str
+    event_id: str
     payload: bytes
-    customer_id: str | None
 
 
-class _Peek(msgspec.Struct):
-    customer_id: str | None = None
-    occurred_at: str | None = None
-    observed_at: str | None = None
+class Held(NamedTuple):
+    """A record that a topic already holds."""
 
-    @property
-    def at(self) -> str | None:
-        """When it happened, by whichever name the contract has for that."""
-        return self.observed_at if self.occurred_at is None else self.occurred_at
+    topic: str
+    partition: int
+    offset: int
+    line: Line
 
 
-_TIME_FIELDS: Final = ("occurred_at", "observed_at")
-_peek: Final = msgspec.json.Decoder(_Peek)
+class _Identity(msgspec.Struct):
+    event_id: str | None = None
 
 
-class FilesProducer:
-    """Sends files, merged by time.
+_TIME_FIELDS: Final = ("occurred_at", "observed_at", "updated_at")
+_identify: Final = msgspec.json.Decoder(_Identity)
+
+
+class RecordProducer:
+    """Sends records in their order.
 
     Parameters
     ----------
     connection
         The cluster.
-    files
-        JSON lines, plain or gzip, by the topic that they go to.
+    lines
+        Gives all records, by time, from the first one on each time it is called.
+    count, newest_ms
+        How many these are, and the latest time among them.
+    topics
+        Those that they go to.
     pace
         When.
+    watch
+        Told of each record that is on its way: how many these are, and its time.
 
     Attributes
     ----------
@@ -92,48 +122,67 @@ class FilesProducer:
         Acknowledged records by topic.
     """
 
-    def __init__(self, connection: KafkaConnection, files: Mapping[str, Sequence[Path]], pace: Pace) -> None:
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        lines: Callable[[], Iterator[Line]],
+        count: int,
+        newest_ms: int,
+        topics: Sequence[str],
+        pace: Pace,
+        watch: Callable[[int, int], None] = lambda _number, _at_ms: None,
+    ) -> None:
         self._connection = connection
-        self._files = files
+        self._lines = lines
+        self._count = count
+        self._topics = topics
         self._pace = pace
+        self._shift_ms = 0 if pace.shift_to_ms is None or not count else pace.shift_to_ms - newest_ms
+        self._watch = watch
         self._failure: BaseException | None = None
         self.sent: Counter[str] = Counter()
 
-    async def run(self) -> None:
+    async def run(self, warn: Callable[[Held], None]) -> None:
         """Send everything; when cancelled, what is on its way is still acknowledged.
+
+        Parameters
+        ----------
+        warn
+            Told of the first record of a topic if that holds it already.
 
         Raises
         ------
         ConfigurationError
-            If a file cannot be read, or a topic is missing.
+            If a topic is missing.
         BrokerUnreachable
             If no broker answers.
         TopicRefused
             If the brokers do not take a record.
         """
-        shift_ms, unpaced = self._survey()
         producer = AIOKafkaProducer(
             **self._connection.client_options(), enable_idempotence=True, linger_ms=LINGER_MS, compression_type="gzip"
         )
         await self._start(producer)
         try:
-            await self._send_all(producer, shift_ms, unpaced)
+            for line in self._first_lines():
+                partitions = sorted(await producer.partitions_for(line.topic))
+                place = DefaultPartitioner()(line.customer_id.encode(), partitions, partitions)
+                with suppress(KafkaError):  # who may write need not be allowed to read
+                    if held := await _find(self._connection, TopicPartition(line.topic, place), line):
+                        warn(held)
+            await self._send_all(producer)
         finally:
             await producer.stop()  # waits for what is on its way
             await asyncio.sleep(0)  # and lets it be counted
         self._raise_failure()
 
-    def _survey(self) -> tuple[int, int]:
-        """Return by how much times are moved, and how many records go before the pace holds."""
-        pace = self._pace
-        if pace.shift_to_ms is None and pace.live_records is None:
-            return 0, 0
-        count, newest_ms = 0, NO_TIME
-        for line in self._lines():
-            count += 1
-            newest_ms = max(newest_ms, line.at_ms)
-        shift_ms = 0 if pace.shift_to_ms is None or newest_ms == NO_TIME else pace.shift_to_ms - newest_ms
-        return shift_ms, 0 if pace.live_records is None else max(0, count - pace.live_records)
+    def _first_lines(self) -> list[Line]:
+        """Return the first record of each topic, among the first ones of all."""
+        found: dict[str, Line] = {}
+        for line in islice(self._lines(), RECORDS_LOOKED_AT):
+            if line.event_id:
+                found.setdefault(line.topic, line)
+        return list(found.values())
 
     async def _start(self, producer: AIOKafkaProducer) -> None:
         try:
@@ -148,34 +197,33 @@ class FilesProducer:
             await producer.stop()
             raise TopicRefused(f"Kafka at {self._connection.bootstrap_servers} refuses: {error}") from error
         there = (await producer.client.fetch_all_metadata()).topics()
-        missing = [topic for topic, paths in self._files.items() if paths and topic not in there]
+        missing = [topic for topic in self._topics if topic not in there]
         if missing:
             await producer.stop()
             raise ConfigurationError(
                 f"topic {missing[0]} is missing, or kept from this user; `segmenter topics create` makes it"
             )
 
-    async def _send_all(self, producer: AIOKafkaProducer, shift_ms: int, unpaced: int) -> None:
-        per_second = self._pace.records_per_second
+    async def _send_all(self, producer: AIOKafkaProducer) -> None:
+        pace = self._pace
+        unpaced = 0 if pace.live_records is None else max(0, self._count - pace.live_records)
         started = time.monotonic()
         for number, line in enumerate(self._lines()):
             self._raise_failure()
-            if per_second is not None and number >= unpaced:
+            if pace.records_per_second is not None and number >= unpaced:
                 if number == unpaced:
                     started = time.monotonic()
-                ahead = (number - unpaced) / per_second - (time.monotonic() - started)
+                ahead = (number - unpaced) / pace.records_per_second - (time.monotonic() - started)
                 if ahead > PACE_SECONDS:
                     await asyncio.sleep(ahead)
-            key = None if line.customer_id is None else line.customer_id.encode()
             try:
-                future = await producer.send(line.topic, _shifted(line, shift_ms), key)
+                future = await producer.send(
+                    line.topic, _shifted(line.payload, self._shift_ms), line.customer_id.encode()
+                )
             except KafkaError as error:
                 raise self._refused(line.topic, error) from error
             future.add_done_callback(lambda done, topic=line.topic: self._acknowledge(topic, done))
-
-    def _lines(self) -> Iterator[Line]:
-        streams = [_read_lines(path, topic) for topic, paths in self._files.items() for path in paths]
-        return heapq.merge(*streams, key=lambda line: line.at_ms)
+            self._watch(number + 1, line.at_ms + self._shift_ms)
 
     def _acknowledge(self, topic: str, done: asyncio.Future[object]) -> None:
         error = None if done.cancelled() else done.exception()
@@ -192,35 +240,37 @@ class FilesProducer:
         return TopicRefused(f"topic {topic}: Kafka at {self._connection.bootstrap_servers} takes no record: {error!r}")
 
 
-def _read_lines(path: Path, topic: str) -> Iterator[Line]:
-    """Yield the records of a file in its order; one without a time has that of the one before."""
-    at_ms = NO_TIME
+async def _find(connection: KafkaConnection, place: TopicPartition, line: Line) -> Held | None:
+    """Return where a partition holds a record already, if that is among its first or its last ones."""
+    key = line.customer_id.encode()
+    async with committed_reader(connection) as consumer:
+        consumer.assign([place])
+        first, end = (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
+        for begin in sorted({first, max(first, end - RECORDS_LOOKED_AT)}):
+            consumer.seek(place, begin)
+            until, deadline = min(end, begin + RECORDS_LOOKED_AT), time.monotonic() + LOOK_SECONDS
+            at = begin
+            while at < until and time.monotonic() < deadline:
+                for record in (await consumer.getmany(place, timeout_ms=POLL_MS)).get(place, ()):
+                    if record.key == key and _event_id(record.value) == line.event_id:
+                        return Held(place.topic, place.partition, record.offset, line)
+                at = await consumer.position(place)
+    return None
+
+
+def _event_id(payload: bytes | None) -> str | None:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for raw in file:
-                payload = raw.rstrip(b"\r\n")
-                if not payload:
-                    continue
-                customer_id = None
-                try:
-                    peek = _peek.decode(payload)
-                    customer_id = peek.customer_id
-                    if peek.at is not None:
-                        at_ms = to_milliseconds(datetime.fromisoformat(peek.at))
-                except (msgspec.DecodeError, ValueError, OverflowError):
-                    pass  # the worker says what is wrong with it
-                yield Line(at_ms, topic, payload, customer_id)
-    except (OSError, EOFError) as error:
-        raise ConfigurationError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        return _identify.decode(payload or b"").event_id
+    except msgspec.DecodeError:
+        return None
 
 
-def _shifted(line: Line, shift_ms: int) -> bytes:
+def _shifted(payload: bytes, shift_ms: int) -> bytes:
     if not shift_ms:
-        return line.payload
-    try:
-        fields = msgspec.json.decode(line.payload)
-        name = next(name for name in _TIME_FIELDS if name in fields)
-        at_ms = to_milliseconds(datetime.fromisoformat(fields[name]))
-        return msgspec.json.encode(fields | {name: format_instant(at_ms + shift_ms)})
-    except (msgspec.DecodeError, ValueError, OverflowError, StopIteration, TypeError):
-        return line.payload
+        return payload
+    record = msgspec.json.decode(payload)
+    for name in _TIME_FIELDS:
+        if record.get(name) is not None:
+            at_ms = to_milliseconds(datetime.fromisoformat(record[name]))
+            record[name] = format_instant(at_ms + shift_ms)
+    return msgspec.json.encode(record)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import SECOND_MS
-from stream_app.settings.sections import Settings
+from stream_app.settings.sections import MoneySettings, Settings
+from stream_app.sources.files import SourceFile
+from stream_app.sources.inputs import LoadingOptions
+
+
+def create_loading_options(settings: Settings, decoders: Mapping[str, Decoder]) -> LoadingOptions:
+    """Return what the settings say of loading files."""
+    policy = next(iter(decoders.values())).policy
+    return LoadingOptions(
+        traits=policy.traits,
+        base_currency=settings.money.base_currency,
+        characters_max=policy.max_payload_bytes,
+    )
 
 
 def create_decoders(settings: Settings, fields: Iterable[str] = ()) -> dict[str, Decoder]:
@@ -25,3 +37,15 @@ def create_decoders(settings: Settings, fields: Iterable[str] = ()) -> dict[str,
         sensitive_allowed=frozenset(name for name, trait in traits.items() if trait.legal_basis),
     )
     return {topic: Decoder(contract, policy) for topic, contract in INPUT_CONTRACTS.items()}
+
+
+def with_money_of(settings: Settings, files: Sequence[SourceFile]) -> Settings:
+    """Return settings in whose base currency most orders of exports are, unless one is set."""
+    if settings.money.model_fields_set or not any(file.mapping for file in files):
+        return settings
+    from stream_app.sources.currencies import commonest_currency  # here: DuckDB takes its time to import
+
+    currency = commonest_currency(files, LoadingOptions())
+    if currency is None or currency == settings.money.base_currency:
+        return settings
+    return settings.model_copy(update={"money": MoneySettings(base_currency=currency)})

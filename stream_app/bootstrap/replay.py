@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.decoding import create_decoders, create_loading_options
 from stream_app.bootstrap.learning import create_trainer_settings, create_trainers
 from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
 from stream_app.core.clock import DAY_MS
@@ -21,7 +20,8 @@ from stream_app.replay.saved import partition_state, restore_partition
 from stream_app.segmentations.registry import fields_looked_at
 from stream_app.settings.definitions import dump_definitions, load_definitions
 from stream_app.settings.sections import Settings
-from stream_app.sources.files import FileReader, SourceFile
+from stream_app.sources.files import Reader, SourceFile
+from stream_app.sources.opening import open_readers
 
 _OTHER_SECTIONS: Final = frozenset(
     {"kafka", "worker", "redis", "view", "api", "webhooks", "deployment", "segmentations", "segmentations_file"}
@@ -29,7 +29,7 @@ _OTHER_SECTIONS: Final = frozenset(
 """What of the settings a run of files does not depend on, and definitions, which are saved as they were read."""
 
 
-def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: int) -> list[FileReader]:
+def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: int) -> list[Reader]:
     """Open all input files.
 
     Raises
@@ -39,13 +39,7 @@ def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: in
     """
     decoders = create_decoders(settings, fields_looked_at(create_segmentations(settings)))
     names = _tell_apart([source.path for source in sources])
-    readers: list[FileReader] = []
-    with ExitStack() as opened:
-        for number, (source, name) in enumerate(zip(sources, names, strict=True)):
-            readers.append(FileReader(source, decoders[source.topic], now_ms, number, name))
-            opened.callback(readers[-1].close)
-        opened.pop_all()  # all went well: they stay open
-    return readers
+    return open_readers(sources, names, decoders, now_ms, create_loading_options(settings, decoders))
 
 
 def create_replay(

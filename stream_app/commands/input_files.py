@@ -1,14 +1,30 @@
-"""The options that name input files, one for each input topic."""
+"""The options that name input files, one for each input topic, and those that say how files are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import tzinfo
 from functools import wraps
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfoNotFoundError
 
 import click
 
+from stream_app.bootstrap import decoding
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.traits import TRAIT_NAME
+from stream_app.core.local_days import zone_of
+from stream_app.errors import ConfigurationError
+from stream_app.settings.sections import Settings
+from stream_app.sources.files import SourceFile
+
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+EXPORTS: Final = click.argument("exports", metavar="[FILES]...", type=FILE, nargs=-1)
+"""What shops and tools export, read as `--source` says."""
+LOCALES: Final = ("point", "comma")
+"""Decimal signs, as `--locale` calls them."""
 
 
 class Assignment(click.ParamType):
@@ -60,7 +76,7 @@ def takes_input_files(type_: click.ParamType, hint: str) -> Callable[[Callable[.
         @wraps(command)
         def gather(**values: Any) -> None:
             files = {topic: values.pop(_parameter(topic)) for topic in INPUT_CONTRACTS}
-            if not any(files.values()):
+            if not any(files.values()) and not values.get("exports"):
                 raise click.UsageError("name at least one file: " + " or ".join(f"--{topic} FILE" for topic in files))
             command(files=files, **values)
 
@@ -85,6 +101,123 @@ def takes_columns(command: Callable[..., None]) -> Callable[..., None]:
         help="CSV: the column HEADER holds the field NAME.",
     )
     return column(constant(command))
+
+
+def takes_sources(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say by which mapping files are read: `source` and `sources`."""
+    source = click.option(
+        "--source",
+        metavar="NAME|auto|FILE",
+        help="How FILES are read: a preset, a source of --sources, or a file of sources.  [default: auto]",
+    )
+    sources = click.option("--sources", type=click.Path(path_type=Path), help="File of sources, beside the presets.")
+    return source(sources(command))
+
+
+def takes_zone(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how times and numbers are written: `timezone`, `time_format` and `locale`."""
+    zone = click.option(
+        "--timezone", help="Zone of times without one; 'none' refuses them.  [default: business.timezone, UTC]"
+    )
+    time_format = click.option(
+        "--time-format",
+        multiple=True,
+        help="How times are written, such as %d/%m/%Y, or epoch_s, epoch_ms, epoch_us, excel; may be repeated.",
+    )
+    locale = click.option(
+        "--locale",
+        type=click.Choice(LOCALES),
+        help="How 1.234 is meant where a file does not say: point or comma is the decimal sign.",
+    )
+    return zone(time_format(locale(command)))
+
+
+def takes_reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Add all options that say how files are read to a command, which gets `inputs`: settings → what is to be read."""
+
+    @wraps(command)
+    def gather(
+        exports: Sequence[Path],
+        files: Mapping[str, Sequence[Path]],
+        source: str | None,
+        sources: Path | None,
+        column: Sequence[tuple[str, str]],
+        constant: Sequence[tuple[str, str]],
+        timezone: str | None,
+        time_format: Sequence[str],
+        locale: str | None,
+        **values: Any,
+    ) -> None:
+        columns, constants = dict(column), dict(constant)
+
+        def inputs(settings: Settings) -> list[SourceFile]:
+            zone = naive_zone(timezone, settings.business.timezone)
+
+            def described(path: Path, topic: str) -> SourceFile:
+                return SourceFile(path, topic, columns, constants, zone, time_format, locale)
+
+            described_files = [described(path, topic) for topic, paths in files.items() for path in paths]
+            _check_fields([*columns, *constants], described_files)
+            shared = described(Path(), "")
+            return [*described_files, *_exports(exports, source, sources, shared)]
+
+        command(inputs=inputs, **values)
+
+    return takes_sources(takes_columns(takes_zone(gather)))
+
+
+def _exports(
+    paths: Sequence[Path], source: str | None, sources: Path | None, shared: SourceFile
+) -> Iterator[SourceFile]:
+    """Yield the files that are read by mappings."""
+    if not paths:
+        if source or sources:
+            raise click.UsageError("--source and --sources are for FILES that follow no option, and none is named")
+        return
+    from stream_app.sources.choosing import AUTO, choose, known_sources  # here: models take their time to import
+
+    for each in choose(paths, source or AUTO, known_sources(sources)):
+        yield replace(
+            shared, path=each.path, mapping=each.source, mapping_name=each.name, join=each.join, member=each.member
+        )
+
+
+def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:
+    """Return settings in whose base currency most orders of exports are, unless one is set; say so if they differ."""
+    chosen = decoding.with_money_of(settings, inputs)
+    if chosen is not settings:
+        currency = chosen.money.base_currency
+        click.echo(
+            f"money is in {currency}, as the files say; the setting money.base_currency says otherwise", err=True
+        )
+    return chosen
+
+
+def naive_zone(name: str | None, shop: str) -> tzinfo | None:
+    """Return the zone that `--timezone` names, the shop's by default; None refuses times without one.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of that name.
+    """
+    if name == "none":
+        return None
+    try:
+        return zone_of(shop if name is None else name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(f"--timezone: {name!r}, expected a name such as UTC or Europe/London") from error
+
+
+def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
+    """Refuse what --column and --constant ask for in vain: a mistyped field, or no file whose columns are ours."""
+    fields = list(dict.fromkeys(field for table in tables for field in INPUT_CONTRACTS[table.topic].fields))
+    takes_others = any(INPUT_CONTRACTS[table.topic].table_form.others for table in tables)
+    for name in names:
+        if not tables:
+            raise click.UsageError(f"--column and --constant ({name}) are for files of topics, and none is named")
+        if name not in fields and not (takes_others and TRAIT_NAME.fullmatch(name)):
+            raise click.UsageError(f"--column or --constant: {name!r} is no field, expected one of {', '.join(fields)}")
 
 
 def _parameter(topic: str) -> str:

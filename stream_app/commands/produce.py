@@ -1,70 +1,145 @@
-"""`segmenter produce`: put files of events on Kafka."""
+"""`segmenter produce`: put what is in files on Kafka."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from stream_app.adapters.logs import silence_kafka
-from stream_app.adapters.producing import FilesProducer, Pace
+from stream_app.adapters.producing import Held, Line, Pace, RecordProducer
+from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
+from stream_app.bootstrap.decoding import create_decoders, create_loading_options
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.commands.groups import CONFIG
-from stream_app.commands.input_files import takes_input_files
-from stream_app.errors import ConfigurationError
+from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
+from stream_app.core.clock import format_instant
 from stream_app.exits import ExitCode
+from stream_app.replay.refusals import REASONS_SHOWN, REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, has_failed
 from stream_app.settings.loading import load_settings
+from stream_app.settings.sections import Settings
+from stream_app.sources.files import SourceFile
+from stream_app.sources.judging import NO_CUSTOMER, Judgement, judge_files
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+PROGRESS_SECONDS: Final = 5
 
 
-@click.command()
-@takes_input_files(_FILE, "JSON lines, plain or .gz; may be repeated.")
+@click.command(cls=ManyFiles)
+@EXPORTS
+@takes_input_files(FILE, "CSV, JSON, Excel or Parquet, also packed; may be repeated.")
+@takes_reading
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Records per second.  [default: no limit]")
 @click.option("--live", type=click.IntRange(min=0), help="Apply --rate to this many of the newest records only.")
 @click.option("--shift-to-now", is_flag=True, help="Move all times so that the newest event happens now.")
+@click.option(
+    "--max-rejected",
+    type=click.FloatRange(0, 1),
+    default=REFUSED_SHARE_MAX,
+    show_default=True,
+    help=f"Send nothing if more than this share of the records, and more than {REFUSED_COUNT_MAX}, are refused.",
+)
 @CONFIG
 def produce(
-    files: Mapping[str, Sequence[Path]],
+    inputs: Callable[[Settings], Sequence[SourceFile]],
     rate: float | None,
     live: int | None,
     shift_to_now: bool,
+    max_rejected: float,
     config: Path | None,
 ) -> None:
-    """Send files of events to Kafka, merged by time, with the keys and partitions that workers expect."""
-    for path in (path for paths in files.values() for path in paths):
-        if path.name.lower().removesuffix(".gz").endswith(".csv"):  # each line would be sent, and refused by the worker
-            raise ConfigurationError(
-                f"{path}: is CSV, and `produce` sends JSON lines only; `segmenter replay` reads CSV"
-            )
+    """Send files of events to Kafka, merged by time, with the keys and partitions that workers expect.
+
+    FILES are what shops and tools export, read as --source says; `segmenter sources` lists what is known. All records
+    are judged before the first one is sent, and what a worker would refuse is not sent.
+    """
     settings = load_settings(config)
-    names = create_topic_names(settings)
     silence_kafka()
-    producer = FilesProducer(
+    decoders = create_decoders(settings)
+    with judge_files(inputs(settings), decoders, now_ms(), create_loading_options(settings, decoders)) as judgement:
+        _tell_refused(judgement)
+        if _is_too_bad(judgement, max_rejected):
+            click.echo("segmenter: nothing was sent; mend the files, or allow more with --max-rejected", err=True)
+            sys.exit(ExitCode.FAILED)
+        _send(settings, judgement, Pace(rate, live, now_ms() if shift_to_now else None))
+
+
+def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
+    names = create_topic_names(settings)
+    count = judgement.accepted.total()
+    producer = RecordProducer(
         create_connection(settings),
-        {names.input_topic(contract): paths for contract, paths in files.items()},
-        Pace(rate, live, now_ms() if shift_to_now else None),
+        lambda: (
+            Line(record.at_ms, names.input_topic(record.topic), record.customer_id, record.event_id, record.payload)
+            for record in judgement.records()
+        ),
+        count,
+        judgement.newest_ms,
+        [names.input_topic(topic) for topic in judgement.accepted],
+        pace,
+        _Progress(count).watch,
     )
     finished = asyncio.run(_run(producer))
-    counts = " and ".join(
-        f"{producer.sent[name]:,} records to {name}"
-        for contract, paths in files.items()
-        if paths
-        for name in [names.input_topic(contract)]
-    )
-    click.echo(f"{'sent' if finished else 'interrupted after'} {counts}")
+    click.echo(f"{'sent' if finished else 'interrupted after'} {_counted(producer.sent, judgement, names)}")
     if not finished:
         sys.exit(ExitCode.INTERRUPTED)
 
 
-async def _run(producer: FilesProducer) -> bool:
+def _counted(sent: Mapping[str, int], judgement: Judgement, names: TopicNames) -> str:
+    topics = [names.input_topic(topic) for topic in judgement.accepted]
+    return " and ".join(f"{sent[topic]:,} records to {topic}" for topic in topics)
+
+
+class _Progress:
+    """Says now and then how far a run has come, in the events' own time."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._said_at = time.monotonic()
+
+    def watch(self, number: int, at_ms: int) -> None:
+        """Note that a record is on its way."""
+        if (now := time.monotonic()) - self._said_at < PROGRESS_SECONDS:
+            return
+        self._said_at = now
+        click.echo(f"{number:,} of {self._count:,} records, up to {format_instant(at_ms)}", err=True)
+
+
+def _tell_refused(judgement: Judgement) -> None:
+    """Say what is not sent, by reason, the commonest first."""
+    for reason, count in judgement.refused.most_common(REASONS_SHOWN):
+        click.echo(f"refused {count:,} as {reason.replace('_', ' ')}: {judgement.examples[reason]}", err=True)
+    others = len(judgement.refused) - REASONS_SHOWN
+    if others > 0:
+        click.echo(f"refused others for {others} further reasons", err=True)
+
+
+def _is_too_bad(judgement: Judgement, max_rejected: float) -> bool:
+    """Return whether too much is refused; orders of nobody who is known are no fault of a file."""
+    accepted, guests = judgement.accepted.total(), judgement.refused[NO_CUSTOMER]
+    refused = judgement.refused.total() - guests
+    counts = {"in": accepted + refused, "rejected": refused}
+    return not accepted or has_failed(counts, max_rejected)
+
+
+def _warn(held: Held) -> None:
+    click.echo(
+        f"segmenter: {held.topic} holds {held.line.event_id} of {held.line.customer_id} already (partition "
+        f"{held.partition}, offset {held.offset}), so these files seem to have been sent before; they are sent again, "
+        "and what is the same counts once",
+        err=True,
+    )
+
+
+async def _run(producer: RecordProducer) -> bool:
     """Return whether everything was sent, not ended early by SIGINT or SIGTERM."""
-    task = asyncio.create_task(producer.run())
+    task: asyncio.Task[Any] = asyncio.create_task(producer.run(_warn))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:

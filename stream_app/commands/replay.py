@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, tzinfo
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfoNotFoundError
 
 import click
 
 from stream_app.adapters import wall_clock
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.commands.groups import CONFIG, SEGMENTATIONS, with_segmentations
-from stream_app.commands.input_files import ManyFiles, takes_columns, takes_input_files
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
-from stream_app.contracts.traits import TRAIT_NAME
+from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading, with_money_of
 from stream_app.core.clock import to_milliseconds
-from stream_app.core.local_days import zone_of
-from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.replay.outputs import earlier_timezone
 from stream_app.replay.refusals import REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, commonest_refusals, has_failed
@@ -30,8 +25,6 @@ from stream_app.report.terminal import progress, render_refusals, render_summary
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
-
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class _Instant(click.ParamType):
@@ -47,16 +40,14 @@ class _Instant(click.ParamType):
 
 
 @click.command(cls=ManyFiles)
-@takes_input_files(_FILE, "JSON lines or CSV, plain or .gz; may be repeated.")
+@EXPORTS
+@takes_input_files(FILE, "CSV, JSON, Excel or Parquet, also packed; may be repeated.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
 @CONFIG
 @SEGMENTATIONS
-@takes_columns
-@click.option(
-    "--timezone", help="CSV: zone of times without one; 'none' refuses them.  [default: business.timezone, UTC]"
-)
+@takes_reading
 @click.option("--seed", type=int, help="Fixes every random choice.  [default: learning.seed, 0]")
 @click.option("--now", type=_Instant(), help="Refuse events more than 5 minutes after this.  [default: the clock]")
 @click.option("--until", type=_Instant(), help="Let time pass up to here after the last event.")
@@ -68,30 +59,24 @@ class _Instant(click.ParamType):
     help=f"Exit with 1 if more than this share of the records, and more than {REFUSED_COUNT_MAX}, are refused.",
 )
 def replay(
-    files: Mapping[str, Sequence[Path]],
+    inputs: Callable[[Settings], Sequence[SourceFile]],
     out: Path,
     config: Path | None,
     segmentations: Path | None,
-    column: tuple[tuple[str, str], ...],
-    constant: tuple[tuple[str, str], ...],
-    timezone: str | None,
     seed: int | None,
     now: int | None,
     until: int | None,
     max_rejected: float,
 ) -> None:
-    """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report."""
+    """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report.
+
+    FILES are what shops and tools export, read as --source says; `segmenter sources` lists what is known. Files whose
+    columns are called as our fields follow the options of their topics.
+    """
     own = {} if seed is None else {"learning": {"seed": seed}}
     settings = load_settings(config, with_segmentations(segmentations, own))
-    columns, constants = dict(column), dict(constant)
-    zone = zone_of(settings.business.timezone) if timezone is None else _zone(timezone)
-    sources = [
-        SourceFile(path, topic, columns, {"currency": settings.money.base_currency} | constants, zone)
-        for topic, paths in files.items()
-        for path in paths
-    ]
-    _check_fields([*columns, *constants], [source for source in sources if source.is_csv])
-    run_replay(settings, sources, out, now, until, max_rejected)
+    files = inputs(settings)
+    run_replay(with_money_of(files, settings), files, out, now, until, max_rejected)
 
 
 def run_replay(
@@ -135,31 +120,9 @@ def run_replay(
         sys.exit(ExitCode.FAILED)
 
 
-def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
-    """Refuse what --column and --constant ask for in vain: a mistyped field, or no CSV file."""
-    fields = list(dict.fromkeys(field for table in tables for field in INPUT_CONTRACTS[table.topic].fields))
-    takes_others = any(INPUT_CONTRACTS[table.topic].table_form.others for table in tables)
-    for name in names:
-        if not tables:
-            raise click.UsageError(
-                f"--column and --constant ({name}) are for CSV files, and none is named *.csv or *.csv.gz"
-            )
-        if name not in fields and not (takes_others and TRAIT_NAME.fullmatch(name)):
-            raise click.UsageError(f"--column or --constant: {name!r} is no field, expected one of {', '.join(fields)}")
-
-
 def _total_bytes(sources: Sequence[SourceFile]) -> int | None:
     sizes = [source.path.stat().st_size for source in sources if source.path.is_file()]
     return sum(sizes) if len(sizes) == len(sources) else None
-
-
-def _zone(name: str) -> tzinfo | None:
-    if name == "none":
-        return None
-    try:
-        return zone_of(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigurationError(f"--timezone: {name!r}, expected a name such as UTC or Europe/London") from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ between is `stream_app.notebook.answers`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import IO, Any
 from zipfile import ZIP_STORED
 
 from stream_app.adapters import wall_clock
-from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.decoding import create_decoders, with_money_of
 from stream_app.bootstrap.replay import create_run, resume_run, settings_of_state, state_of_run
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
@@ -26,13 +26,14 @@ from stream_app.errors import ConfigurationError, EventRefused, InvalidRecord, L
 from stream_app.notebook.answers import Answers, AnyPath, Membership, Migration
 from stream_app.notebook.configuration import AnyDefinitions, AnySettings, settings_of
 from stream_app.notebook.events import payload_of, topic_of
-from stream_app.notebook.tables import AnyTable, Reading, open_readers
+from stream_app.notebook.tables import AnyTable, Reading, input_files, opened
 from stream_app.replay.kept import DEAD_LETTERS, MIGRATIONS, KeptOutputs
 from stream_app.replay.refusals import REFUSED_SHARE_MAX, has_failed, refusals_among
 from stream_app.replay.runtime import Run
 from stream_app.replay.saved import SavedRun, write_archive, write_saved
 from stream_app.segmentations.registry import fields_looked_at
 from stream_app.settings.sections import Settings
+from stream_app.sources.files import SourceFile
 
 __all__ = ["Membership", "Migration", "Segmenter"]
 
@@ -151,25 +152,31 @@ class Segmenter(Answers):
         topic: str | None = None,
         columns: Mapping[str, str] | None = None,
         constants: Mapping[str, str] | None = None,
+        timezone: str | None = None,
         max_rejected: float = REFUSED_SHARE_MAX,
     ) -> Segmenter:
         """Take in all records of a data frame, an Arrow table or files, in order of time.
 
         The moves are those that `segmenter replay` writes for the same files, byte by byte. What is older than records
-        taken in by earlier calls counts as late, as on Kafka.
+        taken in by earlier calls counts as late, as on Kafka. If the settings name no base currency, that of the first
+        load's exports is taken.
 
         Parameters
         ----------
         X
-            A pandas or Polars data frame, an Arrow table, the path of a file, or several of these.
+            A pandas or Polars data frame, an Arrow table, the path of a file of any form, several of these as a list,
+            or any of that by topic, as in `{"purchases": orders, "engagements": views}`.
         source
-            How to read it: a preset's or source's name, `auto`, or the path of a `sources.yaml`; by `topic`, `columns`
-            and `constants` if None.
+            How to read it: the name of a preset (`segmenter sources` lists them), `auto`, or a `sources.yaml`, its path
+            or its content. If None, and nothing is said of topic and columns either, a preset that knows the columns
+            is taken; if none does, they are called as the contract's fields.
         topic
             What the records are: `purchases` (if None), `engagements` or `profiles`.
         columns, constants
             Field of the contract → name of the column that holds it, and → value where no column has it; columns that
             have a field's name need not be named.
+        timezone
+            Zone of times that have none, the shop's (`business.timezone`) if None; `none` refuses them.
         max_rejected
             Greatest share of the records, in [0, 1], that may be refused without an error.
 
@@ -183,8 +190,8 @@ class Segmenter(Answers):
         ConfigurationError
             If it cannot be read, or lacks a column; nothing has been taken in then.
         LoadFailed
-            If none of the records, or fewer than `max_rejected` allows, were accepted; those that were have been taken
-            in.
+            If none of the records was accepted, or more were refused than `max_rejected` allows; those that were
+            accepted have been taken in.
 
         Examples
         --------
@@ -199,15 +206,28 @@ class Segmenter(Answers):
         >>> segmenter.memberships(as_="dicts")[0]["name"]
         'New'
         """
-        reading = Reading(source, topic, dict(columns or {}), dict(constants or {}))
+        files = input_files(X, Reading(source, topic, columns or {}, constants or {}, timezone), self._settings)
+        if (
+            self._run.statistics.events == 0
+            and (settings := with_money_of(self._settings, files)) is not self._settings
+        ):
+            kept = KeptOutputs()
+            self._hold(settings, self._now_ms, kept, create_run(settings, kept))
         before, start = self._counts(), self._kept.size(DEAD_LETTERS)
         reasons = self._run.statistics.rejected.copy()
-        with open_readers(self._settings, X, reading, self._now()) as readers:
+        with opened(self._settings, files, self._now()) as readers:
             self._run.take_in(readers)
         counts = {name: count - before[name] for name, count in self._counts().items()}
         if counts["in"] and has_failed(counts, max_rejected):
             raise LoadFailed(self._say_refused(counts, start, self._run.statistics.rejected - reasons))
         return self
+
+    def _count_money_of(self, files: Sequence[SourceFile]) -> None:
+        """Count in the currency of exports, if the settings name none; before the first record alone."""
+        settings = with_money_of(self._settings, files)
+        if settings is not self._settings:
+            kept = KeptOutputs()
+            self._hold(settings, self._now_ms, kept, create_run(settings, kept))
 
     def advance_to(self, instant: datetime | str) -> list[Migration]:
         """Let time pass up to an instant without events; it stands where it is if that is later.

@@ -31,7 +31,7 @@ from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.segmentations.learned.document import model_document
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
-from stream_app.sources.files import FileReader, merge_by_time
+from stream_app.sources.files import Reader, merge_by_time
 
 SOURCES_MAX: Final = 65_535
 """A record's source is a number of 16 bits."""
@@ -148,7 +148,7 @@ class Run:
 
     def take_in(
         self,
-        readers: Sequence[FileReader],
+        readers: Sequence[Reader],
         advance: Callable[[int, int], None] = lambda _bytes, _events: None,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -164,7 +164,8 @@ class Run:
             Asked again and again; once true, nothing more is read.
         """
         self._interrupted, self._stopped = interrupted, False
-        self.open_inputs([(reader.name, reader.source.topic) for reader in readers])
+        files = sorted(file for reader in readers for file in reader.inputs)
+        self.open_inputs([(file.name, file.topic) for file in files])
         for batch in merge_by_time(readers, self._settings.gap_ms):
             self.process(batch)
             advance(sum(reader.bytes_read for reader in readers), self.statistics.events)
@@ -315,7 +316,7 @@ class Replay(Run):
 
     def run(
         self,
-        readers: Sequence[FileReader],
+        readers: Sequence[Reader],
         advance: Callable[[int, int], None] = lambda _bytes, _events: None,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:

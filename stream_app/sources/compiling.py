@@ -65,12 +65,15 @@ class Terms:
         Ids that stand for nobody, in small letters.
     traits
         Types of traits by name.
+    formats
+        Forms of times by column and as the mapping lists them: the one that reads most of the column's values first.
     """
 
     zone: str | None = "UTC"
     decimal: Sign | None = None
     placeholders: Collection[str] = ()
     traits: Mapping[str, str] = field(default_factory=dict)
+    formats: Mapping[tuple[str, tuple[str, ...]], tuple[str, ...]] = field(default_factory=dict)
 
 
 class RecordCompiler:
@@ -121,6 +124,15 @@ class RecordCompiler:
         columns = (self._columns.get(name) for name in found)
         return [column.name for column in columns if column and not column.is_list]
 
+    def formats_to_choose(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the table's columns of times that may be written in one of several ways, with these."""
+        return [
+            (self._cell(name), mapping.format)
+            for mapping in self.record.fields.values()
+            if mapping.format and len(mapping.format) > 1
+            for name in mapping.columns
+        ]
+
     # --- rows -----------------------------------------------------------------------------------------------------
 
     def _rows(self, table: str) -> str:
@@ -168,8 +180,8 @@ class RecordCompiler:
             value = rf"regexp_replace({value}, '^(-?\d{{1,15}})\.0+$', '\1')"
         if mapping.kind == "email":
             value = f"lower({value})"
-        if own == "customer_id":
-            value = f"nfc_normalize({value})"
+        if own == "customer_id":  # spreadsheets are kept from computing +49... by an apostrophe before it
+            value = f"nfc_normalize(regexp_replace({value}, '^''([-+=@0-9])', '\\1'))"
         if own == "currency" and mapping.constant is None:
             value = amounts.currency_of(value)
         return self._word(own, mapping, value)
@@ -195,6 +207,8 @@ class RecordCompiler:
             return sql.text(mapping.constant)
         if mapping.template is not None:
             return self._template(mapping.template)
+        if mapping.pattern is not None:
+            return f"nullif({self._matched(mapping)}[1], '')"
         cells = [self._cell(name) for name in mapping.columns]
         if mapping.first_of is not None and own == "customer_id":
             cells = [f"CASE WHEN NOT {self._is_nobody(cell)} THEN {cell} END" for cell in cells]
@@ -203,6 +217,10 @@ class RecordCompiler:
     def _is_nobody(self, cell: str) -> str:
         listed = sql.texts(sorted(self._terms.placeholders)) or "''"
         return f"(lower({cell}) IN ({listed}) OR regexp_full_match({cell}, '0+'))"
+
+    def _matched(self, mapping: FieldMapping) -> str:
+        """Return all that a pattern finds in a cell, as SQL."""
+        return f"regexp_extract_all({self._cell(str(mapping.column))}, {sql.text(str(mapping.pattern))}, 1)"
 
     def _template(self, template: str) -> str:
         pieces = []
@@ -224,7 +242,13 @@ class RecordCompiler:
         formats = mapping.format or ()
 
         def read(cell: str) -> str:
-            return times.instant_of(cell, zone, formats, mapping.unit)
+            return times.instant_of(cell, zone, self._terms.formats.get((cell, formats), formats), mapping.unit)
+
+        if mapping.days_since is not None:
+            since = mapping.days_since
+            days, of, ordered_by = (self._cell(name) for name in (since.days, since.of, since.ordered_by))
+            hour = self._cell(since.hour) if since.hour else None
+            return times.counted_up(days, of, ordered_by, since.first, hour, zone), days
 
         if mapping.skew is not None:
             original, sent, received = (self._cell(name) for name in mapping.columns)
@@ -241,9 +265,10 @@ class RecordCompiler:
         currency = self.record.fields.get("currency")
         code = self._text("currency", currency) if currency is not None and own == "total" else None
         column = self._columns.get(mapping.column) if mapping.column else None
-        if column is not None and column.is_list:
-            each = amounts.number_of("v", decimal)
-            return f"list_sum(list_transform({column.name}, lambda v: {each}))", f"array_to_string({column.name}, ' ')"
+        if mapping.pattern is not None or (column is not None and column.is_list):
+            found = self._matched(mapping) if column is None or not column.is_list else column.name
+            raw = self._cell(str(mapping.column)) if mapping.pattern else f"nullif(array_to_string({found}, ' '), '')"
+            return f"list_sum(list_transform({found}, lambda v: {amounts.number_of('v', decimal)}))", raw
         several = mapping.product or mapping.sum or mapping.difference
         if several is None:
             raw = self._plain("", mapping)
@@ -266,7 +291,8 @@ class RecordCompiler:
         return self._scaled(f"CASE WHEN {nothing} THEN NULL ELSE {total} END", mapping), f"nullif({raw}, '')"
 
     def _is_computed(self, mapping: FieldMapping) -> bool:
-        return bool(self.record.group_by or mapping.scale or mapping.product or mapping.sum or mapping.difference)
+        several = mapping.product or mapping.sum or mapping.difference
+        return bool(self.record.group_by or mapping.scale or mapping.pattern or several)
 
     @staticmethod
     def _scaled(number: str, mapping: FieldMapping) -> str:
@@ -350,7 +376,8 @@ class RecordCompiler:
 
     def _content(self) -> str:
         """Return all of a line but its ids, each field with a comma before it."""
-        pieces = [_pair("customer_id", "customer_id")] if "customer_id" in self._of else []
+        has_customer = "customer_id" in self._of or self.record.topic == "purchases"  # which the order may tell
+        pieces = [_pair("customer_id", "customer_id")] if has_customer else []
         for own in self.contract.fields:
             if own in ("event_id", "order_id", "customer_id"):
                 continue

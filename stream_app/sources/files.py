@@ -1,46 +1,45 @@
 """Input files as one stream of events, merged by time, read in blocks.
 
-Files are read once, in order, and each is taken to be roughly sorted by time. They are merged by watermark
-(`stream_app.core.merging`), and no more than one block of each file is in memory.
+JSON lines that keep our contracts and are in order of time already go straight to the compiled scanner. Everything else
+is loaded first (`stream_app.sources.loading`), which sorts it. So files are merged by watermark
+(`stream_app.core.merging`), and no more than one block of each is in memory.
+
+Records of one instant are taken in the order of their text, so that nothing depends on the order of a file's lines.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-import sys
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from itertools import islice
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.scanner import Scanned, Scanner, split_lines
+from stream_app.contracts.scanner import Scanned, Scanner, Spans, split_lines
 from stream_app.core.clock import NO_TIME
-from stream_app.core.events import Event
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.records import NO_RECORDS, Batch, Other, Rejection, batch_of, batch_of_records
 from stream_app.core.trust import GAP_MS
-from stream_app.errors import ConfigurationError, InvalidRecord
+from stream_app.errors import InvalidRecord
 from stream_app.native.structures import REJECTED
-from stream_app.sources.csv_rows import Columns, CsvRow, read_rows
+from stream_app.sources.cleaning import DAMAGES
+from stream_app.sources.forms import Look
+
+if TYPE_CHECKING:
+    from stream_app.sources.mapping import Source
 
 BLOCK_BYTES: Final = 1 << 20
 """How much of a file is decoded at once: large enough to merge cheaply, small beside the state."""
-BLOCK_ROWS: Final = 8192
-"""The same for the rows of a CSV file."""
 HELD_RECORDS_MAX: Final = 1_000_000
 """Of one file: so many of one instant are kept together before it is torn apart, in 64 MB and their texts."""
 STANDARD_INPUT: Final = Path("-")
-_GZIP_MAGIC: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_DAMAGES: Final = (EOFError, zlib.error, OSError)
-"""What reading raises where compressed data is cut off or corrupt, or a disk fails."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,27 @@ class SourceFile:
     Parameters
     ----------
     path
-        `.jsonl` or `.csv`, either with `.gz`; `-` for JSON lines on standard input.
+        Of any form; `-` for standard input.
     topic
-        The input topic whose contract its records keep.
+        The input topic whose contract its records keep, or whose fields its columns are; empty if it has a mapping.
     columns
-        CSV only: contract field → header, for headers that are named otherwise.
+        Contract field → header, for headers that are named otherwise.
     constants
-        CSV only: contract field → value, for fields that the file lacks.
+        Contract field → value, for fields that the file lacks.
     naive_zone
-        CSV only: the zone of times that name none; None rejects them.
+        The zone of times that name none; None rejects them.
+    time_formats
+        How times are written, see `stream_app.sources.generic.Given`.
+    locale
+        Which is the decimal sign, `point` or `comma`; found by looking at numbers if None.
+    mapping, mapping_name
+        What the file's records become, if its columns are not ours; what event ids begin with.
+    join
+        Of the mapping's `joins`, which one the file is.
+    member
+        Which file of a zip.
+    frame
+        A pandas, Polars or Arrow table in place of the file; `path` is its name.
     """
 
     path: Path
@@ -66,71 +77,99 @@ class SourceFile:
     columns: Mapping[str, str]
     constants: Mapping[str, str]
     naive_zone: tzinfo | None
+    time_formats: Sequence[str] = ()
+    locale: str | None = None
+    mapping: Source | None = None
+    mapping_name: str = ""
+    join: str = ""
+    member: str = ""
+    frame: Any = None
+
+
+class Input(NamedTuple):
+    """What a file is called.
+
+    Attributes
+    ----------
+    number
+        Of the file among all.
+    name
+        What positions call it.
+    topic
+        Of its records, several parted by commas.
+    """
+
+    number: int
+    name: str
+    topic: str
+
+
+class Reader(Protocol):
+    """Decodes files, block by block."""
+
+    closing: list[Callable[[], object]]
+    """Called once the files are closed."""
 
     @property
-    def is_csv(self) -> bool:
-        """Whether the name says that this is a CSV file."""
-        return self.path.name.lower().removesuffix(".gz").endswith(".csv")
+    def inputs(self) -> Sequence[Input]:
+        """The files."""
+
+    @property
+    def bytes_read(self) -> int:
+        """How much of the files, as they lie on disk, has been read."""
+
+    def next_block(self) -> Batch:
+        """Return the next decoded records, none at the end of the files."""
+
+    def close(self) -> None:
+        """Close the files."""
 
 
 class FileReader:
-    """Decodes one file, block by block.
+    """Decodes one file of JSON lines that keep a contract and are in order of time.
 
     Parameters
     ----------
-    source
-        The file.
+    look
+        What the file is.
+    topic
+        Of its records.
     decoder
-        Of its topic.
+        Of the topic.
     now_ms
         The time of reading, milliseconds since the epoch.
     number
         Of the file among all.
     name
         What positions call the file; its name without folders if None.
-
-    Raises
-    ------
-    ConfigurationError
-        If the file is missing or unreadable, or lacks a column that it must have.
     """
 
     def __init__(
-        self, source: SourceFile, decoder: Decoder, now_ms: int, number: int = 0, name: str | None = None
+        self, look: Look, topic: str, decoder: Decoder, now_ms: int, number: int = 0, name: str | None = None
     ) -> None:
-        self.source = source
-        self.name = source.path.name if name is None else name
+        self.inputs = [Input(number, look.path.name if name is None else name, topic)]
         self._number = number
         self._line = 0
-        self._decoder = decoder
         self._scanner = Scanner(decoder)
         self._now_ms = now_ms
         self._watermark_ms = NO_TIME
-        try:
-            self._raw = cast(
-                io.BufferedReader, sys.stdin.buffer if source.path == STANDARD_INPUT else source.path.open("rb")
-            )
-            compressed = self._raw.peek(2)[:2] == _GZIP_MAGIC
-        except OSError as error:
-            raise ConfigurationError(
-                f"{source.path}: cannot be read ({error.strerror}); name an existing file"
-            ) from error
-        self._bytes = cast(io.BufferedReader, gzip.GzipFile(fileobj=self._raw, mode="rb")) if compressed else self._raw
-        try:
-            self._blocks = self._csv_blocks() if source.is_csv else self._json_blocks()
-        except ConfigurationError:
-            self.close()
-            raise
+        self._raw = look.path.open("rb")
+        packed = look.packing == "gz"
+        self._bytes = cast(io.BufferedReader, gzip.GzipFile(fileobj=self._raw, mode="rb")) if packed else self._raw
+        self._blocks = self._json_blocks()
+        self.closing: list[Callable[[], object]] = []
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file, as it lies on disk, has been read; 0 for a pipe."""
-        return self._raw.tell() if self._raw.seekable() else 0
+        """How much of the file, as it lies on disk, has been read."""
+        return self._raw.tell()
 
     def close(self) -> None:
         """Close the file."""
         self._bytes.close()
         self._raw.close()
+        for close in self.closing:
+            close()
 
     def next_block(self) -> Batch:
         """Return the next decoded records, none at the end of the file."""
@@ -141,31 +180,32 @@ class FileReader:
         self._watermark_ms = int(batch.watermarks_ms[-1])
         return batch
 
-    def _block(self, contents: Sequence[Event | Rejection], lines: Sequence[int]) -> Batch:
-        return self._follow(batch_of(contents, self._number, lines, self._watermark_ms))
-
     def _end_early(self, error: Exception, payload: bytes = b"") -> Batch:
         """Return one rejection for the whole of a file's unreadable rest."""
         broken = InvalidRecord(
             "malformed", "$", f"$: the rest of the file cannot be read ({error}), expected more of it"
         )
-        return self._block([Rejection(broken, payload)], [self._line + 1])
+        return self._follow(batch_of([Rejection(broken, payload)], self._number, [self._line + 1], self._watermark_ms))
 
     def _json_blocks(self) -> Iterator[Batch]:
-        for block, damage in self._line_blocks():
+        held = b""
+        for block, damage, is_last in self._line_blocks():
+            block = held + block
             lines = split_lines(block)
             scanned = self._scanner.scan(block, lines, self._now_ms)
             scanned.records["source"] = self._number
             scanned.records["offset"] = np.arange(self._line + 1, self._line + 1 + len(lines.at))
-            self._line += len(lines.at)
-            scanned = _without_blank_lines(scanned)
-            if len(scanned.records):
-                yield self._follow(batch_of_records(scanned.records, scanned.texts, scanned.others, self._watermark_ms))
+            end = len(lines.at) if is_last else _end_of_instants(scanned.records["at_ms"])
+            held = b"" if end == len(lines.at) else block[int(lines.at[end]) :]
+            self._line += end
+            records, others = _in_order(scanned, block, lines, end)
+            if len(records):
+                yield self._follow(batch_of_records(records, scanned.texts, others, self._watermark_ms))
             if damage is not None:
                 yield self._end_early(*damage)
 
-    def _line_blocks(self) -> Iterator[tuple[bytes, tuple[Exception, bytes] | None]]:
-        """Yield lines, each with its end, about `BLOCK_BYTES` at a time.
+    def _line_blocks(self) -> Iterator[tuple[bytes, tuple[Exception, bytes] | None, bool]]:
+        """Yield lines, each with its end, about `BLOCK_BYTES` at a time, and whether they are the last ones.
 
         If the file cannot be read to its end, the last of these come with the reason and the line that is cut off.
         Not by `readlines`: where reading fails, it loses what it has read.
@@ -175,9 +215,9 @@ class FileReader:
         while True:
             try:
                 part = self._bytes.read1(BLOCK_BYTES)
-            except _DAMAGES as error:
+            except DAMAGES as error:
                 lines, rest = _cut_lines(unfinished)
-                yield lines, (error, rest)
+                yield lines, (error, rest), True
                 return
             if at_start:
                 part, at_start = part.removeprefix(_BYTE_ORDER_MARK), False
@@ -185,53 +225,12 @@ class FileReader:
             size += len(part)
             if not part:
                 lines, rest = _cut_lines(unfinished)
-                yield lines + rest + b"\n" if rest else lines, None
+                yield lines + rest + b"\n" if rest else lines, None, True
                 return
             if size >= BLOCK_BYTES and b"\n" in part:
                 lines, rest = _cut_lines(unfinished)
                 unfinished, size = [rest], len(rest)
-                yield lines, None
-
-    def _csv_blocks(self) -> Iterator[Batch]:
-        """Read the header at once, so that a wrong column stops the start; return the blocks."""
-        text = io.TextIOWrapper(self._bytes, "utf-8-sig", errors="surrogateescape", newline="")
-        rows = read_rows(text)
-        damage = None
-        try:
-            header = next(rows, None)
-        except _DAMAGES as error:
-            header, damage = None, error
-        columns = Columns(self.name, self._decoder.contract, header, self.source.columns, self.source.constants)
-        self._text = text  # kept: collecting it would close the file under `bytes_read`
-        return self._row_blocks(rows, columns, damage)
-
-    def _row_blocks(self, rows: Iterator[CsvRow], columns: Columns, damage: Exception | None) -> Iterator[Batch]:
-        while True:
-            contents: list[Event | Rejection] = []
-            lines: list[int] = []
-            try:
-                for row in islice(rows, BLOCK_ROWS):
-                    contents.append(self._decode_row(row, columns))
-                    lines.append(row.line)
-            except _DAMAGES as error:
-                damage = error
-            if contents:
-                self._line = lines[-1]
-                yield self._block(contents, lines)
-            if damage is not None:
-                yield self._end_early(damage)
-            if damage is not None or not contents:
-                return
-
-    def _decode_row(self, row: CsvRow, columns: Columns) -> Event | Rejection:
-        limit = self._decoder.policy.max_payload_bytes
-        if len(row.text) > limit:  # characters: counting bytes would cost an encoding a row
-            error = InvalidRecord("too_large", "$", f"$: {len(row.text)} characters, expected at most {limit}")
-            return Rejection(error, row.payload)
-        try:
-            return self._decoder.decode_row(columns.fields_of(row), self._now_ms, self.source.naive_zone)
-        except InvalidRecord as error:
-            return Rejection(error, row.payload)
+                yield lines, None, False
 
 
 def _cut_lines(parts: Sequence[bytes]) -> tuple[bytes, bytes]:
@@ -241,21 +240,53 @@ def _cut_lines(parts: Sequence[bytes]) -> tuple[bytes, bytes]:
     return block[:end], block[end:]
 
 
-def _without_blank_lines(scanned: Scanned) -> Scanned:
+def _end_of_instants(times_ms: npt.NDArray[np.int64]) -> int:
+    """Return where the last instant begins: the next block may have more of it; the end where there is no other."""
+    if not len(times_ms) or len(times_ms) >= HELD_RECORDS_MAX:
+        return len(times_ms)
+    known = np.flatnonzero(times_ms != NO_TIME)
+    if not len(known):
+        return len(times_ms)
+    begins = np.flatnonzero(times_ms[known] != times_ms[known[-1]])
+    return int(known[begins[-1] + 1]) if len(begins) else 0
+
+
+def _in_order(scanned: Scanned, block: bytes, lines: Spans, end: int) -> tuple[Any, list[Other]]:
+    """Return the records up to an end without blank lines, those of one instant in the order of their text."""
+    records = scanned.records[:end]
+    times_ms = records["at_ms"]
+    again = (
+        np.flatnonzero((times_ms[1:] == times_ms[:-1]) & (times_ms[1:] != NO_TIME)) if end else np.empty(0, np.int64)
+    )
+    if len(again):
+        order = np.arange(end)
+        for run in np.split(again, np.flatnonzero(np.diff(again) != 1) + 1):
+            places = np.arange(run[0], run[-1] + 2)
+            order[places] = sorted(places.tolist(), key=lambda at: _line(block, lines, at))
+        records = records[order].copy()
+        records["offset"] = scanned.records["offset"][:end]
+    return _without_blank_lines(records, scanned.others)
+
+
+def _line(block: bytes, lines: Spans, number: int) -> bytes:
+    at = int(lines.at[number])
+    return block[at : at + int(lines.size[number])]
+
+
+def _without_blank_lines(records: Any, others: Sequence[Other]) -> tuple[Any, list[Other]]:
     """Leave out lines of white space, which are no records; the scanner has doubted them, and the models refused."""
-    if not scanned.others:
-        return scanned
-    rejections = [other for other in scanned.others if isinstance(other, Rejection)]
+    if not others:
+        return records, []
+    rejections = [other for other in others if isinstance(other, Rejection)]
     is_blank = np.array([not rejection.payload.strip() for rejection in rejections], np.bool_)
-    others: list[Other] = [each._replace(payload=each.payload.rstrip(b"\r")) for each in rejections]
-    records = scanned.records
+    kept: list[Other] = [each._replace(payload=each.payload.rstrip(b"\r")) for each in rejections]
     refused = np.flatnonzero(records["status"] == REJECTED)
     blank = refused[is_blank[records["text_at"][refused]]]
-    return scanned._replace(records=np.delete(records, blank) if len(blank) else records, others=others)
+    return (np.delete(records, blank) if len(blank) else records), kept
 
 
-def merge_by_time(readers: Sequence[FileReader], gap_ms: int = GAP_MS) -> Iterator[Batch]:
-    """Yield the records of all files, ordered by watermark, then by file; no batch is empty."""
+def merge_by_time(readers: Sequence[Reader], gap_ms: int = GAP_MS) -> Iterator[Batch]:
+    """Yield the records of all readers, ordered by watermark, then by reader; no batch is empty."""
     merge = WatermarkMerge(len(readers), HELD_RECORDS_MAX, gap_ms)
     ended: set[int] = set()
     while (number := merge.limiting(ended)) is not None:

@@ -14,18 +14,22 @@ import gzip
 import io
 import json
 import re
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import python_calamine
 
 from stream_app.errors import ConfigurationError
-from stream_app.sources.mapping import Form, Source
+
+if TYPE_CHECKING:
+    from stream_app.sources.mapping import Form, Source
 
 LOOKED_AT_BYTES: Final = 256 << 10
 """The beginning of a file by which its form is found."""
@@ -142,17 +146,36 @@ def look_at(path: Path, source: Source | None = None, member: str = "") -> Look:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"{path}: cannot be read ({reason}); name an existing file") from error
     if head.startswith(b"PAR1"):
-        return replace(look, form="parquet")
+        return replace(look, form="parquet", columns=_columns_of_parquet(look))
     if head.startswith((b"PK\x03\x04", _OLD_EXCEL)):
         return _look_at_sheet(replace(look, form="xlsx"), source)
+    if not head:
+        return replace(look, form="jsonl")
     look = _with_encoding(look, head, source)
     text = head[look.mark_bytes :].decode(look.encoding, "replace")
     form = (source and source.form) or _form_of(text)
     if form in ("json", "jsonl"):
         documents = tuple(_documents(text))
         names = {name: None for document in documents if isinstance(document, dict) for name in document}
-        return replace(look, form=cast(Form, form), columns=tuple(names), documents=documents)
+        return replace(look, form=cast("Form", form), columns=tuple(names), documents=documents)
     return _look_at_table(look, text, len(head) < LOOKED_AT_BYTES, source)
+
+
+def _columns_of_parquet(look: Look) -> tuple[str, ...]:
+    import duckdb  # here: looking at text needs none of it
+
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as copy, duckdb.connect() as connection:
+        path = str(look.path)
+        if look.packing:
+            with open_unpacked(look) as packed:
+                shutil.copyfileobj(packed, copy)
+            copy.flush()
+            path = copy.name
+        try:
+            described = connection.execute("DESCRIBE SELECT * FROM read_parquet($path)", {"path": path}).fetchall()
+        except duckdb.Error as error:
+            raise ConfigurationError(f"{look.path}: cannot be read ({error}), expected a Parquet file") from error
+    return tuple(str(name) for name, *_ in described)
 
 
 def open_unpacked(look: Look) -> IO[bytes]:

@@ -12,10 +12,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import duckdb
 
@@ -25,52 +25,18 @@ from stream_app.sources import amounts, sql, times
 from stream_app.sources.cleaning import Refusal
 from stream_app.sources.compiling import Column, RecordCompiler, Terms
 from stream_app.sources.generic import shown
-from stream_app.sources.mapping import JoinedFile, Locale, RecordMapping, Source
-from stream_app.sources.staging import InputFile, Stage
+from stream_app.sources.inputs import InputFile as InputFile
+from stream_app.sources.inputs import LoadingOptions as LoadingOptions
+from stream_app.sources.mapping import FieldMapping, JoinedFile, RecordMapping, Source
+from stream_app.sources.paths import is_known
+from stream_app.sources.staging import Stage
 
 BLOCK_LINES: Final = 8192
-MEMORY_BYTES: Final = 512 << 20
-"""What DuckDB keeps within; the whole process stays within 1 GiB while it loads."""
 TOPICS: Final = tuple(INPUT_CONTRACTS)
+_DECIMAL_SIGNS: Final[Mapping[str, amounts.Sign]] = {"point": ".", "comma": ","}
 _CURRENCY_COLUMN: Final = re.compile(
     r"(.*[^a-z])?(currency|curr|währung|waehrung|devise|moneda|valuta)([^a-z]?(code|iso|iso_code))?", re.IGNORECASE
 )
-_CURRENCY_SHOWN: Final = "currency"
-
-
-@dataclass(frozen=True)
-class LoadingOptions:
-    """What mappings leave open, and how much may be used.
-
-    Parameters
-    ----------
-    zone
-        Of times that have none; None refuses them.
-    locale
-        How numbers are written, where a source does not say; found by looking at them if None.
-    placeholders
-        Ids that stand for nobody, in small letters.
-    traits
-        Types of traits by name.
-    base_currency
-        Of totals whose source has no currency.
-    characters_max
-        Of one row.
-    memory_bytes, threads
-        What DuckDB may use; as many threads as there are processors if None.
-    folder
-        Where temporary files go; the system's if None.
-    """
-
-    zone: str | None = "UTC"
-    locale: Locale | None = None
-    placeholders: Collection[str] = ()
-    traits: Mapping[str, str] = field(default_factory=dict)
-    base_currency: str = "EUR"
-    characters_max: int = 65_536
-    memory_bytes: int = MEMORY_BYTES
-    threads: int | None = None
-    folder: Path | None = None
 
 
 class Line(NamedTuple):
@@ -121,6 +87,8 @@ class Loading:
         self._connection = self._connect()
         self._stage = Stage(self._connection, self._folder, self._refuse, self._options.characters_max)
         self._tables = 0
+        self.delivered = 0
+        """Lines that have been yielded."""
 
     def __enter__(self) -> Loading:
         return self
@@ -136,9 +104,25 @@ class Loading:
         self._refusals.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def rows(self) -> int:
+        """Rows that the files have, as far as they have been looked at; groups of them become lines."""
+        return self._stage.rows
+
     def lines(self) -> Iterator[Sequence[Line]]:
         """Yield all records, block by block: broken rows, then those without a time, then the others by time."""
-        selects = [select for files in self._by_source() for select in self._source(files)]
+        selects: list[str] = []
+        compilers: list[tuple[RecordCompiler, str]] = []
+        for files in self._by_source():
+            if files[0].contract:
+                selects.append(self._contract_lines(files[0]))
+            else:
+                compilers += self._source(files)
+        known = self._known_customers(compilers)
+        for compiler, table in compilers:
+            topic = TOPICS.index(compiler.record.topic)
+            customers = known if compiler.record.topic == "purchases" else ""
+            selects.append(f"SELECT {topic} AS topic, * FROM ({compiler.select(table, customers)})")
         self._connection.execute("CHECKPOINT")
         yield from self._refused()
         if not selects:
@@ -158,6 +142,7 @@ class Loading:
                     last = (text, file)
                     line = _told_apart(text, count) if count > 1 else text
                 block.append(Line(TOPICS[topic], line, fault and InvalidRecord(*fault.split("\t", 2)), file, row))
+            self.delivered += len(block)
             yield block
 
     # --- sources --------------------------------------------------------------------------------------------------
@@ -168,10 +153,8 @@ class Loading:
             found.setdefault(file.source_name or f"contract {file.number}", []).append(file)
         return list(found.values())
 
-    def _source(self, files: Sequence[InputFile]) -> list[str]:
-        """Stage a source's files; return the selections of its records."""
-        if files[0].contract:
-            return [self._contract_lines(files[0])]
+    def _source(self, files: Sequence[InputFile]) -> list[tuple[RecordCompiler, str]]:
+        """Stage a source's files; return what writes its records, each with the table of its rows."""
         source = files[0].mapping
         own = [file for file in files if not file.join]
         if not own:
@@ -179,9 +162,9 @@ class Loading:
             raise ConfigurationError(
                 f"{names}: belongs to a file of {files[0].source_name} that is not named; name it, too"
             )
-        selects, compilers = [], []
+        compilers = []
         for each in dict.fromkeys(record.each or "" for record in source.records):
-            records = [record for record in source.records if (record.each or "") == each]
+            records = [self._with_currency(record) for record in source.records if (record.each or "") == each]
             wanted = dict.fromkeys(name for record in records for name in _columns_of(record))
             direct = [name for name in wanted if not _is_joined(name, source)]
             keys = [key for name, join in source.joins.items() for key in join.on if _is_used(name, wanted)]
@@ -192,14 +175,9 @@ class Loading:
             terms = self._terms(source)
             made = [RecordCompiler(record, files[0].source_name, columns, terms) for record in records]
             decimal = self._decimal(source, table, made)
-            terms = replace(terms, decimal=decimal)
+            terms = replace(terms, decimal=decimal, formats=self._formats(table, made))
             compilers += [(RecordCompiler(record, files[0].source_name, columns, terms), table) for record in records]
-        known = self._known_customers(compilers)
-        for compiler, table in compilers:
-            topic = TOPICS.index(compiler.record.topic)
-            is_purchases = compiler.record.topic == "purchases"
-            selects.append(f"SELECT {topic} AS topic, * FROM ({compiler.select(table, known if is_purchases else '')})")
-        return selects
+        return compilers
 
     def _contract_lines(self, file: InputFile) -> str:
         """Return the selection of lines that keep their contract already; those that are no JSON come first."""
@@ -212,26 +190,46 @@ class Loading:
             f"FROM (SELECT row, doc, {time} AS occurred FROM {self._stage.copy(file)})"
         )
 
+    def _with_currency(self, record: RecordMapping) -> RecordMapping:
+        """Return a mapping whose orders are in the base currency, if it says nothing of currencies."""
+        if record.topic != "purchases" or "currency" in record.fields:
+            return record
+        currency = FieldMapping(constant=self._options.base_currency)
+        return record.model_copy(update={"fields": {**record.fields, "currency": currency}})
+
     def _terms(self, source: Source) -> Terms:
         options = self._options
         return Terms(source.timezone or options.zone, None, options.placeholders, options.traits)
 
     def _decimal(self, source: Source, table: str, compilers: Sequence[RecordCompiler]) -> amounts.Sign | None:
-        locale = source.locale or self._options.locale
-        if locale is not None:
-            return locale.decimal
+        if source.locale is not None:
+            return source.locale.decimal
+        if self._options.locale is not None:
+            return _DECIMAL_SIGNS[self._options.locale]
         cells = list(dict.fromkeys(cell for compiler in compilers for cell in compiler.numbers_read()))
         if not cells:
             return None
         found = self._connection.execute(f"SELECT {amounts.evidence(cells)} FROM {table}").fetchone()
         return found[0] if found else None
 
+    def _formats(
+        self, table: str, compilers: Sequence[RecordCompiler]
+    ) -> dict[tuple[str, tuple[str, ...]], tuple[str, ...]]:
+        """Return in what order forms of times are tried: 12/1/2010 alone does not say what 13/1/2010 beside it does."""
+        found = {}
+        for cell, formats in dict.fromkeys(each for compiler in compilers for each in compiler.formats_to_choose()):
+            counts = ", ".join(times.reads(cell, format_) for format_ in formats)
+            read = self._connection.execute(f"SELECT {counts} FROM {table}").fetchone() or ()
+            ranked = sorted(zip(read, formats, strict=True), key=lambda pair: -pair[0])  # a draw keeps their order
+            found[cell, formats] = tuple(format_ for _, format_ in ranked)
+        return found
+
     def _known_customers(self, compilers: Sequence[tuple[RecordCompiler, str]]) -> str:
         """Return the table of orders whose customers refunds need; empty if none does."""
         orders = [
             compiler.customers(table)
             for compiler, table in compilers
-            if compiler.record.topic == "purchases" and {"order_id", "customer_id"} <= {*compiler.record.fields}
+            if compiler.record.topic == "purchases" and "order_id" in compiler.record.fields
         ]
         if not orders:
             return ""
@@ -258,9 +256,8 @@ class Loading:
                 continue
             if not others:
                 if join.required:
-                    raise ConfigurationError(
-                        f"{files[0].name}: needs the file of {name} beside it, with {_recognised_by(join)}; name it, too"
-                    )
+                    marks = _recognised_by(join)
+                    raise ConfigurationError(f"{files[0].name}: needs the file of {name}, with {marks}; name it, too")
                 continue
             other = self._new_table()
             names = list(dict.fromkeys([*join.on.values(), *join.columns]))
@@ -293,6 +290,7 @@ class Loading:
             "preserve_insertion_order": "false",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
+            "enable_progress_bar": "false",  # where Python is interactive, it would be printed among the results
         }
         if self._options.threads is not None:
             settings["threads"] = str(self._options.threads)
@@ -370,11 +368,29 @@ def _recognised_by(join: JoinedFile) -> str:
     return ", ".join(join.recognise.columns or join.recognise.paths or (join.recognise.name or "",))
 
 
+def _check_required(file: InputFile, source: Source) -> None:
+    """Refuse a table that has none of the columns of a field without which there is no record."""
+    for record in source.records:
+        needed = INPUT_CONTRACTS[record.topic].model.model_fields
+        for own, mapping in record.fields.items():
+            columns = [column for column in mapping.columns if not _is_joined(column, source)]
+            if own not in needed or not needed[own].is_required() or len(columns) < len(mapping.columns) or not columns:
+                continue
+            if not any(is_known(column, file.look.columns, is_json=False) for column in columns):
+                names = " or ".join(map(repr, columns))
+                raise ConfigurationError(
+                    f"{file.name}: has no column {names} (for {own}), as files of {file.source_name} have; its columns "
+                    f"are {shown(file.look.columns)}"
+                )
+
+
 def _check_columns(file: InputFile) -> None:
     """Refuse a file without the columns that its records cannot do without, or with currencies that nobody reads."""
     if file.contract or file.join or not file.look.columns:
         return
     source, titles = file.mapping, file.look.columns
+    if not file.look.is_json:
+        _check_required(file, source)
     read = {name for record in source.records for mapping in record.fields.values() for name in mapping.columns}
     if source.currency == "ignored" or "purchases" not in source.topics:
         return

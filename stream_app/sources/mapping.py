@@ -8,6 +8,7 @@ refuse it in their words. Presets are such files that are shipped, one source ea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
-from stream_app.errors import DefinitionsInvalid
+from stream_app.errors import ConfigurationError, DefinitionsInvalid
 from stream_app.segmentations.configuration import Configuration, Slug
 from stream_app.segmentations.documents import parse_document, read_document
 from stream_app.segmentations.mistakes import mistakes_of, shown
@@ -118,13 +119,31 @@ class Skew(_Part):
     """When it arrived, by ours."""
 
 
-VALUE_FORMS: Final = ("column", "first_of", "constant", "template", "product", "sum", "difference", "skew")
+VALUE_FORMS: Final = (
+    *("column", "first_of", "constant", "template", "product", "sum", "difference", "skew", "days_since"),
+)
+
+
+class DaysSince(_Part):
+    """A time that is known as the days since the one before alone, counted up from a day that stands for the first."""
+
+    days: Word
+    """Days since the one before; nothing for the first."""
+    of: Word
+    """Whose times they are, such as the customer's."""
+    ordered_by: Word
+    """A number by which they follow each other."""
+    first: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    """The day of everybody's first time."""
+    hour: Word | None = None
+    """The hour of the day."""
 
 
 class FieldMapping(_Part):
     """Where the value of a field comes from; a text alone names a column.
 
-    Exactly one of `column`, `first_of`, `constant`, `template`, `product`, `sum`, `difference` and `skew` is given.
+    Exactly one of `column`, `first_of`, `constant`, `template`, `product`, `sum`, `difference`, `skew` and
+    `days_since` is given.
     """
 
     column: Word | None = None
@@ -143,6 +162,8 @@ class FieldMapping(_Part):
     """Columns; all others are taken from the first. An empty one counts as 0, unless the first one is."""
     skew: Skew | None = None
     """A time set right by two others."""
+    days_since: DaysSince | None = None
+    """A time counted up from days between times."""
 
     kind: Kind = "text"
     """What a text is: `email` is compared in small letters; `integer_as_float` reads 17850.0 as 17850, which is what
@@ -164,6 +185,9 @@ class FieldMapping(_Part):
     """Of an amount: so many of its last digits stand behind the point, such as 2 for cents."""
     sign: Literal["kept", "dropped", "returns"] | None = None
     """Of a total: `returns` makes a negative one a refund of so much, `dropped` leaves the sign out."""
+    pattern: str | None = None
+    """What of a column's text counts: a regular expression with one group. All that a number's column has of it is
+    added up, such as `total:(-?[0-9.]+)` in a list of refunds."""
     aggregate: Aggregate = "first"
     """What becomes of the values of a group's rows, or of a list that a path reads. `first` is the first that is not
     empty."""
@@ -176,6 +200,8 @@ class FieldMapping(_Part):
             raise ValueError(f"{found}, expected one of {', '.join(VALUE_FORMS)}")
         if self.format and self.unit:
             raise ValueError("format and unit, expected one of them")
+        if self.pattern is not None and (self.column is None or _groups(self.pattern) != 1):
+            raise ValueError(f"pattern: {self.pattern!r}, expected a regular expression with one group, and a column")
         return self
 
     @property
@@ -185,8 +211,18 @@ class FieldMapping(_Part):
             return template_columns(self.template)
         if self.skew is not None:
             return self.skew.original, self.skew.sent, self.skew.received
+        if self.days_since is not None:
+            since = self.days_since
+            return since.days, since.of, since.ordered_by, *([since.hour] if since.hour else [])
         several = self.first_of or self.product or self.sum or self.difference or ()
         return (self.column,) if self.column is not None else tuple(several)
+
+
+def _groups(pattern: str) -> int:
+    try:
+        return re.compile(pattern).groups
+    except re.error:
+        return 0
 
 
 def _field(value: Any) -> Any:
@@ -312,6 +348,21 @@ def load_presets() -> Mapping[str, Source]:
         if file.name.endswith(".yaml"):
             found |= parse_sources(parse_document(file.read_bytes()), file.name)
     return found
+
+
+def preset_document(name: str) -> dict[str, Any]:
+    """Return a preset as the document that a file of sources with it would be.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of that name.
+    """
+    for file in sorted(files(__package__).joinpath(PRESETS).iterdir(), key=lambda file: file.name):
+        document = parse_document(file.read_bytes()) if file.name.endswith(".yaml") else {}
+        if name in document.get("sources", {}):
+            return {"version": document["version"], "sources": {name: document["sources"][name]}}
+    raise ConfigurationError(f"preset {name!r} is unknown, expected one of {', '.join(load_presets())}")
 
 
 def parse_sources(document: Any, name: str) -> dict[str, Source]:

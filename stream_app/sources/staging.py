@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,59 +20,12 @@ from stream_app.sources import sql
 from stream_app.sources.cleaning import DOCUMENT_DELIMITER, Cleaner, Refusal, numbered
 from stream_app.sources.compiling import Column
 from stream_app.sources.forms import Look, open_unpacked
-from stream_app.sources.mapping import Source
+from stream_app.sources.inputs import InputFile as InputFile
 from stream_app.sources.paths import read_name, read_path
 
 _ROW_NUMBER: Final = '"file_row_number"'
 _NESTED: Final = ("STRUCT", "MAP", "[", "UNION", "JSON")
 Refuse = Callable[[int, Refusal], None]
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One file, or table in memory, and how it is read.
-
-    Parameters
-    ----------
-    number
-        Of the file among all.
-    name
-        What messages and positions call it.
-    source
-        Its mapping.
-    source_name
-        What event ids begin with.
-    look
-        What it is; of a frame its columns.
-    frame
-        A pandas, Polars or Arrow table in place of a file.
-    join
-        Of the source's `joins`, which one the file is; empty for the source's own rows.
-    contract
-        Topic whose contract its JSON lines keep already, so that they are only sorted; none if empty. There is no
-        mapping then.
-    """
-
-    number: int
-    name: str
-    source: Source | None
-    source_name: str
-    look: Look
-    frame: Any = None
-    join: str = ""
-    contract: str = ""
-
-    @property
-    def mapping(self) -> Source:
-        """Its mapping, of a file that has one."""
-        if self.source is None:
-            raise ValueError(f"{self.name}: no mapping, as its records keep a contract")
-        return self.source
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """Topics that it has records of."""
-        return (self.contract,) if self.contract else self.mapping.topics
 
 
 class Stage:
@@ -99,11 +52,13 @@ class Stage:
         self._characters_max = characters_max
         self._relations: dict[int, str] = {}
         self._mended: set[int] = set()
+        self.rows = 0
 
     def copy(self, file: InputFile) -> str:
         """Return what reads the JSON lines of a file as they are, as SQL: `row` and `doc`."""
-        path = self._copied(file)
-        return self.documents(path)
+        reader = self.documents(self._copied(file))
+        self.rows += self._count(reader)
+        return reader
 
     def fill(
         self, table: str, files: Sequence[InputFile], wanted: Sequence[str], each: str, *, whole: bool
@@ -145,7 +100,11 @@ class Stage:
         self._connection.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(parts)}")
         for file in files:
             self._mend(file, table, parts[files.index(file)])
+        self.rows += self._count(table)
         return places
+
+    def _count(self, table: str) -> int:
+        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
     # --- one file -------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,20 @@ def written(instant_ms: str) -> str:
     return f"CASE WHEN {in_years} THEN strftime(make_timestamp({instant_ms} * 1000), '%Y-%m-%dT%H:%M:%S.%gZ') END"
 
 
+def counted_up(days: str, of: str, ordered_by: str, first: str, hour: str | None, zone: str | None) -> str:
+    """Return the milliseconds of a time that is known as days since the one before, as SQL over all rows."""
+    window = f"(PARTITION BY {of} ORDER BY try_cast({ordered_by} AS DOUBLE))"
+    so_far = f"sum(coalesce(try_cast({days} AS DOUBLE), 0)) OVER {window}"
+    hours = "0" if hour is None else f"coalesce(try_cast({hour} AS DOUBLE), 0)"
+    wall = f"(TIMESTAMP {sql.text(first)} + to_microseconds((({so_far} * 24 + {hours}) * 3600000000)::BIGINT))"
+    return f"CASE WHEN {of} IS NOT NULL THEN {_milliseconds(_in_zone(wall, zone))} END"
+
+
+def reads(cell: str, format_: str) -> str:
+    """Return how many of a column's values a format reads, as SQL over all rows."""
+    return f"count(try_strptime({cell}, {sql.text(format_)}))"
+
+
 def _by_format(cell: str, format_: str, zone: str | None) -> str:
     parsed = f"try_strptime({cell}, {sql.text(format_)})"
     return _milliseconds(parsed if "%z" in format_ or "%Z" in format_ else _in_zone(parsed, zone))

@@ -17,10 +17,11 @@ from confluent_kafka import Consumer, TopicPartition
 
 from stream_app.cli import main
 from tests.support.processes import free_port, wait_for
-from tests.support.replays import engagement_at, purchase_at, refused, write_lines
+from tests.support.replays import ROOT, engagement_at, purchase_at, refused, write_lines
 
 PARTITIONS = 3
 PATIENCE_SECONDS = 300
+SHOPIFY = ROOT / "tests" / "sources" / "presets" / "files" / "shopify" / "orders_export.csv"
 
 
 @pytest.fixture
@@ -54,35 +55,30 @@ def test_records_arrive_keyed_in_order_and_where_java_would_put_them(
         purchase_at(number, f"2024-05-01T12:{number:02}:00Z", customers[number % len(customers)])
         for number in range(50)
     ]
-    lines.insert(7, b"no JSON")
     first = write_lines(tmp_path / "first.jsonl", lines)
     second = write_lines(tmp_path / "second.jsonl.gz", [engagement_at(1, "2024-05-01T12:00:30Z", "c1")])
     capsys.readouterr()
     main(["produce", "--purchases", str(first), "--engagements", str(second)])
-    assert capsys.readouterr().out == f"sent 51 records to {prefix}purchases and 1 records to {prefix}engagements\n"
+    told = {f"50 records to {prefix}purchases", f"1 records to {prefix}engagements"}
+    assert {*capsys.readouterr().out.strip().removeprefix("sent ").split(" and ")} == told
     records = read(kafka, f"{prefix}purchases")
     by_customer: dict[str, list[int]] = {}
     for partition, key, value in records:
-        if key is None:
-            assert value == b"no JSON"
-            continue
+        assert key is not None
         event = json.loads(value)
         assert key.decode() == event["customer_id"]
         by_customer.setdefault(key.decode(), []).append(int(event["event_id"][1:]))
         assert partition == (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
-    assert len(records) == 51
+    assert len(records) == 50
     assert all(numbers == sorted(numbers) for numbers in by_customer.values())
 
 
 def test_times_are_moved_so_that_the_newest_event_is_now(prefix: str, kafka: str, tmp_path: Path) -> None:
-    lines = [purchase_at(1, "2020-01-01T00:00:00Z"), purchase_at(2, "2020-01-03T12:00:00+02:00"), b'{"occurred_at":7}']
+    lines = [purchase_at(2, "2020-01-03T12:00:00+02:00"), purchase_at(1, "2020-01-01T00:00:00Z")]
     before = datetime.now(UTC) - timedelta(seconds=1)
     main(["produce", "--purchases", str(write_lines(tmp_path / "old.jsonl", lines)), "--shift-to-now"])
     values = [value for _, _, value in read(kafka, f"{prefix}purchases")]
-    assert b'{"occurred_at":7}' in values
-    times = sorted(
-        datetime.fromisoformat(json.loads(value)["occurred_at"]) for value in values if b"customer_id" in value
-    )
+    times = sorted(datetime.fromisoformat(json.loads(value)["occurred_at"]) for value in values)
     assert before < times[-1] < datetime.now(UTC) + timedelta(seconds=1)
     assert times[-1] - times[0] == timedelta(days=2, hours=10)
 
@@ -128,20 +124,56 @@ def test_what_cannot_be_sent_is_one_line(
     monkeypatch.setenv("SEGMENTER_KAFKA__BOOTSTRAP_SERVERS", address := f"127.0.0.1:{free_port()}")
     assert f"no Kafka broker answers at {address}" in refused(capsys, "produce", "--purchases", str(path), status=1)
     assert "name at least one file" in refused(capsys, "produce")
-    broken = tmp_path / "broken.jsonl.gz"
-    broken.write_bytes(b"no gzip")
-    assert f"{broken}: cannot be read" in refused(capsys, "produce", "--purchases", str(broken), "--shift-to-now")
+    missing = tmp_path / "missing.jsonl"
+    assert f"{missing}: cannot be read" in refused(capsys, "produce", "--purchases", str(missing))
+    assert "is of no source that is known" in refused(capsys, "produce", str(path))
 
 
-@pytest.mark.parametrize("name", ["orders.csv", "orders.CSV.gz"])
-def test_table_is_refused_before_anything_is_sent(
-    name: str, prefix: str, kafka: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_export_is_sent_by_time_with_what_cannot_be_read_left_out(
+    prefix: str, kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table = write_lines(tmp_path / name, ["customer_id,date,amount", "c1,2024-05-01,5"])
-    events = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
-    line = refused(capsys, "produce", "--purchases", events, "--engagements", table)
-    assert f"{name}: is CSV, and `produce` sends JSON lines only; `segmenter replay` reads CSV" in line
+    monkeypatch.setenv("SEGMENTER_MONEY__BASE_CURRENCY", "EUR")
+    capsys.readouterr()
+    main(["produce", "--source", "shopify", str(SHOPIFY)])
+    captured = capsys.readouterr()
+    assert captured.out == f"sent 10 records to {prefix}purchases\n"
+    assert captured.err.startswith(f"refused 1 as no customer: {SHOPIFY}, row 12: customer_id: missing")
+    records = [(key, json.loads(value)) for _, key, value in read(kafka, f"{prefix}purchases")]
+    assert all(key is not None and key.decode() == record["customer_id"] for key, record in records)
+    ids = {record["event_id"] for _, record in records}
+    assert "shopify/order_completed/#1009" in ids
+    assert len(ids) == 10
+    of_mia = [record["order_id"] for _, record in records if record["customer_id"] == "mia@example.com"]
+    assert of_mia == ["#1001", "#1006", "#1006", "#1009"]
+
+
+def test_repeating_is_warned_of_and_sends_the_same_ids(
+    prefix: str, kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEGMENTER_MONEY__BASE_CURRENCY", "EUR")
+    main(["produce", str(SHOPIFY)])
+    assert "holds" not in capsys.readouterr().err
+    main(["produce", str(SHOPIFY)])
+    warned = capsys.readouterr().err
+    assert f"{prefix}purchases holds shopify/order_completed/#1001 of mia@example.com already (partition" in warned
+    values = [value for _, _, value in read(kafka, f"{prefix}purchases")]
+    assert sorted(values) == sorted(2 * [*{*values}])
+
+
+def test_nothing_is_sent_of_a_file_that_cannot_be_read(
+    prefix: str, kafka: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = [b"no JSON" for _ in range(11)]
+    lines = write_lines(tmp_path / "p.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z"), *bad])
+    with pytest.raises(SystemExit) as exit_:
+        main(["produce", "--purchases", str(lines)])
+    assert exit_.value.code == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(f"refused 11 as malformed: {lines}, row 2: ")
+    assert told[1] == "segmenter: nothing was sent; mend the files, or allow more with --max-rejected"
     assert read(kafka, f"{prefix}purchases") == []
+    main(["produce", "--purchases", str(lines), "--max-rejected", "0.95"])
+    assert len(read(kafka, f"{prefix}purchases")) == 1
 
 
 def test_missing_topic_is_named(

@@ -1,0 +1,100 @@
+"""Which mapping a file is read by: the one that is named, or the one that knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from stream_app.errors import ConfigurationError
+from stream_app.segmentations.guessing import guess
+from stream_app.sources.forms import Look, look_at, members_of
+from stream_app.sources.generic import shown
+from stream_app.sources.mapping import Source, load_presets, load_sources
+from stream_app.sources.recognising import recognise
+
+AUTO: Final = "auto"
+_FILE_ENDINGS: Final = (".yaml", ".yml", ".json")
+
+
+class Chosen(NamedTuple):
+    """A file and its mapping.
+
+    Attributes
+    ----------
+    path, member
+        The file; of a zip, which one in it.
+    name
+        Of the mapping, which event ids begin with.
+    source
+        The mapping.
+    join
+        Of its joins, which one the file is; empty for its own rows.
+    look
+        What the file is.
+    """
+
+    path: Path
+    member: str
+    name: str
+    source: Source
+    join: str
+    look: Look
+
+
+def known_sources(path: Path | None) -> dict[str, Source]:
+    """Return the presets, and the sources of a file, which come before presets of the same name."""
+    return {**load_presets(), **(load_sources(path) if path else {})}
+
+
+def choose(paths: Sequence[Path], named: str, sources: Mapping[str, Source]) -> list[Chosen]:
+    """Return the mapping of each file, and of each file in a zip.
+
+    Parameters
+    ----------
+    paths
+        Files.
+    named
+        A source's name, `auto`, or a file of sources, of which the one that knows a file is taken.
+    sources
+        By name.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such source, a file cannot be read, or no source knows it.
+    """
+    if named.endswith(_FILE_ENDINGS):
+        sources, named = load_sources(Path(named)), AUTO
+        if len(sources) == 1:
+            named = next(iter(sources))
+    elif named != AUTO and named not in sources:
+        names = ", ".join(sorted(sources))
+        raise ConfigurationError(f"--source: {named!r}, expected auto or one of {names}{guess(named, sources)}")
+    return [_choose(path, member, named, sources) for path in paths for member in _members(path)]
+
+
+def _members(path: Path) -> Iterator[str]:
+    yield from members_of(path) or [""]
+
+
+def _choose(path: Path, member: str, named: str, sources: Mapping[str, Source]) -> Chosen:
+    wanted = sources if named == AUTO else {named: sources[named]}
+    look = look_at(path, None if named == AUTO else sources[named], member)
+    found = recognise(look, wanted)
+    if found:
+        best = found[0]
+        equals = [
+            each.source_name for each in found if each.marks == best.marks and each.source_name != best.source_name
+        ]
+        if equals:
+            names = " or ".join([best.source_name, *equals])
+            raise ConfigurationError(f"{path}: may be of {names}; say which with --source")
+        return Chosen(path, member, best.source_name, sources[best.source_name], best.join, look)
+    if named != AUTO:
+        return Chosen(path, member, named, sources[named], "", look)
+    header = f" with the columns {shown(look.columns)}" if look.columns else ""
+    raise ConfigurationError(
+        f"{path}: {look.describe()}{header} is of no source that is known; name one with --source, describe it in a "
+        "sources.yaml, or name its topic, such as --purchases FILE, and its columns with --column"
+    )
