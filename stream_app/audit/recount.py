@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     stream
         Number of the input topic, its place among the inputs.
     watermark_ms
-        The latest event time in the partition's topic so far.
+        The latest event time in the partition's topic so far that is believed, see `stream_app.core.trust`.
     timestamp_ms
         The record's own.
     timezone

@@ -171,6 +171,7 @@ class _Audited:
         self._customer_id = customer_id
         self._held = _held(told)
         self._orders = list(evidence.orders(customer_id))
+        self._orders += [timely for order in self._orders if (timely := _timely(order)) and len(timely) < len(order)]
         self._wholes = [self._known(order) for order in self._orders]
         self._placed = [self._known(order, evidence.rhythm) for order in self._orders]
 
@@ -225,6 +226,14 @@ class _Audited:
         if known_from_ms is None or known_from_ms >= at_ms:
             return move.from_segment_id is None
         return move.from_segment_id in self._definitions.possible_segments(move.segmentation, who, at_ms - 1)
+
+
+def _timely(order: Sequence[Entry]) -> list[Entry]:
+    """Return a customer's inputs but for those that led everybody's time when they came.
+
+    Conditions that began to be counted afterwards, but before the time that such a record tells, know nothing of it.
+    """
+    return [entry for entry in order if entry.event.at_ms <= entry.watermark_ms]
 
 
 def _held(told: Iterable[Migration]) -> Held:
