@@ -42,6 +42,8 @@ LEFT_OPEN_MAX: Final = 0.02
 """Of the moves: no more may be explained by none of these states of customers who have more records."""
 MOVES_CHECKED: Final = 8
 """Of a customer in a segmentation, the latest."""
+LEADING_MAX: Final = 3
+"""Of a customer: records far ahead of their topics that may not be known to conditions which are counted since."""
 DEFINITION: Final = "definition"
 
 Held = Mapping[str, Sequence[tuple[int, str | None]]]
@@ -171,7 +173,7 @@ class _Audited:
         self._customer_id = customer_id
         self._held = _held(told)
         self._orders = list(evidence.orders(customer_id))
-        self._orders += [timely for order in self._orders if (timely := _timely(order)) and len(timely) < len(order)]
+        self._orders += [timely for order in tuple(self._orders) for timely in _timely(order)]
         self._wholes = [self._known(order) for order in self._orders]
         self._placed = [self._known(order, evidence.rhythm) for order in self._orders]
 
@@ -228,12 +230,16 @@ class _Audited:
         return move.from_segment_id in self._definitions.possible_segments(move.segmentation, who, at_ms - 1)
 
 
-def _timely(order: Sequence[Entry]) -> list[Entry]:
-    """Return a customer's inputs but for those that led everybody's time when they came.
+def _timely(order: list[Entry]) -> Iterator[list[Entry]]:
+    """Yield a customer's inputs without those that led their topic's time when they came, the furthest ahead first.
 
     Conditions that began to be counted afterwards, but before the time that such a record tells, know nothing of it.
+    Whether a record led the time of all topics, too, is not known.
     """
-    return [entry for entry in order if entry.event.at_ms <= entry.watermark_ms]
+    leads_ms = sorted({entry.event.at_ms - entry.watermark_ms for entry in order}, reverse=True)[:LEADING_MAX]
+    for least_ms in leads_ms:
+        if least_ms > 0:
+            yield [entry for entry in order if entry.event.at_ms - entry.watermark_ms < least_ms]
 
 
 def _held(told: Iterable[Migration]) -> Held:
