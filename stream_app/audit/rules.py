@@ -231,15 +231,15 @@ class _Audited:
 
 
 def _timely(order: list[Entry]) -> Iterator[list[Entry]]:
-    """Yield a customer's inputs without those that led their topic's time when they came, the furthest ahead first.
+    """Yield a customer's inputs without the last of its acts that led their topic's time when they came.
 
     Conditions that began to be counted afterwards, but before the time that such a record tells, know nothing of it.
     Whether a record led the time of all topics, too, is not known.
     """
-    leads_ms = sorted({entry.event.at_ms - entry.watermark_ms for entry in order}, reverse=True)[:LEADING_MAX]
-    for least_ms in leads_ms:
-        if least_ms > 0:
-            yield [entry for entry in order if entry.event.at_ms - entry.watermark_ms < least_ms]
+    leading = [entry for entry in order if entry.event.kind != PROFILE and entry.event.at_ms > entry.watermark_ms]
+    for from_ms in sorted({entry.event.at_ms for entry in leading}, reverse=True)[:LEADING_MAX]:
+        left_out = {id(entry) for entry in leading if entry.event.at_ms >= from_ms}
+        yield [entry for entry in order if id(entry) not in left_out]
 
 
 def _held(told: Iterable[Migration]) -> Held:
