@@ -191,7 +191,7 @@ def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:
     currency = commonest_currency(inputs, LoadingOptions())
     if currency is None or currency == settings.money.base_currency:
         return settings
-    click.echo(f"money is in {currency}, as the files say; the setting money.base_currency says otherwise", err=True)
+    click.echo(f"money is counted in {currency}, as the files have it; set money.base_currency for another", err=True)
     return settings.model_copy(update={"money": MoneySettings(base_currency=currency)})
 
 
