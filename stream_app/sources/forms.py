@@ -190,7 +190,7 @@ def open_unpacked(look: Look) -> IO[bytes]:
 
 
 def _beginning(file: IO[bytes]) -> bytes:
-    """Return the first bytes, as far as they can be read; not by `read`, which loses what it has read where it fails."""
+    """Return the first bytes, as far as they can be read; `read` would lose what it has read where it fails."""
     parts, size = [], 0
     with suppress(EOFError, zlib.error):
         while size < LOOKED_AT_BYTES and (part := file.read1(LOOKED_AT_BYTES - size)):  # type: ignore[attr-defined]
@@ -341,7 +341,7 @@ def _header(rows: Sequence[tuple[int, list[str]]]) -> tuple[int, list[str]] | No
     return several[0] if several else rows[0] if rows else None
 
 
-# --- Excel --------------------------------------------------------------------------------------------------------
+# --- Parquet and Excel --------------------------------------------------------------------------------------------------------
 
 
 def _look_at_sheet(look: Look, source: Source | None) -> Look:
