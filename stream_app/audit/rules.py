@@ -29,7 +29,7 @@ from stream_app.audit.brute_values import Act, Observation
 from stream_app.audit.checks import Log, Standings
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import Migration
-from stream_app.audit.recount import Entry, distinct, likely_orders
+from stream_app.audit.recount import Entry, acts_of, distinct, likely_orders
 from stream_app.audit.rows import CustomerRow
 from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
 from stream_app.core.events import ENGAGEMENT, PROFILE
@@ -96,18 +96,18 @@ class Evidence:
         acts = [entry for entry in known if entry.event.kind != PROFILE]
         return Customer(
             customer_id,
-            [self._act(entry) for entry in acts],
+            [self._act(entry, event_type) for entry, event_type in acts_of(acts)],
             [self._observation(entry) for entry in known if entry.event.kind == PROFILE],
             figures_of(acts, self.minor_per_major, rhythm),
             held,
         )
 
-    def _act(self, entry: Entry) -> Act:
+    def _act(self, entry: Entry, event_type: str) -> Act:
         event = entry.event
         fields: dict[str, Any] = dict(read_kept(event.kept)) if event.kept else {}
-        if event.kind != ENGAGEMENT:
+        if event.kind != ENGAGEMENT and event.amount_minor >= 0:
             fields["amount"] = event.amount_minor / self.minor_per_major
-        return Act(event.at_ms, event.type, fields)
+        return Act(event.at_ms, event_type, fields)
 
     def _observation(self, entry: Entry) -> Observation:
         return Observation(entry.event.at_ms, dict(read_kept(entry.event.kept)))
