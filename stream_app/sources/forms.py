@@ -341,7 +341,7 @@ def _header(rows: Sequence[tuple[int, list[str]]]) -> tuple[int, list[str]] | No
     return several[0] if several else rows[0] if rows else None
 
 
-# --- Parquet and Excel --------------------------------------------------------------------------------------------------------
+# --- Parquet and Excel ---------------------------------------------------------------------------------------------
 
 
 def _look_at_sheet(look: Look, source: Source | None) -> Look:
