@@ -181,7 +181,7 @@ static int32_t fold_known_order(seg_table *table, seg_slot *slot, seg_activity *
   const seg_order after = known < 0 ? own : seg_join_orders(&before, &own);
   const bool was_stated = seg_is_stated(&before), is_stated = seg_is_stated(&after);
   const bool is_same = known >= 0 && !is_refund(event) && seg_orders_are_equal(&before, &after);
-  folded->is_restated = was_stated && event->kind == SEG_PURCHASE;
+  folded->is_restated = event->kind == SEG_PURCHASE ? was_stated : !is_refund(event) && before.flags & SEG_IS_CANCELLED;
   folded->is_quiet = true;
   if (is_same && (!is_stated || event->at_ms <= a->ordered_at_ms)) return SEG_REPEATED;
   if (is_stated) {

@@ -145,6 +145,10 @@ void seg_add_event(seg_text *text, const seg_presentation *p, const seg_event *e
     SEG_ADD(text, "Engagement (");
     seg_add_escaped(text, type);
     SEG_ADD(text, ")");
+  } else if (event->amount_minor == SEG_CANCELS) {
+    SEG_ADD(text, "Cancellation of an order");
+  } else if (event->amount_minor == SEG_ALL_LEFT) {
+    SEG_ADD(text, "Refund of a whole order");
   } else {
     seg_add_string(text, event->kind == SEG_PURCHASE ? "Purchase of " : "Refund of ");
     seg_add_amount(text, event->amount_minor, p->form.digits);

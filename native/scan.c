@@ -42,7 +42,8 @@ typedef struct record {
   uint32_t seen;    /* bit of each known field */
   int32_t traits;   /* how many */
   kept_value *kept; /* of each path, or traits */
-  key_set unknown; /* the last, as only its count is set to begin with */
+  key_set unknown; /* only its count is set to begin with */
+  int64_t stated_at_ms; /* SEG_NO_TIME if it is not said */
 } record;
 
 /* What is cleared for each record; of more, compilers clear by a string instruction that takes a tenth of a record. */
@@ -180,7 +181,7 @@ static bool read_value(const seg_scanner *s, const seg_field *field, cursor *c, 
   if (c->at < c->end && *c->at == 'n') return !field->required && take_word(c, "null", 4);
   switch (field->reads) {
     case SEG_READS_TEXT: return read_text_field(s, field, c, r);
-    case SEG_READS_TIME: return read_time(c, m, &r->at_ms);
+    case SEG_READS_TIME: return read_time(c, m, field->meaning == SEG_TIME_STATED ? &r->stated_at_ms : &r->at_ms);
     case SEG_READS_WORD: return read_word(s, c, r);
     case SEG_READS_TYPE: return read_text(c, field->most, &r->type);
     case SEG_READS_CURRENCY: return read_currency(s, field, c, r);
@@ -257,6 +258,21 @@ static bool read_object(const seg_scanner *s, cursor *c, memory *m, record *r) {
   }
 }
 
+/* What a record says of money: a purchase has an amount, a refund without one returns all that is left. */
+static bool read_money(const record *r, seg_event *e) {
+  int64_t minor;
+  if (r->word && r->word->kind == SEG_CANCELLATION) {
+    e->kind = SEG_REFUND;
+    e->amount_minor = SEG_CANCELS;
+    return !r->amount.at; /* what is said of money then, the slower tiers judge */
+  }
+  if (!r->amount.at) {
+    if (e->kind == SEG_REFUND) e->amount_minor = SEG_ALL_LEFT;
+    return e->kind != SEG_PURCHASE;
+  }
+  return r->currency && to_minor(r->amount, r->currency, &minor) && to_base(minor, r->currency, &e->amount_minor);
+}
+
 /* What is known of the whole record alone. */
 static bool judge(const seg_scanner *s, record *r, const span *key, int64_t now_ms, seg_event *e) {
   const seg_scan_policy *policy = &s->policy;
@@ -264,18 +280,18 @@ static bool judge(const seg_scanner *s, record *r, const span *key, int64_t now_
   if (key && (key->size != r->customer_id.size || memcmp(key->at, r->customer_id.at, key->size) != 0)) return false;
   if (__builtin_add_overflow(now_ms, policy->tolerance_ms, &latest_ms)) return false;
   if (r->at_ms < policy->earliest_ms || r->at_ms > latest_ms) return false;
+  if (r->stated_at_ms != SEG_NO_TIME && (r->stated_at_ms < policy->earliest_ms || r->stated_at_ms > latest_ms))
+    return false;
   if (!r->type.at) {
     if (policy->absent_word < 0) return false;
     r->word = &s->words[policy->absent_word];
     r->type = (span){r->word->text, (size_t)r->word->size};
   }
   e->kind = (uint8_t)(r->word ? r->word->kind : policy->kind);
-  if (r->currency) {
-    int64_t minor;
-    if (!to_minor(r->amount, r->currency, &minor) || !to_base(minor, r->currency, &e->amount_minor)) return false;
-  }
+  if (!read_money(r, e)) return false;
   if (!r->event_id.at) r->event_id = (span){r->customer_id.at, 0}; /* of what needs none */
   e->at_ms = e->stated_at_ms = r->at_ms;
+  if (r->stated_at_ms != SEG_NO_TIME && e->kind == SEG_PURCHASE) e->stated_at_ms = r->stated_at_ms;
   e->event_digest = XXH3_64bits(r->event_id.at, r->event_id.size);
   e->customer_hash = XXH3_64bits(r->customer_id.at, r->customer_id.size);
   if (r->order_id.at) e->order_digest = XXH3_64bits(r->order_id.at, r->order_id.size);
@@ -325,6 +341,7 @@ static int32_t scan_record(const seg_scanner *s, span value, const span *key, in
   for (int32_t i = 0; i < s->path_count; i++) kept[i].kind = SEG_FIELD_NULL;
   r.kept = kept;
   r.unknown.count = 0;
+  r.stated_at_ms = SEG_NO_TIME;
   if ((int64_t)value.size > s->policy.max_payload_bytes || !read_object(s, &c, m, &r) ||
       !judge(s, &r, key, now_ms, e)) {
     *e = (seg_event){.at_ms = SEG_NO_TIME, .status = SEG_DOUBTED};

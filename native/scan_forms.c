@@ -20,19 +20,20 @@ static bool is_field(const seg_field *f) {
   for (int32_t i = 0; i < f->name_size; i++)
     if (f->name[i] < 0x20 || f->name[i] > 0x7e || f->name[i] == '"' || f->name[i] == '\\') return false;
   if (f->reads < SEG_READS_TEXT || f->reads >= SEG_READERS) return false;
-  if (f->meaning < SEG_TEXT_OTHER || f->meaning > SEG_TEXT_ORDER_ID) return false;
-  if (f->meaning != SEG_TEXT_OTHER && f->reads != SEG_READS_TEXT) return false;
+  if (f->meaning < SEG_TEXT_OTHER || f->meaning > SEG_TIME_STATED) return false;
+  if (f->meaning != SEG_TEXT_OTHER && f->reads != (f->meaning == SEG_TIME_STATED ? SEG_READS_TIME : SEG_READS_TEXT))
+    return false;
   return f->most >= 0 && f->most <= highest[f->reads];
 }
 
 /* Whether each thing that an event is made of has one field at most, and what it cannot do without has one. */
 static bool is_event_complete(const seg_scanner *s) {
-  uint32_t readers[SEG_READERS] = {0}, meanings[SEG_TEXT_ORDER_ID + 1] = {0};
+  uint32_t readers[SEG_READERS] = {0}, meanings[SEG_TIME_STATED + 1] = {0};
   for (uint32_t i = 0; i < s->field_count; i++) {
     const seg_field *f = &s->fields[i];
     const bool needs_id = f->meaning == SEG_TEXT_EVENT_ID && s->policy.kind != SEG_PROFILE;
     const bool must = needs_id || f->meaning == SEG_TEXT_CUSTOMER_ID ||
-                      f->reads == SEG_READS_TIME || f->reads == SEG_READS_CURRENCY || f->reads == SEG_READS_AMOUNT;
+                      (f->reads == SEG_READS_TIME && f->meaning == SEG_TEXT_OTHER);
     if (must && !f->required) return false;
     readers[f->reads]++;
     meanings[f->meaning]++;
@@ -40,7 +41,7 @@ static bool is_event_complete(const seg_scanner *s) {
       if (s->fields[j].name_size == f->name_size && memcmp(s->fields[j].name, f->name, (size_t)f->name_size) == 0)
         return false;
   }
-  return readers[SEG_READS_TIME] == 1 && meanings[SEG_TEXT_EVENT_ID] == 1 && meanings[SEG_TEXT_CUSTOMER_ID] == 1 &&
+  return readers[SEG_READS_TIME] - meanings[SEG_TIME_STATED] == 1 && meanings[SEG_TIME_STATED] <= 1 && meanings[SEG_TEXT_EVENT_ID] == 1 && meanings[SEG_TEXT_CUSTOMER_ID] == 1 &&
          meanings[SEG_TEXT_ORDER_ID] <= 1 && readers[SEG_READS_WORD] + readers[SEG_READS_TYPE] <= 1 &&
          readers[SEG_READS_CURRENCY] <= 1 && readers[SEG_READS_TRAITS] <= 1 &&
          (readers[SEG_READS_TRAITS] == 0 || s->path_count == 0) &&
@@ -55,7 +56,7 @@ static bool are_words(const seg_scanner *s) {
   for (uint32_t i = 0; i < s->word_count; i++) {
     const seg_word *word = &s->words[i];
     if (word->size < 1 || word->size > (int32_t)sizeof word->text) return false;
-    if (!is_kind(word->kind)) return false;
+    if (!is_kind(word->kind) && word->kind != SEG_CANCELLATION) return false;
   }
   return s->policy.absent_word >= -1 && s->policy.absent_word < (int32_t)s->word_count;
 }

@@ -147,6 +147,7 @@ enum {
   SEG_READERS         /* how many readers there are */
 };
 enum { SEG_TEXT_OTHER, SEG_TEXT_EVENT_ID, SEG_TEXT_CUSTOMER_ID, SEG_TEXT_ORDER_ID }; /* what a text is to the event */
+#define SEG_TIME_STATED 4 /* what a time is to it, unless it is when it happened: as of when it says what an order is */
 
 #define SEG_LISTED_TEXT 256
 #define SEG_FIELDS_MAX 32
@@ -160,15 +161,16 @@ typedef struct seg_field {
   int64_t most;
   int32_t name_size;
   int32_t reads;    /* SEG_READS_... */
-  int32_t meaning;  /* SEG_TEXT_... of a text */
+  int32_t meaning;  /* SEG_TEXT_... of a text, SEG_TIME_... of a time */
   int32_t required; /* neither absent nor null */
 } seg_field;
 
 typedef struct seg_word {
   uint8_t text[56];
   int32_t size;
-  int32_t kind; /* of events */
+  int32_t kind; /* of events, or SEG_CANCELLATION: a refund that says SEG_CANCELS */
 } seg_word;
+#define SEG_CANCELLATION 7
 
 typedef struct seg_currency {
   int64_t limit_minor;            /* largest amount, >= 0 */
@@ -536,9 +538,10 @@ typedef struct seg_touched {
 } seg_touched;
 
 /* Enters an event, or a profile's traits, into the series that it belongs to; `now_ms` is the instant at which it counts.
+ * Of the statements of an order the first one counts as a completed order, and others as updates, whatever they are called.
  * SEG_OK or SEG_NO_ROOM: beyond SEG_LEDGER_MAX the oldest entries have gone. */
 SEG_API int32_t seg_program_note(const seg_program *program, const seg_event *event, const uint8_t *texts,
-                                 int64_t now_ms, seg_ledger *ledger, seg_touched *touched);
+                                 int64_t now_ms, int32_t is_restated, seg_ledger *ledger, seg_touched *touched);
 /* Does the same with an event of the past for those series whose numbers are `first_series` or higher. */
 int32_t seg_program_refill(const seg_program *program, const seg_event *event, const uint8_t *texts,
                            int32_t first_series, seg_ledger *ledger);
@@ -734,7 +737,7 @@ enum { SEG_REPEATED = 1, SEG_TOO_OLD = 2 };
 /* What an event was to its row, beside the totals. */
 typedef struct seg_folded {
   bool is_quiet;      /* it only continues a session, or says of an order what leaves all totals as they were */
-  bool is_restated;   /* it says again what an order is that was known */
+  bool is_restated;   /* it says again what an order is that was known, or that it is cancelled */
 } seg_folded;
 /* Adds an event to a row whose numbers are `activity`, which is changed in place. SEG_OK; SEG_REPEATED if the row holds
  * it already, or SEG_TOO_OLD if it is of an order of which only the id is known any more (nothing is changed then); or

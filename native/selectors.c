@@ -4,6 +4,9 @@
  * series. Selectors of exact types are found by a hash of the type, those of beginnings are all tried: there are few.
  * Fields are looked for once an event, and only if some selector asks for one.
  *
+ * An order counts once: the first statement of it, as it was told then, as `order_completed`; what is stated of it later
+ * and changes it is an `order_updated`, whatever it is called.
+ *
  * Contract. An event that has no number where a series wants one does not count there. Amounts are in units such as EUR
  * of the base currency, and only orders and refunds have one. What is summed up is taken to the millionth. A profile's
  * traits are observations of the series that watch them.
@@ -18,6 +21,7 @@ typedef struct looked_at {
   const seg_program *program;
   const seg_event *event;
   const uint8_t *type, *kept;
+  int32_t type_size;
   int32_t first_series; /* series of lower numbers are left as they are */
   bool knows_fields;
   double amount;
@@ -45,9 +49,10 @@ static void find_fields(looked_at *e) {
 }
 
 static seg_value field_of(looked_at *e, int32_t field) {
-  if (field == SEG_OF_TYPE) return (seg_value){SEG_FIELD_TEXT, e->type, e->event->type_size};
+  if (field == SEG_OF_TYPE) return (seg_value){SEG_FIELD_TEXT, e->type, e->type_size};
   if (field == SEG_OF_AMOUNT) {
-    if (e->event->kind != SEG_PURCHASE && e->event->kind != SEG_REFUND) return (seg_value){-1, NULL, 0};
+    const bool is_money = e->event->kind == SEG_PURCHASE || e->event->kind == SEG_REFUND;
+    if (!is_money || e->event->amount_minor < 0) return (seg_value){-1, NULL, 0};
     e->amount = (double)e->event->amount_minor / e->program->count.minor_per_major;
     return (seg_value){SEG_FIELD_NUMBER, (const uint8_t *)&e->amount, sizeof e->amount};
   }
@@ -63,7 +68,7 @@ static bool passes_all(looked_at *e, int32_t first, int32_t count) {
 }
 
 static bool is_selected(looked_at *e, const seg_selector *s) {
-  const int32_t size = e->event->type_size;
+  const int32_t size = e->type_size;
   if (!(s->kinds >> e->event->kind & 1)) return false;
   if (s->is_prefix ? size < s->type_size : size != s->type_size) return false;
   if (memcmp(e->program->texts + s->type_at, e->type, (size_t)s->type_size) != 0) return false;
@@ -127,19 +132,35 @@ static void observe(const looked_at *e, seg_ledger *ledger, seg_touched *touched
   }
 }
 
+/* Has the statements of an order be of the type that they are by what is known of it. */
+static void name_statement(looked_at *e, bool is_restated) {
+  static const char completed[] = "order_completed", updated[] = "order_updated";
+  const int32_t completed_size = sizeof completed - 1, updated_size = sizeof updated - 1;
+  if (e->event->kind != SEG_PURCHASE) return;
+  if (is_restated && e->type_size == completed_size && memcmp(e->type, completed, sizeof completed - 1) == 0) {
+    e->type = (const uint8_t *)updated;
+    e->type_size = updated_size;
+  } else if (!is_restated && e->type_size == updated_size && memcmp(e->type, updated, sizeof updated - 1) == 0) {
+    e->type = (const uint8_t *)completed;
+    e->type_size = completed_size;
+  }
+}
+
 static int32_t enter(const seg_program *p, const seg_event *event, const uint8_t *texts, int32_t first_series,
-                     seg_ledger *ledger, seg_touched *touched) {
+                     bool is_restated, seg_ledger *ledger, seg_touched *touched) {
   bool lost = false;
   looked_at e = {.program = p, .event = event, .first_series = first_series, .knows_fields = false};
   e.type = texts + event->text_at + event->customer_size + event->event_id_size;
+  e.type_size = event->type_size;
   e.kept = e.type + event->type_size;
+  name_statement(&e, is_restated);
   if (event->kind == SEG_PROFILE) {
     observe(&e, ledger, touched, &lost);
     return lost ? SEG_NO_ROOM : SEG_OK;
   }
   if (p->shape.reads_activity) touched->activity = 1;
   if (p->count.selectors) {
-    const uint64_t hash = seg_text_hash(e.type, event->type_size);
+    const uint64_t hash = seg_text_hash(e.type, e.type_size);
     for (int32_t i = p->by_type[hash & (uint64_t)p->type_mask]; i >= 0; i = p->same_type[i])
       feed(&e, &p->selectors[i], ledger, touched, &lost);
     for (int32_t i = p->first_prefix; i >= 0; i = p->same_type[i]) feed(&e, &p->selectors[i], ledger, touched, &lost);
@@ -148,13 +169,13 @@ static int32_t enter(const seg_program *p, const seg_event *event, const uint8_t
 }
 
 int32_t seg_program_note(const seg_program *p, const seg_event *event, const uint8_t *texts, int64_t now_ms,
-                         seg_ledger *ledger, seg_touched *touched) {
+                         int32_t is_restated, seg_ledger *ledger, seg_touched *touched) {
   (void)now_ms;
-  return enter(p, event, texts, 0, ledger, touched);
+  return enter(p, event, texts, 0, is_restated, ledger, touched);
 }
 
 int32_t seg_program_refill(const seg_program *p, const seg_event *event, const uint8_t *texts, int32_t first_series,
                            seg_ledger *ledger) {
   seg_touched touched = {.any = 0};
-  return enter(p, event, texts, first_series, ledger, &touched);
+  return enter(p, event, texts, first_series, false, ledger, &touched);
 }

@@ -143,8 +143,9 @@ static seg_pending *open_instant(seg_run *run, int64_t part, int64_t at_ms, bool
 }
 
 /* Enters an event into what rules remember of the customer. */
-static int32_t note_for_rules(seg_run *run, const seg_event *event, int64_t row, seg_pending *pending) {
-  if (run->step->program == NULL) return SEG_OK;
+static int32_t note_for_rules(seg_run *run, const seg_event *event, int64_t row, const seg_folded *folded,
+                              seg_pending *pending) {
+  if (run->step->program == NULL || (folded->is_restated && folded->is_quiet)) return SEG_OK;
   seg_ledger *ledger = &run->work->ledger;
   const seg_bytes had = seg_table_ledger(run->table, row);
   if (had.size < 0 || had.size > SEG_LEDGER_MAX) return SEG_OUT_OF_RANGE;
@@ -153,7 +154,7 @@ static int32_t note_for_rules(seg_run *run, const seg_event *event, int64_t row,
   seg_touched *touched = &pending->touched;
   const int32_t any = touched->any;
   touched->any = 0;
-  seg_program_note(run->step->program, event, run->step->texts, pending->at_ms, ledger, touched);
+  seg_program_note(run->step->program, event, run->step->texts, pending->at_ms, folded->is_restated, ledger, touched);
   const bool has_changed = touched->any != 0;
   touched->any |= any;
   if (!has_changed) return SEG_OK;
@@ -239,7 +240,7 @@ static int32_t take_event(seg_run *run, int64_t index) {
   pending->in_session &= folded.is_quiet || is_profile;
   if (!folded.is_quiet || pending->event < 0) pending->event = index;
   if (!is_profile && (!folded.is_quiet || pending->act < 0)) pending->act = index;
-  return note_for_rules(run, event, row, pending);
+  return note_for_rules(run, event, row, &folded, pending);
 }
 
 /* --- the end of a run --- */

@@ -99,7 +99,7 @@ ENGAGEMENTS: Final = common_cases(ENGAGEMENT) | {
 HEADER: Final = b"event_id,customer_id,occurred_at,total,currency,note"
 ROWS: Final = {
     "too few cells": (b"e,c1,2024-05-01T12:00:00Z,5,EUR", "malformed", "$"),
-    "too many cells": (b"e,c1,2024-05-01T12:00:00Z,5,EUR,,", "malformed", "$"),
+    "too many cells": (b"e,c1,2024-05-01T12:00:00Z,5,EUR,,x", "malformed", "$"),
     "text behind a quote": (b'"e"x,c1,2024-05-01T12:00:00Z,5,EUR,', "malformed", "$"),
     "quote that is never closed": (b'"e,c1,2024-05-01T12:00:00Z,5,EUR,', "malformed", "$"),
     "NUL": (b"e,c\x001,2024-05-01T12:00:00Z,5,EUR,", "malformed", "$"),

@@ -24,7 +24,8 @@ static const seg_field sessions[] = {
     FIELD("occurred_at", SEG_READS_TIME, SEG_TEXT_OTHER, 1, 0),
     FIELD("type", SEG_READS_TYPE, SEG_TEXT_OTHER, 1, 128),
 };
-static const seg_word words[] = {WORD("order_completed", SEG_PURCHASE), WORD("order_refunded", SEG_REFUND)};
+static const seg_word words[] = {WORD("order_completed", SEG_PURCHASE), WORD("order_updated", SEG_PURCHASE),
+                                 WORD("order_refunded", SEG_REFUND), WORD("order_cancelled", SEG_CANCELLATION)};
 static const seg_word nobody[] = {WORD("guest", 0), WORD("-1", 0), WORD("\xc3\xbc", 0)};
 static const seg_currency currencies[] = {
     {.code = "EUR", .minor_digits = 2, .limit_minor = 1000000000000, .numerator = 1, .denominator = 1},

@@ -12,9 +12,10 @@ from stream_app.audit.records import Letter, LogRecord, Migration
 from stream_app.audit.recount import Entry
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME, format_instant
-from stream_app.core.events import PROFILE, Event
+from stream_app.core.events import PROFILE, Event, pack_events
 from stream_app.core.local_days import UTC
 from stream_app.core.moves import CAUSE_KINDS
+from stream_app.core.trust import GAP_MS, Trust, believe
 from stream_app.errors import InvalidRecord
 
 FAR_FUTURE_MS: Final = 2**53
@@ -92,6 +93,8 @@ class PartitionInputs:
         Milliseconds since the epoch.
     timezone
         Of the shop.
+    gap_ms
+        How far a single record may lead its topic's time.
 
     Attributes
     ----------
@@ -119,6 +122,7 @@ class PartitionInputs:
         migrations: Sequence[Migration],
         now_ms: int,
         timezone: str = UTC,
+        gap_ms: int = GAP_MS,
     ) -> None:
         self.entries: dict[str, list[Entry]] = {}
         self.profiles: dict[str, list[Entry]] = {}
@@ -132,7 +136,9 @@ class PartitionInputs:
         self._committed = committed
         self._now_ms = now_ms
         self._timezone = timezone
+        self._gap_ms = gap_ms
         self._watermarks_ms: dict[int, int] = {}
+        self._trusts: dict[int, Trust] = {}
         self._letters: dict[tuple[str, int, int], list[Letter]] = {}
         for letter in letters:
             self._letters.setdefault(letter.source, []).append(letter)
@@ -146,6 +152,7 @@ class PartitionInputs:
         """Take the next records of a topic."""
         position, committed = self._positions.get(topic, 0), self._committed.get(topic, 0)
         counts = self.counts
+        taken: list[tuple[LogRecord, Event]] = []
         for record in records:
             if record.offset >= position:
                 counts["pending"] += 1
@@ -172,17 +179,30 @@ class PartitionInputs:
                 counts["misplaced"] += 1
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
                 continue
+            taken.append((record, event))
+            if source in self._caused:
+                self._match_causes(topic, record, event)
+        for (record, event), watermark_ms in zip(taken, self._believe(stream, taken), strict=True):
             is_profile = event.kind == PROFILE
             entries = self.profiles if is_profile else self.entries
             counts["profiles" if is_profile else "folded or repeated"] += 1
-            watermark_ms = self._watermarks_ms[stream] = max(self._watermarks_ms.get(stream, NO_TIME), event.at_ms)
             entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event, self._timezone)
             try:
                 entries[event.customer_id].append(entry)
             except KeyError:
                 entries[event.customer_id] = [entry]
-            if source in self._caused:
-                self._match_causes(topic, record, event)
+
+    def _believe(self, stream: int, taken: Sequence[tuple[LogRecord, Event]]) -> list[int]:
+        """Return how far a topic's time is believed to have come with each of its next events."""
+        if not taken:
+            return []
+        records = pack_events([event for _, event in taken], [record.offset for record, _ in taken], stream).records
+        before_ms = self._watermarks_ms.get(stream, NO_TIME)
+        verdicts = believe(self._trusts.get(stream, Trust()), before_ms, NO_TIME, self._gap_ms, records)
+        self._trusts[stream] = verdicts.trusts[-1][1]
+        self._watermarks_ms[stream] = int(verdicts.watermarks_ms[-1])
+        watermarks_ms: list[int] = verdicts.watermarks_ms.tolist()
+        return watermarks_ms
 
     def finish(self) -> None:
         """Note the dead letters and causes that no folded record has explained."""

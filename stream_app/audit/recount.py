@@ -33,6 +33,8 @@ from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ALL_LEFT, CANCELS, ENGAGEMENT, PURCHASE, Event
 from stream_app.core.local_days import UTC
 
+ORDER_COMPLETED: Final = "order_completed"
+ORDER_UPDATED: Final = "order_updated"
 REMEMBERED_ORDERS: Final = 16
 REMEMBERED_ORDER_IDS: Final = 240
 """Beyond those that are remembered as a whole."""
@@ -55,7 +57,7 @@ class Entry(NamedTuple):
     stream
         Number of the input topic, its place among the inputs.
     watermark_ms
-        The latest event time in the partition's topic so far.
+        The latest event time in the partition's topic so far that is believed, see `stream_app.core.trust`.
     timestamp_ms
         The record's own.
     timezone
@@ -168,6 +170,28 @@ def distinct(order: Sequence[Entry]) -> list[bool]:
     return [life.take(entry) for entry in order]
 
 
+def acts_of(order: Sequence[Entry]) -> list[tuple[Entry, str]]:
+    """Return what counts as an act of a customer, and of which type: an order once, as it was told first.
+
+    What is stated of it later is an update if it changes what the order is worth or when it was. A return of an order
+    that nobody has stated is none as long as the customer has done nothing else.
+    """
+    life = _Life()
+    found = []
+    for entry in order:
+        event = entry.event
+        before, was_cancelled = life.state_of(event), life.is_cancelled(event.order_id)
+        if not life.take(entry) or (event.amount_minor == CANCELS and was_cancelled):
+            continue
+        if event.kind == PURCHASE:
+            if before is not None and before == life.state_of(event):
+                continue
+            found.append((entry, ORDER_COMPLETED if before is None else ORDER_UPDATED))
+        elif event.kind == ENGAGEMENT or life.has_acted:
+            found.append((entry, event.type))
+    return found
+
+
 def likely_orders(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """Give the entries in the orders in which they were folded most likely; each topic stays in order.
 
@@ -247,6 +271,21 @@ class _Life:
         """Take a record in; return whether it says something new."""
         self._timezone, event = entry.timezone, entry.event
         return self._engage(event) if event.kind == ENGAGEMENT else self._order(event)
+
+    def state_of(self, event: Event) -> tuple[int, int, int] | None:
+        """Return when the order of a statement was stated first and what is left of it; None if nobody has."""
+        order = self._orders.get(event.order_id) if event.kind == PURCHASE else None
+        return None if order is None or not order.statements else (order.at_ms, *order.worth)
+
+    def is_cancelled(self, order_id: str) -> bool:
+        """Return whether an order is known to be cancelled."""
+        order = self._orders.get(order_id)
+        return order is not None and any(event.amount_minor == CANCELS for event in order.returns)
+
+    @property
+    def has_acted(self) -> bool:
+        """Whether the customer has done anything but return orders that nobody has stated."""
+        return bool(self._engaged_ms or self._said_ms != NO_TIME)
 
     def _day(self, at_ms: int) -> int:
         return day_of(at_ms, self._timezone)

@@ -29,7 +29,7 @@ from stream_app.audit.brute_values import Act, Observation
 from stream_app.audit.checks import Log, Standings
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import Migration
-from stream_app.audit.recount import Entry, distinct, likely_orders
+from stream_app.audit.recount import Entry, acts_of, distinct, likely_orders
 from stream_app.audit.rows import CustomerRow
 from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
 from stream_app.core.events import ENGAGEMENT, PROFILE
@@ -42,6 +42,8 @@ LEFT_OPEN_MAX: Final = 0.02
 """Of the moves: no more may be explained by none of these states of customers who have more records."""
 MOVES_CHECKED: Final = 8
 """Of a customer in a segmentation, the latest."""
+LEADING_MAX: Final = 3
+"""Of a customer: records far ahead of their topics that may not be known to conditions which are counted since."""
 DEFINITION: Final = "definition"
 
 Held = Mapping[str, Sequence[tuple[int, str | None]]]
@@ -94,18 +96,18 @@ class Evidence:
         acts = [entry for entry in known if entry.event.kind != PROFILE]
         return Customer(
             customer_id,
-            [self._act(entry) for entry in acts],
+            [self._act(entry, event_type) for entry, event_type in acts_of(acts)],
             [self._observation(entry) for entry in known if entry.event.kind == PROFILE],
             figures_of(acts, self.minor_per_major, rhythm),
             held,
         )
 
-    def _act(self, entry: Entry) -> Act:
+    def _act(self, entry: Entry, event_type: str) -> Act:
         event = entry.event
         fields: dict[str, Any] = dict(read_kept(event.kept)) if event.kept else {}
-        if event.kind != ENGAGEMENT:
+        if event.kind != ENGAGEMENT and event.amount_minor >= 0:
             fields["amount"] = event.amount_minor / self.minor_per_major
-        return Act(event.at_ms, event.type, fields)
+        return Act(event.at_ms, event_type, fields)
 
     def _observation(self, entry: Entry) -> Observation:
         return Observation(entry.event.at_ms, dict(read_kept(entry.event.kept)))
@@ -171,6 +173,7 @@ class _Audited:
         self._customer_id = customer_id
         self._held = _held(told)
         self._orders = list(evidence.orders(customer_id))
+        self._orders += [timely for order in tuple(self._orders) for timely in _timely(order)]
         self._wholes = [self._known(order) for order in self._orders]
         self._placed = [self._known(order, evidence.rhythm) for order in self._orders]
 
@@ -225,6 +228,18 @@ class _Audited:
         if known_from_ms is None or known_from_ms >= at_ms:
             return move.from_segment_id is None
         return move.from_segment_id in self._definitions.possible_segments(move.segmentation, who, at_ms - 1)
+
+
+def _timely(order: list[Entry]) -> Iterator[list[Entry]]:
+    """Yield a customer's inputs without the last of its acts that led their topic's time when they came.
+
+    Conditions that began to be counted afterwards, but before the time that such a record tells, know nothing of it.
+    Whether a record led the time of all topics, too, is not known.
+    """
+    leading = [entry for entry in order if entry.event.kind != PROFILE and entry.event.at_ms > entry.watermark_ms]
+    for from_ms in sorted({entry.event.at_ms for entry in leading}, reverse=True)[:LEADING_MAX]:
+        left_out = {id(entry) for entry in leading if entry.event.at_ms >= from_ms}
+        yield [entry for entry in order if id(entry) not in left_out]
 
 
 def _held(told: Iterable[Migration]) -> Held:

@@ -17,6 +17,7 @@ def create_loading_options(settings: Settings, decoders: Mapping[str, Decoder]) 
     """Return what the settings say of loading files."""
     policy = next(iter(decoders.values())).policy
     return LoadingOptions(
+        placeholders=policy.placeholders,
         traits=policy.traits,
         base_currency=settings.money.base_currency,
         characters_max=policy.max_payload_bytes,

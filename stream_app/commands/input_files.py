@@ -183,13 +183,11 @@ def _exports(
 
 
 def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:
-    """Return settings in whose base currency most orders of exports are, unless one is set; say so if they differ."""
+    """Return settings in whose base currency most orders of exports are, unless one is set; say so if it is another."""
     chosen = decoding.with_money_of(settings, inputs)
     if chosen is not settings:
-        currency = chosen.money.base_currency
-        click.echo(
-            f"money is in {currency}, as the files say; the setting money.base_currency says otherwise", err=True
-        )
+        found = chosen.money.base_currency
+        click.echo(f"money is counted in {found}, as the files have it; set money.base_currency for another", err=True)
     return chosen
 
 

@@ -20,13 +20,14 @@ from stream_app.bootstrap.decoding import create_decoders, create_loading_option
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.commands.groups import CONFIG
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
+from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import format_instant
 from stream_app.exits import ExitCode
 from stream_app.replay.refusals import REASONS_SHOWN, REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, has_failed
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
-from stream_app.sources.judging import NO_CUSTOMER, Judgement, judge_files
+from stream_app.sources.judging import Judgement, judge_files
 
 PROGRESS_SECONDS: Final = 5
 
@@ -121,11 +122,10 @@ def _tell_refused(judgement: Judgement) -> None:
 
 
 def _is_too_bad(judgement: Judgement, max_rejected: float) -> bool:
-    """Return whether too much is refused; orders of nobody who is known are no fault of a file."""
-    accepted, guests = judgement.accepted.total(), judgement.refused[NO_CUSTOMER]
-    refused = judgement.refused.total() - guests
-    counts = {"in": accepted + refused, "rejected": refused}
-    return not accepted or has_failed(counts, max_rejected)
+    rejected = judgement.refused.total()
+    guests = sum(judgement.refused[reason] for reason in NOBODY_REASONS)
+    counts = {"in": judgement.accepted.total() + rejected, "rejected": rejected, "without_customer": guests}
+    return has_failed(counts, max_rejected)
 
 
 def _warn(held: Held) -> None:

@@ -30,12 +30,13 @@ class Reads(IntEnum):
 
 
 class Meaning(IntEnum):
-    """What a text is to the event; the numbers are those of `SEG_TEXT_…`."""
+    """What a text or a time is to the event; the numbers are those of `SEG_TEXT_…` and `SEG_TIME_…`."""
 
     OTHER = 0
     EVENT_ID = 1
     CUSTOMER_ID = 2
     ORDER_ID = 3
+    STATED = 4
 
 
 class FieldForm(NamedTuple):
@@ -72,6 +73,8 @@ COMMON_FIELDS: Final[Mapping[str, FieldForm]] = {
 }
 """Those of the records of all topics, beside the time."""
 TIME: Final = FieldForm(Reads.TIME)
+STATED_AT: Final = FieldForm(Reads.TIME, meaning=Meaning.STATED)
+"""As of when a record says what its order is."""
 
 
 def type_of(most: int) -> FieldForm:
@@ -109,7 +112,7 @@ class ScanForm(NamedTuple):
     fields
         The topic's own fields; the common ones need not be named.
     words
-        What the type may be, and the kind of each.
+        What the type may be, and the kind of each, or `CANCELLATION`.
     absent_word
         The word that is meant where no type is given, as a topic without a field for it never does; None for none.
     """

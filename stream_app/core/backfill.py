@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream_app.core.arrays import Indices
-from stream_app.core.events import PROFILE, Events
+from stream_app.core.events import PROFILE, PURCHASE, Events
 from stream_app.core.partition import Partition
 from stream_app.native.library import NO_MEMORY, address, function
 
@@ -36,7 +36,7 @@ class Backfill:
         self._partition = partition
         self._first_series = first_series or 0
         self._begun = np.zeros(len(partition.table), np.uint8) if first_series is None else None
-        self._seen: set[tuple[int, int]] = set()
+        self._seen: set[tuple[int, int, int]] = set()
 
     def enter(self, events: Events) -> Indices:
         """Enter events, in the order of the log; return the numbers of the rows that may have changed.
@@ -72,13 +72,20 @@ class Backfill:
         return np.unique(rows[rows >= 0])
 
     def _unseen(self, events: Events) -> list[int]:
-        """Return the indices of events that were not delivered before; what profiles say may be said again."""
-        pairs = zip(events.records["customer_hash"].tolist(), events.records["event_digest"].tolist(), strict=True)
+        """Return the indices of events that were not delivered before; what profiles say may be said again.
+
+        Of what is said of an order again and again the first counts, as where it is folded.
+        """
+        records = events.records
+        names = ("customer_hash", "event_digest", "order_digest", "kind")
         unseen = []
-        for index, (pair, kind) in enumerate(zip(pairs, events.records["kind"].tolist(), strict=True)):
-            if kind == PROFILE or pair not in self._seen:
+        for index, (customer, event, order, kind) in enumerate(
+            zip(*(records[name].tolist() for name in names), strict=True)
+        ):
+            own = (customer, order, PURCHASE) if kind == PURCHASE else (customer, event, kind)
+            if kind == PROFILE or own not in self._seen:
                 unseen.append(index)
-                self._seen.add(pair)
+                self._seen.add(own)
         return unseen
 
 

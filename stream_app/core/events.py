@@ -27,6 +27,8 @@ ALL_LEFT: Final = -1
 """In place of a refund's amount: it returns whatever is left of its order."""
 CANCELS: Final = -2
 """In place of a refund's amount: it is none, the order is cancelled."""
+CANCELLATION: Final = 7
+"""Of words of a contract: a refund that says `CANCELS`."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")
 """Names of the kinds of acts, indexed by `Event.kind`; the same words stand in a migration's cause."""
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from stream_app.core.arrays import Codes, Indices, Instants
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.events import ENGAGEMENT, EVENT_KINDS, PROFILE, PURCHASE, Event, Position
+from stream_app.core.events import CANCELS, ENGAGEMENT, EVENT_KINDS, PROFILE, PURCHASE, Event, Position
 from stream_app.core.money import minor_digits
 from stream_app.core.segments import SegmentReference
 
@@ -139,6 +139,8 @@ def describe_event(event: Event, change: int, context: MigrationContext) -> str:
         return "Profile update"
     if event.kind == ENGAGEMENT:
         what = f"Engagement ({event.type})"
+    elif event.amount_minor < 0:
+        what = "Cancellation of an order" if event.amount_minor == CANCELS else "Refund of a whole order"
     else:
         noun = "Purchase" if event.kind == PURCHASE else "Refund"
         amount = f"{event.amount_minor / context.minor_per_major:.{minor_digits(context.minor_per_major)}f}"

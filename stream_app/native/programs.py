@@ -82,7 +82,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         "new": (pointer, ctypes.c_char_p, size),
         "free": (None, pointer),
         "shape_of": (None, pointer, ctypes.POINTER(_Shape)),
-        "note": (number, pointer, pointer, ctypes.c_char_p, instant, ctypes.POINTER(_Ledger), touched),
+        "note": (number, pointer, pointer, ctypes.c_char_p, instant, number, ctypes.POINTER(_Ledger), touched),
         "may_move": (ctypes.c_bool, pointer, subject, instant, touched, pointer, size, pointer),
         "evaluate": (None, pointer, subject, instant, pointer, pointer, pointer, size, pointer),
         "silence": (_Due, pointer, subject, number, instant, instant),
@@ -180,8 +180,9 @@ class Subject:
         return bytes(memoryview(self._ledger.data)[: self._ledger.size])
 
     def note(self, event: np.ndarray, texts: bytes, now_ms: int) -> int:
-        """Enter an event, an `EVENT_DTYPE` of shape `(1,)`; return the library's status."""
-        return int(_functions()["note"](self.program.handle, address(event), texts, now_ms, self._ledger, self.touched))
+        """Enter an event, an `EVENT_DTYPE` of shape `(1,)`, as the first of its order; return the library's status."""
+        arguments = address(event), texts, now_ms, 0, self._ledger, self.touched
+        return int(_functions()["note"](self.program.handle, *arguments))
 
     def evaluate(self, now_ms: int) -> Verdict:
         """Return where it belongs at an instant; what was touched is forgotten."""

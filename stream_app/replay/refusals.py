@@ -46,6 +46,8 @@ class _Letter(msgspec.Struct):
 def has_failed(counts: Mapping[str, int], share_max: float) -> bool:
     """Return whether too many records were refused, or none was accepted.
 
+    Orders of guests, who are nobody's customers, are no fault of a file: shops have as many of them as they have.
+
     Parameters
     ----------
     counts
@@ -53,10 +55,9 @@ def has_failed(counts: Mapping[str, int], share_max: float) -> bool:
     share_max
         Greatest share of the records that may be refused, in [0, 1].
     """
-    refused = counts["rejected"]
-    if refused == counts["in"]:
-        return True
-    return refused > REFUSED_COUNT_MAX and refused > share_max * counts["in"]
+    guests = counts.get("without_customer", 0)
+    refused, records = counts["rejected"] - guests, counts["in"] - guests
+    return refused == records or (refused > REFUSED_COUNT_MAX and refused > share_max * records)
 
 
 def commonest_refusals(folder: Path, by_reason: Mapping[str, int]) -> list[Refusal]:

@@ -52,7 +52,9 @@ class SegmentationStatistics:
         self._sizes: list[dict[str, Any]] = []
         self._models: list[dict[str, Any]] = []
 
-    def observe(self, moves: np.ndarray, roster: Roster, timezone: str, *, has_entries: bool = True) -> None:
+    def observe(
+        self, moves: np.ndarray, roster: Roster, timezone: str, reached_ms: int, *, has_entries: bool = True
+    ) -> None:
         """Count moves, `MOVE_DTYPE`, also among those of the week in which each was found.
 
         Parameters
@@ -61,10 +63,12 @@ class SegmentationStatistics:
             Of the segmentation.
         timezone
             Whose weeks.
+        reached_ms
+            How far time has come: moves of a customer whose time is in doubt may be dated later.
         has_entries
             Whether entering a segment from none is a first entry, and no move; into an audience it is one.
         """
-        weeks = local_days(moves["decided_at_ms"], timezone) // _WEEK_DAYS
+        weeks = local_days(np.minimum(moves["decided_at_ms"], reached_ms), timezone) // _WEEK_DAYS
         kinds = np.stack(
             [weeks, *(moves[name].astype(np.int64) for name in ("from_code", "target", "cause", "change"))], axis=1
         )
@@ -224,7 +228,8 @@ class RunStatistics:
                 continue
             statistics, moves = self._of[segmentation.name], outcome.moves[own]
             is_audience = segmentation.kind == AUDIENCE
-            statistics.observe(moves, segmentation.roster, partition.table.timezone, has_entries=not is_audience)
+            reached_ms, timezone = max(partition.clock), partition.table.timezone
+            statistics.observe(moves, segmentation.roster, timezone, reached_ms, has_entries=not is_audience)
             for change in AUDIENCE_CHANGES if is_audience else EXAMPLE_CHANGES:
                 told = own[(moves["change"] == CHANGES.index(change)) & described.is_specific[own]]
                 if len(told):

@@ -255,7 +255,7 @@ class Cleaner:
         while damage is None:
             data, damage = _read_block(file)
             text = decode(data, not data)
-            if encoding == "utf-8" and not text.isascii():
+            if encoding == "utf-8" and not text.isascii() and not self.look.is_json:
                 if is_ascii and _is_mostly_broken(text):  # plain so far, and what comes is no UTF-8
                     encoding = "cp1252"
                     decode = codecs.getincrementaldecoder(encoding)("replace").decode

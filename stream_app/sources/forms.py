@@ -20,6 +20,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
@@ -45,6 +46,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_ZEROS_PER_BYTE_MAX: Final = 0.01
 _SEPARATOR: Final = re.compile(r"sep=(.)\r?\n?")
 _FIGURE: Final = re.compile(r"[-+]?[0-9][0-9.,:/ TZ+-]*")
 """What no title is: a number, a date or a time."""
@@ -141,7 +143,7 @@ def look_at(path: Path, source: Source | None = None, member: str = "") -> Look:
     try:
         look = _unpacked(path, member)
         with open_unpacked(look) as file:
-            head = file.read(LOOKED_AT_BYTES)
+            head = _beginning(file)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"{path}: cannot be read ({reason}); name an existing file") from error
@@ -187,6 +189,16 @@ def open_unpacked(look: Look) -> IO[bytes]:
     return look.path.open("rb")
 
 
+def _beginning(file: IO[bytes]) -> bytes:
+    """Return the first bytes, as far as they can be read; `read` would lose what it has read where it fails."""
+    parts, size = [], 0
+    with suppress(EOFError, zlib.error):
+        while size < LOOKED_AT_BYTES and (part := file.read1(LOOKED_AT_BYTES - size)):  # type: ignore[attr-defined]
+            parts.append(part)
+            size += len(part)
+    return b"".join(parts)
+
+
 def _begins_with(path: Path, magic: bytes) -> bool:
     try:
         with path.open("rb") as file:
@@ -215,7 +227,8 @@ def _with_encoding(look: Look, head: bytes, source: Source | None) -> Look:
             return replace(look, encoding=codecs.lookup(source.encoding).name)
         except LookupError:
             raise ConfigurationError(f"encoding: {source.encoding!r}, expected one such as utf-8 or cp1252") from None
-    if zeros := head.count(0):
+    zeros = head.count(0)
+    if _ZEROS_PER_BYTE_MAX * len(head) < zeros:  # a few are single broken rows
         even = head[::2].count(0)
         if 4 * zeros > len(head) and even in (0, zeros):
             return replace(look, encoding="utf-16-be" if even else "utf-16-le")
@@ -223,6 +236,8 @@ def _with_encoding(look: Look, head: bytes, source: Source | None) -> Look:
             f"{look.path}: is no text and no form that is known, expected CSV, JSON, Excel, Parquet"
         )
     text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(head)
+    if text.lstrip()[:1] in ("{", "["):
+        return look  # JSON is UTF-8
     beyond = [character for character in text if character > "\x7f"]
     broken = sum("\udc80" <= character <= "\udcff" for character in beyond)
     return replace(look, encoding="cp1252") if 2 * broken > len(beyond) else look  # else single lines are broken
@@ -237,10 +252,10 @@ def _form_of(text: str) -> str:
     first = text.lstrip().partition("\n")[0]
     try:
         json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             json.JSONDecoder().raw_decode(text.lstrip())
-        except ValueError:
+        except (ValueError, RecursionError):
             return "jsonl"
         return "json"  # a document over several lines
     return "jsonl"
@@ -255,7 +270,7 @@ def _documents(text: str) -> Iterator[Any]:
             continue
         try:
             document, at = decoder.raw_decode(text, at)
-        except ValueError:
+        except (ValueError, RecursionError):
             at = text.find("\n", at) + 1
             if not at:
                 return
@@ -326,7 +341,7 @@ def _header(rows: Sequence[tuple[int, list[str]]]) -> tuple[int, list[str]] | No
     return several[0] if several else rows[0] if rows else None
 
 
-# --- Excel --------------------------------------------------------------------------------------------------------
+# --- Parquet and Excel ---------------------------------------------------------------------------------------------
 
 
 def _look_at_sheet(look: Look, source: Source | None) -> Look:

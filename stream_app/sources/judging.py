@@ -23,8 +23,6 @@ from stream_app.sources.files import SourceFile
 from stream_app.sources.loading import Loading, LoadingOptions
 from stream_app.sources.opening import planned
 
-NO_CUSTOMER: Final = "no_customer"
-"""Why orders are refused that say nothing of whose they are."""
 _SIZE: Final = struct.Struct("<I")
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -162,7 +160,7 @@ def _judged(decoder: Decoder, topic: str, text: str, now_ms: int) -> JudgedRecor
     event = decoder.decode(payload, now_ms)
     if not event.customer_id:
         raise InvalidRecord(
-            NO_CUSTOMER,
+            "no_customer",
             "customer_id",
             f"customer_id: missing, and order {event.order_id!r} is in none of the files; expected one of them",
         )

@@ -23,6 +23,8 @@ from stream_app.sources.forms import Look, open_unpacked
 from stream_app.sources.inputs import InputFile as InputFile
 from stream_app.sources.paths import read_name, read_path
 
+ROW_CHARACTERS_MAX: Final = 4 << 20
+"""Of a line that is handed on to its contract."""
 _ROW_NUMBER: Final = '"file_row_number"'
 _NESTED: Final = ("STRUCT", "MAP", "[", "UNION", "JSON")
 Refuse = Callable[[int, Refusal], None]
@@ -154,7 +156,8 @@ class Stage:
 
     def _copied(self, file: InputFile) -> Path:
         path = self._folder / f"rows{file.number}.csv"
-        cleaner = Cleaner(file.look, lambda refusal: self._refuse(file.number, refusal), self._characters_max)
+        longest = self._characters_max if not file.contract else ROW_CHARACTERS_MAX  # the contract judges its own
+        cleaner = Cleaner(file.look, lambda refusal: self._refuse(file.number, refusal), longest)
         with open_unpacked(file.look) as packed, path.open("wb") as out:
             cleaner.copy(packed, out)
         return path
@@ -169,7 +172,7 @@ class Stage:
 
     @property
     def _line_size(self) -> int:
-        return 8 * self._characters_max + (16 << 20)
+        return 8 * (self._characters_max + ROW_CHARACTERS_MAX)
 
     def _reader(self, file: InputFile, path: Path) -> str:
         columns = ", ".join(f"'k{number}': 'VARCHAR'" for number in range(len(file.look.columns)))

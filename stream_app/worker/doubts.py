@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -40,7 +40,7 @@ class DoubtLog:
         """Take notice of what holds behind the records that were folded last."""
         if trust.doubted == self._doubted:
             return
-        if trust.listed and self._may_warn.is_over(time.monotonic()):
+        if trust.listed and self._may_warn.is_over(asyncio.get_running_loop().time()):
             newest = trust.listed[-1]
             logger.warning(
                 "partition %d: %d records since the last such line are dated far from all others; %s, offset %d, says "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from itertools import pairwise
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_one_record_in_a_hundred_is_a_repetition_some_near_and_some_far(drawn: t
     assert len(distances) == pytest.approx(RECORDS / 100, rel=0.2)
     assert min(distances) < 10
     assert max(distances) > 1_000
+
+
+def test_some_records_are_dated_far_from_all_others(drawn: tuple[Traffic, list[Record]]) -> None:
+    _, records = drawn
+    years = [int(json.loads(record.value or b"")["occurred_at"][:4]) for record in records]
+    assert years.count(1970) > 5
+    assert sum(before == 2015 < year for before, year in pairwise(years)) > 10
 
 
 def test_truth_counts_each_event_once(drawn: tuple[Traffic, list[Record]]) -> None:

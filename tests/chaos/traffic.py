@@ -17,6 +17,7 @@ PROFILE_SHARE: Final = 0.05
 """Of the records: what is said of a customer, who may be heard of for the first time by it."""
 START: Final = datetime(2015, 1, 1, tzinfo=UTC)
 """Long ago, so that a long run does not come to events of the future."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ENGAGEMENT_TYPES: Final = ("product_viewed", "product_added", "email_opened", "email_clicked", "session_started")
 GUEST_SHARE: Final = 0.1
 """Of the events: of guests, who come, stay for some weeks, and are never heard of again. They alone repeat events."""
@@ -64,6 +65,8 @@ class Traffic:
     duplicate_rate, malformed_rate, late_rate, future_rate
         Shares of the records that repeat one of a guest, that break the contract, that come up to 30 days late, and
         that claim to be from years ahead.
+    misdated_rate
+        Share of the engagements that are dated a year after their neighbours, or in 1970.
     start
         Time of the first event.
     """
@@ -78,6 +81,7 @@ class Traffic:
         malformed_rate: float = 0.005,
         late_rate: float = 0.0,
         future_rate: float = 0.0,
+        misdated_rate: float = 0.001,
         start: datetime = START,
     ) -> None:
         self.truth: defaultdict[str, Totals] = defaultdict(Totals)
@@ -89,6 +93,7 @@ class Traffic:
         self._at = start
         self._start = start
         self._rates = (duplicate_rate, malformed_rate, late_rate, future_rate)
+        self._misdated_rate = misdated_rate
         self._number = 0
         self._orders: dict[str, tuple[str, int]] = {}
         self._guests: list[str] = []
@@ -178,6 +183,8 @@ class Traffic:
         totals = self.truth[fields["customer_id"]]
         if "total" not in fields:
             totals.engagements += 1
+            if self._random.random() < self._misdated_rate:
+                fields["occurred_at"] = self._wrong_date()
         elif fields["type"] == "order_refunded":
             totals.refunds += 1
             totals.revenue_minor -= round(float(fields["total"]) * 100)
@@ -186,6 +193,13 @@ class Traffic:
             totals.revenue_minor += round(float(fields["total"]) * 100)
             self._orders[fields["customer_id"]] = fields["order_id"], totals.purchases
         return _record(fields)
+
+    def _wrong_date(self) -> str:
+        """Return a time that is accepted, and far from all others."""
+        ahead = self._at + timedelta(days=365)
+        is_accepted = ahead < datetime.now(UTC) - timedelta(days=1)
+        wrong = ahead if is_accepted and self._random.random() < 0.5 else EPOCH
+        return wrong.isoformat(timespec="milliseconds")
 
     def _event_fields(self, at: datetime) -> dict[str, Any]:
         self._number += 1

@@ -54,6 +54,10 @@ FREE: Final[list[dict[str, Any]]] = [
 SEEDS: Final[dict[str, list[dict[str, Any]]]] = {
     "purchases": [
         PURCHASE,
+        PURCHASE | {"type": "order_updated", "updated_at": "2024-05-01T11:00:00Z"},
+        {name: value for name, value in PURCHASE.items() if name not in ("total", "currency")}
+        | {"type": "order_refunded"},
+        {name: value for name, value in PURCHASE.items() if name != "total"} | {"type": "order_cancelled"},
         PURCHASE | {"type": "order_refunded", "total": 19.99, "items": 3, "channel": "web", "products": ["a", "b-2"]},
         PURCHASE | {"customer_id": 115310627314723954, "event_id": 42, "order_id": 450789469, "currency": "usd"},
         PURCHASE

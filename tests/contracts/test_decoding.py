@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import msgspec
 import pytest
 
+from stream_app.contracts.scanner import Scanner
 from stream_app.core import events
-from stream_app.core.events import Event
+from stream_app.core.events import ALL_LEFT, CANCELS, Event, Events
+from stream_app.native.structures import EVENT
 from tests.contracts.records import (
     AT_MS,
     ENGAGEMENT,
@@ -15,6 +21,7 @@ from tests.contracts.records import (
     purchase,
     purchases,
 )
+from tests.support.batches import join_parts
 
 METHODS = ["decode", "decode_reference"]
 
@@ -158,3 +165,44 @@ def test_matching_key_is_accepted(method: str) -> None:
 def test_common_records_do_not_need_the_reference_path(decoder, payload: bytes, monkeypatch) -> None:
     monkeypatch.setattr(type(decoder), "decode_reference", lambda *_: pytest.fail("took the slow path"))
     assert decoder.decode(payload, NOW_MS, b"c1").customer_id == "c1"
+
+
+def of_all_tiers(changes: dict[str, Any]) -> list[Event]:
+    """Return what each tier that accepts a purchase with some fields changed, or taken out by `...`, makes of it."""
+    record = {name: value for name, value in {**PURCHASE, **changes}.items() if value is not ...}
+    decoder, payload = purchases(), json.dumps(record).encode()
+    buffer, (values,) = join_parts([payload])
+    records, texts = Scanner(decoder).accept(buffer, values, NOW_MS)
+    found = [decoder.decode_reference(payload, NOW_MS), decoder.read_fast(payload, NOW_MS, None)]
+    if records["status"][0] == EVENT:
+        scanned = Events(records, texts).event(0)
+        found.append(msgspec.structs.replace(scanned, order_id=record["order_id"]))
+    return [event for event in found if event is not None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"type": "order_completed"}, (0, "order_completed", 1_999, AT_MS)),
+        ({"type": "order_updated"}, (0, "order_updated", 1_999, AT_MS)),
+        ({"type": "order_updated", "updated_at": "2024-05-01T11:59:59Z"}, (0, "order_updated", 1_999, AT_MS - 1_000)),
+        ({"updated_at": None}, (0, "order_completed", 1_999, AT_MS)),
+        ({"type": "order_refunded", "updated_at": "2024-05-01T11:59:59Z"}, (1, "order_refunded", 1_999, AT_MS)),
+        ({"type": "order_refunded", "total": ...}, (1, "order_refunded", ALL_LEFT, AT_MS)),
+        ({"type": "order_refunded", "total": None, "currency": None}, (1, "order_refunded", ALL_LEFT, AT_MS)),
+        ({"type": "order_cancelled"}, (1, "order_cancelled", CANCELS, AT_MS)),
+        ({"type": "order_cancelled", "total": ..., "currency": ...}, (1, "order_cancelled", CANCELS, AT_MS)),
+    ],
+)
+def test_what_is_said_of_an_order_is_read_alike_by_all_tiers(
+    changes: dict[str, Any], expected: tuple[int, str, int, int]
+) -> None:
+    found = {(event.kind, event.type, event.amount_minor, event.stated_at_ms) for event in of_all_tiers(changes)}
+    assert found == {expected}
+
+
+@pytest.mark.parametrize("changes", [{"type": "order_updated"}, {"type": "order_cancelled", "total": ...}])
+def test_common_form_of_what_is_said_of_an_order_is_accepted_by_the_scanner(changes: dict[str, Any]) -> None:
+    record = {name: value for name, value in {**PURCHASE, **changes}.items() if value is not ...}
+    buffer, (values,) = join_parts([json.dumps(record).encode()])
+    assert Scanner(purchases()).accept(buffer, values, NOW_MS)[0]["status"].tolist() == [EVENT]

@@ -12,7 +12,7 @@ from stream_app.core.clock import MINUTE_MS
 from stream_app.core.events import CANCELS, ENGAGEMENT, PURCHASE, REFUND, Event
 from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS, shown_day
 from tests.reference.ids import ID_BYTES, Ids, unpack_ids
-from tests.reference.orders import Order, order_of, sort_orders, unpack_orders, weight_at
+from tests.reference.orders import CANCELLED, Order, order_of, sort_orders, unpack_orders, weight_at
 from tests.reference.row import ACTIVITY, CustomerHistory, Row, digest, join_history
 
 SESSION_MS: Final = 30 * MINUTE_MS
@@ -223,11 +223,13 @@ class _Customer:
         before = next((order for order in self._orders if order.digest == order_digest), None)
         after = own if before is None else before.join(own)
         was_stated = before is not None and before.is_stated
+        was_cancelled = before is not None and bool(before.flags & CANCELLED)
+        is_restated = was_stated if event.kind == PURCHASE else not _is_refund(event) and was_cancelled
         if not _is_refund(event) and before == after:
             if not after.is_stated or event.at_ms <= self.row.ordered_at_ms:
                 return None
             self._advance(event.at_ms)
-            return Said(is_quiet=True, is_restated=event.kind == PURCHASE)
+            return Said(is_quiet=True, is_restated=is_restated)
         if _is_refund(event):
             self._ids = self._ids.with_refund(digest(event.event_id.encode()))
         if after.is_stated:
@@ -236,7 +238,7 @@ class _Customer:
                 self._advance(before.at_ms)
         self._enter(after)
         is_quiet = not after.is_stated or self._follow(before, after)
-        return Said(is_quiet, was_stated and event.kind == PURCHASE)
+        return Said(is_quiet, is_restated)
 
     def _enter(self, order: Order) -> None:
         others = [each for each in self._orders if each.digest != order.digest]

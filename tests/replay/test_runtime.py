@@ -437,6 +437,59 @@ def test_gap_of_twenty_years_lapses_customers_at_their_own_instants(tmp_path: Pa
     assert all(migration["decided_at"][11:] == "00:00:00.000Z" for migration in lapsed)
 
 
+SHOP = [purchase_at(n, format_instant(AT_MS + n * DAY_MS // 4), f"c{n % 40}") for n in range(400)]
+"""A hundred days of forty customers."""
+
+
+def moves_of(outputs: Outputs, without: str) -> list[tuple[Any, ...]]:
+    return [
+        (m["customer_id"], m["segmentation"], m["effective_at"], m["from_segment"], m["to_segment"])
+        for m in outputs.migrations
+        if m["customer_id"] != without
+    ]
+
+
+@pytest.mark.parametrize("is_sorted", [False, True], ids=["as it was written", "sorted"])
+def test_mistyped_year_concerns_its_own_customer_alone(tmp_path: Path, is_sorted: bool) -> None:
+    typo = [dict(record) for record in SHOP]
+    typo[40]["occurred_at"] = format_instant(AT_MS + 375 * DAY_MS)
+    if is_sorted:
+        typo.sort(key=lambda record: record["occurred_at"])
+    clean = replay(tmp_path / "clean", "--purchases", write_lines(tmp_path / "c.jsonl", SHOP))
+    found = replay(tmp_path / "typo", "--purchases", write_lines(tmp_path / "t.jsonl", typo))
+    assert found.summary["counts"] == clean.summary["counts"]
+    assert (found.summary["as_of"], found.summary["period"]) == (clean.summary["as_of"], clean.summary["period"])
+    assert [len(each["models"]) for each in (found.summary, clean.summary)] == [len(clean.summary["models"])] * 2
+    segments = [{m["customer_id"]: m["segment"]["id"] for m in each.memberships} for each in (found, clean)]
+    assert {key for key in segments[1] if segments[0][key] != segments[1][key]} <= {"c0"}
+    row = 400 if is_sorted else 41
+    named = {"file": "t.jsonl", "row": row, "at": format_instant(AT_MS + 375 * DAY_MS)}
+    assert found.summary["times_in_doubt"] == {"ahead": 1, "behind": 0, "examples": [named]}
+    assert clean.summary["times_in_doubt"] == {"ahead": 0, "behind": 0, "examples": []}
+
+
+@pytest.mark.parametrize("wrong", [1, 5])
+def test_dates_of_1970_start_nothing(tmp_path: Path, wrong: int) -> None:
+    def swept(name: str, records: list[dict[str, Any]]) -> tuple[Outputs, list[int]]:
+        instants: list[int] = []
+        path = write_lines(tmp_path / f"{name}.jsonl", records)
+        _, outputs = run(
+            load_settings(None), tmp_path / name, {"purchases": path}, watch=lambda _, at_ms: instants.append(at_ms)
+        )
+        return outputs, instants
+
+    epoch = [purchase_at(1_000 + n, f"1970-01-01T00:00:0{n}.000Z", f"w{n}") for n in range(wrong)]
+    clean, clean_sweeps = swept("clean", SHOP)
+    found, sweeps = swept("epoch", [*epoch, *SHOP])
+    assert sweeps == clean_sweeps
+    assert [m for m in moves_of(found, "") if not m[0].startswith("w")] == moves_of(clean, "")
+    assert len(found.summary["models"]) == len(clean.summary["models"])
+    assert found.summary["period"] == clean.summary["period"]
+    doubts = found.summary["times_in_doubt"]
+    assert (doubts["ahead"], doubts["behind"]) == (0, wrong)
+    assert doubts["examples"][0] == {"file": "epoch.jsonl", "row": 1, "at": "1970-01-01T00:00:00.000Z"}
+
+
 def test_until_lets_silent_customers_lapse(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "p.jsonl", [purchase_at(n, f"2024-01-{n + 1:02}T12:00:00.000Z") for n in range(20)])
     short = replay(tmp_path / "short", "--purchases", path)

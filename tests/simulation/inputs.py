@@ -87,6 +87,19 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
             yield record._replace(value=json.dumps(far).encode())
 
 
+def poison(drawn: random.Random, inputs: list[Input]) -> None:
+    """Date a few records far from all others: at the end of the time that is sent, and in 1970."""
+    for _ in range(drawn.randrange(1, 4)):
+        index = drawn.randrange(len(inputs))
+        topic, *_, value = inputs[index]
+        try:
+            fields = json.loads(value or b"")
+        except ValueError:
+            continue
+        wrong = drawn.choice([format_instant(END_MS - DAY_MS), "1970-01-01T00:00:00.000Z"])
+        inputs[index] = inputs[index]._replace(value=json.dumps(fields | {time_of(topic): wrong}).encode())
+
+
 def last_inputs(customers: int, partitions: int) -> list[Input]:
     """Return a last record for each partition of each topic, as far as customers live there."""
     at, last = format_instant(END_MS), []

@@ -18,7 +18,7 @@ from stream_app.worker import sweeping
 from stream_app.worker.loop_settings import LoopSettings
 from tests.simulation.faults import DISTURBED_SECONDS, STEP_FAULTS, TIMED_FAULTS, Fault, drawn_faults
 from tests.simulation.group import Group
-from tests.simulation.inputs import END_MS, Input, drawn_inputs, last_inputs
+from tests.simulation.inputs import DAYS, END_MS, Input, drawn_inputs, last_inputs, poison
 from tests.simulation.memory_log import Latencies, MemoryLog, OutgoingRecord, Transaction
 from tests.simulation.segmentations import drawn_segmentations
 from tests.simulation.verdict import judge
@@ -110,6 +110,7 @@ class Simulation:
             tick_wait_ms=drawn.choice([0, 2_000, 10_000]),
             live_tick_wait_ms=drawn.choice([0, 1_000]),
             figures_interval_ms=5 * SECOND_MS,
+            gap_ms=drawn.choice([7, 7, 36_500]) * DAY_MS,
         )
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -225,6 +226,8 @@ class Simulation:
         """Send the inputs: some are there from the beginning, the rest trickles in; some in transactions."""
         drawn = self.drawn
         inputs = list(drawn_inputs(drawn, self.records, self.customers, self.partitions))
+        if self.lane_settings.gap_ms < DAYS * DAY_MS:
+            poison(drawn, inputs)
         backlog = drawn.choice([0, len(inputs) // 2, len(inputs)])
         self._append(inputs[:backlog])
         start = backlog

@@ -1,4 +1,8 @@
-"""Purchases: completed and refunded orders.
+"""Purchases: what is said of orders.
+
+An order has a state. `order_completed` and `order_updated` say what it is now, and of these the latest counts,
+whichever of the two it is and however often it is said: one order id is one order. `order_refunded` takes something
+back of it, `order_cancelled` everything and at once.
 
 The currency stands before the total because it says how many digits a total may have.
 """
@@ -8,7 +12,8 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Raw, UnsetType
-from pydantic import field_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from stream_app.contracts.fast_path import (
     QUOTE,
@@ -30,34 +35,70 @@ from stream_app.contracts.fields import (
     ProductIds,
     Properties,
     Text,
+    Time,
 )
 from stream_app.contracts.inputs.contract import InputContract, InputRecord
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rows import TableForm
-from stream_app.contracts.scan_form import AMOUNT, CURRENCY, OBJECT, ORDER_ID, TEXT, WORD, ScanForm, count_to, texts_to
-from stream_app.core.events import PURCHASE, REFUND, Event
+from stream_app.contracts.scan_form import (
+    AMOUNT,
+    CURRENCY,
+    OBJECT,
+    ORDER_ID,
+    STATED_AT,
+    TEXT,
+    WORD,
+    ScanForm,
+    count_to,
+    texts_to,
+)
+from stream_app.core.events import ALL_LEFT, CANCELLATION, CANCELS, PURCHASE, REFUND, Event
 
 ORDER_COMPLETED: Final = "order_completed"
+ORDER_UPDATED: Final = "order_updated"
+ORDER_CANCELLED: Final = "order_cancelled"
 ORDER_REFUNDED: Final = "order_refunded"
-PurchaseType = Literal["order_completed", "order_refunded"]
+PurchaseType = Literal["order_completed", "order_updated", "order_cancelled", "order_refunded"]
+STATEMENTS: Final = (ORDER_COMPLETED, ORDER_UPDATED)
+"""Types that say what an order is, and so need its total."""
 
-TYPE_ALIASES: Final = {"purchase": ORDER_COMPLETED, "refund": ORDER_REFUNDED}
+TYPE_ALIASES: Final = {
+    "purchase": ORDER_COMPLETED,
+    "update": ORDER_UPDATED,
+    "cancellation": ORDER_CANCELLED,
+    "refund": ORDER_REFUNDED,
+}
 """Short words that tables use for the types."""
 _LONGEST_TOTAL: Final = 20
 """Characters of 10^12 with four minor digits, and some to spare; longer totals are odd and can wait."""
 
 
+_TOTAL_IS_REQUIRED: Final[dict[str, JsonValue]] = {
+    "if": {"properties": {"type": {"enum": [ORDER_CANCELLED, ORDER_REFUNDED]}}, "required": ["type"]},
+    "else": {
+        "properties": {"currency": {"type": "string"}, "total": {"type": ["number", "string"]}},
+        "required": ["currency", "total"],
+    },
+}
+"""What the schema adds to the fields: returns and cancellations may do without money."""
+
+
 class PurchaseRecord(InputRecord):
-    """A completed or refunded order."""
+    """What is said of an order: that it was completed, is now otherwise, was refunded or cancelled."""
+
+    model_config = ConfigDict(json_schema_extra=_TOTAL_IS_REQUIRED)
 
     type: PurchaseType | None = ORDER_COMPLETED
     """What happened to the order; completed if absent."""
     order_id: Id
-    """The order; a refund names the order it undoes."""
-    currency: Currency
-    """ISO 4217 code."""
-    total: Amount
-    """Money in major units, as a decimal string (recommended) or a number; positive for a refund too."""
+    """The order; a refund names the order it undoes. Whatever is said under one id is said of one order."""
+    currency: Currency | None = Field(None, validate_default=True)
+    """ISO 4217 code; required beside a total."""
+    total: Amount | None = Field(None, validate_default=True)
+    """Money in major units, as a decimal string (recommended) or a number; positive for a refund too. Required where
+    the order is completed or updated; a refund without it returns all that is left."""
+    updated_at: Time | None = None
+    """As of when the record says what the order is, if not `occurred_at`: of several, the latest counts."""
     items: ItemCount | None = None
     """Number of items."""
     channel: Text | None = None
@@ -74,17 +115,35 @@ class PurchaseRecord(InputRecord):
     def _absent_means_completed(cls, value: PurchaseType | None) -> PurchaseType:
         return value or ORDER_COMPLETED
 
+    @field_validator("currency", "total", mode="after")
+    @classmethod
+    def _may_be_absent_of_returns(cls, value: str | int | None, info: ValidationInfo) -> str | int | None:
+        if value is None and info.data.get("type") in STATEMENTS:
+            raise PydanticKnownError("missing")
+        if info.field_name == "total" and value is not None and info.data.get("currency", "") is None:
+            raise PydanticCustomError("unknown_currency", "a currency beside it")
+        return value
+
 
 def to_event(record: PurchaseRecord, policy: DecodingPolicy) -> Event:
     """Return the event of a valid record."""
+    event_type = str(record.type)
+    if record.type == ORDER_CANCELLED:
+        amount_minor = CANCELS
+    elif record.total is None or record.currency is None:
+        amount_minor = ALL_LEFT
+    else:
+        amount_minor = policy.conversions[record.currency].to_base(record.total)
+    is_statement = record.type in STATEMENTS
     return Event(
-        REFUND if record.type == ORDER_REFUNDED else PURCHASE,
+        PURCHASE if is_statement else REFUND,
         record.customer_id,
         record.event_id,
         record.occurred_at,
-        str(record.type),
-        policy.conversions[record.currency].to_base(record.total),
+        event_type,
+        amount_minor,
         record.order_id,
+        updated_at_ms=record.updated_at if is_statement else None,
     )
 
 
@@ -93,6 +152,7 @@ class _Purchase(Wire, gc=False, kw_only=True):
     currency: str
     total: Raw
     type: PurchaseType | UnsetType | None = UNSET
+    updated_at: str | UnsetType | None = UNSET
     items: Annotated[int, Meta(ge=0, le=MAX_ITEMS)] | UnsetType | None = UNSET
     channel: OptionalWireText = UNSET
     store_id: OptionalWireText = UNSET
@@ -131,6 +191,12 @@ def _bind(policy: DecodingPolicy, explain: Explain) -> Complete:
             known_strings += 2
             if kind_name == ORDER_REFUNDED:
                 kind = REFUND
+            elif kind_name == ORDER_CANCELLED:
+                return None
+        if (updated_at := record.updated_at) is not UNSET:
+            if updated_at is not None:
+                return None  # rare enough to be judged by the model
+            known_strings += 1
         if record.items is not UNSET:
             known_strings += 1
         if (channel := record.channel) is not UNSET:
@@ -153,7 +219,7 @@ def _adapt_cells(cells: dict[str, object]) -> None:
     """Read the short words for a type, and drop the minus signs that tables put before a refund's money and items."""
     if isinstance(kind := cells.get("type"), str):
         cells["type"] = TYPE_ALIASES.get(kind, kind)
-        if cells["type"] == ORDER_REFUNDED:
+        if cells["type"] in (ORDER_REFUNDED, ORDER_CANCELLED):
             for field in ("total", "items"):
                 if isinstance(signed := cells.get(field), str):
                     cells[field] = signed.removeprefix("-")
@@ -163,7 +229,7 @@ PURCHASES: Final = InputContract(
     topic="purchases",
     version=1,
     title="Purchases",
-    summary="Completed and refunded orders.",
+    summary="Orders: completed, updated, refunded and cancelled.",
     model=PurchaseRecord,
     to_event=to_event,
     fast_form=FastForm(_Purchase, _bind),
@@ -174,13 +240,19 @@ PURCHASES: Final = InputContract(
             "order_id": ORDER_ID,
             "currency": CURRENCY,
             "total": AMOUNT,
+            "updated_at": STATED_AT,
             "items": count_to(MAX_ITEMS),
             "channel": TEXT,
             "store_id": TEXT,
             "products": texts_to(MAX_PRODUCTS),
             "properties": OBJECT,
         },
-        words={ORDER_COMPLETED: PURCHASE, ORDER_REFUNDED: REFUND},
+        words={
+            ORDER_COMPLETED: PURCHASE,
+            ORDER_UPDATED: PURCHASE,
+            ORDER_CANCELLED: CANCELLATION,
+            ORDER_REFUNDED: REFUND,
+        },
         absent_word=ORDER_COMPLETED,
     ),
     table_form=TableForm(
