@@ -112,8 +112,9 @@ def build_reader(form: FastForm | None, policy: DecodingPolicy, kept: Sequence[K
             customer_id = record.customer_id
             if not payload.isascii() or _BACKSLASH in payload or _DELETE in payload:
                 _require_printable(record)  # any other payload can hold no control character and no lone surrogate
-            if not all(is_plain(text) for name in id_fields if type(text := getattr(record, name)) is str):
-                return None
+            for name in id_fields:
+                if type(text := getattr(record, name)) is str and not is_plain(text):
+                    return None
             if not is_customer(customer_id, placeholders) or (key is not None and key != customer_id.encode()):
                 return None
             at_ms = parse_instant(record.occurred_at)

@@ -60,7 +60,7 @@ _LONGEST_INT_DIGITS: Final = 30
 
 def placeholder_form(normal: str) -> str:
     """Return the form in which ids in their normal form are compared with placeholders."""
-    return "0" if _ZEROS.fullmatch(normal) else normal.lower()
+    return "0" if normal[:1] in "0-" and _ZEROS.fullmatch(normal) else normal.lower()
 
 
 def placeholder_forms(placeholders: Collection[str]) -> frozenset[str]:
@@ -90,6 +90,8 @@ def is_decimal(normal: str) -> bool:
 
 def is_plain(text: str) -> bool:
     """Tell whether a text is an id as it stands: for the quick way of decoding, which leaves others to the models."""
+    if text.isascii() and "+" not in text and text[:1] > " " < text[-1:]:
+        return True  # what most ids are
     return normal_id(text) == text and not is_cut(text)
 
 
