@@ -285,6 +285,8 @@ POISONS: Final = (
     _with(type=["order_completed"]),
     _spoil_customer(12),
     _spoil_customer(""),
+    _spoil_customer("guest"),
+    _spoil_customer(17850.0),
     _spoil_customer("another"),  # not the key
     lambda fields: _record(fields)._replace(key=None),
     lambda fields: _record(fields)._replace(key=b""),
