@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.dead_letters import KEPT_BYTES, dead_letter
 from stream_app.contracts.outputs.dead_letter import DeadLetter
+from stream_app.contracts.rejections import REJECTION_REASONS
 from stream_app.core.events import Position
 from stream_app.errors import InvalidRecord, TraitProtected
+from tests.support.replays import ROOT
 
 REJECTION = InvalidRecord("out_of_range", "total", 'total: "-5", expected an amount')
 POSITION = Position("purchases", 3, 1206)
@@ -33,6 +36,14 @@ def test_dead_letter_carries_reason_position_and_timestamp() -> None:
         "payload_sha256": hashlib.sha256(b"{}").hexdigest(),
         "payload_bytes": 2,
     }
+
+
+def test_guide_says_what_to_do_about_each_reason() -> None:
+    guide = (ROOT / "docs" / "kafka.md").read_text("utf-8")
+    _, _, section = guide.partition("## Dead letters\n")
+    table = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    listed = [reason for row in table for reason in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(listed) == sorted(REJECTION_REASONS)
 
 
 def test_source_without_timestamp_has_null() -> None:
