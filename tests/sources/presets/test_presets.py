@@ -186,6 +186,11 @@ TOGETHER: Final = {
         2017-01-16T07:00:00 completed 2398795 1 0.00 EUR 1x 196
         2017-02-06T12:00:00 completed 473747 1 0.00 EUR
     """,
+    ("klaviyo-api/events.jsonl", "klaviyo-api/metrics.jsonl", "klaviyo-api/profiles.jsonl"): """
+        2024-05-01T12:00:00 completed 1001 george@example.com 29.98 USD
+        2024-05-01T13:00:00 Opened Email george@example.com
+        2024-05-02T12:00:00 completed 1002 01gb 15.00 USD
+    """,
     ("amazon/settlement.txt", "amazon/orders.txt"): """
         2026-03-01T10:50:49 completed 206-1111111-1111111 q1w2e3@marketplace.amazon.co.uk 33.98 GBP 1x WIDGET
         2026-03-02T10:50:49 completed 206-2222222-2222222 r4t5y6@marketplace.amazon.co.uk 49.98 GBP 3x GADGET+WIDGET
