@@ -56,4 +56,5 @@ def shown(line: Line, decoders: Mapping[str, Decoder], files: Sequence[InputFile
     money = f"{float(record['total']):.2f} {record.get('currency', '-')}" if "total" in record else "all"
     what = ["+".join(record["products"])] if "products" in record else []
     items = [f"{record['items']}x"] if "items" in record else []
-    return " ".join([at, kind, record["order_id"], record.get("customer_id", "nobody"), money, *items, *what])
+    stated = ["as of", record["updated_at"].removesuffix(".000Z")] if "updated_at" in record else []
+    return " ".join([at, kind, record["order_id"], record.get("customer_id", "nobody"), money, *items, *what, *stated])
