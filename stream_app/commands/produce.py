@@ -124,8 +124,7 @@ def _tell_refused(judgement: Judgement) -> None:
 def _is_too_bad(judgement: Judgement, max_rejected: float) -> bool:
     rejected = judgement.refused.total()
     guests = sum(judgement.refused[reason] for reason in NOBODY_REASONS)
-    counts = {"in": judgement.accepted.total() + rejected, "rejected": rejected, "without_customer": guests}
-    return has_failed(counts, max_rejected)
+    return has_failed({"in": judgement.accepted.total() + rejected, "rejected": rejected}, guests, max_rejected)
 
 
 def _warn(held: Held) -> None:

@@ -115,7 +115,7 @@ def run_replay(
     render_summary(summary, out / "report.html")
     if summary["interrupted"]:
         sys.exit(ExitCode.INTERRUPTED)
-    if has_failed(summary["counts"], max_rejected):
+    if has_failed(summary["counts"], summary["without_customer"], max_rejected):
         render_refusals(summary["counts"], commonest_refusals(out, summary["rejected_by_reason"]))
         sys.exit(ExitCode.FAILED)
 

@@ -76,7 +76,7 @@ def _replayed(settings: Settings, inputs: Inputs, out: Path | None = None) -> It
         replay = create_replay(settings, folder)
         with progress(sum(source.path.stat().st_size for source in sources)) as advance:
             summary = replay.run(readers, advance)
-        if has_failed(summary["counts"], REFUSED_SHARE_MAX):
+        if has_failed(summary["counts"], summary["without_customer"], REFUSED_SHARE_MAX):
             click.echo(f"{summary['counts']['rejected']:,} records are refused; see `segmenter replay`", err=True)
             sys.exit(ExitCode.FAILED)
         yield replay.partition, folder

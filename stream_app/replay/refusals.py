@@ -43,7 +43,7 @@ class _Letter(msgspec.Struct):
     position: _Place
 
 
-def has_failed(counts: Mapping[str, int], share_max: float) -> bool:
+def has_failed(counts: Mapping[str, int], guests: int, share_max: float) -> bool:
     """Return whether too many records were refused, or none was accepted.
 
     Orders of guests, who are nobody's customers, are no fault of a file: shops have as many of them as they have.
@@ -52,10 +52,11 @@ def has_failed(counts: Mapping[str, int], share_max: float) -> bool:
     ----------
     counts
         `counts` of a summary.
+    guests
+        `without_customer` of it.
     share_max
         Greatest share of the records that may be refused, in [0, 1].
     """
-    guests = counts.get("without_customer", 0)
     refused, records = counts["rejected"] - guests, counts["in"] - guests
     return refused == records or (refused > REFUSED_COUNT_MAX and refused > share_max * records)
 

@@ -22,4 +22,4 @@ from stream_app.replay.refusals import has_failed
     ],
 )
 def test_guests_are_no_fault_of_a_file(records: int, rejected: int, guests: int, failed: bool) -> None:
-    assert has_failed({"in": records, "rejected": rejected, "without_customer": guests}, 0.01) is failed
+    assert has_failed({"in": records, "rejected": rejected}, guests, 0.01) is failed

@@ -22,6 +22,7 @@ from stream_app.sources.choosing import choose, known_sources
 from stream_app.sources.mapping import load_presets
 from tests.sources.presets.reading import FILES, read
 from tests.sources.presets.workbooks import date_cell, write_workbook
+from tests.support.replays import replay
 
 WOOCOMMERCE: Final = "woocommerce/order_export.csv"
 READ: Final = {
@@ -263,6 +264,16 @@ def test_export_is_read_packed_and_in_another_encoding(tmp_path: Path) -> None:
         packed.writestr("order_export.csv", text.encode("utf-16"))
     lines = [line.replace("order_export.csv", "orders.zip") for line in told(READ["woocommerce", WOOCOMMERCE])]
     assert read(tmp_path / "orders.zip") == lines
+
+
+def test_shop_with_many_guests_is_no_failure(tmp_path: Path) -> None:
+    header, *rows = (FILES / WOOCOMMERCE).read_text("utf-8").splitlines()
+    guest = next(row for row in rows if row.startswith("509,"))
+    more = [guest.replace("509", str(number)) for number in range(600, 620)]
+    path = tmp_path / "orders.csv"
+    path.write_text("\n".join([header, *rows, *more]) + "\n", "utf-8")
+    summary = replay(tmp_path / "out", path, status=0).summary
+    assert (summary["counts"]["applied"], summary["without_customer"]) == (5, 21)
 
 
 @pytest.mark.parametrize("order", ["newest first", "oldest first", "by customer"])
