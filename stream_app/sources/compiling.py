@@ -62,7 +62,7 @@ class Terms:
     decimal
         The decimal sign of ambiguous numbers; None refuses them.
     placeholders
-        Ids that stand for nobody, in small letters.
+        Ids that stand for nobody, in small letters; `0` stands for all that are made of zeros and hyphens.
     traits
         Types of traits by name.
     formats
@@ -215,8 +215,11 @@ class RecordCompiler:
         return sql.coalesce(cells)
 
     def _is_nobody(self, cell: str) -> str:
-        listed = sql.texts(sorted(self._terms.placeholders)) or "''"
-        return f"(lower({cell}) IN ({listed}) OR regexp_full_match({cell}, '0+'))"
+        listed = sorted(self._terms.placeholders)
+        if not listed:
+            return "false"
+        zeros = f" OR regexp_full_match({cell}, '-*0[0-]*')" if "0" in listed else ""
+        return f"(lower({cell}) IN ({sql.texts(listed)}){zeros})"
 
     def _matched(self, mapping: FieldMapping) -> str:
         """Return all that a pattern finds in a cell, as SQL."""

@@ -190,7 +190,7 @@ def open_unpacked(look: Look) -> IO[bytes]:
 
 
 def _beginning(file: IO[bytes]) -> bytes:
-    """Return the first bytes, as far as they can be read; `read` would lose what it has read where it fails."""
+    """Return the first bytes, as far as they can be read: `read` would lose them where it fails."""
     parts, size = [], 0
     with suppress(EOFError, zlib.error):
         while size < LOOKED_AT_BYTES and (part := file.read1(LOOKED_AT_BYTES - size)):  # type: ignore[attr-defined]

@@ -312,7 +312,7 @@ class Loading:
             error.reason,
             error.field,
             str(error),
-            refusal.payload[: self._options.characters_max],
+            refusal.payload,
         )
         pickle.dump(told, self._refusals)
 

@@ -252,7 +252,7 @@ def test_instant_of_many_records_is_read_to_its_end_in_bounded_memory(
 ) -> None:
     monkeypatch.setattr(sources, "BLOCK_BYTES", 400)
     monkeypatch.setattr(sources, "HELD_RECORDS_MAX", held_max)
-    lines = [purchase_at(number, "2024-05-01T12:00:00Z") for number in range(10, 50)]
+    lines = [purchase_at(number, "2024-05-01T12:00:00Z", customer_id=f"c{number}") for number in range(10, 50)]
     many = write_lines(tmp_path / "a.jsonl", lines)
     later = write_lines(
         tmp_path / "b.jsonl", [engagement_at(number, f"2024-05-01T12:00:0{number}Z") for number in (1, 2)]
