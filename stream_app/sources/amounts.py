@@ -110,6 +110,11 @@ def is_ambiguous(cell: str) -> str:
     return f"regexp_full_match({bare(cell)}, '{_AMBIGUOUS}')"
 
 
+def may_be_ambiguous(cell: str) -> str:
+    """Return whether a cell looks as if it could be read in two ways, quickly, as SQL."""
+    return rf"coalesce(regexp_full_match({cell}, '\D*[1-9]\d{{0,2}}[.,]\d{{3}}\D*'), false)"
+
+
 def readings(cell: str) -> str:
     """Return both readings of an ambiguous cell, in words, as SQL."""
     number = bare(cell)

@@ -20,10 +20,11 @@ from stream_app.core.records import (
     join_batches,
     records_of_others,
 )
+from stream_app.errors import InvalidRecord
 from stream_app.native.structures import EVENT, EVENT_DTYPE
 from stream_app.sources.files import Input
 from stream_app.sources.inputs import InputFile, LoadingOptions
-from stream_app.sources.loading import Line, Loading
+from stream_app.sources.loading import Block, Loading
 
 _NEWLINE: Final = "\n"
 
@@ -79,36 +80,45 @@ class LoadedReader:
         return batch
 
     def _decoded(self) -> Iterator[Batch]:
-        for lines in self._loading.lines():
-            batch = self._decode(lines)
+        for block in self._loading.blocks():
+            batch = self._decode(block)
             self._watermark_ms = int(batch.watermarks_ms[-1])
             yield batch
 
-    def _decode(self, lines: Sequence[Line]) -> Batch:
-        topics = np.array([line.topic if line.error is None else "" for line in lines])
-        records = np.empty(len(lines), EVENT_DTYPE)
-        rows, files = np.array([line.row for line in lines]), np.array([line.file for line in lines])
+    def _decode(self, block: Block) -> Batch:
+        count = len(block.texts)
+        names = sorted(set(block.topics))
+        has_error = np.array([error is not None for error in block.errors])
+        topics = np.where(has_error, -1, np.array([names.index(topic) for topic in block.topics]))
+        records = np.empty(count, EVENT_DTYPE)
         parts: list[Batch] = []
         places: list[Any] = []
-        for topic in np.unique(topics).tolist():
-            place = np.flatnonzero(topics == topic)
-            parts.append(self._part(topic, [lines[at] for at in place.tolist()]))
+        for number in np.unique(topics).tolist():
+            place = np.flatnonzero(topics == number)
+            texts = block.texts if len(place) == count else [block.texts[at] for at in place.tolist()]
+            if number >= 0:
+                parts.append(self._scanned(names[number], texts))
+            else:
+                parts.append(_refused([block.errors[at] for at in place.tolist()], texts))
             places.append(place)
         joined = join_batches(parts) if len(parts) > 1 else parts[0]
         records[np.concatenate(places)] = joined.records
-        records["source"] = files
-        places_in_order = np.arange(self._read + 1, self._read + 1 + len(lines))
-        records["offset"] = np.where(records["status"] == EVENT, places_in_order, rows)
-        self._read += len(lines)
+        records["source"] = block.files
+        in_order = np.arange(self._read + 1, self._read + 1 + count)
+        records["offset"] = np.where(records["status"] == EVENT, in_order, block.rows)
+        self._read += count
         return batch_of_records(records, joined.texts, joined.others, self._watermark_ms)
 
-    def _part(self, topic: str, lines: Sequence[Line]) -> Batch:
-        if not topic:
-            others: list[Other] = [Rejection(line.error, _bytes(line.text)) for line in lines if line.error is not None]
-            return batch_of_records(records_of_others(others), NO_EVENTS.texts, others, NO_TIME)
-        block = _bytes(_NEWLINE.join([*(line.text for line in lines), ""]))
+    def _scanned(self, topic: str, texts: Sequence[str]) -> Batch:
+        block = _bytes(_NEWLINE.join([*texts, ""]))
         scanned = self._scanners[topic].scan(block, split_lines(block), self._now_ms)
         return batch_of_records(scanned.records, scanned.texts, scanned.others, NO_TIME)
+
+
+def _refused(errors: Sequence[InvalidRecord | None], texts: Sequence[str]) -> Batch:
+    told = zip(errors, texts, strict=True)
+    others: list[Other] = [Rejection(error, _bytes(text)) for error, text in told if error is not None]
+    return batch_of_records(records_of_others(others), NO_EVENTS.texts, others, NO_TIME)
 
 
 def _bytes(text: str) -> bytes:

@@ -61,6 +61,16 @@ class Line(NamedTuple):
     row: int
 
 
+class Block(NamedTuple):
+    """Several records, as lists of what `Line` has of each."""
+
+    topics: list[str]
+    texts: list[str]
+    errors: list[InvalidRecord | None]
+    files: list[int]
+    rows: list[int]
+
+
 class Loading:
     """Loads files; a context, since it holds files of its own.
 
@@ -110,6 +120,11 @@ class Loading:
         return self._stage.rows
 
     def lines(self) -> Iterator[Sequence[Line]]:
+        """Yield all records as `blocks` does, each as a value."""
+        for block in self.blocks():
+            yield [Line(*record) for record in zip(*block, strict=True)]
+
+    def blocks(self) -> Iterator[Block]:
         """Yield all records, block by block: broken rows, then those without a time, then the others by time."""
         selects: list[str] = []
         compilers: list[tuple[RecordCompiler, str]] = []
@@ -132,18 +147,19 @@ class Loading:
             f"SELECT topic, line, fault, is_hashed, file, row FROM ({numbered}) "
             "ORDER BY at_ms NULLS FIRST, topic, line, file, row"
         )
-        last, count = None, 0
+        last: tuple[str, int] | None = None
+        count = 0
         while rows := result.fetchmany(BLOCK_LINES):
-            block = []
-            for topic, text, fault, is_hashed, file, row in rows:
-                line = text
-                if is_hashed:
-                    count = count + 1 if (text, file) == last else 1
-                    last = (text, file)
-                    line = _told_apart(text, count) if count > 1 else text
-                block.append(Line(TOPICS[topic], line, fault and InvalidRecord(*fault.split("\t", 2)), file, row))
-            self.delivered += len(block)
-            yield block
+            topics, lines, faults, hashed, numbers, places = (list(column) for column in zip(*rows, strict=True))
+            if any(hashed):  # equal rows follow one another
+                for at, told in enumerate(zip(lines, numbers, strict=True)):
+                    count = count + 1 if hashed[at] and told == last else 1
+                    last = told
+                    if count > 1:
+                        lines[at] = _told_apart(told[0], count)
+            self.delivered += len(rows)
+            errors = [fault and InvalidRecord(*fault.split("\t", 2)) for fault in faults]
+            yield Block([TOPICS[topic] for topic in topics], lines, errors, numbers, places)
 
     # --- sources --------------------------------------------------------------------------------------------------
 
@@ -209,6 +225,9 @@ class Loading:
         cells = list(dict.fromkeys(cell for compiler in compilers for cell in compiler.numbers_read()))
         if not cells:
             return None
+        ambiguous = sql.either(amounts.may_be_ambiguous(cell) for cell in cells)
+        if self._connection.execute(f"SELECT 1 FROM {table} WHERE {ambiguous} LIMIT 1").fetchone() is None:
+            return None  # nothing needs it
         found = self._connection.execute(f"SELECT {amounts.evidence(cells)} FROM {table}").fetchone()
         return found[0] if found else None
 
@@ -316,7 +335,7 @@ class Loading:
         )
         pickle.dump(told, self._refusals)
 
-    def _refused(self) -> Iterator[Sequence[Line]]:
+    def _refused(self) -> Iterator[Block]:
         """Yield the broken rows, by file and row."""
         self._refusals.seek(0)
         topics = {file.number: file.topics[0] for file in self._files}
@@ -329,10 +348,15 @@ class Loading:
             text = payload.decode("utf-8", "surrogateescape")
             block.append(Line(topics[file], text, InvalidRecord(reason, name, message), file, row))
             if len(block) == BLOCK_LINES:
-                yield block
+                yield _block_of(block)
                 block = []
         if block:
-            yield sorted(block, key=lambda line: (line.file, line.row))
+            yield _block_of(block)
+
+
+def _block_of(lines: Sequence[Line]) -> Block:
+    ordered = sorted(lines, key=lambda line: (line.file, line.row))
+    return Block(*(list(column) for column in zip(*ordered, strict=True)))
 
 
 def _told_apart(text: str, count: int) -> str:
