@@ -6,7 +6,7 @@
  *     orders        need no id of an event as long as the ledger holds them: saying the same again changes nothing. Of
  *                   those that it has forgotten a digest remains, of the latest 240; with the 16 of the ledger 256
  *     refunds       add up, and are told apart by their events' ids: the latest 255
- *     engagements   those of the last 7 days of the customer's own time, at most the latest 256; and the latest 32 in
+ *     engagements   those of the last 7 days of the customer's own time, at most the latest 256; and the latest 24 in
  *                   any case
  *
  * An id is 6 bytes: the first 6 of its digest, or of an engagement the first 4 and 2 of a day, the customer's newest day

@@ -164,7 +164,7 @@ void seg_unpack_orders(seg_order *out, const uint8_t *packed, int32_t count, boo
 #define SEG_REFUND_IDS 255
 #define SEG_OLD_ORDERS 240          /* with those of the ledger 256 */
 #define SEG_ENGAGEMENT_IDS 256
-#define SEG_ENGAGEMENT_IDS_LEAST 32 /* that are kept however old they are */
+#define SEG_ENGAGEMENT_IDS_LEAST 24 /* that are kept however old they are */
 #define SEG_ENGAGEMENT_ID_DAYS 7
 #define SEG_IDS_MAX (2 + SEG_ID_BYTES * (SEG_REFUND_IDS + SEG_OLD_ORDERS + SEG_ENGAGEMENT_IDS))
 

@@ -11,7 +11,7 @@ Orders
     16 a customer, the latest by when they were stated first; then 240 ids, by which what is said of an older order is
     known to be too old.
 Event ids
-    255 of refunds; of engagements those of a week of the customer's own time, at least 32 and at most 256.
+    255 of refunds; of engagements those of a week of the customer's own time, at least 24 and at most 256.
 
 Refunds and orders come from one partition of one topic, and engagements from one of another, and neither has a part in
 what is remembered of the other: so the order in which a customer's records were folded is known wherever it matters.
@@ -40,7 +40,7 @@ REMEMBERED_ORDER_IDS: Final = 240
 """Beyond those that are remembered as a whole."""
 REMEMBERED_REFUNDS: Final = 255
 REMEMBERED_ENGAGEMENTS: Final = 256
-REMEMBERED_ENGAGEMENTS_LEAST: Final = 32
+REMEMBERED_ENGAGEMENTS_LEAST: Final = 24
 REMEMBERED_ENGAGEMENT_DAYS: Final = 7
 REMEMBERED_DAYS: Final = 366
 ORDER_HALF_LIFE_DAYS: Final = 60

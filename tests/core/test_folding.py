@@ -425,7 +425,7 @@ def test_engagement_that_comes_late_is_known_again_for_a_week_from_then() -> Non
     assert fold([engagement(1, event_id="late")], row).engagements == 102
 
 
-def test_32_engagements_are_known_again_however_old_they_are() -> None:
+def test_24_engagements_are_known_again_however_old_they_are() -> None:
     events = [engagement(30 * number) for number in range(ENGAGEMENTS_LEAST + 1)]
     row = fold(events)
     assert fold([events[1]], row).engagements == row.engagements

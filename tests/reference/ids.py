@@ -13,7 +13,7 @@ REFUND_LIMIT: Final = 255
 OLD_ORDER_LIMIT: Final = 240
 """Orders that the ledger has forgotten; with those of the ledger 256."""
 ENGAGEMENT_LIMIT: Final = 256
-ENGAGEMENTS_LEAST: Final = 32
+ENGAGEMENTS_LEAST: Final = 24
 """So many are kept however old they are."""
 ENGAGEMENT_DAYS: Final = 7
 _DIGEST_BYTES: Final = 4
