@@ -42,6 +42,9 @@ from stream_app.simulator.simulation import Faults, simulate
 @click.option(
     "--late-rate", type=float, default=0.0, show_default=True, help="Share of events that arrive up to 3 days late."
 )
+@click.option(
+    "--restated-rate", type=float, default=0.0, show_default=True, help="Share of orders that are told again."
+)
 def simulate_command(
     population: str,
     customers: int | None,
@@ -53,9 +56,10 @@ def simulate_command(
     duplicate_rate: float,
     malformed_rate: float,
     late_rate: float,
+    restated_rate: float,
 ) -> None:
     """Write a population with known latent types and known change points, and the truth beside it."""
-    faults = Faults(duplicate_rate=duplicate_rate, malformed_rate=malformed_rate, late_rate=late_rate)
+    faults = Faults(duplicate_rate, malformed_rate, late_rate, restated_rate)
     first_day: date = start.date()
     kind = POPULATIONS[population]
     counts = simulate(

@@ -3,8 +3,10 @@
 `purchases.jsonl.gz` and `engagements.jsonl.gz` are in the contract's form and in the order in which records would be
 delivered; `events.csv.gz` (time ordered), `truth.csv.gz` and `changes.csv.gz` say what really happened, with times
 in seconds since the start. Faults, if asked for, touch the two input files alone, and every one is counted:
-a duplicate is a record delivered again within an hour, a late record arrives up to three days after it happened, and
-a malformed record is a broken copy beside the sound one, so that no fault takes anything away from the truth.
+a duplicate is a record delivered again within an hour, a late record arrives up to three days after it happened, a
+malformed record is a broken copy beside the sound one, and an order that is told again is said once or twice more under
+other event ids within an hour: as it was; with the right total, where it was wrong at first; or beside another one that
+is cancelled at once. So no fault takes anything away from the truth.
 
 The same arguments give the same bytes. (NumPy may change the stream of a distribution between versions, NEP 19.)
 """
@@ -47,7 +49,10 @@ _CONTRACT_TYPES: Final = (
     "order_completed",
     "order_refunded",
 )
-_SOUND, _DUPLICATE, _MALFORMED = range(3)
+_SOUND, _DUPLICATE, _MALFORMED, _RESTATED, _ONCE_MORE = range(5)
+_AGAIN, _EDITED, _CANCELLED = range(3)
+"""How an order is told again, by its number."""
+_WRONG_BY_MINOR: Final = 100
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Faults:
     duplicate_rate: float = 0.0
     malformed_rate: float = 0.0
     late_rate: float = 0.0
+    restated_rate: float = 0.0
+    """Of orders."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class SimulationCounts:
     duplicates: int
     malformed: int
     late: int
+    restated: int = 0
 
 
 def simulate(
@@ -148,7 +156,9 @@ def _write_truth(out: Path, phases: Phases, events: Events, names: Sequence[str]
 def _write_records(
     out: Path, phases: Phases, events: Events, start_ms: int, faults: Faults, seed: int
 ) -> SimulationCounts:
-    event, fault, late = _schedule_deliveries(events, faults, seed)
+    restated = _restated(events, faults, seed)
+    event, fault, late = _schedule_deliveries(events, faults, restated, seed)
+    told_again = set(restated.tolist())
     written = [0, 0]
     encode = msgspec.json.Encoder().encode
     with _open_gzip(out / "engagements.jsonl.gz") as engagements, _open_gzip(out / "purchases.jsonl.gz") as purchases:
@@ -159,6 +169,8 @@ def _write_records(
             deliveries = zip(event[block].tolist(), fault[block].tolist(), _rows(columns), strict=True)
             for number, how, row in deliveries:
                 record = _record(number, row, start_ms)
+                if number in told_again:
+                    record = _tell(record, number, row[4], how)
                 line = _break(record, number, encode) if how == _MALFORMED else encode(record)
                 is_order = row[2] in (PURCHASE, REFUND)
                 files[is_order].write(line + b"\n")
@@ -172,10 +184,35 @@ def _write_records(
         duplicates=int(np.count_nonzero(fault == _DUPLICATE)),
         malformed=int(np.count_nonzero(fault == _MALFORMED)),
         late=late,
+        restated=2 * restated.size,
     )
 
 
-def _schedule_deliveries(events: Events, faults: Faults, seed: int) -> tuple[Integers, Integers, int]:
+def _restated(events: Events, faults: Faults, seed: int) -> Integers:
+    """Return the numbers of the orders that are told again."""
+    rng = np.random.default_rng((seed, 2))
+    orders = np.flatnonzero(events.kind == PURCHASE).astype(np.int32)
+    return orders[rng.random(orders.size) < faults.restated_rate]
+
+
+def _tell(record: dict[str, Any], number: int, amount_minor: int, how: int) -> dict[str, Any]:
+    """Return what is said of an order that is told again, at one of its deliveries."""
+    way = number % 3
+    if how not in (_RESTATED, _ONCE_MORE):
+        return record | {"total": _major(amount_minor + _WRONG_BY_MINOR)} if way == _EDITED else record
+    record = record | {"event_id": f"{record['event_id']}-{how}"}
+    if way == _AGAIN:
+        return record
+    if way == _EDITED:
+        later = to_milliseconds(datetime.fromisoformat(record["occurred_at"])) + SECOND_MS
+        return record | {"type": "order_updated", "updated_at": format_instant(later)}
+    record = record | {"order_id": f"{record['order_id']}-twice"}
+    return record if how == _RESTATED else record | {"type": "order_cancelled"}
+
+
+def _schedule_deliveries(
+    events: Events, faults: Faults, restated: Integers, seed: int
+) -> tuple[Integers, Integers, int]:
     """Return the number of the event and the fault of each delivery, in order, and how many events come late."""
     # A stream of its own, so that faults leave the population as it is without them.
     rng = np.random.default_rng((seed, 1))
@@ -187,9 +224,11 @@ def _schedule_deliveries(events: Events, faults: Faults, seed: int) -> tuple[Int
     duplicated = np.flatnonzero(rng.random(count) < faults.duplicate_rate)
     malformed = np.flatnonzero(rng.random(count) < faults.malformed_rate)
     repeat_ms = arrives_ms[duplicated] + rng.integers(1, DUPLICATE_DELAY_MS, duplicated.size)
-    event = np.concatenate([sound, duplicated, malformed])
-    fault = np.repeat(np.array([_SOUND, _DUPLICATE, _MALFORMED], np.int8), [count, duplicated.size, malformed.size])
-    order = np.argsort(np.concatenate([arrives_ms, repeat_ms, arrives_ms[malformed]]), kind="stable")
+    again_ms = [arrives_ms[restated] + rng.integers(1, DUPLICATE_DELAY_MS, restated.size) for _ in range(2)]
+    event = np.concatenate([sound, duplicated, malformed, restated, restated])
+    faulty = np.array([_SOUND, _DUPLICATE, _MALFORMED, _RESTATED, _ONCE_MORE], np.int8)
+    fault = np.repeat(faulty, [count, duplicated.size, malformed.size, restated.size, restated.size])
+    order = np.argsort(np.concatenate([arrives_ms, repeat_ms, arrives_ms[malformed], *again_ms]), kind="stable")
     return event[order], fault[order], int(np.count_nonzero(late))
 
 

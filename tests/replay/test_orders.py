@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stream_app.core.partition import Partition
+from stream_app.simulator.simulation import Faults, simulate
 from tests.replay.test_runtime import run
 from tests.support.one_segmentation import value_settings
 from tests.support.replays import Outputs, engagement_at, purchase_at, write_lines
@@ -97,3 +98,17 @@ def test_page_views_do_not_push_an_order_out_of_memory(tmp_path: Path) -> None:
     partition, outputs = replayed(tmp_path, [bought, bought | {"event_id": "again"}], views)
     assert figures(partition) == [(1, 0, 5_000)]
     assert outputs.summary["counts"]["rejected"] == 0
+
+
+def test_orders_that_are_told_again_edited_and_cancelled_end_as_if_they_had_not_been(tmp_path: Path) -> None:
+    ends = []
+    for name, faults in (("clean", Faults(late_rate=0.1)), ("again", Faults(late_rate=0.1, restated_rate=0.5))):
+        simulate(60, 200, 5, tmp_path / name, refund_rate=0.2, faults=faults)
+        files = {topic: tmp_path / name / f"{topic}.jsonl.gz" for topic in ("purchases", "engagements")}
+        table = run(value_settings(), tmp_path / name / "out", files)[0].table
+        rows = {customer: table.activity[table.find(customer)] for customer in table.customer_ids}
+        exact = ("purchases", "refunds", "engagements", "revenue_minor", "purchased_at_ms", "first_at_ms", "gaps")
+        ends.append({customer: [row[field].item() for field in exact] for customer, row in rows.items()})
+        decayed = {customer: row["revenue_decayed"].item() for customer, row in rows.items()}
+        ends[-1] |= {f"{customer} decayed": pytest.approx(value, abs=1e-6) for customer, value in decayed.items()}
+    assert ends[0] == {name: getattr(value, "expected", value) for name, value in ends[1].items()}

@@ -271,6 +271,18 @@ def test_late_records_stand_behind_later_ones_by_at_most_three_days(tmp_path: Pa
     assert 0.8 * counts.late < behind <= counts.late
 
 
+def test_orders_told_again_leave_the_truth_as_it_is(tmp_path: Path) -> None:
+    simulate(100, 120, 3, tmp_path / "clean")
+    counts = simulate(100, 120, 3, tmp_path / "again", faults=Faults(restated_rate=0.5))
+    assert digests(tmp_path / "clean", TRUTH) == digests(tmp_path / "again", TRUTH)
+    records = read_records(tmp_path / "again" / "purchases.jsonl.gz")
+    types = Counter(record["type"] for record in records)
+    assert min(types["order_updated"], types["order_cancelled"]) > 0
+    assert len({record["event_id"] for record in records}) == len(records)
+    told = read_records(tmp_path / "clean" / "purchases.jsonl.gz")
+    assert len(records) - len(told) == counts.restated > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
