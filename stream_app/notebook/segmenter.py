@@ -20,6 +20,7 @@ from stream_app.bootstrap.replay import create_run, resume_run, settings_of_stat
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.readers import read_migration
+from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import to_milliseconds
 from stream_app.core.records import batch_of
 from stream_app.errors import ConfigurationError, EventRefused, InvalidRecord, LoadFailed
@@ -207,19 +208,17 @@ class Segmenter(Answers):
         'New'
         """
         files = input_files(X, Reading(source, topic, columns or {}, constants or {}, timezone), self._settings)
-        if (
-            self._run.statistics.events == 0
-            and (settings := with_money_of(self._settings, files)) is not self._settings
-        ):
-            kept = KeptOutputs()
-            self._hold(settings, self._now_ms, kept, create_run(settings, kept))
+        if self._run.statistics.events == 0:
+            self._count_money_of(files)
         before, start = self._counts(), self._kept.size(DEAD_LETTERS)
         reasons = self._run.statistics.rejected.copy()
         with opened(self._settings, files, self._now()) as readers:
             self._run.take_in(readers)
         counts = {name: count - before[name] for name, count in self._counts().items()}
-        if counts["in"] and has_failed(counts, max_rejected):
-            raise LoadFailed(self._say_refused(counts, start, self._run.statistics.rejected - reasons))
+        refused = self._run.statistics.rejected - reasons
+        guests = sum(refused[reason] for reason in NOBODY_REASONS)
+        if counts["in"] and has_failed(counts, guests, max_rejected):
+            raise LoadFailed(self._say_refused(counts, start, refused))
         return self
 
     def _count_money_of(self, files: Sequence[SourceFile]) -> None:

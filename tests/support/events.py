@@ -91,8 +91,8 @@ def histories(
 ) -> list[Event]:
     """Draw distinct events of one customer, in any order.
 
-    Orders are stated, refunded and cancelled any number of times. All is within what a row remembers if there are at most
-    16 orders within 180 days.
+    Orders are stated, refunded and cancelled any number of times. All is within what a row remembers if there are at
+    most 16 orders within 180 days.
     """
     size = draw(st.integers(min_size, max_size))
     return [draw(_events(f"{prefix}{index}", "c1", days, order_count)) for index in range(size)]
