@@ -9,9 +9,10 @@ command, of which this package is the larger part, has no use for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # for type checkers as that of `typing`, whose import would take most of this one's time
 if TYPE_CHECKING:
+    from typing import Any
+
     from stream_app.errors import (
         ConfigurationError,
         CustomerUnknown,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from stream_app.adapters import wall_clock
+from stream_app.adapters.interruption import interruptible
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.commands.groups import CONFIG, SEGMENTATIONS, with_segmentations
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading, with_money_of
@@ -104,7 +104,7 @@ def run_replay(
 
     earlier = earlier_timezone(out)
     readers = create_readers(settings, sources, wall_clock.now_ms() if now_ms is None else now_ms)
-    with ExitStack() as opened, _interruptible() as interrupted:
+    with ExitStack() as opened, interruptible() as interrupted:
         for reader in readers:
             opened.callback(reader.close)
         run = create_replay(settings, out, until_ms, add=report)
@@ -123,20 +123,3 @@ def run_replay(
 def _total_bytes(sources: Sequence[SourceFile]) -> int | None:
     sizes = [source.path.stat().st_size for source in sources if source.path.is_file()]
     return sum(sizes) if len(sizes) == len(sources) else None
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request to finish; a second one stops at once."""
-    requested = False
-
-    def request(_signal: int, _frame: object) -> None:
-        nonlocal requested
-        requested = True
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, request)
-    try:
-        yield lambda: requested
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -15,6 +15,7 @@ from typing import IO, Any
 from zipfile import ZIP_STORED
 
 from stream_app.adapters import wall_clock
+from stream_app.adapters.interruption import interruptible
 from stream_app.bootstrap.decoding import create_decoders, with_money_of
 from stream_app.bootstrap.replay import create_run, resume_run, settings_of_state, state_of_run
 from stream_app.contracts.fields import parse_instant
@@ -193,6 +194,8 @@ class Segmenter(Answers):
         LoadFailed
             If none of the records was accepted, or more were refused than `max_rejected` allows; those that were
             accepted have been taken in.
+        KeyboardInterrupt
+            If the user stops it: between two steps, so that what has been taken in by then is whole.
 
         Examples
         --------
@@ -212,8 +215,11 @@ class Segmenter(Answers):
             self._count_money_of(files)
         before, start = self._counts(), self._kept.size(DEAD_LETTERS)
         reasons = self._run.statistics.rejected.copy()
-        with opened(self._settings, files, self._now()) as readers:
-            self._run.take_in(readers)
+        with opened(self._settings, files, self._now()) as readers, interruptible() as interrupted:
+            self._run.take_in(readers, interrupted=interrupted)
+        if interrupted():
+            self._run.go_on()
+            raise KeyboardInterrupt
         counts = {name: count - before[name] for name, count in self._counts().items()}
         refused = self._run.statistics.rejected - reasons
         guests = sum(refused[reason] for reason in NOBODY_REASONS)

@@ -173,6 +173,10 @@ class Run:
             if self._stopped:
                 break
 
+    def go_on(self) -> None:
+        """Forget that the last load was interrupted."""
+        self._interrupted, self._stopped = (lambda: False), False
+
     def open_inputs(self, inputs: Sequence[tuple[str, str]]) -> None:
         """Say where the next records come from: name and topic of each source, by its number.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +17,9 @@ import pyarrow as pa
 import pytest
 
 import stream_app as seg
+from tests.support.replays import ROOT
 
+EXPORT = ROOT / "tests" / "sources" / "presets" / "files" / "shopify" / "orders_export.csv"
 COLUMNS = {"customer_id": "customer", "order_id": "order", "occurred_at": "at", "total": "paid"}
 MAKERS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
     "pandas": pd.DataFrame,
@@ -142,6 +145,26 @@ def test_times_without_a_zone_are_of_the_zone_that_is_named() -> None:
         learned(naive, timezone="Berlin")
 
 
+def test_a_load_that_is_interrupted_leaves_a_whole_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_app.replay.runtime.CHUNK_EVENTS", 8)
+    segmenter = seg.Segmenter()
+    observe = segmenter._run.statistics.observe_sizes
+
+    def press_the_keys(*args: Any) -> None:
+        observe(*args)
+        if segmenter._run.statistics.applied > 20:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(segmenter._run.statistics, "observe_sizes", press_the_keys)
+    with pytest.raises(KeyboardInterrupt):
+        segmenter.learn_many(pd.DataFrame(orders()), columns=COLUMNS)
+    monkeypatch.undo()
+    applied = segmenter.summary()["counts"]["applied"]
+    assert 20 < applied < 60
+    again = segmenter.learn_many(pd.DataFrame(orders()), columns=COLUMNS).summary()["counts"]
+    assert (again["applied"] + again["late_applied"], again["duplicate"]) == (60, applied)
+
+
 # --- sources -----------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +183,22 @@ def test_a_source_says_how_a_table_or_a_file_is_read(tmp_path: Path) -> None:
     ]
     assert len(found[0]) > 10
     assert found == [found[0]] * 9
+
+
+def test_a_preset_is_found_by_the_columns_and_money_counted_as_the_export_says(tmp_path: Path) -> None:
+    path = tmp_path / "orders_export.csv"
+    path.write_text(EXPORT.read_text("utf-8").replace(",EUR,", ",USD,"), "utf-8")
+    texts = pd.read_csv(path, dtype=str, keep_default_na=False)
+    found = [
+        seg.Segmenter().learn_many(table, source=source)
+        for table in (path, texts)
+        for source in ("shopify", "auto", None)
+    ]
+    assert {each.settings.money.base_currency for each in found} == {"USD"}
+    assert len(moves(found[0])) > 5
+    assert [moves(each) for each in found] == [moves(found[0])] * 6
+    with pytest.raises(seg.LoadFailed, match="USD"):
+        seg.Segmenter({"money": {"base_currency": "EUR"}}).learn_many(path)
 
 
 def test_a_source_that_is_not_known_is_named() -> None:
