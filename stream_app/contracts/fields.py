@@ -159,7 +159,7 @@ def _read_id(value: object) -> str:
 
 
 def _read_customer_id(value: object) -> str:
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and not normal_id(value)):
         raise PydanticCustomError(*ABSENT_REASONS["customer_id"])
     text = _read_id(value)
     if is_decimal(text):

@@ -1,9 +1,9 @@
 """What an id is: a text that is one and the same however its producer wrote it, and that stands for somebody.
 
-Two texts that people and databases take for the same id must be the same customer. So white space at the ends is cut
-off and the rest brought into Unicode's normal form C, in which each letter with a diacritic is written one way; case is
-kept, as many shops' ids differ by nothing else. A JSON number is an id if it is written as a whole number: its digits
-are the id.
+Two texts that people and databases take for the same id must be the same customer. So white space at the ends, and what
+else cannot be seen there, is cut off, and the rest is brought into Unicode's normal form C, in which each letter with a
+diacritic is written one way; case is kept, as many shops' ids differ by nothing else. A JSON number is an id if it is
+written as a whole number: its digits are the id.
 
 What cannot be an id is refused rather than folded, because it would make one customer of many:
 
