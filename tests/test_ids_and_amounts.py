@@ -48,7 +48,7 @@ def outputs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     else:
         lines = [purchase_at(n, f"{DAYS[n]}T12:00:00Z", text) for n, text in enumerate(ids)]
         file = write_lines(folder / "orders.jsonl", lines)
-    return replay(folder / "out", "--purchases", file, status=1)  # more than a hundredth is refused
+    return replay(folder / "out", "--purchases", file)  # guests do not make a run fail
 
 
 def test_customer_is_one_however_its_id_is_written(outputs: Outputs) -> None:
