@@ -22,9 +22,10 @@ from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.contracts.outputs.dead_letter import DeadLetter
-from stream_app.core.clock import SECOND_MS, WEEK_MS, format_instant
+from stream_app.core.clock import DAY_MS, SECOND_MS, WEEK_MS, format_instant
 from stream_app.core.partition import Clock as PartitionClock
 from stream_app.core.records import Content, Rejection, Skipped
+from stream_app.core.trust import GAP_MS
 from stream_app.errors import DeliveryFailed, InvalidRecord, RecordsLost
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.model import Model
@@ -665,9 +666,26 @@ def without_place(migration: dict[str, Any]) -> dict[str, Any]:
     return migration | {"cause": migration["cause"] | {"position": place}}
 
 
+def rewrite(path: Path, dates: dict[int, str]) -> None:
+    """Let events of a file say that they happened at other times; those of one instant come by their ids, as loaded."""
+    events = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    for index, date in dates.items():
+        events[index]["occurred_at"] = date
+    events.sort(key=lambda event: (event["occurred_at"], event["event_id"]))
+    path.write_bytes(gzip.compress(b"".join(json.dumps(event).encode() + b"\n" for event in events)))
+
+
+AHEAD = {-1: format_instant(START_MS + 400 * DAY_MS)}
+WRONG = {"purchases": AHEAD, "engagements": AHEAD | dict.fromkeys(range(4), "1970-01-01T00:00:00.000Z")}
+"""Indices of events in a file in order of time, and when they are said to have happened: it stays in order."""
+
+
 @pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
-def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path, timezone: str) -> None:
+@pytest.mark.parametrize("has_wrong_dates", [False, True])
+def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path, timezone: str, has_wrong_dates: bool) -> None:
     simulate(80, 75, 3, tmp_path)  # across a day of 23 hours
+    for topic in ("purchases", "engagements"):
+        rewrite(tmp_path / f"{topic}.jsonl.gz", WRONG[topic] if has_wrong_dates else {})
     configured = load_settings(
         None, {"learning": {"tick_days": 90}, "business": {"timezone": timezone}}
     )  # the first tick lies behind
@@ -681,7 +699,7 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path, timezone: str
     expected = Outputs(tmp_path / "out").migrations
 
     async def test() -> None:
-        stage = await open_stage(timezone=timezone)
+        stage = await open_stage(settings=lane_settings(gap_ms=GAP_MS), timezone=timezone)
         decoders = {TOPICS.prefix + topic: decoder for topic, decoder in create_decoders(configured).items()}
         offsets = dict.fromkeys(TOPICS.inputs, 0)
         intake = Intake(0, offsets, decoders, 1)
@@ -701,6 +719,9 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path, timezone: str
         assert stage.lane.committed.offsets == {topic: len(lines[topic]) for topic in TOPICS.inputs}
         assert not stage.lane.figures.dead_letters
         partition = stage.lane.partition
+        assert (partition.trust.ahead_in_doubt, partition.trust.behind_in_doubt) == (
+            (2, 4) if has_wrong_dates else (0, 0)
+        )
         found = migrations_by_customer(stage.log)
         assert_log_agrees(stage)
         final = play_sweep(partition, max(partition.clock))  # which a replay does at its end
