@@ -166,7 +166,7 @@ def record_of(topic: str, number: int, customer_id: str, day: float, **changes: 
 
 
 def drawn_inputs(customers: int, events: int, seed: int = 0) -> Iterator[Append]:
-    """Give records of every kind: purchases, refunds, engagements, repetitions, invalid ones and tombstones."""
+    """Give records of every kind: orders and what becomes of them, engagements, repetitions, bad ones, tombstones."""
     drawn = random.Random(seed)
     orders: dict[str, list[int]] = defaultdict(list)
     for number in range(events):
@@ -176,8 +176,9 @@ def drawn_inputs(customers: int, events: int, seed: int = 0) -> Iterator[Append]
             record = record_of("engagements", number, customer_id, day)
         elif orders[customer_id] and drawn.random() < 0.2:
             order = drawn.choice(orders[customer_id])
-            total = drawn.choice(["19.99", "5.00"])
-            changes = {"type": "order_refunded", "order_id": f"order {order}", "total": total}
+            changes = {"order_id": f"order {order}", "total": drawn.choice(["19.99", "5.00"])}
+            types = ["order_refunded"] * 6 + ["order_updated", "order_completed", "order_cancelled"]
+            changes["type"] = drawn.choice(types)
             record = record_of("purchases", number, customer_id, day, **changes)
         else:
             orders[customer_id].append(number)

@@ -59,7 +59,8 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
         elif draw < 0.65 and orders:
             topic = "purchases"
             customer, order = drawn.choice(orders)
-            rest = f'"type": "order_refunded", "order_id": "o{order}", "total": "5.00", "currency": "EUR"'
+            said = drawn.choice(["order_refunded", "order_refunded", "order_updated", "order_cancelled"])
+            rest = f'"type": "{said}", "order_id": "o{order}", "total": "5.00", "currency": "EUR"'
         else:
             topic = "purchases"
             orders.append((customer, number))
