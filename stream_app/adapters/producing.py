@@ -33,8 +33,8 @@ PACE_SECONDS: Final = 0.02
 """Sleeps shorter than this are saved up: an event loop's timer is not exact."""
 RECORDS_LOOKED_AT: Final = 1_000
 """Of a partition's beginning and end, to see whether it holds the first record already."""
-LOOK_SECONDS: Final = 5
-"""For each of these: what takes longer is not worth a warning."""
+LOOK_SECONDS: Final = 10
+"""For both: what takes longer is not worth a warning."""
 POLL_MS: Final = 200
 
 
@@ -167,9 +167,10 @@ class RecordProducer:
             for line in self._first_lines():
                 partitions = sorted(await producer.partitions_for(line.topic))
                 place = DefaultPartitioner()(line.customer_id.encode(), partitions, partitions)
-                with suppress(KafkaError):  # who may write need not be allowed to read
-                    if held := await _find(self._connection, TopicPartition(line.topic, place), line):
-                        warn(held)
+                with suppress(KafkaError, TimeoutError):  # who may write need not be allowed to read
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        if held := await _find(self._connection, TopicPartition(line.topic, place), line):
+                            warn(held)
             await self._send_all(producer)
         finally:
             await producer.stop()  # waits for what is on its way
@@ -248,9 +249,8 @@ async def _find(connection: KafkaConnection, place: TopicPartition, line: Line) 
         first, end = (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
         for begin in sorted({first, max(first, end - RECORDS_LOOKED_AT)}):
             consumer.seek(place, begin)
-            until, deadline = min(end, begin + RECORDS_LOOKED_AT), time.monotonic() + LOOK_SECONDS
-            at = begin
-            while at < until and time.monotonic() < deadline:
+            at, until = begin, min(end, begin + RECORDS_LOOKED_AT)
+            while at < until:
                 for record in (await consumer.getmany(place, timeout_ms=POLL_MS)).get(place, ()):
                     if record.key == key and _event_id(record.value) == line.event_id:
                         return Held(place.topic, place.partition, record.offset, line)

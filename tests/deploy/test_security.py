@@ -115,7 +115,16 @@ def test_worker_runs_by_password_and_by_certificate_with_the_documented_rights_a
     succeed(by_password(broker, "operator"), "topics", "check")
     files = zip(halves(tmp_path / "purchases.jsonl.gz"), halves(tmp_path / "engagements.jsonl.gz"), strict=True)
     for way, (purchases, engagements) in zip((by_password, by_certificate), files, strict=True):
-        succeed(way(broker, "producer"), "produce", "--purchases", purchases, "--engagements", engagements)
+        succeed(
+            way(broker, "producer"),
+            "produce",
+            "--max-rejected",
+            0.1,
+            "--purchases",
+            purchases,
+            "--engagements",
+            engagements,
+        )
         port = free_port()
         settings = {
             "SEGMENTER_WORKER__CLOCK": "event",
