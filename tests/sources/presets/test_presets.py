@@ -206,9 +206,8 @@ def told(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("preset", "file"), READ)
-@pytest.mark.parametrize("flag", ["by name", "auto"])
-def test_true_file_is_read_by_name_and_without_one(preset: str, file: str, flag: str) -> None:
-    assert read(file, source=preset if flag == "by name" else "auto") == told(READ[preset, file])
+def test_true_file_is_read_with_one_flag(preset: str, file: str) -> None:
+    assert read(file, source=preset) == told(READ[preset, file])
 
 
 @pytest.mark.parametrize("files", TOGETHER)
@@ -219,8 +218,8 @@ def test_files_that_belong_together_find_each_other(files: tuple[str, ...]) -> N
 
 @pytest.mark.parametrize(("preset", "file"), READ)
 def test_auto_takes_the_preset_of_the_file(preset: str, file: str) -> None:
-    (found,) = choose([FILES / file], "auto", known_sources(None))
-    assert (found.name, found.join) == (preset, "")
+    known = known_sources(None)
+    assert choose([FILES / file], "auto", known) == choose([FILES / file], preset, known)
 
 
 def test_google_analytics_reads_the_same_from_parquet_and_from_cells_of_json(tmp_path: Path) -> None:
