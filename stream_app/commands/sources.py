@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -71,18 +72,13 @@ def check(
     Ends with 1 if nothing can be read, or no mapping can be guessed.
     """
     settings = load_settings(config)
-    zone = naive_zone(timezone, settings.business.timezone)
-    known = known_sources(sources)
-    chosen, unknown = _chosen(files, source or AUTO, known)
+    shared = SourceFile(Path(), "", {}, {}, naive_zone(timezone, settings.business.timezone), time_format, locale)
+    chosen, unknown = _chosen(files, source or AUTO, known_sources(sources))
     failed = False
     for path in unknown:
-        failed |= not _guess(path)
-    inputs = [
-        SourceFile(each.path, "", {}, {}, zone, time_format, locale, each.source, each.name, each.join, each.member)
-        for each in chosen
-    ]
-    if inputs:
-        failed |= not _check(chosen, inputs, with_money_of(inputs, settings))
+        failed |= not _guess(path, shared, settings)
+    if chosen:
+        failed |= not _check(chosen, shared, settings)
     if failed:
         sys.exit(ExitCode.FAILED)
 
@@ -102,8 +98,8 @@ def _chosen(files: Sequence[Path], named: str, known: Mapping[str, Any]) -> tupl
     return chosen, unknown
 
 
-def _guess(path: Path) -> bool:
-    """Print a guessed mapping of a file; return whether there is one."""
+def _guess(path: Path, shared: SourceFile, settings: Settings) -> bool:
+    """Print a guessed mapping of a file, and what it reads; return whether there is one."""
     look = look_at(path)
     columns, rows = rows_of(look)
     guessed = guess(columns, rows, path.name.partition(".")[0])
@@ -111,13 +107,14 @@ def _guess(path: Path) -> bool:
     if guessed.document is None:
         click.echo("columns: " + ", ".join(columns), err=True)
     else:
-        parse_sources(guessed.document, "guess")
+        ((name, source),) = parse_sources(guessed.document, "guess").items()
         if _is_ours(guessed.document):
             click.echo(
                 f"its columns are called as our fields: `segmenter replay --purchases {path}` reads it", err=True
             )
         click.echo("this mapping may do; put it into sources.yaml, and name that with --sources:", err=True)
         click.echo(_dumped(guessed.document), nl=False)
+        _show([replace(shared, path=path, mapping=source, mapping_name=name)], settings, err=True)
     for remark in guessed.remarks:
         click.echo(f"missing: {remark}", err=True)
     return guessed.document is not None
@@ -132,17 +129,17 @@ def _is_ours(document: Mapping[str, Any]) -> bool:
     )
 
 
-def _check(chosen: Sequence[Chosen], inputs: Sequence[SourceFile], settings: Settings) -> bool:
+def _check(chosen: Sequence[Chosen], shared: SourceFile, settings: Settings) -> bool:
     """Print what is read of files that sources know; return whether anything is."""
+    inputs = [
+        replace(shared, path=each.path, mapping=each.source, mapping_name=each.name, join=each.join, member=each.member)
+        for each in chosen
+    ]
+    settings = with_money_of(inputs, settings)
     for each in chosen:
         as_what = f"{each.name}, its {each.join}" if each.join else each.name
         click.echo(f"{each.path}: {_described(each.look)}; read as {as_what}: {each.source.title or 'no title'}")
-    decoders = create_decoders(settings)
-    with judge_files(inputs, decoders, now_ms(), create_loading_options(settings, decoders)) as judgement:
-        for line in _outcome(judgement):
-            click.echo(line)
-        for record in islice(judgement.records(), SHOWN):
-            click.echo(f"  {record.topic} {record.payload.decode('utf-8', 'replace')}")
+    is_read = _show(inputs, settings)
     told: dict[str, None] = {}
     for each in chosen:
         if not each.join:
@@ -150,7 +147,18 @@ def _check(chosen: Sequence[Chosen], inputs: Sequence[SourceFile], settings: Set
             told |= dict.fromkeys(missing(each.source, each.look, joined, settings.money.base_currency))
     for line in told:
         click.echo(f"missing: {line}")
-    return judgement.accepted.total() > 0
+    return is_read
+
+
+def _show(inputs: Sequence[SourceFile], settings: Settings, *, err: bool = False) -> bool:
+    """Print what is refused and what is read, with the first records; return whether anything is read."""
+    decoders = create_decoders(settings)
+    with judge_files(inputs, decoders, now_ms(), create_loading_options(settings, decoders)) as judgement:
+        for line in _outcome(judgement):
+            click.echo(line, err=err)
+        for record in islice(judgement.records(), SHOWN):
+            click.echo(f"  {record.topic} {record.payload.decode('utf-8', 'replace')}", err=err)
+        return judgement.accepted.total() > 0
 
 
 def _outcome(judgement: Judgement) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from stream_app.segmentations.importing.translation import slug_of
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "event_id": ("eventid", "messageid", "recordid"),
     "customer_id": (
         *("customerid", "customer", "customeruniqueid", "clientid", "userid", "memberid", "buyerid", "shopperid"),
         *(
@@ -131,6 +132,9 @@ def guess(columns: Sequence[str], rows: Sequence[Mapping[str, str]], name: str) 
     else:
         fields["occurred_at"], doubt = _time(at, [row.get(at, "") for row in rows])
         remarks += doubt
+    own_id = found.first_of(NAMES["event_id"])
+    if own_id is not None:
+        fields["event_id"] = own_id
     total = _total(found)
     kind = found.first_of(TYPES)
     if total is None and kind is not None:
@@ -243,7 +247,7 @@ def _purchase(
         return record
     fields["order_id"] = order
     ids = [row[order] for row in rows if row.get(order)]
-    if len(set(ids)) < len(ids):
+    if len(set(ids)) < len(ids) and "event_id" not in fields:
         _group(record, total, quantity, products)
         remarks.append(
             "order_id: stands in several rows, whose amounts are added up; if each row has the order's total, take "

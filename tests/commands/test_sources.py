@@ -78,6 +78,8 @@ def test_check_guesses_a_mapping_that_can_be_used(tmp_path: Path, capsys: pytest
     captured = capsys.readouterr()
     assert f"{path}: CSV (';', utf-8), 4 columns; no source knows it" in captured.err
     assert "missing: currency: no column, so amounts are in the setting money.base_currency" in captured.err
+    assert "read: 2 purchases, the first of them:" in captured.err
+    assert '"customer_id":"c1","occurred_at":"2024-05-01T00:00:00.000Z"' in captured.err
     mapping = tmp_path / "sources.yaml"
     mapping.write_text(captured.out, "utf-8")
     assert ended("check", path, "--sources", mapping) == 0
