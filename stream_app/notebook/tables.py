@@ -91,8 +91,9 @@ def _inputs(table: AnyTable, reading: Reading) -> Iterable[SourceFile]:
         raise ConfigurationError(f"topic: {reading.topic!r}, expected one of {', '.join(INPUT_CONTRACTS)}")
     if isinstance(table, str | PathLike):
         return _files(Path(table), reading)
-    if type(table).__module__.partition(".")[0] in _FRAME_MODULES or hasattr(table, "__arrow_c_stream__"):
-        return [_frame(table, reading)]
+    if type(table).__module__.partition(".")[0] in _FRAME_MODULES:
+        whole = getattr(table, "read_all", None) or getattr(table, "collect", None)
+        return [_frame(table if whole is None else whole(), reading)]  # what streams could be looked at only once
     raise TypeError(
         f"X: {type(table).__name__}, expected a pandas or Polars data frame, an Arrow table, the path of a file, or "
         "several of these"

@@ -8,7 +8,7 @@ says itself. Amounts in others need a rate as ever.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,10 +18,11 @@ from stream_app.contracts.inputs.purchases import PURCHASES
 from stream_app.sources.amounts import CURRENCY_SIGNS
 from stream_app.sources.checking import rows_of
 from stream_app.sources.files import SourceFile
-from stream_app.sources.forms import Look, look_at
+from stream_app.sources.forms import ROWS_LOOKED_AT, look_at
 from stream_app.sources.loading import Loading, LoadingOptions
 from stream_app.sources.mapping import FieldMapping
 from stream_app.sources.opening import planned
+from stream_app.sources.staging import frame_rows
 
 
 class _Order(msgspec.Struct):
@@ -73,24 +74,29 @@ def _of_all(files: Sequence[SourceFile], options: LoadingOptions) -> Counter[str
 def _of_first_rows(files: Sequence[SourceFile]) -> Counter[str]:
     named: Counter[str] = Counter()
     for file in files:
-        if file.mapping is None or file.join or file.frame is not None:
+        if file.mapping is None or file.join:
             continue
         currencies = {
             (mapping.constant, mapping.columns): mapping
             for record in file.mapping.records
             if record.topic == "purchases" and (mapping := record.fields.get("currency")) is not None
         }
-        look = look_at(file.path, file.mapping, file.member)
+        rows = _first_rows(file) if currencies else []
         for mapping in currencies.values():
-            named.update(_named(mapping, look))
+            named.update(_named(mapping, rows))
     return named
 
 
-def _named(mapping: FieldMapping, look: Look) -> list[str]:
+def _first_rows(file: SourceFile) -> Sequence[Mapping[str, str]]:
+    if file.frame is not None:
+        return frame_rows(file.frame, ROWS_LOOKED_AT)
+    return rows_of(look_at(file.path, file.mapping, file.member))[1]
+
+
+def _named(mapping: FieldMapping, rows: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the codes that the first rows have; a constant counts as one."""
     if mapping.constant is not None:
         return [mapping.constant]
-    _, rows = rows_of(look)
     found = []
     for row in rows:
         cell = next((cell for column in mapping.columns if (cell := (row.get(column) or "").strip())), "")

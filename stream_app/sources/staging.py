@@ -281,3 +281,15 @@ def frame_look(frame: Any) -> Look:
         connection.register("frame", frame)
         columns = [str(name) for name, *_ in connection.execute("DESCRIBE SELECT * FROM frame").fetchall()]
     return replace(Look(Path(), "parquet"), columns=tuple(columns))
+
+
+def frame_rows(frame: Any, count: int) -> list[dict[str, str]]:
+    """Return the first rows of a table in memory, as text."""
+    with duckdb.connect() as connection:
+        connection.register("frame", frame)
+        result = connection.execute(f"SELECT * FROM frame LIMIT {count:d}")
+        names = [str(name) for name, *_ in result.description or ()]
+        return [
+            {name: "" if cell is None else str(cell) for name, cell in zip(names, row, strict=True)}
+            for row in result.fetchall()
+        ]

@@ -26,6 +26,7 @@ MAKERS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
     "polars": pl.DataFrame,
     "arrow": pa.Table.from_pylist,
     "arrow reader": lambda rows: pa.Table.from_pylist(rows).to_reader(),
+    "polars lazy": lambda rows: pl.DataFrame(rows).lazy(),
 }
 MAPPING = {
     "version": 1,
