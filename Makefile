@@ -46,6 +46,7 @@ quality: $(VENV)/.dev $(VENV)/.demo ## measure segments and migrations against k
 
 bench: $(VENV)/.dev ## measure speed and memory as ratios to bare loops
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/loading.py
 
 bench-kafka: programs ## measure the worker on Kafka beside bare, hand-written and plain Faust loops
 	$(BIN)/python benchmarks/bench_kafka.py

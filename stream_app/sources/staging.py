@@ -23,8 +23,11 @@ from stream_app.sources.forms import Look, open_unpacked
 from stream_app.sources.inputs import InputFile as InputFile
 from stream_app.sources.paths import read_name, read_path
 
-ROW_CHARACTERS_MAX: Final = 4 << 20
+ROW_CHARACTERS_MAX: Final = 1 << 20
 """Of a line that is handed on to its contract."""
+_BYTES_PER_CHARACTER: Final = 4
+_LINE_BYTES_MIN: Final = 2 << 20
+"""DuckDB's own greatest size of a line; it allocates sixteen times as much."""
 _ROW_NUMBER: Final = '"file_row_number"'
 _NESTED: Final = ("STRUCT", "MAP", "[", "UNION", "JSON")
 Refuse = Callable[[int, Refusal], None]
@@ -167,19 +170,16 @@ class Stage:
         return (
             f"read_csv({sql.text(str(path))}, auto_detect = false, header = false, quote = '', escape = '', "
             f"delim = {sql.text(DOCUMENT_DELIMITER)}, columns = {{'row': 'BIGINT', 'doc': 'VARCHAR'}}, "
-            f"max_line_size = {self._line_size})"
+            f"max_line_size = {_BYTES_PER_CHARACTER * (ROW_CHARACTERS_MAX + 32)})"
         )
 
-    @property
-    def _line_size(self) -> int:
-        return 8 * (self._characters_max + ROW_CHARACTERS_MAX)
-
     def _reader(self, file: InputFile, path: Path) -> str:
+        longest = max(2 * _BYTES_PER_CHARACTER * self._characters_max, _LINE_BYTES_MIN)
         columns = ", ".join(f"'k{number}': 'VARCHAR'" for number in range(len(file.look.columns)))
         return (
             f"read_csv({sql.text(str(path))}, auto_detect = false, header = false, quote = '\"', escape = '\"', "
             f"delim = {sql.text(file.look.delimiter)}, columns = {{'row': 'BIGINT', {columns}}}, "
-            f"max_line_size = {self._line_size}, store_rejects = true, "
+            f"max_line_size = {longest}, store_rejects = true, "
             f"rejects_table = 'rejects{file.number}', rejects_scan = 'scans{file.number}')"
         )
 
