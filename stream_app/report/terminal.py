@@ -42,6 +42,7 @@ def render_summary(summary: dict[str, Any], report_path: Path | str, console: Co
         Standard output if None.
     """
     out = console or Console(highlight=False)
+    _render_refused(summary, out)
     _render_segments(summary, out)
     _render_migrations(summary, out)
     _render_examples(summary, out)
@@ -118,6 +119,21 @@ class EventRateColumn(ProgressColumn):
         if not speed or not task.completed:
             return Text("… events/s")
         return Text(f"{speed * task.fields['events'] / task.completed:,.0f} events/s")
+
+
+def _render_refused(summary: dict[str, Any], out: Console) -> None:
+    """Say first how many records the figures below are without; nothing if they are without none."""
+    counts = summary["counts"]
+    if counts["rejected"]:
+        share = counts["rejected"] / counts["in"]
+        told = f"{counts['rejected']:,} of {_counted(counts['in'], 'record')} were refused ({share:.1%})"
+        out.print(Text(f"{told}: {_reasons(summary)}", "bold"))
+        out.print()
+
+
+def _reasons(summary: dict[str, Any]) -> str:
+    reasons = sorted(summary["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons)
 
 
 def _render_segments(summary: dict[str, Any], out: Console) -> None:
@@ -255,9 +271,7 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
         line = f"{_counted(nobodys, 'record')} without a customer: no id, or a placeholder such as guest"
         out.print(Padding(Text(line), INDENT))
     if counts["rejected"]:
-        reasons = sorted(summary["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
-        listed = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons)
-        out.print(Padding(Text(f"rejected as {listed}; each is in dead_letters.jsonl"), INDENT))
+        out.print(Padding(Text(f"rejected as {_reasons(summary)}; each is in dead_letters.jsonl"), INDENT))
     doubts = summary["times_in_doubt"]
     if count := doubts["ahead"] + doubts["behind"]:
         far = [f"{doubts[side]:,} far {side}" for side in ("ahead", "behind") if doubts[side]]

@@ -95,6 +95,12 @@ def test_records_add_up_and_rejections_have_reasons(summary: dict[str, Any]) -> 
     assert "2 records without a customer: no id, or a placeholder such as guest" in " ".join(text.split())
 
 
+def test_what_was_refused_comes_first(summary: dict[str, Any]) -> None:
+    assert printed(summary).lstrip().startswith("9 of 17,234 records were refused (0.1%): malformed 4")
+    summary["counts"] |= {"rejected": 0, "in": 17_225}
+    assert "refused" not in printed(summary)
+
+
 def test_times_in_doubt_are_named_in_one_line(summary: dict[str, Any]) -> None:
     text = " ".join(printed(summary, width=200).split())
     assert "3 times in doubt (2 far ahead and 1 far behind of all others): purchases.csv, row 1180, says 2026-" in text

@@ -53,11 +53,17 @@ function writeHeadline() {
     : `${formatDay(period.from)} to ${formatDay(period.to)} (${plural(period.days, "day")}${timeZone === "UTC" ? "" : `, ${timeZone}`}); figures as of ${formatDay(summary.as_of)}. ` +
       `Segmentation “${summary.segmentation}”, ${versionOf(summary.model_version)}` +
       (newest && summary.model_version > 0 && content.kind === "learned" ? `, learned on ${formatDay(newest.as_of)}.` : "."));
-  if (summary.interrupted) {
-    const notice = document.getElementById("notice");
-    notice.textContent = "The run was stopped early: this page shows what had been read until then.";
-    notice.hidden = false;
+  const notices = [];
+  if (summary.counts.rejected) {
+    const { rejected, in: all } = summary.counts;
+    notices.push(`${formatCount(rejected)} of ${plural(all, "record")} were refused (${formatShare(rejected / all)}); the last section says why.`);
   }
+  if (summary.interrupted) {
+    notices.push("The run was stopped early: this page shows what had been read until then.");
+  }
+  const notice = document.getElementById("notice");
+  notice.textContent = notices.join(" ");
+  notice.hidden = !notices.length;
 }
 
 /** Take away what is only to be shown of segmentations of another kind. */
