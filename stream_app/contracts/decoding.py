@@ -1,4 +1,4 @@
-"""From bytes, or a table's row, to an event, or to the one reason why the record is refused.
+"""From bytes to an event, or to the one reason why the record is refused.
 
 There is one definition of what is valid: the pydantic models of `stream_app.contracts.inputs`, applied by
 `Decoder.decode_reference`. `Decoder.decode` asks the fast path first, which accepts the common form of a record and
@@ -7,11 +7,8 @@ leaves everything else to the reference. So only bad and odd records pay for a v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import tzinfo
 from typing import Any
 
-import msgspec
 from pydantic import ValidationError
 
 from stream_app.contracts.fast_path import Reader, build_reader
@@ -20,11 +17,7 @@ from stream_app.contracts.json_text import read_object
 from stream_app.contracts.kept import kept_paths, with_kept
 from stream_app.contracts.policy import Circumstances, DecodingPolicy
 from stream_app.contracts.rejections import rejection_of
-from stream_app.contracts.rows import record_of_row
-from stream_app.contracts.traits import cell_value
 from stream_app.core.events import Event
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Decoder:
@@ -73,37 +66,6 @@ class Decoder:
         policy = self.policy
         record = read_object(payload, self._fields, policy.max_payload_bytes, policy.max_depth)
         return self._judge(record, Circumstances(policy, now_ms, key))
-
-    def decode_row(self, row: Mapping[str, str | None], now_ms: int, naive_zone: tzinfo | None = None) -> Event:
-        """Return the event in a table's row, by header.
-
-        Parameters
-        ----------
-        row
-            Cells by the contract's field names, and those of other columns where the contract has a field for them;
-            empty cells are absent.
-        now_ms
-            As for `decode`.
-        naive_zone
-            Zone of times without one, and of dates without a time of day; None refuses them.
-
-        Raises
-        ------
-        InvalidRecord
-            With reason, field and message.
-        """
-        contract = self.contract
-        record = record_of_row(
-            row, self._fields, contract.table_form, naive_zone, contract.time_field, self._read_trait
-        )
-        try:
-            event = self.read_fast(_encode(record), now_ms, None)
-        except UnicodeEncodeError:  # bytes that are no text, kept as surrogates
-            event = None
-        return self._judge(record, Circumstances(self.policy, now_ms)) if event is None else event
-
-    def _read_trait(self, name: str, cell: str) -> object:
-        return cell_value(cell, self.policy.traits.get(name))
 
     def _judge(self, record: dict[str, Any], circumstances: Circumstances) -> Event:
         try:

@@ -109,23 +109,6 @@ def encode_traits(traits: Mapping[str, Any], policy: DecodingPolicy) -> bytes:
     return encoded
 
 
-def cell_value(cell: str, type_: TraitType | None) -> object:
-    """Return the value of a trait that a table's cell writes; texts of a list are separated by semicolons.
-
-    What cannot be read as its type is left as it is, and refused.
-    """
-    if type_ == "number" and _CELL_NUMBER.fullmatch(cell):
-        return float(cell)
-    if type_ == "boolean":
-        return {"true": True, "false": False}.get(cell.lower(), cell)
-    if type_ == "list":
-        return [text for part in cell.split(";") if (text := part.strip())]
-    return cell
-
-
-_CELL_NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
-
-
 def kinds_by_trait(policy: DecodingPolicy) -> Iterator[tuple[str, int]]:
     """Yield the names that the catalogue lists and that are allowed, each with bits of the kinds that it may have."""
     for name, type_ in policy.traits.items():

@@ -11,7 +11,7 @@ import pytest
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.scanner import Scanner
-from stream_app.contracts.traits import TRAITS_BYTES_MAX, TRAITS_MAX, cell_value
+from stream_app.contracts.traits import TRAITS_BYTES_MAX, TRAITS_MAX
 from stream_app.core.events import PROFILE as KIND
 from stream_app.core.events import Event, pack_events
 from stream_app.core.kept import Value, read_kept
@@ -285,61 +285,3 @@ def test_sensitive_trait_is_refused_without_its_value_unless_it_is_allowed(value
     assert dict(traits_of(allowed.decode(payload, NOW_MS)))["religion"] == value
     with pytest.raises(InvalidRecord):
         allowed.decode(profile(traits={"religious": "x"}), NOW_MS)
-
-
-# --- tables --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("cell", "type_", "value"),
-    [
-        ("007", None, "007"),
-        ("12.5", "number", 12.5),
-        ("-3", "number", -3.0),
-        ("1e5", "number", "1e5"),
-        ("TRUE", "boolean", True),
-        ("false", "boolean", False),
-        ("yes", "boolean", "yes"),
-        ("a; b;;c ", "list", ["a", "b", "c"]),
-        ("2024-05-01", "date", "2024-05-01"),
-        ("12", "string", "12"),
-    ],
-)
-def test_cell_is_read_as_the_catalogue_says(cell: str, type_: Any, value: object) -> None:
-    assert cell_value(cell, type_) == value
-
-
-def test_row_gives_the_profile_of_its_other_columns() -> None:
-    decoder = profiles(traits={"employees": "number", "vip": "boolean", "tags": "list"})
-    cells = {
-        "customer_id": "c1",
-        "observed_at": "2024-05-01T12:00:00Z",
-        "country": " IT ",
-        "employees": "25",
-        "vip": "true",
-        "tags": "a;b",
-        "empty": " ",
-    }
-    event = decoder.decode_row(cells, NOW_MS)
-    record = {
-        "customer_id": "c1",
-        "observed_at": "2024-05-01T12:00:00Z",
-        "traits": {"country": "IT", "employees": 25, "vip": True, "tags": ["a", "b"]},
-    }
-    assert event == decoder.decode(encode(record), NOW_MS)
-
-
-@pytest.mark.parametrize(
-    ("cells", "reason", "field"),
-    [
-        ({"employees": "many"}, "wrong_type", "traits"),
-        ({"country": ""}, "missing_field", "traits"),
-        ({"health": "good"}, "out_of_range", "traits"),
-        ({"country": "IT", "observed_at": "2024-05-01"}, "invalid_time", "observed_at"),
-    ],
-)
-def test_bad_row_is_refused(cells: dict[str, str], reason: str, field: str) -> None:
-    row = {"customer_id": "c1", "observed_at": "2024-05-01T12:00:00Z"} | cells
-    with pytest.raises(InvalidRecord) as error:
-        profiles(traits={"employees": "number"}).decode_row(row, NOW_MS)
-    assert (error.value.reason, error.value.field) == (reason, field)

@@ -123,6 +123,37 @@ def test_equal_rows_without_ids_stay_apart_whatever_their_order(tmp_path: Path) 
     assert again == ids
 
 
+def test_short_words_for_types_are_read_and_signs_before_a_refunds_items_are_dropped(tmp_path: Path) -> None:
+    header = "event_id,order_id,type,customer_id,occurred_at,total,items,channel"
+    rows = ("e1,1,purchase,c1,2024-05-01,5,3, web ", "e2,1,refund,c1,2024-05-02,-5,-3,", "e3,2,,c1,2024-05-03,5,007,")
+    found = records(load(table(tmp_path, header, *rows)))
+    assert [(each.get("type"), each["total"], each["items"], each.get("channel")) for each in found] == [
+        ("order_completed", "5", 3, "web"),
+        ("order_refunded", "5", 3, None),
+        (None, "5", 7, None),
+    ]
+
+
+CELLS = {
+    "number": ("12.5", 12.5),
+    "boolean": ("TRUE", True),
+    "list": ("a; b;;c ", ["a", "b", "c"]),
+    "date": ("2024-05-01", "2024-05-01"),
+    "string": ("007", "007"),
+}
+
+
+@pytest.mark.parametrize("type_", CELLS)
+def test_cell_of_a_trait_is_read_as_the_catalogue_says(type_: str, tmp_path: Path) -> None:
+    cell, value = CELLS[type_]
+    path = table(tmp_path, "customer_id,observed_at,thing,empty", f"c1,{NOON},{cell}, ")
+    look = look_at(path)
+    file = InputFile(0, path.name, generic_source(path.name, "profiles", look, Given()), "profiles", look)
+    with Loading([file], LoadingOptions(traits={"thing": type_})) as loading:
+        (line,) = (line for block in loading.lines() for line in block)
+    assert json.loads(line.text)["traits"] == {"thing": value}
+
+
 # --- money --------------------------------------------------------------------------------------------------------
 
 FORMS = {

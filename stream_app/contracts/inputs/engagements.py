@@ -81,6 +81,6 @@ ENGAGEMENTS: Final = InputContract(
             "properties": OBJECT,
         },
     ),
-    table_form=TableForm(numbers=("value",), no_cells=("properties",)),
+    table_form=TableForm(no_cells=("properties",)),
     keeps=("type", "channel", "campaign_id", "value", "properties"),
 )

@@ -215,16 +215,6 @@ def _bind(policy: DecodingPolicy, explain: Explain) -> Complete:
     return complete
 
 
-def _adapt_cells(cells: dict[str, object]) -> None:
-    """Read the short words for a type, and drop the minus signs that tables put before a refund's money and items."""
-    if isinstance(kind := cells.get("type"), str):
-        cells["type"] = TYPE_ALIASES.get(kind, kind)
-        if cells["type"] in (ORDER_REFUNDED, ORDER_CANCELLED):
-            for field in ("total", "items"):
-                if isinstance(signed := cells.get(field), str):
-                    cells[field] = signed.removeprefix("-")
-
-
 PURCHASES: Final = InputContract(
     topic="purchases",
     version=1,
@@ -255,8 +245,6 @@ PURCHASES: Final = InputContract(
         },
         absent_word=ORDER_COMPLETED,
     ),
-    table_form=TableForm(
-        own_ids=("event_id", "order_id"), numbers=("items",), no_cells=("products", "properties"), adapt=_adapt_cells
-    ),
+    table_form=TableForm(own_ids=("event_id", "order_id"), no_cells=("products", "properties")),
     keeps=("type", "order_id", "currency", "items", "channel", "store_id", "products", "properties"),
 )
