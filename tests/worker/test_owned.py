@@ -480,7 +480,7 @@ def test_position_is_the_states_and_not_the_groups() -> None:
         worker = await worked(MemoryLog())
         lane = worker.owned.lanes[0]
         expected = PartitionPosition(
-            dict(lane.folded_to), lane.partition.clock, {"value": 0}, {"value": 0}, {}, lane.partition.trust
+            dict(lane.folded_to), lane.partition.clock, {"value": 0}, {"value": 0}, trust=lane.partition.trust
         )
         assert worker.log.restored()[1] == lane.committed == expected
 
