@@ -85,7 +85,7 @@ class ViewKeys:
         return f"{self.paths_ahead(generation, segmentation)}:{path}"
 
     def flows(self, generation: str, segmentation: str, day: str) -> str:
-        """Hash: `from>to>cause` to the number of migrations that became true on a day (UTC)."""
+        """Hash: `from>to>cause` to the number of migrations that became true on a day of the shop."""
         return f"{self.of(generation)}f:{segmentation}:{day}"
 
     def models(self, generation: str, segmentation: str) -> str:

@@ -18,6 +18,7 @@ from stream_app.api.segments import segment_routes
 from stream_app.api.store import SegmentStore
 from stream_app.api.streaming import stream_routes
 from stream_app.api.upcoming import leaver_routes, upcoming_routes
+from stream_app.core.local_days import UTC
 
 
 def create_application(
@@ -28,6 +29,7 @@ def create_application(
     requests_per_second: float,
     burst: int,
     max_streams: int,
+    timezone: str = UTC,
 ) -> FastAPI:
     """Return the API.
 
@@ -43,6 +45,8 @@ def create_application(
         Of each client.
     max_streams
         Open at once.
+    timezone
+        Of the shop, whose days flows are told by.
     """
     app = FastAPI(
         title="Segments",
@@ -59,7 +63,7 @@ def create_application(
         leaver_routes(store),
         upcoming_routes(store),
         customer_routes(store),
-        segment_routes(store),
+        segment_routes(store, timezone),
         stream_routes(store, metrics, max_streams),
         _probes(store),
     )

@@ -11,6 +11,7 @@ import msgspec
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import FiguresRecord
+from stream_app.core.local_days import UTC
 from stream_app.core.members import NO_MEMBERS, MemberFigures, MemberSums, add_sums, member_figures
 
 
@@ -64,6 +65,7 @@ class _Summary(_Segmentation):
     as_of: str | None
     currency: str
     other_segmentations: list[_Segmentation]
+    timezone: str = UTC
 
 
 _read_summary: Final = msgspec.json.Decoder(_Summary).decode
@@ -73,6 +75,11 @@ def end_of_replay(summary: bytes) -> int:
     """Return the instant that a replay's `summary.json` is of (ms); 0 where there were no events."""
     as_of = _read_summary(summary).as_of
     return 0 if as_of is None else parse_instant(as_of)
+
+
+def timezone_of_replay(summary: bytes) -> str:
+    """Return whose days a replay's `summary.json` counts."""
+    return _read_summary(summary).timezone
 
 
 def figures_of_replay(summary: bytes) -> dict[str, ToldFigures]:

@@ -12,12 +12,13 @@ import msgspec
 
 from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
-from stream_app.api.figures import end_of_replay, figures_of_replay
+from stream_app.api.figures import end_of_replay, figures_of_replay, timezone_of_replay
 from stream_app.api.segment_lists import ahead_of, byte_order, flows_of, newest_first, page_of_leavers, segment_list
 from stream_app.api.store import Ahead, CustomerSegment, Flow, Leaver, LeaverPage, MemberPage, SegmentList
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import MembershipRecord, MigrationRecord, read_membership, read_model
 from stream_app.contracts.segment_index import SegmentIndex
+from stream_app.core.local_days import date_shown
 
 KEPT_MIGRATIONS: Final = 10_000
 """For the stream; as many as the view in Redis keeps by default."""
@@ -38,6 +39,8 @@ class MemoryStore:
         for line in _lines(folder / "models.jsonl"):
             self.index.add(read_model(line))
             self._models.append(msgspec.json.decode(line))
+        summary = (folder / "summary.json").read_bytes()
+        timezone = timezone_of_replay(summary)
         self._flows: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         newest: dict[tuple[str, str], MigrationRecord] = {}
         self._recent: list[FeedEntry] = []
@@ -45,7 +48,9 @@ class MemoryStore:
             entry = FeedEntry.read(f"{number}-0", line)
             migration = entry.migration
             newest[migration.segmentation, migration.customer_id] = migration
-            self._flows[migration.segmentation, migration.effective_at[:10]][flow_field(migration)] += 1
+            self._flows[migration.segmentation, date_shown(migration.effective_at, timezone)][
+                flow_field(migration)
+            ] += 1
             self._recent.append(entry)
         del self._recent[:-KEPT_MIGRATIONS]
         self._customers: defaultdict[str, list[CustomerSegment]] = defaultdict(list)
@@ -57,7 +62,6 @@ class MemoryStore:
             segments.sort(key=lambda segment: segment.segmentation)
         for members in self._members.values():
             members.sort(key=byte_order)
-        summary = (folder / "summary.json").read_bytes()
         self._figures, self._until_ms = figures_of_replay(summary), end_of_replay(summary)
         self.feed = MigrationFeed(self._history)
         self.feed.publish(self._recent)

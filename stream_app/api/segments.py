@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import access
 from stream_app.api.customers import Segmentation
 from stream_app.api.documents import FlowsDocument, ModelsDocument, SegmentationsDocument, SegmentListDocument
@@ -18,14 +19,15 @@ from stream_app.api.problems import Problem
 from stream_app.api.routing import NOT_FOUND, index_of, json_response, require_segmentation, scoped_router, security
 from stream_app.api.store import SegmentStore
 from stream_app.contracts.outputs.models import SegmentModel
+from stream_app.core.local_days import date_of
 
 PERIOD_DAYS_MAX: Final = 366
 """Of flows: each day is a key of its own in the view."""
 DEFAULT_PERIOD_DAYS: Final = 30
 
 
-def segment_routes(store: SegmentStore) -> APIRouter:
-    """Return the routes that need `read:segments`."""
+def segment_routes(store: SegmentStore, timezone: str) -> APIRouter:
+    """Return the routes that need `read:segments`; days are those of a time zone."""
     router = scoped_router(access.READ_SEGMENTS, "segments")
     extra = security(access.READ_SEGMENTS)
 
@@ -74,13 +76,13 @@ def segment_routes(store: SegmentStore) -> APIRouter:
     async def flows(
         segmentation: Segmentation,
         first_day: Annotated[
-            date | None, Query(alias="from", description="First day (UTC); 30 days up to `to` if not given.")
+            date | None, Query(alias="from", description="First day (of the shop); 30 days up to `to` if not given.")
         ] = None,
         last_day: Annotated[
-            date | None, Query(alias="to", description="Last day (UTC), included; today if not given.")
+            date | None, Query(alias="to", description="Last day (of the shop), included; today if not given.")
         ] = None,
     ) -> Response:
-        days = _days(first_day, last_day)
+        days = _days(first_day, last_day, date_of(now_ms(), timezone))
         require_segmentation(store, segmentation)
         found = await store.flows(segmentation, days)
         return json_response({"segmentation": segmentation, "first_day": days[0], "last_day": days[-1], "flows": found})
@@ -121,8 +123,8 @@ def _summary(document: Mapping[str, Any]) -> dict[str, Any]:
     return always | {"segments": len(document["segments"]), "expected_churn": document.get("expected_churn")}
 
 
-def _days(first: date | None, last: date | None) -> list[str]:
-    last = last or datetime.now(UTC).date()
+def _days(first: date | None, last: date | None, today: date) -> list[str]:
+    last = last or today
     try:
         first = first or last - timedelta(days=DEFAULT_PERIOD_DAYS - 1)
     except OverflowError:

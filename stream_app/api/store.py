@@ -193,7 +193,7 @@ class SegmentStore(Protocol):
         ...
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
-        """Return the flows of some days (`YYYY-MM-DD`, UTC) together, the greatest first."""
+        """Return the flows of some days (`YYYY-MM-DD`, of the shop) together, the greatest first."""
         ...
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:

@@ -96,6 +96,7 @@ async def _serve(
         requests_per_second=section.requests_per_second,
         burst=section.burst_requests,
         max_streams=section.max_streams,
+        timezone=settings.business.timezone,
     )
     async with Service(StoreReadiness(store), health, metrics) as service:
         await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)

@@ -27,7 +27,9 @@ def create_view(settings: Settings, *, is_rebuild: bool = False) -> Callable[[],
     topics, connection, redis = create_topic_names(settings), create_connection(settings), settings.redis
     redis_connection, metrics = create_redis_connection(settings), Metrics(VIEW)
     health = Address(settings.view.health_host, settings.view.health_port, "setting view.health_port")
-    follower_settings = FollowerSettings(settings.kafka.partitions, settings.view.chunk_records)
+    follower_settings = FollowerSettings(
+        settings.kafka.partitions, settings.view.chunk_records, settings.business.timezone
+    )
 
     async def run() -> None:
         if not is_rebuild:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.arrays import Instants
-from stream_app.core.clock import DAY_MS, SECOND_MS, next_boundary
+from stream_app.core.clock import DAY_MS, SECOND_MS, next_boundary, to_milliseconds
 
 UTC: Final = "UTC"
 FIRST_DAY: Final = 0
@@ -38,6 +38,7 @@ _STEP: Final = 7
 """Days between which the clocks are compared; no zone has changed them to and fro within a week."""
 _EPOCH: Final = date(1970, 1, 1)
 _DAY_SECONDS: Final = DAY_MS // SECOND_MS
+_DATE_CHARACTERS: Final = 10
 _NEAR: Final = 2
 """Days that a local day may lie from the one that UTC names, and one to spare."""
 
@@ -95,6 +96,13 @@ def local_days(at_ms: Instants, timezone: str) -> npt.NDArray[np.int64]:
 def date_of(at_ms: int, timezone: str) -> date:
     """Return the date of the day that an instant is of."""
     return _EPOCH + timedelta(days=local_day(at_ms, timezone))
+
+
+def date_shown(instant: str, timezone: str) -> str:
+    """Return the date, such as `2024-05-01`, of the day that an instant is of, an RFC 3339 text in UTC."""
+    if timezone == UTC:
+        return instant[:_DATE_CHARACTERS]
+    return date_of(to_milliseconds(datetime.fromisoformat(instant)), timezone).isoformat()
 
 
 def _first_day(run: tuple[int, int]) -> int:

@@ -29,6 +29,7 @@ from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, REDIS_ERROR
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
+from stream_app.core.local_days import UTC
 from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, UPCOMING, Record, ViewBatch, batch_of
 from stream_app.view.target import Attachment, ViewChanged, ViewTarget
 
@@ -55,10 +56,13 @@ class FollowerSettings:
         Of the keyed topics.
     chunk_records
         Most records that one script writes: Redis serves nobody else meanwhile.
+    timezone
+        By whose days migrations are counted.
     """
 
     partitions: int
     chunk_records: int = 500
+    timezone: str = UTC
 
 
 class ViewFollower:
@@ -269,7 +273,8 @@ class ViewFollower:
     def _batches(self, tp: TopicPartition, records: Sequence[Record]) -> list[ViewBatch]:
         size, kind, batches = self._settings.chunk_records, self._kinds[tp.topic], []
         for start in range(0, len(records), size):
-            batch = batch_of(kind, tp.partition, self._next[tp], records[start : start + size])
+            part = records[start : start + size]
+            batch = batch_of(kind, tp.partition, self._next[tp], part, self._settings.timezone)
             self._next[tp] = batch.next
             batches.append(batch)
         return batches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ from stream_app.contracts.readers import (
     read_upcoming,
     split_membership_key,
 )
+from stream_app.core.local_days import UTC, date_shown
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +31,6 @@ MIGRATIONS: Final = "migrations"
 MODELS: Final = "models"
 FIGURES: Final = "figures"
 UPCOMING: Final = "upcoming"
-DAY_CHARACTERS: Final = 10
-"""Of an instant: its day."""
 
 
 class Record(Protocol):
@@ -75,9 +75,15 @@ Entry = tuple[Any, ...]
 """The offset, then the arguments of the script's function for the kind."""
 
 
-def batch_of(kind: str, partition: int, first: int, records: Sequence[Record]) -> ViewBatch:
-    """Return the records as one batch. Records that break the contract are skipped and logged."""
-    read = READERS[kind]
+def batch_of(kind: str, partition: int, first: int, records: Sequence[Record], timezone: str = UTC) -> ViewBatch:
+    """Return the records as one batch. Records that break the contract are skipped and logged.
+
+    Parameters
+    ----------
+    timezone
+        By whose days migrations are counted.
+    """
+    read = partial(_read_migration, timezone=timezone) if kind == MIGRATIONS else READERS[kind]
     entries: list[Entry] = []
     for record in records:
         try:
@@ -123,7 +129,7 @@ def _read_upcoming(record: Record) -> Entry | None:
     return record.offset, notice.customer_id, notice.segmentation, notice.segment.id, decided_at_ms, following
 
 
-def _read_migration(record: Record) -> Entry | None:
+def _read_migration(record: Record, timezone: str) -> Entry | None:
     if record.value is None:
         return None
     migration = read_migration(record.value)
@@ -134,7 +140,7 @@ def _read_migration(record: Record) -> Entry | None:
         migration.segmentation,
         migration.sequence,
         "" if has_left else _json.encode(Reason.of(migration)).decode(),
-        migration.effective_at[:DAY_CHARACTERS],
+        date_shown(migration.effective_at, timezone),
         flow_field(migration),
         record.value.decode(),
     )
@@ -160,7 +166,6 @@ def _read_figures(record: Record) -> Entry | None:
 
 READERS: Final[Mapping[str, Callable[[Record], Entry | None]]] = {
     MEMBERSHIPS: _read_membership,
-    MIGRATIONS: _read_migration,
     MODELS: _read_model,
     FIGURES: _read_figures,
     UPCOMING: _read_upcoming,
