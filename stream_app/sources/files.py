@@ -39,6 +39,7 @@ BLOCK_BYTES: Final = 1 << 20
 HELD_RECORDS_MAX: Final = 1_000_000
 """Of one file: so many of one instant are kept together before it is torn apart, in 64 MB and their texts."""
 STANDARD_INPUT: Final = Path("-")
+GZIP_MAGIC: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -142,10 +143,19 @@ class FileReader:
         Of the file among all.
     name
         What positions call the file; its name without folders if None.
+    pipe
+        Where lines come from that are read while they are being written; the file itself if None.
     """
 
     def __init__(
-        self, look: Look, topic: str, decoder: Decoder, now_ms: int, number: int = 0, name: str | None = None
+        self,
+        look: Look,
+        topic: str,
+        decoder: Decoder,
+        now_ms: int,
+        number: int = 0,
+        name: str | None = None,
+        pipe: io.BufferedReader | None = None,
     ) -> None:
         self.inputs = [Input(number, look.path.name if name is None else name, topic)]
         self._number = number
@@ -153,7 +163,7 @@ class FileReader:
         self._scanner = Scanner(decoder)
         self._now_ms = now_ms
         self._watermark_ms = NO_TIME
-        self._raw = look.path.open("rb")
+        self._raw = pipe or look.path.open("rb")
         packed = look.packing == "gz"
         self._bytes = cast(io.BufferedReader, gzip.GzipFile(fileobj=self._raw, mode="rb")) if packed else self._raw
         self._blocks = self._json_blocks()
@@ -161,8 +171,8 @@ class FileReader:
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file, as it lies on disk, has been read."""
-        return self._raw.tell()
+        """How much of the file, as it lies on disk, has been read; 0 of a pipe."""
+        return self._raw.tell() if self._raw.seekable() else 0
 
     def close(self) -> None:
         """Close the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import tempfile
@@ -9,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.errors import ConfigurationError
-from stream_app.sources.files import STANDARD_INPUT, FileReader, Reader, SourceFile
+from stream_app.sources.files import GZIP_MAGIC, STANDARD_INPUT, FileReader, Reader, SourceFile
 from stream_app.sources.forms import Look, look_at
 from stream_app.sources.inputs import InputFile, LoadingOptions
 from stream_app.sources.ordering import is_in_order
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stream_app.sources.mapping import Topic
 
 _MEMORY_BYTES_MIN: Final = 128 << 20
+_LINES_BEGIN: Final = (b"{", b"\n", b" ", b"")
 _LINES: Final = (".jsonl", ".ndjson", ".json")
 
 
@@ -90,6 +92,7 @@ class _Opening:
         self._options = options
         self._undo = undo
         self._copies: dict[Path, tempfile.TemporaryDirectory[str]] = {}
+        self._pipes: dict[Path, io.BufferedReader] = {}
 
     def open(self, files: Sequence[SourceFile], names: Sequence[str]) -> list[Reader]:
         """Do as `open_readers`."""
@@ -99,7 +102,9 @@ class _Opening:
         mapped: list[InputFile] = []
         for number, (file, name, look) in enumerate(zip(files, names, looks, strict=True)):
             planned = self._plan(file, number, name, look)
-            if planned.contract:
+            if look.path in self._pipes:
+                plans.append(([planned], True))
+            elif planned.contract:
                 is_direct = look.encoding == "utf-8" and look.packing != "zip"
                 time_field = INPUT_CONTRACTS[planned.contract].time_field
                 plans.append(([planned], is_direct and is_in_order(look, time_field)))
@@ -129,7 +134,8 @@ class _Opening:
         return [self._plan(file, number, name, self._look(file)) for number, (file, name) in numbered]
 
     def _reader(self, file: InputFile) -> Reader:
-        return FileReader(file.look, file.contract, self._decoders[file.contract], self._now_ms, file.number, file.name)
+        decoder, pipe = self._decoders[file.contract], self._pipes.get(file.look.path)
+        return FileReader(file.look, file.contract, decoder, self._now_ms, file.number, file.name, pipe)
 
     def _loaded(self, files: Sequence[InputFile], options: LoadingOptions) -> Reader:
         from stream_app.sources.loaded import LoadedReader  # here, as DuckDB takes a tenth of a second to import
@@ -148,7 +154,12 @@ class _Opening:
             return frame_look(file.frame)
         path = file.path
         if path == STANDARD_INPUT or path.is_fifo():
-            path = self._spooled(path)
+            pipe = self._pipe(path)
+            packed = pipe.peek(2)[:2] == GZIP_MAGIC
+            if file.mapping is None and (packed or pipe.peek(1)[:1] in _LINES_BEGIN):
+                self._pipes[path] = pipe
+                return Look(path, "jsonl", "gz" if packed else "")
+            path = self._spooled(pipe, path)
         look = look_at(path, file.mapping, file.member)
         if file.mapping is None and look.form == "csv" and len(look.columns) < 2 and self._is_named_lines(file.path):
             return replace(look, form="jsonl", encoding="utf-8")
@@ -160,19 +171,22 @@ class _Opening:
         name = path.name.lower().removesuffix(".gz").removesuffix(".zip")
         return path == STANDARD_INPUT or name.endswith(_LINES) or "." not in name
 
-    def _spooled(self, path: Path) -> Path:
-        """Copy what can be read only once."""
+    def _pipe(self, path: Path) -> io.BufferedReader:
+        """Open what can be read only once. JSON lines are read while they are being written, and are not sorted."""
+        try:
+            return cast(io.BufferedReader, sys.stdin.buffer if path == STANDARD_INPUT else path.open("rb"))
+        except OSError as error:
+            raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+
+    def _spooled(self, pipe: io.BufferedReader, path: Path) -> Path:
+        """Copy what can be read only once, so that it can be looked at and sorted."""
         folder = tempfile.TemporaryDirectory(prefix="segmenter-")
         self._undo.callback(folder.cleanup)
         copy = Path(folder.name) / "pipe"
         self._copies[copy] = folder
         try:
-            with copy.open("wb") as out:
-                if path == STANDARD_INPUT:
-                    shutil.copyfileobj(sys.stdin.buffer, out)
-                else:
-                    with path.open("rb") as file:
-                        shutil.copyfileobj(file, out)
+            with pipe, copy.open("wb") as out:
+                shutil.copyfileobj(pipe, out)
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
         return copy
