@@ -70,7 +70,7 @@ def table(tmp_path: Path) -> Path:
         (["--purchases", "absent.jsonl"], "absent.jsonl: cannot be read (No such file or directory)"),
         (["--purchases", "purchases.jsonl", "absent\n.jsonl"], "absent .jsonl: cannot be read"),
         (["--purchases", "."], "File '.' is a directory"),
-        (["purchases.jsonl"], "unexpected extra argument"),
+        (["purchases.jsonl"], "is of no source that is known"),
         (["--purchase", "purchases.jsonl"], "No such option"),
         (["--purchases", "purchases.jsonl", "--config", "absent.toml"], "absent.toml: cannot be read"),
         (["--purchases", "purchases.jsonl", "--config", "purchases.jsonl"], "purchases.jsonl: not a TOML file"),
@@ -82,7 +82,7 @@ def table(tmp_path: Path) -> Path:
         (["--purchases", "purchases.jsonl", "--timezone", "../UTC"], "--timezone: '../UTC'"),
         (["--purchases", "purchases.jsonl", "--timezone", "Mars/Base"], "--timezone: 'Mars/Base'"),
         (["--purchases", "purchases.jsonl", "--timezone", ""], "--timezone: ''"),
-        (["--purchases", "purchases.jsonl", "--column", "total=amount"], "are for CSV files"),
+        (["--purchases", "purchases.jsonl", "--column", "total=amount"], "are for tables"),
         (["--purchases", "purchases.csv"], "no column for occurred_at, total in the header"),
         (["--purchases", "purchases.csv", "--column", "total"], "'total', expected NAME=VALUE"),
         (["--purchases", "purchases.csv", "--column", "totl=amount"], "'totl' is no field, expected one of event_id"),
@@ -148,7 +148,10 @@ def test_other_commands_refuse_in_one_line_too(capsys: pytest.CaptureFixture[str
         (["api", "--config", "x", "token"], "put --config after the subcommand: `segmenter api token --config FILE`"),
         (["webhooks", "--config", "x", "replay"], "after the subcommand: `segmenter webhooks replay --config FILE`"),
         (["topics", "--config", "x", "check"], "after the subcommand: `segmenter topics SUBCOMMAND --config FILE`"),
-        (["replay", "--purchase", "x"], "Did you mean --purchases? see `segmenter replay --help`"),
+        (
+            ["replay", "--purchase", "x"],
+            "(Possible options: --purchases, --source, --sources); see `segmenter replay --help`",
+        ),
     ],
 )
 def test_mistyped_command_is_answered_with_what_was_probably_meant(
@@ -242,10 +245,10 @@ def test_tables_are_read_with_columns_constants_and_zone(tmp_path: Path, table: 
     options = ["--column", "occurred_at=ts", "--constant", "type=email_clicked", "--timezone", "Asia/Tokyo"]
     outputs = replay(tmp_path / "mail", "--engagements", mail, *options)
     assert outputs.migrations[0]["effective_at"] == "2024-05-01T16:00:00.000Z"
-    assert outputs.migrations[0]["cause"]["event_id"] == "mail.csv.gz:2"
+    assert outputs.migrations[0]["cause"]["event_id"].startswith("engagements/")
     outputs = replay(tmp_path / "out", "--purchases", table, "--column", "occurred_at=ts", "total=amount")
     assert outputs.summary["segments"][0]["revenue"] == 5.0
-    assert outputs.migrations[0]["cause"]["position"] == {"topic": "purchases.csv", "partition": 0, "offset": 2}
+    assert outputs.migrations[0]["cause"]["position"] == {"topic": "purchases.csv", "partition": 0, "offset": 1}
 
 
 def test_another_seed_is_noted_and_the_environment_does_not_overrule_it(

@@ -104,7 +104,8 @@ def test_its_files_are_replayed_merged_with_those_of_the_others(tmp_path: Path) 
         ("surveys", 2),
     ]
     causes = [migration["cause"]["event_id"] for migration in outputs.migrations if migration["sequence"] == 1]
-    assert causes == ["f0", "v1", "f.csv:2"]
+    assert causes[:2] == ["f0", "v1"]
+    assert causes[2].startswith("surveys/")
     refused = [(letter["position"]["topic"], letter["position"]["offset"]) for letter in outputs.dead_letters]
     assert refused == [("f.jsonl", 2), ("f.csv", 3)]
 

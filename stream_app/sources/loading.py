@@ -32,7 +32,6 @@ from stream_app.sources.paths import is_known
 from stream_app.sources.staging import Stage
 
 BLOCK_LINES: Final = 8192
-TOPICS: Final = tuple(INPUT_CONTRACTS)
 _DECIMAL_SIGNS: Final[Mapping[str, amounts.Sign]] = {"point": ".", "comma": ","}
 _CURRENCY_COLUMN: Final = re.compile(
     r"(.*[^a-z])?(currency|curr|währung|waehrung|devise|moneda|valuta)([^a-z]?(code|iso|iso_code))?", re.IGNORECASE
@@ -135,7 +134,7 @@ class Loading:
                 compilers += self._source(files)
         known = self._known_customers(compilers)
         for compiler, table in compilers:
-            topic = TOPICS.index(compiler.record.topic)
+            topic = list(INPUT_CONTRACTS).index(compiler.record.topic)
             customers = known if compiler.record.topic == "purchases" else ""
             selects.append(f"SELECT {topic} AS topic, * FROM ({compiler.select(table, customers)})")
         self._connection.execute("CHECKPOINT")
@@ -147,6 +146,7 @@ class Loading:
             f"SELECT topic, line, fault, is_hashed, file, row FROM ({numbered}) "
             "ORDER BY at_ms NULLS FIRST, topic, line, file, row"
         )
+        names = list(INPUT_CONTRACTS)
         last: tuple[str, int] | None = None
         count = 0
         while rows := result.fetchmany(BLOCK_LINES):
@@ -159,7 +159,7 @@ class Loading:
                         lines[at] = _told_apart(told[0], count)
             self.delivered += len(rows)
             errors = [fault and InvalidRecord(*fault.split("\t", 2)) for fault in faults]
-            yield Block([TOPICS[topic] for topic in topics], lines, errors, numbers, places)
+            yield Block([names[topic] for topic in topics], lines, errors, numbers, places)
 
     # --- sources --------------------------------------------------------------------------------------------------
 
@@ -200,8 +200,9 @@ class Loading:
         time_field = INPUT_CONTRACTS[file.contract].time_field
         time = f"CASE WHEN json_valid(doc) THEN json_extract_string(doc, {sql.text('$.' + time_field)}) END"
         instant = times.instant_of("occurred", None)
+        topic = list(INPUT_CONTRACTS).index(file.contract)
         return (
-            f"SELECT {TOPICS.index(file.contract)} AS topic, {instant} AS at_ms, doc AS line, NULL::VARCHAR AS fault, "
+            f"SELECT {topic} AS topic, {instant} AS at_ms, doc AS line, NULL::VARCHAR AS fault, "
             f"false AS is_hashed, {file.number}::SMALLINT AS file, row "
             f"FROM (SELECT row, doc, {time} AS occurred FROM {self._stage.copy(file)})"
         )

@@ -112,6 +112,9 @@ class _Opening:
                 if not mapped:
                     plans.append((mapped, False))
                 mapped.append(planned)
+        if any(file.columns for file in files) and not mapped:
+            asked = ", ".join(files[0].columns)
+            raise ConfigurationError(f"--column and --constant ({asked}) are for tables, and none of the files is one")
         to_load = sum(not in_order for _, in_order in plans)
         memory_bytes = max(self._options.memory_bytes // max(to_load, 1), _MEMORY_BYTES_MIN)
         for planned_files, in_order in plans:
