@@ -112,7 +112,7 @@ def _placed(batch: Batch, watermark_ms: int, reached_ms: int) -> Batch:
     times_ms = batch.records["at_ms"]
     times_ms = np.where(times_ms > reached_ms, NO_TIME, times_ms)
     times_ms[0] = max(int(times_ms[0]), watermark_ms)
-    return Batch(np.maximum.accumulate(times_ms), batch.records, batch.texts, batch.others)
+    return Batch(np.maximum.accumulate(times_ms), batch.records, batch.texts, batch.others, batch.rows)
 
 
 class WatermarkMerge:
@@ -183,4 +183,5 @@ def interleave(parts: Sequence[Batch]) -> Batch:
     """Return all records ordered by watermark, those of an earlier part first where it is the same."""
     joined = join_batches(parts)
     order = np.argsort(joined.watermarks_ms, kind="stable")
-    return Batch(joined.watermarks_ms.take(order), joined.records.take(order), joined.texts, joined.others)
+    rows = None if joined.rows is None else joined.rows.take(order)
+    return Batch(joined.watermarks_ms.take(order), joined.records.take(order), joined.texts, joined.others, rows)

@@ -49,12 +49,16 @@ class Batch:
         `EVENT_DTYPE`, shape `(n,)`. What is no event is at `NO_TIME`, and its `text_at` is its index in `others`.
     texts, others
         What records point into; both may hold more than what belongs to these records.
+    rows
+        Where each record stands in its file, shape `(n,)`, if its offset does not say so: a file's rows may have been
+        put in order.
     """
 
     watermarks_ms: Instants
     records: Records
     texts: Texts
     others: Sequence[Other]
+    rows: Offsets | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -79,7 +83,8 @@ class Batch:
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the records `[start, stop)`."""
-        return Batch(self.watermarks_ms[start:stop], self.records[start:stop], self.texts, self.others)
+        rows = None if self.rows is None else self.rows[start:stop]
+        return Batch(self.watermarks_ms[start:stop], self.records[start:stop], self.texts, self.others, rows)
 
     def instants(self) -> Indices:
         """Return where an event begins another instant than the event before it has, ascending."""
@@ -175,14 +180,17 @@ def join_batches(parts: Sequence[Batch]) -> Batch:
     """Return the records of all parts, one part after the other, with those texts and others that they point into."""
     watermarks_ms = np.concatenate([part.watermarks_ms for part in parts])
     is_event = np.concatenate([part.is_event for part in parts])
+    rows = None
+    if any(part.rows is not None for part in parts):
+        rows = np.concatenate([part.offsets if part.rows is None else part.rows for part in parts])
     events = join_events([part.events() for part in parts])
     if is_event.all():
-        return Batch(watermarks_ms, events.records, events.texts, [])
+        return Batch(watermarks_ms, events.records, events.texts, [], rows)
     others = [other for part in parts for _, other in part.others_by_index()]
     records = np.concatenate([part.records for part in parts])
     records["text_at"][is_event] = events.records["text_at"]
     records["text_at"][~is_event] = np.arange(len(others))
-    return Batch(watermarks_ms, records, events.texts, others)
+    return Batch(watermarks_ms, records, events.texts, others, rows)
 
 
 class Positions(Sequence[Position]):

@@ -88,7 +88,7 @@ Step: TypeAlias = Fold | Sweep | Begin
 
 def judge(partition: Partition, batch: Batch, pace: Pace) -> Verdicts:
     """Return what is believed of the times of records that come next."""
-    return believe(partition.trust, *partition.clock, pace.gap_ms, batch.records)
+    return believe(partition.trust, *partition.clock, pace.gap_ms, batch.records, batch.rows)
 
 
 def steps(partition: Partition, batch: Batch, pace: Pace, verdicts: Verdicts | None = None) -> Iterator[Step]:

@@ -165,7 +165,14 @@ class Verdicts(NamedTuple):
         return trust._replace(events=trust.events + int(np.count_nonzero(is_event[index + 1 : stop])))
 
 
-def believe(trust: Trust, watermark_ms: int, floor_ms: int, gap_ms: int, records: npt.NDArray[np.void]) -> Verdicts:
+def believe(
+    trust: Trust,
+    watermark_ms: int,
+    floor_ms: int,
+    gap_ms: int,
+    records: npt.NDArray[np.void],
+    rows: npt.NDArray[np.int64] | None = None,
+) -> Verdicts:
     """Judge the times of records, in their order.
 
     Parameters
@@ -180,17 +187,26 @@ def believe(trust: Trust, watermark_ms: int, floor_ms: int, gap_ms: int, records
         How far a single record may lead.
     records
         `EVENT_DTYPE`; what is no event is at `NO_TIME` and says nothing.
+    rows
+        What doubts name as their places; the records' offsets if None.
     """
-    return _Judge(trust, watermark_ms, floor_ms, gap_ms, records).judge()
+    return _Judge(trust, watermark_ms, floor_ms, gap_ms, records, rows).judge()
 
 
 class _Judge:
     """Goes through records once."""
 
     def __init__(
-        self, trust: Trust, watermark_ms: int, floor_ms: int, gap_ms: int, records: npt.NDArray[np.void]
+        self,
+        trust: Trust,
+        watermark_ms: int,
+        floor_ms: int,
+        gap_ms: int,
+        records: npt.NDArray[np.void],
+        rows: npt.NDArray[np.int64] | None,
     ) -> None:
         self._records = records
+        self._rows = records["offset"] if rows is None else rows
         self._times_ms: Instants = np.ascontiguousarray(records["at_ms"])
         self._gap_ms = gap_ms
         self._floor_ms = floor_ms
@@ -222,8 +238,8 @@ class _Judge:
         """Let the clock follow records as long as they are near; return where that ends."""
         stop = len(self._times_ms)
         whole = self._times_ms[start:]
-        highest_ms = int(whole.max())
-        if not (highest_ms <= self._reached_ms + self._gap_ms and self._lowest_of(whole) >= self._earliest_ms):
+        lowest_ms = int(np.where(whole == NO_TIME, self._reached_ms, whole).min())
+        if int(whole.max()) > self._reached_ms + self._gap_ms or lowest_ms < self._earliest_ms:
             stop = min(stop, start + _WINDOW)
         times_ms = self._times_ms[start:stop]
         reached_ms = np.maximum.accumulate(np.concatenate(([self._watermark_ms], times_ms)))
@@ -240,9 +256,6 @@ class _Judge:
         trust = _settle(self._trust, self._reached_ms, self._gap_ms)
         self._trust = trust._replace(events=trust.events + events)
         return start + count
-
-    def _lowest_of(self, times_ms: Instants) -> int:
-        return int(np.where(times_ms == NO_TIME, self._reached_ms, times_ms).min())
 
     @property
     def _reached_ms(self) -> int:
@@ -264,7 +277,7 @@ class _Judge:
 
     def _judge_one(self, index: int, at_ms: int) -> None:
         record = self._records[index]
-        doubt = Doubt(at_ms, int(record["source"]), int(record["offset"]), int(record["customer_hash"]))
+        doubt = Doubt(at_ms, int(record["source"]), int(self._rows[index]), int(record["customer_hash"]))
         trust = self._trust
         if self._reached_ms == NO_TIME:
             trust, self._watermark_ms = trust._replace(begun_ms=at_ms), at_ms

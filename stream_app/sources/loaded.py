@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -107,7 +108,8 @@ class LoadedReader:
         in_order = np.arange(self._read + 1, self._read + 1 + count)
         records["offset"] = np.where(records["status"] == EVENT, in_order, block.rows)
         self._read += count
-        return batch_of_records(records, joined.texts, joined.others, self._watermark_ms)
+        batch = batch_of_records(records, joined.texts, joined.others, self._watermark_ms)
+        return replace(batch, rows=np.asarray(block.rows, np.int64))
 
     def _scanned(self, topic: str, texts: Sequence[str]) -> Batch:
         block = _bytes(_NEWLINE.join([*texts, ""]))
