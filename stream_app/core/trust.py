@@ -248,13 +248,12 @@ class _Judge:
         count = int(is_far.argmax()) if is_far.any() else stop - start
         if not count:
             return start
-        settled_ms = _settled_from(self._trust, self._reached_ms) - self._gap_ms
-        count = min(count, int(np.searchsorted(reached_ms[1:], settled_ms)) + 1)
+        settled = np.searchsorted(reached_ms[1:], _settled_from(self._trust, self._reached_ms) - self._gap_ms)
+        count = min(count, int(settled) + 1)
         watermarks_ms[start : start + count] = reached_ms[1 : count + 1]
         self._watermark_ms = int(reached_ms[count])
-        events = int(np.count_nonzero(times_ms[:count] != NO_TIME))
         trust = _settle(self._trust, self._reached_ms, self._gap_ms)
-        self._trust = trust._replace(events=trust.events + events)
+        self._trust = trust._replace(events=trust.events + int(np.count_nonzero(times_ms[:count] != NO_TIME)))
         return start + count
 
     @property
