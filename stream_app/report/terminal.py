@@ -274,10 +274,11 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
         out.print(Padding(Text(f"rejected as {_reasons(summary)}; each is in dead_letters.jsonl"), INDENT))
     doubts = summary["times_in_doubt"]
     if count := doubts["ahead"] + doubts["behind"]:
-        far = [f"{doubts[side]:,} far {side}" for side in ("ahead", "behind") if doubts[side]]
+        words = {"ahead": "far ahead of", "behind": "far behind"}
+        far = [f"{doubts[side]:,} {word}" for side, word in words.items() if doubts[side]]
         first = doubts["examples"][0]
         line = (
-            f"{_counted(count, 'time')} in doubt ({' and '.join(far)} of all others): {first['file']}, row "
+            f"{_counted(count, 'time')} in doubt ({' and '.join(far)} all others): {first['file']}, row "
             f"{first['row']}, says {first['at']}; only the customer's own segments follow"
         )
         out.print(Padding(_printable(line, out), INDENT))

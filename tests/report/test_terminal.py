@@ -103,7 +103,7 @@ def test_what_was_refused_comes_first(summary: dict[str, Any]) -> None:
 
 def test_times_in_doubt_are_named_in_one_line(summary: dict[str, Any]) -> None:
     text = " ".join(printed(summary, width=200).split())
-    assert "3 times in doubt (2 far ahead and 1 far behind of all others): purchases.csv, row 1180, says 2026-" in text
+    assert "3 times in doubt (2 far ahead of and 1 far behind all others): purchases.csv, row 1180, says 2026-" in text
     summary["times_in_doubt"] = {"ahead": 0, "behind": 0, "examples": []}
     assert "in doubt" not in printed(summary)
 
