@@ -150,6 +150,8 @@ def _require(name: str, contract: InputContract, look: Look, fields: Collection[
     if given - {*contract.fields}:
         given.add(contract.table_form.others)
     required = [own for own, info in contract.model.model_fields.items() if info.is_required()]
+    if contract.topic == "purchases" and "type" not in fields:  # then all rows are orders, which have a total
+        required.append("total")
     missing = [own for own in required if own not in given]
     if missing:
         raise ConfigurationError(
