@@ -827,6 +827,7 @@ typedef struct seg_step {
   int64_t changed_count;
   const int64_t *swept_customers; /* of each sweep, how many customers there were */
   int64_t applied, late, duplicates;
+  int64_t too_old; /* of the duplicates: what was said of orders of which only the id is left */
 } seg_step;
 
 /* When silence first moves the customers of n rows, from a first one on, in segmentation by rules r; see seg_silence. */

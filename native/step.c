@@ -218,6 +218,7 @@ static int32_t take_event(seg_run *run, int64_t index) {
   if (status < 0) return status;
   if (status == SEG_REPEATED || status == SEG_TOO_OLD) {
     step->duplicates++;
+    step->too_old += status == SEG_TOO_OLD;
     return SEG_OK;
   }
   count_event(step, event, index);
@@ -449,7 +450,7 @@ int32_t seg_take_step(seg_workspace *work, seg_table *table, const seg_columns *
     }
   }
   work->noticed_count = work->told_count = work->part_count = work->pending_count = work->snapshots_size = work->fact_count = 0;
-  step->applied = step->late = step->duplicates = 0;
+  step->applied = step->late = step->duplicates = step->too_old = 0;
   if (!make_room(work, columns, step)) return SEG_NO_MEMORY;
   int32_t status =
       seg_table_find_events(table, step->events, step->event_count, step->texts, step->texts_size, work->rows);

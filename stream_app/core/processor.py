@@ -62,6 +62,8 @@ class Outcome(NamedTuple):
         Of each sweep, its instant and how many customers there were.
     applied, late, duplicates
         Number of events folded at the watermark or ahead of it, folded behind it, and seen before.
+    too_old
+        Of these last, what was said of orders of which only the id is left.
     """
 
     moves: np.ndarray
@@ -73,6 +75,7 @@ class Outcome(NamedTuple):
     applied: int
     late: int
     duplicates: int
+    too_old: int
 
 
 def process_events(
@@ -187,6 +190,7 @@ def _take_step(
         applied=step.applied,
         late=step.late,
         duplicates=step.duplicates,
+        too_old=step.too_old,
     )
 
 

@@ -268,6 +268,7 @@ class Step(ctypes.Structure):
         ("applied", ctypes.c_int64),
         ("late", ctypes.c_int64),
         ("duplicates", ctypes.c_int64),
+        ("too_old", ctypes.c_int64),
     )
 
 

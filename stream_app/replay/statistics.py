@@ -206,7 +206,7 @@ class RunStatistics:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.applied = self.late = self.duplicates = 0
+        self.applied = self.late = self.duplicates = self.too_old = 0
         self.rejected: Counter[str] = Counter()
         self._of = {name: SegmentationStatistics() for name in names}
         self._customer_days = 0.0
@@ -222,6 +222,7 @@ class RunStatistics:
         self.applied += outcome.applied
         self.late += outcome.late
         self.duplicates += outcome.duplicates
+        self.too_old += outcome.too_old
         for number, segmentation in enumerate(partition.segmentations):
             own = np.flatnonzero(outcome.moves["segmentation"] == number)
             if not len(own):
@@ -266,6 +267,7 @@ class RunStatistics:
             "applied": self.applied,
             "late": self.late,
             "duplicates": self.duplicates,
+            "too_old": self.too_old,
             "rejected": dict(self.rejected),
             "customer_days": self._customer_days,
             "counted_to_ms": self._counted_to_ms,
@@ -275,6 +277,7 @@ class RunStatistics:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state` was taken."""
         self.applied, self.late, self.duplicates = state["applied"], state["late"], state["duplicates"]
+        self.too_old = state["too_old"]
         self.rejected = Counter(state["rejected"])
         self._customer_days, self._counted_to_ms = state["customer_days"], state["counted_to_ms"]
         for name, statistics in self._of.items():
@@ -306,6 +309,7 @@ class RunStatistics:
                 "late_applied": self.late,
                 "rejected": self.rejected.total(),
             },
+            "too_old": self.too_old,
             "without_customer": sum(self.rejected[reason] for reason in NOBODY_REASONS),
             "rejected_by_reason": dict(sorted(self.rejected.items())),
             "times_in_doubt": _doubts(partition.trust, inputs),

@@ -112,3 +112,12 @@ def test_orders_that_are_told_again_edited_and_cancelled_end_as_if_they_had_not_
         decayed = {customer: row["revenue_decayed"].item() for customer, row in rows.items()}
         ends[-1] |= {f"{customer} decayed": pytest.approx(value, abs=1e-6) for customer, value in decayed.items()}
     assert ends[0] == {name: getattr(value, "expected", value) for name, value in ends[1].items()}
+
+
+def test_what_is_said_of_an_order_of_which_only_the_id_is_left_is_counted_as_too_old(tmp_path: Path) -> None:
+    orders = [purchase_at(number, f"2024-05-{number + 1:02d}T12:00:00Z") for number in range(20)]
+    late = purchase_at(99, "2024-05-28T12:00:00Z", order_id="o0", type="order_updated", total="1.00")
+    partition, outputs = replayed(tmp_path, [*orders, orders[19], late])
+    assert figures(partition) == [(20, 0, 20 * 1_999)]
+    assert outputs.summary["counts"]["duplicate"] == 2
+    assert outputs.summary["too_old"] == 1

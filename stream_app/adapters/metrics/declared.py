@@ -69,6 +69,11 @@ EVENTS: Final = counter(
 DUPLICATE_EVENTS: Final = counter(
     "duplicate_events", WORKER, "Accepted events whose id the customer's row already held; they change nothing."
 )
+TOO_OLD_EVENTS: Final = counter(
+    "too_old_events",
+    WORKER,
+    "Duplicates that said something of an order of which the customer's row holds only the id; they change nothing.",
+)
 LATE_EVENTS: Final = counter(
     "late_events", WORKER, "Accepted events that occurred before the watermark of their partition."
 )
