@@ -166,6 +166,8 @@ EVERYTHING: list[Step] = [
     refund(62, 5_000, "o"),
     engagement(63, customer_id="ünï ☃"),
     refund(64, 70_000, "unknown", customer_id="c3"),
+    *(purchase(64 + day, 90_000, "c4", f"c4 {day}") for day in range(8)),
+    *(refund(73 + day, 90_000, f"c4 {day}", "c4") for day in range(8)),
     instant(400),
     *(purchase(401 + hour / 24) for hour in range(9)),
     LAST_MODEL,
