@@ -18,6 +18,8 @@ from stream_app.sources.forms import Look
 from stream_app.sources.mapping import FieldMapping, RecordMapping, Source, Topic, Unit
 
 _SHOWN_HEADER_CHARACTERS: Final = 300
+_OF_COMPLETED_ORDERS: Final[Mapping[str, Sequence[str]]] = {"purchases": ("customer_id", "total")}
+"""What a file cannot do without if nothing in it says that its orders are anything but completed."""
 _FIELDS_OF_ALL: Final = frozenset(field for contract in INPUT_CONTRACTS.values() for field in contract.fields)
 UNITS: Final[Mapping[str, Unit]] = {
     "epoch": "s", "epoch_s": "s", "epoch_ms": "ms", "epoch_us": "us", "epoch_ns": "ns", "excel": "excel",
@@ -149,9 +151,8 @@ def _require(name: str, contract: InputContract, look: Look, fields: Collection[
     given = {*fields, *contract.table_form.own_ids}
     if given - {*contract.fields}:
         given.add(contract.table_form.others)
-    required = [own for own, info in contract.model.model_fields.items() if info.is_required()]
-    if contract.topic == "purchases" and "type" not in fields:  # then all rows are orders, which have a total
-        required.append("total")
+    must_have = () if "type" in given else _OF_COMPLETED_ORDERS.get(contract.topic, ())
+    required = [own for own, info in contract.model.model_fields.items() if info.is_required() or own in must_have]
     missing = [own for own in required if own not in given]
     if missing:
         raise ConfigurationError(
