@@ -407,10 +407,9 @@ def _draw_input(draw: random.Random, customer_id: str, at_ms: int, event_id: str
     if chance < 0.3:
         return profile(customer_id, at_ms, event_id, _draw_traits(draw, start_ms))
     if chance < 0.5:
-        type_ = draw.choice(("order_completed", "order_completed", "order_refunded"))
-        order_id = f"o{draw.randrange(4)}"
         total = draw.choice(("5.00", "10.00", "12.50", "30"))
-        return order(customer_id, at_ms, event_id, type_, total, order_id, channel=draw.choice(("store", "web")))
+        channel = draw.choice(("store", "web"))
+        return order(customer_id, at_ms, event_id, "order_completed", total, f"o {event_id}", channel=channel)
     fields: Document = {}
     properties: Document = {}
     if draw.random() < 0.75:
