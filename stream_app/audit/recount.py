@@ -199,8 +199,7 @@ def acts_of(order: Sequence[Entry]) -> list[tuple[Entry, str]]:
 def likely_orders(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """Give the entries in the orders in which they were folded most likely; each topic stays in order.
 
-    By event time, as a backlog is merged, and by the records' timestamps, as they arrive one by one. What a customer's
-    inputs add up to does not depend on it, but what was known at an instant does.
+    By event time, as a backlog is merged, and by the records' timestamps. What was known at an instant depends on it.
     """
     numbers = sorted({entry.stream for entry in entries})
     streams = [[entry for entry in entries if entry.stream == number] for number in numbers]
