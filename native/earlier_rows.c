@@ -3,10 +3,8 @@
  * Theory, until version 4. Rows held the digests of the last 32 events of any kind, and of each order what was completed
  * and refunded under its id, summed up. Their entries become statements of that sum as of their instant; an order that
  * had been told k times keeps counting k times in the totals, as nobody knows what it was told as. An order that was
- * refunded counts as refunded once. Of orders without a completion the money had been taken out of the totals, where it
- * is put back, as a return of an unknown order is none today; what was told of their customer stays. The digests of events
- * become ids of engagements, as of the newest day of engagement, and ids of refunds, where there was one; ids of orders that
- * the ledger had forgotten are not known.
+ * refunded counts as refunded once. The digests of events become ids of engagements, as of the newest day of engagement,
+ * and ids of refunds, where there was one; ids of orders that the ledger had forgotten are not known.
  *
  * Theory, versions 1 and 2. Those rows held totals of other half-lives (90 days for orders and revenue, 21 for engaged days), and no
  * gaps, log order values or first purchase. What they remember beside the totals gives most of it back:
@@ -160,7 +158,8 @@ static seg_order order_of(const seg_earlier_order *had) {
   return order;
 }
 
-void seg_carry_orders(const seg_table *table, const seg_earlier_history *had, seg_activity *activity, seg_history *out) {
+void seg_carry_orders(const seg_table *table, const seg_earlier_history *had, const seg_activity *activity,
+                      seg_history *out) {
   const int64_t engaged = seg_day(table, activity->engaged_at_ms);
   out->ids.refund_count = out->ids.order_count = out->ids.engagement_count = 0;
   for (int32_t i = 0; i < had->event_count; i++) {
@@ -168,13 +167,5 @@ void seg_carry_orders(const seg_table *table, const seg_earlier_history *had, se
     if (activity->refunds) seg_keep_refund(&out->ids, had->events[i]);
   }
   out->order_count = had->order_count;
-  for (int32_t i = 0; i < had->order_count; i++) {
-    const seg_earlier_order *order = &had->orders[i];
-    out->orders[i] = order_of(order);
-    if (order->completions) continue;
-    const double weight = seg_order_weight(order->at_ms, activity->ordered_at_ms);
-    activity->revenue_minor = seg_add64(activity->revenue_minor, order->refunded_minor);
-    activity->revenue_decayed += (double)order->refunded_minor * weight;
-    activity->refunds = seg_add32(activity->refunds, -1);
-  }
+  for (int32_t i = 0; i < had->order_count; i++) out->orders[i] = order_of(&had->orders[i]);
 }

@@ -97,9 +97,11 @@ static void advance(seg_activity *a, int64_t at_ms) {
 static bool change_worth(seg_activity *a, const seg_order *before, const seg_order *after) {
   const seg_worth was = seg_worth_of(before), is = seg_worth_of(after);
   const bool has_moved = before->at_ms != after->at_ms;
-  if (!has_moved && was.orders == is.orders && was.minor == is.minor) return false;
+  const bool is_nothing = !seg_is_stated(after) && !was.minor && !is.minor;
+  if (is_nothing || (!has_moved && was.orders == is.orders && was.minor == is.minor)) return false;
   const double put_in = seg_order_weight(after->at_ms, a->ordered_at_ms);
-  const double taken_out = !has_moved ? put_in : was.orders ? seg_order_weight(before->at_ms, a->ordered_at_ms) : 0.0;
+  const bool was_any = was.orders || was.minor;
+  const double taken_out = !has_moved ? put_in : was_any ? seg_order_weight(before->at_ms, a->ordered_at_ms) : 0.0;
   a->purchases = seg_add32(a->purchases, is.orders - was.orders);
   a->revenue_minor = seg_add64(a->revenue_minor, seg_subtract64(is.minor, was.minor));
   a->orders_decayed += (double)is.orders * put_in - (double)was.orders * taken_out;
@@ -154,10 +156,12 @@ static int32_t place_order(seg_table *table, const seg_slot *slot, seg_activity 
 /* Follows what has become of an order in the totals; the parts that have to be stored. */
 static int32_t follow_order(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
                             const seg_order *before, const seg_order *after, seg_folded *folded) {
-  const bool is_new = !seg_is_stated(before), has_moved = !is_new && before->at_ms != after->at_ms;
-  const int32_t refunds = after->refunds - (is_new ? 0 : before->refunds);
+  const bool was_stated = seg_is_stated(before), is_stated = seg_is_stated(after), is_new = is_stated && !was_stated;
+  const bool has_moved = was_stated && before->at_ms != after->at_ms;
+  const int32_t refunds = after->refunds - before->refunds;
   folded->is_quiet = !change_worth(a, before, after) && !is_new && !refunds;
   a->refunds = seg_add32(a->refunds, refunds);
+  if (!is_stated) return 0;
   if (after->at_ms < a->first_at_ms) a->first_at_ms = after->at_ms;
   if (after->at_ms < a->first_purchased_at_ms) a->first_purchased_at_ms = after->at_ms;
   if (is_new) return place_order(table, slot, a, history, after->at_ms);
@@ -184,7 +188,7 @@ static int32_t fold_known_order(seg_table *table, seg_slot *slot, seg_activity *
   folded->is_restated = event->kind == SEG_PURCHASE ? was_stated : !is_refund(event) && before.flags & SEG_IS_CANCELLED;
   folded->is_quiet = true;
   if (is_same && (!is_stated || event->at_ms <= a->ordered_at_ms)) return SEG_REPEATED;
-  if (is_stated) {
+  if (is_stated || after.refunded_minor) {
     advance(a, event->at_ms);
     if (!was_stated && before.at_ms > event->at_ms) advance(a, before.at_ms);
   }
@@ -197,7 +201,7 @@ static int32_t fold_known_order(seg_table *table, seg_slot *slot, seg_activity *
     *parts |= SEG_HAS_IDS;
   }
   *parts |= SEG_HAS_ORDERS;
-  if (is_stated) *parts |= follow_order(table, slot, a, history, &before, &after, folded);
+  *parts |= follow_order(table, slot, a, history, &before, &after, folded);
   return SEG_OK;
 }
 

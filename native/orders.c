@@ -9,9 +9,9 @@
  *     refunded    the sum of its refunds, which are told apart by their events' ids (see ids.c), and how many they are
  *     flags       whether it was stated; cancelled; returned as a whole, whatever its amount is
  *
- * What an order is *worth* is a function of its entry alone: nothing before it is stated, when it is cancelled, or when
- * refunds leave nothing; else one order of what they leave. When an entry changes, its former worth goes out of a row's
- * totals and the new one in.
+ * What an order is *worth* is a function of its entry alone: nothing when it is cancelled, or when refunds leave nothing;
+ * else one order of what they leave. Before it is stated it takes away what was refunded: the money has gone back,
+ * whatever it was for. When an entry changes, its former worth goes out of a row's totals and the new one in.
  *
  * A ledger is in the order of instants; beyond 16 orders the oldest is forgotten. What it was worth stays in the totals,
  * and of its id a short digest remains (ids.c), so that it is never taken for a new one.
@@ -96,8 +96,9 @@ bool seg_orders_are_equal(const seg_order *a, const seg_order *b) {
 }
 
 seg_worth seg_worth_of(const seg_order *order) {
-  if (!seg_is_stated(order) || order->flags & (SEG_IS_CANCELLED | SEG_IS_RETURNED)) return (seg_worth){0, 0, 0.0};
   const int64_t stated = order->stated_minor, refunded = order->refunded_minor;
+  if (order->flags & (SEG_IS_CANCELLED | SEG_IS_RETURNED)) return (seg_worth){0, 0, 0.0};
+  if (!seg_is_stated(order)) return (seg_worth){0, seg_subtract64(0, refunded), 0.0};
   const int64_t left = seg_subtract64(stated, stated < refunded ? stated : refunded);
   if (left == 0 && refunded != 0) return (seg_worth){0, 0, 0.0};
   return (seg_worth){1, left, seg_log_order_value((double)left)};

@@ -222,7 +222,10 @@ static int32_t take_event(seg_run *run, int64_t index) {
     return SEG_OK;
   }
   count_event(step, event, index);
-  if (!is_profile && !seg_has_acted(&after)) return SEG_OK; /* a return of an order that nobody has stated */
+  if (!is_profile && !seg_has_acted(&after)) { /* a return of an order that nobody has stated, and nothing else yet */
+    run->columns->activity[row] = after;
+    return SEG_OK;
+  }
   const seg_visit visit = {
       .decided_at_ms = seg_latest(step->clock.watermark_ms, seg_last_sweep_ms(run)),
       .position = index + run->sweeps,

@@ -413,6 +413,7 @@ void seg_unpack_earlier_orders(seg_earlier_order *out, const uint8_t *packed, in
 bool seg_carry_over(const seg_table *table, const uint8_t *encoded, const seg_history *history,
                     const seg_earlier_history *earlier, seg_activity *out);
 /* Ids and orders of a row until version 4, whose numbers are corrected where they meant something else then. */
-void seg_carry_orders(const seg_table *table, const seg_earlier_history *earlier, seg_activity *activity, seg_history *out);
+void seg_carry_orders(const seg_table *table, const seg_earlier_history *earlier, const seg_activity *activity,
+                      seg_history *out);
 
 #endif

@@ -231,6 +231,11 @@ class _Order:
         return max(event.at_ms for event in (*self.statements, *self.returns))
 
     @property
+    def counts(self) -> bool:
+        """Whether it was stated, or money has gone back for it: then totals are as of what was said of it last."""
+        return bool(self.statements or any(event.amount_minor > 0 for event in self.returns))
+
+    @property
     def refunds(self) -> int:
         """How often something was returned."""
         return sum(event.amount_minor != CANCELS for event in self.returns)
@@ -241,8 +246,10 @@ class _Order:
         said = {event.amount_minor for event in self.returns}
         if said & {CANCELS, ALL_LEFT}:
             return 0, 0
-        _, minor = max((event.stated_at_ms, event.amount_minor) for event in self.statements)
         returned = sum(event.amount_minor for event in self.returns)
+        if not self.statements:  # the money has gone back, whatever it was for
+            return 0, -returned
+        _, minor = max((event.stated_at_ms, event.amount_minor) for event in self.statements)
         left = max(minor - returned, 0)
         return int(left > 0 or not returned), left
 
@@ -288,7 +295,7 @@ class _Life:
     @property
     def has_acted(self) -> bool:
         """Whether the customer has done anything but return orders that nobody has stated."""
-        return bool(self._engaged_ms or self._said_ms != NO_TIME)
+        return bool(self._engaged_ms or self.stated())
 
     def _day(self, at_ms: int) -> int:
         return day_of(at_ms, self._timezone)
@@ -330,7 +337,7 @@ class _Life:
         if is_refund:
             self._refund_ids.append(event.event_id)
         (order.statements if event.kind == PURCHASE else order.returns).append(event)
-        if order.statements:
+        if order.counts:
             self._said_ms = max(self._said_ms, order.said_ms)
         self._forget()
         return True
@@ -347,20 +354,21 @@ class _Life:
             return
         oldest = min(self._orders, key=lambda order_id: (self._orders[order_id].at_ms, self._orders[order_id].key))
         order = self._orders.pop(oldest)
+        self._old.append(order)
         if order.statements:
-            self._old.append(order)
             self._too_old.append(oldest)
 
     def recount(self, order_half_life_days: int) -> Recount:
         """Return what all records add up to."""
-        orders = self.stated()
-        ordered, engaged = [order.at_ms for order in orders], self._engaged_ms
+        known = [*self._old, *self._orders.values()]
+        orders = [order for order in known if order.counts]
+        ordered, engaged = [order.at_ms for order in orders if order.statements], self._engaged_ms
         gaps, log_gaps, log_gaps_squared = _gaps({self._day(at_ms) for at_ms in (*ordered, *engaged)})
         sums, gross = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
         for order in orders:
             weight = 2.0 ** ((order.at_ms - self._said_ms) / (order_half_life_days * DAY_MS))
             one, left = order.worth
-            most = max(event.amount_minor for event in order.statements)
+            most = max(event.amount_minor for event in order.statements or order.returns)
             times = len(order.statements) + len(order.returns)
             parts = (one * weight, weight), (left * weight, most * weight), (_log_of(left), _log_of(most))
             for index, (part, largest) in enumerate(parts):
@@ -368,7 +376,7 @@ class _Life:
                 gross[index] += times * largest
         totals = Totals(
             purchases=sum(order.worth[0] for order in orders),
-            refunds=sum(order.refunds for order in orders) + len(self._returned_late),
+            refunds=sum(order.refunds for order in known) + len(self._returned_late),
             engagements=len(engaged),
             revenue_minor=sum(order.worth[1] for order in orders) - sum(self._returned_late),
             first_at_ms=min((*ordered, *engaged), default=-NO_TIME),

@@ -123,6 +123,11 @@ class CustomerTable:
         """Instants of entering the present segments, a row of them for each of `since_names`."""
         return self._columns["since_ms"][:, : len(self)]
 
+    def count_known(self) -> int:
+        """Return of how many customers more is known than returns of orders that nobody has stated."""
+        has_acted = self.activity["first_at_ms"] < -NO_TIME
+        return int(np.count_nonzero(has_acted | (self.closed_at_ms != NO_TIME)))
+
     @property
     def closed_at_ms(self) -> Instants:
         """Instants up to which moves have been told."""

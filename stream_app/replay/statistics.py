@@ -313,7 +313,7 @@ class RunStatistics:
             "without_customer": sum(self.rejected[reason] for reason in NOBODY_REASONS),
             "rejected_by_reason": dict(sorted(self.rejected.items())),
             "times_in_doubt": _doubts(partition.trust, inputs),
-            "customers": len(partition.table),
+            "customers": partition.table.count_known(),
             "traits": partition.table.count_traits(),
             "currency": partition.context.currency,
             "timezone": partition.table.timezone,

@@ -266,15 +266,16 @@ def test_refund_beyond_the_order_takes_back_no_more_than_it_brought() -> None:
     assert decayed_at(row, instant(60))[:2] == pytest.approx((0.5, 500), rel=1e-9)
 
 
-def test_refund_of_an_unknown_order_counts_nowhere() -> None:
-    row = fold([purchase(0, 5_000), refund(40, 2_000, "from before"), cancellation(41, "from before, too")])
-    assert (row.purchases, row.revenue_minor, row.refunds) == (1, 5_000, 0)
-    assert (row.orders_decayed, row.revenue_decayed, row.ordered_at_ms) == (1, 5_000, instant(0))
+def test_refund_of_an_unknown_order_takes_its_money_away_and_no_order() -> None:
+    row = fold([purchase(0, 5_000), refund(60, 2_000, "from before"), cancellation(61, "from before, too")])
+    assert (row.purchases, row.revenue_minor, row.refunds) == (1, 3_000, 1)
+    assert (row.orders_decayed, row.revenue_decayed, row.ordered_at_ms) == (0.5, 500, instant(60))
 
 
 def test_customer_of_whom_only_a_refund_is_known_has_not_acted() -> None:
     row = fold([refund(0, 2_000, "from before")])
-    assert record(row) == record(Row())
+    assert (row.revenue_minor, row.refunds, row.purchases) == (-2_000, 1, 0)
+    assert (row.first_at_ms, row.purchased_at_ms, row.active_day_bits) == (-NO_TIME, NO_TIME, 0)
 
 
 def test_refund_arriving_before_its_purchase_ends_as_one_after_it() -> None:

@@ -29,6 +29,7 @@ from tests.reference.row import (
     MEMBERSHIP_DTYPE,
     NO_MEMBERSHIP,
     Beside,
+    EncodedParts,
     Place,
     Row,
     decode_row,
@@ -471,6 +472,12 @@ def has_numbers_in_range(row: Row) -> bool:
     return all(map(math.isfinite, numbers)) and all(abs(number) < 2**62 for number in orders)
 
 
+def without_ledger(encoded: bytes) -> EncodedParts:
+    """Return what a row holds but the ledger of its series, which the reference does not look into."""
+    parts = split_row(encoded)
+    return parts._replace(beside=parts.beside._replace(ledger=b""))
+
+
 def check_mutated(seed: int, size: int) -> tuple[int, int, int]:
     """Compare what becomes of mutated rows; return how many were taken, refused, and refused by the library alone."""
     random, source = Random(seed), table_of_events(12_000)
@@ -510,7 +517,7 @@ def check_mutated(seed: int, size: int) -> tuple[int, int, int]:
         assert error is None or isinstance(error, (OverflowError, ZeroDivisionError)), (error, row.hex())
         taken += 1
         if error is None and has_numbers_in_range(row_of(reference, 0)):
-            assert table.encode(0) == reference.encode(0)
+            assert without_ledger(table.encode(0)) == without_ledger(reference.encode(0))
         fold(table, np.zeros(2, np.int64), event)
         table.encode(0)
     return taken, refused, alone

@@ -71,21 +71,6 @@ def earlier_ids(events: bytes, refunds: int, engagements: int, engaged_at_ms: in
     return ids.pack()
 
 
-def earlier_orders(ledger: bytes, ordered_at_ms: int) -> tuple[bytes, int, list[float], int]:
-    """Return the orders of a row as they are kept now, and what to take back of returns whose orders are not known.
-
-    That is money, the same decayed, and the number of refunds.
-    """
-    orders = unpack_earlier_orders(ledger)
-    unknown = [order for order in orders if not order.completions]
-    return (
-        b"".join(order.state().pack() for order in orders),
-        sum(order.refunded_minor for order in unknown),
-        [order.refunded_minor * exp2((order.at_ms - ordered_at_ms) * ORDER_RATE) for order in unknown],
-        len(unknown),
-    )
-
-
 def carry_over(activity: bytes, ledger: bytes, active_day_bits: int, engaged_day_bits: int) -> dict[str, Any]:
     """Return the numbers of a row, by name, for an `EARLIER_ACTIVITY` record and what lay beside it."""
     (

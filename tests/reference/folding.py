@@ -232,13 +232,12 @@ class _Customer:
             return Said(is_quiet=True, is_restated=is_restated)
         if _is_refund(event):
             self._ids = self._ids.with_refund(digest(event.event_id.encode()))
-        if after.is_stated:
+        if after.is_stated or after.refunded_minor:
             self._advance(event.at_ms)
             if before is not None and not was_stated and before.at_ms > event.at_ms:
                 self._advance(before.at_ms)
         self._enter(after)
-        is_quiet = not after.is_stated or self._follow(before, after)
-        return Said(is_quiet, is_restated)
+        return Said(self._follow(before, after), is_restated)
 
     def _enter(self, order: Order) -> None:
         others = [each for each in self._orders if each.digest != order.digest]
@@ -259,26 +258,29 @@ class _Customer:
     def _follow(self, before: Order | None, after: Order) -> bool:
         """Follow what has become of an order in the totals; return whether it left them as they were."""
         row, known = self.row, before if before is not None and before.is_stated else None
-        refunds = after.refunds - (known.refunds if known else 0)
-        is_quiet = not self._change_worth(before or after._replace(flags=0), after) and known is not None
+        refunds = after.refunds - (before.refunds if before is not None else 0)
+        is_quiet = not self._change_worth(before or Order(after.digest, after.at_ms), after) and not refunds
         row.refunds += refunds
+        if not after.is_stated:
+            return is_quiet
         row.first_at_ms = min(row.first_at_ms, after.at_ms)
         row.first_purchased_at_ms = min(row.first_purchased_at_ms, after.at_ms)
         if known is None:
             self._place(after.at_ms)
         elif known.at_ms != after.at_ms:
             self._move(known.at_ms, after.at_ms)
-        return is_quiet and not refunds
+        return is_quiet and known is not None
 
     def _change_worth(self, before: Order, after: Order) -> bool:
         row, was, now = self.row, before.worth, after.worth
-        if before.at_ms == after.at_ms and was[:2] == now[:2]:
+        is_nothing = not (after.is_stated or was.minor or now.minor)
+        if is_nothing or (before.at_ms == after.at_ms and was[:2] == now[:2]):
             return False
         put_in = weight_at(after.at_ms, row.ordered_at_ms)
         taken_out = 0.0
         if before.at_ms == after.at_ms:
             taken_out = put_in
-        elif was.orders:
+        elif was.orders or was.minor:
             taken_out = weight_at(before.at_ms, row.ordered_at_ms)
         row.purchases += now.orders - was.orders
         row.revenue_minor += now.minor - was.minor

@@ -67,8 +67,10 @@ class Order(NamedTuple):
     @property
     def worth(self) -> Worth:
         """What the order adds to the totals."""
-        if not self.is_stated or self.flags & (CANCELLED | RETURNED):
+        if self.flags & (CANCELLED | RETURNED):
             return Worth(0, 0, 0.0)
+        if not self.is_stated:
+            return Worth(0, -self.refunded_minor, 0.0)
         left = self.stated_minor - min(self.stated_minor, self.refunded_minor)
         if left == 0 and self.refunded_minor:
             return Worth(0, 0, 0.0)

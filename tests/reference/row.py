@@ -20,7 +20,7 @@ from xxhash import xxh3_64_digest
 
 from stream_app.core.clock import NO_TIME
 from stream_app.errors import RowDamaged, RowVersionUnknown
-from tests.reference.earlier_rows import EARLIER_ACTIVITY, carry_over, earlier_ids, earlier_orders
+from tests.reference.earlier_rows import EARLIER_ACTIVITY, carry_over, earlier_ids, unpack_earlier_orders
 
 Int64: TypeAlias = Annotated[int, "q"]
 Int32: TypeAlias = Annotated[int, "i"]
@@ -284,11 +284,7 @@ def carry_orders(row: Row) -> Row:
     row = msgspec.structs.replace(
         row, recent_events=earlier_ids(row.recent_events, row.refunds, row.engagements, row.engaged_at_ms)
     )
-    row.orders, returned_minor, returned_decayed, refunds = earlier_orders(row.orders, row.ordered_at_ms)
-    row.revenue_minor += returned_minor
-    for part in returned_decayed:
-        row.revenue_decayed += part
-    row.refunds -= refunds
+    row.orders = b"".join(order.state().pack() for order in unpack_earlier_orders(row.orders))
     return row
 
 

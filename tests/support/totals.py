@@ -86,26 +86,32 @@ def log_value(minor: float) -> float:
 
 
 class Order(NamedTuple):
-    """What has become of an order: when it was stated first, what is left of it, and its refunds."""
+    """What has become of an order: when it was, what is left of it, and its refunds.
+
+    One that nobody has stated was when it was returned last, and takes away what was.
+    """
 
     at_ms: int
     left_minor: int
     is_one: bool
     refunds: int
+    is_stated: bool
 
 
-def order_of(events: Sequence[Event]) -> Order | None:
-    """Return what distinct events of an order say together; None if nobody has stated it."""
+def order_of(events: Sequence[Event]) -> Order:
+    """Return what distinct events of an order say together."""
     statements = [event for event in events if event.kind == PURCHASE]
-    if not statements:
-        return None
     said = {event.amount_minor for event in events if event.kind != PURCHASE}
     refunds = [event.amount_minor for event in events if event.kind != PURCHASE and event.amount_minor != CANCELS]
-    _, minor = max((event.stated_at_ms, event.amount_minor) for event in statements)
     returned = sum(amount for amount in refunds if amount != ALL_LEFT)
-    left = 0 if said & {CANCELS, ALL_LEFT} else max(minor - returned, 0)
-    is_one = not said & {CANCELS, ALL_LEFT} and (left > 0 or returned == 0)
-    return Order(min(event.at_ms for event in statements), left, is_one, len(refunds))
+    is_nothing = bool(said & {CANCELS, ALL_LEFT})
+    if not statements:
+        taken_away = 0 if is_nothing else -returned
+        return Order(max(event.at_ms for event in events), taken_away, False, len(refunds), False)
+    _, minor = max((event.stated_at_ms, event.amount_minor) for event in statements)
+    left = 0 if is_nothing else max(minor - returned, 0)
+    is_one = not is_nothing and (left > 0 or returned == 0)
+    return Order(min(event.at_ms for event in statements), left, is_one, len(refunds), True)
 
 
 def expected_row(events: Sequence[Event]) -> Row:
@@ -115,21 +121,26 @@ def expected_row(events: Sequence[Event]) -> Row:
     for event in events:
         if event.kind != ENGAGEMENT:
             by_order[event.order_id].append(event)
-    stated = {order_id: order for order_id, said in by_order.items() if (order := order_of(said))}
-    ordered = [order.at_ms for order in stated.values()]
+    orders = [order_of(said) for said in by_order.values()]
+    ordered = [order.at_ms for order in orders if order.is_stated]
+    counted = [
+        said for said in by_order.values() if any(event.kind == PURCHASE or event.amount_minor > 0 for event in said)
+    ]
     row = Row(
         first_at_ms=min([*ordered, *engaged], default=-NO_TIME),
         first_purchased_at_ms=min(ordered, default=-NO_TIME),
         purchased_at_ms=max(ordered, default=NO_TIME),
-        ordered_at_ms=max((event.at_ms for order_id in stated for event in by_order[order_id]), default=NO_TIME),
+        ordered_at_ms=max((event.at_ms for said in counted for event in said), default=NO_TIME),
         engaged_at_ms=max(engaged, default=NO_TIME),
         engagements=len(engaged),
     )
-    for order in stated.values():
+    for order in orders:
+        row.refunds += order.refunds
+        if not (order.is_stated or order.left_minor):
+            continue
         weight = halved(row.ordered_at_ms - order.at_ms, 60)
         row.purchases += order.is_one
         row.revenue_minor += order.left_minor
-        row.refunds += order.refunds
         row.orders_decayed += order.is_one * weight
         row.revenue_decayed += order.left_minor * weight
         row.log_order_values += log_value(order.left_minor)
