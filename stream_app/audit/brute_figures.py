@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final
 
 from stream_app.audit.brute_values import BORDER
-from stream_app.audit.recount import GAP_MEMORY, Entry, Totals, day_of, ordered_ms, recount
+from stream_app.audit.recount import GAP_MEMORY, ORDER_COMPLETED, Entry, Totals, acts_of, recount
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND
 from stream_app.segmentations.learned.rhythm import DEVIATION_MIN, Rhythm
@@ -105,8 +105,8 @@ def _recent(entries: Sequence[Entry], kind: int, now_ms: int, remembered: int) -
 
 
 def _recently_ordered(entries: Sequence[Entry], now_ms: int, remembered: int) -> int:
-    recent = [at_ms for at_ms in ordered_ms(entries) if now_ms - at_ms < remembered * DAY_MS]
-    return len({day_of(at_ms, entries[0].timezone) for at_ms in recent})
+    ordered = [entry for entry, type_ in acts_of(entries) if type_ == ORDER_COMPLETED]
+    return len({entry.day for entry in ordered if now_ms - entry.event.at_ms < remembered * DAY_MS})
 
 
 _FIGURES: Final[Mapping[str, Callable[[Sequence[Entry], Totals, int, int], Figure | None]]] = {

@@ -160,14 +160,6 @@ def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIF
     return life.recount(order_half_life_days)
 
 
-def ordered_ms(entries: Iterable[Entry]) -> list[int]:
-    """Return when each order was stated first, of those that were stated."""
-    life = _Life()
-    for entry in entries:
-        life.take(entry)
-    return [order.at_ms for order in life.stated()]
-
-
 def distinct(order: Sequence[Entry]) -> list[bool]:
     """Return which entries are folded: those that say something that the row does not hold yet."""
     life = _Life()

@@ -21,7 +21,6 @@ from stream_app.adapters.metrics.declared import (
     SWEEP,
     TICK_WAIT,
     TICK_WAITS_EXPIRED,
-    TOO_OLD_EVENTS,
 )
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.moves import CAUSE_KINDS
@@ -58,7 +57,6 @@ class PartitionCounters:
 
     late: int = 0
     duplicates: int = 0
-    too_old: int = 0
     transactions: int = 0
     waits_expired: int = 0
     written_at_ms: int = 0
@@ -103,7 +101,6 @@ class PartitionCounters:
         for move, total in self.moves.items():
             yield Reading(MIGRATIONS, move, total)
         yield Reading(DUPLICATE_EVENTS, (), self.duplicates)
-        yield Reading(TOO_OLD_EVENTS, (), self.too_old)
         yield Reading(LATE_EVENTS, (), self.late)
         yield Reading(EVENT_PROCESSING, (), self.processing_seconds)
         yield Reading(EVENT_AGE, (), self.age_seconds)

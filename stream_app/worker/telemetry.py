@@ -11,7 +11,6 @@ from stream_app.adapters.metrics.declared import (
     CONSUMER_LAG,
     COUNTED_SINCE,
     CUSTOMERS,
-    DOUBTED_TIMES,
     LAST_PROCESSED,
     MODEL_DRIFT,
     MODEL_HELD,
@@ -133,13 +132,11 @@ class Telemetry:
             watermark_ms = lane.partition.clock.watermark_ms
             if watermark_ms != NO_TIME:
                 yield Reading(WATERMARK, (str(number),), watermark_ms / SECOND_MS)
-            trust = lane.partition.trust
-            yield Reading(TIMES_IN_DOUBT, (str(number), "ahead"), trust.ahead_in_doubt)
-            yield Reading(TIMES_IN_DOUBT, (str(number), "behind"), trust.behind_in_doubt)
-            yield Reading(DOUBTED_TIMES, (str(number), "ahead"), trust.ahead_total)
-            yield Reading(DOUBTED_TIMES, (str(number), "behind"), trust.behind_total)
             yield Reading(LAST_PROCESSED, (str(number),), lane.figures.written_at_ms / SECOND_MS)
             yield Reading(TABLE_ENTRIES, (str(number),), len(lane.partition.table))
+        trusts = [lane.partition.trust for lane in lanes.values()]
+        yield Reading(TIMES_IN_DOUBT, ("ahead",), sum(trust.ahead_in_doubt for trust in trusts))
+        yield Reading(TIMES_IN_DOUBT, ("behind",), sum(trust.behind_in_doubt for trust in trusts))
         yield from self._lags()
         for name, state in self._segmentations(lanes).items():
             yield from state.readings(name)

@@ -69,11 +69,6 @@ EVENTS: Final = counter(
 DUPLICATE_EVENTS: Final = counter(
     "duplicate_events", WORKER, "Accepted events whose id the customer's row already held; they change nothing."
 )
-TOO_OLD_EVENTS: Final = counter(
-    "too_old_events",
-    WORKER,
-    "Duplicates that said something of an order of which the customer's row holds only the id; they change nothing.",
-)
 LATE_EVENTS: Final = counter(
     "late_events", WORKER, "Accepted events that occurred before the watermark of their partition."
 )
@@ -112,15 +107,8 @@ TIMES_IN_DOUBT: Final = gauge(
     WORKER,
     "Records whose time is far from that of all others of their partition, `ahead` or `behind`: only their customers' "
     "segments follow it, until others get there.",
-    ("partition", "side"),
-    2 * PARTITIONS_MAX,
-)
-DOUBTED_TIMES: Final = gauge(
-    "doubted_times",
-    WORKER,
-    "How many such records a partition has ever had, those included that others have come near to since.",
-    ("partition", "side"),
-    2 * PARTITIONS_MAX,
+    ("side",),
+    2,
 )
 LAST_PROCESSED: Final = gauge(
     "last_processed_timestamp_seconds",

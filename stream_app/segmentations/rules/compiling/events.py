@@ -34,7 +34,10 @@ BUCKETS: Final = 128
 _COUNT_LIMIT: Final = 2**31 - 1
 _SPARE_DAYS: Final = 3
 """Beyond N local dates: today, and what clocks are put forward or back."""
-_DAYS_OF_FIGURES: Final = {"engaged_days": (ENGAGEMENTS, 182), "active_days": (PURCHASES, 366)}
+_DAYS_OF_FIGURES: Final = {
+    "engaged_days": (Selection("*", kinds=ENGAGEMENTS), 182),
+    "active_days": (Selection("order_completed", kinds=PURCHASES), 366),  # an edit of an order is no purchase
+}
 
 
 class Compiled(NamedTuple):
@@ -115,8 +118,7 @@ class EventConditions:
 
     def figure_of_days(self, leaf: FigureLeaf) -> Compiled:
         """Return a condition on the days with events of a kind, which are counted from their series."""
-        kinds, days = _DAYS_OF_FIGURES[leaf.figure]
-        of = Selection("*", kinds=kinds)
+        of, days = _DAYS_OF_FIGURES[leaf.figure]
 
         def at_least(n: int) -> int:
             if n <= 0:
