@@ -41,6 +41,7 @@ from stream_app.audit.traits import check_traits
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
 from stream_app.core.local_days import UTC
+from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, TimeZoneChanged
 from stream_app.segmentations.learned.rhythm import Rhythm
 
@@ -67,6 +68,8 @@ class Deployment:
         Minor units of the base currency in a major one.
     timezone
         Of the shop.
+    gap_ms
+        How far a single record may lead its topic's time.
     """
 
     connection: KafkaConnection
@@ -75,6 +78,7 @@ class Deployment:
     decoders: Callable[[Sequence[str]], Mapping[str, Decoder]]
     minor_per_major: int = 100
     timezone: str = UTC
+    gap_ms: int = GAP_MS
 
 
 @dataclass
@@ -355,7 +359,7 @@ class _Audit:
         found.tally.add(findings)
         found.tally.add(checks.check_letter_keys(letters, log, names.inputs))
         committed = {topic: self._committed.get((topic, partition), 0) for topic in names.inputs}
-        known = letters, migrations, self._now_ms, self._deployment.timezone
+        known = letters, migrations, self._now_ms, self._deployment.timezone, self._deployment.gap_ms
         inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known)
         last_offsets = dict.fromkeys(names.inputs, -1)
         for topic, stream, decoder in self._streams:

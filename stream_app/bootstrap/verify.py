@@ -8,6 +8,7 @@ from stream_app.audit.verification import Deployment
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.bootstrap.segmentation import create_migration_context
+from stream_app.core.clock import DAY_MS
 from stream_app.settings.sections import Settings
 
 
@@ -20,4 +21,5 @@ def create_deployment(settings: Settings) -> Deployment:
         decoders=partial(create_decoders, settings),
         minor_per_major=create_migration_context(settings).minor_per_major,
         timezone=settings.business.timezone,
+        gap_ms=settings.records.trusted_gap_days * DAY_MS,
     )
