@@ -29,6 +29,7 @@ FILES: Final = (
     "upcoming.jsonl",
     "models.jsonl",
     "dead_letters.jsonl",
+    "history.json",
     "summary.json",
 )
 UNFINISHED: Final = ".unfinished"
@@ -116,8 +117,10 @@ class OutputFolder:
             self._files["memberships.jsonl"].write(self._encoder.encode_lines(block))
 
     def complete(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary, close all files and move them to their places."""
-        text = msgspec.json.format(self._encoder.encode(summary), indent=2)
+        """Write the summary and, apart, the history in it; close all files and move them to their places."""
+        whole = dict(summary)
+        self._files["history.json"].write(self._encoder.encode(whole.pop("history", {})) + b"\n")
+        text = msgspec.json.format(self._encoder.encode(whole), indent=2)
         self._files["summary.json"].write(text + b"\n")
         for file in self._files.values():
             file.close()

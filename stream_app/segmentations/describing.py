@@ -76,6 +76,8 @@ class Described:
         Of the migrations, as Kafka's records have them; none if nobody was named as the source.
     is_specific
         Of which moves more is told than that something is new, shape `(n,)`.
+    chunk
+        The events that the moves name.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Described:
         keys: bytes,
         headers: bytes,
         is_specific: npt.NDArray[np.bool_],
+        chunk: Chunk = NO_CHUNK,
     ) -> None:
         self.places = places
         self.lines = lines
@@ -93,6 +96,7 @@ class Described:
         self.keys = keys
         self.headers = headers
         self.is_specific = is_specific
+        self.chunk = chunk
 
     def __len__(self) -> int:
         return len(self.places)
@@ -221,6 +225,7 @@ class Describer:
             ctypes.string_at(form.keys, form.keys_size) if count else b"",
             ctypes.string_at(form.headers, form.headers_size) if form.headers_size else b"",
             is_specific,
+            chunk,
         )
 
     def _told(self, moves: np.ndarray, customers: Texts, chunk: Chunk) -> tuple[Texts, npt.NDArray[np.bool_]]:

@@ -22,6 +22,7 @@ from tests.support.one_segmentation import FILE, VARIABLE
 ROOT = Path(__file__).parents[2]
 OUTPUTS = {
     "dead_letters.jsonl",
+    "history.json",
     "memberships.jsonl",
     "migrations.jsonl",
     "models.jsonl",

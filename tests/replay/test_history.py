@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from xxhash import xxh3_64_intdigest
+
+from stream_app.core.clock import DAY_MS
+from stream_app.core.events import pack_events
+from stream_app.replay.history import TOP_CUSTOMERS, DailyEvents
+from tests.support.events import START_MS, engagement, purchase, refund
+from tests.support.replays import Outputs, purchase_at, replay, write_lines
+
+
+def day_of(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp() * 1000) // DAY_MS
+
+
+def instant(day: int) -> str:
+    return datetime.fromtimestamp((19_800 + day) * 86_400 + 3_600, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+@pytest.fixture(scope="module")
+def bought(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], Outputs]:
+    """Purchases of 60 customers who grow silent one after the other, a tenth of the records sent twice."""
+    draw, records = random.Random(3), []
+    for customer in range(60):
+        for day in range(draw.randrange(30), draw.randrange(60, 400), draw.randrange(9, 50)):
+            amount = f"{draw.randrange(500, 9_000) / 100:.2f}"
+            records.append(purchase_at(len(records), instant(day), f"c{customer}", total=amount))
+    records.sort(key=lambda record: record["occurred_at"])
+    sent = [record for number, record in enumerate(records) for _ in range(1 + (number % 10 == 0))]
+    folder = tmp_path_factory.mktemp("bought")
+    out = replay(folder / "out", "--purchases", write_lines(folder / "purchases.jsonl", sent))
+    return records, out
+
+
+def history(out: Outputs) -> dict[str, Any]:
+    return dict(json.loads((out.folder / "history.json").read_bytes()))
+
+
+def test_flows_by_day_are_the_migrations_counted(bought: tuple[list[dict[str, Any]], Outputs]) -> None:
+    _, out = bought
+    flows = history(out)["segmentations"]["value"]["flows"]
+    expected: Counter[tuple[Any, ...]] = Counter()
+    for migration in out.migrations:
+        ends = [migration[end] and migration[end]["id"] for end in ("from_segment", "to_segment")]
+        expected[day_of(migration["effective_at"]), *ends, migration["cause"]["kind"], migration["change"]] += 1
+    columns = [flows[name] for name in ("day", "from", "to", "cause", "change")]
+    assert dict(zip(zip(*columns, strict=True), flows["customers"], strict=True)) == expected
+    assert flows["day"] == sorted(flows["day"])
+
+
+def test_a_move_carries_what_the_customer_had_spent_before(bought: tuple[list[dict[str, Any]], Outputs]) -> None:
+    records, out = bought
+    expected: Counter[int] = Counter()
+    for migration in out.migrations:
+        cause = migration["cause"]["event_id"]
+        expected[day_of(migration["effective_at"])] += sum(
+            round(float(record["total"]) * 100)
+            for record in records
+            if record["customer_id"] == migration["customer_id"]
+            and record["occurred_at"] <= migration["effective_at"]
+            and record["event_id"] != cause
+        )
+    flows, carried = history(out)["segmentations"]["value"]["flows"], Counter()
+    for day, minor in zip(flows["day"], flows["revenue_minor"], strict=True):
+        carried[day] += minor
+    assert carried == expected
+
+
+def test_days_add_up_to_what_came_once(bought: tuple[list[dict[str, Any]], Outputs]) -> None:
+    records, out = bought
+    days = history(out)["days"]
+    assert sum(days["revenue_minor"]) == sum(round(float(record["total"]) * 100) for record in records)
+    assert set(days["day"]) == {day_of(record["occurred_at"]) for record in records}
+
+
+def test_members_are_compared_with_everybody(bought: tuple[list[dict[str, Any]], Outputs]) -> None:
+    _, out = bought
+    members = history(out)["segmentations"]["value"]["members"]
+    assert set(members) == {"", *(segment["id"] for segment in out.summary["segments"])}
+    assert members[""]["rank"]["revenue"] == 0.5
+    ids = {m["customer_id"]: m["segment"]["id"] for m in out.memberships}
+    for segment in out.summary["segments"]:
+        own = members[segment["id"]]
+        assert own["quantiles"]["revenue"] == sorted(own["quantiles"]["revenue"])
+        assert len(own["top"]) == min(segment["customers"], TOP_CUSTOMERS)
+        assert {ids[row["customer_id"]] for row in own["top"]} == {segment["id"]}
+        revenue = [row["revenue"] for row in own["top"]]
+        assert revenue == sorted(revenue, reverse=True)
+        if segment["customers"] <= TOP_CUSTOMERS:
+            assert sum(revenue) == pytest.approx(segment["revenue"])
+
+
+def test_whoever_is_sampled_is_there_with_all_events() -> None:
+    events = [purchase(number % 97, customer_id=f"c{number % 50}", event_id=f"e{number}") for number in range(1_000)]
+    daily = DailyEvents(kept_max=300)
+    for start in range(0, len(events), 90):
+        part = events[start : start + 90]
+        daily.observe(pack_events(part, range(len(part)), 0).records)
+    sample = daily.document()["events"]
+    expected = Counter(
+        h for e in events if (h := xxh3_64_intdigest(e.customer_id.encode())) < sample["customers_below"]
+    )
+    assert Counter(sample["customer"]) == expected
+    assert 0 < len(sample["customer"]) <= 300
+
+
+def test_engagement_and_refunds_are_told_apart() -> None:
+    daily = DailyEvents()
+    events = [purchase(0, 3_000), refund(0, 1_000, "order c1 0"), engagement(1), engagement(1)]
+    daily.observe(pack_events(events, range(len(events)), 0).records)
+    day = START_MS // DAY_MS
+    assert daily.document()["days"] == {
+        "day": [day, day + 1],
+        "revenue_minor": [2_000, 0],
+        "orders": [1, 0],
+        "engagements": [0, 2],
+    }
+    assert daily.document()["events"]["customers_below"] is None
+
+
+def test_a_difference_is_taken_out_of_the_days_since_the_last_settling() -> None:
+    daily = DailyEvents()
+    daily.observe(pack_events([purchase(0, 3_000)], range(1), 0).records)
+    daily.settle(3_000)
+    daily.observe(pack_events([purchase(1, 1_000), purchase(2, 3_000)], range(2), 0).records)
+    daily.settle(5_000)
+    assert daily.document()["days"]["revenue_minor"] == [3_000, 500, 1_500]
+    assert np.array_equal(daily.document()["days"]["orders"], [1, 1, 1])
