@@ -24,7 +24,7 @@ from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import NO_SEGMENT, Roster
 
-EVENTS_KEPT_MAX: Final = 40_000
+EVENTS_KEPT_MAX: Final = 80_000
 """Events of the sample; it holds between half as many and all of them."""
 SPREAD_CUSTOMERS_MAX: Final = 100_000
 """Of more customers than these, every k-th is looked at for quantiles."""
@@ -56,10 +56,9 @@ class DailyFlows:
         keys |= (moves["from_code"].astype(np.int64) + 1 << _FROM_SHIFT) | (codes + 1 << _TARGET_SHIFT)
         keys |= (moves["cause"].astype(np.int64) << _CAUSE_SHIFT) | moves["change"]
         found, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        revenue = np.zeros(len(found), np.int64)
         is_first = moves["after"]["first_at_ms"] == moves["effective_at_ms"]  # then there is no state before
-        np.add.at(revenue, places, np.where(is_first, 0, moves["before"]["revenue_minor"]))
-        for key, count, minor in zip(found.tolist(), counts.tolist(), revenue.tolist(), strict=True):
+        revenue = _sums(places, np.where(is_first, 0, moves["before"]["revenue_minor"]))
+        for key, count, minor in zip(found.tolist(), counts.tolist(), revenue, strict=True):
             self._customers[key] += count
             self._revenue_minor[key] += minor
 
@@ -100,10 +99,9 @@ class DailyEvents:
         kinds, days = records["kind"], records["at_ms"] // DAY_MS
         signs = (kinds == PURCHASE).astype(np.int64) - (kinds == REFUND)
         found, places = np.unique(days, return_inverse=True)
-        sums = np.zeros((len(found), 3), np.int64)
-        for column, values in enumerate((signs * records["amount_minor"], kinds == PURCHASE, kinds == ENGAGEMENT)):
-            np.add.at(sums[:, column], places, values)
-        for day, (minor, orders, engagements) in zip(found.tolist(), sums.tolist(), strict=True):
+        parts = (signs * records["amount_minor"], kinds == PURCHASE, kinds == ENGAGEMENT)
+        sums = [_sums(places, part) for part in parts]
+        for day, minor, orders, engagements in zip(found.tolist(), *sums, strict=True):
             own = self._days.setdefault(day, [0, 0, 0])
             own[0] += minor
             own[1] += orders
@@ -176,6 +174,11 @@ def members_document(partition: Partition, segmentation: Segmentation) -> dict[s
             "top": _top(partition, rows, minor_per_major)
         }
     return document
+
+
+def _sums(places: npt.NDArray[np.intp], values: np.ndarray) -> list[int]:
+    """Return the sum of the values at each place; exact while it stays below 2^53."""
+    return [int(total) for total in np.bincount(places, weights=values).tolist()]
 
 
 def _codes(partition: Partition, segmentation: Segmentation) -> npt.NDArray[np.int16]:

@@ -1,65 +1,82 @@
-"""The customers whose every move a report shows, packed for its page; `assets/timeline.js` unpacks them."""
+"""The customers whose every move a report shows, packed as columns for its pages; `assets/people.js` unpacks them."""
 
 from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Collection
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
 
-import msgspec
 from xxhash import xxh3_64_intdigest
 
-from stream_app.contracts.readers import MigrationRecord, SegmentReference, margin_of
-from stream_app.core.clock import to_milliseconds
+from stream_app.contracts.readers import SegmentReference
+from stream_app.core.clock import SECOND_MS
 from stream_app.core.moves import CAUSE_KINDS
+from stream_app.report.reading import Membership, Migration, milliseconds
 
-TIMELINE_MIGRATIONS_MAX: Final = 60_000
-"""So many migrations are shown customer by customer; a page with them stays quick on a phone."""
-TIMELINE_BYTES_MAX: Final = 8_500_000
-"""Size of their encoding: with plotly.js (4.8 MB) and the other figures the page stays below 15 MB."""
+MIGRATIONS_MAX: Final = 120_000
+"""So many moves are held while the sample is taken; what fits into the file is decided afterwards."""
 SENTENCE_PATTERNS_MAX: Final = 2_000
 """Sentences differ in their numbers; past so many patterns they are no longer patterns and are written out."""
 
+NUMBER_MARK: Final = "\x01"
 _NUMBER: Final = re.compile(r"[\d.,]*\d")
-_NUMBER_MARK: Final = "\x01"
+
+
+class _Move(NamedTuple):
+    at_s: int
+    segmentation: int
+    origin: int
+    target: int
+    cause: int
+    version: int
+    pattern: int
+    numbers: str
 
 
 class TimelineSample:
-    """Customers with all their migrations: everybody while they fit, else a fair sample of whole customers.
+    """Customers with all their moves: everybody while they fit, else a fair sample of whole customers.
 
     Customers are kept in the order of a hash of their id (bottom-k sampling): when the sample outgrows its
-    bounds, the one with the largest hash is dropped and nobody beyond that hash is taken again. So one pass
+    bound, the one with the largest hash is dropped and nobody beyond that hash is taken again. So one pass
     suffices, nobody is kept in part, and the choice depends on neither the order of the lines nor chance.
 
     Parameters
     ----------
+    segmentations
+        Names, in their order.
     always
         Customers who are kept whatever their hash, such as the examples of a summary.
-    migrations_max, bytes_max
-        Bounds of the sample; bytes are those of the encoded migrations and ids.
+    migrations_max
+        Bound of the sample.
     """
 
     def __init__(
-        self,
-        always: Collection[str] = (),
-        migrations_max: int = TIMELINE_MIGRATIONS_MAX,
-        bytes_max: int = TIMELINE_BYTES_MAX,
+        self, segmentations: Collection[str], always: Collection[str] = (), migrations_max: int = MIGRATIONS_MAX
     ) -> None:
+        self._numbers = {name: number for number, name in enumerate(segmentations)}
         self._always = always
         self._migrations_max = migrations_max
-        self._bytes_max = bytes_max
-        self._moves: dict[str, list[bytes]] = {}
+        self._moves: dict[str, list[_Move]] = {}
+        self._next: dict[str, list[tuple[int, int, int]]] = {}
         self._largest: list[tuple[int, str]] = []
         self._threshold = 2**64
-        self._bytes = 0
-        self._kept = 0
-        self._seen = 0
-        self._segments: dict[SegmentReference, int] = {}
+        self._kept = self._seen = 0
+        self._segments: dict[tuple[int, SegmentReference], int] = {}
         self._patterns: dict[str, int] = {}
 
-    def add(self, migration: MigrationRecord) -> None:
+    @property
+    def kept(self) -> int:
+        """How many moves are in the sample."""
+        return self._kept
+
+    @property
+    def can_shrink(self) -> bool:
+        """Whether there is anybody who may be dropped."""
+        return bool(self._largest)
+
+    def add(self, migration: Migration) -> None:
         """Take in a migration; those of one customer must come in their order."""
         self._seen += 1
         customer_id = migration.customer_id
@@ -69,65 +86,106 @@ class TimelineSample:
         moves = self._moves.get(customer_id)
         if moves is None:
             moves = self._moves[customer_id] = []
-            self._bytes += len(customer_id.encode())
             if customer_id not in self._always:
                 heapq.heappush(self._largest, (-priority, customer_id))
-        encoded = self._encode_move(migration)
-        moves.append(encoded)
+        moves.append(self._pack(migration))
         self._kept += 1
-        self._bytes += len(encoded)
-        while self._largest and (self._kept > self._migrations_max or self._bytes > self._bytes_max):
-            self._drop_largest()
+        self.shrink_to(self._migrations_max)
 
-    def encode(self, customers: int) -> dict[str, Any]:
-        """Return the sample for the page: tables of segments and sentence patterns, and rows that point into them."""
+    def add_membership(self, membership: Membership) -> None:
+        """Note what comes next for a customer of the sample."""
+        following = membership.next_move
+        if following is None or membership.customer_id not in self._moves:
+            return
+        number = self._numbers[membership.segmentation]
+        target = self._segment(number, following.to_segment)
+        self._next.setdefault(membership.customer_id, []).append(
+            (number, milliseconds(following.at) // SECOND_MS, target)
+        )
+
+    def shrink_to(self, migrations: int) -> None:
+        """Drop whole customers until no more than so many moves are left, or only those who are always kept."""
+        while self._largest and self._kept > migrations:
+            negative, customer_id = heapq.heappop(self._largest)
+            self._threshold = -negative
+            self._kept -= len(self._moves.pop(customer_id))
+            self._next.pop(customer_id, None)
+
+    def encode(self, customers: int, events: Mapping[int, list[tuple[int, int, int]]], below: int) -> dict[str, Any]:
+        """Return the sample for the pages: tables of segments and of sentences' patterns, and columns of moves.
+
+        Instants are in seconds, those behind a customer's first as differences from the one before.
+
+        Parameters
+        ----------
+        customers
+            How many there are in all.
+        events
+            Instant in milliseconds, kind and amount of each event, by the digests of customers.
+        below
+            The events of customers whose digest is smaller are known.
+        """
+        ids = sorted(self._moves)
+        moves = [move for customer_id in ids for move in self._moves[customer_id]]
+        digests = [xxh3_64_intdigest(customer_id.encode()) for customer_id in ids]
+        acts = [events.get(digest, []) if digest < below else None for digest in digests]
+        told = [act for own in acts for act in own or ()]
         return {
-            "segments": list(self._segments),
+            "segments": [(number, segment.id, segment.name) for number, segment in self._segments],
             "patterns": list(self._patterns),
-            "customers": [
-                (customer_id, [msgspec.Raw(move) for move in self._moves[customer_id]])
-                for customer_id in sorted(self._moves)
-            ],
-            "customersTotal": max(customers, len(self._moves)),
+            "ids": ids,
+            "counts": [len(self._moves[customer_id]) for customer_id in ids],
+            "moves": {
+                "at": [step for customer_id in ids for step in _steps([m.at_s for m in self._moves[customer_id]])],
+                "segmentation": [move.segmentation for move in moves],
+                "from": [move.origin for move in moves],
+                "to": [move.target for move in moves],
+                "cause": [move.cause for move in moves],
+                "version": [move.version for move in moves],
+                "pattern": [move.pattern for move in moves],
+                "numbers": [move.numbers for move in moves],
+            },
+            "next": [self._next.get(customer_id, []) for customer_id in ids],
+            "eventCounts": [-1 if own is None else len(own) for own in acts],
+            "events": {
+                "at": [step for own in acts for step in _steps([act[0] // SECOND_MS for act in own or ()])],
+                "kind": [act[1] for act in told],
+                "amount": [act[2] for act in told],
+            },
+            "customersTotal": max(customers, len(ids)),
             "migrations": self._kept,
             "migrationsTotal": self._seen,
         }
 
-    def _drop_largest(self) -> None:
-        negative, customer_id = heapq.heappop(self._largest)
-        self._threshold = -negative
-        dropped = self._moves.pop(customer_id)
-        self._kept -= len(dropped)
-        self._bytes -= len(customer_id.encode()) + sum(map(len, dropped))
-
-    def _encode_move(self, migration: MigrationRecord) -> bytes:
-        """Return the row `[at_ms, from, to, cause, version, margin, pattern, numbers, event id]`."""
-        origin = migration.from_segment
-        target = migration.to_segment
+    def _pack(self, migration: Migration) -> _Move:
+        origin, target = migration.from_segment, migration.to_segment
         sentence = shorten_sentence(
             migration.explanation.sentence, origin.name if origin else None, target.name if target else None
         )
-        sentence = sentence.replace(_NUMBER_MARK, "\ufffd")
-        pattern = self._pattern_index(_NUMBER.sub(_NUMBER_MARK, sentence))
-        return msgspec.json.encode(
-            (
-                to_milliseconds(datetime.fromisoformat(migration.effective_at)),
-                None if origin is None else self._segments.setdefault(origin, len(self._segments)),
-                None if target is None else self._segments.setdefault(target, len(self._segments)),
-                CAUSE_KINDS.index(migration.cause.kind),
-                migration.model_version,
-                margin_of(migration.explanation),
-                sentence if pattern is None else pattern,
-                "" if pattern is None else " ".join(_NUMBER.findall(sentence)),
-                migration.cause.event_id or "",
-            )
+        sentence = sentence.replace(NUMBER_MARK, "\ufffd")
+        pattern = self._pattern_index(_NUMBER.sub(NUMBER_MARK, sentence))
+        number = self._numbers[migration.segmentation]
+        return _Move(
+            milliseconds(migration.effective_at) // SECOND_MS,
+            number,
+            self._segment(number, origin),
+            self._segment(number, target),
+            CAUSE_KINDS.index(migration.cause.kind),
+            migration.model_version,
+            pattern,
+            sentence if pattern < 0 else " ".join(_NUMBER.findall(sentence)),
         )
 
-    def _pattern_index(self, pattern: str) -> int | None:
-        index = self._patterns.get(pattern)
-        if index is None and len(self._patterns) < SENTENCE_PATTERNS_MAX:
+    def _segment(self, segmentation: int, segment: SegmentReference | None) -> int:
+        if segment is None:
+            return -1
+        return self._segments.setdefault((segmentation, segment), len(self._segments))
+
+    def _pattern_index(self, pattern: str) -> int:
+        """Return a pattern's number; -1 if there are too many."""
+        index = self._patterns.get(pattern, -1)
+        if index < 0 and len(self._patterns) < SENTENCE_PATTERNS_MAX:
             index = self._patterns[pattern] = len(self._patterns)
-            self._bytes += len(pattern.encode())
         return index
 
 
@@ -135,3 +193,7 @@ def shorten_sentence(sentence: str, origin: str | None, target: str | None) -> s
     """Return `sentence` without its closing "; origin → target", for places that show the move beside it."""
     path = f"; {origin} → {target}."
     return f"{sentence.removesuffix(path)}." if sentence.endswith(path) else sentence
+
+
+def _steps(instants: list[int]) -> list[int]:
+    return instants[:1] + [after - before for before, after in pairwise(instants)]

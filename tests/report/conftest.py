@@ -8,6 +8,7 @@ from stream_app import segmentations
 from stream_app.cli import main
 from tests.support.one_segmentation import VARIABLE
 from tests.support.replays import Outputs
+from tests.web.driving import Driver
 
 SEVERAL = """
 [[segmentations]]
@@ -52,3 +53,9 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
         environment.delenv(VARIABLE)
         main(["replay", *files, "--config", str(config), "--out", str(folder / "out")])
     return Outputs(folder / "out")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    """Chromium."""
+    return Driver(tmp_path_factory.mktemp("browser") / "place")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from datetime import datetime
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import asdict
+from xxhash import xxh3_64_intdigest
 
 from stream_app.core.clock import DAY_MS, HOUR_MS, WEEK_MS, format_instant
 from stream_app.core.members import MemberSums, life_cycle_order, member_figures
@@ -48,6 +50,14 @@ STEPS = {
     "s9": [("s9", 93, "purchase"), ("s101", 4, "purchase"), ("s105", 3, "lapse")],
 }
 """From a segment: where to, how often in a hundred weeks, and why."""
+
+
+def ms_of(instant: str) -> int:
+    return round(datetime.fromisoformat(instant).timestamp() * 1_000)
+
+
+def day_of(instant: str) -> int:
+    return ms_of(instant) // DAY_MS
 
 
 class ReportFolder:
@@ -199,6 +209,12 @@ class ReportFolder:
                 "sequence": self.sequence[customer_id],
                 "model_version": self._version(self.weeks - 1),
                 "as_of": self.end,
+                "next_move": None
+                if segment_id == "s6"
+                else {
+                    "at": format_instant(self.end_ms + DAY_MS),
+                    "to_segment": {"id": "s6", "name": SEGMENTS["s6"][0]},
+                },
             }
             for customer_id, segment_id in self.current.items()
         ]
@@ -351,15 +367,85 @@ class ReportFolder:
             "other_segmentations": [],
         }
 
+    def history(self) -> dict[str, Any]:
+        """Return what `history.json` says: a purchase of 31 each at every move that one caused, and no other."""
+        flows: Counter[tuple[Any, ...]] = Counter()
+        for migration in self.migrations:
+            day = day_of(migration["effective_at"])
+            ends = [migration[end] and migration[end]["id"] for end in ("from_segment", "to_segment")]
+            flows[(day, *ends, migration["cause"]["kind"], migration["change"])] += 1
+        listed = sorted(flows, key=str)
+        listed.sort(key=lambda key: int(key[0]))
+        columns = dict(
+            zip(("day", "from", "to", "cause", "change"), map(list, zip(*listed, strict=True)), strict=False)
+        )
+        bought = [m for m in self.migrations if m["cause"]["kind"] == "purchase"]
+        by_day = Counter(day_of(m["effective_at"]) for m in bought)
+        acts = sorted((xxh3_64_intdigest(m["customer_id"].encode()), ms_of(m["effective_at"])) for m in bought)
+        spread = {"quantiles": {"orders": [1, 2, 3, 4, 5], "revenue": [10, 20, 30, 40, 50]}}
+        top = {key: [c for c, here in sorted(self.current.items()) if here == key][:25] for key in SEGMENTS}
+        return {
+            "days": {
+                "day": sorted(by_day),
+                "revenue_minor": [3_100 * by_day[day] for day in sorted(by_day)],
+                "orders": [by_day[day] for day in sorted(by_day)],
+                "engagements": [0] * len(by_day),
+            },
+            "events": {
+                "customers_below": None,
+                "customer": [customer for customer, _ in acts],
+                "at_ms": [at_ms for _, at_ms in acts],
+                "kind": [0] * len(acts),
+                "amount_minor": [3_100] * len(acts),
+            },
+            "segmentations": {
+                "value": {
+                    "flows": {name: columns.get(name, []) for name in ("day", "from", "to", "cause", "change")}
+                    | {
+                        "customers": [flows[key] for key in listed],
+                        "revenue_minor": [3_100 * flows[key] for key in listed],
+                    },
+                    "members": {"": spread | {"rank": {"orders": 0.5, "revenue": 0.5}}}
+                    | {
+                        key: spread
+                        | {
+                            "rank": {"orders": 0.62, "revenue": 0.4},
+                            "top": [
+                                {"customer_id": each, "orders": 2, "revenue": 62.0, "last_at_ms": START_MS}
+                                for each in top[key]
+                            ],
+                        }
+                        for key in SEGMENTS
+                        if top[key]
+                    },
+                }
+            },
+        }
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Return the refused records that the summary counts."""
+        return [
+            {
+                "reason": reason,
+                "field": "occurred_at",
+                "message": f"{number} <b>bold</b>, expected a time",
+                "position": {"topic": "/srv/shop/purchases.csv", "partition": 0, "offset": number},
+            }
+            for reason, count in (("malformed", 4), ("invalid_time", 3), ("out_of_range", 2))
+            for number in range(1, count + 1)
+        ]
+
     def write(self, folder: Path) -> dict[str, Any]:
-        """Write the four files into `folder` and return the summary."""
+        """Write the files into `folder` and return the summary."""
         models = self.models()
         summary = self.summary(models)
         (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+        (folder / "history.json").write_text(json.dumps(self.history()), encoding="utf-8")
         for name, lines in (
             ("migrations.jsonl", self.migrations),
             ("memberships.jsonl", self.memberships()),
             ("models.jsonl", models),
+            ("dead_letters.jsonl", self.dead_letters()),
         ):
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             (folder / name).write_text(text, encoding="utf-8", newline="\n")

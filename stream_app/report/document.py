@@ -1,0 +1,188 @@
+"""The document that the pages draw from, made of what a replay has written.
+
+Python says what is true, in numbers, ids and sentences; how it looks is the pages' own. A list of as many values as
+there are moves or days is a column: columns of like numbers compress to a fraction of rows.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+from stream_app.contracts.currencies import MINOR_DIGITS
+from stream_app.core.clock import DAY_MS
+from stream_app.core.moves import CAUSE_KINDS, CHANGES
+from stream_app.report.reading import Membership, Refused, milliseconds, read_lines
+from stream_app.segmentations.learned.roles import KEYS, segments
+
+FORMAT: Final = 1
+AUDIENCE: Final = "audience"
+HELD: Final = "held"
+REFUSED_EXAMPLES: Final = 5
+"""So many refused records are shown of each reason."""
+MESSAGE_CHARACTERS: Final = 300
+
+_SEGMENT_IDS: Final = {key: segment.segment_id for key, segment in zip(KEYS, segments(), strict=True)}
+
+
+class Stays:
+    """Who is in the segments of a segmentation at the end, and for how long.
+
+    Parameters
+    ----------
+    until_ms
+        The end; None where there were no events.
+    """
+
+    def __init__(self, until_ms: int | None) -> None:
+        self._until_ms = until_ms
+        self._customers: Counter[str] = Counter()
+        self._days: Counter[str] = Counter()
+
+    def add(self, membership: Membership) -> None:
+        """Count a customer."""
+        self._customers[membership.segment.id] += 1
+        if self._until_ms is not None:
+            self._days[membership.segment.id] += max(self._until_ms - milliseconds(membership.since), 0)
+
+    @property
+    def mean_days(self) -> dict[str, float]:
+        """Return for how many days on average the customers of each segment have been in it."""
+        return {key: round(self._days[key] / DAY_MS / self._customers[key], 1) for key in sorted(self._customers)}
+
+
+def describe_run(summary: dict[str, Any], history: dict[str, Any], refused: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what is said of the whole run."""
+    days = history["days"]
+    return {
+        "format": FORMAT,
+        "currency": summary["currency"],
+        "moneyDigits": MINOR_DIGITS[summary["currency"]],
+        "period": summary["period"],
+        "asOfMs": milliseconds(summary["as_of"]) if summary["as_of"] else None,
+        "customers": summary["customers"],
+        "counts": summary["counts"],
+        "inputs": [entry | {"file": PurePath(entry["file"]).name} for entry in summary["inputs"]],
+        "interrupted": summary["interrupted"],
+        "refused": refused,
+        "causes": CAUSE_KINDS,
+        "changes": CHANGES,
+        "days": {"day": days["day"], "revenue": days["revenue_minor"]}
+        | {name: days[name] for name in ("orders", "engagements")},
+    }
+
+
+def describe_segmentation(
+    summary: dict[str, Any], history: dict[str, Any], versions: list[dict[str, Any]], stays: Stays
+) -> dict[str, Any]:
+    """Return what is said of a segmentation.
+
+    Parameters
+    ----------
+    summary
+        Its part of `summary.json`, with what is said of the whole run.
+    history
+        Its part of `history.json`.
+    versions
+        Its documents in `models.jsonl`.
+    stays
+        Who is in it.
+    """
+    in_force = [version for version in versions if version.get("status") != HELD]
+    present = in_force[-1] if in_force else {"segments": []}
+    listed = _segments(summary, present["segments"])
+    members, flows = history["members"], history["flows"]
+    numbers = {segment["id"]: number for number, segment in enumerate(listed)}
+    definition = present.get("definition", {})
+    return {
+        "name": summary["segmentation"],
+        "title": definition.get("title") or summary["segmentation"].replace("_", " ").capitalize(),
+        "description": definition.get("description"),
+        "kind": summary["kind"],
+        "version": summary["model_version"],
+        "segments": listed,
+        "members": {segment["id"]: segment | members.get(segment["id"], {}) for segment in summary["segments"]},
+        "everyone": summary["all_segments"] | members.get("", {}),
+        "meanDays": stays.mean_days,
+        "flows": {
+            "day": flows["day"],
+            "from": [numbers.get(segment_id, -1) for segment_id in flows["from"]],
+            "to": [numbers.get(segment_id, -1) for segment_id in flows["to"]],
+            "cause": [CAUSE_KINDS.index(kind) for kind in flows["cause"]],
+            "change": [CHANGES.index(change) for change in flows["change"]],
+            "customers": flows["customers"],
+            "revenue": flows["revenue_minor"],
+        },
+        "moves": summary["migrations"],
+        "models": _models(versions, summary) if summary["kind"] == "learned" else [],
+        "versions": [{"version": v["version"], "atMs": milliseconds(v["as_of"])} for v in in_force],
+    }
+
+
+def read_refused(path: Path, by_reason: dict[str, int]) -> list[dict[str, Any]]:
+    """Return the reasons for which records were refused, the commonest first, each with its first records."""
+    examples: dict[str, list[dict[str, Any]]] = {reason: [] for reason in by_reason}
+    if by_reason:
+        for letter in read_lines(path, Refused):
+            own = examples.get(letter.reason)
+            if own is not None and len(own) < REFUSED_EXAMPLES:
+                place = PurePath(letter.position.topic).name
+                message = letter.message
+                if len(message) > MESSAGE_CHARACTERS:
+                    message = message[: MESSAGE_CHARACTERS - 1] + "…"
+                own.append({"file": place, "line": letter.position.offset, "field": letter.field, "message": message})
+    ordered = sorted(by_reason, key=lambda reason: (-by_reason[reason], reason))
+    return [{"reason": reason, "records": by_reason[reason], "examples": examples[reason]} for reason in ordered]
+
+
+def _segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all segments that ever were, in the order of the life cycle, former ones last.
+
+    `present` are those of the newest version, also where nobody is in them.
+    """
+    names, documents = summary["segment_names"], {segment["id"]: segment for segment in present}
+    filled = [segment["id"] for segment in summary["segments"]]
+    empty = [key for key in documents if key in names and key not in filled]
+
+    def level(segment_id: str) -> int:
+        return documents.get(segment_id, {}).get("level") or 0
+
+    current = sorted(filled + empty, key=lambda segment_id: -level(segment_id))
+    former = [segment_id for segment_id in sorted(names) if segment_id not in current]
+    return [
+        {
+            "id": segment_id,
+            "name": names[segment_id],
+            "level": documents.get(segment_id, {}).get("level"),
+            "action": documents.get(segment_id, {}).get("action"),
+            "means": documents.get(segment_id, {}).get("statement") or documents.get(segment_id, {}).get("sentence"),
+            "open": documents.get(segment_id, {}).get("open", True),
+            "former": segment_id in former,
+        }
+        for segment_id in (*current, *former)
+    ]
+
+
+def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is said of each model version."""
+    taken_over = [row for row in summary["models"] if row["status"] == "published"]
+    moved = {(row["version"], row["as_of"]): row["customers_moved"] for row in taken_over}
+    instants = [size["at"] for size in summary["sizes"]]
+    populations = [sum(size["customers"].values()) for size in summary["sizes"]]
+    models: list[dict[str, Any]] = []
+    for model in versions:
+        row = {key: model.get(key) for key in ("version", "status", "expected_churn")}
+        row["atMs"] = milliseconds(model["as_of"])
+        # Instants have one format, so they sort as text. The size taken last before the model is the base.
+        base = populations[max(bisect_right(instants, model["as_of"]) - 1, 0)] if populations else 0
+        unknown = model["status"] == HELD or model["version"] == 0
+        row["moved"] = None if unknown else moved.get((model["version"], model["as_of"]))
+        row["actual_churn"] = row["moved"] / base if row["moved"] is not None and base else None
+        drift = model.get("drift") or {"roles": {}, "psi": {}}
+        role, row["role_drift"] = max(drift["roles"].items(), key=lambda item: item[1], default=(None, None))
+        row["role"] = None if role is None else _SEGMENT_IDS[role]
+        row["psi_axis"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
+        models.append(row)
+    return models

@@ -1,0 +1,60 @@
+// One customer over time: a lane for each segmentation, coloured by the segment, and what was bought and done below.
+
+import { drawing } from "../dom.js";
+import { DAY_MS, dateText } from "../format.js";
+
+const [WIDTH, LANE, GAP, LEFT, ACTS, AXIS] = [900, 22, 10, 150, 74, 26];
+
+// lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}].
+export function lanesChart({ label, lanes, acts, fromMs, toMs, amountText }) {
+  const height = lanes.length * (LANE + GAP) + ACTS + AXIS;
+  const span = Math.max(toMs - fromMs, DAY_MS);
+  const x = (atMs) => LEFT + ((atMs - fromMs) / span) * (WIDTH - LEFT - 8);
+  const base = lanes.length * (LANE + GAP) + ACTS;
+  return drawing("svg", { class: "lanes", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label },
+    ticks(fromMs, toMs).map((atMs) => drawing("g", {},
+      drawing("line", { x1: x(atMs), x2: x(atMs), y1: 0, y2: base, class: "grid" }),
+      drawing("text", { x: x(atMs), y: base + 18, "text-anchor": "middle", class: "faint" }, monthText(atMs)))),
+    lanes.map((lane, place) => laneOf(lane, place * (LANE + GAP), x)),
+    drawing("text", { x: 0, y: base - ACTS / 2, "dominant-baseline": "central" }, "Purchases"),
+    drawing("line", { x1: LEFT, x2: WIDTH - 8, y1: base, y2: base, class: "axis" }),
+    actsOf(acts, base, x, amountText));
+}
+
+function laneOf(lane, y, x) {
+  return drawing("g", {},
+    drawing("text", { x: 0, y: y + LANE / 2, "dominant-baseline": "central" }, lane.name),
+    lane.stays.map((stay) => {
+      const [start, width] = [x(stay.fromMs), Math.max(x(stay.toMs) - x(stay.fromMs), 1.5)];
+      const fits = width > stay.name.length * 7.4 + 10;
+      return drawing("g", {},
+        drawing("rect", { x: start, y, width, height: LANE, class: "stay", style: { fill: `var(${stay.colour})` } },
+          drawing("title", {}, `${stay.name}: ${dateText(stay.fromMs)} – ${dateText(stay.toMs)}`)),
+        fits ? drawing("text", { x: start + 6, y: y + LANE / 2, "dominant-baseline": "central", class: "on-colour" }, stay.name) : null);
+    }));
+}
+
+function actsOf(acts, base, x, amountText) {
+  const largest = Math.max(...acts.map((act) => act.amount), 1);
+  return acts.map((act) => {
+    if (act.kind === "engagement") return drawing("circle", { cx: x(act.atMs), cy: base - 5, r: 3, class: "engagement" }, drawing("title", {}, `Engagement, ${dateText(act.atMs)}`));
+    const size = 8 + Math.sqrt(act.amount / largest) * (ACTS - 26);
+    return drawing("g", { class: act.kind },
+      drawing("line", { x1: x(act.atMs), x2: x(act.atMs), y1: base, y2: base - size }),
+      drawing("circle", { cx: x(act.atMs), cy: base - size, r: 4 }, drawing("title", {}, `${act.kind === "refund" ? "Refund" : "Purchase"} of ${amountText(act.amount)}, ${dateText(act.atMs)}`)));
+  });
+}
+
+function ticks(fromMs, toMs) {
+  const months = Math.max(1, Math.ceil((toMs - fromMs) / DAY_MS / 30 / 9));
+  const found = [];
+  const at = new Date(fromMs);
+  at.setUTCDate(1);
+  at.setUTCHours(0, 0, 0, 0);
+  for (at.setUTCMonth(at.getUTCMonth() + 1); at.getTime() < toMs; at.setUTCMonth(at.getUTCMonth() + months)) found.push(at.getTime());
+  return found;
+}
+
+function monthText(atMs) {
+  return new Intl.DateTimeFormat("en-GB", { month: "short", year: "2-digit", timeZone: "UTC" }).format(new Date(atMs));
+}

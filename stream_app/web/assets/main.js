@@ -1,0 +1,128 @@
+// Shows the page that the address names, within the frame that all pages share.
+
+import { redrawCharts } from "./charts/time.js";
+import { element } from "./dom.js";
+import { count, dateText, percent } from "./format.js";
+import { readContent } from "./model.js";
+import { customerPage } from "./pages/customer.js";
+import { modelsPage } from "./pages/models.js";
+import { movementsPage } from "./pages/movements.js";
+import { overviewPage } from "./pages/overview.js";
+import { qualityPage, refusedText } from "./pages/quality.js";
+import { segmentPage } from "./pages/segment.js";
+import { choice } from "./parts.js";
+import { People } from "./people.js";
+import { PERIODS, addressOf, periodOf, readAddress } from "./state.js";
+
+const PAGES = [
+  { name: "overview", title: "Overview", draw: overviewPage },
+  { name: "movements", title: "Movements", draw: movementsPage },
+  { name: "segment", title: "Segments", draw: segmentPage },
+  { name: "customer", title: "Customers", draw: customerPage },
+  { name: "models", title: "Models and definitions", draw: modelsPage },
+  { name: "quality", title: "Quality of data", draw: qualityPage },
+];
+const THEMES = ["auto", "light", "dark"];
+const REFUSED_SHARE_SHOWN = 0.01;
+
+function contextOf(run, people) {
+  const { page, query } = readAddress();
+  const segmentation = run.segmentation(query.get("segmentation")) ?? run.segmentations[0];
+  const days = query.get("days") === "all" ? "all" : PERIODS.includes(Number(query.get("days"))) ? Number(query.get("days")) : 30;
+  const shared = { segmentation: segmentation.name, days };
+  return {
+    run, people, query, segmentation, shared,
+    page: PAGES.find((each) => each.name === page) ?? PAGES[0],
+    period: periodOf(run, days),
+    go: (name, parameters) => { location.hash = addressOf(name, { ...shared, ...parameters }); },
+  };
+}
+
+function frame(context) {
+  const { run } = context;
+  const refused = run.counts.in && run.counts.rejected / run.counts.in > REFUSED_SHARE_SHOWN ? refusedText(run) : null;
+  const links = PAGES.map(({ name, title }) => element("li", {}, element("a", {
+    href: addressOf(name, context.shared),
+    "aria-current": context.page.name === name ? "page" : null,
+  }, title)));
+  return [
+    element("a", { class: "skip", href: "#content", onclick: (event) => { event.preventDefault(); document.querySelector("h1")?.focus(); } }, "To the content"),
+    element("header", { class: "top" },
+      element("p", { class: "brand" }, "Customer segments"),
+      element("p", { class: "as-of" }, run.asOfMs ? `${count(run.customers)} customers, as of ${dateText(run.asOfMs)}` : "no customers yet"),
+      themeButton()),
+    element("nav", { class: "pages", "aria-label": "Pages" }, element("ul", {}, links)),
+    element("main", {},
+      context.page.name === "quality" || (context.page.name === "customer" && context.query.get("id")) ? null : toolbar(context),
+      run.interrupted ? element("p", { class: "notice" }, "The replay was interrupted; the figures are as of then.") : null,
+      refused && context.page.name !== "quality" ? element("p", { class: "notice" }, `${refused} `, element("a", { href: addressOf("quality", context.shared) }, "See why")) : null,
+      context.page.draw(context)),
+    element("footer", {}, `Days and times are those of UTC. Money in ${run.currency}.`),
+  ];
+}
+
+function toolbar(context) {
+  const { run, segmentation, period, page, shared } = context;
+  const go = (change) => context.go(page.name, change);
+  const hasPeriod = ["overview", "movements", "segment"].includes(page.name);
+  const periods = [...PERIODS.filter((days) => days < run.lastDay - run.firstDay || days === 30).map((days) => ({ value: days, name: `last ${days} days` })), { value: "all", name: "the whole time" }];
+  return element("div", { class: "toolbar" },
+    run.segmentations.length > 1 ? choice("Segmentation", segmentation.name, run.segmentations.map((each) => ({ value: each.name, name: each.isAudience ? `${each.title} (audience)` : each.title })), (name) => go({ segmentation: name })) : null,
+    hasPeriod ? choice("Period", shared.days, periods, (days) => go({ days, segment: context.query.get("segment") })) : null,
+    hasPeriod ? element("p", { class: "span" }, period.text, period.before ? `, compared with ${period.beforeText}` : "") : null);
+}
+
+function themeButton() {
+  const now = document.documentElement.dataset.theme ?? "auto";
+  return element("button", { type: "button", class: "quiet theme", onclick: (event) => {
+    const next = THEMES[(THEMES.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % THEMES.length];
+    setTheme(next);
+    event.target.textContent = `Theme: ${next}`;
+  } }, `Theme: ${now}`);
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  try {
+    localStorage.setItem("theme", theme);
+  } catch { /* where nothing may be kept, the theme lasts as long as the page */ }
+  redrawCharts();
+}
+
+function rememberedTheme() {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null;
+  }
+}
+
+async function start() {
+  const app = document.getElementById("app");
+  const theme = rememberedTheme();
+  if (THEMES.includes(theme)) document.documentElement.dataset.theme = theme;
+  try {
+    const run = await readContent(document.getElementById("content").textContent);
+    const people = new People(run);
+    let shown = null;
+    const show = () => {
+      const context = contextOf(run, people);
+      app.replaceChildren(...frame(context));
+      document.title = `${context.page.title} – Customer segments`;
+      if (shown !== null && shown !== context.page.name) {
+        document.querySelector("h1")?.focus({ preventScroll: true });
+        scrollTo(0, 0);
+      }
+      shown = context.page.name;
+    };
+    addEventListener("hashchange", show);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
+    show();
+    document.documentElement.dataset.complete = "yes";
+  } catch (error) {
+    app.replaceChildren(element("p", { class: "notice", role: "alert" }, "This browser cannot show the report; it needs one of 2023 or later. ", String(error)));
+    throw error;
+  }
+}
+
+start();

@@ -1,0 +1,154 @@
+// The document that pages draw from, with the questions that they ask of it.
+
+import { segmentColours } from "./colours.js";
+import { DAY_MS, moneyForm } from "./format.js";
+
+export const VERSION_CAUSES = ["model", "definition"];
+export const NOBODY = -1;
+
+// Sums of flows: how many moves, and the revenue of those who moved, in major units.
+function nothingMoved() {
+  return { customers: 0, revenue: 0 };
+}
+
+export class Segmentation {
+  constructor(raw, run) {
+    Object.assign(this, raw);
+    this.run = run;
+    this.isAudience = raw.kind === "audience";
+    this.colours = segmentColours(raw.kind, raw.segments);
+    this.hasLevels = raw.segments.some((segment) => segment.level !== null && segment.level !== 0);
+    this.present = raw.segments.filter((segment) => !segment.former);
+  }
+
+  segment(index) {
+    return index === NOBODY ? null : this.segments[index];
+  }
+
+  indexOf(id) {
+    return this.segments.findIndex((segment) => segment.id === id);
+  }
+
+  nameOf(index) {
+    if (index === NOBODY) return this.isAudience ? "outside" : "first seen";
+    const segment = this.segments[index];
+    return segment.former ? `${segment.name} (former)` : segment.name;
+  }
+
+  // Calls with (row, from, to, cause, change) for every flow of the days, both included.
+  each(first, last, visit) {
+    const { day, from, to, cause, change } = this.flows;
+    let row = firstAtLeast(day, first);
+    for (; row < day.length && day[row] <= last; row += 1) {
+      visit(row, from[row], to[row], this.run.causes[cause[row]], this.run.changes[change[row]]);
+    }
+  }
+
+  add(sum, row) {
+    sum.customers += this.flows.customers[row];
+    sum.revenue += this.flows.revenue[row] / this.run.minorPerMajor;
+  }
+
+  // Sums of the flows of some days that a test (from, to, cause, change) lets through.
+  sum(first, last, test) {
+    const sum = nothingMoved();
+    this.each(first, last, (row, ...flow) => {
+      if (test(...flow)) this.add(sum, row);
+    });
+    return sum;
+  }
+
+  // Flows of some days between two ends, the greatest first.
+  pairs(first, last, test) {
+    const pairs = new Map();
+    this.each(first, last, (row, from, to, ...why) => {
+      if (!test(from, to, ...why)) return;
+      const key = `${from}>${to}`;
+      if (!pairs.has(key)) pairs.set(key, { from, to, ...nothingMoved() });
+      this.add(pairs.get(key), row);
+    });
+    return [...pairs.values()].sort((a, b) => b.customers - a.customers || a.from - b.from || a.to - b.to);
+  }
+
+  // Sizes of all segments at the end of each of the days, one array a segment.
+  sizes(first, last) {
+    const now = new Array(this.segments.length).fill(0);
+    const sizes = now.map(() => new Array(last - first + 1).fill(0));
+    const { day, from, to, customers } = this.flows;
+    let row = 0;
+    for (let today = first; today <= last; today += 1) {
+      for (; row < day.length && day[row] <= today; row += 1) {
+        if (from[row] !== NOBODY) now[from[row]] -= customers[row];
+        if (to[row] !== NOBODY) now[to[row]] += customers[row];
+      }
+      now.forEach((size, index) => { sizes[index][today - first] = size; });
+    }
+    return sizes;
+  }
+
+  level(index) {
+    return index === NOBODY ? null : (this.segments[index].level ?? 0);
+  }
+
+  // "up", "down" or null: where a customer's own move leads in the life cycle.
+  direction(from, to) {
+    if (!this.hasLevels || from === NOBODY || to === NOBODY) return null;
+    const difference = this.level(to) - this.level(from);
+    return difference > 0 ? "up" : difference < 0 ? "down" : null;
+  }
+}
+
+export class Run {
+  constructor(raw) {
+    Object.assign(this, raw);
+    this.minorPerMajor = 10 ** raw.moneyDigits;
+    this.money = moneyForm(raw.currency, raw.moneyDigits);
+    this.lastDay = raw.asOfMs === null ? 0 : Math.floor(raw.asOfMs / DAY_MS);
+    const starts = raw.segmentations.map((each) => each.flows.day[0]).concat(raw.days.day[0]);
+    this.firstDay = Math.min(this.lastDay, ...starts.filter((day) => day !== undefined));
+    this.segmentations = raw.segmentations.map((each) => new Segmentation(each, this));
+  }
+
+  segmentation(name) {
+    return this.segmentations.find((each) => each.name === name);
+  }
+
+  // Revenue in major units, orders and engagements of some days.
+  trade(first, last) {
+    const sum = { revenue: 0, orders: 0, engagements: 0 };
+    const { day, revenue, orders, engagements } = this.days;
+    for (let row = firstAtLeast(day, first); row < day.length && day[row] <= last; row += 1) {
+      sum.revenue += revenue[row] / this.minorPerMajor;
+      sum.orders += orders[row];
+      sum.engagements += engagements[row];
+    }
+    return sum;
+  }
+}
+
+// Where the first value that is not smaller stands in an ascending list.
+export function firstAtLeast(ascending, value) {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ascending[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+export function isOwn(cause) {
+  return !VERSION_CAUSES.includes(cause);
+}
+
+// A first entry is no move; of an audience it is one.
+export function isMove(segmentation, from) {
+  return from !== NOBODY || segmentation.isAudience;
+}
+
+// Decompresses the document that a file carries.
+export async function readContent(text) {
+  const packed = Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Run(await new Response(stream).json());
+}

@@ -1,0 +1,146 @@
+// One customer: in which segments now and why, what led there, what was bought, and what comes next by itself.
+
+import { lanesChart } from "../charts/lanes.js";
+import { element, freshId } from "../dom.js";
+import { DAY_MS, count, dateText, daysText, instantText, plural } from "../format.js";
+import { NOBODY } from "../model.js";
+import { choice, csvButton, customerLink, figure, page, section, segmentName, table, tile, tiles } from "../parts.js";
+import { CAUSE_NAMES } from "./movements.js";
+
+const EXAMPLES = 12;
+
+export function customerPage(context) {
+  const { run, people, query } = context;
+  const id = query.get("id");
+  const title = id ? `Customer ${id}` : "Customers";
+  const held = people.size >= run.customers
+    ? `All ${count(run.customers)} customers are in this report.`
+    : `This report holds ${count(people.size)} of ${count(run.customers)} customers with every move: a fair sample, and those with the greatest revenue in each segment. migrations.jsonl has everybody.`;
+  const head = page(title, element("div", {}, search(context, id), element("p", { class: "lead" }, held)));
+  if (!id) return [...head, examples(context)];
+  if (!people.has(id)) {
+    return [...head, element("p", { class: "notice", role: "status" }, people.size >= run.customers
+      ? `There is no customer “${id}”.`
+      : `“${id}” is not among the customers of this report: either there is no such customer, or the sample is without this one.`), examples(context)];
+  }
+  const moves = people.moves(id);
+  const acts = people.events(id);
+  return [...head, keyFigures(context, moves, acts), present(context, id, moves), timeline(context, id, moves, acts), history(context, id, moves)];
+}
+
+function search(context, id) {
+  const [input, list] = [freshId("customer"), freshId("ids")];
+  const options = element("datalist", { id: list });
+  return element("form", { class: "search", role: "search", onsubmit: (event) => {
+    event.preventDefault();
+    const wanted = event.target.elements.id.value.trim();
+    if (wanted) context.go("customer", { id: wanted });
+  } },
+  element("label", { for: input }, "Customer id"),
+  element("input", { id: input, name: "id", list, value: id ?? "", autocomplete: "off", spellcheck: "false", oninput: (event) => {
+    const start = event.target.value;
+    const found = start ? context.people.raw.ids.filter((each) => each.startsWith(start)).slice(0, 20) : [];
+    options.replaceChildren(...found.map((each) => element("option", { value: each })));
+  } }),
+  options,
+  element("button", { type: "submit" }, "Look up"));
+}
+
+function examples(context) {
+  const { segmentation } = context;
+  const ids = [...new Set(segmentation.present.flatMap((segment) => (segmentation.members[segment.id]?.top ?? []).slice(0, 2).map((row) => row.customer_id)))];
+  const known = ids.filter((id) => context.people.has(id)).slice(0, EXAMPLES);
+  if (!known.length) return null;
+  return section("For example", `Those with the greatest revenue in the segments of ${segmentation.title}.`,
+    element("ul", { class: "chips" }, known.map((id) => element("li", {}, customerLink(context, id)))));
+}
+
+function keyFigures({ run }, moves, acts) {
+  const bought = acts?.filter((act) => act.kind === "purchase") ?? null;
+  const refunded = acts?.filter((act) => act.kind === "refund").reduce((sum, act) => sum + act.amount, 0) ?? 0;
+  const revenue = bought ? bought.reduce((sum, act) => sum + act.amount, 0) - refunded : null;
+  const last = acts?.at(-1)?.atMs;
+  return tiles("Key figures",
+    acts ? tile("Purchases", count(bought.length), bought.length ? `the last on ${dateText(bought.at(-1).atMs)}` : "none yet") : null,
+    acts ? tile("Net revenue", run.money(revenue, true), bought.length ? `${run.money(revenue / bought.length)} an order` : "") : null,
+    last ? tile("Last active", daysText((run.asOfMs - last) / DAY_MS), `before ${dateText(run.asOfMs)}`) : null,
+    tile("Moves", count(moves.filter((move) => move.from !== NOBODY).length), `since ${dateText(moves[0].atMs)}, in all segmentations`));
+}
+
+function lastMoves(moves) {
+  const last = new Map();
+  for (const move of moves) last.set(move.segmentation, move);
+  return last;
+}
+
+function present(context, id, moves) {
+  const following = context.people.following(id);
+  const rows = [...lastMoves(moves)].filter(([, move]) => move.to !== NOBODY)
+    .map(([segmentation, move]) => ({ segmentation, move, next: following.get(segmentation) }))
+    .sort((a, b) => context.run.segmentations.indexOf(a.segmentation) - context.run.segmentations.indexOf(b.segmentation));
+  const nextText = (row) => (row.next ? `${row.next.to === NOBODY ? "leaves" : row.segmentation.nameOf(row.next.to)} on ${dateText(row.next.atMs)}` : "stays, as far as time alone goes");
+  const columns = [
+    { title: "Segmentation", cell: (row) => row.segmentation.title, text: (row) => row.segmentation.name },
+    { title: "Segment", cell: (row) => segmentName(context, row.segmentation, row.move.to), text: (row) => row.segmentation.nameOf(row.move.to) },
+    { title: "Since", className: "date", cell: (row) => dateText(row.move.atMs), text: (row) => new Date(row.move.atMs).toISOString() },
+    { title: "Why", className: "words", cell: (row) => row.move.sentence, text: (row) => row.move.sentence },
+    { title: "Next, if nothing happens", cell: (row) => nextText(row), text: nextText },
+  ];
+  return section("Where this customer is now", `${context.run.asOfMs ? `As of ${instantText(context.run.asOfMs)}.` : ""}`,
+    table(`Segments of customer ${id}`, columns, rows),
+    element("div", { class: "below" }, csvButton("segments-of-a-customer", columns, rows)));
+}
+
+function timeline(context, id, moves, acts) {
+  const { run } = context;
+  const lanes = run.segmentations.map((segmentation) => laneOf(run, segmentation, moves.filter((move) => move.segmentation === segmentation)))
+    .filter((lane) => lane.stays.length && (lane.hasMoves || lane.segmentation.isAudience));
+  const shown = acts ?? [];
+  const columns = [
+    { title: "When", className: "date", cell: (act) => instantText(act.atMs), text: (act) => new Date(act.atMs).toISOString() },
+    { title: "What", cell: (act) => act.kind, text: (act) => act.kind },
+    { title: `Amount, ${run.currency}`, isNumber: true, cell: (act) => (act.kind === "engagement" ? "" : run.money(act.amount, true)), text: (act) => (act.kind === "engagement" ? "" : act.amount.toFixed(run.moneyDigits)) },
+  ];
+  const fromMs = Math.min(moves[0].atMs, shown[0]?.atMs ?? moves[0].atMs);
+  return section("What happened, and where it led", null, figure({
+    name: "acts-of-a-customer",
+    title: "Segments over time, and purchases below",
+    sentence: acts === null ? "The purchases of this customer are not in this report." : `${plural(shown.filter((act) => act.kind === "purchase").length, "purchase")} and ${plural(shown.filter((act) => act.kind === "engagement").length, "engagement")}; a purchase is the taller, the greater its amount. What the lanes show stands in the list of moves below.`,
+    chart: element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Timeline" }, lanesChart({
+      label: `Timeline of customer ${id}: ${lanes.map((lane) => `${lane.name} ${lane.stays.at(-1).name}`).join(", ")} at the end.`,
+      lanes, acts: shown, fromMs, toMs: run.asOfMs, amountText: (amount) => run.money(amount, true),
+    })),
+    columns,
+    rows: shown,
+  }));
+}
+
+function laneOf(run, segmentation, moves) {
+  const stays = moves.flatMap((move, i) => (move.to === NOBODY ? [] : [{
+    fromMs: move.atMs,
+    toMs: moves[i + 1]?.atMs ?? run.asOfMs,
+    name: segmentation.nameOf(move.to),
+    colour: segmentation.colours.get(segmentation.segments[move.to].id),
+  }]));
+  return { name: segmentation.title, segmentation, stays, hasMoves: moves.length > 1 };
+}
+
+function history(context, id, moves) {
+  const { run, query } = context;
+  const involved = run.segmentations.filter((each) => moves.some((move) => move.segmentation === each));
+  const only = query.get("of") ?? (involved.includes(context.segmentation) ? context.segmentation.name : "all");
+  const rows = moves.filter((move) => only === "all" || move.segmentation.name === only).reverse();
+  const columns = [
+    { title: "When", className: "date", cell: (move) => instantText(move.atMs), text: (move) => new Date(move.atMs).toISOString() },
+    { title: "Segmentation", cell: (move) => move.segmentation.title, text: (move) => move.segmentation.name },
+    { title: "From", cell: (move) => segmentName(context, move.segmentation, move.from), text: (move) => move.segmentation.nameOf(move.from) },
+    { title: "To", cell: (move) => segmentName(context, move.segmentation, move.to), text: (move) => move.segmentation.nameOf(move.to) },
+    { title: "Cause", cell: (move) => CAUSE_NAMES[move.cause] ?? move.cause, text: (move) => move.cause },
+    { title: "Why", className: "words", cell: (move) => move.sentence, text: (move) => move.sentence },
+  ];
+  const options = [{ value: "all", name: "All segmentations" }, ...involved.map((each) => ({ value: each.name, name: each.title }))];
+  return section("Every move, the newest first", null,
+    choice("Moves in", only, options, (of) => context.go("customer", { id, of })),
+    table(`Moves of customer ${id}`, columns, rows),
+    element("div", { class: "below" }, csvButton("moves-of-a-customer", columns, rows)));
+}

@@ -1,0 +1,223 @@
+// What a marketer asks first: how many, worth how much, who is slipping away, who came back, and what to do.
+
+import { sparkLine } from "../charts/spark.js";
+import { timeChart } from "../charts/time.js";
+import { element } from "../dom.js";
+import { NO_FIGURE, comparedText, count, dayText, decimal, isoDay, percent, plural, signed } from "../format.js";
+import { NOBODY, isMove, isOwn } from "../model.js";
+import { barList, csvButton, figure, legendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
+import { addressOf } from "../state.js";
+
+const TREND_DAYS = 180;
+const BY_VERSIONS = "By new versions";
+
+export function overviewPage(context) {
+  const { run, segmentation, period } = context;
+  if (!run.customers) return page("Overview", element("p", {}, "There are no customers yet."));
+  const facts = factsOf(run, segmentation, period);
+  return page("Overview", element("p", { class: "headline" }, headline(context, facts)),
+    keyFigures(context, facts),
+    segmentTable(context, facts),
+    segmentation.hasLevels ? directions(context) : null,
+    sizesSection(context),
+    revenueSection(context),
+    otherSegmentations(context));
+}
+
+function factsOf(run, segmentation, period) {
+  const of = (days) => days && ({
+    trade: run.trade(days.first, days.last),
+    lapsed: segmentation.sum(days.first, days.last, (_from, _to, cause, change) => change === "lapsed" && isOwn(cause)),
+    returned: segmentation.sum(days.first, days.last, (_from, _to, cause, change) => change === "returned" && isOwn(cause)),
+    entered: segmentation.sum(days.first, days.last, (from, to) => from === NOBODY && to !== NOBODY),
+    left: segmentation.sum(days.first, days.last, (from, to) => from !== NOBODY && to === NOBODY),
+  });
+  const sizes = segmentation.sizes(Math.max(run.firstDay, Math.min(period.first - 1, period.last - TREND_DAYS)), period.last);
+  return { now: of(period), before: of(period.before), sizes };
+}
+
+function headline({ run, segmentation, period }, { now }) {
+  const span = period.days === "all" ? "In all this time" : `In the last ${plural(period.length, "day")}`;
+  if (segmentation.isAudience) {
+    return `${span} ${plural(now.entered.customers, "customer")} entered the audience “${segmentation.title}” and ${count(now.left.customers)} left it.`;
+  }
+  const lost = now.lapsed.customers
+    ? `${plural(now.lapsed.customers, "customer")} who had spent ${run.money(now.lapsed.revenue)} fell silent`
+    : "nobody fell silent";
+  const back = now.returned.customers ? `${count(now.returned.customers)} came back` : "nobody came back";
+  return `${span} ${lost}, and ${back}.`;
+}
+
+// Whether more is good decides the tone; null has none.
+function change(now, before, isMoreGood, period) {
+  if (before === null || before === undefined) return null;
+  const text = comparedText(now, before, period.beforeText);
+  if (text.startsWith("as in")) return { text };
+  const isMore = now > before;
+  return { text: `${isMore ? "▲" : "▼"} ${text}`, tone: isMoreGood === null ? "" : isMore === isMoreGood ? "good" : "bad" };
+}
+
+function keyFigures({ run, segmentation, period }, { now, before }) {
+  const { money } = run;
+  const all = segmentation.everyone;
+  const risky = segmentation.present.filter((segment) => segment.level === -1 && segmentation.members[segment.id]);
+  const atRisk = risky.map((segment) => segmentation.members[segment.id]);
+  const sum = (name) => atRisk.reduce((total, members) => total + members[name], 0);
+  const orders = now.trade.orders;
+  const shown = [
+    tile(segmentation.isAudience ? "Members" : "Customers", count(sizeNow(segmentation)),
+      segmentation.isAudience ? `of ${plural(run.customers, "customer")}, ${percent(sizeNow(segmentation) / run.customers)}` : `${now.entered.customers ? count(now.entered.customers) : "none"} of them new ${period.name}`),
+    tile("Revenue", money(now.trade.revenue), orders > 0 ? `${plural(orders, "order")} of ${money(now.trade.revenue / orders)} on average, all customers` : "no orders",
+      change(now.trade.revenue, before?.trade.revenue, true, period)),
+  ];
+  if (segmentation.isAudience) {
+    return tiles("Key figures", shown,
+      tile("Entered", count(now.entered.customers), `they had spent ${money(now.entered.revenue)}`, change(now.entered.customers, before?.entered.customers, null, period)),
+      tile("Left", count(now.left.customers), `they had spent ${money(now.left.revenue)}`, change(now.left.customers, before?.left.customers, null, period)));
+  }
+  if (!segmentation.hasLevels) return tiles("Key figures", shown);
+  return tiles("Key figures", shown,
+    risky.length ? tile("Revenue at risk", money(sum("revenue")), `spent so far by the ${plural(sum("customers"), "customer")} now in ${risky.map((each) => each.name).join(", ")}; ${percent(sum("revenue") / all.revenue)} of all`) : null,
+    tile("Won back", count(now.returned.customers), `customers who had spent ${money(now.returned.revenue)} before`, change(now.returned.customers, before?.returned.customers, true, period)),
+    tile("Lapsed", count(now.lapsed.customers), `customers who had spent ${money(now.lapsed.revenue)}`, change(now.lapsed.customers, before?.lapsed.customers, false, period)));
+}
+
+function sizeNow(segmentation) {
+  return Object.values(segmentation.members).reduce((sum, members) => sum + members.customers, 0);
+}
+
+function segmentTable(context, facts) {
+  const { run, segmentation, period } = context;
+  const rows = segmentation.present.map((segment) => rowOf(context, facts, segment));
+  const largest = Math.max(...rows.map((row) => row.members?.share ?? 0), 0.001);
+  const columns = [
+    { title: segmentation.isAudience ? "Audience" : "Segment", className: "segment-cell", cell: (row) => [segmentName(context, segmentation, row.index), row.segment.action ? element("span", { class: "small" }, row.segment.action) : null], text: (row) => row.segment.name },
+    { title: "Customers", isNumber: true, cell: (row) => count(row.size), text: (row) => row.size },
+    { title: "Share", className: "share", cell: (row) => shareBar(row, segmentation, largest), text: (row) => row.members?.share ?? 0 },
+    { title: `Trend, ${plural(facts.sizes[0]?.length ?? 0, "day")}`, cell: (row) => sparkLine(facts.sizes[row.index], segmentation.colours.get(row.segment.id)), text: (row) => facts.sizes[row.index].join(" ") },
+    { title: "Entered", isNumber: true, cell: (row) => count(row.entered.customers), text: (row) => row.entered.customers },
+    { title: "Left", isNumber: true, cell: (row) => count(row.left.customers), text: (row) => row.left.customers },
+    { title: BY_VERSIONS, isNumber: true, cell: (row) => signed(row.byVersions), text: (row) => row.byVersions },
+    { title: "Revenue of members", isNumber: true, cell: (row) => (row.members ? [run.money(row.members.revenue), element("span", { class: "small" }, percent(row.members.revenue_share))] : NO_FIGURE), text: (row) => row.members?.revenue ?? 0 },
+    { title: "Order value", isNumber: true, cell: (row) => run.money(row.members?.average_order_value), text: (row) => row.members?.average_order_value },
+    { title: "What to do", isInFileOnly: true, cell: () => "", text: (row) => row.segment.action },
+  ].filter((column) => column.title !== BY_VERSIONS || rows.some((row) => row.byVersions));
+  const lead = segmentation.isAudience
+    ? `Entered and left ${period.name}; revenue is what present members have spent in all.`
+    : `From the best of the life cycle to the lost. Entered and left ${period.name}, by what customers did themselves${rows.some((row) => row.byVersions) ? "; what new versions of the model moved is told apart" : ""}. Revenue is what present members have spent in all.`;
+  return section(segmentation.isAudience ? "Who is in it" : "Who your customers are", lead,
+    table(`Segments of ${segmentation.title}`, columns.filter((column) => !column.isInFileOnly), rows),
+    element("div", { class: "below" }, csvButton(`segments-${segmentation.name}`, columns, rows)));
+}
+
+function rowOf({ segmentation, period }, facts, segment) {
+  const index = segmentation.indexOf(segment.id);
+  const sizes = facts.sizes[index];
+  const byOwn = (end, other) => segmentation.sum(period.first, period.last, (from, to, cause) => (end === "to" ? to : from) === index && isOwn(cause) && other(from, to));
+  const [entered, left] = [byOwn("to", () => true), byOwn("from", () => true)];
+  const versions = (side) => segmentation.sum(period.first, period.last, (from, to, cause) => (side === "to" ? to : from) === index && !isOwn(cause)).customers;
+  return {
+    segment, index, members: segmentation.members[segment.id], size: sizes.at(-1) ?? 0,
+    entered, left, byVersions: versions("to") - versions("from"),
+  };
+}
+
+function shareBar(row, segmentation, largest) {
+  const share = row.members?.share ?? 0;
+  return [
+    element("span", { class: "share-text" }, percent(share)),
+    element("span", { class: "track", "aria-hidden": "true" },
+      element("span", { class: "bar", style: { width: `${(share / largest) * 100}%`, background: `var(${segmentation.colours.get(row.segment.id)})` } })),
+  ];
+}
+
+function directions(context) {
+  const { segmentation, period, run } = context;
+  const list = (direction) => segmentation.pairs(period.first, period.last, (from, to, cause) => isMove(segmentation, from) && isOwn(cause) && segmentation.direction(from, to) === direction);
+  const shown = (pairs, label, sentence) => element("div", {},
+    element("h3", {}, label),
+    element("p", { class: "lead" }, sentence(pairs.reduce((sum, pair) => sum + pair.customers, 0), pairs.reduce((sum, pair) => sum + pair.revenue, 0))),
+    barList(label, pairs.slice(0, 6).map((pair) => ({
+      name: [segmentName(context, segmentation, pair.from, false), element("span", { class: "to" }, " → "), segmentName(context, segmentation, pair.to, false)],
+      size: pair.customers,
+      colour: segmentation.colours.get(segmentation.segments[pair.to].id),
+      figures: `${count(pair.customers)} · ${run.money(pair.revenue)}`,
+    }))));
+  return section("Up and down the life cycle", `What customers did themselves ${period.name}; with the money that they had spent before.`,
+    element("div", { class: "two" },
+      shown(list("up"), "Up", (moves, revenue) => `${plural(moves, "move")} up, by customers who had spent ${run.money(revenue)}.`),
+      shown(list("down"), "Down", (moves, revenue) => `${plural(moves, "move")} down, by customers who had spent ${run.money(revenue)}.`)),
+    element("p", {}, element("a", { href: addressOf("movements", context.shared) }, "All movements")));
+}
+
+function sizesSection(context) {
+  const { run, segmentation } = context;
+  const [first, last] = [run.firstDay, run.lastDay];
+  const days = Array.from({ length: last - first + 1 }, (_each, i) => first + i);
+  const sizes = segmentation.sizes(first, last);
+  const series = segmentation.segments
+    .map((segment, index) => ({ name: segmentation.nameOf(index), colour: segmentation.colours.get(segment.id), values: sizes[index] }))
+    .filter((each) => each.values.some((size) => size > 0));
+  if (!series.length) return null;
+  const grew = series.map((each) => ({ name: each.name, change: each.values.at(-1) - (each.values.at(-31) ?? 0) })).sort((a, b) => Math.abs(b.change) - Math.abs(a.change))[0];
+  const weekly = days.filter((_day, i) => (days.length - 1 - i) % 7 === 0);
+  const columns = [
+    { title: "Day", cell: (day) => dayText(day), text: isoDay },
+    ...series.map((each) => ({ title: each.name, isNumber: true, cell: (day) => count(each.values[day - first]), text: (day) => each.values[day - first] })),
+  ];
+  const sentence = segmentation.isAudience
+    ? `${plural(series[0].values.at(-1), "member")} on ${dayText(last)}, ${signed(grew.change)} in 30 days.`
+    : `In the last 30 days ${grew.name} changed most (${signed(grew.change)}).`;
+  return section(segmentation.isAudience ? "How the audience grew and shrank" : "How the segments grew and shrank", null, figure({
+    name: `sizes-${segmentation.name}`,
+    title: segmentation.isAudience ? "Members at the end of each day" : "Customers in each segment at the end of each day",
+    sentence,
+    chart: timeChart({ label: `Customers by segment from ${dayText(first)} to ${dayText(last)}; the table below has the figures.`, days, series, kind: "areas" }),
+    legend: legendOf(series),
+    columns,
+    rows: weekly,
+  }));
+}
+
+function revenueSection({ run }) {
+  const weeks = [];
+  for (let end = run.lastDay; end - 6 >= run.firstDay; end -= 7) weeks.unshift({ day: end - 6, ...run.trade(end - 6, end) });
+  if (weeks.length < 2) return null;
+  const [last, before] = [weeks.at(-1), weeks.at(-2)];
+  const columns = [
+    { title: "Seven days from", cell: (week) => dayText(week.day), text: (week) => isoDay(week.day) },
+    { title: `Revenue, ${run.currency}`, isNumber: true, cell: (week) => decimal(week.revenue, run.moneyDigits), text: (week) => week.revenue.toFixed(run.moneyDigits) },
+    { title: "Orders", isNumber: true, cell: (week) => count(week.orders), text: (week) => week.orders },
+    { title: "Engagements", isNumber: true, cell: (week) => count(week.engagements), text: (week) => week.engagements },
+  ];
+  return section("Revenue", null, figure({
+    name: "revenue",
+    title: "Net revenue by week",
+    sentence: `The last seven days brought ${run.money(last.revenue)}, the seven before ${run.money(before.revenue)}.`,
+    chart: timeChart({
+      label: `Net revenue by week from ${dayText(weeks[0].day)} to ${dayText(run.lastDay)}; the table below has the figures.`,
+      days: weeks.map((week) => week.day),
+      series: [{ name: "Revenue", colour: "--accent", values: weeks.map((week) => Math.max(week.revenue, 0)) }],
+      kind: "bars", format: (value) => run.money(value), ticks: count, height: 180,
+    }),
+    columns,
+    rows: weeks,
+  }));
+}
+
+function otherSegmentations(context) {
+  const { run } = context;
+  if (run.segmentations.length < 2) return null;
+  const kinds = { learned: "Learned", rules: "By rules", audience: "Audience" };
+  const columns = [
+    { title: "Name", cell: (each) => element("a", { href: addressOf("overview", { ...context.shared, segmentation: each.name, segment: null }) }, each.title), text: (each) => each.title },
+    { title: "Kind", cell: (each) => kinds[each.kind] ?? each.kind, text: (each) => each.kind },
+    { title: "Segments", isNumber: true, cell: (each) => count(each.isAudience ? 1 : each.present.length), text: (each) => each.present.length },
+    { title: "Customers", isNumber: true, cell: (each) => count(sizeNow(each)), text: sizeNow },
+    { title: "Share", isNumber: true, cell: (each) => percent(sizeNow(each) / run.customers), text: (each) => sizeNow(each) / run.customers },
+    { title: "Moves a customer and month", isNumber: true, cell: (each) => decimal(each.moves.own_moves.per_customer_month, 2), text: (each) => each.moves.own_moves.per_customer_month },
+  ];
+  return section("All segmentations and audiences", "Each divides the same customers in its own way; customers may enter and leave an audience again and again.",
+    table("All segmentations and audiences", columns, run.segmentations),
+    element("div", { class: "below" }, csvButton("segmentations", columns, run.segmentations)));
+}

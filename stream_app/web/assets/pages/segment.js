@@ -1,0 +1,151 @@
+// One segment: who its members are against everybody, how many, where they come from and go, and how long they stay.
+
+import { rangeChart } from "../charts/ranges.js";
+import { timeChart } from "../charts/time.js";
+import { element } from "../dom.js";
+import { NO_FIGURE, count, dateText, dayText, daysText, decimal, isoDay, percent, plural, signed } from "../format.js";
+import { NOBODY, isOwn } from "../model.js";
+import { barList, choice, csvButton, customerLink, figure, page, section, segmentName, table, tile, tiles } from "../parts.js";
+
+const FIGURES = [
+  { key: "recency_days", name: "Days since last active", isMoney: false, more: "has been silent for longer", less: "has been active more recently" },
+  { key: "tenure_days", name: "Days as a customer", isMoney: false, more: "has been a customer for longer", less: "came later" },
+  { key: "orders", name: "Orders", isMoney: false, more: "has ordered more often", less: "has ordered less often" },
+  { key: "revenue", name: "Revenue", isMoney: true, more: "has spent more", less: "has spent less" },
+  { key: "order_value", name: "Order value", isMoney: true, more: "spends more on an order", less: "spends less on an order" },
+  { key: "engagements", name: "Engagements", isMoney: false, more: "has engaged more often", less: "has engaged less often" },
+];
+
+export function segmentPage(context) {
+  const { segmentation, query } = context;
+  const wanted = query.get("segment");
+  const found = segmentation.indexOf(wanted);
+  const index = found >= 0 ? found : Math.max(segmentation.segments.findIndex((each) => segmentation.members[each.id]), 0);
+  const segment = segmentation.segments[index];
+  if (!segment) return page("Segment", element("p", {}, "There are no segments yet."));
+  const members = segmentation.members[segment.id];
+  const options = segmentation.segments.map((each, i) => ({ value: each.id, name: segmentation.nameOf(i) }));
+  return page(segment.name, element("div", {},
+    options.length > 1 ? choice("Segment", segment.id, options, (id) => context.go("segment", { segment: id })) : null,
+    element("p", { class: "headline" }, definition(segmentation, segment)),
+    segment.action ? element("p", { class: "action" }, element("strong", {}, "What to do: "), segment.action) : null),
+  keyFigures(context, index, members),
+  members ? comparison(context, segment, members) : null,
+  sizes(context, index),
+  flows(context, index),
+  members?.top?.length ? memberList(context, segment, members) : null);
+}
+
+function definition(segmentation, segment) {
+  if (segment.former) return "A former segment: no present version has it.";
+  const means = segment.means ?? "";
+  if (segmentation.kind === "learned") return `True of everybody here: ${means}.${segment.open ? "" : " It admits nobody at present."}`;
+  if (means === "otherwise") return "Everybody for whom none of the other conditions holds.";
+  return `Defined by: ${means}.`;
+}
+
+function keyFigures(context, index, members) {
+  const { run, segmentation, period } = context;
+  const { money } = run;
+  const side = (name) => segmentation.sum(period.first, period.last, (from, to, cause) => (name === "to" ? to : from) === index && isOwn(cause));
+  const [entered, left] = [side("to"), side("from")];
+  const stay = stayDays(segmentation, period, index);
+  const mean = segmentation.meanDays[segmentation.segments[index].id];
+  return tiles("Key figures",
+    tile("Customers", count(members?.customers ?? 0), members ? `${percent(members.share)} of all` : "nobody is here now"),
+    members ? tile("Revenue of members", money(members.revenue), `${percent(members.revenue_share)} of all; ${money(members.revenue_per_customer)} each`) : null,
+    members ? tile("Order value", money(members.average_order_value), `${decimal(members.orders_per_customer, 1)} orders each; all: ${money(segmentation.everyone.average_order_value)}`) : null,
+    tile("Entered", count(entered.customers), `${period.name}; they had spent ${money(entered.revenue)}`),
+    tile("Left", count(left.customers), `${period.name}; they had spent ${money(left.revenue)}`),
+    members ? tile("How long they stay", stay === null ? NO_FIGURE : daysText(stay), `at the pace ${period.name}; those here now came ${daysText(mean)} ago on average`) : null);
+}
+
+// By Little's law: who is here, by how many leave a day. It holds for any segment, however long stays spread.
+function stayDays(segmentation, period, index) {
+  const sizes = segmentation.sizes(period.first, period.last)[index];
+  const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+  const left = segmentation.sum(period.first, period.last, (from) => from === index).customers;
+  return left ? (mean * sizes.length) / left : null;
+}
+
+function comparison(context, segment, members) {
+  const { run, segmentation } = context;
+  const everyone = segmentation.everyone;
+  const rows = FIGURES.filter(({ key }) => members.quantiles?.[key] && everyone.quantiles?.[key] && everyone.quantiles[key].some((value) => value !== everyone.quantiles[key][0]))
+    .map((figureOf) => ({ ...figureOf, own: members.quantiles[figureOf.key], all: everyone.quantiles[figureOf.key], rank: members.rank[figureOf.key] }))
+    .sort((a, b) => Math.abs(b.rank - 0.5) - Math.abs(a.rank - 0.5));
+  if (!rows.length) return null;
+  const text = (row, value) => (row.isMoney ? run.money(value) : decimal(value, value % 1 ? 1 : 0));
+  const columns = [
+    { title: "Figure", cell: (row) => row.name, text: (row) => row.name },
+    { title: "Median here", isNumber: true, cell: (row) => text(row, row.own[2]), text: (row) => row.own[2] },
+    { title: "Median of all", isNumber: true, cell: (row) => text(row, row.all[2]), text: (row) => row.all[2] },
+    { title: "Spread: here above, everybody below", className: "spread", cell: (row) => rangeChart({
+      label: `${row.name}: half of the members are between ${text(row, row.own[1])} and ${text(row, row.own[3])}; of everybody, between ${text(row, row.all[1])} and ${text(row, row.all[3])}.`,
+      own: row.own, everyone: row.all, colour: segmentation.colours.get(segment.id),
+    }), text: (row) => `${row.own.join(" ")} / ${row.all.join(" ")}` },
+    { title: "What that means", className: "words", cell: (row) => meaning(row), text: (row) => meaning(row) },
+  ];
+  return section("Who they are", "Against all customers, what tells them apart most comes first. A thick bar is the middle half, a thin one eight in ten, the line the median; small values are drawn wider than large ones.",
+    table(`Figures of ${segment.name} against everybody`, columns, rows),
+    element("div", { class: "below" }, csvButton(`figures-${segmentation.name}-${segment.id}`, columns, rows)));
+}
+
+function meaning(row) {
+  const chance = Math.round(row.rank * 100);
+  if (Math.abs(chance - 50) <= 3) return "Like everybody.";
+  const [size, what] = chance > 50 ? [chance, row.more] : [100 - chance, row.less];
+  return `In ${size} of 100 pairs a member ${what} than somebody drawn from all.`;
+}
+
+function sizes(context, index) {
+  const { run, segmentation } = context;
+  const [first, last] = [run.firstDay, run.lastDay];
+  const values = segmentation.sizes(first, last)[index];
+  if (!values.some((size) => size > 0)) return null;
+  const days = values.map((_size, i) => first + i);
+  const segment = segmentation.segments[index];
+  const peak = values.indexOf(Math.max(...values));
+  const columns = [
+    { title: "Day", cell: dayText, text: isoDay },
+    { title: "Customers", isNumber: true, cell: (day) => count(values[day - first]), text: (day) => values[day - first] },
+  ];
+  return section("How many there were", null, figure({
+    name: `size-${segmentation.name}-${segment.id}`,
+    title: "Customers at the end of each day",
+    sentence: `${count(values.at(-1))} on ${dayText(last)}, ${signed(values.at(-1) - (values.at(-31) ?? 0))} in 30 days; most of all on ${dayText(days[peak])} (${count(values[peak])}).`,
+    chart: timeChart({ label: `Customers in ${segment.name} from ${dayText(first)} to ${dayText(last)}; the table below has the figures.`, days, series: [{ name: segment.name, colour: segmentation.colours.get(segment.id), values }], kind: "areas", height: 200 }),
+    columns,
+    rows: days.filter((_day, i) => (days.length - 1 - i) % 7 === 0),
+  }));
+}
+
+function flows(context, index) {
+  const { run, segmentation, period } = context;
+  const pairs = (side) => segmentation.pairs(period.first, period.last, (from, to, cause) => (side === "to" ? to : from) === index && isOwn(cause));
+  const list = (title, found, other) => element("div", {},
+    element("h3", {}, title),
+    found.length ? barList(title, found.slice(0, 8).map((pair) => ({
+      name: segmentName(context, segmentation, pair[other]),
+      size: pair.customers,
+      colour: pair[other] === NOBODY ? "--everyone" : segmentation.colours.get(segmentation.segments[pair[other]].id),
+      figures: `${count(pair.customers)} · ${run.money(pair.revenue)}`,
+    }))) : element("p", {}, "Nobody."));
+  return section("Where they come from and where they go", `${period.text}, by what customers did themselves; with the money that they had spent before.`,
+    element("div", { class: "two" }, list("They came from", pairs("to"), "from"), list("They left for", pairs("from"), "to")));
+}
+
+function memberList(context, segment, members) {
+  const { run, segmentation } = context;
+  const columns = [
+    { title: "Customer", cell: (row) => customerLink(context, row.customer_id), text: (row) => row.customer_id },
+    { title: "Orders", isNumber: true, cell: (row) => count(row.orders), text: (row) => row.orders },
+    { title: `Revenue, ${run.currency}`, isNumber: true, cell: (row) => run.money(row.revenue, true), text: (row) => row.revenue.toFixed(run.moneyDigits) },
+    { title: "Last active", className: "date", cell: (row) => (row.last_at_ms === null ? NO_FIGURE : dateText(row.last_at_ms)), text: (row) => (row.last_at_ms === null ? "" : new Date(row.last_at_ms).toISOString()) },
+  ];
+  return section("Members with the greatest revenue", members.customers > members.top.length
+    ? `${plural(members.top.length, "member")} of ${count(members.customers)}; memberships.jsonl has all of them.`
+    : null,
+  table(`Members of ${segment.name} with the greatest revenue`, columns, members.top),
+  element("div", { class: "below" }, csvButton(`members-${segmentation.name}-${segment.id}`, columns, members.top)));
+}
