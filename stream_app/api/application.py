@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -11,6 +12,7 @@ from fastapi.responses import Response
 
 from stream_app.adapters.metrics import Metrics
 from stream_app.api import access
+from stream_app.api.console import console_routes
 from stream_app.api.customers import customer_routes
 from stream_app.api.problems import install_problems
 from stream_app.api.routing import encode, json_response
@@ -30,6 +32,7 @@ def create_application(
     burst: int,
     max_streams: int,
     timezone: str = UTC,
+    page: Path | None = None,
 ) -> FastAPI:
     """Return the API.
 
@@ -47,6 +50,8 @@ def create_application(
         Open at once.
     timezone
         Of the shop, whose days flows are told by.
+    page
+        The file with the pages for people; None for none.
     """
     app = FastAPI(
         title="Segments",
@@ -66,6 +71,7 @@ def create_application(
         segment_routes(store, timezone),
         stream_routes(store, metrics, max_streams),
         _probes(store),
+        *([] if page is None else [console_routes(page)]),
     )
     for router in routers:
         app.router.routes.extend(router.routes)  # `include_router` would match a request twice, for a tenth of its time

@@ -19,6 +19,7 @@ from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.errors import ConfigurationError
 from stream_app.settings.sections import Settings
+from stream_app.web.single_file import FILE_NAME
 
 
 def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
@@ -43,6 +44,8 @@ def create_demo_api(
 ) -> Callable[[], Coroutine[None, None, None]]:
     """Return what serves a run that was written into a folder, without Kafka and Redis, and tells its address.
 
+    Where the folder has a report, its pages are at the root.
+
     Raises
     ------
     ConfigurationError
@@ -51,7 +54,8 @@ def create_demo_api(
     clients, metrics = create_clients(settings), Metrics(API)
 
     async def run() -> None:
-        await _serve(settings, MemoryStore(folder), clients, metrics, announce)
+        page = folder / FILE_NAME
+        await _serve(settings, MemoryStore(folder), clients, metrics, announce, page=page if page.is_file() else None)
 
     return run
 
@@ -85,6 +89,7 @@ async def _serve(
     clients: Sequence[Client],
     metrics: Metrics,
     announce: Callable[[str], None],
+    page: Path | None = None,
 ) -> None:
     section = settings.api
     health = Address(section.health_host, section.health_port, "setting api.health_port")
@@ -97,6 +102,7 @@ async def _serve(
         burst=section.burst_requests,
         max_streams=section.max_streams,
         timezone=settings.business.timezone,
+        page=page,
     )
     async with Service(StoreReadiness(store), health, metrics) as service:
         await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)

@@ -16,7 +16,9 @@ from stream_app.sources import cdnow
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
 )
-@click.option("--serve", is_flag=True, help="Serve the API from the results, on 127.0.0.1, until Ctrl-C or SIGTERM.")
+@click.option(
+    "--serve", is_flag=True, help="Serve pages and API from the results, on 127.0.0.1, until Ctrl-C or SIGTERM."
+)
 @PORT
 @SEGMENTATIONS
 def demo(out: Path, serve: bool, port: int, segmentations: Path | None) -> None:

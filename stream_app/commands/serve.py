@@ -1,4 +1,4 @@
-"""`segmenter serve`: look-ups and the stream from what a replay wrote, without Kafka and Redis."""
+"""`segmenter serve`: pages, look-ups and the stream from what a replay wrote, without Kafka and Redis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PORT: Final = click.option(
 @click.argument("folder", type=click.Path(path_type=Path))
 @PORT
 def serve(folder: Path, port: int) -> None:
-    """Serve the API from the folder that a replay wrote, on this machine alone, until Ctrl-C or SIGTERM."""
+    """Serve pages and API from the folder that a replay wrote, on this machine alone, until Ctrl-C or SIGTERM."""
     for name in FILES:
         if not (folder / name).is_file():
             raise ConfigurationError(f"{folder}: has no {name}, expected a folder that `segmenter replay --out` wrote")
@@ -48,10 +48,11 @@ def serve_folder(folder: Path, port: int) -> None:
     from stream_app.adapters.service import run_service
     from stream_app.bootstrap.api import create_demo_api
     from stream_app.settings.loading import load_settings
+    from stream_app.web.single_file import FILE_NAME
+
+    def show(address: str) -> None:
+        pages = f"{address}/ for people, " if (folder / FILE_NAME).is_file() else ""
+        click.echo(f"serving {pages}{address}/v1/segmentations/value/segments for programs (Ctrl-C ends it)")
 
     alone = {"allow_anonymous": True, "host": HOST, "port": port, "health_port": 0, "tokens": []}
-    run_service(create_demo_api(load_settings(None, {"api": alone}), folder, _show_address), uvloop.run)
-
-
-def _show_address(address: str) -> None:
-    click.echo(f"serving {address}/v1/segmentations/value/segments (Ctrl-C ends it)")
+    run_service(create_demo_api(load_settings(None, {"api": alone}), folder, show), uvloop.run)

@@ -16,6 +16,10 @@ ORIGIN: Final = "origin.txt"
 """Beside the outputs of a run that may be used again."""
 
 
+SOURCES: Final = (".css", ".html", ".js", ".py", ".yaml")
+"""What this software is made of."""
+
+
 class _Ending(msgspec.Struct):
     interrupted: bool
 
@@ -25,7 +29,7 @@ def digest_origin(settings: str, inputs: Sequence[Path]) -> str:
     package = resources.files("stream_app")
     digest = xxh3_128()
     with resources.as_file(package) as folder:
-        for source in sorted(folder.rglob("*.py")):
+        for source in sorted(path for path in folder.rglob("*") if path.suffix in SOURCES):
             digest.update(source.read_bytes())
     digest.update(settings.encode())
     for path in inputs:

@@ -16,9 +16,8 @@ import msgspec
 from stream_app.report.document import AUDIENCE, Stays, describe_run, describe_segmentation, read_refused
 from stream_app.report.reading import Membership, Migration, milliseconds, read_document, read_lines
 from stream_app.report.timelines import MIGRATIONS_MAX, TimelineSample
-from stream_app.web.single_file import single_file
+from stream_app.web.single_file import FILE_NAME, single_file
 
-REPORT: Final = "report.html"
 TITLE: Final = "Customer segments"
 DATA_BYTES_MAX: Final = 900_000
 """Of the compressed document; letters and digits are a third more, and the pages some 170 kB: 1.4 MB in all."""
@@ -52,7 +51,7 @@ def write_report(folder: Path, bytes_max: int = DATA_BYTES_MAX) -> Path:
         if len(gzip.compress(data, mtime=0)) <= bytes_max or not sample.can_shrink:
             break
         sample.shrink_to(int(sample.kept * _SHRINKING))
-    path = folder / REPORT
+    path = folder / FILE_NAME
     path.write_text(single_file(data, TITLE), encoding="utf-8", newline="\n")
     return path
 

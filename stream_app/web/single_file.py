@@ -22,6 +22,8 @@ from pathlib import PurePosixPath
 from string import Template
 from typing import Final
 
+FILE_NAME: Final = "report.html"
+"""What the file is called among a replay's outputs."""
 ENTRY: Final = "main.js"
 STYLES: Final = ("assets/tokens.css", "vendor/uplot/uPlot.min.css", "assets/pages.css")
 LIBRARY: Final = "vendor/uplot/uPlot.iife.min.js"

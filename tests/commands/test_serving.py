@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -182,6 +183,31 @@ def test_folder_is_served_and_its_address_named_once_it_answers(tmp_path: Path) 
     assert (status, demo.returncode) == (200, 0)
     assert address.endswith("/v1/segmentations/value/segments")
     assert "http://" not in rest
+
+
+def test_pages_are_at_the_root_of_a_folder_with_a_report(tmp_path: Path) -> None:
+    write_folder(tmp_path, [])
+    (tmp_path / "report.html").write_text("<!DOCTYPE html><title>pages</title>", "utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream_app", "serve", tmp_path, "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as served:
+        assert served.stdout is not None
+        line = next(line for line in served.stdout if "http://" in line)
+        pages, figures = re.findall(r"http://\S+", line)
+        with urllib.request.urlopen(pages, timeout=PATIENCE_SECONDS) as answer:
+            headers, content = answer.headers, answer.read()
+        status, _ = fetch(figures)
+        served.send_signal(signal.SIGINT)
+        served.stdout.read()
+    assert (status, served.returncode) == (200, 0)
+    assert content == b"<!DOCTYPE html><title>pages</title>"
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
 
 
 def test_folder_without_outputs_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -328,8 +328,9 @@ def test_rules_show_their_conditions_and_no_models(browser: Driver, several: Out
 def test_all_shipped_segmentations_are_shown(browser: Driver, shipped: Outputs) -> None:
     report = (shipped.folder / "report.html").as_uri()
     names = [shipped.summary["segmentation"], *(o["segmentation"] for o in shipped.summary["other_segmentations"])]
-    visits = [
-        Visit(f"{report}#/{page}?segmentation={name}&days=90") for name in names for page in ("overview", "segment")
+    visits = [Visit(f"{report}#/overview?segmentation={name}&days=90") for name in names]
+    visits += [
+        Visit(f"{report}#/segment?segmentation={name}") for name in ("region", "vip_slipping", "price_sensitive")
     ]
     for visit, found in zip(visits, browser.visit(*visits), strict=True):
         assert found.errors == [], visit.url

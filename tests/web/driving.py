@@ -60,8 +60,8 @@ class Found:
 
     def rows(self, title: str) -> list[list[str]]:
         """The cells of the tables under a heading, without their head."""
-        bodies = "".join(re.findall(r"<tbody>(.*?)</tbody>", self.section(title), re.DOTALL))
-        rows = re.findall(r"<tr>(.*?)</tr>", bodies, re.DOTALL)
+        bodies = "".join(re.findall(r"<tbody[^>]*>(.*?)</tbody>", self.section(title), re.DOTALL))
+        rows = re.findall(r"<tr[^>]*>(.*?)</tr>", bodies, re.DOTALL)
         return [[text_of(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)] for row in rows]
 
 

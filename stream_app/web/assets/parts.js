@@ -48,15 +48,15 @@ export function section(title, lead, ...children) {
     children);
 }
 
-// Columns are {title, isNumber, cell(row), text(row)}: what is shown, and what stands in a file.
-export function table(caption, columns, rows, { isCaptionShown = false, foot = null, isCompact = false } = {}) {
-  const head = columns.map(({ title, isNumber }) => element("th", { scope: "col", class: isNumber ? "number" : null }, title));
-  const body = rows.map((row) => element("tr", {}, columns.map((column, place) => tableCell(column, row, place))));
-  const grid = element("table", { class: isCompact ? "compact" : null },
-    element("caption", { class: isCaptionShown ? null : "unseen" }, caption),
-    element("thead", {}, element("tr", {}, head)),
-    element("tbody", {}, body),
-    foot ? element("tfoot", {}, element("tr", {}, columns.map((column, place) => tableCell({ ...column, cell: column.foot ?? (() => "") }, foot, place)))) : null);
+// Columns are {title, isNumber, cell(row), text(row)}: what is shown, and what stands in a file. Stacked tables show
+// each row as a card where there is room for a phone's width only; roles are named, as they are lost otherwise.
+export function table(caption, columns, rows, { isCompact = false, isStacked = false } = {}) {
+  const head = columns.map(({ title, isNumber }) => element("th", { scope: "col", role: "columnheader", class: isNumber ? "number" : null }, title));
+  const body = rows.map((row) => element("tr", { role: "row" }, columns.map((column, place) => tableCell(column, row, place))));
+  const grid = element("table", { role: "table", class: [isCompact ? "compact" : "", isStacked ? "stacked" : ""].join(" ").trim() || null },
+    element("caption", { class: "unseen" }, caption),
+    element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, head)),
+    element("tbody", { role: "rowgroup" }, body));
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, grid);
 }
 
@@ -64,8 +64,8 @@ function tableCell(column, row, place) {
   const content = column.cell(row);
   const classes = [column.isNumber ? "number" : null, column.className].filter(Boolean).join(" ") || null;
   return place === 0
-    ? element("th", { scope: "row", class: classes }, content)
-    : element("td", { class: classes }, content);
+    ? element("th", { scope: "row", role: "rowheader", class: classes }, content)
+    : element("td", { role: "cell", class: classes, "data-title": column.title }, element("div", {}, content));
 }
 
 export function csvText(columns, rows) {

@@ -39,3 +39,8 @@ export function periodOf(run, days) {
     },
   };
 }
+
+// Whether there is room for a phone's width only.
+export function isNarrow() {
+  return matchMedia("(max-width: 40rem)").matches;
+}

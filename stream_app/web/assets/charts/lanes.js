@@ -2,22 +2,26 @@
 
 import { drawing } from "../dom.js";
 import { DAY_MS, dateText } from "../format.js";
+import { isNarrow } from "../state.js";
 
-const [WIDTH, LANE, GAP, LEFT, ACTS, AXIS] = [900, 22, 10, 150, 74, 26];
+const [LANE, GAP, ACTS, AXIS] = [22, 10, 74, 26];
+const WIDE = { width: 900, left: 150, tickCount: 9 };
+const NARROW = { width: 430, left: 100, tickCount: 4 };
 
 // lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}].
 export function lanesChart({ label, lanes, acts, fromMs, toMs, amountText }) {
+  const { width: across, left, tickCount } = isNarrow() ? NARROW : WIDE;
   const height = lanes.length * (LANE + GAP) + ACTS + AXIS;
   const span = Math.max(toMs - fromMs, DAY_MS);
-  const x = (atMs) => LEFT + ((atMs - fromMs) / span) * (WIDTH - LEFT - 8);
+  const x = (atMs) => left + ((atMs - fromMs) / span) * (across - left - 8);
   const base = lanes.length * (LANE + GAP) + ACTS;
-  return drawing("svg", { class: "lanes", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label },
-    ticks(fromMs, toMs).map((atMs) => drawing("g", {},
+  return drawing("svg", { class: "lanes", viewBox: `0 0 ${across} ${height}`, role: "img", "aria-label": label },
+    ticks(fromMs, toMs, tickCount).map((atMs) => drawing("g", {},
       drawing("line", { x1: x(atMs), x2: x(atMs), y1: 0, y2: base, class: "grid" }),
       drawing("text", { x: x(atMs), y: base + 18, "text-anchor": "middle", class: "faint" }, monthText(atMs)))),
     lanes.map((lane, place) => laneOf(lane, place * (LANE + GAP), x)),
     drawing("text", { x: 0, y: base - ACTS / 2, "dominant-baseline": "central" }, "Purchases"),
-    drawing("line", { x1: LEFT, x2: WIDTH - 8, y1: base, y2: base, class: "axis" }),
+    drawing("line", { x1: left, x2: across - 8, y1: base, y2: base, class: "axis" }),
     actsOf(acts, base, x, amountText));
 }
 
@@ -45,8 +49,8 @@ function actsOf(acts, base, x, amountText) {
   });
 }
 
-function ticks(fromMs, toMs) {
-  const months = Math.max(1, Math.ceil((toMs - fromMs) / DAY_MS / 30 / 9));
+function ticks(fromMs, toMs, most) {
+  const months = Math.max(1, Math.ceil((toMs - fromMs) / DAY_MS / 30 / most));
   const found = [];
   const at = new Date(fromMs);
   at.setUTCDate(1);

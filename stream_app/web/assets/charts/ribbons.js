@@ -2,11 +2,15 @@
 
 import { drawing } from "../dom.js";
 import { count } from "../format.js";
+import { isNarrow } from "../state.js";
 
-const [WIDTH, NODE, GAP, LABEL, ROOM] = [760, 12, 10, 168, 300];
+const [NODE, GAP, ROOM] = [12, 10, 300];
+const WIDE = { width: 760, label: 168 };
+const NARROW = { width: 430, label: 122 };
 
 // pairs: [{from, to, customers}], the greatest first; nameOf and colourOf by index.
 export function ribbons({ label, pairs, order, nameOf, colourOf }) {
+  const { width: across, label: margin } = isNarrow() ? NARROW : WIDE;
   const left = ends(pairs, "from", order);
   const right = ends(pairs, "to", order);
   const total = pairs.reduce((sum, pair) => sum + pair.customers, 0) || 1;
@@ -21,17 +25,17 @@ export function ribbons({ label, pairs, order, nameOf, colourOf }) {
     const [y1, y2] = [start.next + width / 2, end.next + width / 2];
     start.next += width;
     end.next += width;
-    const [x1, x2] = [LABEL + NODE, WIDTH - LABEL - NODE];
+    const [x1, x2] = [margin + NODE, across - margin - NODE];
     const middle = (x1 + x2) / 2;
     return drawing("path", {
       d: `M${x1},${y1.toFixed(1)} C${middle},${y1.toFixed(1)} ${middle},${y2.toFixed(1)} ${x2},${y2.toFixed(1)}`,
       fill: "none", "stroke-width": Math.max(width, 1).toFixed(1), class: "ribbon", style: { stroke: `var(${colourOf(pair.to)})` },
     }, drawing("title", {}, `${nameOf(pair.from)} → ${nameOf(pair.to)}: ${count(pair.customers)}`));
   });
-  return drawing("svg", { class: "ribbons", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label },
+  return drawing("svg", { class: "ribbons", viewBox: `0 0 ${across} ${height}`, role: "img", "aria-label": label },
     paths,
-    left.map((end) => node(end, LABEL, "end", LABEL - 8, nameOf, colourOf)),
-    right.map((end) => node(end, WIDTH - LABEL - NODE, "start", WIDTH - LABEL + 8, nameOf, colourOf)));
+    left.map((end) => node(end, margin, "end", margin - 8, nameOf, colourOf)),
+    right.map((end) => node(end, across - margin - NODE, "start", across - margin + 8, nameOf, colourOf)));
 }
 
 function ends(pairs, side, order) {

@@ -21,11 +21,18 @@ export function customerPage(context) {
   if (!people.has(id)) {
     return [...head, element("p", { class: "notice", role: "status" }, people.size >= run.customers
       ? `There is no customer “${id}”.`
-      : `“${id}” is not among the customers of this report: either there is no such customer, or the sample is without this one.`), examples(context)];
+      : `“${id}” is not among the customers of this report: either there is no such customer, or the sample is without this one.`,
+    apiLink(id)), examples(context)];
   }
   const moves = people.moves(id);
   const acts = people.events(id);
   return [...head, keyFigures(context, moves, acts), present(context, id, moves), timeline(context, id, moves, acts), history(context, id, moves)];
+}
+
+// Where the pages are served, the API beside them knows everybody.
+function apiLink(id) {
+  if (!location.protocol.startsWith("http")) return null;
+  return [" ", element("a", { href: `/v1/customers/${encodeURIComponent(id)}/segments` }, "Ask the API")];
 }
 
 function search(context, id) {
@@ -87,7 +94,7 @@ function present(context, id, moves) {
     { title: "Next, if nothing happens", cell: (row) => nextText(row), text: nextText },
   ];
   return section("Where this customer is now", `${context.run.asOfMs ? `As of ${instantText(context.run.asOfMs)}.` : ""}`,
-    table(`Segments of customer ${id}`, columns, rows),
+    table(`Segments of customer ${id}`, columns, rows, { isStacked: true }),
     element("div", { class: "below" }, csvButton("segments-of-a-customer", columns, rows)));
 }
 
@@ -141,6 +148,6 @@ function history(context, id, moves) {
   const options = [{ value: "all", name: "All segmentations" }, ...involved.map((each) => ({ value: each.name, name: each.title }))];
   return section("Every move, the newest first", null,
     choice("Moves in", only, options, (of) => context.go("customer", { id, of })),
-    table(`Moves of customer ${id}`, columns, rows),
+    table(`Moves of customer ${id}`, columns, rows, { isStacked: true }),
     element("div", { class: "below" }, csvButton("moves-of-a-customer", columns, rows)));
 }

@@ -36,7 +36,7 @@ function definitions(context) {
     { title: "What to do", className: "words", cell: (segment) => segment.action ?? "", text: (segment) => segment.action },
   ];
   return section("What each segment means", segmentation.description,
-    table(`Definitions of ${segmentation.title}`, columns, rows),
+    table(`Definitions of ${segmentation.title}`, columns, rows, { isStacked: true }),
     element("div", { class: "below" }, csvButton(`definitions-${segmentation.name}`, columns, rows)));
 }
 

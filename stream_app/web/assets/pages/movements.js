@@ -131,7 +131,7 @@ function moversSection(context, [from, to], chosen) {
     ? `All ${plural(total, "move")} ${period.name}.`
     : `${plural(found.length, "move")} of ${count(total)} ${period.name}: those of the ${count(people.size)} customers (of ${count(run.customers)}) who are in this report. Every move is in migrations.jsonl.`;
   return section(path, `${lead}${found.length > LISTED_MAX ? ` The first ${LISTED_MAX} are shown.` : ""}`,
-    rows.length ? table(path, columns, rows) : null,
+    rows.length ? table(path, columns, rows, { isStacked: true }) : null,
     element("div", { class: "below" },
       rows.length ? csvButton(`movers-${segmentation.name}`, columns, found) : null,
       element("a", { href: addressOf("movements", { ...context.shared, causes: context.query.get("causes") }) }, "Close the list")));

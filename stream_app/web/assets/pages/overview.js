@@ -94,11 +94,11 @@ function segmentTable(context, facts) {
     { title: segmentation.isAudience ? "Audience" : "Segment", className: "segment-cell", cell: (row) => [segmentName(context, segmentation, row.index), row.segment.action ? element("span", { class: "small" }, row.segment.action) : null], text: (row) => row.segment.name },
     { title: "Customers", isNumber: true, cell: (row) => count(row.size), text: (row) => row.size },
     { title: "Share", className: "share", cell: (row) => shareBar(row, segmentation, largest), text: (row) => row.members?.share ?? 0 },
-    { title: `Trend, ${plural(facts.sizes[0]?.length ?? 0, "day")}`, cell: (row) => sparkLine(facts.sizes[row.index], segmentation.colours.get(row.segment.id)), text: (row) => facts.sizes[row.index].join(" ") },
+    { title: `Trend, ${plural(facts.sizes[0]?.length ?? 0, "day")}`, className: "trend", cell: (row) => sparkLine(facts.sizes[row.index], segmentation.colours.get(row.segment.id)), text: (row) => facts.sizes[row.index].join(" ") },
     { title: "Entered", isNumber: true, cell: (row) => count(row.entered.customers), text: (row) => row.entered.customers },
     { title: "Left", isNumber: true, cell: (row) => count(row.left.customers), text: (row) => row.left.customers },
     { title: BY_VERSIONS, isNumber: true, cell: (row) => signed(row.byVersions), text: (row) => row.byVersions },
-    { title: "Revenue of members", isNumber: true, cell: (row) => (row.members ? [run.money(row.members.revenue), element("span", { class: "small" }, percent(row.members.revenue_share))] : NO_FIGURE), text: (row) => row.members?.revenue ?? 0 },
+    { title: "Revenue in all", isNumber: true, cell: (row) => (row.members ? [run.money(row.members.revenue), element("span", { class: "small" }, percent(row.members.revenue_share))] : NO_FIGURE), text: (row) => row.members?.revenue ?? 0 },
     { title: "Order value", isNumber: true, cell: (row) => run.money(row.members?.average_order_value), text: (row) => row.members?.average_order_value },
     { title: "What to do", isInFileOnly: true, cell: () => "", text: (row) => row.segment.action },
   ].filter((column) => column.title !== BY_VERSIONS || rows.some((row) => row.byVersions));

@@ -35,7 +35,7 @@ function refusals(run) {
       const name = `${reason.replaceAll("_", " ")}: ${plural(records, "record")}`;
       return element("div", { class: "reason" },
         element("h3", {}, name),
-        examples.length ? table(name, columns, examples) : null,
+        examples.length ? table(name, columns, examples, { isStacked: true }) : null,
         examples.length ? element("div", { class: "below" }, csvButton(`refused-${reason}`, columns, examples)) : null);
     }));
 }

@@ -87,7 +87,7 @@ function comparison(context, segment, members) {
     { title: "What that means", className: "words", cell: (row) => meaning(row), text: (row) => meaning(row) },
   ];
   return section("Who they are", "Against all customers, what tells them apart most comes first. A thick bar is the middle half, a thin one eight in ten, the line the median; small values are drawn wider than large ones.",
-    table(`Figures of ${segment.name} against everybody`, columns, rows),
+    table(`Figures of ${segment.name} against everybody`, columns, rows, { isStacked: true }),
     element("div", { class: "below" }, csvButton(`figures-${segmentation.name}-${segment.id}`, columns, rows)));
 }
 
