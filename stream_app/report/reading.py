@@ -35,6 +35,7 @@ class Migration(msgspec.Struct, gc=False):
     segmentation: str
     from_segment: SegmentReference | None
     to_segment: SegmentReference | None
+    change: str
     effective_at: str
     cause: Cause
     model_version: int

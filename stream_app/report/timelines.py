@@ -12,7 +12,7 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.contracts.readers import SegmentReference
 from stream_app.core.clock import SECOND_MS
-from stream_app.core.moves import CAUSE_KINDS
+from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.report.reading import Membership, Migration, milliseconds
 
 MIGRATIONS_MAX: Final = 120_000
@@ -30,6 +30,7 @@ class _Move(NamedTuple):
     origin: int
     target: int
     cause: int
+    change: int
     version: int
     pattern: int
     numbers: str
@@ -141,6 +142,7 @@ class TimelineSample:
                 "from": [move.origin for move in moves],
                 "to": [move.target for move in moves],
                 "cause": [move.cause for move in moves],
+                "change": [move.change for move in moves],
                 "version": [move.version for move in moves],
                 "pattern": [move.pattern for move in moves],
                 "numbers": [move.numbers for move in moves],
@@ -171,6 +173,7 @@ class TimelineSample:
             self._segment(number, origin),
             self._segment(number, target),
             CAUSE_KINDS.index(migration.cause.kind),
+            CHANGES.index(migration.change),
             migration.model_version,
             pattern,
             sentence if pattern < 0 else " ".join(_NUMBER.findall(sentence)),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from stream_app.core.moves import CAUSE_KINDS
+from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.report.timelines import NUMBER_MARK
 
 CONTENT = re.compile(r'<script type="text/plain" id="content">([^<]*)</script>')
@@ -45,6 +45,7 @@ def _told(people: dict[str, Any], move: dict[str, Any], at_s: int) -> dict[str, 
         "from": segment(move["from"]),
         "to": segment(move["to"]),
         "cause": CAUSE_KINDS[move["cause"]],
+        "change": CHANGES[move["change"]],
         "version": move["version"],
         "sentence": "".join(_sentence(people, move)),
     }

@@ -51,6 +51,7 @@ def expected_moves(migrations: list[dict[str, Any]]) -> dict[str, list[dict[str,
                 "from": origin,
                 "to": target,
                 "cause": migration["cause"]["kind"],
+                "change": migration["change"],
                 "version": migration["model_version"],
                 "sentence": shorten_sentence(sentence, origin and origin["name"], target["name"]),
             }

@@ -13,7 +13,7 @@ import pytest
 
 from stream_app.report.page import write_report
 from stream_app.report.timelines import shorten_sentence
-from tests.report.report_folder import RETIRED, SEGMENTS, ReportFolder, day_of
+from tests.report.report_folder import LEVELS, RETIRED, SEGMENTS, ReportFolder, day_of
 from tests.support.replays import Outputs
 from tests.web.driving import Driver, Found, Visit, text_of
 
@@ -70,6 +70,11 @@ def test_everybody_can_use_every_page(browser: Driver, address: str, scheme: str
 # --- overview -------------------------------------------------------------------------------------------------
 
 
+def is_lapse(move: dict[str, Any]) -> bool:
+    """Whether a customer falls silent who had not before: the steps further down are no lapses of their own."""
+    return move["change"] == "lapsed" and LEVELS.get(move["from_segment"]["id"], 0) >= 0
+
+
 def tile(found: Found, title: str) -> str:
     """What a tile says below its title."""
     (shown,) = re.findall(rf'<div class="tile"><dt>{title}</dt>(.*?)</div>', found.html)
@@ -78,10 +83,12 @@ def tile(found: Found, title: str) -> str:
 
 def test_the_overview_says_what_came_and_what_went(pages: dict[str, Found], folder: ReportFolder) -> None:
     shown = pages["overview"]
-    lapsed = [m for m in folder.migrations if m["change"] == "lapsed" and m["cause"]["kind"] != "model"]
+    lapsed = [m for m in own_moves(folder) if is_lapse(m)]
     back = [m for m in folder.migrations if m["change"] == "returned" and m["cause"]["kind"] != "model"]
     assert tile(shown, "Customers").startswith(f"{len(folder.current)} ")
-    assert tile(shown, "Lapsed") == f"{len(lapsed)} customers who had spent {len(lapsed) * 31:,} EUR"
+    assert tile(shown, "Lapsed") == (
+        f"{len(lapsed)} customers who fell silent and had spent {len(lapsed) * 31:,} EUR. Who has lapsed"
+    )
     assert tile(shown, "Won back").startswith(f"{len(back)} ")
     bought = sum(m["cause"]["kind"] == "purchase" for m in folder.migrations)
     assert tile(shown, "Revenue").startswith(f"{bought * 31:,} EUR")
@@ -91,10 +98,7 @@ def test_a_period_is_compared_with_the_one_before(browser: Driver, address: str,
     (found,) = browser.visit(Visit(f"{address}#/overview"))
     last = folder.end_ms // 86_400_000
     of_days = {
-        name: sum(
-            m["change"] == "lapsed" and m["cause"]["kind"] != "model" and first <= day_of(m["effective_at"]) <= end
-            for m in folder.migrations
-        )
+        name: sum(is_lapse(m) and first <= day_of(m["effective_at"]) <= end for m in own_moves(folder))
         for name, first, end in (("now", last - 29, last), ("before", last - 59, last - 30))
     }
     shown = tile(found, "Lapsed")
@@ -159,7 +163,21 @@ def test_a_number_of_the_matrix_leads_to_its_customers(browser: Driver, address:
         if (m["from_segment"]["name"], m["to_segment"]["name"]) == ("Loyal", "At risk")
     }
     assert {row[0] for row in found.rows("Loyal → At risk")} == expected
+    assert found.errors == []
     assert f"All {len([*found.rows('Loyal → At risk')])} moves" in found.text
+
+
+def test_who_has_lapsed_is_two_clicks_away(browser: Driver, address: str, folder: ReportFolder) -> None:
+    (found,) = browser.visit(
+        Visit(
+            f"{address}#/overview?days=all",
+            actions=[{"click": '.tile a[href*="lapsed"]'}, {"download": "section button"}],
+        )
+    )
+    lapsed = [m for m in own_moves(folder) if is_lapse(m)]
+    rows = list(csv.DictReader(io.StringIO(found.downloads[0]["text"])))
+    assert sorted(row["Customer"] for row in rows) == sorted(m["customer_id"] for m in lapsed)
+    assert {row["To"] for row in rows} == {m["to_segment"]["name"] for m in lapsed}
 
 
 # --- segment, customer ----------------------------------------------------------------------------------------

@@ -141,6 +141,12 @@ export function isOwn(cause) {
   return !VERSION_CAUSES.includes(cause);
 }
 
+// Whether a move is of a kind. Those who fall silent step by step lapse once: with the step out of good standing.
+export function isOfKind(segmentation, kind, from, change) {
+  if (kind === "lapsed") return change === "lapsed" && segmentation.level(from) >= 0;
+  return change === kind;
+}
+
 // A first entry is no move; of an audience it is one.
 export function isMove(segmentation, from) {
   return from !== NOBODY || segmentation.isAudience;

@@ -37,13 +37,14 @@ export class People {
   }
 
   move(row, atMs) {
-    const { segmentation, from, to, cause, version } = this.raw.moves;
+    const { segmentation, from, to, cause, change, version } = this.raw.moves;
     return {
       atMs,
       segmentation: this.run.segmentations[segmentation[row]],
       from: this.segmentIndex(from[row]),
       to: this.segmentIndex(to[row]),
       cause: this.run.causes[cause[row]],
+      change: this.run.changes[change[row]],
       version: version[row],
       sentence: this.sentence(row),
     };
@@ -86,19 +87,19 @@ export class People {
     );
   }
 
-  // Who of those in the report made a move between two ends in some days.
-  movers(segmentation, from, to, firstMs, endMs, causes) {
+  // Who of those in the report made a move in some days that a test (from, to, cause, change) lets through.
+  movers(segmentation, firstMs, endMs, test) {
     const found = [];
     const number = this.run.segmentations.indexOf(segmentation);
-    const { segmentation: of, cause, at } = this.raw.moves;
+    const { segmentation: of, at } = this.raw.moves;
     this.raw.ids.forEach((id, place) => {
       let atMs = 0;
       const end = this.starts[place] + this.raw.counts[place];
       for (let row = this.starts[place]; row < end; row += 1) {
         atMs += at[row] * 1000;
-        if (of[row] !== number || atMs < firstMs || atMs >= endMs || !causes(this.run.causes[cause[row]])) continue;
+        if (of[row] !== number || atMs < firstMs || atMs >= endMs) continue;
         const move = this.move(row, atMs);
-        if (move.from === from && move.to === to) found.push({ id, move });
+        if (test(move.from, move.to, move.cause, move.change)) found.push({ id, move });
       }
     });
     return found;

@@ -4,8 +4,8 @@ import { ribbons } from "../charts/ribbons.js";
 import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
 import { DAY_MS, count, dateText, dayText, isoDay, plural } from "../format.js";
-import { NOBODY, isMove, isOwn } from "../model.js";
-import { csvButton, customerLink, figure, legendOf, page, section, segmentName, table } from "../parts.js";
+import { NOBODY, isMove, isOfKind, isOwn } from "../model.js";
+import { choice, csvButton, customerLink, figure, legendOf, page, section, segmentName, table } from "../parts.js";
 import { addressOf } from "../state.js";
 
 export const CAUSE_NAMES = {
@@ -16,18 +16,22 @@ const CAUSE_COLOURS = {
   purchase: "--cool-2", refund: "--warm-4", engagement: "--cool-5", lapse: "--warm-0", profile: "--cool-1",
   model: "--cool-7", definition: "--cool-9",
 };
+const KINDS = { lapsed: "Lapsed", returned: "Won back", entered: "Entered", left: "Left" };
 const RIBBONS_MAX = 30;
 const LISTED_MAX = 200;
 
 export function movementsPage(context) {
   const { segmentation, period, query } = context;
   const chosen = chosenCauses(context);
-  const admits = (from, _to, cause) => isMove(segmentation, from) && chosen.has(cause);
+  const only = KINDS[query.get("change")] ? query.get("change") : "all";
+  const admits = (from, _to, cause, change) => isMove(segmentation, from) && chosen.has(cause) && (only === "all" || isOfKind(segmentation, only, from, change));
   const pairs = segmentation.pairs(period.first, period.last, admits);
   const picked = query.get("from") !== null ? [Number(query.get("from")), Number(query.get("to"))] : null;
+  const isListed = (from, to, ...why) => admits(from, to, ...why) && (!picked || (from === picked[0] && to === picked[1]));
+  const title = picked ? `${segmentation.nameOf(picked[0])} → ${segmentation.nameOf(picked[1])}` : KINDS[only];
   return page("Movements", element("p", { class: "headline" }, sentenceOf(context, pairs)),
-    causeFilter(context, chosen),
-    picked ? moversSection(context, picked, chosen) : null,
+    element("div", { class: "toolbar" }, kindChoice(context, only), causeFilter(context, chosen)),
+    picked || only !== "all" ? moversSection(context, title, isListed) : null,
     pairs.length ? [diagramSection(context, pairs), matrixSection(context, pairs)] : null,
     causesSection(context));
 }
@@ -45,6 +49,14 @@ function sentenceOf({ run, segmentation, period }, pairs) {
   return `${plural(moves, "move")} ${period.name}. The commonest: ${count(first.customers)} from ${segmentation.nameOf(first.from)} to ${segmentation.nameOf(first.to)}, who had spent ${run.money(first.revenue)}.`;
 }
 
+function kindChoice(context, only) {
+  const { segmentation, period } = context;
+  const kinds = Object.keys(KINDS).filter((kind) => kind === only || segmentation.sum(period.first, period.last, (from, _to, _cause, change) => isMove(segmentation, from) && isOfKind(segmentation, kind, from, change)).customers);
+  if (!kinds.length) return null;
+  return choice("Moves", only, [{ value: "all", name: "all" }, ...kinds.map((kind) => ({ value: kind, name: KINDS[kind].toLowerCase() }))],
+    (change) => context.go("movements", { causes: context.query.get("causes"), change: change === "all" ? null : change }));
+}
+
 function causeFilter(context, chosen) {
   const { run, segmentation, period } = context;
   const boxes = run.causes.map((cause) => {
@@ -56,7 +68,7 @@ function causeFilter(context, chosen) {
         const next = new Set(chosen);
         if (next.has(cause)) next.delete(cause);
         else next.add(cause);
-        context.go("movements", { causes: [...next].join(" ") || "none", from: null, to: null });
+        context.go("movements", { causes: [...next].join(" ") || "none", change: context.query.get("change") });
       } }),
       ` ${CAUSE_NAMES[cause] ?? cause} `, element("span", { class: "faint" }, count(moves)));
   });
@@ -100,7 +112,7 @@ function matrixSection(context, pairs) {
   const cell = (from, to) => {
     const size = moves.get(`${from}>${to}`);
     if (!size) return element("td", { class: "heat empty" }, from === to ? "" : "·");
-    const href = addressOf("movements", { ...context.shared, causes: context.query.get("causes"), from, to });
+    const href = addressOf("movements", { ...context.shared, causes: context.query.get("causes"), change: context.query.get("change"), from, to });
     const strength = Math.round(12 + 78 * Math.sqrt(size / largest));
     return element("td", { class: "heat", style: { "--strength": `${strength}%` } },
       element("a", { href, "aria-label": `${segmentation.nameOf(from)} to ${segmentation.nameOf(to)}: ${plural(size, "move")}; who they are` }, count(size)));
@@ -116,22 +128,24 @@ function matrixSection(context, pairs) {
     element("div", { class: "below" }, csvButton(`matrix-${segmentation.name}`, columns, rows)));
 }
 
-function moversSection(context, [from, to], chosen) {
+function moversSection(context, title, isListed) {
   const { run, people, segmentation, period } = context;
-  const total = segmentation.sum(period.first, period.last, (f, t, cause) => f === from && t === to && chosen.has(cause)).customers;
-  const found = people.movers(segmentation, from, to, period.first * DAY_MS, (period.last + 1) * DAY_MS, (cause) => chosen.has(cause));
+  const total = segmentation.sum(period.first, period.last, isListed).customers;
+  const found = people.movers(segmentation, period.first * DAY_MS, (period.last + 1) * DAY_MS, isListed)
+    .sort((a, b) => b.move.atMs - a.move.atMs);
   const rows = found.slice(0, LISTED_MAX);
   const columns = [
     { title: "Customer", cell: (row) => customerLink(context, row.id), text: (row) => row.id },
     { title: "When", className: "date", cell: (row) => dateText(row.move.atMs), text: (row) => new Date(row.move.atMs).toISOString() },
+    { title: "From", cell: (row) => segmentName(context, segmentation, row.move.from, false), text: (row) => segmentation.nameOf(row.move.from) },
+    { title: "To", cell: (row) => segmentName(context, segmentation, row.move.to, false), text: (row) => segmentation.nameOf(row.move.to) },
     { title: "Why", className: "words", cell: (row) => row.move.sentence, text: (row) => row.move.sentence },
   ];
-  const path = `${segmentation.nameOf(from)} → ${segmentation.nameOf(to)}`;
   const lead = found.length >= total
     ? `All ${plural(total, "move")} ${period.name}.`
     : `${plural(found.length, "move")} of ${count(total)} ${period.name}: those of the ${count(people.size)} customers (of ${count(run.customers)}) who are in this report. Every move is in migrations.jsonl.`;
-  return section(path, `${lead}${found.length > LISTED_MAX ? ` The first ${LISTED_MAX} are shown.` : ""}`,
-    rows.length ? table(path, columns, rows, { isStacked: true }) : null,
+  return section(title, `${lead}${found.length > LISTED_MAX ? ` The first ${LISTED_MAX} are shown.` : ""}`,
+    rows.length ? table(title, columns, rows, { isStacked: true }) : null,
     element("div", { class: "below" },
       rows.length ? csvButton(`movers-${segmentation.name}`, columns, found) : null,
       element("a", { href: addressOf("movements", { ...context.shared, causes: context.query.get("causes") }) }, "Close the list")));

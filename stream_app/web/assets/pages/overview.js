@@ -4,7 +4,7 @@ import { sparkLine } from "../charts/spark.js";
 import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
 import { NO_FIGURE, comparedText, count, dayText, decimal, isoDay, percent, plural, signed } from "../format.js";
-import { NOBODY, isMove, isOwn } from "../model.js";
+import { NOBODY, isMove, isOfKind, isOwn } from "../model.js";
 import { barList, csvButton, figure, legendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
 import { addressOf } from "../state.js";
 
@@ -27,8 +27,8 @@ export function overviewPage(context) {
 function factsOf(run, segmentation, period) {
   const of = (days) => days && ({
     trade: run.trade(days.first, days.last),
-    lapsed: segmentation.sum(days.first, days.last, (_from, _to, cause, change) => change === "lapsed" && isOwn(cause)),
-    returned: segmentation.sum(days.first, days.last, (_from, _to, cause, change) => change === "returned" && isOwn(cause)),
+    lapsed: segmentation.sum(days.first, days.last, (from, _to, cause, change) => isOfKind(segmentation, "lapsed", from, change) && isOwn(cause)),
+    returned: segmentation.sum(days.first, days.last, (from, _to, cause, change) => isOfKind(segmentation, "returned", from, change) && isOwn(cause)),
     entered: segmentation.sum(days.first, days.last, (from, to) => from === NOBODY && to !== NOBODY),
     left: segmentation.sum(days.first, days.last, (from, to) => from !== NOBODY && to === NOBODY),
   });
@@ -39,13 +39,13 @@ function factsOf(run, segmentation, period) {
 function headline({ run, segmentation, period }, { now }) {
   const span = period.days === "all" ? "In all this time" : `In the last ${plural(period.length, "day")}`;
   if (segmentation.isAudience) {
-    return `${span} ${plural(now.entered.customers, "customer")} entered the audience “${segmentation.title}” and ${count(now.left.customers)} left it.`;
+    return `${span} customers entered the audience “${segmentation.title}” ${plural(now.entered.customers, "time")} and left it ${plural(now.left.customers, "time")}.`;
   }
   const lost = now.lapsed.customers
-    ? `${plural(now.lapsed.customers, "customer")} who had spent ${run.money(now.lapsed.revenue)} fell silent`
-    : "nobody fell silent";
-  const back = now.returned.customers ? `${count(now.returned.customers)} came back` : "nobody came back";
-  return `${span} ${lost}, and ${back}.`;
+    ? `${plural(now.lapsed.customers, "lapse")} of customers who had spent ${run.money(now.lapsed.revenue)}`
+    : "no lapses";
+  const back = now.returned.customers ? `${plural(now.returned.customers, "return")} of customers who had spent ${run.money(now.returned.revenue)}` : "no returns";
+  return `${span}: ${lost}, and ${back}.`;
 }
 
 // Whether more is good decides the tone; null has none.
@@ -57,7 +57,12 @@ function change(now, before, isMoreGood, period) {
   return { text: `${isMore ? "▲" : "▼"} ${text}`, tone: isMoreGood === null ? "" : isMore === isMoreGood ? "good" : "bad" };
 }
 
-function keyFigures({ run, segmentation, period }, { now, before }) {
+function whoLink(context, change) {
+  return element("a", { href: addressOf("movements", { ...context.shared, change }) }, "Who", element("span", { class: "unseen" }, change === "lapsed" ? " has lapsed" : " was won back"));
+}
+
+function keyFigures(context, { now, before }) {
+  const { run, segmentation, period } = context;
   const { money } = run;
   const all = segmentation.everyone;
   const risky = segmentation.present.filter((segment) => segment.level === -1 && segmentation.members[segment.id]);
@@ -78,8 +83,8 @@ function keyFigures({ run, segmentation, period }, { now, before }) {
   if (!segmentation.hasLevels) return tiles("Key figures", shown);
   return tiles("Key figures", shown,
     risky.length ? tile("Revenue at risk", money(sum("revenue")), `spent so far by the ${plural(sum("customers"), "customer")} now in ${risky.map((each) => each.name).join(", ")}; ${percent(sum("revenue") / all.revenue)} of all`) : null,
-    tile("Won back", count(now.returned.customers), `customers who had spent ${money(now.returned.revenue)} before`, change(now.returned.customers, before?.returned.customers, true, period)),
-    tile("Lapsed", count(now.lapsed.customers), `customers who had spent ${money(now.lapsed.revenue)}`, change(now.lapsed.customers, before?.lapsed.customers, false, period)));
+    tile("Won back", count(now.returned.customers), [`returns of customers who had spent ${money(now.returned.revenue)} before. `, whoLink(context, "returned")], change(now.returned.customers, before?.returned.customers, true, period)),
+    tile("Lapsed", count(now.lapsed.customers), [`customers who fell silent and had spent ${money(now.lapsed.revenue)}. `, whoLink(context, "lapsed")], change(now.lapsed.customers, before?.lapsed.customers, false, period)));
 }
 
 function sizeNow(segmentation) {
