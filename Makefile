@@ -17,7 +17,7 @@ lock-one = CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --buil
 	--constraint requirements/runtime.txt --output-file - pyproject.toml \
 	| awk '/^[a-z]/ {listed = 1} !/^ / {wanted = /^$(2)==/} wanted || !listed' > requirements/$(1).txt
 
-.PHONY: help setup demo test scenarios lint quality bench bench-kafka bench-serve chaos fuzz wheels locks clean programs library
+.PHONY: help setup demo test scenarios lint quality bench bench-kafka bench-serve screenshots chaos fuzz wheels locks clean programs library
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench-kafka: programs ## measure the worker on Kafka beside bare, hand-written a
 
 bench-serve: programs ## measure look-ups, view writes and the live stream beside the bare libraries
 	$(BIN)/python benchmarks/bench_serve.py
+
+screenshots: programs ## take pictures of every page of the demo's report (REPORT=folder of another one)
+	$(BIN)/python -m tests.web.screenshots $(or $(REPORT),demo)
 
 chaos: programs ## kill, freeze, fence and flood real workers, brokers and Redis, and verify what is left (SEED=n)
 	$(BIN)/python -m tests.chaos.run --seed $(or $(SEED),1)

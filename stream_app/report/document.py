@@ -23,7 +23,12 @@ HELD: Final = "held"
 REFUSED_EXAMPLES: Final = 5
 """So many refused records are shown of each reason."""
 MESSAGE_CHARACTERS: Final = 300
+DAILY_DAYS: Final = 800
+"""Up to so many days before the end, flows are told day by day; before, week by week, at the week's last day."""
 
+_FLOW_COLUMNS: Final = ("day", "from", "to", "cause", "change", "customers", "revenue_minor")
+_SUNDAY: Final = 3
+"""Of days since the epoch, the remainder by 7 that Sundays have."""
 _SEGMENT_IDS: Final = {key: segment.segment_id for key, segment in zip(KEYS, segments(), strict=True)}
 
 
@@ -93,7 +98,7 @@ def describe_segmentation(
     in_force = [version for version in versions if version.get("status") != HELD]
     present = in_force[-1] if in_force else {"segments": []}
     listed = _segments(summary, present["segments"])
-    members, flows = history["members"], history["flows"]
+    members, flows = history["members"], merge_old(history["flows"])
     numbers = {segment["id"]: number for number, segment in enumerate(listed)}
     definition = present.get("definition", {})
     return {
@@ -119,6 +124,24 @@ def describe_segmentation(
         "models": _models(versions, summary) if summary["kind"] == "learned" else [],
         "versions": [{"version": v["version"], "atMs": milliseconds(v["as_of"])} for v in in_force],
     }
+
+
+def merge_old(flows: dict[str, list[Any]], daily_days: int = DAILY_DAYS) -> dict[str, list[Any]]:
+    """Return flows with those of each week that lies `daily_days` before the last day put together."""
+    days = flows["day"]
+    limit = days[-1] - daily_days if days else 0
+    if not days or days[0] >= limit:
+        return flows
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for row in zip(*(flows[name] for name in _FLOW_COLUMNS), strict=True):
+        day, *key, customers, revenue = row
+        week_end = day + (_SUNDAY - day) % 7
+        own = sums.setdefault((week_end if week_end < limit else day, *key), [0, 0])
+        own[0] += customers
+        own[1] += revenue
+    merged = [(*key, *own) for key, own in sums.items()]
+    merged.sort(key=lambda row: int(row[0]))
+    return dict(zip(_FLOW_COLUMNS, map(list, zip(*merged, strict=True)), strict=True))
 
 
 def read_refused(path: Path, by_reason: dict[str, int]) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ as fit: a fair sample, and those who bring the greatest revenue.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +15,14 @@ import msgspec
 from stream_app.report.document import AUDIENCE, Stays, describe_run, describe_segmentation, read_refused
 from stream_app.report.reading import Membership, Migration, milliseconds, read_document, read_lines
 from stream_app.report.timelines import MIGRATIONS_MAX, TimelineSample
-from stream_app.web.single_file import FILE_NAME, single_file
+from stream_app.web.single_file import FILE_NAME, compress, single_file
 
 TITLE: Final = "Customer segments"
 DATA_BYTES_MAX: Final = 900_000
 """Of the compressed document; letters and digits are a third more, and the pages some 170 kB: 1.4 MB in all."""
 ALWAYS_MAX: Final = 1_000
 """So many of those with the greatest revenue in their segments are in the report, whatever the sample."""
-_SHRINKING: Final = 0.8
+_MARGIN: Final = 0.98
 
 
 def write_report(folder: Path, bytes_max: int = DATA_BYTES_MAX) -> Path:
@@ -45,14 +44,16 @@ def write_report(folder: Path, bytes_max: int = DATA_BYTES_MAX) -> Path:
     """
     document, sample, customers, events = _read(folder)
     below, by_customer = _events_by_customer(events)
+    without_customers = len(compress(msgspec.json.encode(document)))
     while True:
         document["people"] = sample.encode(customers, by_customer, below)
-        data = msgspec.json.encode(document)
-        if len(gzip.compress(data, mtime=0)) <= bytes_max or not sample.can_shrink:
+        compressed = compress(msgspec.json.encode(document))
+        if len(compressed) <= bytes_max or not sample.can_shrink:
             break
-        sample.shrink_to(int(sample.kept * _SHRINKING))
+        share = max(bytes_max - without_customers, 0) / (len(compressed) - without_customers)
+        sample.shrink_to(int(sample.kept * share * _MARGIN))
     path = folder / FILE_NAME
-    path.write_text(single_file(data, TITLE), encoding="utf-8", newline="\n")
+    path.write_text(single_file(compressed, TITLE), encoding="utf-8", newline="\n")
     return path
 
 

@@ -33,27 +33,31 @@ _EXPORT: Final = re.compile(r"^export ((?:async )?(?:function|class|const) ([A-Z
 _COMPRESSION: Final = 9
 
 
-def single_file(data: bytes, title: str) -> str:
+def compress(data: bytes) -> bytes:
+    """Return the document as the file carries it, but for the letters; equal documents give equal bytes."""
+    return gzip.compress(data, _COMPRESSION, mtime=0)
+
+
+def single_file(compressed: bytes, title: str) -> str:
     """Return the file.
 
     Parameters
     ----------
-    data
-        The document, as JSON.
+    compressed
+        The document, as JSON that was compressed.
     title
         Of the window.
     """
     root = resources.files(__package__)
     styles = "\n".join(_read(root / path) for path in STYLES)
     library, pages = _read(root / LIBRARY), lay_end_to_end(root / "assets")
-    content = base64.b64encode(gzip.compress(data, _COMPRESSION, mtime=0)).decode()
     return Template(_read(root / "assets/single_file.html")).substitute(
         policy=_policy(scripts=(library, pages), styles=(styles,)),
         title=title.replace("&", "&amp;").replace("<", "&lt;"),
         styles=styles,
         library=library,
         pages=pages,
-        content=content,
+        content=base64.b64encode(compressed).decode(),
     )
 
 

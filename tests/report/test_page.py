@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from stream_app.errors import ConfigurationError
+from stream_app.report.document import merge_old
 from stream_app.report.page import write_report
 from stream_app.report.reading import Explanation, Migration
 from stream_app.report.timelines import SENTENCE_PATTERNS_MAX, TimelineSample, shorten_sentence
@@ -269,6 +270,29 @@ def test_a_broken_line_is_named_with_its_number(folder: ReportFolder, tmp_path: 
         lines.write("{\n")
     with pytest.raises(ConfigurationError, match=f"memberships.jsonl, line {len(folder.current) + 1}:"):
         write_report(tmp_path)
+
+
+def test_flows_of_long_ago_are_told_week_by_week() -> None:
+    sunday, last = 19_000 - (19_000 - 3) % 7, 20_000
+    days = [sunday - 6, sunday - 1, sunday, sunday + 1, last - 1, last]
+    flows = {
+        "day": days,
+        "from": [None, None, None, None, "s1", "s1"],
+        "to": ["s1", "s1", "s2", "s1", "s2", "s2"],
+        "cause": ["purchase"] * 6,
+        "change": ["entered"] * 4 + ["moved"] * 2,
+        "customers": [1, 2, 4, 8, 16, 32],
+        "revenue_minor": [10, 20, 40, 80, 160, 320],
+    }
+    merged = merge_old(flows)
+    assert list(zip(merged["day"], merged["to"], merged["customers"], merged["revenue_minor"], strict=True)) == [
+        (sunday, "s1", 3, 30),
+        (sunday, "s2", 4, 40),
+        (sunday + 7, "s1", 8, 80),
+        (last - 1, "s2", 16, 160),
+        (last, "s2", 32, 320),
+    ]
+    assert merge_old(flows, daily_days=2_000) == flows
 
 
 # --- several segmentations ------------------------------------------------------------------------------------

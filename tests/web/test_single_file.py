@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.web.single_file import lay_end_to_end, single_file
+from stream_app.web.single_file import compress, lay_end_to_end, single_file
 
 VENDOR = Path(str(resources.files("stream_app.web") / "vendor"))
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return single_file(b'{"a": "</script><b>"}', "A & <b>")
+    return single_file(compress(b'{"a": "</script><b>"}'), "A & <b>")
 
 
 def inside(page: str, tag: str) -> list[str]:

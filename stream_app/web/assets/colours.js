@@ -34,3 +34,6 @@ export function segmentColours(kind, segments) {
   }
   return colours;
 }
+
+// How the lines of a chart are broken, in their order, so that they differ without colours too.
+export const DASHES = [[], [7, 4], [2, 3]];

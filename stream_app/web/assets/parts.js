@@ -1,6 +1,7 @@
 // What pages are put together from: figures with their table and file, tiles, names of segments, tables.
 
-import { download, element, freshId } from "./dom.js";
+import { DASHES } from "./colours.js";
+import { download, drawing, element, freshId } from "./dom.js";
 import { addressOf } from "./state.js";
 
 // A segment's name beside a patch of its colour; leads to its page unless told otherwise.
@@ -95,8 +96,18 @@ export function figure({ name, title, sentence, chart, legend, columns, rows }) 
       csvButton(name, columns, rows)));
 }
 
+// In the order in which areas and bars lie upon each other.
 export function legendOf(entries) {
-  return element("ul", { class: "legend" }, entries.map(({ colour, name }) => element("li", {}, patch(colour), name)));
+  const order = entries.length > 1 ? element("li", { class: "faint" }, "from top to bottom:") : null;
+  return element("ul", { class: "legend" }, order, entries.map(({ colour, name }) => element("li", {}, patch(colour), name)));
+}
+
+// Of lines, each with a piece of it.
+export function lineLegendOf(entries) {
+  return element("ul", { class: "legend" }, entries.map(({ colour, name }, place) => element("li", {},
+    drawing("svg", { width: 26, height: 8, "aria-hidden": "true" }, drawing("line", {
+      x1: 0, x2: 26, y1: 4, y2: 4, "stroke-width": 2.5, "stroke-dasharray": DASHES[place % DASHES.length].join(" "), style: { stroke: `var(${colour})` },
+    })), name)));
 }
 
 // A bar as long as a share of the longest, with its figures beside it.

@@ -44,3 +44,9 @@ export function periodOf(run, days) {
 export function isNarrow() {
   return matchMedia("(max-width: 40rem)").matches;
 }
+
+// The first days of the weeks up to the last day; the earliest may reach back before the run.
+export function weeksOf(run) {
+  const count = Math.floor((run.lastDay - run.firstDay) / 7) + 1;
+  return Array.from({ length: count }, (_each, i) => run.lastDay - 6 - 7 * (count - 1 - i));
+}

@@ -1,6 +1,7 @@
 // Charts over days, drawn by uPlot on a canvas: areas and bars on top of each other, and lines. The figure around a
 // chart has its sentence and its table, so the canvas itself is one picture to a screen reader.
 
+import { DASHES } from "../colours.js";
 import { element, resolvedColour } from "../dom.js";
 import { DAY_MS, count, dayText } from "../format.js";
 
@@ -48,20 +49,20 @@ export function timeChart({ label, days, series, kind, marks = [], format = coun
       height,
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-      scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.05 : 1] } },
+      scales: { x: { time: true }, y: { range: (_plot, low, high) => [Math.min(low ?? 0, 0) * 1.05, high > 0 ? high * 1.05 : 1] } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
       axes: [
         { ...axis, values: shortDates, space: 70 },
         { ...axis, values: (_plot, values) => values.map((value) => ticks(value)), size: 64 },
       ],
-      series: [{}, ...series.map((each) => seriesOptions(each))],
+      series: [{}, ...series.map(seriesOptions)],
       hooks: { setCursor: [showValues], draw: [drawMarks] },
     };
   }
 
-  function seriesOptions({ name, colour }) {
+  function seriesOptions({ name, colour }, place) {
     const shown = resolvedColour(colour);
-    if (kind === "lines") return { label: name, stroke: shown, width: 2, points: { show: false } };
+    if (kind === "lines") return { label: name, stroke: shown, width: 2, dash: DASHES[place % DASHES.length], points: { show: false } };
     const paths = kind === "bars" ? uPlot.paths.bars({ size: [0.8, 40], align: 1 }) : uPlot.paths.linear();
     return { label: name, stroke: resolvedColour("--surface"), width: kind === "bars" ? 0 : 1, fill: shown, paths, points: { show: false } };
   }

@@ -3,7 +3,7 @@
 import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
 import { DAY_MS, NO_FIGURE, count, dateText, decimal, percent, plural } from "../format.js";
-import { csvButton, figure, legendOf, page, section, segmentName, table } from "../parts.js";
+import { csvButton, figure, lineLegendOf, page, section, segmentName, table } from "../parts.js";
 
 const LEVELS = { up: "better than usual", middle: "usual", down: "trouble" };
 
@@ -52,16 +52,16 @@ function chart({ segmentation, run }) {
   if (told.length < 2) return null;
   const days = told.map((model) => Math.floor(model.atMs / DAY_MS));
   const series = [
-    { name: "Forecast", colour: "--everyone", values: told.map((model) => model.expected_churn ?? 0) },
     { name: "Actual", colour: "--accent", values: told.map((model) => model.actual_churn) },
+    { name: "Forecast", colour: "--everyone", values: told.map((model) => model.expected_churn ?? 0) },
   ];
   const mean = told.reduce((sum, model) => sum + model.actual_churn, 0) / told.length;
   return section("What new models moved", null, figure({
     name: `models-${segmentation.name}`,
     title: "Share of the customers that each new model moved, and what was forecast",
-    sentence: `On average ${percent(mean)}; at most ${percent(Math.max(...series[1].values))}.`,
+    sentence: `On average ${percent(mean)}; at most ${percent(Math.max(...series[0].values))}.`,
     chart: timeChart({ label: `Share moved by each model, ${dateText(told[0].atMs)} to ${dateText(run.asOfMs)}; the table below has the figures.`, days, series, kind: "lines", format: (share) => percent(share), height: 200 }),
-    legend: legendOf(series),
+    legend: lineLegendOf(series),
     columns: versionColumns(segmentation),
     rows: told,
   }));

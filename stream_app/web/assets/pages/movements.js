@@ -6,7 +6,7 @@ import { element } from "../dom.js";
 import { DAY_MS, count, dateText, dayText, isoDay, plural } from "../format.js";
 import { NOBODY, isMove, isOfKind, isOwn } from "../model.js";
 import { choice, csvButton, customerLink, figure, legendOf, page, section, segmentName, table } from "../parts.js";
-import { addressOf } from "../state.js";
+import { addressOf, weeksOf } from "../state.js";
 
 export const CAUSE_NAMES = {
   purchase: "Purchase", refund: "Refund", engagement: "Engagement", lapse: "Passing of time", profile: "Profile",
@@ -152,8 +152,7 @@ function moversSection(context, title, isListed) {
 }
 
 function causesSection({ run, segmentation }) {
-  const first = run.lastDay - 7 * Math.floor((run.lastDay - run.firstDay) / 7);
-  const weeks = Array.from({ length: Math.floor((run.lastDay - first) / 7) + 1 }, (_each, i) => first - 6 + 7 * i);
+  const weeks = weeksOf(run);
   const series = run.causes.map((cause) => ({ cause, name: CAUSE_NAMES[cause] ?? cause, colour: CAUSE_COLOURS[cause] ?? "--everyone", values: weeks.map(() => 0) }));
   segmentation.each(weeks[0], run.lastDay, (row, from, _to, cause) => {
     if (!isMove(segmentation, from)) return;

@@ -5,7 +5,8 @@ import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
 import { NO_FIGURE, count, dateText, dayText, daysText, decimal, isoDay, percent, plural, signed } from "../format.js";
 import { NOBODY, isOwn } from "../model.js";
-import { barList, choice, csvButton, customerLink, figure, page, section, segmentName, table, tile, tiles } from "../parts.js";
+import { weeksOf } from "../state.js";
+import { barList, choice, csvButton, customerLink, figure, lineLegendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
 
 const FIGURES = [
   { key: "recency_days", name: "Days since last active", isMoney: false, more: "has been silent for longer", less: "has been active more recently" },
@@ -117,7 +118,43 @@ function sizes(context, index) {
     chart: timeChart({ label: `Customers in ${segment.name} from ${dayText(first)} to ${dayText(last)}; the table below has the figures.`, days, series: [{ name: segment.name, colour: segmentation.colours.get(segment.id), values }], kind: "areas", height: 200 }),
     columns,
     rows: days.filter((_day, i) => (days.length - 1 - i) % 7 === 0),
-  }));
+  }), comingAndGoing(context, index));
+}
+
+function comingAndGoing({ run, segmentation }, index) {
+  const weeks = weeksOf(run);
+  if (weeks.length < 2) return null;
+  const segment = segmentation.segments[index];
+  const series = [
+    { name: "Entered", colour: "--accent", values: weeks.map(() => 0) },
+    { name: "Left", colour: "--warm-1", values: weeks.map(() => 0) },
+    { name: "By new versions, net", colour: "--everyone", values: weeks.map(() => 0) },
+  ];
+  segmentation.each(weeks[0], run.lastDay, (row, from, to, cause) => {
+    if (from !== index && to !== index) return;
+    const week = Math.floor((segmentation.flows.day[row] - weeks[0]) / 7);
+    const moved = segmentation.flows.customers[row];
+    if (!isOwn(cause)) series[2].values[week] += to === index ? moved : -moved;
+    else series[to === index ? 0 : 1].values[week] += moved;
+  });
+  const shown = series.filter((each) => each.values.some((moves) => moves !== 0));
+  if (!shown.length) return null;
+  return figure({
+    name: `coming-and-going-${segmentation.name}-${segment.id}`,
+    title: "Who came and who went, week by week",
+    sentence: `In the last seven days ${count(series[0].values.at(-1))} entered and ${count(series[1].values.at(-1))} left by what they did themselves.`,
+    chart: timeChart({ label: `Customers who entered and left ${segment.name} by week; the table below has the figures.`, days: weeks, series: shown, kind: "lines", height: 180 }),
+    legend: lineLegendOf(shown),
+    columns: [
+      { title: "Seven days from", cell: dayText, text: isoDay },
+      ...shown.map((each) => ({ title: each.name, isNumber: true, cell: (day) => signedOrCount(each, (day - weeks[0]) / 7), text: (day) => each.values[(day - weeks[0]) / 7] })),
+    ],
+    rows: weeks,
+  });
+}
+
+function signedOrCount(series, week) {
+  return series.name.endsWith("net") ? signed(series.values[week]) : count(series.values[week]);
 }
 
 function flows(context, index) {
