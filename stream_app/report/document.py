@@ -163,7 +163,7 @@ def read_refused(path: Path, by_reason: dict[str, int]) -> list[dict[str, Any]]:
 def _segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return all segments that ever were, in the order of the life cycle, former ones last.
 
-    `present` are those of the newest version, also where nobody is in them.
+    `present` are those of the newest version, also where nobody is in them; `tried` says in which order rules try them.
     """
     names, documents = summary["segment_names"], {segment["id"]: segment for segment in present}
     filled = [segment["id"] for segment in summary["segments"]]
@@ -174,6 +174,7 @@ def _segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[di
 
     current = sorted(filled + empty, key=lambda segment_id: -level(segment_id))
     former = [segment_id for segment_id in sorted(names) if segment_id not in current]
+    tried = {segment_id: number for number, segment_id in enumerate(documents)}
     return [
         {
             "id": segment_id,
@@ -183,6 +184,7 @@ def _segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[di
             "means": documents.get(segment_id, {}).get("statement") or documents.get(segment_id, {}).get("sentence"),
             "open": documents.get(segment_id, {}).get("open", True),
             "former": segment_id in former,
+            "tried": tried.get(segment_id),
         }
         for segment_id in (*current, *former)
     ]

@@ -27,7 +27,8 @@ function lead(segmentation) {
 function definitions(context) {
   const { segmentation } = context;
   const level = (segment) => (segment.level === null ? NO_FIGURE : segment.level > 0 ? LEVELS.up : segment.level < 0 ? LEVELS.down : LEVELS.middle);
-  const rows = segmentation.present;
+  const rows = [...segmentation.present];
+  if (segmentation.kind === "rules") rows.sort((a, b) => a.tried - b.tried);
   const columns = [
     { title: "Segment", cell: (segment) => segmentName(context, segmentation, segmentation.indexOf(segment.id)), text: (segment) => segment.name },
     { title: "Id", cell: (segment) => element("code", {}, segment.id), text: (segment) => segment.id },

@@ -42,7 +42,8 @@ function definition(segmentation, segment) {
   const means = segment.means ?? "";
   if (segmentation.kind === "learned") return `True of everybody here: ${means}.${segment.open ? "" : " It admits nobody at present."}`;
   if (means === "otherwise") return "Everybody for whom none of the other conditions holds.";
-  return `Defined by: ${means}.`;
+  const isLater = segmentation.kind === "rules" && segment.tried > 0;
+  return `Defined by: ${means}${isLater ? ", where no condition that is tried before holds" : ""}.`;
 }
 
 function keyFigures(context, index, members) {
