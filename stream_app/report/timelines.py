@@ -1,4 +1,4 @@
-"""The customers whose every move a report shows, packed as columns for its pages; `assets/people.js` unpacks them."""
+"""The customers whose every move a report shows, packed as columns for its pages; `stream_app/web` unpacks them."""
 
 from __future__ import annotations
 
