@@ -29,6 +29,7 @@ from stream_app.replay.runtime import Run
 from stream_app.report.page import write_report
 from stream_app.segmentations.registry import encode_segmentation
 from stream_app.settings.sections import Settings
+from stream_app.web.single_file import FILE_NAME
 
 Migration: TypeAlias = MigrationRecord
 Membership: TypeAlias = MembershipRecord
@@ -198,26 +199,23 @@ class Answers:
         Parameters
         ----------
         path
-            A file that ends in `.html`: the report, which opens offline, with a page for each further segmentation
-            beside it. Or a folder: all outputs of a replay with it, which `segmenter serve` answers requests from.
+            A file that ends in `.html`: the report, which opens offline. Or a folder: all outputs of a replay with it,
+            which `segmenter serve` shows and answers requests from.
 
         Returns
         -------
         Path
-            Of the report's first page.
+            Of the report.
         """
         target = Path(path)
         if target.suffix.lower() not in _PAGE_SUFFIXES:
-            self._write_folder(target, lambda folder: write_report(folder))
-            return target / "report.html"
+            self._write_folder(target, write_report)
+            return target / FILE_NAME
         target.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory() as folder:
             self._write_folder(Path(folder) / "outputs")
-            pages = Path(folder) / "pages"
-            pages.mkdir()
-            write_report(Path(folder) / "outputs", pages / target.name)
-            for page in pages.iterdir():
-                shutil.move(page, target.with_name(page.name))
+            page = write_report(Path(folder) / "outputs", Path(folder) / FILE_NAME)
+            shutil.move(page, target)
         return target
 
     def _write_folder(self, path: Path, add: Callable[[Path], object] = lambda _: None) -> None:
@@ -225,7 +223,7 @@ class Answers:
         try:
             self._kept.write_to(folder)
             folder.write_memberships(self._run.partition, max(self._run.partition.clock))
-            folder.complete(summary)
+            folder.complete(summary, self._run.history())
         except BaseException:
             folder.discard()
             raise

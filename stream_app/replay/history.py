@@ -1,45 +1,100 @@
 """What happened day by day, who is in the segments, and what a sample of customers did: the content of `history.json`.
 
 `summary.json` counts a whole run; pages compare periods. So moves are added up by day, ends, cause and change, with the
-net revenue that those customers had brought before, and revenue and orders by day. A day is one of UTC, and a move
+net revenue that those customers had brought before, and revenue and orders by day. A day is one of the shop, and a move
 counts on the day on which it became true. All of it is a few numbers a day, whatever the number of customers.
 
-Customers are sampled by a hash of their id, the smallest first (bottom-k sampling): whoever is in the sample is in it
-with all events, and the choice depends on neither their order nor chance.
+Times that are in doubt (`stream_app.core.trust`) make no days of their own, which pages would draw decades for: what
+lies behind the last day that time has reached counts on that day, and what lies before the first one on the first.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND
+from stream_app.core.local_days import FIRST_DAY, LAST_DAY, UTC, local_day, local_days
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Partition
-from stream_app.core.segmentation import Segmentation
-from stream_app.core.segments import NO_SEGMENT, Roster
+from stream_app.core.segments import Roster
+from stream_app.replay.acts import EVENTS_KEPT_MAX, ActsSample
+from stream_app.replay.spreads import members_document
 
-EVENTS_KEPT_MAX: Final = 80_000
-"""Events of the sample; it holds between half as many and all of them."""
-SPREAD_CUSTOMERS_MAX: Final = 100_000
-"""Of more customers than these, every k-th is looked at for quantiles."""
-QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
-FIGURES: Final = ("recency_days", "tenure_days", "orders", "revenue", "order_value", "engagements")
-"""What members are compared by."""
-TOP_CUSTOMERS: Final = 25
-"""So many customers of each segment are listed, those with the greatest revenue."""
-
-Figures: TypeAlias = dict[str, npt.NDArray[np.float64]]
-"""A figure of each customer, by its name."""
-
+Span: TypeAlias = tuple[int, int]
+"""The first and the last day of what is told."""
+ALL_DAYS: Final[Span] = (FIRST_DAY, LAST_DAY)
 _DAY_SHIFT, _FROM_SHIFT, _TARGET_SHIFT, _CAUSE_SHIFT = 40, 23, 6, 3
+_REST_MASK: Final = (1 << _DAY_SHIFT) - 1
 _CODE_MASK, _KIND_MASK = 2**17 - 1, 2**3 - 1
-_SAMPLE_DTYPE: Final = np.dtype([("customer", "<u8"), ("at_ms", "<i8"), ("kind", "u1"), ("amount_minor", "<i8")])
+_REVENUE, _ORDERS, _ENGAGEMENTS = range(3)
+
+
+class History:
+    """All that `history.json` says of a run.
+
+    Parameters
+    ----------
+    names
+        Of the segmentations.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._flows = {name: DailyFlows() for name in names}
+        self._events = DailyEvents()
+
+    def observe_moves(self, name: str, moves: np.ndarray, roster: Roster, partition: Partition) -> None:
+        """Count moves within a segmentation, `MOVE_DTYPE`."""
+        self._flows[name].observe(moves, roster, partition.table.timezone)
+
+    def observe_events(self, records: np.ndarray, partition: Partition) -> None:
+        """Count events, `EVENT_DTYPE`."""
+        self._events.observe(records, partition.table.timezone)
+
+    def settle(self, partition: Partition) -> None:
+        """Make the days add up to what the customers have brought so far, see `DailyEvents`."""
+        _settle(self._events, partition)
+
+    def document(self, partition: Partition, first_ms: int | None) -> dict[str, Any]:
+        """Return the document.
+
+        Parameters
+        ----------
+        partition
+            At the end.
+        first_ms
+            The first instant that is believed; None if there is none.
+        """
+        events = deepcopy(self._events)  # so that what follows is the same whether somebody has looked or not
+        _settle(events, partition)
+        timezone = partition.table.timezone
+        span = (
+            (0, 0) if first_ms is None else (local_day(first_ms, timezone), local_day(max(partition.clock), timezone))
+        )
+        return events.document(span) | {
+            "segmentations": {
+                segmentation.name: {
+                    "flows": self._flows[segmentation.name].document(segmentation.roster, span),
+                    "members": members_document(partition, segmentation) if len(partition.table) else {},
+                }
+                for segmentation in partition.segmentations
+            }
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return all counts as JSON values, for `load_state`."""
+        return {"events": self._events.state(), "flows": {name: flows.state() for name, flows in self._flows.items()}}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self._events.load_state(state["events"])
+        for name, flows in self._flows.items():
+            flows.load_state(state["flows"][name])
 
 
 class DailyFlows:
@@ -49,10 +104,18 @@ class DailyFlows:
         self._customers: Counter[int] = Counter()
         self._revenue_minor: Counter[int] = Counter()
 
-    def observe(self, moves: np.ndarray, roster: Roster) -> None:
-        """Count moves, `MOVE_DTYPE`."""
+    def observe(self, moves: np.ndarray, roster: Roster, timezone: str) -> None:
+        """Count moves, `MOVE_DTYPE`.
+
+        Parameters
+        ----------
+        moves, roster
+            Of the segmentation.
+        timezone
+            Whose days.
+        """
         codes = roster.codes.astype(np.int64)[moves["target"]]
-        keys = moves["effective_at_ms"] // DAY_MS << _DAY_SHIFT
+        keys = local_days(moves["effective_at_ms"], timezone) << _DAY_SHIFT
         keys |= (moves["from_code"].astype(np.int64) + 1 << _FROM_SHIFT) | (codes + 1 << _TARGET_SHIFT)
         keys |= (moves["cause"].astype(np.int64) << _CAUSE_SHIFT) | moves["change"]
         found, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
@@ -62,181 +125,140 @@ class DailyFlows:
             self._customers[key] += count
             self._revenue_minor[key] += minor
 
-    def document(self, roster: Roster) -> dict[str, list[Any]]:
+    def document(self, roster: Roster, span: Span = ALL_DAYS) -> dict[str, list[Any]]:
         """Return the counts as columns, by day; a segment is named by its id, none by null."""
         ids = {code: segment.segment_id for code, segment in roster.by_code.items()}
-        keys = sorted(self._customers)
+        customers, revenue_minor = (_within(span, counts) for counts in (self._customers, self._revenue_minor))
+        keys = sorted(customers)
         return {
             "day": [key >> _DAY_SHIFT for key in keys],
             "from": [ids.get((key >> _FROM_SHIFT & _CODE_MASK) - 1) for key in keys],
             "to": [ids.get((key >> _TARGET_SHIFT & _CODE_MASK) - 1) for key in keys],
             "cause": [CAUSE_KINDS[key >> _CAUSE_SHIFT & _KIND_MASK] for key in keys],
             "change": [CHANGES[key & _KIND_MASK] for key in keys],
-            "customers": [self._customers[key] for key in keys],
-            "revenue_minor": [self._revenue_minor[key] for key in keys],
+            "customers": [customers[key] for key in keys],
+            "revenue_minor": [revenue_minor[key] for key in keys],
         }
+
+    def state(self) -> list[list[int]]:
+        """Return all counts as JSON values, for `load_state`."""
+        return [[key, count, self._revenue_minor[key]] for key, count in self._customers.items()]
+
+    def load_state(self, state: Sequence[Sequence[int]]) -> None:
+        """Go on from where `state` was taken."""
+        for key, count, minor in state:
+            self._customers[key], self._revenue_minor[key] = count, minor
 
 
 class DailyEvents:
-    """Revenue, orders and engagement by day, and the events of a sample of customers.
+    """Revenue, orders and engagement by day, and the acts of a sample of customers.
 
-    Records that came twice and orders that were edited are in the events, but not in what they add up to: `settle`
-    takes the difference out of the days since it was called last.
+    Records that came twice and orders that were updated, cancelled or returned are in the events, but not in what they
+    add up to: `settle` takes the difference out of the days since it was called last.
     """
 
     def __init__(self, kept_max: int = EVENTS_KEPT_MAX) -> None:
-        self._kept_max = kept_max
         self._days: dict[int, list[int]] = {}
-        self._open: Counter[int] = Counter()
-        self._told_minor = 0
-        self._sample = np.empty(0, _SAMPLE_DTYPE)
-        self._below: int | None = None
+        self._open: dict[int, list[int]] = {}
+        self._told = [0, 0]
+        self._sample = ActsSample(kept_max)
 
-    def observe(self, records: np.ndarray) -> None:
-        """Count events, `EVENT_DTYPE`."""
+    def observe(self, records: np.ndarray, timezone: str = UTC) -> None:
+        """Count events, `EVENT_DTYPE`.
+
+        Parameters
+        ----------
+        records
+            Of events; what profiles say is none.
+        timezone
+            Whose days.
+        """
+        records = records[records["kind"] <= ENGAGEMENT]
         if not len(records):
             return
-        kinds, days = records["kind"], records["at_ms"] // DAY_MS
+        kinds = records["kind"]
         signs = (kinds == PURCHASE).astype(np.int64) - (kinds == REFUND)
-        found, places = np.unique(days, return_inverse=True)
-        parts = (signs * records["amount_minor"], kinds == PURCHASE, kinds == ENGAGEMENT)
-        sums = [_sums(places, part) for part in parts]
-        for day, minor, orders, engagements in zip(found.tolist(), *sums, strict=True):
+        found, places = np.unique(local_days(records["at_ms"], timezone), return_inverse=True)
+        amounts = np.maximum(records["amount_minor"], 0)  # below 0 it is a word, such as `CANCELS`
+        sums = [_sums(places, part) for part in (signs * amounts, kinds == PURCHASE, kinds == ENGAGEMENT)]
+        for day, *counts in zip(found.tolist(), *sums, strict=True):
             own = self._days.setdefault(day, [0, 0, 0])
-            own[0] += minor
-            own[1] += orders
-            own[2] += engagements
-            self._open[day] += minor
-            self._told_minor += minor
-        self._keep(records[kinds <= ENGAGEMENT])
+            for place, count in enumerate(counts):
+                own[place] += count
+            since = self._open.setdefault(day, [0, 0])
+            for place in (_REVENUE, _ORDERS):
+                since[place] += counts[place]
+                self._told[place] += counts[place]
+        self._sample.observe(records)
 
-    def settle(self, revenue_minor: int) -> None:
-        """Make the days add up to the revenue that all customers have brought so far."""
-        excess, weights = self._told_minor - revenue_minor, {day: max(minor, 0) for day, minor in self._open.items()}
-        total = sum(weights.values())
-        if excess and total:
-            left = excess
-            for day, weight in sorted(weights.items()):
-                part = excess * weight // total
-                self._days[day][0] -= part
-                left -= part
-            self._days[max(weights)][0] -= left
-            self._told_minor -= excess
+    def settle(self, revenue_minor: int, orders: int) -> None:
+        """Make the days add up to the revenue and the orders that all customers have brought so far."""
+        self._spread(_REVENUE, self._told[_REVENUE] - revenue_minor)
+        placed = sum(counts[_ORDERS] for counts in self._open.values())
+        self._spread(_ORDERS, min(self._told[_ORDERS] - orders, placed))  # no day has fewer orders than none
         self._open.clear()
 
-    def document(self) -> dict[str, Any]:
-        """Return the days, and the sample's events as columns in the order of customers and instants."""
-        days = sorted(self._days)
-        sample = np.sort(self._sample, order=["customer", "at_ms"], kind="stable")
+    def document(self, span: Span = ALL_DAYS) -> dict[str, Any]:
+        """Return the days as columns, and the sample's acts."""
+        columns = [
+            _within(span, {day << _DAY_SHIFT: counts[place] for day, counts in self._days.items()})
+            for place in (_REVENUE, _ORDERS, _ENGAGEMENTS)
+        ]
+        keys = sorted(columns[_REVENUE])
+        names = ("revenue_minor", "orders", "engagements")
         return {
-            "days": {
-                "day": days,
-                "revenue_minor": [self._days[day][0] for day in days],
-                "orders": [self._days[day][1] for day in days],
-                "engagements": [self._days[day][2] for day in days],
-            },
-            "events": {"customers_below": self._below}
-            | {name: sample[name].tolist() for name in _SAMPLE_DTYPE.names or ()},
+            "days": {"day": [key >> _DAY_SHIFT for key in keys]}
+            | {name: [column[key] for key in keys] for name, column in zip(names, columns, strict=True)},
+            "events": self._sample.document(),
         }
 
-    def _keep(self, records: np.ndarray) -> None:
-        if self._below is not None:
-            records = records[records["customer_hash"] < np.uint64(self._below)]
-        kept = np.empty(len(records), _SAMPLE_DTYPE)
-        kept["customer"] = records["customer_hash"]
-        for name in ("at_ms", "kind", "amount_minor"):
-            kept[name] = records[name]
-        self._sample = np.concatenate([self._sample, kept])
-        if len(self._sample) <= self._kept_max:
+    def state(self) -> dict[str, Any]:
+        """Return all counts as JSON values, for `load_state`."""
+        return {
+            "days": [[day, *counts] for day, counts in self._days.items()],
+            "open": [[day, *counts] for day, counts in self._open.items()],
+            "told": self._told,
+            "sample": self._sample.state(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self._days = {day: counts for day, *counts in state["days"]}
+        self._open = {day: counts for day, *counts in state["open"]}
+        self._told = list(state["told"])
+        self._sample.load_state(state["sample"])
+
+    def _spread(self, place: int, excess: int) -> None:
+        """Take what is too much out of the open days, in proportion to what they have."""
+        weights = {day: max(counts[place], 0) for day, counts in sorted(self._open.items())}
+        total = sum(weights.values())
+        if not excess or not total:
             return
-        hashes = np.sort(self._sample["customer"])
-        self._below = int(hashes[self._kept_max // 2])
-        self._sample = self._sample[self._sample["customer"] < np.uint64(self._below)]
+        passed = taken = 0
+        for day, weight in weights.items():
+            passed += weight
+            part = excess * passed // total - taken
+            self._days[day][place] -= part
+            taken += part
+        self._told[place] -= excess
 
 
-def members_document(partition: Partition, segmentation: Segmentation) -> dict[str, dict[str, Any]]:
-    """Return, of each segment that has members, how their figures spread and who brings the greatest revenue.
+def _settle(events: DailyEvents, partition: Partition) -> None:
+    activity = partition.table.activity
+    events.settle(int(activity["revenue_minor"].sum()), int(activity["purchases"].sum()))
 
-    `rank` is the mean share of all customers with a smaller figure, those with the same counted half: the chance that
-    a member has more than somebody drawn from all. 0.5 is like everybody.
-    """
-    table = partition.table
-    codes = _codes(partition, segmentation)
-    step = max(1, -(-len(table) // SPREAD_CUSTOMERS_MAX))
-    looked_at, minor_per_major = slice(None, None, step), partition.context.minor_per_major
-    figures = _figures(table.activity[looked_at], max(partition.clock), minor_per_major)
-    ranks = {name: _ranks(values) for name, values in figures.items()}
-    document = {"": _spread(figures, ranks, np.ones(len(codes[looked_at]), np.bool_))}
-    for code in np.unique(codes[codes != NO_SEGMENT]).tolist():
-        segment_id = segmentation.roster.by_code[code].segment_id
-        rows = np.flatnonzero(codes == code)
-        document[segment_id] = _spread(figures, ranks, codes[looked_at] == code) | {
-            "top": _top(partition, rows, minor_per_major)
-        }
-    return document
+
+def _within(span: Span, counts: Mapping[int, int]) -> dict[int, int]:
+    """Return counts by keys that begin with days, with those of days outside of a span at its ends."""
+    first, last = span
+    found: dict[int, int] = {}
+    for key, count in counts.items():
+        day = min(max(key >> _DAY_SHIFT, first), last)
+        own = day << _DAY_SHIFT | key & _REST_MASK
+        found[own] = found.get(own, 0) + count
+    return found
 
 
 def _sums(places: npt.NDArray[np.intp], values: np.ndarray) -> list[int]:
     """Return the sum of the values at each place; exact while it stays below 2^53."""
     return [int(total) for total in np.bincount(places, weights=values).tolist()]
-
-
-def _codes(partition: Partition, segmentation: Segmentation) -> npt.NDArray[np.int16]:
-    table = partition.table
-    if segmentation.is_ruled:
-        return np.asarray(table.places[table.ruled_names.index(segmentation.name)]["segment"])
-    return np.asarray(table.memberships[table.names.index(segmentation.name)]["segment"])
-
-
-def _figures(activity: np.ndarray, at_ms: int, minor_per_major: int) -> Figures:
-    """Return `FIGURES` of customers; NaN where there is none."""
-    last_ms = np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"])
-    first_ms, orders = activity["first_at_ms"], activity["purchases"].astype(np.float64)
-    revenue = activity["revenue_minor"] / minor_per_major
-    columns = (
-        np.where(last_ms == NO_TIME, np.nan, (at_ms - last_ms) / DAY_MS),
-        np.where(first_ms == NO_TIME, np.nan, (at_ms - first_ms) / DAY_MS),
-        orders,
-        revenue,
-        np.where(orders > 0, revenue / np.maximum(orders, 1), np.nan),
-        activity["engagements"].astype(np.float64),
-    )
-    return dict(zip(FIGURES, columns, strict=True))
-
-
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    known = np.sort(values[~np.isnan(values)])
-    below, upto = np.searchsorted(known, values), np.searchsorted(known, values, "right")
-    return np.where(np.isnan(values), np.nan, (below + upto) / 2 / max(len(known), 1))
-
-
-def _spread(
-    figures: dict[str, npt.NDArray[np.float64]],
-    ranks: dict[str, npt.NDArray[np.float64]],
-    chosen: npt.NDArray[np.bool_],
-) -> dict[str, Any]:
-    quantiles: dict[str, list[float]] = {}
-    rank: dict[str, float] = {}
-    for name, values in figures.items():
-        own = values[chosen]
-        own = own[~np.isnan(own)]
-        if len(own):
-            quantiles[name] = [round(float(value), 2) for value in np.quantile(own, QUANTILES)]
-            rank[name] = round(float(np.nanmean(ranks[name][chosen])), 3)
-    return {"quantiles": quantiles, "rank": rank}
-
-
-def _top(partition: Partition, rows: npt.NDArray[np.intp], minor_per_major: int) -> list[dict[str, Any]]:
-    activity, ids = partition.table.activity[rows], partition.table.customer_ids
-    by_revenue = np.argsort(-activity["revenue_minor"], kind="stable")[:TOP_CUSTOMERS]
-    last_ms = np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"])
-    chosen: Iterable[int] = by_revenue.tolist()
-    return [
-        {
-            "customer_id": ids[int(rows[index])],
-            "orders": int(activity["purchases"][index]),
-            "revenue": int(activity["revenue_minor"][index]) / minor_per_major,
-            "last_at_ms": None if last_ms[index] == NO_TIME else int(last_ms[index]),
-        }
-        for index in chosen
-    ]

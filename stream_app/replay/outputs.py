@@ -116,11 +116,10 @@ class OutputFolder:
             block = memberships_of(partition, as_of_ms, start, start + BLOCK_CUSTOMERS)
             self._files["memberships.jsonl"].write(self._encoder.encode_lines(block))
 
-    def complete(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary and, apart, the history in it; close all files and move them to their places."""
-        whole = dict(summary)
-        self._files["history.json"].write(self._encoder.encode(whole.pop("history", {})) + b"\n")
-        text = msgspec.json.format(self._encoder.encode(whole), indent=2)
+    def complete(self, summary: Mapping[str, Any], history: Mapping[str, Any]) -> None:
+        """Write summary and history; close all files and move them to their places."""
+        self._files["history.json"].write(self._encoder.encode(history) + b"\n")
+        text = msgspec.json.format(self._encoder.encode(summary), indent=2)
         self._files["summary.json"].write(text + b"\n")
         for file in self._files.values():
             file.close()

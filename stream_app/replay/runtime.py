@@ -196,6 +196,10 @@ class Run:
         inputs = [asdict(each) for each in self._opened]
         return self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=self._stopped)
 
+    def history(self) -> dict[str, Any]:
+        """Return what has happened day by day so far, see `stream_app.replay.history`."""
+        return self.statistics.history(self.partition)
+
     def process(self, batch: Batch) -> None:
         """Process records of the opened sources in the order of the stream, letting time pass between them."""
         batch.records["source"] = self._numbers[batch.sources]
@@ -340,7 +344,7 @@ class Replay(Run):
             self.pass_time(NO_TIME if self._until_ms is None else self._until_ms)
             summary = self.summary()
             self._folder.write_memberships(self.partition, max(self.partition.clock))
-            self._folder.complete(summary)
+            self._folder.complete(summary, self.history())
         except BaseException:
             self._folder.discard()
             raise

@@ -25,7 +25,7 @@ from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import NEVER_MS, Segmentation
 from stream_app.core.segments import Roster
 from stream_app.core.trust import Trust
-from stream_app.replay.history import DailyEvents, DailyFlows, members_document
+from stream_app.replay.history import History
 from stream_app.segmentations.describing import Described
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
@@ -210,8 +210,7 @@ class RunStatistics:
         self.applied = self.late = self.duplicates = self.too_old = 0
         self.rejected: Counter[str] = Counter()
         self._of = {name: SegmentationStatistics() for name in names}
-        self._flows = {name: DailyFlows() for name in names}
-        self._events = DailyEvents()
+        self._history = History(names)
         self._customer_days = 0.0
         self._counted_to_ms = NO_TIME
 
@@ -226,9 +225,9 @@ class RunStatistics:
         self.late += outcome.late
         self.duplicates += outcome.duplicates
         self.too_old += outcome.too_old
-        self._events.observe(described.chunk.events.records)
+        self._history.observe_events(described.chunk.events.records, partition)
         if outcome.duplicates:
-            self._settle(partition)
+            self._history.settle(partition)
         for number, segmentation in enumerate(partition.segmentations):
             own = np.flatnonzero(outcome.moves["segmentation"] == number)
             if not len(own):
@@ -236,7 +235,7 @@ class RunStatistics:
             statistics, moves = self._of[segmentation.name], outcome.moves[own]
             is_audience = segmentation.kind == AUDIENCE
             reached_ms, timezone = max(partition.clock), partition.table.timezone
-            self._flows[segmentation.name].observe(moves, segmentation.roster)
+            self._history.observe_moves(segmentation.name, moves, segmentation.roster, partition)
             statistics.observe(moves, segmentation.roster, timezone, reached_ms, has_entries=not is_audience)
             for change in AUDIENCE_CHANGES if is_audience else EXAMPLE_CHANGES:
                 told = own[(moves["change"] == CHANGES.index(change)) & described.is_specific[own]]
@@ -257,16 +256,13 @@ class RunStatistics:
     def observe_sizes(self, partition: Partition, at_ms: int) -> None:
         """Count customers, and once a week note the segments' sizes."""
         self.count_customers(len(partition.table), at_ms)
-        self._settle(partition)
+        self._history.settle(partition)
         if is_boundary(at_ms, WEEK_MS, partition.table.timezone):
             for segmentation in partition.segmentations:
                 ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
                 counts = partition.table.segment_sizes(partition.column_of(segmentation.name))
                 sizes = {ids[code]: count for code, count in counts.items()}
                 self._of[segmentation.name].observe_sizes(sizes, at_ms)
-
-    def _settle(self, partition: Partition) -> None:
-        self._events.settle(int(partition.table.activity["revenue_minor"].sum()))
 
     def observe_model(self, document: Mapping[str, Any], customers_moved: int) -> None:
         """Note a version of a segmentation and how many customers it moved at once."""
@@ -282,6 +278,7 @@ class RunStatistics:
             "rejected": dict(self.rejected),
             "customer_days": self._customer_days,
             "counted_to_ms": self._counted_to_ms,
+            "history": self._history.state(),
             "of": {name: statistics.state() for name, statistics in self._of.items()},
         }
 
@@ -291,28 +288,18 @@ class RunStatistics:
         self.too_old = state["too_old"]
         self.rejected = Counter(state["rejected"])
         self._customer_days, self._counted_to_ms = state["customer_days"], state["counted_to_ms"]
+        self._history.load_state(state["history"])
         for name, statistics in self._of.items():
             statistics.load_state(state["of"][name])
 
     def history(self, partition: Partition) -> dict[str, Any]:
         """Return what happened day by day and who is in the segments: the document that `history.json` holds."""
-        self._settle(partition)
-        return self._events.document() | {
-            "segmentations": {
-                segmentation.name: {
-                    "flows": self._flows[segmentation.name].document(segmentation.roster),
-                    "members": members_document(partition, segmentation) if len(partition.table) else {},
-                }
-                for segmentation in partition.segmentations
-            }
-        }
+        return self._history.document(partition, _first_ms(partition))
 
     def summary(
         self, partition: Partition, inputs: Sequence[Mapping[str, Any]], seed: int, *, interrupted: bool
     ) -> dict[str, Any]:
         """Return the whole run as one document of JSON values; the first segmentation's counts stand at the top.
-
-        Its `history` is a document of its own, see `OutputFolder.complete`.
 
         Parameters
         ----------
@@ -347,7 +334,6 @@ class RunStatistics:
             "interrupted": interrupted,
             **first,
             "other_segmentations": others,
-            "history": self.history(partition),
         }
 
 
@@ -397,14 +383,19 @@ def _doubts(trust: Trust, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]
     }
 
 
-def _period(partition: Partition) -> dict[str, Any]:
-    """Return the instants of the first and last event that is believed, and how many days of the shop that is."""
+def _first_ms(partition: Partition) -> int | None:
+    """Return the instant of the first event that is believed; None if there is none."""
     first_ms = int(partition.table.activity["first_at_ms"].min(initial=NEVER_MS))
     if first_ms == NEVER_MS:  # nobody, or nobody of whom more than profiles are known
+        return None
+    return partition.trust.begun_ms if partition.trust.behind_in_doubt else first_ms
+
+
+def _period(partition: Partition) -> dict[str, Any]:
+    """Return the instants of the first and last event that is believed, and how many days of the shop that is."""
+    first_ms, last_ms = _first_ms(partition), partition.clock.watermark_ms
+    if first_ms is None:
         return {"from": None, "to": None, "days": 0}
-    last_ms = partition.clock.watermark_ms
-    if partition.trust.behind_in_doubt:
-        first_ms = partition.trust.begun_ms
     timezone = partition.table.timezone
     return {
         "from": format_instant(first_ms),

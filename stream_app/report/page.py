@@ -25,7 +25,7 @@ ALWAYS_MAX: Final = 1_000
 _MARGIN: Final = 0.98
 
 
-def write_report(folder: Path, bytes_max: int = DATA_BYTES_MAX) -> Path:
+def write_report(folder: Path, path: Path | None = None, bytes_max: int = DATA_BYTES_MAX) -> Path:
     """Write the report from the other outputs in `folder`; return its path.
 
     The same outputs give the same bytes. Memory is bounded, whatever the number of migrations.
@@ -34,6 +34,8 @@ def write_report(folder: Path, bytes_max: int = DATA_BYTES_MAX) -> Path:
     ----------
     folder
         Where a replay has written.
+    path
+        Of the report; `report.html` in that folder if None.
     bytes_max
         Of the compressed document: so long as it is larger, customers are left out.
 
@@ -52,7 +54,7 @@ def write_report(folder: Path, bytes_max: int = DATA_BYTES_MAX) -> Path:
             break
         share = max(bytes_max - without_customers, 0) / (len(compressed) - without_customers)
         sample.shrink_to(int(sample.kept * share * _MARGIN))
-    path = folder / FILE_NAME
+    path = path or folder / FILE_NAME
     path.write_text(single_file(compressed, TITLE), encoding="utf-8", newline="\n")
     return path
 

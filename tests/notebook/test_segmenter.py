@@ -282,7 +282,11 @@ def test_a_population_that_was_saved_in_the_middle_goes_on_as_if_it_had_not_been
     assert loaded.summary() == never.summary()
     for each, name in ((never, "a"), (loaded, "b")):
         each.save(tmp_path / name)
+        each.report(tmp_path / f"report of {name}")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    reports = [tmp_path / f"report of {name}" for name in ("a", "b")]
+    for name in ("history.json", "report.html"):
+        assert (reports[0] / name).read_bytes() == (reports[1] / name).read_bytes()
 
 
 def test_a_copy_and_a_pickled_one_go_their_own_way() -> None:

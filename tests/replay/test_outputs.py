@@ -25,7 +25,7 @@ def test_files_have_their_names_only_once_all_are_complete(tmp_path: Path) -> No
     folder.write_model({"version": 0})
     assert names(folder.path) == {UNFINISHED}
     assert names(folder.path / UNFINISHED) == set(FILES)
-    folder.complete({"customers": 0})
+    folder.complete({"customers": 0}, {})
     assert names(folder.path) == set(FILES)
     assert Outputs(folder.path).models == [{"version": 0}]
     assert (folder.path / "summary.json").read_bytes() == b'{\n  "customers": 0\n}\n'
@@ -34,7 +34,7 @@ def test_files_have_their_names_only_once_all_are_complete(tmp_path: Path) -> No
 def test_discarded_outputs_leave_earlier_ones_as_they_were(tmp_path: Path) -> None:
     earlier = OutputFolder(tmp_path)
     earlier.write_dead_letter("{}")
-    earlier.complete({})
+    earlier.complete({}, {})
     later = OutputFolder(tmp_path)
     later.write_dead_letter("{}" * 100_000)
     later.discard()
@@ -44,7 +44,7 @@ def test_discarded_outputs_leave_earlier_ones_as_they_were(tmp_path: Path) -> No
 
 def test_what_is_added_takes_its_place_with_the_rest(tmp_path: Path) -> None:
     earlier = OutputFolder(tmp_path)
-    earlier.complete({"customers": 1})
+    earlier.complete({"customers": 1}, {})
     seen: list[set[str]] = []
 
     def add(folder: Path) -> None:
@@ -54,7 +54,7 @@ def test_what_is_added_takes_its_place_with_the_rest(tmp_path: Path) -> None:
 
     later = OutputFolder(tmp_path, add)
     (tmp_path / UNFINISHED / "left.html").touch()  # by a run that was killed
-    later.complete({"customers": 2})
+    later.complete({"customers": 2}, {})
     assert seen == [set(FILES)]
     assert names(tmp_path) == {*FILES, "report.html"}
     assert Outputs(tmp_path).summary == {"customers": 2}
@@ -69,7 +69,7 @@ def test_full_disk_ends_in_an_error_and_no_stray_files(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
     folder.write_model({"version": 0})
     with pytest.raises(OSError, match="No space left"):
-        folder.complete({})
+        folder.complete({}, {})
     folder.discard()
     assert names(tmp_path) == set()
 
@@ -92,7 +92,7 @@ def test_memberships_are_written_block_by_block_in_order_of_arrival(
     play(partition, [purchase(0, customer_id=f"c{number}") for number in range(8, 0, -1)])
     folder = OutputFolder(tmp_path)
     folder.write_memberships(partition, instant(1))
-    folder.complete({})
+    folder.complete({}, {})
     found = Outputs(tmp_path).memberships
     assert [membership["customer_id"] for membership in found] == [f"c{number}" for number in range(8, 0, -1)]
     assert {membership["as_of"] for membership in found} == {"2024-01-02T00:00:00.000Z"}
@@ -105,7 +105,7 @@ def test_membership_names_the_move_that_silence_makes_next(tmp_path: Path) -> No
     play(partition, [*acts, instant(31)])
     folder = OutputFolder(tmp_path)
     folder.write_memberships(partition, instant(31))
-    folder.complete({})
+    folder.complete({}, {})
     (membership,) = Outputs(tmp_path).memberships
     SegmentMembership.model_validate(membership)
     following, *_ = play(partition, [instant(500)])
@@ -119,7 +119,7 @@ def test_membership_that_silence_never_ends_names_no_next_move(tmp_path: Path) -
     play(partition, [purchase(0), purchase(1), instant(900)])
     folder = OutputFolder(tmp_path)
     folder.write_memberships(partition, instant(900))
-    folder.complete({})
+    folder.complete({}, {})
     (membership,) = Outputs(tmp_path).memberships
     assert (membership["segment"]["name"], membership["next_move"]) == ("Lost", None)
 
