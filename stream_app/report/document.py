@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.core.clock import DAY_MS
+from stream_app.core.local_days import local_day
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.report.reading import Membership, Refused, milliseconds, read_lines
 from stream_app.segmentations.learned.roles import KEYS, segments
@@ -61,14 +62,19 @@ class Stays:
 def describe_run(summary: dict[str, Any], history: dict[str, Any], refused: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what is said of the whole run."""
     days = history["days"]
+    as_of_ms = milliseconds(summary["as_of"]) if summary["as_of"] else None
     return {
         "format": FORMAT,
         "currency": summary["currency"],
         "moneyDigits": MINOR_DIGITS[summary["currency"]],
         "period": summary["period"],
-        "asOfMs": milliseconds(summary["as_of"]) if summary["as_of"] else None,
+        "timezone": summary["timezone"],
+        "asOfMs": as_of_ms,
+        "lastDay": 0 if as_of_ms is None else local_day(as_of_ms, summary["timezone"]),
         "customers": summary["customers"],
         "counts": summary["counts"],
+        "withoutCustomer": summary["without_customer"],
+        "doubts": _without_folders(summary["times_in_doubt"]),
         "inputs": [entry | {"file": PurePath(entry["file"]).name} for entry in summary["inputs"]],
         "interrupted": summary["interrupted"],
         "refused": refused,
@@ -77,6 +83,11 @@ def describe_run(summary: dict[str, Any], history: dict[str, Any], refused: list
         "days": {"day": days["day"], "revenue": days["revenue_minor"]}
         | {name: days[name] for name in ("orders", "engagements")},
     }
+
+
+def _without_folders(doubts: dict[str, Any]) -> dict[str, Any]:
+    examples = [each | {"file": PurePath(each["file"]).name} for each in doubts["examples"]]
+    return doubts | {"examples": examples}
 
 
 def describe_segmentation(

@@ -60,6 +60,10 @@ def day_of(instant: str) -> int:
     return ms_of(instant) // DAY_MS
 
 
+REFUSED = {"malformed": 4, "invalid_time": 3, "no_customer": 1, "placeholder_id": 1}
+"""Records by the reason for which they were refused."""
+
+
 class ReportFolder:
     """One replay's outputs in the making; `write` puts them down.
 
@@ -309,7 +313,7 @@ class ReportFolder:
             "as_of": self.end,
             "counts": {"in": 17_234, "applied": 17_190, "duplicate": 20, "late_applied": 15, "rejected": 9},
             "without_customer": 2,
-            "rejected_by_reason": {"malformed": 4, "invalid_time": 3, "no_customer": 1, "placeholder_id": 1},
+            "rejected_by_reason": dict(REFUSED),
             "times_in_doubt": {
                 "ahead": 2,
                 "behind": 1,
@@ -431,7 +435,7 @@ class ReportFolder:
                 "message": f"{number} <b>bold</b>, expected a time",
                 "position": {"topic": "/srv/shop/purchases.csv", "partition": 0, "offset": number},
             }
-            for reason, count in (("malformed", 4), ("invalid_time", 3), ("out_of_range", 2))
+            for reason, count in REFUSED.items()
             for number in range(1, count + 1)
         ]
 

@@ -223,7 +223,8 @@ def test_refused_records_are_told_by_reason_with_examples(content: dict[str, Any
     assert [(each["reason"], each["records"]) for each in refused] == [
         ("malformed", 4),
         ("invalid_time", 3),
-        ("out_of_range", 2),
+        ("no_customer", 1),
+        ("placeholder_id", 1),
     ]
     assert refused[0]["examples"][0] == {
         "file": "purchases.csv",
@@ -231,7 +232,25 @@ def test_refused_records_are_told_by_reason_with_examples(content: dict[str, Any
         "field": "occurred_at",
         "message": "1 <b>bold</b>, expected a time",
     }
-    assert [len(each["examples"]) for each in refused] == [4, 3, 2]
+    assert [len(each["examples"]) for each in refused] == [4, 3, 1, 1]
+    assert content["withoutCustomer"] == 2
+
+
+def test_times_in_doubt_are_named_without_their_directories(folder: ReportFolder, tmp_path: Path) -> None:
+    summary = folder.write(tmp_path)
+    summary["times_in_doubt"]["examples"][0]["file"] = "/srv/private/shop/purchases.csv"
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    doubts = content_of(write_report(tmp_path).read_text(encoding="utf-8"))["doubts"]
+    assert (doubts["ahead"], doubts["behind"]) == (2, 1)
+    assert doubts["examples"] == [{"file": "purchases.csv", "row": 1_180, "at": "2026-02-10T08:00:00.000Z"}]
+
+
+def test_the_last_day_is_the_one_of_the_shop(folder: ReportFolder, tmp_path: Path) -> None:
+    summary = folder.write(tmp_path) | {"timezone": "America/New_York"}
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    told = content_of(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert told["timezone"] == "America/New_York"
+    assert told["lastDay"] == folder.end_ms // 86_400_000 - 1, "midnight of UTC is an evening there"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,33 @@ def test_refused_records_are_told_with_examples(pages: dict[str, Found]) -> None
     rows = found.rows("Refused, by reason")
     assert len(rows) == 9
     assert rows[0] == ["purchases.csv", "1", "occurred_at", "1 <b>bold</b>, expected a time"]
+    assert "Without a customer: 2 of them." in text_of(found.section("Refused, by reason"))
+
+
+def test_the_report_begins_with_what_was_refused(pages: dict[str, Found]) -> None:
+    text = pages["overview"].text
+    assert "malformed: 4 records, such as purchases.csv, line 1: 1 <b>bold</b>, expected a time" in text
+    assert text.index("9 records of 17,234 (0.05 %) were refused.") < text.index("In all this time")
+    assert "were refused" not in pages["movements"].text, "so few are told once"
+
+
+def test_times_in_doubt_are_told_in_plain_words(pages: dict[str, Found]) -> None:
+    shown = text_of(pages["quality"].section("Times in doubt"))
+    assert "3 records lie far from all others in time: 2 far ahead and 1 far behind." in shown
+    assert pages["quality"].rows("Times in doubt") == [["purchases.csv", "1,180", "10 Feb 2026, 08:00 UTC"]]
+
+
+def test_days_and_times_are_those_of_the_shop(browser: Driver, folder: ReportFolder, tmp_path: Path) -> None:
+    summary = folder.write(tmp_path) | {"timezone": "America/New_York"}
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    report = write_report(tmp_path).as_uri()
+    pages = ("overview", "movements", "customer?id=c00001", "quality")
+    overview, movements, customer, quality = browser.visit(*(Visit(f"{report}#/{page}") for page in pages))
+    assert [found.errors for found in (overview, movements, customer, quality)] == [[]] * 4
+    assert "as of 6 Oct 2024" in overview.text, "midnight of UTC is an evening there"
+    assert "Days and times are those of the shop, America/New_York." in overview.text
+    assert "10 Feb 2026, 03:00 America/New_York" in quality.text
+    assert "6 Oct 2024, 20:00 America/New_York" in customer.text
 
 
 # --- files ----------------------------------------------------------------------------------------------------

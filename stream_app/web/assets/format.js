@@ -1,4 +1,4 @@
-// How numbers, money and dates are written. Times are those of UTC, as days are.
+// How numbers, money and dates are written. Days are counted from 1970-01-01 and, as times, are those of the shop.
 
 export const DAY_MS = 86_400_000;
 export const NO_FIGURE = "–";
@@ -6,9 +6,37 @@ export const NO_FIGURE = "–";
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const dayForm = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const shortDayForm = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
-const instantForm = new Intl.DateTimeFormat("en-GB", {
-  day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: "UTC",
-});
+let zone = null;
+setTimeZone("UTC");
+
+// Has instants shown as clocks of the shop show them.
+export function setTimeZone(timeZone) {
+  zone = {
+    name: timeZone,
+    date: new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone }),
+    instant: new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone }),
+    parts: new Intl.DateTimeFormat("en-GB", { year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric", hourCycle: "h23", timeZone }),
+  };
+}
+
+// What the shop's clocks show at an instant, in milliseconds as if it were UTC.
+function shownMs(atMs) {
+  if (zone.name === "UTC") return atMs;
+  const part = Object.fromEntries(zone.parts.formatToParts(new Date(atMs)).map(({ type, value }) => [type, Number(value)]));
+  return Date.UTC(part.year, part.month - 1, part.day, part.hour, part.minute, part.second);
+}
+
+// The day that an instant is of.
+export function dayOf(atMs) {
+  return Math.floor(shownMs(atMs) / DAY_MS);
+}
+
+// When a day begins.
+export function startMs(day) {
+  const midnight = day * DAY_MS;
+  const near = midnight - (shownMs(midnight) - midnight);
+  return near - (shownMs(near) - midnight); // once more, where clocks change in between
+}
 
 export function isFigure(value) {
   return value !== null && value !== undefined && !Number.isNaN(value);
@@ -51,11 +79,11 @@ export function dayText(day) {
 }
 
 export function instantText(atMs) {
-  return `${instantForm.format(new Date(atMs))} UTC`;
+  return `${zone.instant.format(new Date(atMs))} ${zone.name}`;
 }
 
 export function dateText(atMs) {
-  return dayForm.format(new Date(atMs));
+  return zone.date.format(new Date(atMs));
 }
 
 // "1–30 Jun 1998", as short as it stays clear.

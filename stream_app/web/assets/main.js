@@ -8,7 +8,7 @@ import { customerPage } from "./pages/customer.js";
 import { modelsPage } from "./pages/models.js";
 import { movementsPage } from "./pages/movements.js";
 import { overviewPage } from "./pages/overview.js";
-import { qualityPage, refusedText } from "./pages/quality.js";
+import { qualityPage, refusedNotice } from "./pages/quality.js";
 import { segmentPage } from "./pages/segment.js";
 import { choice } from "./parts.js";
 import { People } from "./people.js";
@@ -23,7 +23,6 @@ const PAGES = [
   { name: "quality", title: "Quality of data", draw: qualityPage },
 ];
 const THEMES = ["auto", "light", "dark"];
-const REFUSED_SHARE_SHOWN = 0.01;
 
 function contextOf(run, people) {
   const { page, query } = readAddress();
@@ -40,7 +39,6 @@ function contextOf(run, people) {
 
 function frame(context) {
   const { run } = context;
-  const refused = run.counts.in && run.counts.rejected / run.counts.in > REFUSED_SHARE_SHOWN ? refusedText(run) : null;
   const links = PAGES.map(({ name, title }) => element("li", {}, element("a", {
     href: addressOf(name, context.shared),
     "aria-current": context.page.name === name ? "page" : null,
@@ -55,9 +53,9 @@ function frame(context) {
     element("main", {},
       context.page.name === "quality" || (context.page.name === "customer" && context.query.get("id")) ? null : toolbar(context),
       run.interrupted ? element("p", { class: "notice" }, "The replay was interrupted; the figures are as of then.") : null,
-      refused && context.page.name !== "quality" ? element("p", { class: "notice" }, `${refused} `, element("a", { href: addressOf("quality", context.shared) }, "See why")) : null,
+      context.page.name === "quality" ? null : refusedNotice(context, context.page.name === "overview"),
       context.page.draw(context)),
-    element("footer", {}, `Days and times are those of UTC. Money in ${run.currency}.`),
+    element("footer", {}, `Days and times are those of ${run.timezone === "UTC" ? "UTC" : `the shop, ${run.timezone}`}. Money in ${run.currency}.`),
   ];
 }
 

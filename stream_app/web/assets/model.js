@@ -1,7 +1,7 @@
 // The document that pages draw from, with the questions that they ask of it.
 
 import { segmentColours } from "./colours.js";
-import { DAY_MS, moneyForm } from "./format.js";
+import { moneyForm, setTimeZone } from "./format.js";
 
 export const VERSION_CAUSES = ["model", "definition"];
 export const NOBODY = -1;
@@ -101,9 +101,9 @@ export class Segmentation {
 export class Run {
   constructor(raw) {
     Object.assign(this, raw);
+    setTimeZone(raw.timezone);
     this.minorPerMajor = 10 ** raw.moneyDigits;
     this.money = moneyForm(raw.currency, raw.moneyDigits);
-    this.lastDay = raw.asOfMs === null ? 0 : Math.floor(raw.asOfMs / DAY_MS);
     const starts = raw.segmentations.map((each) => each.flows.day[0]).concat(raw.days.day[0]);
     this.firstDay = Math.min(this.lastDay, ...starts.filter((day) => day !== undefined));
     this.segmentations = raw.segmentations.map((each) => new Segmentation(each, this));

@@ -1,6 +1,9 @@
 // The customers that a report holds, unpacked when they are asked for.
 
+import { startMs } from "./format.js";
+
 const NUMBER_MARK = "\u0001";
+const KINDS = { 0: "purchase", 1: "refund", 2: "engagement", 7: "cancellation" };
 
 function instants(steps, start, count) {
   const found = [];
@@ -64,7 +67,8 @@ export class People {
     return this.raw.patterns[pattern].split(NUMBER_MARK).map((part, i) => (i ? values[i - 1] + part : part)).join("");
   }
 
-  // Purchases, refunds and engagements; null where the report does not hold them.
+  // Purchases, refunds, cancellations and engagements, an order once and as it is now; null where the report does not
+  // hold them.
   events(id) {
     const place = this.places.get(id);
     const count = this.raw.eventCounts[place];
@@ -72,7 +76,7 @@ export class People {
     const start = this.eventStarts[place];
     return instants(this.raw.events.at, start, count).map((atMs, i) => ({
       atMs,
-      kind: ["purchase", "refund", "engagement"][this.raw.events.kind[start + i]],
+      kind: KINDS[this.raw.events.kind[start + i]],
       amount: this.raw.events.amount[start + i] / this.run.minorPerMajor,
     }));
   }
@@ -88,7 +92,8 @@ export class People {
   }
 
   // Who of those in the report made a move in some days that a test (from, to, cause, change) lets through.
-  movers(segmentation, firstMs, endMs, test) {
+  movers(segmentation, firstDay, lastDay, test) {
+    const [firstMs, endMs] = [startMs(firstDay), startMs(lastDay + 1)];
     const found = [];
     const number = this.run.segmentations.indexOf(segmentation);
     const { segmentation: of, at } = this.raw.moves;

@@ -1,11 +1,12 @@
 // One customer over time: a lane for each segmentation, coloured by the segment, and what was bought and done below.
 
 import { drawing } from "../dom.js";
-import { DAY_MS, dateText } from "../format.js";
+import { DAY_MS, dateText, dayOf, startMs } from "../format.js";
 import { isNarrow } from "../state.js";
 
 const [LANE, GAP, ACTS, AXIS] = [22, 10, 74, 26];
 const WIDE = { width: 900, left: 150, tickCount: 9 };
+const ACT_NAMES = { purchase: "Purchase", refund: "Refund", cancellation: "Cancellation" };
 const NARROW = { width: 430, left: 100, tickCount: 4 };
 
 // lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}].
@@ -16,9 +17,9 @@ export function lanesChart({ label, lanes, acts, fromMs, toMs, amountText }) {
   const x = (atMs) => left + ((atMs - fromMs) / span) * (across - left - 8);
   const base = lanes.length * (LANE + GAP) + ACTS;
   return drawing("svg", { class: "lanes", viewBox: `0 0 ${across} ${height}`, role: "img", "aria-label": label },
-    ticks(fromMs, toMs, tickCount).map((atMs) => drawing("g", {},
-      drawing("line", { x1: x(atMs), x2: x(atMs), y1: 0, y2: base, class: "grid" }),
-      drawing("text", { x: x(atMs), y: base + 18, "text-anchor": "middle", class: "faint" }, monthText(atMs)))),
+    ticks(fromMs, toMs, tickCount).map((day) => drawing("g", {},
+      drawing("line", { x1: x(startMs(day)), x2: x(startMs(day)), y1: 0, y2: base, class: "grid" }),
+      drawing("text", { x: x(startMs(day)), y: base + 18, "text-anchor": "middle", class: "faint" }, monthText(day)))),
     lanes.map((lane, place) => laneOf(lane, place * (LANE + GAP), x)),
     drawing("text", { x: 0, y: base - ACTS / 2, "dominant-baseline": "central" }, "Purchases"),
     drawing("line", { x1: left, x2: across - 8, y1: base, y2: base, class: "axis" }),
@@ -45,20 +46,19 @@ function actsOf(acts, base, x, amountText) {
     const size = 8 + Math.sqrt(act.amount / largest) * (ACTS - 26);
     return drawing("g", { class: act.kind },
       drawing("line", { x1: x(act.atMs), x2: x(act.atMs), y1: base, y2: base - size }),
-      drawing("circle", { cx: x(act.atMs), cy: base - size, r: 4 }, drawing("title", {}, `${act.kind === "refund" ? "Refund" : "Purchase"} of ${amountText(act.amount)}, ${dateText(act.atMs)}`)));
+      drawing("circle", { cx: x(act.atMs), cy: base - size, r: 4 }, drawing("title", {}, `${ACT_NAMES[act.kind]} of ${amountText(act.amount)}, ${dateText(act.atMs)}`)));
   });
 }
 
 function ticks(fromMs, toMs, most) {
   const months = Math.max(1, Math.ceil((toMs - fromMs) / DAY_MS / 30 / most));
   const found = [];
-  const at = new Date(fromMs);
+  const [end, at] = [dayOf(toMs), new Date(dayOf(fromMs) * DAY_MS)];
   at.setUTCDate(1);
-  at.setUTCHours(0, 0, 0, 0);
-  for (at.setUTCMonth(at.getUTCMonth() + 1); at.getTime() < toMs; at.setUTCMonth(at.getUTCMonth() + months)) found.push(at.getTime());
+  for (at.setUTCMonth(at.getUTCMonth() + 1); at.getTime() / DAY_MS < end; at.setUTCMonth(at.getUTCMonth() + months)) found.push(at.getTime() / DAY_MS);
   return found;
 }
 
-function monthText(atMs) {
-  return new Intl.DateTimeFormat("en-GB", { month: "short", year: "2-digit", timeZone: "UTC" }).format(new Date(atMs));
+function monthText(day) {
+  return new Intl.DateTimeFormat("en-GB", { month: "short", year: "2-digit", timeZone: "UTC" }).format(new Date(day * DAY_MS));
 }

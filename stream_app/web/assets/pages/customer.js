@@ -64,7 +64,7 @@ function examples(context) {
 
 function keyFigures({ run }, moves, acts) {
   const bought = acts?.filter((act) => act.kind === "purchase") ?? null;
-  const refunded = acts?.filter((act) => act.kind === "refund").reduce((sum, act) => sum + act.amount, 0) ?? 0;
+  const refunded = acts?.filter((act) => act.kind === "refund" || act.kind === "cancellation").reduce((sum, act) => sum + act.amount, 0) ?? 0;
   const revenue = bought ? bought.reduce((sum, act) => sum + act.amount, 0) - refunded : null;
   const last = acts?.at(-1)?.atMs;
   return tiles("Key figures",

@@ -2,7 +2,7 @@
 
 import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
-import { DAY_MS, NO_FIGURE, count, dateText, decimal, percent, plural } from "../format.js";
+import { NO_FIGURE, count, dateText, dayOf, decimal, percent, plural } from "../format.js";
 import { csvButton, figure, lineLegendOf, page, section, segmentName, table } from "../parts.js";
 
 const LEVELS = { up: "better than usual", middle: "usual", down: "trouble" };
@@ -51,7 +51,7 @@ function held(context) {
 function chart({ segmentation, run }) {
   const told = segmentation.models.filter((model) => model.version > 0 && model.status !== "held" && model.actual_churn !== null);
   if (told.length < 2) return null;
-  const days = told.map((model) => Math.floor(model.atMs / DAY_MS));
+  const days = told.map((model) => dayOf(model.atMs));
   const series = [
     { name: "Actual", colour: "--accent", values: told.map((model) => model.actual_churn) },
     { name: "Forecast", colour: "--everyone", values: told.map((model) => model.expected_churn ?? 0) },

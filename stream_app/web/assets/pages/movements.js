@@ -3,7 +3,7 @@
 import { ribbons } from "../charts/ribbons.js";
 import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
-import { DAY_MS, count, dateText, dayText, isoDay, plural } from "../format.js";
+import { count, dateText, dayText, isoDay, plural } from "../format.js";
 import { NOBODY, isMove, isOfKind, isOwn } from "../model.js";
 import { choice, csvButton, customerLink, figure, legendOf, page, section, segmentName, table } from "../parts.js";
 import { addressOf, weeksOf } from "../state.js";
@@ -131,7 +131,7 @@ function matrixSection(context, pairs) {
 function moversSection(context, title, isListed) {
   const { run, people, segmentation, period } = context;
   const total = segmentation.sum(period.first, period.last, isListed).customers;
-  const found = people.movers(segmentation, period.first * DAY_MS, (period.last + 1) * DAY_MS, isListed)
+  const found = people.movers(segmentation, period.first, period.last, isListed)
     .sort((a, b) => b.move.atMs - a.move.atMs);
   const rows = found.slice(0, LISTED_MAX);
   const columns = [
