@@ -35,7 +35,7 @@ HOSTILE_IDS = [
     "line\u2028separator\u2029",
     "<!--<script>",
     "&lt;already&gt; \\u003c",
-    "${plotly} $content",
+    "${library} $content",
     "__proto__",
     "42",
 ]
