@@ -18,12 +18,14 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from stream_app.core.clock import format_instant
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND
 from stream_app.core.local_days import FIRST_DAY, LAST_DAY, UTC, local_day, local_days
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Partition
+from stream_app.core.segmentation import NEVER_MS
 from stream_app.core.segments import Roster
-from stream_app.replay.acts import EVENTS_KEPT_MAX, ActsSample
+from stream_app.replay.acts import ActsSample
 from stream_app.replay.spreads import members_document
 
 Span: TypeAlias = tuple[int, int]
@@ -47,52 +49,51 @@ class History:
     def __init__(self, names: Sequence[str]) -> None:
         self._flows = {name: DailyFlows() for name in names}
         self._events = DailyEvents()
+        self._sample = ActsSample()
 
     def observe_moves(self, name: str, moves: np.ndarray, roster: Roster, partition: Partition) -> None:
         """Count moves within a segmentation, `MOVE_DTYPE`."""
         self._flows[name].observe(moves, roster, partition.table.timezone)
 
     def observe_events(self, records: np.ndarray, partition: Partition) -> None:
-        """Count events, `EVENT_DTYPE`."""
-        self._events.observe(records, partition.table.timezone)
+        """Count events, `EVENT_DTYPE`; what profiles say is none."""
+        acts = records[records["kind"] <= ENGAGEMENT]
+        self._events.observe(acts, partition.table.timezone)
+        self._sample.observe(acts)
 
     def settle(self, partition: Partition) -> None:
         """Make the days add up to what the customers have brought so far, see `DailyEvents`."""
         _settle(self._events, partition)
 
-    def document(self, partition: Partition, first_ms: int | None) -> dict[str, Any]:
-        """Return the document.
-
-        Parameters
-        ----------
-        partition
-            At the end.
-        first_ms
-            The first instant that is believed; None if there is none.
-        """
+    def document(self, partition: Partition) -> dict[str, Any]:
+        """Return the document, as of now."""
         events = deepcopy(self._events)  # so that what follows is the same whether somebody has looked or not
         _settle(events, partition)
-        timezone = partition.table.timezone
-        span = (
-            (0, 0) if first_ms is None else (local_day(first_ms, timezone), local_day(max(partition.clock), timezone))
-        )
-        return events.document(span) | {
+        first_ms, timezone = _first_ms(partition), partition.table.timezone
+        span = ALL_DAYS
+        if first_ms is not None:
+            span = local_day(first_ms, timezone), local_day(max(partition.clock), timezone)
+        return {
+            "days": events.document(span),
+            "events": self._sample.document(),
             "segmentations": {
                 segmentation.name: {
                     "flows": self._flows[segmentation.name].document(segmentation.roster, span),
                     "members": members_document(partition, segmentation) if len(partition.table) else {},
                 }
                 for segmentation in partition.segmentations
-            }
+            },
         }
 
     def state(self) -> dict[str, Any]:
         """Return all counts as JSON values, for `load_state`."""
-        return {"events": self._events.state(), "flows": {name: flows.state() for name, flows in self._flows.items()}}
+        flows = {name: flows.state() for name, flows in self._flows.items()}
+        return {"days": self._events.state(), "events": self._sample.state(), "flows": flows}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state` was taken."""
-        self._events.load_state(state["events"])
+        self._events.load_state(state["days"])
+        self._sample.load_state(state["events"])
         for name, flows in self._flows.items():
             flows.load_state(state["flows"][name])
 
@@ -151,29 +152,19 @@ class DailyFlows:
 
 
 class DailyEvents:
-    """Revenue, orders and engagement by day, and the acts of a sample of customers.
+    """Revenue, orders and engagement by day.
 
     Records that came twice and orders that were updated, cancelled or returned are in the events, but not in what they
     add up to: `settle` takes the difference out of the days since it was called last.
     """
 
-    def __init__(self, kept_max: int = EVENTS_KEPT_MAX) -> None:
+    def __init__(self) -> None:
         self._days: dict[int, list[int]] = {}
         self._open: dict[int, list[int]] = {}
         self._told = [0, 0]
-        self._sample = ActsSample(kept_max)
 
     def observe(self, records: np.ndarray, timezone: str = UTC) -> None:
-        """Count events, `EVENT_DTYPE`.
-
-        Parameters
-        ----------
-        records
-            Of events; what profiles say is none.
-        timezone
-            Whose days.
-        """
-        records = records[records["kind"] <= ENGAGEMENT]
+        """Count events, `EVENT_DTYPE`, by the days of a time zone."""
         if not len(records):
             return
         kinds = records["kind"]
@@ -189,7 +180,6 @@ class DailyEvents:
             for place in (_REVENUE, _ORDERS):
                 since[place] += counts[place]
                 self._told[place] += counts[place]
-        self._sample.observe(records)
 
     def settle(self, revenue_minor: int, orders: int) -> None:
         """Make the days add up to the revenue and the orders that all customers have brought so far."""
@@ -199,17 +189,15 @@ class DailyEvents:
         self._open.clear()
 
     def document(self, span: Span = ALL_DAYS) -> dict[str, Any]:
-        """Return the days as columns, and the sample's acts."""
+        """Return the days as columns."""
         columns = [
             _within(span, {day << _DAY_SHIFT: counts[place] for day, counts in self._days.items()})
             for place in (_REVENUE, _ORDERS, _ENGAGEMENTS)
         ]
         keys = sorted(columns[_REVENUE])
         names = ("revenue_minor", "orders", "engagements")
-        return {
-            "days": {"day": [key >> _DAY_SHIFT for key in keys]}
-            | {name: [column[key] for key in keys] for name, column in zip(names, columns, strict=True)},
-            "events": self._sample.document(),
+        return {"day": [key >> _DAY_SHIFT for key in keys]} | {
+            name: [column[key] for key in keys] for name, column in zip(names, columns, strict=True)
         }
 
     def state(self) -> dict[str, Any]:
@@ -218,7 +206,6 @@ class DailyEvents:
             "days": [[day, *counts] for day, counts in self._days.items()],
             "open": [[day, *counts] for day, counts in self._open.items()],
             "told": self._told,
-            "sample": self._sample.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -226,7 +213,6 @@ class DailyEvents:
         self._days = {day: counts for day, *counts in state["days"]}
         self._open = {day: counts for day, *counts in state["open"]}
         self._told = list(state["told"])
-        self._sample.load_state(state["sample"])
 
     def _spread(self, place: int, excess: int) -> None:
         """Take what is too much out of the open days, in proportion to what they have."""
@@ -262,3 +248,24 @@ def _within(span: Span, counts: Mapping[int, int]) -> dict[int, int]:
 def _sums(places: npt.NDArray[np.intp], values: np.ndarray) -> list[int]:
     """Return the sum of the values at each place; exact while it stays below 2^53."""
     return [int(total) for total in np.bincount(places, weights=values).tolist()]
+
+
+def _first_ms(partition: Partition) -> int | None:
+    """Return the instant of the first event that is believed; None if there is none."""
+    first_ms = int(partition.table.activity["first_at_ms"].min(initial=NEVER_MS))
+    if first_ms == NEVER_MS:  # nobody, or nobody of whom more than profiles are known
+        return None
+    return partition.trust.begun_ms if partition.trust.behind_in_doubt else first_ms
+
+
+def period(partition: Partition) -> dict[str, Any]:
+    """Return the instants of the first and last event that is believed, and how many days of the shop that is."""
+    first_ms, last_ms = _first_ms(partition), partition.clock.watermark_ms
+    if first_ms is None:
+        return {"from": None, "to": None, "days": 0}
+    timezone = partition.table.timezone
+    return {
+        "from": format_instant(first_ms),
+        "to": format_instant(last_ms),
+        "days": local_day(last_ms, timezone) - local_day(first_ms, timezone) + 1,
+    }

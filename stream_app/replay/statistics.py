@@ -17,15 +17,15 @@ from msgspec.structs import asdict
 
 from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant
-from stream_app.core.local_days import day_start_ms, is_boundary, local_day, local_days
+from stream_app.core.local_days import day_start_ms, is_boundary, local_days
 from stream_app.core.members import NO_MEMBERS, MemberSums, life_cycle_order, member_figures
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome
-from stream_app.core.segmentation import NEVER_MS, Segmentation
+from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import Roster
 from stream_app.core.trust import Trust
-from stream_app.replay.history import History
+from stream_app.replay.history import History, period
 from stream_app.segmentations.describing import Described
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
@@ -294,7 +294,7 @@ class RunStatistics:
 
     def history(self, partition: Partition) -> dict[str, Any]:
         """Return what happened day by day and who is in the segments: the document that `history.json` holds."""
-        return self._history.document(partition, _first_ms(partition))
+        return self._history.document(partition)
 
     def summary(
         self, partition: Partition, inputs: Sequence[Mapping[str, Any]], seed: int, *, interrupted: bool
@@ -313,7 +313,7 @@ class RunStatistics:
         return {
             "segmentation": first.pop("segmentation"),
             "inputs": list(inputs),
-            "period": _period(partition),
+            "period": period(partition),
             "as_of": format_instant(max(partition.clock)) if len(partition.table) else None,
             "counts": {
                 "in": self.events,
@@ -380,25 +380,4 @@ def _doubts(trust: Trust, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]
             {"file": inputs[each.source]["file"], "row": each.offset, "at": format_instant(each.at_ms)}
             for each in trust.listed
         ],
-    }
-
-
-def _first_ms(partition: Partition) -> int | None:
-    """Return the instant of the first event that is believed; None if there is none."""
-    first_ms = int(partition.table.activity["first_at_ms"].min(initial=NEVER_MS))
-    if first_ms == NEVER_MS:  # nobody, or nobody of whom more than profiles are known
-        return None
-    return partition.trust.begun_ms if partition.trust.behind_in_doubt else first_ms
-
-
-def _period(partition: Partition) -> dict[str, Any]:
-    """Return the instants of the first and last event that is believed, and how many days of the shop that is."""
-    first_ms, last_ms = _first_ms(partition), partition.clock.watermark_ms
-    if first_ms is None:
-        return {"from": None, "to": None, "days": 0}
-    timezone = partition.table.timezone
-    return {
-        "from": format_instant(first_ms),
-        "to": format_instant(last_ms),
-        "days": local_day(last_ms, timezone) - local_day(first_ms, timezone) + 1,
     }

@@ -73,6 +73,7 @@ def describe_run(summary: dict[str, Any], history: dict[str, Any], refused: list
         "lastDay": 0 if as_of_ms is None else local_day(as_of_ms, summary["timezone"]),
         "customers": summary["customers"],
         "counts": summary["counts"],
+        "tooOld": summary["too_old"],
         "withoutCustomer": summary["without_customer"],
         "doubts": _without_folders(summary["times_in_doubt"]),
         "inputs": [entry | {"file": PurePath(entry["file"]).name} for entry in summary["inputs"]],

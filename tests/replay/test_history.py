@@ -6,12 +6,14 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.events import CANCELLATION, PURCHASE, REFUND, Event, pack_events
+from stream_app.replay.acts import ActsSample
 from stream_app.replay.history import DailyEvents
 from stream_app.replay.spreads import TOP_CUSTOMERS
 from tests.support.events import START_MS, cancellation, edit, engagement, purchase, refund
@@ -107,16 +109,14 @@ def test_members_are_compared_with_everybody(bought: tuple[list[dict[str, Any]],
 
 def test_whoever_is_sampled_is_there_with_all_events() -> None:
     events = [purchase(number % 97, customer_id=f"c{number % 50}", event_id=f"e{number}") for number in range(1_000)]
-    daily = DailyEvents(kept_max=300)
+    sample = ActsSample(kept_max=300)
     for start in range(0, len(events), 90):
         part = events[start : start + 90]
-        daily.observe(pack_events(part, range(len(part)), 0).records)
-    sample = daily.document()["events"]
-    expected = Counter(
-        h for e in events if (h := xxh3_64_intdigest(e.customer_id.encode())) < sample["customers_below"]
-    )
-    assert Counter(sample["customer"]) == expected
-    assert 0 < len(sample["customer"]) <= 300
+        sample.observe(records_of(part))
+    told = read(sample)
+    expected = Counter(h for e in events if (h := xxh3_64_intdigest(e.customer_id.encode())) < told["customers_below"])
+    assert Counter(told["customer"]) == expected
+    assert 0 < len(told["customer"]) <= 300
 
 
 def test_engagement_and_refunds_are_told_apart() -> None:
@@ -124,13 +124,12 @@ def test_engagement_and_refunds_are_told_apart() -> None:
     events = [purchase(0, 3_000), refund(0, 1_000, "order c1 0"), engagement(1), engagement(1)]
     daily.observe(pack_events(events, range(len(events)), 0).records)
     day = START_MS // DAY_MS
-    assert daily.document()["days"] == {
+    assert daily.document() == {
         "day": [day, day + 1],
         "revenue_minor": [2_000, 0],
         "orders": [1, 0],
         "engagements": [0, 2],
     }
-    assert daily.document()["events"]["customers_below"] is None
 
 
 def test_a_difference_is_taken_out_of_the_days_since_the_last_settling() -> None:
@@ -139,8 +138,39 @@ def test_a_difference_is_taken_out_of_the_days_since_the_last_settling() -> None
     daily.settle(3_000, 1)
     daily.observe(pack_events([purchase(1, 1_000), purchase(2, 3_000)], range(2), 0).records)
     daily.settle(5_000, 3)
-    assert daily.document()["days"]["revenue_minor"] == [3_000, 500, 1_500]
-    assert np.array_equal(daily.document()["days"]["orders"], [1, 1, 1])
+    assert daily.document()["revenue_minor"] == [3_000, 500, 1_500]
+    assert np.array_equal(daily.document()["orders"], [1, 1, 1])
+
+
+def records_of(events: list[Event]) -> np.ndarray:
+    return pack_events(events, range(len(events)), 0).records
+
+
+def read(sample: ActsSample) -> dict[str, Any]:
+    return dict(json.loads(msgspec.json.encode(sample.document())))
+
+
+def sampled(events: list[Event]) -> dict[str, Any]:
+    sample = ActsSample()
+    sample.observe(records_of(events))
+    return read(sample)
+
+
+def test_a_sample_of_nobody_is_empty() -> None:
+    assert sampled([]) == {"customers_below": None, "customer": [], "at_ms": [], "kind": [], "amount_minor": []}
+
+
+def test_a_sample_goes_on_from_its_state() -> None:
+    events = [purchase(number, customer_id=f"c{number % 9}") for number in range(40)]
+    whole, first, second = ActsSample(30), ActsSample(30), ActsSample(30)
+    for part in (events[:25], events[25:35]):
+        whole.observe(records_of(part))
+        first.observe(records_of(part))
+    second.load_state(json.loads(json.dumps(first.state())))
+    for sample in (whole, second):
+        sample.observe(records_of(events[35:]))
+    assert read(second) == read(whole)
+    assert read(whole)["customers_below"] is not None
 
 
 def observed(events: list[Event], timezone: str = "UTC") -> DailyEvents:
@@ -152,32 +182,32 @@ def observed(events: list[Event], timezone: str = "UTC") -> DailyEvents:
 def test_days_are_those_of_the_shop() -> None:
     daily = observed([purchase(0.1), purchase(0.9)], "Asia/Tokyo")
     day = START_MS // DAY_MS
-    assert daily.document()["days"]["day"] == [day, day + 1]
+    assert daily.document()["day"] == [day, day + 1]
 
 
 def test_days_outside_of_the_span_count_at_its_ends() -> None:
     day = START_MS // DAY_MS
-    days = observed([purchase(0, 100), purchase(5, 10), purchase(400, 1)]).document((day + 2, day + 9))["days"]
+    days = observed([purchase(0, 100), purchase(5, 10), purchase(400, 1)]).document((day + 2, day + 9))
     assert (days["day"], days["revenue_minor"]) == ([day + 2, day + 5, day + 9], [100, 10, 1])
 
 
 def test_an_order_is_told_once_by_its_latest_statement() -> None:
     first = purchase(0, 3_000, order_id="o1")
     sent = [edit(0, 2_000, "o1", 3), first, first, edit(0, 2_500, "o1", 1), purchase(4, 700, order_id="o2")]
-    sample = observed(sent).document()["events"]
+    sample = sampled(sent)
     assert (sample["kind"], sample["amount_minor"]) == ([PURCHASE, PURCHASE], [2_000, 700])
 
 
 def test_what_a_cancellation_takes_is_what_refunds_have_left() -> None:
     sent = [purchase(0, 3_000, order_id="o1"), refund(1, 1_000, "o1"), cancellation(2, "o1")]
     of_unknown = [cancellation(3, "o9"), refund(4, 500, "C-17")]
-    sample = observed(sent + of_unknown).document()["events"]
+    sample = sampled(sent + of_unknown)
     assert sample["kind"] == [PURCHASE, REFUND, CANCELLATION, CANCELLATION, REFUND]
     assert sample["amount_minor"] == [3_000, 1_000, 2_000, 0, 500]
 
 
 def test_words_in_place_of_an_amount_are_no_money() -> None:
-    days = observed([purchase(0, 3_000, order_id="o1"), cancellation(0.2, "o1")]).document()["days"]
+    days = observed([purchase(0, 3_000, order_id="o1"), cancellation(0.2, "o1")]).document()
     assert (days["revenue_minor"], days["orders"]) == ([3_000], [1])
 
 
@@ -186,7 +216,7 @@ def test_orders_that_count_no_longer_leave_no_day_with_fewer_than_none() -> None
     daily.settle(15_000, 3)
     daily.observe(pack_events([purchase(8)], range(1), 0).records)
     daily.settle(5_000, 1)
-    assert daily.document()["days"]["orders"] == [2, 1, 0]
+    assert daily.document()["orders"] == [2, 1, 0]
 
 
 def test_a_history_goes_on_from_its_state() -> None:

@@ -312,6 +312,7 @@ class ReportFolder:
             "period": {"from": format_instant(START_MS), "to": self.end, "days": self.weeks * 7 + 1},
             "as_of": self.end,
             "counts": {"in": 17_234, "applied": 17_190, "duplicate": 20, "late_applied": 15, "rejected": 9},
+            "too_old": 3,
             "without_customer": 2,
             "rejected_by_reason": dict(REFUSED),
             "times_in_doubt": {

@@ -268,6 +268,7 @@ def test_refused_records_are_told_with_examples(pages: dict[str, Found]) -> None
     rows = found.rows("Refused, by reason")
     assert len(rows) == 9
     assert rows[0] == ["purchases.csv", "1", "occurred_at", "1 <b>bold</b>, expected a time"]
+    assert "3 of them said something of an order that is too old to be followed" in found.text
     assert "Without a customer: 2 of them." in text_of(found.section("Refused, by reason"))
 
 

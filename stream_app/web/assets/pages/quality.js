@@ -15,7 +15,7 @@ export function qualityPage(context) {
     tiles("Records",
       tile("Read", count(counts.in), "records in the input"),
       tile("Applied", count(counts.applied + counts.late_applied), counts.late_applied ? `${count(counts.late_applied)} of them late` : "none of them late"),
-      tile("Seen before", count(counts.duplicate), "left out, as they had come already"),
+      tile("Seen before", count(counts.duplicate), run.tooOld ? `left out; ${count(run.tooOld)} of them said something of an order that is too old to be followed` : "left out, as they had come already"),
       tile("Refused", count(counts.rejected), percent(counts.in ? counts.rejected / counts.in : 0, 2))),
     refusals(run),
     doubts(run),
