@@ -82,7 +82,8 @@ def test_return_of_an_order_older_than_the_file_makes_no_customer_new(tmp_path: 
         ],
     )
     assert {move["customer_id"] for move in outputs.migrations} == {"bob"}
-    assert figures(partition) == [(0, 0, 0), (1, 0, 4_000)]
+    assert figures(partition) == [(0, 1, -4_000), (1, 0, 4_000)]
+    assert outputs.summary["customers"] == 1
 
 
 def test_orders_delivered_again_after_more_than_the_ledger_holds_count_once(tmp_path: Path) -> None:
