@@ -8,8 +8,9 @@ where something arrives late, where a definition takes over, and in the end.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.contracts.fields import parse_instant
 from stream_app.core.clock import DAY_MS, HOUR_MS
+from stream_app.core.trust import AGREEING
 from tests.integration.test_worker import Deployment, Input, partition_of
 from tests.scenarios.inputs import ENGAGEMENTS, PROFILES, engagement, profile
 from tests.scenarios.inputs import Input as Record
@@ -128,14 +130,14 @@ def record_of(record: Record) -> Input:
 
 def ticks(at_ms: int) -> Iterator[Input]:
     """Yield records that let time pass up to an instant, on every partition and topic."""
-    ids: dict[int, str] = {}
+    ids: dict[int, list[str]] = defaultdict(list)
     for number in range(64):
         customer_id = f"{CLOCK} {number}"
-        ids.setdefault(partition_of(customer_id.encode(), PARTITIONS), customer_id)
-    for partition in range(PARTITIONS):
-        identity = f"{CLOCK} {at_ms} {partition}"
-        yield record_of(engagement(ids[partition], at_ms, identity, CLOCK))
-        yield record_of(profile(ids[partition], at_ms, identity, {"clock": at_ms}))
+        ids[partition_of(customer_id.encode(), PARTITIONS)].append(customer_id)
+    for customer_id in chain.from_iterable(ids[partition][:AGREEING] for partition in range(PARTITIONS)):
+        identity = f"{customer_id} {at_ms}"
+        yield record_of(engagement(customer_id, at_ms, identity, CLOCK))
+        yield record_of(profile(customer_id, at_ms, identity, {"clock": at_ms}))
 
 
 def inputs_of(told: Sequence[Scenario]) -> Iterator[Input]:

@@ -18,16 +18,21 @@ from typing import Any
 import pytest
 
 from stream_app.bootstrap.replay import create_readers, create_replay
+from stream_app.contracts.fields import parse_instant
+from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.settings.sections import Settings
 from stream_app.simulator.simulation import simulate
 from stream_app.sources.files import SourceFile
 from tests.integration.test_worker import BACKTEST, NOW_MS, Deploy, Deployment, Input, deploy, partition_of, stopped
+from tests.support.events import START_MS
 
 __all__ = ["deploy"]
 
 PARTITIONS = 4
 DAYS = 200
 LAST = "2024-12-02T00:00:00.001Z"
+STEP_MS = 5 * DAY_MS
+"""Of the last customers: shorter than what is trusted of a single one."""
 SECTIONS: Mapping[str, Mapping[str, Any]] = {
     "worker": BACKTEST,
     "learning": {"sample_size": 300, "wait_seconds": 300},
@@ -58,16 +63,26 @@ Migrations = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
 
 @pytest.fixture(scope="module")
 def population(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A simulated population, in order, and a last customer of each partition."""
+    """A simulated population, in order, and a last customer of each partition, whom time follows step by step."""
     folder = tmp_path_factory.mktemp("population")
     simulate(500, DAYS, 11, folder)
     homes = {partition_of(f"last-{number}".encode(), PARTITIONS): f"last-{number}" for number in range(40)}
     path = folder / "purchases.jsonl.gz"
+    assert len(homes) == PARTITIONS
+    ends_ms = parse_instant(LAST)
+    steps_ms = range(ends_ms - (ends_ms - START_MS - DAYS * DAY_MS) // STEP_MS * STEP_MS, ends_ms + 1, STEP_MS)
     last = [
-        {"event_id": c, "customer_id": c, "occurred_at": LAST, "order_id": c, "total": "1.00", "currency": "EUR"}
+        {
+            "event_id": f"{c} {at_ms}",
+            "customer_id": c,
+            "occurred_at": format_instant(at_ms),
+            "order_id": f"{c} {at_ms}",
+            "total": "1.00",
+            "currency": "EUR",
+        }
+        for at_ms in steps_ms
         for c in homes.values()
     ]
-    assert len(last) == PARTITIONS
     lines = gzip.decompress(path.read_bytes()) + b"".join(json.dumps(each).encode() + b"\n" for each in last)
     path.write_bytes(gzip.compress(lines))
     return folder
@@ -97,10 +112,10 @@ def replays(population: Path, tmp_path_factory: pytest.TempPathFactory) -> Repla
 
 
 def inputs_of(population: Path, topics: Sequence[str]) -> list[Input]:
-    """Return all records, by time."""
+    """Return all records, by time; those of a topic and an instant by their text, as files are loaded."""
     timed = []
     for topic in topics:
-        for line in gzip.decompress((population / f"{topic}.jsonl.gz").read_bytes()).splitlines():
+        for line in sorted(gzip.decompress((population / f"{topic}.jsonl.gz").read_bytes()).splitlines()):
             record = json.loads(line)
             timed.append((record["occurred_at"], Input(topic, record["customer_id"].encode(), line)))
     return [item for _, item in sorted(timed, key=operator.itemgetter(0))]

@@ -417,7 +417,8 @@ def test_record_on_the_wrong_partition_is_passed_on_and_counted_where_it_belongs
         wrong = (partition_of(customer_id.encode(), 4) + 1) % 4
         inputs.append(input_of(purchase(day, customer_id=customer_id), partition=wrong))
         inputs.append(input_of(engagement(day, customer_id=customer_id), "engagements"))
-        inputs.append(input_of(purchase(day, customer_id=customer_id, event_id=f"second {day}")))
+        second = f"second {day}"
+        inputs.append(input_of(purchase(day, customer_id=customer_id, event_id=second, order_id=second)))
         inputs.append(input_of(refund(day, 100, f"order {customer_id} {day}", customer_id=customer_id)))
     inputs.append(Input("purchases", b"customer-1", None))
     inputs.append(Input("engagements", b"customer-1", b"{}"))

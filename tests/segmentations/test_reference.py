@@ -81,7 +81,7 @@ def test_shipped_definitions_are_free_of_mistakes_and_warnings() -> None:
 
 
 def test_without_a_file_the_shipped_definitions_run() -> None:
-    configured = read_definitions(None, None).segmentations
+    configured = read_definitions(None, None, "UTC").segmentations
     assert isinstance(configured[0], LearnedConfiguration)
     assert [each.name for each in configured] == SHIPPED
 
