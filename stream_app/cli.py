@@ -75,7 +75,7 @@ COMMANDS: Final = {
     ),
     "serve": Entry(
         "stream_app.commands.serve:serve",
-        "Serve the API from the folder that a replay wrote, on this machine alone, until Ctrl-C or SIGTERM.",
+        "Serve pages and API from the folder that a replay wrote, on this machine alone, until Ctrl-C or SIGTERM.",
     ),
     "settings": Entry("stream_app.commands.settings:settings_table", "Print the table of all settings as Markdown."),
     "simulate": Entry(

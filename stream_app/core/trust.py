@@ -193,6 +193,18 @@ def believe(
     return _Judge(trust, watermark_ms, floor_ms, gap_ms, records, rows).judge()
 
 
+def ending(trust: Trust, reached_ms: int, gap_ms: int, customers: int) -> tuple[int, Trust]:
+    """Return how far time has come where no more records follow, and what is in doubt then.
+
+    Where no more than `AGREEING` customers are known, there is nobody left to agree with one of them: what lies less
+    than a year ahead is believed.
+    """
+    if customers <= AGREEING:
+        ahead_ms = (each.at_ms for each in trust.listed if reached_ms < each.at_ms < reached_ms + ANEW_MS)
+        reached_ms = max([reached_ms, *ahead_ms])
+    return reached_ms, _settle(trust, reached_ms, gap_ms)
+
+
 class _Judge:
     """Goes through records once."""
 

@@ -21,7 +21,7 @@ from stream_app.core.partition import Partition, Reached, Sweeps
 from stream_app.core.processor import Outcome, begin_anew, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Begin, Pace, Step, Sweep, judge, pass_time, steps
-from stream_app.core.trust import GAP_MS
+from stream_app.core.trust import GAP_MS, ending
 from stream_app.errors import ConfigurationError
 from stream_app.learning.drawing import SampleDrawer, share_of
 from stream_app.learning.trainer import Trainer
@@ -341,7 +341,7 @@ class Replay(Run):
         """
         try:
             self.take_in(readers, advance, interrupted)
-            self.pass_time(NO_TIME if self._until_ms is None else self._until_ms)
+            self._end()
             summary = self.summary()
             self._folder.write_memberships(self.partition, max(self.partition.clock))
             self._folder.complete(summary, self.history())
@@ -349,3 +349,14 @@ class Replay(Run):
             self._folder.discard()
             raise
         return summary
+
+    def _end(self) -> None:
+        """Let time pass to the end, believing the last records where too few customers are known to agree."""
+        partition = self.partition
+        ends_ms, trust = ending(
+            partition.trust, max(partition.clock), self._settings.gap_ms, partition.table.count_known()
+        )
+        self.pass_time(ends_ms if self._until_ms is None else max(ends_ms, self._until_ms))
+        if not self._stopped:
+            partition.trust = trust
+            partition.clock = partition.clock._replace(watermark_ms=max(partition.clock.watermark_ms, ends_ms))

@@ -14,7 +14,7 @@ from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.records import Batch, Skipped, batch_of
-from stream_app.core.trust import AGREEING, GAP_MS, LISTED_MAX, Trust, Verdicts, believe
+from stream_app.core.trust import AGREEING, GAP_MS, LISTED_MAX, Trust, Verdicts, believe, ending
 from tests.support.events import START_MS, instant
 
 YEAR = 365.0
@@ -103,6 +103,13 @@ def test_record_that_is_still_in_doubt_at_the_end_stays_so() -> None:
     verdicts = judged([*SHOP, ("c1", YEAR)])
     assert days_of(verdicts)[-1] == 9.5
     assert last(verdicts).ahead_in_doubt == 1
+
+
+def test_where_three_customers_are_all_there_are_the_last_ones_are_believed_at_the_end() -> None:
+    trust = last(judged([("c1", 0), ("c2", 1), ("c3", 1), ("c2", 14), ("c1", 20), ("c1", 500)]))
+    reached_ms, ended = ending(trust, instant(1), GAP_MS, 3)
+    assert (reached_ms, ended.ahead_in_doubt) == (instant(20), 1), "but not a year that cannot be"
+    assert ending(trust, instant(1), GAP_MS, 4) == (instant(1), trust)
 
 
 def test_doubt_is_settled_once_others_get_there_or_the_wall_clock_does() -> None:
