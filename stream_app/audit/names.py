@@ -34,6 +34,7 @@ from stream_app.core.events import ENGAGEMENT
 from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.core.trust import ANEW_MS
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.roles import KINDS
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
@@ -106,17 +107,31 @@ def check_direction(
         target = LEVELS.get(seen.to.segment_id or "")
         if target is None:
             continue
-        is_act = seen.cause.kind in ACTS and _is_in_time(seen, entries.get(seen.customer_id, ()), streams)
+        is_act = seen.cause.kind in ACTS and _is_new_act(seen, entries.get(seen.customer_id, ()), streams)
         for message in _against_direction(seen, origin, target, is_act):
             where = log.at(seen.offset)
             yield Finding("direction", f"{seen.segmentation}: {message}", seen.customer_id, where)
 
 
-def _is_in_time(seen: Migration, entries: Iterable[Entry], streams: Mapping[str, int]) -> bool:
-    """Return whether the event that caused a move happened when the move became effective; also if it is not known."""
+def _is_new_act(seen: Migration, entries: Sequence[Entry], streams: Mapping[str, int]) -> bool:
+    """Return whether the event that caused a move happened when the move became effective; also if it is not known.
+
+    What is said anew of an order may make it smaller, or earlier, and so lead down.
+    """
     cause = streams.get(seen.cause.topic or ""), seen.cause.offset
-    happened = [entry.event.at_ms for entry in entries if (entry.stream, entry.offset) == cause]
-    return not happened or happened[0] >= _since_ms(seen)
+    caused = [entry.event for entry in entries if (entry.stream, entry.offset) == cause]
+    if not caused:
+        return True
+    (event,) = caused
+    of_order = [entry for entry in entries if event.order_id and entry.event.order_id == event.order_id]
+    return event.at_ms >= _since_ms(seen) and len(of_order) < 2 and not _is_misdated(entries)
+
+
+def _is_misdated(entries: Iterable[Entry]) -> bool:
+    """Return whether a record of a customer is dated far from its topic's time: what was known then is left open."""
+    return any(
+        entry.event.at_ms > entry.watermark_ms or entry.event.at_ms < entry.watermark_ms - ANEW_MS for entry in entries
+    )
 
 
 def _since_ms(seen: Migration) -> int:
@@ -163,6 +178,8 @@ def check_names(
     findings = []
     for move in doubted:
         seen = move.migration
+        if _is_misdated(entries.get(seen.customer_id, ())):
+            continue
         if not any(_is_true_in_one(move, states) for states in _possible_states(move, orders[seen.customer_id])):
             message = f"{seen.segmentation}: {seen.sequence} to {seen.to.segment_id}, whose name is not true"
             message += f" at {seen.to.since} by version {seen.to.model_version}"
