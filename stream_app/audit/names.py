@@ -27,14 +27,13 @@ import numpy as np
 from stream_app.audit.checks import Log
 from stream_app.audit.findings import Finding
 from stream_app.audit.records import Migration
-from stream_app.audit.recount import Entry, distinct, likely_orders, recount
+from stream_app.audit.recount import Entry, distinct, is_misdated, likely_orders, recount
 from stream_app.core.clock import to_milliseconds
 from stream_app.core.columns import CustomerColumns
 from stream_app.core.events import ENGAGEMENT
 from stream_app.core.row import ACTIVITY_DTYPE
 from stream_app.core.segmentation import Held
 from stream_app.core.segments import NO_SEGMENT
-from stream_app.core.trust import ANEW_MS
 from stream_app.segmentations.learned.model import Model
 from stream_app.segmentations.learned.roles import KINDS
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
@@ -124,14 +123,7 @@ def _is_new_act(seen: Migration, entries: Sequence[Entry], streams: Mapping[str,
         return True
     (event,) = caused
     of_order = [entry for entry in entries if event.order_id and entry.event.order_id == event.order_id]
-    return event.at_ms >= _since_ms(seen) and len(of_order) < 2 and not _is_misdated(entries)
-
-
-def _is_misdated(entries: Iterable[Entry]) -> bool:
-    """Return whether a record of a customer is dated far from its topic's time: what was known then is left open."""
-    return any(
-        entry.event.at_ms > entry.watermark_ms or entry.event.at_ms < entry.watermark_ms - ANEW_MS for entry in entries
-    )
+    return event.at_ms >= _since_ms(seen) and len(of_order) < 2 and not is_misdated(entries)
 
 
 def _since_ms(seen: Migration) -> int:
@@ -178,7 +170,7 @@ def check_names(
     findings = []
     for move in doubted:
         seen = move.migration
-        if _is_misdated(entries.get(seen.customer_id, ())):
+        if is_misdated(entries.get(seen.customer_id, ())):
             continue
         if not any(_is_true_in_one(move, states) for states in _possible_states(move, orders[seen.customer_id])):
             message = f"{seen.segmentation}: {seen.sequence} to {seen.to.segment_id}, whose name is not true"

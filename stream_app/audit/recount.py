@@ -32,6 +32,7 @@ from stream_app.audit.brute_time import local_day
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ALL_LEFT, CANCELS, ENGAGEMENT, PURCHASE, Event
 from stream_app.core.local_days import UTC
+from stream_app.core.trust import ANEW_MS
 
 ORDER_COMPLETED: Final = "order_completed"
 ORDER_UPDATED: Final = "order_updated"
@@ -158,6 +159,13 @@ def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIF
     for entry in entries:
         life.take(entry)
     return life.recount(order_half_life_days)
+
+
+def is_misdated(entries: Iterable[Entry]) -> bool:
+    """Return whether a record of a customer is dated far from its topic's time: what was known then is left open."""
+    return any(
+        entry.event.at_ms > entry.watermark_ms or entry.event.at_ms < entry.watermark_ms - ANEW_MS for entry in entries
+    )
 
 
 def distinct(order: Sequence[Entry]) -> list[bool]:

@@ -29,7 +29,7 @@ from stream_app.audit.brute_values import Act, Observation
 from stream_app.audit.checks import Log, Standings
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import Migration
-from stream_app.audit.recount import Entry, acts_of, distinct, likely_orders
+from stream_app.audit.recount import Entry, acts_of, distinct, is_misdated, likely_orders
 from stream_app.audit.rows import CustomerRow
 from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
 from stream_app.core.events import ENGAGEMENT, PROFILE
@@ -137,6 +137,8 @@ def check_rules(
     for customer_id, row in evidence.rows.items():
         at_ms = max(NO_TIME if row.closed_at_ms is None else row.closed_at_ms, swept_at_ms - 1)
         audited = _Audited(evidence, definitions, customer_id, told[customer_id])
+        if audited.is_misdated:
+            continue
         for name in definitions.segmentations:
             standing = evidence.standings[customer_id].get(name)
             message = audited.misplaced(name, None if standing is None else standing.segment_id, at_ms)
@@ -173,6 +175,7 @@ class _Audited:
         self._customer_id = customer_id
         self._held = _held(told)
         self._orders = list(evidence.orders(customer_id))
+        self.is_misdated = any(is_misdated(order) for order in self._orders)
         self._orders += [timely for order in tuple(self._orders) for timely in _timely(order)]
         self._wholes = [self._known(order) for order in self._orders]
         self._placed = [self._known(order, evidence.rhythm) for order in self._orders]
