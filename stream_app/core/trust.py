@@ -48,7 +48,7 @@ NEVER_MS: Final = 2**62
 """Later than any record."""
 ANEW_MS: Final = 365 * DAY_MS
 """A gap behind what cannot be a shop's beginning."""
-GAP_MS: Final = 7 * DAY_MS
+GAP_MS: Final = 14 * DAY_MS
 """The default of `records.trusted_gap_days`."""
 LISTED_MAX: Final = 16
 """Doubtful records that are named; more are counted."""

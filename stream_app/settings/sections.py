@@ -61,10 +61,10 @@ class RecordSettings(Section):
     """Longer records are rejected."""
     future_tolerance_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     """How far ahead of the clock a record's time may be."""
-    trusted_gap_days: Annotated[int, Field(ge=1, le=365)] = 7
+    trusted_gap_days: Annotated[int, Field(ge=1, le=365)] = 14
     """How far a single record may move a partition's time. One further ahead of those before it waits in doubt until
-    three customers agree, or the wall clock does. Slips of a day or two pass; mistyped months and years do not, and a
-    partition that hears of nobody for a week waits for its next three customers."""
+    three customers agree, or the wall clock does. Slips of days and a shop's Christmas holidays pass; mistyped months
+    and years do not, and a partition that hears of nobody for two weeks waits for its next three customers."""
     keep_rejected_payload: bool = True
     """Whether dead letters carry the rejected record itself, which may hold personal data."""
     placeholder_ids: PlaceholderIds = PLACEHOLDER_IDS

@@ -14,10 +14,11 @@ from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.records import Batch, Skipped, batch_of
-from stream_app.core.trust import AGREEING, GAP_MS, LISTED_MAX, Trust, Verdicts, believe, ending
+from stream_app.core.trust import AGREEING, LISTED_MAX, Trust, Verdicts, believe, ending
 from tests.support.events import START_MS, instant
 
 YEAR = 365.0
+GAP_MS = 7 * DAY_MS
 Told = tuple[str, float] | None
 """Customer and day of a record, None for one that is no event."""
 SHOP: list[Told] = [(f"c{number % 5}", number / 2) for number in range(20)]

@@ -54,14 +54,15 @@ class Recount:
         self._dates = {name: self.trait_date(name) for name in ("renewal_on", "child_born_on", "birthday")}
 
     def _instants(self) -> pd.DataFrame:
-        """Return customers and instants, from when a customer is known on."""
+        """Return customers and instants, from when a customer is known on: a return alone makes nobody one."""
         events, profiles = self._shop.events, self._shop.profiles
         parts = [events[["customer", "at_ms"]].assign(at_ms=events["at_ms"] + offset) for offset in OFFSETS_MS]
         parts.append(profiles[["customer", "at_ms"]])
         parts += self._dates_of_profiles()
         parts += self._crossings()
         points = pd.concat(parts).drop_duplicates()
-        known = pd.concat([events, profiles]).groupby("customer")["at_ms"].min()
+        acts = events[events["type"] != "order_refunded"]
+        known = pd.concat([acts, profiles]).groupby("customer")["at_ms"].min()
         points = points[points["at_ms"] >= points["customer"].map(known)]
         points = points[points["at_ms"] < self._shop.end_ms]
         return points.sort_values("at_ms", kind="stable", ignore_index=True)
