@@ -32,7 +32,7 @@ from stream_app.audit.brute_time import local_day
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ALL_LEFT, CANCELS, ENGAGEMENT, PURCHASE, Event
 from stream_app.core.local_days import UTC
-from stream_app.core.trust import ANEW_MS
+from stream_app.core.trust import ANEW_MS, GAP_MS
 
 ORDER_COMPLETED: Final = "order_completed"
 ORDER_UPDATED: Final = "order_updated"
@@ -46,6 +46,8 @@ REMEMBERED_ENGAGEMENT_DAYS: Final = 7
 REMEMBERED_DAYS: Final = 366
 ORDER_HALF_LIFE_DAYS: Final = 60
 GAP_MEMORY: Final = 0.95
+MONTHS_MS: Final = 60 * DAY_MS
+"""No customer leads all others of a topic by so much but by a wrong date."""
 TOLERANCE: Final = 1e-9
 """Of what is no whole number, as a share of everything that was ever added: it was summed in another order."""
 NEGLIGIBLE: Final = 1e-30
@@ -161,10 +163,18 @@ def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIF
     return life.recount(order_half_life_days)
 
 
-def is_misdated(entries: Iterable[Entry]) -> bool:
-    """Return whether a record of a customer is dated far from its topic's time: what was known then is left open."""
+def is_misdated(entries: Sequence[Entry]) -> bool:
+    """Return whether a customer's record is dated far from the next ones: what was known then is left open.
+
+    It led its topic's time without being followed, by months or with earlier ones after it; or it is a year late.
+    """
+    if any(not -ANEW_MS < entry.event.at_ms - entry.watermark_ms < MONTHS_MS for entry in entries):
+        return True
+    ahead = [entry for entry in entries if entry.event.at_ms > entry.watermark_ms + GAP_MS]
     return any(
-        entry.event.at_ms > entry.watermark_ms or entry.event.at_ms < entry.watermark_ms - ANEW_MS for entry in entries
+        other.timestamp_ms >= entry.timestamp_ms and other.event.at_ms < entry.event.at_ms - GAP_MS
+        for entry in ahead
+        for other in entries
     )
 
 
