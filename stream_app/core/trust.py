@@ -280,8 +280,6 @@ class _Judge:
 
     def _note(self, index: int) -> None:
         """Keep what holds behind a record."""
-        if self._trusts[-1][0] == index:
-            self._trusts.pop()
         self._trusts.append((index, self._trust))
 
     # --- one record --------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.contracts.outputs.migrations import SegmentMigration
-from stream_app.core.events import Event, Position, pack_events
-from stream_app.core.moves import CAUSE_KINDS, CHANGES, DIRECTIONS, LAPSE, MOVED, MigrationContext
+from stream_app.core.events import ALL_LEFT, CANCELS, REFUND, Event, Position, pack_events
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, DIRECTIONS, LAPSE, MOVED, MigrationContext, describe_event
 from stream_app.core.partition import Partition
 from stream_app.core.processor import process_events, sweep
 from stream_app.core.segments import Segment
@@ -211,3 +211,10 @@ def test_event_is_named_with_its_position_and_time_and_model_with_none() -> None
         assert (migration.cause.event_id is not None) == (migration.cause.position is not None) == by_event
     (entered,) = play_events(partition_under(prior_model()), [purchase(0)], first=7, name="purchases.csv").migrations
     assert entered.cause.position == Position("purchases.csv", 0, 7)
+
+
+def test_returns_of_whole_orders_are_told_without_an_amount() -> None:
+    whole = Event(REFUND, "c", "e", 0, "order_refunded", ALL_LEFT, "o")
+    cancelled = Event(REFUND, "c", "e", 0, "order_cancelled", CANCELS, "o")
+    assert describe_event(whole, 0, MigrationContext()).startswith("Refund of a whole order")
+    assert describe_event(cancelled, 0, MigrationContext()).startswith("Cancellation of an order")

@@ -106,6 +106,12 @@ def test_record_that_is_still_in_doubt_at_the_end_stays_so() -> None:
     assert last(verdicts).ahead_in_doubt == 1
 
 
+def test_more_records_far_behind_than_are_named_are_counted() -> None:
+    behind: list[Told] = [(f"old{number}", -20_000 + number / 10) for number in range(LISTED_MAX + 4)]
+    trust = last(judged([*SHOP, *behind]))
+    assert (trust.behind_in_doubt, len(trust.listed)) == (LISTED_MAX + 4, LISTED_MAX)
+
+
 def test_where_three_customers_are_all_there_are_the_last_ones_are_believed_at_the_end() -> None:
     trust = last(judged([("c1", 0), ("c2", 1), ("c3", 1), ("c2", 14), ("c1", 20), ("c1", 500)]))
     reached_ms, ended = ending(trust, instant(1), GAP_MS, 3)
