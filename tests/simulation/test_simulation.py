@@ -15,7 +15,7 @@ from tests.simulation.run import report, run_seed
 
 SEEDS = 500
 SEEDS_AT_ONCE = 50
-SEEDS_FOR_MUTATIONS = 200
+SEEDS_FOR_MUTATIONS = 500
 RARE = "expired"
 """A wait at a tick that ends without a decision: tests/worker/test_ticks.py has it on purpose."""
 
