@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import tzinfo
 from functools import wraps
 from pathlib import Path
@@ -177,9 +176,7 @@ def _exports(
     from stream_app.sources.choosing import AUTO, choose, known_sources  # here: models take their time to import
 
     for each in choose(paths, source or AUTO, known_sources(sources)):
-        yield replace(
-            shared, path=each.path, mapping=each.source, mapping_name=each.name, join=each.join, member=each.member
-        )
+        yield each.described(shared)
 
 
 def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:

@@ -131,10 +131,7 @@ def _is_ours(document: Mapping[str, Any]) -> bool:
 
 def _check(chosen: Sequence[Chosen], shared: SourceFile, settings: Settings) -> bool:
     """Print what is read of files that sources know; return whether anything is."""
-    inputs = [
-        replace(shared, path=each.path, mapping=each.source, mapping_name=each.name, join=each.join, member=each.member)
-        for each in chosen
-    ]
+    inputs = [each.described(shared) for each in chosen]
     settings = with_money_of(inputs, settings)
     for each in chosen:
         as_what = f"{each.name}, its {each.join}" if each.join else each.name

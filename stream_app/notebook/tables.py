@@ -20,7 +20,7 @@ from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.core.local_days import zone_of
 from stream_app.errors import ConfigurationError
 from stream_app.settings.sections import Settings
-from stream_app.sources.choosing import AUTO, choose, known_sources
+from stream_app.sources.choosing import AUTO, FILE_ENDINGS, choose, known_sources, name_in
 from stream_app.sources.files import Reader, SourceFile
 from stream_app.sources.forms import look_at
 from stream_app.sources.mapping import Source, load_sources, parse_sources
@@ -30,7 +30,6 @@ from stream_app.sources.staging import frame_look
 AnyTable: TypeAlias = Any
 """A pandas or Polars data frame, an Arrow table, the path of a file, several of these, or these by topic."""
 _FRAME_MODULES: Final = ("pandas", "polars", "pyarrow")
-_FILE_ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True)
@@ -105,18 +104,7 @@ def _files(path: Path, reading: Reading) -> Iterable[SourceFile]:
     if reading.source is None and (reading.is_said or not recognise(look_at(path), known_sources(None))):
         return [plain]
     name, known = _named(reading.source)
-    return [
-        replace(
-            plain,
-            path=each.path,
-            mapping=each.source,
-            mapping_name=each.name,
-            join=each.join,
-            member=each.member,
-            topic="",
-        )
-        for each in choose([path], name, known)
-    ]
+    return [each.described(plain) for each in choose([path], name, known)]
 
 
 def _frame(frame: Any, reading: Reading) -> SourceFile:
@@ -148,11 +136,11 @@ def _named(source: str | PathLike[str] | Mapping[str, Any] | None) -> tuple[str,
         return AUTO, known_sources(None)
     if isinstance(source, Mapping):
         own = parse_sources(source, "source")
-    elif isinstance(source, PathLike) or source.endswith(_FILE_ENDINGS):
+    elif isinstance(source, PathLike) or source.endswith(FILE_ENDINGS):
         own = load_sources(Path(source))
     else:
         return source, known_sources(None)
-    return (next(iter(own)) if len(own) == 1 else AUTO), own
+    return name_in(own), own
 
 
 def _zone(name: str | None, shop: str) -> tzinfo | None:

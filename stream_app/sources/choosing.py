@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.guessing import guess
+from stream_app.sources.files import SourceFile
 from stream_app.sources.forms import Look, look_at, members_of
 from stream_app.sources.generic import shown
 from stream_app.sources.mapping import Source, load_presets, load_sources
 from stream_app.sources.recognising import recognise
 
 AUTO: Final = "auto"
-_FILE_ENDINGS: Final = (".yaml", ".yml", ".json")
+FILE_ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
 class Chosen(NamedTuple):
@@ -41,10 +43,27 @@ class Chosen(NamedTuple):
     join: str
     look: Look
 
+    def described(self, shared: SourceFile) -> SourceFile:
+        """Return the file as it is to be read; what is said of all files is `shared`."""
+        return replace(
+            shared,
+            path=self.path,
+            topic="",
+            mapping=self.source,
+            mapping_name=self.name,
+            join=self.join,
+            member=self.member,
+        )
+
 
 def known_sources(path: Path | None) -> dict[str, Source]:
     """Return the presets, and the sources of a file, which come before presets of the same name."""
     return {**load_presets(), **(load_sources(path) if path else {})}
+
+
+def name_in(sources: Mapping[str, Source]) -> str:
+    """Return the name of the only source of a file of sources; `auto` where there are several."""
+    return next(iter(sources)) if len(sources) == 1 else AUTO
 
 
 def choose(paths: Sequence[Path], named: str, sources: Mapping[str, Source]) -> list[Chosen]:
@@ -64,10 +83,9 @@ def choose(paths: Sequence[Path], named: str, sources: Mapping[str, Source]) -> 
     ConfigurationError
         If there is no such source, a file cannot be read, or no source knows it.
     """
-    if named.endswith(_FILE_ENDINGS):
-        sources, named = load_sources(Path(named)), AUTO
-        if len(sources) == 1:
-            named = next(iter(sources))
+    if named.endswith(FILE_ENDINGS):
+        sources = load_sources(Path(named))
+        named = name_in(sources)
     elif named != AUTO and named not in sources:
         names = ", ".join(sorted(sources))
         raise ConfigurationError(f"--source: {named!r}, expected auto or one of {names}{guess(named, sources)}")
