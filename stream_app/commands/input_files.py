@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import tzinfo
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfoNotFoundError
 
 import click
 
 from stream_app.bootstrap import decoding
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.traits import TRAIT_NAME
-from stream_app.core.local_days import zone_of
-from stream_app.errors import ConfigurationError
 from stream_app.settings.sections import Settings
-from stream_app.sources.files import SourceFile
+from stream_app.sources.files import SourceFile, naive_zone
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 EXPORTS: Final = click.argument("exports", metavar="[FILES]...", type=FILE, nargs=-1)
@@ -150,7 +146,7 @@ def takes_reading(command: Callable[..., None]) -> Callable[..., None]:
         columns, constants = dict(column), dict(constant)
 
         def inputs(settings: Settings) -> list[SourceFile]:
-            zone = naive_zone(timezone, settings.business.timezone)
+            zone = naive_zone(timezone, settings.business.timezone, "--timezone")
 
             def described(path: Path, topic: str) -> SourceFile:
                 return SourceFile(path, topic, columns, constants, zone, time_format, locale)
@@ -186,22 +182,6 @@ def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:
         found = chosen.money.base_currency
         click.echo(f"money is counted in {found}, as the files have it; set money.base_currency for another", err=True)
     return chosen
-
-
-def naive_zone(name: str | None, shop: str) -> tzinfo | None:
-    """Return the zone that `--timezone` names, the shop's by default; None refuses times without one.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is none of that name.
-    """
-    if name == "none":
-        return None
-    try:
-        return zone_of(shop if name is None else name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigurationError(f"--timezone: {name!r}, expected a name such as UTC or Europe/London") from error
 
 
 def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:

@@ -15,14 +15,14 @@ import yaml  # type: ignore[import-untyped]
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders, create_loading_options
 from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
-from stream_app.commands.input_files import FILE, naive_zone, takes_sources, takes_zone, with_money_of
+from stream_app.commands.input_files import FILE, takes_sources, takes_zone, with_money_of
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.checking import missing, rows_of
 from stream_app.sources.choosing import AUTO, Chosen, choose, known_sources
-from stream_app.sources.files import SourceFile
+from stream_app.sources.files import SourceFile, naive_zone
 from stream_app.sources.forms import Look, look_at
 from stream_app.sources.guessing import guess
 from stream_app.sources.judging import Judgement, judge_files
@@ -72,7 +72,9 @@ def check(
     Ends with 1 if nothing can be read, or no mapping can be guessed.
     """
     settings = load_settings(config)
-    shared = SourceFile(Path(), "", {}, {}, naive_zone(timezone, settings.business.timezone), time_format, locale)
+    shared = SourceFile(
+        Path(), "", {}, {}, naive_zone(timezone, settings.business.timezone, "--timezone"), time_format, locale
+    )
     chosen, unknown = _chosen(files, source or AUTO, known_sources(sources))
     failed = False
     for path in unknown:

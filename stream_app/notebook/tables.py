@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import tzinfo
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, TypeAlias
-from zoneinfo import ZoneInfoNotFoundError
 
 from stream_app.bootstrap.replay import create_readers
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
-from stream_app.core.local_days import zone_of
 from stream_app.errors import ConfigurationError
 from stream_app.settings.sections import Settings
 from stream_app.sources.choosing import AUTO, FILE_ENDINGS, choose, known_sources, name_in
-from stream_app.sources.files import Reader, SourceFile
+from stream_app.sources.files import Reader, SourceFile, naive_zone
 from stream_app.sources.forms import look_at
 from stream_app.sources.mapping import Source, load_sources, parse_sources
 from stream_app.sources.recognising import recognise
@@ -59,7 +56,7 @@ def input_files(tables: AnyTable, reading: Reading, settings: Settings) -> list[
         If it is none of `AnyTable`.
     """
     by_topic = tables if isinstance(tables, Mapping) else {"": tables}
-    zone = _zone(reading.timezone, settings.business.timezone)
+    zone = naive_zone(reading.timezone, settings.business.timezone, "timezone")
     return [
         replace(file, naive_zone=zone)
         for topic, several in by_topic.items()
@@ -141,13 +138,3 @@ def _named(source: str | PathLike[str] | Mapping[str, Any] | None) -> tuple[str,
     else:
         return source, known_sources(None)
     return name_in(own), own
-
-
-def _zone(name: str | None, shop: str) -> tzinfo | None:
-    """Return a zone by its name, the shop's by default; None for `none`, which refuses times that have none."""
-    if name == "none":
-        return None
-    try:
-        return zone_of(shop if name is None else name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigurationError(f"timezone: {name!r}, expected a name such as UTC or Europe/London") from error

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
+from zoneinfo import ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,11 @@ import numpy.typing as npt
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.scanner import Scanned, Scanner, Spans, split_lines
 from stream_app.core.clock import NO_TIME
+from stream_app.core.local_days import zone_of
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.records import NO_RECORDS, Batch, Other, Rejection, batch_of, batch_of_records
 from stream_app.core.trust import GAP_MS
-from stream_app.errors import InvalidRecord
+from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.native.structures import REJECTED
 from stream_app.sources.cleaning import DAMAGES
 from stream_app.sources.forms import Look
@@ -85,6 +87,31 @@ class SourceFile:
     join: str = ""
     member: str = ""
     frame: Any = None
+
+
+def naive_zone(name: str | None, shop: str, called: str) -> tzinfo | None:
+    """Return the zone of times that have none; None refuses them.
+
+    Parameters
+    ----------
+    name
+        What somebody says of it, `none` to refuse them; None for the shop's.
+    shop
+        Name of the shop's.
+    called
+        What messages call `name`.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none of that name.
+    """
+    if name == "none":
+        return None
+    try:
+        return zone_of(shop if name is None else name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(f"{called}: {name!r}, expected a name such as UTC or Europe/London") from error
 
 
 class Input(NamedTuple):
