@@ -136,9 +136,10 @@ def check_rules(
     verdicts: Counter[bool | None] = Counter()
     for customer_id, row in evidence.rows.items():
         at_ms = max(NO_TIME if row.closed_at_ms is None else row.closed_at_ms, swept_at_ms - 1)
-        audited = _Audited(evidence, definitions, customer_id, told[customer_id])
-        if audited.is_misdated:
+        orders = list(evidence.orders(customer_id))
+        if any(map(is_misdated, orders)):
             continue
+        audited = _Audited(evidence, definitions, customer_id, orders, told[customer_id])
         for name in definitions.segmentations:
             standing = evidence.standings[customer_id].get(name)
             message = audited.misplaced(name, None if standing is None else standing.segment_id, at_ms)
@@ -168,15 +169,18 @@ class _Audited:
     """One customer, asked about by the definitions."""
 
     def __init__(
-        self, evidence: Evidence, definitions: Definitions, customer_id: str, told: Sequence[Migration]
+        self,
+        evidence: Evidence,
+        definitions: Definitions,
+        customer_id: str,
+        orders: Sequence[list[Entry]],
+        told: Sequence[Migration],
     ) -> None:
         self._evidence = evidence
         self._definitions = definitions
         self._customer_id = customer_id
         self._held = _held(told)
-        self._orders = list(evidence.orders(customer_id))
-        self.is_misdated = any(is_misdated(order) for order in self._orders)
-        self._orders += [timely for order in tuple(self._orders) for timely in _timely(order)]
+        self._orders = [*orders, *(timely for order in orders for timely in _timely(order))]
         self._wholes = [self._known(order) for order in self._orders]
         self._placed = [self._known(order, evidence.rhythm) for order in self._orders]
 
