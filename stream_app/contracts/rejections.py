@@ -27,7 +27,6 @@ REJECTION_REASONS: Final = (
     "no_customer",
     "placeholder_id",
     "damaged_id",
-    "unknown_order",
 )
 """Why a record is refused: the closed list of the dead-letter contract."""
 NOBODY_REASONS: Final = ("no_customer", "placeholder_id")

@@ -158,10 +158,4 @@ def judge(loading: Loading, decoders: Mapping[str, Decoder], now_ms: int, names:
 def _judged(decoder: Decoder, topic: str, text: str, now_ms: int) -> JudgedRecord:
     payload = text.encode("utf-8", "surrogateescape")
     event = decoder.decode(payload, now_ms)
-    if not event.customer_id:
-        raise InvalidRecord(
-            "no_customer",
-            "customer_id",
-            f"customer_id: missing, and order {event.order_id!r} is in none of the files; expected one of them",
-        )
     return JudgedRecord(event.at_ms, topic, event.customer_id, event.event_id, payload)
