@@ -19,6 +19,7 @@ from stream_app.adapters.view_schema import (
     NO_SEGMENT,
     REASON_FIELD,
     MembershipValue,
+    PastMove,
     Reason,
     ViewKeys,
 )
@@ -29,11 +30,14 @@ from stream_app.api.figures import add_up
 from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list
 from stream_app.api.store import (
     Ahead,
+    CustomerMigration,
     CustomerSegment,
+    DailyFlows,
     Flow,
     Leaver,
     LeaverPage,
     MemberPage,
+    MemberQuery,
     SegmentList,
     StoreUnavailable,
 )
@@ -60,6 +64,7 @@ Items = Any
 """Of a stream: id and fields each. redis-py's own type allows for options that are not used here."""
 
 _decode_reason: Final = msgspec.json.Decoder(Reason).decode
+_decode_past: Final = msgspec.json.Decoder(PastMove).decode
 _decode_model: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -99,6 +104,8 @@ class RedisStore:
         self._figures = RedisScript(scripts.FIGURES, reads_only=True)
         self._flows = RedisScript(scripts.FLOWS, reads_only=True)
         self._members = RedisScript(scripts.MEMBERS, reads_only=True)
+        self._history_of = RedisScript(scripts.HISTORY, reads_only=True)
+        self._daily_flows = RedisScript(scripts.DAILY_FLOWS, reads_only=True)
         self._ahead = RedisScript(scripts.AHEAD, reads_only=True)
         self._leavers = RedisScript(scripts.LEAVERS, reads_only=True)
         self.feed = MigrationFeed(self._history)
@@ -140,11 +147,19 @@ class RedisStore:
         documents = await self._call(self._figures, segmentation)
         return segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
 
-    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
+    async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
         """See `SegmentStore`."""
-        customers, flat = await self._call(self._members, segmentation, segment, limit, *(after or ()))
+        since: str | int = "-inf" if wanted.since_ms is None else wanted.since_ms
+        order = since, "newest" if wanted.newest_first else "longest"
+        place = segmentation, segment, wanted.limit, *order, *(wanted.after or ())
+        customers, flat = await self._call(self._members, *place)
         pairs = zip(flat[::2], flat[1::2], strict=True)
-        return MemberPage(customers, [(int(score), member.decode()) for member, score in pairs])
+        found = [(int(score), member.decode()) for member, score in pairs]
+        return MemberPage(customers, found[::-1] if wanted.newest_first else found)
+
+    async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
+        """See `SegmentStore`."""
+        return [self._migration_of(_decode_past(each)) for each in await self._call(self._history_of, customer_id)]
 
     def now_ms(self) -> int:
         """See `SegmentStore`."""
@@ -175,6 +190,16 @@ class RedisStore:
         flat = await self._call(self._flows, segmentation, *days)
         counts = {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
         return flows_of(counts, segmentation, self.index)
+
+    async def daily_flows(self, segmentation: str, first_day: str, last_day: str) -> DailyFlows:
+        """See `SegmentStore`."""
+        segments = [each.id for each in self.index.require(segmentation).references]
+        known_from, days, sizes = await self._call(self._daily_flows, segmentation, first_day, last_day, *segments)
+        flows = {
+            day.decode(): {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
+            for day, flat in days
+        }
+        return DailyFlows(known_from.decode(), flows, dict(zip(segments, sizes, strict=True)))
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
@@ -234,6 +259,28 @@ class RedisStore:
                 segment.holdout = reason.holdout()
             found.append(segment)
         return found
+
+    def _migration_of(self, past: PastMove) -> CustomerMigration:
+        reason, reference = past.reason, self.index.reference
+        origin, target = (
+            None if end is None else reference(past.segmentation, end) for end in (reason.from_segment, past.to_segment)
+        )
+        explanation = reason.explanation()
+        return CustomerMigration(
+            past.segmentation,
+            reason.sequence,
+            origin,
+            target,
+            reason.change,
+            reason.direction,
+            format_instant(past.effective_ms),
+            format_instant(past.decided_ms),
+            reason.cause_of(),
+            past.model_version,
+            margin_of(explanation),
+            explanation,
+            reason.holdout(),
+        )
 
     def _next_move(self, segmentation: str, membership: MembershipValue) -> NextMove | None:
         if membership.next_at_ms is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -74,13 +74,70 @@ class Flow(msgspec.Struct, gc=False):
     migrations: int
 
 
+class CustomerMigration(msgspec.Struct, gc=False):
+    """A move of a customer, as its history has it; the cause is without the position of its event."""
+
+    segmentation: str
+    sequence: int
+    from_segment: SegmentReference | None
+    to_segment: SegmentReference | None
+    change: str
+    direction: str | None
+    effective_at: str
+    decided_at: str
+    cause: Cause
+    model_version: int
+    margin: float | None
+    explanation: Explanation
+    holdout: Holdout
+
+
+class DailyFlows(NamedTuple):
+    """Flows day by day, and how many are where at present: both of one instant.
+
+    Attributes
+    ----------
+    known_from
+        First day that there are flows of; empty if there are none.
+    days
+        Day → `from>to>cause` → migrations, of those days asked for that have any.
+    sizes
+        Customers by segment.
+    """
+
+    known_from: str
+    days: Mapping[str, Mapping[str, int]]
+    sizes: Mapping[str, int]
+
+
+class MemberQuery(NamedTuple):
+    """Which members are wanted.
+
+    Attributes
+    ----------
+    limit
+        At most.
+    after
+        The place (instant, customer id) that they come after in their order; None for the first ones.
+    since_ms
+        Only those who entered then or later; None for all.
+    newest_first
+        Whether the order is turned round.
+    """
+
+    limit: int
+    after: tuple[int, str] | None = None
+    since_ms: int | None = None
+    newest_first: bool = False
+
+
 class MemberPage(NamedTuple):
-    """Members in the order of entering.
+    """Members in the order of entering, or in the reverse one.
 
     Attributes
     ----------
     customers
-        How many there are in all.
+        How many there are in all, of those asked for.
     members
         Instant (ms) and customer id.
     """
@@ -174,8 +231,12 @@ class SegmentStore(Protocol):
         """Return all segments with the figures of their members."""
         ...
 
-    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
-        """Return up to `limit` members that come after a place in the order of (instant entered, customer id)."""
+    async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
+        """Return members in the order of (instant entered, customer id), or in the reverse one."""
+        ...
+
+    async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
+        """Return the moves of a customer that are kept, in no order; none for one that is unknown."""
         ...
 
     def now_ms(self) -> int:
@@ -194,6 +255,10 @@ class SegmentStore(Protocol):
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """Return the flows of some days (`YYYY-MM-DD`, of the shop) together, the greatest first."""
+        ...
+
+    async def daily_flows(self, segmentation: str, first_day: str, last_day: str) -> DailyFlows:
+        """Return the flows of each day from one to another, both included."""
         ...
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:

@@ -263,6 +263,8 @@ class ViewSettings(Section):
 
     recent_migrations: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
     """About how many of the newest migrations are kept for the live stream to resume from; 1 kB to 2 kB each."""
+    customer_migrations: Annotated[int, Field(ge=0, le=1_000)] = 20
+    """Newest migrations that are kept of each customer, as its history; about 450 bytes each, 0 keeps none."""
     chunk_records: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Most records that Redis takes in at once; it answers nobody else meanwhile, for about 10 µs a record."""
     health_host: str = "127.0.0.1"
