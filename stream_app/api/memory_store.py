@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,17 @@ from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, flow_fie
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import end_of_replay, figures_of_replay, timezone_of_replay
 from stream_app.api.segment_lists import ahead_of, byte_order, flows_of, newest_first, page_of_leavers, segment_list
-from stream_app.api.store import Ahead, CustomerSegment, Flow, Leaver, LeaverPage, MemberPage, SegmentList
+from stream_app.api.store import (
+    Ahead,
+    CustomerSegment,
+    Daily,
+    Flow,
+    Leaver,
+    LeaverPage,
+    MemberPage,
+    SegmentList,
+    ViewCondition,
+)
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import MembershipRecord, MigrationRecord, read_membership, read_model
 from stream_app.contracts.segment_index import SegmentIndex
@@ -120,6 +130,24 @@ class MemoryStore:
         for day in days:
             total += self._flows.get((segmentation, day), Counter())
         return flows_of(total, segmentation, self.index)
+
+    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
+        """See `SegmentStore`."""
+        sizes = {
+            reference.id: len(self._members.get((segmentation, reference.id), ()))
+            for reference in self.index.require(segmentation).references
+        }
+        flows = [self._flows.get((segmentation, day), Counter()) for day in days]
+        return Daily(self._recent[-1].entry_id if self._recent else "0-0", sizes, flows, ())
+
+    async def condition(self) -> ViewCondition:
+        """See `SegmentStore`."""
+        return ViewCondition(False, None, None, None, {})
+
+    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+        """See `SegmentStore`."""
+        told = self._figures.get(self.index.require(segmentation).segmentation)
+        return {} if told is None else {0: told.as_of}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""

@@ -101,6 +101,32 @@ return found
 )
 """Segmentation, days → flow, count, …"""
 
+DAILY: Final = (
+    _ROOT
+    + """
+local newest = redis.call('XREVRANGE', prefix .. 'feed', '+', '-', 'COUNT', 1)[1]
+local segments, sizes, flows = tonumber(ARGV[3]), {}, {}
+for i = 1, segments do sizes[i] = redis.call('ZCARD', root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3 + i]) end
+for i = segments + 4, #ARGV do
+  flows[#flows + 1] = redis.call('HGETALL', root .. 'f:' .. ARGV[2] .. ':' .. ARGV[i])
+end
+return {newest and newest[1] or '0-0', sizes, flows, redis.call('HGETALL', root .. 't:' .. ARGV[2])}
+"""
+)
+"""Segmentation, how many segments, their ids, days → id of the newest migration, sizes, a hash of flows each day, and
+the totals of all days."""
+
+CONDITION: Final = (
+    _ROOT
+    + """
+local newest = redis.call('XREVRANGE', prefix .. 'feed', '+', '-', 'COUNT', 1)[1]
+return {
+  redis.call('HGETALL', root .. 'position'), newest and newest[1], redis.call('HGET', root .. 'told', 'follower')
+}
+"""
+)
+"""→ the positions, the id of the newest migration, and what the follower tells of itself."""
+
 AHEAD: Final = (
     _ROOT
     + """

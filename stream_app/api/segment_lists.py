@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, Final
 
-from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT
+from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, FlowField, TotalsValue
 from stream_app.api.figures import ToldFigures
-from stream_app.api.store import Ahead, Flow, Leaver, Segment, SegmentList
+from stream_app.api.store import Ahead, DayTotals, Flow, Leaver, Segment, SegmentList
 from stream_app.contracts.readers import ModelRecord
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import NO_MEMBERS, MemberFigures, life_cycle_order, member_figures
@@ -54,13 +56,32 @@ def segment_list(model: ModelRecord, told: ToldFigures | None) -> SegmentList:
 
 
 def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) -> list[Flow]:
-    """Return counts by `from>to>cause` as flows, the greatest first."""
+    """Return counts by the fields of flows as flows, the greatest first, whatever the change."""
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for field, count in counts.items():
+        flow = FlowField.decode(field)
+        sums[flow.from_segment or "", flow.to_segment or "", flow.cause] += count
     flows = []
-    for field, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        *ends, cause = field.split(FLOW_SEPARATOR)
+    for (*ends, cause), count in sorted(sums.items(), key=lambda item: (-item[1], item[0])):
         origin, target = (index.reference(segmentation, end) if end else None for end in ends)
         flows.append(Flow(origin, target, cause, count))
     return flows
+
+
+def totals_by_day(values: Mapping[str, TotalsValue]) -> list[DayTotals]:
+    """Return the sums of all partitions by day; a partition that said nothing on a day is as on the day before.
+
+    Parameters
+    ----------
+    values
+        By `day/partition`.
+    """
+    newest: dict[str, TotalsValue] = {}
+    found = []
+    for day, fields in groupby(sorted(values), key=lambda field: field.partition("/")[0]):
+        newest |= {field.partition("/")[2]: values[field] for field in fields}
+        found.append(DayTotals(day, *map(sum, zip(*newest.values(), strict=True))))
+    return found
 
 
 def ahead_of(counts: Iterable[tuple[str, str, int]]) -> list[Ahead]:

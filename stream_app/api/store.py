@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from stream_app.adapters.view_schema import FollowerCondition
 from stream_app.api.feed import MigrationFeed
 from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
@@ -72,6 +73,68 @@ class Flow(msgspec.Struct, gc=False):
     to_segment: SegmentReference | None
     cause: str
     migrations: int
+
+
+class DayTotals(NamedTuple):
+    """What all members of a segmentation had done by the end of a day.
+
+    Attributes
+    ----------
+    day
+        `YYYY-MM-DD`, of the shop.
+    customers, purchases, revenue_minor
+        Sums over them, in all their time.
+    """
+
+    day: str
+    customers: int
+    purchases: int
+    revenue_minor: int
+
+
+class Daily(NamedTuple):
+    """A segmentation day by day, and now; all of one instant.
+
+    Attributes
+    ----------
+    entry_id
+        Of the newest migration of the feed that is counted in the rest.
+    sizes
+        How many are in each segment, by id.
+    flows
+        Migrations by the fields of flows (`adapters.view_schema.FlowField`), for each day that was asked for.
+    totals
+        By day, as far as they are known.
+    """
+
+    entry_id: str
+    sizes: Mapping[str, int]
+    flows: Sequence[Mapping[str, int]]
+    totals: Sequence[DayTotals]
+
+
+class ViewCondition(NamedTuple):
+    """How what is served is.
+
+    Attributes
+    ----------
+    is_live
+        Whether it changes.
+    written_at_ms
+        When it was written last.
+    newest_at_ms
+        When the newest migration came; None where none is kept.
+    follower
+        What the process that writes it tells of itself; None if it tells nothing.
+    positions
+        Records read so far, by `kind/partition`.
+    """
+
+    is_live: bool
+    written_at_ms: int | None
+    newest_at_ms: int | None
+    follower: FollowerCondition | None
+    positions: Mapping[str, int]
 
 
 class MemberPage(NamedTuple):
@@ -194,6 +257,18 @@ class SegmentStore(Protocol):
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """Return the flows of some days (`YYYY-MM-DD`, of the shop) together, the greatest first."""
+        ...
+
+    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
+        """Return a segmentation on each of some days (`YYYY-MM-DD`, of the shop)."""
+        ...
+
+    async def condition(self) -> ViewCondition:
+        """Return how what is served is."""
+        ...
+
+    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+        """Return of which instant the newest figures of each partition are."""
         ...
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from tests.support.output_records import drawn_model, migration
 from tests.support.processes import free_port
 from tests.support.programs import find_program
 from tests.support.servers import RedisServer
-from tests.view.test_target import FIELDS, memberships_of, records
+from tests.view.test_target import CONDITION, FIELDS, memberships_of, records
 
 GUIDE = Path(__file__).parents[2] / "docs" / "redis.md"
 KEYS = ViewKeys("segmenter:")
@@ -44,7 +44,7 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
     await target.apply(fresh.generation, batches)
     await target.announce_handover(fresh.generation)
     await target.swap(fresh.generation)
-    await target.beat(fresh.generation)
+    await target.beat(fresh.generation, CONDITION)
     await target.delete_others()
     await target.close()
     store = RedisStore(api, KEYS, Metrics(API))
