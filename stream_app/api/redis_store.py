@@ -28,7 +28,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
-from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list, totals_by_day
+from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list, trade_by_day
 from stream_app.api.store import (
     Ahead,
     CustomerSegment,
@@ -189,7 +189,7 @@ class RedisStore:
         newest, sizes, flows, totals = await self._call(self._daily, segmentation, len(ids), *ids, *days)
         by_field = {field.decode(): TotalsValue.decode(value) for field, value in _pairs(totals)}
         counts = [{field.decode(): int(count) for field, count in _pairs(flat)} for flat in flows]
-        return Daily(newest.decode(), dict(zip(ids, sizes, strict=True)), counts, totals_by_day(by_field))
+        return Daily(newest.decode(), dict(zip(ids, sizes, strict=True)), counts, trade_by_day(by_field))
 
     async def condition(self) -> ViewCondition:
         """See `SegmentStore`."""

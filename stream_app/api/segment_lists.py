@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, FlowField, TotalsValue
 from stream_app.api.figures import ToldFigures
-from stream_app.api.store import Ahead, DayTotals, Flow, Leaver, Segment, SegmentList
+from stream_app.api.store import Ahead, DayTrade, Flow, Leaver, Segment, SegmentList
 from stream_app.contracts.readers import ModelRecord
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import NO_MEMBERS, MemberFigures, life_cycle_order, member_figures
@@ -68,19 +68,24 @@ def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) 
     return flows
 
 
-def totals_by_day(values: Mapping[str, TotalsValue]) -> list[DayTotals]:
-    """Return the sums of all partitions by day; a partition that said nothing on a day is as on the day before.
+def trade_by_day(totals: Mapping[str, TotalsValue]) -> list[DayTrade]:
+    """Return what each day brought: how far each partition's sums are above those that it told before.
 
     Parameters
     ----------
-    values
+    totals
         By `day/partition`.
     """
-    newest: dict[str, TotalsValue] = {}
+    told: dict[str, TotalsValue] = {}
     found = []
-    for day, fields in groupby(sorted(values), key=lambda field: field.partition("/")[0]):
-        newest |= {field.partition("/")[2]: values[field] for field in fields}
-        found.append(DayTotals(day, *map(sum, zip(*newest.values(), strict=True))))
+    for day, fields in groupby(sorted(totals), key=lambda field: field.partition("/")[0]):
+        now = {field.partition("/")[2]: totals[field] for field in fields}
+        steps = [(now[each], told[each]) for each in now if each in told]
+        if steps or told:
+            orders = sum(after.purchases - before.purchases for after, before in steps)
+            revenue_minor = sum(after.revenue_minor - before.revenue_minor for after, before in steps)
+            found.append(DayTrade(day, orders, revenue_minor))
+        told |= now
     return found
 
 

@@ -75,20 +75,21 @@ class Flow(msgspec.Struct, gc=False):
     migrations: int
 
 
-class DayTotals(NamedTuple):
-    """What all members of a segmentation had done by the end of a day.
+class DayTrade(NamedTuple):
+    """What a day brought from all members of a segmentation.
 
     Attributes
     ----------
     day
         `YYYY-MM-DD`, of the shop.
-    customers, purchases, revenue_minor
-        Sums over them, in all their time.
+    orders
+        How many.
+    revenue_minor
+        Net of refunds.
     """
 
     day: str
-    customers: int
-    purchases: int
+    orders: int
     revenue_minor: int
 
 
@@ -103,14 +104,14 @@ class Daily(NamedTuple):
         How many are in each segment, by id.
     flows
         Migrations by the fields of flows (`adapters.view_schema.FlowField`), for each day that was asked for.
-    totals
-        By day, as far as they are known.
+    trade
+        By day, as far as it is known; a day behind the first one that is missing brought nothing.
     """
 
     entry_id: str
     sizes: Mapping[str, int]
     flows: Sequence[Mapping[str, int]]
-    totals: Sequence[DayTotals]
+    trade: Sequence[DayTrade]
 
 
 class ViewCondition(NamedTuple):

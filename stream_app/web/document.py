@@ -16,6 +16,22 @@ FORMAT: Final = 1
 AUDIENCE: Final = "audience"
 LEARNED: Final = "learned"
 HELD: Final = "held"
+NOBODYS_MOVES: Final[Mapping[str, Any]] = {
+    "segments": [],
+    "patterns": [],
+    "ids": [],
+    "counts": [],
+    "moves": {
+        name: [] for name in ("at", "segmentation", "from", "to", "cause", "change", "version", "pattern", "numbers")
+    },
+    "next": [],
+    "eventCounts": [],
+    "events": {"at": [], "kind": [], "amount": []},
+    "customersTotal": 0,
+    "migrations": 0,
+    "migrationsTotal": 0,
+}
+"""The part of customers in a document that holds none: the pages ask for those whom somebody looks up."""
 _SEGMENT_IDS: Final = {key: segment.segment_id for key, segment in zip(KEYS, segments(), strict=True)}
 
 
