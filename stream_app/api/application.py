@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 
 from stream_app.adapters.metrics import Metrics
-from stream_app.api import access
+from stream_app.api.access import OPEN_PATHS, OPEN_PREFIXES, AccessMiddleware, BearerTokens, Credential, anybody
 from stream_app.api.console import console_routes
 from stream_app.api.customers import customer_routes
+from stream_app.api.exchange import ExchangeMiddleware
 from stream_app.api.problems import install_problems
+from stream_app.api.quotas import Quotas
 from stream_app.api.routing import encode, json_response
 from stream_app.api.segments import segment_routes
 from stream_app.api.store import SegmentStore
@@ -25,7 +27,7 @@ from stream_app.core.local_days import UTC
 
 def create_application(
     store: SegmentStore,
-    clients: Sequence[access.Client],
+    tokens: BearerTokens | None,
     metrics: Metrics,
     *,
     requests_per_second: float,
@@ -33,6 +35,10 @@ def create_application(
     max_streams: int,
     timezone: str = UTC,
     page: Path | None = None,
+    credentials: Sequence[Credential] = (),
+    open_paths: Collection[str] = (),
+    open_prefixes: Sequence[str] = (),
+    logs_requests: bool = False,
 ) -> FastAPI:
     """Return the API.
 
@@ -40,8 +46,8 @@ def create_application(
     ----------
     store
         Gives the answers; started and closed elsewhere.
-    clients
-        Those who may call; without any, everybody may.
+    tokens
+        Of those who may call; None lets everybody in.
     metrics
         Counts requests.
     requests_per_second, burst
@@ -52,6 +58,12 @@ def create_application(
         Of the shop, whose days flows are told by.
     page
         The file with the pages for people; None for none.
+    credentials
+        Other kinds of them, such as a session's cookie; looked for after the tokens.
+    open_paths, open_prefixes
+        What else everybody may see.
+    logs_requests
+        Whether there is a line of the log for each request.
     """
     app = FastAPI(
         title="Segments",
@@ -62,8 +74,13 @@ def create_application(
     )
     install_problems(app)
     app.add_middleware(
-        access.TokenMiddleware, clients=clients, requests_per_second=requests_per_second, burst=burst, metrics=metrics
+        AccessMiddleware,
+        credentials=(*([tokens] if tokens else []), *credentials, *([] if tokens else [anybody])),
+        quotas=Quotas(requests_per_second, burst),
+        open_paths=(*OPEN_PATHS, *open_paths),
+        open_prefixes=(*OPEN_PREFIXES, *open_prefixes),
     )
+    app.add_middleware(ExchangeMiddleware, metrics=metrics, logs_requests=logs_requests)  # the outer one
     routers = (
         leaver_routes(store),
         upcoming_routes(store),

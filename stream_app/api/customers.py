@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, Final
 
 import msgspec
@@ -20,10 +19,9 @@ from stream_app.api.documents import (
     CustomerDocument,
     MembersDocument,
 )
-from stream_app.api.problems import Problem
-from stream_app.api.routing import NOT_FOUND, encode, found_or_404, index_of, json_response, scoped_router, security
+from stream_app.api.problems import CURSOR_INVALID, CUSTOMER_UNKNOWN, Problem
+from stream_app.api.routing import NOT_FOUND, encode, json_response, resolve_segment, scoped_router, security
 from stream_app.api.store import CustomerSegment, SegmentStore
-from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.core.clock import format_instant
 from stream_app.core.ids import normal_id
 
@@ -75,7 +73,7 @@ def customer_routes(store: SegmentStore) -> APIRouter:
     ) -> Response:
         (segments,) = await store.look_up([normal_id(customer_id)])
         if not segments:
-            raise Problem(HTTPStatus.NOT_FOUND, "there is no such customer")
+            raise Problem(CUSTOMER_UNKNOWN, CUSTOMER_UNKNOWN.example)
         return json_response({"customer_id": customer_id, "segments": segments})
 
     @router.post(
@@ -106,10 +104,9 @@ def customer_routes(store: SegmentStore) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MEMBERS_MAX, description="Customers of one page.")] = 100,
         cursor: Cursor = None,
     ) -> Response:
-        with found_or_404():
-            found = index_of(store).resolve(SegmentChoice(segmentation, segment))
+        segment_id = resolve_segment(store, segmentation, segment)
         after = None if cursor is None else decode_cursor(cursor)
-        page = await store.members(segmentation, found.segment, limit, after)
+        page = await store.members(segmentation, segment_id, limit, after)
         following = encode_cursor(page.members[-1]) if len(page.members) == limit else None
         listed = [{"customer_id": name, "since": format_instant(since_ms)} for since_ms, name in page.members]
         return json_response({"customers": page.customers, "members": listed, "next_cursor": following})
@@ -133,4 +130,4 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
     try:
         return msgspec.json.decode(base64.b64decode(cursor, b"-_", validate=True), type=tuple[int, str])
     except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise Problem(HTTPStatus.BAD_REQUEST, "cursor: expected next_cursor of the page before") from None
+        raise Problem(CURSOR_INVALID, CURSOR_INVALID.example) from None

@@ -335,7 +335,14 @@ class ModelsDocument(Document):
 class ProblemDocument(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str
+    type: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
+    """The code as a URI reference; it explains it."""
     title: str
+    """What all problems of this code have in common."""
     status: int
     detail: str
+    """The mistake, and what was expected: for people."""
+    code: str
+    """For programs: it stays."""
+    request_id: str
+    """As in the header `X-Request-Id`, and in the server's log."""

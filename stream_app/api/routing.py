@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -14,8 +12,23 @@ from fastapi.routing import APIRoute
 
 from stream_app.api import access
 from stream_app.api.documents import ProblemDocument
-from stream_app.api.problems import MEDIA_TYPE, Problem
+from stream_app.api.problems import (
+    CURSOR_INVALID,
+    CUSTOMER_UNKNOWN,
+    MEDIA_TYPE,
+    PARAMETER_INVALID,
+    QUERY_PARAMETER_UNKNOWN,
+    RATE_LIMITED,
+    SCOPE_MISSING,
+    SEGMENT_UNKNOWN,
+    SEGMENTATION_UNKNOWN,
+    TOKEN_UNKNOWN,
+    VIEW_UNAVAILABLE,
+    Kind,
+    Problem,
+)
 from stream_app.api.store import SegmentStore, StoreUnavailable
+from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.errors import SegmentUnknown
 
@@ -24,39 +37,29 @@ Responses = dict[int | str, dict[str, Any]]
 encode: Final = msgspec.json.Encoder().encode
 
 
-def problem(status: HTTPStatus, description: str, detail: str) -> Responses:
-    """Return the description of an answer that is a problem, with an example of its detail."""
-    example = Problem(status, detail).document()
+def problems(*kinds: Kind) -> Responses:
+    """Return the description of answers that are problems, with an example of each kind."""
     schema = ProblemDocument.model_json_schema()
-    return {int(status): {"description": description, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}}
+    found: Responses = {}
+    for kind in kinds:
+        content = {MEDIA_TYPE: {"schema": schema, "examples": {}}}
+        described = found.setdefault(int(kind.status), {"description": kind.title, "content": content})
+        example = {"summary": kind.title, "value": Problem(kind, kind.example).document(EXAMPLE_REQUEST_ID)}
+        described["content"][MEDIA_TYPE]["examples"][kind.code] = example
+    return found
 
 
-BAD_REQUEST: Final = problem(
-    HTTPStatus.BAD_REQUEST,
-    "A parameter is unknown, or its value fits nothing.",
-    "query parameter 'limt' is unknown; known are cursor, limit",
+EXAMPLE_REQUEST_ID: Final = "6f1c6d4e9a5b4c0f8f6a1f0f4f7d2c3b"
+NOT_FOUND: Final = problems(CUSTOMER_UNKNOWN, SEGMENTATION_UNKNOWN, SEGMENT_UNKNOWN)
+_REFUSALS: Final[Responses] = problems(
+    QUERY_PARAMETER_UNKNOWN,
+    CURSOR_INVALID,
+    TOKEN_UNKNOWN,
+    SCOPE_MISSING,
+    PARAMETER_INVALID,
+    RATE_LIMITED,
+    VIEW_UNAVAILABLE,
 )
-NOT_FOUND: Final = problem(
-    HTTPStatus.NOT_FOUND,
-    "There is no such customer, segmentation, segment or version.",
-    "there is no segmentation 'valu'; did you mean 'value'?",
-)
-_REFUSALS: Final[Responses] = {
-    **BAD_REQUEST,
-    **problem(HTTPStatus.UNAUTHORIZED, "No token, or an unknown one.", "this token is not known"),
-    **problem(HTTPStatus.FORBIDDEN, "The token lacks the scope.", "this token lacks the scope read:customers"),
-    **problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "A parameter is not of its form.",
-        "query.limit: Input should be greater than or equal to 1",
-    ),
-    **problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; see Retry-After.", "too many requests with this token"),
-    **problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "The view does not answer; see Retry-After.",
-        "the view does not answer; try again",
-    ),
-}
 
 
 def scoped_router(scope: str, tag: str) -> APIRouter:
@@ -112,21 +115,29 @@ def require_segmentation(store: SegmentStore, segmentation: str) -> None:
     Problem
         404.
     """
-    with found_or_404():
-        index_of(store).require(segmentation)
-
-
-@contextmanager
-def found_or_404() -> Iterator[None]:
-    """Answer 404 where a segmentation or segment is looked for that there is none of."""
     try:
-        yield
+        index_of(store).require(segmentation)
     except SegmentUnknown as error:
-        raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
+        raise Problem(SEGMENTATION_UNKNOWN, str(error)) from None
+
+
+def resolve_segment(store: SegmentStore, segmentation: str, segment: str) -> str:
+    """Return the id of a segment that is named by id or name.
+
+    Raises
+    ------
+    Problem
+        404.
+    """
+    require_segmentation(store, segmentation)
+    try:
+        return store.index.resolve(SegmentChoice(segmentation, segment)).segment
+    except SegmentUnknown as error:
+        raise Problem(SEGMENT_UNKNOWN, str(error)) from None
 
 
 def _require_known(given: Any, known: frozenset[str]) -> None:
     for name in given:
         if name not in known:
             those = f"known are {', '.join(sorted(known))}" if known else "this route takes none"
-            raise Problem(HTTPStatus.BAD_REQUEST, f"query parameter {name!r} is unknown; {those}")
+            raise Problem(QUERY_PARAMETER_UNKNOWN, f"query parameter {name!r} is unknown; {those}")

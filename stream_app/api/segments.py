@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import date, timedelta
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
@@ -15,7 +14,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import access
 from stream_app.api.customers import Segmentation
 from stream_app.api.documents import FlowsDocument, ModelsDocument, SegmentationsDocument, SegmentListDocument
-from stream_app.api.problems import Problem
+from stream_app.api.problems import PERIOD_INVALID, VERSION_UNKNOWN, Problem
 from stream_app.api.routing import NOT_FOUND, index_of, json_response, require_segmentation, scoped_router, security
 from stream_app.api.store import SegmentStore
 from stream_app.contracts.outputs.models import SegmentModel
@@ -112,7 +111,7 @@ def segment_routes(store: SegmentStore, timezone: str) -> APIRouter:
         found = next((document for document in documents if document["version"] == version), None)
         if found is None:
             known = ", ".join(str(document["version"]) for document in documents)
-            raise Problem(HTTPStatus.NOT_FOUND, f"{segmentation} has no version {version}; there are {known}")
+            raise Problem(VERSION_UNKNOWN, f"{segmentation} has no version {version}; there are {known}")
         return json_response(found)
 
     return router
@@ -131,7 +130,7 @@ def _days(first: date | None, last: date | None, today: date) -> list[str]:
         first = last
     count = (last - first).days + 1
     if count < 1:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"from is {first}, later than to, which is {last}")
+        raise Problem(PERIOD_INVALID, f"from is {first}, later than to, which is {last}")
     if count > PERIOD_DAYS_MAX:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"from, to: {count} days, expected at most {PERIOD_DAYS_MAX}")
+        raise Problem(PERIOD_INVALID, f"from, to: {count} days, expected at most {PERIOD_DAYS_MAX}")
     return [(first + timedelta(days=number)).isoformat() for number in range(count)]

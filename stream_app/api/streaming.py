@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query
@@ -14,7 +13,7 @@ from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, STREAM_CLIENTS
 from stream_app.api import access
 from stream_app.api.feed import MigrationFeed, id_order
-from stream_app.api.problems import Problem
+from stream_app.api.problems import EVENT_ID_INVALID, FILTER_MATCHES_NOTHING, STREAMS_FULL, Problem
 from stream_app.api.routing import index_of, scoped_router, security
 from stream_app.api.store import SegmentStore, StoreUnavailable
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
@@ -146,7 +145,7 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> AP
             holdout,
         )
         if streams.are_full:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many streams are open", {"Retry-After": "5"})
+            raise Problem(STREAMS_FULL, STREAMS_FULL.example, {"Retry-After": "5"})
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         events = streams.events(last_event_id, wanted)
         return StreamingResponse(events, headers=headers, media_type="text/event-stream")
@@ -159,7 +158,7 @@ def _require_id(last_event_id: str | None) -> None:
         try:
             id_order(last_event_id)
         except ValueError:
-            raise Problem(HTTPStatus.BAD_REQUEST, "Last-Event-ID: expected the id of an event") from None
+            raise Problem(EVENT_ID_INVALID, EVENT_ID_INVALID.example) from None
 
 
 def _segmentations(store: SegmentStore, names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -169,7 +168,7 @@ def _segmentations(store: SegmentStore, names: Sequence[str] | None) -> tuple[st
     try:
         return tuple(index_of(store).require(name).segmentation for name in names)
     except SegmentUnknown as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"segmentation: {error}") from None
+        raise Problem(FILTER_MATCHES_NOTHING, f"segmentation: {error}") from None
 
 
 def _segments(
@@ -182,4 +181,4 @@ def _segments(
     try:
         return tuple(index.resolve(SegmentChoice.parse(text), within) for text in texts)
     except (SegmentUnknown, SegmentAmbiguous) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"{parameter}: {error}") from None
+        raise Problem(FILTER_MATCHES_NOTHING, f"{parameter}: {error}") from None

@@ -14,9 +14,16 @@ from fastapi.responses import Response
 from stream_app.api import access
 from stream_app.api.customers import MEMBERS_MAX, Cursor, Segment, Segmentation, decode_cursor, encode_cursor
 from stream_app.api.documents import LeaversDocument, UpcomingDocument
-from stream_app.api.routing import NOT_FOUND, found_or_404, index_of, json_response, scoped_router, security
+from stream_app.api.routing import (
+    NOT_FOUND,
+    index_of,
+    json_response,
+    require_segmentation,
+    resolve_segment,
+    scoped_router,
+    security,
+)
 from stream_app.api.store import Ahead, SegmentList, SegmentStore
-from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.core.clock import DAY_MS, format_instant
 
 DAYS_MAX: Final = 366
@@ -47,8 +54,9 @@ def upcoming_routes(store: SegmentStore) -> APIRouter:
         ] = None,
     ) -> Response:
         index = index_of(store)
-        with found_or_404():
-            names = [index.require(name).segmentation for name in segmentations or sorted(index.models)]
+        names = segmentations or sorted(index.models)
+        for name in names:
+            require_segmentation(store, name)
         now_ms = store.now_ms()
         until_ms = now_ms + round(days * DAY_MS)
         found = await store.ahead(names, now_ms, until_ms)
@@ -77,13 +85,11 @@ def leaver_routes(store: SegmentStore) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MEMBERS_MAX, description="Customers of one page.")] = 100,
         cursor: Cursor = None,
     ) -> Response:
-        index = index_of(store)
-        with found_or_404():
-            found = index.resolve(SegmentChoice(segmentation, segment))
+        segment_id, index = resolve_segment(store, segmentation, segment), store.index
         now_ms = store.now_ms()
         until_ms = now_ms + round(days * DAY_MS)
         after = None if cursor is None else decode_cursor(cursor)
-        page = await store.leavers(segmentation, found.segment, now_ms, until_ms, limit, after)
+        page = await store.leavers(segmentation, segment_id, now_ms, until_ms, limit, after)
         listed = [
             {
                 "customer_id": each.customer_id,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.service import Service
 from stream_app.adapters.view_schema import ViewKeys
-from stream_app.api.access import Client
+from stream_app.api.access import BearerTokens, Client
 from stream_app.api.application import create_application
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
@@ -30,11 +30,11 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
     ConfigurationError
         If the settings do not fit together, or would let everybody in.
     """
-    clients = create_clients(settings)
+    tokens = create_tokens(settings)
     connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
 
     async def run() -> None:
-        await _serve(settings, RedisStore(connection, keys, metrics), clients, metrics, log_address)
+        await _serve(settings, RedisStore(connection, keys, metrics), tokens, metrics, log_address)
 
     return run
 
@@ -51,17 +51,17 @@ def create_demo_api(
     ConfigurationError
         If the settings would let everybody in from elsewhere.
     """
-    clients, metrics = create_clients(settings), Metrics(API)
+    tokens, metrics = create_tokens(settings), Metrics(API)
 
     async def run() -> None:
         page = folder / FILE_NAME
-        await _serve(settings, MemoryStore(folder), clients, metrics, announce, page=page if page.is_file() else None)
+        await _serve(settings, MemoryStore(folder), tokens, metrics, announce, page=page if page.is_file() else None)
 
     return run
 
 
-def create_clients(settings: Settings) -> tuple[Client, ...]:
-    """Return who may call the API; nobody in particular where everybody may.
+def create_tokens(settings: Settings) -> BearerTokens | None:
+    """Return the tokens of those who may call the API; None where everybody may.
 
     Raises
     ------
@@ -80,13 +80,15 @@ def create_clients(settings: Settings) -> tuple[Client, ...]:
     names = [token.name for token in section.tokens]
     if len(set(names)) < len(names):
         raise ConfigurationError(f"setting api.tokens: names {names}, expected each once")
-    return tuple(Client(token.name, token.sha256, frozenset(token.scopes)) for token in section.tokens)
+    if not section.tokens:
+        return None
+    return BearerTokens([Client(token.name, token.sha256, frozenset(token.scopes)) for token in section.tokens])
 
 
 async def _serve(
     settings: Settings,
     store: SegmentStore,
-    clients: Sequence[Client],
+    tokens: BearerTokens | None,
     metrics: Metrics,
     announce: Callable[[str], None],
     page: Path | None = None,
@@ -96,7 +98,7 @@ async def _serve(
     health.check()
     app = create_application(
         store,
-        clients,
+        tokens,
         metrics,
         requests_per_second=section.requests_per_second,
         burst=section.burst_requests,

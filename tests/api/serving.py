@@ -18,7 +18,7 @@ from msgspec.structs import asdict
 from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.redis_client import RedisConnection
 from stream_app.adapters.view_schema import ViewKeys
-from stream_app.api.access import SCOPES, Client, hash_token
+from stream_app.api.access import SCOPES, BearerTokens, Client, hash_token
 from stream_app.api.application import create_application
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
@@ -148,8 +148,8 @@ def serving(create: Callable[[], SegmentStore], clients: Sequence[Client] = CLIE
     options: dict[str, Any] = {"requests_per_second": 1e6, "burst": 1_000_000, "max_streams": 10} | limits
 
     async def run() -> None:
-        store = create()
-        server = create_server(create_application(store, clients, Metrics(API), **options), "127.0.0.1", 0)
+        store, tokens = create(), BearerTokens(clients) if clients else None
+        server = create_server(create_application(store, tokens, Metrics(API), **options), "127.0.0.1", 0)
         started.append(server)
         await store.start()
         watching = asyncio.create_task(end_streams(server, store))

@@ -226,7 +226,7 @@ def test_mistake_is_answered_as_a_problem(client: httpx.Client, path: str, statu
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()
     assert document["status"] == status
-    assert set(document) == {"type", "title", "status", "detail"}
+    assert set(document) == {"type", "title", "status", "detail", "code", "request_id"}
 
 
 @pytest.mark.parametrize(
