@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from stream_app.adapters.view_schema import FLOW_SEPARATOR
+from stream_app.adapters.view_schema import FlowField
 from stream_app.api.problems import PERIOD_INVALID, Problem
-from stream_app.api.store import DailyFlows
+from stream_app.api.store import Daily
 
 PERIOD_DAYS_MAX: Final = 366
 """Of flows and sizes: each day is a key of its own in the view."""
@@ -44,7 +44,12 @@ def days_asked_for(first: date | None, last: date | None, today: date) -> list[s
         raise Problem(PERIOD_INVALID, f"from is {first}, later than to, which is {last}")
     if count > PERIOD_DAYS_MAX:
         raise Problem(PERIOD_INVALID, f"from, to: {count} days, expected at most {PERIOD_DAYS_MAX}")
-    return [(first + timedelta(days=number)).isoformat() for number in range(count)]
+    return days_between(first, last)
+
+
+def days_between(first: date, last: date) -> list[str]:
+    """Return the days from one to another, both included."""
+    return [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
 
 
 def days_with_sizes(first: date | None, last: date | None, today: date) -> list[str]:
@@ -64,21 +69,24 @@ def days_with_sizes(first: date | None, last: date | None, today: date) -> list[
     return days
 
 
-def sizes_by_day(found: DailyFlows, days: Sequence[str]) -> Sizes:
+def sizes_by_day(found: Daily, read: Sequence[str], days: Sequence[str]) -> Sizes:
     """Return how many customers were in each segment at the end of each day.
 
     Parameters
     ----------
     found
-        Present sizes, and the flows of all days from the first one asked for until now.
+        Present sizes, and flows.
+    read
+        The days of the flows, in order: from the first one asked for until now.
     days
-        In order.
+        Those asked for, in order.
     """
-    present, pending = Counter(dict(found.sizes)), sorted(found.days)
+    present, flows = Counter(dict(found.sizes)), dict(zip(read, found.flows, strict=True))
+    pending = sorted(flows)
     by_day: list[Counter[str] | None] = []
     for day in reversed(days):
         while pending and pending[-1] > day:
-            _undo(present, found.days[pending.pop()])
+            _undo(present, flows[pending.pop()])
         is_known = bool(found.known_from) and day >= found.known_from
         by_day.append(Counter(present) if is_known or not any(present.values()) else None)
     by_day.reverse()
@@ -91,8 +99,8 @@ def sizes_by_day(found: DailyFlows, days: Sequence[str]) -> Sizes:
 
 def _undo(sizes: Counter[str], flows: Mapping[str, int]) -> None:
     for field, count in flows.items():
-        origin, target, _ = field.split(FLOW_SEPARATOR)
-        if origin:
-            sizes[origin] += count
-        if target:
-            sizes[target] -= count
+        flow = FlowField.decode(field)
+        if flow.from_segment:
+            sizes[flow.from_segment] += count
+        if flow.to_segment:
+            sizes[flow.to_segment] -= count

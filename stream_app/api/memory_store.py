@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -18,13 +18,14 @@ from stream_app.api.store import (
     Ahead,
     CustomerMigration,
     CustomerSegment,
-    DailyFlows,
+    Daily,
     Flow,
     Leaver,
     LeaverPage,
     MemberPage,
     MemberQuery,
     SegmentList,
+    ViewCondition,
 )
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
@@ -157,15 +158,24 @@ class MemoryStore:
             total += self._flows.get((segmentation, day), Counter())
         return flows_of(total, segmentation, self.index)
 
-    async def daily_flows(self, segmentation: str, first_day: str, last_day: str) -> DailyFlows:
+    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
         """See `SegmentStore`."""
-        flows = {day: counts for (name, day), counts in self._flows.items() if name == segmentation}
-        known = {day: counts for day, counts in flows.items() if first_day <= day <= last_day}
         sizes = {
-            each.id: len(self._members.get((segmentation, each.id), ()))
-            for each in self.index.require(segmentation).references
+            reference.id: len(self._members.get((segmentation, reference.id), ()))
+            for reference in self.index.require(segmentation).references
         }
-        return DailyFlows(min(flows, default=""), known, sizes)
+        flows = [self._flows.get((segmentation, day), Counter()) for day in days]
+        known_from = min((day for name, day in self._flows if name == segmentation), default="")
+        return Daily(self._recent[-1].entry_id if self._recent else "0-0", sizes, flows, (), known_from)
+
+    async def condition(self) -> ViewCondition:
+        """See `SegmentStore`."""
+        return ViewCondition(False, None, None, None, {})
+
+    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+        """See `SegmentStore`."""
+        told = self._figures.get(self.index.require(segmentation).segmentation)
+        return {} if told is None else {0: told.as_of}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""

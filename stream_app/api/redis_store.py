@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,21 +18,23 @@ from stream_app.adapters.view_schema import (
     FLOW_SEPARATOR,
     NO_SEGMENT,
     REASON_FIELD,
+    FollowerCondition,
     MembershipValue,
     PastMove,
     Reason,
+    TotalsValue,
     ViewKeys,
 )
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
-from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list
+from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list, trade_by_day
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
     CustomerSegment,
-    DailyFlows,
+    Daily,
     Flow,
     Leaver,
     LeaverPage,
@@ -40,6 +42,7 @@ from stream_app.api.store import (
     MemberQuery,
     SegmentList,
     StoreUnavailable,
+    ViewCondition,
 )
 from stream_app.contracts.readers import NextMove, margin_of, read_figures, read_model
 from stream_app.contracts.segment_index import SegmentIndex
@@ -65,6 +68,7 @@ Items = Any
 
 _decode_reason: Final = msgspec.json.Decoder(Reason).decode
 _decode_past: Final = msgspec.json.Decoder(PastMove).decode
+_decode_condition: Final = msgspec.json.Decoder(FollowerCondition).decode
 _decode_model: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -103,9 +107,10 @@ class RedisStore:
         self._models = RedisScript(scripts.MODELS, reads_only=True)
         self._figures = RedisScript(scripts.FIGURES, reads_only=True)
         self._flows = RedisScript(scripts.FLOWS, reads_only=True)
+        self._daily = RedisScript(scripts.DAILY, reads_only=True)
+        self._condition = RedisScript(scripts.CONDITION, reads_only=True)
         self._members = RedisScript(scripts.MEMBERS, reads_only=True)
         self._history_of = RedisScript(scripts.HISTORY, reads_only=True)
-        self._daily_flows = RedisScript(scripts.DAILY_FLOWS, reads_only=True)
         self._ahead = RedisScript(scripts.AHEAD, reads_only=True)
         self._leavers = RedisScript(scripts.LEAVERS, reads_only=True)
         self.feed = MigrationFeed(self._history)
@@ -191,15 +196,29 @@ class RedisStore:
         counts = {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
         return flows_of(counts, segmentation, self.index)
 
-    async def daily_flows(self, segmentation: str, first_day: str, last_day: str) -> DailyFlows:
+    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
         """See `SegmentStore`."""
-        segments = [each.id for each in self.index.require(segmentation).references]
-        known_from, days, sizes = await self._call(self._daily_flows, segmentation, first_day, last_day, *segments)
-        flows = {
-            day.decode(): {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
-            for day, flat in days
-        }
-        return DailyFlows(known_from.decode(), flows, dict(zip(segments, sizes, strict=True)))
+        ids = [reference.id for reference in self.index.require(segmentation).references]
+        answer = await self._call(self._daily, segmentation, len(ids), *ids, *days)
+        newest, sizes, flows, totals, known_from = answer
+        by_field = {field.decode(): TotalsValue.decode(value) for field, value in _pairs(totals)}
+        counts = [{field.decode(): int(count) for field, count in _pairs(flat)} for flat in flows]
+        present = dict(zip(ids, sizes, strict=True))
+        return Daily(newest.decode(), present, counts, trade_by_day(by_field), known_from.decode())
+
+    async def condition(self) -> ViewCondition:
+        """See `SegmentStore`."""
+        positions, newest, told = await self._call(self._condition)
+        read = {field.decode(): int(value) for field, value in _pairs(positions)}
+        written_at_ms = read.pop("at", None)
+        read.pop("form", None)
+        newest_at_ms = id_order(newest.decode())[0] if newest else None
+        return ViewCondition(True, written_at_ms, newest_at_ms, _decode_condition(told) if told else None, read)
+
+    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+        """See `SegmentStore`."""
+        records = map(read_figures, await self._call(self._figures, segmentation))
+        return {record.partition: record.as_of for record in records}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
@@ -354,6 +373,10 @@ def _read_reason(value: bytes | None) -> Reason | None:
         return None if value is None else _decode_reason(value)
     except msgspec.ValidationError:
         return None
+
+
+def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def _entries(items: Items) -> list[FeedEntry]:

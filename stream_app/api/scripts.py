@@ -106,6 +106,36 @@ return found
 )
 """Segmentation, days → flow, count, …"""
 
+DAILY: Final = (
+    _ROOT
+    + """
+local newest = redis.call('XREVRANGE', prefix .. 'feed', '+', '-', 'COUNT', 1)[1]
+local segments, sizes, flows = tonumber(ARGV[3]), {}, {}
+for i = 1, segments do sizes[i] = redis.call('ZCARD', root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3 + i]) end
+for i = segments + 4, #ARGV do
+  flows[#flows + 1] = redis.call('HGETALL', root .. 'f:' .. ARGV[2] .. ':' .. ARGV[i])
+end
+local known_from = ''
+for _, day in ipairs(redis.call('SMEMBERS', root .. 'd:' .. ARGV[2])) do
+  if known_from == '' or day < known_from then known_from = day end
+end
+return {newest and newest[1] or '0-0', sizes, flows, redis.call('HGETALL', root .. 't:' .. ARGV[2]), known_from}
+"""
+)
+"""Segmentation, how many segments, their ids, days → id of the newest migration, sizes, a hash of flows each day,
+the totals of all days, and the first day of all that there are flows of."""
+
+CONDITION: Final = (
+    _ROOT
+    + """
+local newest = redis.call('XREVRANGE', prefix .. 'feed', '+', '-', 'COUNT', 1)[1]
+return {
+  redis.call('HGETALL', root .. 'position'), newest and newest[1], redis.call('HGET', root .. 'told', 'follower')
+}
+"""
+)
+"""→ the positions, the id of the newest migration, and what the follower tells of itself."""
+
 AHEAD: Final = (
     _ROOT
     + """
@@ -183,19 +213,3 @@ return redis.call('LRANGE', root .. 'h:' .. ARGV[2], 0, -1)
 """
 )
 """Customer id → its newest migrations, the last one that came first."""
-
-DAILY_FLOWS: Final = (
-    _ROOT
-    + """
-local known_from, days, sizes = '', {}, {}
-for _, day in ipairs(redis.call('SMEMBERS', root .. 'd:' .. ARGV[2])) do
-  if known_from == '' or day < known_from then known_from = day end
-  if day >= ARGV[3] and day <= ARGV[4] then
-    days[#days + 1] = {day, redis.call('HGETALL', root .. 'f:' .. ARGV[2] .. ':' .. day)}
-  end
-end
-for i = 5, #ARGV do sizes[i - 4] = redis.call('ZCARD', root .. 'm:' .. ARGV[2] .. ':' .. ARGV[i]) end
-return {known_from, days, sizes}
-"""
-)
-"""Segmentation, first and last day, segments → the first day of all, flows of each day, size of each segment."""

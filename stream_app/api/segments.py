@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from datetime import date
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from stream_app.api import access
-from stream_app.api.days import days_asked_for, days_with_sizes, sizes_by_day
+from stream_app.api.days import days_asked_for, days_between, days_with_sizes, sizes_by_day
 from stream_app.api.documents import (
     DailyFlowsDocument,
     FlowsDocument,
@@ -27,8 +28,6 @@ from stream_app.api.store import Flow, SegmentStore
 from stream_app.contracts.outputs.migrations import CauseKind
 from stream_app.contracts.outputs.models import SegmentModel
 from stream_app.core.local_days import date_of
-
-LATEST_DAY: Final = "9999-12-31"
 
 Causes = Annotated[
     list[CauseKind] | None,
@@ -112,10 +111,10 @@ def _add_flows(router: APIRouter, store: SegmentStore, timezone: str) -> None:
     ) -> Response:
         days = days_asked_for(first_day, last_day, date_of(store.now_ms(), timezone))
         require_segmentation(store, segmentation)
-        found = await store.daily_flows(segmentation, days[0], days[-1])
+        found = await store.daily(segmentation, days)
         told = [
-            {"day": day, "flows": _of_causes(flows_of(found.days[day], segmentation, store.index), causes)}
-            for day in sorted(found.days)
+            {"day": day, "flows": _of_causes(flows_of(counts, segmentation, store.index), causes)}
+            for day, counts in zip(days, found.flows, strict=True)
         ]
         return json_response(
             {
@@ -140,13 +139,15 @@ def _add_sizes(router: APIRouter, store: SegmentStore, timezone: str) -> None:
         summary="How many customers were in each segment at the end of each day of a period, at most 366 days",
     )
     async def sizes(segmentation: Segmentation, first_day: FirstDay = None, last_day: LastDay = None) -> Response:
-        days = days_with_sizes(first_day, last_day, date_of(store.now_ms(), timezone))
+        today = date_of(store.now_ms(), timezone)
+        days = days_with_sizes(first_day, last_day, today)
         require_segmentation(store, segmentation)
-        found = await store.daily_flows(segmentation, days[0], LATEST_DAY)
+        until_now = days_between(date.fromisoformat(days[0]), today)
+        found = await store.daily(segmentation, until_now)
         in_use = {segment.id for segment in store.index.require(segmentation).segments}
         told = [
             {"segment": store.index.reference(segmentation, segment), "customers": counts}
-            for segment, counts in sizes_by_day(found, days).items()
+            for segment, counts in sizes_by_day(found, until_now, days).items()
             if segment in in_use or any(counts)
         ]
         return json_response(

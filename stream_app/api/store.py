@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from stream_app.adapters.view_schema import FollowerCondition
 from stream_app.api.feed import MigrationFeed
 from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
@@ -92,24 +93,6 @@ class CustomerMigration(msgspec.Struct, gc=False):
     holdout: Holdout
 
 
-class DailyFlows(NamedTuple):
-    """Flows day by day, and how many are where at present: both of one instant.
-
-    Attributes
-    ----------
-    known_from
-        First day that there are flows of; empty if there are none.
-    days
-        Day → `from>to>cause` → migrations, of those days asked for that have any.
-    sizes
-        Customers by segment.
-    """
-
-    known_from: str
-    days: Mapping[str, Mapping[str, int]]
-    sizes: Mapping[str, int]
-
-
 class MemberQuery(NamedTuple):
     """Which members are wanted.
 
@@ -129,6 +112,72 @@ class MemberQuery(NamedTuple):
     after: tuple[int, str] | None = None
     since_ms: int | None = None
     newest_first: bool = False
+
+
+class DayTrade(NamedTuple):
+    """What a day brought from all members of a segmentation.
+
+    Attributes
+    ----------
+    day
+        `YYYY-MM-DD`, of the shop.
+    orders
+        How many.
+    revenue_minor
+        Net of refunds.
+    """
+
+    day: str
+    orders: int
+    revenue_minor: int
+
+
+class Daily(NamedTuple):
+    """A segmentation day by day, and now; all of one instant.
+
+    Attributes
+    ----------
+    entry_id
+        Of the newest migration of the feed that is counted in the rest.
+    sizes
+        How many are in each segment, by id.
+    flows
+        Migrations by the fields of flows (`adapters.view_schema.FlowField`), for each day that was asked for.
+    trade
+        By day, as far as it is known; a day behind the first one that is missing brought nothing.
+    known_from
+        First day of all that there are flows of; empty if there are none.
+    """
+
+    entry_id: str
+    sizes: Mapping[str, int]
+    flows: Sequence[Mapping[str, int]]
+    trade: Sequence[DayTrade]
+    known_from: str
+
+
+class ViewCondition(NamedTuple):
+    """How what is served is.
+
+    Attributes
+    ----------
+    is_live
+        Whether it changes.
+    written_at_ms
+        When it was written last.
+    newest_at_ms
+        When the newest migration came; None where none is kept.
+    follower
+        What the process that writes it tells of itself; None if it tells nothing.
+    positions
+        Records read so far, by `kind/partition`.
+    """
+
+    is_live: bool
+    written_at_ms: int | None
+    newest_at_ms: int | None
+    follower: FollowerCondition | None
+    positions: Mapping[str, int]
 
 
 class MemberPage(NamedTuple):
@@ -257,8 +306,16 @@ class SegmentStore(Protocol):
         """Return the flows of some days (`YYYY-MM-DD`, of the shop) together, the greatest first."""
         ...
 
-    async def daily_flows(self, segmentation: str, first_day: str, last_day: str) -> DailyFlows:
-        """Return the flows of each day from one to another, both included."""
+    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
+        """Return a segmentation on each of some days (`YYYY-MM-DD`, of the shop)."""
+        ...
+
+    async def condition(self) -> ViewCondition:
+        """Return how what is served is."""
+        ...
+
+    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+        """Return of which instant the newest figures of each partition are."""
         ...
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:

@@ -158,7 +158,7 @@ local function models(record)
   local segmentation, field, document = unpack(record, 2, 4)
   if not field then
     redis.call('SREM', root .. 'segmentations', segmentation)
-    redis.call('DEL', root .. 'figures:' .. segmentation)
+    redis.call('DEL', root .. 'figures:' .. segmentation, root .. 't:' .. segmentation)
     return redis.call('DEL', root .. 'models:' .. segmentation)
   end
   redis.call('HSET', root .. 'models:' .. segmentation, field, document)
@@ -167,10 +167,11 @@ local function models(record)
 end
 
 local function figures(record)
-  local segmentation, number, document = unpack(record, 2, 4)
+  local segmentation, number, document, day, totals = unpack(record, 2, 6)
   local key = root .. 'figures:' .. segmentation
   if not document then return redis.call('HDEL', key, number) end
   redis.call('HSET', key, number, document)
+  redis.call('HSET', root .. 't:' .. segmentation, day .. '/' .. number, totals)
   return 1
 end
 
@@ -198,11 +199,12 @@ BEAT: Final = (
     + f"""
 if redis.call('EXISTS', root .. 'position') == 0 then return {{'MOVED', 0}} end
 redis.call('HSET', root .. 'position', 'at', ARGV[3])
+redis.call('HSET', root .. 'told', 'follower', ARGV[4])
 if pointed ~= generation then redis.call('PEXPIRE', root .. 'building', {BUILDING_MS}) end
 return {{'OK', 0}}
 """
 )
-"""prefix, generation, now (ms)."""
+"""prefix, generation, now (ms), what the follower tells of itself."""
 
 BEGIN: Final = f"""
 local prefix, generation, at = ARGV[1], ARGV[2], ARGV[3]
@@ -212,10 +214,11 @@ redis.call('SADD', prefix .. 'generations', generation)
 for i = 5, #ARGV do redis.call('HSET', root .. 'position', ARGV[i], 0) end
 redis.call('HSET', root .. 'position', 'at', at, 'form', ARGV[4])
 local pointed = redis.call('GET', prefix .. 'generation')
-if pointed then  -- the topic keeps the newest model alone
+if pointed then  -- the topics keep the newest model and figures alone
   local old = prefix .. pointed .. ':'
   for _, segmentation in ipairs(redis.call('SMEMBERS', old .. 'segmentations')) do
     redis.call('COPY', old .. 'models:' .. segmentation, root .. 'models:' .. segmentation)
+    redis.call('COPY', old .. 't:' .. segmentation, root .. 't:' .. segmentation)
     redis.call('SADD', root .. 'segmentations', segmentation)
   end
 end

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Final, NamedTuple
 
+import msgspec
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection, RedisScript
-from stream_app.adapters.view_schema import FORM, ViewKeys
+from stream_app.adapters.view_schema import FORM, FollowerCondition, ViewKeys
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import DAY_MS
 from stream_app.view import scripts
@@ -155,15 +156,24 @@ class ViewTarget:
             _require(verdict)
         return sum(written for _, written in answers)
 
-    async def beat(self, generation: str) -> None:
+    async def beat(self, generation: str, told: FollowerCondition) -> None:
         """Say that the generation is still being written, and find out whether it is still there.
+
+        Parameters
+        ----------
+        generation
+            The one that is written.
+        told
+            How the follower is, for those who look at the view.
 
         Raises
         ------
         ViewChanged
             If it is not.
         """
-        verdict, _ = await self._beat.run(self._client, self._keys.prefix, generation, now_ms())
+        verdict, _ = await self._beat.run(
+            self._client, self._keys.prefix, generation, now_ms(), msgspec.json.encode(told)
+        )
         _require(verdict)
 
     async def announce_handover(self, generation: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from stream_app.api.days import sizes_by_day
 from stream_app.api.documents import DailyFlowsDocument, HistoryDocument, SizesDocument
-from stream_app.api.store import DailyFlows
+from stream_app.api.store import Daily
 from stream_app.contracts.readers import MigrationRecord
 from tests.api.conftest import MOVES
 
@@ -146,17 +146,20 @@ def test_sizes_are_those_at_the_end_of_each_day(client: httpx.Client, segmentati
     assert found["known_from"] == min(move.effective_at[:10] for move in MOVES if move.segmentation == segmentation)
 
 
+def at_the_end_of(days: list[str], flows: dict[str, dict[str, int]], known_from: str, **sizes: int) -> Any:
+    return sizes_by_day(Daily("0-0", sizes, [flows.get(day, {}) for day in days], (), known_from), days, days)
+
+
 def test_sizes_before_the_first_day_that_is_known_are_not_made_up() -> None:
-    flows = {"2026-01-03": {"a>b>purchase": 2}, "2026-01-05": {">b>purchase": 1, "b>>lapse": 4}}
-    found = DailyFlows("2026-01-03", flows, {"a": 5, "b": 7})
+    flows = {"2026-01-03": {"a>b>purchase>moved": 2}, "2026-01-05": {">b>purchase>entered": 1, "b>>lapse": 4}}
     days = days_between("2026-01-01", "2026-01-06")
-    assert sizes_by_day(found, days) == {"a": [None, None, 5, 5, 5, 5], "b": [None, None, 10, 10, 7, 7]}
-    assert sizes_by_day(DailyFlows("", {}, {"a": 1}), days[:2]) == {"a": [None, None]}
-    assert sizes_by_day(DailyFlows("", {}, {"a": 0}), days[:2]) == {"a": [0, 0]}
+    found = at_the_end_of(days, flows, "2026-01-03", a=5, b=7)
+    assert found == {"a": [None, None, 5, 5, 5, 5], "b": [None, None, 10, 10, 7, 7]}
+    assert at_the_end_of(days[:2], {}, "", a=1) == {"a": [None, None]}
+    assert at_the_end_of(days[:2], {}, "", a=0) == {"a": [0, 0]}
 
 
 def test_sizes_go_down_to_nobody_where_everything_is_known() -> None:
-    flows = {"2026-01-03": {">b>purchase": 2}, "2026-01-04": {"b>gone>purchase": 1}}
-    found = DailyFlows("2026-01-03", flows, {"a": 0, "b": 1, "gone": 1})
+    flows = {"2026-01-03": {">b>purchase>entered": 2}, "2026-01-04": {"b>gone>purchase>moved": 1}}
     days = days_between("2026-01-02", "2026-01-04")
-    assert sizes_by_day(found, days)["b"] == [0, 2, 1]
+    assert at_the_end_of(days, flows, "2026-01-03", b=1, gone=1)["b"] == [0, 2, 1]

@@ -15,7 +15,7 @@ import pytest
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection
-from stream_app.adapters.view_schema import MembershipValue, PastMove
+from stream_app.adapters.view_schema import FollowerCondition, MembershipValue, PastMove
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     FiguresRecord,
@@ -43,6 +43,7 @@ from tests.support.output_records import (
 from tests.support.servers import RedisServer
 from tests.view.following import KEYS, flows, members, memberships, reader, without_name
 
+CONDITION = FollowerCondition("0.0", "current", 0.0, {})
 FIELDS = ["memberships/0", "migrations/0", "models/0", "figures/0", "figures/1", "upcoming/0"]
 
 
@@ -126,7 +127,7 @@ def test_customer_who_leaves_a_segmentation_stays_in_the_other(port: int) -> Non
         await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 3, memberships_of(moves[3:], 3))])
         assert await members(client) == {"value/a/b": "s1"}
         assert set(await client.hgetall(KEYS.customer(generation, "a/b"))) == {b"value", b"?value"}
-        assert (await flows(client))["lifecycle", "2026-01-01", "slipping>>definition"] == 1
+        assert (await flows(client))["lifecycle", "2026-01-01", "slipping>>definition>left"] == 1
         again = rules_migration("a/b", 4, None, 0)
         await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 4, memberships_of([again], 4))])
         assert await members(client) == {"value/a/b": "s1", "lifecycle/a/b": "active"}
@@ -208,7 +209,7 @@ def test_view_that_is_not_there_any_more_is_not_written(port: int, loss: str) ->
         with pytest.raises(ViewChanged, match="MOVED"):
             await target.apply(generation, [batch_of(MODELS, 0, 0, records([drawn_model()]))])
         with pytest.raises(ViewChanged, match="MOVED"):
-            await target.beat(generation)
+            await target.beat(generation, CONDITION)
 
     run(port, test)
 
