@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
     content_type_conformance,
+    ignored_auth,
     negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
@@ -29,6 +31,8 @@ CHECKS = (
     response_headers_conformance,
     response_schema_conformance,
     negative_data_rejection,
+    ignored_auth,
+    allow_header_conformance,
 )
 
 
