@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -12,7 +10,7 @@ from fastapi.responses import Response
 
 from stream_app.adapters.metrics import Metrics
 from stream_app.api.access import OPEN_PATHS, OPEN_PREFIXES, AccessMiddleware, BearerTokens, Credential, anybody
-from stream_app.api.console import console_routes
+from stream_app.api.console import Console
 from stream_app.api.customers import customer_routes
 from stream_app.api.exchange import ExchangeMiddleware
 from stream_app.api.problems import install_problems
@@ -34,10 +32,7 @@ def create_application(
     burst: int,
     max_streams: int,
     timezone: str = UTC,
-    page: Path | None = None,
-    credentials: Sequence[Credential] = (),
-    open_paths: Collection[str] = (),
-    open_prefixes: Sequence[str] = (),
+    console: Console | None = None,
     logs_requests: bool = False,
 ) -> FastAPI:
     """Return the API.
@@ -56,12 +51,8 @@ def create_application(
         Open at once.
     timezone
         Of the shop, whose days flows are told by.
-    page
-        The file with the pages for people; None for none.
-    credentials
-        Other kinds of them, such as a session's cookie; looked for after the tokens.
-    open_paths, open_prefixes
-        What else everybody may see.
+    console
+        The pages for people, whose sessions are a credential, too; None for none.
     logs_requests
         Whether there is a line of the log for each request.
     """
@@ -75,10 +66,10 @@ def create_application(
     install_problems(app)
     app.add_middleware(
         AccessMiddleware,
-        credentials=(*([tokens] if tokens else []), *credentials, *([] if tokens else [anybody])),
+        credentials=_credentials(tokens, console),
         quotas=Quotas(requests_per_second, burst),
-        open_paths=(*OPEN_PATHS, *open_paths),
-        open_prefixes=(*OPEN_PREFIXES, *open_prefixes),
+        open_paths=(*OPEN_PATHS, *(console.open_paths if console else ())),
+        open_prefixes=(*OPEN_PREFIXES, *(console.open_prefixes if console else ())),
     )
     app.add_middleware(ExchangeMiddleware, metrics=metrics, logs_requests=logs_requests)  # the outer one
     routers = (
@@ -88,7 +79,7 @@ def create_application(
         segment_routes(store, timezone),
         stream_routes(store, metrics, max_streams),
         _probes(store),
-        *([] if page is None else [console_routes(page)]),
+        *([] if console is None else [console.routes]),
     )
     for router in routers:
         app.router.routes.extend(router.routes)  # `include_router` would match a request twice, for a tenth of its time
@@ -102,6 +93,12 @@ def create_application(
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation has it
     return app
+
+
+def _credentials(tokens: BearerTokens | None, console: Console | None) -> tuple[Credential, ...]:
+    if tokens is None:
+        return (anybody,)
+    return (tokens, *(console.credentials if console else ()))
 
 
 def _probes(store: SegmentStore) -> APIRouter:

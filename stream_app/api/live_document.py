@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import asdict
 
 from stream_app.adapters.view_schema import FlowField
+from stream_app.api.pages import JSON, Asset, asset_of
 from stream_app.api.store import Daily, SegmentStore
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.core.local_days import date_of, local_day
@@ -50,21 +50,6 @@ KINDS: Final = (LEARNED, "rules", AUDIENCE)
 _EPOCH: Final = date(1970, 1, 1)
 
 
-class Made(NamedTuple):
-    """A document.
-
-    Attributes
-    ----------
-    body
-        As JSON.
-    etag
-        The same for one that differs in its instant alone.
-    """
-
-    body: bytes
-    etag: str
-
-
 class LiveDocument:
     """Makes the document, once for all who ask at about the same time.
 
@@ -78,16 +63,18 @@ class LiveDocument:
         In seconds.
     """
 
+    has_customers = False
+
     def __init__(self, store: SegmentStore, timezone: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._timezone = timezone
         self._clock = clock
         self._making = asyncio.Lock()
-        self._made: Made | None = None
+        self._made: Asset | None = None
         self._made_at = -KEPT_SECONDS
         self._old: dict[str, tuple[float, str, Sequence[Mapping[str, int]]]] = {}
 
-    async def get(self) -> Made:
+    async def get(self) -> Asset:
         """Return the document of now, or of just before.
 
         Raises
@@ -101,7 +88,7 @@ class LiveDocument:
                 self._made_at = self._clock()
             return self._made
 
-    async def _make(self) -> Made:
+    async def _make(self) -> Asset:
         as_of_ms = self._store.now_ms()
         models = self._store.index.models
         names = sorted(models, key=lambda name: (KINDS.index(models[name].kind), name))
@@ -123,7 +110,7 @@ class LiveDocument:
         versions = await self._store.models(name)
         return _Part(name, days, daily, figures, listed.all_segments, listed.currency, versions)
 
-    def _describe(self, parts: Sequence[_Part], as_of_ms: int) -> Made:
+    def _describe(self, parts: Sequence[_Part], as_of_ms: int) -> Asset:
         whole = next((part for part in parts if part.kind != AUDIENCE), None)
         customers = (
             sum(whole.daily.sizes.values()) if whole else max((sum(p.daily.sizes.values()) for p in parts), default=0)
@@ -146,8 +133,8 @@ class LiveDocument:
             "segmentations": [_segmentation(part, customers, everybody) for part in parts],
             "people": NOBODYS_MOVES,
         }
-        etag = sha256(msgspec.json.encode(document)).hexdigest()[:32]
-        return Made(msgspec.json.encode(document | {"asOfMs": as_of_ms}), f'"{etag}"')
+        etag = asset_of(msgspec.json.encode(document), "").etag  # the instant alone makes no other document
+        return asset_of(msgspec.json.encode(document | {"asOfMs": as_of_ms}), JSON)._replace(etag=etag)
 
 
 class _Part(NamedTuple):

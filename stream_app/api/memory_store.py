@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -139,6 +139,13 @@ class MemoryStore:
         }
         flows = [self._flows.get((segmentation, day), Counter()) for day in days]
         return Daily(self._recent[-1].entry_id if self._recent else "0-0", sizes, flows, ())
+
+    async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
+        """See `SegmentStore`."""
+        stop = len(self._recent)
+        if before is not None:
+            stop = bisect_left(self._recent, id_order(before), key=lambda entry: id_order(entry.entry_id))
+        return self._recent[max(stop - count, 0) : stop][::-1]
 
     async def condition(self) -> ViewCondition:
         """See `SegmentStore`."""

@@ -191,6 +191,14 @@ class RedisStore:
         counts = [{field.decode(): int(count) for field, count in _pairs(flat)} for flat in flows]
         return Daily(newest.decode(), dict(zip(ids, sizes, strict=True)), counts, trade_by_day(by_field))
 
+    async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
+        """See `SegmentStore`."""
+        try:
+            found: Items = await self._client.xrevrange(self._keys.feed, f"({before}" if before else "+", "-", count)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._unavailable("history") from error
+        return _entries(found)
+
     async def condition(self) -> ViewCondition:
         """See `SegmentStore`."""
         positions, newest, told = await self._call(self._condition)

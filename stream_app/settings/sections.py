@@ -278,7 +278,9 @@ class ApiToken(Section):
     """Of the client, for the logs."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the token; the token itself is kept by the client alone."""
-    scopes: Annotated[frozenset[Literal["read:customers", "read:segments", "stream:migrations"]], Field(min_length=1)]
+    scopes: Annotated[
+        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models"]], Field(min_length=1)
+    ]
     """What the token is good for."""
 
 
@@ -291,13 +293,18 @@ class ApiSettings(Section):
     """Port to listen on; 0 takes a free one."""
     tokens: tuple[ApiToken, ...] = ()
     """Clients: a list of tables with `name`, `sha256` (of the token) and `scopes`, which are any of `read:customers`,
-    `read:segments`, `stream:migrations`."""
+    `read:segments`, `stream:migrations` and, to approve and reject models in the console, `decide:models`."""
     allow_anonymous: bool = False
     """Serve everybody, without tokens; only on a loopback address."""
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 500.0
     """Of each token, in each process; more are answered with 429."""
     burst_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     """So many may come at once after a pause."""
+    signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """Signs stream tokens and the console's sessions, at least 32 characters; processes behind one address share it. If
+    neither is set, each has one of its own, and people sign in again after a restart."""
+    signing_key_file: Path | None = None
+    """File that holds the key and nothing else, instead of `signing_key`; read at the start."""
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 500
     """Live streams open at once; more are answered with 503."""
     health_host: str = "127.0.0.1"

@@ -1,7 +1,7 @@
 // Reads visits from the standard input and writes what each found to the standard output, both as JSON.
 //
 // A visit: {url, width, scheme, actions, axe, screenshot}. Actions, in their order: {click: selector}, {fill: [selector,
-// text]}, {choose: [selector, value]}, {press: key}, {download: selector}, {wait: selector}.
+// text]}, {choose: [selector, value]}, {press: key}, {download: selector}, {wait: selector}, {pause: milliseconds}.
 
 import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
@@ -17,6 +17,7 @@ async function act(page, action, found) {
   else if (kind === "choose") await page.selectOption(...value);
   else if (kind === "press") await page.keyboard.press(value);
   else if (kind === "wait") await page.waitForSelector(value);
+  else if (kind === "pause") await page.waitForTimeout(value);
   else if (kind === "download") {
     const [file] = await Promise.all([page.waitForEvent("download"), page.click(value)]);
     found.downloads.push({ name: file.suggestedFilename(), text: await readFile(await file.path(), "utf8") });
