@@ -147,6 +147,7 @@ def serving(
     create: Callable[[], SegmentStore],
     clients: Sequence[Client] = CLIENTS,
     console_of: Callable[[SegmentStore, BearerTokens | None], Console] | None = None,
+    port: int = 0,
     **limits: Any,
 ) -> Iterator[str]:
     """Serve, with a console if it is told how to make one; yield the address."""
@@ -157,7 +158,7 @@ def serving(
         store, tokens = create(), BearerTokens(clients) if clients else None
         console = None if console_of is None else console_of(store, tokens)
         app = create_application(store, tokens, Metrics(API), console=console, **options)
-        server = create_server(app, "127.0.0.1", 0)
+        server = create_server(app, "127.0.0.1", port)
         started.append(server)
         await store.start()
         watching = asyncio.create_task(end_streams(server, store))

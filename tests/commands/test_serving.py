@@ -207,7 +207,7 @@ def test_pages_are_at_the_root_of_a_folder_with_a_report(tmp_path: Path) -> None
         served.stdout.read()
     assert (status, served.returncode) == (200, 0)
     assert '<div id="app">' in content
-    assert document == (200, {"customers": 7})
+    assert document == (200, '{"customers":7}')
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'; script-src 'self'" in headers["Content-Security-Policy"]

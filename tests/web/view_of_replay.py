@@ -1,4 +1,4 @@
-"""A view in Redis of what a replay has written, as if a deployment had come as far; and migrations that come after it."""
+"""A view in Redis of what a replay has written, as if a deployment had come as far, and migrations that come later."""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ export class Latest {
   // Adds those of before, which the server gives newest first.
   begin(moves) {
     const known = new Set(this.moves.map((move) => move.migration_id));
-    this.moves = [...this.moves, ...moves.filter((move) => !known.has(move.migration_id))].slice(0, LATEST_KEPT);
+    this.moves = [...this.moves, ...moves.filter((move) => !known.has(move.migration_id))]
+      .sort((a, b) => b.effective_at.localeCompare(a.effective_at)).slice(0, LATEST_KEPT);
   }
 }
 

@@ -32,7 +32,7 @@ class Site {
     this.shown.show();
     if (!this.isLive) return;
     setInterval(() => this.reloadDocument(), DOCUMENT_MS);
-    if (this.server.may("read:customers")) this.fetchLatest();
+    this.fetchLatest();
   }
 
   listen() {
@@ -41,7 +41,7 @@ class Site {
       onMove: (move) => this.receive(move),
       onState: (state) => {
         this.tellState();
-        if (state === "live" && this.shown.run) this.reloadDocument();
+        if (state === "live" && this.shown.run) this.catchUp();
         this.redrawSoon();
       },
     });
@@ -109,8 +109,19 @@ class Site {
     }
   }
 
+  // What may have come while the stream was away.
+  async catchUp() {
+    await this.reloadDocument();
+    await this.fetchLatest();
+  }
+
   async fetchLatest() {
-    const lists = await Promise.all(this.shown.run.segmentations.map((each) => this.movesOf(each, LATEST_FIRST)));
+    if (!this.server.may("read:customers")) return;
+    const asked = this.shown.run.segmentations.map((each) => this.movesOf(each, LATEST_FIRST));
+    const lists = await Promise.all(asked).catch((error) => {
+      this.isSignedOut(error);
+      return [];
+    });
     const moves = lists.flatMap((found) => found.moves).sort((a, b) => b.effective_at.localeCompare(a.effective_at));
     this.latest.begin(moves);
     this.redrawSoon();

@@ -228,6 +228,6 @@ function otherSegmentations(context) {
     { title: "Moves a customer and month", isNumber: true, isOfWholeRun: true, cell: (each) => decimal(each.moves.own_moves.per_customer_month, 2), text: (each) => each.moves.own_moves.per_customer_month },
   ].filter((column) => !column.isOfWholeRun || run.segmentations.every((each) => each.moves));
   return section("All segmentations and audiences", "Each divides the same customers in its own way; customers may enter and leave an audience again and again.",
-    table("All segmentations and audiences", columns, run.segmentations),
+    table("Every segmentation and audience", columns, run.segmentations),
     element("div", { class: "below" }, csvButton("segmentations", columns, run.segmentations)));
 }
