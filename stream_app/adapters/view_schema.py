@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     Cause,
     DefinitionExplanation,
@@ -23,6 +24,8 @@ from stream_app.contracts.readers import (
 
 REASON_FIELD: Final = "?"
 """Before a segmentation's name in a customer's hash: why it is in its segment. Without it: that it is."""
+FORM: Final = b"2"
+"""Of a generation as a whole: the view rebuilds one of another form. Since 2 it has histories, and days of flows."""
 FLOW_SEPARATOR: Final = ">"
 NO_SEGMENT: Final = "-"
 """Stands for none where a segment's id would be."""
@@ -65,7 +68,7 @@ class ViewKeys:
         return f"{self.prefix}{generation}:"
 
     def position(self, generation: str) -> str:
-        """Hash: `topic/partition` to the offset that comes next, and `at`, when it was last written (ms)."""
+        """Hash: `topic/partition` to the offset that comes next, `at`, when it was last written (ms), and `form`."""
         return self.of(generation) + "position"
 
     def told(self, generation: str) -> str:
@@ -75,6 +78,10 @@ class ViewKeys:
     def customer(self, generation: str, customer_id: str) -> str:
         """Hash: segmentation to membership, `?segmentation` to the reason."""
         return f"{self.of(generation)}c:{customer_id}"
+
+    def history(self, generation: str, customer_id: str) -> str:
+        """List: the newest migrations of a customer (`PastMove`), as they came, the last one first."""
+        return f"{self.of(generation)}h:{customer_id}"
 
     def members(self, generation: str, segmentation: str, segment: str) -> str:
         """Sorted set: customer id by the instant it entered the segment (ms)."""
@@ -91,6 +98,10 @@ class ViewKeys:
     def flows(self, generation: str, segmentation: str, day: str) -> str:
         """Hash: `from>to>cause>change` to the number of migrations that became true on a day of the shop."""
         return f"{self.of(generation)}f:{segmentation}:{day}"
+
+    def flow_days(self, generation: str, segmentation: str) -> str:
+        """Set: the days that there are flows of."""
+        return f"{self.of(generation)}d:{segmentation}"
 
     def totals(self, generation: str, segmentation: str) -> str:
         """Hash: `day/partition` to what members had done by the end of that day of the shop, see `TotalsValue`."""
@@ -291,6 +302,29 @@ class Reason(msgspec.Struct, array_like=True, gc=False):
     def cause_of(self) -> Cause:
         """Return the cause, without the position of its event."""
         return Cause(self.cause, self.event_id, None)
+
+
+class PastMove(msgspec.Struct, array_like=True, gc=False):
+    """A migration in a customer's history; the reason comes last, for the script."""
+
+    segmentation: str
+    to_segment: str | None
+    effective_ms: int
+    decided_ms: int
+    model_version: int
+    reason: Reason
+
+
+def past_move_head(migration: MigrationRecord) -> tuple[str, str | None, int, int, int]:
+    """Return a `PastMove` but for the reason."""
+    target = migration.to_segment
+    return (
+        migration.segmentation,
+        None if target is None else target.id,
+        parse_instant(migration.effective_at),
+        parse_instant(migration.decided_at),
+        migration.model_version,
+    )
 
 
 def flow_field(migration: MigrationRecord) -> str:

@@ -20,6 +20,7 @@ from stream_app.adapters.view_schema import (
     REASON_FIELD,
     FollowerCondition,
     MembershipValue,
+    PastMove,
     Reason,
     TotalsValue,
     ViewKeys,
@@ -31,12 +32,14 @@ from stream_app.api.figures import add_up
 from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list, trade_by_day
 from stream_app.api.store import (
     Ahead,
+    CustomerMigration,
     CustomerSegment,
     Daily,
     Flow,
     Leaver,
     LeaverPage,
     MemberPage,
+    MemberQuery,
     SegmentList,
     StoreUnavailable,
     ViewCondition,
@@ -64,6 +67,7 @@ Items = Any
 """Of a stream: id and fields each. redis-py's own type allows for options that are not used here."""
 
 _decode_reason: Final = msgspec.json.Decoder(Reason).decode
+_decode_past: Final = msgspec.json.Decoder(PastMove).decode
 _decode_condition: Final = msgspec.json.Decoder(FollowerCondition).decode
 _decode_model: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -106,6 +110,7 @@ class RedisStore:
         self._daily = RedisScript(scripts.DAILY, reads_only=True)
         self._condition = RedisScript(scripts.CONDITION, reads_only=True)
         self._members = RedisScript(scripts.MEMBERS, reads_only=True)
+        self._history_of = RedisScript(scripts.HISTORY, reads_only=True)
         self._ahead = RedisScript(scripts.AHEAD, reads_only=True)
         self._leavers = RedisScript(scripts.LEAVERS, reads_only=True)
         self.feed = MigrationFeed(self._history)
@@ -147,11 +152,19 @@ class RedisStore:
         documents = await self._call(self._figures, segmentation)
         return segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
 
-    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
+    async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
         """See `SegmentStore`."""
-        customers, flat = await self._call(self._members, segmentation, segment, limit, *(after or ()))
+        since: str | int = "-inf" if wanted.since_ms is None else wanted.since_ms
+        order = since, "newest" if wanted.newest_first else "longest"
+        place = segmentation, segment, wanted.limit, *order, *(wanted.after or ())
+        customers, flat = await self._call(self._members, *place)
         pairs = zip(flat[::2], flat[1::2], strict=True)
-        return MemberPage(customers, [(int(score), member.decode()) for member, score in pairs])
+        found = [(int(score), member.decode()) for member, score in pairs]
+        return MemberPage(customers, found[::-1] if wanted.newest_first else found)
+
+    async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
+        """See `SegmentStore`."""
+        return [self._migration_of(_decode_past(each)) for each in await self._call(self._history_of, customer_id)]
 
     def now_ms(self) -> int:
         """See `SegmentStore`."""
@@ -186,10 +199,12 @@ class RedisStore:
     async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
         """See `SegmentStore`."""
         ids = [reference.id for reference in self.index.require(segmentation).references]
-        newest, sizes, flows, totals = await self._call(self._daily, segmentation, len(ids), *ids, *days)
+        answer = await self._call(self._daily, segmentation, len(ids), *ids, *days)
+        newest, sizes, flows, totals, known_from = answer
         by_field = {field.decode(): TotalsValue.decode(value) for field, value in _pairs(totals)}
         counts = [{field.decode(): int(count) for field, count in _pairs(flat)} for flat in flows]
-        return Daily(newest.decode(), dict(zip(ids, sizes, strict=True)), counts, trade_by_day(by_field))
+        present = dict(zip(ids, sizes, strict=True))
+        return Daily(newest.decode(), present, counts, trade_by_day(by_field), known_from.decode())
 
     async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
         """See `SegmentStore`."""
@@ -204,6 +219,7 @@ class RedisStore:
         positions, newest, told = await self._call(self._condition)
         read = {field.decode(): int(value) for field, value in _pairs(positions)}
         written_at_ms = read.pop("at", None)
+        read.pop("form", None)
         newest_at_ms = id_order(newest.decode())[0] if newest else None
         return ViewCondition(True, written_at_ms, newest_at_ms, _decode_condition(told) if told else None, read)
 
@@ -270,6 +286,28 @@ class RedisStore:
                 segment.holdout = reason.holdout()
             found.append(segment)
         return found
+
+    def _migration_of(self, past: PastMove) -> CustomerMigration:
+        reason, reference = past.reason, self.index.reference
+        origin, target = (
+            None if end is None else reference(past.segmentation, end) for end in (reason.from_segment, past.to_segment)
+        )
+        explanation = reason.explanation()
+        return CustomerMigration(
+            past.segmentation,
+            reason.sequence,
+            origin,
+            target,
+            reason.change,
+            reason.direction,
+            format_instant(past.effective_ms),
+            format_instant(past.decided_ms),
+            reason.cause_of(),
+            past.model_version,
+            margin_of(explanation),
+            explanation,
+            reason.holdout(),
+        )
 
     def _next_move(self, segmentation: str, membership: MembershipValue) -> NextMove | None:
         if membership.next_at_ms is None:

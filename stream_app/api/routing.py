@@ -1,65 +1,35 @@
-"""Shared by all routes: scopes, refusal of unknown parameters, description of problems."""
+"""Shared by all routes: scopes, refusal of unknown parameters, what an answer may be kept for, and how it is described.
+
+Answers are for their caller alone and may be kept if they are asked for again each time (`no-cache`): the tag is the
+digest of the answer, so who has the newest one gets 304 and no body. The tag is a weak one, as compressed answers have
+it, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
 
 from stream_app.api import access
-from stream_app.api.documents import ProblemDocument
-from stream_app.api.problems import (
-    CURSOR_INVALID,
-    CUSTOMER_UNKNOWN,
-    MEDIA_TYPE,
-    PARAMETER_INVALID,
-    QUERY_PARAMETER_UNKNOWN,
-    RATE_LIMITED,
-    SCOPE_MISSING,
-    SEGMENT_UNKNOWN,
-    SEGMENTATION_UNKNOWN,
-    TOKEN_UNKNOWN,
-    VIEW_UNAVAILABLE,
-    Kind,
-    Problem,
-)
+from stream_app.api.problems import QUERY_PARAMETER_UNKNOWN, SEGMENT_UNKNOWN, SEGMENTATION_UNKNOWN, Kind, Problem
 from stream_app.api.store import SegmentStore, StoreUnavailable
 from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.errors import SegmentUnknown
 
-Responses = dict[int | str, dict[str, Any]]
+KINDS_FIELD: Final = "x-problems"
+"""Of a described route, until the OpenAPI document is made of it: codes of the problems that it has of its own."""
+PRIVATE: Final = (b"cache-control", b"private, no-cache")
+VARY: Final = (b"vary", b"Accept-Encoding")
+TAG_BYTES: Final = 12
 
 encode: Final = msgspec.json.Encoder().encode
-
-
-def problems(*kinds: Kind) -> Responses:
-    """Return the description of answers that are problems, with an example of each kind."""
-    schema = ProblemDocument.model_json_schema()
-    found: Responses = {}
-    for kind in kinds:
-        content = {MEDIA_TYPE: {"schema": schema, "examples": {}}}
-        described = found.setdefault(int(kind.status), {"description": kind.title, "content": content})
-        example = {"summary": kind.title, "value": Problem(kind, kind.example).document(EXAMPLE_REQUEST_ID)}
-        described["content"][MEDIA_TYPE]["examples"][kind.code] = example
-    return found
-
-
-EXAMPLE_REQUEST_ID: Final = "6f1c6d4e9a5b4c0f8f6a1f0f4f7d2c3b"
-NOT_FOUND: Final = problems(CUSTOMER_UNKNOWN, SEGMENTATION_UNKNOWN, SEGMENT_UNKNOWN)
-_REFUSALS: Final[Responses] = problems(
-    QUERY_PARAMETER_UNKNOWN,
-    CURSOR_INVALID,
-    TOKEN_UNKNOWN,
-    SCOPE_MISSING,
-    PARAMETER_INVALID,
-    RATE_LIMITED,
-    VIEW_UNAVAILABLE,
-)
 
 
 def scoped_router(scope: str, tag: str) -> APIRouter:
@@ -77,21 +47,47 @@ def scoped_router(scope: str, tag: str) -> APIRouter:
                 access.needs(request.scope["state"]["client"], scope)
                 if request.scope["query_string"]:
                     _require_known(request.query_params.keys(), known)
-                return await handle(request)
+                return _finished(request, await handle(request))
 
             return handle_if_permitted
 
-    return APIRouter(prefix="/v1", tags=[tag], route_class=ScopedRoute, responses=_REFUSALS)
+    return APIRouter(prefix="/v1", tags=[tag], route_class=ScopedRoute)
 
 
-def security(scope: str) -> dict[str, Any]:
-    """Return the part of the OpenAPI document that says which scope a route needs."""
-    return {"security": [{"token": [scope]}]}
+def described(scope: str, *kinds: Kind) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a route: its scope, and the problems that it has of its own."""
+    return {"security": [{"token": [scope]}], KINDS_FIELD: [kind.code for kind in kinds]}
 
 
 def json_response(document: object) -> Response:
     """Return a document as the answer."""
     return Response(encode(document), media_type="application/json")
+
+
+def _finished(request: Request, response: Response) -> Response:
+    if isinstance(response, StreamingResponse):
+        if "is_head" in request.scope["state"]:  # its body would never end
+            return Response(None, response.status_code, dict(response.headers))
+        return response
+    if request.method != "GET" or response.status_code != 200:
+        return response
+    return tagged(request, response)
+
+
+def tagged(request: Request, response: Response) -> Response:
+    """Return an answer with the tag of its body, or 304 to somebody who has it."""
+    tag = b'W/"%s"' % blake2b(response.body, digest_size=TAG_BYTES).hexdigest().encode()
+    given = access.header_of(request.scope, b"if-none-match")
+    if given and _names(given, tag.decode()):
+        response = Response(status_code=304)
+    names = {name for name, _ in response.raw_headers}
+    response.raw_headers += [pair for pair in ((b"etag", tag), PRIVATE, VARY) if pair[0] not in names]
+    return response
+
+
+def _names(given: str, tag: str) -> bool:
+    """Return whether `If-None-Match` names a tag; weak ones are compared by their text (RFC 9110, 13.1.2)."""
+    return given.strip() == "*" or tag[2:] in (each.strip().removeprefix("W/") for each in given.split(","))
 
 
 def index_of(store: SegmentStore) -> SegmentIndex:
@@ -136,8 +132,13 @@ def resolve_segment(store: SegmentStore, segmentation: str, segment: str) -> str
         raise Problem(SEGMENT_UNKNOWN, str(error)) from None
 
 
-def _require_known(given: Any, known: frozenset[str]) -> None:
+def unknown_parameter(name: str, known: Iterable[str]) -> str:
+    """Return what is said of a query parameter that a route does not take."""
+    names = ", ".join(sorted(known))
+    return f"query parameter {name!r} is unknown; {f'known are {names}' if names else 'this route takes none'}"
+
+
+def _require_known(given: Iterable[str], known: frozenset[str]) -> None:
     for name in given:
         if name not in known:
-            those = f"known are {', '.join(sorted(known))}" if known else "this route takes none"
-            raise Problem(QUERY_PARAMETER_UNKNOWN, f"query parameter {name!r} is unknown; {those}")
+            raise Problem(QUERY_PARAMETER_UNKNOWN, unknown_parameter(name, known))

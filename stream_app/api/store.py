@@ -75,6 +75,45 @@ class Flow(msgspec.Struct, gc=False):
     migrations: int
 
 
+class CustomerMigration(msgspec.Struct, gc=False):
+    """A move of a customer, as its history has it; the cause is without the position of its event."""
+
+    segmentation: str
+    sequence: int
+    from_segment: SegmentReference | None
+    to_segment: SegmentReference | None
+    change: str
+    direction: str | None
+    effective_at: str
+    decided_at: str
+    cause: Cause
+    model_version: int
+    margin: float | None
+    explanation: Explanation
+    holdout: Holdout
+
+
+class MemberQuery(NamedTuple):
+    """Which members are wanted.
+
+    Attributes
+    ----------
+    limit
+        At most.
+    after
+        The place (instant, customer id) that they come after in their order; None for the first ones.
+    since_ms
+        Only those who entered then or later; None for all.
+    newest_first
+        Whether the order is turned round.
+    """
+
+    limit: int
+    after: tuple[int, str] | None = None
+    since_ms: int | None = None
+    newest_first: bool = False
+
+
 class DayTrade(NamedTuple):
     """What a day brought from all members of a segmentation.
 
@@ -106,12 +145,15 @@ class Daily(NamedTuple):
         Migrations by the fields of flows (`adapters.view_schema.FlowField`), for each day that was asked for.
     trade
         By day, as far as it is known; a day behind the first one that is missing brought nothing.
+    known_from
+        First day of all that there are flows of; empty if there are none.
     """
 
     entry_id: str
     sizes: Mapping[str, int]
     flows: Sequence[Mapping[str, int]]
     trade: Sequence[DayTrade]
+    known_from: str
 
 
 class ViewCondition(NamedTuple):
@@ -139,12 +181,12 @@ class ViewCondition(NamedTuple):
 
 
 class MemberPage(NamedTuple):
-    """Members in the order of entering.
+    """Members in the order of entering, or in the reverse one.
 
     Attributes
     ----------
     customers
-        How many there are in all.
+        How many there are in all, of those asked for.
     members
         Instant (ms) and customer id.
     """
@@ -238,8 +280,12 @@ class SegmentStore(Protocol):
         """Return all segments with the figures of their members."""
         ...
 
-    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
-        """Return up to `limit` members that come after a place in the order of (instant entered, customer id)."""
+    async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
+        """Return members in the order of (instant entered, customer id), or in the reverse one."""
+        ...
+
+    async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
+        """Return the moves of a customer that are kept, in no order; none for one that is unknown."""
         ...
 
     def now_ms(self) -> int:

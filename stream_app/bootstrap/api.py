@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from secrets import token_bytes
@@ -14,7 +15,7 @@ from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.metrics.collector import DISTRIBUTION
 from stream_app.adapters.service import Service
 from stream_app.adapters.view_schema import ViewKeys
-from stream_app.api.access import BearerTokens, Client
+from stream_app.api.access import BearerTokens
 from stream_app.api.application import create_application
 from stream_app.api.console import Console, Document, FileDocument
 from stream_app.api.deciding import Decisions, Desk
@@ -25,6 +26,7 @@ from stream_app.api.server import StoreReadiness, log_address, serve
 from stream_app.api.sessions import KEY_BYTES
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
+from stream_app.bootstrap.tokens import create_tokens, follow_tokens_file
 from stream_app.errors import ConfigurationError
 from stream_app.settings.loading import read_secret
 from stream_app.settings.sections import Settings
@@ -39,7 +41,7 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
     ConfigurationError
         If the settings do not fit together, or would let everybody in.
     """
-    tokens = create_tokens(settings)
+    tokens = tokens_of(settings)
     connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
     key, decisions = _session_key(settings), None if tokens is None else Decisions(_desk_of(settings))
 
@@ -64,7 +66,7 @@ def create_demo_api(
     ConfigurationError
         If the settings would let everybody in from elsewhere.
     """
-    tokens, metrics = create_tokens(settings), Metrics(API)
+    tokens, metrics = tokens_of(settings), Metrics(API)
 
     async def run() -> None:
         store, report = MemoryStore(folder), folder / FILE_NAME
@@ -77,7 +79,7 @@ def create_demo_api(
     return run
 
 
-def create_tokens(settings: Settings) -> BearerTokens | None:
+def tokens_of(settings: Settings) -> BearerTokens | None:
     """Return the tokens of those who may call the API; None where everybody may.
 
     Raises
@@ -86,20 +88,16 @@ def create_tokens(settings: Settings) -> BearerTokens | None:
         If everybody could call, and it is not both allowed and on a loopback address.
     """
     section = settings.api
-    if not section.tokens and not section.allow_anonymous:
+    has_tokens = bool(section.tokens) or section.tokens_file is not None
+    if not has_tokens and not section.allow_anonymous:
         raise ConfigurationError("setting api.tokens: none, expected one at least; `segmenter api token` makes one")
-    if section.allow_anonymous and section.tokens:
+    if section.allow_anonymous and has_tokens:
         raise ConfigurationError("setting api.allow_anonymous: True, expected False where there are api.tokens")
     if section.allow_anonymous and not _is_loopback(section.host):
         raise ConfigurationError(
             f"setting api.host: {section.host!r}, expected 127.0.0.1 or ::1 with api.allow_anonymous"
         )
-    names = [token.name for token in section.tokens]
-    if len(set(names)) < len(names):
-        raise ConfigurationError(f"setting api.tokens: names {names}, expected each once")
-    if not section.tokens:
-        return None
-    return BearerTokens([Client(token.name, token.sha256, frozenset(token.scopes)) for token in section.tokens])
+    return create_tokens(settings)
 
 
 async def _serve(
@@ -122,8 +120,11 @@ async def _serve(
         max_streams=section.max_streams,
         timezone=settings.business.timezone,
         console=console,
+        logs_requests=section.access_log,
+        signing_key=(read_secret(section, "signing_key", "api.signing_key") or "").encode(),
+        cors_origins=section.cors_origins,
     )
-    async with Service(StoreReadiness(store), health, metrics) as service:
+    async with Service(StoreReadiness(store), health, metrics) as service, _following(section.tokens_file, tokens):
         await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)
 
 
@@ -142,6 +143,19 @@ def _desk_of(settings: Settings) -> Callable[[], AbstractAsyncContextManager[Des
         return model_desk.open_desk(create_connection(settings), create_topic_names(settings))
 
     return open_desk
+
+
+@asynccontextmanager
+async def _following(path: Path | None, tokens: BearerTokens | None) -> AsyncIterator[None]:
+    """Let tokens follow their file meanwhile, if they have one."""
+    if path is None or tokens is None:
+        yield
+        return
+    following = asyncio.create_task(follow_tokens_file(path, tokens))
+    try:
+        yield
+    finally:
+        following.cancel()
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,7 +9,15 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from stream_app.adapters.view_schema import MembershipValue, Reason, TotalsValue, flow_field, model_field, next_text
+from stream_app.adapters.view_schema import (
+    MembershipValue,
+    Reason,
+    TotalsValue,
+    flow_field,
+    model_field,
+    next_text,
+    past_move_head,
+)
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     KEY_SEPARATOR,
@@ -135,15 +143,18 @@ def _read_migration(record: Record, timezone: str) -> Entry | None:
         return None
     migration = read_migration(record.value)
     has_left = migration.to_segment is None  # then there is no membership that the reason could belong to
+    past = _json.encode(past_move_head(migration)).decode()
     return (
         record.offset,
         migration.customer_id,
         migration.segmentation,
         migration.sequence,
-        "" if has_left else _json.encode(Reason.of(migration)).decode(),
+        _json.encode(Reason.of(migration)).decode(),
+        has_left,
         date_shown(migration.effective_at, timezone),
         flow_field(migration),
         record.value.decode(),
+        past[:-1] + ",",
     )
 
 

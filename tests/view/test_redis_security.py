@@ -14,6 +14,7 @@ from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.redis_client import RedisConnection, RedisError
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.redis_store import RedisStore
+from stream_app.api.store import MemberQuery
 from stream_app.errors import ConfigurationError
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
@@ -55,7 +56,9 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
         ((found,),) = await store.look_up(["a"])
         assert found.segment.id == MOVE.to_segment.id
         assert await store.segments("value") is not None
-        assert await store.members("value", "s1", 10, (0, "")) is not None
+        assert await store.members("value", "s1", MemberQuery(10, (0, ""))) is not None
+        assert await store.history("a") is not None
+        assert await store.daily("value", ["2026-01-01"]) is not None
         assert await store.flows("value", ["2026-01-01"]) is not None
         assert await store.models("value") is not None
         async for entry in store.feed.follow("0-0", 1):

@@ -3,11 +3,12 @@
 
 import { download, element } from "./dom.js";
 import { count, dateText, instantText, plural } from "./format.js";
-import { csvText, customerLink, section, segmentName, table } from "./parts.js";
+import { choice, csvText, customerLink, section, segmentName, table } from "./parts.js";
 import { Refused } from "./source.js";
 
 const PAGE_CUSTOMERS = 50;
-const LATEST_SHOWN = 8;
+const HISTORY_PAGE = 1_000;
+const LATEST_SHOWN = 6;
 const MOVERS_MAX = 200;
 
 // A place that fills itself; drawing the page anew leaves it alone.
@@ -27,11 +28,11 @@ export function membersSection(context, segment) {
   const { site, segmentation } = context;
   const place = holder("members", element("p", { class: "faint", role: "status" }, "Loading members …"));
   const path = `/v1/segmentations/${encodeURIComponent(segmentation.name)}/segments/${encodeURIComponent(segment.id)}/members`;
-  const cursors = [null];
+  let [order, cursors] = ["longest", [null]];
   const go = async (number, isMoved = true) => {
     const cursor = cursors[number];
     try {
-      const found = await site.server.get(path, [["limit", PAGE_CUSTOMERS], ...(cursor ? [["cursor", cursor]] : [])]);
+      const found = await site.server.get(path, [["limit", PAGE_CUSTOMERS], ["order", order], ...(cursor ? [["cursor", cursor]] : [])]);
       cursors[number + 1] = found.next_cursor;
       place.replaceChildren(...memberPage(context, segment, found, number, go));
       if (isMoved) place.querySelector(".page-of")?.focus();
@@ -40,8 +41,14 @@ export function membersSection(context, segment) {
     }
   };
   go(0, false);
-  return section("Members", "The longest there first.", place,
-    element("div", { class: "below" }, element("button", { type: "button", class: "quiet", onclick: (event) => downloadMembers(site, event.target, path, `members-${segmentation.name}-${segment.id}`) }, "Download all as CSV")));
+  const orders = [{ value: "longest", name: "longest here" }, { value: "newest", name: "newest" }];
+  return section("Members", null,
+    choice("First", order, orders, (wanted) => {
+      [order, cursors] = [wanted, [null]];
+      go(0, false);
+    }),
+    place,
+    element("div", { class: "below" }, element("a", { class: "button quiet", href: `${path}?format=csv`, download: `members-${segmentation.name}-${segment.id}.csv` }, "Download all as CSV")));
 }
 
 function memberPage(context, segment, found, number, go) {
@@ -58,32 +65,6 @@ function memberPage(context, segment, found, number, go) {
       element("span", { class: "page-of", tabindex: "-1" }, `${count(first + 1)}–${count(first + found.members.length)} of ${plural(found.customers, "member")}`),
       element("button", { type: "button", class: "quiet", disabled: !found.next_cursor, onclick: () => go(number + 1) }, "Next")),
   ];
-}
-
-const MEMBER_COLUMNS = [
-  { title: "customer_id", text: (row) => row.customer_id },
-  { title: "since", text: (row) => row.since },
-];
-
-async function downloadMembers(site, button, path, name) {
-  const label = button.textContent;
-  const rows = [];
-  button.disabled = true;
-  try {
-    for (let cursor = null; ;) {
-      const found = await site.server.get(path, [["limit", 1_000], ...(cursor ? [["cursor", cursor]] : [])]);
-      rows.push(...found.members);
-      cursor = found.next_cursor;
-      if (!cursor) break;
-      button.textContent = `${count(rows.length)} of ${count(found.customers)} …`;
-    }
-    download(`${name}.csv`, csvText(MEMBER_COLUMNS, rows));
-  } catch (error) {
-    button.parentElement.append(failed(site, error, "The members"));
-  } finally {
-    button.disabled = false;
-    button.textContent = label;
-  }
 }
 
 // --- a customer -------------------------------------------------------------------------------------------------
@@ -105,6 +86,8 @@ export function customerParts(context, id, sections) {
   return [place];
 }
 
+// Where a customer is, and its moves as far as they are kept one by one; where a segmentation keeps none any more, what
+// led to where the customer is.
 async function lookUp({ run, site }, id) {
   const path = `/v1/customers/${encodeURIComponent(id)}`;
   let found;
@@ -115,7 +98,10 @@ async function lookUp({ run, site }, id) {
     throw error;
   }
   const present = found.segments.filter((each) => run.segmentation(each.segmentation));
-  const moves = present.map((each) => moveOf(run, { ...each, to_segment: each.segment, effective_at: each.since }));
+  const kept = await historyOf(site.server, path);
+  const told = new Set(kept.map((each) => each.segmentation));
+  const last = present.filter((each) => !told.has(each.segmentation)).map((each) => ({ ...each, to_segment: each.segment, effective_at: each.since }));
+  const moves = [...kept.filter((each) => run.segmentation(each.segmentation)), ...last].map((each) => moveOf(run, each));
   moves.sort((a, b) => a.atMs - b.atMs);
   const following = new Map(present.filter((each) => each.next_move).map((each) => {
     const segmentation = run.segmentation(each.segmentation);
@@ -123,6 +109,16 @@ async function lookUp({ run, site }, id) {
     return [segmentation, { atMs: Date.parse(each.next_move.at), to: target ? segmentation.indexOf(target.id) : -1 }];
   }));
   return { moves, acts: null, following };
+}
+
+async function historyOf(server, path) {
+  const moves = [];
+  for (let cursor = null; ;) {
+    const page = await server.get(`${path}/migrations`, [["limit", HISTORY_PAGE], ...(cursor ? [["cursor", cursor]] : [])]);
+    moves.push(...page.migrations);
+    cursor = page.next_cursor;
+    if (!cursor) return moves.reverse();  // in the order in which they were made
+  }
 }
 
 // A migration, or a membership with what led to it, as pages have moves.

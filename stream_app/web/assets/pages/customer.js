@@ -149,7 +149,8 @@ function history(context, id, moves) {
     { title: "Why", className: "words", cell: (move) => move.sentence, text: (move) => move.sentence },
   ];
   const options = [{ value: "all", name: "All segmentations" }, ...involved.map((each) => ({ value: each.name, name: each.title }))];
-  return section("Every move, the newest first", null,
+  const isWhole = involved.every((each) => moves.find((move) => move.segmentation === each).from === NOBODY);
+  return section(isWhole ? "Every move, the newest first" : "Moves that are kept, the newest first", null,
     choice("Moves in", only, options, (of) => context.go("customer", { id, of })),
     table(`Moves of customer ${id}`, columns, rows, { isStacked: true }),
     element("div", { class: "below" }, csvButton("moves-of-a-customer", columns, rows)));
