@@ -32,7 +32,10 @@ from stream_app.api.quotas import Quotas
 READ_CUSTOMERS: Final = "read:customers"
 READ_SEGMENTS: Final = "read:segments"
 STREAM_MIGRATIONS: Final = "stream:migrations"
-SCOPES: Final = (READ_CUSTOMERS, READ_SEGMENTS, STREAM_MIGRATIONS)
+DECIDE_MODELS: Final = "decide:models"
+"""Approve and reject models in the console."""
+READING: Final = (READ_CUSTOMERS, READ_SEGMENTS, STREAM_MIGRATIONS)
+SCOPES: Final = (*READING, DECIDE_MODELS)
 TOKEN_PREFIX: Final = "segmenter_"
 """Lets scanners for leaked secrets recognise one."""
 TOKEN_BYTES: Final = 32
@@ -108,6 +111,14 @@ class BearerTokens:
         self._clients = [(client.sha256.encode(), client) for client in clients]
         self.by_name = {client.name: client for client in clients}
 
+    def find(self, token: str) -> Client | None:
+        """Return whose token this is; None for one that is not known."""
+        found, given_hash = None, hash_token(token).encode()
+        for sha256, client in self._clients:
+            if hmac.compare_digest(sha256, given_hash):
+                found = client
+        return found
+
     def __call__(self, scope: Scope) -> Client | None:
         """See `Credential`."""
         authorization = header_of(scope, b"authorization")
@@ -117,10 +128,7 @@ class BearerTokens:
         given = token.strip()
         if kind.lower() != "bearer" or not given:
             raise Problem(TOKEN_MALFORMED, TOKEN_MALFORMED.example, {"WWW-Authenticate": CHALLENGE})
-        found, given_hash = None, hash_token(given).encode()
-        for sha256, client in self._clients:
-            if hmac.compare_digest(sha256, given_hash):
-                found = client
+        found = self.find(given)
         if found is None:
             challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
             raise Problem(TOKEN_UNKNOWN, TOKEN_UNKNOWN.example, challenge)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from secrets import token_bytes
 from typing import Final
 
@@ -16,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from stream_app.adapters.metrics import Metrics
 from stream_app.api.access import OPEN_PATHS, OPEN_PREFIXES, AccessMiddleware, BearerTokens, Credential, anybody
 from stream_app.api.compression import CompressionMiddleware
-from stream_app.api.console import console_routes
+from stream_app.api.console import Console
 from stream_app.api.customers import customer_routes
 from stream_app.api.exchange import ExchangeMiddleware
 from stream_app.api.openapi import describe
@@ -47,10 +46,7 @@ def create_application(
     burst: int,
     max_streams: int,
     timezone: str = UTC,
-    page: Path | None = None,
-    credentials: Sequence[Credential] = (),
-    open_paths: Collection[str] = (),
-    open_prefixes: Sequence[str] = (),
+    console: Console | None = None,
     logs_requests: bool = False,
     signing_key: bytes = b"",
     cors_origins: Sequence[str] = (),
@@ -71,12 +67,8 @@ def create_application(
         Open at once.
     timezone
         Of the shop, whose days flows are told by.
-    page
-        The file with the pages for people; None for none.
-    credentials
-        Other kinds of them, such as a session's cookie; looked for after the tokens.
-    open_paths, open_prefixes
-        What else everybody may see.
+    console
+        The pages for people, whose sessions are a credential, too; None for none.
     logs_requests
         Whether there is a line of the log for each request.
     signing_key
@@ -97,10 +89,10 @@ def create_application(
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         AccessMiddleware,
-        credentials=(*([tokens] if tokens else []), stream_tokens, *credentials, *([] if tokens else [anybody])),
+        credentials=_credentials(tokens, stream_tokens, console),
         quotas=Quotas(requests_per_second, burst),
-        open_paths=(*OPEN_PATHS, *open_paths),
-        open_prefixes=(*OPEN_PREFIXES, *open_prefixes),
+        open_paths=(*OPEN_PATHS, *(console.open_paths if console else ())),
+        open_prefixes=(*OPEN_PREFIXES, *(console.open_prefixes if console else ())),
     )
     app.add_middleware(ExchangeMiddleware, metrics=metrics, logs_requests=logs_requests)  # around the one above
     if cors_origins:
@@ -119,11 +111,19 @@ def create_application(
         stream_routes(store, metrics, max_streams, stream_tokens),
         reference_routes(partial(describe, app)),
         _probes(store),
-        *([] if page is None else [console_routes(page)]),
+        *([] if console is None else [console.routes]),
     )
     for router in routers:
         app.router.routes.extend(router.routes)  # `include_router` would match a request twice, for a tenth of its time
     return app
+
+
+def _credentials(
+    tokens: BearerTokens | None, stream_tokens: StreamTokens, console: Console | None
+) -> tuple[Credential, ...]:
+    """Return what a request is looked at for, in this order."""
+    sessions = console.credentials if console else ()
+    return (*([tokens] if tokens else []), stream_tokens, *sessions, *([] if tokens else [anybody]))
 
 
 def _probes(store: SegmentStore) -> APIRouter:

@@ -168,6 +168,13 @@ class MemoryStore:
         known_from = min((day for name, day in self._flows if name == segmentation), default="")
         return Daily(self._recent[-1].entry_id if self._recent else "0-0", sizes, flows, (), known_from)
 
+    async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
+        """See `SegmentStore`."""
+        stop = len(self._recent)
+        if before is not None:
+            stop = bisect_left(self._recent, id_order(before), key=lambda entry: id_order(entry.entry_id))
+        return self._recent[max(stop - count, 0) : stop][::-1]
+
     async def condition(self) -> ViewCondition:
         """See `SegmentStore`."""
         return ViewCondition(False, None, None, None, {})

@@ -122,6 +122,24 @@ SCOPE_MISSING: Final = Kind(
     "The token lacks the scope of the route.",
     "this token lacks the scope read:customers",
 )
+CSRF_TOKEN_INVALID: Final = Kind(
+    "csrf-token-invalid",
+    HTTPStatus.FORBIDDEN,
+    "A request with a session's cookie does not show that a page of this origin makes it.",
+    "the header X-CSRF-Token is missing or of another session; load the page again",
+)
+ORIGIN_FOREIGN: Final = Kind(
+    "origin-foreign",
+    HTTPStatus.FORBIDDEN,
+    "The request comes from a page of another origin.",
+    "only pages of this server may ask for that",
+)
+DECISION_IMPOSSIBLE: Final = Kind(
+    "decision-impossible",
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "Models cannot be decided on from here.",
+    "no Kafka broker answers at localhost:9092",
+)
 CUSTOMER_UNKNOWN: Final = Kind(
     "customer-unknown", HTTPStatus.NOT_FOUND, "There is no such customer.", "there is no such customer"
 )

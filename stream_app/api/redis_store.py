@@ -206,6 +206,14 @@ class RedisStore:
         present = dict(zip(ids, sizes, strict=True))
         return Daily(newest.decode(), present, counts, trade_by_day(by_field), known_from.decode())
 
+    async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
+        """See `SegmentStore`."""
+        try:
+            found: Items = await self._client.xrevrange(self._keys.feed, f"({before}" if before else "+", "-", count)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._unavailable("history") from error
+        return _entries(found)
+
     async def condition(self) -> ViewCondition:
         """See `SegmentStore`."""
         positions, newest, told = await self._call(self._condition)

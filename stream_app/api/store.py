@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from stream_app.adapters.view_schema import FollowerCondition
-from stream_app.api.feed import MigrationFeed
+from stream_app.api.feed import FeedEntry, MigrationFeed
 from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import MemberFigures
@@ -308,6 +308,10 @@ class SegmentStore(Protocol):
 
     async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
         """Return a segmentation on each of some days (`YYYY-MM-DD`, of the shop)."""
+        ...
+
+    async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
+        """Return up to `count` of the migrations that are kept, before one of them or from the end, newest first."""
         ...
 
     async def condition(self) -> ViewCondition:

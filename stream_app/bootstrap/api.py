@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
+from secrets import token_bytes
 
 from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import API, Metrics
+from stream_app.adapters.metrics.collector import DISTRIBUTION
 from stream_app.adapters.service import Service
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.access import BearerTokens
 from stream_app.api.application import create_application
+from stream_app.api.console import Console, Document, FileDocument
+from stream_app.api.deciding import Decisions, Desk
+from stream_app.api.live_document import LiveDocument
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
 from stream_app.api.server import StoreReadiness, log_address, serve
+from stream_app.api.sessions import KEY_BYTES
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.bootstrap.tokens import create_tokens, follow_tokens_file
@@ -36,9 +43,13 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
     """
     tokens = tokens_of(settings)
     connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
+    key, decisions = _session_key(settings), None if tokens is None else Decisions(_desk_of(settings))
 
     async def run() -> None:
-        await _serve(settings, RedisStore(connection, keys, metrics), tokens, metrics, log_address)
+        store = RedisStore(connection, keys, metrics)
+        document = LiveDocument(store, settings.business.timezone)
+        console = Console(store, document, tokens, key, decisions, version(DISTRIBUTION))
+        await _serve(settings, store, tokens, metrics, log_address, console)
 
     return run
 
@@ -48,7 +59,7 @@ def create_demo_api(
 ) -> Callable[[], Coroutine[None, None, None]]:
     """Return what serves a run that was written into a folder, without Kafka and Redis, and tells its address.
 
-    Where the folder has a report, its pages are at the root.
+    The pages draw from the folder's report; where it has none, from what the API knows.
 
     Raises
     ------
@@ -58,8 +69,12 @@ def create_demo_api(
     tokens, metrics = tokens_of(settings), Metrics(API)
 
     async def run() -> None:
-        page = folder / FILE_NAME
-        await _serve(settings, MemoryStore(folder), tokens, metrics, announce, page=page if page.is_file() else None)
+        store, report = MemoryStore(folder), folder / FILE_NAME
+        document: Document = LiveDocument(store, settings.business.timezone)
+        if report.is_file():
+            document = FileDocument(report)
+        console = Console(store, document, tokens, _session_key(settings), version=version(DISTRIBUTION))
+        await _serve(settings, store, tokens, metrics, announce, console)
 
     return run
 
@@ -91,7 +106,7 @@ async def _serve(
     tokens: BearerTokens | None,
     metrics: Metrics,
     announce: Callable[[str], None],
-    page: Path | None = None,
+    console: Console,
 ) -> None:
     section = settings.api
     health = Address(section.health_host, section.health_port, "setting api.health_port")
@@ -104,13 +119,30 @@ async def _serve(
         burst=section.burst_requests,
         max_streams=section.max_streams,
         timezone=settings.business.timezone,
-        page=page,
+        console=console,
         logs_requests=section.access_log,
         signing_key=(read_secret(section, "signing_key", "api.signing_key") or "").encode(),
         cors_origins=section.cors_origins,
     )
     async with Service(StoreReadiness(store), health, metrics) as service, _following(section.tokens_file, tokens):
         await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)
+
+
+def _session_key(settings: Settings) -> bytes:
+    key = read_secret(settings.api, "signing_key", "api.signing_key")
+    return token_bytes(KEY_BYTES) if key is None else key.encode()
+
+
+def _desk_of(settings: Settings) -> Callable[[], AbstractAsyncContextManager[Desk]]:
+    def open_desk() -> AbstractAsyncContextManager[Desk]:
+        try:  # Kafka, which the API needs for nothing else
+            from stream_app.adapters import model_desk
+            from stream_app.bootstrap.kafka import create_connection, create_topic_names
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"a client of Kafka is not installed here ({error})") from error
+        return model_desk.open_desk(create_connection(settings), create_topic_names(settings))
+
+    return open_desk
 
 
 @asynccontextmanager

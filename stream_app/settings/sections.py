@@ -280,7 +280,9 @@ class ApiToken(Section):
     """Of the client, for the logs."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the token; the token itself is kept by the client alone."""
-    scopes: Annotated[frozenset[Literal["read:customers", "read:segments", "stream:migrations"]], Field(min_length=1)]
+    scopes: Annotated[
+        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models"]], Field(min_length=1)
+    ]
     """What the token is good for."""
 
 
@@ -293,7 +295,7 @@ class ApiSettings(Section):
     """Port to listen on; 0 takes a free one."""
     tokens: tuple[ApiToken, ...] = ()
     """Clients: a list of tables with `name`, `sha256` (of the token) and `scopes`, which are any of `read:customers`,
-    `read:segments`, `stream:migrations`."""
+    `read:segments`, `stream:migrations` and, to approve and reject models in the console, `decide:models`."""
     tokens_file: Path | None = None
     """File that holds the tokens, instead of `tokens`: TOML with `[[api.tokens]]` or a list in JSON, as `segmenter api
     token` prints them. It is looked at every 2 s, so tokens change without a restart."""
@@ -308,8 +310,8 @@ class ApiSettings(Section):
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^\s/?#*@]{1,255}$")], ...] = ()
     """Origins whose pages may call the API from a browser, with a token: a list such as `["https://shop.example"]`."""
     signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
-    """Signs stream tokens, at least 32 characters; processes behind one address share it. If neither is set, each has
-    one of its own."""
+    """Signs stream tokens and the console's sessions, at least 32 characters; processes behind one address share it. If
+    neither is set, each has one of its own, and people sign in again after a restart."""
     signing_key_file: Path | None = None
     """File that holds the key and nothing else, instead of `signing_key`; read at the start."""
     access_log: bool = False

@@ -13,26 +13,29 @@ export function customerPage(context) {
   const { run, people, query } = context;
   const id = query.get("id");
   const title = id ? `Customer ${id}` : "Customers";
-  const held = people.size >= run.customers
+  const held = context.site ? "Any customer can be looked up here." : people.size >= run.customers
     ? `All ${count(run.customers)} customers are in this report.`
     : `This report holds ${count(people.size)} of ${count(run.customers)} customers with every move: a fair sample, and those with the greatest revenue in each segment. migrations.jsonl has everybody.`;
   const head = page(title, element("div", {}, search(context, id), element("p", { class: "lead" }, held)));
   if (!id) return [...head, examples(context)];
+  if (!people.has(id) && context.site) return [...head, ...context.site.customer(context, id, sections)];
   if (!people.has(id)) {
     return [...head, element("p", { class: "notice", role: "status" }, people.size >= run.customers
       ? `There is no customer “${id}”.`
       : `“${id}” is not among the customers of this report: either there is no such customer, or the sample is without this one.`,
-    apiLink(id)), examples(context)];
+    ), examples(context)];
   }
-  const moves = people.moves(id);
-  const acts = people.events(id);
-  return [...head, keyFigures(context, moves, acts), present(context, id, moves), timeline(context, id, moves, acts), history(context, id, moves)];
+  return [...head, ...sections(context, id, { moves: people.moves(id), acts: people.events(id), following: people.following(id) })];
 }
 
-// Where the pages are served, the API beside them knows everybody.
-function apiLink(id) {
-  if (!location.protocol.startsWith("http")) return null;
-  return [" ", element("a", { href: `/v1/customers/${encodeURIComponent(id)}/segments` }, "Ask the API")];
+// What is known of a customer: moves, acts (null if they are not known), and what follows by segmentation.
+function sections(context, id, { moves, acts, following }) {
+  return [
+    acts || moves.length ? keyFigures(context, moves, acts) : null,
+    present(context, id, moves, following),
+    timeline(context, id, moves, acts),
+    history(context, id, moves),
+  ].filter(Boolean);
 }
 
 function search(context, id) {
@@ -80,8 +83,7 @@ function lastMoves(moves) {
   return last;
 }
 
-function present(context, id, moves) {
-  const following = context.people.following(id);
+function present(context, id, moves, following) {
   const rows = [...lastMoves(moves)].filter(([, move]) => move.to !== NOBODY)
     .map(([segmentation, move]) => ({ segmentation, move, next: following.get(segmentation) }))
     .sort((a, b) => context.run.segmentations.indexOf(a.segmentation) - context.run.segmentations.indexOf(b.segmentation));
@@ -103,6 +105,7 @@ function timeline(context, id, moves, acts) {
   const lanes = run.segmentations.map((segmentation) => laneOf(run, segmentation, moves.filter((move) => move.segmentation === segmentation)))
     .filter((lane) => lane.stays.length && (lane.hasMoves || lane.segmentation.isAudience));
   const shown = acts ?? [];
+  if (acts === null && !lanes.length) return null;
   const columns = [
     { title: "When", className: "date", cell: (act) => instantText(act.atMs), text: (act) => new Date(act.atMs).toISOString() },
     { title: "What", cell: (act) => act.kind, text: (act) => act.kind },
@@ -112,7 +115,7 @@ function timeline(context, id, moves, acts) {
   return section("What happened, and where it led", null, figure({
     name: "acts-of-a-customer",
     title: "Segments over time, and purchases below",
-    sentence: acts === null ? "The purchases of this customer are not in this report." : `${plural(shown.filter((act) => act.kind === "purchase").length, "purchase")} and ${plural(shown.filter((act) => act.kind === "engagement").length, "engagement")}; a purchase is the taller, the greater its amount. What the lanes show stands in the list of moves below.`,
+    sentence: acts === null ? "The purchases of this customer are not known here." : `${plural(shown.filter((act) => act.kind === "purchase").length, "purchase")} and ${plural(shown.filter((act) => act.kind === "engagement").length, "engagement")}; a purchase is the taller, the greater its amount. What the lanes show stands in the list of moves below.`,
     chart: element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Timeline" }, lanesChart({
       label: `Timeline of customer ${id}: ${lanes.map((lane) => `${lane.name} ${lane.stays.at(-1).name}`).join(", ")} at the end.`,
       lanes, acts: shown, fromMs, toMs: run.asOfMs, amountText: (amount) => run.money(amount, true),
@@ -146,7 +149,8 @@ function history(context, id, moves) {
     { title: "Why", className: "words", cell: (move) => move.sentence, text: (move) => move.sentence },
   ];
   const options = [{ value: "all", name: "All segmentations" }, ...involved.map((each) => ({ value: each.name, name: each.title }))];
-  return section("Every move, the newest first", null,
+  const isWhole = involved.every((each) => moves.find((move) => move.segmentation === each).from === NOBODY);
+  return section(isWhole ? "Every move, the newest first" : "Moves that are kept, the newest first", null,
     choice("Moves in", only, options, (of) => context.go("customer", { id, of })),
     table(`Moves of customer ${id}`, columns, rows, { isStacked: true }),
     element("div", { class: "below" }, csvButton("moves-of-a-customer", columns, rows)));

@@ -18,6 +18,7 @@ export function overviewPage(context) {
   return page("Overview", element("p", { class: "headline" }, headline(context, facts)),
     keyFigures(context, facts),
     segmentTable(context, facts),
+    context.site?.latestOf(context),
     segmentation.hasLevels ? directions(context) : null,
     sizesSection(context),
     revenueSection(context),
@@ -41,10 +42,8 @@ function headline({ run, segmentation, period }, { now }) {
   if (segmentation.isAudience) {
     return `${span} customers entered the audience “${segmentation.title}” ${plural(now.entered.customers, "time")} and left it ${plural(now.left.customers, "time")}.`;
   }
-  const lost = now.lapsed.customers
-    ? `${plural(now.lapsed.customers, "lapse")} of customers who had spent ${run.money(now.lapsed.revenue)}`
-    : "no lapses";
-  const back = now.returned.customers ? `${plural(now.returned.customers, "return")} of customers who had spent ${run.money(now.returned.revenue)}` : "no returns";
+  const told = (moves, what) => (moves.customers ? plural(moves.customers, what) + run.ifKnown(moves.revenue, (money) => ` of customers who had spent ${money}`) : `no ${what}s`);
+  const [lost, back] = [told(now.lapsed, "lapse"), told(now.returned, "return")];
   return `${span}: ${lost}, and ${back}.`;
 }
 
@@ -68,23 +67,29 @@ function keyFigures(context, { now, before }) {
   const risky = segmentation.present.filter((segment) => segment.level === -1 && segmentation.members[segment.id]);
   const atRisk = risky.map((segment) => segmentation.members[segment.id]);
   const sum = (name) => atRisk.reduce((total, members) => total + members[name], 0);
-  const orders = now.trade.orders;
   const shown = [
     tile(segmentation.isAudience ? "Members" : "Customers", count(sizeNow(segmentation)),
       segmentation.isAudience ? `of ${plural(run.customers, "customer")}, ${percent(sizeNow(segmentation) / run.customers)}` : `${now.entered.customers ? count(now.entered.customers) : "none"} of them new ${period.name}`),
-    tile("Revenue", money(now.trade.revenue), orders > 0 ? `${plural(orders, "order")} of ${money(now.trade.revenue / orders)} on average, all customers` : "no orders",
-      change(now.trade.revenue, before?.trade.revenue, true, period)),
+    revenueTile(context, now, before),
   ];
   if (segmentation.isAudience) {
     return tiles("Key figures", shown,
-      tile("Entered", count(now.entered.customers), `they had spent ${money(now.entered.revenue)}`, change(now.entered.customers, before?.entered.customers, null, period)),
-      tile("Left", count(now.left.customers), `they had spent ${money(now.left.revenue)}`, change(now.left.customers, before?.left.customers, null, period)));
+      tile("Entered", count(now.entered.customers), run.ifKnown(now.entered.revenue, (spent) => `they had spent ${spent}`), change(now.entered.customers, before?.entered.customers, null, period)),
+      tile("Left", count(now.left.customers), run.ifKnown(now.left.revenue, (spent) => `they had spent ${spent}`), change(now.left.customers, before?.left.customers, null, period)));
   }
   if (!segmentation.hasLevels) return tiles("Key figures", shown);
   return tiles("Key figures", shown,
-    risky.length ? tile("Revenue at risk", money(sum("revenue")), `spent so far by the ${plural(sum("customers"), "customer")} now in ${risky.map((each) => each.name).join(", ")}; ${percent(sum("revenue") / all.revenue)} of all`) : null,
-    tile("Won back", count(now.returned.customers), [`returns of customers who had spent ${money(now.returned.revenue)} before. `, whoLink(context, "returned")], change(now.returned.customers, before?.returned.customers, true, period)),
-    tile("Lapsed", count(now.lapsed.customers), [`customers who fell silent and had spent ${money(now.lapsed.revenue)}. `, whoLink(context, "lapsed")], change(now.lapsed.customers, before?.lapsed.customers, false, period)));
+    risky.length && all.revenue ? tile("Revenue at risk", money(sum("revenue")), `spent so far by the ${plural(sum("customers"), "customer")} now in ${risky.map((each) => each.name).join(", ")}; ${percent(sum("revenue") / all.revenue)} of all`) : null,
+    tile("Won back", count(now.returned.customers), [`returns of customers${run.ifKnown(now.returned.revenue, (spent) => ` who had spent ${spent} before`)}. `, whoLink(context, "returned")], change(now.returned.customers, before?.returned.customers, true, period)),
+    tile("Lapsed", count(now.lapsed.customers), [`customers who fell silent${run.ifKnown(now.lapsed.revenue, (spent) => ` and had spent ${spent}`)}. `, whoLink(context, "lapsed")], change(now.lapsed.customers, before?.lapsed.customers, false, period)));
+}
+
+function revenueTile({ run, period }, now, before) {
+  const { revenue, orders, since } = now.trade;
+  if (revenue === null) return tile("Revenue", NO_FIGURE, "not known yet: the view counts days from its second one on");
+  const from = since > period.first ? `, as far as it is known: since ${dayText(since)}` : "";
+  return tile("Revenue", run.money(revenue), `${orders > 0 ? `${plural(orders, "order")} of ${run.money(revenue / orders)} on average, all customers` : "no orders"}${from}`,
+    before && run.tradeFrom <= period.before.first ? change(revenue, before.trade.revenue, true, period) : null);
 }
 
 function sizeNow(segmentation) {
@@ -141,17 +146,17 @@ function directions(context) {
   const list = (direction) => segmentation.pairs(period.first, period.last, (from, to, cause) => isMove(segmentation, from) && isOwn(cause) && segmentation.direction(from, to) === direction);
   const shown = (pairs, label, sentence) => element("div", {},
     element("h3", {}, label),
-    element("p", { class: "lead" }, sentence(pairs.reduce((sum, pair) => sum + pair.customers, 0), pairs.reduce((sum, pair) => sum + pair.revenue, 0))),
+    element("p", { class: "lead" }, `${plural(pairs.reduce((sum, pair) => sum + pair.customers, 0), "move")} ${sentence}${segmentation.flows.revenue ? `, by customers who had spent ${run.money(pairs.reduce((sum, pair) => sum + pair.revenue, 0))}` : ""}.`),
     barList(label, pairs.slice(0, 6).map((pair) => ({
       name: [segmentName(context, segmentation, pair.from, false), element("span", { class: "to" }, " → "), segmentName(context, segmentation, pair.to, false)],
       size: pair.customers,
       colour: segmentation.colours.get(segmentation.segments[pair.to].id),
-      figures: `${count(pair.customers)} · ${run.money(pair.revenue)}`,
+      figures: count(pair.customers) + run.ifKnown(pair.revenue, (money) => ` · ${money}`),
     }))));
-  return section("Up and down the life cycle", `What customers did themselves ${period.name}; with the money that they had spent before.`,
+  return section("Up and down the life cycle", `What customers did themselves ${period.name}${segmentation.flows.revenue ? "; with the money that they had spent before" : ""}.`,
     element("div", { class: "two" },
-      shown(list("up"), "Up", (moves, revenue) => `${plural(moves, "move")} up, by customers who had spent ${run.money(revenue)}.`),
-      shown(list("down"), "Down", (moves, revenue) => `${plural(moves, "move")} down, by customers who had spent ${run.money(revenue)}.`)),
+      shown(list("up"), "Up", "up"),
+      shown(list("down"), "Down", "down")),
     element("p", {}, element("a", { href: addressOf("movements", context.shared) }, "All movements")));
 }
 
@@ -186,7 +191,7 @@ function sizesSection(context) {
 
 function revenueSection({ run }) {
   const weeks = [];
-  for (let end = run.lastDay; end - 6 >= run.firstDay; end -= 7) weeks.unshift({ day: end - 6, ...run.trade(end - 6, end) });
+  for (let end = run.lastDay; run.tradeFrom !== null && end - 6 >= run.tradeFrom; end -= 7) weeks.unshift({ day: end - 6, ...run.trade(end - 6, end) });
   if (weeks.length < 2) return null;
   const [last, before] = [weeks.at(-1), weeks.at(-2)];
   const columns = [
@@ -194,7 +199,7 @@ function revenueSection({ run }) {
     { title: `Revenue, ${run.currency}`, isNumber: true, cell: (week) => decimal(week.revenue, run.moneyDigits), text: (week) => week.revenue.toFixed(run.moneyDigits) },
     { title: "Orders", isNumber: true, cell: (week) => count(week.orders), text: (week) => week.orders },
     { title: "Engagements", isNumber: true, cell: (week) => count(week.engagements), text: (week) => week.engagements },
-  ];
+  ].filter((column) => column.title !== "Engagements" || run.days.engagements);
   return section("Revenue", null, figure({
     name: "revenue",
     title: "Net revenue by week",
@@ -220,9 +225,9 @@ function otherSegmentations(context) {
     { title: "Segments", isNumber: true, cell: (each) => count(each.isAudience ? 1 : each.present.length), text: (each) => each.present.length },
     { title: "Customers", isNumber: true, cell: (each) => count(sizeNow(each)), text: sizeNow },
     { title: "Share", isNumber: true, cell: (each) => percent(sizeNow(each) / run.customers), text: (each) => sizeNow(each) / run.customers },
-    { title: "Moves a customer and month", isNumber: true, cell: (each) => decimal(each.moves.own_moves.per_customer_month, 2), text: (each) => each.moves.own_moves.per_customer_month },
-  ];
+    { title: "Moves a customer and month", isNumber: true, isOfWholeRun: true, cell: (each) => decimal(each.moves.own_moves.per_customer_month, 2), text: (each) => each.moves.own_moves.per_customer_month },
+  ].filter((column) => !column.isOfWholeRun || run.segmentations.every((each) => each.moves));
   return section("All segmentations and audiences", "Each divides the same customers in its own way; customers may enter and leave an audience again and again.",
-    table("All segmentations and audiences", columns, run.segmentations),
+    table("Every segmentation and audience", columns, run.segmentations),
     element("div", { class: "below" }, csvButton("segmentations", columns, run.segmentations)));
 }

@@ -3,7 +3,7 @@
 import { rangeChart } from "../charts/ranges.js";
 import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
-import { NO_FIGURE, count, dateText, dayText, daysText, decimal, isoDay, percent, plural, signed } from "../format.js";
+import { NO_FIGURE, count, dateText, dayText, daysText, decimal, isFigure, isoDay, percent, plural, signed } from "../format.js";
 import { NOBODY, isOwn } from "../model.js";
 import { weeksOf } from "../state.js";
 import { barList, choice, csvButton, customerLink, figure, lineLegendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
@@ -31,10 +31,11 @@ export function segmentPage(context) {
     element("p", { class: "headline" }, definition(segmentation, segment)),
     segment.action ? element("p", { class: "action" }, element("strong", {}, "What to do: "), segment.action) : null),
   keyFigures(context, index, members),
-  members ? comparison(context, segment, members) : null,
+  members ? comparison(context, segment, members) ?? means(context, segment, members) : null,
   sizes(context, index),
   flows(context, index),
-  members?.top?.length ? memberList(context, segment, members) : null);
+  members?.top?.length ? memberList(context, segment, members) : null,
+  context.site?.members(context, segment));
 }
 
 function definition(segmentation, segment) {
@@ -57,9 +58,9 @@ function keyFigures(context, index, members) {
     tile("Customers", count(members?.customers ?? 0), members ? `${percent(members.share)} of all` : "nobody is here now"),
     members ? tile("Revenue of members", money(members.revenue), `${percent(members.revenue_share)} of all; ${money(members.revenue_per_customer)} each`) : null,
     members ? tile("Order value", money(members.average_order_value), `${decimal(members.orders_per_customer, 1)} orders each; all: ${money(segmentation.everyone.average_order_value)}`) : null,
-    tile("Entered", count(entered.customers), `${period.name}; they had spent ${money(entered.revenue)}`),
-    tile("Left", count(left.customers), `${period.name}; they had spent ${money(left.revenue)}`),
-    members ? tile("How long they stay", stay === null ? NO_FIGURE : daysText(stay), `at the pace ${period.name}; those here now came ${daysText(mean)} ago on average`) : null);
+    tile("Entered", count(entered.customers), period.name + run.ifKnown(entered.revenue, (spent) => `; they had spent ${spent}`)),
+    tile("Left", count(left.customers), period.name + run.ifKnown(left.revenue, (spent) => `; they had spent ${spent}`)),
+    members ? tile("How long they stay", stay === null ? NO_FIGURE : daysText(stay), `at the pace ${period.name}${mean === undefined ? "" : `; those here now came ${daysText(mean)} ago on average`}`) : null);
 }
 
 // By Little's law: who is here, by how many leave a day. It holds for any segment, however long stays spread.
@@ -90,6 +91,30 @@ function comparison(context, segment, members) {
   ];
   return section("Who they are", "Against all customers, what tells them apart most comes first. A thick bar is the middle half, a thin one eight in ten, the line the median; small values are drawn wider than large ones.",
     table(`Figures of ${segment.name} against everybody`, columns, rows, { isStacked: true }),
+    element("div", { class: "below" }, csvButton(`figures-${segmentation.name}-${segment.id}`, columns, rows)));
+}
+
+const MEANS = [
+  { key: "recency_days", name: "Days since last active", isMoney: false },
+  { key: "tenure_days", name: "Days as a customer", isMoney: false },
+  { key: "orders_per_customer", name: "Orders", isMoney: false },
+  { key: "revenue_per_customer", name: "Revenue", isMoney: true },
+  { key: "average_order_value", name: "Order value", isMoney: true },
+];
+
+// Where the spread of members' figures is not known.
+function means(context, segment, members) {
+  const { run, segmentation } = context;
+  const rows = MEANS.filter(({ key }) => isFigure(members[key]) && isFigure(segmentation.everyone[key]));
+  if (!rows.length) return null;
+  const text = (row, value) => (row.isMoney ? run.money(value) : decimal(value, 1));
+  const columns = [
+    { title: "Mean", cell: (row) => row.name, text: (row) => row.name },
+    { title: segment.name, isNumber: true, cell: (row) => text(row, members[row.key]), text: (row) => members[row.key] },
+    { title: "All customers", isNumber: true, cell: (row) => text(row, segmentation.everyone[row.key]), text: (row) => segmentation.everyone[row.key] },
+  ];
+  return section("Who they are", "Against all customers. How far they spread is in the report of a replay alone.",
+    table(`Means of ${segment.name} and of all customers`, columns, rows),
     element("div", { class: "below" }, csvButton(`figures-${segmentation.name}-${segment.id}`, columns, rows)));
 }
 
@@ -167,9 +192,9 @@ function flows(context, index) {
       name: segmentName(context, segmentation, pair[other]),
       size: pair.customers,
       colour: pair[other] === NOBODY ? "--everyone" : segmentation.colours.get(segmentation.segments[pair[other]].id),
-      figures: `${count(pair.customers)} · ${run.money(pair.revenue)}`,
+      figures: count(pair.customers) + run.ifKnown(pair.revenue, (money) => ` · ${money}`),
     }))) : element("p", {}, "Nobody."));
-  return section("Where they come from and where they go", `${period.text}, by what customers did themselves; with the money that they had spent before.`,
+  return section("Where they come from and where they go", `${period.text}, by what customers did themselves${segmentation.flows.revenue ? "; with the money that they had spent before" : ""}.`,
     element("div", { class: "two" }, list("They came from", pairs("to"), "from"), list("They left for", pairs("from"), "to")));
 }
 
