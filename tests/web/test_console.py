@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.processes import free_port, wait_for
 from tests.support.replays import Outputs
-from tests.web.conftest import OF_SEGMENTS, PATIENCE_SECONDS, TOKEN, Consoles, wait_until_ready
+from tests.web.consoles import OF_SEGMENTS, PATIENCE_SECONDS, TOKEN, Consoles, wait_until_ready
 from tests.web.driving import Driver, Found, Visit, text_of
 from tests.web.view_of_replay import ViewOfReplay, members_of
 

@@ -9,21 +9,21 @@ const WIDE = { width: 900, left: 150, tickCount: 9 };
 const ACT_NAMES = { purchase: "Purchase", refund: "Refund", cancellation: "Cancellation" };
 const NARROW = { width: 430, left: 100, tickCount: 4 };
 
-// lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}].
+// lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}], null where they are not known.
 export function lanesChart({ label, lanes, acts, fromMs, toMs, amountText }) {
   const { width: across, left, tickCount } = isNarrow() ? NARROW : WIDE;
-  const height = lanes.length * (LANE + GAP) + ACTS + AXIS;
+  const base = lanes.length * (LANE + GAP) + (acts === null ? 0 : ACTS);
+  const height = base + AXIS;
   const span = Math.max(toMs - fromMs, DAY_MS);
   const x = (atMs) => left + ((atMs - fromMs) / span) * (across - left - 8);
-  const base = lanes.length * (LANE + GAP) + ACTS;
   return drawing("svg", { class: "lanes", viewBox: `0 0 ${across} ${height}`, role: "img", "aria-label": label },
     ticks(fromMs, toMs, tickCount).map((day) => drawing("g", {},
       drawing("line", { x1: x(startMs(day)), x2: x(startMs(day)), y1: 0, y2: base, class: "grid" }),
       drawing("text", { x: x(startMs(day)), y: base + 18, "text-anchor": "middle", class: "faint" }, monthText(day)))),
     lanes.map((lane, place) => laneOf(lane, place * (LANE + GAP), x)),
-    drawing("text", { x: 0, y: base - ACTS / 2, "dominant-baseline": "central" }, "Purchases"),
+    acts === null ? null : drawing("text", { x: 0, y: base - ACTS / 2, "dominant-baseline": "central" }, "Purchases"),
     drawing("line", { x1: left, x2: across - 8, y1: base, y2: base, class: "axis" }),
-    actsOf(acts, base, x, amountText));
+    actsOf(acts ?? [], base, x, amountText));
 }
 
 function laneOf(lane, y, x) {
