@@ -15,6 +15,7 @@ import numpy.typing as npt
 from stream_app.core.clock import NO_TIME, SECOND_MS
 from stream_app.core.partition import Partition
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.replay.rfm import grid_cells
 from stream_app.replay.spreads import codes_of
 
 LISTED_MAX: Final = 50_000
@@ -25,7 +26,8 @@ def listing_document(partition: Partition, listed_max: int = LISTED_MAX) -> dict
 
     `segments` has the segment's id of each customer for each segmentation, null for none; `rank` says how many members
     of one of the customer's segments, whichever is least, have brought more; `last_at_s` is the instant of the last
-    purchase or engagement, null where there is none.
+    purchase or engagement, null where there is none; `cell` is the place in the grid (`grid_cells`), null of those who
+    have not ordered.
     """
     table = partition.table
     codes = {each.name: codes_of(partition, each) for each in partition.segmentations}
@@ -33,6 +35,9 @@ def listing_document(partition: Partition, listed_max: int = LISTED_MAX) -> dict
     ranks = _ranks(list(codes.values()), order)
     rows = order if len(order) <= listed_max else _best(order, ranks, listed_max)
     activity = table.activity[rows]
+    cells = np.full(len(table), -1)
+    buyers, own_cells, *_ = grid_cells(partition)
+    cells[buyers] = own_cells
     last_ms = np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"])
     names = {
         each.name: {code: segment.segment_id for code, segment in each.roster.by_code.items()}
@@ -43,6 +48,7 @@ def listing_document(partition: Partition, listed_max: int = LISTED_MAX) -> dict
         "orders": activity["purchases"].tolist(),
         "revenue_minor": activity["revenue_minor"].tolist(),
         "last_at_s": [None if at_ms == NO_TIME else at_ms // SECOND_MS for at_ms in last_ms.tolist()],
+        "cell": [None if cell < 0 else cell for cell in cells[rows].tolist()],
         "rank": ranks[rows].tolist(),
         "segments": {name: [names[name].get(code) for code in own[rows].tolist()] for name, own in codes.items()},
     }

@@ -15,7 +15,7 @@ Selecting four ranks takes linear time, and nothing is random: the same customer
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,8 @@ NAMES: Final = (
 )
 """What cells are called, by the score of recency, from those who ordered longest ago, and then by that of frequency."""
 
-Scores = npt.NDArray[np.int64]
+Scores: TypeAlias = npt.NDArray[np.int64]
+Rows: TypeAlias = npt.NDArray[np.intp]
 
 
 def rfm_document(partition: Partition) -> dict[str, Any]:
@@ -47,18 +48,12 @@ def rfm_document(partition: Partition) -> dict[str, Any]:
     last order a customer has at least the score 5, 4, 3, 2; with more than so many orders more than 1, 2, 3, 4.
     `segments` says of each segmentation how many customers of each of these cells are in which segment.
     """
-    activity, at_ms = partition.table.activity, max(partition.clock)
-    rows = np.flatnonzero((activity["purchases"] > 0) & (activity["purchased_at_ms"] != NO_TIME))
-    known = partition.table.count_known()
+    activity, known = partition.table.activity, partition.table.count_known()
+    rows, cell, age_limits, order_limits = grid_cells(partition)
     if not len(rows):
         return {"without_order": known, "recency_days": [], "orders": [], "cells": [], "segments": {}}
-    age_ms = np.maximum(at_ms - activity["purchased_at_ms"][rows], 0)
-    orders = activity["purchases"][rows].astype(np.int64)
-    by_age, age_limits = scores(age_ms)
-    frequency, order_limits = scores(orders)
-    cell = (SCORES - by_age) * SCORES + frequency - 1  # a long silence is a low score
     found, places = np.unique(cell, return_inverse=True)
-    columns = (np.ones(len(rows), np.int64), orders, activity["revenue_minor"][rows])
+    columns = (np.ones(len(rows), np.int64), *(activity[name][rows] for name in ("purchases", "revenue_minor")))
     sums = (np.bincount(places, weights=column).astype(np.int64).tolist() for column in columns)
     return {
         "without_order": known - len(rows),
@@ -79,6 +74,20 @@ def rfm_document(partition: Partition) -> dict[str, Any]:
     }
 
 
+def grid_cells(partition: Partition) -> tuple[Rows, Scores, list[int], list[int]]:
+    """Return who has ordered, in which cell each is, and the limits of the scores, in milliseconds and in orders.
+
+    A cell's number is five times its recency score and once its frequency score, both counted from 0.
+    """
+    activity, at_ms = partition.table.activity, max(partition.clock)
+    rows = np.flatnonzero((activity["purchases"] > 0) & (activity["purchased_at_ms"] != NO_TIME))
+    if not len(rows):
+        return rows, np.empty(0, np.int64), [], []
+    by_age, age_limits = scores(np.maximum(at_ms - activity["purchased_at_ms"][rows], 0))
+    frequency, order_limits = scores(activity["purchases"][rows].astype(np.int64))
+    return rows, (SCORES - by_age) * SCORES + frequency - 1, age_limits, order_limits  # a long silence is a low score
+
+
 def scores(values: Scores) -> tuple[Scores, list[int]]:
     """Return the score of each value, from 1 for the smallest to 5, and the four limits; values are not empty."""
     ranks = [-(-len(values) * k // SCORES) - 1 for k in range(1, SCORES)]
@@ -86,7 +95,7 @@ def scores(values: Scores) -> tuple[Scores, list[int]]:
     return np.searchsorted(limits, values) + 1, limits.tolist()
 
 
-def _segments(partition: Partition, rows: npt.NDArray[np.intp], places: npt.NDArray[np.intp]) -> dict[str, Any]:
+def _segments(partition: Partition, rows: Rows, places: Rows) -> dict[str, Any]:
     """Return, of each segmentation, columns of cells (by their place in the list), segments and customers."""
     found: dict[str, Any] = {}
     for segmentation in partition.segmentations:

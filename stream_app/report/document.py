@@ -17,12 +17,13 @@ segmentation, −1 for none. What the document holds, and where it is made:
         trade {day, segment, revenue, orders}        what came of those in a segment, by day
         sinceDays        quartiles of how long present members have been there, by segment's id
         stays {customers, segments}        how long members stay, see `stream_app.report.staying`
+        newest {version, moves, recent}        everybody's moves of the last days, see `stream_app.report.newest`
     describe_rfm
         rfm {withoutOrder, recencyDays, orders, cells, segments}        see `stream_app.replay.rfm`
     describe_overlaps
         overlaps [{of, with, segment, other, customers}]        who is in segments of two segmentations
     `stream_app.report.listing`
-        listed {isComplete, id, orders, revenue, lastDay, segments}        customers, in the order of ids
+        listed {isComplete, id, orders, revenue, cell, lastDay, segments}        customers, in the order of ids
     `stream_app.report.timelines`
         people {ids, counts, moves, events, next, …}        a sample of customers with every move
 
@@ -161,7 +162,10 @@ def describe_segmentation(
         "kind": summary["kind"],
         "version": summary["model_version"],
         "segments": listed,
-        "members": {segment["id"]: segment | members.get(segment["id"], {}) for segment in summary["segments"]},
+        "members": {
+            segment["id"]: segment | {key: each for key, each in members.get(segment["id"], {}).items() if key != "top"}
+            for segment in summary["segments"]
+        },
         "everyone": summary["all_segments"] | members.get("", {}),
         "sinceDays": since.quartiles,
         "stays": stays,

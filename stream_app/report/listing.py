@@ -59,6 +59,7 @@ def _columns(
         "id": [listing["id"][row] for row in order],
         "orders": [listing["orders"][row] for row in order],
         "revenue": [listing["revenue_minor"][row] for row in order],
+        "cell": [listing["cell"][row] for row in order],
         "lastDay": [None if at is None else day for at, day in zip(last_at_s, last_days, strict=True)],
         "segments": [[own.get(listing["segments"][name][row], -1) for row in order] for name, own in places.items()],
     }

@@ -25,6 +25,7 @@ from stream_app.report.document import (
     segment_places,
 )
 from stream_app.report.listing import encode_listing
+from stream_app.report.newest import NewestMoves
 from stream_app.report.reading import Membership, Migration, milliseconds, read_document, read_lines
 from stream_app.report.timelines import MIGRATIONS_MAX, TimelineSample
 from stream_app.web.single_file import FILE_NAME, compress, single_file
@@ -87,13 +88,16 @@ def _read(folder: Path) -> tuple[dict[str, Any], TimelineSample, dict[str, Any]]
     history = read_document(folder / "history.json")
     run = next(iter(summaries.values()))
     sample = TimelineSample(summaries, _always(summaries, history), MIGRATIONS_MAX)
+    until_ms = milliseconds(run["as_of"]) if run["as_of"] else None
+    versions_in_force = {name: summary["model_version"] for name, summary in summaries.items()}
+    newest = NewestMoves(versions_in_force, until_ms, run["timezone"])
     for migration in read_lines(folder / "migrations.jsonl", Migration):
         if migration.segmentation in summaries:
             sample.add(migration)
+            newest.add(migration)
     versions: dict[str, list[dict[str, Any]]] = {name: [] for name in summaries}
     for version in read_lines(folder / "models.jsonl", dict[str, Any]):
         versions.get(version["segmentation"], []).append(version)
-    until_ms = milliseconds(run["as_of"]) if run["as_of"] else None
     since = {name: Since(until_ms) for name in summaries}
     for membership in read_lines(folder / "memberships.jsonl", Membership):
         if membership.segmentation in summaries:
@@ -109,6 +113,10 @@ def _read(folder: Path) -> tuple[dict[str, Any], TimelineSample, dict[str, Any]]
         )
         for (name, summary), own_stays in zip(summaries.items(), stays, strict=True)
     ]
+    for segmentation, (name, places) in zip(
+        document["segmentations"], segment_places(document["segmentations"]).items(), strict=True
+    ):
+        segmentation["newest"] = newest.document(name, places)
     document["rfm"] = describe_rfm(history["rfm"], document["segmentations"])
     document["overlaps"] = describe_overlaps(history["overlaps"], document["segmentations"])
     return document, sample, history

@@ -452,6 +452,7 @@ class ReportFolder:
             "orders": [1 + number % 2 for number in range(len(ids))],
             "revenue_minor": [3_100 * (1 + number % 2) for number in range(len(ids))],
             "last_at_s": [None if number == 3 else START_MS // 1_000 for number in range(len(ids))],
+            "cell": [None if number < 3 else 0 if number % 3 else 24 for number in range(len(ids))],
             "rank": list(range(len(ids))),
             "segments": {"value": [self.current[each] for each in ids]},
         }

@@ -221,6 +221,7 @@ def test_a_list_that_does_not_fit_begins_with_the_best_of_each_segment() -> None
         "orders": [1] * count,
         "revenue_minor": list(range(count, 0, -1)),
         "last_at_s": [0] * count,
+        "cell": [0] * count,
         "rank": [number // 2 for number in range(count)],
         "segments": {"value": [f"s{number % 2}" for number in range(count)]},
     }
