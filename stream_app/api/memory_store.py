@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -14,9 +14,28 @@ from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, flow_fie
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import end_of_replay, figures_of_replay, timezone_of_replay
 from stream_app.api.segment_lists import ahead_of, byte_order, flows_of, newest_first, page_of_leavers, segment_list
-from stream_app.api.store import Ahead, CustomerSegment, Flow, Leaver, LeaverPage, MemberPage, SegmentList
+from stream_app.api.store import (
+    Ahead,
+    CustomerMigration,
+    CustomerSegment,
+    Daily,
+    Flow,
+    Leaver,
+    LeaverPage,
+    MemberPage,
+    MemberQuery,
+    SegmentList,
+    ViewCondition,
+)
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.readers import MembershipRecord, MigrationRecord, read_membership, read_model
+from stream_app.contracts.readers import (
+    Cause,
+    MembershipRecord,
+    MigrationRecord,
+    read_membership,
+    read_migration,
+    read_model,
+)
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.local_days import date_shown
 
@@ -44,10 +63,15 @@ class MemoryStore:
         self._flows: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         newest: dict[tuple[str, str], MigrationRecord] = {}
         self._recent: list[FeedEntry] = []
-        for number, line in enumerate(_lines(folder / "migrations.jsonl"), 1):
+        self._migrations = folder / "migrations.jsonl"
+        self._places: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        place = 0
+        for number, line in enumerate(_lines(self._migrations), 1):
             entry = FeedEntry.read(f"{number}-0", line)
             migration = entry.migration
             newest[migration.segmentation, migration.customer_id] = migration
+            self._places[migration.customer_id].append((place, len(line)))
+            place += len(line)
             self._flows[migration.segmentation, date_shown(migration.effective_at, timezone)][
                 flow_field(migration)
             ] += 1
@@ -85,11 +109,24 @@ class MemoryStore:
         """See `SegmentStore`."""
         return segment_list(self.index.require(segmentation), self._figures.get(segmentation))
 
-    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
+    async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
         """See `SegmentStore`."""
         members = self._members.get((segmentation, segment), [])
-        start = 0 if after is None else bisect_right(members, byte_order(after), key=byte_order)
-        return MemberPage(len(members), members[start : start + limit])
+        since = (wanted.since_ms, b"") if wanted.since_ms is not None else None
+        first = 0 if since is None else bisect_left(members, since, key=byte_order)
+        customers, stop = len(members) - first, len(members)
+        if wanted.newest_first:
+            if wanted.after is not None:
+                stop = bisect_left(members, byte_order(wanted.after), key=byte_order)
+            return MemberPage(customers, members[max(first, stop - wanted.limit) : stop][::-1])
+        if wanted.after is not None:
+            first = max(first, bisect_right(members, byte_order(wanted.after), key=byte_order))
+        return MemberPage(customers, members[first : first + wanted.limit])
+
+    async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
+        """See `SegmentStore`."""
+        with self._migrations.open("rb") as file:
+            return [self._migration_at(file, *place) for place in self._places.get(customer_id, ())]
 
     def now_ms(self) -> int:
         """See `SegmentStore`."""
@@ -121,6 +158,32 @@ class MemoryStore:
             total += self._flows.get((segmentation, day), Counter())
         return flows_of(total, segmentation, self.index)
 
+    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
+        """See `SegmentStore`."""
+        sizes = {
+            reference.id: len(self._members.get((segmentation, reference.id), ()))
+            for reference in self.index.require(segmentation).references
+        }
+        flows = [self._flows.get((segmentation, day), Counter()) for day in days]
+        known_from = min((day for name, day in self._flows if name == segmentation), default="")
+        return Daily(self._recent[-1].entry_id if self._recent else "0-0", sizes, flows, (), known_from)
+
+    async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
+        """See `SegmentStore`."""
+        stop = len(self._recent)
+        if before is not None:
+            stop = bisect_left(self._recent, id_order(before), key=lambda entry: id_order(entry.entry_id))
+        return self._recent[max(stop - count, 0) : stop][::-1]
+
+    async def condition(self) -> ViewCondition:
+        """See `SegmentStore`."""
+        return ViewCondition(False, None, None, None, {})
+
+    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+        """See `SegmentStore`."""
+        told = self._figures.get(self.index.require(segmentation).segmentation)
+        return {} if told is None else {0: told.as_of}
+
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
         return newest_first([document for document in self._models if document["segmentation"] == segmentation])
@@ -128,6 +191,29 @@ class MemoryStore:
     async def _history(self, last_id: str, count: int) -> list[FeedEntry]:
         start = bisect_right(self._recent, id_order(last_id), key=lambda entry: id_order(entry.entry_id))
         return self._recent[start : start + count]
+
+    def _migration_at(self, file: BinaryIO, place: int, size: int) -> CustomerMigration:
+        file.seek(place)
+        read = read_migration(file.read(size))
+        origin, target = (
+            None if end is None else self.index.reference(read.segmentation, end.id)
+            for end in (read.from_segment, read.to_segment)
+        )
+        return CustomerMigration(
+            read.segmentation,
+            read.sequence,
+            origin,
+            target,
+            read.change,
+            read.direction,
+            read.effective_at,
+            read.decided_at,
+            Cause(read.cause.kind, read.cause.event_id, None),
+            read.model_version,
+            read.margin,
+            read.explanation,
+            read.holdout,
+        )
 
     def _add_membership(self, record: MembershipRecord, newest: dict[tuple[str, str], MigrationRecord]) -> None:
         segment = CustomerSegment(

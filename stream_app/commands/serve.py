@@ -54,5 +54,5 @@ def serve_folder(folder: Path, port: int) -> None:
         pages = f"{address}/ for people, " if (folder / FILE_NAME).is_file() else ""
         click.echo(f"serving {pages}{address}/v1/segmentations/value/segments for programs (Ctrl-C ends it)")
 
-    alone = {"allow_anonymous": True, "host": HOST, "port": port, "health_port": 0, "tokens": []}
+    alone = {"allow_anonymous": True, "host": HOST, "port": port, "health_port": 0, "tokens": [], "tokens_file": None}
     run_service(create_demo_api(load_settings(None, {"api": alone}), folder, show), uvloop.run)

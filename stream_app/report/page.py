@@ -15,7 +15,6 @@ import msgspec
 
 from stream_app.core.clock import SECOND_MS
 from stream_app.report.document import (
-    AUDIENCE,
     Since,
     describe_overlaps,
     describe_rfm,
@@ -28,6 +27,7 @@ from stream_app.report.listing import encode_listing
 from stream_app.report.newest import NewestMoves
 from stream_app.report.reading import Membership, Migration, milliseconds, read_document, read_lines
 from stream_app.report.timelines import MIGRATIONS_MAX, TimelineSample
+from stream_app.web.document import AUDIENCE, among_all
 from stream_app.web.single_file import FILE_NAME, compress, single_file
 
 TITLE: Final = "Customer segments"
@@ -151,14 +151,7 @@ def _among_all(summary: dict[str, Any], everybody: dict[str, Any] | None) -> dic
     if summary["kind"] != AUDIENCE or not summary["customers"]:
         return summary
     revenue = everybody["revenue"] if everybody else None
-    segments = [
-        segment
-        | {
-            "share": segment["customers"] / summary["customers"],
-            "revenue_share": segment["revenue"] / revenue if revenue else 0.0,
-        }
-        for segment in summary["segments"]
-    ]
+    segments = among_all(summary["segments"], summary["customers"], revenue)
     return summary | {"segments": segments, "all_segments": everybody or summary["all_segments"]}
 
 

@@ -45,11 +45,13 @@ function definitions(context) {
 function held(context) {
   const waiting = context.segmentation.models.filter((model) => model.status === "held");
   if (!waiting.length) return null;
+  if (context.site?.isLive) return context.site.decision(context);
   const last = waiting.at(-1);
   return element("p", { class: "notice" }, `${plural(waiting.length, "proposal")} held for approval; the newest, model ${last.version} of ${dateText(last.atMs)}, was expected to move ${percent(last.expected_churn)} of the customers.`);
 }
 
 function moversHref(context, model) {
+  if (!context.segmentation.newest) return addressOf("movements", { ...context.shared, causes: model.version ? "model" : null });
   return addressOf("movements", { ...context.shared, version: model.version });
 }
 
