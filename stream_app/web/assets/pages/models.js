@@ -11,8 +11,9 @@ const LEVELS = { up: "better than usual", middle: "usual", down: "trouble" };
 export function modelsPage(context) {
   const { segmentation } = context;
   return page("Models and definitions", element("p", { class: "headline" }, lead(segmentation)),
+    segmentation.models.length ? [held(context), latest(context)] : null,
     definitions(context),
-    segmentation.models.length ? [held(context), latest(context), chart(context), versions(context)] : null);
+    segmentation.models.length ? [chart(context), versions(context)] : null);
 }
 
 function lead(segmentation) {
