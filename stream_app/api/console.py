@@ -101,6 +101,8 @@ class Console:
         Where models are decided on; None where they cannot be.
     version
         Of the software.
+    sign_in_burst
+        So many may try to sign in at once.
     """
 
     def __init__(
@@ -111,12 +113,13 @@ class Console:
         key: bytes,
         decisions: Decisions | None = None,
         version: str = "",
+        sign_in_burst: int = SIGN_IN_BURST,
     ) -> None:
         self._store = store
         self._document = document
         self._tokens = tokens
         self._sessions = None if tokens is None else Sessions(tokens, key)
-        self._sign_ins = TokenBucket(SIGN_INS_PER_SECOND, SIGN_IN_BURST)
+        self._sign_ins = TokenBucket(SIGN_INS_PER_SECOND, sign_in_burst)
         self._decisions = decisions
         self._version = version
         self._started_at_ms = now_ms()

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from stream_app.adapters.view_schema import FlowField
-from stream_app.api.pages import JSON, Asset, asset_of
+from stream_app.api.pages import JSON, Asset, asset_of, etag_of
 from stream_app.api.store import Daily, SegmentStore
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.core.local_days import date_of, local_day
@@ -72,7 +72,7 @@ class LiveDocument:
         self._making = asyncio.Lock()
         self._made: Asset | None = None
         self._made_at = -KEPT_SECONDS
-        self._old: dict[str, tuple[float, str, Sequence[Mapping[str, int]]]] = {}
+        self._old: dict[str, _Old] = {}
 
     async def get(self) -> Asset:
         """Return the document of now, or of just before.
@@ -92,23 +92,23 @@ class LiveDocument:
         as_of_ms = self._store.now_ms()
         models = self._store.index.models
         names = sorted(models, key=lambda name: (KINDS.index(models[name].kind), name))
-        parts = [await self._part(name, as_of_ms) for name in names]
+        parts = await asyncio.gather(*(self._part(name, as_of_ms) for name in names))
         return await asyncio.to_thread(self._describe, parts, as_of_ms)  # a year of many segmentations takes a while
 
     async def _part(self, name: str, as_of_ms: int) -> _Part:
         today = date_of(as_of_ms, self._timezone)
         days = [(today - timedelta(days=back)).isoformat() for back in range(DAYS - 1, -1, -1)]
-        read_at, read_on, old = self._old.get(name, (0.0, "", ()))
-        if read_on != days[-1] or self._clock() - read_at >= OLD_SECONDS:
-            daily = await self._store.daily(name, days)
-            self._old[name] = self._clock(), days[-1], daily.flows[:-FRESH_DAYS]
+        known, version = self._old.get(name), self._store.index.require(name).version
+        if known is None or (known.day, known.version) != (days[-1], version) or self._clock() >= known.until:
+            daily, versions = await self._store.daily(name, days), await self._store.models(name)
+            until = self._clock() + OLD_SECONDS
+            self._old[name] = known = _Old(until, days[-1], version, daily.flows[:-FRESH_DAYS], versions)
         else:
             daily = await self._store.daily(name, days[-FRESH_DAYS:])
-            daily = daily._replace(flows=[*old, *daily.flows])
+        daily = daily._replace(flows=[*known.flows, *daily.flows[-FRESH_DAYS:]])
         listed = await self._store.segments(name)
         figures = {each.id: each.figures for each in listed.segments if each.figures is not None}
-        versions = await self._store.models(name)
-        return _Part(name, days, daily, figures, listed.all_segments, listed.currency, versions)
+        return _Part(name, days, daily, figures, listed.all_segments, listed.currency, known.versions)
 
     def _describe(self, parts: Sequence[_Part], as_of_ms: int) -> Asset:
         whole = next((part for part in parts if part.kind != AUDIENCE), None)
@@ -133,8 +133,30 @@ class LiveDocument:
             "segmentations": [_segmentation(part, customers, everybody) for part in parts],
             "people": NOBODYS_MOVES,
         }
-        etag = asset_of(msgspec.json.encode(document), "").etag  # the instant alone makes no other document
+        etag = etag_of(msgspec.json.encode(document))  # the instant alone makes no other document
         return asset_of(msgspec.json.encode(document | {"asOfMs": as_of_ms}), JSON)._replace(etag=etag)
+
+
+class _Old(NamedTuple):
+    """What hardly changes of a segmentation.
+
+    Attributes
+    ----------
+    until
+        When it is read again, by the clock.
+    day, version
+        It is of this day and version of the segmentation, and is read again on the next.
+    flows
+        Of the days before those that are read each time.
+    versions
+        Documents of all versions.
+    """
+
+    until: float
+    day: str
+    version: int
+    flows: Sequence[Mapping[str, int]]
+    versions: Sequence[dict[str, Any]]
 
 
 class _Part(NamedTuple):

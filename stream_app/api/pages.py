@@ -1,4 +1,4 @@
-"""The pages' files, as browsers get them: ES modules, styles and the library, under a strict policy.
+"""The pages' files, as browsers get them: a module, styles and the library, under a strict policy.
 
 All stand under a digest of all of them, so a browser keeps them for good and never mixes those of two releases. The
 policy allows what comes from here, and nothing inline; there is no markup from data, which trusted types enforce.
@@ -7,7 +7,7 @@ policy allows what comes from here, and nothing inline; there is no markup from 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
 from importlib import resources
@@ -20,7 +20,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from stream_app.api.problems import ROUTE_UNKNOWN, Problem
-from stream_app.web.single_file import LIBRARY, STYLES, modules_of
+from stream_app.web.single_file import LIBRARY, STYLES, lay_end_to_end
 
 PREFIX: Final = "/console/assets/"
 JSON: Final = "application/json"
@@ -55,6 +55,9 @@ FOR_GOOD: Final = "public, max-age=31536000, immutable"
 ALWAYS_ASK: Final = "no-cache"
 
 
+_LEVEL: Final = 6
+
+
 class Asset(NamedTuple):
     """A file.
 
@@ -75,7 +78,12 @@ class Asset(NamedTuple):
 
 def asset_of(content: bytes, media_type: str) -> Asset:
     """Return a file; equal contents give equal ones."""
-    return Asset(gzip.compress(content, mtime=0), media_type, f'"{sha256(content).hexdigest()[:32]}"')
+    return Asset(gzip.compress(content, _LEVEL, mtime=0), media_type, etag_of(content))
+
+
+def etag_of(content: bytes) -> str:
+    """Return what tells a content from others."""
+    return f'"{sha256(content).hexdigest()[:32]}"'
 
 
 def answer(request: Request, asset: Asset, cache_control: str) -> Response:
@@ -109,29 +117,20 @@ def page_routes() -> APIRouter:
 
 
 def _load(root: Traversable) -> tuple[Asset, Mapping[str, Asset]]:
-    files = {path: content for path, content in _walk(root, PurePosixPath()) if _media_type(path)}
-    digest = sha256(b"".join(b"%s\0%s\0" % (path.encode(), files[path]) for path in sorted(files))).hexdigest()[:16]
-    base = f"{PREFIX}{digest}/"
-    modules = modules_of(root / "assets", ENTRY)
-    shell = Template((root / SHELL).read_text(encoding="utf-8")).substitute(
-        base=base,
-        styles="\n".join(f'<link rel="stylesheet" href="{base}{path}">' for path in STYLES),
-        modules="\n".join(f'<link rel="modulepreload" href="{base}assets/{path}">' for path in modules),
-        library=base + LIBRARY,
-        entry=f"{base}assets/{ENTRY}",
-    )
-    assets = {f"{digest}/{path}": asset_of(content, _media_type(path)) for path, content in files.items()}
+    files = {
+        "pages.css": "\n".join(_read(root / path) for path in STYLES),
+        "uplot.js": _read(root / LIBRARY),
+        "pages.js": lay_end_to_end(root / "assets", ENTRY),  # as in a report: one request instead of forty
+        "icon.svg": _read(root / "assets/icon.svg"),
+    }
+    digest = sha256("\0".join(files.values()).encode()).hexdigest()[:16]
+    shell = Template(_read(root / SHELL)).substitute(base=f"{PREFIX}{digest}/")
+    assets = {
+        f"{digest}/{name}": asset_of(text.encode(), MEDIA_TYPES[PurePosixPath(name).suffix])
+        for name, text in files.items()
+    }
     return asset_of(shell.encode(), "text/html; charset=utf-8"), assets
 
 
-def _media_type(path: str) -> str:
-    return MEDIA_TYPES.get(PurePosixPath(path).suffix, "")
-
-
-def _walk(folder: Traversable, path: PurePosixPath) -> Iterator[tuple[str, bytes]]:
-    for each in sorted(folder.iterdir(), key=lambda found: found.name):
-        own = path / each.name
-        if each.is_dir():
-            yield from _walk(each, own)
-        else:
-            yield str(own), each.read_bytes()
+def _read(path: Traversable) -> str:
+    return path.read_text(encoding="utf-8")

@@ -69,13 +69,6 @@ def lay_end_to_end(assets: Traversable, entry: str = ENTRY) -> str:
     return "\n".join(modules.values())
 
 
-def modules_of(assets: Traversable, entry: str) -> list[str]:
-    """Return the paths of a module and of all that it imports, in the order in which they run."""
-    modules: dict[PurePosixPath, str] = {}
-    _collect(assets, PurePosixPath(entry), modules)
-    return [str(path) for path in modules]
-
-
 def content_of(file: str) -> bytes:
     """Return the document that a file carries, compressed; nothing where this is no such file."""
     found = _CONTENT.search(file)

@@ -19,7 +19,7 @@ const MOVES_PAGE = 200;
 // What the server adds to the pages of the document.
 class Site {
   constructor(app, server, session) {
-    Object.assign(this, { app, server, isLive: session.is_live, latest: new Latest(), watched: null, mark: null, isDirty: false });
+    Object.assign(this, { app, server, isLive: session.is_live, latest: new Latest(), watched: null, mark: null, asked: new Set(), isDirty: false });
     this.pages = [{ name: "health", title: "Health", draw: healthPage, hasNoToolbar: true }];
     this.shown = new Pages(app, this);
     this.stream = null;
@@ -32,7 +32,6 @@ class Site {
     this.shown.show();
     if (!this.isLive) return;
     setInterval(() => this.reloadDocument(), DOCUMENT_MS);
-    this.fetchLatest();
   }
 
   listen() {
@@ -80,7 +79,7 @@ class Site {
       if (document.visibilityState !== "visible" || !this.shown.run) return;
       refresh(this.shown);
       document.querySelector(".as-of").textContent = this.asOfText(this.shown.run);
-     }, REDRAW_MS);
+    }, REDRAW_MS);
   }
 
   asOfText(run) {
@@ -112,19 +111,20 @@ class Site {
   // What may have come while the stream was away.
   async catchUp() {
     await this.reloadDocument();
-    await this.fetchLatest();
+    this.asked.clear();
+    this.redrawSoon();
   }
 
-  async fetchLatest() {
-    if (!this.server.may("read:customers")) return;
-    const asked = this.shown.run.segmentations.map((each) => this.movesOf(each, LATEST_FIRST));
-    const lists = await Promise.all(asked).catch((error) => {
+  // Has the latest moves of a segmentation in the feed, once.
+  async fetchLatest(segmentation) {
+    if (this.asked.has(segmentation.name)) return;
+    this.asked.add(segmentation.name);
+    try {
+      this.latest.begin((await this.movesOf(segmentation, LATEST_FIRST)).moves);
+      this.redrawSoon();
+    } catch (error) {
       this.isSignedOut(error);
-      return [];
-    });
-    const moves = lists.flatMap((found) => found.moves).sort((a, b) => b.effective_at.localeCompare(a.effective_at));
-    this.latest.begin(moves);
-    this.redrawSoon();
+    }
   }
 
   movesOf(segmentation, limit, parameters = []) {
@@ -184,6 +184,8 @@ class Site {
   }
 
   latestOf(context) {
+    if (!this.isLive || !this.server.may("read:customers")) return null;
+    this.fetchLatest(context.segmentation);
     return latestSection(context);
   }
 

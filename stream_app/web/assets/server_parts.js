@@ -148,8 +148,6 @@ function shortened({ explanation, from_segment: from, to_segment: to }) {
 
 export function latestSection(context) {
   const { site, run, segmentation } = context;
-  if (!site.isLive) return null;
-  if (!site.server.may("read:customers")) return null;
   const moves = site.latest.moves.filter((move) => move.segmentation === segmentation.name).slice(0, LATEST_SHOWN);
   return section("Latest moves", site.streamState === "live" ? "As they happen." : site.streamText,
     moves.length ? table("Who moved last", moveColumns(context), moves.map((move) => ({ id: move.customer_id, move: moveOf(run, move) })), { isStacked: true }) : element("p", { class: "faint" }, "None yet."));
