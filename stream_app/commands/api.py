@@ -10,6 +10,7 @@ import uvloop
 from stream_app.adapters.service import run_service
 from stream_app.api.access import SCOPES, create_token, hash_token
 from stream_app.bootstrap.api import create_api
+from stream_app.bootstrap.logs import create_log_policy
 from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
 from stream_app.settings.loading import load_settings
 
@@ -21,7 +22,8 @@ def api(context: click.Context, config: Path | None) -> None:
     """Serve look-ups and the live stream of migrations from the view, until Ctrl-C or SIGTERM."""
     if not runs_itself(context, config):
         return
-    run_service(create_api(load_settings(config)), uvloop.run)
+    settings = load_settings(config)
+    run_service(create_api(settings), uvloop.run, create_log_policy(settings))
 
 
 @api.command(name="token")
