@@ -29,6 +29,10 @@ WARNING_SECONDS: Final = 10.0
 REQUEST_ID: Final = "request_id"
 """The field that says for which request a line was written; bound by `structlog.contextvars`."""
 
+SETTLING: Final = "Group Coordinator Request failed"
+"""Begins what aiokafka calls an error at the first start on a new cluster, where the brokers make the topic of offsets
+at the first request for it; it asks again. Should it last, the process is not ready, and says why."""
+
 _ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
@@ -71,6 +75,8 @@ class Throttle(logging.Filter):
         """Return whether to write the message."""
         if not record.name.startswith(LIBRARIES):
             return True
+        if str(record.msg).startswith(SETTLING):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
         kind = record.name, record.msg
         if record.created < self._next.get(kind, 0.0):
             return False

@@ -82,6 +82,12 @@ class Journal:
             self.look(time.monotonic())
             await asyncio.sleep(1)
 
+    def end(self) -> None:
+        """Write what has not been said yet of refused records and of what was done."""
+        self._may_say_refused = self._may_sum_up = Interval(0)
+        self._follow_refusals(0)
+        self._tell_summary(0)
+
     def look(self, now: float) -> None:
         """Write what there is to say.
 
@@ -96,6 +102,9 @@ class Journal:
         self._follow_models()
         self._follow_refusals(now)
         self._follow_sweeps()
+        self._tell_summary(now)
+
+    def _tell_summary(self, now: float) -> None:
         if self._may_sum_up.is_over(now) and (summary := self._sum_up()).text:
             logger.info("%s", summary.text, extra=summary.fields)
 

@@ -75,6 +75,7 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
         await service.stop_requested()
         service.cancel_parts()
         await _stop(app, owned)
+        journal.end()
         end_now()  # Faust's threads may outlive its services
 
 
