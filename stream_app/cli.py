@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, NoReturn
 
 import click
 
-from stream_app.commands.groups import GuessingGroup, misplaced_config
+from stream_app.commands.groups import GuessingGroup, passes_config, printable
 from stream_app.errors import SegmenterError
 from stream_app.exits import ExitCode
 from stream_app.extras import KAFKA, missing_extra
@@ -155,7 +155,7 @@ class _LazyGroup(GuessingGroup):
     epilog="Exit codes, and completion with the tab key: docs/commands.md.",
 )
 @click.version_option(package_name="stream-segmenter", prog_name="segmenter", message="%(prog)s %(version)s")
-@misplaced_config("command")
+@passes_config
 def segmenter() -> None:
     """Segment customers as their events stream in, and publish every change of segment."""
 
@@ -194,8 +194,7 @@ def _refuse(message: str, status: int) -> NoReturn:
 
 
 def _refuse_all(messages: Iterable[str], status: int) -> NoReturn:
-    """Say why on one line each, whatever a file's name or a value brings along."""
+    """Say why on one line each."""
     for message in messages:
-        line = "".join(char if char.isprintable() else " " for char in message)
-        click.echo(f"segmenter: {shorten(line, MESSAGE_CHARACTERS, placeholder=' …')}", err=True)
+        click.echo(f"segmenter: {shorten(printable(message), MESSAGE_CHARACTERS, placeholder=' …')}", err=True)
     sys.exit(status)
