@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 import structlog
+from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "uvicorn", "stream_app.adapters.faust_bridge")
@@ -119,7 +120,9 @@ def log_to_stderr(policy: LogPolicy | None = None) -> None:
     handler.addFilter(Throttle())
     level = logging.getLevelNamesMapping()[policy.level.upper()]
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for earlier in [each for each in root.handlers if isinstance(each.formatter, ProcessorFormatter)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
     root.setLevel(level)
     logging.captureWarnings(True)
     for name in LIBRARIES:  # below, aiokafka spends 10-15 % of the time on a log line
@@ -138,22 +141,21 @@ def create_formatter(*, is_json: bool) -> logging.Formatter:
     ]
     ordered = ["time", "level", "logger", "message"]
     rendered: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        ProcessorFormatter.remove_processors_meta,
         structlog.processors.EventRenamer("message"),
         lambda _logger, _name, line: {name: line.pop(name) for name in ordered} | dict(line),
         structlog.processors.JSONRenderer(ensure_ascii=False) if is_json else _render_text,
     ]
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=added, processors=rendered)
+    return ProcessorFormatter(foreign_pre_chain=added, processors=rendered)
 
 
 def last_words(reason: str) -> bytes:
     """Return the line by which a process says why it ends at once, in the form of its log."""
     message = f"FATAL {reason}"
     record = logging.LogRecord(__name__, logging.CRITICAL, "", 0, message, (), None)
-    (handler,) = logging.getLogger().handlers or (None,)
-    formatter = handler.formatter if handler is not None else None
-    is_json = isinstance(formatter, structlog.stdlib.ProcessorFormatter) and _is_json(formatter)
-    return f"{formatter.format(record) if is_json and formatter else message}\n".encode()
+    formatters = [each.formatter for each in logging.getLogger().handlers]
+    lines = [each.format(record) for each in formatters if isinstance(each, ProcessorFormatter) and _is_json(each)]
+    return "".join(f"{line}\n" for line in lines or [message]).encode()
 
 
 def silence_kafka() -> None:
@@ -161,7 +163,7 @@ def silence_kafka() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
-def _is_json(formatter: structlog.stdlib.ProcessorFormatter) -> bool:
+def _is_json(formatter: ProcessorFormatter) -> bool:
     return isinstance(formatter.processors[-1], structlog.processors.JSONRenderer)
 
 
