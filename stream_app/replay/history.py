@@ -25,6 +25,7 @@ from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import NEVER_MS
 from stream_app.core.segments import Roster
+from stream_app.native.structures import EVENT
 from stream_app.replay.acts import ActsSample
 from stream_app.replay.spreads import members_document
 
@@ -56,8 +57,8 @@ class History:
         self._flows[name].observe(moves, roster, partition.table.timezone)
 
     def observe_events(self, records: np.ndarray, partition: Partition) -> None:
-        """Count events, `EVENT_DTYPE`; what profiles say is none."""
-        acts = records[records["kind"] <= ENGAGEMENT]
+        """Count events, `EVENT_DTYPE`; what profiles say is none, and neither is what is nobody's."""
+        acts = records[(records["kind"] <= ENGAGEMENT) & (records["status"] == EVENT)]
         self._events.observe(acts, partition.table.timezone)
         self._sample.observe(acts)
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from stream_app.contracts.inputs.purchases import ORDER_COMPLETED, ORDER_REFUNDED, TYPE_ALIASES
+from stream_app.contracts.inputs.purchases import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED, TYPE_ALIASES
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.sources import amounts, sql, times
 from stream_app.sources.amounts import Sign
@@ -462,7 +462,7 @@ class RecordCompiler:
         if "customer_id" in self._of:
             allowed = "false"
             if self.record.topic == "purchases" and "order_id" in self._of:
-                allowed = f"coalesce(type = {sql.text(ORDER_REFUNDED)}, false)"
+                allowed = f"coalesce(type IN ({sql.text(ORDER_REFUNDED)}, {sql.text(ORDER_CANCELLED)}), false)"
             told = (
                 "no_customer\tcustomer_id\tcustomer_id: missing, an order of nobody who is known; expected a customer"
             )
