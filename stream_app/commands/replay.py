@@ -7,24 +7,25 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from stream_app.adapters import wall_clock
 from stream_app.adapters.interruption import interruptible
-from stream_app.bootstrap.replay import create_readers, create_replay
-from stream_app.commands.groups import CONFIG, SEGMENTATIONS, with_segmentations
+from stream_app.commands.groups import CONFIG, SEGMENTATIONS, printable, with_segmentations
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading, with_money_of
 from stream_app.core.clock import to_milliseconds
 from stream_app.exits import ExitCode
 from stream_app.replay.outputs import earlier_timezone
 from stream_app.replay.refusals import REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, commonest_refusals, has_failed
-from stream_app.report.page import write_report
-from stream_app.report.terminal import progress, render_refusals, render_summary
+from stream_app.report.progress import size_of
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
+
+FILES_NAMED: Final = 3
+"""More are counted."""
 
 
 class _Instant(click.ParamType):
@@ -76,6 +77,9 @@ def replay(
     own = {} if seed is None else {"learning": {"seed": seed}}
     settings = load_settings(config, with_segmentations(segmentations, own))
     files = inputs(settings)
+    size = _total_bytes(files)
+    read = _named(files) if size is None else f"{_named(files)}, {size_of(size)}"
+    click.echo(f"reading {read}, and writing to {printable(str(out))} …")
     run_replay(with_money_of(files, settings), files, out, now, until, max_rejected)
 
 
@@ -97,6 +101,10 @@ def run_replay(
     add
         Writes further files beside the report, see `OutputFolder`.
     """
+    # After the first line, since these imports take as long as the rest of the start.
+    from stream_app.bootstrap.replay import create_readers, create_replay
+    from stream_app.report.page import write_report
+    from stream_app.report.terminal import progress, render_refusals, render_summary
 
     def report(folder: Path) -> None:
         write_report(folder)
@@ -108,7 +116,7 @@ def run_replay(
         for reader in readers:
             opened.callback(reader.close)
         run = create_replay(settings, out, until_ms, add=report)
-        with progress(_total_bytes(sources)) as advance:
+        with progress(_total_bytes(sources), lambda: max(run.partition.clock)) as advance:
             summary = run.run(readers, advance, interrupted)
     if earlier not in (None, zone := settings.business.timezone):
         click.echo(f"{out}: these outputs count the days of {zone}, those before them the days of {earlier}", err=True)
@@ -118,6 +126,11 @@ def run_replay(
     if has_failed(summary["counts"], summary["without_customer"], max_rejected):
         render_refusals(summary["counts"], commonest_refusals(out, summary["rejected_by_reason"]))
         sys.exit(ExitCode.FAILED)
+
+
+def _named(sources: Sequence[SourceFile]) -> str:
+    names = list(dict.fromkeys(source.path.name for source in sources))
+    return printable(", ".join(names)) if len(names) <= FILES_NAMED else f"{len(names)} files"
 
 
 def _total_bytes(sources: Sequence[SourceFile]) -> int | None:

@@ -69,6 +69,8 @@ class Outcome(NamedTuple):
     owners
         Of each event without a customer, the number of the row that has its order; −1 where none has, or several:
         nothing has come of it then.
+    swept_before
+        Of each sweep, the index of the event before which it came.
     """
 
     moves: np.ndarray
@@ -82,6 +84,7 @@ class Outcome(NamedTuple):
     duplicates: int
     too_old: int
     owners: Indices
+    swept_before: Indices
 
 
 def process_events(
@@ -214,6 +217,7 @@ def _take_step(
         duplicates=step.duplicates,
         too_old=step.too_old,
         owners=_copy(step.owners, step.owner_count, np.dtype(np.int64)),
+        swept_before=sweep_before,
     )
 
 

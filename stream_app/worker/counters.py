@@ -50,6 +50,8 @@ class PartitionCounters:
         Migrations by segmentation, segment left (empty at a first entry), segment entered and cause.
     waits_expired
         Ticks that were gone past before they were decided.
+    longest_sweep_seconds
+        Of those since whoever tells of it has set it to 0.
     processing_seconds, age_seconds, latency_seconds, sweep_seconds, tick_wait_seconds
         See the metrics of these names.
     written_at_ms
@@ -61,6 +63,7 @@ class PartitionCounters:
     transactions: int = 0
     waits_expired: int = 0
     written_at_ms: int = 0
+    longest_sweep_seconds: float = 0.0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     moves: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -87,6 +90,11 @@ class PartitionCounters:
             if count:
                 self.outcomes[topic, ACCEPTED] += count
         self.age_seconds.observe_many(np.maximum(now_ms - watermarks_ms, 0) / SECOND_MS)
+
+    def note_sweep(self, seconds: float) -> None:
+        """Count a sweep that is over, and the processor time that it took."""
+        self.sweep_seconds.observe(seconds)
+        self.longest_sweep_seconds = max(self.longest_sweep_seconds, seconds)
 
     def note_rejected(self, topic: str, reason: str) -> None:
         """Count a dead letter."""

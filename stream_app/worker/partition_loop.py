@@ -301,7 +301,7 @@ class PartitionLoop:
                 self.figures.processing_seconds.observe(took / len(events), len(events))
                 self.figures.note_accepted(batch, self._input_names, self._now_ms(), batch.placed(owners))
             else:
-                self.figures.sweep_seconds.observe(took)
+                self.figures.note_sweep(took)
         keeps = self._settings.keep_payload
         self._outbox.set_aside(batch, self._input_names, keeps, self.figures, batch.placed(owners).tolist())
         self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
@@ -345,7 +345,7 @@ class PartitionLoop:
             self._tell_figures(at_once=True)
         self._sweep_seconds += perf_counter() - started
         if not self._sweeper.is_sweeping:
-            self.figures.sweep_seconds.observe(self._sweep_seconds)
+            self.figures.note_sweep(self._sweep_seconds)
             self._sweep_seconds = 0.0
 
     # --- ticks ---------------------------------------------------------------------------------------------------

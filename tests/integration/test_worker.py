@@ -51,6 +51,7 @@ from stream_app.worker.decisions import model_record
 from tests.reference.row import Row, decode_row
 from tests.support.batches import contents_of
 from tests.support.events import START_MS, engagement, purchase, refund
+from tests.support.log_lines import last_words
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.replays import ROOT, refused, start
 from tests.support.tables import row_of
@@ -566,8 +567,7 @@ def test_worker_of_another_time_zone_is_refused_on_one_line_and_changes_nothing(
     other = start("worker", "--config", path)
     _, error = other.communicate(timeout=PATIENCE_SECONDS)
     assert other.returncode == 2, error
-    said = [line for line in error.decode().splitlines() if line.startswith("FATAL")]
-    assert said == [
+    assert last_words(error.decode()) == [
         "FATAL TimeZoneChanged: setting business.timezone: 'Europe/Berlin', expected 'America/New_York', whose days "
         f"{deployment.topics.changelog}[0] counts; set it back, or have the inputs counted anew under another "
         "kafka.app_id"
