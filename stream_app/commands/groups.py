@@ -82,7 +82,8 @@ def passes_config(command: Callable[..., Any]) -> Callable[..., Any]:
         if value is not None:
             context.meta[_EARLIER] = value
 
-    option = click.option("--config", type=_FILE, hidden=True, expose_value=False, callback=keep)
+    explained = "Settings, a TOML file; may stand behind the command as well."
+    option = click.option("--config", type=_FILE, metavar="FILE", expose_value=False, callback=keep, help=explained)
     return option(command)
 
 
