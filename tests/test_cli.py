@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -182,6 +183,16 @@ def test_list_of_commands_is_in_whole_sentences(args: list[str], capsys: pytest.
     assert "..." not in listing.partition("Commands:")[2]
     for name, entry in COMMANDS.items():
         assert f" {name} {entry.summary}" in listing
+
+
+@pytest.mark.parametrize("name", ["api", "model", "schemas", "segmentations", "sources", "topics", "view", "webhooks"])
+def test_list_of_subcommands_is_in_whole_sentences(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        main([name, "--help"])
+    listing = capsys.readouterr().out.partition("Commands:")[2]
+    assert listing
+    assert "..." not in listing
+    assert all(entry.endswith((".", "…")) for entry in re.split(r"\n  (?=\w)", listing.rstrip())[1:])
 
 
 @pytest.mark.parametrize(
