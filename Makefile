@@ -153,5 +153,5 @@ programs: $(VENV)/.dev
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages; } \
 			>/dev/null || echo "not installed: $$packages; what needs them will fail and say so"; \
 	else \
-		echo "not found, and only root can install them: $$packages (Debian's names); README says what is skipped without"; \
+		echo "not found, and only root can install them: $$packages (Debian's names); CONTRIBUTING says what is skipped without"; \
 	fi

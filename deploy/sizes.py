@@ -22,8 +22,10 @@ def installed_bytes(lock: Path) -> int:
     """Return how many bytes of files a lock installs, with their bytecode, as an image has them."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
-            + ["--require-hashes", "--only-binary=:all:", "--target", folder, "-r", str(lock)],
+            [
+                *(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"),
+                *("--require-hashes", "--only-binary=:all:", "--target", folder, "-r", str(lock)),
+            ],
             check=True,
         )
         return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())

@@ -64,6 +64,8 @@ class Outcome(NamedTuple):
         Number of events folded at the watermark or ahead of it, folded behind it, and seen before.
     too_old
         Of these last, what was said of orders of which only the id is left.
+    swept_before
+        Of each sweep, the index of the event before which it came.
     """
 
     moves: np.ndarray
@@ -76,6 +78,7 @@ class Outcome(NamedTuple):
     late: int
     duplicates: int
     too_old: int
+    swept_before: Indices
 
 
 def process_events(
@@ -191,6 +194,7 @@ def _take_step(
         late=step.late,
         duplicates=step.duplicates,
         too_old=step.too_old,
+        swept_before=sweep_before,
     )
 
 

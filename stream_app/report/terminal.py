@@ -287,7 +287,7 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
         line = f"{_counted(nobodys, 'record')} without a customer: no id, or a placeholder such as guest"
         out.print(Padding(Text(line), INDENT))
     if too_old := summary.get("too_old"):
-        line = f"{too_old:,} of the duplicates said something of an order of which only the id is kept; see README"
+        line = f"{too_old:,} of the duplicates were about orders too old to be changed; see docs/quality.md"
         out.print(Padding(Text(line), INDENT))
     if counts["rejected"]:
         out.print(Padding(Text(f"rejected as {_reasons(summary)}; each is in dead_letters.jsonl"), INDENT))

@@ -2,13 +2,15 @@
 
 import { redrawCharts } from "./charts/time.js";
 import { element } from "./dom.js";
-import { count, dateText, percent } from "./format.js";
+import { count, dateText } from "./format.js";
+import { Listing } from "./listing.js";
 import { readContent } from "./model.js";
 import { customerPage } from "./pages/customer.js";
 import { modelsPage } from "./pages/models.js";
 import { movementsPage } from "./pages/movements.js";
 import { overviewPage } from "./pages/overview.js";
 import { qualityPage, refusedNotice } from "./pages/quality.js";
+import { rfmPage } from "./pages/rfm.js";
 import { segmentPage } from "./pages/segment.js";
 import { choice } from "./parts.js";
 import { People } from "./people.js";
@@ -18,19 +20,20 @@ const PAGES = [
   { name: "overview", title: "Overview", draw: overviewPage },
   { name: "movements", title: "Movements", draw: movementsPage },
   { name: "segment", title: "Segments", draw: segmentPage },
+  { name: "rfm", title: "RFM grid", draw: rfmPage },
   { name: "customer", title: "Customers", draw: customerPage },
   { name: "models", title: "Models and definitions", draw: modelsPage },
   { name: "quality", title: "Quality of data", draw: qualityPage },
 ];
 const THEMES = ["auto", "light", "dark"];
 
-function contextOf(run, people) {
+function contextOf(run, people, listing) {
   const { page, query } = readAddress();
   const segmentation = run.segmentation(query.get("segmentation")) ?? run.segmentations[0];
   const days = query.get("days") === "all" ? "all" : PERIODS.includes(Number(query.get("days"))) ? Number(query.get("days")) : 30;
   const shared = { segmentation: segmentation.name, days };
   return {
-    run, people, query, segmentation, shared,
+    run, people, listing, query, segmentation, shared,
     page: PAGES.find((each) => each.name === page) ?? PAGES[0],
     period: periodOf(run, days),
     go: (name, parameters) => { location.hash = addressOf(name, { ...shared, ...parameters }); },
@@ -102,9 +105,10 @@ async function start() {
   try {
     const run = await readContent(document.getElementById("content").textContent);
     const people = new People(run);
+    const listing = new Listing(run);
     let shown = null;
     const show = () => {
-      const context = contextOf(run, people);
+      const context = contextOf(run, people, listing);
       app.replaceChildren(...frame(context));
       document.title = `${context.page.title} – Customer segments`;
       if (shown !== null && shown !== context.page.name) {
