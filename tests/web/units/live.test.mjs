@@ -89,7 +89,7 @@ test("trade is told as far back as it is known", () => {
 
 test("the latest come first, each once, and not without end", () => {
   const latest = new Latest();
-  const at = (second) => ({ migration_id: `m${second}`, effective_at: new Date(second * 1000).toISOString() });
+  const at = (second) => ({ migration_id: `m${second}`, entryId: `${second}-0` });
   latest.add(at(5));
   latest.begin([at(5), at(3), at(4)]);
   assert.deepEqual(latest.moves.map((each) => each.migration_id), ["m5", "m4", "m3"]);
