@@ -18,10 +18,11 @@ import duckdb
 
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.sources import sql
-from stream_app.sources.cleaning import DOCUMENT_DELIMITER, Cleaner, Refusal, numbered
+from stream_app.sources.cleaning import Cleaner, Refusal, numbered
 from stream_app.sources.fields import Column
 from stream_app.sources.forms import Look, open_unpacked
 from stream_app.sources.inputs import InputFile as InputFile
+from stream_app.sources.numbering import DOCUMENT_DELIMITER
 from stream_app.sources.paths import read_name, read_path
 
 ROW_CHARACTERS_MAX: Final = 1 << 20
