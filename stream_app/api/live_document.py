@@ -206,7 +206,6 @@ def _segmentation(part: _Part, customers: int, everybody: MemberFigures | None) 
         "segments": listed,
         "members": {each["id"]: each for each in members},
         "everyone": {} if known is None else asdict(known) | {"customers": customers},
-        "meanDays": {},
         "opening": _opening(listed, part.daily.sizes, rows),
         "flows": flow_columns(listed, rows, None),
         "entryId": part.daily.entry_id,

@@ -12,7 +12,7 @@ import msgspec
 
 from stream_app.adapters.logs import silence_kafka
 from stream_app.bootstrap.models import create_desk, read_folder
-from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
+from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.model_text import model_lines
 from stream_app.contracts.decisions import Outcome
 from stream_app.contracts.model_shelf import ModelShelf, ShelvedModel
@@ -53,7 +53,7 @@ def _decides(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(cls=GuessingGroup)
-@misplaced_config("subcommand")
+@passes_config
 def model() -> None:
     """Show the models of segmentations, and approve, reject, pin or unpin one.
 

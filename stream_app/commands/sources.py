@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders, create_loading_options
-from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
+from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.input_files import FILE, takes_sources, takes_zone, with_money_of
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
@@ -32,7 +32,7 @@ SHOWN: Final = 5
 
 
 @click.group(cls=GuessingGroup, invoke_without_command=True)
-@misplaced_config("subcommand")
+@passes_config
 @click.pass_context
 def sources(context: click.Context) -> None:
     """List the kinds of files that are known, check files, and print a kind as a file of sources."""

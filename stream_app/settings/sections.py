@@ -39,6 +39,16 @@ class BusinessSettings(Section):
     has customers refuses another one."""
 
 
+class LogSettings(Section):
+    """What services write to standard error."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """One JSON document a line, or text for people; `auto` is text on a terminal and JSON elsewhere."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written. `debug` adds a line for each request to the API; libraries never say less than
+    warnings."""
+
+
 class MoneySettings(Section):
     """Which money is summed, and how other currencies become it."""
 
@@ -389,6 +399,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     webhooks: WebhookSettings = WebhookSettings()
     deployment: DeploymentSettings = DeploymentSettings()
+    log: LogSettings = LogSettings()
 
     @cached_property
     def definitions(self) -> Definitions:

@@ -235,12 +235,13 @@ class ViewFollower:
             announced = time.monotonic()
             while time.monotonic() - announced < 1:  # the old one stands still: its position is soon reached
                 if await self._target.swap(generation):
-                    logger.info("built in %.1f s", time.monotonic() - started)
+                    seconds = time.monotonic() - started
+                    logger.info("the view is built anew after %.1f s", seconds, extra={"seconds": round(seconds, 1)})
                     return
                 await self._take(consumer, generation)
 
     async def _follow(self, consumer: AIOKafkaConsumer, generation: str) -> None:
-        deleting = asyncio.create_task(self._delete_others())
+        deleting, started = asyncio.create_task(self._delete_others()), time.monotonic()
         try:
             beaten = 0.0
             while True:
@@ -249,6 +250,9 @@ class ViewFollower:
                     await self._target.beat(generation, self._condition())
                     beaten = time.monotonic()
                 if all(self._written[tp] >= self._ends[tp] for tp in self._all):
+                    if self.state != "current":
+                        seconds = time.monotonic() - started
+                        logger.info("caught up after %.1f s", seconds, extra={"seconds": round(seconds, 1)})
                     self._waiting_since_ms, self._current_at, self.state = None, time.monotonic(), "current"
                     self.has_been_current = True
         finally:

@@ -12,7 +12,7 @@ from stream_app.contracts.fields import parse_instant
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.segmentations.learned.roles import KEYS, segments
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 AUDIENCE: Final = "audience"
 LEARNED: Final = "learned"
 HELD: Final = "held"

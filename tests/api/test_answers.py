@@ -263,7 +263,10 @@ def test_unknown_query_parameter_of_a_batch_is_refused(client: httpx.Client) -> 
     [
         ("/v1/segmentations/Value/segments", "there is no segmentation 'Value'; did you mean 'value'?"),
         ("/v1/segmentations/x/segments", "there is no segmentation 'x'; there are lifecycle, value"),
-        (f"{LIFECYCLE}/segments/Activ/members", "there is no segment 'lifecycle/Activ'; did you mean 'Active'?"),
+        (
+            f"{LIFECYCLE}/segments/Activ/members",
+            "there is no segment 'lifecycle/Activ'; did you mean lifecycle/active (Active)?",
+        ),
         (
             f"{LIFECYCLE}/segments/s1/members",
             "there is no segment 'lifecycle/s1'; there are lifecycle/active (Active), "

@@ -2,12 +2,14 @@
 
 import { redrawCharts } from "./charts/time.js";
 import { element } from "./dom.js";
-import { count, dateText, percent } from "./format.js";
+import { count, dateText } from "./format.js";
+import { Listing } from "./listing.js";
 import { customerPage } from "./pages/customer.js";
 import { modelsPage } from "./pages/models.js";
 import { movementsPage } from "./pages/movements.js";
 import { overviewPage } from "./pages/overview.js";
 import { qualityPage, refusedNotice } from "./pages/quality.js";
+import { rfmPage } from "./pages/rfm.js";
 import { segmentPage } from "./pages/segment.js";
 import { choice } from "./parts.js";
 import { People } from "./people.js";
@@ -17,6 +19,7 @@ const PAGES = [
   { name: "overview", title: "Overview", draw: overviewPage },
   { name: "movements", title: "Movements", draw: movementsPage },
   { name: "segment", title: "Segments", draw: segmentPage },
+  { name: "rfm", title: "RFM grid", draw: rfmPage, needs: "rfm" },
   { name: "customer", title: "Customers", draw: customerPage },
   { name: "models", title: "Models and definitions", draw: modelsPage },
   { name: "quality", title: "Quality of data", draw: qualityPage, hasNoToolbar: true },
@@ -24,14 +27,14 @@ const PAGES = [
 export const PAGE_NAMES = PAGES.map((page) => page.name);
 const THEMES = ["auto", "light", "dark"];
 
-function contextOf({ run, people, site }) {
+function contextOf({ run, people, listing, site }) {
   const { page, query } = readAddress();
-  const pages = [...PAGES, ...(site?.pages ?? [])];
+  const pages = [...PAGES.filter(({ needs }) => !needs || run[needs]), ...(site?.pages ?? [])];
   const segmentation = run.segmentation(query.get("segmentation")) ?? run.segmentations[0];
   const days = query.get("days") === "all" ? "all" : PERIODS.includes(Number(query.get("days"))) ? Number(query.get("days")) : 30;
   const shared = { segmentation: segmentation.name, days };
   return {
-    run, people, site, query, segmentation, shared, pages,
+    run, people, listing, site, query, segmentation, shared, pages,
     page: pages.find((each) => each.name === page) ?? pages[0],
     period: periodOf(run, days),
     go: (name, parameters) => { location.hash = addressOf(name, { ...shared, ...parameters }); },
@@ -100,7 +103,7 @@ function rememberedTheme() {
 export class Pages {
   // site: what a server adds to the document, null in a file.
   constructor(app, site = null) {
-    Object.assign(this, { app, site, run: null, people: null, shown: null });
+    Object.assign(this, { app, site, run: null, people: null, listing: null, shown: null });
     addEventListener("hashchange", () => this.show());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
   }
@@ -109,6 +112,7 @@ export class Pages {
   take(run) {
     this.run = run;
     this.people = new People(run);
+    this.listing = new Listing(run);
   }
 
   show() {

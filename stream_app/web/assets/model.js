@@ -13,7 +13,9 @@ function nothingMoved(flows) {
 
 export class Segmentation {
   constructor(raw, run) {
-    Object.assign(this, raw);
+    const { trade, ...rest } = raw;
+    Object.assign(this, rest);
+    this.sales = trade;
     this.run = run;
     this.isAudience = raw.kind === "audience";
     this.colours = segmentColours(raw.kind, raw.segments);
@@ -33,6 +35,12 @@ export class Segmentation {
     if (index === NOBODY) return this.isAudience ? "outside" : "first seen";
     const segment = this.segments[index];
     return segment.former ? `${segment.name} (former)` : segment.name;
+  }
+
+  // What holds of everybody in a segment, in words.
+  meaningOf(index) {
+    const { means } = this.segments[index];
+    return means === "otherwise" ? "none of the other conditions holds" : (means ?? "");
   }
 
   // Calls with (row, from, to, cause, change) for every flow of the days, both included.
@@ -84,6 +92,40 @@ export class Segmentation {
       now.forEach((size, index) => { sizes[index][today - first] = size; });
     }
     return sizes;
+  }
+
+  // What came of the members of each segment in some days, in major units and by place; NOBODY's are first orders.
+  // Nothing where it is not known, see `sales`.
+  trade(first, last) {
+    const sums = new Map();
+    if (!this.sales) return sums;
+    const { day, segment, revenue, orders } = this.sales;
+    for (let row = firstAtLeast(day, first); row < day.length && day[row] <= last; row += 1) {
+      if (!sums.has(segment[row])) sums.set(segment[row], { revenue: 0, orders: 0 });
+      const sum = sums.get(segment[row]);
+      sum.revenue += revenue[row] / this.run.minorPerMajor;
+      sum.orders += orders[row];
+    }
+    return sums;
+  }
+
+  // With whom members of a segment are shared: each segment of the other segmentations with members of this one, the
+  // share of this one's that they are, and lift: how many times as often a member is there as anybody is.
+  overlaps(index) {
+    const number = this.run.segmentations.indexOf(this);
+    const own = this.members[this.segments[index].id]?.customers;
+    if (!own) return [];
+    return (this.run.overlaps ?? []).flatMap((pair) => {
+      if (pair.of !== number && pair.with !== number) return [];
+      const [mine, theirs, at] = pair.of === number ? [pair.segment, pair.other, pair.with] : [pair.other, pair.segment, pair.of];
+      const other = this.run.segmentations[at];
+      return mine.flatMap((place, row) => {
+        if (place !== index) return [];
+        const customers = pair.customers[row];
+        const expected = (other.members[other.segments[theirs[row]].id].customers / this.run.customers) * own;
+        return [{ segmentation: other, index: theirs[row], customers, share: customers / own, lift: customers / expected }];
+      });
+    });
   }
 
   level(index) {

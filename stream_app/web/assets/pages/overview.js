@@ -7,21 +7,25 @@ import { NO_FIGURE, comparedText, count, dayText, decimal, isoDay, percent, plur
 import { NOBODY, isMove, isOfKind, isOwn } from "../model.js";
 import { barList, csvButton, figure, legendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
 import { addressOf } from "../state.js";
+import { adviceSection } from "./advice.js";
+import { changeMark, tradeSection } from "./trade.js";
 
 const TREND_DAYS = 180;
 const BY_VERSIONS = "By new versions";
+const PERIOD_REVENUE = "Revenue in the period";
 
 export function overviewPage(context) {
   const { run, segmentation, period } = context;
   if (!run.customers) return page("Overview", element("p", {}, "There are no customers yet."));
   const facts = factsOf(run, segmentation, period);
   return page("Overview", element("p", { class: "headline" }, headline(context, facts)),
+    adviceSection(context),
     keyFigures(context, facts),
     segmentTable(context, facts),
     context.site?.latestOf(context),
+    tradeSection(context),
     segmentation.hasLevels ? directions(context) : null,
     sizesSection(context),
-    revenueSection(context),
     otherSegmentations(context));
 }
 
@@ -37,14 +41,16 @@ function factsOf(run, segmentation, period) {
   return { now: of(period), before: of(period.before), sizes };
 }
 
-function headline({ run, segmentation, period }, { now }) {
+function headline({ run, segmentation, period }, { now, before }) {
   const span = period.days === "all" ? "In all this time" : `In the last ${plural(period.length, "day")}`;
   if (segmentation.isAudience) {
     return `${span} customers entered the audience “${segmentation.title}” ${plural(now.entered.customers, "time")} and left it ${plural(now.left.customers, "time")}.`;
   }
-  const told = (moves, what) => (moves.customers ? plural(moves.customers, what) + run.ifKnown(moves.revenue, (money) => ` of customers who had spent ${money}`) : `no ${what}s`);
-  const [lost, back] = [told(now.lapsed, "lapse"), told(now.returned, "return")];
-  return `${span}: ${lost}, and ${back}.`;
+  const revenue = now.trade.revenue === null ? "" : `revenue was ${run.money(now.trade.revenue)}${before && run.tradeFrom <= period.before.first ? `, ${comparedText(now.trade.revenue, before.trade.revenue, period.beforeText)}` : ""}`;
+  if (!segmentation.hasLevels) return revenue ? `${span} ${revenue}.` : `${span} nothing is known of revenue.`;
+  const told = (moves, done) => (moves.customers ? `${plural(moves.customers, "customer")} ${done}${run.ifKnown(moves.revenue, (spent) => `, who had spent ${spent}`)}` : `nobody ${done}`);
+  const [lost, back] = [told(now.lapsed, "lapsed"), told(now.returned, "came back")];
+  return revenue ? `${span} ${revenue}. ${lost.charAt(0).toUpperCase()}${lost.slice(1)}; ${back}.` : `${span} ${lost}; ${back}.`;
 }
 
 // Whether more is good decides the tone; null has none.
@@ -109,12 +115,13 @@ function segmentTable(context, facts) {
     { title: "Left", isNumber: true, cell: (row) => count(row.left.customers), text: (row) => row.left.customers },
     { title: BY_VERSIONS, isNumber: true, cell: (row) => signed(row.byVersions), text: (row) => row.byVersions },
     { title: "Revenue in all", isNumber: true, cell: (row) => (row.members ? [run.money(row.members.revenue), element("span", { class: "small" }, percent(row.members.revenue_share))] : NO_FIGURE), text: (row) => row.members?.revenue ?? 0 },
-    { title: "Order value", isNumber: true, cell: (row) => run.money(row.members?.average_order_value), text: (row) => row.members?.average_order_value },
-    { title: "What to do", isInFileOnly: true, cell: () => "", text: (row) => row.segment.action },
-  ].filter((column) => column.title !== BY_VERSIONS || rows.some((row) => row.byVersions));
+    { title: PERIOD_REVENUE, isOfSales: true, isNumber: true, cell: (row) => [run.money(row.revenue), element("span", { class: "small" }, changeMark(row.revenue, row.revenueBefore))], text: (row) => row.revenue.toFixed(run.moneyDigits) },
+    { title: "Order value", isInFileOnly: true, text: (row) => row.members?.average_order_value },
+    { title: "What to do", isInFileOnly: true, text: (row) => row.segment.action },
+  ].filter((column) => (column.title !== BY_VERSIONS || rows.some((row) => row.byVersions)) && (!column.isOfSales || segmentation.sales));
   const lead = segmentation.isAudience
     ? `Entered and left ${period.name}; revenue is what present members have spent in all.`
-    : `From the best of the life cycle to the lost. Entered and left ${period.name}, by what customers did themselves${rows.some((row) => row.byVersions) ? "; what new versions of the model moved is told apart" : ""}. Revenue is what present members have spent in all.`;
+    : `From the best of the life cycle to the lost. Entered and left ${period.name}, by what customers did themselves${rows.some((row) => row.byVersions) ? "; what new versions of the model moved is told apart" : ""}. Revenue in all is what present members have spent${segmentation.sales ? "; revenue in the period is what came of those who were in the segment then" : ""}.`;
   return section(segmentation.isAudience ? "Who is in it" : "Who your customers are", lead,
     table(`Segments of ${segmentation.title}`, columns.filter((column) => !column.isInFileOnly), rows),
     element("div", { class: "below" }, csvButton(`segments-${segmentation.name}`, columns, rows)));
@@ -125,10 +132,12 @@ function rowOf({ segmentation, period }, facts, segment) {
   const sizes = facts.sizes[index];
   const byOwn = (end, other) => segmentation.sum(period.first, period.last, (from, to, cause) => (end === "to" ? to : from) === index && isOwn(cause) && other(from, to));
   const [entered, left] = [byOwn("to", () => true), byOwn("from", () => true)];
+  const brought = (days) => segmentation.trade(days.first, days.last).get(index)?.revenue ?? 0;
   const versions = (side) => segmentation.sum(period.first, period.last, (from, to, cause) => (side === "to" ? to : from) === index && !isOwn(cause)).customers;
   return {
     segment, index, members: segmentation.members[segment.id], size: sizes.at(-1) ?? 0,
     entered, left, byVersions: versions("to") - versions("from"),
+    revenue: brought(period), revenueBefore: period.before && brought(period.before),
   };
 }
 
@@ -153,11 +162,18 @@ function directions(context) {
       colour: segmentation.colours.get(segmentation.segments[pair.to].id),
       figures: count(pair.customers) + run.ifKnown(pair.revenue, (money) => ` · ${money}`),
     }))));
+  const columns = [
+    { title: "Direction", text: (pair) => segmentation.direction(pair.from, pair.to) },
+    { title: "From", text: (pair) => segmentation.nameOf(pair.from) },
+    { title: "To", text: (pair) => segmentation.nameOf(pair.to) },
+    { title: "Moves", text: (pair) => pair.customers },
+    { title: `Spent before, ${run.currency}`, text: (pair) => pair.revenue?.toFixed(run.moneyDigits) },
+  ];
   return section("Up and down the life cycle", `What customers did themselves ${period.name}${segmentation.flows.revenue ? "; with the money that they had spent before" : ""}.`,
     element("div", { class: "two" },
       shown(list("up"), "Up", "up"),
       shown(list("down"), "Down", "down")),
-    element("p", {}, element("a", { href: addressOf("movements", context.shared) }, "All movements")));
+    element("div", { class: "below" }, element("a", { href: addressOf("movements", context.shared) }, "All movements"), csvButton(`up-and-down-${segmentation.name}`, columns, [...list("up"), ...list("down")])));
 }
 
 function sizesSection(context) {
@@ -189,32 +205,6 @@ function sizesSection(context) {
   }));
 }
 
-function revenueSection({ run }) {
-  const weeks = [];
-  for (let end = run.lastDay; run.tradeFrom !== null && end - 6 >= run.tradeFrom; end -= 7) weeks.unshift({ day: end - 6, ...run.trade(end - 6, end) });
-  if (weeks.length < 2) return null;
-  const [last, before] = [weeks.at(-1), weeks.at(-2)];
-  const columns = [
-    { title: "Seven days from", cell: (week) => dayText(week.day), text: (week) => isoDay(week.day) },
-    { title: `Revenue, ${run.currency}`, isNumber: true, cell: (week) => decimal(week.revenue, run.moneyDigits), text: (week) => week.revenue.toFixed(run.moneyDigits) },
-    { title: "Orders", isNumber: true, cell: (week) => count(week.orders), text: (week) => week.orders },
-    { title: "Engagements", isNumber: true, cell: (week) => count(week.engagements), text: (week) => week.engagements },
-  ].filter((column) => column.title !== "Engagements" || run.days.engagements);
-  return section("Revenue", null, figure({
-    name: "revenue",
-    title: "Net revenue by week",
-    sentence: `The last seven days brought ${run.money(last.revenue)}, the seven before ${run.money(before.revenue)}.`,
-    chart: timeChart({
-      label: `Net revenue by week from ${dayText(weeks[0].day)} to ${dayText(run.lastDay)}; the table below has the figures.`,
-      days: weeks.map((week) => week.day),
-      series: [{ name: "Revenue", colour: "--accent", values: weeks.map((week) => Math.max(week.revenue, 0)) }],
-      kind: "bars", format: (value) => run.money(value), ticks: count, height: 180,
-    }),
-    columns,
-    rows: weeks,
-  }));
-}
-
 function otherSegmentations(context) {
   const { run } = context;
   if (run.segmentations.length < 2) return null;
@@ -228,6 +218,6 @@ function otherSegmentations(context) {
     { title: "Moves a customer and month", isNumber: true, isOfWholeRun: true, cell: (each) => decimal(each.moves.own_moves.per_customer_month, 2), text: (each) => each.moves.own_moves.per_customer_month },
   ].filter((column) => !column.isOfWholeRun || run.segmentations.every((each) => each.moves));
   return section("All segmentations and audiences", "Each divides the same customers in its own way; customers may enter and leave an audience again and again.",
-    table("Every segmentation and audience", columns, run.segmentations),
+    table("Segmentations and audiences, with their sizes", columns, run.segmentations),
     element("div", { class: "below" }, csvButton("segmentations", columns, run.segmentations)));
 }
