@@ -21,6 +21,7 @@ from stream_app.api.exchange import ExchangeMiddleware
 from stream_app.api.openapi import describe
 from stream_app.api.problems import install_problems
 from stream_app.api.quotas import Quotas
+from stream_app.api.reference import reference_routes
 from stream_app.api.routing import encode, json_response
 from stream_app.api.segments import segment_routes
 from stream_app.api.store import SegmentStore
@@ -79,6 +80,7 @@ def create_application(
         title="Segments",
         version="1",
         description="Which segments a customer is in, why, and who moves where.",
+        openapi_url=None,  # see `reference`: it would be made anew for each request
         docs_url=None,  # the page would load scripts from elsewhere
         redoc_url=None,
     )
@@ -107,12 +109,12 @@ def create_application(
         customer_routes(store),
         segment_routes(store, timezone),
         stream_routes(store, metrics, max_streams, stream_tokens),
+        reference_routes(partial(describe, app)),
         _probes(store),
         *([] if console is None else [console.routes]),
     )
     for router in routers:
         app.router.routes.extend(router.routes)  # `include_router` would match a request twice, for a tenth of its time
-    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # as FastAPI's documentation has it
     return app
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import re
 import time
+from secrets import token_hex
 from typing import Final
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("stream_app.api.access_log")
 
 REQUEST_ID: Final = b"x-request-id"
+REQUEST_ID_BYTES: Final = 16
 WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 """Nothing that could be taken for more than one field of a log."""
 METHODS: Final = frozenset({"GET", "POST", "HEAD"})
@@ -91,7 +92,7 @@ class ExchangeMiddleware:
 
 def _request_id(scope: Scope) -> str:
     given = header_of(scope, REQUEST_ID)
-    return given if WELL_FORMED.fullmatch(given) else uuid4().hex
+    return given if given and WELL_FORMED.fullmatch(given) else token_hex(REQUEST_ID_BYTES)
 
 
 def _route(scope: Scope) -> str:

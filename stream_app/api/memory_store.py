@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -12,7 +14,7 @@ import msgspec
 
 from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
-from stream_app.api.figures import end_of_replay, figures_of_replay, timezone_of_replay
+from stream_app.api.figures import ToldFigures, end_of_replay, figures_of_replay, timezone_of_replay
 from stream_app.api.segment_lists import ahead_of, byte_order, flows_of, newest_first, page_of_leavers, segment_list
 from stream_app.api.store import (
     Ahead,
@@ -25,6 +27,7 @@ from stream_app.api.store import (
     MemberPage,
     MemberQuery,
     SegmentList,
+    StoreUnavailable,
     ViewCondition,
 )
 from stream_app.contracts.fields import parse_instant
@@ -39,6 +42,9 @@ from stream_app.contracts.readers import (
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.local_days import date_shown
 
+logger = logging.getLogger(__name__)
+
+BEING_READ: Final = "what the replay has written is being read; try again"
 KEPT_MIGRATIONS: Final = 10_000
 """For the stream; as many as the view in Redis keeps by default."""
 
@@ -50,59 +56,105 @@ class MemoryStore:
     ----------
     folder
         With `memberships.jsonl`, `migrations.jsonl`, `models.jsonl` and `summary.json`.
+    is_read_later
+        Whether it is read once the store is started, beside answering: half a million moves take seconds. Until then it
+        is not ready.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_read_later: bool = False) -> None:
         self.index = SegmentIndex()
+        self._folder, self._migrations = folder, folder / "migrations.jsonl"
         self._models: list[dict[str, Any]] = []
-        for line in _lines(folder / "models.jsonl"):
-            self.index.add(read_model(line))
-            self._models.append(msgspec.json.decode(line))
-        summary = (folder / "summary.json").read_bytes()
-        timezone = timezone_of_replay(summary)
         self._flows: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        newest: dict[tuple[str, str], MigrationRecord] = {}
-        self._recent: list[FeedEntry] = []
-        self._migrations = folder / "migrations.jsonl"
         self._places: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-        place = 0
-        for number, line in enumerate(_lines(self._migrations), 1):
-            entry = FeedEntry.read(f"{number}-0", line)
-            migration = entry.migration
-            newest[migration.segmentation, migration.customer_id] = migration
-            self._places[migration.customer_id].append((place, len(line)))
-            place += len(line)
-            self._flows[migration.segmentation, date_shown(migration.effective_at, timezone)][
-                flow_field(migration)
-            ] += 1
-            self._recent.append(entry)
-        del self._recent[:-KEPT_MIGRATIONS]
+        self._recent: list[FeedEntry] = []
         self._customers: defaultdict[str, list[CustomerSegment]] = defaultdict(list)
         self._members: defaultdict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
         self._leavers: defaultdict[tuple[str, str], list[Leaver]] = defaultdict(list)
-        for line in _lines(folder / "memberships.jsonl"):
-            self._add_membership(read_membership(line), newest)
+        self._figures: Mapping[str, ToldFigures] = {}
+        self._until_ms = 0
+        self.feed = MigrationFeed(self._history)
+        self._unready, self._is_closed = BEING_READ, False
+        self._reading: asyncio.Task[None] | None = None
+        if not is_read_later:
+            self._begin(self._read())
+
+    def _read(self) -> SegmentIndex:
+        """Read everything; return the segments that there are."""
+        index = SegmentIndex()
+        for line in self._lines("models.jsonl"):
+            index.add(read_model(line))
+            self._models.append(msgspec.json.decode(line))
+        summary = (self._folder / "summary.json").read_bytes()
+        newest = self._read_migrations(timezone_of_replay(summary))
+        for line in self._lines("memberships.jsonl"):
+            self._add_membership(read_membership(line), newest, index)
         for segments in self._customers.values():
             segments.sort(key=lambda segment: segment.segmentation)
         for members in self._members.values():
             members.sort(key=byte_order)
         self._figures, self._until_ms = figures_of_replay(summary), end_of_replay(summary)
-        self.feed = MigrationFeed(self._history)
+        return index
+
+    def _read_migrations(self, timezone: str) -> dict[tuple[str, str], MigrationRecord]:
+        """Read all of them; return the newest of each segmentation and customer."""
+        newest: dict[tuple[str, str], MigrationRecord] = {}
+        recent: deque[FeedEntry] = deque(maxlen=KEPT_MIGRATIONS)
+        place = 0
+        for number, line in enumerate(self._lines("migrations.jsonl"), 1):
+            entry = FeedEntry.read(f"{number}-0", line)
+            migration = entry.migration
+            newest[migration.segmentation, migration.customer_id] = migration
+            self._places[migration.customer_id].append((place, len(line)))
+            place += len(line)
+            day = date_shown(migration.effective_at, timezone)
+            self._flows[migration.segmentation, day][flow_field(migration)] += 1
+            recent.append(entry)
+        self._recent = list(recent)
+        return newest
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        with (self._folder / name).open("rb") as file:
+            for line in file:
+                if self._is_closed:  # the process is to end, and does not wait for the rest
+                    return
+                yield line
+
+    def _begin(self, index: SegmentIndex) -> None:
+        """Answer from now on."""
+        self.index, self._unready = index, ""
         self.feed.publish(self._recent)
+
+    async def _read_beside(self) -> None:
+        try:
+            self._begin(await asyncio.to_thread(self._read))
+        except (OSError, ValueError) as error:
+            self._unready = f"what the replay has written cannot be read: {error}"
+            logger.error("%s", self._unready)  # noqa: TRY400 - a line says it
 
     async def start(self) -> None:
         """See `SegmentStore`."""
+        if self._unready:
+            self._reading = asyncio.create_task(self._read_beside())
 
     async def close(self) -> None:
         """See `SegmentStore`."""
+        self._is_closed = True
         self.feed.close()
+        if self._reading is not None:
+            await self._reading
 
     def unready_reason(self) -> str:
         """See `SegmentStore`."""
-        return ""
+        return self._unready
+
+    def _require_read(self) -> None:
+        if self._unready:
+            raise StoreUnavailable(self._unready)
 
     async def look_up(self, customer_ids: Sequence[str]) -> list[list[CustomerSegment]]:
         """See `SegmentStore`."""
+        self._require_read()
         return [self._customers.get(customer_id, []) for customer_id in customer_ids]
 
     async def segments(self, segmentation: str) -> SegmentList:
@@ -125,6 +177,7 @@ class MemoryStore:
 
     async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
         """See `SegmentStore`."""
+        self._require_read()
         with self._migrations.open("rb") as file:
             return [self._migration_at(file, *place) for place in self._places.get(customer_id, ())]
 
@@ -215,10 +268,12 @@ class MemoryStore:
             read.holdout,
         )
 
-    def _add_membership(self, record: MembershipRecord, newest: dict[tuple[str, str], MigrationRecord]) -> None:
+    def _add_membership(
+        self, record: MembershipRecord, newest: Mapping[tuple[str, str], MigrationRecord], index: SegmentIndex
+    ) -> None:
         segment = CustomerSegment(
             record.segmentation,
-            self.index.reference(record.segmentation, record.segment.id),
+            index.reference(record.segmentation, record.segment.id),
             record.since,
             record.sequence,
             record.model_version,
@@ -240,8 +295,3 @@ class MemoryStore:
             target = None if following.to_segment is None else following.to_segment.id
             leaver = Leaver(parse_instant(following.at), record.customer_id, target)
             self._leavers[record.segmentation, record.segment.id].append(leaver)
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from file

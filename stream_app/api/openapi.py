@@ -22,6 +22,7 @@ from stream_app.api.problems import (
     QUERY_PARAMETER_UNKNOWN,
     RATE_LIMITED,
     SCOPE_MISSING,
+    STREAM_TOKEN_INVALID,
     TOKEN_MALFORMED,
     TOKEN_MISSING,
     TOKEN_UNKNOWN,
@@ -117,9 +118,15 @@ def describe(app: FastAPI) -> Schema:
     schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
     components["headers"] = {name: dict(header) for name, header in HEADERS.items()}
     for _, _, operation in operations(document):
-        _complete(operation)
+        _complete(operation, schemas)
     _name_instants(document)
+    order = [name for name, _ in TAGS]
+    document["paths"] = dict(sorted(document["paths"].items(), key=lambda item: order.index(_tag(item[1]))))
     return document
+
+
+def _tag(methods: Schema) -> str:
+    return str(next(iter(methods.values()))["tags"][0])
 
 
 def operations(document: Schema) -> Iterator[tuple[str, str, Schema]]:
@@ -129,12 +136,17 @@ def operations(document: Schema) -> Iterator[tuple[str, str, Schema]]:
             yield path, method, operation
 
 
-def _complete(operation: Schema) -> None:
+def _complete(operation: Schema, schemas: Schema) -> None:
     kinds = [KINDS[code] for code in operation.pop(KINDS_FIELD)]
+    if STREAM_TOKEN_INVALID in kinds:
+        operation["security"].append({"stream_token": []})
     parameters = operation.get("parameters", [])
     invalid = [PARAMETER_INVALID] if parameters else []
+    for parameter in parameters:
+        _leave_out_null(parameter["schema"])
     if "requestBody" in operation:
         invalid.append(BODY_INVALID)
+        _add_example(operation["requestBody"]["content"]["application/json"])
     responses = operation["responses"]
     responses.pop("422", None)
     for status, response in list(responses.items()):
@@ -144,15 +156,36 @@ def _complete(operation: Schema) -> None:
             headers.insert(0, "ETag")
             responses["304"] = {"description": "The newest answer is known already.", "headers": _headers("ETag")}
         response["headers"] = _headers(*headers)
-        example = EXAMPLES.get(schema.get("schema", {}).get("$ref", "").rpartition("/")[2])
-        if example is not None:
-            schema["example"] = example
+        if schema:
+            _add_example(schema)
+            response["description"] = _first_sentence(schemas[_name_of(schema)], response["description"])
         responses[status] = response
     by_status: dict[str, list[Kind]] = {}
     for kind in (*OF_EVERY_ROUTE, *kinds, *invalid):
         by_status.setdefault(str(int(kind.status)), []).append(kind)
     for status, of_status in sorted(by_status.items()):
         responses[status] = _problems(operation, of_status)
+
+
+def _leave_out_null(schema: Schema) -> None:
+    """Say of a parameter that need not be there only what it is if it is there: an address has no null."""
+    choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(choices) == 1:
+        del schema["anyOf"]
+        schema |= choices[0]
+
+
+def _name_of(content: Schema) -> str:
+    return str(content.get("schema", {}).get("$ref", "")).rpartition("/")[2]
+
+
+def _add_example(content: Schema) -> None:
+    name = _name_of(content)
+    content["example"] = EXAMPLES[name]
+
+
+def _first_sentence(schema: Schema, otherwise: str) -> str:
+    return str(schema["description"]).partition("\n")[0] if "description" in schema else otherwise
 
 
 def _headers(*names: str) -> Schema:

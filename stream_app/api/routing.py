@@ -1,5 +1,8 @@
 """Shared by all routes: scopes, refusal of unknown parameters, what an answer may be kept for, and how it is described.
 
+Of a request without a query, most routes need nothing but the path. Their function is called at once then: what FastAPI
+does before it takes as long as the rest of a look-up.
+
 Answers are for their caller alone and may be kept if they are asked for again each time (`no-cache`): the tag is the
 digest of the answer, so who has the newest one gets 304 and no body. The tag is a weak one, as compressed answers have
 it, too.
@@ -7,12 +10,15 @@ it, too.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
+from annotated_types import MaxLen, MinLen
 from fastapi import APIRouter, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
 
@@ -42,16 +48,40 @@ def scoped_router(scope: str, tag: str) -> APIRouter:
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
             known = frozenset(field.alias for field in self.dependant.query_params)
+            bounds = _path_bounds(self.dependant)
+            call = self.endpoint
 
             async def handle_if_permitted(request: Request) -> Response:
                 access.needs(request.scope["state"]["client"], scope)
                 if request.scope["query_string"]:
                     _require_known(request.query_params.keys(), known)
+                elif bounds is not None:
+                    path = request.scope["path_params"]
+                    if all(least <= len(path[name]) <= most for name, least, most in bounds):
+                        return _finished(request, await call(**path))
                 return _finished(request, await handle(request))
 
             return handle_if_permitted
 
     return APIRouter(prefix="/v1", tags=[tag], route_class=ScopedRoute)
+
+
+def _path_bounds(dependant: Dependant) -> tuple[tuple[str, int, int], ...] | None:
+    """Return the names of a path's parameters and how long each may be, if a route depends on nothing else.
+
+    None if it needs a body, a header, the request, or a parameter that is not a text: FastAPI reads those.
+    """
+    others = dependant.body_params, dependant.header_params, dependant.cookie_params, dependant.dependencies
+    if any(others) or dependant.request_param_name is not None:
+        return None
+    if any(field.field_info.annotation is not str for field in dependant.path_params):
+        return None
+    bounds = []
+    for field in dependant.path_params:
+        least = next((each.min_length for each in field.field_info.metadata if isinstance(each, MinLen)), 0)
+        most = next((each.max_length for each in field.field_info.metadata if isinstance(each, MaxLen)), sys.maxsize)
+        bounds.append((field.alias, least, most))
+    return tuple(bounds)
 
 
 def described(scope: str, *kinds: Kind) -> dict[str, Any]:
@@ -80,8 +110,8 @@ def tagged(request: Request, response: Response) -> Response:
     given = access.header_of(request.scope, b"if-none-match")
     if given and _names(given, tag.decode()):
         response = Response(status_code=304)
-    names = {name for name, _ in response.raw_headers}
-    response.raw_headers += [pair for pair in ((b"etag", tag), PRIVATE, VARY) if pair[0] not in names]
+    has = {name for name, _ in response.raw_headers}
+    response.raw_headers += [pair for pair in ((b"etag", tag), PRIVATE, VARY) if pair[0] not in has]
     return response
 
 

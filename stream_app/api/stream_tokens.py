@@ -27,6 +27,8 @@ PARAMETER: Final = "token"
 PREFIX: Final = "segmenter_stream_"
 LIFETIME_MS: Final = 60_000
 """Enough to open a stream with; a browser that reconnects later needs another one."""
+SIGNED_AS: Final = b"stream-token\0"
+"""Before what is signed: sessions are signed with the same key."""
 _SIGNATURE_BYTES: Final = 32
 
 
@@ -90,7 +92,7 @@ class StreamTokens:
         return name
 
     def _signature(self, payload: bytes) -> bytes:
-        return hmac.new(self._key, payload, hashlib.sha256).digest()
+        return hmac.new(self._key, SIGNED_AS + payload, hashlib.sha256).digest()
 
 
 def _refused(what: str) -> Problem:

@@ -160,6 +160,14 @@ def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
     return Outcome(life.recount(row.order_half_life_days).differences(row), duplicates)
 
 
+def knows_order(entries: Iterable[Entry], order_id: str) -> bool:
+    """Return whether an order is known of a customer once these records are folded, each topic's in order."""
+    life = _Life()
+    for entry in entries:
+        life.take(entry)
+    return life.knows(order_id)
+
+
 def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIFE_DAYS) -> Recount:
     """Return the totals of entries, those of each topic in the order of the log."""
     life = _Life()
@@ -241,6 +249,11 @@ class _Order:
         return max(event.at_ms for event in self.returns)
 
     @property
+    def latest_ms(self) -> int:
+        """When it was stated last, or returned: it counted as of then until an earlier time was told."""
+        return max(event.at_ms for event in self.statements or self.returns)
+
+    @property
     def said_ms(self) -> int:
         """When anything was said of it last."""
         return max(event.at_ms for event in (*self.statements, *self.returns))
@@ -307,6 +320,10 @@ class _Life:
         """Return whether an order is known to be cancelled."""
         order = self._orders.get(order_id)
         return order is not None and any(event.amount_minor == CANCELS for event in order.returns)
+
+    def knows(self, order_id: str) -> bool:
+        """Return whether anything is remembered of an order, if only its id."""
+        return order_id in self._orders or order_id in self._too_old
 
     @property
     def has_acted(self) -> bool:
@@ -396,11 +413,14 @@ class _Life:
         gaps, log_gaps, log_gaps_squared = _gaps({self._day(at_ms) for at_ms in (*ordered, *engaged)})
         sums, gross = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
         for order in orders:
-            weight = 2.0 ** ((order.at_ms - self._said_ms) / (order_half_life_days * DAY_MS))
+            weight, heaviest = (
+                2.0 ** ((at_ms - self._said_ms) / (order_half_life_days * DAY_MS))
+                for at_ms in (order.at_ms, order.latest_ms)
+            )
             one, left = order.worth
             most = max(event.amount_minor for event in (*order.statements, *order.returns))
             times = len(order.statements) + len(order.returns)
-            parts = (one * weight, weight), (left * weight, most * weight), (_log_of(left), _log_of(most))
+            parts = (one * weight, heaviest), (left * weight, most * heaviest), (_log_of(left), _log_of(most))
             for index, (part, largest) in enumerate(parts):
                 sums[index] += part
                 gross[index] += times * largest

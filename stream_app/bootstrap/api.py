@@ -69,7 +69,7 @@ def create_demo_api(
     tokens, metrics = tokens_of(settings), Metrics(API)
 
     async def run() -> None:
-        store, report = MemoryStore(folder), folder / FILE_NAME
+        store, report = MemoryStore(folder, is_read_later=True), folder / FILE_NAME
         document: Document = LiveDocument(store, settings.business.timezone)
         if report.is_file():
             document = FileDocument(report)

@@ -28,6 +28,7 @@ from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import NEVER_MS
 from stream_app.core.segments import Roster
+from stream_app.native.structures import EVENT
 from stream_app.replay.acts import ActsSample
 from stream_app.replay.listing import listing_document
 from stream_app.replay.overlaps import overlaps_document
@@ -64,8 +65,8 @@ class History:
         self._flows[name].observe(moves, roster, partition.table.timezone)
 
     def observe_events(self, events: Events, outcome: Outcome, partition: Partition) -> None:
-        """Count events and what came of them; what profiles say is none."""
-        acts = events.records[events.records["kind"] <= ENGAGEMENT]
+        """Count events and what came of them; what profiles say is none, and neither is what is nobody's."""
+        acts = events.records[(events.records["kind"] <= ENGAGEMENT) & (events.records["status"] == EVENT)]
         self._events.observe(acts, partition.table.timezone)
         self._sample.observe(acts)
         sales = Sales(partition, events, outcome)

@@ -29,6 +29,7 @@ from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import NO_SEGMENT, Roster
+from stream_app.native.structures import EVENT
 from stream_app.replay.spreads import codes_of
 
 REVENUE, ORDERS = range(2)
@@ -50,10 +51,13 @@ class Sales:
     """
 
     def __init__(self, partition: Partition, events: Events, outcome: Outcome) -> None:
-        chosen = np.flatnonzero(np.isin(events.records["kind"], (PURCHASE, REFUND)))
+        is_order = np.isin(events.records["kind"], (PURCHASE, REFUND))
+        chosen = np.flatnonzero(is_order & (events.records["status"] == EVENT))  # but for what is nobody's
         records = events.records[chosen]
         self._partition, self._outcome = partition, outcome
         self._rows: Indices = partition.table.customer_ids.rows_of(Events(records, events.texts))
+        if len(outcome.owners):
+            self._rows[records["customer_size"] == 0] = outcome.owners[outcome.owners >= 0]
         self._places = chosen + np.searchsorted(outcome.swept_before, chosen, "right")
         self._places_end = len(events.records) + len(outcome.swept_before) + 1
         is_purchase = records["kind"] == PURCHASE
@@ -67,7 +71,7 @@ class Sales:
 
     def codes(self, number: int, segmentation: Segmentation) -> Indices:
         """Return in which segment of a segmentation each customer was before the record."""
-        now = codes_of(self._partition, segmentation)[self._rows].astype(np.int64)
+        now = np.where(self._rows < 0, NO_SEGMENT, codes_of(self._partition, segmentation)[self._rows]).astype(np.int64)
         moves = self._outcome.moves[self._outcome.moves["segmentation"] == number]
         if not len(moves):
             return now

@@ -45,8 +45,7 @@ class LogSettings(Section):
     format: Literal["auto", "json", "text"] = "auto"
     """One JSON document a line, or text for people; `auto` is text on a terminal and JSON elsewhere."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is written. `debug` adds a line for each request to the API; libraries never say less than
-    warnings."""
+    """The least that is written of our own lines; of those of libraries it is warnings, or `error`."""
 
 
 class MoneySettings(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from stream_app.contracts.inputs.purchases import ORDER_COMPLETED, ORDER_REFUNDED
+from stream_app.contracts.inputs.purchases import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.sources import amounts, sql, times
 from stream_app.sources.fields import LISTS, NUMBERS, TIMES, FieldReader
@@ -187,7 +187,7 @@ class LineWriter:
         if "customer_id" in self._of:
             allowed = "false"
             if self.record.topic == "purchases" and "order_id" in self._of:
-                allowed = f"coalesce(type = {sql.text(ORDER_REFUNDED)}, false)"
+                allowed = f"coalesce(type IN ({sql.text(ORDER_REFUNDED)}, {sql.text(ORDER_CANCELLED)}), false)"
             told = (
                 "no_customer\tcustomer_id\tcustomer_id: missing, an order of nobody who is known; expected a customer"
             )

@@ -22,6 +22,7 @@ from stream_app.adapters.metrics.declared import (
     TICK_WAIT,
     TICK_WAITS_EXPIRED,
 )
+from stream_app.core.arrays import Indices
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.core.records import Batch
@@ -72,9 +73,18 @@ class PartitionCounters:
     sweep_seconds: Distribution = field(default_factory=lambda: Distribution(SWEEP.bounds))
     tick_wait_seconds: Distribution = field(default_factory=lambda: Distribution(TICK_WAIT.bounds))
 
-    def note_accepted(self, batch: Batch, topics: Sequence[str], now_ms: int) -> None:
-        """Count the events of a batch, which were folded: where they came from, and how old they were."""
-        is_event = batch.is_event
+    def note_accepted(
+        self, batch: Batch, topics: Sequence[str], now_ms: int, placed: Sequence[int] | Indices = ()
+    ) -> None:
+        """Count what was folded of a batch: where it came from, and how old it was.
+
+        Parameters
+        ----------
+        placed
+            Indices of the records that name no customer and were folded.
+        """
+        is_event = batch.is_event.copy()
+        is_event[np.asarray(placed, np.intp)] = True
         sources, watermarks_ms = batch.sources[is_event], batch.watermarks_ms[is_event]
         for topic, count in zip(topics, np.bincount(sources, minlength=len(topics)).tolist(), strict=True):
             if count:

@@ -182,7 +182,7 @@ def test_folder_is_served_and_its_address_named_once_it_answers(tmp_path: Path) 
         demo.send_signal(signal.SIGINT)
         rest = demo.stdout.read()
     assert (status, demo.returncode) == (200, 0)
-    assert address.endswith("/v1/segmentations/value/segments")
+    assert address.endswith("/v1/segmentations")
     assert "http://" not in rest
 
 

@@ -3,6 +3,8 @@
 
 const SIGN_IN = "/console/sign-in";
 const SIGN_OUT = "/console/sign-out";
+const TRIES = 8;
+const RETRY_MS = 1_000;
 
 // The server knows nobody (any more) by this browser's cookie.
 export class SignedOut extends Error {}
@@ -32,8 +34,11 @@ export class Server {
 
   async get(path, parameters = []) {
     const query = new URLSearchParams(parameters).toString();
-    const response = await fetch(query ? `${path}?${query}` : path);
-    return this.answer(response);
+    for (let tried = 1; ; tried += 1) {
+      const response = await fetch(query ? `${path}?${query}` : path);
+      if (response.status !== 503 || tried >= TRIES) return this.answer(response);
+      await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
+    }
   }
 
   // The document, and a mark that changes with it.
