@@ -101,7 +101,7 @@ class PartitionInputs:
     entries
         By customer, the records that are to be folded; each topic's in the order of the log.
     profiles
-        Likewise, the records that say what the customer is, which are no acts.
+        The same for records that say what the customer is, which are no acts.
     counts
         Figures by name.
     refused

@@ -47,7 +47,7 @@ REMEMBERED_DAYS: Final = 366
 ORDER_HALF_LIFE_DAYS: Final = 60
 GAP_MEMORY: Final = 0.95
 MONTHS_MS: Final = 60 * DAY_MS
-"""No customer leads all others of a topic by so much but by a wrong date."""
+"""A customer who leads all others of a topic by this much has a wrong date."""
 TOLERANCE: Final = 1e-9
 """Of what is no whole number, as a share of everything that was ever added: it was summed in another order."""
 NEGLIGIBLE: Final = 1e-30
@@ -185,10 +185,10 @@ def distinct(order: Sequence[Entry]) -> list[bool]:
 
 
 def acts_of(order: Sequence[Entry]) -> list[tuple[Entry, str]]:
-    """Return what counts as an act of a customer, and of which type: an order once, as it was told first.
+    """Return what counts as an act of a customer, with its type: an order once, as it was first stated.
 
     What is stated of it later is an update if it changes what the order is worth or when it was. A return of an order
-    that nobody has stated is none as long as the customer has done nothing else.
+    that nobody has stated is no act as long as the customer has done nothing else.
     """
     life = _Life()
     found = []
@@ -353,7 +353,7 @@ class _Life:
         return True
 
     def _is_later(self, order: _Order, event: Event) -> bool:
-        """Return whether what is said again is said later than anything of orders that were stated.
+        """Return whether a restatement is later than every statement of the orders.
 
         Of an order that nobody has stated a cancellation counts as of the latest time that it was said.
         """

@@ -136,7 +136,7 @@ class ViewFollower:
         return {(tp.topic, tp.partition): max(self._ends[tp] - at, 0) for tp, at in self._written.items()}
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """Follow without end."""
         await self._keep_at_it(is_rebuild=False)
 
     async def rebuild(self) -> None:
@@ -156,7 +156,7 @@ class ViewFollower:
                 await self._pause("Kafka", error)
 
     async def _is_done(self, consumer: AIOKafkaConsumer, *, is_rebuild: bool) -> bool:
-        """Attach and follow until something does not fit any more; return whether that is because all is done."""
+        """Attach and follow until something no longer fits; return whether that is because all is done."""
         try:
             attached = await self._attach(consumer, is_fresh=is_rebuild)
             if attached.is_building:

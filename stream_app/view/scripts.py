@@ -12,7 +12,7 @@ from typing import Final
 
 OK: Final = b"OK"
 MOVED: Final = b"MOVED"
-"""The generation is not the one to write any more, or has vanished."""
+"""The generation is no longer the one to write, or has vanished."""
 GAP: Final = b"GAP"
 """Records before these are missing in Redis: another follower was here, or a failover has lost writes."""
 WAIT: Final = b"WAIT"

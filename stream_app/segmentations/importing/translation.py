@@ -14,7 +14,7 @@ Condition = dict[str, Any]
 Value = TypeVar("Value")
 CALENDAR_DAYS: Final = {"month": 30, "quarter": 90, "year": 365}
 ANY_AGE: Final = "36525d"
-"""A hundred years: the far end of "at least so long ago"."""
+"""A hundred years: the far end of "at least this long ago"."""
 
 
 class Refused(Exception):
@@ -72,9 +72,9 @@ class Translation:
         self.mistakes.append(Mistake(path_of(refused.place), str(refused)))
 
     def listed(self, document: Any, key: str, what: str) -> list[tuple[Place, Any]]:
-        """Return what a document lists, itself or under a key, each with its place; one alone need not be in a list.
+        """Return what a document lists, itself or under a key, each with its place.
 
-        If there is none, that is noted.
+        A single one may be given without a list. If there are none, that is noted.
         """
         is_under_key = isinstance(document, Mapping) and key in document
         entries = document[key] if is_under_key else document
