@@ -194,7 +194,7 @@ WORKERS: Final = Row(
         ),
         graph(
             "Versions",
-            "Processes by what they run.",
+            "Processes by component and version.",
             "sum by (component, version) (segmenter_build_info)",
             "{{component}} {{version}}",
         ),
