@@ -311,7 +311,7 @@ class BridgeConsumer(driver.Consumer):
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Leave out Faust's check for stalled partitions: the worker's own watchdog sees what is written.
 
-        Faust looks for single records and for commits of its own. There are none, so it would report an error
+        Faust looks for single records and for commits of its own. It has neither here, so it would report an error
         for each partition, again and again, in every worker that catches up for more than five minutes.
         """
 

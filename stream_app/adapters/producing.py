@@ -114,7 +114,7 @@ class RecordProducer:
     pace
         When.
     watch
-        Told of each record that is on its way: how many these are, and its time.
+        Called for each record that is on its way, with their number and its time.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class RecordProducer:
         Parameters
         ----------
         warn
-            Told of the first record of a topic if that holds it already.
+            Called with the first record of a topic if the topic holds it already.
 
         Raises
         ------

@@ -10,7 +10,7 @@ What a customer's inputs were at a move is plain where an event caused it: in th
 the other topics had been read is not known, nor is it of moves without an event: where events come faster than time
 passes, one topic may be weeks behind another. As for totals (see `stream_app.audit.recount`), the likely orders are
 tried, and, where the name is not true in any of them, all others: as many records of each topic as there may have been.
-A name that is true only then *hangs on the order*.
+A name that is true only then *depends on the order*.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ The worker's memory is bounded, and the recount has to be bounded in the same wa
 Days
     The last active day and the 365 before it. Days beyond are forgotten however they arrive.
 Orders
-    16 a customer, the latest by when they were stated first; then 240 ids, by which what is said of an older order is
+    16 a customer, the latest by when they were stated first; then 240 ids, by which a record about an older order is
     known to be too old.
 Event ids
     255 of refunds; of engagements those of a week of the customer's own time, at least 24 and at most 256.

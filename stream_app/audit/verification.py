@@ -326,7 +326,7 @@ class _Audit:
         checked, findings = check_names(migrations, inputs.entries, streams, models, log)
         self.found.tally.add(findings)
         self.found.figures["names checked"] += checked.names
-        self.found.figures["names that hang on the order"] += checked.order_dependent
+        self.found.figures["names that depend on the order"] += checked.order_dependent
 
     async def _read_migrations(self, log: Log) -> list[Migration]:
         migrations, findings = read_migrations(await self._read(*log), *log)

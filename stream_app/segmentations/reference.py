@@ -57,7 +57,7 @@ CONVENTIONS: Final = """
   where customers are in the end.
 """
 WORDS_SHOWN: Final = 6
-"""So many words that a value can be are listed."""
+"""How many of the words that a value can be are listed."""
 
 
 def reference_page() -> str:

@@ -111,11 +111,11 @@ local function upcoming(record)
   local key = root .. 'c:' .. customer
   local old = redis.call('HGET', key, segmentation)
   if not old then return 0 end
-  local told, old_segment, since = string.match(old, '^(%d+ (%S+) (%S+) %S+ %S+)')
+  local membership, old_segment, since = string.match(old, '^(%d+ (%S+) (%S+) %S+ %S+)')
   if old_segment ~= segment or tonumber(since) > decided_at then return 0 end
-  if following ~= '' then told = told .. ' ' .. following end
-  note_ahead(customer, segmentation, old, told)
-  redis.call('HSET', key, segmentation, told)
+  if following ~= '' then membership = membership .. ' ' .. following end
+  note_ahead(customer, segmentation, old, membership)
+  redis.call('HSET', key, segmentation, membership)
   return 1
 end
 

@@ -169,7 +169,7 @@ def duration(place: Place, count: object, unit: object, translation: Translation
     Raises
     ------
     Refused
-        If it is none.
+        If it is not one.
     """
     number = int(count) if isinstance(count, str) and count.isdecimal() else count
     number = expect(place, number, int, "a whole number")
@@ -190,7 +190,7 @@ def seconds(place: Place, count: object) -> str:
     Raises
     ------
     Refused
-        If it is none.
+        If it is not one.
     """
     if isinstance(count, float) and count.is_integer():
         count = int(count)
@@ -209,7 +209,7 @@ def instant(place: Place, value: object) -> str:
     Raises
     ------
     Refused
-        If it is none.
+        If it is not one.
     """
     text = str(expect(place, value, str, "a date and time"))
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
