@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from stream_app.errors import InvalidRecord
+from stream_app.core.events import Event
+from stream_app.errors import CustomerUnnamed, InvalidRecord
 
 REJECTION_REASONS: Final = (
     "malformed",
@@ -27,6 +28,7 @@ REJECTION_REASONS: Final = (
     "no_customer",
     "placeholder_id",
     "damaged_id",
+    "unknown_order",
 )
 """Why a record is refused: the closed list of the dead-letter contract."""
 NOBODY_REASONS: Final = ("no_customer", "placeholder_id")
@@ -77,6 +79,14 @@ def shown(value: object) -> str:
 def reject(reason: str, field: str, value: object, expectation: str) -> InvalidRecord:
     """Build the rejection of a field for its value."""
     return InvalidRecord(reason, field, f"{field}: {shown(value)}, expected {expectation}")
+
+
+def unnamed(event: Event) -> CustomerUnnamed:
+    """Build the rejection of a valid record without a customer, for where its order tells nobody."""
+    expectation = (
+        "an order that this partition has from exactly one customer; otherwise name the customer (customer_id)"
+    )
+    return CustomerUnnamed(event.order_id, f"order_id: {shown(event.order_id)}, expected {expectation}", event)
 
 
 def rejection_of(error: ValidationError, record: Mapping[str, Any]) -> InvalidRecord:

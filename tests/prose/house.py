@@ -91,6 +91,9 @@ TURNS: Final = (
 )
 ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "stream_app/core/trust.py": ("    anew\n        Indices",),  # the name of a field
+    "stream_app/adapters/view_schema.py": ('+ "told"',),  # a key in Redis
+    "stream_app/view/scripts.py": (".. 'told'",),
+    "stream_app/view/target.py": ("        told\n",),  # a parameter
 }
 """Turns that are right, by file: exact pieces of its text."""
 
