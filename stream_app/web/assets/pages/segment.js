@@ -42,7 +42,7 @@ export function segmentPage(context) {
   staysSection(context, segment),
   segmentTrade(context, index),
   members ? overlapSection(context, index) : null,
-  context.site ? context.site.members(context, segment) : members ? memberList(context, index, members) : null);
+  context.site && !context.listing.isComplete ? context.site.members(context, segment) : members ? memberList(context, index, members) : null);
 }
 
 function listButtons(context, index, members) {
