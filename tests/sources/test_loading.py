@@ -143,6 +143,7 @@ def test_columns_hold_what_was_asked_for() -> None:
 
 # --- lines and their numbers --------------------------------------------------------------------------------------
 
+FORMS: Sequence[Form] = ("csv", "jsonl")
 PIECES = [
     "a",
     "b;c",
