@@ -48,7 +48,7 @@ class PlainLines:
     mark
         What stands between a line's number and the line, one byte.
     quote
-        What a line must have an even number of, one byte.
+        What a line must have an even number of, one byte; none if it is 0.
     skipped
         How many lines are left out at the beginning.
     longest
@@ -104,7 +104,7 @@ class PlainLines:
             return False
         numbered = np.empty(len(lines) - begin + _NUMBER_BYTES * (count - skipped), np.uint8)
         rows = np.frombuffer(lines, np.uint8)[begin:]
-        first, mark, quote = self.number + skipped, self._mark, self._quote
+        first, mark, quote = self.number + skipped, self._mark, self._quote if self._quote in lines else 0
         size = _number_lines()(
             address(rows), len(rows), first, mark, quote, self._longest, address(numbered), len(numbered)
         )
