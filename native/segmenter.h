@@ -240,7 +240,7 @@ SEG_API int64_t seg_split_lines(const uint8_t *buffer, int64_t size, int64_t *li
 
 /* Copies the lines of a block that are not blank, each with its number, from `first` on, and `mark` before it. The size
  * of that; SEG_NO_ROOM, but never where there are 20 bytes a line beside the block's own; SEG_OUT_OF_RANGE if a line has
- * more than `longest` bytes or an odd number of `quote`, or if numbers end. */
+ * more than `longest` bytes or an odd number of `quote`, which is 0 if that does not matter, or if numbers end. */
 SEG_API int64_t seg_number_lines(const uint8_t *buffer, int64_t size, int64_t first, uint8_t mark, uint8_t quote,
                                  int64_t longest, uint8_t *out, int64_t capacity);
 
