@@ -11,6 +11,7 @@ from typing import Any, Final
 from stream_app.bootstrap.decoding import create_decoders, create_loading_options
 from stream_app.bootstrap.learning import create_trainer_settings, create_trainers
 from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.core.clock import DAY_MS
 from stream_app.core.partition import Partition
 from stream_app.learning.trainer import Trainer
@@ -37,7 +38,7 @@ def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: in
     ConfigurationError
         If one cannot be read.
     """
-    decoders = create_decoders(settings, fields_looked_at(create_segmentations(settings)))
+    decoders = create_decoders(settings, fields_looked_at(create_segmentations(settings)), FILE_CONTRACTS)
     names = _tell_apart([source.path for source in sources])
     return open_readers(sources, names, decoders, now_ms, create_loading_options(settings, decoders))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from stream_app.contracts.inputs.purchases import ORDER_COMPLETED, ORDER_REFUNDED, TYPE_ALIASES
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.sources import amounts, sql, times
 from stream_app.sources.amounts import Sign
 from stream_app.sources.mapping import CellTest, FieldMapping, RecordMapping
@@ -93,7 +93,7 @@ class RecordCompiler:
 
     def __init__(self, record: RecordMapping, source_name: str, columns: Mapping[str, Column], terms: Terms) -> None:
         self.record = record
-        self.contract = INPUT_CONTRACTS[record.topic]
+        self.contract = FILE_CONTRACTS[record.topic]
         self._source_name = source_name
         self._columns = columns
         self._terms = terms

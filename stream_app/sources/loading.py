@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.sources import amounts, sql, times
 from stream_app.sources.cleaning import Refusal
@@ -134,7 +134,7 @@ class Loading:
                 compilers += self._source(files)
         known = self._known_customers(compilers)
         for compiler, table in compilers:
-            topic = list(INPUT_CONTRACTS).index(compiler.record.topic)
+            topic = list(FILE_CONTRACTS).index(compiler.record.topic)
             customers = known if compiler.record.topic == "purchases" else ""
             selects.append(f"SELECT {topic} AS topic, * FROM ({compiler.select(table, customers)})")
         self._connection.execute("CHECKPOINT")
@@ -146,7 +146,7 @@ class Loading:
             f"SELECT topic, line, fault, is_hashed, file, row FROM ({numbered}) "
             "ORDER BY at_ms NULLS FIRST, topic, line, file, row"
         )
-        names = list(INPUT_CONTRACTS)
+        names = list(FILE_CONTRACTS)
         last: tuple[str, int] | None = None
         count = 0
         while rows := result.fetchmany(BLOCK_LINES):
@@ -197,10 +197,10 @@ class Loading:
 
     def _contract_lines(self, file: InputFile) -> str:
         """Return the selection of lines that keep their contract already; those that are no JSON come first."""
-        time_field = INPUT_CONTRACTS[file.contract].time_field
+        time_field = FILE_CONTRACTS[file.contract].time_field
         time = f"CASE WHEN json_valid(doc) THEN json_extract_string(doc, {sql.text('$.' + time_field)}) END"
         instant = times.instant_of("occurred", None)
-        topic = list(INPUT_CONTRACTS).index(file.contract)
+        topic = list(FILE_CONTRACTS).index(file.contract)
         return (
             f"SELECT {topic} AS topic, {instant} AS at_ms, doc AS line, NULL::VARCHAR AS fault, "
             f"false AS is_hashed, {file.number}::SMALLINT AS file, row "
@@ -396,7 +396,7 @@ def _recognised_by(join: JoinedFile) -> str:
 def _check_required(file: InputFile, source: Source) -> None:
     """Refuse a table that has none of the columns of a field without which there is no record."""
     for record in source.records:
-        needed = INPUT_CONTRACTS[record.topic].model.model_fields
+        needed = FILE_CONTRACTS[record.topic].model.model_fields
         for own, mapping in record.fields.items():
             columns = [column for column in mapping.columns if not _is_joined(column, source)]
             if own not in needed or not needed[own].is_required() or len(columns) < len(mapping.columns) or not columns:
