@@ -145,7 +145,7 @@ static void add_learned_explanation(seg_text *text, const told_move *t) {
 
 /* Of an id that another one stands for from then on. */
 static void add_end(seg_text *text, const told_move *t) {
-  SEG_ADD(text, "{\"kind\":\"merge\",\"sentence\":\"Goes by the id ");
+  SEG_ADD(text, "{\"kind\":\"definition\",\"sentence\":\"Goes by the id ");
   seg_add_escaped(text, t->of.other);
   SEG_ADD(text, " from now on; ");
   seg_add_path(text, t->of.p, t->from_code, t->to_code);

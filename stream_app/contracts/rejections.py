@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from stream_app.core.identities import IDENTITY_REASONS
 from stream_app.errors import InvalidRecord
 
 REJECTION_REASONS: Final = (
@@ -27,6 +28,7 @@ REJECTION_REASONS: Final = (
     "no_customer",
     "placeholder_id",
     "damaged_id",
+    *IDENTITY_REASONS,
 )
 """Why a record is refused: the closed list of the dead-letter contract."""
 NOBODY_REASONS: Final = ("no_customer", "placeholder_id")

@@ -7,16 +7,16 @@ connected already says nothing new. So the statements that count are the spannin
 and the end follows from the statements alone, in whatever order they came; one that comes late may give a group another
 end. No id goes by an id that goes by a third one.
 
-A statement is refused, by a reason of its own, if it is not to be believed (see `IdentityRules`). An alias that is linked
-to two customers is *shared*, such as a kiosk: it goes by neither from then on, and what it did later is its own. What was
-taken over by then stays, as rows are sums. Refusals look at what is known when a statement comes, so which of too many
-is refused depends on the order of arrival, and nothing else does.
+A statement is refused, by a reason of its own, if it is not to be believed (see `IdentityRules`). An alias that is
+linked to two customers is *shared*, such as a kiosk: it goes by neither from then on, and what it did later is its own.
+What was taken over by then stays, as rows are sums. Refusals look at what is known when a statement comes, so which of
+too many is refused depends on the order of arrival, and nothing else does.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
@@ -90,7 +90,9 @@ class IdentityRules:
     merges_max
         Ids that may go by one customer's.
     blocked
-        Ids, in lower case, that are no one's.
+        Ids that are nobody's, as `blocked_form` gives them.
+    blocked_form
+        Returns the form of an id that is looked for among them.
     merge_identified
         Whether two customers may be one who are identified both, each by an identifier of priority 1.
     """
@@ -98,6 +100,7 @@ class IdentityRules:
     namespaces: Mapping[str, Namespace] = field(default_factory=lambda: {"user_id": Namespace(1, 1)})
     merges_max: int = 100
     blocked: frozenset[str] = frozenset()
+    blocked_form: Callable[[str], str] = str.lower
     merge_identified: bool = False
 
 
@@ -219,7 +222,7 @@ class Identities:
     def load_state(self, state: Sequence[Sequence[Any]]) -> None:
         """Go on from where `state` was taken."""
         said, linked, shared = state
-        self._linked, self._shared = {alias: customer_id for alias, customer_id in linked}, set(shared)
+        self._linked, self._shared = dict(linked), set(shared)
         for each in said:
             statement = Statement(*each)
             own, other = self._groups.get(statement.alias), self._groups.get(statement.customer_id)
@@ -230,7 +233,7 @@ class Identities:
 
     def _refuse_alone(self, said: Statement) -> Refused | None:
         for name, value in (("alias", said.alias), ("customer_id", said.customer_id)):
-            if value.lower() in self.rules.blocked:
+            if self.rules.blocked_form(value) in self.rules.blocked:
                 return Refused("blocked_identity", f"{name}: {value!r}, expected an id of one person")
         if said.alias == said.customer_id:
             return Refused("identity_cycle", f"alias: {said.alias!r}, expected another id than customer_id")
@@ -271,7 +274,9 @@ class Identities:
         self._note_link(said)
         if unneeded is None or unneeded == said:
             if said.alias in _followed(group, said.customer_id):
-                return Refused("identity_cycle", f"alias: {said.alias!r}, expected none that {said.customer_id!r} goes by")
+                return Refused(
+                    "identity_cycle", f"alias: {said.alias!r}, expected none that {said.customer_id!r} goes by"
+                )
             return []
         kept = list(fuller.statements)
         kept.remove(unneeded)
@@ -287,9 +292,7 @@ class Identities:
         if known is None or self.end_of(known) == self.end_of(said.customer_id):
             return None
         self._shared.add(said.alias)
-        group = self._groups.get(said.alias)
-        if group is not None:
-            self._take_apart(group, said.alias)
+        self._take_apart(self._groups[said.alias], said.alias)
         return Refused("shared_alias", f"alias: {said.alias!r} is {known!r}'s already, expected one of one customer")
 
     def _take_apart(self, group: Group, alias: str) -> None:

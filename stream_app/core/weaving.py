@@ -1,9 +1,9 @@
 """Statements on identities among events: each event under the id that its customer goes by when it is taken in.
 
 Decoding leaves a statement as an event of the kind `MERGE`: its customer is the one that the alias is said to be, its
-event id is the alias, its type the kind of the statement, and what is kept of it the namespace. The core knows merges of
-two rows alone (`native/joining.c`). So a chunk is gone through statement by statement: what a statement leads to stands
-in its place, as merges, none or several; and events between them that are an alias's are rewritten to its end.
+event id is the alias, its type the kind of the statement, and what is kept of it the namespace. The core knows merges
+of two rows alone (`native/joining.c`). So a chunk is gone through statement by statement: what a statement leads to
+stands in its place, as merges, none or several; and events between them that are an alias's are rewritten to its end.
 
 A chunk without statements, where no alias is known, is not looked at.
 """
@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices
 from stream_app.core.events import MERGE, Events, Records
-from stream_app.core.identities import Identities, IdentityRules, Merge, NO_RULES, Refused, Statement
+from stream_app.core.identities import NO_RULES, Identities, IdentityRules, Merge, Refused, Statement
 from stream_app.core.partition import Reached, Sweeps
 
 _TAIL_MIN: Final = 1_024
@@ -105,9 +105,7 @@ class Weaver:
         places = np.searchsorted(self._sorted, hashes)
         places[places == len(self._sorted)] = 0
         found = self._sorted[places] == hashes if len(self._sorted) else np.zeros(len(hashes), np.bool_)
-        if self._tail:
-            found |= np.isin(hashes, np.array(self._tail, np.uint64))
-        return np.flatnonzero(found)
+        return np.flatnonzero(found | np.isin(hashes, np.array(self._tail, np.uint64)))
 
     def end_of(self, customer_hash: int, customer_id: str) -> str:
         """Return the id that a customer goes by."""
@@ -152,7 +150,7 @@ class _Weaving:
         return Woven(Events(records, texts), sources, self._refused)
 
     def _add_events(self, start: int, stop: int) -> bool:
-        """Add the events `[start, stop)` of the chunk, under the ids that their customers go by; whether any changed."""
+        """Add the events `[start, stop)`, under the ids that their customers go by; return whether any changed."""
         records = self._events.records[start:stop]
         aliases = self._weaver.find_aliases(records["customer_hash"])
         changed = False

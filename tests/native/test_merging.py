@@ -126,7 +126,7 @@ def test_merged_row_is_the_references_whatever_the_rows_hold(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_is_left_of_the_other_row_but_that_it_was_merged(seed: int) -> None:
-    events = [event for event in wild_events(seed, 300, 1)]
+    events = list(wild_events(seed, 300, 1))
     table = split_table(events[:150], events[150:])
     blank = split_table([], [])
     merge(table, 0, 1)

@@ -11,7 +11,7 @@ from tests.scenarios.differential import compare
 from tests.scenarios.embedded import Embedded
 from tests.scenarios.inputs import Input
 from tests.scenarios.steps import Sweep, draw_steps
-from tests.scenarios.worlds import LISTS, TIERS, World, draw_long_world, draw_world, leaves_without, with_merges
+from tests.scenarios.worlds import LISTS, TIERS, World, draw_world, leaves_without, with_merges
 
 
 @pytest.mark.parametrize("block", range(8))
@@ -27,9 +27,7 @@ def test_merged_customers_are_told_as_by_brute_force(block: int) -> None:
 @pytest.mark.parametrize("leaf", sorted(set(leaves_without("segment", "score"))))
 def test_each_leaf_of_merged_customers_is_told_as_by_brute_force(leaf: str) -> None:
     different = [
-        comparison
-        for seed in range(12)
-        if not (comparison := compare(with_merges(draw_world(seed, [leaf])))).is_equal
+        comparison for seed in range(12) if not (comparison := compare(with_merges(draw_world(seed, [leaf])))).is_equal
     ]
     assert not different, "\n".join(map(str, different))
 

@@ -1,7 +1,7 @@
 """Identities: that ids which look like different customers are one.
 
-A link says that an alias, such as a device or the hash of an address, belongs to a customer. A merge says that a customer
-is another one. Both are statements from an instant on, and may be made again without harm, so they need no id.
+A link says that an alias, such as a device or the hash of an address, belongs to a customer. A merge says that a
+customer is another one. Both are statements from an instant on, and may be made again without harm, so they need no id.
 """
 
 from __future__ import annotations
