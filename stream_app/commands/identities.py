@@ -47,7 +47,7 @@ def show(customer_id: str, files: Sequence[Path], config: Path | None) -> None:
     Statements are read in the order of their times, as a replay reads them.
     """
     settings = load_settings(config)
-    sources = [SourceFile(path, IDENTITIES.topic, {}, {}, settings.business.timezone) for path in files]
+    sources = [SourceFile(path, IDENTITIES.topic, {}, {}, ZoneInfo(settings.business.timezone)) for path in files]
     weaver = create_weaver(settings)
     with ExitStack() as opened:
         readers = create_readers(settings, sources, wall_clock.now_ms())
