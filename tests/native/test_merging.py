@@ -22,7 +22,8 @@ from stream_app.native.structures import Columns
 from tests.native.histories import as_records, fold, wild_events
 from tests.reference.ids import unpack_ids
 from tests.reference.merging import merge_rows
-from tests.reference.row import Row
+from tests.reference.orders import ORDER, ORDER_LIMIT
+from tests.reference.row import Row, encode_row
 from tests.support.events import START_MS, engagement, histories, purchase, refund, visits
 from tests.support.tables import row_of
 
@@ -133,6 +134,32 @@ def test_nothing_is_left_of_the_other_row_but_that_it_was_merged(seed: int) -> N
     merge(blank, 0, 1)
     assert table.encode(1) == blank.encode(1)
     assert table.activity["first_at_ms"][1] == 2**62 + 1
+
+
+def nonsense() -> st.SearchStrategy[Row]:
+    instants = ("first_at_ms", "purchased_at_ms", "ordered_at_ms", "engaged_at_ms", "revenue_minor")
+    return st.builds(
+        Row,
+        **{name: st.integers(-(2**63), 2**63 - 1) for name in instants},
+        gaps=st.integers(-(2**31), 2**31 - 1),
+        refunds=st.integers(-(2**31), 2**31 - 1),
+        active_day_bits=st.integers(0, 2**366 - 1),
+        engaged_day_bits=st.integers(0, 2**182 - 1),
+        orders=st.binary(min_size=ORDER.size * ORDER_LIMIT, max_size=ORDER.size * ORDER_LIMIT),
+        recent_events=st.binary(min_size=6 * 200, max_size=6 * 200).map(lambda ids: bytes([90, 100]) + ids),
+    )
+
+
+@given(nonsense(), nonsense())
+def test_rows_of_nonsense_are_merged_and_stay_readable(one: Row, other: Row) -> None:
+    table = CustomerTable()
+    table.restore("one", encode_row(one, {}))
+    table.restore("other", encode_row(other, {}))
+    merge(table, 0, 1)
+    merge(table, 0, 1)
+    copy = CustomerTable()
+    copy.restore("one", table.encode(0))
+    assert copy.encode(0) == table.encode(0)
 
 
 def test_what_was_delivered_under_both_ids_counts_once() -> None:
