@@ -12,12 +12,18 @@ CHECK := found=$$($(PIP) check 2>&1) || ! printf '%s\n' "$$found" | grep -v '^li
 # Whoever may not install packages has tests skipped, by name; where something could not be installed, they fail.
 MAY_INSTALL := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 
+# What is installed apart from the others, an extra and a lock for each; the runtime is all of them.
+ROLES := worker view api webhooks replay
+ALL := $(ROLES:%=--extra %)
+
+COMPILE := CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet
+
 # A lock of one package, without what it depends on.
-lock-one = CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable --extra $(1) --no-annotate \
+lock-one = $(COMPILE) --extra $(1) --no-annotate \
 	--constraint requirements/runtime.txt --output-file - pyproject.toml \
 	| awk '/^[a-z]/ {listed = 1} !/^ / {wanted = /^$(2)==/} wanted || !listed' > requirements/$(1).txt
 
-.PHONY: help setup demo test scenarios lint quality bench bench-kafka bench-serve screenshots chaos fuzz wheels locks clean programs library
+.PHONY: help setup demo test scenarios lint quality bench bench-kafka bench-serve screenshots chaos fuzz sizes wheels locks clean programs library
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -63,6 +69,9 @@ chaos: programs ## kill, freeze, fence and flood real workers, brokers and Redis
 fuzz: | $(BIN)/python ## fuzz what reads bytes of others, each target for a minute (SECONDS=n)
 	$(BIN)/python native/fuzz/run.py --seconds $(or $(SECONDS),60)
 
+sizes: | $(BIN)/python ## install the lock of each role into a folder of its own and print how large it is
+	@$(BIN)/python deploy/sizes.py
+
 wheels: $(VENV)/.runtime ## build the wheels of all platforms into dist/
 	$(INSTALL) -r requirements/compiler.txt
 	@rm -rf build
@@ -73,10 +82,14 @@ wheels: $(VENV)/.runtime ## build the wheels of all platforms into dist/
 
 locks: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew into requirements/*.txt
 	@$(BIN)/python --version | grep -q ' 3\.11\.' || echo 'note: locks are best made with Python 3.11, the oldest supported'
-	CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable \
-		--output-file requirements/runtime.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND='make locks' $(BIN)/pip-compile --quiet --build-deps-for editable --extra quality --extra dev \
+	$(COMPILE) --build-deps-for editable $(ALL) --output-file requirements/runtime.txt pyproject.toml
+	$(COMPILE) --build-deps-for editable $(ALL) --extra quality --extra dev \
 		--constraint requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml
+	for role in $(ROLES); do \
+		$(COMPILE) --extra $$role --constraint requirements/runtime.txt --output-file requirements/$$role.txt pyproject.toml || exit 1; \
+	done
+	$(COMPILE) --only-build-deps --build-deps-for wheel --constraint requirements/runtime.txt \
+		--output-file requirements/build.txt pyproject.toml
 	$(call lock-one,demo,lifetimes)
 	$(call lock-one,compiler,ziglang)
 	@rm -rf *.egg-info
@@ -140,5 +153,5 @@ programs: $(VENV)/.dev
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages; } \
 			>/dev/null || echo "not installed: $$packages; what needs them will fail and say so"; \
 	else \
-		echo "not found, and only root can install them: $$packages (Debian's names); README says what is skipped without"; \
+		echo "not found, and only root can install them: $$packages (Debian's names); CONTRIBUTING says what is skipped without"; \
 	fi

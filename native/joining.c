@@ -54,6 +54,7 @@ int32_t seg_take_merge(seg_run *run, int64_t index) {
   const int64_t going_on = open(run, into_part, at_ms, is_first_into, &visit, &status);
   if (status == SEG_OK)
     status = seg_merge_rows(run->table, run->columns, run->step->program, &work->ledger, &work->traits, into, from);
+  if (status == SEG_OK) status = seg_hand_over_orders(run, from, into);
   if (status != SEG_OK) return status;
   work->pending[ending].ends = true;
   work->pending[ending].event = work->pending[ending].merge = index;

@@ -135,8 +135,6 @@ bool seg_enter_order(seg_order *ledger, int32_t *count, int32_t known, const seg
 
 /* --- packing --- */
 
-enum { NARROW_BYTES = 28 };
-
 bool seg_orders_are_narrow(const seg_order *orders, int32_t count) {
   const int64_t instants = INT64_C(1) << 47;
   for (int32_t i = 0; i < count; i++) {
@@ -170,7 +168,7 @@ void seg_pack_orders(uint8_t *out, const seg_order *orders, int32_t count, bool 
       memcpy(out + 16, &later_ms, 4);
       memcpy(out + 20, &stated, 4);
       memcpy(out + 24, &refunded, 4);
-      out += NARROW_BYTES;
+      out += SEG_NARROW_ORDER_BYTES;
     } else {
       memcpy(out + 8, &o->at_ms, 8);
       memcpy(out + 16, &o->stated_at_ms, 8);
@@ -208,7 +206,7 @@ static void unpack_wide(seg_order *order, const uint8_t *packed) {
 }
 
 void seg_unpack_orders(seg_order *out, const uint8_t *packed, int32_t count, bool narrow) {
-  for (int32_t i = 0; i < count; i++, packed += narrow ? NARROW_BYTES : SEG_ORDER_BYTES) {
+  for (int32_t i = 0; i < count; i++, packed += narrow ? SEG_NARROW_ORDER_BYTES : SEG_ORDER_BYTES) {
     memcpy(&out[i].digest, packed, 8);
     if (narrow)
       unpack_narrow(out + i, packed);

@@ -26,7 +26,7 @@ enum { FIRST_BUCKETS = 64, FIRST_SLOTS = 64, ID_LIMIT = UINT16_MAX, AHEAD = 8 };
 static void init_pools(seg_table *table) {
   for (int32_t i = 0; i < SEG_ORDER_CLASSES; i++) {
     const uint32_t orders = (uint32_t)seg_orders_of_class(i);
-    seg_pool_init(&table->narrow_orders[i], 28 * orders);
+    seg_pool_init(&table->narrow_orders[i], SEG_NARROW_ORDER_BYTES * orders);
     seg_pool_init(&table->wide_orders[i], SEG_ORDER_BYTES * orders);
   }
   for (uint32_t i = 0; i < SEG_DAY_CLASSES; i++) seg_pool_init(&table->days[i], 8 * (i + 1));

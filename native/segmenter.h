@@ -811,7 +811,7 @@ _Static_assert(sizeof(seg_warning) == 24, "seg_warning");
 
 typedef struct seg_step {
   /* in */
-  const seg_event *events; /* all of them SEG_EVENT, in the order of the log */
+  const seg_event *events; /* in the order of the log; a refund without a customer is that of who holds its order */
   int64_t event_count;
   const uint8_t *texts;
   int64_t texts_size;
@@ -841,6 +841,8 @@ typedef struct seg_step {
   const int64_t *swept_customers; /* of each sweep, how many customers there were */
   int64_t applied, late, duplicates;
   int64_t too_old; /* of the duplicates: what was said of orders of which only the id is left */
+  const int64_t *owners; /* of each refund without a customer, the row that it was folded into; -1: none, for nothing */
+  int64_t owner_count;
 } seg_step;
 
 /* When silence first moves the customers of n rows, from a first one on, in segmentation by rules r; see seg_silence. */

@@ -49,6 +49,9 @@ void seg_workspace_free(seg_workspace *w) {
   free(w->dues);
   free(w->targets);
   free(w->found);
+  free(w->wanted);
+  free(w->holders);
+  free(w->owners);
   free(w);
 }
 
@@ -183,6 +186,8 @@ static bool lies_within(const seg_step *step, const seg_event *event) {
 
 int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new) {
   const seg_event *event = &run->step->events[index];
+  *is_new = false;
+  if (seg_is_unnamed(event)) return seg_row_of_order(run, event->order_digest);
   const uint8_t *id = run->step->texts + event->text_at;
   int64_t row = run->work->rows[index];
   if (row < 0) row = seg_table_find(run->table, id, event->customer_size, event->customer_hash);
@@ -190,12 +195,22 @@ int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new) {
   return *is_new ? seg_table_insert(run->table, run->columns, id, event->customer_size, event->customer_hash) : row;
 }
 
-/* Whoever says how far time comes with each event may not have taken this one at its word. */
+/* Whoever says how far time comes with each event may not have taken this one at its word; one that does not say whose
+ * it is says nothing of time. */
 static void count_event(seg_step *step, const seg_event *event, int64_t index) {
-  const int64_t reached_ms = step->watermarks_ms != NULL ? step->watermarks_ms[index] : event->at_ms;
+  const int64_t said_ms = seg_is_unnamed(event) ? SEG_NO_TIME : event->at_ms;
+  const int64_t reached_ms = step->watermarks_ms != NULL ? step->watermarks_ms[index] : said_ms;
   step->clock.watermark_ms = seg_latest(step->clock.watermark_ms, reached_ms);
   if (event->at_ms < step->clock.watermark_ms) step->late++;
   else step->applied++;
+}
+
+/* Notes whose an event is that does not say so. */
+static int32_t note_owner(seg_workspace *work, const seg_event *event, int64_t row) {
+  if (!seg_is_unnamed(event)) return row < 0 ? (int32_t)row : SEG_OK;
+  if (!seg_reserve(&work->owners, &work->owners_room, work->owner_count + 1, sizeof(int64_t))) return SEG_NO_MEMORY;
+  work->owners[work->owner_count++] = row;
+  return SEG_OK;
 }
 
 /* Takes one event in; what it leads to is asked at the end of its run. */
@@ -211,12 +226,13 @@ static int32_t take_event(seg_run *run, int64_t index) {
   bool is_new, is_first, has_changed = true;
   seg_folded folded = {false, false};
   const int64_t row = seg_find_row(run, index, &is_new);
-  if (row < 0) return (int32_t)row;
+  int32_t status = note_owner(run->work, event, row);
+  if (status != SEG_OK || row < 0) return status;
   const int64_t part = seg_take_part(run, row, &is_first);
   if (part < 0) return SEG_NO_MEMORY;
   run->work->parts[part].has_events = true;
   seg_activity after = run->columns->activity[row];
-  int32_t status = is_profile ? SEG_OK : seg_fold(run->table, row, &after, event, &folded);
+  status = is_profile ? SEG_OK : seg_fold(run->table, row, &after, event, &folded);
   if (status < 0) return status;
   if (status == SEG_REPEATED || status == SEG_TOO_OLD) {
     step->duplicates++;
@@ -224,6 +240,7 @@ static int32_t take_event(seg_run *run, int64_t index) {
     return SEG_OK;
   }
   count_event(step, event, index);
+  if (!is_profile && (status = seg_note_holder(run, event, row)) != SEG_OK) return status;
   if (!is_profile && !seg_has_acted(&after)) { /* a return of an order that nobody has stated, and nothing else yet */
     run->columns->activity[row] = after;
     return SEG_OK;
@@ -475,6 +492,7 @@ int32_t seg_take_step(seg_workspace *work, seg_table *table, const seg_columns *
   if (!make_room(work, columns, step)) return SEG_NO_MEMORY;
   int32_t status =
       seg_table_find_events(table, step->events, step->event_count, step->texts, step->texts_size, work->rows);
+  if (status == SEG_OK) status = seg_gather_holders(&run);
   if (status == SEG_OK) status = take_events(&run);
   const int64_t with_events = work->part_count;
   for (int64_t index = 0; status == SEG_OK && index < with_events; index++) {
@@ -484,6 +502,8 @@ int32_t seg_take_step(seg_workspace *work, seg_table *table, const seg_columns *
   if (status == SEG_OK) status = settle(&run);
   if (status == SEG_OK) status = seg_order_moves(&run);
   step->swept_customers = work->customers;
+  step->owners = work->owners;
+  step->owner_count = work->owner_count;
   if (step->sweep_count > 0 && step->last_row >= seg_table_count(table)) {
     step->clock.swept_at_ms = step->sweep_at_ms[step->sweep_count - 1];
   }

@@ -48,6 +48,16 @@ typedef struct seg_noticed {
   seg_notice notice;
 } seg_noticed;
 
+/* An order that is asked for, and the first of the rows that may hold it, -1 for none; see holders.c. */
+typedef struct seg_wanted {
+  uint64_t digest;
+  int64_t first;
+} seg_wanted;
+
+typedef struct seg_holder {
+  int64_t row, next; /* number of the next one, -1 for none */
+} seg_holder;
+
 struct seg_workspace {
   seg_told *told;
   seg_noticed *noticed;
@@ -66,6 +76,10 @@ struct seg_workspace {
   seg_due *dues;       /* m: of the customer at hand */
   int32_t *targets;    /* r, likewise */
   int16_t *found;      /* r, likewise: codes */
+  seg_wanted *wanted;  /* in the order of their digests */
+  seg_holder *holders;
+  int64_t *owners;     /* of each unnamed record */
+  int64_t wanted_count, wanted_room, holder_count, holders_room, owner_count, owners_room;
   int64_t noticed_count, noticed_room, notices_room;
   int64_t told_count, told_room, moves_room, fact_count, facts_room, part_count, parts_room, changed_room;
   int64_t customers_room, rows_room, starts_room, codes_room, event_rows_room, pending_count, pending_room;
@@ -124,6 +138,20 @@ static inline bool seg_is_blank(const seg_run *run, int64_t row) {
   return !seg_has_acted(activity) && run->columns->closed_at_ms[row] == SEG_NO_TIME;
 }
 
+/* Whether a record does not say whose order it takes back. */
+static inline bool seg_is_unnamed(const seg_event *event) {
+  return event->customer_size == 0 && event->kind == SEG_REFUND;
+}
+
+/* Finds who holds the orders that the step's unnamed records ask for, before its first event: see holders.c. */
+int32_t seg_gather_holders(seg_run *run);
+/* Notes that a row has folded an event, and so may hold its order. */
+int32_t seg_note_holder(seg_run *run, const seg_event *event, int64_t row);
+/* Notes that what one row may have held another one may hold now. */
+int32_t seg_hand_over_orders(seg_run *run, int64_t from, int64_t into);
+/* The one row that holds an order now; -1 if there is none, or there are several. */
+int64_t seg_row_of_order(const seg_run *run, uint64_t digest);
+
 /* A customer as rules see it now. */
 seg_subject seg_subject_of(const seg_run *run, int64_t row, const seg_activity *activity);
 
@@ -153,7 +181,7 @@ int32_t seg_give_notices(seg_run *run, seg_part *part, const seg_cause *why);
 int64_t seg_next_notice_ms(const seg_run *run, int64_t row, int64_t after_ms);
 /* Returns the number of the part that a row takes, making it if it has none yet; -1 if there is no memory. */
 int64_t seg_take_part(seg_run *run, int64_t row, bool *is_first);
-/* Finds whose an event is; a new customer gets a row. */
+/* Finds whose an event is; a new customer gets a row, and what is nobody's none, -1. */
 int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new);
 /* Lets time pass for a customer up to its first event of a run, and keeps how it stood before; NULL if that fails. */
 seg_pending *seg_open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, bool is_known,

@@ -18,6 +18,7 @@
 #define SEG_DIGEST_BYTES 8
 #define SEG_ORDER_LIMIT 16  /* orders a customer remembers, latest last */
 #define SEG_ORDER_BYTES 42  /* of an order in a row: digest, instant, instant and amount stated, refunded, counts */
+#define SEG_NARROW_ORDER_BYTES 28 /* of one in memory, where that is enough; the digest stands first in both */
 #define SEG_ACTIVE_WORDS 6  /* of 64 days, 366 of them */
 #define SEG_ENGAGED_WORDS 3 /* 182 */
 

@@ -47,7 +47,16 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from stream_app import errors
-    from stream_app.notebook import segmenter
+
+    try:
+        from stream_app.notebook import segmenter
+    except ModuleNotFoundError as error:
+        from stream_app.extras import missing_extra
+
+        line = missing_extra(error.name, ("replay",), f"stream_app.{name}")
+        if line is None:
+            raise
+        raise ImportError(line, name=error.name) from error
 
     return getattr(errors if hasattr(errors, name) else segmenter, name)
 

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple, NoReturn
 
 import click
 
-from stream_app.commands.groups import GuessingGroup, misplaced_config
+from stream_app.commands.groups import GuessingGroup, passes_config, printable
 from stream_app.errors import SegmenterError
 from stream_app.exits import ExitCode
+from stream_app.extras import KAFKA, missing_extra
 
 # Before anything imports numpy: products of a few thousand rows by four columns gain nothing from threads, which then
 # wait for each other on a machine that has other work; one call took up to 20 times as long.
@@ -32,20 +33,25 @@ class Entry(NamedTuple):
         Module and name.
     summary
         First sentence of its own help.
+    extras
+        Of the installation, any of which has all that it needs; the base has, if none is named.
     """
 
     place: str
     summary: str
+    extras: tuple[str, ...] = ()
 
 
 COMMANDS: Final = {
     "api": Entry(
         "stream_app.commands.api:api",
         "Serve look-ups and the live stream of migrations from the view, until Ctrl-C or SIGTERM.",
+        ("api",),
     ),
     "demo": Entry(
         "stream_app.commands.demo:demo",
         "Replay the real CDNOW purchases, 69,659 in 18 months, and write a report.",
+        ("replay",),
     ),
     "features": Entry(
         "stream_app.commands.features:features_table",
@@ -56,6 +62,7 @@ COMMANDS: Final = {
     "model": Entry(
         "stream_app.commands.model:model",
         "Show the models of segmentations, and approve, reject, pin or unpin one.",
+        KAFKA,
     ),
     "identities": Entry(
         "stream_app.commands.identities:identities", "Show which ids are one customer's, by the statements in files."
@@ -63,10 +70,12 @@ COMMANDS: Final = {
     "produce": Entry(
         "stream_app.commands.produce:produce",
         "Send files of events to Kafka, merged by time, with the keys and partitions that workers expect.",
+        ("replay",),
     ),
     "replay": Entry(
         "stream_app.commands.replay:replay",
         "Replay files of events and write migrations, memberships, models, dead letters, a summary and a report.",
+        ("replay",),
     ),
     "schemas": Entry(
         "stream_app.commands.schemas:schemas",
@@ -75,10 +84,12 @@ COMMANDS: Final = {
     "segmentations": Entry(
         "stream_app.commands.segmentations:segmentations",
         "Check the file of segmentations, try it on events, import definitions, and print the reference.",
+        ("replay",),
     ),
     "serve": Entry(
         "stream_app.commands.serve:serve",
         "Serve pages and API from the folder that a replay wrote, on this machine alone, until Ctrl-C or SIGTERM.",
+        ("api",),
     ),
     "settings": Entry("stream_app.commands.settings:settings_table", "Print the table of all settings as Markdown."),
     "simulate": Entry(
@@ -88,9 +99,12 @@ COMMANDS: Final = {
     "sources": Entry(
         "stream_app.commands.sources:sources",
         "List the kinds of files that are known, check files, and print a kind as a file of sources.",
+        ("replay",),
     ),
     "topics": Entry(
-        "stream_app.commands.topics:topics", "Make the topics on Kafka, or check that they fit the settings."
+        "stream_app.commands.topics:topics",
+        "Make the topics on Kafka, or check that they fit the settings.",
+        KAFKA,
     ),
     "traits": Entry(
         "stream_app.commands.traits:traits",
@@ -99,16 +113,21 @@ COMMANDS: Final = {
     "verify": Entry(
         "stream_app.commands.verify:verify",
         "Recount all inputs and compare with state and outputs; exit with 1 on any breach.",
+        KAFKA,
     ),
     "view": Entry(
         "stream_app.commands.view:view",
         "Keep the view of memberships and migrations in Redis, until Ctrl-C or SIGTERM.",
+        ("view",),
     ),
     "webhooks": Entry(
         "stream_app.commands.webhooks:webhooks",
         "Deliver migrations to the endpoints in the file of subscriptions, until Ctrl-C or SIGTERM.",
+        ("webhooks",),
     ),
-    "worker": Entry("stream_app.commands.worker:worker", "Segment customers as their events arrive on Kafka."),
+    "worker": Entry(
+        "stream_app.commands.worker:worker", "Segment customers as their events arrive on Kafka.", ("worker",)
+    ),
 }
 
 
@@ -139,7 +158,7 @@ class _LazyGroup(GuessingGroup):
     epilog="Exit codes, and completion with the tab key: docs/commands.md.",
 )
 @click.version_option(package_name="stream-segmenter", prog_name="segmenter", message="%(prog)s %(version)s")
-@misplaced_config("command")
+@passes_config
 def segmenter() -> None:
     """Segment customers as their events stream in, and publish every change of segment."""
 
@@ -160,8 +179,17 @@ def main(args: Sequence[str] | None = None) -> None:
         _refuse(f"{message}{'' if message.endswith('?') else ';'} see `{command} --help`", error.exit_code)
     except SegmenterError as error:
         _refuse_all(error.lines, error.exit_code)
+    except ModuleNotFoundError as error:
+        if (line := _missing_extra(error, sys.argv[1:] if args is None else args)) is None:
+            raise
+        _refuse(line, ExitCode.REFUSED)
     except OSError as error:  # a full disk, say, in the middle of a run
         _refuse(f"stopped: {error}", ExitCode.FAILED)
+
+
+def _missing_extra(error: ModuleNotFoundError, args: Sequence[str]) -> str | None:
+    name = next((word for word in args if word in COMMANDS), None)
+    return missing_extra(error.name, COMMANDS[name].extras if name else (), f"`segmenter {name or ''}`")
 
 
 def _refuse(message: str, status: int) -> NoReturn:
@@ -169,8 +197,7 @@ def _refuse(message: str, status: int) -> NoReturn:
 
 
 def _refuse_all(messages: Iterable[str], status: int) -> NoReturn:
-    """Say why on one line each, whatever a file's name or a value brings along."""
+    """Say why on one line each."""
     for message in messages:
-        line = "".join(char if char.isprintable() else " " for char in message)
-        click.echo(f"segmenter: {shorten(line, MESSAGE_CHARACTERS, placeholder=' …')}", err=True)
+        click.echo(f"segmenter: {shorten(printable(message), MESSAGE_CHARACTERS, placeholder=' …')}", err=True)
     sys.exit(status)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from stream_app.exits import ExitCode
 
@@ -90,6 +90,23 @@ class InvalidRecord(SegmenterError):
         self.reason = reason
         self.field = field
         self.message = message
+
+
+class CustomerUnnamed(InvalidRecord):
+    """A refund or cancellation names its order alone: it is refused where that is not the order of one customer.
+
+    Parameters
+    ----------
+    order_id
+        As the record has it.
+    event
+        What the record says, an `Event` without a customer.
+    """
+
+    def __init__(self, order_id: str, message: str, event: Any) -> None:
+        super().__init__("unknown_order", "order_id", message)
+        self.order_id = order_id
+        self.event = event
 
 
 class TraitProtected(InvalidRecord):

@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--skip-missing",
         action="store_true",
-        help="skip tests whose program is not installed, instead of failing them; README lists the programs",
+        help="skip tests whose program is not installed, instead of failing them; CONTRIBUTING lists the programs",
     )
 
 

@@ -140,14 +140,8 @@ def test_other_commands_refuse_in_one_line_too(capsys: pytest.CaptureFixture[str
         (["topics", "chek"], "no such command: 'chek'; did you mean 'check'? see `segmenter topics --help`"),
         (["help", "replai"], "no such command: 'replai'; did you mean 'replay'?"),
         (["help", "replay", "more"], "`segmenter replay` has no subcommands"),
-        (["--config", "x.toml", "view"], "put --config after the command: `segmenter COMMAND --config FILE`"),
-        (
-            ["view", "--config", "x", "rebuild"],
-            "put --config after the subcommand: `segmenter view rebuild --config FILE`",
-        ),
-        (["api", "--config", "x", "token"], "put --config after the subcommand: `segmenter api token --config FILE`"),
-        (["webhooks", "--config", "x", "replay"], "after the subcommand: `segmenter webhooks replay --config FILE`"),
-        (["topics", "--config", "x", "check"], "after the subcommand: `segmenter topics SUBCOMMAND --config FILE`"),
+        (["--config", "x", "simulate"], "`segmenter simulate` reads no settings, so it takes no --config"),
+        (["api", "--config", "x", "token"], "`segmenter api token` reads no settings, so it takes no --config"),
         (
             ["replay", "--purchase", "x"],
             "(Possible options: --purchases, --source, --sources); see `segmenter replay --help`",
@@ -158,6 +152,26 @@ def test_mistyped_command_is_answered_with_what_was_probably_meant(
     args: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert told in refused(capsys, *args)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--config", "gone.toml", "view"],
+        ["view", "--config", "gone.toml"],
+        ["--config", "gone.toml", "view", "rebuild"],
+        ["view", "--config", "gone.toml", "rebuild"],
+        ["view", "rebuild", "--config", "gone.toml"],
+        ["--config", "other.toml", "topics", "--config", "gone.toml", "check"],
+        ["topics", "--config", "other.toml", "check", "--config", "gone.toml"],
+        ["--config", "gone.toml", "model", "show"],
+        ["--config", "gone.toml", "replay", "--purchases", "purchases.jsonl"],
+    ],
+)
+def test_settings_may_be_named_before_or_behind_a_command_and_the_last_file_counts(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "gone.toml: cannot be read" in refused(capsys, *args)
 
 
 @pytest.mark.parametrize("args", [["-h"], ["--help"], ["help"]])

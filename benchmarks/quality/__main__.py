@@ -2,7 +2,7 @@
 
 Shops with known truth, populations without structure and real purchases, all through the replay with its shipped
 defaults; beside it nightly RFM quintile rules, a nightly k-means, and what the product did before, on the same data.
-Needs the yardstick folder (simulator, judge, data) beside the project; see README. Ends with status 1 if a bar is
+Needs the yardstick folder (simulator, judge, data) beside the project; see CONTRIBUTING. Ends with status 1 if a bar is
 missed.
 """
 

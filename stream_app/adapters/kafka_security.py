@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import faust
-
 from stream_app.errors import ConfigurationError
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -76,6 +74,8 @@ class KafkaSecurity:
 
     def faust_options(self) -> dict[str, Any]:
         """Return what a Faust application takes."""
+        import faust  # here: of all that connect to Kafka, workers alone have it
+
         if self.has_sasl:
             credentials: Any = faust.SASLCredentials(
                 username=self.username, password=self.password, ssl_context=self.ssl_context, mechanism=self.mechanism

@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, Self
 
 from stream_app.adapters.health import HealthServer, Readiness
 from stream_app.adapters.listening import Address
-from stream_app.adapters.logs import log_to_stderr
+from stream_app.adapters.logs import LogPolicy, last_words, log_to_stderr
 from stream_app.adapters.metrics import Metrics
 from stream_app.exits import ExitCode
 
@@ -28,7 +28,11 @@ Run = Callable[[], Coroutine[Any, Any, None]]
 """A service, wired and not started."""
 
 
-def run_service(run: Run, run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run) -> None:
+def run_service(
+    run: Run,
+    run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
+    log: LogPolicy | None = None,
+) -> None:
     """Run a service to its end, with its log on standard error.
 
     Parameters
@@ -37,8 +41,10 @@ def run_service(run: Run, run_loop: Callable[[Coroutine[Any, Any, None]], None] 
         The service.
     run_loop
         Runs a coroutine in an event loop.
+    log
+        How it logs.
     """
-    log_to_stderr()
+    log_to_stderr(log)
     for number in STOP_SIGNALS:  # until the service listens for them itself, nothing is under way
         signal.signal(number, lambda *_: sys.exit(ExitCode.DONE))
     run_loop(run())
@@ -46,7 +52,7 @@ def run_service(run: Run, run_loop: Callable[[Coroutine[Any, Any, None]], None] 
 
 def give_up(reason: object, exit_code: ExitCode = ExitCode.DOUBT) -> NoReturn:
     """End the process at once and say why, past all buffers: Faust swallows what is printed."""
-    os.write(2, f"FATAL {reason}\n".encode())
+    os.write(2, last_words(str(reason)))
     os._exit(exit_code)
 
 

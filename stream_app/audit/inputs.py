@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
+
+import msgspec
 
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import Letter, LogRecord, Migration
-from stream_app.audit.recount import Entry
+from stream_app.audit.recount import Entry, knows_order
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.rejections import unnamed
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import PROFILE, Event, pack_events
 from stream_app.core.local_days import UTC
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.core.trust import GAP_MS, Trust, believe
-from stream_app.errors import InvalidRecord
+from stream_app.errors import CustomerUnnamed, InvalidRecord
 
 FAR_FUTURE_MS: Final = 2**53
 """Later than any time that RFC 3339 can write: read then, no record is in the future."""
@@ -30,7 +33,7 @@ class Verdict(NamedTuple):
     Attributes
     ----------
     event
-        What it says, if it is valid.
+        What it says, if it is valid; without a customer, if its order is to say whose it is.
     rejection
         Reason and field, if it is not.
     may_be_future
@@ -43,7 +46,7 @@ class Verdict(NamedTuple):
 
 
 class Misplaced(NamedTuple):
-    """A valid record that had to be sent on, and where to."""
+    """A valid record that had to be sent on, and where to; its customer may be unknown."""
 
     topic: str
     partition: int
@@ -53,6 +56,14 @@ class Misplaced(NamedTuple):
     fingerprint: bytes
 
 
+class _Taken(NamedTuple):
+    """A record that is to be folded, and whether it says whose it is: if not, nobody stands for its time."""
+
+    record: LogRecord
+    event: Event
+    is_named: bool
+
+
 def judge(decoder: Decoder, record: LogRecord, now_ms: int) -> Verdict:
     """Decode a record as a worker did that read it between the record's own time and now."""
     value, key = record.value or b"", record.key or b""
@@ -60,12 +71,16 @@ def judge(decoder: Decoder, record: LogRecord, now_ms: int) -> Verdict:
     may_be_future = False
     try:
         return Verdict(decoder.decode(value, read_ms, key), None)
+    except CustomerUnnamed as error:
+        return Verdict(error.event, None)
     except InvalidRecord as error:
         may_be_future = error.reason == "time_in_future"
         rejection = error.reason, error.field
     if may_be_future:
         try:
             return Verdict(decoder.decode(value, FAR_FUTURE_MS, key), None, True)
+        except CustomerUnnamed as error:
+            return Verdict(error.event, None, True)
         except InvalidRecord as error:
             rejection = error.reason, error.field
     return Verdict(None, rejection, may_be_future)
@@ -139,6 +154,8 @@ class PartitionInputs:
         self._gap_ms = gap_ms
         self._watermarks_ms: dict[int, int] = {}
         self._trusts: dict[int, Trust] = {}
+        self._told_of: dict[str, dict[str, None]] = {}
+        """Of each order, the customers who were ever told to have it, in order."""
         self._letters: dict[tuple[str, int, int], list[Letter]] = {}
         for letter in letters:
             self._letters.setdefault(letter.source, []).append(letter)
@@ -152,7 +169,7 @@ class PartitionInputs:
         """Take the next records of a topic."""
         position, committed = self._positions.get(topic, 0), self._committed.get(topic, 0)
         counts = self.counts
-        taken: list[tuple[LogRecord, Event]] = []
+        taken: list[_Taken] = []
         for record in records:
             if record.offset >= position:
                 counts["pending"] += 1
@@ -169,20 +186,25 @@ class PartitionInputs:
                     self._note("dead letters", "a tombstone has a dead letter, expected none", topic, record)
                 continue
             verdict = judge(decoder, record, self._now_ms)
-            event = verdict.event
+            event, is_named = verdict.event, verdict.event is not None and bool(verdict.event.customer_id)
+            to_partition = self._belongs_to(event, record)
+            if event is not None and not is_named and to_partition == self._partition:
+                verdict = self._placed(verdict, stream, taken)
+                event = verdict.event
             if event is None or verdict.may_be_future or letters:
                 event = self._match_letters(topic, decoder.contract.time_field, record, verdict, letters)
                 if event is None:
                     continue
-            to_partition = self._partition_of(event.customer_id.encode())
             if to_partition != self._partition:
                 counts["misplaced"] += 1
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
                 continue
-            taken.append((record, event))
+            taken.append(_Taken(record, event, is_named))
+            if event.order_id:
+                self._told_of.setdefault(event.order_id, {})[event.customer_id] = None
             if source in self._caused:
                 self._match_causes(topic, record, event)
-        for (record, event), watermark_ms in zip(taken, self._believe(stream, taken), strict=True):
+        for (record, event, _), watermark_ms in zip(taken, self._believe(stream, taken), strict=True):
             is_profile = event.kind == PROFILE
             entries = self.profiles if is_profile else self.entries
             counts["profiles" if is_profile else "folded or repeated"] += 1
@@ -192,11 +214,38 @@ class PartitionInputs:
             except KeyError:
                 entries[event.customer_id] = [entry]
 
-    def _believe(self, stream: int, taken: Sequence[tuple[LogRecord, Event]]) -> list[int]:
+    def _belongs_to(self, event: Event | None, record: LogRecord) -> int:
+        """Return the partition of an event's customer; of one without a customer that of its key, if it has one."""
+        key = (event.customer_id.encode() or record.key or b"") if event is not None else b""
+        return self._partition_of(key) if key else self._partition
+
+    def _placed(self, verdict: Verdict, stream: int, taken: Sequence[_Taken]) -> Verdict:
+        """Return the verdict on a record without a customer: that of the one who has its order, if there is one."""
+        event = verdict.event
+        assert event is not None
+        holders = [
+            customer_id
+            for customer_id in self._told_of.get(event.order_id, ())
+            if knows_order(self._acts_of(customer_id, stream, taken), event.order_id)
+        ]
+        if len(holders) != 1:
+            refused = unnamed(event)
+            return verdict._replace(event=None, rejection=(refused.reason, refused.field))
+        return verdict._replace(event=msgspec.structs.replace(event, customer_id=holders[0]))
+
+    def _acts_of(self, customer_id: str, stream: int, taken: Sequence[_Taken]) -> Iterator[Entry]:
+        """Yield a customer's records of a topic up to now."""
+        yield from (entry for entry in self.entries.get(customer_id, ()) if entry.stream == stream)
+        for record, event, _ in taken:
+            if event.customer_id == customer_id:
+                yield Entry(stream, record.offset, NO_TIME, record.timestamp_ms, event, self._timezone)
+
+    def _believe(self, stream: int, taken: Sequence[_Taken]) -> list[int]:
         """Return how far a topic's time is believed to have come with each of its next events."""
         if not taken:
             return []
-        records = pack_events([event for _, event in taken], [record.offset for record, _ in taken], stream).records
+        records = pack_events([each.event for each in taken], [each.record.offset for each in taken], stream).records
+        records["at_ms"][[not each.is_named for each in taken]] = NO_TIME
         before_ms = self._watermarks_ms.get(stream, NO_TIME)
         verdicts = believe(self._trusts.get(stream, Trust()), before_ms, NO_TIME, self._gap_ms, records)
         self._trusts[stream] = verdicts.trusts[-1][1]
@@ -229,7 +278,7 @@ class PartitionInputs:
         self, topic: str, time_field: str, record: LogRecord, verdict: Verdict, letters: Sequence[Letter]
     ) -> Event | None:
         """Note what is wrong with the record's dead letters; return its event unless it was refused."""
-        customer_id = verdict.event.customer_id if verdict.event else None
+        customer_id = (verdict.event.customer_id or None) if verdict.event else None
         if verdict.event and not letters:
             return verdict.event
         if verdict.event and not verdict.may_be_future:

@@ -44,6 +44,7 @@ REMEMBERED_ENGAGEMENTS: Final = 256
 REMEMBERED_ENGAGEMENTS_LEAST: Final = 24
 REMEMBERED_ENGAGEMENT_DAYS: Final = 7
 REMEMBERED_DAYS: Final = 366
+REMEMBERED_ENGAGED_DAYS: Final = 182
 ORDER_HALF_LIFE_DAYS: Final = 60
 GAP_MEMORY: Final = 0.95
 MONTHS_MS: Final = 60 * DAY_MS
@@ -88,7 +89,11 @@ def day_of(at_ms: int, timezone: str) -> int:
 
 
 class Totals(NamedTuple):
-    """What a row and a recount are compared by; names and units are the row's. None is what an earlier row lacks."""
+    """What a row and a recount are compared by; names and units are the row's.
+
+    None is what an earlier row lacks, or what a recount leaves open: where an order that was stated proves to be older,
+    the row may not know any more what other days there were, or what else happened on that one.
+    """
 
     purchases: int = 0
     refunds: int = 0
@@ -153,6 +158,14 @@ def compare(entries: Sequence[Entry], row: Totals) -> Outcome:
     life = _Life()
     duplicates = [life.take(entry) for entry in entries].count(False)
     return Outcome(life.recount(row.order_half_life_days).differences(row), duplicates)
+
+
+def knows_order(entries: Iterable[Entry], order_id: str) -> bool:
+    """Return whether an order is known of a customer once these records are folded, each topic's in order."""
+    life = _Life()
+    for entry in entries:
+        life.take(entry)
+    return life.knows(order_id)
 
 
 def recount(entries: Iterable[Entry], order_half_life_days: int = ORDER_HALF_LIFE_DAYS) -> Recount:
@@ -236,6 +249,11 @@ class _Order:
         return max(event.at_ms for event in self.returns)
 
     @property
+    def latest_ms(self) -> int:
+        """When it was stated last, or returned: it counted as of then until an earlier time was told."""
+        return max(event.at_ms for event in self.statements or self.returns)
+
+    @property
     def said_ms(self) -> int:
         """When anything was said of it last."""
         return max(event.at_ms for event in (*self.statements, *self.returns))
@@ -286,6 +304,7 @@ class _Life:
         self._returned_late: list[int] = []
         self._said_ms = NO_TIME
         self._timezone = UTC
+        self._lost_days = False
 
     def take(self, entry: Entry) -> bool:
         """Take a record in; return whether it says something new."""
@@ -301,6 +320,10 @@ class _Life:
         """Return whether an order is known to be cancelled."""
         order = self._orders.get(order_id)
         return order is not None and any(event.amount_minor == CANCELS for event in order.returns)
+
+    def knows(self, order_id: str) -> bool:
+        """Return whether anything is remembered of an order, if only its id."""
+        return order_id in self._orders or order_id in self._too_old
 
     @property
     def has_acted(self) -> bool:
@@ -346,11 +369,25 @@ class _Life:
             return False
         if is_refund:
             self._refund_ids.append(event.event_id)
+        elif event.kind == PURCHASE and order.statements and event.at_ms < order.at_ms:
+            self._leave(self._day(order.at_ms))
         (order.statements if event.kind == PURCHASE else order.returns).append(event)
         if order.counts:
             self._said_ms = max(self._said_ms, order.said_ms)
         self._forget()
         return True
+
+    def _leave(self, day: int) -> None:
+        """Note whether the row cannot know what days are left once an order leaves one.
+
+        Those out of reach of that day are lost for good; and whether anything else happened on it is not known of
+        engagements before the window of their days, nor of orders that have left the ledger.
+        """
+        ordered = {self._day(order.at_ms) for order in self.stated()}
+        engaged = {self._day(at_ms) for at_ms in self._engaged_ms}
+        left = {self._day(order.at_ms) for order in self._old}
+        is_unknown = day in left or (day in engaged and max(engaged) - day >= REMEMBERED_ENGAGED_DAYS)
+        self._lost_days |= is_unknown or day - min(ordered | engaged) >= REMEMBERED_DAYS
 
     def _is_later(self, order: _Order, event: Event) -> bool:
         """Return whether what is said again is said later than anything of orders that were stated.
@@ -376,11 +413,14 @@ class _Life:
         gaps, log_gaps, log_gaps_squared = _gaps({self._day(at_ms) for at_ms in (*ordered, *engaged)})
         sums, gross = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
         for order in orders:
-            weight = 2.0 ** ((order.at_ms - self._said_ms) / (order_half_life_days * DAY_MS))
+            weight, heaviest = (
+                2.0 ** ((at_ms - self._said_ms) / (order_half_life_days * DAY_MS))
+                for at_ms in (order.at_ms, order.latest_ms)
+            )
             one, left = order.worth
-            most = max(event.amount_minor for event in order.statements or order.returns)
+            most = max(event.amount_minor for event in (*order.statements, *order.returns))
             times = len(order.statements) + len(order.returns)
-            parts = (one * weight, weight), (left * weight, most * weight), (_log_of(left), _log_of(most))
+            parts = (one * weight, heaviest), (left * weight, most * heaviest), (_log_of(left), _log_of(most))
             for index, (part, largest) in enumerate(parts):
                 sums[index] += part
                 gross[index] += times * largest
@@ -394,12 +434,12 @@ class _Life:
             ordered_at_ms=self._said_ms,
             engaged_at_ms=max(engaged, default=NO_TIME),
             first_purchased_at_ms=min(ordered, default=-NO_TIME),
-            gaps=gaps,
+            gaps=None if self._lost_days else gaps,
             orders_decayed=sums[0],
             revenue_decayed=sums[1],
             log_order_values=sums[2],
-            log_gaps=log_gaps,
-            log_gaps_squared=log_gaps_squared,
+            log_gaps=None if self._lost_days else log_gaps,
+            log_gaps_squared=None if self._lost_days else log_gaps_squared,
             order_half_life_days=order_half_life_days,
         )
         names = ("orders_decayed", "revenue_decayed", "log_order_values", "log_gaps", "log_gaps_squared")

@@ -1,4 +1,8 @@
-"""What groups of commands share: a guess for a mistyped name, and the one place for `--config`."""
+"""What groups of commands share: a guess for a mistyped name, and `--config`, which any part of a command may carry.
+
+A `--config` that stands before a command, or between a command and its subcommand, counts as if it came last; the last
+one wins. A command that reads no settings refuses it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,18 @@ from typing import Any, Final
 
 import click
 
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_EARLIER: Final = "stream_app.config"
+"""Where contexts keep the `--config` that stands before the command."""
+
+
+def _earlier_config() -> Path | None:
+    found: Path | None = click.get_current_context().meta.get(_EARLIER)
+    return found
+
+
 CONFIG: Final = click.option(
-    "--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Settings, a TOML file."
+    "--config", type=_FILE, metavar="FILE", default=_earlier_config, help="Settings, a TOML file."
 )
 SEGMENTATIONS: Final = click.option(
     "--segmentations",
@@ -25,6 +39,11 @@ def with_segmentations(path: Path | None, overrides: Mapping[str, Any] = Mapping
     """Return a command's own settings, with the file that `--segmentations` names; it takes the place of tables."""
     named = {} if path is None else {"segmentations_file": path, "segmentations": None}
     return {**overrides, **named}
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, with nothing that a terminal would obey, whatever a file's name or a value holds."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 class GuessingGroup(click.Group):
@@ -44,32 +63,31 @@ class GuessingGroup(click.Group):
         if name not in names and not name.startswith("-") and not ctx.resilient_parsing:
             guesses = " or ".join(f"'{guess}'" for guess in get_close_matches(name, names, n=2))
             ctx.fail(f"no such command: '{name}'" + (f"; did you mean {guesses}?" if guesses else ""))
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        command = found[1]
+        is_given = _EARLIER in ctx.meta or ctx.params.get("config") is not None
+        if is_given and command is not None and not _takes_config(command):
+            ctx.fail(f"`{ctx.command_path} {name}` reads no settings, so it takes no --config")
+        return found
 
 
-def misplaced_config(kind: str) -> Callable[[Any], Any]:
-    """Return the option `--config` of a group that has no use for it, and says where it belongs."""
+def _takes_config(command: click.Command) -> bool:
+    return isinstance(command, click.Group) or any(option.name == "config" for option in command.params)
 
-    def refuse(context: click.Context, _: click.Parameter, value: str | None) -> None:
-        if value is not None and not context.resilient_parsing:
-            raise _misplaced(kind, f"{context.command_path} {kind.upper()}")
 
-    return click.option("--config", hidden=True, expose_value=False, callback=refuse, help=f"Belongs to the {kind}.")
+def passes_config(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a group that has no use for `--config` itself hand it to the command that is to run."""
+
+    def keep(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+        if value is not None:
+            context.meta[_EARLIER] = value
+
+    option = click.option("--config", type=_FILE, hidden=True, expose_value=False, callback=keep)
+    return option(command)
 
 
 def runs_itself(context: click.Context, config: Path | None) -> bool:
-    """Return whether a group is to run itself, and none of its subcommands.
-
-    Raises
-    ------
-    click.UsageError
-        If `config` was given to the group and not to the subcommand that is to run.
-    """
-    name = context.invoked_subcommand
-    if name is not None and config is not None:
-        raise _misplaced("subcommand", f"{context.command_path} {name}")
-    return name is None
-
-
-def _misplaced(kind: str, path: str) -> click.UsageError:
-    return click.UsageError(f"put --config after the {kind}: `{path} --config FILE`")
+    """Return whether a group is to run itself, and none of its subcommands; these get its `--config`, if it has one."""
+    if config is not None:
+        context.meta[_EARLIER] = config
+    return context.invoked_subcommand is None

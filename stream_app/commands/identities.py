@@ -13,7 +13,7 @@ import numpy as np
 from stream_app.adapters import wall_clock
 from stream_app.bootstrap.identities import create_weaver
 from stream_app.bootstrap.replay import create_readers
-from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
+from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.input_files import FILE, ManyFiles
 from stream_app.contracts.inputs.identities import IDENTITIES
 from stream_app.core.clock import format_instant
@@ -25,7 +25,7 @@ from stream_app.sources.files import Reader, SourceFile, merge_by_time
 
 
 @click.group(cls=GuessingGroup)
-@misplaced_config("subcommand")
+@passes_config
 def identities() -> None:
     """Show which ids are one customer's."""
 

@@ -107,8 +107,9 @@ def takes_sources(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say by which mapping files are read: `source` and `sources`."""
     source = click.option(
         "--source",
-        metavar="NAME|auto|FILE",
-        help="How FILES are read: a preset, a source of --sources, or a file of sources.  [default: auto]",
+        metavar="NAME|auto|guess|FILE",
+        help="How FILES are read: a preset, a source of --sources, or a file of sources; `guess` takes columns by "
+        "their names where no source knows a file.  [default: auto]",
     )
     sources = click.option("--sources", type=click.Path(path_type=Path), help="File of sources, beside the presets.")
     return source(sources(command))
@@ -177,6 +178,8 @@ def _exports(
     from stream_app.sources.choosing import AUTO, choose, known_sources  # here: models take their time to import
 
     for each in choose(paths, source or AUTO, known_sources(sources)):
+        for remark in each.remarks:
+            click.echo(f"{each.path}: {remark}", err=True)
         yield each.described(shared)
 
 

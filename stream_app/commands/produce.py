@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -21,15 +21,13 @@ from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.commands.groups import CONFIG
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
 from stream_app.contracts.rejections import NOBODY_REASONS
-from stream_app.core.clock import format_instant
 from stream_app.exits import ExitCode
 from stream_app.replay.refusals import REASONS_SHOWN, REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, has_failed
+from stream_app.report.progress import Progress
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
 from stream_app.sources.judging import Judgement, judge_files
-
-PROGRESS_SECONDS: Final = 5
 
 
 @click.command(cls=ManyFiles)
@@ -62,8 +60,11 @@ def produce(
     """
     settings = load_settings(config)
     silence_kafka()
+    files = inputs(settings)
+    count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+    click.echo(f"reading {count}; all records are judged before one is sent …")
     decoders = create_decoders(settings)
-    with judge_files(inputs(settings), decoders, now_ms(), create_loading_options(settings, decoders)) as judgement:
+    with judge_files(files, decoders, now_ms(), create_loading_options(settings, decoders)) as judgement:
         _tell_refused(judgement)
         if _is_too_bad(judgement, max_rejected):
             click.echo("segmenter: nothing was sent; mend the files, or allow more with --max-rejected", err=True)
@@ -74,6 +75,7 @@ def produce(
 def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
     names = create_topic_names(settings)
     count = judgement.accepted.total()
+    sending = Progress(count, partial(click.echo, err=True), "sent")
     producer = RecordProducer(
         create_connection(settings),
         lambda: (
@@ -84,7 +86,7 @@ def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
         judgement.newest_ms,
         [names.input_topic(topic) for topic in judgement.accepted],
         pace,
-        _Progress(count).watch,
+        lambda number, at_ms: sending.note(number, number, at_ms),
     )
     finished = asyncio.run(_run(producer))
     click.echo(f"{'sent' if finished else 'interrupted after'} {_counted(producer.sent, judgement, names)}")
@@ -95,21 +97,6 @@ def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
 def _counted(sent: Mapping[str, int], judgement: Judgement, names: TopicNames) -> str:
     topics = [names.input_topic(topic) for topic in judgement.accepted]
     return " and ".join(f"{sent[topic]:,} records to {topic}" for topic in topics)
-
-
-class _Progress:
-    """Says now and then how far a run has come, in the events' own time."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._said_at = time.monotonic()
-
-    def watch(self, number: int, at_ms: int) -> None:
-        """Note that a record is on its way."""
-        if (now := time.monotonic()) - self._said_at < PROGRESS_SECONDS:
-            return
-        self._said_at = now
-        click.echo(f"{number:,} of {self._count:,} records, up to {format_instant(at_ms)}", err=True)
 
 
 def _tell_refused(judgement: Judgement) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from stream_app.adapters import wall_clock
 from stream_app.adapters.interruption import interruptible
-from stream_app.bootstrap.replay import create_readers, create_replay
-from stream_app.commands.groups import CONFIG, SEGMENTATIONS, with_segmentations
+from stream_app.commands.groups import CONFIG, SEGMENTATIONS, printable, with_segmentations
 from stream_app.commands.input_files import (
     EXPORTS,
     FILE,
@@ -24,16 +23,19 @@ from stream_app.commands.input_files import (
     takes_reading,
     with_money_of,
 )
+from stream_app.commands.serving import PORT, SERVE, check_port, serve_folder
 from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.core.clock import to_milliseconds
 from stream_app.exits import ExitCode
 from stream_app.replay.outputs import earlier_timezone
 from stream_app.replay.refusals import REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, commonest_refusals, has_failed
-from stream_app.report.page import write_report
-from stream_app.report.terminal import progress, render_refusals, render_summary
+from stream_app.report.progress import size_of
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
+
+FILES_NAMED: Final = 3
+"""More are counted."""
 
 
 class _Instant(click.ParamType):
@@ -75,6 +77,8 @@ class _Instant(click.ParamType):
     show_default=True,
     help=f"Exit with 1 if more than this share of the records, and more than {REFUSED_COUNT_MAX}, are refused.",
 )
+@SERVE
+@PORT
 def replay(
     inputs: Callable[[Settings], Sequence[SourceFile]],
     out: Path,
@@ -85,16 +89,25 @@ def replay(
     until: int | None,
     without_links: Sequence[tuple[str, str]],
     max_rejected: float,
+    serve: bool,
+    port: int,
 ) -> None:
     """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report.
 
     FILES are what shops and tools export, read as --source says; `segmenter sources` lists what is known. Files whose
     columns are called as our fields follow the options of their topics.
     """
+    if serve:
+        check_port(port)
     own = {} if seed is None else {"learning": {"seed": seed}}
     settings = load_settings(config, with_segmentations(segmentations, own))
     files = inputs(settings)
+    size = _total_bytes(files)
+    read = _named(files) if size is None else f"{_named(files)}, {size_of(size)}"
+    click.echo(f"reading {read}, and writing to {printable(str(out))} …")
     run_replay(with_money_of(files, settings), files, out, now, until, max_rejected, without=frozenset(without_links))
+    if serve:
+        serve_folder(out, port)
 
 
 def run_replay(
@@ -118,6 +131,10 @@ def run_replay(
     without
         Statements on identities that are left out: pairs of alias and customer.
     """
+    # After the first line, since these imports take as long as the rest of the start.
+    from stream_app.bootstrap.replay import create_readers, create_replay
+    from stream_app.report.page import write_report
+    from stream_app.report.terminal import progress, render_refusals, render_summary
 
     def report(folder: Path) -> None:
         write_report(folder)
@@ -129,7 +146,7 @@ def run_replay(
         for reader in readers:
             opened.callback(reader.close)
         run = create_replay(settings, out, until_ms, add=report, without=without)
-        with progress(_total_bytes(sources)) as advance:
+        with progress(_total_bytes(sources), lambda: max(run.partition.clock)) as advance:
             summary = run.run(readers, advance, interrupted)
     if earlier not in (None, zone := settings.business.timezone):
         click.echo(f"{out}: these outputs count the days of {zone}, those before them the days of {earlier}", err=True)
@@ -139,6 +156,11 @@ def run_replay(
     if has_failed(summary["counts"], summary["without_customer"], max_rejected):
         render_refusals(summary["counts"], commonest_refusals(out, summary["rejected_by_reason"]))
         sys.exit(ExitCode.FAILED)
+
+
+def _named(sources: Sequence[SourceFile]) -> str:
+    names = list(dict.fromkeys(source.path.name for source in sources))
+    return printable(", ".join(names)) if len(names) <= FILES_NAMED else f"{len(names)} files"
 
 
 def _total_bytes(sources: Sequence[SourceFile]) -> int | None:

@@ -10,7 +10,7 @@ import click
 
 from stream_app.bootstrap.segmentation import create_partition
 from stream_app.commands import trials
-from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config, with_segmentations
+from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config, with_segmentations
 from stream_app.commands.input_files import ManyFiles, takes_columns, takes_input_files
 from stream_app.core.local_days import UTC
 from stream_app.errors import ConfigurationError
@@ -25,7 +25,7 @@ _FILE: Final = click.argument("file", type=click.Path(path_type=Path, dir_okay=F
 
 
 @click.group(cls=GuessingGroup)
-@misplaced_config("subcommand")
+@passes_config
 def segmentations() -> None:
     """Check the file of segmentations, try it on events, import definitions, and print the reference."""
 

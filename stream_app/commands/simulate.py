@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from stream_app.report.progress import Progress
 from stream_app.simulator.populations import POPULATIONS
 from stream_app.simulator.simulation import Faults, simulate
 
@@ -62,11 +63,20 @@ def simulate_command(
     faults = Faults(duplicate_rate, malformed_rate, late_rate, restated_rate)
     first_day: date = start.date()
     kind = POPULATIONS[population]
-    counts = simulate(
-        kind.customers if customers is None else customers,
-        kind.days if days is None else days,
-        seed, out, first_day, refund_rate, faults, kind,
-    )  # fmt: skip
+    number = kind.customers if customers is None else customers
+    span_days = kind.days if days is None else days
+    writing: list[Progress] = []
+
+    def watch(done: int, total: int, at_ms: int) -> None:
+        if not total:
+            click.echo(f"drawing {number:,} customers over {span_days:,} days …")
+            return
+        if not done:
+            click.echo(f"writing {total:,} records to {out} …")
+            writing.append(Progress(total, click.echo, "written"))
+        writing[0].note(done, done, at_ms)
+
+    counts = simulate(number, span_days, seed, out, first_day, refund_rate, faults, kind, watch)
     click.echo(
         f"{counts.events:,} events of {counts.customers:,} customers with {counts.changes:,} true changes in {out}"
     )

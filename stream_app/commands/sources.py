@@ -14,17 +14,16 @@ import yaml  # type: ignore[import-untyped]
 
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders, create_loading_options
-from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
+from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.input_files import FILE, takes_sources, takes_zone, with_money_of
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
-from stream_app.sources.checking import missing, rows_of
-from stream_app.sources.choosing import AUTO, Chosen, choose, known_sources
+from stream_app.sources.checking import missing
+from stream_app.sources.choosing import AUTO, Chosen, choose, guess_of, known_sources
 from stream_app.sources.files import SourceFile, naive_zone
 from stream_app.sources.forms import Look, look_at
-from stream_app.sources.guessing import guess
 from stream_app.sources.judging import Judgement, judge_files
 from stream_app.sources.mapping import load_presets, parse_sources, preset_document
 
@@ -33,7 +32,7 @@ SHOWN: Final = 5
 
 
 @click.group(cls=GuessingGroup, invoke_without_command=True)
-@misplaced_config("subcommand")
+@passes_config
 @click.pass_context
 def sources(context: click.Context) -> None:
     """List the kinds of files that are known, check files, and print a kind as a file of sources."""
@@ -103,11 +102,11 @@ def _chosen(files: Sequence[Path], named: str, known: Mapping[str, Any]) -> tupl
 def _guess(path: Path, shared: SourceFile, settings: Settings) -> bool:
     """Print a guessed mapping of a file, and what it reads; return whether there is one."""
     look = look_at(path)
-    columns, rows = rows_of(look)
-    guessed = guess(columns, rows, path.name.partition(".")[0])
+    guessed = guess_of(look)
     click.echo(f"{path}: {_described(look)}; no source knows it", err=True)
+    is_read = False
     if guessed.document is None:
-        click.echo("columns: " + ", ".join(columns), err=True)
+        click.echo("columns: " + ", ".join(look.columns), err=True)
     else:
         ((name, source),) = parse_sources(guessed.document, "guess").items()
         if _is_ours(guessed.document):
@@ -116,10 +115,10 @@ def _guess(path: Path, shared: SourceFile, settings: Settings) -> bool:
             )
         click.echo("this mapping may do; put it into sources.yaml, and name that with --sources:", err=True)
         click.echo(_dumped(guessed.document), nl=False)
-        _show([replace(shared, path=path, mapping=source, mapping_name=name)], settings, err=True)
+        is_read = _show([replace(shared, path=path, mapping=source, mapping_name=name)], settings, err=True)
     for remark in guessed.remarks:
         click.echo(f"missing: {remark}", err=True)
-    return guessed.document is not None
+    return is_read
 
 
 def _is_ours(document: Mapping[str, Any]) -> bool:

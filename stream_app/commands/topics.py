@@ -10,13 +10,13 @@ import click
 from stream_app.adapters.logs import silence_kafka
 from stream_app.adapters.topic_admin import check_topics, create_topics
 from stream_app.bootstrap.kafka import create_connection, create_topic_specs
-from stream_app.commands.groups import CONFIG, GuessingGroup, misplaced_config
+from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.exits import ExitCode
 from stream_app.settings.loading import load_settings
 
 
 @click.group(cls=GuessingGroup)
-@misplaced_config("subcommand")
+@passes_config
 def topics() -> None:
     """Make the topics on Kafka, or check that they fit the settings.
 

@@ -74,7 +74,9 @@ def _replayed(settings: Settings, inputs: Inputs, out: Path | None = None) -> It
             opened.callback(reader.close)
         folder = Path(opened.enter_context(TemporaryDirectory())) if out is None else out
         replay = create_replay(settings, folder)
-        with progress(sum(source.path.stat().st_size for source in sources)) as advance:
+        size = sum(source.path.stat().st_size for source in sources)
+        messages = Console(stderr=True, highlight=False)
+        with progress(size, lambda: max(replay.partition.clock), messages) as advance:
             summary = replay.run(readers, advance)
         if has_failed(summary["counts"], summary["without_customer"], REFUSED_SHARE_MAX):
             click.echo(f"{summary['counts']['rejected']:,} records are refused; see `segmenter replay`", err=True)

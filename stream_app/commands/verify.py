@@ -39,6 +39,7 @@ def verify(config: Path | None, segmentations: Path | None, drained: bool, expir
     """
     silence_kafka()
     deployment = create_deployment(load_settings(config, with_segmentations(segmentations)))
+    click.echo("reading the topics from their beginning, and counting anew what they say …", err=True)
     with _rare_collections():
         found = asyncio.run(run_audit(deployment, drained))
     if expired_ok:

@@ -9,6 +9,7 @@ import click
 
 from stream_app.adapters.logs import log_to_stderr
 from stream_app.adapters.service import run_service
+from stream_app.bootstrap.logs import create_log_policy
 from stream_app.bootstrap.view import create_view
 from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
 from stream_app.settings.loading import load_settings
@@ -21,7 +22,8 @@ def view(context: click.Context, config: Path | None) -> None:
     """Keep the view of memberships and migrations in Redis, until Ctrl-C or SIGTERM."""
     if not runs_itself(context, config):
         return
-    run_service(create_view(load_settings(config)))
+    settings = load_settings(config)
+    run_service(create_view(settings), log=create_log_policy(settings))
 
 
 @view.command(name="rebuild")
@@ -31,6 +33,7 @@ def view_rebuild(config: Path | None) -> None:
 
     `segmenter view` may keep running; it continues with the new view.
     """
-    run = create_view(load_settings(config), is_rebuild=True)
-    log_to_stderr()
+    settings = load_settings(config)
+    run = create_view(settings, is_rebuild=True)
+    log_to_stderr(create_log_policy(settings))
     asyncio.run(run())

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.logs import log_to_stderr
 from stream_app.adapters.service import run_service
+from stream_app.bootstrap.logs import create_log_policy
 from stream_app.bootstrap.webhooks import create_webhooks, replay_webhooks
 from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
 from stream_app.errors import BrokerUnreachable, ConfigurationError
@@ -31,7 +32,8 @@ def webhooks(context: click.Context, config: Path | None) -> None:
     if not runs_itself(context, config):
         return
     settings = load_settings(config)
-    run_service(create_webhooks(settings, load_subscriptions(settings.webhooks.subscriptions_file)))
+    subscriptions = load_subscriptions(settings.webhooks.subscriptions_file)
+    run_service(create_webhooks(settings, subscriptions), log=create_log_policy(settings))
 
 
 @webhooks.command(name="replay")
@@ -52,7 +54,7 @@ def webhooks_replay(config: Path | None, name: str | None, patience_seconds: int
     """
     settings = load_settings(config)
     chosen = _choose(load_subscriptions(settings.webhooks.subscriptions_file), name)
-    log_to_stderr()
+    log_to_stderr(create_log_policy(settings))
     try:
         are_delivered = asyncio.run(_replay(settings, chosen, patience_seconds))
     except KafkaError as error:

@@ -16,7 +16,7 @@ from stream_app.contracts.inputs.contract import InputContract
 from stream_app.contracts.json_text import read_object
 from stream_app.contracts.kept import kept_paths, with_kept
 from stream_app.contracts.policy import Circumstances, DecodingPolicy
-from stream_app.contracts.rejections import rejection_of
+from stream_app.contracts.rejections import rejection_of, unnamed
 from stream_app.core.events import Event
 
 
@@ -57,6 +57,9 @@ class Decoder:
         ------
         InvalidRecord
             With reason, field and message.
+        CustomerUnnamed
+            If it is valid but for its customer, who is that of its order: what it says, and why it is refused where
+            that is nobody's.
         """
         event = self.read_fast(payload, now_ms, key)
         return self.decode_reference(payload, now_ms, key) if event is None else event
@@ -73,4 +76,7 @@ class Decoder:
         except ValidationError as error:
             raise rejection_of(error, record) from None
         event = self.contract.to_event(valid, self.policy)
-        return with_kept(event, valid, self.kept) if self.kept else event
+        event = with_kept(event, valid, self.kept) if self.kept else event
+        if not event.customer_id:
+            raise unnamed(event)
+        return event

@@ -10,8 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from stream_app.contracts.migration_conditions import holds
 from stream_app.contracts.outputs.fields import SLUG
 from stream_app.contracts.readers import KEY_SEPARATOR, MigrationRecord, SegmentReference, UpcomingRecord
+from stream_app.segmentations.rules.conditions import Condition
 
 _SLUG: Final = re.compile(SLUG)
 
@@ -69,6 +71,8 @@ class MigrationFilter:
         Whether customers who are held out are left out, the only ones, or treated as all others.
     statuses
         Alternatives, of notices alone; None: any.
+    where
+        Of migrations alone: a condition of `read_condition` that must be true; None: any.
     """
 
     segmentations: tuple[str, ...] | None = None
@@ -80,6 +84,7 @@ class MigrationFilter:
     min_margin: float | None = None
     holdout: HoldoutChoice = "include"
     statuses: tuple[str, ...] | None = None
+    where: Condition | None = None
 
     def selects(self, migration: MigrationRecord) -> bool:
         """Return whether a migration is asked for."""
@@ -93,6 +98,7 @@ class MigrationFilter:
             and self._selects_cause(migration.cause.kind)
             and (self.min_margin is None or margin is None or margin >= self.min_margin)
             and self._selects_holdout(is_held_out=migration.holdout.held_out)
+            and (self.where is None or holds(self.where, migration))
         )
 
     def selects_notice(self, notice: UpcomingRecord) -> bool:

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from stream_app.core.events import Event
 from stream_app.core.identities import IDENTITY_REASONS
-from stream_app.errors import InvalidRecord
+from stream_app.errors import CustomerUnnamed, InvalidRecord
 
 REJECTION_REASONS: Final = (
     "malformed",
@@ -28,6 +29,7 @@ REJECTION_REASONS: Final = (
     "no_customer",
     "placeholder_id",
     "damaged_id",
+    "unknown_order",
     *IDENTITY_REASONS,
 )
 """Why a record is refused: the closed list of the dead-letter contract."""
@@ -79,6 +81,14 @@ def shown(value: object) -> str:
 def reject(reason: str, field: str, value: object, expectation: str) -> InvalidRecord:
     """Build the rejection of a field for its value."""
     return InvalidRecord(reason, field, f"{field}: {shown(value)}, expected {expectation}")
+
+
+def unnamed(event: Event) -> CustomerUnnamed:
+    """Build the rejection of a valid record without a customer, for where its order tells nobody."""
+    expectation = (
+        "an order that this partition has from exactly one customer; otherwise name the customer (customer_id)"
+    )
+    return CustomerUnnamed(event.order_id, f"order_id: {shown(event.order_id)}, expected {expectation}", event)
 
 
 def rejection_of(error: ValidationError, record: Mapping[str, Any]) -> InvalidRecord:

@@ -101,7 +101,7 @@ class Scanner:
             FIELD_BYTES + len(path.name) + absent_word_bytes for path in decoder.kept
         )
 
-    def scan(self, buffer: bytes, values: Spans, now_ms: int, keys: Spans | None = None) -> Scanned:
+    def scan(self, buffer: bytes | Texts, values: Spans, now_ms: int, keys: Spans | None = None) -> Scanned:
         """Return the events in payloads, and why the others are none.
 
         Parameters
@@ -188,9 +188,9 @@ def split_lines(block: bytes) -> Spans:
     return lines
 
 
-def _part(buffer: bytes, spans: Spans, index: int) -> bytes | None:
+def _part(buffer: bytes | Texts, spans: Spans, index: int) -> bytes | None:
     at, size = int(spans.at[index]), int(spans.size[index])
-    return None if size == ABSENT else buffer[at : at + size]
+    return None if size == ABSENT else bytes(buffer[at : at + size])
 
 
 def _put_events(records: Records, texts: Texts, accepted: Sequence[tuple[int, Event]]) -> Texts:

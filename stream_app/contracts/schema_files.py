@@ -100,7 +100,7 @@ CHANNELS: Final = (
         "compact",
     ),
     Channel(
-        "dead-letters", 3, "output", "Dead letters", "Refused records, with the reason.", "The refused record's key"
+        "dead-letters", 2, "output", "Dead letters", "Refused records, with the reason.", "The refused record's key"
     ),
 )
 

@@ -81,11 +81,15 @@ class SegmentIndex:
             known = [_labels(name, reference) for name in names for reference in self.models[name].references]
             raise SegmentUnknown(f"there is no segment {_shown(choice)!r}{_hint_of_segments(choice.segment, known)}")
         if len(found) > 1:
-            candidates = ", ".join(f"{one.segmentation}{KEY_SEPARATOR}{one.segment}" for one in found)
+            candidates = ", ".join(self.shown(one) for one in found)
             raise SegmentAmbiguous(
                 f"{choice.segment!r} is a segment of several segmentations: name one of {candidates}"
             )
         return found[0]
+
+    def shown(self, choice: SegmentChoice) -> str:
+        """Return a choice of `resolve` as people read it, its id first: `value/s5 (At risk)`."""
+        return _labelled(self.reference(choice.segmentation or "", choice.segment), choice.segmentation)
 
 
 def _find(references: Iterable[SegmentReference], wanted: str) -> SegmentReference | None:
@@ -98,6 +102,12 @@ def _shown(choice: SegmentChoice) -> str:
     return choice.segment if choice.segmentation is None else f"{choice.segmentation}{KEY_SEPARATOR}{choice.segment}"
 
 
+def _labelled(reference: SegmentReference, segmentation: str | None) -> str:
+    """Return a segment by its id, which stays, with its present name."""
+    words = _shown(SegmentChoice(segmentation, reference.id))
+    return words if reference.name == reference.id else f"{words} ({reference.name})"
+
+
 def _labels(segmentation: str, reference: SegmentReference) -> tuple[str, str, str]:
     return segmentation, reference.id, reference.name
 
@@ -105,8 +115,9 @@ def _labels(segmentation: str, reference: SegmentReference) -> tuple[str, str, s
 def _hint_of_segments(wanted: str, known: Collection[tuple[str, str, str]]) -> str:
     guess = _guess(wanted, [word for _, *words in known for word in words])
     if guess is not None:
-        return f"; did you mean {guess!r}?"
-    listed = [f"{name}{KEY_SEPARATOR}{segment_id} ({label})" for name, segment_id, label in known]
+        meant = [_labelled(SegmentReference(*words), name) for name, *words in known if guess in words]
+        return f"; did you mean {' or '.join(meant)}?"
+    listed = [_labelled(SegmentReference(*words), name) for name, *words in known]
     more = ", …" if len(listed) > SHOWN_SEGMENTS else ""
     return f"; there are {', '.join(listed[:SHOWN_SEGMENTS])}{more}" if listed else "; there are none yet"
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.arrays import Indices
+from stream_app.core.events import Events
 from stream_app.core.native_rows import LIBRARY, checked, cut
 from stream_app.native.library import address
 
@@ -72,6 +73,21 @@ class CustomerIds(Sequence[str]):
         out = np.empty(room, np.uint8)
         checked(LIBRARY.ids(*arguments, address(out), room, address(sizes)))
         return out.tobytes(), sizes
+
+    def rows_of(self, events: Events) -> Indices:
+        """Return the row number of each event's customer, −1 where there is none.
+
+        Raises
+        ------
+        IndexError
+            If an event does not lie in its texts.
+        """
+        records, texts = np.ascontiguousarray(events.records), np.ascontiguousarray(events.texts)
+        rows = np.empty(len(records), np.int64)
+        arguments = (address(records), len(records), address(texts), len(texts), address(rows))
+        if LIBRARY.find_events(self._table.handle, *arguments):
+            raise IndexError(f"events: {len(records)}, expected to lie in their {len(texts)} bytes of texts")
+        return rows
 
     def hashes(self, first: int = 0) -> npt.NDArray[np.uint64]:
         """Return XXH3 of the ids of all rows from `first` on."""

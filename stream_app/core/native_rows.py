@@ -92,6 +92,10 @@ class _Library:
         return function("seg_table_find", c_int64, c_void_p, c_char_p, c_size_t, c_uint64)
 
     @cached_property
+    def find_events(self) -> Callable[..., Any]:
+        return function("seg_table_find_events", c_int32, c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p)
+
+    @cached_property
     def insert(self) -> Callable[..., Any]:
         return function("seg_table_insert", c_int64, c_void_p, POINTER(Columns), c_char_p, c_size_t, c_uint64)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from stream_app.core.events import Events
 from stream_app.native.library import address, function
+from stream_app.native.structures import EVENT_DTYPE
 
 
 def places_of(events: Events, partitions: int) -> npt.NDArray[np.int32]:
@@ -26,6 +27,13 @@ def places_of(events: Events, partitions: int) -> npt.NDArray[np.int32]:
     if _place()(len(records), address(records), address(texts), len(texts), partitions, address(places)):
         raise ValueError(f"partitions: {partitions}, expected one at least")
     return places
+
+
+def place_of(key: bytes, partitions: int) -> int:
+    """Return the partition, one of so many, that a key belongs to."""
+    records = np.zeros(1, EVENT_DTYPE)
+    records["customer_size"] = len(key)
+    return int(places_of(Events(records, np.frombuffer(key, np.uint8)), partitions)[0])
 
 
 @cache

@@ -31,18 +31,20 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.events import NO_EVENTS, Events
 from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Reached, Sweeps
 from stream_app.native.library import NO_MEMORY, address, function
 from stream_app.native.output_structures import NOTICE_DTYPE
-from stream_app.native.structures import FACT_DTYPE, MOVE_DTYPE, Step
+from stream_app.native.structures import EVENT, FACT_DTYPE, MOVE_DTYPE, UNNAMED, Step
 from stream_app.native.structures import Clock as NativeClock
 
 BLOCK_ROWS: Final = 65_536
 """Rows that a sweep looks at in one step, so that the memory of a step does not grow with the table."""
 _EVERY_ROW: Final = 2**62
+NO_OWNERS: Final[Indices] = np.empty(0, np.intp)
 
 
 class Outcome(NamedTuple):
@@ -64,6 +66,11 @@ class Outcome(NamedTuple):
         Number of events folded at the watermark or ahead of it, folded behind it, and seen before.
     too_old
         Of these last, what was said of orders of which only the id is left.
+    owners
+        Of each event without a customer, the number of the row that has its order; −1 where none has, or several:
+        nothing has come of it then.
+    swept_before
+        Of each sweep, the index of the event before which it came.
     """
 
     moves: np.ndarray
@@ -76,6 +83,8 @@ class Outcome(NamedTuple):
     late: int
     duplicates: int
     too_old: int
+    owners: Indices
+    swept_before: Indices
 
 
 def process_events(
@@ -86,7 +95,8 @@ def process_events(
     Parameters
     ----------
     events
-        In the order of the log; instants need not ascend.
+        In the order of the log; instants need not ascend. A refund or cancellation without a customer is that of the
+        one who has its order.
     sweeps
         When time passes. All customers who may be due are looked at together: where that may be many, call `sweep`.
     reached
@@ -101,6 +111,21 @@ def process_events(
     if reached is not None:
         partition.trust = reached.trust
     return outcome
+
+
+def named(partition: Partition, events: Events, owners: Indices) -> Events:
+    """Return the events of a chunk, those without a customer as that of the row that they were folded into.
+
+    Texts stay as they are: what is nobody's keeps its status, and what is somebody's has the customer's hash.
+    """
+    if not len(owners):
+        return events
+    records = events.records.copy()
+    places = np.flatnonzero(records["status"] == UNNAMED)[owners >= 0]
+    ids = partition.table.customer_ids.of(owners[owners >= 0])
+    records["customer_hash"][places] = np.array([xxh3_64_intdigest(each.encode()) for each in ids], np.uint64)
+    records["status"][places] = EVENT
+    return Events(records, events.texts)
 
 
 def begin_anew(partition: Partition) -> None:
@@ -191,6 +216,8 @@ def _take_step(
         late=step.late,
         duplicates=step.duplicates,
         too_old=step.too_old,
+        owners=_copy(step.owners, step.owner_count, np.dtype(np.int64)),
+        swept_before=sweep_before,
     )
 
 

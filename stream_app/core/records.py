@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, overload
 
@@ -12,12 +12,15 @@ import numpy.typing as npt
 from stream_app.core.arrays import Flags, Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import NO_EVENTS, Event, Events, Position, Records, Texts, join_events, pack_events
-from stream_app.errors import InvalidRecord
-from stream_app.native.structures import EVENT, EVENT_DTYPE, REJECTED, SKIPPED
+from stream_app.errors import CustomerUnnamed, InvalidRecord
+from stream_app.native.structures import EVENT, EVENT_DTYPE, REJECTED, SKIPPED, UNNAMED
 
 
 class Rejection(NamedTuple):
-    """A record that broke its contract, with its bytes; key and timestamp where its carrier has such things."""
+    """A record that broke its contract, with its bytes; key and timestamp where its carrier has such things.
+
+    One that names no customer but an order (`CustomerUnnamed`) is not refused yet: it is *unnamed*.
+    """
 
     error: InvalidRecord
     payload: bytes
@@ -46,7 +49,8 @@ class Batch:
     watermarks_ms
         Watermark of the record's source, shape `(n,)`, ascending.
     records
-        `EVENT_DTYPE`, shape `(n,)`. What is no event is at `NO_TIME`, and its `text_at` is its index in `others`.
+        `EVENT_DTYPE`, shape `(n,)`. What is no event is at `NO_TIME`, and its `text_at` is its index in `others`. So is
+        what is unnamed, as nobody stands for its time, which is its `stated_at_ms`.
     texts, others
         What records point into; both may hold more than what belongs to these records.
     rows
@@ -81,24 +85,51 @@ class Batch:
         is_event: Flags = self.records["status"] == EVENT
         return is_event
 
+    @property
+    def is_folded(self) -> Flags:
+        """Which records are folded, unless they turn out to be nobody's: events, and what is unnamed."""
+        status = self.records["status"]
+        is_folded: Flags = (status == EVENT) | (status == UNNAMED)
+        return is_folded
+
     def part(self, start: int, stop: int) -> Batch:
         """Return the records `[start, stop)`."""
         rows = None if self.rows is None else self.rows[start:stop]
         return Batch(self.watermarks_ms[start:stop], self.records[start:stop], self.texts, self.others, rows)
 
     def instants(self) -> Indices:
-        """Return where an event begins another instant than the event before it has, ascending."""
-        last_event = np.maximum.accumulate(np.where(self.is_event, np.arange(len(self)), 0))
-        return np.flatnonzero(np.diff(self.records["at_ms"][last_event])) + 1
+        """Return where what is folded begins another instant than what is folded before it, ascending."""
+        records = self.records
+        times_ms = np.where(records["status"] == UNNAMED, records["stated_at_ms"], records["at_ms"])
+        last_folded = np.maximum.accumulate(np.where(self.is_folded, np.arange(len(self)), 0))
+        return np.flatnonzero(np.diff(times_ms[last_folded])) + 1
 
     def events(self) -> Events:
         """Return the events among the records."""
         is_event = self.is_event
         return Events(self.records if is_event.all() else self.records[is_event], self.texts)
 
-    def others_by_index(self) -> Iterator[tuple[int, Other]]:
-        """Yield the records that are no events, each with its index."""
-        indices = np.flatnonzero(~self.is_event)
+    def folded(self) -> Events:
+        """Return what is folded: events, those among them that are unnamed without a customer and with their status."""
+        is_unnamed = self.records["status"] == UNNAMED
+        if not is_unnamed.any():
+            return self.events()
+        places = np.flatnonzero(is_unnamed)
+        unnamed = [_unnamed_of(self.others[number]) for number in self.records["text_at"][places].tolist()]
+        packed = pack_events(unnamed, self.offsets[places], 0)
+        packed.records["source"], packed.records["status"] = self.sources[places], UNNAMED
+        packed.records["text_at"] += len(self.texts)
+        records = self.records.copy()
+        records[places] = packed.records
+        return Events(records[self.is_folded], np.concatenate((self.texts, packed.texts)))
+
+    def placed(self, owners: Indices) -> Indices:
+        """Return the indices of the unnamed records that have an owner, see `stream_app.core.processor.Outcome`."""
+        return np.flatnonzero(self.records["status"] == UNNAMED)[owners >= 0]
+
+    def others_by_index(self, placed: Collection[int] = ()) -> Iterator[tuple[int, Other]]:
+        """Yield the records that are no events, each with its index, but for what is unnamed and has been placed."""
+        indices = np.setdiff1d(np.flatnonzero(~self.is_event), np.fromiter(placed, np.int64, len(placed)))
         for index, other in zip(indices.tolist(), self.records["text_at"][indices].tolist(), strict=True):
             yield index, self.others[other]
 
@@ -155,9 +186,24 @@ def records_of_others(others: Sequence[Other]) -> Records:
     """Return the records of what is no event; source and offset are left 0."""
     records = np.zeros(len(others), EVENT_DTYPE)
     records["at_ms"] = NO_TIME
-    records["status"] = [REJECTED if isinstance(other, Rejection) else SKIPPED for other in others]
+    records["status"] = [_status_of(other) for other in others]
     records["text_at"] = np.arange(len(others))
+    for index in np.flatnonzero(records["status"] == UNNAMED).tolist():
+        records["stated_at_ms"][index] = _unnamed_of(others[index]).at_ms
     return records
+
+
+def _unnamed_of(other: Other) -> Event:
+    assert isinstance(other, Rejection)
+    assert isinstance(other.error, CustomerUnnamed)
+    event: Event = other.error.event
+    return event
+
+
+def _status_of(other: Other) -> int:
+    if isinstance(other, Skipped):
+        return SKIPPED
+    return UNNAMED if isinstance(other.error, CustomerUnnamed) else REJECTED
 
 
 def batch_of_records(records: Records, texts: Texts, others: Sequence[Other], watermark_ms: int) -> Batch:

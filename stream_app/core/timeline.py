@@ -59,7 +59,7 @@ class Pace(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """Fold the records `[start, stop)`; `sweeps` counts their events alone, and `reached` is said of these.
+    """Fold the records `[start, stop)`; `sweeps` counts what is folded of them, and `reached` is said of that.
 
     Where no record is folded, nothing is said of any.
     """
@@ -102,8 +102,8 @@ def steps(partition: Partition, batch: Batch, pace: Pace, verdicts: Verdicts | N
         What `judge` has said of them, if it has been asked.
     """
     verdicts = verdicts or judge(partition, batch, pace)
-    is_event, instants = batch.is_event, batch.instants()
-    events = np.concatenate(([0], np.cumsum(is_event)))
+    is_event, is_folded, instants = batch.is_event, batch.is_folded, batch.instants()
+    folded = np.concatenate(([0], np.cumsum(is_folded)))
     start = 0
     for end, begins in [*((index, True) for index in verdicts.anew), (len(batch), False)]:
         watermarks_ms = verdicts.watermarks_ms[:end]
@@ -112,9 +112,9 @@ def steps(partition: Partition, batch: Batch, pace: Pace, verdicts: Verdicts | N
             since_ms = _since(partition, watermarks_ms[start:])
             sweeps, stop = _within(partition, since_ms, watermarks_ms, start, min(stop, end), pace)
             if stop > start:
-                before = events[start + np.searchsorted(watermarks_ms[start:], sweeps)] - events[start]
+                before = folded[start + np.searchsorted(watermarks_ms[start:], sweeps)] - folded[start]
                 reached = Reached(
-                    verdicts.watermarks_ms[start:stop][is_event[start:stop]], verdicts.trust_before(stop, is_event)
+                    verdicts.watermarks_ms[start:stop][is_folded[start:stop]], verdicts.trust_before(stop, is_event)
                 )
                 yield Fold(start, stop, Sweeps(sweeps, before) if len(sweeps) else NO_SWEEPS, reached)
                 start = stop

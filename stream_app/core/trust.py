@@ -10,11 +10,13 @@ Near
 Ahead
     Further ahead. The record waits *in doubt*: it is folded for its own customer, and no time passes. Once `AGREEING`
     different customers have been ahead (all known ones, where there are fewer), they are believed: the clock goes to
-    the earliest of their times, and whoever lies further ahead than the gap from there stays in doubt. They need not
-    lie near each other, as in a slow shop each next order is a gap away. Instead nobody may speak against them: once as
-    many different customers have been near the clock after a doubtful record, it does not count any more, and neither
-    does it once its own customer is back. So wrong years that are sprinkled over a stream never add up, whoever has
-    them; a pause of the whole shop ends with its third customer.
+    the earliest of their times, and whoever lies further ahead than the gap from there stays in doubt. They have to lie
+    as near each other as orders of the shop do: within the gap and `PACES` times the mean time between records so far,
+    as in a slow shop each next order is a gap away; nothing is asked where fewer than `PACED_FROM` records are known,
+    or once `CERTAIN` customers are ahead. And nobody may speak against them: once as many different customers have been
+    near the clock after a doubtful record, it does not count any more, and neither does it once its own customer is
+    back. So wrong years that are sprinkled over a stream never add up, whoever has them, nor do those that sorting has
+    put at a file's end; a pause of the whole shop ends with its third customer.
 Behind
     Earlier than the beginning of time by more than the gap. It starts nothing. Time begins with the first record; if
     that was the wrong one, it begins *anew*: where customers agree on a time that is a year or more ahead, and all
@@ -46,6 +48,13 @@ AGREEING: Final = 3
 """Different customers that have to agree: two may be two tabs of one mistake; more would hold small shops up."""
 NEVER_MS: Final = 2**62
 """Later than any record."""
+PACES: Final = 20
+"""So many mean times between records: three in a row that are spread as far are one in a million, if they come as they
+used to (Poisson), and shops have quiet seasons."""
+PACED_FROM: Final = 50
+"""Records from which on the time between them is known."""
+CERTAIN: Final = 16
+"""So many customers ahead are no mistake, however they are spread, or one that nobody can tell from what is true."""
 ANEW_MS: Final = 365 * DAY_MS
 """A gap behind what cannot be a shop's beginning."""
 GAP_MS: Final = 14 * DAY_MS
@@ -319,16 +328,28 @@ class _Judge:
         trust = self._trust
         ahead = _with_doubt(trust.ahead, doubt, max)
         self._trust = _list(trust._replace(ahead=ahead, ahead_total=trust.ahead_total + 1), doubt, is_ahead=True)
-        if len(ahead) < len(trust.customers):
+        believed = self._agreeing(sorted(ahead, key=lambda each: each.at_ms))
+        if not believed:
             return
-        to_ms = min(each.at_ms for each in ahead)
-        agreeing = [each.customer for each in ahead]
+        to_ms = believed[0].at_ms
+        agreeing = [each.customer for each in believed]
         lasted_ms = self._reached_ms - trust.begun_ms if trust.begun_ms != NO_TIME else ANEW_MS
         if to_ms - self._reached_ms >= ANEW_MS and lasted_ms <= self._gap_ms:
             self._begin_anew(index, to_ms, agreeing)
         self._watermark_ms = to_ms
         self._trust = self._trust._replace(supporters=_with(self._trust.supporters, agreeing))
         self._trust = _settle(self._trust, to_ms, self._gap_ms)
+
+    def _agreeing(self, ahead: Sequence[Doubt]) -> Sequence[Doubt]:
+        """Return those who are believed of customers in the order of their times, none if too few agree."""
+        needed, trust = len(self._trust.customers), self._trust
+        if len(ahead) >= CERTAIN:
+            return ahead
+        spread_ms = NEVER_MS
+        if trust.events >= PACED_FROM and trust.begun_ms != NO_TIME:
+            spread_ms = self._gap_ms + PACES * (self._reached_ms - trust.begun_ms) // trust.events
+        groups = (ahead[first : first + needed] for first in range(len(ahead) - needed + 1))
+        return next((group for group in groups if group[-1].at_ms - group[0].at_ms <= spread_ms), ())
 
     def _doubt_behind(self, index: int, doubt: Doubt) -> None:
         trust = self._trust

@@ -29,8 +29,8 @@ EVENT_DTYPE: Final = np.dtype(
     ]
 )
 """One record of an input; its texts (customer id, event id, type, what is kept) stand in a buffer of the batch."""
-EVENT, DOUBTED, SKIPPED, REJECTED = range(4)
-"""What a record is, `status` of `EVENT_DTYPE`."""
+EVENT, DOUBTED, SKIPPED, REJECTED, UNNAMED = range(5)
+"""What a record is, `status` of `EVENT_DTYPE`; the last one: a refund or cancellation that names no customer."""
 
 ACTIVITY_DTYPE: Final = np.dtype(
     [
@@ -269,6 +269,8 @@ class Step(ctypes.Structure):
         ("late", ctypes.c_int64),
         ("duplicates", ctypes.c_int64),
         ("too_old", ctypes.c_int64),
+        ("owners", ctypes.c_void_p),
+        ("owner_count", ctypes.c_int64),
     )
 
 

@@ -1,8 +1,10 @@
 """What happened day by day, who is in the segments, and what a sample of customers did: the content of `history.json`.
 
 `summary.json` counts a whole run; pages compare periods. So moves are added up by day, ends, cause and change, with the
-net revenue that those customers had brought before, and revenue and orders by day. A day is one of the shop, and a move
-counts on the day on which it became true. All of it is a few numbers a day, whatever the number of customers.
+net revenue that those customers had brought before, and revenue and orders by day, also by segment. A day is one of the
+shop, and a move counts on the day on which it became true. All of it is a few numbers a day, whatever the number of
+customers. What the population is at the end stands beside it: the grid of recency and frequency, how segments overlap,
+and a list of customers that has a bound.
 
 Times that are in doubt (`stream_app.core.trust`) make no days of their own, which pages would draw decades for: what
 lies behind the last day that time has reached counts on that day, and what lies before the first one on the first.
@@ -19,14 +21,20 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.clock import format_instant
-from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND
+from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Events
 from stream_app.core.local_days import FIRST_DAY, LAST_DAY, UTC, local_day, local_days
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Partition
+from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import NEVER_MS
 from stream_app.core.segments import Roster
+from stream_app.native.structures import EVENT
 from stream_app.replay.acts import ActsSample
+from stream_app.replay.listing import listing_document
+from stream_app.replay.overlaps import overlaps_document
+from stream_app.replay.rfm import rfm_document
 from stream_app.replay.spreads import members_document
+from stream_app.replay.trade import DailyTrade, Sales
 
 Span: TypeAlias = tuple[int, int]
 """The first and the last day of what is told."""
@@ -48,6 +56,7 @@ class History:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._flows = {name: DailyFlows() for name in names}
+        self._trade = {name: DailyTrade() for name in names}
         self._events = DailyEvents()
         self._sample = ActsSample()
 
@@ -55,11 +64,16 @@ class History:
         """Count moves within a segmentation, `MOVE_DTYPE`."""
         self._flows[name].observe(moves, roster, partition.table.timezone)
 
-    def observe_events(self, records: np.ndarray, partition: Partition) -> None:
-        """Count events, `EVENT_DTYPE`; what profiles say is none."""
-        acts = records[records["kind"] <= ENGAGEMENT]
+    def observe_events(self, events: Events, outcome: Outcome, partition: Partition) -> None:
+        """Count events and what came of them; what profiles say is none, and neither is what is nobody's."""
+        acts = events.records[(events.records["kind"] <= ENGAGEMENT) & (events.records["status"] == EVENT)]
         self._events.observe(acts, partition.table.timezone)
         self._sample.observe(acts)
+        sales = Sales(partition, events, outcome)
+        if not len(sales):
+            return
+        for number, segmentation in enumerate(partition.segmentations):
+            self._trade[segmentation.name].observe(sales, sales.codes(number, segmentation))
 
     def settle(self, partition: Partition) -> None:
         """Make the days add up to what the customers have brought so far, see `DailyEvents`."""
@@ -73,13 +87,18 @@ class History:
         span = ALL_DAYS
         if first_ms is not None:
             span = local_day(first_ms, timezone), local_day(max(partition.clock), timezone)
+        totals, is_empty = events.totals(), not len(partition.table)
         return {
             "days": events.document(span),
             "events": self._sample.document(),
+            "customers": listing_document(partition),
+            "rfm": rfm_document(partition),
+            "overlaps": overlaps_document(partition),
             "segmentations": {
                 segmentation.name: {
                     "flows": self._flows[segmentation.name].document(segmentation.roster, span),
-                    "members": members_document(partition, segmentation) if len(partition.table) else {},
+                    "trade": self._trade[segmentation.name].document(segmentation.roster, totals, span),
+                    "members": {} if is_empty else members_document(partition, segmentation),
                 }
                 for segmentation in partition.segmentations
             },
@@ -88,7 +107,8 @@ class History:
     def state(self) -> dict[str, Any]:
         """Return all counts as JSON values, for `load_state`."""
         flows = {name: flows.state() for name, flows in self._flows.items()}
-        return {"days": self._events.state(), "events": self._sample.state(), "flows": flows}
+        trade = {name: trade.state() for name, trade in self._trade.items()}
+        return {"days": self._events.state(), "events": self._sample.state(), "flows": flows, "trade": trade}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state` was taken."""
@@ -96,6 +116,8 @@ class History:
         self._sample.load_state(state["events"])
         for name, flows in self._flows.items():
             flows.load_state(state["flows"][name])
+        for name, trade in self._trade.items():
+            trade.load_state(state["trade"][name])
 
 
 class DailyFlows:
@@ -187,6 +209,10 @@ class DailyEvents:
         placed = sum(counts[_ORDERS] for counts in self._open.values())
         self._spread(_ORDERS, min(self._told[_ORDERS] - orders, placed))  # no day has fewer orders than none
         self._open.clear()
+
+    def totals(self) -> dict[int, list[int]]:
+        """Return revenue and orders by day."""
+        return {day: [counts[_REVENUE], counts[_ORDERS]] for day, counts in self._days.items()}
 
     def document(self, span: Span = ALL_DAYS) -> dict[str, Any]:
         """Return the days as columns."""

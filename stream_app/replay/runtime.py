@@ -19,7 +19,7 @@ from stream_app.core.clock import NO_TIME, WEEK_MS
 from stream_app.core.events import Events, Position
 from stream_app.core.local_days import boundary_number, is_boundary
 from stream_app.core.partition import Partition, Reached, Sweeps
-from stream_app.core.processor import Outcome, begin_anew, process_events, sweep
+from stream_app.core.processor import NO_OWNERS, Outcome, begin_anew, named, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Begin, Pace, Step, Sweep, judge, pass_time, steps
 from stream_app.core.trust import GAP_MS, ending
@@ -233,23 +233,24 @@ class Run:
     def _fold(self, records: Batch, sweeps: Sweeps, reached: Reached | None) -> None:
         for number, count in enumerate(np.bincount(records.sources).tolist()):
             self._opened[number].records += count
-        events = records.events()
-        for index, other in records.others_by_index():
-            if isinstance(other, Rejection):
-                self._reject(other, Positions(records.records[index : index + 1], self._names)[0])
+        events, owners = records.folded(), NO_OWNERS
         woven = self._weaver.weave(events)
         if woven is not None:
             self._refuse(events, woven, records)
             events, sweeps, reached = woven.events, woven.sweeps(sweeps), woven.reached(reached)
         if len(events) or len(sweeps.at_ms):
             outcome = process_events(self.partition, events, sweeps, reached)
-            self._take(outcome, Chunk(events, self._names))
+            owners = outcome.owners
+            self._take(outcome, Chunk(named(self.partition, events, owners), self._names))
             for at_ms, customers in zip(outcome.swept_at_ms.tolist(), outcome.customers.tolist(), strict=True):
                 self.statistics.count_customers(customers, at_ms)
+        for index, other in records.others_by_index(records.placed(owners).tolist()):
+            if isinstance(other, Rejection):
+                self._reject(other, Positions(records.records[index : index + 1], self._names)[0])
 
     def _refuse(self, events: Events, woven: Woven, records: Batch) -> None:
         """Write the statements on identities that do not count to the dead letters."""
-        places = np.flatnonzero(records.is_event)
+        places = np.flatnonzero(records.is_folded)
         for index, refused in woven.refused:
             payload = payload_of(events.event(index))
             error = InvalidRecord(refused.reason, "alias", refused.message)

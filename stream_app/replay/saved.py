@@ -30,7 +30,7 @@ from stream_app.errors import SavedRunUnusable, SegmenterError
 from stream_app.replay.kept import KEPT, KeptOutputs
 from stream_app.segmentations.registry import decode_segmentation, encode_segmentation
 
-FORM: Final = 1
+FORM: Final = 2
 """Raised when what is written changes in a way that earlier releases cannot read."""
 STATE: Final = "state.json"
 _CUSTOMERS: Final = "customers/"

@@ -32,7 +32,7 @@ def members_document(partition: Partition, segmentation: Segmentation) -> dict[s
     a member has more than somebody drawn from all. 0.5 is like everybody.
     """
     table = partition.table
-    codes = _codes(partition, segmentation)
+    codes = codes_of(partition, segmentation)
     step = max(1, -(-len(table) // SPREAD_CUSTOMERS_MAX))
     looked_at, minor_per_major = slice(None, None, step), partition.context.minor_per_major
     figures = _figures(table.activity[looked_at], max(partition.clock), minor_per_major)
@@ -47,7 +47,8 @@ def members_document(partition: Partition, segmentation: Segmentation) -> dict[s
     return document
 
 
-def _codes(partition: Partition, segmentation: Segmentation) -> npt.NDArray[np.int16]:
+def codes_of(partition: Partition, segmentation: Segmentation) -> npt.NDArray[np.int16]:
+    """Return the segment code of each customer, `NO_SEGMENT` where there is none, shape `(n,)`."""
     table = partition.table
     if segmentation.is_ruled:
         return np.asarray(table.places[table.ruled_names.index(segmentation.name)]["segment"])

@@ -225,7 +225,7 @@ class RunStatistics:
         self.late += outcome.late
         self.duplicates += outcome.duplicates
         self.too_old += outcome.too_old
-        self._history.observe_events(described.chunk.events.records, partition)
+        self._history.observe_events(described.chunk.events, outcome, partition)
         if outcome.duplicates:
             self._history.settle(partition)
         for number, segmentation in enumerate(partition.segmentations):

@@ -1,39 +1,79 @@
 """The document that the pages draw from, made of what a replay has written.
 
 Python says what is true, in numbers, ids and sentences; how it looks is the pages' own. A list of as many values as
-there are moves or days is a column: columns of like numbers compress to a fraction of rows.
+there are moves or days is a column: columns of like numbers compress to a fraction of rows. Amounts are in minor units
+where they are columns, days are counted from 1970-01-01, and segments are named by their place in the list of their
+segmentation, −1 for none. What the document holds, and where it is made:
+
+    describe_run
+        format, currency, moneyDigits, timezone, period, asOfMs, lastDay, customers, interrupted
+        counts, tooOld, withoutCustomer, doubts, inputs, refused        what became of the records
+        causes, changes        the names that columns of flows and moves are places in
+        days {day, revenue, orders, engagements}
+    describe_segmentation, for each of `segmentations`
+        name, title, description, kind, version, segments, models, versions, moves
+        members, everyone        figures of those in each segment, how they spread, the best of them
+        flows {day, from, to, cause, change, customers, revenue}        moves by day
+        trade {day, segment, revenue, orders}        what came of those in a segment, by day
+        sinceDays        quartiles of how long present members have been there, by segment's id
+        stays {customers, segments}        how long members stay, see `stream_app.report.staying`
+        newest {version, moves, recent}        everybody's moves of the last days, see `stream_app.report.newest`
+    describe_rfm
+        rfm {withoutOrder, recencyDays, orders, cells, segments}        see `stream_app.replay.rfm`
+    describe_overlaps
+        overlaps [{of, with, segment, other, customers}]        who is in segments of two segmentations
+    `stream_app.report.listing`
+        listed {isComplete, id, orders, revenue, cell, lastDay, segments}        customers, in the order of ids
+    `stream_app.report.timelines`
+        people {ids, counts, moves, events, next, …}        a sample of customers with every move
+
+A report has all of it in its file; where pages are served, `people` and `listed` may be without those whom the API
+knows. `FORMAT` is raised when pages of an earlier release could not read the document.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Final
+
+import numpy as np
 
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.core.clock import DAY_MS
 from stream_app.core.local_days import local_day
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.report.reading import Membership, Refused, milliseconds, read_lines
-from stream_app.segmentations.learned.roles import KEYS, segments
+from stream_app.web.document import (
+    AUDIENCE,
+    FORMAT,
+    HELD,
+    LEARNED,
+    FlowRow,
+    describe_segments,
+    describe_version,
+    flow_columns,
+    order_by_life_cycle,
+    title_of,
+)
 
-FORMAT: Final = 1
-AUDIENCE: Final = "audience"
-HELD: Final = "held"
 REFUSED_EXAMPLES: Final = 5
 """So many refused records are shown of each reason."""
 MESSAGE_CHARACTERS: Final = 300
 DAILY_DAYS: Final = 800
 """Up to so many days before the end, flows are told day by day; before, week by week, at the week's last day."""
 
-_FLOW_COLUMNS: Final = ("day", "from", "to", "cause", "change", "customers", "revenue_minor")
+_FLOW_KEYS: Final = ("day", "from", "to", "cause", "change")
+_TRADE_KEYS: Final = ("day", "segment")
+QUARTILES: Final = (0.25, 0.5, 0.75)
+_NO_CELLS: Final[dict[str, list[int]]] = {"cell": [], "segment": [], "customers": []}
 _SUNDAY: Final = 3
 """Of days since the epoch, the remainder by 7 that Sundays have."""
-_SEGMENT_IDS: Final = {key: segment.segment_id for key, segment in zip(KEYS, segments(), strict=True)}
 
 
-class Stays:
+class Since:
     """Who is in the segments of a segmentation at the end, and for how long.
 
     Parameters
@@ -44,19 +84,21 @@ class Stays:
 
     def __init__(self, until_ms: int | None) -> None:
         self._until_ms = until_ms
-        self._customers: Counter[str] = Counter()
-        self._days: Counter[str] = Counter()
+        self._days: dict[str, array[float]] = {}
 
     def add(self, membership: Membership) -> None:
         """Count a customer."""
-        self._customers[membership.segment.id] += 1
         if self._until_ms is not None:
-            self._days[membership.segment.id] += max(self._until_ms - milliseconds(membership.since), 0)
+            days = max(self._until_ms - milliseconds(membership.since), 0) / DAY_MS
+            self._days.setdefault(membership.segment.id, array("f")).append(days)
 
     @property
-    def mean_days(self) -> dict[str, float]:
-        """Return for how many days on average the customers of each segment have been in it."""
-        return {key: round(self._days[key] / DAY_MS / self._customers[key], 1) for key in sorted(self._customers)}
+    def quartiles(self) -> dict[str, list[float]]:
+        """Return quartiles of the days for which the customers of each segment have been in it."""
+        return {
+            key: [round(float(days), 1) for days in np.quantile(self._days[key], QUARTILES)]
+            for key in sorted(self._days)
+        }
 
 
 def describe_run(summary: dict[str, Any], history: dict[str, Any], refused: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,7 +134,11 @@ def _without_folders(doubts: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_segmentation(
-    summary: dict[str, Any], history: dict[str, Any], versions: list[dict[str, Any]], stays: Stays
+    summary: dict[str, Any],
+    history: dict[str, Any],
+    versions: list[dict[str, Any]],
+    since: Since,
+    stays: dict[str, Any],
 ) -> dict[str, Any]:
     """Return what is said of a segmentation.
 
@@ -104,56 +150,122 @@ def describe_segmentation(
         Its part of `history.json`.
     versions
         Its documents in `models.jsonl`.
-    stays
+    since
         Who is in it.
+    stays
+        How long members stay, see `stream_app.report.staying`.
     """
     in_force = [version for version in versions if version.get("status") != HELD]
     present = in_force[-1] if in_force else {"segments": []}
     listed = _segments(summary, present["segments"])
-    members, flows = history["members"], merge_old(history["flows"])
+    members, flows = history["members"], merge_old(history["flows"], _FLOW_KEYS)
+    trade = merge_old(_of_members(history["trade"]) if summary["kind"] == AUDIENCE else history["trade"], _TRADE_KEYS)
     numbers = {segment["id"]: number for number, segment in enumerate(listed)}
-    definition = present.get("definition", {})
+    rows = [FlowRow(*row) for row in zip(*(flows[name] for name in (*_FLOW_KEYS, "customers")), strict=True)]
     return {
         "name": summary["segmentation"],
-        "title": definition.get("title") or summary["segmentation"].replace("_", " ").capitalize(),
-        "description": definition.get("description"),
+        "title": title_of(summary["segmentation"], present),
+        "description": present.get("definition", {}).get("description"),
         "kind": summary["kind"],
         "version": summary["model_version"],
         "segments": listed,
-        "members": {segment["id"]: segment | members.get(segment["id"], {}) for segment in summary["segments"]},
+        "members": {
+            segment["id"]: segment | {key: each for key, each in members.get(segment["id"], {}).items() if key != "top"}
+            for segment in summary["segments"]
+        },
         "everyone": summary["all_segments"] | members.get("", {}),
-        "meanDays": stays.mean_days,
-        "flows": {
-            "day": flows["day"],
-            "from": [numbers.get(segment_id, -1) for segment_id in flows["from"]],
-            "to": [numbers.get(segment_id, -1) for segment_id in flows["to"]],
-            "cause": [CAUSE_KINDS.index(kind) for kind in flows["cause"]],
-            "change": [CHANGES.index(change) for change in flows["change"]],
-            "customers": flows["customers"],
-            "revenue": flows["revenue_minor"],
+        "sinceDays": since.quartiles,
+        "stays": stays,
+        "flows": flow_columns(listed, rows, flows["revenue_minor"]),
+        "trade": {
+            "day": trade["day"],
+            "segment": [numbers.get(segment_id, -1) for segment_id in trade["segment"]],
+            "revenue": trade["revenue_minor"],
+            "orders": trade["orders"],
         },
         "moves": summary["migrations"],
-        "models": _models(versions, summary) if summary["kind"] == "learned" else [],
+        "models": _models(versions, summary) if summary["kind"] == LEARNED else [],
         "versions": [{"version": v["version"], "atMs": milliseconds(v["as_of"])} for v in in_force],
     }
 
 
-def merge_old(flows: dict[str, list[Any]], daily_days: int = DAILY_DAYS) -> dict[str, list[Any]]:
-    """Return flows with those of each week that lies `daily_days` before the last day put together."""
-    days = flows["day"]
+def _of_members(trade: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return what came of those in a segment: whoever is outside of an audience is nobody of whom it tells."""
+    rows = [row for row, segment_id in enumerate(trade["segment"]) if segment_id is not None]
+    return {name: [column[row] for row in rows] for name, column in trade.items()}
+
+
+def describe_rfm(rfm: dict[str, Any], segmentations: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the grid of recency and frequency, for the segmentations of the document."""
+    places = segment_places(segmentations)
+    return {
+        "withoutOrder": rfm["without_order"],
+        "recencyDays": rfm["recency_days"],
+        "orders": rfm["orders"],
+        "cells": [
+            {key: cell[key] for key in ("recency", "frequency", "name", "customers", "orders")}
+            | {"revenue": cell["revenue_minor"]}
+            for cell in rfm["cells"]
+        ],
+        "segments": [
+            {
+                "cell": found["cell"],
+                "segment": [places[name][segment_id] for segment_id in found["segment"]],
+                "customers": found["customers"],
+            }
+            for name, found in ((each["name"], rfm["segments"].get(each["name"], _NO_CELLS)) for each in segmentations)
+        ],
+    }
+
+
+def describe_overlaps(
+    overlaps: Sequence[dict[str, Any]], segmentations: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return how many customers are in segments of two segmentations, each named by its place in the document."""
+    places = segment_places(segmentations)
+    numbers = {name: number for number, name in enumerate(places)}
+    return [
+        {
+            "of": numbers[pair["of"]],
+            "with": numbers[pair["with"]],
+            "segment": [places[pair["of"]][segment_id] for segment_id in pair["segment"]],
+            "other": [places[pair["with"]][segment_id] for segment_id in pair["other"]],
+            "customers": pair["customers"],
+        }
+        for pair in overlaps
+    ]
+
+
+def segment_places(segmentations: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return, of each segmentation of the document, the places of its segments by their ids."""
+    return {
+        each["name"]: {segment["id"]: place for place, segment in enumerate(each["segments"])} for each in segmentations
+    }
+
+
+def merge_old(
+    columns: Mapping[str, list[Any]], keys: Sequence[str], daily_days: int = DAILY_DAYS
+) -> Mapping[str, list[Any]]:
+    """Return columns by day with the rows of each week that lies `daily_days` before the last day put together.
+
+    Rows with the same `keys`, the first of which is the day, are added up in all other columns.
+    """
+    days = columns["day"]
     limit = days[-1] - daily_days if days else 0
     if not days or days[0] >= limit:
-        return flows
+        return columns
+    names = (*keys, *(name for name in columns if name not in keys))
     sums: dict[tuple[Any, ...], list[int]] = {}
-    for row in zip(*(flows[name] for name in _FLOW_COLUMNS), strict=True):
-        day, *key, customers, revenue = row
+    for row in zip(*(columns[name] for name in names), strict=True):
+        day, *key = row[: len(keys)]
+        values = row[len(keys) :]
         week_end = day + (_SUNDAY - day) % 7
-        own = sums.setdefault((week_end if week_end < limit else day, *key), [0, 0])
-        own[0] += customers
-        own[1] += revenue
+        own = sums.setdefault((week_end if week_end < limit else day, *key), [0] * len(values))
+        for place, value in enumerate(values):
+            own[place] += value
     merged = [(*key, *own) for key, own in sums.items()]
     merged.sort(key=lambda row: int(row[0]))
-    return dict(zip(_FLOW_COLUMNS, map(list, zip(*merged, strict=True)), strict=True))
+    return dict(zip(names, map(list, zip(*merged, strict=True)), strict=True))
 
 
 def read_refused(path: Path, by_reason: dict[str, int]) -> list[dict[str, Any]]:
@@ -173,33 +285,10 @@ def read_refused(path: Path, by_reason: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return all segments that ever were, in the order of the life cycle, former ones last.
-
-    `present` are those of the newest version, also where nobody is in them; `tried` says in which order rules try them.
-    """
-    names, documents = summary["segment_names"], {segment["id"]: segment for segment in present}
-    filled = [segment["id"] for segment in summary["segments"]]
-    empty = [key for key in documents if key in names and key not in filled]
-
-    def level(segment_id: str) -> int:
-        return documents.get(segment_id, {}).get("level") or 0
-
-    current = sorted(filled + empty, key=lambda segment_id: -level(segment_id))
-    former = [segment_id for segment_id in sorted(names) if segment_id not in current]
-    tried = {segment_id: number for number, segment_id in enumerate(documents)}
-    return [
-        {
-            "id": segment_id,
-            "name": names[segment_id],
-            "level": documents.get(segment_id, {}).get("level"),
-            "action": documents.get(segment_id, {}).get("action"),
-            "means": documents.get(segment_id, {}).get("statement") or documents.get(segment_id, {}).get("sentence"),
-            "open": documents.get(segment_id, {}).get("open", True),
-            "former": segment_id in former,
-            "tried": tried.get(segment_id),
-        }
-        for segment_id in (*current, *former)
-    ]
+    """Return all segments that ever were; `present` are those of the newest version, also where nobody is in them."""
+    names, filled = summary["segment_names"], [segment["id"] for segment in summary["segments"]]
+    empty = [segment["id"] for segment in present if segment["id"] in names and segment["id"] not in filled]
+    return describe_segments(names, order_by_life_cycle(filled + empty, present), present)
 
 
 def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -210,16 +299,11 @@ def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dic
     populations = [sum(size["customers"].values()) for size in summary["sizes"]]
     models: list[dict[str, Any]] = []
     for model in versions:
-        row = {key: model.get(key) for key in ("version", "status", "expected_churn")}
-        row["atMs"] = milliseconds(model["as_of"])
+        row = describe_version(model)
         # Instants have one format, so they sort as text. The size taken last before the model is the base.
         base = populations[max(bisect_right(instants, model["as_of"]) - 1, 0)] if populations else 0
-        unknown = model["status"] == HELD or model["version"] == 0
-        row["moved"] = None if unknown else moved.get((model["version"], model["as_of"]))
+        if model["status"] != HELD and model["version"] != 0:
+            row["moved"] = moved.get((model["version"], model["as_of"]))
         row["actual_churn"] = row["moved"] / base if row["moved"] is not None and base else None
-        drift = model.get("drift") or {"roles": {}, "psi": {}}
-        role, row["role_drift"] = max(drift["roles"].items(), key=lambda item: item[1], default=(None, None))
-        row["role"] = None if role is None else _SEGMENT_IDS[role]
-        row["psi_axis"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
         models.append(row)
     return models

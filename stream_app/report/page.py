@@ -1,7 +1,8 @@
 """The report of a replay: one HTML file that opens offline and that a marketer understands.
 
-It is the pages of `stream_app.web` with a document inside. The document holds all segmentations; of customers, as many
-as fit: a fair sample, and those who bring the greatest revenue.
+It is the pages of `stream_app.web` with a document inside. The document holds all segmentations; of customers, where
+they are now and what they have brought, and of as many as fit every move: a fair sample, and those who bring the
+greatest revenue.
 """
 
 from __future__ import annotations
@@ -12,14 +13,28 @@ from typing import Any, Final
 
 import msgspec
 
-from stream_app.report.document import AUDIENCE, Stays, describe_run, describe_segmentation, read_refused
+from stream_app.core.clock import SECOND_MS
+from stream_app.report.document import (
+    Since,
+    describe_overlaps,
+    describe_rfm,
+    describe_run,
+    describe_segmentation,
+    read_refused,
+    segment_places,
+)
+from stream_app.report.listing import encode_listing
+from stream_app.report.newest import NewestMoves
 from stream_app.report.reading import Membership, Migration, milliseconds, read_document, read_lines
 from stream_app.report.timelines import MIGRATIONS_MAX, TimelineSample
+from stream_app.web.document import AUDIENCE, among_all
 from stream_app.web.single_file import FILE_NAME, compress, single_file
 
 TITLE: Final = "Customer segments"
-DATA_BYTES_MAX: Final = 900_000
-"""Of the compressed document; letters and digits are a third more, and the pages some 170 kB: 1.4 MB in all."""
+DATA_BYTES_MAX: Final = 915_000
+"""Of the compressed document; letters and digits are a third more, and the pages some 240 kB: 1.46 MB in all."""
+LISTED_SHARE: Final = 0.3
+"""Up to so much of it is spent on where customers are now; what is left of it goes to their moves."""
 ALWAYS_MAX: Final = 1_000
 """So many of those with the greatest revenue in their segments are in the report, whatever the sample."""
 _MARGIN: Final = 0.98
@@ -44,8 +59,16 @@ def write_report(folder: Path, path: Path | None = None, bytes_max: int = DATA_B
     ConfigurationError
         If an output is missing or cannot be read; the message names file and line.
     """
-    document, sample, customers, events = _read(folder)
-    below, by_customer = _events_by_customer(events)
+    document, sample, history = _read(folder)
+    customers = document["customers"]
+    below, by_customer = _events_by_customer(history["events"])
+    document["listed"] = encode_listing(
+        history["customers"],
+        segment_places(document["segmentations"]),
+        customers,
+        document["timezone"],
+        lambda columns: len(compress(msgspec.json.encode(columns))) / (bytes_max * LISTED_SHARE),
+    )
     without_customers = len(compress(msgspec.json.encode(document)))
     while True:
         document["people"] = sample.encode(customers, by_customer, below)
@@ -59,33 +82,44 @@ def write_report(folder: Path, path: Path | None = None, bytes_max: int = DATA_B
     return path
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], TimelineSample, int, dict[str, Any]]:
-    """Return the document without customers, the sample of them, how many there are, and the events of some."""
+def _read(folder: Path) -> tuple[dict[str, Any], TimelineSample, dict[str, Any]]:
+    """Return the document without customers, the sample of them, and the history."""
     summaries = _read_summaries(folder / "summary.json")
     history = read_document(folder / "history.json")
     run = next(iter(summaries.values()))
     sample = TimelineSample(summaries, _always(summaries, history), MIGRATIONS_MAX)
+    until_ms = milliseconds(run["as_of"]) if run["as_of"] else None
+    versions_in_force = {name: summary["model_version"] for name, summary in summaries.items()}
+    newest = NewestMoves(versions_in_force, until_ms, run["timezone"])
     for migration in read_lines(folder / "migrations.jsonl", Migration):
         if migration.segmentation in summaries:
             sample.add(migration)
+            newest.add(migration)
     versions: dict[str, list[dict[str, Any]]] = {name: [] for name in summaries}
     for version in read_lines(folder / "models.jsonl", dict[str, Any]):
         versions.get(version["segmentation"], []).append(version)
-    stays = {name: Stays(milliseconds(run["as_of"]) if run["as_of"] else None) for name in summaries}
+    since = {name: Since(until_ms) for name in summaries}
     for membership in read_lines(folder / "memberships.jsonl", Membership):
         if membership.segmentation in summaries:
-            stays[membership.segmentation].add(membership)
+            since[membership.segmentation].add(membership)
             sample.add_membership(membership)
     refused = read_refused(folder / "dead_letters.jsonl", run["rejected_by_reason"])
     everybody = next((each["all_segments"] for each in summaries.values() if each["kind"] != AUDIENCE), None)
     document = describe_run(run, history, refused)
+    stays = sample.stays((until_ms or 0) // SECOND_MS)
     document["segmentations"] = [
         describe_segmentation(
-            _among_all(summary, everybody), history["segmentations"][name], versions[name], stays[name]
+            _among_all(summary, everybody), history["segmentations"][name], versions[name], since[name], own_stays
         )
-        for name, summary in summaries.items()
+        for (name, summary), own_stays in zip(summaries.items(), stays, strict=True)
     ]
-    return document, sample, run["customers"], history["events"]
+    for segmentation, (name, places) in zip(
+        document["segmentations"], segment_places(document["segmentations"]).items(), strict=True
+    ):
+        segmentation["newest"] = newest.document(name, places)
+    document["rfm"] = describe_rfm(history["rfm"], document["segmentations"])
+    document["overlaps"] = describe_overlaps(history["overlaps"], document["segmentations"])
+    return document, sample, history
 
 
 def _read_summaries(path: Path) -> dict[str, dict[str, Any]]:
@@ -117,14 +151,7 @@ def _among_all(summary: dict[str, Any], everybody: dict[str, Any] | None) -> dic
     if summary["kind"] != AUDIENCE or not summary["customers"]:
         return summary
     revenue = everybody["revenue"] if everybody else None
-    segments = [
-        segment
-        | {
-            "share": segment["customers"] / summary["customers"],
-            "revenue_share": segment["revenue"] / revenue if revenue else 0.0,
-        }
-        for segment in summary["segments"]
-    ]
+    segments = among_all(summary["segments"], summary["customers"], revenue)
     return summary | {"segments": segments, "all_segments": everybody or summary["all_segments"]}
 
 

@@ -16,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_app.contracts.currencies import MINOR_DIGITS
-from stream_app.core.clock import to_milliseconds
+from stream_app.core.clock import NO_TIME, to_milliseconds
 from stream_app.core.local_days import date_of
+from stream_app.report.progress import Progress as LineProgress
+from stream_app.report.progress import day_of
 from stream_app.report.timelines import shorten_sentence
 
 FLOWS_SHOWN: Final = 8
@@ -84,13 +86,19 @@ def render_refusals(
 
 
 @contextmanager
-def progress(total_bytes: int | None, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar with events per second and remaining time; nothing where there is no terminal.
+def progress(
+    total_bytes: int | None, reached_ms: Callable[[], int], console: Console | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """Show in the events' own time how far a run is, with events per second and what remains.
+
+    On a terminal that is a bar, and elsewhere a line every few seconds.
 
     Parameters
     ----------
     total_bytes
         Size of all inputs, None if it is not known.
+    reached_ms
+        Returns the instant that time has come to, `NO_TIME` before the first event.
     console
         Standard output if None.
 
@@ -100,12 +108,20 @@ def progress(total_bytes: int | None, console: Console | None = None) -> Iterato
         To be called now and then (every few thousand events) with the bytes and the events read so far.
     """
     out = console or Console()
-    columns = (TextColumn("Reading"), BarColumn(), TaskProgressColumn(), EventRateColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
-        task = bar.add_task("read", total=total_bytes, events=0)
+    if not out.is_terminal:
+        lines = LineProgress(total_bytes, lambda line: out.print(line, soft_wrap=True), "read")
+        yield lambda bytes_read, events_read: lines.note(bytes_read, events_read, reached_ms())
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), EventRateColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=out) as bar:
+        task = bar.add_task("Reading   ", total=total_bytes, events=0)
 
         def advance(bytes_read: int, events_read: int) -> None:
-            bar.update(task, completed=bytes_read, events=events_read)
+            at_ms = reached_ms()
+            day = None if at_ms == NO_TIME else day_of(at_ms)
+            bar.update(task, completed=bytes_read, events=events_read, description=day)
 
         yield advance
 
@@ -271,7 +287,7 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
         line = f"{_counted(nobodys, 'record')} without a customer: no id, or a placeholder such as guest"
         out.print(Padding(Text(line), INDENT))
     if too_old := summary.get("too_old"):
-        line = f"{too_old:,} of the duplicates said something of an order of which only the id is kept; see README"
+        line = f"{too_old:,} of the duplicates were about orders too old to be changed; see docs/quality.md"
         out.print(Padding(Text(line), INDENT))
     if counts["rejected"]:
         out.print(Padding(Text(f"rejected as {_reasons(summary)}; each is in dead_letters.jsonl"), INDENT))

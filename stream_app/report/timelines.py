@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -14,12 +14,15 @@ from stream_app.contracts.readers import SegmentReference
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.report.reading import Membership, Migration, milliseconds
+from stream_app.report.staying import Stay, describe_stays, stays_of
 
 MIGRATIONS_MAX: Final = 120_000
 """So many moves are held while the sample is taken; what fits into the file is decided afterwards."""
 SENTENCE_PATTERNS_MAX: Final = 2_000
 """Sentences differ in their numbers; past so many patterns they are no longer patterns and are written out."""
 
+_VERSION_CAUSES: Final = tuple(CAUSE_KINDS.index(kind) for kind in ("model", "definition"))
+"""Causes of moves that no customer has made."""
 NUMBER_MARK: Final = "\x01"
 _NUMBER: Final = re.compile(r"[\d.,]*\d")
 
@@ -103,6 +106,26 @@ class TimelineSample:
         self._next.setdefault(membership.customer_id, []).append(
             (number, milliseconds(following.at) // SECOND_MS, target)
         )
+
+    def stays(self, until_seconds: int) -> list[dict[str, Any]]:
+        """Return how long members stay in each segmentation's segments, by those whom their hash has chosen."""
+        fair = [
+            moves
+            for customer_id, moves in self._moves.items()
+            if customer_id not in self._always or xxh3_64_intdigest(customer_id.encode()) < self._threshold
+        ]
+        ids = [segment.id for _, segment in self._segments]
+
+        def told(number: int) -> Iterator[Stay]:
+            for moves in fair:
+                own = [
+                    (move.at_s, None if move.target < 0 else ids[move.target], move.cause not in _VERSION_CAUSES)
+                    for move in moves
+                    if move.segmentation == number
+                ]
+                yield from stays_of(own, until_seconds)
+
+        return [describe_stays(told(number), len(fair)) for number in self._numbers.values()]
 
     def shrink_to(self, migrations: int) -> None:
         """Drop whole customers until no more than so many moves are left, or only those who are always kept."""

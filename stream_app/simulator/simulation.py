@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 import numpy as np
 
-from stream_app.core.clock import DAY_MS, HOUR_MS, SECOND_MS, format_instant, to_milliseconds
+from stream_app.core.clock import DAY_MS, HOUR_MS, NO_TIME, SECOND_MS, format_instant, to_milliseconds
 from stream_app.errors import ConfigurationError
 from stream_app.simulator.events import CHANGE_KINDS, FIRST_PHASE, PURCHASE, REFUND, Draw, Events, Integers, Phases
 from stream_app.simulator.populations import POPULATIONS, Population
@@ -90,6 +90,7 @@ def simulate(
     refund_rate: float | None = None,
     faults: Faults = Faults(),
     population: Population = POPULATIONS["shop"],
+    watch: Callable[[int, int, int], object] = lambda _done, _total, _at_ms: None,
 ) -> SimulationCounts:
     """Draw a population and write its five files into `out`, which is created if need be.
 
@@ -107,6 +108,8 @@ def simulate(
         Faults of delivery, none by default.
     population
         Which one.
+    watch
+        Called with records written, records in all (0 as long as they are being drawn), and the instant of the next.
 
     Raises
     ------
@@ -123,12 +126,13 @@ def simulate(
     for name, rate in rates.items():
         if not 0 <= rate <= 1:
             raise ConfigurationError(f"{name}: {rate}, expected a probability from 0 to 1")
+    watch(0, 0, NO_TIME)
     phases, events = population.draw(Draw(customers, days, seed, start, refunded))
     start_ms = to_milliseconds(datetime.combine(start, time(), UTC))
     try:
         out.mkdir(parents=True, exist_ok=True)
         _write_truth(out, phases, events, population.types)
-        return _write_records(out, phases, events, start_ms, faults, seed)
+        return _write_records(out, phases, events, start_ms, faults, seed, watch)
     except OSError as error:
         raise ConfigurationError(f"out: {out}, expected a writable folder ({error.strerror})") from error
 
@@ -154,7 +158,13 @@ def _write_truth(out: Path, phases: Phases, events: Events, names: Sequence[str]
 
 
 def _write_records(
-    out: Path, phases: Phases, events: Events, start_ms: int, faults: Faults, seed: int
+    out: Path,
+    phases: Phases,
+    events: Events,
+    start_ms: int,
+    faults: Faults,
+    seed: int,
+    watch: Callable[[int, int, int], object],
 ) -> SimulationCounts:
     restated = _restated(events, faults, seed)
     event, fault, late = _schedule_deliveries(events, faults, restated, seed)
@@ -166,6 +176,7 @@ def _write_records(
         for first in range(0, event.size, BLOCK_RECORDS):
             block = slice(first, first + BLOCK_RECORDS)
             columns = Events(*(column[event[block]] for column in events))
+            watch(first, event.size, start_ms + int(columns.at_ms[0]))
             deliveries = zip(event[block].tolist(), fault[block].tolist(), _rows(columns), strict=True)
             for number, how, row in deliveries:
                 record = _record(number, row, start_ms)

@@ -44,4 +44,7 @@ def _locate() -> Path:
     for file in carried:
         if file.name == _FILE:
             return Path(str(file.locate()))
-    raise ConfigurationError("the CDNOW data is not installed: run `make demo`, or pip install --no-deps lifetimes")
+    raise ConfigurationError(
+        "the CDNOW data is not installed: run `make demo` in a clone, or else `pip install --no-deps lifetimes`, which "
+        "is the extra demo"
+    )

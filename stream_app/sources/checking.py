@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
+import python_calamine
+
 from stream_app.sources.forms import ROWS_LOOKED_AT, Look, open_unpacked
 from stream_app.sources.mapping import FieldMapping, RecordMapping, Source
 from stream_app.sources.paths import is_known
@@ -86,14 +88,33 @@ def rows_of(look: Look) -> tuple[Sequence[str], Sequence[Mapping[str, str]]]:
     if look.is_json:
         rows = [dict(_leaves(document)) for document in look.documents if isinstance(document, dict)]
         return list(dict.fromkeys(path for row in rows for path in row)), rows
-    if look.form not in ("csv", "tsv"):
-        return look.columns, []
+    read = {"parquet": _rows_of_parquet, "xlsx": _rows_of_sheet}.get(look.form, _rows_of_text)
+    cells = [["" if cell is None else str(cell) for cell in row] for row in read(look)]
+    return look.columns, [dict(zip(look.columns, row, strict=False)) for row in cells]
+
+
+def _rows_of_text(look: Look) -> Sequence[Sequence[Any]]:
     with open_unpacked(look) as file:
         file.read(look.mark_bytes)
         text = io.TextIOWrapper(file, look.encoding, "replace", newline="")
         lines = islice(text, look.skipped_lines + 1, look.skipped_lines + 1 + ROWS_LOOKED_AT)
-        cells = list(csv.reader(lines, delimiter=look.delimiter))
-    return look.columns, [dict(zip(look.columns, row, strict=False)) for row in cells]
+        return list(csv.reader(lines, delimiter=look.delimiter))
+
+
+def _rows_of_parquet(look: Look) -> Sequence[Sequence[Any]]:
+    import duckdb  # here: looking at text needs none of it
+
+    if look.packing:
+        return []  # DuckDB reads it from its end; a guess goes by the columns alone
+    with duckdb.connect() as connection:
+        return connection.read_parquet(str(look.path)).limit(ROWS_LOOKED_AT).fetchall()
+
+
+def _rows_of_sheet(look: Look) -> Sequence[Sequence[Any]]:
+    with open_unpacked(look) as file:
+        sheet = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(file.read())).get_sheet_by_name(look.sheet)
+    rows = sheet.to_python(skip_empty_area=False, nrows=look.skipped_lines + 1 + ROWS_LOOKED_AT)
+    return rows[look.skipped_lines + 1 :]
 
 
 def _leaves(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Which mapping a file is read by: the one that is named, or the one that knows it."""
+"""Which mapping a file is read by: the one that is named, the one that knows it, or a guess if one is asked for."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from stream_app.errors import ConfigurationError
-from stream_app.segmentations.guessing import guess
+from stream_app.segmentations.guessing import guess as nearest
+from stream_app.sources.checking import rows_of
 from stream_app.sources.files import SourceFile
 from stream_app.sources.forms import Look, look_at, members_of
 from stream_app.sources.generic import shown
-from stream_app.sources.mapping import Source, load_presets, load_sources
+from stream_app.sources.guessing import Guess, guess
+from stream_app.sources.mapping import Source, load_presets, load_sources, parse_sources
 from stream_app.sources.recognising import recognise
 
 AUTO: Final = "auto"
+GUESS: Final = "guess"
+"""As `auto`, and what no source knows is read by a mapping that its columns' names suggest."""
 FILE_ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
@@ -34,6 +38,8 @@ class Chosen(NamedTuple):
         Of its joins, which one the file is; empty for its own rows.
     look
         What the file is.
+    remarks
+        Of a mapping that was guessed: what it takes for what, and what it leaves open, in one line each.
     """
 
     path: Path
@@ -42,6 +48,7 @@ class Chosen(NamedTuple):
     source: Source
     join: str
     look: Look
+    remarks: tuple[str, ...] = ()
 
     def described(self, shared: SourceFile) -> SourceFile:
         """Return the file as it is to be read; what is said of all files is `shared`."""
@@ -74,7 +81,7 @@ def choose(paths: Sequence[Path], named: str, sources: Mapping[str, Source]) -> 
     paths
         Files.
     named
-        A source's name, `auto`, or a file of sources, of which the one that knows a file is taken.
+        A source's name, `auto`, `guess`, or a file of sources, of which the one that knows a file is taken.
     sources
         By name.
 
@@ -86,9 +93,11 @@ def choose(paths: Sequence[Path], named: str, sources: Mapping[str, Source]) -> 
     if named.endswith(FILE_ENDINGS):
         sources = load_sources(Path(named))
         named = name_in(sources)
-    elif named != AUTO and named not in sources:
+    elif named not in (AUTO, GUESS) and named not in sources:
         names = ", ".join(sorted(sources))
-        raise ConfigurationError(f"--source: {named!r}, expected auto or one of {names}{guess(named, sources)}")
+        raise ConfigurationError(
+            f"--source: {named!r}, expected auto, guess or one of {names}{nearest(named, sources)}"
+        )
     return [_choose(path, member, named, sources) for path in paths for member in _members(path)]
 
 
@@ -97,8 +106,9 @@ def _members(path: Path) -> Iterator[str]:
 
 
 def _choose(path: Path, member: str, named: str, sources: Mapping[str, Source]) -> Chosen:
-    wanted = sources if named == AUTO else {named: sources[named]}
-    look = look_at(path, None if named == AUTO else sources[named], member)
+    is_open = named in (AUTO, GUESS)
+    wanted = sources if is_open else {named: sources[named]}
+    look = look_at(path, None if is_open else sources[named], member)
     found = recognise(look, wanted)
     if found:
         best = found[0]
@@ -109,10 +119,34 @@ def _choose(path: Path, member: str, named: str, sources: Mapping[str, Source]) 
             names = " or ".join([best.source_name, *equals])
             raise ConfigurationError(f"{path}: may be of {names}; say which with --source")
         return Chosen(path, member, best.source_name, sources[best.source_name], best.join, look)
-    if named != AUTO:
+    if not is_open:
         return Chosen(path, member, named, sources[named], "", look)
+    if look.is_empty:
+        raise ConfigurationError(f"{path}: is empty, expected records")
+    if named == GUESS:
+        return _guessed(path, member, look)
     header = f" with the columns {shown(look.columns)}" if look.columns else ""
     raise ConfigurationError(
-        f"{path}: {look.describe()}{header} is of no source that is known; name one with --source, describe it in a "
-        "sources.yaml, or name its topic, such as --purchases FILE, and its columns with --column"
+        f"{path}: {look.describe()}{header} is of no source that is known; `segmenter sources check` proposes how to "
+        "read it, and --source guess reads it so; or describe it in a sources.yaml, or name its topic, such as "
+        "--purchases FILE, and its columns with --column"
     )
+
+
+def _guessed(path: Path, member: str, look: Look) -> Chosen:
+    guessed = guess_of(look)
+    if guessed.document is None:
+        raise ConfigurationError(f"{path}: --source guess: {'; '.join(guessed.remarks)}")
+    ((name, source),) = parse_sources(guessed.document, GUESS).items()
+    fields = ", ".join(
+        f"{field} from {' or '.join(map(repr, mapping.columns))}"
+        for record in source.records
+        for field, mapping in record.fields.items()
+    )
+    return Chosen(path, member, name, source, "", look, (f"guessed: {fields}", *guessed.remarks))
+
+
+def guess_of(look: Look) -> Guess:
+    """Return the mapping that the columns of a file, and its first rows, suggest."""
+    columns, rows = rows_of(look)
+    return guess(columns, rows, look.path.name.partition(".")[0])

@@ -29,7 +29,7 @@ from stream_app.core.merging import WatermarkMerge
 from stream_app.core.records import NO_RECORDS, Batch, Other, Rejection, batch_of, batch_of_records
 from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, InvalidRecord
-from stream_app.native.structures import REJECTED
+from stream_app.native.structures import REJECTED, UNNAMED
 from stream_app.sources.cleaning import DAMAGES
 from stream_app.sources.forms import Look
 
@@ -317,7 +317,7 @@ def _without_blank_lines(records: Any, others: Sequence[Other]) -> tuple[Any, li
     rejections = [other for other in others if isinstance(other, Rejection)]
     is_blank = np.array([not rejection.payload.strip() for rejection in rejections], np.bool_)
     kept: list[Other] = [each._replace(payload=each.payload.rstrip(b"\r")) for each in rejections]
-    refused = np.flatnonzero(records["status"] == REJECTED)
+    refused = np.flatnonzero(np.isin(records["status"], (REJECTED, UNNAMED)))
     blank = refused[is_blank[records["text_at"][refused]]]
     return (np.delete(records, blank) if len(blank) else records), kept
 

@@ -97,6 +97,11 @@ class Look:
     has_header: bool = True
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it."""
+        return self.form == "jsonl" and not self.documents
+
+    @property
     def is_json(self) -> bool:
         """Whether its records are documents."""
         return self.form in ("json", "jsonl")

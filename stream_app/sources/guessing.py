@@ -1,16 +1,19 @@
 """A mapping for files that no source knows, guessed by the names of their columns and a few of their values.
 
-Names are compared in small letters and without signs, so `Order Date`, `orderDate` and `order_date` are one. For each
-field there is a list of names that shops and tools use; the first that the file has is taken, and of a customer's ids
-all are, as fallbacks. Values only decide how something is written: a date's order of day and month, the unit of a time
+Names are compared in small letters and without signs and accents, so `Order Date`, `orderDate` and `order_date` are
+one. For each field there is a list of names that shops and tools use, in English first and then in German, French,
+Spanish, Italian, Dutch and Portuguese; the first that the file has is taken, and of a customer's ids all are, as
+fallbacks. Values only decide how something is written: a date's order of day and month, the unit of a time
 that counts, whether lines of an order have to be put together. What values leave open, the remarks say in one line
-each. A guess is printed and never used in silence: a wrong column is worse than a question.
+each. A guess is printed and never used unless it is asked for: a wrong column is worse than a question.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from stream_app.segmentations.importing.translation import slug_of
@@ -30,7 +33,10 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "user",
             "client",
         ),
-        *("customeremail", "buyeremail", "useremail", "billingemail", "contactemail", "emailaddress", "email", "mail"),
+        *("kundennummer", "kundennr", "kundenid", "kunde", "idclient", "numeroclient", "codeclient", "idcliente"),
+        *("codigocliente", "codicecliente", "cliente", "klantnummer", "klantid", "klant"),
+        *("customeremail", "buyeremail", "useremail", "billingemail", "contactemail", "fromemailaddress"),
+        *("emailaddress", "email", "emailadresse", "mail", "courriel", "correo", "correoelectronico"),
         *("customerphone", "phonenumber", "phone"),
     ),
     "occurred_at": (
@@ -45,6 +51,9 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         ),
         *("transactiontime", "invoicedate", "saledate", "eventtime", "eventtimestamp", "timestamp", "datetime"),
         *("createdat", "createddate", "created", "dateordered", "dateadd", "date", "paidat", "time", "ts", "day"),
+        *("bestelldatum", "auftragsdatum", "rechnungsdatum", "kaufdatum", "zeitstempel", "datum", "datecommande"),
+        *("datedecommande", "dateachat", "fechapedido", "fechacompra", "fecha", "dataordine", "dataacquisto"),
+        *("datapedido", "datacompra", "data", "besteldatum", "orderdatum"),
     ),
     "order_id": (
         *(
@@ -59,27 +68,37 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
             "invoice",
         ),
         *("transactionid", "receiptid", "receiptno", "basketid", "reference", "order"),
+        *("bestellnummer", "bestellnr", "bestellung", "auftragsnummer", "rechnungsnummer", "numerocommande"),
+        *("numerodecommande", "commande", "numeropedido", "pedido", "numeroordine", "ordine", "ordernummer"),
     ),
     "total": (
         *("total", "ordertotal", "grandtotal", "totalprice", "totalamount", "totalpaid", "amount", "orderamount"),
         *("ordervalue", "totalvalue", "salesamount", "saleprice", "salesvalue", "revenue", "netamount", "grossamount"),
         *("linetotal", "itemtotal", "paymentvalue", "sales", "gross", "value", "spend"),
+        *("gesamtbetrag", "gesamtsumme", "rechnungsbetrag", "betrag", "summe", "umsatz", "montanttotal", "montant"),
+        *("totalcommande", "importetotal", "importe", "importo", "totale", "valortotal", "valor", "bedrag", "totaal"),
     ),
-    "currency": ("currency", "currencycode", "ordercurrency", "currencyisocode", "isocurrency", "transactioncurrency"),
-    "items": ("items", "quantity", "qty", "itemcount", "numitems", "totalquantity", "units"),
-    "products": ("sku", "productid", "stockcode", "itemid", "articleid", "productsku"),
+    "currency": (
+        *("currency", "currencycode", "ordercurrency", "currencyisocode", "isocurrency", "transactioncurrency"),
+        *("wahrung", "waehrung", "devise", "moneda", "valuta", "moeda"),
+    ),
+    "items": (
+        *("items", "quantity", "qty", "itemcount", "numitems", "totalquantity", "units"),
+        *("menge", "anzahl", "stuckzahl", "quantite", "cantidad", "quantita", "quantidade", "aantal"),
+    ),
+    "products": ("sku", "productid", "stockcode", "itemid", "articleid", "productsku", "artikelnummer", "artikelnr"),
 }
 """Names by field, in the order in which they are taken."""
-UNIT_PRICES: Final = ("unitprice", "itemprice", "price", "pricepaid")
+UNIT_PRICES: Final = ("unitprice", "itemprice", "price", "pricepaid", "einzelpreis", "preis", "prixunitaire", "prix")
 """With a quantity they make a total."""
 TYPES: Final = ("eventtype", "eventname", "event", "action", "activity", "type")
-STATES: Final = ("status", "orderstatus", "financialstatus", "state", "paymentstatus")
-ADDRESSES: Final = ("email", "mail")
+STATES: Final = ("status", "orderstatus", "financialstatus", "paymentstatus", "zahlungsstatus", "statut", "estado")
+ADDRESSES: Final = ("email", "mail", "emailaddress", "emailadresse", "courriel", "correo", "correoelectronico")
 KINDS_MAX: Final = 20
 """So many different values at most has a column that says what kind of event a row is."""
 
 _DIGITS_OF_UNITS: Final = {10: "s", 13: "ms", 16: "us", 19: "ns"}
-_DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(.*)")
+_DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\d)(.*)")
 _CLOCKS: Final = (
     (re.compile(r""), ""),
     (re.compile(r" \d{1,2}:\d\d"), " %H:%M"),
@@ -88,6 +107,7 @@ _CLOCKS: Final = (
     (re.compile(r" \d{1,2}:\d\d:\d\d [AaPp][Mm]"), " %I:%M:%S %p"),
     (re.compile(r", \d{1,2}:\d\d"), ", %H:%M"),
 )
+_NAMED_MONTHS: Final = ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%a, %d %b %Y")
 _MONTHS: Final = 12
 
 
@@ -187,15 +207,38 @@ def _time(column: str, values: Sequence[str]) -> tuple[Any, list[str]]:
         ]
     parts = [match for value in values if (match := _DAY_AND_MONTH.fullmatch(value))]
     if not parts or len(parts) < len(values):
-        return column, []
-    sign = parts[0][2]
+        named = _with_named_month(values)
+        return (column if named is None else {"column": column, "format": named}), []
+    return _in_figures(column, parts)
+
+
+def _with_named_month(values: Sequence[str]) -> str | None:
+    """Return the format of dates such as `May 1, 2024 8:05 AM`, if all values are of one."""
+    for day in _NAMED_MONTHS:
+        for _, clock in _CLOCKS:
+            if values and all(_fits(value, day + clock) for value in values):
+                return day + clock
+    return None
+
+
+def _fits(value: str, format_: str) -> bool:
+    try:
+        datetime.strptime(value, format_)
+    except ValueError:
+        return False
+    return True
+
+
+def _in_figures(column: str, parts: Sequence[re.Match[str]]) -> tuple[Any, list[str]]:
+    """Return how dates such as `5/1/2024` are read, and whether day and month might be the other way round."""
+    sign, year = parts[0][2], "%Y" if len(parts[0][4]) > len("24") else "%y"
     clock = next((text for pattern, text in _CLOCKS if pattern.fullmatch(parts[0][5])), None)
     if clock is None:
-        return column, [f"occurred_at: {values[0]!r} in {column!r}, say how it is written with format"]
-    day_first, month_first = f"%d{sign}%m{sign}%Y{clock}", f"%m{sign}%d{sign}%Y{clock}"
+        return column, [f"occurred_at: {parts[0][0]!r} in {column!r}, say how it is written with format"]
+    day_first, month_first = f"%d{sign}%m{sign}{year}{clock}", f"%m{sign}%d{sign}{year}{clock}"
     is_day_first = any(int(match[1]) > _MONTHS for match in parts)
     is_month_first = any(int(match[3]) > _MONTHS for match in parts)
-    doubt = f"occurred_at: {values[0]!r} in {column!r} is read as {{}}; if that is wrong, put {{}} there"
+    doubt = f"occurred_at: {parts[0][0]!r} in {column!r} is read as {{}}; if that is wrong, put {{}} there"
     if is_month_first and not is_day_first:
         return {"column": column, "format": month_first}, []
     if is_day_first and not is_month_first:
@@ -288,4 +331,4 @@ def _columns_in(value: Any) -> set[str]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", name).lower())

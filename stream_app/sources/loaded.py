@@ -9,25 +9,24 @@ from typing import Any, Final
 import numpy as np
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.scanner import Scanner, split_lines
+from stream_app.contracts.scanner import Scanner, Spans
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import NO_EVENTS
 from stream_app.core.records import (
     NO_RECORDS,
     Batch,
-    Other,
     Rejection,
     batch_of_records,
     join_batches,
     records_of_others,
 )
-from stream_app.errors import InvalidRecord
 from stream_app.native.structures import EVENT, EVENT_DTYPE
+from stream_app.sources.blocks import TOPICS, Block
 from stream_app.sources.files import Input
 from stream_app.sources.inputs import InputFile, LoadingOptions
-from stream_app.sources.loading import Block, Loading
+from stream_app.sources.loading import Loading
 
-_NEWLINE: Final = "\n"
+_REFUSED: Final = -1
 
 
 class LoadedReader:
@@ -87,41 +86,27 @@ class LoadedReader:
             yield batch
 
     def _decode(self, block: Block) -> Batch:
-        count = len(block.texts)
-        names = sorted(set(block.topics))
-        has_error = np.array([error is not None for error in block.errors])
-        topics = np.where(has_error, -1, np.array([names.index(topic) for topic in block.topics]))
-        records = np.empty(count, EVENT_DTYPE)
+        count = len(block)
+        topics = block.topics.copy()
+        topics[list(block.errors)] = _REFUSED
         parts: list[Batch] = []
         places: list[Any] = []
         for number in np.unique(topics).tolist():
             place = np.flatnonzero(topics == number)
-            texts = block.texts if len(place) == count else [block.texts[at] for at in place.tolist()]
-            if number >= 0:
-                parts.append(self._scanned(names[number], texts))
+            if number == _REFUSED:
+                refused = [Rejection(block.errors[at], block.payload(at)) for at in place.tolist()]
+                parts.append(batch_of_records(records_of_others(refused), NO_EVENTS.texts, refused, NO_TIME))
             else:
-                parts.append(_refused([block.errors[at] for at in place.tolist()], texts))
+                lines = Spans(block.lines.at[place], block.lines.size[place])
+                scanned = self._scanners[TOPICS[number]].scan(block.text, lines, self._now_ms)
+                parts.append(batch_of_records(scanned.records, scanned.texts, scanned.others, NO_TIME))
             places.append(place)
         joined = join_batches(parts) if len(parts) > 1 else parts[0]
+        records = np.empty(count, EVENT_DTYPE)
         records[np.concatenate(places)] = joined.records
         records["source"] = block.files
         in_order = np.arange(self._read + 1, self._read + 1 + count)
         records["offset"] = np.where(records["status"] == EVENT, in_order, block.rows)
         self._read += count
         batch = batch_of_records(records, joined.texts, joined.others, self._watermark_ms)
-        return replace(batch, rows=np.asarray(block.rows, np.int64))
-
-    def _scanned(self, topic: str, texts: Sequence[str]) -> Batch:
-        block = _bytes(_NEWLINE.join([*texts, ""]))
-        scanned = self._scanners[topic].scan(block, split_lines(block), self._now_ms)
-        return batch_of_records(scanned.records, scanned.texts, scanned.others, NO_TIME)
-
-
-def _refused(errors: Sequence[InvalidRecord | None], texts: Sequence[str]) -> Batch:
-    told = zip(errors, texts, strict=True)
-    others: list[Other] = [Rejection(error, _bytes(text)) for error, text in told if error is not None]
-    return batch_of_records(records_of_others(others), NO_EVENTS.texts, others, NO_TIME)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+        return replace(batch, rows=block.rows.astype(np.int64))

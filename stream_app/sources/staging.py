@@ -1,7 +1,8 @@
 """The rows of files as tables of text in DuckDB, each row with its file and its place there.
 
-A table has the columns that a source's mappings read, as `c0`, `c1`, …, white space cut off, empty cells null. It lies
-on disk, so that what follows can look at all values before it decides how to read them, in bounded memory.
+A table has the columns that a source's mappings read, as `c0`, `c1`, …, white space cut off, empty cells null. It is
+temporary: DuckDB keeps it in the memory that it is given, and on disk beyond that. What is read once only, after a look
+at all values, need not be a table: a view of it reads the file again, which costs less than to keep its rows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import duckdb
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.sources import sql
 from stream_app.sources.cleaning import DOCUMENT_DELIMITER, Cleaner, Refusal, numbered
-from stream_app.sources.compiling import Column
+from stream_app.sources.fields import Column
 from stream_app.sources.forms import Look, open_unpacked
 from stream_app.sources.inputs import InputFile as InputFile
 from stream_app.sources.paths import read_name, read_path
@@ -56,13 +57,13 @@ class Stage:
         self._refuse = refuse
         self._characters_max = characters_max
         self._relations: dict[int, str] = {}
-        self._mended: set[int] = set()
+        self._mended_files: set[int] = set()
         self.rows = 0
 
     def copy(self, file: InputFile) -> str:
         """Return what reads the JSON lines of a file as they are, as SQL: `row` and `doc`."""
         reader = self.documents(self._copied(file))
-        self.rows += self._count(reader)
+        self.rows += int(self.look(reader, ["count(*)"])[0])
         return reader
 
     def fill(
@@ -83,6 +84,44 @@ class Stage:
         whole
             Whether rows carry a digest of all that they say, as `whole`.
         """
+        places, parts = self._parts(files, wanted, each, whole=whole)
+        self._connection.execute(f"CREATE TEMP TABLE {table} AS {' UNION ALL '.join(parts)}")
+        for file, part in zip(files, parts, strict=True):
+            if (again := self._mended(file, part)) is not None:
+                self._connection.execute(f"INSERT INTO {table} {again}")
+                self._drop_rejects(file)
+        self.rows += int(self.look(table, ["count(*)"])[0])
+        return places
+
+    def view(
+        self,
+        table: str,
+        files: Sequence[InputFile],
+        wanted: Sequence[str],
+        asked: Callable[[dict[str, Column]], list[str]],
+    ) -> tuple[dict[str, Column], list[Any]]:
+        """Do as `fill`, but leave the rows where they are; return what is asked of all of them, too, as `look` does."""
+        places, parts = self._parts(files, wanted, "", whole=False)
+        questions = ["count(*)", *asked(places)]
+        count, *found = self.look(f"({' UNION ALL '.join(parts)})", questions)
+        mended = [again for file, part in zip(files, parts, strict=True) if (again := self._mended(file, part))]
+        every = " UNION ALL ".join([*parts, *mended])
+        for file in files:
+            every = every.replace(_keeping_rejects(file), "ignore_errors = true")
+        self._connection.execute(f"CREATE TEMP VIEW {table} AS {every}")
+        if mended:
+            count, *found = self.look(table, questions)
+        self.rows += int(count)
+        return places, found
+
+    def look(self, table: str, asked: Sequence[str]) -> list[Any]:
+        """Return what aggregates make of a table's rows."""
+        return list(self._connection.execute(f"SELECT {', '.join(asked)} FROM {table}").fetchall()[0])
+
+    def _parts(
+        self, files: Sequence[InputFile], wanted: Sequence[str], each: str, *, whole: bool
+    ) -> tuple[dict[str, Column], list[str]]:
+        """Return where the wanted columns stand, and what reads the rows of each file, as SQL."""
         places: dict[str, Column] = {}
         parts = []
         for file in files:
@@ -102,14 +141,7 @@ class Stage:
                 rows = f"(SELECT *, unnest({elements}) AS element FROM {relation})"
             selected = ", ".join([f"{file.number}::SMALLINT AS file", f"{row} AS row", *cells])
             parts.append(f"SELECT {selected} FROM {rows}")
-        self._connection.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(parts)}")
-        for file in files:
-            self._mend(file, table, parts[files.index(file)])
-        self.rows += self._count(table)
-        return places
-
-    def _count(self, table: str) -> int:
-        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+        return places, parts
 
     # --- one file -------------------------------------------------------------------------------------------------
 
@@ -179,28 +211,34 @@ class Stage:
         return (
             f"read_csv({sql.text(str(path))}, auto_detect = false, header = false, quote = '\"', escape = '\"', "
             f"delim = {sql.text(file.look.delimiter)}, columns = {{'row': 'BIGINT', {columns}}}, "
-            f"max_line_size = {longest}, store_rejects = true, "
-            f"rejects_table = 'rejects{file.number}', rejects_scan = 'scans{file.number}')"
+            f"max_line_size = {longest}, {_keeping_rejects(file)})"
         )
 
-    def _mend(self, file: InputFile, table: str, select: str) -> None:
-        """Read again, by Python's parser, what DuckDB could not cut into cells; refuse what that cannot cut either."""
+    def _mended(self, file: InputFile, select: str) -> str | None:
+        """Read again, by Python's parser, what DuckDB could not cut into cells; refuse what that cannot cut either.
+
+        Returns
+        -------
+        What reads the rows that it could cut, as SQL; None if there are none.
+        """
         if file.look.is_json or file.frame is not None or file.look.form == "parquet":
-            return
+            return None
         lines = self._connection.execute(f"SELECT DISTINCT csv_line FROM rejects{file.number}").fetchall()
-        self._connection.execute(f"DROP TABLE rejects{file.number}; DROP TABLE scans{file.number}")
-        is_first = file.number not in self._mended
-        self._mended.add(file.number)
+        self._drop_rejects(file)
+        is_first = file.number not in self._mended_files
+        self._mended_files.add(file.number)
         mended: list[str] = []
         for (line,) in sorted(lines):
             number, _, row = str(line).strip("\n").partition(file.look.delimiter)
             mended += self._mend_row(file, int(number.strip('"')), row, is_first=is_first)
-        if mended:
-            path = self._folder / f"mended{file.number}.csv"
-            path.write_text("".join(mended), "utf-8")
-            again = select.replace(sql.text(str(self._folder / f"rows{file.number}.csv")), sql.text(str(path)))
-            self._connection.execute(f"INSERT INTO {table} {again}")
-            self._connection.execute(f"DROP TABLE rejects{file.number}; DROP TABLE scans{file.number}")
+        if not mended:
+            return None
+        path = self._folder / f"mended{file.number}.csv"
+        path.write_text("".join(mended), "utf-8")
+        return select.replace(sql.text(str(self._folder / f"rows{file.number}.csv")), sql.text(str(path)))
+
+    def _drop_rejects(self, file: InputFile) -> None:
+        self._connection.execute(f"DROP TABLE rejects{file.number}; DROP TABLE scans{file.number}")
 
     def _mend_row(self, file: InputFile, number: int, row: str, *, is_first: bool) -> list[str]:
         count = len(file.look.columns)
@@ -250,6 +288,10 @@ class Stage:
         names = [sql.name(name) for name in typed] or [f"k{number}" for number in range(len(file.look.columns))]
         cells = ", ".join(f"coalesce({name}::VARCHAR, {sql.text(chr(30))})" for name in names if name != _ROW_NUMBER)
         return f"md5(concat_ws({sql.text(chr(31))}, {cells}))"
+
+
+def _keeping_rejects(file: InputFile) -> str:
+    return f"store_rejects = true, rejects_table = 'rejects{file.number}', rejects_scan = 'scans{file.number}'"
 
 
 def _is_nested(type_: str) -> bool:

@@ -18,7 +18,8 @@ from stream_app.sources.mapping import Unit
 _DAY: Final = r"\d{4}-\d{2}-\d{2}"
 _CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,32})?)?"
 _ZONE: Final = r" ?([Zz]|UTC|GMT|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)"
-_COMMON: Final = r"\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?Z"
+_COMMON: Final = {24: "%Y-%m-%dT%H:%M:%S.%gZ", 20: "%Y-%m-%dT%H:%M:%SZ"}
+"""The commonest forms by their bytes: where a text has as many, each number in it has all its digits."""
 _PER_MS: Final[dict[Unit, str]] = {"s": "* 1000", "ms": "", "us": "/ 1000", "ns": "/ 1000000"}
 _SUMMER_SHIFTS: Final = ("1 hour", "30 minutes")
 """By how much clocks are set back: an hour, and half of one on Lord Howe Island."""
@@ -52,12 +53,15 @@ def instant_of(cell: str, zone: str | None, formats: Sequence[str] = (), unit: U
     iso = f"replace(replace(replace(upper({cell}), ' UTC', 'Z'), ' GMT', 'Z'), ',', '.')"
     iso = rf"regexp_replace(regexp_replace({iso}, '(UTC|GMT)$', 'Z'), '(:\d\d(\.\d*)?) ([Z+-])', '\1\3')"
     naive = f"try_cast(replace({cell}, ',', '.') AS TIMESTAMP)"
-    return (
-        f"CASE WHEN regexp_full_match({cell}, '{_COMMON}') THEN {_milliseconds(f'try_cast({cell} AS TIMESTAMPTZ)')}"
-        f" WHEN regexp_full_match({cell}, '{_DAY}([Tt ]{_CLOCK})?') THEN {_milliseconds(_in_zone(naive, zone))}"
+    common = " ".join(
+        f"WHEN {size} THEN {_milliseconds(f'try_strptime({cell}, {sql.text(form)})')}" for size, form in _COMMON.items()
+    )
+    other = (
+        f"CASE WHEN regexp_full_match({cell}, '{_DAY}([Tt ]{_CLOCK})?') THEN {_milliseconds(_in_zone(naive, zone))}"
         f" WHEN regexp_full_match({cell}, '{_DAY}[Tt ]{_CLOCK}{_ZONE}')"
         f" THEN {_milliseconds(f'try_cast({iso} AS TIMESTAMPTZ)')} END"
     )
+    return f"coalesce(CASE strlen({cell}) {common} END, {other})"
 
 
 def written(instant_ms: str) -> str:

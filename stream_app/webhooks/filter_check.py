@@ -50,6 +50,22 @@ def unknown_words(subscription: Subscription, index: SegmentIndex) -> Iterator[s
                 raise ConfigurationError(f"subscription {subscription.name}: filter.{field}: {error}") from None
 
 
+def names_in_use(subscription: Subscription, index: SegmentIndex) -> Iterator[str]:
+    """Yield a sentence for each segment that a filter calls by its name, with the id that it has at present."""
+    chosen = subscription.filter.migration_filter()
+    for field, choices in (("from", chosen.from_segments), ("to", chosen.to_segments)):
+        for choice in choices or ():
+            try:
+                found = index.resolve(choice, chosen.segmentations)
+            except (SegmentUnknown, SegmentAmbiguous):
+                continue  # `unknown_words` says so
+            if found.segment != choice.segment:
+                yield (
+                    f"subscription {subscription.name}: filter.{field}: {choice.segment!r} is {index.shown(found)} at "
+                    "present; name the id, which stays when the name changes"
+                )
+
+
 class FilterCheck:
     """Follows the models and logs, once each, the words of filters that no model has.
 
@@ -136,6 +152,8 @@ class FilterCheck:
         for subscription in self._subscriptions:
             for sentence in unknown_words(subscription, self._index):
                 self._log(logging.WARNING, sentence)
+            for sentence in names_in_use(subscription, self._index):
+                self._log(logging.INFO, sentence)
 
     def _log(self, level: int, sentence: str) -> None:
         if sentence not in self._logged:

@@ -180,6 +180,8 @@ class Subscriber(ConsumerRebalanceListener):  # type: ignore[misc]
                 backlog.open(tp, progress)
             except IllegalStateError:
                 return
+        numbers = sorted(tp.partition for tp in found)
+        logger.info("subscription %s: partitions %s are open", self.name, numbers, extra={"partitions": numbers})
 
     async def _settle(self, task: Task) -> None:
         published, messages = task

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from stream_app.contracts.migration_conditions import read_condition
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
 from stream_app.contracts.outputs.migrations import CauseKind, Change, Direction
 from stream_app.contracts.outputs.upcoming import NoticeStatus
@@ -36,7 +37,7 @@ SECRET_BYTES: Final = range(24, 65)
 """Length of a key in Standard Webhooks."""
 SECRETS_MAX: Final = 4
 SECRET_PREFIX: Final = "whsec_"
-NOT_OF_NOTICES: Final = ("change", "direction", "min_margin")
+NOT_OF_NOTICES: Final = ("change", "direction", "min_margin", "where")
 """Settings of filters that fit migrations alone."""
 SCHEMES: Final = {"https": 443, "http": 80}
 
@@ -128,6 +129,7 @@ class FilterSettings(_Part):
     min_margin: Annotated[float, Field(allow_inf_nan=False)] | None = None
     holdout: HoldoutChoice = "exclude"
     status: Annotated[tuple[NoticeStatus, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    where: Annotated[Any, AfterValidator(read_condition)] = None
 
     def migration_filter(self) -> MigrationFilter:
         """Return the filter."""
@@ -141,6 +143,7 @@ class FilterSettings(_Part):
             self.min_margin,
             self.holdout,
             self.status,
+            self.where,
         )
 
 

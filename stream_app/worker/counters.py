@@ -22,6 +22,7 @@ from stream_app.adapters.metrics.declared import (
     TICK_WAIT,
     TICK_WAITS_EXPIRED,
 )
+from stream_app.core.arrays import Indices
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.core.records import Batch
@@ -49,6 +50,8 @@ class PartitionCounters:
         Migrations by segmentation, segment left (empty at a first entry), segment entered and cause.
     waits_expired
         Ticks that were gone past before they were decided.
+    longest_sweep_seconds
+        Of those since whoever tells of it has set it to 0.
     processing_seconds, age_seconds, latency_seconds, sweep_seconds, tick_wait_seconds
         See the metrics of these names.
     written_at_ms
@@ -60,6 +63,7 @@ class PartitionCounters:
     transactions: int = 0
     waits_expired: int = 0
     written_at_ms: int = 0
+    longest_sweep_seconds: float = 0.0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     moves: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -69,14 +73,28 @@ class PartitionCounters:
     sweep_seconds: Distribution = field(default_factory=lambda: Distribution(SWEEP.bounds))
     tick_wait_seconds: Distribution = field(default_factory=lambda: Distribution(TICK_WAIT.bounds))
 
-    def note_accepted(self, batch: Batch, topics: Sequence[str], now_ms: int) -> None:
-        """Count the events of a batch, which were folded: where they came from, and how old they were."""
-        is_event = batch.is_event
+    def note_accepted(
+        self, batch: Batch, topics: Sequence[str], now_ms: int, placed: Sequence[int] | Indices = ()
+    ) -> None:
+        """Count what was folded of a batch: where it came from, and how old it was.
+
+        Parameters
+        ----------
+        placed
+            Indices of the records that name no customer and were folded.
+        """
+        is_event = batch.is_event.copy()
+        is_event[np.asarray(placed, np.intp)] = True
         sources, watermarks_ms = batch.sources[is_event], batch.watermarks_ms[is_event]
         for topic, count in zip(topics, np.bincount(sources, minlength=len(topics)).tolist(), strict=True):
             if count:
                 self.outcomes[topic, ACCEPTED] += count
         self.age_seconds.observe_many(np.maximum(now_ms - watermarks_ms, 0) / SECOND_MS)
+
+    def note_sweep(self, seconds: float) -> None:
+        """Count a sweep that is over, and the processor time that it took."""
+        self.sweep_seconds.observe(seconds)
+        self.longest_sweep_seconds = max(self.longest_sweep_seconds, seconds)
 
     def note_rejected(self, topic: str, reason: str) -> None:
         """Count a dead letter."""

@@ -221,7 +221,9 @@ class DefinitionFollower:
         current = self.current | {segmentation.name: segmentation for segmentation in new}
         self.current = {name: current[name] for name in self._with_looked_at(current) if name in current}
         for segmentation in new:
-            logger.info("segmentation %s: version %d is in force", segmentation.name, segmentation.version)
+            fields = {"segmentation": segmentation.name, "version": segmentation.version}
+            level = logging.INFO if segmentation.is_ruled else logging.DEBUG  # of models the journal tells more
+            logger.log(level, "segmentation %s: version %d is in force", *fields.values(), extra=fields)
         if new:
             for follower in self._followers:
                 follower(new)

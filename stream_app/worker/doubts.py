@@ -41,12 +41,12 @@ class DoubtLog:
         if trust.doubted == self._doubted:
             return
         if trust.listed and self._may_warn.is_over(asyncio.get_running_loop().time()):
-            newest = trust.listed[-1]
+            newest, count = trust.listed[-1], trust.doubted - self._doubted
             logger.warning(
-                "partition %d: %d records since the last such line are dated far from all others; %s, offset %d, says "
-                "%s: time does not pass by these until others get there",
+                "partition %d: %s dated far from all others since the last such line; the newest, %s, offset %d, says "
+                "%s: time does not pass by it until others get there",
                 self._partition,
-                trust.doubted - self._doubted,
+                "1 record is" if count == 1 else f"{count} records are",
                 self._topics[newest.source],
                 newest.offset,
                 format_instant(newest.at_ms),

@@ -19,18 +19,18 @@ from stream_app.contracts.scanner import Scanned, Scanner, Spans
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Events
 from stream_app.core.merging import WatermarkMerge
-from stream_app.core.placement import places_of
+from stream_app.core.placement import place_of, places_of
 from stream_app.core.records import Batch, Rejection, Skipped, batch_of_records, end_between, records_of_others
 from stream_app.core.trust import GAP_MS
 from stream_app.native import batches as native
-from stream_app.native.structures import EVENT, REJECTED
+from stream_app.native.structures import EVENT, REJECTED, UNNAMED
 
 HELD_RECORDS_MAX: Final = 20_000
 """A topic that holds this many decoded records is not fetched until some of them are merged."""
 
 
 class Misplaced(NamedTuple):
-    """A valid record of a customer who belongs to another partition."""
+    """A valid record of a customer who belongs to another partition, or without one, but with a key that does."""
 
     topic: str
     partition: int
@@ -208,22 +208,33 @@ class Intake:
         of_events = scanned.records if len(events) == len(scanned.records) else scanned.records[events]
         homes = places_of(Events(of_events, scanned.texts), self._partitions)
         strangers = np.flatnonzero(homes != self.partition)
-        if not len(strangers):
+        homes_of = dict(zip(events[strangers].tolist(), homes[strangers].tolist(), strict=True))
+        homes_of |= self._homes_of_unnamed(scanned)
+        if not homes_of:
             return
-        misplaced = events[strangers].tolist()
-        skipped = [
-            Skipped(Misplaced(topic, home, block[index]))
-            for index, home in zip(misplaced, homes[strangers].tolist(), strict=True)
-        ]
+        misplaced = list(homes_of)
+        skipped = [Skipped(Misplaced(topic, home, block[index])) for index, home in homes_of.items()]
         moved = records_of_others(skipped)
         moved["text_at"] += len(scanned.others)
         scanned.records[misplaced] = moved
         scanned.others.extend(skipped)
 
+    def _homes_of_unnamed(self, scanned: Scanned) -> dict[int, int]:
+        """Return where records without a customer belong by their keys, by index, of those that stand elsewhere.
+
+        A record without a key is taken where it is.
+        """
+        homes = {}
+        for index in np.flatnonzero(scanned.records["status"] == UNNAMED).tolist():
+            rejection = scanned.others[int(scanned.records["text_at"][index])]
+            if isinstance(rejection, Rejection) and rejection.key:
+                homes[index] = place_of(rejection.key, self._partitions)
+        return {index: home for index, home in homes.items() if home != self.partition}
+
 
 def _note_timestamps(scanned: Scanned, block: RecordBlock) -> None:
     """Give rejections the timestamps of their records."""
-    rejected = np.flatnonzero(scanned.records["status"] == REJECTED)
+    rejected = np.flatnonzero(np.isin(scanned.records["status"], (REJECTED, UNNAMED)))
     for index, number in zip(rejected.tolist(), scanned.records["text_at"][rejected].tolist(), strict=True):
         rejection = scanned.others[number]
         if isinstance(rejection, Rejection):

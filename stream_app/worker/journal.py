@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from stream_app.adapters.logs import Interval
 from stream_app.core.clock import format_instant
@@ -26,8 +26,17 @@ WAITING_SECONDS: Final = 60.0
 SUMMARY_SECONDS: Final = 600.0
 CAUGHT_UP_RECORDS: Final = 1_000
 """So few wait at any moment where thousands arrive in a second."""
+LONG_SWEEP_SECONDS: Final = 1.0
+"""Of processor time; one of a million customers takes half of that when all are looked at."""
 BEHIND_RECORDS: Final = 10_000
 """As in the alert SegmenterLagGrowing."""
+
+
+class _Summary(NamedTuple):
+    """What was done, in words (none if nothing was) and for machines."""
+
+    text: str
+    fields: dict[str, Any]
 
 
 class Journal:
@@ -41,6 +50,8 @@ class Journal:
         Returns, by segmentation, what was learned last, held models included.
     waiting
         Returns by input topic and partition how many records wait, as far as it is known.
+    pinned
+        Returns by segmentation the version that an operator has pinned.
     """
 
     def __init__(
@@ -48,12 +59,15 @@ class Journal:
         owned: OwnedPartitions,
         newest: Callable[[], Mapping[str, ModelProposal]],
         waiting: Callable[[], Mapping[tuple[str, int], int]],
+        pinned: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._owned = owned
         self._newest = newest
         self._waiting = waiting
+        self._pinned = pinned
         self._partitions: set[int] = set()
         self._is_behind: bool | None = None
+        self._behind_since = 0.0
         self._models: dict[str, tuple[int, int, str]] = {}
         self._said_refused: Counter[tuple[str, str]] = Counter()
         self._said_moves: Counter[str] = Counter()
@@ -68,6 +82,12 @@ class Journal:
             self.look(time.monotonic())
             await asyncio.sleep(1)
 
+    def end(self) -> None:
+        """Write what has not been said yet of refused records and of what was done."""
+        self._may_say_refused = self._may_sum_up = Interval(0)
+        self._follow_refusals(0)
+        self._tell_summary(0)
+
     def look(self, now: float) -> None:
         """Write what there is to say.
 
@@ -77,19 +97,23 @@ class Journal:
             Seconds on a clock that never goes back.
         """
         if self._owned.is_open:
-            self._follow_partitions()
+            self._follow_partitions(now)
             self._follow_backlog(now)
         self._follow_models()
         self._follow_refusals(now)
-        if self._may_sum_up.is_over(now) and (summary := self._sum_up()):
-            logger.info("%s", summary)
+        self._follow_sweeps()
+        self._tell_summary(now)
 
-    def _follow_partitions(self) -> None:
+    def _tell_summary(self, now: float) -> None:
+        if self._may_sum_up.is_over(now) and (summary := self._sum_up()).text:
+            logger.info("%s", summary.text, extra=summary.fields)
+
+    def _follow_partitions(self, now: float) -> None:
         now_owned = set(self._owned.lanes)
         if gone := sorted(self._partitions - now_owned):
-            logger.info("partitions %s went to other workers", gone)
+            logger.info("partitions %s went to other workers", gone, extra={"partitions": gone})
         if now_owned - self._partitions:
-            self._is_behind = None
+            self._is_behind, self._behind_since = None, now
         self._partitions = now_owned
 
     def _follow_backlog(self, now: float) -> None:
@@ -99,11 +123,19 @@ class Journal:
             return
         total = sum(waiting[key] for key in wanted)
         if total > BEHIND_RECORDS and self._may_say_waiting.is_over(now):
-            logger.info("catching up: %s to go", _records(total))
+            logger.info("catching up: %s to go", _records(total), extra={"waiting": total})
+            if self._is_behind is False:
+                self._behind_since = now
             self._is_behind = True
         elif total <= CAUGHT_UP_RECORDS and self._is_behind is not False:
-            summary = self._sum_up()
-            logger.info("caught up with partitions %s%s", sorted(self._partitions), f": {summary}" if summary else "")
+            seconds, partitions, summary = now - self._behind_since, sorted(self._partitions), self._sum_up()
+            logger.info(
+                "caught up with partitions %s after %.0f s: %s",
+                partitions,
+                seconds,
+                summary.text or "there was nothing to do",
+                extra={"partitions": partitions, "seconds": round(seconds, 1)} | summary.fields,
+            )
             self._is_behind = False
 
     def _follow_models(self) -> None:
@@ -113,17 +145,37 @@ class Journal:
             if not model.version or self._models.get(name) == state:
                 continue
             self._models[name] = state
-            churn = "" if model.expected_churn is None else f" moves {model.expected_churn:.1%} of the customers"
-            if proposal.rejected:
-                outcome = "is rejected"
-            elif proposal.held:
-                outcome = f"waits: `segmenter model approve {name} {model.version}` publishes it" + (
-                    churn and f"; it{churn}"
-                )
-            else:
-                outcome = f"is published:{churn}" if churn else "is published"
             learned = format_instant(max(model.as_of_ms, 0))
-            logger.info("segmentation %s: model %d, learned at %s, %s", name, model.version, learned, outcome)
+            logger.info(
+                "segmentation %s: model %d, learned at %s, %s",
+                name,
+                model.version,
+                learned,
+                self._outcome(name, proposal),
+                extra={
+                    "segmentation": name,
+                    "version": model.version,
+                    "as_of": learned,
+                    "status": proposal.status,
+                    "expected_churn": model.expected_churn,
+                },
+            )
+
+    def _outcome(self, name: str, proposal: ModelProposal) -> str:
+        """Return what became of a model, and why."""
+        model = proposal.model
+        if proposal.rejected:
+            return "is rejected"
+        churn = "" if model.expected_churn is None else f" moves {model.expected_churn:.1%} of the customers"
+        if proposal.held:
+            pinned = self._pinned().get(name)
+            reason = f"`segmenter model approve {name} {model.version}` publishes it"
+            if pinned is not None:
+                reason = f"version {pinned} is pinned, and no other is published until it is unpinned"
+            return f"waits: {reason}" + (churn and f"; it{churn}")
+        step = model.training.get("step")
+        part = f", as it goes {step:.0%} of the way to what fits" if churn and step and step < 1 else ""
+        return f"is published:{churn}{part}" if churn else "is published"
 
     def _follow_refusals(self, now: float) -> None:
         refused: Counter[tuple[str, str]] = Counter()
@@ -133,10 +185,22 @@ class Journal:
         if new and self._may_say_refused.is_over(now):
             self._said_refused = refused
             reasons = ", ".join(f"{topic} {reason} {count:,}" for (topic, reason), count in new.most_common())
-            logger.warning("refused %s, now on the topic of dead letters: %s", _records(new.total()), reasons)
+            logger.warning(
+                "refused %s, now on the topic of dead letters: %s",
+                _records(new.total()),
+                reasons,
+                extra={"refused": {f"{topic} {reason}": count for (topic, reason), count in new.items()}},
+            )
 
-    def _sum_up(self) -> str:
-        """Return what was done since this was last asked, empty if nothing was."""
+    def _follow_sweeps(self) -> None:
+        for number, figures in self._owned.figures.items():
+            seconds, figures.longest_sweep_seconds = figures.longest_sweep_seconds, 0.0
+            if seconds >= LONG_SWEEP_SECONDS:
+                fields = {"partition": number, "seconds": round(seconds, 1)}
+                logger.info("partition %d: a sweep took %.1f s", number, seconds, extra=fields)
+
+    def _sum_up(self) -> _Summary:
+        """Return what was done since this was last asked."""
         folded, moves = 0, Counter[str]()
         for figures in self._owned.figures.values():
             folded += sum(count for (_, outcome), count in figures.outcomes.items() if outcome == ACCEPTED)
@@ -145,8 +209,11 @@ class Journal:
         new_folded, new_moves = folded - self._said_folded, moves - self._said_moves
         self._said_folded, self._said_moves = folded, moves
         if not new_folded and not new_moves:
-            return ""
-        return f"{_records(new_folded)} folded, {new_moves.total():,} migrations{_listed(new_moves.most_common())}"
+            return _Summary("", {})
+        return _Summary(
+            f"{_records(new_folded)} folded, {new_moves.total():,} migrations{_listed(new_moves.most_common())}",
+            {"folded": new_folded, "migrations": dict(new_moves)},
+        )
 
 
 def _records(count: int) -> str:

@@ -8,14 +8,18 @@ takes the copies if those very samples come to be committed. Otherwise they are 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import NamedTuple
 
+from stream_app.core.clock import format_instant
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.samples import merge_samples
+
+logger = logging.getLogger(__name__)
 
 Samples = Mapping[int, PopulationSample]
 """By partition, those of one tick."""
@@ -51,6 +55,26 @@ async def learn(trainers: Mapping[str, Trainer], samples: Samples, size: int, se
     learning = trainers.values() if merged.population_size else ()
     learned = [await asyncio.to_thread(trainer.learn, merged) for trainer in learning]
     return Learned(merged, trainers, [proposal for proposal in learned if proposal is not None])
+
+
+def log_tick(tick: int, partitions: int, learned: Learned) -> None:
+    """Say what was learned from at a tick, and what came of it."""
+    for name, trainer in learned.trainers.items():
+        if trainer.refusal is not None:
+            logger.warning("tick %d of %s: %s; the present centres stay", tick, name, trainer.refusal)
+    merged = learned.merged
+    models = {proposal.model.name: proposal.model.version for proposal in learned.proposals}
+    logger.info(
+        "tick of %s: learned from a sample of %s of %s customers in %d partition%s; %s",
+        as_of := format_instant(merged.as_of_ms),
+        f"{len(merged):,}",
+        f"{merged.population_size:,}",
+        partitions,
+        "" if partitions == 1 else "s",
+        ", ".join(f"model {version} of {name} comes of it" for name, version in models.items())
+        or "what is in force still fits",
+        extra={"as_of": as_of, "sample": len(merged), "customers": merged.population_size, "models": models},
+    )
 
 
 class LearningAhead:

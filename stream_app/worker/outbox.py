@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -67,10 +67,21 @@ class Outbox:
         self.size += len(described)
 
     def set_aside(
-        self, batch: Batch, input_names: Sequence[str], keep_payload: bool, figures: PartitionCounters
+        self,
+        batch: Batch,
+        input_names: Sequence[str],
+        keep_payload: bool,
+        figures: PartitionCounters,
+        placed: Collection[int] = (),
     ) -> None:
-        """Add what becomes of records that are no events, and count them: dead letters, and what goes elsewhere."""
-        for index, other in batch.others_by_index():
+        """Add what becomes of records that were not folded, and count them: dead letters, and what goes elsewhere.
+
+        Parameters
+        ----------
+        placed
+            Indices of those that name no customer and were folded for that of their order.
+        """
+        for index, other in batch.others_by_index(placed):
             position = Positions(batch.records[index : index + 1], input_names, self._partition)[0]
             if isinstance(other, Rejection):
                 self.reject(other, position, keep_payload)

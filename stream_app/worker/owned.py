@@ -167,6 +167,10 @@ class OwnedPartitions:
         except Exception as error:  # of any kind: memory is ahead of the log now
             self._failed(error)
             return
+        if numbers := sorted(lane.number for lane in lanes):
+            logger.info(
+                "partitions %s are given back, all that they did is written", numbers, extra={"partitions": numbers}
+            )
         for lane in lanes:
             if lane.number in restored:
                 restored[lane.number].position = lane.committed
@@ -187,8 +191,9 @@ class OwnedPartitions:
         self.recovery_seconds = time.monotonic() - started
         customers = sum(len(lane.partition.table) for lane in self.lanes.values())
         logger.info(
-            "partitions %s are open with %d customers after %.1f s", list(partitions), customers, self.recovery_seconds
-        )
+            "partitions %s are open with %d customers after %.1f s", list(partitions), customers, self.recovery_seconds,
+            extra={"partitions": list(partitions), "customers": customers, "seconds": round(self.recovery_seconds, 1)},
+        )  # fmt: skip
         self.is_open = True
 
     def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:

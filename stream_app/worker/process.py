@@ -67,13 +67,15 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
         service.supervise(follower.run(), "following the model")
         service.supervise(_watch(app, owned, ask_ends), "watching")
         service.supervise(app.start(), "Faust")
-        service.supervise(Journal(owned, lambda: follower.newest, waiting).run(), "writing the log")
+        journal = Journal(owned, lambda: follower.newest, waiting, lambda: follower.pinned)
+        service.supervise(journal.run(), "writing the log")
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         await service.stop_requested()
         service.cancel_parts()
         await _stop(app, owned)
+        journal.end()
         end_now()  # Faust's threads may outlive its services
 
 

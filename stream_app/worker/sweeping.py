@@ -287,10 +287,21 @@ class Sweeper:
 
     def _note_counted(self) -> None:
         """Note what conditions count from now on."""
+        keys = frozenset[str]().union(*map(counted_by, self._partition.segmentations))
+        since_ms = self._folded_to_ms() if keys - self.counted_since.keys() else ALWAYS
+        self.counted_since = {key: self.counted_since.get(key, since_ms) for key in sorted(keys)}
+
+    def _folded_to_ms(self) -> int:
+        """Return the latest instant of which something may be folded, but for what is in doubt; `ALWAYS` for none.
+
+        Time may not have come so far: it goes to the earliest of those records ahead that agree.
+        """
         partition = self._partition
-        keys = sorted(frozenset[str]().union(*map(counted_by, partition.segmentations)))
-        since_ms = max(partition.clock) if len(partition.table) else ALWAYS
-        self.counted_since = {key: self.counted_since.get(key, since_ms) for key in keys}
+        if not len(partition.table):
+            return ALWAYS
+        reached_ms = max(partition.clock)
+        told_ms = partition.table.closed_at_ms
+        return max(reached_ms, int(told_ms[told_ms <= reached_ms + self._settings.gap_ms].max(initial=NO_TIME)))
 
     def _present_versions(self) -> dict[str, int]:
         """Return the versions in force; a segmentation that has ended has none."""

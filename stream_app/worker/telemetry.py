@@ -11,6 +11,7 @@ from stream_app.adapters.metrics.declared import (
     CONSUMER_LAG,
     COUNTED_SINCE,
     CUSTOMERS,
+    HOLDOUT,
     LAST_PROCESSED,
     MODEL_DRIFT,
     MODEL_HELD,
@@ -61,6 +62,8 @@ class SegmentationState(NamedTuple):
         Whether an operator has pinned a version.
     counted_since_ms
         From when on all is counted that its conditions look at; 0 for always.
+    levels
+        By segment id, of the segments that have one.
     """
 
     kind: str
@@ -73,6 +76,7 @@ class SegmentationState(NamedTuple):
     waiting: ModelProposal | None = None
     is_pinned: bool = False
     counted_since_ms: int = 0
+    levels: Mapping[str, int] = {}
 
     def readings(self, name: str) -> Iterator[Reading]:
         """Yield what is exported of a segmentation of this name."""
@@ -82,7 +86,7 @@ class SegmentationState(NamedTuple):
         for segment, revenue in self.revenue.items():
             yield Reading(SEGMENT_REVENUE, (name, segment), revenue)
         for segment, readable in self.names.items():
-            yield Reading(SEGMENT_INFO, (name, segment, readable), 1)
+            yield Reading(SEGMENT_INFO, (name, segment, readable, str(self.levels.get(segment, ""))), 1)
         if self.learned_at_ms is not None:
             yield Reading(MODEL_LAST_LEARNED, (name,), self.learned_at_ms / SECOND_MS)
             yield Reading(MODEL_PINNED, (name,), self.is_pinned)
@@ -135,6 +139,8 @@ class Telemetry:
             yield Reading(LAST_PROCESSED, (str(number),), lane.figures.written_at_ms / SECOND_MS)
             yield Reading(TABLE_ENTRIES, (str(number),), len(lane.partition.table))
         trusts = [lane.partition.trust for lane in lanes.values()]
+        for lane in lanes.values():
+            yield Reading(HOLDOUT, (), lane.partition.context.holdout_percent / 100)
         yield Reading(TIMES_IN_DOUBT, ("ahead",), sum(trust.ahead_in_doubt for trust in trusts))
         yield Reading(TIMES_IN_DOUBT, ("behind",), sum(trust.behind_in_doubt for trust in trusts))
         yield from self._lags()
@@ -176,4 +182,5 @@ class Telemetry:
             waiting=self._follower.waiting(name),
             is_pinned=name in self._follower.pinned,
             counted_since_ms=counted_since_ms,
+            levels={each.segment_id: each.level for each in segmentation.roster.segments if each.level is not None},
         )

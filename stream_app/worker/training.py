@@ -42,7 +42,7 @@ from stream_app.learning.trainer import Trainer, TrainerSettings
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.registry import encode_segmentation
 from stream_app.worker.decisions import carry_out, model_record
-from stream_app.worker.learning_ahead import LearningAhead, learn
+from stream_app.worker.learning_ahead import LearningAhead, learn, log_tick
 from stream_app.worker.samples import decode_origin, decode_sample
 from stream_app.worker.ticks import tick_record
 
@@ -294,9 +294,7 @@ class Training:
             self.trainers, samples, self._sample_size, self._seed
         )
         self.trainers = dict(learned.trainers)
-        for name, trainer in self.trainers.items():
-            if trainer.refusal is not None:
-                logger.warning("tick %d of %s: %s; the present centres stay", tick, name, trainer.refusal)
+        log_tick(tick, len(samples), learned)
         self._note_needed()
         merged = learned.merged
         self._published |= {each.model.name: each.model.version for each in learned.proposals if not each.held}

@@ -142,7 +142,7 @@ def test_streams_beyond_the_limit_are_refused(tmp_path: Path) -> None:
     [
         ({"to": "s9"}, "to: there is no segment 's9'; there are lifecycle/active"),
         ({"from": "lifecycle/s1"}, "from: there is no segment 'lifecycle/s1'; there are lifecycle/active (Active), "),
-        ({"to": "ACTIVE"}, "to: there is no segment 'ACTIVE'; did you mean 'Active'?"),
+        ({"to": "ACTIVE"}, "to: there is no segment 'ACTIVE'; did you mean lifecycle/active (Active)?"),
         ({"to": "lifecycle/active", "segmentation": "value"}, "to: 'lifecycle/active' is no segment of value"),
         ({"to": "active", "segmentation": "value"}, "to: there is no segment 'active'; "),
         ({"segmentation": "values"}, "segmentation: there is no segmentation 'values'; did you mean 'value'?"),

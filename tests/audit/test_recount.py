@@ -40,6 +40,25 @@ def test_recount_equals_the_fold_in_days_of_any_zone(zone: str, events: list[Eve
     assert recount(entries).differences(totals_of(fold(events, timezone=zone))) == []
 
 
+def test_days_that_an_order_made_the_row_forget_are_left_open() -> None:
+    events = [engagement(0), purchase(30, order_id="a"), purchase(400, order_id="b"), purchase(20, order_id="b")]
+    found = recount(entries_of(events))
+    assert found.totals.gaps is None
+    assert found.differences(totals_of(fold(events))) == []
+    assert recount(entries_of(events[:3])).totals.gaps == 0
+    near = [engagement(0), purchase(30, order_id="a"), purchase(300, order_id="b"), purchase(20, order_id="b")]
+    assert recount(entries_of(near)).totals.gaps == 2
+
+
+def test_day_that_an_order_leaves_is_left_open_if_an_engagement_of_it_is_long_past() -> None:
+    events = [engagement(1, event_id="a"), purchase(1, order_id="o"), engagement(190, event_id="b")]
+    found = recount(entries_of([*events, purchase(0, order_id="o")]))
+    assert found.totals.gaps is None
+    near = [*events[:2], engagement(170, event_id="b"), purchase(0, order_id="o")]
+    assert recount(entries_of(near)).differences(totals_of(fold(near))) == []
+    assert recount(entries_of(near)).totals.gaps == 2
+
+
 def test_recount_in_days_of_another_zone_differs() -> None:
     evening, night = engagement(0.9, event_id="a"), engagement(1.1, event_id="b")
     entries = [entry._replace(timezone="America/New_York") for entry in entries_of([evening, night])]

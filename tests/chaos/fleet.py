@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from stream_app.exits import ExitCode
+from tests.support.log_lines import last_words
 from tests.support.processes import ServerProcess, free_port, wait_for
 
 ROOT: Final = Path(__file__).parents[2]
@@ -130,8 +131,7 @@ class Worker:
 
     def fatal_reasons(self) -> list[str]:
         """Return why its processes ended themselves."""
-        lines = self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []
-        return [line for line in lines if line.startswith("FATAL ")]
+        return last_words(self.log.read_text("utf-8", "replace")) if self.log.exists() else []
 
     def discard(self) -> None:
         self.is_wanted = False

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from stream_app.cli import main
 from stream_app.sources.mapping import load_presets, load_sources
+from tests.sources.presets.workbooks import write_workbook
 from tests.support.replays import ROOT, refused
 
 FILES = ROOT / "tests" / "sources" / "presets" / "files"
@@ -107,3 +110,49 @@ def test_check_fails_where_nothing_can_be_read(tmp_path: Path, capsys: pytest.Ca
 
 def test_check_of_a_missing_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "cannot be read" in refused(capsys, "sources", "check", tmp_path / "none.csv")
+
+
+def test_check_fails_where_a_guess_reads_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("customer,day,amount\nc1,yesterday,5\n", "utf-8")
+    assert ended("check", path) == 1
+    assert "refused: 1 as invalid time, such as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["parquet", "xlsx"])
+def test_lines_of_an_order_are_seen_whatever_the_form(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"orders.{form}"
+    rows = [("1", "c1", "2024-05-01", "12.50"), ("1", "c1", "2024-05-01", "2.50"), ("2", "c2", "2024-05-02", "7.00")]
+    titles = ("order no", "customer", "date", "amount")
+    if form == "parquet":
+        pyarrow.parquet.write_table(pyarrow.table(dict(zip(titles, zip(*rows, strict=True), strict=True))), path)
+    else:
+        write_workbook(path, [titles, *rows])
+    assert ended("check", path) == 0
+    captured = capsys.readouterr()
+    assert "group_by: order_id" in captured.out
+    assert '"total":"15' in captured.err
+
+
+def test_a_replay_uses_a_guess_only_if_it_is_asked_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "orders.csv", tmp_path / "out"
+    path.write_text("Bestellnr;Kunde;Datum;Betrag\n1;c1;01.05.2024;12,50\n2;c2;13.05.2024;7,00\n", "utf-8")
+    assert "--source guess reads it so" in refused(capsys, "replay", path, "--out", out)
+    main(["replay", str(path), "--source", "guess", "--out", str(out)])
+    told = capsys.readouterr().err
+    assert f"{path}: guessed: customer_id from 'Kunde', occurred_at from 'Datum', total from 'Betrag'" in told
+    assert json.loads((out / "summary.json").read_text("utf-8"))["counts"]["applied"] == 2
+
+
+def test_a_replay_says_what_a_guess_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "weather.csv"
+    path.write_text("station,rain\n1,2\n", "utf-8")
+    line = refused(capsys, "replay", path, "--source", "guess", "--out", tmp_path / "out")
+    assert "--source guess: customer_id: no column is called like a customer" in line
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "orders.csv").touch()
+    assert "orders.csv: is empty, expected records" in refused(capsys, "replay", tmp_path / "orders.csv")

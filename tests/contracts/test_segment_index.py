@@ -71,7 +71,7 @@ def test_segmentation_that_was_removed_is_unknown(index: SegmentIndex) -> None:
 
 def test_bare_segment_of_several_segmentations_is_ambiguous(index: SegmentIndex) -> None:
     index.add(model("published", segmentation="taste"))
-    with pytest.raises(SegmentAmbiguous, match=r"name one of taste/s5, value/s5"):
+    with pytest.raises(SegmentAmbiguous, match=r"name one of taste/s5 \(At risk\), value/s5 "):
         index.resolve(SegmentChoice.parse("At risk"))
     assert index.resolve(SegmentChoice.parse("At risk"), ["value"]) == SegmentChoice("value", "s5")
     assert index.resolve(SegmentChoice.parse("taste/At risk")) == SegmentChoice("taste", "s5")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
-from stream_app.core.events import Event
+from stream_app.core.events import Event, Events, pack_events
 from stream_app.core.native_rows import LIBRARY
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.errors import RowDamaged, RowVersionUnknown
@@ -169,6 +169,20 @@ def test_customer_that_there_is_not_has_no_id() -> None:
     table = table_of({"a": Row()})
     with pytest.raises(IndexError, match="rows: 0 to 1, expected 0 to 0"):
         table.customer_ids.of(np.array([0, 1]))
+
+
+def test_events_find_the_rows_of_their_customers() -> None:
+    table = CustomerTable()
+    for customer_id in ("c1", "c2"):
+        table.insert(customer_id)
+    events = pack_events([purchase(0, customer_id=each) for each in ("c2", "c3", "c1", "c2")], range(4), 0)
+    assert table.customer_ids.rows_of(events).tolist() == [1, -1, 0, 1]
+
+
+def test_events_without_their_texts_are_refused() -> None:
+    table, events = CustomerTable(), pack_events([purchase(0)], range(1), 0)
+    with pytest.raises(IndexError, match="1, expected to lie in their 1 bytes of texts"):
+        table.customer_ids.rows_of(Events(events.records, events.texts[:1]))
 
 
 def test_ids_may_be_taken_at_steps() -> None:

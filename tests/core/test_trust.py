@@ -14,7 +14,7 @@ from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.events import ENGAGEMENT, Event
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.records import Batch, Skipped, batch_of
-from stream_app.core.trust import AGREEING, LISTED_MAX, Trust, Verdicts, believe, ending
+from stream_app.core.trust import AGREEING, CERTAIN, LISTED_MAX, Trust, Verdicts, believe, ending
 from tests.support.events import START_MS, instant
 
 YEAR = 365.0
@@ -85,6 +85,32 @@ def test_pause_of_a_shop_ends_with_its_third_customer() -> None:
 
 def test_time_of_a_shop_with_an_order_a_month_passes_as_the_next_customers_come() -> None:
     assert days_of(judged([*SHOP, *((f"d{n}", 40 + 30 * n) for n in range(6))]))[20:] == [9.5, 9.5, 40, 70, 100, 130]
+
+
+BUSY: list[Told] = [(f"c{number % 9}", number / 2) for number in range(80)]
+"""Nine customers, forty days, a record each half day."""
+
+
+def test_wrong_years_that_sorting_has_put_at_the_end_never_add_up_in_a_busy_shop() -> None:
+    wrong: list[Told] = [(f"c{n}", 100.0 + 30 * n) for n in range(7)]
+    verdicts = judged([*BUSY, *wrong])
+    assert set(days_of(verdicts)[len(BUSY) :]) == {39.5}
+    assert last(verdicts).ahead_in_doubt == len(wrong)
+
+
+def test_three_customers_in_a_row_end_the_pause_of_a_busy_shop_whatever_lies_before_them() -> None:
+    told = [*BUSY, ("c1", 100), ("c2", 160), ("c3", 250), ("c4", 252), ("c5", 255), ("c6", 256)]
+    assert days_of(judged(told))[len(BUSY) :] == [39.5, 39.5, 39.5, 39.5, 250, 256]
+
+
+def test_slow_shop_needs_no_dense_orders_however_long_it_is_known() -> None:
+    slow: list[Told] = [(f"c{n % 9}", 6.0 * n) for n in range(60)]
+    assert days_of(judged([*slow, ("c1", 390), ("c2", 430), ("c3", 470)]))[-1] == 390
+
+
+def test_so_many_customers_ahead_are_believed_however_they_are_spread() -> None:
+    ahead: list[Told] = [(f"d{n}", 100.0 + 40 * n) for n in range(CERTAIN)]
+    assert days_of(judged([*BUSY, *ahead]))[-2:] == [39.5, 100]
 
 
 def test_new_shop_with_one_customer_is_not_held_up() -> None:

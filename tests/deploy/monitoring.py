@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from deploy.grafana import dashboard
+from stream_app.adapters.metrics import CONTENT_TYPE, Metrics
 from tests.support.replays import ROOT
 
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yml"
@@ -41,6 +45,31 @@ def metrics_in(expressions: Iterable[str]) -> set[str]:
 def metrics_used() -> set[str]:
     """Return every metric that an alert or the dashboard uses."""
     return metrics_in([*(rule["expr"] for rule in rules()), *dashboard.expressions()])
+
+
+@contextmanager
+def served(metrics: Metrics) -> Iterator[str]:
+    """Serve metrics; yields the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE)
+            self.end_headers()
+            self.wfile.write(metrics.exposition())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def _declared(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+from stream_app.cli import COMMANDS
 from tests.support.compose import FILE, ROOT, Stack, load
 from tests.support.processes import wait_for
 from tests.support.programs import find_program
 
 PATIENCE_SECONDS = 300
-OURS = "stream-segmenter:local"
+OURS = "stream-segmenter/"
+"""Begins the name of each of our images."""
 VARIABLES = {"DEMO_CUSTOMERS": "60", "DEMO_DAYS": "200", "DEMO_LIVE": "20", "DEMO_RATE": "20"}
 CHANGES = {"webhooks": {"SEGMENTER_WEBHOOKS__ALLOWED_NETWORKS": "127.0.0.0/8"}}
 """The receiver is on this host and not in a network of containers."""
@@ -45,6 +48,18 @@ def test_service_is_checked_and_waits_for_what_it_needs(name: str) -> None:
         assert wanted == {"condition": expected}, other
     if name in {"worker-1", "worker-2", "view", "webhooks", "producer"}:
         assert set(service["depends_on"]), name
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if service["image"].startswith(OURS)])
+def test_service_runs_the_image_of_a_role_that_has_its_command(name: str) -> None:
+    service = SERVICES[name]
+    role = service["build"]["target"]
+    assert service["image"] == f"{OURS}{role}:local"
+    script = "\n".join(service["command"])
+    called = set(re.findall(r"segmenter (\w+)", script)) or ({service["command"][0]} if service["command"] else set())
+    for command in called:
+        extras = COMMANDS[command].extras
+        assert not extras or role in extras, command
 
 
 def test_mounted_files_are_there_and_volumes_are_declared() -> None:

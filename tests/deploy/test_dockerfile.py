@@ -13,11 +13,13 @@ from threading import Thread
 
 import pytest
 
-from stream_app.cli import COMMANDS
+from stream_app.settings.loading import load_settings
 from tests.support.processes import free_port
+from tests.test_extras import ROLES
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+INSTALL = ROOT / "deploy" / "install.sh"
 PROBE = ROOT / "deploy" / "probe.py"
 
 
@@ -29,13 +31,42 @@ def test_hadolint_has_nothing_to_say() -> None:
     assert (said.returncode, said.stdout) == (0, "")
 
 
+def stages() -> dict[str, str]:
+    """Return the instructions of each stage by its name."""
+    parts = re.split(r"^FROM (\S+) AS (\S+)\n", DOCKERFILE.read_text("utf-8"), flags=re.MULTILINE)
+    return {name: f"{base}\n{text}" for base, name, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True)}
+
+
 def test_dependencies_are_locked_by_hash_and_nobody_is_root() -> None:
-    text = DOCKERFILE.read_text("utf-8")
-    for lock in ("-r requirements/runtime.txt", "--target /opt/compiler -r requirements/compiler.txt"):
-        assert f"pip install --no-deps --require-hashes --only-binary=:all: {lock}" in text
-    users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
-    assert users == ["10001:10001"]
-    assert text.count("FROM ") == 2
+    found = stages()
+    locked = "pip install --no-deps --require-hashes --only-binary=:all: -r requirements/build.txt"
+    assert f"{locked} -r requirements/compiler.txt" in found["wheel"]
+    assert '--no-deps --require-hashes --only-binary=:all: -r "$2.txt"' in INSTALL.read_text("utf-8")
+    assert re.findall(r"^USER (\S+)", "".join(found.values()), re.MULTILINE) == ["10001:10001"]
+    assert "USER 10001:10001" in found["base"]
+
+
+@pytest.mark.parametrize("role", [*ROLES, "all"])
+def test_image_of_a_role_has_its_lock_alone_and_runs_its_command(role: str) -> None:
+    found = stages()
+    lock = "runtime" if role == "all" else role
+    assert f"COPY requirements/{lock}.txt ./\nRUN install-role locked {lock}\n" in found[f"{role}-environment"]
+    image = found[role]
+    assert image.startswith("base\n")
+    assert re.findall(r"^COPY (.*)$", image, re.MULTILINE) == [
+        f"--from={role}-environment /opt/segmenter /opt/segmenter"
+    ]
+    (command,) = re.findall(r'^CMD \["(\w+)"\]', image, re.MULTILINE)
+    assert command == {"all": "worker", "replay": "help"}.get(role, role)
+    if role == "replay":
+        assert "HEALTHCHECK NONE" in image
+    else:
+        port = getattr(load_settings(None), command).health_port
+        assert f'CMD ["probe", "http://127.0.0.1:{port}/live"]' in image
+
+
+def test_all_is_built_where_no_role_is_named() -> None:
+    assert list(stages())[-1] == "all"
 
 
 def test_everything_copied_is_there_and_in_the_context() -> None:
@@ -45,13 +76,6 @@ def test_everything_copied_is_there_and_in_the_context() -> None:
         for source in sources:
             assert (ROOT / source).exists(), source
             assert any(fnmatch.fnmatch(source, pattern) for pattern in allowed), source
-
-
-def test_image_runs_a_command() -> None:
-    text = DOCKERFILE.read_text("utf-8")
-    assert 'ENTRYPOINT ["segmenter"]' in text
-    (default,) = re.findall(r'^CMD \["(\w+)"\]', text, re.MULTILINE)
-    assert default in COMMANDS
 
 
 class _Answer(BaseHTTPRequestHandler):

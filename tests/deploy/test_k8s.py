@@ -14,7 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from stream_app.cli import segmenter
+from stream_app.cli import COMMANDS, segmenter
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.worker.process import STOP_SECONDS
@@ -114,6 +114,19 @@ def test_arguments_are_a_command(name: str) -> None:
     called = segmenter.get_command(click.Context(segmenter), command)
     assert called is not None
     assert not rest or (isinstance(called, click.Group) and rest[0] in called.commands)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_image_is_that_of_a_role_that_has_the_command(name: str) -> None:
+    only = container(WORKLOADS[name])
+    role = only["image"].removeprefix("stream-segmenter/").partition(":")[0]
+    assert role in COMMANDS[only["args"][0]].extras
+
+
+def test_every_image_gets_its_name_in_production() -> None:
+    images = {container(workload)["image"] for workload in WORKLOADS.values()}
+    renamed = yaml.safe_load((FOLDER / "production" / "kustomization.yaml").read_text("utf-8"))["images"]
+    assert {f"{image['name']}:{image['newTag']}" for image in renamed} == images
 
 
 @pytest.mark.parametrize("name", SERVERS)

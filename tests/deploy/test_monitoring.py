@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.grafana import dashboard
-from deploy.grafana.panels import CHOSEN, ROWS
+from deploy.grafana import dashboard, parts
+from deploy.grafana.panels import ROWS
 from stream_app.adapters.metrics.declared import DECLARED
 from tests.deploy.monitoring import RULE_TESTS, RULES, RUNBOOK, alerts, load, metrics_in, metrics_used, rules
 from tests.support.programs import find_program
@@ -40,6 +41,9 @@ LISTED = {
     "SegmenterRecoverySlow",
     "SegmenterViewStale",
     "SegmenterWebhookBacklog",
+    "SegmenterWebhookDead",
+    "SegmenterApiErrors",
+    "SegmenterApiSlow",
 }
 
 
@@ -49,8 +53,11 @@ def promtool(*arguments: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+COMPLAINTS = {"segments look wrong", "history was loaded twice", "a definition moved too many"}
+
+
 def sections() -> dict[str, str]:
-    """Return the runbook's entries by anchor."""
+    """Return the runbook's entries by title, in small letters: those of alerts and those of complaints."""
     parts = re.split(r"^### (.+)$", RUNBOOK.read_text("utf-8"), flags=re.MULTILINE)
     return {title.lower(): body for title, body in zip(parts[1::2], parts[2::2], strict=True)}
 
@@ -74,12 +81,13 @@ def test_every_alert_has_a_case_that_fires_and_one_that_is_silent() -> None:
 def test_every_alert_has_a_severity_and_a_complete_entry_in_the_runbook() -> None:
     entries = sections()
     assert set(alerts()) == LISTED
-    assert set(entries) == {name.lower() for name in LISTED}
+    assert set(entries) == {name.lower() for name in LISTED} | COMPLAINTS
     for name, rule in alerts().items():
         assert rule["labels"]["severity"] in {"page", "ticket"}
         anchor = name.lower()
         assert rule["annotations"]["runbook_url"] == f"{RUNBOOK_BASE}#{anchor}"
-        found = re.findall(r"^\*\*(.+?)\.\*\*", entries[anchor], flags=re.MULTILINE)
+    for name, entry in entries.items():
+        found = re.findall(r"^\*\*(.+?)\.\*\*", entry, flags=re.MULTILINE)
         assert found == ["Meaning", "Impact", "First look", "Mitigation"], name
 
 
@@ -103,19 +111,59 @@ def test_cases_about_a_segmentation_have_two() -> None:
     assert tested == labelled & metrics_in(rule["expr"] for rule in rules())
 
 
-def test_numbers_of_a_segmentation_are_chosen_and_joined_by_its_name() -> None:
+def test_every_metric_of_the_dashboard_is_narrowed_to_what_is_chosen() -> None:
     labelled = {each.name for each in DECLARED if "segmentation" in each.labels}
-    chosen = {"segmenter:migrations:rate1h", *labelled}
-    for row in ROWS:
-        for query in (query for panel in row.panels for query in panel.queries):
-            for name in re.findall(r"segmenter[_:][a-z0-9_:]+", query.expr):
-                assert (name + CHOSEN in query.expr) == (name in chosen), query.expr
-            if "$segmentation" in query.expr:
-                assert "{{segmentation}}" in query.legend, query.expr
+    for expr in (query.expr for row in ROWS for panel in row.panels for query in panel.queries):
+        for found in re.finditer(r"(segmenter[_:][a-z0-9_:]+)(?:\{([^}]*)\})?", parts.scoped(expr)):
+            name, matchers = found[1], found[2] or ""
+            assert parts.DEPLOYMENT in matchers, expr
+            assert (parts.PROCESS in matchers) == name.startswith("segmenter_"), expr
+            assert (parts.SEGMENTATION in matchers) == (name in {"segmenter:migrations:rate1h", *labelled}), expr
+
+
+def test_numbers_of_a_segmentation_are_joined_by_its_name() -> None:
+    labelled = {each.name for each in DECLARED if "segmentation" in each.labels}
+    for query in (query for row in ROWS for panel in row.panels for query in panel.queries):
+        assert ("{{segmentation}}" in query.legend) == ("$segmentation" in parts.scoped(query.expr)), query.expr
     for expr in [*dashboard.expressions(), *(rule["expr"] for rule in rules())]:
         if metrics_in([expr]) & labelled:
-            grouped = re.findall(r"\b(?:by|on) \(([^)]*)\)", expr)
-            assert all("segmentation" in labels.split(", ") for labels in grouped if labels), expr
+            grouped = [labels.split(", ") for labels in re.findall(r"\b(?:by|on) \(([^)]*)\)", expr)]
+            assert all("segmentation" in labels for labels in grouped if labels != ["deployment"]), expr
+
+
+def test_rules_keep_deployments_apart() -> None:
+    for rule in rules():
+        grouped = re.findall(r"\b(by|on|max|min|sum|group) \(([^)]*)\)", rule["expr"])
+        for _, labels in grouped:
+            assert "deployment" in labels.split(", "), rule["expr"]
+        assert not re.search(r"\b(sum|max|min|avg|count|group)\(", rule["expr"]), rule["expr"]
+
+
+def test_every_alert_is_linked_from_a_panel_whose_threshold_is_its_limit() -> None:
+    panels = [panel for row in ROWS for panel in row.panels]
+    assert {alert for panel in panels for alert in panel.alerts} == LISTED
+    for panel in panels:
+        limits = [limit for name in panel.alerts for limit in numbers_in(alerts()[name]["expr"])]
+        if panel.limit is not None and panel.limit not in {0, 0.99, 1, 5}:  # objectives, and "any at all"
+            assert panel.limit in limits, panel.title
+    drawn = {panel["title"]: panel for panel in dashboard.dashboard()["panels"]}
+    for panel in panels:
+        links = [link["url"] for link in drawn[panel.title]["links"]]
+        assert links == [f"${{runbook}}#{alert.lower()}" for alert in panel.alerts]
+
+
+def numbers_in(expr: str) -> list[float]:
+    """Return the numbers that an expression compares with, products as what they come to."""
+    factors = re.findall(r"[<>]=? ([\d.]+(?: \* [\d.]+)*)", expr)
+    return [math.prod(map(float, each.split(" * "))) for each in factors]
+
+
+def test_dashboard_asks_for_one_deployment_at_a_time() -> None:
+    variables = {each["name"]: each for each in dashboard.dashboard()["templating"]["list"]}
+    assert list(variables) == ["datasource", "deployment", "job", "instance", "segmentation", "runbook"]
+    assert not variables["deployment"]["multi"]
+    assert not variables["deployment"]["includeAll"]
+    assert variables["runbook"]["query"] == parts.RUNBOOK == RUNBOOK_BASE
 
 
 def test_links_of_the_runbook_lead_somewhere() -> None:
@@ -131,7 +179,7 @@ def test_metrics_that_are_used_or_named_are_declared() -> None:
     process = {"segmenter_process_cpu_seconds_total", "segmenter_process_resident_memory_bytes"}
     assert metrics_used() <= declared | process
     named = set(re.findall(r"segmenter_[a-z_]+", RUNBOOK.read_text("utf-8")))
-    assert named <= declared
+    assert {re.sub(r"_count$", "", name) for name in named} <= declared | process
 
 
 def test_dashboard_is_in_step_with_its_code() -> None:

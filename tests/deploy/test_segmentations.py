@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.grafana import dashboard
-from stream_app.adapters.metrics import CONTENT_TYPE, WORKER, Metrics, Reading
+from stream_app.adapters.metrics import WORKER, Metrics, Reading
 from stream_app.adapters.metrics.declared import EVENTS
 from stream_app.segmentations.learned.document import Drift, ModelProposal
 from stream_app.segmentations.learned.model import Model
 from stream_app.worker.counters import PartitionCounters
 from stream_app.worker.telemetry import SegmentationState
-from tests.deploy.monitoring import RULES
+from tests.deploy.monitoring import RULES, served
 from tests.support.processes import wait_for
 from tests.support.servers import PrometheusServer
 
 PATIENCE_SECONDS = 60
-LASTING = ("offset 1h", "ratio_rate1h")
-"""Of expressions about more time than passes here."""
+LEFT_OUT = ("offset", "ratio_rate1h", "ALERTS", "level=~")
+"""Of expressions about more time than passes here, about alerts, and about levels that no segment here has."""
 NAMES = ("value", "visits")
 
 
@@ -43,6 +40,7 @@ def worker_metrics(name_of_first: str) -> Metrics:
             Drift({"silence": 0.1}, {"loyal": 0.2}),
             ModelProposal(Model(name, version=4, expected_churn=0.01), held=True),
             is_pinned=True,
+            levels={"s1": 2, "s2": -1},
         )
         for name in NAMES
     }
@@ -59,31 +57,6 @@ def worker_metrics(name_of_first: str) -> Metrics:
 
     metrics.read_from(readings)
     return metrics
-
-
-@contextmanager
-def served(metrics: Metrics) -> Iterator[str]:
-    """Serve metrics; yields the address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", CONTENT_TYPE)
-            self.end_headers()
-            self.wfile.write(metrics.exposition())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +79,7 @@ def test_panels_show_the_segmentations_that_are_chosen(
     asked = 0
     for written, expression in zip(dashboard.expressions("$segmentation"), dashboard.expressions(chosen), strict=True):
         found = prometheus.query(expression)  # raises where a join finds duplicates
-        if "$segmentation" in written and not any(word in written for word in LASTING):
+        if "$segmentation" in written and not any(word in written for word in LEFT_OUT):
             asked += 1
             assert {series["metric"]["segmentation"] for series in found} == shown, expression
     assert asked > 5
@@ -119,7 +92,7 @@ def test_panels_show_the_segmentations_that_are_chosen(
 def test_what_segments_hold_is_added_up_over_workers_under_one_name(
     prometheus: PrometheusServer, metric: str, sizes: dict[str, float]
 ) -> None:
-    (expression,) = [expr for expr in dashboard.expressions() if "group_left" in expr and f"{metric}{{" in expr]
+    (expression,) = [expr for expr in dashboard.expressions() if "(former)" in expr and f"{metric}{{" in expr]
     found = [each["metric"] | {"size": float(each["value"][1])} for each in prometheus.query(expression)]
     assert len(found) == len(NAMES) * len(sizes)
     assert {(each["segmentation"], each["segment"]): each["size"] for each in found} == {

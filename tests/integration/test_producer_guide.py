@@ -1,4 +1,4 @@
-"""What README.md tells producers is true: its examples run as they stand there, and its topics are those made."""
+"""What pages say to producers is true: the examples run as they stand there, and the topics are those made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from stream_app.core.clock import DAY_MS
 from stream_app.settings.sections import Settings
 from tests.support.programs import find_program
 
-README: Final = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
+DOCS: Final = Path(__file__).parents[2] / "docs"
 PARTITIONS: Final = 12
 """With these, librdkafka's own partitioner puts every customer of the examples elsewhere."""
 PATIENCE_SECONDS: Final = 300
@@ -51,12 +51,15 @@ class Sent(NamedTuple):
     value: bytes
 
 
-def section(title: str) -> str:
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+def topics_section() -> str:
+    page = DOCS.joinpath("kafka.md").read_text("utf-8")
+    return page.partition("\n## Topics\n")[2].partition("\n## ")[0]
 
 
 def read_examples() -> list[Example]:
-    blocks = re.findall(r"With (\S+):\n\n```(\w+)\n(.*?)```\n", section("Producer's guide"), re.DOTALL)
+    blocks = re.findall(
+        r"With (\S+):\n\n```(\w+)\n(.*?)```\n", DOCS.joinpath("producing.md").read_text("utf-8"), re.DOTALL
+    )
     return [Example(*block) for block in blocks]
 
 
@@ -138,7 +141,7 @@ def test_librdkafka_puts_customers_elsewhere_unless_told(
 
 
 def test_table_of_topics_says_what_is_made() -> None:
-    rows = [row.strip("| ").split(" | ") for row in re.findall(r"\n(\| `.*)", section("On Kafka"))]
+    rows = [row.strip("| ").split(" | ") for row in re.findall(r"\n(\| `.*)", topics_section())]
     described = {name: (int(row[2].split(",")[0]), row[3]) for row in rows for name in re.findall("`([^`]+)`", row[0])}
     assert described == {spec.name: (spec.partitions, cleanup_of(spec)) for spec in create_topic_specs(Settings())}
 

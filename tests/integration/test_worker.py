@@ -30,9 +30,11 @@ from msgspec.structs import replace as changed
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.topic_admin import create_topics
 from stream_app.adapters.wall_clock import now_ms
+from stream_app.audit.verification import verify
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.replay import create_readers, create_replay
+from stream_app.bootstrap.verify import create_deployment
 from stream_app.contracts.readers import FiguresRecord, read_figures
 from stream_app.core.clock import DAY_MS
 from stream_app.core.customers import CustomerTable
@@ -49,6 +51,7 @@ from stream_app.worker.decisions import model_record
 from tests.reference.row import Row, decode_row
 from tests.support.batches import contents_of
 from tests.support.events import START_MS, engagement, purchase, refund
+from tests.support.log_lines import last_words
 from tests.support.processes import ServerProcess, free_port, wait_for
 from tests.support.replays import ROOT, refused, start
 from tests.support.tables import row_of
@@ -449,6 +452,33 @@ def test_record_on_the_wrong_partition_is_passed_on_and_counted_where_it_belongs
     assert {membership["customer_id"] for membership in memberships} == set(customers)
 
 
+def test_return_without_a_customer_is_that_of_its_order_also_for_the_audit(deploy: Deploy) -> None:
+    deployment = deploy(kafka={"partitions": 2}, worker=BACKTEST)
+    customers = [f"customer-{number}" for number in range(6)]
+    bought = [purchase(day, customer_id=customer, order_id=f"o{day}") for day, customer in enumerate(customers)]
+    deployment.produce(input_of(event) for event in bought)
+    by_order = [json.loads(payload(refund(8, 1_000, f"o{day}", event_id=f"r{day}"))) for day in range(7)]
+    told = [{name: value for name, value in record.items() if name != "customer_id"} for record in by_order]
+    told[5] |= {"type": "order_cancelled"}
+    values = [json.dumps(record).encode() for record in told]
+    keyed = [Input("purchases", customer.encode(), value) for customer, value in zip(customers, values, strict=False)]
+    wrong = 1 - partition_of(customers[1].encode(), 2)
+    keyed[1] = keyed[1]._replace(partition=wrong)
+    deployment.produce([*keyed, Input("purchases", b"customer-0", values[6])])
+    deployment.start_worker()
+    topic = deployment.topics.input_topic("purchases")
+    deployment.wait(lambda: len(deployment.read(topic)) == 14, "the record that is passed on")
+    deployment.wait_until_drained()
+    stopped(deployment)
+    revenue = {customer: row.revenue_minor for customer, row in deployment.rows().items()}
+    assert revenue == dict.fromkeys(customers, 4_000) | {customers[5]: 0}
+    (letter,) = deployment.values(deployment.topics.dead_letters)
+    assert (letter["reason"], letter["field"], letter["payload"]) == ("unknown_order", "order_id", values[6].decode())
+    found = asyncio.run(verify(create_deployment(deployment.settings), is_drained=True))
+    assert found.tally.is_clean, found.tally.examples
+    assert (found.refused, found.figures["misplaced"]) == (Counter(["unknown_order"]), 1)
+
+
 def test_silent_customers_lapse_and_a_new_model_reaches_every_worker_and_its_customers(deploy: Deploy) -> None:
     deployment = deploy(
         kafka={"partitions": 2}, worker={"sweep_interval_seconds": 1, "idle_seconds": 1}, assignment=WEEKLY
@@ -537,8 +567,7 @@ def test_worker_of_another_time_zone_is_refused_on_one_line_and_changes_nothing(
     other = start("worker", "--config", path)
     _, error = other.communicate(timeout=PATIENCE_SECONDS)
     assert other.returncode == 2, error
-    said = [line for line in error.decode().splitlines() if line.startswith("FATAL")]
-    assert said == [
+    assert last_words(error.decode()) == [
         "FATAL TimeZoneChanged: setting business.timezone: 'Europe/Berlin', expected 'America/New_York', whose days "
         f"{deployment.topics.changelog}[0] counts; set it back, or have the inputs counted anew under another "
         "kafka.app_id"

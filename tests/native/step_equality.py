@@ -12,14 +12,16 @@ from itertools import islice
 from random import Random
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from stream_app.core import processor
 from stream_app.core.clock import DAY_MS, HOUR_MS
-from stream_app.core.events import Event, pack_events
-from stream_app.core.partition import NO_SWEEPS, Partition, Sweeps
+from stream_app.core.events import REFUND, Event, pack_events
+from stream_app.core.partition import NO_SWEEPS, Partition, Reached, Sweeps
 from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import Segmentation
+from stream_app.core.trust import Trust
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.segmentations.rules.segmentation import RulesSegmentation
@@ -36,6 +38,8 @@ ASKED_RULES: Final = ReferenceRules(BY_RULES)
 """Rules that are asked one by one, in Python: the step weighs sessions for them."""
 _BLOCK: Final = 20_000
 """Events of one log."""
+UNNAMED_SHARE: Final = 0.3
+BELIEVED_SHARE: Final = 0.8
 _COUNTS: Final = ("applied", "late", "duplicates")
 
 
@@ -51,14 +55,16 @@ class Pair:
     def __init__(self, segmentations: Sequence[Segmentation]) -> None:
         self.library = Partition(segmentations)
         self.reference = ReferencePartition(all_by_reference(segmentations))
-        self.events = self.moves = 0
+        self.events = self.moves = self.placed = self.unplaced = 0
 
-    def process(self, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS) -> Outcome:
+    def process(self, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS, reached: Reached | None = None) -> Outcome:
         """Take events in."""
         offsets = range(self.events, self.events + len(events))
         with np.errstate(all="ignore"):
-            expected = reference_processor.process_events(self.reference, events, sweeps)
-        outcome = processor.process_events(self.library, pack_events(events, offsets, 0), sweeps)
+            expected = reference_processor.process_events(self.reference, events, sweeps, reached)
+        outcome = processor.process_events(self.library, pack_events(events, offsets, 0), sweeps, reached)
+        self.placed += int(np.count_nonzero(outcome.owners >= 0))
+        self.unplaced += int(np.count_nonzero(outcome.owners < 0))
         self.events += len(events)
         self._check(outcome, expected)
         return outcome
@@ -91,6 +97,7 @@ class Pair:
         _check_moves(outcome.moves, reference.moves)
         self.moves += len(outcome.moves)
         assert outcome.changed.tolist() == reference.changed.tolist()
+        assert outcome.owners.tolist() == reference.owners.tolist()
         assert [getattr(outcome, name) for name in _COUNTS] == [getattr(reference, name) for name in _COUNTS]
         assert outcome.swept_at_ms.tolist() == reference.swept_at_ms.tolist()
         assert outcome.customers.tolist() == reference.customers.tolist()
@@ -142,11 +149,11 @@ class Player:
 
     def play(self, events: Sequence[Event], chunk_max: int = 400) -> Pair:
         """Play all events, and then let years pass."""
-        start = 0
+        start, events = 0, [self._told(event) for event in events]
         while start < len(events):
             size = 1 + int(self.random.random() ** 3 * chunk_max)
             chunk = events[start : start + size]
-            self.pair.process(chunk, self._sweeps(chunk))
+            self.pair.process(chunk, self._sweeps(chunk), self._reached(chunk))
             start += size
             self._do_something_else()
         swept_ms = max(self.pair.library.clock)
@@ -154,6 +161,22 @@ class Player:
             self.pair.sweep(swept_ms + days * DAY_MS)
         self.pair.check_rows()
         return self.pair
+
+    def _told(self, event: Event) -> Event:
+        """Return an event as it is told: of some returns, only the order."""
+        is_unnamed = event.kind == REFUND and self.random.random() < UNNAMED_SHARE
+        return msgspec.structs.replace(event, customer_id="") if is_unnamed else event
+
+    def _reached(self, chunk: Sequence[Event]) -> Reached | None:
+        """Return how far time comes with each event: as most of them say, or not at all; None as each says."""
+        if self.random.random() < 0.5:
+            return None
+        reached_ms, watermarks_ms = self.pair.library.clock.watermark_ms, []
+        for event in chunk:
+            if event.customer_id and self.random.random() < BELIEVED_SHARE:
+                reached_ms = max(reached_ms, event.at_ms)
+            watermarks_ms.append(reached_ms)
+        return Reached(np.array(watermarks_ms, np.int64), Trust(events=len(chunk)))
 
     def _sweeps(self, chunk: Sequence[Event]) -> Sweeps:
         """Return instants that ascend from the last sweep on, at places that ascend in the chunk."""
@@ -226,13 +249,15 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    compared = moves = number = 0
+    compared = moves = number = placed = unplaced = 0
     while compared < arguments.events:
         seed = arguments.seed + 1_000 * number
         events = log_of(number, seed, min(_BLOCK, arguments.events - compared))
         pair = Player(seed, extreme=number % 2 == 1).play(events)
         compared, moves, number = compared + len(events), moves + pair.moves, number + 1
-        print(f"{compared} events, {moves} moves: steps equal", flush=True)
+        placed, unplaced = placed + pair.placed, unplaced + pair.unplaced
+        unnamed = f"{placed} and {unplaced} returns without a customer placed and not"
+        print(f"{compared} events, {moves} moves, {unnamed}: steps equal", flush=True)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,13 @@ def fold_customers(
     return FoldedCustomers(new_histories, after, said, ends)
 
 
+def holds_order(row: Row, order_id: str) -> bool:
+    """Return whether a row has an order, or the id of one that it has forgotten."""
+    wanted = digest(order_id.encode())
+    is_known = any(order.digest == wanted for order in unpack_orders(row.orders))
+    return is_known or wanted[:ID_BYTES] in unpack_ids(row.recent_events).orders
+
+
 class _Customer:
     """One customer's row, taken apart."""
 

@@ -2,7 +2,7 @@
 
 The reference that `native/step.c`, `native/passing.c` and `native/moves.c` are compared with, byte by byte
 (`tests.native.step_equality`), for segmentations that are not by rules. Those three files state the theory; here it is
-put as plainly as possible.
+put as plainly as possible. So it is for `native/holders.c`: at each record without a customer, everybody is asked.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from stream_app.core.arrays import Indices, Instants
 from stream_app.core.clock import NO_TIME
-from stream_app.core.events import Event
+from stream_app.core.events import REFUND, Event
 from stream_app.core.moves import DEFINITION, ENTERED, LAPSE, LAPSED, LEFT, MODEL, MOVED, RETURNED
-from stream_app.core.partition import NO_SWEEPS, Clock, Sweeps
+from stream_app.core.partition import NO_SWEEPS, Clock, Reached, Sweeps
 from stream_app.core.segmentation import NEVER_MS, Held, Segmentation
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.native.structures import MOVE_DTYPE
 from tests.reference.columns import CustomerColumns
-from tests.reference.folding import fold_events
+from tests.reference.folding import fold_events, holds_order
 from tests.reference.partition import Partition
 from tests.reference.quantities import last_event_ms
 from tests.reference.rosters import lapsed_codes_of, levels_of
@@ -42,6 +42,7 @@ class Outcome(NamedTuple):
     applied: int
     late: int
     duplicates: int
+    owners: Indices
 
 
 class Visit(NamedTuple):
@@ -64,9 +65,15 @@ class Pending:
     """Whether one of them is more than the continuation of a session."""
 
 
-def process_events(partition: Partition, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS) -> Outcome:
+def process_events(
+    partition: Partition, events: Sequence[Event], sweeps: Sweeps = NO_SWEEPS, reached: Reached | None = None
+) -> Outcome:
     """Fold `events`, let time pass between them, and decide who moves."""
-    return _Step(partition, events, sweeps).take(0, 2**62)
+    watermarks_ms = None if reached is None else reached.watermarks_ms.tolist()
+    outcome = _Step(partition, events, sweeps, watermarks_ms).take(0, 2**62)
+    if reached is not None:
+        partition.trust = reached.trust
+    return outcome
 
 
 def sweep(partition: Partition, at_ms: int, first: int = 0, last: int | None = None) -> Outcome:
@@ -82,6 +89,8 @@ class _Step:
     partition: Partition
     events: Sequence[Event]
     sweeps: Sweeps
+    watermarks_ms: Sequence[int] | None = None
+    """How far time has come with each event; with None each is taken at its word."""
     passed: int = 0
     """How many sweeps have passed."""
     made: list[dict[str, Any]] = field(default_factory=list)
@@ -99,6 +108,7 @@ class _Step:
         self.swept_before_ms = self.partition.clock.swept_at_ms
         self.watermark_ms = self.partition.clock.watermark_ms
         self.customers: list[int] = []
+        self.owners: list[int] = []
 
     # --- the step ---
 
@@ -151,6 +161,7 @@ class _Step:
             self.applied,
             self.late,
             self.duplicates,
+            np.array(self.owners, np.intp),
         )
 
     # --- events ---
@@ -161,9 +172,17 @@ class _Step:
 
     def take_event(self, index: int, event: Event) -> None:
         table = self.table
-        row = table.find(event.customer_id)
-        if row < 0:
-            row = table.insert(event.customer_id)
+        is_unnamed = event.kind == REFUND and not event.customer_id
+        if is_unnamed:
+            holders = [row for row in range(len(table)) if holds_order(table.load(row), event.order_id)]
+            row = holders[0] if len(holders) == 1 else -1
+            self.owners.append(row)
+            if row < 0:
+                return
+        else:
+            row = table.find(event.customer_id)
+            if row < 0:
+                row = table.insert(event.customer_id)
         self.take_part(row)
         self.with_events.add(row)
         state = table.load(row)
@@ -171,7 +190,9 @@ class _Step:
         if folded.duplicates:
             self.duplicates += 1
             return
-        self.watermark_ms = max(self.watermark_ms, event.at_ms)
+        said_ms = NO_TIME if is_unnamed else event.at_ms
+        reached_ms = said_ms if self.watermarks_ms is None else self.watermarks_ms[index]
+        self.watermark_ms = max(self.watermark_ms, reached_ms)
         self.late += event.at_ms < self.watermark_ms
         self.applied += event.at_ms >= self.watermark_ms
         if not _has_acted(folded.row.first_at_ms):

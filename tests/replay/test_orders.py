@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stream_app.core.events import CANCELLATION, PURCHASE, REFUND
 from stream_app.core.partition import Partition
 from stream_app.simulator.simulation import Faults, simulate
 from tests.replay.test_runtime import run
@@ -122,3 +125,26 @@ def test_what_is_said_of_an_order_of_which_only_the_id_is_left_is_counted_as_too
     assert figures(partition) == [(20, 0, 20 * 1_999)]
     assert outputs.summary["counts"]["duplicate"] == 2
     assert outputs.summary["too_old"] == 1
+
+
+def test_return_that_names_its_order_alone_is_that_of_its_customer(tmp_path: Path) -> None:
+    told = [
+        purchase_at(1, CREATED, "ann", total="100.00"),
+        purchase_at(2, "2024-05-02T12:00:00Z", "bob", total="50.00"),
+        purchase_at(3, "2024-05-03T12:00:00Z", order_id="o1", type="order_refunded", total="30.00"),
+        purchase_at(4, "2024-05-03T12:00:01Z", order_id="o2", type="order_cancelled"),
+        purchase_at(5, "2024-05-03T12:00:02Z", order_id="o77", type="order_refunded", total="1.00"),
+        purchase_at(6, "2024-05-04T12:00:00Z", "ann", total="1.00"),
+    ]
+    for number in (2, 3, 4):
+        del told[number]["customer_id"]
+    partition, outputs = replayed(tmp_path, told)
+    assert figures(partition) == [(2, 1, 7_100), (0, 0, 0)]
+    (letter,) = outputs.lines("dead_letters.jsonl")
+    assert (letter["reason"], letter["field"], letter["position"]["offset"]) == ("unknown_order", "order_id", 5)
+    assert outputs.summary["counts"]["rejected"] == 1
+    acts = json.loads((tmp_path / "out" / "history.json").read_bytes())["events"]
+    assert Counter(zip(acts["kind"], acts["amount_minor"], strict=True)) == Counter(
+        [(PURCHASE, 10_000), (PURCHASE, 5_000), (PURCHASE, 100), (REFUND, 3_000), (CANCELLATION, 5_000)]
+    )
+    assert len(set(acts["customer"])) == 2

@@ -403,8 +403,12 @@ class ReportFolder:
                 "kind": [0] * len(acts),
                 "amount_minor": [3_100] * len(acts),
             },
+            "customers": self._listing(),
+            "rfm": self._rfm(),
+            "overlaps": [],
             "segmentations": {
                 "value": {
+                    "trade": self._trade(bought),
                     "flows": {name: columns.get(name, []) for name in ("day", "from", "to", "cause", "change")}
                     | {
                         "customers": [flows[key] for key in listed],
@@ -425,6 +429,55 @@ class ReportFolder:
                     },
                 }
             },
+        }
+
+    def _trade(self, bought: list[dict[str, Any]]) -> dict[str, list[Any]]:
+        """Return what each segment brought: a purchase counts where its customer came from."""
+        orders = Counter(
+            (day_of(m["effective_at"]), m["from_segment"]["id"] if m["from_segment"] else None) for m in bought
+        )
+        keys = sorted(orders, key=str)
+        return {
+            "day": [day for day, _ in keys],
+            "segment": [segment_id for _, segment_id in keys],
+            "revenue_minor": [3_100 * orders[key] for key in keys],
+            "orders": [orders[key] for key in keys],
+        }
+
+    def _listing(self) -> dict[str, Any]:
+        """Return everybody: each has ordered once for 31 and twice for 62 in turn."""
+        ids = sorted(self.current)
+        return {
+            "id": ids,
+            "orders": [1 + number % 2 for number in range(len(ids))],
+            "revenue_minor": [3_100 * (1 + number % 2) for number in range(len(ids))],
+            "last_at_s": [None if number == 3 else START_MS // 1_000 for number in range(len(ids))],
+            "cell": [None if number < 3 else 0 if number % 3 else 24 for number in range(len(ids))],
+            "rank": list(range(len(ids))),
+            "segments": {"value": [self.current[each] for each in ids]},
+        }
+
+    def _rfm(self) -> dict[str, Any]:
+        """Return a grid of two cells, one with a third of the customers and one with the others but for three."""
+        sizes = [len(self.current) // 3, len(self.current) - len(self.current) // 3 - 3]
+        if sizes[1] <= 0:
+            return {"without_order": len(self.current), "recency_days": [], "orders": [], "cells": [], "segments": {}}
+        return {
+            "without_order": 3,
+            "recency_days": [10.0, 30.5, 60.0, 90.0],
+            "orders": [1, 1, 2, 4],
+            "cells": [
+                {
+                    "recency": score,
+                    "frequency": score,
+                    "name": name,
+                    "customers": size,
+                    "orders": size * score,
+                    "revenue_minor": 3_100 * size * score,
+                }
+                for score, name, size in zip((1, 5), ("hibernating", "champions"), sizes, strict=True)
+            ],
+            "segments": {"value": {"cell": [0, 1], "segment": ["s6", "s1"], "customers": sizes}},
         }
 
     def dead_letters(self) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import pytest
 
 from stream_app.errors import ConfigurationError
 from stream_app.report.document import merge_old
+from stream_app.report.listing import encode_listing
 from stream_app.report.page import write_report
 from stream_app.report.reading import Explanation, Migration
 from stream_app.report.timelines import SENTENCE_PATTERNS_MAX, TimelineSample, shorten_sentence
 from tests.report.packed import content_of, told_moves
 from tests.report.report_folder import RETIRED, SEGMENTS, ReportFolder, ms_of
 from tests.support.replays import Outputs
+
+FLOW_KEYS = ("day", "from", "to", "cause", "change")
 
 READ = (
     "summary.json",
@@ -185,11 +189,62 @@ def test_the_starting_rules_have_no_churn(value: dict[str, Any]) -> None:
     assert value["models"][0]["moved"] is None
 
 
-def test_days_in_segment_are_the_mean_over_its_customers(value: dict[str, Any], folder: ReportFolder) -> None:
+def test_days_in_segment_are_quartiles_over_its_customers(value: dict[str, Any], folder: ReportFolder) -> None:
     since = [datetime.fromisoformat(at) for key, at in folder.since.items() if folder.current[key] == "s1"]
     end = datetime.fromisoformat(folder.end)
-    mean = sum((end - at).total_seconds() for at in since) / 86_400 / len(since)
-    assert value["meanDays"]["s1"] == pytest.approx(mean, abs=0.05)
+    days = sorted((end - at).total_seconds() / 86_400 for at in since)
+    quartiles = [days[(len(days) - 1) * part // 4] for part in (1, 2, 3)]
+    assert value["sinceDays"]["s1"] == pytest.approx(quartiles, abs=max(b - a for a, b in pairwise(days)))
+
+
+def test_how_long_members_stay_is_told_of_every_segment(value: dict[str, Any], folder: ReportFolder) -> None:
+    entered = Counter(migration["to_segment"]["id"] for migration in folder.migrations)
+    told = value["stays"]["segments"]
+    assert {key: row["stays"] for key, row in told.items()} == entered
+    assert value["stays"]["customers"] == len(folder.current)
+
+
+def test_everybody_is_listed_with_the_present_segment(
+    content: dict[str, Any], value: dict[str, Any], folder: ReportFolder
+) -> None:
+    listed = content["listed"]
+    assert listed["isComplete"]
+    ids = [value["segments"][place]["id"] for place in listed["segments"][0]]
+    assert dict(zip(listed["id"], ids, strict=True)) == folder.current
+    assert listed["lastDay"].count(None) == 1
+
+
+def test_a_list_that_does_not_fit_begins_with_the_best_of_each_segment() -> None:
+    count = 400
+    listing = {
+        "id": [f"c{number:03d}" for number in range(count)],
+        "orders": [1] * count,
+        "revenue_minor": list(range(count, 0, -1)),
+        "last_at_s": [0] * count,
+        "cell": [0] * count,
+        "rank": [number // 2 for number in range(count)],
+        "segments": {"value": [f"s{number % 2}" for number in range(count)]},
+    }
+    places = {"value": {"s0": 0, "s1": 1}}
+    listed = encode_listing(listing, places, count, "UTC", lambda columns: len(columns["id"]) / 100)
+    assert not listed["isComplete"]
+    assert 80 <= len(listed["id"]) <= 100
+    assert listed["id"] == [f"c{number:03d}" for number in range(len(listed["id"]))]
+    assert encode_listing(listing, places, count, "UTC", lambda _: 2 if _["id"] else 0)["id"] == []
+
+
+def test_segments_of_other_segmentations_are_told_apart_by_their_places(several: Outputs) -> None:
+    content = content_of((several.folder / "report.html").read_text(encoding="utf-8"))
+    (pair,) = content["overlaps"]
+    assert sum(pair["customers"]) == content["customers"]
+    for end, places in (("of", pair["segment"]), ("with", pair["other"])):
+        of = content["segmentations"][pair[end]]
+        sums: Counter[str] = Counter()
+        for place, customers in zip(places, pair["customers"], strict=True):
+            sums[of["segments"][place]["id"]] += customers
+        assert sums == {key: row["customers"] for key, row in of["members"].items()}
+    for found in content["rfm"]["segments"]:
+        assert sum(found["customers"]) == sum(cell["customers"] for cell in content["rfm"]["cells"])
 
 
 def test_the_same_outputs_give_the_same_bytes(folder: ReportFolder, page: str, tmp_path: Path) -> None:
@@ -303,7 +358,7 @@ def test_flows_of_long_ago_are_told_week_by_week() -> None:
         "customers": [1, 2, 4, 8, 16, 32],
         "revenue_minor": [10, 20, 40, 80, 160, 320],
     }
-    merged = merge_old(flows)
+    merged = merge_old(flows, FLOW_KEYS)
     assert list(zip(merged["day"], merged["to"], merged["customers"], merged["revenue_minor"], strict=True)) == [
         (sunday, "s1", 3, 30),
         (sunday, "s2", 4, 40),
@@ -311,7 +366,7 @@ def test_flows_of_long_ago_are_told_week_by_week() -> None:
         (last - 1, "s2", 16, 160),
         (last, "s2", 32, 320),
     ]
-    assert merge_old(flows, daily_days=2_000) == flows
+    assert merge_old(flows, FLOW_KEYS, daily_days=2_000) == flows
 
 
 # --- several segmentations ------------------------------------------------------------------------------------
@@ -339,7 +394,7 @@ def test_a_segmentation_has_its_own_figures_alone(several: Outputs, name: str) -
     members = Counter(m["segment"]["id"] for m in several.memberships if m["segmentation"] == name)
     assert sum(found["flows"]["customers"]) == len(own) == found["moves"]["total"] > 0
     assert {key: row["customers"] for key, row in found["members"].items()} == members
-    assert set(found["meanDays"]) == set(members)
+    assert set(found["sinceDays"]) == set(members)
     number = [each["name"] for each in content["segmentations"]].index(name)
     for customer_id, moves in told_moves(content["people"], number).items():
         written = [m["to_segment"] for m in own if m["customer_id"] == customer_id]

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from stream_app.core.clock import NO_TIME
+from stream_app.report.progress import Progress as LineProgress
 from stream_app.report.terminal import FLOWS_SHOWN, progress, render_summary
+from tests.contracts.records import AT_MS
 from tests.report.report_folder import SEGMENTS, ReportFolder
 from tests.support.replays import Outputs
 
@@ -167,22 +171,33 @@ def test_a_terminal_without_the_signs_gets_others(summary: dict[str, Any]) -> No
     assert "? Regular" in printed(summary, encoding="ascii")
 
 
-def test_progress_is_silent_without_a_terminal() -> None:
+def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.0, 1.0, 6.0, 7.0])
+    monkeypatch.setattr("stream_app.report.terminal.LineProgress", partial(LineProgress, clock=lambda: next(seconds)))
     stream = io.StringIO()
-    with progress(1_000, Console(file=stream)) as advance:
-        advance(500, 7)
-        advance(1_000, 14)
-    assert stream.getvalue() == ""
+    with progress(1_000, lambda: AT_MS, Console(file=stream)) as advance:
+        advance(100, 7)
+        advance(250, 1_200)
+        advance(1_000, 4_800)
+    assert stream.getvalue() == "1,200 records read, up to 2024-05-01, 200 a second, 25% done, about 18 s to go\n"
 
 
 @pytest.mark.parametrize("total", [1_000, None])
-def test_progress_shows_rate_and_share_on_a_terminal(total: int | None) -> None:
+def test_progress_on_a_terminal_shows_the_day_of_the_events_with_rate_and_share(total: int | None) -> None:
     stream = io.StringIO()
-    with progress(total, Console(file=stream, force_terminal=True, width=100)) as advance:
+    with progress(total, lambda: AT_MS, Console(file=stream, force_terminal=True, width=100)) as advance:
         advance(500, 7)
         advance(1_000, 14)
+    assert "2024-05-01" in stream.getvalue()
     assert "events/s" in stream.getvalue()
     assert ("100%" in stream.getvalue()) == (total is not None)
+
+
+def test_progress_on_a_terminal_has_no_day_before_the_first_event() -> None:
+    stream = io.StringIO()
+    with progress(None, lambda: NO_TIME, Console(file=stream, force_terminal=True, width=100)) as advance:
+        advance(0, 0)
+    assert "Reading" in stream.getvalue()
 
 
 def test_each_audience_is_a_line(shipped: Outputs) -> None:

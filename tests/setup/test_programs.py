@@ -1,4 +1,4 @@
-"""What a machine lacks is named, and skipped or failed as README has it."""
+"""What a machine lacks is named, and skipped or failed as CONTRIBUTING has it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(*command: object, path: Path, status: int) -> str:
     return done.stdout
 
 
-def test_readme_lists_the_programs_and_their_packages() -> None:
+def test_page_for_contributors_lists_the_programs_and_their_packages() -> None:
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \| [^|]* \|$", section("What the tests need"), re.MULTILINE)
     named = [(re.findall("`([^`]+)`", names), re.findall("`([^`]+)`", packages)) for names, packages in rows]
     listed = {name: package for names, packages in named for name, package in zip_longest(names, packages)}
@@ -57,7 +57,7 @@ def test_readme_lists_the_programs_and_their_packages() -> None:
 
 def section(title: str) -> str:
     (text,) = re.findall(
-        rf"^### {title}\n(.*?)(?=^#)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+        rf"^## {title}\n(.*?)(?=^#)", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
     )
     return str(text)
 

@@ -13,6 +13,8 @@ from stream_app.core.clock import DAY_MS, format_instant
 from tests.support.events import START_MS
 
 DAYS = 200
+SAID_OF_ORDERS = ("order_completed", "order_updated", "order_refunded", "order_refunded", "order_cancelled")
+"""Also once more that one was completed, under another event id. Returns may name no customer."""
 LAST = {
     "purchases": '"order_id": "last", "total": "1.00", "currency": "EUR"',
     "engagements": '"type": "product_viewed"',
@@ -48,7 +50,7 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
     for number, instant in enumerate(instants):
         late_ms = drawn.randrange(10 * DAY_MS) if drawn.random() < 0.05 else 0
         at = format_instant(START_MS + max(instant - late_ms, 0))
-        customer = drawn.randrange(customers)
+        customer, is_named = drawn.randrange(customers), True
         draw = drawn.random()
         if draw < 0.5:
             topic = "engagements"
@@ -56,11 +58,12 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
         elif draw < 0.6:
             topic, plan = "profiles", drawn.choice(['"gold"', '"silver"', '"free"', "null"])
             rest = f'"traits": {{"plan": {plan}}}'
-        elif draw < 0.65 and orders:
+        elif draw < 0.72 and orders:
             topic = "purchases"
             customer, order = drawn.choice(orders)
-            said = drawn.choice(["order_refunded", "order_refunded", "order_updated", "order_cancelled"])
+            said = drawn.choice(SAID_OF_ORDERS)
             rest = f'"type": "{said}", "order_id": "o{order}", "total": "5.00", "currency": "EUR"'
+            is_named = said in ("order_completed", "order_updated") or drawn.random() < 0.5
         else:
             topic = "purchases"
             orders.append((customer, number))
@@ -68,8 +71,11 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
             rest = f'"order_id": "o{number}", "total": "{total / 100:.2f}", "currency": "EUR"'
         customer_id = f"c{customer}"
         time = time_of(topic)
-        value = f'{{"event_id": "e{number}", "customer_id": "{customer_id}", "{time}": "{at}", {rest}}}'.encode()
-        record = Input(topic, home[customer], customer_id.encode(), value)
+        who = f'"customer_id": "{customer_id}", ' if is_named else ""
+        value = f'{{"event_id": "e{number}", {who}"{time}": "{at}", {rest}}}'.encode()
+        key = customer_id if is_named else drawn.choice([customer_id, customer_id, f"o{number}", None])
+        place = home[customer] if key is None else partition_of(key.encode(), partitions)
+        record = Input(topic, place, key and key.encode(), value)
         fate = drawn.random()
         if fate < 0.03:
             yield record._replace(partition=drawn.randrange(partitions))

@@ -107,3 +107,51 @@ def test_a_column_of_states_is_named_with_its_values() -> None:
 def test_no_name_stands_for_two_fields() -> None:
     names = [name for several in NAMES.values() for name in several]
     assert len(names) == len(set(names))
+
+
+def test_names_in_other_languages_are_known_with_and_without_accents() -> None:
+    german = record_of(
+        guess_of("Bestellnummer,Kundennummer,Bestelldatum,Gesamtbetrag,Währung", "7,k1,2024-05-01,5,EUR")
+    )
+    assert german["fields"] == {
+        "customer_id": "Kundennummer",
+        "occurred_at": "Bestelldatum",
+        "total": "Gesamtbetrag",
+        "currency": "Währung",
+        "order_id": "Bestellnummer",
+    }
+    french = record_of(guess_of("Numéro de commande,Courriel,Date de commande,Montant", "7,a@b.fr,2024-05-01,5"))
+    assert french["fields"] == {
+        "customer_id": {"column": "Courriel", "kind": "email"},
+        "occurred_at": "Date de commande",
+        "total": "Montant",
+        "order_id": "Numéro de commande",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "format_"),
+    [
+        (("12/1/10 8:26", "12/13/10 9:01"), "%m/%d/%y %H:%M"),
+        (("1.12.24", "13.12.24"), "%d.%m.%y"),
+        (("May 1; 2024 08:05:00 AM", "Jun 30; 2024 11:59:00 PM"), "%b %d; %Y %I:%M:%S %p"),
+        (("1 May 2024", "30 Jun 2024"), "%d %b %Y"),
+        (("01-May-24", "30-Jun-24"), "%d-%b-%y"),
+    ],
+)
+def test_times_with_names_of_months_and_years_of_two_digits_are_known(values: Sequence[str], format_: str) -> None:
+    rows = [f"c,{value},5" for value in values]
+    table = [[cell.replace(";", ",") for cell in row.split(",")] for row in rows]
+    columns = ["customer", "date", "amount"]
+    guessed = guess(columns, [dict(zip(columns, row, strict=True)) for row in table], "shop")
+    assert record_of_shop(guessed)["fields"]["occurred_at"] == {"column": "date", "format": format_.replace(";", ",")}
+
+
+def record_of_shop(guessed: Guess) -> Mapping[str, Any]:
+    assert guessed.document is not None
+    return dict(guessed.document["sources"]["shop"]["records"][0])
+
+
+def test_a_time_that_is_written_in_two_ways_is_left_to_the_reader() -> None:
+    record = record_of(guess_of("customer,date,amount", "c,1 May 2024,5", "c,2024-05-02,5"))
+    assert record["fields"]["occurred_at"] == "date"

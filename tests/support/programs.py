@@ -1,4 +1,4 @@
-"""Programs that tests start and that no Python package brings; README says what is skipped where one cannot be had.
+"""Programs that tests start and no Python package brings; CONTRIBUTING says what is skipped without them.
 
 As a command it prints the Debian packages of those that are missing.
 """

@@ -84,6 +84,8 @@ class PrometheusServer:
         Address to scrape, or several, by name of the job.
     rules
         File of rules.
+    deployments
+        Label `deployment` by address, of those that have one.
 
     Raises
     ------
@@ -91,15 +93,29 @@ class PrometheusServer:
         If `prometheus` is not installed.
     """
 
-    def __init__(self, folder: Path, jobs: Mapping[str, str | Sequence[str]], rules: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Mapping[str, str | Sequence[str]],
+        rules: Path,
+        deployments: Mapping[str, str] | None = None,
+    ) -> None:
         program = find_program("prometheus")
+
+        def addresses(found: str | Sequence[str]) -> Sequence[str]:
+            return [found] if isinstance(found, str) else found
+
+        def target(address: str) -> dict[str, Any]:
+            labels = {"deployment": deployments[address]} if deployments and address in deployments else {}
+            return {"targets": [address], "labels": labels}
+
         folder.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{free_port()}"
         settings = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(rules)],
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [found] if isinstance(found, str) else list(found)}]}
+                {"job_name": job, "static_configs": [target(each) for each in addresses(found)]}
                 for job, found in jobs.items()
             ],
         }

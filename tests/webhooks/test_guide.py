@@ -140,7 +140,7 @@ def test_subscriptions_of_the_guide_are_read(tmp_path: Path) -> None:
         "crm",
         "cloudevents",
         "latest",
-        ("value/At risk",),
+        ("value/s5",),
     )
     assert one.filter.migration_filter().selects(as_read(migration()))
     assert (early.topic, early.filter.status) == ("upcoming", ("upcoming", "averted"))

@@ -58,6 +58,14 @@ def refusal(folder: Path, *subscriptions: object) -> str:
             {"topic": "upcoming", "filter": {"direction": "down"}},
             "subscriptions.0 (subscription crm): records of upcoming have no direction; remove it",
         ),
+        (
+            {"filter": {"where": {"all": [{"trait": "plan", "equals": "pro"}]}}},
+            "subscriptions.0.filter.where (subscription crm): all[0]: 'trait' cannot be evaluated on a migration",
+        ),
+        (
+            {"topic": "upcoming", "filter": {"where": {"random": {"salt": "a", "to_percent": 50}}}},
+            "subscriptions.0 (subscription crm): records of upcoming have no where; remove it",
+        ),
         ({"topic": "upcoming", "body": "segment"}, "subscriptions.0 (subscription crm): expected body: cloudevents"),
     ],
 )
@@ -134,6 +142,8 @@ def test_neither_secret_nor_address_is_in_any_representation(tmp_path: Path) -> 
         ({"min_margin": 0.6}, True),
         ({"min_margin": 0.61}, False),
         ({"holdout": "only"}, False),
+        ({"where": {"figure": "recency_days", "at_least": 0}}, True),
+        ({"where": {"figure": "recency_days", "at_least": 10_000}}, False),
         ({"from": "s2", "to": "s5", "change": "lapsed", "cause": "lapse", "min_margin": 0.5}, True),
     ],
 )

@@ -21,6 +21,6 @@ def test_record_in_doubt_is_named_by_topic_and_offset_at_most_once_a_minute(capl
     asyncio.run(test())
     (line,) = caplog.messages
     assert line.startswith(
-        "partition 3: 1 records since the last such line are dated far from all others; engagements,"
+        "partition 3: 1 record is dated far from all others since the last such line; the newest, engagements,"
     )
     assert "offset 77, says 1970-01-01T00:00:00.000Z" in line

@@ -59,7 +59,7 @@ def test_worker_says_once_that_it_has_caught_up_and_what_was_done(caplog: pytest
         await watched.worker.work(*both())
         watched.waiting = dict.fromkeys(both(), 0)
         told = f"{len(CUSTOMERS)} records folded, {len(CUSTOMERS)} migrations (purchase {len(CUSTOMERS)})"
-        assert watched.look(1_070) == [f"caught up with partitions [0]: {told}"]
+        assert watched.look(1_070) == [f"caught up with partitions [0] after 70 s: {told}"]
         watched.waiting = dict.fromkeys(both(), 4_000)  # as at any moment under load
         assert watched.look(1_071) == []
         watched.waiting = dict.fromkeys(both(), 0)

@@ -154,7 +154,7 @@ MIGRATIONS: Final = counter(
     "Migrations, by the ids of the segments left (`from`, empty at a first entry) and entered (`to`, empty where a "
     "customer leaves the segmentation, such as an audience), and by cause, such as `purchase`, `lapse` or `model`.",
     ("segmentation", "from", "to", "cause"),
-    700,
+    699,
     lasting=("segmentation", "cause"),
     spare_sets=SEGMENTATIONS_MAX * CAUSES + 1,
 )
@@ -180,12 +180,19 @@ SEGMENT_REVENUE: Final = gauge(
 SEGMENT_INFO: Final = gauge(
     "segment_info",
     WORKER,
-    "1 for each segment in use, with its name: ids outlive models, names may change.",
-    ("segmentation", "segment", "name"),
+    "1 for each segment in use, with its name (ids outlive models, names may change) and its level: below 0 are lapsed "
+    "segments, -1 is at risk; empty where a segmentation orders nothing.",
+    ("segmentation", "segment", "name", "level"),
     160,
     max,
     lasting=("segmentation",),
     spare_sets=SEGMENTATIONS_MAX + 1,
+)
+HOLDOUT: Final = gauge(
+    "holdout_ratio",
+    WORKER,
+    "Share of the customers whom campaigns are to leave alone, as `holdout.percent` sets it.",
+    merge=max,
 )
 MODEL_INFO: Final = gauge(
     "model_info",

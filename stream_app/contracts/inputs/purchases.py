@@ -2,17 +2,26 @@
 
 An order has a state. `order_completed` and `order_updated` say what it is now, and of these the latest counts,
 whichever of the two it is and however often it is said: one order id is one order. `order_refunded` takes something
-back of it, `order_cancelled` everything and at once.
+back of it, `order_cancelled` everything and at once; both may leave the customer out, who is then that of the order.
 
 The currency stands before the total because it says how many digits a total may have.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Raw, UnsetType
-from pydantic import ConfigDict, Field, JsonValue, ValidationInfo, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from stream_app.contracts.fast_path import (
@@ -30,6 +39,7 @@ from stream_app.contracts.fields import (
     MAX_PRODUCTS,
     Amount,
     Currency,
+    CustomerId,
     Id,
     ItemCount,
     ProductIds,
@@ -53,6 +63,7 @@ from stream_app.contracts.scan_form import (
     texts_to,
 )
 from stream_app.core.events import ALL_LEFT, CANCELLATION, CANCELS, PURCHASE, REFUND, Event
+from stream_app.core.ids import normal_id
 
 ORDER_COMPLETED: Final = "order_completed"
 ORDER_UPDATED: Final = "order_updated"
@@ -61,6 +72,9 @@ ORDER_REFUNDED: Final = "order_refunded"
 PurchaseType = Literal["order_completed", "order_updated", "order_cancelled", "order_refunded"]
 STATEMENTS: Final = (ORDER_COMPLETED, ORDER_UPDATED)
 """Types that say what an order is, and so need its total."""
+
+RETURNS: Final = (ORDER_CANCELLED, ORDER_REFUNDED)
+"""Types that take back what was said of an order, and so may leave its customer to it."""
 
 TYPE_ALIASES: Final = {
     "purchase": ORDER_COMPLETED,
@@ -73,21 +87,50 @@ _LONGEST_TOTAL: Final = 20
 """Characters of 10^12 with four minor digits, and some to spare; longer totals are odd and can wait."""
 
 
-_TOTAL_IS_REQUIRED: Final[dict[str, JsonValue]] = {
+_STATES: Final[dict[str, JsonValue]] = {
     "if": {"properties": {"type": {"enum": [ORDER_CANCELLED, ORDER_REFUNDED]}}, "required": ["type"]},
     "else": {
-        "properties": {"currency": {"type": "string"}, "total": {"type": ["number", "string"]}},
-        "required": ["currency", "total"],
+        "properties": {
+            "currency": {"type": "string"},
+            "customer_id": {"type": ["string", "integer"]},
+            "total": {"type": ["number", "string"]},
+        },
+        "required": ["currency", "customer_id", "total"],
     },
 }
-"""What the schema adds to the fields: returns and cancellations may do without money."""
+"""What the schema adds to the fields: returns and cancellations may do without money and without a customer."""
+
+
+def _add_states(schema: dict[str, Any]) -> None:
+    schema.update(_STATES)
+    schema["required"] = [name for name in schema["required"] if name != "customer_id"]
+    fields, customer_id = schema["properties"], schema["properties"]["customer_id"]
+    schema["properties"] = fields | {"customer_id": customer_id | {"anyOf": [*customer_id["anyOf"], {"type": "null"}]}}
+
+
+class _Unnamed:
+    """Stands for the customer of a record that says whose it is by its order."""
+
+
+_UNNAMED: Final = _Unnamed()
+
+
+def _read_owner(value: object, read: ValidatorFunctionWrapHandler) -> str:
+    return "" if isinstance(value, _Unnamed) else str(read(value))
+
+
+OwnerId = Annotated[CustomerId, WrapValidator(_read_owner)]
+"""The customer, empty once validated where it is that of the order."""
 
 
 class PurchaseRecord(InputRecord):
     """What is said of an order: that it was completed, is now otherwise, was refunded or cancelled."""
 
-    model_config = ConfigDict(json_schema_extra=_TOTAL_IS_REQUIRED)
+    model_config = ConfigDict(json_schema_extra=_add_states)
 
+    customer_id: OwnerId
+    """The customer; equal to the record's key. A refund or cancellation may leave it out: it is that of the order then,
+    where the record's partition knows one customer who has it."""
     type: PurchaseType | None = ORDER_COMPLETED
     """What happened to the order; completed if absent."""
     order_id: Id
@@ -109,6 +152,15 @@ class PurchaseRecord(InputRecord):
     """Ids of the products."""
     properties: Properties | None = None
     """What else there is to say of it: a free object."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_unnamed(cls, record: Any) -> Any:
+        if not isinstance(record, dict):
+            return record
+        sent = record.get("customer_id")
+        is_blank = sent is None or (isinstance(sent, str) and not normal_id(sent))
+        return record | {"customer_id": _UNNAMED} if is_blank and record.get("type") in RETURNS else record
 
     @field_validator("type", mode="after")
     @classmethod

@@ -91,7 +91,23 @@ export class People {
     );
   }
 
-  // Who of those in the report made a move in some days that a test (from, to, cause, change) lets through.
+
+  // The moves of the last days of all who are not here with every move; why they were made is not told.
+  recentMovers(segmentation, firstDay, test) {
+    const recent = segmentation.newest?.recent;
+    if (!recent || recent.firstDay > firstDay) return [];
+    const [found, firstMs] = [[], startMs(firstDay)];
+    let at = 0;
+    recent.id.forEach((id, row) => {
+      at += recent.at[row];
+      if (this.has(id) || at * 1000 < firstMs) return;
+      const move = { atMs: at * 1000, from: recent.from[row], to: recent.to[row], cause: this.run.causes[recent.cause[row]], change: this.run.changes[recent.change[row]], sentence: null };
+      if (test(move.from, move.to, move.cause, move.change)) found.push({ id, move });
+    });
+    return found;
+  }
+
+  // Who made a move in some days that a test (from, to, cause, change, version) lets through.
   movers(segmentation, firstDay, lastDay, test) {
     const [firstMs, endMs] = [startMs(firstDay), startMs(lastDay + 1)];
     const found = [];
@@ -104,7 +120,7 @@ export class People {
         atMs += at[row] * 1000;
         if (of[row] !== number || atMs < firstMs || atMs >= endMs) continue;
         const move = this.move(row, atMs);
-        if (test(move.from, move.to, move.cause, move.change)) found.push({ id, move });
+        if (test(move.from, move.to, move.cause, move.change, move.version)) found.push({ id, move });
       }
     });
     return found;

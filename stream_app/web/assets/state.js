@@ -50,3 +50,8 @@ export function weeksOf(run) {
   const count = Math.floor((run.lastDay - run.firstDay) / 7) + 1;
   return Array.from({ length: count }, (_each, i) => run.lastDay - 6 - 7 * (count - 1 - i));
 }
+
+// The first days of the whole weeks up to the last day.
+export function fullWeeksOf(run) {
+  return weeksOf(run).filter((day) => day >= run.firstDay);
+}

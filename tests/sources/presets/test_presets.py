@@ -311,5 +311,5 @@ def test_a_file_of_another_source_is_refused_with_the_column_that_it_lacks() -> 
 
 
 def test_a_mistyped_source_gets_a_guess() -> None:
-    with pytest.raises(ConfigurationError, match=r"'shopfy', expected auto or one of .*; did you mean 'shopify'"):
+    with pytest.raises(ConfigurationError, match=r"'shopfy', expected auto, guess or one .* mean 'shopify'"):
         read("shopify/orders_export.csv", source="shopfy")

@@ -9,10 +9,13 @@ const WIDE = { width: 900, left: 150, tickCount: 9 };
 const ACT_NAMES = { purchase: "Purchase", refund: "Refund", cancellation: "Cancellation" };
 const NARROW = { width: 430, left: 100, tickCount: 4 };
 
-// lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}].
-export function lanesChart({ label, lanes, acts, fromMs, toMs, amountText }) {
+// lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}]; coming: [{place, atMs, name,
+// colour}], the moves that silence makes after the end.
+export function lanesChart({ label, lanes, acts, coming, fromMs, toMs: nowMs, amountText }) {
   const { width: across, left, tickCount } = isNarrow() ? NARROW : WIDE;
   const height = lanes.length * (LANE + GAP) + ACTS + AXIS;
+  const furthest = Math.max(nowMs, ...coming.map((move) => move.atMs));
+  const toMs = furthest > nowMs ? furthest + (furthest - fromMs) / 12 : nowMs;
   const span = Math.max(toMs - fromMs, DAY_MS);
   const x = (atMs) => left + ((atMs - fromMs) / span) * (across - left - 8);
   const base = lanes.length * (LANE + GAP) + ACTS;
@@ -21,6 +24,8 @@ export function lanesChart({ label, lanes, acts, fromMs, toMs, amountText }) {
       drawing("line", { x1: x(startMs(day)), x2: x(startMs(day)), y1: 0, y2: base, class: "grid" }),
       drawing("text", { x: x(startMs(day)), y: base + 18, "text-anchor": "middle", class: "faint" }, monthText(day)))),
     lanes.map((lane, place) => laneOf(lane, place * (LANE + GAP), x)),
+    coming.map((move) => comingOf(move, x, nowMs, toMs)),
+    coming.length ? drawing("line", { x1: x(nowMs), x2: x(nowMs), y1: 0, y2: base, class: "now" }) : null,
     drawing("text", { x: 0, y: base - ACTS / 2, "dominant-baseline": "central" }, "Purchases"),
     drawing("line", { x1: left, x2: across - 8, y1: base, y2: base, class: "axis" }),
     actsOf(acts, base, x, amountText));
@@ -37,6 +42,14 @@ function laneOf(lane, y, x) {
           drawing("title", {}, `${stay.name}: ${dateText(stay.fromMs)} – ${dateText(stay.toMs)}`)),
         fits ? drawing("text", { x: start + 6, y: y + LANE / 2, "dominant-baseline": "central", class: "on-colour" }, stay.name) : null);
     }));
+}
+
+function comingOf({ place, atMs, name, colour }, x, nowMs, toMs) {
+  const y = place * (LANE + GAP);
+  return drawing("g", { class: "coming" },
+    drawing("line", { x1: x(nowMs), x2: x(atMs), y1: y + LANE / 2, y2: y + LANE / 2, style: { stroke: `var(${colour})` } }),
+    drawing("rect", { x: x(atMs), y: y + 1, width: Math.max(x(toMs) - x(atMs), 3), height: LANE - 2, style: { stroke: `var(${colour})` } },
+      drawing("title", {}, `Next, if nothing happens: ${name}, ${dateText(atMs)}`)));
 }
 
 function actsOf(acts, base, x, amountText) {

@@ -4,14 +4,16 @@ import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
 import { NO_FIGURE, count, dateText, dayOf, decimal, percent, plural } from "../format.js";
 import { csvButton, figure, lineLegendOf, page, section, segmentName, table } from "../parts.js";
+import { addressOf } from "../state.js";
 
 const LEVELS = { up: "better than usual", middle: "usual", down: "trouble" };
 
 export function modelsPage(context) {
   const { segmentation } = context;
   return page("Models and definitions", element("p", { class: "headline" }, lead(segmentation)),
+    segmentation.models.length ? [held(context), latest(context)] : null,
     definitions(context),
-    segmentation.models.length ? [held(context), chart(context), versions(context)] : null);
+    segmentation.models.length ? [chart(context), versions(context)] : null);
 }
 
 function lead(segmentation) {
@@ -44,11 +46,26 @@ function definitions(context) {
 function held(context) {
   const waiting = context.segmentation.models.filter((model) => model.status === "held");
   if (!waiting.length) return null;
+  if (context.site?.isLive) return context.site.decision(context);
   const last = waiting.at(-1);
   return element("p", { class: "notice" }, `${plural(waiting.length, "proposal")} held for approval; the newest, model ${last.version} of ${dateText(last.atMs)}, was expected to move ${percent(last.expected_churn)} of the customers.`);
 }
 
-function chart({ segmentation, run }) {
+function moversHref(context, model) {
+  if (!context.segmentation.newest) return addressOf("movements", { ...context.shared, causes: model.version ? "model" : null });
+  return addressOf("movements", { ...context.shared, version: model.version });
+}
+
+// What the newest model did, and whom it moved.
+function latest(context) {
+  const model = context.segmentation.models.filter((each) => each.version > 0 && each.status !== "held").at(-1);
+  if (!model) return null;
+  const moved = model.moved ? [`It moved ${plural(model.moved, "customer")}, ${percent(model.actual_churn)} of all. `, element("a", { href: moversHref(context, model) }, "Whom it moved")] : "It moved nobody.";
+  return section(`The newest model, ${model.version}, took over on ${dateText(model.atMs)}`, null, element("p", {}, moved));
+}
+
+function chart(context) {
+  const { segmentation, run } = context;
   const told = segmentation.models.filter((model) => model.version > 0 && model.status !== "held" && model.actual_churn !== null);
   if (told.length < 2) return null;
   const days = told.map((model) => dayOf(model.atMs));
@@ -63,12 +80,13 @@ function chart({ segmentation, run }) {
     sentence: `On average ${percent(mean)}; at most ${percent(Math.max(...series[0].values))}.`,
     chart: timeChart({ label: `Share moved by each model, ${dateText(told[0].atMs)} to ${dateText(run.asOfMs)}; the table below has the figures.`, days, series, kind: "lines", format: (share) => percent(share), height: 200 }),
     legend: lineLegendOf(series),
-    columns: versionColumns(segmentation),
+    columns: versionColumns(context),
     rows: told,
   }));
 }
 
-function versionColumns(segmentation) {
+function versionColumns(context) {
+  const { segmentation } = context;
   const nameOf = (id) => segmentation.segments.find((segment) => segment.id === id)?.name ?? id;
   return [
     { title: "Model", isNumber: true, cell: (model) => String(model.version), text: (model) => model.version },
@@ -76,7 +94,7 @@ function versionColumns(segmentation) {
     { title: "Status", cell: (model) => (model.status === "held" ? element("span", { class: "badge" }, "held for approval") : model.version === 0 ? "before learning" : "took over"), text: (model) => model.status },
     { title: "Forecast", isNumber: true, cell: (model) => percent(model.expected_churn), text: (model) => model.expected_churn },
     { title: "Actual", isNumber: true, cell: (model) => percent(model.actual_churn), text: (model) => model.actual_churn },
-    { title: "Customers moved", isNumber: true, cell: (model) => count(model.moved), text: (model) => model.moved },
+    { title: "Customers moved", isNumber: true, cell: (model) => (model.moved ? element("a", { href: moversHref(context, model) }, count(model.moved)) : count(model.moved)), text: (model) => model.moved },
     { title: "Segment that changed most", cell: (model) => (model.role ? nameOf(model.role) : NO_FIGURE), text: (model) => model.role },
     { title: "Drift of the inputs", isNumber: true, cell: (model) => (model.psi === null ? NO_FIGURE : decimal(model.psi, 3)), text: (model) => model.psi },
   ];
@@ -85,7 +103,7 @@ function versionColumns(segmentation) {
 function versions(context) {
   const { segmentation } = context;
   const rows = [...segmentation.models].reverse();
-  const columns = versionColumns(segmentation);
+  const columns = versionColumns(context);
   return section("Every version, the newest first", "Forecast and actual: the share of all customers that the version moved at once. Drift compares the customers with those that the last model was learned from; above 0.2 it is large.",
     element("details", { open: rows.length <= 12 },
       element("summary", {}, plural(rows.length, "version")),

@@ -29,9 +29,11 @@ export function movementsPage(context) {
   const picked = query.get("from") !== null ? [Number(query.get("from")), Number(query.get("to"))] : null;
   const isListed = (from, to, ...why) => admits(from, to, ...why) && (!picked || (from === picked[0] && to === picked[1]));
   const title = picked ? `${segmentation.nameOf(picked[0])} → ${segmentation.nameOf(picked[1])}` : KINDS[only];
+  const model = segmentation.models.find((each) => String(each.version) === query.get("version") && each.status !== "held");
   return page("Movements", element("p", { class: "headline" }, sentenceOf(context, pairs)),
+    model ? versionSection(context, model) : null,
     element("div", { class: "toolbar" }, kindChoice(context, only), causeFilter(context, chosen)),
-    picked || only !== "all" ? moversSection(context, title, isListed) : null,
+    picked || only !== "all" ? context.site?.movers(context, title, isListed) ?? moversSection(context, title, isListed) : null,
     pairs.length ? [diagramSection(context, pairs), matrixSection(context, pairs)] : null,
     causesSection(context));
 }
@@ -46,7 +48,7 @@ function sentenceOf({ run, segmentation, period }, pairs) {
   const moves = pairs.reduce((sum, pair) => sum + pair.customers, 0);
   if (!moves) return `Nobody moved ${period.name}.`;
   const [first] = pairs;
-  return `${plural(moves, "move")} ${period.name}. The commonest: ${count(first.customers)} from ${segmentation.nameOf(first.from)} to ${segmentation.nameOf(first.to)}, who had spent ${run.money(first.revenue)}.`;
+  return `${plural(moves, "move")} ${period.name}. The commonest: ${count(first.customers)} from ${segmentation.nameOf(first.from)} to ${segmentation.nameOf(first.to)}${run.ifKnown(first.revenue, (money) => `, who had spent ${money}`)}.`;
 }
 
 function kindChoice(context, only) {
@@ -85,7 +87,7 @@ function diagramSection(context, pairs) {
     { title: "To", cell: (pair) => segmentName(context, segmentation, pair.to), text: (pair) => segmentation.nameOf(pair.to) },
     { title: "Moves", isNumber: true, cell: (pair) => count(pair.customers), text: (pair) => pair.customers },
     { title: `Spent before, ${run.currency}`, isNumber: true, cell: (pair) => run.money(pair.revenue), text: (pair) => pair.revenue.toFixed(run.moneyDigits) },
-  ];
+  ].slice(0, segmentation.flows.revenue ? 4 : 3);
   const left = pairs.length - shown.length;
   return section("From where to where", null, figure({
     name: `movements-${segmentation.name}`,
@@ -129,23 +131,40 @@ function matrixSection(context, pairs) {
 }
 
 function moversSection(context, title, isListed) {
-  const { run, people, segmentation, period } = context;
+  const { people, segmentation, period } = context;
   const total = segmentation.sum(period.first, period.last, isListed).customers;
-  const found = people.movers(segmentation, period.first, period.last, isListed)
+  const found = [...people.movers(segmentation, period.first, period.last, isListed), ...people.recentMovers(segmentation, period.first, isListed)]
     .sort((a, b) => b.move.atMs - a.move.atMs);
+  return listSection(context, title, found, total, period.name);
+}
+
+// Whom a model has moved when it took over, whatever the period that is looked at.
+function versionSection(context, model) {
+  const { run, people, segmentation } = context;
+  if (segmentation.newest?.version === model.version && segmentation.newest.moves.length) {
+    const place = (id) => (id === null ? NOBODY : segmentation.indexOf(id));
+    const moves = segmentation.newest.moves.map((move) => ({ id: move.id, move: { ...move, from: place(move.from), to: place(move.to) } }));
+    return listSection(context, `Whom model ${model.version} moved`, moves, model.moved ?? moves.length, `on ${dateText(model.atMs)}`);
+  }
+  const found = people.movers(segmentation, run.firstDay, run.lastDay, (_from, _to, cause, _change, version) => cause === "model" && version === model.version);
+  return listSection(context, `Whom model ${model.version} moved`, found, model.moved ?? found.length, `on ${dateText(model.atMs)}`);
+}
+
+function listSection(context, title, found, total, when) {
+  const { run, people, segmentation } = context;
   const rows = found.slice(0, LISTED_MAX);
   const columns = [
     { title: "Customer", cell: (row) => customerLink(context, row.id), text: (row) => row.id },
     { title: "When", className: "date", cell: (row) => dateText(row.move.atMs), text: (row) => new Date(row.move.atMs).toISOString() },
     { title: "From", cell: (row) => segmentName(context, segmentation, row.move.from, false), text: (row) => segmentation.nameOf(row.move.from) },
     { title: "To", cell: (row) => segmentName(context, segmentation, row.move.to, false), text: (row) => segmentation.nameOf(row.move.to) },
-    { title: "Why", className: "words", cell: (row) => row.move.sentence, text: (row) => row.move.sentence },
+    { title: "Why", className: "words", cell: (row) => row.move.sentence ?? element("span", { class: "faint" }, "not in this file"), text: (row) => row.move.sentence },
   ];
   const lead = found.length >= total
-    ? `All ${plural(total, "move")} ${period.name}.`
-    : `${plural(found.length, "move")} of ${count(total)} ${period.name}: those of the ${count(people.size)} customers (of ${count(run.customers)}) who are in this report. Every move is in migrations.jsonl.`;
+    ? `All ${plural(total, "move")} ${when}.`
+    : `${plural(found.length, "move")} of ${count(total)} ${when}: those of the ${count(people.size)} customers (of ${count(run.customers)}) who are here with every move. migrations.jsonl beside this file has all.`;
   return section(title, `${lead}${found.length > LISTED_MAX ? ` The first ${LISTED_MAX} are shown.` : ""}`,
-    rows.length ? table(title, columns, rows, { isStacked: true }) : null,
+    rows.length ? table(`${title}: the list`, columns, rows, { isStacked: true }) : null,
     element("div", { class: "below" },
       rows.length ? csvButton(`movers-${segmentation.name}`, columns, found) : null,
       element("a", { href: addressOf("movements", { ...context.shared, causes: context.query.get("causes") }) }, "Close the list")));

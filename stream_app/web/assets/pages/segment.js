@@ -3,10 +3,14 @@
 import { rangeChart } from "../charts/ranges.js";
 import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
-import { NO_FIGURE, count, dateText, dayText, daysText, decimal, isoDay, percent, plural, signed } from "../format.js";
+import { comparedText, count, dayText, daysText, decimal, isFigure, isoDay, percent, plural, signed } from "../format.js";
 import { NOBODY, isOwn } from "../model.js";
 import { weeksOf } from "../state.js";
-import { barList, choice, csvButton, customerLink, figure, lineLegendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
+import { barList, choice, csvButton, figure, lineLegendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
+import { listedText, memberFile, pagedMembers } from "./members.js";
+import { overlapSection } from "./overlap.js";
+import { medianStay, paceText, staysSection } from "./stays.js";
+import { segmentTrade } from "./trade.js";
 
 const FIGURES = [
   { key: "recency_days", name: "Days since last active", isMoney: false, more: "has been silent for longer", less: "has been active more recently" },
@@ -27,14 +31,25 @@ export function segmentPage(context) {
   const members = segmentation.members[segment.id];
   const options = segmentation.segments.map((each, i) => ({ value: each.id, name: segmentation.nameOf(i) }));
   return page(segment.name, element("div", {},
-    options.length > 1 ? choice("Segment", segment.id, options, (id) => context.go("segment", { segment: id })) : null,
+    options.length > 1 ? choice("Segment", segment.id, options, (id) => context.go("segment", { segment: id, with: query.get("with") })) : null,
     element("p", { class: "headline" }, definition(segmentation, segment)),
-    segment.action ? element("p", { class: "action" }, element("strong", {}, "What to do: "), segment.action) : null),
+    segment.action ? element("p", { class: "action" }, element("strong", {}, "What to do: "), segment.action) : null,
+    members ? listButtons(context, index, members) : null),
   keyFigures(context, index, members),
-  members ? comparison(context, segment, members) : null,
+  members ? comparison(context, segment, members) ?? means(context, segment, members) : null,
   sizes(context, index),
   flows(context, index),
-  members?.top?.length ? memberList(context, segment, members) : null);
+  staysSection(context, segment),
+  segmentTrade(context, index),
+  members ? overlapSection(context, index) : null,
+  context.site ? context.site.members(context, segment) : members ? memberList(context, index, members) : null);
+}
+
+function listButtons(context, index, members) {
+  const { listing, segmentation } = context;
+  const rows = listing.members(segmentation, index);
+  if (!rows.length) return null;
+  return element("p", { class: "below" }, memberFile(context, `members-${segmentation.name}-${segmentation.segments[index].id}`, rows, rows.length >= members.customers ? `Download the list of ${plural(rows.length, "member")}` : `Download the ${count(rows.length)} best members`));
 }
 
 function definition(segmentation, segment) {
@@ -51,23 +66,18 @@ function keyFigures(context, index, members) {
   const { money } = run;
   const side = (name) => segmentation.sum(period.first, period.last, (from, to, cause) => (name === "to" ? to : from) === index && isOwn(cause));
   const [entered, left] = [side("to"), side("from")];
-  const stay = stayDays(segmentation, period, index);
-  const mean = segmentation.meanDays[segmentation.segments[index].id];
+  const segment = segmentation.segments[index];
+  const stay = medianStay(segmentation, segment) ?? paceText(segmentation, period, index);
+  const since = segmentation.sinceDays?.[segment.id];
+  const brought = segmentation.trade(period.first, period.last).get(index) ?? { revenue: 0, orders: 0 };
+  const before = period.before && (segmentation.trade(period.before.first, period.before.last).get(index)?.revenue ?? 0);
   return tiles("Key figures",
     tile("Customers", count(members?.customers ?? 0), members ? `${percent(members.share)} of all` : "nobody is here now"),
     members ? tile("Revenue of members", money(members.revenue), `${percent(members.revenue_share)} of all; ${money(members.revenue_per_customer)} each`) : null,
     members ? tile("Order value", money(members.average_order_value), `${decimal(members.orders_per_customer, 1)} orders each; all: ${money(segmentation.everyone.average_order_value)}`) : null,
-    tile("Entered", count(entered.customers), `${period.name}; they had spent ${money(entered.revenue)}`),
-    tile("Left", count(left.customers), `${period.name}; they had spent ${money(left.revenue)}`),
-    members ? tile("How long they stay", stay === null ? NO_FIGURE : daysText(stay), `at the pace ${period.name}; those here now came ${daysText(mean)} ago on average`) : null);
-}
-
-// By Little's law: who is here, by how many leave a day. It holds for any segment, however long stays spread.
-function stayDays(segmentation, period, index) {
-  const sizes = segmentation.sizes(period.first, period.last)[index];
-  const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
-  const left = segmentation.sum(period.first, period.last, (from) => from === index).customers;
-  return left ? (mean * sizes.length) / left : null;
+    tile("Entered and left", `${count(entered.customers)} and ${count(left.customers)}`, `${period.name}, of their own${run.ifKnown(left.revenue, (spent) => `; who left had spent ${spent}`)}`),
+    segmentation.sales && tile("Brought", money(brought.revenue), `${plural(brought.orders, "order")} ${period.name}`, before ? { text: comparedText(brought.revenue, before, period.beforeText), tone: brought.revenue > before ? "good" : "bad" } : null),
+    stay ? tile("Half stay for", stay, since ? `those here now came ${daysText(since[1])} ago (median)` : "") : null);
 }
 
 function comparison(context, segment, members) {
@@ -90,6 +100,30 @@ function comparison(context, segment, members) {
   ];
   return section("Who they are", "Against all customers, what tells them apart most comes first. A thick bar is the middle half, a thin one eight in ten, the line the median; small values are drawn wider than large ones.",
     table(`Figures of ${segment.name} against everybody`, columns, rows, { isStacked: true }),
+    element("div", { class: "below" }, csvButton(`figures-${segmentation.name}-${segment.id}`, columns, rows)));
+}
+
+const MEANS = [
+  { key: "recency_days", name: "Days since last active", isMoney: false },
+  { key: "tenure_days", name: "Days as a customer", isMoney: false },
+  { key: "orders_per_customer", name: "Orders", isMoney: false },
+  { key: "revenue_per_customer", name: "Revenue", isMoney: true },
+  { key: "average_order_value", name: "Order value", isMoney: true },
+];
+
+// Where the spread of members' figures is not known.
+function means(context, segment, members) {
+  const { run, segmentation } = context;
+  const rows = MEANS.filter(({ key }) => isFigure(members[key]) && isFigure(segmentation.everyone[key]));
+  if (!rows.length) return null;
+  const text = (row, value) => (row.isMoney ? run.money(value) : decimal(value, 1));
+  const columns = [
+    { title: "Mean", cell: (row) => row.name, text: (row) => row.name },
+    { title: segment.name, isNumber: true, cell: (row) => text(row, members[row.key]), text: (row) => members[row.key] },
+    { title: "All customers", isNumber: true, cell: (row) => text(row, segmentation.everyone[row.key]), text: (row) => segmentation.everyone[row.key] },
+  ];
+  return section("Who they are", "Against all customers. How far they spread is in the report of a replay alone.",
+    table(`Means of ${segment.name} and of all customers`, columns, rows),
     element("div", { class: "below" }, csvButton(`figures-${segmentation.name}-${segment.id}`, columns, rows)));
 }
 
@@ -160,30 +194,33 @@ function signedOrCount(series, week) {
 
 function flows(context, index) {
   const { run, segmentation, period } = context;
+  const segment = segmentation.segments[index];
   const pairs = (side) => segmentation.pairs(period.first, period.last, (from, to, cause) => (side === "to" ? to : from) === index && isOwn(cause));
+  const [came, went] = [pairs("to"), pairs("from")];
   const list = (title, found, other) => element("div", {},
     element("h3", {}, title),
     found.length ? barList(title, found.slice(0, 8).map((pair) => ({
       name: segmentName(context, segmentation, pair[other]),
       size: pair.customers,
       colour: pair[other] === NOBODY ? "--everyone" : segmentation.colours.get(segmentation.segments[pair[other]].id),
-      figures: `${count(pair.customers)} · ${run.money(pair.revenue)}`,
+      figures: count(pair.customers) + run.ifKnown(pair.revenue, (money) => ` · ${money}`),
     }))) : element("p", {}, "Nobody."));
-  return section("Where they come from and where they go", `${period.text}, by what customers did themselves; with the money that they had spent before.`,
-    element("div", { class: "two" }, list("They came from", pairs("to"), "from"), list("They left for", pairs("from"), "to")));
+  const columns = [
+    { title: "From", text: (pair) => segmentation.nameOf(pair.from) },
+    { title: "To", text: (pair) => segmentation.nameOf(pair.to) },
+    { title: "Moves", text: (pair) => pair.customers },
+    { title: `Spent before, ${run.currency}`, text: (pair) => pair.revenue?.toFixed(run.moneyDigits) },
+  ];
+  const most = (found, other, word) => (found.length ? ` Most ${word} ${segmentation.nameOf(found[0][other])} (${count(found[0].customers)}).` : "");
+  return section("Where they come from and where they go", `${period.text}, by what customers did themselves${segmentation.flows.revenue ? "; with the money that they had spent before" : ""}.${most(came, "from", "came from")}${most(went, "to", "left for")}`,
+    element("div", { class: "two" }, list("They came from", came, "from"), list("They left for", went, "to")),
+    came.length + went.length ? element("div", { class: "below" }, csvButton(`flows-${segmentation.name}-${segment.id}`, columns, [...came, ...went])) : null);
 }
 
-function memberList(context, segment, members) {
-  const { run, segmentation } = context;
-  const columns = [
-    { title: "Customer", cell: (row) => customerLink(context, row.customer_id), text: (row) => row.customer_id },
-    { title: "Orders", isNumber: true, cell: (row) => count(row.orders), text: (row) => row.orders },
-    { title: `Revenue, ${run.currency}`, isNumber: true, cell: (row) => run.money(row.revenue, true), text: (row) => row.revenue.toFixed(run.moneyDigits) },
-    { title: "Last active", className: "date", cell: (row) => (row.last_at_ms === null ? NO_FIGURE : dateText(row.last_at_ms)), text: (row) => (row.last_at_ms === null ? "" : new Date(row.last_at_ms).toISOString()) },
-  ];
-  return section("Members with the greatest revenue", members.customers > members.top.length
-    ? `${plural(members.top.length, "member")} of ${count(members.customers)}; memberships.jsonl has all of them.`
-    : null,
-  table(`Members of ${segment.name} with the greatest revenue`, columns, members.top),
-  element("div", { class: "below" }, csvButton(`members-${segmentation.name}-${segment.id}`, columns, members.top)));
+function memberList(context, index, members) {
+  const { listing, segmentation } = context;
+  const segment = segmentation.segments[index];
+  const rows = listing.members(segmentation, index);
+  return section("Members", listedText(rows.length, members.customers),
+    pagedMembers(context, `Members of ${segment.name}`, `members-${segmentation.name}-${segment.id}`, rows));
 }

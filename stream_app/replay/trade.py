@@ -1,0 +1,166 @@
+"""Revenue and orders by segment and day: what members of a segment brought while they were in it.
+
+An order counts for the segment in which the customer was when it came, before it moved the customer anywhere: what
+came of those who were at risk is what has won them back, and it would be told of nobody if it counted where it led. Of
+a customer who was in none yet, or of nobody in an audience, it counts for none.
+
+Where a customer was at an event follows from the moves of the same chunk: it is where the last move before it led, or
+else where the first one behind it began, or else where the customer still is. So it depends on the customer's own
+records alone, and on no chunk's ends.
+
+Sums are of records as they come. What is taken back later without a record of its own, such as a record that came
+twice, is not in the days of the whole run (`stream_app.replay.history.DailyEvents`); a day's difference is taken out
+of its segments in proportion to what they have.
+
+A number pair for each day and segment that has any: bounded by days, whatever the number of customers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from stream_app.core.arrays import Indices
+from stream_app.core.events import PURCHASE, REFUND, Events
+from stream_app.core.local_days import local_days
+from stream_app.core.partition import Partition
+from stream_app.core.processor import Outcome
+from stream_app.core.segmentation import Segmentation
+from stream_app.core.segments import NO_SEGMENT, Roster
+from stream_app.native.structures import EVENT
+from stream_app.replay.spreads import codes_of
+
+REVENUE, ORDERS = range(2)
+_DAY_SHIFT: Final = 16
+_CODE_MASK: Final = (1 << _DAY_SHIFT) - 1
+
+
+class Sales:
+    """The purchases and refunds of a chunk, with the rows of their customers and their places among the moves.
+
+    Parameters
+    ----------
+    partition
+        After the chunk.
+    events
+        The chunk.
+    outcome
+        What came of it.
+    """
+
+    def __init__(self, partition: Partition, events: Events, outcome: Outcome) -> None:
+        is_order = np.isin(events.records["kind"], (PURCHASE, REFUND))
+        chosen = np.flatnonzero(is_order & (events.records["status"] == EVENT))  # but for what is nobody's
+        records = events.records[chosen]
+        self._partition, self._outcome = partition, outcome
+        self._rows: Indices = partition.table.customer_ids.rows_of(Events(records, events.texts))
+        if len(outcome.owners):
+            self._rows[records["customer_size"] == 0] = outcome.owners[outcome.owners >= 0]
+        self._places = chosen + np.searchsorted(outcome.swept_before, chosen, "right")
+        self._places_end = len(events.records) + len(outcome.swept_before) + 1
+        is_purchase = records["kind"] == PURCHASE
+        amounts = np.maximum(records["amount_minor"], 0)  # below 0 it is a word, such as `CANCELS`
+        self.revenue_minor = np.where(is_purchase, amounts, -amounts)
+        self.orders = is_purchase.astype(np.int64)
+        self.days = local_days(records["at_ms"], partition.table.timezone)
+
+    def __len__(self) -> int:
+        return len(self.days)
+
+    def codes(self, number: int, segmentation: Segmentation) -> Indices:
+        """Return in which segment of a segmentation each customer was before the record."""
+        now = codes_of(self._partition, segmentation)[self._rows].astype(np.int64)
+        moves = self._outcome.moves[self._outcome.moves["segmentation"] == number]
+        if not len(moves):
+            return now
+        by_event = (moves["event"] >= 0).astype(np.int64)  # stands behind what silence had done by the same instant
+        keys = self._keys(moves["row"], moves["position"], by_event)
+        order = np.argsort(keys, kind="stable")
+        keys, rows, origins, targets = keys[order], *(moves[name][order] for name in ("row", "from_code", "target"))
+        behind = np.searchsorted(keys, self._keys(self._rows, self._places, 1))
+        before = np.maximum(behind - 1, 0)
+        is_led = (behind > 0) & (rows[before] == self._rows)
+        behind = np.minimum(behind, len(rows) - 1)
+        is_known = rows[behind] == self._rows
+        led = segmentation.roster.codes[targets[before]]
+        return np.where(is_led, led, np.where(is_known, origins[behind], now)).astype(np.int64)
+
+    def _keys(self, rows: Indices, places: Indices, by_event: Indices | int) -> Indices:
+        return np.asarray((rows * self._places_end + np.maximum(places, 0)) * 2 + by_event)
+
+
+class DailyTrade:
+    """Revenue and orders within one segmentation, by day and segment."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, list[int]] = {}
+
+    def observe(self, sales: Sales, codes: Indices) -> None:
+        """Count the sales of a chunk, each for a segment's code."""
+        keys = sales.days << _DAY_SHIFT | codes
+        found, places = np.unique(keys, return_inverse=True)
+        sums = (np.bincount(places, weights=values).tolist() for values in (sales.revenue_minor, sales.orders))
+        for key, *values in zip(found.tolist(), *sums, strict=True):
+            own = self._sums.setdefault(key, [0, 0])
+            for place, value in enumerate(values):
+                own[place] += int(value)
+
+    def document(
+        self, roster: Roster, totals: Mapping[int, Sequence[int]], span: tuple[int, int]
+    ) -> dict[str, list[Any]]:
+        """Return the sums as columns, by day; a segment is named by its id, none by null.
+
+        Parameters
+        ----------
+        totals
+            Revenue and orders of each day, which its segments' are made to add up to.
+        span
+            First and last day; what lies outside of it counts at its ends.
+        """
+        ids = {code: segment.segment_id for code, segment in roster.by_code.items()}
+        by_day: dict[int, dict[int, list[int]]] = {}
+        for key in sorted(self._sums):
+            by_day.setdefault(key >> _DAY_SHIFT, {})[key & _CODE_MASK] = list(self._sums[key])
+        told: dict[tuple[int, int], list[int]] = {}
+        for day, own in by_day.items():
+            for place in (REVENUE, ORDERS):
+                _settle(own, place, totals[day][place])
+            for code, values in own.items():
+                sums = told.setdefault((min(max(day, span[0]), span[1]), code), [0, 0])
+                for place, value in enumerate(values):
+                    sums[place] += value
+        days = [key for key in sorted(told) if any(told[key])]
+        return {
+            "day": [day for day, _ in days],
+            "segment": [ids.get(code) for _, code in days],
+            "revenue_minor": [told[key][REVENUE] for key in days],
+            "orders": [told[key][ORDERS] for key in days],
+        }
+
+    def state(self) -> list[list[int]]:
+        """Return all sums as JSON values, for `load_state`."""
+        return [[key, *sums] for key, sums in self._sums.items()]
+
+    def load_state(self, state: Sequence[Sequence[int]]) -> None:
+        """Go on from where `state` was taken."""
+        self._sums = {key: list(sums) for key, *sums in state}
+
+
+def _settle(own: dict[int, list[int]], place: int, total: int) -> None:
+    """Take what is too much out of a day's segments, in proportion to what they have."""
+    excess = sum(sums[place] for sums in own.values()) - total
+    weights = {code: max(sums[place], 0) for code, sums in own.items()}
+    whole = sum(weights.values())
+    if not excess:
+        return
+    if not whole:  # nothing was brought that it could be taken out of
+        own.setdefault(NO_SEGMENT, [0, 0])[place] -= excess
+        return
+    passed = taken = 0
+    for code, weight in weights.items():
+        passed += weight
+        part = excess * passed // whole - taken
+        own[code][place] -= part
+        taken += part
