@@ -27,7 +27,7 @@ from stream_app.sources.files import Reader, SourceFile, merge_by_time
 @click.group(cls=GuessingGroup)
 @passes_config
 def identities() -> None:
-    """Show which ids are one customer's."""
+    """Show which ids are one customer's, by the statements in files."""
 
 
 @identities.command(cls=ManyFiles)
