@@ -10,6 +10,7 @@ A chunk without statements, where no alias is known, is not looked at.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices
-from stream_app.core.events import MERGE, Events, Records
+from stream_app.core.events import MERGE, TEXT_SIZES, Events, Records
 from stream_app.core.identities import NO_RULES, Identities, IdentityRules, Merge, Refused, Statement
 from stream_app.core.partition import Reached, Sweeps
 
@@ -128,49 +129,42 @@ class _Weaving:
     def __init__(self, weaver: Weaver, events: Events) -> None:
         self._weaver = weaver
         self._events = events
+        self._records = events.records.copy()
         self._texts: list[bytes] = []
         self._end = len(events.texts)
-        self._parts: list[Records] = []
-        self._sources: list[Indices] = []
+        self._merges: dict[int, list[tuple[Merge, str]]] = {}
         self._refused: list[tuple[int, Refused]] = []
 
     def weave(self, statements: Indices) -> Woven | None:
-        start, changed = 0, len(statements) > 0
-        for index in statements.tolist():
-            self._add_events(start, index)
-            self._add_merges(index)
-            start = index + 1
-        changed |= self._add_events(start, len(self._events)) or bool(self._texts)
-        if not changed:
+        """Return the woven chunk; None where nothing is to be changed."""
+        follow = np.zeros(len(self._events), np.bool_)
+        follow[statements] = True
+        for index in self._followed(statements):
+            if follow[index]:
+                self._follow(index)
+            else:
+                self._rename(index)
+        if not len(statements) and not self._texts:
             return None
-        texts = self._events.texts
-        if self._texts:
-            texts = np.concatenate((texts, np.frombuffer(b"".join(self._texts), np.uint8)))
-        records, sources = np.concatenate(self._parts), np.concatenate(self._sources)
-        return Woven(Events(records, texts), sources, self._refused)
+        return self._woven(statements)
 
-    def _add_events(self, start: int, stop: int) -> bool:
-        """Add the events `[start, stop)`, under the ids that their customers go by; return whether any changed."""
-        records = self._events.records[start:stop]
-        aliases = self._weaver.find_aliases(records["customer_hash"])
-        changed = False
-        if len(aliases):
-            records = records.copy()
-        for index in aliases.tolist():
-            customer_id = self._events.customer_id(start + index)
-            end = self._weaver.end_of(int(records["customer_hash"][index]), customer_id)
-            if end != customer_id:
-                self._rename(records, index, end)
-                changed = True
-        self._parts.append(records)
-        self._sources.append(np.arange(start, stop))
-        return changed
+    def _followed(self, statements: Indices) -> list[int]:
+        """Return the indices of statements, and of events of ids that these or earlier ones name, ascending."""
+        hashes = self._records["customer_hash"]
+        named = np.concatenate((hashes[statements], self._records["event_digest"][statements]))
+        events = np.union1d(self._weaver.find_aliases(hashes), np.flatnonzero(np.isin(hashes, named)))
+        return list(map(int, np.union1d(events, statements)))
 
-    def _rename(self, records: Records, index: int, customer_id: str) -> None:
-        record, encoded = records[index], customer_id.encode()
+    def _rename(self, index: int) -> None:
+        """Have an event be of whoever its customer goes by."""
+        record = self._records[index]
+        customer_id = self._events.customer_id(index)
+        end = self._weaver.end_of(int(record["customer_hash"]), customer_id)
+        if end == customer_id:
+            return
         begin = int(record["text_at"]) + int(record["customer_size"])
         size = sum(int(record[name]) for name in ("event_id_size", "type_size", "kept_size"))
-        self._write(records, index, encoded, self._events.texts[begin : begin + size].tobytes())
+        self._write(self._records, index, end.encode(), self._events.texts[begin : begin + size].tobytes())
 
     def _write(self, records: Records, index: int, customer: bytes, others: bytes) -> None:
         records["text_at"][index] = self._end
@@ -179,23 +173,41 @@ class _Weaving:
         self._texts.append(customer + others)
         self._end += len(customer) + len(others)
 
-    def _add_merges(self, index: int) -> None:
+    def _follow(self, index: int) -> None:
         said = statement_of(self._events, index)
         taken = self._weaver.take(said)
         if isinstance(taken, Refused):
             self._refused.append((index, taken))
-            return
-        for merge in taken:
-            records = self._events.records[index : index + 1].copy()
-            ended, kind = merge.ended.encode(), said.kind.encode()
-            self._write(records, 0, merge.into.encode(), ended + kind)
-            records["event_digest"] = xxh3_64_intdigest(ended)
-            records["event_id_size"], records["type_size"], records["kept_size"] = len(ended), len(kind), 0
-            self._parts.append(records)
-            self._sources.append(np.array([index]))
+        elif taken:
+            self._merges[index] = [(merge, said.kind) for merge in taken]
+
+    def _woven(self, statements: Indices) -> Woven:
+        counts = np.ones(len(self._events), np.intp)
+        counts[statements] = 0
+        for index, merges in self._merges.items():
+            counts[index] = len(merges)
+        sources = np.repeat(np.arange(len(counts)), counts)
+        records = self._records.take(sources)
+        for index, merges in self._merges.items():
+            first = int(np.searchsorted(sources, index))
+            for place, (merge, kind) in enumerate(merges, first):
+                ended = merge.ended.encode()
+                self._write(records, place, merge.into.encode(), ended + kind.encode())
+                records["event_digest"][place] = xxh3_64_intdigest(ended)
+                records["event_id_size"][place], records["type_size"][place] = len(ended), len(kind)
+                records["kept_size"][place] = 0
+        texts = self._events.texts
+        if self._texts:
+            texts = np.concatenate((texts, np.frombuffer(b"".join(self._texts), np.uint8)))
+        return Woven(Events(records, texts), sources, self._refused)
 
 
 def statement_of(events: Events, index: int) -> Statement:
     """Return the statement that an event of the kind `MERGE` is, as decoding leaves it."""
-    event = events.event(index)
-    return Statement(event.at_ms, event.event_id, event.customer_id, event.type, event.kept.decode())
+    record = events.records[index]
+    start, sizes = int(record["text_at"]), [int(record[name]) for name in TEXT_SIZES]
+    texts = events.texts[start : start + sum(sizes)].tobytes()
+    customer, alias, kind, namespace = (
+        texts[end - size : end].decode() for size, end in zip(sizes, accumulate(sizes), strict=True)
+    )
+    return Statement(int(record["at_ms"]), alias, customer, kind, namespace)
