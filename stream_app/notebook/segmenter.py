@@ -19,7 +19,7 @@ from stream_app.adapters.interruption import interruptible
 from stream_app.bootstrap.decoding import create_decoders, with_money_of
 from stream_app.bootstrap.replay import create_run, resume_run, settings_of_state, state_of_run
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.readers import read_migration
 from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import to_milliseconds
@@ -93,8 +93,8 @@ class Segmenter(Answers):
 
     def _hold(self, settings: Settings, now_ms: int | None, kept: KeptOutputs, run: Run) -> None:
         self._settings, self._now_ms, self._kept, self._run = settings, now_ms, kept, run
-        self._decoders = create_decoders(settings, fields_looked_at(run.partition.segmentations))
-        self._single_events = dict.fromkeys(INPUT_CONTRACTS, 0)
+        self._decoders = create_decoders(settings, fields_looked_at(run.partition.segmentations), FILE_CONTRACTS)
+        self._single_events = dict.fromkeys(FILE_CONTRACTS, 0)
 
     # --- taking in -----------------------------------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ class Segmenter(Answers):
             `currency` (then the base currency), and `type` says `purchase` or `refund` as well as `order_completed` or
             `order_refunded`.
         topic
-            `purchases`, `engagements` or `profiles`; found by the event's fields if None.
+            `purchases`, `engagements`, `profiles` or `identities`; found by the event's fields if None.
 
         Returns
         -------
@@ -134,9 +134,9 @@ class Segmenter(Answers):
         stream_app.errors.EventRefused: occurred_at: "yesterday", expected an RFC 3339 time ...
         """
         name = topic_of(event) if topic is None else topic
-        if name not in INPUT_CONTRACTS:
-            raise ConfigurationError(f"topic: {name!r}, expected one of {', '.join(INPUT_CONTRACTS)}")
-        payload = payload_of(event, INPUT_CONTRACTS[name], self._settings.money.base_currency)
+        if name not in FILE_CONTRACTS:
+            raise ConfigurationError(f"topic: {name!r}, expected one of {', '.join(FILE_CONTRACTS)}")
+        payload = payload_of(event, FILE_CONTRACTS[name], self._settings.money.base_currency)
         try:
             decoded = self._decoders[name].decode(payload, self._now())
         except InvalidRecord as error:

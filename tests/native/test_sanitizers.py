@@ -25,6 +25,7 @@ MUTANTS: Final = 300
 COMPARED: Final = (
     "tests/native/test_fold.py",
     "tests/native/test_rows.py",
+    "tests/native/test_merging.py",
     "tests/native/test_step.py::test_step_is_the_references_over_random_logs[0]",
     "tests/native/test_learned.py::test_customers_of_nonsense_move_as_in_the_reference[True]",
     "tests/native/test_ledger.py",
