@@ -162,7 +162,7 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(address: str) -> None:
         assert ALL not in answer.text
 
 
-def test_signing_out_ends_the_session_itself(sign_in: SignIn) -> None:
+def test_signing_out_ends_the_session_itself(address: str, sign_in: SignIn) -> None:
     browser = sign_in()
     cookie = browser.cookies[COOKIE]
     assert browser.post("/console/sign-out", json={}).status_code == 200
