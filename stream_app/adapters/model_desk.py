@@ -13,8 +13,11 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection, committed_reader
 from stream_app.adapters.topics import TopicNames
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.contracts.decisions import Decision, Outcome, decision_key
 from stream_app.contracts.model_shelf import ModelShelf
+from stream_app.contracts.outputs.models import DECIDED_BY_CHARACTERS_MAX, DecisionAction
+from stream_app.core.clock import format_instant
 from stream_app.errors import BrokerUnreachable, ConfigurationError, TopicRefused
 
 POLL_MS: Final = 200
@@ -45,6 +48,28 @@ class ModelDesk:
         end = (await consumer.end_offsets([at]))[at]
         while await consumer.position(at) < end:
             await self._take()
+
+    async def hand_in(
+        self, action: DecisionAction, segmentation: str, version: int | None, decided_by: str, timeout_seconds: float
+    ) -> Outcome | None:
+        """Hand in a decision of now on what stands at the desk; see `decide`.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such segmentation.
+        """
+        waiting = self.shelf.require(segmentation).waiting
+        is_meant = waiting is not None and action in ("approve", "reject") and waiting["version"] == version
+        decision = Decision(
+            segmentation=segmentation,
+            action=action,
+            version=version,
+            as_of=waiting["as_of"] if waiting is not None and is_meant else None,
+            decided_by=decided_by[:DECIDED_BY_CHARACTERS_MAX],
+            at=format_instant(now_ms()),
+        )
+        return await self.decide(decision, timeout_seconds)
 
     async def decide(self, decision: Decision, timeout_seconds: float) -> Outcome | None:
         """Hand in a decision and return what became of it; None if nothing has within some seconds."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     Cause,
     DefinitionExplanation,
@@ -23,6 +24,8 @@ from stream_app.contracts.readers import (
 
 REASON_FIELD: Final = "?"
 """Before a segmentation's name in a customer's hash: why it is in its segment. Without it: that it is."""
+FORM: Final = b"2"
+"""Of a generation as a whole: the view rebuilds one of another form. Since 2 it has histories, and days of flows."""
 FLOW_SEPARATOR: Final = ">"
 NO_SEGMENT: Final = "-"
 """Stands for none where a segment's id would be."""
@@ -65,12 +68,20 @@ class ViewKeys:
         return f"{self.prefix}{generation}:"
 
     def position(self, generation: str) -> str:
-        """Hash: `topic/partition` to the offset that comes next, and `at`, when it was last written (ms)."""
+        """Hash: `topic/partition` to the offset that comes next, `at`, when it was last written (ms), and `form`."""
         return self.of(generation) + "position"
+
+    def told(self, generation: str) -> str:
+        """Hash: `follower` to what the process that writes the view said last of itself, see `FollowerCondition`."""
+        return self.of(generation) + "told"
 
     def customer(self, generation: str, customer_id: str) -> str:
         """Hash: segmentation to membership, `?segmentation` to the reason."""
         return f"{self.of(generation)}c:{customer_id}"
+
+    def history(self, generation: str, customer_id: str) -> str:
+        """List: the newest migrations of a customer (`PastMove`), as they came, the last one first."""
+        return f"{self.of(generation)}h:{customer_id}"
 
     def members(self, generation: str, segmentation: str, segment: str) -> str:
         """Sorted set: customer id by the instant it entered the segment (ms)."""
@@ -85,8 +96,16 @@ class ViewKeys:
         return f"{self.paths_ahead(generation, segmentation)}:{path}"
 
     def flows(self, generation: str, segmentation: str, day: str) -> str:
-        """Hash: `from>to>cause` to the number of migrations that became true on a day of the shop."""
+        """Hash: `from>to>cause>change` to the number of migrations that became true on a day of the shop."""
         return f"{self.of(generation)}f:{segmentation}:{day}"
+
+    def flow_days(self, generation: str, segmentation: str) -> str:
+        """Set: the days that there are flows of."""
+        return f"{self.of(generation)}d:{segmentation}"
+
+    def totals(self, generation: str, segmentation: str) -> str:
+        """Hash: `day/partition` to what members had done by the end of that day of the shop, see `TotalsValue`."""
+        return f"{self.of(generation)}t:{segmentation}"
 
     def models(self, generation: str, segmentation: str) -> str:
         """Hash: `version`, or `version/held`, to the model's document."""
@@ -135,6 +154,44 @@ class MembershipValue(NamedTuple):
             None if at_ms is None else int(at_ms),
             None if target == NO_SEGMENT else target,
         )
+
+
+class FollowerCondition(msgspec.Struct, frozen=True, gc=False):
+    """How the process that writes the view is.
+
+    Attributes
+    ----------
+    version
+        Of the software.
+    state
+        `current`, or why it is not.
+    staleness_seconds
+        Age of the oldest record that is not in the view.
+    lag_records
+        By kind of record, how many are not in the view yet.
+    """
+
+    version: str
+    state: str
+    staleness_seconds: float
+    lag_records: dict[str, int]
+
+
+class TotalsValue(NamedTuple):
+    """What all members of a segmentation in a partition have done: `customers purchases revenue_minor`."""
+
+    customers: int
+    purchases: int
+    revenue_minor: int
+
+    def encode(self) -> str:
+        """Return the value."""
+        return " ".join(map(str, self))
+
+    @classmethod
+    def decode(cls, value: bytes) -> TotalsValue:
+        """Parse a value."""
+        return cls(*map(int, value.split()))
 
 
 def next_text(at_ms: int, segment: str | None) -> str:
@@ -247,10 +304,50 @@ class Reason(msgspec.Struct, array_like=True, gc=False):
         return Cause(self.cause, self.event_id, None)
 
 
+class PastMove(msgspec.Struct, array_like=True, gc=False):
+    """A migration in a customer's history; the reason comes last, for the script."""
+
+    segmentation: str
+    to_segment: str | None
+    effective_ms: int
+    decided_ms: int
+    model_version: int
+    reason: Reason
+
+
+def past_move_head(migration: MigrationRecord) -> tuple[str, str | None, int, int, int]:
+    """Return a `PastMove` but for the reason."""
+    target = migration.to_segment
+    return (
+        migration.segmentation,
+        None if target is None else target.id,
+        parse_instant(migration.effective_at),
+        parse_instant(migration.decided_at),
+        migration.model_version,
+    )
+
+
 def flow_field(migration: MigrationRecord) -> str:
     """Return the field that counts a migration; a first entry comes from nothing, and leaving leads to nothing."""
     ends = migration.from_segment, migration.to_segment
-    return FLOW_SEPARATOR.join((*("" if end is None else end.id for end in ends), migration.cause.kind))
+    names = ("" if end is None else end.id for end in ends)
+    return FLOW_SEPARATOR.join((*names, migration.cause.kind, migration.change))
+
+
+class FlowField(NamedTuple):
+    """What a field of flows counts; None stands for none at entries and leavings."""
+
+    from_segment: str | None
+    to_segment: str | None
+    cause: str
+    change: str
+
+    @classmethod
+    def decode(cls, field: str) -> FlowField:
+        """Parse a field; one of an earlier release lacks the change, which the ends tell in part."""
+        origin, target, cause, *told = field.split(FLOW_SEPARATOR)
+        plain = "moved" if origin and target else "left" if origin else "entered"
+        return cls(origin or None, target or None, cause, told[0] if told else plain)
 
 
 def model_field(version: int, status: str) -> str:

@@ -1,7 +1,10 @@
-"""Who may call: bearer tokens, their scopes, and how often they may be used.
+"""Who may call: credentials, the scopes they are good for, and how often they may be used.
 
 A token is 256 random bits, so its hash needs no salt and no slow function: there is nothing to guess. Hashes are
 compared in constant time, and always with all of them.
+
+A request may bring one of several kinds of credential. Each kind is a function from a request to its caller, None
+where the request has nothing of this kind; the first one that finds a caller decides.
 """
 
 from __future__ import annotations
@@ -10,27 +13,35 @@ import hashlib
 import hmac
 import math
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream_app.adapters.metrics import Metrics
-from stream_app.adapters.metrics.declared import HTTP_REQUEST_DURATION
-from stream_app.api.problems import Problem
+from stream_app.api.problems import (
+    RATE_LIMITED,
+    SCOPE_MISSING,
+    TOKEN_MALFORMED,
+    TOKEN_MISSING,
+    TOKEN_UNKNOWN,
+    Problem,
+)
+from stream_app.api.quotas import Quotas
 
 READ_CUSTOMERS: Final = "read:customers"
 READ_SEGMENTS: Final = "read:segments"
 STREAM_MIGRATIONS: Final = "stream:migrations"
-SCOPES: Final = (READ_CUSTOMERS, READ_SEGMENTS, STREAM_MIGRATIONS)
+DECIDE_MODELS: Final = "decide:models"
+"""Approve and reject models in the console."""
+READING: Final = (READ_CUSTOMERS, READ_SEGMENTS, STREAM_MIGRATIONS)
+SCOPES: Final = (*READING, DECIDE_MODELS)
 TOKEN_PREFIX: Final = "segmenter_"
 """Lets scanners for leaked secrets recognise one."""
 TOKEN_BYTES: Final = 32
-OPEN_PATHS: Final = frozenset({"/live", "/ready"})
+OPEN_PATHS: Final = frozenset({"/live", "/ready", "/docs", "/openapi.json"})
+"""They tell nothing of customers or segments."""
+OPEN_PREFIXES: Final = ("/docs/", "/problems/")
 CHALLENGE: Final = 'Bearer realm="segmenter"'
 
 
@@ -65,116 +76,135 @@ class Client:
 
 ANYBODY: Final = Client("anybody", "", frozenset(SCOPES))
 
+Credential = Callable[[Scope], Client | None]
+"""Returns the caller that a request names by one kind of credential, None where it has none of that kind; raises
+`Problem` for one that is wrong."""
 
-class TokenBucket:
-    """Lets through a burst of calls, and then as many as time refills.
+
+def anybody(_: Scope) -> Client:
+    """Let everybody in: a credential that each request has."""
+    return ANYBODY
+
+
+def header_of(scope: Scope, name: bytes) -> str:
+    """Return a header of a request, empty if there is none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return ""
+
+
+class BearerTokens:
+    """The credential `Authorization: Bearer <token>`.
 
     Parameters
     ----------
-    per_second
-        Calls that time gives back.
-    burst
-        Most that can be saved up.
-    clock
-        In seconds.
+    clients
+        Those whose tokens are known.
     """
 
-    def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_second = per_second
-        self._burst = burst
-        self._clock = clock
-        self._left = float(burst)
-        self._counted_at = clock()
+    def __init__(self, clients: Sequence[Client]) -> None:
+        self.replace(clients)
 
-    def take(self) -> float:
-        """Take one call and return 0; if none is left, return the seconds until the next one."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._counted_at) * self._per_second)
-        self._counted_at = now
-        if self._left < 1:
-            return (1 - self._left) / self._per_second
-        self._left -= 1
-        return 0.0
+    def replace(self, clients: Sequence[Client]) -> None:
+        """Let others in from now on."""
+        self._clients = [(client.sha256.encode(), client) for client in clients]
+        self.by_name = {client.name: client for client in clients}
+
+    def find(self, token: str) -> Client | None:
+        """Return whose token this is; None for one that is not known."""
+        found, given_hash = None, hash_token(token).encode()
+        for sha256, client in self._clients:
+            if hmac.compare_digest(sha256, given_hash):
+                found = client
+        return found
+
+    def __call__(self, scope: Scope) -> Client | None:
+        """See `Credential`."""
+        authorization = header_of(scope, b"authorization")
+        if not authorization:
+            return None
+        kind, _, token = authorization.partition(" ")
+        given = token.strip()
+        if kind.lower() != "bearer" or not given:
+            raise Problem(TOKEN_MALFORMED, TOKEN_MALFORMED.example, {"WWW-Authenticate": CHALLENGE})
+        found = self.find(given)
+        if found is None:
+            challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
+            raise Problem(TOKEN_UNKNOWN, TOKEN_UNKNOWN.example, challenge)
+        return found
 
 
-class TokenMiddleware:
-    """Lets no request without a known token through, but for liveness and readiness.
+class AccessMiddleware:
+    """Lets no request through whose caller is not known, but for paths that are open.
 
-    Routes check the scope themselves (`needs`). Every answer is timed here, too.
+    Routes check the scope themselves (`needs`); they find the caller in the request's state.
 
     Parameters
     ----------
     app
         The application that is protected.
-    clients
-        Those who may call; without any, everybody may.
-    requests_per_second, burst
-        Of each client.
-    metrics
-        Counts answers.
+    credentials
+        In the order in which they are looked for.
+    quotas
+        How often each caller may call.
+    open_paths, open_prefixes
+        Of what everybody may see.
     """
 
     def __init__(
-        self, app: ASGIApp, clients: Sequence[Client], requests_per_second: float, burst: int, metrics: Metrics
+        self,
+        app: ASGIApp,
+        credentials: Sequence[Credential],
+        quotas: Quotas,
+        open_paths: Collection[str] = OPEN_PATHS,
+        open_prefixes: Sequence[str] = OPEN_PREFIXES,
     ) -> None:
         self._app = app
-        self._clients = [(client.sha256.encode(), client) for client in clients]
-        self._buckets = {client.name: TokenBucket(requests_per_second, burst) for client in (*clients, ANYBODY)}
-        self._metrics = metrics
+        self._credentials = credentials
+        self._quotas = quotas
+        self._open_paths = frozenset(open_paths)
+        self._open_prefixes = tuple(open_prefixes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it to the application."""
-        if scope["type"] != "http":
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in self._open_paths or path.startswith(self._open_prefixes):
             await self._app(scope, receive, send)
             return
-        started, is_timed = time.perf_counter(), False
+        state = scope["state"]
+        try:
+            client = self._identify(scope)
+        except Problem as problem:
+            await problem.response(state)(scope, receive, send)
+            return
+        state["client"] = client
+        bucket = self._quotas.of(client.name)
+        wait_seconds = bucket.take()
+        limits = [self._quotas.policy, bucket.told()]
 
-        async def send_timed(message: Message) -> None:
-            nonlocal is_timed
-            if not is_timed and message["type"] == "http.response.start":
-                is_timed = True
-                self._observe(scope, str(message["status"]), time.perf_counter() - started)
+        async def send_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *limits]
             await send(message)
 
-        try:
-            if scope["path"] not in OPEN_PATHS:
-                scope.setdefault("state", {})["client"] = self._admit(Headers(scope=scope))
-        except Problem as problem:
-            await problem.response()(scope, receive, send_timed)
-            return
-        await self._app(scope, receive, send_timed)
-
-    def _admit(self, headers: Headers) -> Client:
-        client = self._identify(headers.get("authorization", "")) if self._clients else ANYBODY
-        wait_seconds = self._buckets[client.name].take()
         if wait_seconds:
-            headers_sent = {"Retry-After": str(math.ceil(wait_seconds))}
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many requests with this token", headers_sent)
-        return client
+            await _too_many(wait_seconds).response(state)(scope, receive, send_limits)
+        else:
+            await self._app(scope, receive, send_limits)
 
-    def _identify(self, authorization: str) -> Client:
-        if not authorization:
-            detail = "the header Authorization is missing, expected Authorization: Bearer <token>"
-            raise Problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": CHALLENGE})
-        kind, _, token = authorization.partition(" ")
-        given = token.strip()
-        if kind.lower() != "bearer" or not given:
-            detail = "the header Authorization is of another form, expected Authorization: Bearer <token>"
-            raise Problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": CHALLENGE})
-        found, given_hash = None, hash_token(given).encode()
-        for sha256, client in self._clients:
-            if hmac.compare_digest(sha256, given_hash):
-                found = client
-        if found is None:
-            challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
-            raise Problem(HTTPStatus.UNAUTHORIZED, "this token is not known", challenge)
-        return found
+    def _identify(self, scope: Scope) -> Client:
+        for credential in self._credentials:
+            client = credential(scope)
+            if client is not None:
+                return client
+        raise Problem(TOKEN_MISSING, TOKEN_MISSING.example, {"WWW-Authenticate": CHALLENGE})
 
-    def _observe(self, scope: Scope, status: str, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "none")
-        method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other"
-        labels = {"method": method, "route": route, "status": f"{status[0]}xx"}
-        self._metrics.distribution(HTTP_REQUEST_DURATION, **labels).observe(seconds)
+
+def _too_many(wait_seconds: float) -> Problem:
+    wait = math.ceil(wait_seconds)
+    detail = f"too many requests with this token; the next one is let through in {wait} s"
+    return Problem(RATE_LIMITED, detail, {"Retry-After": str(wait)})
 
 
 def needs(client: Client, scope: str) -> None:
@@ -187,4 +217,4 @@ def needs(client: Client, scope: str) -> None:
     """
     if scope not in client.scopes:
         challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'}
-        raise Problem(HTTPStatus.FORBIDDEN, f"this token lacks the scope {scope}", challenge)
+        raise Problem(SCOPE_MISSING, f"this token lacks the scope {scope}", challenge)

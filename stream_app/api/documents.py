@@ -1,8 +1,12 @@
-"""The answers' form, as the OpenAPI document shows it; `stream_app.api.store` makes the answers."""
+"""The answers' form, as the OpenAPI document shows it; `stream_app.api.store` makes the answers.
+
+Fields that have a default are those that a client may do without (`include`).
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from datetime import date
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,86 +15,7 @@ from stream_app.contracts.outputs.migrations import Cause, CauseKind, Change, Di
 
 CUSTOMER_ID_CHARACTERS: Final = 256
 BATCH_CUSTOMERS: Final = 500
-
-EXAMPLE_SEGMENT: Final[dict[str, Any]] = {
-    "segmentation": "value",
-    "segment": {"id": "s2", "name": "Loyal"},
-    "since": "2026-05-01T12:00:00.000Z",
-    "sequence": 4,
-    "model_version": 12,
-    "as_of": "2026-05-01T12:00:03.000Z",
-    "next_move": {"at": "2026-06-07T12:00:00.000Z", "to_segment": {"id": "s5", "name": "At risk"}},
-    "change": "moved",
-    "direction": "up",
-    "from_segment": {"id": "s101", "name": "Regular"},
-    "cause": {"kind": "purchase", "event_id": "order-981", "position": None},
-    "margin": 0.71,
-    "explanation": {
-        "kind": "learned",
-        "before": {
-            "recency_days": 12.2,
-            "tenure_days": 240.0,
-            "usual_gap_days": 9.5,
-            "probability_active": 0.93,
-            "orders": 8,
-            "order_recency_days": 12.2,
-            "order_tenure_days": 201.0,
-            "order_interval_days": 19.3,
-            "order_value": 61.2,
-            "engagement_recency_days": 14.0,
-            "engagement_interval_days": 8.8,
-        },
-        "after": {
-            "recency_days": 0.0,
-            "tenure_days": 240.0,
-            "usual_gap_days": 9.6,
-            "probability_active": 0.99,
-            "orders": 9,
-            "order_recency_days": 0.0,
-            "order_tenure_days": 201.0,
-            "order_interval_days": 16.9,
-            "order_value": 67.9,
-            "engagement_recency_days": 14.0,
-            "engagement_interval_days": 8.8,
-        },
-        "decisive": "order_rate",
-        "margin": 0.71,
-        "statement": "orders at least once in 40 days",
-        "sentence": "Purchase of 144.80 EUR: 12 days after the last one, 9 orders in 201 days; Regular → Loyal.",
-    },
-    "holdout": {"bucket": 57, "held_out": False},
-}
-EXAMPLE_RULES_SEGMENT: Final[dict[str, Any]] = EXAMPLE_SEGMENT | {
-    "segmentation": "lifecycle",
-    "segment": {"id": "active", "name": "Active"},
-    "sequence": 2,
-    "model_version": 1,
-    "next_move": {"at": "2026-05-31T12:00:00.001Z", "to_segment": {"id": "slipping", "name": "Slipping away"}},
-    "change": "returned",
-    "direction": None,
-    "from_segment": {"id": "slipping", "name": "Slipping away"},
-    "margin": None,
-    "explanation": {
-        "kind": "rules",
-        "sentence": (
-            "Purchase of 144.80 EUR: 0 days, was 41.2: no longer time since the last order of more than 30 days; "
-            "Slipping away → Active."
-        ),
-        "conditions": [
-            {
-                "condition": "time since the last order of more than 30 days",
-                "before": 41.2,
-                "after": 0.0,
-                "held": True,
-                "holds": False,
-            }
-        ],
-    },
-}
-EXAMPLE_CUSTOMER: Final[dict[str, Any]] = {
-    "customer_id": "customer-1",
-    "segments": [EXAMPLE_RULES_SEGMENT, EXAMPLE_SEGMENT],
-}
+Include = Literal["reason", "figures", "next_move", "holdout"]
 
 CustomerId = Annotated[str, Field(min_length=1, max_length=CUSTOMER_ID_CHARACTERS)]
 Name = Annotated[str, Field(min_length=1, max_length=CUSTOMER_ID_CHARACTERS)]
@@ -103,7 +28,11 @@ class Document(BaseModel):
 
 
 class CustomerSegmentDocument(Document):
-    """A customer's place in one segmentation; the reason is null if its migration is not kept any more."""
+    """A customer's place in one segmentation; the reason is null if its migration is not kept any more.
+
+    With `include`, only the groups that it names are there beside the first fields: `reason` (`change`, `direction`,
+    `from_segment`, `cause`, `margin`, `sentence`), `figures` (`explanation`), `next_move`, `holdout`.
+    """
 
     segmentation: str
     segment: SegmentReference
@@ -114,25 +43,26 @@ class CustomerSegmentDocument(Document):
     model_version: Count
     as_of: Instant
     """When it was decided."""
-    next_move: NextMove | None
+    next_move: NextMove | None = None
     """When and where to the customer moves if nothing happens after `since` (in a replay: after `as_of`); null if
     silence moves it no more. An own act or a new model since then may change it, either way: that is known once the
     customer moves. An instant that is past says that something has happened, or that the move is about to come."""
-    change: Change | None
-    direction: Direction | None
-    from_segment: SegmentReference | None
-    cause: Cause | None
-    margin: Number | None
+    change: Change | None = None
+    direction: Direction | None = None
+    from_segment: SegmentReference | None = None
+    cause: Cause | None = None
+    margin: Number | None = None
     """How far past the middle between both segments' centres, in log units; null where no distance decided, and where
     the segmentation is not a learned one."""
-    explanation: Explanation | None
-    holdout: Holdout | None
+    sentence: str | None = None
+    """The explanation's, where it is not there itself: only with `include=reason`."""
+    explanation: Explanation | None = None
+    holdout: Holdout | None = None
 
 
 class CustomerDocument(Document):
     """A customer's segments: one for each segmentation, and one for each audience that it is in."""
 
-    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_CUSTOMER})
     customer_id: str
     segments: list[CustomerSegmentDocument]
 
@@ -140,16 +70,45 @@ class CustomerDocument(Document):
 class BatchRequest(Document):
     """Customers to look up."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"customer_ids": ["customer-1", "customer-2"]}})
     customer_ids: Annotated[list[CustomerId], Field(min_length=1, max_length=BATCH_CUSTOMERS)]
 
 
 class BatchDocument(Document):
     """Known customers in the order of the request, and the ids that are not known."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"customers": [EXAMPLE_CUSTOMER], "unknown": ["nobody"]}})
     customers: list[CustomerDocument]
     unknown: list[str]
+
+
+class CustomerMigrationDocument(Document):
+    """A move of a customer from one segment of a segmentation to another."""
+
+    segmentation: str
+    sequence: Count
+    """From 1 for each segmentation and customer, without gaps: so one that is missing is not kept any more."""
+    from_segment: SegmentReference | None
+    to_segment: SegmentReference | None
+    change: Change
+    direction: Direction | None
+    effective_at: Instant
+    """Instant at which it became true."""
+    decided_at: Instant
+    """Instant at which it was found."""
+    cause: Cause
+    """Without the position of its event."""
+    model_version: Count
+    margin: Number | None
+    explanation: Explanation
+    holdout: Holdout
+
+
+class HistoryDocument(Document):
+    """A page of a customer's moves, the newest first, as far back as they are kept."""
+
+    customer_id: str
+    migrations: list[CustomerMigrationDocument]
+    next_cursor: str | None
+    """For the next page; null at the end."""
 
 
 class SegmentFigures(Document):
@@ -240,10 +199,10 @@ class MemberDocument(Document):
 
 
 class MembersDocument(Document):
-    """A page of a segment's customers, the longest there first."""
+    """A page of a segment's customers, in the order asked for."""
 
     customers: Count
-    """How many are in the segment at the moment of the answer."""
+    """How many are in the segment at the moment of the answer, of those who entered at `since` or later."""
     members: list[MemberDocument]
     next_cursor: str | None
     """For the next page; null at the end."""
@@ -264,9 +223,46 @@ class FlowsDocument(Document):
     """Flows between segments in a period, the greatest first."""
 
     segmentation: str
-    first_day: str
-    last_day: str
+    first_day: date
+    last_day: date
     flows: list[FlowDocument]
+
+
+class DayOfFlowsDocument(Document):
+    """Flows of one day."""
+
+    day: date
+    flows: list[FlowDocument]
+
+
+class DailyFlowsDocument(Document):
+    """Flows between segments, day by day; days without any are left out."""
+
+    segmentation: str
+    first_day: date
+    last_day: date
+    days: list[DayOfFlowsDocument]
+
+
+class SegmentSizesDocument(Document):
+    """How many customers were in a segment."""
+
+    segment: SegmentReference
+    customers: list[Count | None]
+    """At the end of each of the days, in their order, of today at present; null before `known_from`, unless nobody can
+    have been there."""
+
+
+class SizesDocument(Document):
+    """Sizes of segments over time, by the flows of each day."""
+
+    segmentation: str
+    first_day: date
+    last_day: date
+    known_from: date | None
+    """First day that flows are known of; null if there are none."""
+    days: list[date]
+    segments: list[SegmentSizesDocument]
 
 
 class AheadDocument(Document):
@@ -332,10 +328,27 @@ class ModelsDocument(Document):
     models: list[ModelSummary]
 
 
+class StreamTokenDocument(Document):
+    """A token that opens the live stream for a minute, and nothing else."""
+
+    token: str
+    """For the query parameter `token` of `/v1/migrations/stream`."""
+    expires_at: Instant
+
+
 class ProblemDocument(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
+    """The code as a URI reference; it explains it."""
     title: str
+    """What all problems of this code have in common."""
     status: int
     detail: str
+    """The mistake, and what was expected: for people."""
+    code: str
+    """For programs: it stays."""
+    request_id: str
+    """As in the header `X-Request-Id`, and in the server's log."""

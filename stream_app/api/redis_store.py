@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,24 +18,31 @@ from stream_app.adapters.view_schema import (
     FLOW_SEPARATOR,
     NO_SEGMENT,
     REASON_FIELD,
+    FollowerCondition,
     MembershipValue,
+    PastMove,
     Reason,
+    TotalsValue,
     ViewKeys,
 )
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
-from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list
+from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list, trade_by_day
 from stream_app.api.store import (
     Ahead,
+    CustomerMigration,
     CustomerSegment,
+    Daily,
     Flow,
     Leaver,
     LeaverPage,
     MemberPage,
+    MemberQuery,
     SegmentList,
     StoreUnavailable,
+    ViewCondition,
 )
 from stream_app.contracts.readers import NextMove, margin_of, read_figures, read_model
 from stream_app.contracts.segment_index import SegmentIndex
@@ -60,6 +67,8 @@ Items = Any
 """Of a stream: id and fields each. redis-py's own type allows for options that are not used here."""
 
 _decode_reason: Final = msgspec.json.Decoder(Reason).decode
+_decode_past: Final = msgspec.json.Decoder(PastMove).decode
+_decode_condition: Final = msgspec.json.Decoder(FollowerCondition).decode
 _decode_model: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -98,7 +107,10 @@ class RedisStore:
         self._models = RedisScript(scripts.MODELS, reads_only=True)
         self._figures = RedisScript(scripts.FIGURES, reads_only=True)
         self._flows = RedisScript(scripts.FLOWS, reads_only=True)
+        self._daily = RedisScript(scripts.DAILY, reads_only=True)
+        self._condition = RedisScript(scripts.CONDITION, reads_only=True)
         self._members = RedisScript(scripts.MEMBERS, reads_only=True)
+        self._history_of = RedisScript(scripts.HISTORY, reads_only=True)
         self._ahead = RedisScript(scripts.AHEAD, reads_only=True)
         self._leavers = RedisScript(scripts.LEAVERS, reads_only=True)
         self.feed = MigrationFeed(self._history)
@@ -140,11 +152,19 @@ class RedisStore:
         documents = await self._call(self._figures, segmentation)
         return segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
 
-    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
+    async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
         """See `SegmentStore`."""
-        customers, flat = await self._call(self._members, segmentation, segment, limit, *(after or ()))
+        since: str | int = "-inf" if wanted.since_ms is None else wanted.since_ms
+        order = since, "newest" if wanted.newest_first else "longest"
+        place = segmentation, segment, wanted.limit, *order, *(wanted.after or ())
+        customers, flat = await self._call(self._members, *place)
         pairs = zip(flat[::2], flat[1::2], strict=True)
-        return MemberPage(customers, [(int(score), member.decode()) for member, score in pairs])
+        found = [(int(score), member.decode()) for member, score in pairs]
+        return MemberPage(customers, found[::-1] if wanted.newest_first else found)
+
+    async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
+        """See `SegmentStore`."""
+        return [self._migration_of(_decode_past(each)) for each in await self._call(self._history_of, customer_id)]
 
     def now_ms(self) -> int:
         """See `SegmentStore`."""
@@ -175,6 +195,38 @@ class RedisStore:
         flat = await self._call(self._flows, segmentation, *days)
         counts = {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
         return flows_of(counts, segmentation, self.index)
+
+    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
+        """See `SegmentStore`."""
+        ids = [reference.id for reference in self.index.require(segmentation).references]
+        answer = await self._call(self._daily, segmentation, len(ids), *ids, *days)
+        newest, sizes, flows, totals, known_from = answer
+        by_field = {field.decode(): TotalsValue.decode(value) for field, value in _pairs(totals)}
+        counts = [{field.decode(): int(count) for field, count in _pairs(flat)} for flat in flows]
+        present = dict(zip(ids, sizes, strict=True))
+        return Daily(newest.decode(), present, counts, trade_by_day(by_field), known_from.decode())
+
+    async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
+        """See `SegmentStore`."""
+        try:
+            found: Items = await self._client.xrevrange(self._keys.feed, f"({before}" if before else "+", "-", count)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._unavailable("history") from error
+        return _entries(found)
+
+    async def condition(self) -> ViewCondition:
+        """See `SegmentStore`."""
+        positions, newest, told = await self._call(self._condition)
+        read = {field.decode(): int(value) for field, value in _pairs(positions)}
+        written_at_ms = read.pop("at", None)
+        read.pop("form", None)
+        newest_at_ms = id_order(newest.decode())[0] if newest else None
+        return ViewCondition(True, written_at_ms, newest_at_ms, _decode_condition(told) if told else None, read)
+
+    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+        """See `SegmentStore`."""
+        records = map(read_figures, await self._call(self._figures, segmentation))
+        return {record.partition: record.as_of for record in records}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
@@ -234,6 +286,28 @@ class RedisStore:
                 segment.holdout = reason.holdout()
             found.append(segment)
         return found
+
+    def _migration_of(self, past: PastMove) -> CustomerMigration:
+        reason, reference = past.reason, self.index.reference
+        origin, target = (
+            None if end is None else reference(past.segmentation, end) for end in (reason.from_segment, past.to_segment)
+        )
+        explanation = reason.explanation()
+        return CustomerMigration(
+            past.segmentation,
+            reason.sequence,
+            origin,
+            target,
+            reason.change,
+            reason.direction,
+            format_instant(past.effective_ms),
+            format_instant(past.decided_ms),
+            reason.cause_of(),
+            past.model_version,
+            margin_of(explanation),
+            explanation,
+            reason.holdout(),
+        )
 
     def _next_move(self, segmentation: str, membership: MembershipValue) -> NextMove | None:
         if membership.next_at_ms is None:
@@ -307,6 +381,10 @@ def _read_reason(value: bytes | None) -> Reason | None:
         return None if value is None else _decode_reason(value)
     except msgspec.ValidationError:
         return None
+
+
+def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def _entries(items: Items) -> list[FeedEntry]:

@@ -38,6 +38,11 @@ local function behind(key, score, member)
   end
   return low
 end
+
+local function is_at(key, rank, score, member)
+  local found = redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')
+  return found[1] == member and tonumber(found[2]) == tonumber(score)
+end
 """
 
 LOOK_UP: Final = (
@@ -101,6 +106,36 @@ return found
 )
 """Segmentation, days → flow, count, …"""
 
+DAILY: Final = (
+    _ROOT
+    + """
+local newest = redis.call('XREVRANGE', prefix .. 'feed', '+', '-', 'COUNT', 1)[1]
+local segments, sizes, flows = tonumber(ARGV[3]), {}, {}
+for i = 1, segments do sizes[i] = redis.call('ZCARD', root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3 + i]) end
+for i = segments + 4, #ARGV do
+  flows[#flows + 1] = redis.call('HGETALL', root .. 'f:' .. ARGV[2] .. ':' .. ARGV[i])
+end
+local known_from = ''
+for _, day in ipairs(redis.call('SMEMBERS', root .. 'd:' .. ARGV[2])) do
+  if known_from == '' or day < known_from then known_from = day end
+end
+return {newest and newest[1] or '0-0', sizes, flows, redis.call('HGETALL', root .. 't:' .. ARGV[2]), known_from}
+"""
+)
+"""Segmentation, how many segments, their ids, days → id of the newest migration, sizes, a hash of flows each day,
+the totals of all days, and the first day of all that there are flows of."""
+
+CONDITION: Final = (
+    _ROOT
+    + """
+local newest = redis.call('XREVRANGE', prefix .. 'feed', '+', '-', 'COUNT', 1)[1]
+return {
+  redis.call('HGETALL', root .. 'position'), newest and newest[1], redis.call('HGET', root .. 'told', 'follower')
+}
+"""
+)
+"""→ the positions, the id of the newest migration, and what the follower tells of itself."""
+
 AHEAD: Final = (
     _ROOT
     + """
@@ -150,11 +185,31 @@ MEMBERS: Final = (
     _ROOT
     + _BEHIND
     + """
-local key = root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3]
-local start = 0
-
-if ARGV[5] then start = behind(key, ARGV[5], ARGV[6]) end
-return {redis.call('ZCARD', key), redis.call('ZRANGE', key, start, start + tonumber(ARGV[4]) - 1, 'WITHSCORES')}
+local key, limit = root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3], tonumber(ARGV[4])
+local first, stop = redis.call('ZCOUNT', key, '-inf', '(' .. ARGV[5]), redis.call('ZCARD', key)
+local customers = stop - first
+if ARGV[6] == 'newest' then
+  if ARGV[7] then
+    local place = behind(key, ARGV[7], ARGV[8])
+    if place > 0 and is_at(key, place - 1, ARGV[7], ARGV[8]) then place = place - 1 end
+    stop = math.min(stop, place)
+  end
+  first = math.max(first, stop - limit)
+else
+  if ARGV[7] then first = math.max(first, behind(key, ARGV[7], ARGV[8])) end
+  stop = math.min(stop, first + limit)
+end
+if first >= stop then return {customers, {}} end
+return {customers, redis.call('ZRANGE', key, first, stop - 1, 'WITHSCORES')}
 """
 )
-"""Segmentation, segment, limit, and the place to start after, if any: score, member → count, members."""
+"""Segmentation, segment, limit, the first instant of entering (ms, or -inf), `longest` or `newest`, and the place to
+start after, if any: score, member → count, members, the longest there first in any case."""
+
+HISTORY: Final = (
+    _ROOT
+    + """
+return redis.call('LRANGE', root .. 'h:' .. ARGV[2], 0, -1)
+"""
+)
+"""Customer id → its newest migrations, the last one that came first."""

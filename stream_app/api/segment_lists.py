@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, Final
 
-from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT
+from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, FlowField, TotalsValue
 from stream_app.api.figures import ToldFigures
-from stream_app.api.store import Ahead, Flow, Leaver, Segment, SegmentList
+from stream_app.api.store import Ahead, DayTrade, Flow, Leaver, Segment, SegmentList
 from stream_app.contracts.readers import ModelRecord
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import NO_MEMBERS, MemberFigures, life_cycle_order, member_figures
@@ -54,13 +56,37 @@ def segment_list(model: ModelRecord, told: ToldFigures | None) -> SegmentList:
 
 
 def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) -> list[Flow]:
-    """Return counts by `from>to>cause` as flows, the greatest first."""
+    """Return counts by the fields of flows as flows, the greatest first, whatever the change."""
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for field, count in counts.items():
+        flow = FlowField.decode(field)
+        sums[flow.from_segment or "", flow.to_segment or "", flow.cause] += count
     flows = []
-    for field, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        *ends, cause = field.split(FLOW_SEPARATOR)
+    for (*ends, cause), count in sorted(sums.items(), key=lambda item: (-item[1], item[0])):
         origin, target = (index.reference(segmentation, end) if end else None for end in ends)
         flows.append(Flow(origin, target, cause, count))
     return flows
+
+
+def trade_by_day(totals: Mapping[str, TotalsValue]) -> list[DayTrade]:
+    """Return what each day brought: how far each partition's sums are above those that it told before.
+
+    Parameters
+    ----------
+    totals
+        By `day/partition`.
+    """
+    told: dict[str, TotalsValue] = {}
+    found = []
+    for day, fields in groupby(sorted(totals), key=lambda field: field.partition("/")[0]):
+        now = {field.partition("/")[2]: totals[field] for field in fields}
+        steps = [(now[each], told[each]) for each in now if each in told]
+        if steps or told:
+            orders = sum(after.purchases - before.purchases for after, before in steps)
+            revenue_minor = sum(after.revenue_minor - before.revenue_minor for after, before in steps)
+            found.append(DayTrade(day, orders, revenue_minor))
+        told |= now
+    return found
 
 
 def ahead_of(counts: Iterable[tuple[str, str, int]]) -> list[Ahead]:

@@ -1,40 +1,56 @@
-"""Routes about segmentations: segments, flows between them, versions."""
+"""Routes about segmentations: segments, their sizes, flows between them, versions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from datetime import date, timedelta
-from http import HTTPStatus
-from typing import Annotated, Any, Final
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
-from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import access
-from stream_app.api.customers import Segmentation
-from stream_app.api.documents import FlowsDocument, ModelsDocument, SegmentationsDocument, SegmentListDocument
-from stream_app.api.problems import Problem
-from stream_app.api.routing import NOT_FOUND, index_of, json_response, require_segmentation, scoped_router, security
-from stream_app.api.store import SegmentStore
+from stream_app.api.days import days_asked_for, days_between, days_with_sizes, sizes_by_day
+from stream_app.api.documents import (
+    DailyFlowsDocument,
+    FlowsDocument,
+    ModelsDocument,
+    SegmentationsDocument,
+    SegmentListDocument,
+    SizesDocument,
+)
+from stream_app.api.parameters import FirstDay, LastDay, Segmentation
+from stream_app.api.problems import PERIOD_INVALID, SEGMENTATION_UNKNOWN, VERSION_UNKNOWN, Problem
+from stream_app.api.routing import described, index_of, json_response, require_segmentation, scoped_router
+from stream_app.api.segment_lists import flows_of
+from stream_app.api.store import Flow, SegmentStore
+from stream_app.contracts.outputs.migrations import CauseKind
 from stream_app.contracts.outputs.models import SegmentModel
 from stream_app.core.local_days import date_of
 
-PERIOD_DAYS_MAX: Final = 366
-"""Of flows: each day is a key of its own in the view."""
-DEFAULT_PERIOD_DAYS: Final = 30
+Causes = Annotated[
+    list[CauseKind] | None,
+    Query(alias="cause", max_length=20, description="Kind of cause; repeat it for several. Without it, all."),
+]
 
 
 def segment_routes(store: SegmentStore, timezone: str) -> APIRouter:
     """Return the routes that need `read:segments`; days are those of a time zone."""
     router = scoped_router(access.READ_SEGMENTS, "segments")
-    extra = security(access.READ_SEGMENTS)
+    _add_lists(router, store)
+    _add_flows(router, store, timezone)
+    _add_sizes(router, store, timezone)
+    _add_models(router, store)
+    return router
 
+
+def _add_lists(router: APIRouter, store: SegmentStore) -> None:
     @router.get(
         "/segmentations",
         response_model=SegmentationsDocument,
-        openapi_extra=extra,
+        openapi_extra=described(access.READ_SEGMENTS),
+        operation_id="listSegmentations",
         summary="All segmentations and audiences, and how many customers are in them",
     )
     async def segmentations() -> Response:
@@ -58,41 +74,101 @@ def segment_routes(store: SegmentStore, timezone: str) -> APIRouter:
     @router.get(
         "/segmentations/{segmentation}/segments",
         response_model=SegmentListDocument,
-        responses=NOT_FOUND,
-        openapi_extra=extra,
+        openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN),
+        operation_id="listSegments",
         summary="All segments, the figures of their customers, what is true of them, and what to do with them",
     )
     async def segments(segmentation: Segmentation) -> Response:
         require_segmentation(store, segmentation)
         return json_response(await store.segments(segmentation))
 
+
+def _add_flows(router: APIRouter, store: SegmentStore, timezone: str) -> None:
     @router.get(
         "/segmentations/{segmentation}/flows",
         response_model=FlowsDocument,
-        responses=NOT_FOUND,
-        openapi_extra=extra,
-        summary="How many customers went from where to where in a period",
+        openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN, PERIOD_INVALID),
+        operation_id="getFlows",
+        summary="How many customers went from where to where in a period, at most 366 days",
     )
     async def flows(
-        segmentation: Segmentation,
-        first_day: Annotated[
-            date | None, Query(alias="from", description="First day (of the shop); 30 days up to `to` if not given.")
-        ] = None,
-        last_day: Annotated[
-            date | None, Query(alias="to", description="Last day (of the shop), included; today if not given.")
-        ] = None,
+        segmentation: Segmentation, first_day: FirstDay = None, last_day: LastDay = None, causes: Causes = None
     ) -> Response:
-        days = _days(first_day, last_day, date_of(now_ms(), timezone))
+        days = days_asked_for(first_day, last_day, date_of(store.now_ms(), timezone))
         require_segmentation(store, segmentation)
-        found = await store.flows(segmentation, days)
+        found = _of_causes(await store.flows(segmentation, days), causes)
         return json_response({"segmentation": segmentation, "first_day": days[0], "last_day": days[-1], "flows": found})
 
     @router.get(
+        "/segmentations/{segmentation}/flows/daily",
+        response_model=DailyFlowsDocument,
+        openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN, PERIOD_INVALID),
+        operation_id="getDailyFlows",
+        summary="The same, day by day",
+    )
+    async def daily_flows(
+        segmentation: Segmentation, first_day: FirstDay = None, last_day: LastDay = None, causes: Causes = None
+    ) -> Response:
+        days = days_asked_for(first_day, last_day, date_of(store.now_ms(), timezone))
+        require_segmentation(store, segmentation)
+        found = await store.daily(segmentation, days)
+        told = [
+            {"day": day, "flows": _of_causes(flows_of(counts, segmentation, store.index), causes)}
+            for day, counts in zip(days, found.flows, strict=True)
+        ]
+        return json_response(
+            {
+                "segmentation": segmentation,
+                "first_day": days[0],
+                "last_day": days[-1],
+                "days": [each for each in told if each["flows"]],
+            }
+        )
+
+
+def _of_causes(flows: Sequence[Flow], causes: Sequence[str] | None) -> list[Flow]:
+    return [flow for flow in flows if causes is None or flow.cause in causes]
+
+
+def _add_sizes(router: APIRouter, store: SegmentStore, timezone: str) -> None:
+    @router.get(
+        "/segmentations/{segmentation}/sizes",
+        response_model=SizesDocument,
+        openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN, PERIOD_INVALID),
+        operation_id="getSizes",
+        summary="How many customers were in each segment at the end of each day of a period, at most 366 days",
+    )
+    async def sizes(segmentation: Segmentation, first_day: FirstDay = None, last_day: LastDay = None) -> Response:
+        today = date_of(store.now_ms(), timezone)
+        days = days_with_sizes(first_day, last_day, today)
+        require_segmentation(store, segmentation)
+        until_now = days_between(date.fromisoformat(days[0]), today)
+        found = await store.daily(segmentation, until_now)
+        in_use = {segment.id for segment in store.index.require(segmentation).segments}
+        told = [
+            {"segment": store.index.reference(segmentation, segment), "customers": counts}
+            for segment, counts in sizes_by_day(found, until_now, days).items()
+            if segment in in_use or any(counts)
+        ]
+        return json_response(
+            {
+                "segmentation": segmentation,
+                "first_day": days[0],
+                "last_day": days[-1],
+                "known_from": found.known_from or None,
+                "days": days,
+                "segments": told,
+            }
+        )
+
+
+def _add_models(router: APIRouter, store: SegmentStore) -> None:
+    @router.get(
         "/segmentations/{segmentation}/models",
         response_model=ModelsDocument,
-        responses=NOT_FOUND,
-        openapi_extra=extra,
-        summary="The versions of the model or definition",
+        openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN),
+        operation_id="listModels",
+        summary="The versions of the model or definition, the newest first",
     )
     async def models(segmentation: Segmentation) -> Response:
         require_segmentation(store, segmentation)
@@ -102,36 +178,23 @@ def segment_routes(store: SegmentStore, timezone: str) -> APIRouter:
     @router.get(
         "/segmentations/{segmentation}/models/{version}",
         response_model=SegmentModel,
-        responses=NOT_FOUND,
-        openapi_extra=extra,
+        openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN, VERSION_UNKNOWN),
+        operation_id="getModel",
         summary="One version of the model or definition, in full",
     )
-    async def model(segmentation: Segmentation, version: Annotated[int, Path(ge=0, le=2**31)]) -> Response:
+    async def model(
+        segmentation: Segmentation,
+        version: Annotated[int, Path(ge=0, le=2**31, description="Of the model or definition.", examples=[1])],
+    ) -> Response:
         require_segmentation(store, segmentation)
         documents = await store.models(segmentation)
         found = next((document for document in documents if document["version"] == version), None)
         if found is None:
             known = ", ".join(str(document["version"]) for document in documents)
-            raise Problem(HTTPStatus.NOT_FOUND, f"{segmentation} has no version {version}; there are {known}")
+            raise Problem(VERSION_UNKNOWN, f"{segmentation} has no version {version}; there are {known}")
         return json_response(found)
-
-    return router
 
 
 def _summary(document: Mapping[str, Any]) -> dict[str, Any]:
     always = {name: document[name] for name in ("kind", "version", "status", "as_of")}
     return always | {"segments": len(document["segments"]), "expected_churn": document.get("expected_churn")}
-
-
-def _days(first: date | None, last: date | None, today: date) -> list[str]:
-    last = last or today
-    try:
-        first = first or last - timedelta(days=DEFAULT_PERIOD_DAYS - 1)
-    except OverflowError:
-        first = last
-    count = (last - first).days + 1
-    if count < 1:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"from is {first}, later than to, which is {last}")
-    if count > PERIOD_DAYS_MAX:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"from, to: {count} days, expected at most {PERIOD_DAYS_MAX}")
-    return [(first + timedelta(days=number)).isoformat() for number in range(count)]

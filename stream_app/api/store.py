@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from stream_app.api.feed import MigrationFeed
+from stream_app.adapters.view_schema import FollowerCondition
+from stream_app.api.feed import FeedEntry, MigrationFeed
 from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import MemberFigures
@@ -74,13 +75,118 @@ class Flow(msgspec.Struct, gc=False):
     migrations: int
 
 
+class CustomerMigration(msgspec.Struct, gc=False):
+    """A move of a customer, as its history has it; the cause is without the position of its event."""
+
+    segmentation: str
+    sequence: int
+    from_segment: SegmentReference | None
+    to_segment: SegmentReference | None
+    change: str
+    direction: str | None
+    effective_at: str
+    decided_at: str
+    cause: Cause
+    model_version: int
+    margin: float | None
+    explanation: Explanation
+    holdout: Holdout
+
+
+class MemberQuery(NamedTuple):
+    """Which members are wanted.
+
+    Attributes
+    ----------
+    limit
+        At most.
+    after
+        The place (instant, customer id) that they come after in their order; None for the first ones.
+    since_ms
+        Only those who entered then or later; None for all.
+    newest_first
+        Whether the order is turned round.
+    """
+
+    limit: int
+    after: tuple[int, str] | None = None
+    since_ms: int | None = None
+    newest_first: bool = False
+
+
+class DayTrade(NamedTuple):
+    """What a day brought from all members of a segmentation.
+
+    Attributes
+    ----------
+    day
+        `YYYY-MM-DD`, of the shop.
+    orders
+        How many.
+    revenue_minor
+        Net of refunds.
+    """
+
+    day: str
+    orders: int
+    revenue_minor: int
+
+
+class Daily(NamedTuple):
+    """A segmentation day by day, and now; all of one instant.
+
+    Attributes
+    ----------
+    entry_id
+        Of the newest migration of the feed that is counted in the rest.
+    sizes
+        How many are in each segment, by id.
+    flows
+        Migrations by the fields of flows (`adapters.view_schema.FlowField`), for each day that was asked for.
+    trade
+        By day, as far as it is known; a day behind the first one that is missing brought nothing.
+    known_from
+        First day of all that there are flows of; empty if there are none.
+    """
+
+    entry_id: str
+    sizes: Mapping[str, int]
+    flows: Sequence[Mapping[str, int]]
+    trade: Sequence[DayTrade]
+    known_from: str
+
+
+class ViewCondition(NamedTuple):
+    """How what is served is.
+
+    Attributes
+    ----------
+    is_live
+        Whether it changes.
+    written_at_ms
+        When it was written last.
+    newest_at_ms
+        When the newest migration came; None where none is kept.
+    follower
+        What the process that writes it tells of itself; None if it tells nothing.
+    positions
+        Records read so far, by `kind/partition`.
+    """
+
+    is_live: bool
+    written_at_ms: int | None
+    newest_at_ms: int | None
+    follower: FollowerCondition | None
+    positions: Mapping[str, int]
+
+
 class MemberPage(NamedTuple):
-    """Members in the order of entering.
+    """Members in the order of entering, or in the reverse one.
 
     Attributes
     ----------
     customers
-        How many there are in all.
+        How many there are in all, of those asked for.
     members
         Instant (ms) and customer id.
     """
@@ -174,8 +280,12 @@ class SegmentStore(Protocol):
         """Return all segments with the figures of their members."""
         ...
 
-    async def members(self, segmentation: str, segment: str, limit: int, after: tuple[int, str] | None) -> MemberPage:
-        """Return up to `limit` members that come after a place in the order of (instant entered, customer id)."""
+    async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
+        """Return members in the order of (instant entered, customer id), or in the reverse one."""
+        ...
+
+    async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
+        """Return the moves of a customer that are kept, in no order; none for one that is unknown."""
         ...
 
     def now_ms(self) -> int:
@@ -194,6 +304,22 @@ class SegmentStore(Protocol):
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """Return the flows of some days (`YYYY-MM-DD`, of the shop) together, the greatest first."""
+        ...
+
+    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
+        """Return a segmentation on each of some days (`YYYY-MM-DD`, of the shop)."""
+        ...
+
+    async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
+        """Return up to `count` of the migrations that are kept, before one of them or from the end, newest first."""
+        ...
+
+    async def condition(self) -> ViewCondition:
+        """Return how what is served is."""
+        ...
+
+    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+        """Return of which instant the newest figures of each partition are."""
         ...
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:

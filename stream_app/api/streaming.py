@@ -7,26 +7,35 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, STREAM_CLIENTS
 from stream_app.api import access
+from stream_app.api.documents import StreamTokenDocument
+from stream_app.api.examples import EVENT
 from stream_app.api.feed import MigrationFeed, id_order
-from stream_app.api.problems import Problem
-from stream_app.api.routing import index_of, scoped_router, security
+from stream_app.api.parameters import CHOICES_MAX, Segmentations
+from stream_app.api.problems import (
+    EVENT_ID_INVALID,
+    FILTER_MATCHES_NOTHING,
+    STREAM_TOKEN_INVALID,
+    STREAMS_FULL,
+    Problem,
+)
+from stream_app.api.routing import described, index_of, json_response, scoped_router
 from stream_app.api.store import SegmentStore, StoreUnavailable
+from stream_app.api.stream_tokens import PARAMETER, STREAM_PATH, StreamTokens
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
 from stream_app.contracts.outputs.migrations import CauseKind, Change, Direction
+from stream_app.core.clock import format_instant
 from stream_app.errors import SegmentAmbiguous, SegmentUnknown
 
 SILENCE_SECONDS: Final = 15.0
 """Then a comment is sent, so that proxies do not take the stream for dead, and a client that has gone is noticed."""
 RECONNECT_MS: Final = 1_000
 """A client whose stream has ended waits this long."""
-CHOICES_MAX: Final = 100
-"""Of one parameter."""
 
 _SEGMENT: Final = (
     "Segment: `value/s3`, or a bare id or name if one segmentation alone has it, or if `segmentation` is given. "
@@ -37,20 +46,22 @@ _MIN_MARGIN: Final = (
     "in segmentations that are not learned) pass; `change` can leave first entries out."
 )
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    200: {
+        "description": "Server-sent events: the data of each is a record of `segment-migrations`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EVENT}},
+    },
 }
 
-Segmentations = Annotated[
-    list[str] | None,
-    Query(alias="segmentation", max_length=CHOICES_MAX, description="Name of the segmentation. Repeat it for several."),
-]
 FromSegments = Annotated[
     list[str] | None, Query(alias="from", max_length=CHOICES_MAX, description=_SEGMENT, examples=[["value/s3"]])
 ]
 ToSegments = Annotated[
     list[str] | None, Query(alias="to", max_length=CHOICES_MAX, description=_SEGMENT, examples=[["value/s3"]])
 ]
-Changes = Annotated[list[Change] | None, Query(alias="change", description="Kind of move. Repeat it for several.")]
+Changes = Annotated[
+    list[Change] | None,
+    Query(alias="change", max_length=CHOICES_MAX, description="Kind of move. Repeat it for several."),
+]
 Directions = Annotated[
     list[Direction] | None,
     Query(
@@ -63,7 +74,16 @@ MinMargin = Annotated[float | None, Query(allow_inf_nan=False, description=_MIN_
 Holdout = Annotated[
     HoldoutChoice, Query(description="Whether customers who are held out are left out, the only ones, or included.")
 ]
-LastEventId = Annotated[str | None, Header(description="Send the events after this one first.")]
+LastEventId = Annotated[
+    str | None, Header(description="Send the events after this one first.", examples=["1777636803120-0"])
+]
+LastEventIdParameter = Annotated[
+    str | None,
+    Query(alias="last_event_id", max_length=41, description="The same, for a browser's first request."),
+]
+StreamToken = Annotated[
+    str | None, Query(alias=PARAMETER, description="Of `POST /v1/stream-tokens`, where no header can be sent.")
+]
 
 
 class OpenStreams:
@@ -111,16 +131,21 @@ class OpenStreams:
             self._metrics.set(STREAM_CLIENTS, len(self._open))
 
 
-def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> APIRouter:
-    """Return the route that needs `stream:migrations`."""
+def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int, tokens: StreamTokens) -> APIRouter:
+    """Return the routes that need `stream:migrations`."""
     router = scoped_router(access.STREAM_MIGRATIONS, "stream")
     streams = OpenStreams(store.feed, metrics, max_streams)
 
+    _add_tokens(router, tokens)
+
     @router.get(
-        "/migrations/stream",
+        STREAM_PATH.removeprefix("/v1"),
         response_class=StreamingResponse,
         responses=_STREAM,
-        openapi_extra=security(access.STREAM_MIGRATIONS),
+        openapi_extra=described(
+            access.STREAM_MIGRATIONS, FILTER_MATCHES_NOTHING, EVENT_ID_INVALID, STREAM_TOKEN_INVALID, STREAMS_FULL
+        ),
+        operation_id="streamMigrations",
         summary="Migrations as they happen, as server-sent events",
     )
     async def stream(
@@ -133,7 +158,10 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> AP
         min_margin: MinMargin = None,
         holdout: Holdout = "include",
         last_event_id: LastEventId = None,
+        last_event_id_parameter: LastEventIdParameter = None,
+        _: StreamToken = None,
     ) -> Response:
+        last_event_id = last_event_id or last_event_id_parameter
         _require_id(last_event_id)
         wanted = MigrationFilter(
             _segmentations(store, segmentations),
@@ -146,7 +174,7 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> AP
             holdout,
         )
         if streams.are_full:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many streams are open", {"Retry-After": "5"})
+            raise Problem(STREAMS_FULL, STREAMS_FULL.example, {"Retry-After": "5"})
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         events = streams.events(last_event_id, wanted)
         return StreamingResponse(events, headers=headers, media_type="text/event-stream")
@@ -154,12 +182,29 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int) -> AP
     return router
 
 
+def _add_tokens(router: APIRouter, tokens: StreamTokens) -> None:
+    @router.post(
+        "/stream-tokens",
+        status_code=HTTPStatus.CREATED,
+        response_model=StreamTokenDocument,
+        openapi_extra=described(access.STREAM_MIGRATIONS),
+        operation_id="createStreamToken",
+        summary="A token for `/v1/migrations/stream?token=…`, for a minute: browsers can send no header there",
+    )
+    async def create_stream_token(request: Request) -> Response:
+        issued = tokens.issue(request.scope["state"]["client"])
+        answer = json_response({"token": issued.token, "expires_at": format_instant(issued.expires_ms)})
+        answer.status_code = HTTPStatus.CREATED
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+
 def _require_id(last_event_id: str | None) -> None:
     if last_event_id is not None:
         try:
             id_order(last_event_id)
         except ValueError:
-            raise Problem(HTTPStatus.BAD_REQUEST, "Last-Event-ID: expected the id of an event") from None
+            raise Problem(EVENT_ID_INVALID, EVENT_ID_INVALID.example) from None
 
 
 def _segmentations(store: SegmentStore, names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -169,7 +214,7 @@ def _segmentations(store: SegmentStore, names: Sequence[str] | None) -> tuple[st
     try:
         return tuple(index_of(store).require(name).segmentation for name in names)
     except SegmentUnknown as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"segmentation: {error}") from None
+        raise Problem(FILTER_MATCHES_NOTHING, f"segmentation: {error}") from None
 
 
 def _segments(
@@ -182,4 +227,4 @@ def _segments(
     try:
         return tuple(index.resolve(SegmentChoice.parse(text), within) for text in texts)
     except (SegmentUnknown, SegmentAmbiguous) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"{parameter}: {error}") from None
+        raise Problem(FILTER_MATCHES_NOTHING, f"{parameter}: {error}") from None

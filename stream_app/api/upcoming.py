@@ -12,16 +12,29 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from stream_app.api import access
-from stream_app.api.customers import MEMBERS_MAX, Cursor, Segment, Segmentation, decode_cursor, encode_cursor
 from stream_app.api.documents import LeaversDocument, UpcomingDocument
-from stream_app.api.routing import NOT_FOUND, found_or_404, index_of, json_response, scoped_router, security
+from stream_app.api.parameters import (
+    Cursor,
+    PageLimit,
+    Segment,
+    Segmentation,
+    Segmentations,
+    decode_cursor,
+    encode_cursor,
+)
+from stream_app.api.problems import CURSOR_INVALID, SEGMENT_UNKNOWN, SEGMENTATION_UNKNOWN
+from stream_app.api.routing import (
+    described,
+    index_of,
+    json_response,
+    require_segmentation,
+    resolve_segment,
+    scoped_router,
+)
 from stream_app.api.store import Ahead, SegmentList, SegmentStore
-from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.core.clock import DAY_MS, format_instant
 
 DAYS_MAX: Final = 366
-CHOICES_MAX: Final = 100
-"""Segmentations asked for by name."""
 
 Days = Annotated[
     float, Query(gt=0, le=DAYS_MAX, allow_inf_nan=False, description="How far to look ahead, in days from now.")
@@ -35,20 +48,15 @@ def upcoming_routes(store: SegmentStore) -> APIRouter:
     @router.get(
         "/upcoming",
         response_model=UpcomingDocument,
-        responses=NOT_FOUND,
-        openapi_extra=security(access.READ_SEGMENTS),
+        openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN),
+        operation_id="listUpcomingMoves",
         summary="How many customers leave which segment by time alone in the next days, and their revenue",
     )
-    async def upcoming(
-        days: Days = 7,
-        segmentations: Annotated[
-            list[str] | None,
-            Query(alias="segmentation", max_length=CHOICES_MAX, description="Its name; repeat it for several."),
-        ] = None,
-    ) -> Response:
+    async def upcoming(days: Days = 7, segmentations: Segmentations = None) -> Response:
         index = index_of(store)
-        with found_or_404():
-            names = [index.require(name).segmentation for name in segmentations or sorted(index.models)]
+        names = segmentations or sorted(index.models)
+        for name in names:
+            require_segmentation(store, name)
         now_ms = store.now_ms()
         until_ms = now_ms + round(days * DAY_MS)
         found = await store.ahead(names, now_ms, until_ms)
@@ -66,24 +74,22 @@ def leaver_routes(store: SegmentStore) -> APIRouter:
     @router.get(
         "/segmentations/{segmentation}/segments/{segment}/upcoming",
         response_model=LeaversDocument,
-        responses=NOT_FOUND,
-        openapi_extra=security(access.READ_CUSTOMERS),
+        openapi_extra=described(access.READ_CUSTOMERS, SEGMENTATION_UNKNOWN, SEGMENT_UNKNOWN, CURSOR_INVALID),
+        operation_id="listSegmentLeavers",
         summary="The customers who leave a segment by time alone in the next days, page by page, the first ones first",
     )
     async def leavers(
         segmentation: Segmentation,
         segment: Segment,
         days: Days = 7,
-        limit: Annotated[int, Query(ge=1, le=MEMBERS_MAX, description="Customers of one page.")] = 100,
+        limit: PageLimit = 100,
         cursor: Cursor = None,
     ) -> Response:
-        index = index_of(store)
-        with found_or_404():
-            found = index.resolve(SegmentChoice(segmentation, segment))
+        segment_id, index = resolve_segment(store, segmentation, segment), store.index
         now_ms = store.now_ms()
         until_ms = now_ms + round(days * DAY_MS)
         after = None if cursor is None else decode_cursor(cursor)
-        page = await store.leavers(segmentation, found.segment, now_ms, until_ms, limit, after)
+        page = await store.leavers(segmentation, segment_id, now_ms, until_ms, limit, after)
         listed = [
             {
                 "customer_id": each.customer_id,

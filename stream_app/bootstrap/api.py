@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
+from secrets import token_bytes
 
 from stream_app.adapters.listening import Address
 from stream_app.adapters.metrics import API, Metrics
+from stream_app.adapters.metrics.collector import DISTRIBUTION
 from stream_app.adapters.service import Service
 from stream_app.adapters.view_schema import ViewKeys
-from stream_app.api.access import Client
+from stream_app.api.access import BearerTokens
 from stream_app.api.application import create_application
+from stream_app.api.console import Console, Document, FileDocument
+from stream_app.api.deciding import Decisions, Desk
+from stream_app.api.live_document import LiveDocument
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
 from stream_app.api.server import StoreReadiness, log_address, serve
+from stream_app.api.sessions import KEY_BYTES
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
+from stream_app.bootstrap.tokens import create_tokens, follow_tokens_file
 from stream_app.errors import ConfigurationError
+from stream_app.settings.loading import read_secret
 from stream_app.settings.sections import Settings
 from stream_app.web.single_file import FILE_NAME
 
@@ -30,11 +41,15 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
     ConfigurationError
         If the settings do not fit together, or would let everybody in.
     """
-    clients = create_clients(settings)
+    tokens = tokens_of(settings)
     connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
+    key, decisions = _session_key(settings), None if tokens is None else Decisions(_desk_of(settings))
 
     async def run() -> None:
-        await _serve(settings, RedisStore(connection, keys, metrics), clients, metrics, log_address)
+        store = RedisStore(connection, keys, metrics)
+        document = LiveDocument(store, settings.business.timezone)
+        console = Console(store, document, tokens, key, decisions, version(DISTRIBUTION))
+        await _serve(settings, store, tokens, metrics, log_address, console)
 
     return run
 
@@ -44,24 +59,28 @@ def create_demo_api(
 ) -> Callable[[], Coroutine[None, None, None]]:
     """Return what serves a run that was written into a folder, without Kafka and Redis, and tells its address.
 
-    Where the folder has a report, its pages are at the root.
+    The pages draw from the folder's report; where it has none, from what the API knows.
 
     Raises
     ------
     ConfigurationError
         If the settings would let everybody in from elsewhere.
     """
-    clients, metrics = create_clients(settings), Metrics(API)
+    tokens, metrics = tokens_of(settings), Metrics(API)
 
     async def run() -> None:
-        page = folder / FILE_NAME
-        await _serve(settings, MemoryStore(folder), clients, metrics, announce, page=page if page.is_file() else None)
+        store, report = MemoryStore(folder, is_read_later=True), folder / FILE_NAME
+        document: Document = LiveDocument(store, settings.business.timezone)
+        if report.is_file():
+            document = FileDocument(report)
+        console = Console(store, document, tokens, _session_key(settings), version=version(DISTRIBUTION))
+        await _serve(settings, store, tokens, metrics, announce, console)
 
     return run
 
 
-def create_clients(settings: Settings) -> tuple[Client, ...]:
-    """Return who may call the API; nobody in particular where everybody may.
+def tokens_of(settings: Settings) -> BearerTokens | None:
+    """Return the tokens of those who may call the API; None where everybody may.
 
     Raises
     ------
@@ -69,43 +88,74 @@ def create_clients(settings: Settings) -> tuple[Client, ...]:
         If everybody could call, and it is not both allowed and on a loopback address.
     """
     section = settings.api
-    if not section.tokens and not section.allow_anonymous:
+    has_tokens = bool(section.tokens) or section.tokens_file is not None
+    if not has_tokens and not section.allow_anonymous:
         raise ConfigurationError("setting api.tokens: none, expected one at least; `segmenter api token` makes one")
-    if section.allow_anonymous and section.tokens:
+    if section.allow_anonymous and has_tokens:
         raise ConfigurationError("setting api.allow_anonymous: True, expected False where there are api.tokens")
     if section.allow_anonymous and not _is_loopback(section.host):
         raise ConfigurationError(
             f"setting api.host: {section.host!r}, expected 127.0.0.1 or ::1 with api.allow_anonymous"
         )
-    names = [token.name for token in section.tokens]
-    if len(set(names)) < len(names):
-        raise ConfigurationError(f"setting api.tokens: names {names}, expected each once")
-    return tuple(Client(token.name, token.sha256, frozenset(token.scopes)) for token in section.tokens)
+    return create_tokens(settings)
 
 
 async def _serve(
     settings: Settings,
     store: SegmentStore,
-    clients: Sequence[Client],
+    tokens: BearerTokens | None,
     metrics: Metrics,
     announce: Callable[[str], None],
-    page: Path | None = None,
+    console: Console,
 ) -> None:
     section = settings.api
     health = Address(section.health_host, section.health_port, "setting api.health_port")
     health.check()
     app = create_application(
         store,
-        clients,
+        tokens,
         metrics,
         requests_per_second=section.requests_per_second,
         burst=section.burst_requests,
         max_streams=section.max_streams,
         timezone=settings.business.timezone,
-        page=page,
+        console=console,
+        logs_requests=section.access_log,
+        signing_key=(read_secret(section, "signing_key", "api.signing_key") or "").encode(),
+        cors_origins=section.cors_origins,
     )
-    async with Service(StoreReadiness(store), health, metrics) as service:
+    async with Service(StoreReadiness(store), health, metrics) as service, _following(section.tokens_file, tokens):
         await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)
+
+
+def _session_key(settings: Settings) -> bytes:
+    key = read_secret(settings.api, "signing_key", "api.signing_key")
+    return token_bytes(KEY_BYTES) if key is None else key.encode()
+
+
+def _desk_of(settings: Settings) -> Callable[[], AbstractAsyncContextManager[Desk]]:
+    def open_desk() -> AbstractAsyncContextManager[Desk]:
+        try:  # Kafka, which the API needs for nothing else
+            from stream_app.adapters import model_desk
+            from stream_app.bootstrap.kafka import create_connection, create_topic_names
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"a client of Kafka is not installed here ({error})") from error
+        return model_desk.open_desk(create_connection(settings), create_topic_names(settings))
+
+    return open_desk
+
+
+@asynccontextmanager
+async def _following(path: Path | None, tokens: BearerTokens | None) -> AsyncIterator[None]:
+    """Let tokens follow their file meanwhile, if they have one."""
+    if path is None or tokens is None:
+        yield
+        return
+    following = asyncio.create_task(follow_tokens_file(path, tokens))
+    try:
+        yield
+    finally:
+        following.cancel()
 
 
 def _is_loopback(host: str) -> bool:

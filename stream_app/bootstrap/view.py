@@ -37,7 +37,8 @@ def create_view(settings: Settings, *, is_rebuild: bool = False) -> Callable[[],
         wanted = topics.memberships, topics.migrations, topics.models, topics.figures, topics.upcoming
         specs = [spec for spec in create_topic_specs(settings) if spec.name in wanted]
         await require_topics(connection, specs, settings.worker.recovery_timeout_seconds)
-        target = ViewTarget(redis_connection, ViewKeys(redis.key_prefix), settings.view.recent_migrations)
+        kept = settings.view.recent_migrations, settings.view.customer_migrations
+        target = ViewTarget(redis_connection, ViewKeys(redis.key_prefix), *kept)
         follower = ViewFollower(connection, topics, target, follower_settings, metrics)
         if is_rebuild:
             await run_rebuild(follower, target)

@@ -10,7 +10,7 @@ import click
 import uvloop
 
 from stream_app.adapters.service import run_service
-from stream_app.api.access import SCOPES, create_token, hash_token
+from stream_app.api.access import READING, SCOPES, create_token, hash_token
 from stream_app.bootstrap.api import create_api
 from stream_app.bootstrap.logs import create_log_policy
 from stream_app.commands.groups import CONFIG, GuessingGroup, runs_itself
@@ -53,7 +53,14 @@ def api(context: click.Context, config: Path | None) -> None:
 
 @api.command(name="token")
 @click.option("--name", required=True, help="Of the client.")
-@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, default=SCOPES, help="Default: all.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    default=READING,
+    help="May be repeated.  [default: all but decide:models]",
+)
 @click.option(
     "--format",
     "form",

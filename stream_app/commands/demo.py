@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stream_app.commands.groups import SEGMENTATIONS, with_segmentations
-from stream_app.commands.serve import PORT, check_port, serve_folder
+from stream_app.commands.serving import PORT, SERVE, check_port, serve_folder
 from stream_app.errors import ConfigurationError
 from stream_app.sources import cdnow
 
@@ -16,9 +16,7 @@ from stream_app.sources import cdnow
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
 )
-@click.option(
-    "--serve", is_flag=True, help="Serve pages and API from the results, on 127.0.0.1, until Ctrl-C or SIGTERM."
-)
+@SERVE
 @PORT
 @SEGMENTATIONS
 def demo(out: Path, serve: bool, port: int, segmentations: Path | None) -> None:

@@ -11,15 +11,13 @@ import click
 import msgspec
 
 from stream_app.adapters.logs import silence_kafka
-from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.models import create_desk, read_folder
-from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
+from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config, printable
 from stream_app.commands.model_text import model_lines
-from stream_app.contracts.decisions import Decision, Outcome
+from stream_app.contracts.decisions import Outcome
 from stream_app.contracts.model_shelf import ModelShelf, ShelvedModel
-from stream_app.contracts.outputs.models import DECIDED_BY_CHARACTERS_MAX, DecisionAction
-from stream_app.core.clock import format_instant
-from stream_app.errors import ConfigurationError, DecisionPending, DecisionRefused
+from stream_app.contracts.outputs.models import DecisionAction
+from stream_app.errors import DecisionPending, DecisionRefused
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 
@@ -76,7 +74,7 @@ def show(segmentation: str | None, folder: Path | None, as_json: bool, config: P
     """Print which versions are in force, how far customers have drifted, and what waits for a decision."""
     shelf = read_folder(folder) if folder is not None else asyncio.run(_read(load_settings(config)))
     names = sorted(shelf.models) if segmentation is None else [segmentation]
-    models = {name: _require(shelf, name) for name in names}
+    models = {name: shelf.require(name) for name in names}
     if as_json:
         documents = {name: _document(each) for name, each in models.items()}
         click.echo(msgspec.json.format(msgspec.json.encode(documents), indent=2))
@@ -142,7 +140,7 @@ def _decide(
 ) -> None:
     said = f"{action} {segmentation}" + ("" if version is None else f" {version}")
     settings = load_settings(config)
-    decided_by = decided_by[:DECIDED_BY_CHARACTERS_MAX]
+    click.echo(f"{printable(said)}: handed to the worker that learns, {timeout_seconds} s at most …", err=True)
     outcome = asyncio.run(_hand_in(settings, action, segmentation, version, decided_by, timeout_seconds))
     if outcome is None:
         raise DecisionPending(
@@ -164,24 +162,7 @@ async def _hand_in(
     timeout_seconds: int,
 ) -> Outcome | None:
     async with create_desk(settings) as desk:
-        waiting = _require(desk.shelf, segmentation).waiting
-        is_meant = waiting is not None and action in ("approve", "reject") and waiting["version"] == version
-        decision = Decision(
-            segmentation=segmentation,
-            action=action,
-            version=version,
-            as_of=waiting["as_of"] if waiting is not None and is_meant else None,
-            decided_by=decided_by,
-            at=format_instant(now_ms()),
-        )
-        return await desk.decide(decision, timeout_seconds)
-
-
-def _require(shelf: ModelShelf, name: str) -> ShelvedModel:
-    if name not in shelf.models:
-        names = ", ".join(sorted(shelf.models)) or "none yet"
-        raise ConfigurationError(f"there is no segmentation {name!r}; there are: {names}")
-    return shelf.models[name]
+        return await desk.hand_in(action, segmentation, version, decided_by, timeout_seconds)
 
 
 def _document(each: ShelvedModel) -> Mapping[str, Any]:

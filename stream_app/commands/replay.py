@@ -15,6 +15,7 @@ from stream_app.adapters import wall_clock
 from stream_app.adapters.interruption import interruptible
 from stream_app.commands.groups import CONFIG, SEGMENTATIONS, printable, with_segmentations
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading, with_money_of
+from stream_app.commands.serving import PORT, SERVE, check_port, serve_folder
 from stream_app.core.clock import to_milliseconds
 from stream_app.exits import ExitCode
 from stream_app.replay.outputs import earlier_timezone
@@ -59,6 +60,8 @@ class _Instant(click.ParamType):
     show_default=True,
     help=f"Exit with 1 if more than this share of the records, and more than {REFUSED_COUNT_MAX}, are refused.",
 )
+@SERVE
+@PORT
 def replay(
     inputs: Callable[[Settings], Sequence[SourceFile]],
     out: Path,
@@ -68,12 +71,16 @@ def replay(
     now: int | None,
     until: int | None,
     max_rejected: float,
+    serve: bool,
+    port: int,
 ) -> None:
     """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report.
 
     FILES are what shops and tools export, read as --source says; `segmenter sources` lists what is known. Files whose
     columns are called as our fields follow the options of their topics.
     """
+    if serve:
+        check_port(port)
     own = {} if seed is None else {"learning": {"seed": seed}}
     settings = load_settings(config, with_segmentations(segmentations, own))
     files = inputs(settings)
@@ -81,6 +88,8 @@ def replay(
     read = _named(files) if size is None else f"{_named(files)}, {size_of(size)}"
     click.echo(f"reading {read}, and writing to {printable(str(out))} …")
     run_replay(with_money_of(files, settings), files, out, now, until, max_rejected)
+    if serve:
+        serve_folder(out, port)
 
 
 def run_replay(

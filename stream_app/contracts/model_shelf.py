@@ -10,6 +10,7 @@ import msgspec
 
 from stream_app.contracts.decisions import KIND, Outcome
 from stream_app.contracts.readers import KEY_SEPARATOR
+from stream_app.errors import ConfigurationError
 from stream_app.segmentations.learned.document import PUBLISHED, is_waiting
 
 
@@ -75,6 +76,19 @@ class ModelShelf:
         elif model.published is None or document["version"] >= model.published["version"]:
             model.published = document
         return None
+
+    def require(self, segmentation: str) -> ShelvedModel:
+        """Return what is known of a segmentation.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is none of this name.
+        """
+        if segmentation not in self.models:
+            names = ", ".join(sorted(self.models)) or "none yet"
+            raise ConfigurationError(f"there is no segmentation {segmentation!r}; there are: {names}")
+        return self.models[segmentation]
 
     def remove(self, key: bytes) -> None:
         """Forget what was said under a key."""

@@ -46,11 +46,19 @@ from stream_app.core.clock import DAY_MS
 from stream_app.core.local_days import local_day
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.report.reading import Membership, Refused, milliseconds, read_lines
-from stream_app.segmentations.learned.roles import KEYS, segments
+from stream_app.web.document import (
+    AUDIENCE,
+    FORMAT,
+    HELD,
+    LEARNED,
+    FlowRow,
+    describe_segments,
+    describe_version,
+    flow_columns,
+    order_by_life_cycle,
+    title_of,
+)
 
-FORMAT: Final = 2
-AUDIENCE: Final = "audience"
-HELD: Final = "held"
 REFUSED_EXAMPLES: Final = 5
 """So many refused records are shown of each reason."""
 MESSAGE_CHARACTERS: Final = 300
@@ -63,7 +71,6 @@ QUARTILES: Final = (0.25, 0.5, 0.75)
 _NO_CELLS: Final[dict[str, list[int]]] = {"cell": [], "segment": [], "customers": []}
 _SUNDAY: Final = 3
 """Of days since the epoch, the remainder by 7 that Sundays have."""
-_SEGMENT_IDS: Final = {key: segment.segment_id for key, segment in zip(KEYS, segments(), strict=True)}
 
 
 class Since:
@@ -154,11 +161,11 @@ def describe_segmentation(
     members, flows = history["members"], merge_old(history["flows"], _FLOW_KEYS)
     trade = merge_old(_of_members(history["trade"]) if summary["kind"] == AUDIENCE else history["trade"], _TRADE_KEYS)
     numbers = {segment["id"]: number for number, segment in enumerate(listed)}
-    definition = present.get("definition", {})
+    rows = [FlowRow(*row) for row in zip(*(flows[name] for name in (*_FLOW_KEYS, "customers")), strict=True)]
     return {
         "name": summary["segmentation"],
-        "title": definition.get("title") or summary["segmentation"].replace("_", " ").capitalize(),
-        "description": definition.get("description"),
+        "title": title_of(summary["segmentation"], present),
+        "description": present.get("definition", {}).get("description"),
         "kind": summary["kind"],
         "version": summary["model_version"],
         "segments": listed,
@@ -169,15 +176,7 @@ def describe_segmentation(
         "everyone": summary["all_segments"] | members.get("", {}),
         "sinceDays": since.quartiles,
         "stays": stays,
-        "flows": {
-            "day": flows["day"],
-            "from": [numbers.get(segment_id, -1) for segment_id in flows["from"]],
-            "to": [numbers.get(segment_id, -1) for segment_id in flows["to"]],
-            "cause": [CAUSE_KINDS.index(kind) for kind in flows["cause"]],
-            "change": [CHANGES.index(change) for change in flows["change"]],
-            "customers": flows["customers"],
-            "revenue": flows["revenue_minor"],
-        },
+        "flows": flow_columns(listed, rows, flows["revenue_minor"]),
         "trade": {
             "day": trade["day"],
             "segment": [numbers.get(segment_id, -1) for segment_id in trade["segment"]],
@@ -185,7 +184,7 @@ def describe_segmentation(
             "orders": trade["orders"],
         },
         "moves": summary["migrations"],
-        "models": _models(versions, summary) if summary["kind"] == "learned" else [],
+        "models": _models(versions, summary) if summary["kind"] == LEARNED else [],
         "versions": [{"version": v["version"], "atMs": milliseconds(v["as_of"])} for v in in_force],
     }
 
@@ -286,33 +285,10 @@ def read_refused(path: Path, by_reason: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return all segments that ever were, in the order of the life cycle, former ones last.
-
-    `present` are those of the newest version, also where nobody is in them; `tried` says in which order rules try them.
-    """
-    names, documents = summary["segment_names"], {segment["id"]: segment for segment in present}
-    filled = [segment["id"] for segment in summary["segments"]]
-    empty = [key for key in documents if key in names and key not in filled]
-
-    def level(segment_id: str) -> int:
-        return documents.get(segment_id, {}).get("level") or 0
-
-    current = sorted(filled + empty, key=lambda segment_id: -level(segment_id))
-    former = [segment_id for segment_id in sorted(names) if segment_id not in current]
-    tried = {segment_id: number for number, segment_id in enumerate(documents)}
-    return [
-        {
-            "id": segment_id,
-            "name": names[segment_id],
-            "level": documents.get(segment_id, {}).get("level"),
-            "action": documents.get(segment_id, {}).get("action"),
-            "means": documents.get(segment_id, {}).get("statement") or documents.get(segment_id, {}).get("sentence"),
-            "open": documents.get(segment_id, {}).get("open", True),
-            "former": segment_id in former,
-            "tried": tried.get(segment_id),
-        }
-        for segment_id in (*current, *former)
-    ]
+    """Return all segments that ever were; `present` are those of the newest version, also where nobody is in them."""
+    names, filled = summary["segment_names"], [segment["id"] for segment in summary["segments"]]
+    empty = [segment["id"] for segment in present if segment["id"] in names and segment["id"] not in filled]
+    return describe_segments(names, order_by_life_cycle(filled + empty, present), present)
 
 
 def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -323,16 +299,11 @@ def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dic
     populations = [sum(size["customers"].values()) for size in summary["sizes"]]
     models: list[dict[str, Any]] = []
     for model in versions:
-        row = {key: model.get(key) for key in ("version", "status", "expected_churn")}
-        row["atMs"] = milliseconds(model["as_of"])
+        row = describe_version(model)
         # Instants have one format, so they sort as text. The size taken last before the model is the base.
         base = populations[max(bisect_right(instants, model["as_of"]) - 1, 0)] if populations else 0
-        unknown = model["status"] == HELD or model["version"] == 0
-        row["moved"] = None if unknown else moved.get((model["version"], model["as_of"]))
+        if model["status"] != HELD and model["version"] != 0:
+            row["moved"] = moved.get((model["version"], model["as_of"]))
         row["actual_churn"] = row["moved"] / base if row["moved"] is not None and base else None
-        drift = model.get("drift") or {"roles": {}, "psi": {}}
-        role, row["role_drift"] = max(drift["roles"].items(), key=lambda item: item[1], default=(None, None))
-        row["role"] = None if role is None else _SEGMENT_IDS[role]
-        row["psi_axis"], row["psi"] = max(drift["psi"].items(), key=lambda item: item[1], default=(None, None))
         models.append(row)
     return models

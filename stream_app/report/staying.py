@@ -22,6 +22,8 @@ from stream_app.core.clock import DAY_MS, SECOND_MS
 
 CURVE_POINTS: Final = 49
 """So many points of the curve are told, at equal distances from none to the longest stay."""
+OBSERVED_MIN: Final = 10
+"""Fewer stays say nothing of how others go on; where there are no more at all, so many are told."""
 QUARTILES_LEFT: Final = (0.75, 0.5, 0.25)
 """What share stays when a quarter, half and three quarters have left."""
 _DAY_SECONDS: Final = DAY_MS // SECOND_MS
@@ -48,7 +50,8 @@ class Stay(NamedTuple):
 def describe_stays(stays: Iterable[Stay], customers: int) -> dict[str, Any]:
     """Return of each segment how many stays there were, their quartiles in days, and the curve of who stays.
 
-    A quartile is None where so many have not left within the longest stay. `customers` is how many were looked at.
+    A quartile is None where so many have not left within the days that are told, which end where fewer than
+    `OBSERVED_MIN` stays have lasted as long. `customers` is how many were looked at.
     """
     by_segment: dict[str, list[Stay]] = {}
     for stay in stays:
@@ -63,10 +66,11 @@ def _describe(stays: Sequence[Stay]) -> dict[str, Any]:
     days = np.array([stay.days for stay in stays])
     has_left = np.array([stay.has_left for stay in stays])
     ends, staying = product_limit(days, has_left)
-    points = np.linspace(0, float(days.max()), CURVE_POINTS)
+    longest = float(np.sort(days)[-min(OBSERVED_MIN, len(days))])
+    points = np.linspace(0, longest, CURVE_POINTS)
     behind = np.searchsorted(ends, points, "right")
     curve = np.concatenate(([1.0], staying))[behind]
-    reached = [np.flatnonzero(staying <= share) for share in QUARTILES_LEFT]
+    reached = [np.flatnonzero((staying <= share) & (ends <= longest)) for share in QUARTILES_LEFT]
     return {
         "stays": len(stays),
         "left": int(has_left.sum()),

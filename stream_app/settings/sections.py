@@ -45,8 +45,7 @@ class LogSettings(Section):
     format: Literal["auto", "json", "text"] = "auto"
     """One JSON document a line, or text for people; `auto` is text on a terminal and JSON elsewhere."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is written. `debug` adds a line for each request to the API; libraries never say less than
-    warnings."""
+    """The least that is written of our own lines; of those of libraries it is warnings, or `error`."""
 
 
 class MoneySettings(Section):
@@ -273,6 +272,8 @@ class ViewSettings(Section):
 
     recent_migrations: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
     """About how many of the newest migrations are kept for the live stream to resume from; 1 kB to 2 kB each."""
+    customer_migrations: Annotated[int, Field(ge=0, le=1_000)] = 20
+    """Newest migrations that are kept of each customer, as its history; about 450 bytes each, 0 keeps none."""
     chunk_records: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Most records that Redis takes in at once; it answers nobody else meanwhile, for about 10 µs a record."""
     health_host: str = "127.0.0.1"
@@ -288,7 +289,9 @@ class ApiToken(Section):
     """Of the client, for the logs."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the token; the token itself is kept by the client alone."""
-    scopes: Annotated[frozenset[Literal["read:customers", "read:segments", "stream:migrations"]], Field(min_length=1)]
+    scopes: Annotated[
+        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models"]], Field(min_length=1)
+    ]
     """What the token is good for."""
 
 
@@ -301,7 +304,10 @@ class ApiSettings(Section):
     """Port to listen on; 0 takes a free one."""
     tokens: tuple[ApiToken, ...] = ()
     """Clients: a list of tables with `name`, `sha256` (of the token) and `scopes`, which are any of `read:customers`,
-    `read:segments`, `stream:migrations`."""
+    `read:segments`, `stream:migrations` and, to approve and reject models in the console, `decide:models`."""
+    tokens_file: Path | None = None
+    """File that holds the tokens, instead of `tokens`: TOML with `[[api.tokens]]` or a list in JSON, as `segmenter api
+    token` prints them. It is looked at every 2 s, so tokens change without a restart."""
     allow_anonymous: bool = False
     """Serve everybody, without tokens; only on a loopback address."""
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 500.0
@@ -310,6 +316,15 @@ class ApiSettings(Section):
     """So many may come at once after a pause."""
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 500
     """Live streams open at once; more are answered with 503."""
+    cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^\s/?#*@]{1,255}$")], ...] = ()
+    """Origins whose pages may call the API from a browser, with a token: a list such as `["https://shop.example"]`."""
+    signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """Signs stream tokens and the console's sessions, at least 32 characters; processes behind one address share it. If
+    neither is set, each has one of its own, and people sign in again after a restart."""
+    signing_key_file: Path | None = None
+    """File that holds the key and nothing else, instead of `signing_key`; read at the start."""
+    access_log: bool = False
+    """Whether each request has a line in the log: method, route, status, duration, client, id; never the path."""
     health_host: str = "127.0.0.1"
     """Address that liveness, readiness and metrics are served on, apart from the API."""
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 8082

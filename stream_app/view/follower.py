@@ -15,9 +15,11 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -25,9 +27,11 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.metrics.collector import DISTRIBUTION
 from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, REDIS_ERRORS, VIEW_RECORDS
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
+from stream_app.adapters.view_schema import FollowerCondition
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.local_days import UTC
 from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, UPCOMING, Record, ViewBatch, batch_of
@@ -135,6 +139,13 @@ class ViewFollower:
         """
         return {(tp.topic, tp.partition): max(self._ends[tp] - at, 0) for tp, at in self._written.items()}
 
+    def _condition(self) -> FollowerCondition:
+        """Return what is told of this process inside the view."""
+        lag: Counter[str] = Counter()
+        for tp, at in self._written.items():
+            lag[self._kinds[tp.topic]] += max(self._ends[tp] - at, 0)
+        return FollowerCondition(version(DISTRIBUTION), self.state, round(self.staleness_seconds, 3), dict(lag))
+
     async def run(self) -> None:
         """Follow for ever."""
         await self._keep_at_it(is_rebuild=False)
@@ -236,7 +247,7 @@ class ViewFollower:
             while True:
                 await self._take(consumer, generation)
                 if time.monotonic() - beaten > BEAT_SECONDS:
-                    await self._target.beat(generation)
+                    await self._target.beat(generation, self._condition())
                     beaten = time.monotonic()
                 if all(self._written[tp] >= self._ends[tp] for tp in self._all):
                     if self.state != "current":

@@ -9,7 +9,15 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from stream_app.adapters.view_schema import MembershipValue, Reason, flow_field, model_field, next_text
+from stream_app.adapters.view_schema import (
+    MembershipValue,
+    Reason,
+    TotalsValue,
+    flow_field,
+    model_field,
+    next_text,
+    past_move_head,
+)
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     KEY_SEPARATOR,
@@ -81,9 +89,10 @@ def batch_of(kind: str, partition: int, first: int, records: Sequence[Record], t
     Parameters
     ----------
     timezone
-        By whose days migrations are counted.
+        By whose days migrations are counted, and totals kept.
     """
-    read = partial(_read_migration, timezone=timezone) if kind == MIGRATIONS else READERS[kind]
+    by_days = {MIGRATIONS: _read_migration, FIGURES: _read_figures}
+    read = partial(by_days[kind], timezone=timezone) if kind in by_days else READERS[kind]
     entries: list[Entry] = []
     for record in records:
         try:
@@ -134,15 +143,18 @@ def _read_migration(record: Record, timezone: str) -> Entry | None:
         return None
     migration = read_migration(record.value)
     has_left = migration.to_segment is None  # then there is no membership that the reason could belong to
+    past = _json.encode(past_move_head(migration)).decode()
     return (
         record.offset,
         migration.customer_id,
         migration.segmentation,
         migration.sequence,
-        "" if has_left else _json.encode(Reason.of(migration)).decode(),
+        _json.encode(Reason.of(migration)).decode(),
+        has_left,
         date_shown(migration.effective_at, timezone),
         flow_field(migration),
         record.value.decode(),
+        past[:-1] + ",",
     )
 
 
@@ -156,17 +168,19 @@ def _read_model(record: Record) -> Entry | None:
     return record.offset, model.segmentation, model_field(model.version, model.status), record.value.decode()
 
 
-def _read_figures(record: Record) -> Entry | None:
+def _read_figures(record: Record, timezone: str) -> Entry | None:
     if record.value is None:
         segmentation, _, partition = record.key.decode().partition(KEY_SEPARATOR)
         return record.offset, segmentation, partition
     figures = read_figures(record.value)
-    return record.offset, figures.segmentation, str(figures.partition), record.value.decode()
+    sums = [(each.customers, each.purchases, each.revenue_minor) for each in figures.segments]
+    totals = TotalsValue(*map(sum, zip(*sums, strict=True))) if sums else TotalsValue(0, 0, 0)
+    day = date_shown(figures.as_of, timezone)
+    return record.offset, figures.segmentation, str(figures.partition), record.value.decode(), day, totals.encode()
 
 
 READERS: Final[Mapping[str, Callable[[Record], Entry | None]]] = {
     MEMBERSHIPS: _read_membership,
     MODELS: _read_model,
-    FIGURES: _read_figures,
     UPCOMING: _read_upcoming,
 }

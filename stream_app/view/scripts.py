@@ -84,6 +84,7 @@ local function remove(customer, segmentation)
     if string.sub(field, 1, 1) ~= '?' then return 1 end
   end
   redis.call('EXPIRE', key, UNPAIRED)  -- reasons that wait for their memberships, if there are any
+  redis.call('EXPIRE', root .. 'h:' .. customer, UNPAIRED)
   return 1
 end
 
@@ -98,6 +99,7 @@ local function memberships(record)
     if old_segment ~= segment then redis.call('ZREM', members(segmentation, old_segment), customer) end
   else
     redis.call('PERSIST', key)
+    redis.call('PERSIST', root .. 'h:' .. customer)
   end
   note_ahead(customer, segmentation, old, value)
   redis.call('HSET', key, segmentation, value)
@@ -119,25 +121,33 @@ local function upcoming(record)
   return 1
 end
 
-local feed_position, feed_length = -1, ARGV[8]
+local feed_position, feed_length, history_length = -1, ARGV[8], tonumber(ARGV[9])
 if kind == 'migrations' then
   feed_position = tonumber(redis.call('HGET', prefix .. 'feed:position', partition) or 0)
 end
 
 local function migrations(record)
-  local offset, customer, segmentation, sequence, why, day, flow, raw = unpack(record, 1, 8)
+  local offset, customer, segmentation, sequence, why, has_left, day, flow, raw, past = unpack(record, 1, 10)
   local key, field = root .. 'c:' .. customer, '?' .. segmentation
   local old = redis.call('HGET', key, field)
   if old and tonumber(string.match(old, '^%[(%d+)')) >= sequence then
     -- a later one was here
-  elseif why == '' then  -- the customer has left: its membership is removed by the memberships
+  elseif has_left then  -- the customer has left: its membership is removed by the memberships
     redis.call('HDEL', key, field)
   else
     local is_new = not old and redis.call('EXISTS', key) == 0
     redis.call('HSET', key, field, why)
     if is_new then redis.call('EXPIRE', key, UNPAIRED) end
   end
-  redis.call('HINCRBY', root .. 'f:' .. segmentation .. ':' .. day, flow, 1)
+  if history_length > 0 then
+    local history = root .. 'h:' .. customer
+    redis.call('LPUSH', history, past .. why .. ']')
+    redis.call('LTRIM', history, 0, history_length - 1)
+    if redis.call('PTTL', key) ~= -1 then redis.call('EXPIRE', history, UNPAIRED) end  -- waits as the reason does
+  end
+  if redis.call('HINCRBY', root .. 'f:' .. segmentation .. ':' .. day, flow, 1) == 1 then
+    redis.call('SADD', root .. 'd:' .. segmentation, day)
+  end
   if offset >= feed_position then
     redis.call('XADD', prefix .. 'feed', 'MAXLEN', '~', feed_length, '*', 'm', raw)
   end
@@ -148,7 +158,7 @@ local function models(record)
   local segmentation, field, document = unpack(record, 2, 4)
   if not field then
     redis.call('SREM', root .. 'segmentations', segmentation)
-    redis.call('DEL', root .. 'figures:' .. segmentation)
+    redis.call('DEL', root .. 'figures:' .. segmentation, root .. 't:' .. segmentation)
     return redis.call('DEL', root .. 'models:' .. segmentation)
   end
   redis.call('HSET', root .. 'models:' .. segmentation, field, document)
@@ -157,17 +167,18 @@ local function models(record)
 end
 
 local function figures(record)
-  local segmentation, number, document = unpack(record, 2, 4)
+  local segmentation, number, document, day, totals = unpack(record, 2, 6)
   local key = root .. 'figures:' .. segmentation
   if not document then return redis.call('HDEL', key, number) end
   redis.call('HSET', key, number, document)
+  redis.call('HSET', root .. 't:' .. segmentation, day .. '/' .. number, totals)
   return 1
 end
 
 local take = ({
   memberships = memberships, migrations = migrations, models = models, figures = figures, upcoming = upcoming
 })[kind]
-for _, record in ipairs(cmsgpack.unpack(ARGV[9])) do
+for _, record in ipairs(cmsgpack.unpack(ARGV[10])) do
   if record[1] >= position then written = written + take(record) end
 end
 if tonumber(next_offset) > position then
@@ -180,37 +191,40 @@ if pointed ~= generation then redis.call('PEXPIRE', root .. 'building', BUILDING
 return {'OK', written}
 """.replace("UNPAIRED", str(UNPAIRED_SECONDS)).replace("BUILDING)", f"{BUILDING_MS})")
 )
-"""prefix, generation, kind, partition, first offset, next offset, now (ms), feed length, records as MessagePack."""
+"""prefix, generation, kind, partition, first offset, next offset, now (ms), feed length, length of a
+customer's history, records as MessagePack."""
 
 BEAT: Final = (
     _WRITABLE
     + f"""
 if redis.call('EXISTS', root .. 'position') == 0 then return {{'MOVED', 0}} end
 redis.call('HSET', root .. 'position', 'at', ARGV[3])
+redis.call('HSET', root .. 'told', 'follower', ARGV[4])
 if pointed ~= generation then redis.call('PEXPIRE', root .. 'building', {BUILDING_MS}) end
 return {{'OK', 0}}
 """
 )
-"""prefix, generation, now (ms)."""
+"""prefix, generation, now (ms), what the follower tells of itself."""
 
 BEGIN: Final = f"""
 local prefix, generation, at = ARGV[1], ARGV[2], ARGV[3]
 local root = prefix .. generation .. ':'
 redis.call('SET', root .. 'building', '1', 'PX', {BUILDING_MS})
 redis.call('SADD', prefix .. 'generations', generation)
-for i = 4, #ARGV do redis.call('HSET', root .. 'position', ARGV[i], 0) end
-redis.call('HSET', root .. 'position', 'at', at)
+for i = 5, #ARGV do redis.call('HSET', root .. 'position', ARGV[i], 0) end
+redis.call('HSET', root .. 'position', 'at', at, 'form', ARGV[4])
 local pointed = redis.call('GET', prefix .. 'generation')
-if pointed then  -- the topic keeps the newest model alone
+if pointed then  -- the topics keep the newest model and figures alone
   local old = prefix .. pointed .. ':'
   for _, segmentation in ipairs(redis.call('SMEMBERS', old .. 'segmentations')) do
     redis.call('COPY', old .. 'models:' .. segmentation, root .. 'models:' .. segmentation)
+    redis.call('COPY', old .. 't:' .. segmentation, root .. 't:' .. segmentation)
     redis.call('SADD', root .. 'segmentations', segmentation)
   end
 end
 return {{'OK', 0}}
 """
-"""prefix, generation, now (ms), fields of the position."""
+"""prefix, generation, now (ms), form, fields of the position."""
 
 SWAP: Final = """
 local prefix, generation = ARGV[1], ARGV[2]
@@ -220,7 +234,8 @@ local pointed = redis.call('GET', prefix .. 'generation')
 if pointed then
   local old = redis.call('HGETALL', prefix .. pointed .. ':position')
   for i = 1, #old, 2 do
-    if old[i] ~= 'at' and tonumber(old[i + 1]) > tonumber(redis.call('HGET', root .. 'position', old[i]) or 0) then
+    local is_place = old[i] ~= 'at' and old[i] ~= 'form'
+    if is_place and tonumber(old[i + 1]) > tonumber(redis.call('HGET', root .. 'position', old[i]) or 0) then
       return {'BEHIND', 0}
     end
   end

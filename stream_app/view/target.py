@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Final, NamedTuple
 
+import msgspec
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection, RedisScript
-from stream_app.adapters.view_schema import ViewKeys
+from stream_app.adapters.view_schema import FORM, FollowerCondition, ViewKeys
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.clock import DAY_MS
 from stream_app.view import scripts
@@ -61,12 +62,15 @@ class ViewTarget:
         Names of the view's keys.
     feed_length
         Approximate number of the newest migrations that are kept.
+    history_length
+        Newest migrations that are kept of each customer; 0 for none.
     """
 
-    def __init__(self, connection: RedisConnection, keys: ViewKeys, feed_length: int) -> None:
+    def __init__(self, connection: RedisConnection, keys: ViewKeys, feed_length: int, history_length: int = 20) -> None:
         self._client: redis.Redis = connection.create_client()
         self._keys = keys
         self._feed_length = feed_length
+        self._history_length = history_length
         self._apply = RedisScript(scripts.APPLY)
         self._beat = RedisScript(scripts.BEAT)
         self._begin = RedisScript(scripts.BEGIN)
@@ -97,15 +101,16 @@ class ViewTarget:
         if read is not None and not is_fresh:
             generation = read
             position = await self._client.hgetall(self._keys.position(generation))
-            at_ms = int(position.pop(b"at", 0))
-            if len(position) == len(fields) and now_ms() - at_ms < LONGEST_ABSENCE_MS:
+            at_ms, form = int(position.pop(b"at", 0)), position.pop(b"form", b"1")
+            if form == FORM and len(position) == len(fields) and now_ms() - at_ms < LONGEST_ABSENCE_MS:
                 positions = {_text(field): int(offset) for field, offset in position.items()}
                 return Attachment(generation, positions, is_building=False, read=read)
             logger.warning(
-                "generation %s was not written for too long, or is not whole: a new one is built", generation
+                "generation %s was not written for too long, is not whole, or of an earlier form: a new one is built",
+                generation,
             )
         generation = _to_base36(now_ms()) + token_hex(2)  # two may begin in the same millisecond
-        await self._begin.run(self._client, self._keys.prefix, generation, now_ms(), *fields)
+        await self._begin.run(self._client, self._keys.prefix, generation, now_ms(), FORM, *fields)
         logger.info("building generation %s", generation)
         return Attachment(generation, dict.fromkeys(fields, 0), is_building=True, read=read)
 
@@ -141,6 +146,7 @@ class ViewTarget:
                 batch.next,
                 now_ms(),
                 self._feed_length,
+                self._history_length,
                 batch.records,
             )
             for batch in batches
@@ -150,15 +156,24 @@ class ViewTarget:
             _require(verdict)
         return sum(written for _, written in answers)
 
-    async def beat(self, generation: str) -> None:
+    async def beat(self, generation: str, told: FollowerCondition) -> None:
         """Say that the generation is still being written, and find out whether it is still there.
+
+        Parameters
+        ----------
+        generation
+            The one that is written.
+        told
+            How the follower is, for those who look at the view.
 
         Raises
         ------
         ViewChanged
             If it is not.
         """
-        verdict, _ = await self._beat.run(self._client, self._keys.prefix, generation, now_ms())
+        verdict, _ = await self._beat.run(
+            self._client, self._keys.prefix, generation, now_ms(), msgspec.json.encode(told)
+        )
         _require(verdict)
 
     async def announce_handover(self, generation: str) -> None:

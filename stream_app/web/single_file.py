@@ -24,12 +24,13 @@ from typing import Final
 
 FILE_NAME: Final = "report.html"
 """What the file is called among a replay's outputs."""
-ENTRY: Final = "main.js"
+ENTRY: Final = "file.js"
 STYLES: Final = ("assets/tokens.css", "vendor/uplot/uPlot.min.css", "assets/pages.css")
 LIBRARY: Final = "vendor/uplot/uPlot.iife.min.js"
 
 _IMPORT: Final = re.compile(r'^import (\{[^}]*\}) from "(\.{1,2}/[^"]+)";$', re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export ((?:async )?(?:function|class|const) ([A-Za-z_]\w*))", re.MULTILINE)
+_CONTENT: Final = re.compile(r'<script type="text/plain" id="content">([A-Za-z0-9+/=]*)</script>')
 _COMPRESSION: Final = 9
 
 
@@ -66,6 +67,12 @@ def lay_end_to_end(assets: Traversable, entry: str = ENTRY) -> str:
     modules: dict[PurePosixPath, str] = {}
     _collect(assets, PurePosixPath(entry), modules)
     return "\n".join(modules.values())
+
+
+def content_of(file: str) -> bytes:
+    """Return the document that a file carries, compressed; nothing where this is no such file."""
+    found = _CONTENT.search(file)
+    return b"" if found is None else base64.b64decode(found[1])
 
 
 def _collect(assets: Traversable, path: PurePosixPath, modules: dict[PurePosixPath, str]) -> None:

@@ -18,8 +18,9 @@ from msgspec.structs import asdict
 from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.redis_client import RedisConnection
 from stream_app.adapters.view_schema import ViewKeys
-from stream_app.api.access import SCOPES, Client, hash_token
+from stream_app.api.access import SCOPES, BearerTokens, Client, hash_token
 from stream_app.api.application import create_application
+from stream_app.api.console import Console
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.redis_store import RedisStore
 from stream_app.api.server import create_server
@@ -142,14 +143,22 @@ def redis_store(port: int) -> Callable[[], SegmentStore]:
 
 
 @contextmanager
-def serving(create: Callable[[], SegmentStore], clients: Sequence[Client] = CLIENTS, **limits: Any) -> Iterator[str]:
-    """Serve; yield the address."""
+def serving(
+    create: Callable[[], SegmentStore],
+    clients: Sequence[Client] = CLIENTS,
+    console_of: Callable[[SegmentStore, BearerTokens | None], Console] | None = None,
+    port: int = 0,
+    **limits: Any,
+) -> Iterator[str]:
+    """Serve, with a console if it is told how to make one; yield the address."""
     started: list[Any] = []
     options: dict[str, Any] = {"requests_per_second": 1e6, "burst": 1_000_000, "max_streams": 10} | limits
 
     async def run() -> None:
-        store = create()
-        server = create_server(create_application(store, clients, Metrics(API), **options), "127.0.0.1", 0)
+        store, tokens = create(), BearerTokens(clients) if clients else None
+        console = None if console_of is None else console_of(store, tokens)
+        app = create_application(store, tokens, Metrics(API), console=console, **options)
+        server = create_server(app, "127.0.0.1", port)
         started.append(server)
         await store.start()
         watching = asyncio.create_task(end_streams(server, store))

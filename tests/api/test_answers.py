@@ -226,21 +226,24 @@ def test_mistake_is_answered_as_a_problem(client: httpx.Client, path: str, statu
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()
     assert document["status"] == status
-    assert set(document) == {"type", "title", "status", "detail"}
+    assert set(document) == {"type", "title", "status", "detail", "code", "request_id"}
 
 
 @pytest.mark.parametrize(
     ("path", "known"),
     [
-        ("/v1/customers/customer-1/segments", "this route takes none"),
+        ("/v1/customers/customer-1/segments", "known are include"),
+        ("/v1/customers/customer-1/migrations", "known are cursor, limit, segmentation"),
         (f"{VALUE}/segments", "this route takes none"),
-        (f"{VALUE}/segments/s1/members", "known are cursor, limit"),
-        (f"{VALUE}/flows", "known are from, to"),
+        (f"{VALUE}/segments/s1/members", "known are cursor, format, limit, order, since"),
+        (f"{VALUE}/flows", "known are cause, from, to"),
+        (f"{VALUE}/flows/daily", "known are cause, from, to"),
+        (f"{VALUE}/sizes", "known are from, to"),
         (f"{VALUE}/models", "this route takes none"),
         (f"{VALUE}/models/1", "this route takes none"),
         (
             "/v1/migrations/stream",
-            "known are cause, change, direction, from, holdout, min_margin, segmentation, to",
+            "known are cause, change, direction, from, holdout, last_event_id, min_margin, segmentation, to, token",
         ),
     ],
 )

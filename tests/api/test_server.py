@@ -19,7 +19,7 @@ from tests.api.serving import write_folder
 def start(folder: Path, host: str, port: int) -> None:
     write_folder(folder, [])
     store = MemoryStore(folder)
-    app = create_application(store, [], Metrics(API), requests_per_second=1, burst=1, max_streams=1)
+    app = create_application(store, None, Metrics(API), requests_per_second=1, burst=1, max_streams=1)
 
     async def run() -> None:
         async with Service(StoreReadiness(store), Address("127.0.0.1", 0, ""), Metrics(API)) as service:

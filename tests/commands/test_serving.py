@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from stream_app.api.access import hash_token
 from stream_app.cli import main, segmenter
+from stream_app.web.single_file import compress, single_file
 from tests.api.serving import write_folder
 from tests.support.output_records import MODELS, PARTITIONS, OutputTopics, drawn_migrations, newest_memberships
 from tests.support.processes import free_port, wait_for
@@ -181,13 +182,13 @@ def test_folder_is_served_and_its_address_named_once_it_answers(tmp_path: Path) 
         demo.send_signal(signal.SIGINT)
         rest = demo.stdout.read()
     assert (status, demo.returncode) == (200, 0)
-    assert address.endswith("/v1/segmentations/value/segments")
+    assert address.endswith("/v1/segmentations")
     assert "http://" not in rest
 
 
 def test_pages_are_at_the_root_of_a_folder_with_a_report(tmp_path: Path) -> None:
     write_folder(tmp_path, [])
-    (tmp_path / "report.html").write_text("<!DOCTYPE html><title>pages</title>", "utf-8")
+    (tmp_path / "report.html").write_text(single_file(compress(b'{"customers":7}'), "pages"), "utf-8")
     with subprocess.Popen(
         [sys.executable, "-m", "stream_app", "serve", tmp_path, "--port", "0"],
         cwd=ROOT,
@@ -199,15 +200,17 @@ def test_pages_are_at_the_root_of_a_folder_with_a_report(tmp_path: Path) -> None
         line = next(line for line in served.stdout if "http://" in line)
         pages, figures = re.findall(r"http://\S+", line)
         with urllib.request.urlopen(pages, timeout=PATIENCE_SECONDS) as answer:
-            headers, content = answer.headers, answer.read()
+            headers, content = answer.headers, answer.read().decode()
+        document = fetch(f"{pages}console/document")
         status, _ = fetch(figures)
         served.send_signal(signal.SIGINT)
         served.stdout.read()
     assert (status, served.returncode) == (200, 0)
-    assert content == b"<!DOCTYPE html><title>pages</title>"
+    assert '<div id="app">' in content
+    assert document == (200, '{"customers":7}')
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    assert "default-src 'none'; script-src 'self'" in headers["Content-Security-Policy"]
 
 
 def test_folder_without_outputs_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

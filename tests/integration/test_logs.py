@@ -29,7 +29,7 @@ TOLD = {
         r"partitions \[.*\] are open with 0 customers after",
         r"segmentation offers: version \d+ is in force",
         r"caught up with partitions \[.*\] after \d+ s: ",
-        r"[\d,]+ records folded, [\d,]+ migrations \(",
+        r"[\d,]+ records folded, [\d,]+ migrations? \(",
         r"refused [\d,]+ records?, now on the topic of dead letters: .* (malformed|invalid_time) \d+",
         r"tick of 20\d\d-.*Z: learned from a sample of [\d,]+ of [\d,]+ customers in \d+ partitions?; ",
         r"segmentation value: model \d+, learned at .*, is published: moves ",

@@ -24,16 +24,23 @@ def test_without_anybody_lost_sight_of_it_is_the_share_itself() -> None:
 
 
 def test_quartiles_are_told_as_far_as_they_are_reached() -> None:
-    stays = [Stay("s1", days, has_left=days < 4) for days in (1.0, 2.0, 3.0, 9.0, 9.0, 9.0)]
-    found = describe_stays(stays, 6)
-    assert found["customers"] == 6
+    stays = [Stay("s1", min(days, 11), has_left=days < 11) for days in map(float, range(1, 21))]
+    found = describe_stays(stays, 20)
+    assert found["customers"] == 20
     (told,) = found["segments"].values()
-    assert told["quartiles"] == [2.0, 3.0, None]
-    assert (told["stays"], told["left"]) == (6, 3)
+    assert told["quartiles"] == [5.0, 10.0, None]
+    assert (told["stays"], told["left"]) == (20, 10)
     assert len(told["days"]) == len(told["staying"]) == CURVE_POINTS
-    assert (told["days"][0], told["days"][-1]) == (0.0, 9.0)
+    assert (told["days"][0], told["days"][-1]) == (0.0, 11.0)
     assert told["staying"] == sorted(told["staying"], reverse=True)
     assert (told["staying"][0], told["staying"][-1]) == (1.0, 0.5)
+
+
+def test_what_few_have_lasted_for_is_not_told() -> None:
+    stays = [Stay("s1", days, has_left=days > 50) for days in (*[30.0] * 20, 60.0, 90.0, 99.0)]
+    told = describe_stays(stays, 23)["segments"]["s1"]
+    assert told["days"][-1] == 30.0
+    assert told["quartiles"] == [None, None, None]
 
 
 def test_a_segment_that_nobody_has_left_keeps_everybody() -> None:

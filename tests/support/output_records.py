@@ -265,12 +265,12 @@ class OutputTopics:
         return newest
 
     async def flows(self) -> dict[tuple[str, str, str], int]:
-        """Return the number of migrations by segmentation, day and `from>to>cause`, counted from the topic."""
+        """Return the number of migrations by segmentation, day and `from>to>cause>change`, counted from the topic."""
         counts: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         async for record in self._read(self.names.migrations):
             move = json.loads(record.value)
             origin, target = ((move[end] or {"id": ""})["id"] for end in ("from_segment", "to_segment"))
-            flow = f"{origin}>{target}>{move['cause']['kind']}"
+            flow = f"{origin}>{target}>{move['cause']['kind']}>{move['change']}"
             counts[move["segmentation"], move["effective_at"][:10], flow] += 1
         return dict(counts)
 

@@ -14,6 +14,7 @@ from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.redis_client import RedisConnection, RedisError
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.redis_store import RedisStore
+from stream_app.api.store import MemberQuery
 from stream_app.errors import ConfigurationError
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
@@ -21,7 +22,7 @@ from tests.support.output_records import drawn_model, migration
 from tests.support.processes import free_port
 from tests.support.programs import find_program
 from tests.support.servers import RedisServer
-from tests.view.test_target import FIELDS, memberships_of, records
+from tests.view.test_target import CONDITION, FIELDS, memberships_of, records
 
 GUIDE = Path(__file__).parents[2] / "docs" / "redis.md"
 KEYS = ViewKeys("segmenter:")
@@ -44,7 +45,7 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
     await target.apply(fresh.generation, batches)
     await target.announce_handover(fresh.generation)
     await target.swap(fresh.generation)
-    await target.beat(fresh.generation)
+    await target.beat(fresh.generation, CONDITION)
     await target.delete_others()
     await target.close()
     store = RedisStore(api, KEYS, Metrics(API))
@@ -55,7 +56,9 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
         ((found,),) = await store.look_up(["a"])
         assert found.segment.id == MOVE.to_segment.id
         assert await store.segments("value") is not None
-        assert await store.members("value", "s1", 10, (0, "")) is not None
+        assert await store.members("value", "s1", MemberQuery(10, (0, ""))) is not None
+        assert await store.history("a") is not None
+        assert await store.daily("value", ["2026-01-01"]) is not None
         assert await store.flows("value", ["2026-01-01"]) is not None
         assert await store.models("value") is not None
         async for entry in store.feed.follow("0-0", 1):

@@ -15,7 +15,7 @@ import pytest
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection
-from stream_app.adapters.view_schema import MembershipValue
+from stream_app.adapters.view_schema import FollowerCondition, MembershipValue, PastMove
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     FiguresRecord,
@@ -43,6 +43,7 @@ from tests.support.output_records import (
 from tests.support.servers import RedisServer
 from tests.view.following import KEYS, flows, members, memberships, reader, without_name
 
+CONDITION = FollowerCondition("0.0", "current", 0.0, {})
 FIELDS = ["memberships/0", "migrations/0", "models/0", "figures/0", "figures/1", "upcoming/0"]
 
 
@@ -126,7 +127,7 @@ def test_customer_who_leaves_a_segmentation_stays_in_the_other(port: int) -> Non
         await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 3, memberships_of(moves[3:], 3))])
         assert await members(client) == {"value/a/b": "s1"}
         assert set(await client.hgetall(KEYS.customer(generation, "a/b"))) == {b"value", b"?value"}
-        assert (await flows(client))["lifecycle", "2026-01-01", "slipping>>definition"] == 1
+        assert (await flows(client))["lifecycle", "2026-01-01", "slipping>>definition>left"] == 1
         again = rules_migration("a/b", 4, None, 0)
         await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 4, memberships_of([again], 4))])
         assert await members(client) == {"value/a/b": "s1", "lifecycle/a/b": "active"}
@@ -208,7 +209,7 @@ def test_view_that_is_not_there_any_more_is_not_written(port: int, loss: str) ->
         with pytest.raises(ViewChanged, match="MOVED"):
             await target.apply(generation, [batch_of(MODELS, 0, 0, records([drawn_model()]))])
         with pytest.raises(ViewChanged, match="MOVED"):
-            await target.beat(generation)
+            await target.beat(generation, CONDITION)
 
     run(port, test)
 
@@ -365,5 +366,67 @@ def test_notices_correct_the_next_move_of_the_segment_that_they_are_about(port: 
         assert await tell(3, notice(first, "averted", later)) == moved
         assert await tell(4, notice(first, "averted", None)) == {}
         assert await tell(5, notice(first, "upcoming", later)) == moved
+
+    run(port, test)
+
+
+def history(client: redis.Redis, generation: str, customer_id: str) -> Awaitable[list[bytes]]:
+    return client.lrange(KEYS.history(generation, customer_id), 0, -1)  # type: ignore[return-value]
+
+
+def test_newest_migrations_of_a_customer_are_kept_and_no_more(port: int) -> None:
+    moves = [migration("c", number, number % 2, 1 - number % 2, 1_000 * number) for number in range(1, 61)]
+    moves.append(rules_migration("c", 1, None, 0, 61_000))
+    moves.append(rules_migration("c", 2, 0, None, 62_000))
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, memberships_of(moves[:1]))])
+        for _ in range(2):  # the second time it is known
+            await target.apply(generation, [batch_of(MIGRATIONS, 0, 0, records(moves))])
+        kept = [msgspec.json.decode(each, type=PastMove) for each in await history(client, generation, "c")]
+        assert [each.effective_ms for each in kept] == [1_000 * number for number in range(62, 42, -1)]
+        assert (kept[0].segmentation, kept[0].to_segment, kept[0].reason.change) == ("lifecycle", None, "left")
+        assert kept[2].reason.explanation() == moves[59].explanation
+        assert await client.pttl(KEYS.history(generation, "c")) == -1
+
+    run(port, test)
+
+
+def test_history_goes_with_the_customer(port: int) -> None:
+    moves = [migration("c", 1, None, 0)]
+    gone = Record(1, b"value/c", None)
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        key = KEYS.history(generation, "c")
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 0, records(moves))])
+        assert await client.pttl(key) > 0  # nobody is known to be in a segment yet
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, memberships_of(moves))])
+        assert await client.pttl(key) == -1
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 1, [gone])])
+        assert await client.pttl(key) > 0
+
+    run(port, test)
+
+
+def test_days_of_flows_are_listed(port: int) -> None:
+    moves = list(drawn_migrations(10, 100))
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 0, records(moves))])
+        for name in ("value", "lifecycle"):
+            days = {move.effective_at[:10].encode() for move in moves if move.segmentation == name}
+            assert await client.smembers(KEYS.flow_days(generation, name)) == days
+
+    run(port, test)
+
+
+def test_generation_of_an_earlier_form_is_built_anew(port: int) -> None:
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        assert (await target.attach(FIELDS)).generation == generation
+        await client.hdel(KEYS.position(generation), "form")
+        attached = await target.attach(FIELDS)
+        assert attached.is_building
+        assert await target.swap(attached.generation)
+        assert (await target.attach(FIELDS)).generation == attached.generation
 
     run(port, test)

@@ -56,7 +56,7 @@ def test_the_title_is_text(page: str) -> None:
 
 def test_a_module_stands_behind_what_it_imports_and_gives_what_it_exports(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    (tmp_path / "main.js").write_text(
+    (tmp_path / "file.js").write_text(
         'import { one } from "./one.js";\nimport { two } from "./deep/two.js";\none(two);\n'
     )
     (tmp_path / "one.js").write_text("function helper() {}\nexport function one() { helper(); }\n")
@@ -67,7 +67,7 @@ def test_a_module_stands_behind_what_it_imports_and_gives_what_it_exports(tmp_pa
     assert "import" not in laid
     assert "export" not in laid
     order = re.findall(r"^const (module_\w+) =", laid, re.MULTILINE)
-    assert order == ["module_one", "module_deep_two", "module_main"]
+    assert order == ["module_one", "module_deep_two", "module_file"]
     assert "const { one } = module_one;" in laid
     assert "return { two, Three };" in laid
 

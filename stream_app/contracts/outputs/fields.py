@@ -12,10 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_COUNT: Final = 2**63 - 1
 """Counts fit a signed 64-bit integer on the consumer's side."""
-Instant = Annotated[
-    str,
-    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"),
-]
+INSTANT_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+Instant = Annotated[str, StringConstraints(pattern=INSTANT_PATTERN)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -4,7 +4,6 @@ import { redrawCharts } from "./charts/time.js";
 import { element } from "./dom.js";
 import { count, dateText } from "./format.js";
 import { Listing } from "./listing.js";
-import { readContent } from "./model.js";
 import { customerPage } from "./pages/customer.js";
 import { modelsPage } from "./pages/models.js";
 import { movementsPage } from "./pages/movements.js";
@@ -20,21 +19,23 @@ const PAGES = [
   { name: "overview", title: "Overview", draw: overviewPage },
   { name: "movements", title: "Movements", draw: movementsPage },
   { name: "segment", title: "Segments", draw: segmentPage },
-  { name: "rfm", title: "RFM grid", draw: rfmPage },
+  { name: "rfm", title: "RFM grid", draw: rfmPage, needs: "rfm" },
   { name: "customer", title: "Customers", draw: customerPage },
   { name: "models", title: "Models and definitions", draw: modelsPage },
-  { name: "quality", title: "Quality of data", draw: qualityPage },
+  { name: "quality", title: "Quality of data", draw: qualityPage, hasNoToolbar: true },
 ];
+export const PAGE_NAMES = PAGES.map((page) => page.name);
 const THEMES = ["auto", "light", "dark"];
 
-function contextOf(run, people, listing) {
+function contextOf({ run, people, listing, site }) {
   const { page, query } = readAddress();
+  const pages = [...PAGES.filter(({ needs }) => !needs || run[needs]), ...(site?.pages ?? [])];
   const segmentation = run.segmentation(query.get("segmentation")) ?? run.segmentations[0];
   const days = query.get("days") === "all" ? "all" : PERIODS.includes(Number(query.get("days"))) ? Number(query.get("days")) : 30;
   const shared = { segmentation: segmentation.name, days };
   return {
-    run, people, listing, query, segmentation, shared,
-    page: PAGES.find((each) => each.name === page) ?? PAGES[0],
+    run, people, listing, site, query, segmentation, shared, pages,
+    page: pages.find((each) => each.name === page) ?? pages[0],
     period: periodOf(run, days),
     go: (name, parameters) => { location.hash = addressOf(name, { ...shared, ...parameters }); },
   };
@@ -42,19 +43,19 @@ function contextOf(run, people, listing) {
 
 function frame(context) {
   const { run } = context;
-  const links = PAGES.map(({ name, title }) => element("li", {}, element("a", {
+  const links = context.pages.map(({ name, title }) => element("li", {}, element("a", {
     href: addressOf(name, context.shared),
     "aria-current": context.page.name === name ? "page" : null,
   }, title)));
   return [
-    element("a", { class: "skip", href: "#content", onclick: (event) => { event.preventDefault(); document.querySelector("h1")?.focus(); } }, "To the content"),
+    element("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); document.querySelector("h1")?.focus(); } }, "To the content"),
     element("header", { class: "top" },
       element("p", { class: "brand" }, "Customer segments"),
-      element("p", { class: "as-of" }, run.asOfMs ? `${count(run.customers)} customers, as of ${dateText(run.asOfMs)}` : "no customers yet"),
-      themeButton()),
+      element("p", { class: "as-of" }, context.site?.asOfText(run) ?? (run.asOfMs ? `${count(run.customers)} customers, as of ${dateText(run.asOfMs)}` : "no customers yet")),
+      element("div", { class: "controls" }, context.site?.controls(context), themeButton())),
     element("nav", { class: "pages", "aria-label": "Pages" }, element("ul", {}, links)),
-    element("main", {},
-      context.page.name === "quality" || (context.page.name === "customer" && context.query.get("id")) ? null : toolbar(context),
+    element("main", { id: "main" },
+      context.page.hasNoToolbar || (context.page.name === "customer" && context.query.get("id")) ? null : toolbar(context),
       run.interrupted ? element("p", { class: "notice" }, "The replay was interrupted; the figures are as of then.") : null,
       context.page.name === "quality" ? null : refusedNotice(context, context.page.name === "overview"),
       context.page.draw(context)),
@@ -98,33 +99,49 @@ function rememberedTheme() {
   }
 }
 
-async function start() {
+// Shows pages from now on; what they draw may be replaced, and drawn anew where it stands.
+export class Pages {
+  // site: what a server adds to the document, null in a file.
+  constructor(app, site = null) {
+    Object.assign(this, { app, site, run: null, people: null, listing: null, shown: null });
+    addEventListener("hashchange", () => this.show());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
+  }
+
+  // Takes a document over.
+  take(run) {
+    this.run = run;
+    this.people = new People(run);
+    this.listing = new Listing(run);
+  }
+
+  show() {
+    if (!this.run) return;
+    const context = contextOf(this);
+    this.app.replaceChildren(...frame(context));
+    document.title = `${context.page.title} – Customer segments`;
+    if (this.shown !== null && this.shown !== context.page.name) {
+      document.querySelector("h1")?.focus({ preventScroll: true });
+      scrollTo(0, 0);
+    }
+    this.shown = context.page.name;
+  }
+
+  get context() {
+    return contextOf(this);
+  }
+}
+
+// Has pages drawn; where that fails, says so.
+export async function begin(prepare) {
   const app = document.getElementById("app");
   const theme = rememberedTheme();
   if (THEMES.includes(theme)) document.documentElement.dataset.theme = theme;
   try {
-    const run = await readContent(document.getElementById("content").textContent);
-    const people = new People(run);
-    const listing = new Listing(run);
-    let shown = null;
-    const show = () => {
-      const context = contextOf(run, people, listing);
-      app.replaceChildren(...frame(context));
-      document.title = `${context.page.title} – Customer segments`;
-      if (shown !== null && shown !== context.page.name) {
-        document.querySelector("h1")?.focus({ preventScroll: true });
-        scrollTo(0, 0);
-      }
-      shown = context.page.name;
-    };
-    addEventListener("hashchange", show);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
-    show();
+    await prepare(app);
     document.documentElement.dataset.complete = "yes";
   } catch (error) {
-    app.replaceChildren(element("p", { class: "notice", role: "alert" }, "This browser cannot show the report; it needs one of 2023 or later. ", String(error)));
+    app.replaceChildren(element("p", { class: "notice", role: "alert" }, "This browser cannot show the pages; they need one of 2023 or later. ", String(error)));
     throw error;
   }
 }
-
-start();

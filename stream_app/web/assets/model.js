@@ -6,9 +6,9 @@ import { moneyForm, setTimeZone } from "./format.js";
 export const VERSION_CAUSES = ["model", "definition"];
 export const NOBODY = -1;
 
-// Sums of flows: how many moves, and the revenue of those who moved, in major units.
-function nothingMoved() {
-  return { customers: 0, revenue: 0 };
+// Sums of flows: how many moves, and the revenue of those who moved, in major units; null where nobody knows it.
+function nothingMoved(flows) {
+  return { customers: 0, revenue: flows.revenue ? 0 : null };
 }
 
 export class Segmentation {
@@ -54,12 +54,12 @@ export class Segmentation {
 
   add(sum, row) {
     sum.customers += this.flows.customers[row];
-    sum.revenue += this.flows.revenue[row] / this.run.minorPerMajor;
+    if (this.flows.revenue) sum.revenue += this.flows.revenue[row] / this.run.minorPerMajor;
   }
 
   // Sums of the flows of some days that a test (from, to, cause, change) lets through.
   sum(first, last, test) {
-    const sum = nothingMoved();
+    const sum = nothingMoved(this.flows);
     this.each(first, last, (row, ...flow) => {
       if (test(...flow)) this.add(sum, row);
     });
@@ -72,7 +72,7 @@ export class Segmentation {
     this.each(first, last, (row, from, to, ...why) => {
       if (!test(from, to, ...why)) return;
       const key = `${from}>${to}`;
-      if (!pairs.has(key)) pairs.set(key, { from, to, ...nothingMoved() });
+      if (!pairs.has(key)) pairs.set(key, { from, to, ...nothingMoved(this.flows) });
       this.add(pairs.get(key), row);
     });
     return [...pairs.values()].sort((a, b) => b.customers - a.customers || a.from - b.from || a.to - b.to);
@@ -80,7 +80,7 @@ export class Segmentation {
 
   // Sizes of all segments at the end of each of the days, one array a segment.
   sizes(first, last) {
-    const now = new Array(this.segments.length).fill(0);
+    const now = this.segments.map((_segment, index) => this.opening?.[index] ?? 0);
     const sizes = now.map(() => new Array(last - first + 1).fill(0));
     const { day, from, to, customers } = this.flows;
     let row = 0;
@@ -95,8 +95,10 @@ export class Segmentation {
   }
 
   // What came of the members of each segment in some days, in major units and by place; NOBODY's are first orders.
+  // Nothing where it is not known, see `sales`.
   trade(first, last) {
     const sums = new Map();
+    if (!this.sales) return sums;
     const { day, segment, revenue, orders } = this.sales;
     for (let row = firstAtLeast(day, first); row < day.length && day[row] <= last; row += 1) {
       if (!sums.has(segment[row])) sums.set(segment[row], { revenue: 0, orders: 0 });
@@ -147,20 +149,29 @@ export class Run {
     const starts = raw.segmentations.map((each) => each.flows.day[0]).concat(raw.days.day[0]);
     this.firstDay = Math.min(this.lastDay, ...starts.filter((day) => day !== undefined));
     this.segmentations = raw.segmentations.map((each) => new Segmentation(each, this));
+    const { knownFrom } = raw.days;
+    this.tradeFrom = knownFrom === undefined ? this.firstDay : knownFrom;
+  }
+
+  // What words make of an amount; nothing where it is not known.
+  ifKnown(amount, words) {
+    return amount === null || amount === undefined ? "" : words(this.money(amount));
   }
 
   segmentation(name) {
     return this.segmentations.find((each) => each.name === name);
   }
 
-  // Revenue in major units, orders and engagements of some days.
+  // Revenue in major units, orders and engagements of some days, as far back as they are known; null where they are not.
   trade(first, last) {
-    const sum = { revenue: 0, orders: 0, engagements: 0 };
+    const isKnown = this.tradeFrom !== null && this.tradeFrom <= last;
+    const sum = { revenue: isKnown ? 0 : null, orders: isKnown ? 0 : null, engagements: this.days.engagements ? 0 : null, since: Math.max(first, this.tradeFrom) };
+    if (!isKnown) return sum;
     const { day, revenue, orders, engagements } = this.days;
     for (let row = firstAtLeast(day, first); row < day.length && day[row] <= last; row += 1) {
       sum.revenue += revenue[row] / this.minorPerMajor;
       sum.orders += orders[row];
-      sum.engagements += engagements[row];
+      if (engagements) sum.engagements += engagements[row];
     }
     return sum;
   }

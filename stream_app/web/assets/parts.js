@@ -20,7 +20,7 @@ export function patch(colour) {
 }
 
 export function customerLink(context, id) {
-  if (!context.people.has(id) && !context.listing.has(id)) return element("span", { class: "id" }, id);
+  if (!context.site && !context.people.has(id) && !context.listing.has(id)) return element("span", { class: "id" }, id);
   return element("a", { class: "id", href: addressOf("customer", { ...context.shared, id }) }, id);
 }
 

@@ -35,16 +35,16 @@ function levelCards(context) {
   return [
     {
       title: "Win back", rows: slipping,
-      more: lapsed.customers ? [`${plural(lapsed.customers, "customer")} fell silent ${period.name}; they had spent ${run.money(lapsed.revenue)}. `, element("a", { href: addressOf("movements", { ...context.shared, change: "lapsed" }) }, "Who they are")] : null,
-      text: (row) => `${plural(row.members.customers, "customer")} who have spent ${run.money(row.members.revenue)}, ${percent(row.members.revenue_share)} of all revenue`,
+      more: lapsed.customers ? [`${plural(lapsed.customers, "customer")} fell silent ${period.name}${run.ifKnown(lapsed.revenue, (spent) => `; they had spent ${spent}`)}. `, element("a", { href: addressOf("movements", { ...context.shared, change: "lapsed" }) }, "Who they are")] : null,
+      text: (row) => plural(row.members.customers, "customer") + run.ifKnown(row.members.revenue, (spent) => ` who have spent ${spent}, ${percent(row.members.revenue_share)} of all revenue`),
     },
     {
       title: "Look after", rows: best,
-      text: (row) => `${plural(row.members.customers, "customer")}, ${percent(row.members.share)} of all, with ${percent(row.members.revenue_share)} of the revenue`,
+      text: (row) => `${plural(row.members.customers, "customer")}, ${percent(row.members.share)} of all${run.ifKnown(row.members.revenue, () => `, with ${percent(row.members.revenue_share)} of the revenue`)}`,
     },
     {
       title: "Develop", rows: others,
-      text: (row) => `${plural(row.members.customers, "customer")} who have spent ${run.money(row.members.revenue_per_customer)} each; ${entered(row.index) ? count(entered(row.index)) : "nobody"} came ${period.name}`,
+      text: (row) => `${plural(row.members.customers, "customer")}${run.ifKnown(row.members.revenue_per_customer, (spent) => ` who have spent ${spent} each`)}; ${entered(row.index) ? count(entered(row.index)) : "nobody"} came ${period.name}`,
     },
   ];
 }
@@ -53,7 +53,7 @@ function audienceCards({ segmentation, run }) {
   const rows = segmentation.present
     .map((segment, index) => ({ segment, index, members: segmentation.members[segment.id] }))
     .filter((row) => row.members?.customers && row.segment.action);
-  return [{ title: segmentation.title, rows, text: (row) => `${plural(row.members.customers, "member")} who have spent ${run.money(row.members.revenue)}` }];
+  return [{ title: segmentation.title, rows, text: (row) => plural(row.members.customers, "member") + run.ifKnown(row.members.revenue, (spent) => ` who have spent ${spent}`) }];
 }
 
 function cardOf(context, { title, rows, text, more }) {

@@ -15,17 +15,15 @@ export function customerPage(context) {
   const title = id ? `Customer ${id}` : "Customers";
   const head = page(title, element("div", {}, search(context, id), element("p", { class: "lead" }, heldText(context))));
   if (!id) return [...head, examples(context)];
-  if (people.has(id)) {
-    const moves = people.moves(id);
-    const acts = people.events(id);
-    return [...head, keyFigures(context, id, moves, acts), present(context, id, moves), timeline(context, id, moves, acts), history(context, id, moves)];
-  }
+  if (people.has(id)) return [...head, ...sections(context, id, { moves: people.moves(id), acts: people.events(id), following: people.following(id) })];
+  if (context.site) return [...head, ...context.site.customer(context, id, sections)];
   const row = listing.of(id);
-  if (row) return [...head, listedFigures(context, row), listedSegments(context, row), element("p", { class: "notice" }, "This file does not have the moves of this customer; migrations.jsonl beside it has those of everybody. ", apiLink(id))];
-  return [...head, element("p", { class: "notice", role: "status" }, absentText(context, id), apiLink(id)), examples(context)];
+  if (row) return [...head, listedFigures(context, row), listedSegments(context, row), element("p", { class: "notice" }, "This file does not have the moves of this customer; migrations.jsonl beside it has those of everybody.")];
+  return [...head, element("p", { class: "notice", role: "status" }, absentText(context, id)), examples(context)];
 }
 
-function heldText({ run, people, listing }) {
+function heldText({ run, people, listing, site }) {
+  if (site) return "Any customer can be looked up here.";
   if (people.size >= run.customers) return `All ${plural(run.customers, "customer")} are here with every move.`;
   const listed = Math.max(listing.size, people.size);
   const present = listing.isComplete ? `All ${plural(run.customers, "customer")} are here with their present segments` : `${count(listed)} of ${plural(run.customers, "customer")} are here with their present segments, those with the greatest revenue in each`;
@@ -58,10 +56,14 @@ function listedSegments(context, row) {
     element("div", { class: "below" }, csvButton("segments-of-a-customer", columns, rows)));
 }
 
-// Where the pages are served, the API beside them knows everybody.
-function apiLink(id) {
-  if (!location.protocol.startsWith("http")) return null;
-  return [" ", element("a", { href: `/v1/customers/${encodeURIComponent(id)}/segments` }, "Ask the API")];
+// What is known of a customer: moves, acts (null if they are not known), and what follows by segmentation.
+function sections(context, id, { moves, acts, following }) {
+  return [
+    acts || moves.length ? keyFigures(context, id, moves, acts) : null,
+    present(context, id, moves, following),
+    timeline(context, id, moves, acts, following),
+    history(context, id, moves),
+  ].filter(Boolean);
 }
 
 function search(context, id) {
@@ -111,8 +113,7 @@ function lastMoves(moves) {
   return last;
 }
 
-function present(context, id, moves) {
-  const following = context.people.following(id);
+function present(context, id, moves, following) {
   const rows = [...lastMoves(moves)].filter(([, move]) => move.to !== NOBODY)
     .map(([segmentation, move]) => ({ segmentation, move, next: following.get(segmentation) }))
     .sort((a, b) => context.run.segmentations.indexOf(a.segmentation) - context.run.segmentations.indexOf(b.segmentation));
@@ -129,23 +130,24 @@ function present(context, id, moves) {
     element("div", { class: "below" }, csvButton("segments-of-a-customer", columns, rows)));
 }
 
-function timeline(context, id, moves, acts) {
+function timeline(context, id, moves, acts, following) {
   const { run } = context;
   const lanes = run.segmentations.map((segmentation) => laneOf(run, segmentation, moves.filter((move) => move.segmentation === segmentation)))
     .filter((lane) => lane.stays.length && (lane.hasMoves || lane.segmentation.isAudience));
   const shown = acts ?? [];
+  if (acts === null && !lanes.length) return null;
   const columns = [
     { title: "When", className: "date", cell: (act) => instantText(act.atMs), text: (act) => new Date(act.atMs).toISOString() },
     { title: "What", cell: (act) => act.kind, text: (act) => act.kind },
     { title: `Amount, ${run.currency}`, isNumber: true, cell: (act) => (act.kind === "engagement" ? "" : run.money(act.amount, true)), text: (act) => (act.kind === "engagement" ? "" : act.amount.toFixed(run.moneyDigits)) },
   ];
   const fromMs = Math.min(moves[0].atMs, shown[0]?.atMs ?? moves[0].atMs);
-  const coming = comingMoves(context, id, lanes, fromMs);
+  const coming = comingMoves(context, following, lanes, fromMs);
   const comingText = coming.length ? ` Without a further act, ${coming.map(({ lane, name, atMs }) => `${lane.name}: ${name} on ${dateText(atMs)}`).join("; ")}; that stands dashed behind the line of today.` : "";
   return section("What happened, and where it led", null, figure({
     name: "acts-of-a-customer",
     title: "Segments over time, and purchases below",
-    sentence: acts === null ? "The purchases of this customer are not in this report." : `${plural(shown.filter((act) => act.kind === "purchase").length, "purchase")} and ${plural(shown.filter((act) => act.kind === "engagement").length, "engagement")}; a purchase is the taller, the greater its amount. What the lanes show stands in the list of moves below.${comingText}`,
+    sentence: acts === null ? "The purchases of this customer are not known here." : `${plural(shown.filter((act) => act.kind === "purchase").length, "purchase")} and ${plural(shown.filter((act) => act.kind === "engagement").length, "engagement")}; a purchase is the taller, the greater its amount. What the lanes show stands in the list of moves below.${comingText}`,
     chart: element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Timeline" }, lanesChart({
       label: `Timeline of customer ${id}: ${lanes.map((lane) => `${lane.name} ${lane.stays.at(-1).name}`).join(", ")} at the end.`,
       lanes, acts: shown, coming, fromMs, toMs: run.asOfMs, amountText: (amount) => run.money(amount, true),
@@ -156,8 +158,7 @@ function timeline(context, id, moves, acts) {
 }
 
 // What silence alone leads to, as far as it comes soon enough to be drawn.
-function comingMoves({ run, people }, id, lanes, fromMs) {
-  const following = people.following(id);
+function comingMoves({ run }, following, lanes, fromMs) {
   const limitMs = run.asOfMs + Math.max((run.asOfMs - fromMs) / 4, 30 * DAY_MS);
   return lanes.flatMap((lane, place) => {
     const next = following.get(lane.segmentation);
@@ -192,7 +193,8 @@ function history(context, id, moves) {
     { title: "Why", className: "words", cell: (move) => move.sentence, text: (move) => move.sentence },
   ];
   const options = [{ value: "all", name: "All segmentations" }, ...involved.map((each) => ({ value: each.name, name: each.title }))];
-  return section("Every move, the newest first", null,
+  const isWhole = involved.every((each) => moves.find((move) => move.segmentation === each).from === NOBODY);
+  return section(isWhole ? "Every move, the newest first" : "Moves that are kept, the newest first", null,
     choice("Moves in", only, options, (of) => context.go("customer", { id, of })),
     table(`Moves of customer ${id}`, columns, rows, { isStacked: true }),
     element("div", { class: "below" }, csvButton("moves-of-a-customer", columns, rows)));

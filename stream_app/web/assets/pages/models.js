@@ -11,8 +11,9 @@ const LEVELS = { up: "better than usual", middle: "usual", down: "trouble" };
 export function modelsPage(context) {
   const { segmentation } = context;
   return page("Models and definitions", element("p", { class: "headline" }, lead(segmentation)),
+    segmentation.models.length ? [held(context), latest(context)] : null,
     definitions(context),
-    segmentation.models.length ? [held(context), latest(context), chart(context), versions(context)] : null);
+    segmentation.models.length ? [chart(context), versions(context)] : null);
 }
 
 function lead(segmentation) {
@@ -45,11 +46,13 @@ function definitions(context) {
 function held(context) {
   const waiting = context.segmentation.models.filter((model) => model.status === "held");
   if (!waiting.length) return null;
+  if (context.site?.isLive) return context.site.decision(context);
   const last = waiting.at(-1);
   return element("p", { class: "notice" }, `${plural(waiting.length, "proposal")} held for approval; the newest, model ${last.version} of ${dateText(last.atMs)}, was expected to move ${percent(last.expected_churn)} of the customers.`);
 }
 
 function moversHref(context, model) {
+  if (!context.segmentation.newest) return addressOf("movements", { ...context.shared, causes: model.version ? "model" : null });
   return addressOf("movements", { ...context.shared, version: model.version });
 }
 

@@ -33,7 +33,7 @@ export function movementsPage(context) {
   return page("Movements", element("p", { class: "headline" }, sentenceOf(context, pairs)),
     model ? versionSection(context, model) : null,
     element("div", { class: "toolbar" }, kindChoice(context, only), causeFilter(context, chosen)),
-    picked || only !== "all" ? moversSection(context, title, isListed) : null,
+    picked || only !== "all" ? context.site?.movers(context, title, isListed) ?? moversSection(context, title, isListed) : null,
     pairs.length ? [diagramSection(context, pairs), matrixSection(context, pairs)] : null,
     causesSection(context));
 }
@@ -48,7 +48,7 @@ function sentenceOf({ run, segmentation, period }, pairs) {
   const moves = pairs.reduce((sum, pair) => sum + pair.customers, 0);
   if (!moves) return `Nobody moved ${period.name}.`;
   const [first] = pairs;
-  return `${plural(moves, "move")} ${period.name}. The commonest: ${count(first.customers)} from ${segmentation.nameOf(first.from)} to ${segmentation.nameOf(first.to)}, who had spent ${run.money(first.revenue)}.`;
+  return `${plural(moves, "move")} ${period.name}. The commonest: ${count(first.customers)} from ${segmentation.nameOf(first.from)} to ${segmentation.nameOf(first.to)}${run.ifKnown(first.revenue, (money) => `, who had spent ${money}`)}.`;
 }
 
 function kindChoice(context, only) {
@@ -87,7 +87,7 @@ function diagramSection(context, pairs) {
     { title: "To", cell: (pair) => segmentName(context, segmentation, pair.to), text: (pair) => segmentation.nameOf(pair.to) },
     { title: "Moves", isNumber: true, cell: (pair) => count(pair.customers), text: (pair) => pair.customers },
     { title: `Spent before, ${run.currency}`, isNumber: true, cell: (pair) => run.money(pair.revenue), text: (pair) => pair.revenue.toFixed(run.moneyDigits) },
-  ];
+  ].slice(0, segmentation.flows.revenue ? 4 : 3);
   const left = pairs.length - shown.length;
   return section("From where to where", null, figure({
     name: `movements-${segmentation.name}`,

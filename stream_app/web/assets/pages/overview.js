@@ -22,6 +22,7 @@ export function overviewPage(context) {
     adviceSection(context),
     keyFigures(context, facts),
     segmentTable(context, facts),
+    context.site?.latestOf(context),
     tradeSection(context),
     segmentation.hasLevels ? directions(context) : null,
     sizesSection(context),
@@ -45,11 +46,11 @@ function headline({ run, segmentation, period }, { now, before }) {
   if (segmentation.isAudience) {
     return `${span} customers entered the audience “${segmentation.title}” ${plural(now.entered.customers, "time")} and left it ${plural(now.left.customers, "time")}.`;
   }
-  const revenue = `revenue was ${run.money(now.trade.revenue)}${before ? `, ${comparedText(now.trade.revenue, before.trade.revenue, period.beforeText)}` : ""}`;
-  if (!segmentation.hasLevels) return `${span} ${revenue}.`;
-  const lost = now.lapsed.customers ? `${plural(now.lapsed.customers, "customer")} lapsed, who had spent ${run.money(now.lapsed.revenue)}` : "nobody lapsed";
-  const back = now.returned.customers ? `${plural(now.returned.customers, "customer")} came back, who had spent ${run.money(now.returned.revenue)}` : "nobody came back";
-  return `${span} ${revenue}. ${lost.charAt(0).toUpperCase()}${lost.slice(1)}; ${back}.`;
+  const revenue = now.trade.revenue === null ? "" : `revenue was ${run.money(now.trade.revenue)}${before && run.tradeFrom <= period.before.first ? `, ${comparedText(now.trade.revenue, before.trade.revenue, period.beforeText)}` : ""}`;
+  if (!segmentation.hasLevels) return revenue ? `${span} ${revenue}.` : `${span} nothing is known of revenue.`;
+  const told = (moves, done) => (moves.customers ? `${plural(moves.customers, "customer")} ${done}${run.ifKnown(moves.revenue, (spent) => `, who had spent ${spent}`)}` : `nobody ${done}`);
+  const [lost, back] = [told(now.lapsed, "lapsed"), told(now.returned, "came back")];
+  return revenue ? `${span} ${revenue}. ${lost.charAt(0).toUpperCase()}${lost.slice(1)}; ${back}.` : `${span} ${lost}; ${back}.`;
 }
 
 // Whether more is good decides the tone; null has none.
@@ -72,23 +73,29 @@ function keyFigures(context, { now, before }) {
   const risky = segmentation.present.filter((segment) => segment.level === -1 && segmentation.members[segment.id]);
   const atRisk = risky.map((segment) => segmentation.members[segment.id]);
   const sum = (name) => atRisk.reduce((total, members) => total + members[name], 0);
-  const orders = now.trade.orders;
   const shown = [
     tile(segmentation.isAudience ? "Members" : "Customers", count(sizeNow(segmentation)),
       segmentation.isAudience ? `of ${plural(run.customers, "customer")}, ${percent(sizeNow(segmentation) / run.customers)}` : `${now.entered.customers ? count(now.entered.customers) : "none"} of them new ${period.name}`),
-    tile("Revenue", money(now.trade.revenue), orders > 0 ? `${plural(orders, "order")} of ${money(now.trade.revenue / orders)} on average, all customers` : "no orders",
-      change(now.trade.revenue, before?.trade.revenue, true, period)),
+    revenueTile(context, now, before),
   ];
   if (segmentation.isAudience) {
     return tiles("Key figures", shown,
-      tile("Entered", count(now.entered.customers), `they had spent ${money(now.entered.revenue)}`, change(now.entered.customers, before?.entered.customers, null, period)),
-      tile("Left", count(now.left.customers), `they had spent ${money(now.left.revenue)}`, change(now.left.customers, before?.left.customers, null, period)));
+      tile("Entered", count(now.entered.customers), run.ifKnown(now.entered.revenue, (spent) => `they had spent ${spent}`), change(now.entered.customers, before?.entered.customers, null, period)),
+      tile("Left", count(now.left.customers), run.ifKnown(now.left.revenue, (spent) => `they had spent ${spent}`), change(now.left.customers, before?.left.customers, null, period)));
   }
   if (!segmentation.hasLevels) return tiles("Key figures", shown);
   return tiles("Key figures", shown,
-    risky.length ? tile("Revenue at risk", money(sum("revenue")), `spent so far by the ${plural(sum("customers"), "customer")} now in ${risky.map((each) => each.name).join(", ")}; ${percent(sum("revenue") / all.revenue)} of all`) : null,
-    tile("Won back", count(now.returned.customers), [`returns of customers who had spent ${money(now.returned.revenue)} before. `, whoLink(context, "returned")], change(now.returned.customers, before?.returned.customers, true, period)),
-    tile("Lapsed", count(now.lapsed.customers), [`customers who fell silent and had spent ${money(now.lapsed.revenue)}. `, whoLink(context, "lapsed")], change(now.lapsed.customers, before?.lapsed.customers, false, period)));
+    risky.length && all.revenue ? tile("Revenue at risk", money(sum("revenue")), `spent so far by the ${plural(sum("customers"), "customer")} now in ${risky.map((each) => each.name).join(", ")}; ${percent(sum("revenue") / all.revenue)} of all`) : null,
+    tile("Won back", count(now.returned.customers), [`returns of customers${run.ifKnown(now.returned.revenue, (spent) => ` who had spent ${spent} before`)}. `, whoLink(context, "returned")], change(now.returned.customers, before?.returned.customers, true, period)),
+    tile("Lapsed", count(now.lapsed.customers), [`customers who fell silent${run.ifKnown(now.lapsed.revenue, (spent) => ` and had spent ${spent}`)}. `, whoLink(context, "lapsed")], change(now.lapsed.customers, before?.lapsed.customers, false, period)));
+}
+
+function revenueTile({ run, period }, now, before) {
+  const { revenue, orders, since } = now.trade;
+  if (revenue === null) return tile("Revenue", NO_FIGURE, "not known yet: the view counts days from its second one on");
+  const from = since > period.first ? `, as far as it is known: since ${dayText(since)}` : "";
+  return tile("Revenue", run.money(revenue), `${orders > 0 ? `${plural(orders, "order")} of ${run.money(revenue / orders)} on average, all customers` : "no orders"}${from}`,
+    before && run.tradeFrom <= period.before.first ? change(revenue, before.trade.revenue, true, period) : null);
 }
 
 function sizeNow(segmentation) {
@@ -108,13 +115,13 @@ function segmentTable(context, facts) {
     { title: "Left", isNumber: true, cell: (row) => count(row.left.customers), text: (row) => row.left.customers },
     { title: BY_VERSIONS, isNumber: true, cell: (row) => signed(row.byVersions), text: (row) => row.byVersions },
     { title: "Revenue in all", isNumber: true, cell: (row) => (row.members ? [run.money(row.members.revenue), element("span", { class: "small" }, percent(row.members.revenue_share))] : NO_FIGURE), text: (row) => row.members?.revenue ?? 0 },
-    { title: PERIOD_REVENUE, isNumber: true, cell: (row) => [run.money(row.revenue), element("span", { class: "small" }, changeMark(row.revenue, row.revenueBefore))], text: (row) => row.revenue.toFixed(run.moneyDigits) },
+    { title: PERIOD_REVENUE, isOfSales: true, isNumber: true, cell: (row) => [run.money(row.revenue), element("span", { class: "small" }, changeMark(row.revenue, row.revenueBefore))], text: (row) => row.revenue.toFixed(run.moneyDigits) },
     { title: "Order value", isInFileOnly: true, text: (row) => row.members?.average_order_value },
     { title: "What to do", isInFileOnly: true, text: (row) => row.segment.action },
-  ].filter((column) => column.title !== BY_VERSIONS || rows.some((row) => row.byVersions));
+  ].filter((column) => (column.title !== BY_VERSIONS || rows.some((row) => row.byVersions)) && (!column.isOfSales || segmentation.sales));
   const lead = segmentation.isAudience
     ? `Entered and left ${period.name}; revenue is what present members have spent in all.`
-    : `From the best of the life cycle to the lost. Entered and left ${period.name}, by what customers did themselves${rows.some((row) => row.byVersions) ? "; what new versions of the model moved is told apart" : ""}. Revenue in all is what present members have spent; revenue in the period is what came of those who were in the segment then.`;
+    : `From the best of the life cycle to the lost. Entered and left ${period.name}, by what customers did themselves${rows.some((row) => row.byVersions) ? "; what new versions of the model moved is told apart" : ""}. Revenue in all is what present members have spent${segmentation.sales ? "; revenue in the period is what came of those who were in the segment then" : ""}.`;
   return section(segmentation.isAudience ? "Who is in it" : "Who your customers are", lead,
     table(`Segments of ${segmentation.title}`, columns.filter((column) => !column.isInFileOnly), rows),
     element("div", { class: "below" }, csvButton(`segments-${segmentation.name}`, columns, rows)));
@@ -148,24 +155,24 @@ function directions(context) {
   const list = (direction) => segmentation.pairs(period.first, period.last, (from, to, cause) => isMove(segmentation, from) && isOwn(cause) && segmentation.direction(from, to) === direction);
   const shown = (pairs, label, sentence) => element("div", {},
     element("h3", {}, label),
-    element("p", { class: "lead" }, sentence(pairs.reduce((sum, pair) => sum + pair.customers, 0), pairs.reduce((sum, pair) => sum + pair.revenue, 0))),
+    element("p", { class: "lead" }, `${plural(pairs.reduce((sum, pair) => sum + pair.customers, 0), "move")} ${sentence}${segmentation.flows.revenue ? `, by customers who had spent ${run.money(pairs.reduce((sum, pair) => sum + pair.revenue, 0))}` : ""}.`),
     barList(label, pairs.slice(0, 6).map((pair) => ({
       name: [segmentName(context, segmentation, pair.from, false), element("span", { class: "to" }, " → "), segmentName(context, segmentation, pair.to, false)],
       size: pair.customers,
       colour: segmentation.colours.get(segmentation.segments[pair.to].id),
-      figures: `${count(pair.customers)} · ${run.money(pair.revenue)}`,
+      figures: count(pair.customers) + run.ifKnown(pair.revenue, (money) => ` · ${money}`),
     }))));
   const columns = [
     { title: "Direction", text: (pair) => segmentation.direction(pair.from, pair.to) },
     { title: "From", text: (pair) => segmentation.nameOf(pair.from) },
     { title: "To", text: (pair) => segmentation.nameOf(pair.to) },
     { title: "Moves", text: (pair) => pair.customers },
-    { title: `Spent before, ${run.currency}`, text: (pair) => pair.revenue.toFixed(run.moneyDigits) },
+    { title: `Spent before, ${run.currency}`, text: (pair) => pair.revenue?.toFixed(run.moneyDigits) },
   ];
-  return section("Up and down the life cycle", `What customers did themselves ${period.name}; with the money that they had spent before.`,
+  return section("Up and down the life cycle", `What customers did themselves ${period.name}${segmentation.flows.revenue ? "; with the money that they had spent before" : ""}.`,
     element("div", { class: "two" },
-      shown(list("up"), "Up", (moves, revenue) => `${plural(moves, "move")} up, by customers who had spent ${run.money(revenue)}.`),
-      shown(list("down"), "Down", (moves, revenue) => `${plural(moves, "move")} down, by customers who had spent ${run.money(revenue)}.`)),
+      shown(list("up"), "Up", "up"),
+      shown(list("down"), "Down", "down")),
     element("div", { class: "below" }, element("a", { href: addressOf("movements", context.shared) }, "All movements"), csvButton(`up-and-down-${segmentation.name}`, columns, [...list("up"), ...list("down")])));
 }
 
@@ -208,8 +215,8 @@ function otherSegmentations(context) {
     { title: "Segments", isNumber: true, cell: (each) => count(each.isAudience ? 1 : each.present.length), text: (each) => each.present.length },
     { title: "Customers", isNumber: true, cell: (each) => count(sizeNow(each)), text: sizeNow },
     { title: "Share", isNumber: true, cell: (each) => percent(sizeNow(each) / run.customers), text: (each) => sizeNow(each) / run.customers },
-    { title: "Moves a customer and month", isNumber: true, cell: (each) => decimal(each.moves.own_moves.per_customer_month, 2), text: (each) => each.moves.own_moves.per_customer_month },
-  ];
+    { title: "Moves a customer and month", isNumber: true, isOfWholeRun: true, cell: (each) => decimal(each.moves.own_moves.per_customer_month, 2), text: (each) => each.moves.own_moves.per_customer_month },
+  ].filter((column) => !column.isOfWholeRun || run.segmentations.every((each) => each.moves));
   return section("All segmentations and audiences", "Each divides the same customers in its own way; customers may enter and leave an audience again and again.",
     table("Segmentations and audiences, with their sizes", columns, run.segmentations),
     element("div", { class: "below" }, csvButton("segmentations", columns, run.segmentations)));

@@ -11,6 +11,7 @@ const REASONS_SHOWN = 3;
 export function qualityPage(context) {
   const { run } = context;
   const { counts } = run;
+  if (!counts) return page("Quality of data", element("p", {}, "What was read, refused and why is not in the view that these pages are drawn from: each worker counts it in its metrics, and every refused record stands with its reason on the topic dead-letters. Health says how fresh the figures are. The report of a replay has all of it."));
   return page("Quality of data", element("p", { class: "headline" }, refusedText(run) ?? `All ${plural(counts.in, "record")} were accepted.`),
     tiles("Records",
       tile("Read", count(counts.in), "records in the input"),
@@ -25,7 +26,7 @@ export function qualityPage(context) {
 // What the figures are without. The report begins with it and with the commonest reasons; later pages recall it only
 // where it is a part that matters.
 export function refusedNotice({ run, shared }, isFirst) {
-  const text = refusedText(run);
+  const text = run.counts && refusedText(run);
   if (!text || (!isFirst && run.counts.rejected / run.counts.in <= REFUSED_SHARE_SHOWN)) return null;
   const link = element("a", { href: addressOf("quality", shared) }, "See why");
   if (!isFirst) return element("p", { class: "notice" }, `${text} `, link);

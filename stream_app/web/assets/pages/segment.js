@@ -3,13 +3,13 @@
 import { rangeChart } from "../charts/ranges.js";
 import { timeChart } from "../charts/time.js";
 import { element } from "../dom.js";
-import { comparedText, count, dayText, daysText, decimal, isoDay, percent, plural, signed } from "../format.js";
+import { comparedText, count, dayText, daysText, decimal, isFigure, isoDay, percent, plural, signed } from "../format.js";
 import { NOBODY, isOwn } from "../model.js";
 import { weeksOf } from "../state.js";
 import { barList, choice, csvButton, figure, lineLegendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
 import { listedText, memberFile, pagedMembers } from "./members.js";
 import { overlapSection } from "./overlap.js";
-import { medianStay, staysSection } from "./stays.js";
+import { medianStay, paceText, staysSection } from "./stays.js";
 import { segmentTrade } from "./trade.js";
 
 const FIGURES = [
@@ -36,13 +36,13 @@ export function segmentPage(context) {
     segment.action ? element("p", { class: "action" }, element("strong", {}, "What to do: "), segment.action) : null,
     members ? listButtons(context, index, members) : null),
   keyFigures(context, index, members),
-  members ? comparison(context, segment, members) : null,
+  members ? comparison(context, segment, members) ?? means(context, segment, members) : null,
   sizes(context, index),
   flows(context, index),
   staysSection(context, segment),
   segmentTrade(context, index),
   members ? overlapSection(context, index) : null,
-  members ? memberList(context, index, members) : null);
+  context.site ? context.site.members(context, segment) : members ? memberList(context, index, members) : null);
 }
 
 function listButtons(context, index, members) {
@@ -67,16 +67,16 @@ function keyFigures(context, index, members) {
   const side = (name) => segmentation.sum(period.first, period.last, (from, to, cause) => (name === "to" ? to : from) === index && isOwn(cause));
   const [entered, left] = [side("to"), side("from")];
   const segment = segmentation.segments[index];
-  const stay = medianStay(segmentation, segment);
-  const since = segmentation.sinceDays[segment.id];
+  const stay = medianStay(segmentation, segment) ?? paceText(segmentation, period, index);
+  const since = segmentation.sinceDays?.[segment.id];
   const brought = segmentation.trade(period.first, period.last).get(index) ?? { revenue: 0, orders: 0 };
   const before = period.before && (segmentation.trade(period.before.first, period.before.last).get(index)?.revenue ?? 0);
   return tiles("Key figures",
     tile("Customers", count(members?.customers ?? 0), members ? `${percent(members.share)} of all` : "nobody is here now"),
     members ? tile("Revenue of members", money(members.revenue), `${percent(members.revenue_share)} of all; ${money(members.revenue_per_customer)} each`) : null,
     members ? tile("Order value", money(members.average_order_value), `${decimal(members.orders_per_customer, 1)} orders each; all: ${money(segmentation.everyone.average_order_value)}`) : null,
-    tile("Entered and left", `${count(entered.customers)} and ${count(left.customers)}`, `${period.name}, of their own; who left had spent ${money(left.revenue)}`),
-    tile("Brought", money(brought.revenue), `${plural(brought.orders, "order")} ${period.name}`, before ? { text: comparedText(brought.revenue, before, period.beforeText), tone: brought.revenue > before ? "good" : "bad" } : null),
+    tile("Entered and left", `${count(entered.customers)} and ${count(left.customers)}`, `${period.name}, of their own${run.ifKnown(left.revenue, (spent) => `; who left had spent ${spent}`)}`),
+    segmentation.sales && tile("Brought", money(brought.revenue), `${plural(brought.orders, "order")} ${period.name}`, before ? { text: comparedText(brought.revenue, before, period.beforeText), tone: brought.revenue > before ? "good" : "bad" } : null),
     stay ? tile("Half stay for", stay, since ? `those here now came ${daysText(since[1])} ago (median)` : "") : null);
 }
 
@@ -100,6 +100,30 @@ function comparison(context, segment, members) {
   ];
   return section("Who they are", "Against all customers, what tells them apart most comes first. A thick bar is the middle half, a thin one eight in ten, the line the median; small values are drawn wider than large ones.",
     table(`Figures of ${segment.name} against everybody`, columns, rows, { isStacked: true }),
+    element("div", { class: "below" }, csvButton(`figures-${segmentation.name}-${segment.id}`, columns, rows)));
+}
+
+const MEANS = [
+  { key: "recency_days", name: "Days since last active", isMoney: false },
+  { key: "tenure_days", name: "Days as a customer", isMoney: false },
+  { key: "orders_per_customer", name: "Orders", isMoney: false },
+  { key: "revenue_per_customer", name: "Revenue", isMoney: true },
+  { key: "average_order_value", name: "Order value", isMoney: true },
+];
+
+// Where the spread of members' figures is not known.
+function means(context, segment, members) {
+  const { run, segmentation } = context;
+  const rows = MEANS.filter(({ key }) => isFigure(members[key]) && isFigure(segmentation.everyone[key]));
+  if (!rows.length) return null;
+  const text = (row, value) => (row.isMoney ? run.money(value) : decimal(value, 1));
+  const columns = [
+    { title: "Mean", cell: (row) => row.name, text: (row) => row.name },
+    { title: segment.name, isNumber: true, cell: (row) => text(row, members[row.key]), text: (row) => members[row.key] },
+    { title: "All customers", isNumber: true, cell: (row) => text(row, segmentation.everyone[row.key]), text: (row) => segmentation.everyone[row.key] },
+  ];
+  return section("Who they are", "Against all customers. How far they spread is in the report of a replay alone.",
+    table(`Means of ${segment.name} and of all customers`, columns, rows),
     element("div", { class: "below" }, csvButton(`figures-${segmentation.name}-${segment.id}`, columns, rows)));
 }
 
@@ -179,16 +203,16 @@ function flows(context, index) {
       name: segmentName(context, segmentation, pair[other]),
       size: pair.customers,
       colour: pair[other] === NOBODY ? "--everyone" : segmentation.colours.get(segmentation.segments[pair[other]].id),
-      figures: `${count(pair.customers)} · ${run.money(pair.revenue)}`,
+      figures: count(pair.customers) + run.ifKnown(pair.revenue, (money) => ` · ${money}`),
     }))) : element("p", {}, "Nobody."));
   const columns = [
     { title: "From", text: (pair) => segmentation.nameOf(pair.from) },
     { title: "To", text: (pair) => segmentation.nameOf(pair.to) },
     { title: "Moves", text: (pair) => pair.customers },
-    { title: `Spent before, ${run.currency}`, text: (pair) => pair.revenue.toFixed(run.moneyDigits) },
+    { title: `Spent before, ${run.currency}`, text: (pair) => pair.revenue?.toFixed(run.moneyDigits) },
   ];
   const most = (found, other, word) => (found.length ? ` Most ${word} ${segmentation.nameOf(found[0][other])} (${count(found[0].customers)}).` : "");
-  return section("Where they come from and where they go", `${period.text}, by what customers did themselves; with the money that they had spent before.${most(came, "from", "came from")}${most(went, "to", "left for")}`,
+  return section("Where they come from and where they go", `${period.text}, by what customers did themselves${segmentation.flows.revenue ? "; with the money that they had spent before" : ""}.${most(came, "from", "came from")}${most(went, "to", "left for")}`,
     element("div", { class: "two" }, list("They came from", came, "from"), list("They left for", went, "to")),
     came.length + went.length ? element("div", { class: "below" }, csvButton(`flows-${segmentation.name}-${segment.id}`, columns, [...came, ...went])) : null);
 }

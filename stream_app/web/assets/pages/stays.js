@@ -12,10 +12,19 @@ export function medianStay(segmentation, segment) {
   return half === null ? `more than ${daysText(told.days.at(-1))}` : daysText(half);
 }
 
+// Where stays are not known one by one, by Little's law: who is here, by how many leave a day. It holds for any segment,
+// however far stays spread.
+export function paceText(segmentation, period, index) {
+  const sizes = segmentation.sizes(period.first, period.last)[index];
+  const left = segmentation.sum(period.first, period.last, (from) => from === index).customers;
+  if (segmentation.stays || !left) return null;
+  return `about ${daysText(sizes.reduce((sum, size) => sum + size, 0) / left)}`;
+}
+
 export function staysSection({ run, segmentation }, segment) {
   const told = segmentation.stays?.segments[segment.id];
   if (!told || told.days.at(-1) < 1) return null;
-  const since = segmentation.sinceDays[segment.id];
+  const since = segmentation.sinceDays?.[segment.id];
   const sampled = segmentation.stays.customers < run.customers ? ` From ${count(segmentation.stays.customers)} customers drawn by chance.` : "";
   const rows = told.days.map((day, i) => ({ day, share: told.staying[i] }));
   const columns = [

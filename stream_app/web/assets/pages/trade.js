@@ -26,6 +26,7 @@ export function nameOfTrade(segmentation, index) {
 
 export function tradeSection(context) {
   const { run, segmentation, period } = context;
+  if (!segmentation.sales) return revenueSection(context);
   const now = segmentation.trade(period.first, period.last);
   const before = period.before && segmentation.trade(period.before.first, period.before.last);
   const places = [...segmentation.segments.map((_segment, index) => index), NOBODY];
@@ -104,7 +105,7 @@ function weeklyFigure({ run, segmentation }, places) {
 export function segmentTrade(context, index) {
   const { run, segmentation, period } = context;
   const weeks = fullWeeksOf(run);
-  if (weeks.length < 2) return null;
+  if (weeks.length < 2 || !segmentation.sales) return null;
   const sums = weeks.map((day) => segmentation.trade(day, day + 6).get(index) ?? NOTHING);
   if (!sums.some((sum) => sum.revenue || sum.orders)) return null;
   const segment = segmentation.segments[index];
@@ -125,6 +126,33 @@ export function segmentTrade(context, index) {
       label: `Net revenue of ${segment.name} by week from ${dayText(weeks[0])} to ${dayText(run.lastDay)}; the table below has the figures.`,
       days: weeks, series: [{ name: segment.name, colour: segmentation.colours.get(segment.id), values: sums.map((sum) => Math.max(sum.revenue, 0)) }],
       kind: "bars", format: (amount) => run.money(amount), ticks: count, height: 180,
+    }),
+    columns,
+    rows: weeks,
+  }));
+}
+
+// Where it is not known what segments brought, that of all customers.
+function revenueSection({ run }) {
+  const weeks = [];
+  for (let end = run.lastDay; run.tradeFrom !== null && end - 6 >= run.tradeFrom; end -= 7) weeks.unshift({ day: end - 6, ...run.trade(end - 6, end) });
+  if (weeks.length < 2) return null;
+  const [last, before] = [weeks.at(-1), weeks.at(-2)];
+  const columns = [
+    { title: "Seven days from", cell: (week) => dayText(week.day), text: (week) => isoDay(week.day) },
+    { title: `Revenue, ${run.currency}`, isNumber: true, cell: (week) => decimal(week.revenue, run.moneyDigits), text: (week) => week.revenue.toFixed(run.moneyDigits) },
+    { title: "Orders", isNumber: true, cell: (week) => count(week.orders), text: (week) => week.orders },
+    { title: "Engagements", isNumber: true, cell: (week) => count(week.engagements), text: (week) => week.engagements },
+  ].filter((column) => column.title !== "Engagements" || run.days.engagements);
+  return section("Revenue", null, figure({
+    name: "revenue",
+    title: "Net revenue by week",
+    sentence: `The last seven days brought ${run.money(last.revenue)}, the seven before ${run.money(before.revenue)}.`,
+    chart: timeChart({
+      label: `Net revenue by week from ${dayText(weeks[0].day)} to ${dayText(run.lastDay)}; the table below has the figures.`,
+      days: weeks.map((week) => week.day),
+      series: [{ name: "Revenue", colour: "--accent", values: weeks.map((week) => Math.max(week.revenue, 0)) }],
+      kind: "bars", format: (value) => run.money(value), ticks: count, height: 180,
     }),
     columns,
     rows: weeks,

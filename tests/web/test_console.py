@@ -1,0 +1,270 @@
+"""The live console in Chromium, on a view in a real Redis: what people do there, and what the pages show afterwards."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import free_port, wait_for
+from tests.support.replays import Outputs
+from tests.web.conftest import OF_SEGMENTS, PATIENCE_SECONDS, TOKEN, Consoles, wait_until_ready
+from tests.web.driving import Driver, Found, Visit, text_of
+from tests.web.view_of_replay import ViewOfReplay, members_of
+
+PAGES = (
+    "overview",
+    "movements",
+    "movements?change=lapsed&days=90",
+    "segment",
+    "customer",
+    "models",
+    "quality",
+    "health",
+)
+SIGNED_IN = "nav.pages"
+DRAWN = "[data-own] table, [data-own] .tile"
+
+pytestmark = pytest.mark.browser
+
+
+def signing_in(token: str = TOKEN) -> list[dict[str, Any]]:
+    return [{"fill": ["input[name=token]", token]}, {"click": "button[type=submit]"}, {"wait": SIGNED_IN}]
+
+
+def tile(found: Found, title: str) -> str:
+    (shown,) = re.findall(rf'<div class="tile"><dt>{title}</dt>(.*?)</div>', found.html)
+    return text_of(shown)
+
+
+@pytest.fixture(scope="module")
+def segment(shipped: Outputs) -> str:
+    """The segment with the most customers."""
+    found = Counter(
+        each["segment"]["id"] for each in shipped.lines("memberships.jsonl") if each["segmentation"] == "value"
+    )
+    return found.most_common(1)[0][0]
+
+
+# --- every page -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1_280, 390])
+def test_everybody_can_use_every_page(
+    browser: Driver, console: str, view: ViewOfReplay, scheme: str, width: int
+) -> None:
+    visits = [Visit(f"{console}/#/{page}", width, scheme, axe=True) for page in PAGES]
+    customer = view.some_movers()[0]
+    filled = [{"wait": DRAWN}]
+    visits.append(Visit(f"{console}/#/customer?id={customer}", width, scheme, filled, axe=True))
+    visits.append(Visit(f"{console}/#/health", width, scheme, filled, axe=True))
+    visits.append(Visit(f"{console}/#/overview?segmentation=vips_who_slip", width, scheme, axe=True))
+    for visit, found in zip(visits, browser.visit(*visits), strict=True):
+        assert found.raw["violations"] == [], visit.url
+        assert found.raw["sideways"] <= 0, visit.url
+        assert found.errors == [], visit.url
+        assert found.raw["blank"] == 0, "a chart that nothing was drawn on"
+        assert [each for each in found.raw["requests"] if not each.startswith(console)] == []
+
+
+def test_figures_are_those_of_the_view(browser: Driver, console: str, shipped: Outputs) -> None:
+    (found,) = browser.visit(Visit(f"{console}/#/overview"))
+    rows = {row[0]: row for row in found.rows("Who your customers are")}
+    told = shipped.summary["segments"]
+    assert tile(found, "Customers").startswith(f"{shipped.summary['customers']} ")
+    for each in told:
+        (row,) = [row for name, row in rows.items() if name.startswith(each["name"] + " ")]
+        assert row[1] == str(each["customers"])
+        assert float(row[2].removesuffix(" %")) == pytest.approx(each["share"] * 100, abs=0.11)
+
+
+def test_what_is_not_known_is_left_out_and_not_nought(browser: Driver, console: str) -> None:
+    overview, quality = browser.visit(Visit(f"{console}/#/overview"), Visit(f"{console}/#/quality"))
+    assert "who had spent" not in overview.text
+    assert "as far as it is known: since" in tile(overview, "Revenue")
+    assert "What was read, refused and why is not in the view" in quality.text
+
+
+# --- signing in and out -----------------------------------------------------------------------------------------
+
+
+def test_people_sign_in_with_a_token_and_out_again(browser: Driver, closed: str) -> None:
+    kept = "JSON.stringify([document.cookie, Object.values(localStorage).join(), location.href])"
+    (found,) = browser.visit(
+        Visit(
+            f"{closed}/",
+            actions=[
+                {"look": None},
+                *signing_in(),
+                {"evaluate": kept},
+                {"visit": f"{closed}/#/segment"},
+                {"wait": SIGNED_IN},
+                {"evaluate": "document.querySelector('.who').textContent"},
+                {"click": ".controls button"},
+                {"wait": "input[name=token]"},
+                {"visit": f"{closed}/#/overview"},
+                {"wait": "input[name=token]"},
+            ],
+        )
+    )
+    what_scripts_see, who = found.raw["values"]
+    assert "segmenter_session" not in what_scripts_see
+    assert TOKEN not in what_scripts_see
+    assert who == "marta"
+    assert found.raw["violations"] == []
+    assert found.errors == []
+
+
+def test_an_unknown_token_is_refused_in_words(browser: Driver, closed: str) -> None:
+    actions = [
+        {"fill": ["input[name=token]", "wrong"]},
+        {"click": "button[type=submit]"},
+        {"wait": ".said:not(:empty)"},
+    ]
+    (found,) = browser.visit(Visit(f"{closed}/", actions=actions))
+    assert "This token is not known." in found.text
+    assert [error for error in found.errors if "401" not in error] == []
+
+
+def test_a_page_shows_what_the_token_is_good_for(browser: Driver, closed: str) -> None:
+    (found,) = browser.visit(
+        Visit(f"{closed}/#/segment", actions=[*signing_in(OF_SEGMENTS), {"wait": ".card"}, {"look": None}])
+    )
+    assert "Not live" in found.text
+    assert "<h2" in found.html
+    assert ">Members</h2>" not in found.html
+    assert found.errors == []
+
+
+# --- live -------------------------------------------------------------------------------------------------------
+
+
+def feed_of(customer: str) -> str:
+    """Select a customer's row in the feed."""
+    return f'section:has(h2:text-is("Latest moves")) tr:has-text("A purchase just now"):has-text("{customer}")'
+
+
+def test_a_migration_is_in_figures_and_feed_without_a_reload(
+    browser: Driver, console: str, view: ViewOfReplay, tmp_path: Path
+) -> None:
+    customer, listening = view.some_movers()[1], tmp_path / "listening"
+    (before,) = browser.visit(Visit(f"{console}/#/overview"))
+    actions = [{"wait": ".live.live"}, {"tell": str(listening)}, {"wait": feed_of(customer)}]
+    with ThreadPoolExecutor(1) as pool:
+        visiting = pool.submit(browser.visit, Visit(f"{console}/#/overview", actions=actions))
+        wait_for(listening.exists, PATIENCE_SECONDS, "a page that listens")
+        migration = view.move(customer)
+        (found,) = visiting.result()
+    (again,) = browser.visit(Visit(f"{console}/#/overview"))
+    after = sizes_in(found)
+    change = Counter({migration.to_segment.name: 1, migration.from_segment.name: -1})
+    assert {name: after[name] - size for name, size in sizes_in(before).items() if after[name] != size} == change
+    assert sizes_in(again) == after, "as counted by the server"
+    assert found.errors == []
+
+
+def sizes_in(found: Found) -> dict[str, int]:
+    part = found.section("Who your customers are")
+    names = [text_of(each) for each in re.findall(r'<a class="segment"[^>]*>(.*?)</a>', part)]
+    rows = found.rows("Who your customers are")
+    return {name: int(row[1].replace(",", "")) for name, row in zip(names, rows, strict=True)}
+
+
+def test_a_page_comes_back_by_itself_and_misses_nothing(
+    browser: Driver, consoles: Consoles, view: ViewOfReplay, tmp_path: Path
+) -> None:
+    customer, port, listening = view.some_movers()[2], free_port(), tmp_path / "listening"
+    address = f"http://127.0.0.1:{port}"
+    actions = [
+        {"wait": ".live.live"},
+        {"tell": str(listening)},
+        {"wait": ".live.waiting"},
+        {"wait": ".live.live"},
+        {"wait": feed_of(customer)},
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        with consoles.serving(is_open=True, port=port):
+            wait_until_ready(address)
+            visiting = pool.submit(browser.visit, Visit(f"{address}/#/overview", actions=actions))
+            wait_for(listening.exists, PATIENCE_SECONDS, "a page that listens")
+        view.move(customer)
+        with consoles.serving(is_open=True, port=port):
+            (found,) = visiting.result()
+    lost = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "503")
+    assert [error for error in found.errors if not any(each in error for each in lost)] == []
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------
+
+
+def test_any_customer_can_be_looked_up(browser: Driver, console: str, view: ViewOfReplay, shipped: Outputs) -> None:
+    customer = view.some_movers()[3]
+    search = [{"fill": ["input[name=id]", customer]}, {"click": ".search button"}, {"wait": DRAWN}]
+    found, unknown = browser.visit(
+        Visit(f"{console}/#/customer", actions=search),
+        Visit(f"{console}/#/customer?id=nobody%2Fat%20all", actions=[{"wait": "[data-own] .notice"}]),
+    )
+    present = {row[0]: row for row in found.rows("Where this customer is now")}
+    memberships = [each for each in shipped.lines("memberships.jsonl") if each["customer_id"] == customer]
+    last = [each for each in shipped.migrations if each["customer_id"] == customer and each["segmentation"] == "value"][
+        -1
+    ]
+    assert len(present) == len(memberships)
+    assert present["Value"][1] == last["to_segment"]["name"]
+    assert last["explanation"]["sentence"].startswith(present["Value"][3].removesuffix("."))
+    assert "There is no customer “nobody/at all”." in unknown.text
+    assert [error for error in unknown.errors if "404" not in error] == []
+
+
+def test_members_are_shown_page_by_page_and_downloaded_whole(
+    browser: Driver, console: str, shipped: Outputs, segment: str
+) -> None:
+    listed = '[data-own="members"] .page-of'
+    (found,) = browser.visit(
+        Visit(
+            f"{console}/#/segment?segment={segment}",
+            actions=[{"wait": listed}, {"download": 'section:has(h2:text-is("Members")) a[download]'}],
+        )
+    )
+    rows = list(csv.DictReader(io.StringIO(found.downloads[0]["text"])))
+    expected = members_of(shipped.folder, "value", segment)
+    assert len(rows) in range(len(expected) - 3, len(expected) + 4), "others may have moved since"
+    assert f"of {len(rows)} member" in found.text
+    assert found.errors == []
+
+
+def test_movements_are_filtered_and_lead_to_those_who_moved(browser: Driver, console: str, shipped: Outputs) -> None:
+    first = ".heat a"
+    (found,) = browser.visit(
+        Visit(
+            f"{console}/#/movements?days=all",
+            actions=[
+                {"click": 'input[value="lapse"]'},
+                {"wait": 'input[value="lapse"]:not(:checked)'},
+                {"click": first},
+                {"wait": '[data-own="movers"] .lead'},
+            ],
+        )
+    )
+    moves = [each for each in shipped.migrations if each["segmentation"] == "value" and each["from_segment"]]
+    kept = [each for each in moves if each["cause"]["kind"] not in ("lapse", "model", "definition")]
+    pairs = Counter((each["from_segment"]["name"], each["to_segment"]["name"]) for each in kept)
+    (title,) = [text_of(each) for each in re.findall(r"<h2[^>]*>([^<]* → [^<]*)</h2>", found.html)]
+    origin, target = title.split(" → ")
+    assert len(found.rows(title)) >= pairs[origin, target] > 0
+    assert found.errors == []
+
+
+def test_health_says_how_far_the_view_is(browser: Driver, console: str) -> None:
+    (found,) = browser.visit(Visit(f"{console}/#/health", actions=[{"wait": DRAWN}]))
+    waiting = {row[0]: row[3] for row in found.rows("How far the view has read")}
+    assert waiting["migrations"] == "3"
+    assert tile(found, "View").startswith("up to date")
+    assert {row[0]: row[1] for row in found.rows("Processes")}["View"] == "1.2.3"
