@@ -116,7 +116,7 @@ class PartitionInputs:
     entries
         By customer, the records that are to be folded; each topic's in the order of the log.
     profiles
-        Likewise, the records that say what the customer is, which are no acts.
+        The same for records that say what the customer is, which are no acts.
     counts
         Figures by name.
     refused
@@ -155,7 +155,7 @@ class PartitionInputs:
         self._watermarks_ms: dict[int, int] = {}
         self._trusts: dict[int, Trust] = {}
         self._told_of: dict[str, dict[str, None]] = {}
-        """Of each order, the customers who were ever told to have it, in order."""
+        """By order, the customers who were ever said to have it, in order."""
         self._letters: dict[tuple[str, int, int], list[Letter]] = {}
         for letter in letters:
             self._letters.setdefault(letter.source, []).append(letter)

@@ -1,4 +1,4 @@
-"""Decided moves, column by column, and what is said about each: cause and kind of change."""
+"""Decided moves, column by column, with the cause and the kind of change of each."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class MigrationContext:
     holdout_salt
         Another salt draws another holdout.
     leads_ms
-        By segmentation, how long before silence moves customers out of segments that is told; of those that do not say
-        it themselves (`warn_before_ms`).
+        By segmentation, how long before silence moves customers out of segments a notice is given; of those that do not
+        say it themselves (`warn_before_ms`).
     """
 
     currency: str = "EUR"

@@ -75,7 +75,7 @@ class Described:
     headers
         Of the migrations, as Kafka's records have them; none if nobody was named as the source.
     is_specific
-        Of which moves more is told than that something is new, shape `(n,)`.
+        Whether a move says more than that something is new, shape `(n,)`.
     chunk
         The events that the moves name.
     """
@@ -229,7 +229,7 @@ class Describer:
         )
 
     def _told(self, moves: np.ndarray, customers: Texts, chunk: Chunk) -> tuple[Texts, npt.NDArray[np.bool_]]:
-        """Return what Python has to say of each move, and of which more is told than that something is new."""
+        """Return what Python has to say of each move, and whether that is more than that something is new."""
         is_specific = np.asarray(moves["change"] != ENTERED)
         told: dict[int, bytes] = {}
         for number, each in enumerate(self._presentations):

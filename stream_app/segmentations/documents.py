@@ -2,7 +2,7 @@
 
 PyYAML reads YAML 1.1, in which the country `NO` is false, `12:30` is 750 and a date is no text. Here `true` and `false`
 alone are truth values, dates stay as they are written, and so does what begins with a zero, such as the postcode
-`01069`. A key that stands twice is refused, where PyYAML would take
+`01069`. A key that occurs twice is refused, where PyYAML would take
 the last; and so is what unfolds without end (aliases of aliases) or is nested deeper than any definition.
 """
 
@@ -39,7 +39,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
             if not isinstance(key, yaml.ScalarNode):
                 raise DocumentInvalid(f"line {key.start_mark.line + 1}: a key that is no text, expected text")
             if key.value in seen:
-                raise DocumentInvalid(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+                raise DocumentInvalid(f"line {key.start_mark.line + 1}: the key {key.value!r} occurs twice")
             seen.add(key.value)
         mapping = super().construct_mapping(node, deep)
         return {key if isinstance(key, str) else str(key): value for key, value in mapping.items()}
@@ -87,7 +87,7 @@ def parse_document(data: bytes, *, is_json: bool = False) -> Any:
     Raises
     ------
     DocumentInvalid
-        If it is none, is larger than `BYTES_MAX`, or unfolds beyond `DEPTH_MAX` or `VALUES_MAX`.
+        If it is not valid, is larger than `BYTES_MAX`, or unfolds beyond `DEPTH_MAX` or `VALUES_MAX`.
     """
     if len(data) > BYTES_MAX:
         raise DocumentInvalid(f"longer than {BYTES_MAX} bytes")
@@ -114,7 +114,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise DocumentInvalid(f"the key {key!r} stands twice")
+            raise DocumentInvalid(f"the key {key!r} occurs twice")
         found[key] = value
     return found
 

@@ -36,7 +36,7 @@ def read_list(path: Path) -> tuple[str, ...]:
                 if customer:
                     ids[customer] = None
                 if len(ids) > IDS_MAX:
-                    raise ListInvalid(f"{path}: more than {IDS_MAX:,} ids, expected so many at most")
+                    raise ListInvalid(f"{path}: more than {IDS_MAX:,} ids, expected no more")
     except OSError as error:
         raise ListInvalid(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:

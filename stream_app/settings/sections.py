@@ -148,7 +148,7 @@ class LearningSettings(Section):
     """Fixes every random choice."""
     wait_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
     """How long a partition that catches up stands still at a tick until it is learned from: longer than a worker's
-    restart takes. After that time goes on, and the model takes over late; 0 never waits."""
+    restart takes. After that time continues, and the model takes over late; 0 never waits."""
     live_wait_seconds: Annotated[int, Field(ge=0, le=60)] = 5
     """The same for a partition that has caught up, whose customers' events wait meanwhile; it takes a tenth of a second
     where all partitions are live."""
@@ -216,8 +216,8 @@ class WorkerSettings(Section):
     sweep_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     """How often silent customers are looked at once a partition has caught up."""
     clock: Literal["wall", "event"] = "wall"
-    """What time it is once a partition has caught up: that of the wall clock, or for ever that of the events, which is
-    meant for backtests."""
+    """What time it is once a partition has caught up: that of the wall clock, or always that of the events, which is
+    for backtests."""
     idle_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
     """How long nothing must arrive before a drained partition with old events counts as caught up."""
     model_migrations_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000

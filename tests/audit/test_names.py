@@ -54,7 +54,7 @@ def test_every_name_of_a_faultless_deployment_is_true(story: Story) -> None:
     found = found_in(story)
     assert found.tally.is_clean
     assert found.figures["names checked"] == len(story.written(story.names.migrations)) > 60
-    assert found.figures["names that hang on the order"] == 0
+    assert found.figures["names that depend on the order"] == 0
 
 
 def test_name_that_was_not_true_is_found(story: Story) -> None:

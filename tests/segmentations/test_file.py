@@ -26,7 +26,7 @@ CONDITIONS = [
     (
         "{event: x, trait: y}",
         ".trait",
-        "stands beside 'event', and a condition has one of them; join two conditions by",
+        "is beside 'event', and a condition has one of them; join two conditions by",
     ),
     ("{all: []}", ".all", "a list of 0, expected 1 or more"),
     ("{all: {event: x}}", ".all", "a mapping, expected a list"),
@@ -48,7 +48,7 @@ CONDITIONS = [
     ("{event: x, last: 1.5d}", ".last", "'1.5d' is no duration"),
     ("{event: x, last: 0d}", ".last", "'0d' has no length"),
     ("{event: x, last: 99999999d}", ".last", "'99999999d' is too long, expected 36525d at most"),
-    ("{event: x, last: 3d, calendar: {days: 3}}", "", "last and calendar stand together, expected one window"),
+    ("{event: x, last: 3d, calendar: {days: 3}}", "", "last and calendar are combined, expected one window"),
     ("{event: x, between_ago: [90d, 30d]}", "", "between_ago: [90d, 30d], expected the shorter duration first"),
     ("{event: x, between_ago: [3d]}", ".between_ago[1]", "missing, must be given"),
     ("{event: x, from: 2026-01-01}", ".from", "'2026-01-01' is no instant, expected date, time and zone such as"),
@@ -72,7 +72,7 @@ CONDITIONS = [
     ("{event: ''}", ".event", "'', expected text that is not empty"),
     ('{event: "a\\tb"}', ".event", "holds a control character, expected none"),
     ("{event: x, sum: amount}", "", "sum: compared with nothing, expected a comparator such as at_least"),
-    ("{event: x, sum: amount, max: amount, at_least: 1}", "", "sum and max stand together, expected one of them"),
+    ("{event: x, sum: amount, max: amount, at_least: 1}", "", "sum and max are combined, expected one of them"),
     (
         "{event: x, sum: channel, at_least: 1}",
         ".sum",
@@ -88,7 +88,7 @@ CONDITIONS = [
     (
         "{event: x, where: [{field: channel, equals: a, begins_with: b}]}",
         ".where[0]",
-        "equals and begins_with stand together, expected one test",
+        "equals and begins_with are combined, expected one test",
     ),
     ("{event: x, where: [{field: channel, equals: []}]}", ".where[0].equals", "[] is no value, expected a text, a num"),
     ("{event: x, where: [{field: channel, in: []}]}", ".where[0].in", "a list of 0, expected 1 or more"),
@@ -239,11 +239,11 @@ def test_all_mistakes_are_told_at_once() -> None:
         ),
         (
             document({**STAGE, "otherwise": {"id": "new", "name": "R"}}),
-            "segmentations[0]: segments: the id 'new' stands tw",
+            "segmentations[0]: segments: the id 'new' occurs tw",
         ),
         (
             document({**STAGE, "otherwise": {"id": "r", "name": "New"}}),
-            "segmentations[0]: segments: the name 'New' stands",
+            "segmentations[0]: segments: the name 'New' occurs",
         ),
         (
             document(STAGE, traits={"country": "text"}),
@@ -306,7 +306,7 @@ def clashing_pair() -> tuple[str, str]:
     [
         (
             [{"figure": "recency_days", "less_than": 60}, {"figure": "recency_days", "less_than": 30}],
-            "segmentations[0].segments[1]: nobody can be in 's1': whoever it is for is in 's0' before; expected the na",
+            "segmentations[0].segments[1]: nobody can be in 's1': everybody it is for is in 's0' first; expected ",
         ),
         (
             [{"event": "x", "last": "30d"}, {"all": [{"event": "x", "last": "7d"}, {"list": "staff"}]}],
@@ -315,7 +315,7 @@ def clashing_pair() -> tuple[str, str]:
         ([{"event": "x"}, {"event": "x"}], "segmentations[0].segments[1]: nobody can be in 's1'"),
         (
             [{"event": "x"}, {"event": "y"}, {"any": [{"event": "x"}, {"event": "y"}]}],
-            "segmentations[0].segments[2]: nobody can be in 's2': whoever it is for is in one of the segments before",
+            "segmentations[0].segments[2]: nobody can be in 's2': everybody it is for is in one of the segments ",
         ),
         (
             [{"event": "x"}, {"figure": "purchases", "equals": 0}, {"figure": "purchases", "at_least": 1}],
@@ -440,7 +440,7 @@ def test_list_that_cannot_be_read_is_a_mistake(tmp_path: Path, content: bytes | 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"a: 1\na: 2\n", "line 2: the key 'a' stands twice"),
+        (b"a: 1\na: 2\n", "line 2: the key 'a' occurs twice"),
         (b"a: [1\n", "no YAML"),
         (b"\xff", "byte 0 is no UTF-8"),
         (b"&a [*a]", "nested too deep, expected 64 levels at most"),

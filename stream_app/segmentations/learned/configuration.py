@@ -65,5 +65,5 @@ class LearnedConfiguration(SegmentationConfiguration):
         shown = [self.names.get(kind.key, kind.name) for kind in KINDS]
         for name in shown:
             if shown.count(name) > 1:
-                raise ValueError(f"names: {name!r} stands twice, expected distinct ones")
+                raise ValueError(f"names: {name!r} occurs twice, expected distinct ones")
         return self

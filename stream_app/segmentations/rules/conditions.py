@@ -1,7 +1,7 @@
 """Conditions: leaves, joined by `all`, `any`, `not` and `score`.
 
-Which form a mapping has is found by its key first, so that a mistake inside is told once, and not once for every form
-that it could have had.
+Which form a mapping has is found by its key first, so that a mistake inside is reported once, and not once for every
+form that it could have had.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The leaves of conditions: what can be asked of a customer, a closed set.
 
-Each is known by the key that it begins with. What it means is said in its docstring, once, for the JSON Schema and the
+Each is known by the key that it begins with. Its docstring alone says what it means, for the JSON Schema and the
 reference page as well.
 """
 
@@ -73,14 +73,14 @@ class EventLeaf(Windowed, Compared):
 
     @property
     def comparisons(self) -> tuple[tuple[Comparator, float], ...]:
-        """The comparators, all of which must hold; without any it is enough that it has happened."""
+        """The comparators, all of which must hold; with none, it is enough that it has happened."""
         return super().comparisons or (("at_least", 1.0),)
 
     @model_validator(mode="after")
     def _require_one_number(self) -> EventLeaf:
         given = [name for name in AGGREGATES if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} stand together, expected one of them")
+            raise ValueError(f"{' and '.join(given)} are combined, expected one of them")
         if given and not Compared.comparisons.fget(self):  # type: ignore[attr-defined]  # a property
             raise ValueError(f"{given[0]}: compared with nothing, expected a comparator such as at_least")
         return self
@@ -188,19 +188,19 @@ class SinceLastLeaf(Configuration):
     since_last: EventType
     """The type of events, or the beginning of some, ended by `*`."""
     at_least: Duration | None = None
-    """So long ago or longer."""
+    """At least this long ago."""
     at_most: Duration | None = None
-    """So long ago or shorter."""
+    """At most this long ago."""
     more_than: Duration | None = None
     """Longer ago."""
     less_than: Duration | None = None
-    """Not yet so long ago."""
+    """Less than this long ago."""
     where: Tests = ()
     """Only events whose fields are so."""
 
     @property
     def comparisons(self) -> tuple[tuple[Comparator, Duration], ...]:
-        """The comparators that are given, all of which must hold."""
+        """The comparators that are given; all must hold."""
         names: tuple[Comparator, ...] = ("at_least", "at_most", "more_than", "less_than")
         given = ((name, getattr(self, name)) for name in names)
         return tuple((name, duration) for name, duration in given if duration is not None)
@@ -216,7 +216,7 @@ class Anniversary(Configuration):
     """The day of the year on which a date comes round; 29 February is kept on 1 March in other years."""
 
     in_next: Duration | None = None
-    """It comes round within so many whole days, today included."""
+    """It comes round within this many whole days, today included."""
     in_month: Annotated[bool, Field(strict=True)] | None = None
     """`true`: it comes round in the present month."""
     timezone: ZoneName | None = None
@@ -244,7 +244,7 @@ class HeldFor(Configuration):
     at_least: Duration | None = None
     """So long or longer."""
     less_than: Duration | None = None
-    """Not yet so long."""
+    """For less than this long."""
 
     @model_validator(mode="after")
     def _require_one(self) -> HeldFor:
@@ -261,7 +261,7 @@ class TraitLeaf(Tested):
     trait: Name
     """The name of the trait."""
     in_last: Duration | None = None
-    """The value is a date, not after now, and not so long ago."""
+    """The value is a date, not after now, and at most this long ago."""
     in_next: Duration | None = None
     """The value is a date after now, and not further ahead."""
     before: Instant | None = None

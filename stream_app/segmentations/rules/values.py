@@ -1,7 +1,7 @@
 """The texts and values that leaves of conditions are made of.
 
 Nothing is turned into something else: `true` is no number, and `"120"` is text. Where a document may hold values of
-several kinds, one function judges them, so that a mistake is told once and not once a kind.
+several kinds, one function checks them, so that a mistake is reported once and not once a kind.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ FieldName: TypeAlias = Annotated[str, AfterValidator(_field)]
 NumericField: TypeAlias = Annotated[str, AfterValidator(_numeric_field)]
 """A field that can be summed up."""
 DecayedField: TypeAlias = Annotated[str, AfterValidator(_decayed_field)]
-"""Likewise, or `count`."""
+"""A numeric field, or `count`."""
 
 
 @cache

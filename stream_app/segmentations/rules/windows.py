@@ -86,7 +86,7 @@ class Windowed(Configuration):
         if self.since is not None or self.to is not None:
             given.append("from/to")
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} stand together, expected one window")
+            raise ValueError(f"{' and '.join(given)} are combined, expected one window")
         if self.between_ago is not None and self.between_ago[0] >= self.between_ago[1]:
             newest, oldest = self.between_ago
             raise ValueError(f"between_ago: [{newest}, {oldest}], expected the shorter duration first")

@@ -46,8 +46,8 @@ def moves(segmentation: RulesSegmentation | AudienceSegmentation, steps: list[St
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"otherwise": {"id": "gone", "name": "Rest"}}, "the id 'gone' stands twice"),
-        ({"otherwise": {"id": "rest", "name": "Gone"}}, "the name 'Gone' stands twice"),
+        ({"otherwise": {"id": "gone", "name": "Rest"}}, "the id 'gone' occurs twice"),
+        ({"otherwise": {"id": "rest", "name": "Gone"}}, "the name 'Gone' occurs twice"),
         ({"otherwise": {"id": "Rest", "name": "Rest"}}, "string_pattern_mismatch"),
         ({"segments": []}, "too_short"),
         ({"segments": [{"id": "a", "name": "A", "when": {"figure": "mood", "more_than": 1}}]}, "figure"),
