@@ -23,8 +23,8 @@ from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.readers import read_migration
 from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import to_milliseconds
-from stream_app.core.records import batch_of
-from stream_app.errors import ConfigurationError, EventRefused, InvalidRecord, LoadFailed
+from stream_app.core.records import Content, Rejection, batch_of
+from stream_app.errors import ConfigurationError, CustomerUnnamed, EventRefused, InvalidRecord, LoadFailed
 from stream_app.notebook.answers import Answers, AnyPath, Membership, Migration
 from stream_app.notebook.configuration import AnyDefinitions, AnySettings, settings_of
 from stream_app.notebook.events import payload_of, topic_of
@@ -110,7 +110,7 @@ class Segmenter(Answers):
             Fields of the contract of its topic (`schemas/`), as JSON has them, or with `datetime`, `Decimal` and
             numbers of numpy. `event_id` may be left out (the same event twice is then one), for an order `order_id` and
             `currency` (then the base currency), and `type` says `purchase` or `refund` as well as `order_completed` or
-            `order_refunded`.
+            `order_refunded`. A refund or cancellation of an order that is known may leave `customer_id` out.
         topic
             `purchases`, `engagements`, `profiles` or `identities`; found by the event's fields if None.
 
@@ -137,14 +137,21 @@ class Segmenter(Answers):
         if name not in FILE_CONTRACTS:
             raise ConfigurationError(f"topic: {name!r}, expected one of {', '.join(FILE_CONTRACTS)}")
         payload = payload_of(event, FILE_CONTRACTS[name], self._settings.money.base_currency)
+        content: Content
         try:
-            decoded = self._decoders[name].decode(payload, self._now())
+            content = self._decoders[name].decode(payload, self._now())
+        except CustomerUnnamed as error:
+            content = Rejection(error, payload)
         except InvalidRecord as error:
             raise EventRefused(error.reason, error.field, error.message) from None
         self._single_events[name] += 1
         self._run.open_inputs([(name, name)])
-        batch = batch_of([decoded], 0, [self._single_events[name]], self._run.partition.clock.watermark_ms)
-        return self._told(lambda: self._run.process(batch))
+        batch = batch_of([content], 0, [self._single_events[name]], self._run.partition.clock.watermark_ms)
+        refused = self._run.statistics.rejected.total()
+        told = self._told(lambda: self._run.process(batch))
+        if isinstance(content, Rejection) and self._run.statistics.rejected.total() > refused:
+            raise EventRefused(content.error.reason, content.error.field, content.error.message)
+        return told
 
     def learn_many(
         self,
