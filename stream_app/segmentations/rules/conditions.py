@@ -200,4 +200,4 @@ def _milliseconds(value: Any) -> int:
         return value.milliseconds
     if isinstance(value, Instant):
         return value.at_ms
-    raise TypeError(f"{type(value).__name__} stands in a condition, expected what JSON has, durations and instants")
+    raise TypeError(f"{type(value).__name__} is in a condition, expected what JSON has, durations and instants")

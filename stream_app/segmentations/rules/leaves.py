@@ -276,7 +276,7 @@ class TraitLeaf(Tested):
     @model_validator(mode="after")
     def _require_value(self) -> TraitLeaf:
         if self.held_for is not None and self.equals is None:
-            raise ValueError("held_for stands without equals, expected the value that has been held")
+            raise ValueError("held_for is given without equals, expected the value that has been held")
         return self
 
 
