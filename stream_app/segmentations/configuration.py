@@ -43,4 +43,4 @@ class SegmentationConfiguration(Configuration):
     action: Action | None = None
     """What to do with its customers."""
     warn_before: Duration | None = None
-    """How far in advance a record in `segment-upcoming` announces that silence will move a customer out of a segment."""
+    """How far ahead a record in `segment-upcoming` announces that silence will move a customer out of a segment."""
