@@ -232,9 +232,17 @@ SEG_API int32_t seg_scan(const seg_scanner *scanner, const uint8_t *buffer, int6
                          const int64_t *key_size, int64_t now_ms, seg_event *out, uint8_t *texts, int64_t capacity,
                          int64_t *texts_size);
 
+/* --- lines, see lines.c --- */
+
 /* Finds the lines of a block, without their ends; what follows the last end is none. Their number, or SEG_NO_ROOM. */
 SEG_API int64_t seg_split_lines(const uint8_t *buffer, int64_t size, int64_t *line_at, int64_t *line_size,
                                 int64_t capacity);
+
+/* Copies the lines of a block that are not blank, each with its number, from `first` on, and `mark` before it. The size
+ * of that; SEG_NO_ROOM, but never where there are 20 bytes a line beside the block's own; SEG_OUT_OF_RANGE if a line has
+ * more than `longest` bytes or an odd number of `quote`, or if numbers end. */
+SEG_API int64_t seg_number_lines(const uint8_t *buffer, int64_t size, int64_t first, uint8_t mark, uint8_t quote,
+                                 int64_t longest, uint8_t *out, int64_t capacity);
 
 /* --- mathematics: the same bits everywhere; results of these are what rows and moves are made of --- */
 

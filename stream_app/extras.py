@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-_WITH_KAFKA: Final = ("worker", "view", "webhooks", "replay")
+_WITH_KAFKA: Final = ("worker", "view", "api", "webhooks", "replay")
 _SERVICES: Final = ("worker", "view", "api", "webhooks")
 
 MODULES: Final = {

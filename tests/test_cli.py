@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -184,6 +185,16 @@ def test_list_of_commands_is_in_whole_sentences(args: list[str], capsys: pytest.
         assert f" {name} {entry.summary}" in listing
 
 
+@pytest.mark.parametrize("name", ["api", "model", "schemas", "segmentations", "sources", "topics", "view", "webhooks"])
+def test_list_of_subcommands_is_in_whole_sentences(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        main([name, "--help"])
+    listing = capsys.readouterr().out.partition("Commands:")[2]
+    assert listing
+    assert "..." not in listing
+    assert all(entry.endswith((".", "…")) for entry in re.split(r"\n  (?=\w)", listing.rstrip())[1:])
+
+
 @pytest.mark.parametrize(
     "args", [["help", "topics", "create"], ["topics", "create", "-h"], ["topics", "create", "--help"]]
 )
@@ -358,6 +369,27 @@ def wait_for_migrations(run: subprocess.Popen[bytes], folder: Path) -> None:
         assert run.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_replay_says_what_it_does_before_it_has_read_anything(tmp_path: Path) -> None:
+    path = tmp_path / "purchases.jsonl"
+    run = pipe_events(path)
+    assert run.stdout is not None
+    assert run.stdout.readline() == f"reading purchases.jsonl, and writing to {tmp_path / 'out'} …\n".encode()
+    with path.open("wb", buffering=0) as pipe:
+        pipe.write(lines_of_events(0, 10))
+    output, error = run.communicate(timeout=PATIENCE_SECONDS)
+    assert (run.returncode, error) == (0, b"")
+    assert b"Report: " in output
+
+
+def test_simulation_says_what_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["simulate", "--customers", "20", "--days", "60", "--out", str(tmp_path)])
+    first, second, last, *_ = capsys.readouterr().out.splitlines()
+    assert first == "drawing 20 customers over 60 days …"
+    assert second.startswith("writing ")
+    assert second.endswith(f" records to {tmp_path} …")
+    assert "events of 20 customers" in last
 
 
 def test_ctrl_c_leaves_complete_outputs(tmp_path: Path) -> None:

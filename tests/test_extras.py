@@ -143,7 +143,7 @@ def test_module_that_no_extra_brings_is_a_bug_and_not_a_missing_extra() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "named"),
-    [(("view",), "the extra view brings it"), ((), "the extra worker, view, webhooks or replay brings it")],
+    [(("view",), "the extra view brings it"), ((), "the extra worker, view, api, webhooks or replay brings it")],
 )
 def test_the_extra_that_a_command_wants_is_named_first(wanted: tuple[str, ...], named: str) -> None:
     assert named in str(missing_extra("aiokafka.errors", wanted, "it"))

@@ -16,6 +16,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stream_app.adapters.logs import OF_REQUEST
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import HTTP_REQUEST_DURATION
 from stream_app.api.access import header_of
@@ -58,6 +59,7 @@ class ExchangeMiddleware:
         request_id = _request_id(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        OF_REQUEST.set(request_id)  # of this task alone: the server has one for each request
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
             state["is_head"] = True
@@ -73,7 +75,7 @@ class ExchangeMiddleware:
         try:
             await self._app(scope, receive, send_told)
         except Exception:  # whatever a route or the framework has failed with
-            logger.exception("request %s failed", request_id)
+            logger.exception("request %s failed", request_id, extra={"route": _route(scope)})
             if status:
                 raise  # too late for an answer: the connection is cut
             await Problem(INTERNAL, INTERNAL.example).response(state)(scope, receive, send_told)
@@ -100,14 +102,10 @@ def _route(scope: Scope) -> str:
 
 
 def _log(scope: Scope, method: str, status: int, seconds: float) -> None:
-    state = scope["state"]
+    state, route, milliseconds = scope["state"], _route(scope), seconds * 1_000
     client = state.get("client")
+    name = "-" if client is None else client.name
     access_logger.info(
-        "%s %s %d %.1f ms client=%s request=%s",
-        method,
-        _route(scope),
-        status,
-        seconds * 1_000,
-        "-" if client is None else client.name,
-        state["request_id"],
-    )
+        "%s %s %d %.1f ms client=%s request=%s", method, route, status, milliseconds, name, state["request_id"],
+        extra={"method": method, "route": route, "status": status, "ms": round(milliseconds, 1), "client": name},
+    )  # fmt: skip

@@ -208,7 +208,8 @@ class PartitionInputs:
             is_profile = event.kind == PROFILE
             entries = self.profiles if is_profile else self.entries
             counts["profiles" if is_profile else "folded or repeated"] += 1
-            entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event, self._timezone)
+            where = stream, record.offset, watermark_ms, record.timestamp_ms
+            entry = Entry(*where, event, self._timezone, self._gap_ms)
             try:
                 entries[event.customer_id].append(entry)
             except KeyError:

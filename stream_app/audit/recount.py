@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 from xxhash import xxh3_64_digest
 
 from stream_app.audit.brute_time import local_day
-from stream_app.core.clock import DAY_MS, NO_TIME
+from stream_app.core.clock import DAY_MS, MINUTE_MS, NO_TIME
 from stream_app.core.events import ALL_LEFT, CANCELS, ENGAGEMENT, PURCHASE, Event
 from stream_app.core.local_days import UTC
 from stream_app.core.trust import ANEW_MS, GAP_MS
@@ -49,6 +49,8 @@ ORDER_HALF_LIFE_DAYS: Final = 60
 GAP_MEMORY: Final = 0.95
 MONTHS_MS: Final = 60 * DAY_MS
 """A customer who leads all others of a topic by this much has a wrong date."""
+QUEUED_MS: Final = 60 * MINUTE_MS
+"""So long may a record lie in a queue while those of another topic pass it: after a kill, or under load."""
 TOLERANCE: Final = 1e-9
 """Of what is no whole number, as a share of everything that was ever added: it was summed in another order."""
 NEGLIGIBLE: Final = 1e-30
@@ -68,6 +70,8 @@ class Entry(NamedTuple):
         The record's own.
     timezone
         Of the shop.
+    gap_ms
+        How far one record may lead its topic's time.
     """
 
     stream: int
@@ -76,6 +80,7 @@ class Entry(NamedTuple):
     timestamp_ms: int
     event: Event
     timezone: str = UTC
+    gap_ms: int = GAP_MS
 
     @property
     def day(self) -> int:
@@ -183,12 +188,22 @@ def is_misdated(entries: Sequence[Entry]) -> bool:
     """
     if any(not -ANEW_MS < entry.event.at_ms - entry.watermark_ms < MONTHS_MS for entry in entries):
         return True
-    ahead = [entry for entry in entries if entry.event.at_ms > entry.watermark_ms + GAP_MS]
     return any(
-        other.timestamp_ms >= entry.timestamp_ms and other.event.at_ms < entry.event.at_ms - GAP_MS
-        for entry in ahead
+        other.event.at_ms < entry.event.at_ms - entry.gap_ms and _may_follow(other, entry)
+        for entry in entries
+        if entry.event.at_ms > entry.watermark_ms + entry.gap_ms
         for other in entries
     )
+
+
+def _may_follow(other: Entry, entry: Entry) -> bool:
+    """Return whether a record may have been folded after another one.
+
+    Within a topic offsets say so. Of two topics it is about as they were written, but for what lay in queues.
+    """
+    if other.stream == entry.stream:
+        return other.offset > entry.offset
+    return other.timestamp_ms > entry.timestamp_ms - QUEUED_MS
 
 
 def distinct(order: Sequence[Entry]) -> list[bool]:

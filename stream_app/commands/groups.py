@@ -46,8 +46,22 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+SENTENCE_CHARACTERS_MAX: Final = 500
+"""Of a command's summary, which is the first sentence of its help and is never cut."""
+
+
 class GuessingGroup(click.Group):
-    """Names the command that was probably meant, where there is no such command."""
+    """Names the command that was probably meant, where there is no such command; lists whole sentences."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their summaries, over as many lines as they take."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.summary_of(ctx, name)) for name in self.list_commands(ctx)])
+
+    def summary_of(self, ctx: click.Context, name: str) -> str:
+        """Return the first sentence of a command's help."""
+        command = self.get_command(ctx, name)
+        return "" if command is None else command.get_short_help_str(SENTENCE_CHARACTERS_MAX)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -82,7 +96,8 @@ def passes_config(command: Callable[..., Any]) -> Callable[..., Any]:
         if value is not None:
             context.meta[_EARLIER] = value
 
-    option = click.option("--config", type=_FILE, hidden=True, expose_value=False, callback=keep)
+    explained = "Settings, a TOML file; may stand behind the command as well."
+    option = click.option("--config", type=_FILE, metavar="FILE", expose_value=False, callback=keep, help=explained)
     return option(command)
 
 

@@ -45,8 +45,7 @@ class LogSettings(Section):
     format: Literal["auto", "json", "text"] = "auto"
     """One JSON document a line, or text for people; `auto` is text on a terminal and JSON elsewhere."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The lowest level that is written. `debug` adds a line for each request to the API; libraries never say less than
-    warnings."""
+    """The lowest level of our own lines that is written; libraries write from `warning` on, or from `error` on."""
 
 
 class MoneySettings(Section):

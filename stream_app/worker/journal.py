@@ -210,14 +210,19 @@ class Journal:
         self._said_folded, self._said_moves = folded, moves
         if not new_folded and not new_moves:
             return _Summary("", {})
+        moved = _counted(new_moves.total(), "migration")
         return _Summary(
-            f"{_records(new_folded)} folded, {new_moves.total():,} migrations{_listed(new_moves.most_common())}",
+            f"{_records(new_folded)} folded, {moved}{_listed(new_moves.most_common())}",
             {"folded": new_folded, "migrations": dict(new_moves)},
         )
 
 
 def _records(count: int) -> str:
-    return f"{count:,} record{'' if count == 1 else 's'}"
+    return _counted(count, "record")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _listed(counts: Iterable[tuple[str, int]]) -> str:

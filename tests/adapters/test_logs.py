@@ -4,13 +4,14 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal
 
 import pytest
-import structlog
 
-from stream_app.adapters.logs import Interval, LogPolicy, Throttle, create_formatter
+from stream_app.adapters.logs import OF_REQUEST, Interval, LogPolicy, Throttle, create_formatter
 from tests.support.log_lines import documents
 from tests.support.replays import ROOT
 
@@ -48,8 +49,15 @@ def written(form: Literal["json", "text"], level: int, message: str, *args: obje
     return create_formatter(is_json=form == "json").format(made)
 
 
+@contextmanager
+def in_request(request: str) -> Iterator[None]:
+    token = OF_REQUEST.set(request)
+    yield
+    OF_REQUEST.reset(token)
+
+
 def test_json_has_the_sentence_its_fields_and_the_request() -> None:
-    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+    with in_request("r-1"):
         line = written("json", logging.INFO, "caught up with %s", [0, 1], extra={"partitions": [0, 1], "seconds": 2.5})
     document = json.loads(line)
     assert list(document)[:4] == ["time", "level", "logger", "message"]
@@ -65,7 +73,7 @@ def test_json_has_the_sentence_its_fields_and_the_request() -> None:
 
 
 def test_text_has_the_sentence_and_the_request_alone() -> None:
-    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+    with in_request("r-1"):
         line = written("text", logging.WARNING, "Redis is away", extra={"seconds": 2.5})
     assert line.partition(" ")[2] == "WARNING stream_app.test [r-1] Redis is away"
 

@@ -16,6 +16,7 @@ import pytest
 from stream_app.api.access import DECIDE_MODELS, READ_SEGMENTS, SCOPES, BearerTokens, Client, hash_token
 from stream_app.api.console import Console
 from stream_app.api.deciding import Decisions, Desk
+from stream_app.api.feed import id_order
 from stream_app.api.live_document import LiveDocument
 from stream_app.api.sessions import COOKIE, LIFETIME_SECONDS, Sessions
 from stream_app.api.store import SegmentStore
@@ -318,7 +319,8 @@ def test_moves_are_found_page_by_page_the_newest_first(address: str) -> None:
     while True:
         parameters = {"segmentation": "value", "limit": 7} | ({"before": before} if before else {})
         page = httpx.get(f"{address}/console/moves", params=parameters, headers=bearer(ALL)).json()
-        found += page["moves"]
+        found += [each["move"] for each in page["moves"]]
+        assert page["moves"] == sorted(page["moves"], key=lambda each: id_order(each["entry_id"]), reverse=True)
         before = page["before"]
         if before is None:
             break

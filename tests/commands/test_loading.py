@@ -66,6 +66,7 @@ def test_listing_the_commands_imports_none_of_them() -> None:
         "stream_app.commands.groups",
         "stream_app.errors",
         "stream_app.exits",
+        "stream_app.extras",
     }
     assert not {"numpy", "pydantic", "faust", "fastapi"} & set(imported)
 

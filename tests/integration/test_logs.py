@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -29,7 +30,7 @@ TOLD = {
         r"partitions \[.*\] are open with 0 customers after",
         r"segmentation offers: version \d+ is in force",
         r"caught up with partitions \[.*\] after \d+ s: ",
-        r"[\d,]+ records folded, [\d,]+ migrations \(",
+        r"[\d,]+ records folded, [\d,]+ migrations? \(",
         r"refused [\d,]+ records?, now on the topic of dead letters: .* (malformed|invalid_time) \d+",
         r"tick of 20\d\d-.*Z: learned from a sample of [\d,]+ of [\d,]+ customers in \d+ partitions?; ",
         r"segmentation value: model \d+, learned at .*, is published: moves ",
@@ -82,6 +83,7 @@ def test_logs_say_what_an_operator_asks_and_nothing_of_a_customer(deployment: De
         redis = running.enter_context(RedisServer(tmp_path / "redis"))
         receiver = running.enter_context(Receiver({"/refusing": lambda *_: Reply(503)}))
         stack = Stack(deployment, tmp_path, redis, receiver)
+        stack._environment.append("SEGMENTER_API__ACCESS_LOG=true")
         processes = {name: stack.start(name) for name in ("view", "api", "webhooks")}
         for process in processes.values():
             running.callback(process.discard)
@@ -103,6 +105,9 @@ def test_logs_say_what_an_operator_asks_and_nothing_of_a_customer(deployment: De
         for customer in (CUSTOMERS[0], "person-99@known.example"):
             stack.ask(f"/v1/customers/{customer}/segments")
         stack.ask("/v1/segmentations/value/segments/person-1/customers")
+        answer = urllib.request.Request(f"http://127.0.0.1:{stack.api_port}/v1/segmentations")
+        answer.add_header("X-Request-Id", "of-this-test")
+        urllib.request.urlopen(answer, timeout=30).close()
         for name, process in processes.items():
             process.signal(signal.SIGTERM)
             assert process.wait(PATIENCE_SECONDS) == 0, name
@@ -118,4 +123,8 @@ def test_logs_say_what_an_operator_asks_and_nothing_of_a_customer(deployment: De
         for pattern in TOLD[name]:
             assert any(re.search(pattern, message) for message in messages(text)), (name, pattern, text)
         assert not personal(text), name
+    access = [line for line in documents(logs["api"].read_text("utf-8")) if line["logger"].endswith("access_log")]
+    (own,) = [line for line in access if line["request_id"] == "of-this-test"]
+    assert (own["method"], own["route"], own["status"], own["client"]) == ("GET", "/v1/segmentations", 200, "anybody")
+    assert len({line["request_id"] for line in access}) == len(access) > 3
     assert personal(json.dumps([record.value.decode() for record in records() if record.value]))

@@ -12,7 +12,7 @@ import pytest
 
 from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.segmentations.learned.document import ModelProposal
-from stream_app.worker.journal import REFUSED_SECONDS, SUMMARY_SECONDS, WAITING_SECONDS, Journal
+from stream_app.worker.journal import LONG_SWEEP_SECONDS, REFUSED_SECONDS, SUMMARY_SECONDS, WAITING_SECONDS, Journal
 from tests.support.events import purchase
 from tests.support.models import learned_model
 from tests.worker.memory import MemoryLog, Record
@@ -136,5 +136,76 @@ def test_migrations_are_summed_up_once_in_a_while(caplog: pytest.LogCaptureFixtu
         assert watched.look(1_000 + 2 * SUMMARY_SECONDS) == []
         assert "c1" not in caplog.text
         await watched.worker.owned.release()
+
+    run(test)
+
+
+def test_model_that_goes_part_of_the_way_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched(caplog)
+    learned = replace(learned_model(), version=3, as_of_ms=0, expected_churn=0.019, training={"step": 0.3})
+    watched.newest["value"] = ModelProposal(learned)
+    (line,) = watched.look(1_000)
+    assert line.endswith("is published: moves 1.9% of the customers, as it goes 30% of the way to what fits")
+
+
+def test_model_behind_a_pinned_version_names_that_version_and_no_command(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched(caplog)
+    watched.journal = Journal(watched.worker.owned, lambda: watched.newest, dict, lambda: {"value": 2})
+    learned = replace(learned_model(), version=3, as_of_ms=0, expected_churn=0.019)
+    watched.newest["value"] = ModelProposal(learned, held=True)
+    (line,) = watched.look(1_000)
+    assert "waits: version 2 is pinned, and no other is published until it is unpinned; it moves 1.9%" in line
+
+
+def test_sweep_that_took_long_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        watched = Watched(caplog)
+        await watched.worker.open(0)
+        watched.look(1_000)
+        figures = watched.worker.owned.figures[0]
+        for seconds in (LONG_SWEEP_SECONDS - 0.1, LONG_SWEEP_SECONDS + 1.25, LONG_SWEEP_SECONDS):
+            figures.note_sweep(seconds)
+        assert watched.look(1_001) == ["partition 0: a sweep took 2.2 s"]
+        assert watched.look(1_002) == []
+        await watched.worker.owned.release()
+
+    run(test)
+
+
+def test_what_was_not_told_yet_is_told_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        watched = Watched(caplog)
+        await watched.worker.open(0)
+        await watched.refuse(1)
+        watched.look(1_000)
+        await watched.refuse(2)
+        watched.worker.feed(PURCHASES, 0, purchase(0, customer_id="c1"))
+        await watched.worker.work(*both())
+        assert watched.look(1_001) == []
+        caplog.clear()
+        watched.journal.end()
+        assert [record.getMessage() for record in caplog.records] == [
+            f"refused 2 records, now on the topic of dead letters: {PURCHASES} malformed 2",
+            "1 record folded, 1 migration (purchase 1)",
+        ]
+        caplog.clear()
+        watched.journal.end()
+        assert not caplog.records
+        await watched.worker.owned.release()
+
+    run(test)
+
+
+def test_partitions_that_are_given_back_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        watched = Watched(caplog, 2)
+        await watched.worker.open(0, 1)
+        caplog.clear()
+        await watched.worker.owned.release()
+        assert [record.getMessage() for record in caplog.records] == [
+            "partitions [0, 1] are given back, all that they did is written"
+        ]
+        await watched.worker.owned.release()
+        assert len(caplog.records) == 1
 
     run(test)

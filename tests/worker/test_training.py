@@ -466,6 +466,21 @@ def test_centres_that_are_refused_are_told(caplog: pytest.LogCaptureFixture) -> 
     asyncio.run(test())
 
 
+def test_tick_is_told_with_what_was_learned_from_and_what_came_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        log = MemoryLog()
+        training = await opened(log)
+        with caplog.at_level("INFO"):
+            await learn_ticks(training, 1)
+        (line,) = [message for message in caplog.messages if message.startswith("tick of ")]
+        assert " customers in " in line
+        assert line.endswith("; model 1 of value comes of it")
+        (record,) = [record for record in caplog.records if record.getMessage() == line]
+        assert vars(record)["models"] == {"value": 1}
+
+    asyncio.run(test())
+
+
 def test_model_and_state_are_written_together() -> None:
     async def test() -> None:
         log = MemoryLog()
