@@ -19,6 +19,7 @@ from stream_app.contracts.readers import FiguresRecord, MigrationRecord, Segment
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
+from tests.reference.migration import migration_id
 
 KEYS: Final = ViewKeys("console:")
 FIELDS: Final = ["memberships/0", "migrations/0", "models/0", "figures/0", "upcoming/0"]
@@ -85,7 +86,7 @@ class ViewOfReplay:
         migration = msgspec.structs.replace(
             last,
             sequence=last.sequence + 1,
-            migration_id=f"{last.sequence + 1:032x}",
+            migration_id=migration_id(segmentation, customer_id, last.sequence + 1),
             from_segment=last.to_segment,
             to_segment=last.from_segment,
             change="moved",

@@ -9,7 +9,10 @@ export function refresh(pages) {
   const { context } = pages;
   const fresh = [context.page.draw({ ...context, isRefresh: true })].flat(Infinity).filter((node) => node instanceof Element);
   const old = [...shown.children].slice(-fresh.length);
-  if (old.length !== fresh.length || old.some((node, place) => node.tagName !== fresh[place].tagName)) return;
+  if (old.length !== fresh.length || old.some((node, place) => node.tagName !== fresh[place].tagName)) {
+    if (!shown.contains(document.activeElement)) pages.show();  // other parts than before
+    return;
+  }
   old.forEach((node, place) => replace(node, fresh[place]));
 }
 
