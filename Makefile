@@ -40,12 +40,14 @@ test: setup programs ## run all tests; core/, segmentations/ and learning/ must 
 scenarios: $(VENV)/.dev ## run scenarios of segments through the embedded runtime, a line for each (SCENARIOS=folder)
 	@$(BIN)/python -m tests.scenarios.run $(SCENARIOS)
 
-lint: $(VENV)/.dev ## style, types, import directions, schemas in step with the code
+lint: $(VENV)/.dev ## style, types, import directions, schemas in step with the code, spelling and the house list of words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/segmenter schemas check
+	$(BIN)/codespell
+	$(BIN)/python -m tests.prose.house
 
 quality: $(VENV)/.dev $(VENV)/.demo ## measure segments and migrations against known truth and real data
 	$(BIN)/python -m benchmarks.quality

@@ -377,16 +377,3 @@ int32_t seg_scan(const seg_scanner *scanner, const uint8_t *buffer, int64_t size
   *texts_size = written.size;
   return SEG_OK;
 }
-
-int64_t seg_split_lines(const uint8_t *buffer, int64_t size, int64_t *line_at, int64_t *line_size, int64_t capacity) {
-  int64_t count = 0;
-  for (int64_t at = 0; at < size;) {
-    const uint8_t *const end = memchr(buffer + at, '\n', (size_t)(size - at));
-    if (!end) break;
-    if (count == capacity) return SEG_NO_ROOM;
-    line_at[count] = at;
-    line_size[count] = end - (buffer + at);
-    at += line_size[count++] + 1;
-  }
-  return count;
-}

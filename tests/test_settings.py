@@ -72,9 +72,9 @@ def test_every_setting_is_described_and_has_a_default() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[learning]\nsede = 1", "setting learning.sede: there is no such setting"),
-        ("[lerning]\nseed = 1", "setting lerning: there is no such setting"),
-        ("seed = 1", "setting seed: there is no such setting"),
+        ("[learning]\nsede = 1", "setting learning.sede: no setting has this name"),
+        ("[lerning]\nseed = 1", "setting lerning: no setting has this name"),
+        ("seed = 1", "setting seed: no setting has this name"),
         ("[learning]\nseed = -1", "setting learning.seed: -1 is refused"),
         ("[learning]\nseed = 'one'", "setting learning.seed: 'one' is refused"),
         ("learning = 1", "setting learning: 1 is refused"),
@@ -105,7 +105,7 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("variable", "value", "told"),
     [
         ("SEGMENTER_LEARNING__SEED", "x", "setting learning.seed: 'x' is refused"),
-        ("SEGMENTER_LEARNING__SEDE", "1", "setting learning.sede: there is no such setting"),
+        ("SEGMENTER_LEARNING__SEDE", "1", "setting learning.sede: no setting has this name"),
         ("SEGMENTER_LERNING__SEED", "1", "environment variable SEGMENTER_LERNING__SEED: no such setting"),
         ("SEGMENTER_SEED", "1", "environment variable SEGMENTER_SEED: no such setting"),
         ("SEGMENTER_LEARNING", "seed=1", "environment variable SEGMENTER_LEARNING: expected JSON ("),

@@ -132,7 +132,7 @@ MODELS: Final = Row(
         ),
         graph(
             "Ticks passed undecided",
-            "In an hour: partitions that waited for a decision in vain, and went on under the models before.",
+            "In an hour: partitions that waited for a decision in vain and continued under earlier models.",
             "sum(increase(segmenter_tick_waits_expired_total[1h]))",
             "ticks",
         )._replace(limit=0, alerts=("SegmenterTickWaitsExpired",)),
@@ -194,7 +194,7 @@ WORKERS: Final = Row(
         ),
         graph(
             "Versions",
-            "Processes by what they run.",
+            "Processes by component and version.",
             "sum by (component, version) (segmenter_build_info)",
             "{{component}} {{version}}",
         ),

@@ -72,5 +72,5 @@ class BridgeHost(Protocol):
         ...
 
     async def release(self) -> None:
-        """Write what is unwritten and own nothing any more."""
+        """Write what is unwritten and give up all partitions."""
         ...

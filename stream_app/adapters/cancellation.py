@@ -1,8 +1,8 @@
-"""Cancellations that a library loses: whoever awaited it would go on for ever, cancelled and unaware of it.
+"""Cancellations that a library loses: its caller would run on without end, cancelled and unaware of it.
 
 redis-py waits for what it sends by `asyncio.wait_for`, which before Python 3.12 returns in spite of a cancellation if
 what it waits for is done in the same turn of the event loop (gh-86296). aiokafka, while it closes, takes a cancellation
-of whoever closes it for that of its own tasks. A task counts the requests to cancel it, so a lost one can be told.
+of its caller for that of its own tasks. A task counts the requests to cancel it, so a lost one can be recognised.
 """
 
 from __future__ import annotations

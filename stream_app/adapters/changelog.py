@@ -30,8 +30,8 @@ class PartitionPosition(msgspec.Struct, frozen=True):
     versions
         By segmentation, the last version under which every customer was assessed; −1 before the first.
     adopted
-        By segmentation, the version in force. Rows do not say under which rules they were written: nobody may go on
-        under earlier ones, see `stream_app.worker.opening`.
+        By segmentation, the version in force. Rows do not say under which rules they were written: no owner may
+        continue under earlier ones, see `stream_app.worker.opening`.
     counted_since
         By the key of a condition on events, the instant from which on they have been counted for it; 0 for always.
     timezone

@@ -113,7 +113,7 @@ class ChunkScheduler:
         self._delivered = 0
 
     def iterate(self, records: Mapping[TP, Any]) -> Iterator[tuple[TP, Any]]:
-        """Yield chunks of the input topics, of which there are blocks, and the records of all others as they are."""
+        """Yield chunks of the input topics, which come in blocks, and the records of all others as they are."""
         host = self.consumer.host
         inputs = host.inputs
         for tp, fetched in records.items():  # all of them before anything is yielded, which lets others run
@@ -238,7 +238,7 @@ class BridgeConsumer(driver.Consumer):
             if chosen:
                 kept[tp] = chosen
         for tp in [tp for tp in kept if tp.topic in inputs]:
-            # A partition may have been opened anew while the gap of another one was asked for.
+            # A partition may have been opened again while the gap of another one was asked for.
             if kept[tp][0].offset != host.expected_offset(tp.topic, tp.partition):
                 del kept[tp]
                 self._reread.add(tp)
@@ -309,10 +309,10 @@ class BridgeConsumer(driver.Consumer):
         """Faust would count offsets that it never delivered as done."""
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Leave out Faust's look for partitions that stand still, for the worker's own watchdog sees what is written.
+        """Leave out Faust's check for stalled partitions: the worker's own watchdog sees what is written.
 
-        Faust looks for single records and for commits of its own. There are none, so that it would report an error
-        for each partition, again and again, of every worker that catches up for more than five minutes.
+        Faust looks for single records and for commits of its own. It has neither here, so it would report an error
+        for each partition, again and again, in every worker that catches up for more than five minutes.
         """
 
     async def on_stop(self) -> None:

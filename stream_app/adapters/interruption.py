@@ -12,7 +12,7 @@ from contextlib import contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a request to finish; a second one stops at once.
 
-    Outside the main thread, which alone is told of signals, nobody can ask.
+    Outside the main thread, which alone receives signals, nobody can ask.
     """
     requested = False
 

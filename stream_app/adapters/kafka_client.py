@@ -94,7 +94,7 @@ async def committed_reader(
 
 
 async def committed_records(connection: KafkaConnection, topic: str, offset: int) -> AsyncIterator[ConsumerRecord]:
-    """Yield the committed records of a topic's only partition, from an offset on, for ever and as they come."""
+    """Yield the committed records of a topic's only partition, from an offset on, as they come and without end."""
     tp = TopicPartition(topic, 0)
     async with committed_reader(connection) as consumer:
         consumer.assign([tp])

@@ -120,7 +120,7 @@ async def open_desk(connection: KafkaConnection, names: TopicNames) -> AsyncIter
     Raises
     ------
     BrokerUnreachable
-        If no broker answers, or none does any more.
+        If no broker answers, or they have stopped answering.
     ConfigurationError
         If a topic is missing.
     TopicRefused

@@ -28,7 +28,7 @@ from stream_app.core.clock import format_instant, to_milliseconds
 from stream_app.errors import BrokerUnreachable, ConfigurationError, TopicRefused
 
 LINGER_MS: Final = 5
-"""Records of so long go in one request."""
+"""How long records are collected for one request."""
 PACE_SECONDS: Final = 0.02
 """Sleeps shorter than this are saved up: an event loop's timer is not exact."""
 RECORDS_LOOKED_AT: Final = 1_000
@@ -47,7 +47,7 @@ class Pace:
     records_per_second
         As fast as the brokers take them if not given.
     live_records
-        Only the last so many are held to `records_per_second`; all if not given.
+        How many of the last records are held to `records_per_second`; all if not given.
     shift_to_ms
         The newest time of a record is moved to this instant and all others with it; they stay if not given.
     """
@@ -114,7 +114,7 @@ class RecordProducer:
     pace
         When.
     watch
-        Told of each record that is on its way: how many these are, and its time.
+        Called for each record that is on its way, with their number and its time.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class RecordProducer:
         Parameters
         ----------
         warn
-            Told of the first record of a topic if that holds it already.
+            Called with the first record of a topic if the topic holds it already.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class RecordProducer:
             for line in self._first_lines():
                 partitions = sorted(await producer.partitions_for(line.topic))
                 place = DefaultPartitioner()(line.customer_id.encode(), partitions, partitions)
-                with suppress(KafkaError, TimeoutError):  # who may write need not be allowed to read
+                with suppress(KafkaError, TimeoutError):  # permission to write does not imply permission to read
                     async with asyncio.timeout(LOOK_SECONDS):
                         if held := await _find(self._connection, TopicPartition(line.topic, place), line):
                             warn(held)

@@ -29,7 +29,7 @@ from stream_app.errors import BatchDamaged, BatchFormatUnknown
 from stream_app.native import batches as native
 
 BUFFER_BYTES_MAX: Final = 1 << 31
-"""Decompressed, of one fetch. Where a text stands is told in 32 bits further on."""
+"""Decompressed, of one fetch. Later on, places of texts have 32 bits."""
 
 INTERNALS: Final = (
     "aiokafka.consumer.fetcher:READ_COMMITTED",
@@ -61,7 +61,7 @@ _DECODING_ERRORS: Final = (cramjam.DecompressionError, OSError, EOFError, ValueE
 
 
 class BlocksOf:
-    """The topics of which a consumer hands out blocks; given to it as its key deserializer.
+    """The topics whose records a consumer hands out in blocks; given to it as its key deserializer.
 
     Parameters
     ----------

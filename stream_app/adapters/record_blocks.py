@@ -1,7 +1,8 @@
 """Records of a partition as one buffer and columns that say where in it the parts of each record are.
 
-Coming in, a block is what one fetch brought; going out, what one transaction writes to a partition. Whoever reads whole
-blocks hands `buffer` and the columns to the compiled library; whoever needs a single record takes it out of the block.
+Coming in, a block is what one fetch brought; going out, what one transaction writes to a partition. Code that reads
+whole blocks hands `buffer` and the columns to the compiled library; code that needs one record takes it out of the
+block.
 """
 
 from __future__ import annotations

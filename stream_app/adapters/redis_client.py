@@ -20,7 +20,7 @@ from stream_app.errors import ConfigurationError
 
 SCHEMES: Final = ("redis", "rediss")
 HEALTH_CHECK_SECONDS: Final = 15
-"""A connection that was idle for so long is tried before it is used: a firewall may have dropped it."""
+"""A connection that was idle for this long is tried before it is used: a firewall may have dropped it."""
 
 
 class _CancellableSending(AbstractConnection):
@@ -61,7 +61,7 @@ class RedisConnection:
     Raises
     ------
     ConfigurationError
-        If the address holds a password, where logs and error messages would show it, or is none of Redis.
+        If the address holds a password, where logs and error messages would show it, or is not an address of Redis.
     """
 
     url: str
@@ -87,7 +87,7 @@ class RedisConnection:
     def create_client(self, *, max_connections: int = 16, answer_seconds: float | None = None) -> redis.Redis:
         """Return a client that connects when it is first used.
 
-        It does not retry: what to do while Redis is away is known to whoever calls, and is not the same for a
+        It does not retry: what to do while Redis is away is up to the caller, and differs for a
         follower, which waits, and for a request, which must be answered.
 
         Parameters
@@ -132,7 +132,7 @@ class RedisConnection:
 
 
 class RedisScript:
-    """A Lua script that Redis is told once, and again when it has forgotten (a restart, a failover).
+    """A Lua script that Redis is sent once, and again when it has forgotten it (a restart, a failover).
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class RedisScript:
         Raises
         ------
         RedisError
-            If one call failed; those before it have been done, those behind it may have been.
+            If one call failed; those before it have been done, those after it may have been.
         """
         if not self._sha:
             await self._load(client)

@@ -35,7 +35,7 @@ class StateLog(Protocol):
     def read_back(self, topic: str, partitions: Sequence[int]) -> AsyncIterator[tuple[int, RecordBlock]]:
         """Yield a partition's number and some records, until everything written before the call has been read.
 
-        No one else may be able to write to the partitions any more.
+        From here on no one else may be able to write to the partitions.
         """
         ...
 

@@ -77,7 +77,7 @@ async def check_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) 
 async def require_topics(connection: KafkaConnection, specs: Sequence[TopicSpec], patience_seconds: int) -> None:
     """Return once the brokers answer and have every topic with its number of partitions.
 
-    While none answers that is told once, at the first failure.
+    While none answers, this is logged once, at the first failure.
 
     Raises
     ------

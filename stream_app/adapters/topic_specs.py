@@ -84,7 +84,7 @@ class TopicPolicy:
     retention_ms
         How long events and migrations are kept, by the timestamps of their records.
     dead_letter_retention_ms
-        How long dead letters are kept, likewise.
+        How long dead letters are kept, by the same timestamps.
     future_tolerance_ms
         How far ahead of the broker's clock an input's timestamp may be.
     recovery_timeout_ms

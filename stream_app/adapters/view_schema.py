@@ -50,7 +50,7 @@ class ViewKeys:
 
     @property
     def generations(self) -> str:
-        """Set: the generations of which there may be keys."""
+        """Set: the generations that may have keys."""
         return self.prefix + "generations"
 
     @property
@@ -88,7 +88,7 @@ class ViewKeys:
         return f"{self.of(generation)}m:{segmentation}:{segment}"
 
     def paths_ahead(self, generation: str, segmentation: str) -> str:
-        """Set: `segment>segment` of which there are, or were, customers whom silence will move that way."""
+        """Set: `segment>segment` for paths that silence will take, or would have taken, some customers."""
         return f"{self.of(generation)}u:{segmentation}"
 
     def ahead(self, generation: str, segmentation: str, path: str) -> str:
@@ -200,7 +200,7 @@ def next_text(at_ms: int, segment: str | None) -> str:
 
 
 class PackedFigures(msgspec.Struct, array_like=True, gc=False):
-    """`Figures` without names; likewise below."""
+    """`Figures` without names; the same below."""
 
     recency_days: float
     tenure_days: float

@@ -218,11 +218,11 @@ class Console:
         if before is not None:
             _require_event_id(before)
         entries = await self._store.newest(before, SCANNED_MOVES)
-        found: list[msgspec.Raw] = []
+        found: list[dict[str, Any]] = []
         for entry in entries:
             before, migration = entry.entry_id, entry.migration
             if migration.segmentation == segmentation and from_ms <= parse_instant(migration.effective_at) < to_ms:
-                found.append(msgspec.Raw(entry.document))
+                found.append({"entry_id": entry.entry_id, "move": msgspec.Raw(entry.document)})
                 if len(found) == limit:
                     break
         is_end = len(entries) < SCANNED_MOVES and len(found) < limit

@@ -121,8 +121,13 @@ def describe(app: FastAPI) -> Schema:
         _complete(operation, schemas)
     _name_instants(document)
     order = [name for name, _ in TAGS]
+    document["x-problems"] = [_kind(kind) for kind in sorted(KINDS.values(), key=lambda each: (each.status, each.code))]
     document["paths"] = dict(sorted(document["paths"].items(), key=lambda item: order.index(_tag(item[1]))))
     return document
+
+
+def _kind(kind: Kind) -> Schema:
+    return {"code": kind.code, "status": int(kind.status), "title": kind.title, "detail": kind.example}
 
 
 def _tag(methods: Schema) -> str:

@@ -1,6 +1,6 @@
 """Figures of a customer, counted again from its events alone, for brute rules.
 
-What a figure means is said in `stream_app.segmentations.rules.catalogue`; the totals are those of
+The meaning of a figure is in `stream_app.segmentations.rules.catalogue`; the totals are those of
 `stream_app.audit.recount`. A customer's own rhythm is worked out by the formulas in the head of
 `stream_app.segmentations.learned.rhythm`, and not by the library that does so for the worker.
 """
@@ -34,7 +34,7 @@ Figure = tuple[float, float]
 def figures_of(
     entries: Sequence[Entry], minor_per_major: int, rhythm: Rhythm | None
 ) -> Callable[[str, int], Figure | None]:
-    """Return what looks figures up: from a name and an instant to the figure; None where there is none.
+    """Return what looks figures up: from a name and an instant to the figure; None where it does not exist.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def figures_of(
 
     @cache
     def counted(count: int) -> tuple[Sequence[Entry], Totals]:
-        """Return the first so many by time, in their order, and what they add up to."""
+        """Return this many of the first by time, in their order, and what they add up to."""
         known = [entry for entry in acts if entry.event.at_ms <= instants[count - 1]] if count else []
         return known, recount(known).totals
 

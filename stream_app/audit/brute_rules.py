@@ -1,14 +1,14 @@
 """Where rules put a customer, worked out from all that is known of it: slow, plain, sharing no code with the engine.
 
 The definitions are the file's own mappings, read from YAML or from a published document; the customer is a list of its
-acts and of what was observed of its traits. A condition is looked up anew at every instant that is asked for, from the
+acts and of what was observed of its traits. A condition is looked up again at every instant that is asked for, from the
 whole history: no series, no due instants, no state.
 
 Answers are sets of outcomes, mostly of one. Both are possible where a figure lies on the very border of what it is
 compared with, as others add and round in another order, and where more was to be kept than is kept exactly: see
 `EXACT_VALUES` and `EXACT_OBSERVATIONS`.
 
-What is said late counts from `known_ms` on, but windows look at `at_ms`: an act is seen at `now` if known_ms ≤ now.
+A late record counts from `known_ms` on, but windows look at `at_ms`: an act is seen at `now` if known_ms ≤ now.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Customer:
     Parameters
     ----------
     figure
-        From a figure's name and an instant to its value and how far it may be off; None where there is none.
+        From a figure's name and an instant to its value and how far it may be off; None where it does not exist.
     held
         In segmentations that are not by rules: by name, the moves, each an instant and a segment (None for none).
     """
@@ -284,7 +284,7 @@ class _Instant:
         return compare(self._now_ms - told_ms, {"at_least": duration_ms(condition["for_at_least"])})
 
     def _in_since_ms(self, name: str, wanted: Sequence[str]) -> int | None:
-        """Return since when the customer is in its present segment, by what it was told."""
+        """Return since when the customer is in its present segment, by what was published."""
         moves = [move for move in self._customer.held.get(name, ()) if move[0] <= self._now_ms]
         return moves[-1][0] if moves and moves[-1][1] in wanted else None
 
@@ -339,7 +339,7 @@ _ON_ACTS: Final = frozenset({"event", "first_event", "restarted", "regularly", "
 
 
 def _reach_ms(condition: Mapping[str, Any]) -> float:
-    """Return how far back a condition looks; for ever if it names no window."""
+    """Return how far back a condition looks; without limit if it names no window."""
     if "first_event" in condition or "restarted" in condition:
         return math.inf  # they ask whether there was one before
     if "calendar" in condition:

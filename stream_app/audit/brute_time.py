@@ -30,7 +30,7 @@ def duration_ms(text: str) -> int:
     Raises
     ------
     ValueError
-        If it is none of these.
+        If it is neither of these.
     """
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS_MS or not number.isdecimal():
@@ -88,7 +88,7 @@ def date_of(day: int) -> date:
 
 
 def anniversary_day(of: date, year: int) -> int:
-    """Return the day on which a date is kept in a year; 29 February on 1 March where there is none."""
+    """Return the day on which a date is kept in a year; 29 February on 1 March in other years."""
     try:
         kept = of.replace(year=year)
     except ValueError:

@@ -35,7 +35,7 @@ COMPARATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "not_equals": operator.ne,
 }
 EXACT_VALUES: Final = 256
-"""Of a sum or average, so many newest values are kept one by one; older ones leave in steps of 1/128 of the window."""
+"""Of a sum or average this many new values are kept one by one; older ones leave in steps of 1/128 of the window."""
 EXACT_OBSERVATIONS: Final = 8
 """So many observations of a trait are kept to know since when its value is held."""
 BORDER: Final = 1e-9

@@ -47,7 +47,8 @@ def migration_id(segmentation: str, customer_id: str, sequence: int) -> str:
 def check_migrations(migrations: Iterable[Migration], log: Log, is_whole: bool = True) -> Iterator[Finding]:
     """Follow each customer's migrations in each segmentation through the log.
 
-    Whoever leaves a segmentation altogether (`left`, to no segment) may enter it again; the numbers then continue.
+    A customer who leaves a segmentation altogether (`left`, to no segment) may enter it again; the numbers then
+    continue.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ def check_models(
     Parameters
     ----------
     newest_of
-        The newest version of a segmentation, None if it cannot be known any more.
+        The newest version of a segmentation, None if it can no longer be known.
     log
         Of the migrations.
     """
@@ -202,7 +203,7 @@ def check_totals(
     log
         The changelog.
     profiles
-        Customers of whom there is a profile, who may have done nothing.
+        Customers with a profile, who may have done nothing.
     """
     findings = []
     duplicates = 0

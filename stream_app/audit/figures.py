@@ -1,4 +1,4 @@
-"""Figures of a partition's members, recounted from its rows and compared with what it has told of them last.
+"""Figures of a partition's members, recounted from its rows and compared with those it published last.
 
 A worker tells them some seconds after a change, and once more when it gives a partition up. Of a worker that was killed
 they are behind its rows until another has had the partition for these seconds.
@@ -28,7 +28,7 @@ Sums = Mapping[str, Sequence[int]]
 
 
 class ToldFigures(NamedTuple):
-    """What a partition has told of a segmentation last, and where."""
+    """What a partition published last about a segmentation, and where."""
 
     segments: Sums
     offset: int
@@ -65,7 +65,7 @@ def read_figures(records: Sequence[LogRecord], log: Log) -> tuple[dict[str, Told
 def check_figures(
     rows: Mapping[str, CustomerRow], standings: Standings, told: Mapping[str, ToldFigures], log: Log
 ) -> Iterator[Finding]:
-    """Compare what a partition has told of its segments with the sums over those who are in them.
+    """Compare the figures a partition published of its segments with the sums over those who are in them.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def check_figures(
         wanted = recounted.get(segmentation, {})
         if segmentation not in told:
             customers = sum(sums[0] for sums in wanted.values())
-            yield Finding("figures", f"{segmentation}: none told of {customers} customers", position=place(*log))
+            yield Finding("figures", f"{segmentation}: none published for {customers} customers", position=place(*log))
             continue
         found, offset = told[segmentation]
         for segment_id in sorted(wanted.keys() | found.keys()):

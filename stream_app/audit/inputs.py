@@ -116,7 +116,7 @@ class PartitionInputs:
     entries
         By customer, the records that are to be folded; each topic's in the order of the log.
     profiles
-        Likewise, the records that say what the customer is, which are no acts.
+        The same for records that say what the customer is, which are no acts.
     counts
         Figures by name.
     refused
@@ -155,7 +155,7 @@ class PartitionInputs:
         self._watermarks_ms: dict[int, int] = {}
         self._trusts: dict[int, Trust] = {}
         self._told_of: dict[str, dict[str, None]] = {}
-        """Of each order, the customers who were ever told to have it, in order."""
+        """By order, the customers who were ever said to have it, in order."""
         self._letters: dict[tuple[str, int, int], list[Letter]] = {}
         for letter in letters:
             self._letters.setdefault(letter.source, []).append(letter)
@@ -208,7 +208,8 @@ class PartitionInputs:
             is_profile = event.kind == PROFILE
             entries = self.profiles if is_profile else self.entries
             counts["profiles" if is_profile else "folded or repeated"] += 1
-            entry = Entry(stream, record.offset, watermark_ms, record.timestamp_ms, event, self._timezone)
+            where = stream, record.offset, watermark_ms, record.timestamp_ms
+            entry = Entry(*where, event, self._timezone, self._gap_ms)
             try:
                 entries[event.customer_id].append(entry)
             except KeyError:

@@ -2,15 +2,16 @@
 
 Two promises are checked. Own acts lead up and silence leads down: a purchase or engagement never to a lower level or
 among the lapsed, the passing of time never to a higher level. What is heard of late, after the instant that it happened
-at had been assessed, is no act in this sense. And what a segment's name says of its members is true of
+at had been assessed, is no act in this sense; and where silence leads somewhere at the very instant of an act, there is
+one move, which names the act. And what a segment's name says of its members is true of
 a customer when it enters: the numbers of that instant are counted again from the inputs and held against the version of
-the model that the migration names. Versions that compaction has removed are not known any more; nothing is said then.
+the model that the migration names. Versions that compaction has removed are no longer known; nothing is checked then.
 
 What a customer's inputs were at a move is plain where an event caused it: in that event's topic, all up to it. How far
 the other topics had been read is not known, nor is it of moves without an event: where events come faster than time
 passes, one topic may be weeks behind another. As for totals (see `stream_app.audit.recount`), the likely orders are
 tried, and, where the name is not true in any of them, all others: as many records of each topic as there may have been.
-A name that is true only then *hangs on the order*.
+A name that is true only then *depends on the order*.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ MOVES_CHECKED: Final = 64
 """Of a customer in a segmentation, the latest: each is a recount."""
 
 BOTH_ASTRAY: Final = 32
-"""Where two topics may have been behind: so many records of each."""
+"""How far two topics may have been behind, in records of each."""
 
 Models = Mapping[tuple[str, int], Model]
 """By segmentation and version."""
@@ -79,7 +80,7 @@ class _Move(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What a customer's inputs may have been at a move: in this order, the first so many entries of each topic."""
+    """What a customer's inputs may have been at a move: in this order, how many of the first entries of each topic."""
 
     order: Sequence[Entry]
     counts: Mapping[int, int]
@@ -106,7 +107,11 @@ def check_direction(
         target = LEVELS.get(seen.to.segment_id or "")
         if target is None:
             continue
-        is_act = seen.cause.kind in ACTS and _is_new_act(seen, entries.get(seen.customer_id, ()), streams)
+        own = entries.get(seen.customer_id, ())
+        is_act = seen.cause.kind in ACTS and _is_new_act(seen, own, streams)
+        if is_act and is_known and target < (origin or 0):
+            model = models[seen.segmentation, seen.to.model_version or 0]
+            is_act = not _is_led_by_time(seen, model, own, streams)
         for message in _against_direction(seen, origin, target, is_act):
             where = log.at(seen.offset)
             yield Finding("direction", f"{seen.segmentation}: {message}", seen.customer_id, where)
@@ -115,7 +120,7 @@ def check_direction(
 def _is_new_act(seen: Migration, entries: Sequence[Entry], streams: Mapping[str, int]) -> bool:
     """Return whether the event that caused a move happened when the move became effective; also if it is not known.
 
-    What is said anew of an order may make it smaller, or earlier, and so lead down.
+    A restatement of an order may make it smaller, or earlier, and so lead down.
     """
     cause = streams.get(seen.cause.topic or ""), seen.cause.offset
     caused = [entry.event for entry in entries if (entry.stream, entry.offset) == cause]
@@ -124,6 +129,21 @@ def _is_new_act(seen: Migration, entries: Sequence[Entry], streams: Mapping[str,
     (event,) = caused
     of_order = [entry for entry in entries if event.order_id and entry.event.order_id == event.order_id]
     return event.at_ms >= _since_ms(seen) and len(of_order) < 2 and not is_misdated(entries)
+
+
+def _is_led_by_time(seen: Migration, model: Model, entries: Sequence[Entry], streams: Mapping[str, int]) -> bool:
+    """Return whether the name of the segment that was left was true no more at the instant, also without the act."""
+    left = CODES.get(seen.from_segment_id or "")
+    if left is None:
+        return False
+    move = _Move(seen, model, left, _since_ms(seen), streams.get(seen.cause.topic or ""))
+    states = [_likely_state(move, order) for order in likely_orders(entries)]
+    before = [
+        _with_counts(state, {move.stream: state.counts.get(move.stream, 1) - 1})
+        for state in states
+        if move.stream is not None and len(state.order) > 1
+    ]
+    return bool(before) and not _is_true_in_one(move, before)
 
 
 def _since_ms(seen: Migration) -> int:
@@ -247,7 +267,7 @@ def _are_true(moves: Sequence[_Move], states: Sequence[_State]) -> np.ndarray:
 
 
 def _activity(state: _State) -> tuple[float, ...]:
-    """Return the numbers of a row that holds so many entries of each topic."""
+    """Return the numbers of a row that holds this many entries of each topic."""
     left = Counter(state.counts)
     known = []
     for entry in state.order:

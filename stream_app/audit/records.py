@@ -25,8 +25,8 @@ class LogRecord(NamedTuple):
 class Standing(NamedTuple):
     """Where a customer stands in a segmentation, as row, membership and last migration each say it.
 
-    `segment_id` is None for a customer who is in no segment any more. `since` and `model_version` are None where a row
-    does not say: of segmentations by rules it knows no version, and most often not since when.
+    `segment_id` is None for a customer who is no longer in any segment. `since` and `model_version` are None where a
+    row does not say: of segmentations by rules it knows no version, and most often not since when.
     """
 
     segment_id: str | None
@@ -63,7 +63,7 @@ class Migration(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """A record of `segment-memberships`, likewise; `standing` is None where the value is null: it has ended."""
+    """A record of `segment-memberships`; `standing` is None where the value is null: it has ended."""
 
     offset: int
     key: bytes | None
@@ -73,7 +73,7 @@ class Membership(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter, likewise. `source` is topic, partition and offset of the record that was refused."""
+    """A dead letter. `source` is topic, partition and offset of the record that was refused."""
 
     offset: int
     key: bytes | None

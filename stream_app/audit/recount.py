@@ -8,7 +8,7 @@ The worker's memory is bounded, and the recount has to be bounded in the same wa
 Days
     The last active day and the 365 before it. Days beyond are forgotten however they arrive.
 Orders
-    16 a customer, the latest by when they were stated first; then 240 ids, by which what is said of an older order is
+    16 a customer, the latest by when they were stated first; then 240 ids, by which a record about an older order is
     known to be too old.
 Event ids
     255 of refunds; of engagements those of a week of the customer's own time, at least 24 and at most 256.
@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 from xxhash import xxh3_64_digest
 
 from stream_app.audit.brute_time import local_day
-from stream_app.core.clock import DAY_MS, NO_TIME
+from stream_app.core.clock import DAY_MS, MINUTE_MS, NO_TIME
 from stream_app.core.events import ALL_LEFT, CANCELS, ENGAGEMENT, PURCHASE, Event
 from stream_app.core.local_days import UTC
 from stream_app.core.trust import ANEW_MS, GAP_MS
@@ -48,7 +48,9 @@ REMEMBERED_ENGAGED_DAYS: Final = 182
 ORDER_HALF_LIFE_DAYS: Final = 60
 GAP_MEMORY: Final = 0.95
 MONTHS_MS: Final = 60 * DAY_MS
-"""No customer leads all others of a topic by so much but by a wrong date."""
+"""A customer who leads all others of a topic by this much has a wrong date."""
+QUEUED_MS: Final = 60 * MINUTE_MS
+"""So long may a record lie in a queue while those of another topic pass it: after a kill, or under load."""
 TOLERANCE: Final = 1e-9
 """Of what is no whole number, as a share of everything that was ever added: it was summed in another order."""
 NEGLIGIBLE: Final = 1e-30
@@ -68,6 +70,8 @@ class Entry(NamedTuple):
         The record's own.
     timezone
         Of the shop.
+    gap_ms
+        How far one record may lead its topic's time.
     """
 
     stream: int
@@ -76,6 +80,7 @@ class Entry(NamedTuple):
     timestamp_ms: int
     event: Event
     timezone: str = UTC
+    gap_ms: int = GAP_MS
 
     @property
     def day(self) -> int:
@@ -92,7 +97,7 @@ class Totals(NamedTuple):
     """What a row and a recount are compared by; names and units are the row's.
 
     None is what an earlier row lacks, or what a recount leaves open: where an order that was stated proves to be older,
-    the row may not know any more what other days there were, or what else happened on that one.
+    the row may no longer know what other days there were, or what else happened on that one.
     """
 
     purchases: int = 0
@@ -183,12 +188,22 @@ def is_misdated(entries: Sequence[Entry]) -> bool:
     """
     if any(not -ANEW_MS < entry.event.at_ms - entry.watermark_ms < MONTHS_MS for entry in entries):
         return True
-    ahead = [entry for entry in entries if entry.event.at_ms > entry.watermark_ms + GAP_MS]
     return any(
-        other.timestamp_ms >= entry.timestamp_ms and other.event.at_ms < entry.event.at_ms - GAP_MS
-        for entry in ahead
+        other.event.at_ms < entry.event.at_ms - entry.gap_ms and _may_follow(other, entry)
+        for entry in entries
+        if entry.event.at_ms > entry.watermark_ms + entry.gap_ms
         for other in entries
     )
+
+
+def _may_follow(other: Entry, entry: Entry) -> bool:
+    """Return whether a record may have been folded after another one.
+
+    Within a topic offsets say so. Of two topics it is about as they were written, but for what lay in queues.
+    """
+    if other.stream == entry.stream:
+        return other.offset > entry.offset
+    return other.timestamp_ms > entry.timestamp_ms - QUEUED_MS
 
 
 def distinct(order: Sequence[Entry]) -> list[bool]:
@@ -198,10 +213,10 @@ def distinct(order: Sequence[Entry]) -> list[bool]:
 
 
 def acts_of(order: Sequence[Entry]) -> list[tuple[Entry, str]]:
-    """Return what counts as an act of a customer, and of which type: an order once, as it was told first.
+    """Return what counts as an act of a customer, with its type: an order once, as it was first stated.
 
     What is stated of it later is an update if it changes what the order is worth or when it was. A return of an order
-    that nobody has stated is none as long as the customer has done nothing else.
+    that nobody has stated is no act as long as the customer has done nothing else.
     """
     life = _Life()
     found = []
@@ -250,7 +265,7 @@ class _Order:
 
     @property
     def latest_ms(self) -> int:
-        """When it was stated last, or returned: it counted as of then until an earlier time was told."""
+        """When it was stated last, or returned: it counted as of then until an earlier time was stated."""
         return max(event.at_ms for event in self.statements or self.returns)
 
     @property
@@ -390,7 +405,7 @@ class _Life:
         self._lost_days |= is_unknown or day - min(ordered | engaged) >= REMEMBERED_DAYS
 
     def _is_later(self, order: _Order, event: Event) -> bool:
-        """Return whether what is said again is said later than anything of orders that were stated.
+        """Return whether a restatement is later than every statement of the orders.
 
         Of an order that nobody has stated a cancellation counts as of the latest time that it was said.
         """

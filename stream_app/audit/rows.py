@@ -1,7 +1,7 @@
 """Customer rows as they lie on the changelog, read apart from the code that writes them.
 
 The layout, little-endian: version and number m of memberships (a byte each), then four lengths of two bytes; the
-instant up to which moves have been told, and two words, each a count in its low byte and a length above: of dated
+instant up to which moves have been published, and two words, each a count in its low byte and a length above: of dated
 places and the ledger, of undated places and the traits. 16 numbers of activity; m times the digest of a segmentation's
 name and the customer's membership; digest, place and date of segmentations by rules, then digest and place of the
 others; ledger and traits; last, ids of events, orders, active and engaged days, as long as the four lengths say. Until
@@ -90,7 +90,7 @@ class RowTrait(NamedTuple):
 class CustomerRow(NamedTuple):
     """What a row says: totals, memberships and places by the digest of their segmentation's name, traits by name.
 
-    `closed_at_ms` is the instant up to which the customer's moves have been told; None where the row does not say.
+    `closed_at_ms` is the instant up to which the customer's moves have been published; None where the row does not say.
     """
 
     totals: Totals
@@ -138,7 +138,7 @@ def read_row(value: bytes) -> CustomerRow:
 
 
 def _memberships(value: bytes, start: int, end: int, entry: int) -> dict[bytes, RowMembership]:
-    """Return the memberships that stand between two places, each of so many bytes; without a digest in version 1."""
+    """Return the memberships between two places, each of a given number of bytes; without a digest in version 1."""
     found: dict[bytes, RowMembership] = {}
     for at in range(start, end, entry):
         has_name = entry > _MEMBERSHIP.size

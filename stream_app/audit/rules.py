@@ -1,8 +1,8 @@
 """Whether customers are where the published rules say, worked out again from their inputs by brute force.
 
 Two things are checked. At the end: each customer's place is one that the rules may give, from all of its inputs up to
-the position, at the instant up to which it has been told. On the way: at the instant of each move the rules lead from
-the segment that is left to the one that is entered.
+the position, at the instant up to which moves have been published. On the way: at the instant of each move the rules
+lead from the segment that is left to the one that is entered.
 
 What was known of a customer at a move is not written down: what came late was not yet. Each topic keeps its order, so
 it was a beginning of each topic; a move is right if some beginnings lead to it. Moves that a change of definitions has
@@ -47,7 +47,7 @@ LEADING_MAX: Final = 3
 DEFINITION: Final = "definition"
 
 Held = Mapping[str, Sequence[tuple[int, str | None]]]
-"""Moves that a customer was told of, by segmentation: instant, and segment."""
+"""Moves that were published, by segmentation: instant, and segment."""
 
 
 class Checked(NamedTuple):
@@ -92,7 +92,7 @@ class Evidence:
             yield [entry for entry in order if id(entry) not in again]
 
     def customer(self, customer_id: str, known: Sequence[Entry], held: Held, rhythm: Rhythm | None) -> Customer:
-        """Return a customer of whom these inputs are known."""
+        """Return a customer with these inputs."""
         acts = [entry for entry in known if entry.event.kind != PROFILE]
         return Customer(
             customer_id,
@@ -206,7 +206,7 @@ class _Audited:
 
         @cache
         def without(late: tuple[int, ...]) -> Customer:
-            """Return the customer without so many of the last of each topic."""
+            """Return the customer without some of the last of each topic."""
             parts = [stream[: len(stream) - count] for stream, count in zip(streams, late, strict=True)]
             return self._known([entry for part in parts for entry in part])
 
@@ -250,7 +250,7 @@ def _timely(order: list[Entry]) -> Iterator[list[Entry]]:
 
 
 def _held(told: Iterable[Migration]) -> Held:
-    """Return the moves that a customer was told of, by segmentation."""
+    """Return the moves that were published of a customer, by segmentation."""
     held: defaultdict[str, list[tuple[int, str | None]]] = defaultdict(list)
     for move in told:
         held[move.segmentation].append((_effective_ms(move), move.to.segment_id))

@@ -65,7 +65,7 @@ class Segmentations:
         where = place(topic, 0, record.offset)
         if record.value is None:
             name, _, held = (record.key or b"").decode("utf-8", "replace").partition("/")
-            if not held:  # a proposal that is not held back any more removes nothing
+            if not held:  # a proposal that is no longer held back removes nothing
                 self._removed.add(name)
                 self.newest.pop(name, None)
                 self.ruled.pop(name, None)
@@ -139,7 +139,7 @@ class Segmentations:
             self._ids[segmentation][self._code_of(segmentation, segment_id)] = segment_id
 
     def newest_of(self, segmentation: str) -> int | None:
-        """Return the newest published version; None if it cannot be known any more."""
+        """Return the newest published version; None if it can no longer be known."""
         return None if segmentation in self._removed else self.newest.get(segmentation, 0)
 
     def standings(self, row: CustomerRow) -> tuple[dict[str, Standing], list[str]]:

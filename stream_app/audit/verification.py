@@ -4,7 +4,7 @@ A customer's inputs, state and outputs all lie on partition p of their topics, s
 other, and no more than one is held in memory:
 
 1. the changelog says who is a customer, and up to which offsets the inputs are folded;
-2. migrations, memberships, figures and dead letters say what others have been told of it;
+2. migrations, memberships, figures and dead letters agree with it, which is what others see;
 3. the inputs up to those offsets say what all of that should have been.
 
 All ends are taken at once, before anything is read. Workers that are still running write to several topics meanwhile,
@@ -326,7 +326,7 @@ class _Audit:
         checked, findings = check_names(migrations, inputs.entries, streams, models, log)
         self.found.tally.add(findings)
         self.found.figures["names checked"] += checked.names
-        self.found.figures["names that hang on the order"] += checked.order_dependent
+        self.found.figures["names that depend on the order"] += checked.order_dependent
 
     async def _read_migrations(self, log: Log) -> list[Migration]:
         migrations, findings = read_migrations(await self._read(*log), *log)

@@ -55,7 +55,7 @@ _peek: Final = msgspec.json.Decoder(_Peek)
 read_decision: Final = msgspec.json.Decoder(Decision).decode
 """Return the decision of a record's value; raises `msgspec.DecodeError`, a ValueError."""
 read_outcome: Final = msgspec.json.Decoder(Outcome).decode
-"""Return the outcome of a record's value; likewise."""
+"""Return the outcome of a record's value; raises the same."""
 
 
 def is_decision(value: bytes) -> bool:

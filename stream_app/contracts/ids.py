@@ -79,7 +79,7 @@ def digits_of(number: int | Decimal | float) -> str | None:
 
 
 def is_cut(normal: str) -> bool:
-    """Tell whether an id is a number of which a spreadsheet has left a few digits and an exponent."""
+    """Return whether an id is a number that a spreadsheet has shortened to a few digits and an exponent."""
     return normal[-1:].isdigit() and _CUT.fullmatch(normal) is not None
 
 

@@ -44,7 +44,7 @@ BUCKETS: Final = 10_000
 
 
 class _Wrapped(Configuration):
-    """Lets a mistake in a condition be told with its place."""
+    """Gives a mistake in a condition its place."""
 
     where: Condition
 
@@ -55,7 +55,7 @@ def read_condition(document: Any) -> Condition:
     Raises
     ------
     PydanticCustomError
-        If it is none, or cannot be evaluated on a migration; the message is one line that names the condition.
+        If it is not one, or cannot be evaluated on a migration; the message is one line that names the condition.
     """
     try:
         condition = _Wrapped.model_validate({"where": document}).where

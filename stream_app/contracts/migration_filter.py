@@ -1,7 +1,7 @@
 """Which migrations somebody asks for: the same for the live stream and for webhooks.
 
-What a new model or definition moves is no news of the customer, and comes in thousands: it is left out unless somebody
-asks for it by its cause.
+Moves by a new model or definition say nothing new about the customer and come in thousands: they are left out unless
+somebody asks for them by their cause.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SegmentChoice:
         return cls(None, text)
 
     def matches(self, segmentation: str, segment: SegmentReference | None) -> bool:
-        """Return whether this is a segment of a segmentation; null, which is no segment, never is."""
+        """Return whether this is the segment meant; null, which stands for no segment, never is."""
         return (
             segment is not None
             and self.segmentation in (None, segmentation)
@@ -56,7 +56,7 @@ class SegmentChoice:
 
 @dataclass(frozen=True, slots=True)
 class MigrationFilter:
-    """Selects the migrations that fit everything given; each of several alternatives will do.
+    """Selects the migrations that match every field given; of several alternatives one is enough.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class MigrationFilter:
     def selects_notice(self, notice: UpcomingRecord) -> bool:
         """Return whether a notice is asked for: `from` is the segment that it is about.
 
-        It has no change, direction and margin. Who has been warned is to be told that nothing comes of it, whatever the
+        It has no change, direction and margin. A warning that comes to nothing is always reported, whatever the
         cause, so that without `causes` all are selected.
         """
         name = notice.segmentation

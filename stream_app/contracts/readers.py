@@ -72,7 +72,7 @@ class LearnedExplanation(msgspec.Struct, frozen=True, gc=False, tag_field="kind"
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
-    """A condition that is otherwise than before."""
+    """A condition whose outcome changed."""
 
     condition: str
     before: float | None
@@ -134,6 +134,7 @@ class MigrationRecord(msgspec.Struct, frozen=True, gc=False):
     holdout: Holdout
     direction: str | None = None
     next_move: NextMove | None = None
+    merged_into: str | None = None
 
     @property
     def margin(self) -> float | None:
@@ -238,13 +239,13 @@ class ModelRecord(msgspec.Struct, frozen=True, gc=False):
 read_migration: Final = msgspec.json.Decoder(MigrationRecord).decode
 """Return the migration of a record's value; raises `msgspec.DecodeError`, a ValueError."""
 read_membership: Final = msgspec.json.Decoder(MembershipRecord).decode
-"""Return the membership of a record's value; likewise."""
+"""Return the membership of a record's value; raises the same."""
 read_upcoming: Final = msgspec.json.Decoder(UpcomingRecord).decode
-"""Return the notice of a record's value; likewise."""
+"""Return the notice of a record's value; raises the same."""
 read_figures: Final = msgspec.json.Decoder(FiguresRecord).decode
-"""Return the figures of a record's value; likewise."""
+"""Return the figures of a record's value; raises the same."""
 read_model: Final = msgspec.json.Decoder(ModelRecord).decode
-"""Return the model of a record's value; likewise."""
+"""Return the model of a record's value; raises the same."""
 
 
 def figures_key(segmentation: str, partition: int) -> str:

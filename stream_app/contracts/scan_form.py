@@ -78,7 +78,7 @@ STATED_AT: Final = FieldForm(Reads.TIME, meaning=Meaning.STATED)
 
 
 def type_of(most: int) -> FieldForm:
-    """Return the form of an event's type from an open list, of at most so many characters."""
+    """Return the form of an event's type from an open list, with a limit on its characters."""
     return FieldForm(Reads.TYPE, most)
 
 
@@ -93,12 +93,12 @@ def number_within(limit: float) -> FieldForm:
 
 
 def traits_within(most: int) -> FieldForm:
-    """Return the form of an object of listed traits, of at most so many bytes as they are kept."""
+    """Return the form of an object of listed traits, with a limit on its bytes as kept."""
     return FieldForm(Reads.TRAITS, most)
 
 
 def texts_to(most: int) -> FieldForm:
-    """Return the form of a list of at most so many texts."""
+    """Return the form of a list of texts, with a limit on their number."""
     return FieldForm(Reads.TEXTS, most)
 
 

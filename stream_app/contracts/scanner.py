@@ -102,7 +102,7 @@ class Scanner:
         )
 
     def scan(self, buffer: bytes | Texts, values: Spans, now_ms: int, keys: Spans | None = None) -> Scanned:
-        """Return the events in payloads, and why the others are none.
+        """Return the events in payloads, and why the others are not events.
 
         Parameters
         ----------
@@ -209,7 +209,7 @@ def _put_events(records: Records, texts: Texts, accepted: Sequence[tuple[int, Ev
 def _scale_of(decoder: Decoder) -> int:
     """Return how many times as long as its payload a record's texts may be, beside what is added for each.
 
-    A text that is kept may stand among an event's texts, too. A trait of one digit takes 13 bytes of 6.
+    A text that is kept may also be among an event's texts. A trait of one digit takes 13 bytes of 6.
     """
     return 4 if _reads_traits(decoder) else 2 if decoder.kept else 1
 
@@ -225,7 +225,7 @@ def _create(decoder: Decoder) -> int | None:
     Raises
     ------
     ValueError
-        If the contract's description is none.
+        If the contract's description is not valid.
     """
     contract, policy, form = decoder.contract, decoder.policy, decoder.contract.scan_form
     traits = _traits(policy) if _reads_traits(decoder) else np.empty(0, TRAIT_DTYPE)

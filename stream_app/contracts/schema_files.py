@@ -17,7 +17,7 @@ from pydantic_core import core_schema
 
 from stream_app.contracts.asyncapi import Channel, asyncapi_document
 from stream_app.contracts.compatibility import incompatibilities
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.file import SegmentationsFile
@@ -39,7 +39,7 @@ _COMMON_HEADERS: Final = (
 CHANNELS: Final = (
     *(
         Channel(contract.topic, contract.version, "input", contract.title, contract.summary, _BY_CUSTOMER)
-        for contract in INPUT_CONTRACTS.values()
+        for contract in FILE_CONTRACTS.values()
     ),
     Channel(
         "population-samples",
@@ -77,7 +77,7 @@ CHANNELS: Final = (
         1,
         "output",
         "Segment memberships",
-        "The segment that each customer is in, for each segmentation. A null value: in no segment any more.",
+        "The segment that each customer is in, for each segmentation. A null value: no longer in any segment.",
         "<segmentation>/<customer_id> as UTF-8; partitioned by murmur2 of the customer_id",
         "compact",
     ),
@@ -86,7 +86,7 @@ CHANNELS: Final = (
         1,
         "output",
         "Upcoming moves",
-        "Who will leave a segment by time alone, so long before as its definition asks; and who does not after all.",
+        "Who is about to leave a segment by time alone, as early as its definition asks, and who stays after all.",
         _BY_CUSTOMER,
         headers=(("ce_id", "notice_id: equal for a repeated delivery"), ("ce_time", "decided_at"), *_COMMON_HEADERS),
     ),
@@ -115,7 +115,7 @@ class _PlainSchema(GenerateJsonSchema):
 def schema_of(channel: Channel) -> dict[str, Any]:
     """Return the JSON Schema of a topic's payload."""
     is_input = channel.direction == "input"
-    model: type[BaseModel] = INPUT_CONTRACTS[channel.topic].model if is_input else OUTPUT_MODELS[channel.topic]
+    model: type[BaseModel] = FILE_CONTRACTS[channel.topic].model if is_input else OUTPUT_MODELS[channel.topic]
     schema = model.model_json_schema(schema_generator=_PlainSchema)
     return {**schema, "$schema": DIALECT, "$id": f"urn:segmenter:{channel.topic}:v{channel.version}"}
 

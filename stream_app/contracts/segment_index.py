@@ -32,7 +32,7 @@ class SegmentIndex:
             self._seen[model.segmentation, reference.id] = reference
 
     def remove(self, segmentation: str) -> None:
-        """Forget a segmentation: there is no model of it any more."""
+        """Forget a segmentation: it no longer has a model."""
         self.models.pop(segmentation, None)
 
     def reference(self, segmentation: str, segment_id: str) -> SegmentReference:

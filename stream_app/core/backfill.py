@@ -29,7 +29,7 @@ class Backfill:
     first_series
         Series whose numbers are lower are left as they are: how many digests of series the table had before the rules
         took over. None if
-        the log reaches back to the beginning: then all series are made anew, also those that are to keep more.
+        the log reaches back to the beginning: then all series are rebuilt, including those that are to keep more.
     """
 
     def __init__(self, partition: Partition, first_series: int | None) -> None:
@@ -46,7 +46,7 @@ class Backfill:
         MemoryError
             If there is not enough; the partition is to be thrown away then.
         RuntimeError
-            If events do not lie in their texts; a defect of the caller, and likewise.
+            If events are not within their texts; a defect of the caller, too.
         """
         partition = self._partition
         if partition.rules is None:
@@ -74,7 +74,7 @@ class Backfill:
     def _unseen(self, events: Events) -> list[int]:
         """Return the indices of events that were not delivered before; what profiles say may be said again.
 
-        Of what is said of an order again and again the first counts, as where it is folded.
+        Of repeated statements about an order the first counts, as where it is folded.
         """
         records = events.records
         names = ("customer_hash", "event_digest", "order_digest", "kind")

@@ -1,4 +1,4 @@
-"""Customers at their instants, column by column: for whoever asks about many at once, or in Python.
+"""Customers at their instants, column by column: for code that asks about many at once, or in Python.
 
 What is known of them is computed when it is first asked for, so those who share a table share the cost. The main line
 goes through customers one at a time, in the library (`native/step.c`).

@@ -37,7 +37,7 @@ _CODES: Final = 32_768
 
 
 NOTICED: Final = "~upcoming"
-"""Behind a segmentation's name: what the place is called that keeps what was told ahead of its moves."""
+"""After a segmentation's name: the name of the place that keeps the notices given ahead of its moves."""
 
 
 class CustomerTable:
@@ -61,17 +61,17 @@ class CustomerTable:
     activity
         `ACTIVITY_DTYPE`, shape `(len(table),)`; a view that is valid until rows are added.
     memberships
-        `MEMBERSHIP_DTYPE`, shape `(m, len(table))`, likewise.
+        `MEMBERSHIP_DTYPE`, shape `(m, len(table))`, a view as well.
     places
-        `PLACE_DTYPE`, shape `(r, len(table))`, likewise.
+        `PLACE_DTYPE`, shape `(r, len(table))`, a view as well.
     since_ms
-        Shape `(k, len(table))`, likewise: when the present segment was entered, `NO_TIME` where that is not known.
+        Shape `(k, len(table))`: when the present segment was entered, `NO_TIME` where that is not known.
     due_at_ms, rules_due_at_ms
-        Shape `(len(table),)`, likewise: silence moves a customer in no segmentation before that instant, and changes no
+        Shape `(len(table),)`: silence moves a customer in no segmentation before that instant, and changes no
         rule. Not part of the row, as it follows from it; `NO_TIME` where it has not been worked out. The second one is
         without meaning where there are no rules.
     closed_at_ms
-        Shape `(len(table),)`, likewise: up to when a customer's moves have been told.
+        Shape `(len(table),)`: up to when a customer's moves have been published.
     customer_ids
         By row number, decoded when they are asked for.
     """
@@ -94,7 +94,7 @@ class CustomerTable:
         self._columns = TableColumns()
         self._digests = self._ruled_digests = np.zeros(0, np.uint64)
         self._since_of = np.zeros(0, np.int32)
-        self._member_sums: npt.NDArray[np.int64] | None = None  # to be counted anew, by whoever asks next
+        self._member_sums: npt.NDArray[np.int64] | None = None  # counted again at the next question
         for name in names:
             self.admit(name)
         for name in ruled_names:
@@ -124,13 +124,17 @@ class CustomerTable:
         return self._columns["since_ms"][:, : len(self)]
 
     def count_known(self) -> int:
-        """Return of how many customers more is known than returns of orders that nobody has stated."""
-        has_acted = self.activity["first_at_ms"] < -NO_TIME
-        return int(np.count_nonzero(has_acted | (self.closed_at_ms != NO_TIME)))
+        """Return of how many customers more is known than returns of orders that nobody has stated.
+
+        Who goes by another id is not counted.
+        """
+        first_at_ms = self.activity["first_at_ms"]
+        is_known = (first_at_ms < -NO_TIME) | (self.closed_at_ms != NO_TIME)
+        return int(np.count_nonzero(is_known & (first_at_ms <= -NO_TIME)))
 
     @property
     def closed_at_ms(self) -> Instants:
-        """Instants up to which moves have been told."""
+        """Instants up to which moves have been published."""
         return self._columns["closed_at_ms"][: len(self)]
 
     @property
@@ -161,15 +165,15 @@ class CustomerTable:
         return self._columns.lent(self._member_sums)
 
     def _names(self) -> RowNames:
-        """Return how rows call the segmentations, likewise."""
+        """Return how rows call the segmentations by rules."""
         return RowNames(address(self._digests), address(self._ruled_digests), address(self._since_of))
 
     def reserve(self, extra: int) -> None:
-        """Have room for so many more rows; columns grow by half at least."""
+        """Make room for this many more rows; columns grow by half at least."""
         self._columns.reserve(len(self), extra)
 
     def admit(self, name: str) -> None:
-        """Add a segmentation behind the others; nobody is in a segment of it who has not been before.
+        """Add a segmentation after the others; nobody is in a segment of it who has not been before.
 
         Customers restored earlier enter with what their rows said of it.
         """
@@ -181,21 +185,21 @@ class CustomerTable:
         self.forget_due()
 
     def admit_ruled(self, name: str) -> None:
-        """Add a segmentation by rules behind the others of this kind, as `admit` does.
+        """Add a segmentation by rules after the others of this kind, as `admit` does.
 
-        Customers who were in a segmentation of this name and of another kind go on from there. Rules are to be
+        Customers who were in a segmentation of this name and of another kind continue from there. Rules are to be
         evaluated for everybody.
         """
         self._admit_place(len(self.ruled_names), name)
         self.ruled_names.append(name)
 
     def keep_notices(self, names: Sequence[str]) -> dict[str, int]:
-        """Keep what is told ahead of moves in some segmentations, as places behind those of rules.
+        """Keep the notices given ahead of moves in some segmentations, in places after those of rules.
 
         Returns
         -------
         dict
-            Of each, what the place is called, and its number.
+            The name of each place, and its number.
         """
         kept = [f"{name}{NOTICED}" for name in names]
         for name in kept:
@@ -216,7 +220,7 @@ class CustomerTable:
     def keep_since(self, names: Sequence[str]) -> None:
         """Say which segmentations by rules keep when the present segment was entered, in the order of `since_ms`.
 
-        Those that have kept it until now go on; of the others it is not known yet.
+        Those that have kept it until now continue; for the others it is not known yet.
         """
         every = [*self.ruled_names, *self._noticed_names]
         positions = [every.index(name) for name in names]
@@ -227,7 +231,7 @@ class CustomerTable:
         self.since_names = list(names)
 
     def set_words(self, words: int) -> None:
-        """Have so many words of 64 conditions for each customer; all are to be evaluated anew."""
+        """Set the number of words of 64 conditions for each customer; all are to be evaluated again."""
         self._columns.set_words(words)
         self.rules_due_at_ms[:] = NO_TIME
 
@@ -329,7 +333,7 @@ class CustomerTable:
         RowVersionUnknown
             If a later version of the software wrote one; all before it are in.
         RowDamaged
-            If one is not as long as it says, says what no row can, or its id is not UTF-8; likewise.
+            If one is not as long as it says, says what no row can, or its id is not UTF-8.
         """
         keys = [key for key, _ in records]
         values = [value for _, value in records]
@@ -344,7 +348,7 @@ class CustomerTable:
         Parameters
         ----------
         keys, values
-            Where each begins, and its size, −1 for a row that is none; shape `(2, n)`.
+            Where each begins, and its size, −1 where there is no row; shape `(2, n)`.
         """
         count, refusal = keys.shape[1], Refusal()
         self.reserve(count)
@@ -386,7 +390,7 @@ class CustomerTable:
     def members(self, segmentation: int = 0) -> dict[int, MemberSums]:
         """Return sums over the members of each segment of a segmentation, by its code; of segments that have some.
 
-        Segmentations by rules come behind the others: m + r of them.
+        Segmentations by rules come after the others: m + r of them.
 
         The library keeps them as events and time change the table. After anything else they are counted when somebody
         asks for the first time.

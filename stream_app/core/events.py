@@ -22,12 +22,14 @@ PURCHASE: Final = 0
 REFUND: Final = 1
 ENGAGEMENT: Final = 2
 PROFILE: Final = 6
-"""What is said of a customer: no act, hence behind the causes of moves that are none, see `stream_app.core.moves`."""
+"""An observation about a customer, which is no act: it follows the causes that are not acts in `core.moves`."""
 ALL_LEFT: Final = -1
 """In place of a refund's amount: it returns whatever is left of its order."""
 CANCELS: Final = -2
-"""In place of a refund's amount: it is none, the order is cancelled."""
-CANCELLATION: Final = 7
+"""In place of a refund's amount: the order is cancelled, nothing is refunded."""
+MERGE: Final = 7
+"""Two ids are one customer's: `customer_id` says which goes on, and `event_id` which ends. Likewise no act."""
+CANCELLATION: Final = 8
 """Of words of a contract: a refund that says `CANCELS`."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")
 """Names of the kinds of acts, indexed by `Event.kind`; the same words stand in a migration's cause."""

@@ -9,9 +9,10 @@ next one. A day has 23, 24 or 25 hours (23.5 and 24.5 at Lord Howe), and counts 
 A zone is a list of *runs*, days that begin equally far behind (or ahead of) UTC's midnight, from the tz database;
 UTC is one run. The compiled library is given the same runs (`native/local_days.c`, `native/calendars.c`).
 
-*Boundaries* are the instants at which time is cut: every so many milliseconds counted in days of 24 hours, so that
-midnights are among them where a day is a multiple. The hour that a day has too many has none, and of those within an
-hour that is left out only the last is taken, which is the next midnight.
+*Boundaries* are the instants at which time is cut: at a fixed number of milliseconds, counted in days of 24 hours, so
+that midnights are among them where a day is a multiple. The hour that a day has too many has none, and of those within
+an hour that is left out only the last is taken, which is the next midnight. They are counted from 1970-01-01,
+a Thursday, so spans of seven days are no calendar's weeks: they say how often something is done.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ UTC: Final = "UTC"
 FIRST_DAY: Final = 0
 """1970-01-01; days before it are as far behind as this one."""
 LAST_DAY: Final = 49_673
-"""2106-01-01; later days likewise."""
+"""2106-01-01; the same holds for later days."""
 _STEP: Final = 7
 """Days between which the clocks are compared; no zone has changed them to and fro within a week."""
 _EPOCH: Final = date(1970, 1, 1)

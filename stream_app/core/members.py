@@ -1,7 +1,7 @@
 """Who is in a segment now, in figures: sums over its members that every change of the table keeps up to date.
 
-A sum of integers over members is a group: whoever leaves takes out exactly what it had put in, so sums that are kept
-by changes alone equal those of a recount, whatever the order and however long. That is why they are integers, why
+A sum of integers over members is a group: each customer who leaves takes out exactly what it put in, so sums that are
+kept by changes alone equal those of a recount, whatever the order and however long. That is why they are integers, why
 instants are in whole seconds (the sum over 10^8 customers stays under 2^59), and why no mean and no decayed total is
 kept: `member_figures` makes means and shares of the sums at the instant at which somebody looks, and sums of several
 partitions add up to those of the whole.
@@ -18,7 +18,7 @@ from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.core.money import minor_digits
 
 SHARE_DIGITS: Final = 3
-"""Shares are told to a tenth of a percent."""
+"""Shares are given to a tenth of a percent."""
 DAY_DIGITS: Final = 1
 ORDER_DIGITS: Final = 2
 """Means are rounded here, once, and shown with as many digits everywhere, so that nobody sees two figures for one."""
@@ -69,7 +69,7 @@ def add_sums(parts: Iterable[Mapping[K, MemberSums]]) -> dict[K, MemberSums]:
 
 
 class MemberFigures(msgspec.Struct, frozen=True, gc=False):
-    """What is said of a segment's members; of whom there are none, no means are said.
+    """Figures of a segment's members; without members there are no means.
 
     Attributes
     ----------

@@ -4,10 +4,10 @@ A record's place is its source's watermark: the latest event time that the sourc
 as far as it is believed (`stream_app.core.trust`). So each source keeps its own order, a late record stays late, one
 that is wrongly dated goes with its neighbours, and sources can be merged while they are still being read.
 
-Whether a record far ahead is believed depends on those behind it. While that is open, the source holds it and what
-follows: at most `UNDECIDED_MAX` records, and mostly one or two. Then a pause of the source is none of its records'
-fault, however seldom it brings some, and a wrong date keeps nothing up. What is still open where a source has nothing
-more is placed by its own time, as nothing comes behind it.
+Whether a record far ahead is believed depends on the records after it. While that is open, the source holds it and what
+follows: at most `UNDECIDED_MAX` records, and mostly one or two. So a source that pauses
+holds none of its records back, and a wrong date delays nothing. What is still open at the end of a source is placed by
+its own time, as nothing follows it.
 
 A record may go as soon as no source can bring anything that goes before it. An open source can still bring records at
 its watermark or later; an ended one brings nothing. So the lowest watermark of all open sources is the limit. Among
@@ -30,7 +30,7 @@ from stream_app.core.trust import GAP_MS, Trust, believe
 
 END_OF_TIME: Final = 2**63 - 1
 UNDECIDED_MAX: Final = 1_024
-"""Records of a source that wait until it is known what is believed; after so many it is what is believed by then."""
+"""How many records of a source may wait until their times are believed; then whatever is believed by then decides."""
 
 
 class _Source:
@@ -123,7 +123,7 @@ class WatermarkMerge:
     sources
         How many there are; they are numbered from 0.
     held_max
-        Where a source holds so many records and none may go, those at the limit go, too: all are of one instant.
+        How many records a source may hold: when none may go and there are more, they go anyway, all of one instant.
     gap_ms
         How far a single record may lead its source.
     watermark_ms, trust

@@ -1,4 +1,4 @@
-"""Amounts are whole minor units of a currency everywhere; people are told major units."""
+"""Amounts are whole minor units of a currency everywhere; people see major units."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Partition:
     Parameters
     ----------
     segmentations
-        What customers are divided by, in the order in which their moves are told.
+        What customers are divided by, in the order in which their moves are published.
     context
         What migrations say beyond the move.
     table
@@ -112,7 +112,7 @@ class Partition:
         self.rules_revised_at_ms = NO_TIME
         """The instant at which the present rules took over."""
         self.warnings = np.empty(0, WARNING_DTYPE)
-        """`WARNING_DTYPE`: of which segmentations moves by time alone are told beforehand."""
+        """`WARNING_DTYPE`: the segmentations that announce moves by time alone."""
         self._dated = dated
         self._compile_rules()
 
@@ -157,7 +157,7 @@ class Partition:
         self.table.outdate(self.table.names.index(name))
 
     def revise_rules(self) -> None:
-        """Have everybody assessed under the present rules as of now, likewise."""
+        """Have everybody assessed under the present rules, too, as of now."""
         self.rules_revised_at_ms = max(self.clock)
         self.table.outdate_rules()
 

@@ -15,7 +15,7 @@ from stream_app.native.structures import EVENT_DTYPE
 
 
 def places_of(events: Events, partitions: int) -> npt.NDArray[np.int32]:
-    """Return the partition, one of so many, that the customer of each of n events belongs to, shape `(n,)`.
+    """Return the partition that the customer of each of n events belongs to, shape `(n,)`.
 
     Raises
     ------

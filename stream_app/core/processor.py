@@ -6,15 +6,15 @@ page to read next: the table, the folding and the questions to segmentations are
 
 `process_events` takes a chunk of events in, in the order of the log. At each, every segmentation is asked two
 questions: has silence moved the customer in the state before, since it was last assessed? Does the event, in the state
-after? Time may pass within the chunk, too: whoever is due at one of its sweeps is looked at, whether an event of the
-chunk mentions it or not.
+after? Time may pass within the chunk, too: customers who are due at one of its sweeps are looked at, whether an event
+of the chunk mentions it or not.
 
 `sweep` looks at customers because time has passed, or because a version of a segmentation has taken over. A sweep does
 not include its own instant, as events of that instant may still come.
 
 Events of equal instants that stand next to each other are one instant for a customer, and what comes late counts right
-after what the customer was told last: so a customer makes one move at most in a segmentation at an instant. Shells cut
-chunks between instants (`stream_app.core.timeline`).
+after what was last published about the customer: so a customer makes one move at most in a segmentation at an instant.
+Shells cut chunks between instants (`stream_app.core.timeline`).
 
 Every move has one exact instant (see `stream_app.core.segmentation`). So the result depends on each customer's own
 events and on when versions took over, and not on when anybody looked, on how events were cut into chunks, on other
@@ -57,15 +57,15 @@ class Outcome(NamedTuple):
     facts
         `FACT_DTYPE`: conditions that have changed, which moves by rules name.
     notices
-        `NOTICE_DTYPE`, likewise in order: what is told ahead of moves that time alone will make.
+        `NOTICE_DTYPE`, in order, too: notices of moves that time alone will make.
     changed
         Numbers of the rows that changed.
     swept_at_ms, customers
         Of each sweep, its instant and how many customers there were.
     applied, late, duplicates
-        Number of events folded at the watermark or ahead of it, folded behind it, and seen before.
+        Number of events folded at the watermark or ahead of it, folded after it had passed, and seen before.
     too_old
-        Of these last, what was said of orders of which only the id is left.
+        Of the last, statements about orders whose ids alone are left.
     owners
         Of each event without a customer, the number of the row that has its order; −1 where none has, or several:
         nothing has come of it then.

@@ -44,7 +44,7 @@ class Quantities(NamedTuple):
         The same without the first order, ≥ 0. What is left out is the weight of the first purchase, also where that
         one was undone.
     revenue_minor
-        Net revenue in minor units of the base currency, decayed likewise, ≥ 0.
+        Net revenue in minor units of the base currency, decayed in the same way, ≥ 0.
     engaged_days
         Days with an engagement, decayed with a half-life of 30 days.
     gaps
@@ -52,7 +52,7 @@ class Quantities(NamedTuple):
     log_gaps
         Sum of w ln g over these gaps of g whole days; w = .95^k for the k-th newest, k from 0.
     log_gaps_squared
-        Sum of w (ln g)² likewise.
+        Sum of w (ln g)² in the same way.
     purchases
         Orders without those that refunds have undone.
     log_order_values

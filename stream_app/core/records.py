@@ -142,7 +142,7 @@ def end_between(instants: Indices, start: int, stop: int, count: int) -> int:
     instants
         See `Batch.instants`.
     stop
-        Where it should end: it ends there or before, or behind it where there is no such place.
+        Where it should end: it ends there or before, or after it where there is no such place.
     count
         n.
     """

@@ -14,7 +14,7 @@ what one of them says must not depend on which others there are. `change` indexe
 
 A place is the same of a segmentation by rules, and less: segment, `change`, and the sequence of the last move. When the
 segment was entered is kept apart, for those segmentations alone whose conditions ask for it. `closed_at_ms` is the
-instant up to which a customer's moves have been told, whatever they were by: the next one is later.
+instant up to which a customer's moves have been published, whatever caused them: the next one is later.
 
 What has no fixed size lies in the library's own memory: what events are known again by, the last 16 orders, the
 active and engaged days as bits, the ledger of those series of events that conditions look at, and traits. The encoding

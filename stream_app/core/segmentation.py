@@ -98,7 +98,7 @@ class Due(NamedTuple):
     ----------
     at_ms
         Exact up to the instant that was asked about; beyond it, an instant before which nobody moves suffices.
-        `NEVER_MS` where silence changes nothing any more. Shape `(n,)`.
+        `NEVER_MS` where silence no longer changes anything. Shape `(n,)`.
     target
         Index of `Roster.segments`; without meaning where `at_ms` is not exact.
     """
@@ -128,7 +128,7 @@ class Segmentation(Protocol):
     is_ruled
         Whether it is one by rules; only others answer the questions.
     warn_before_ms
-        How long before silence moves a customer out of a segment that is told; 0 for not at all.
+        How long before silence moves a customer out of a segment a notice is given; 0 for no notice.
     compiled
         The version in the compiled library.
     """
@@ -170,7 +170,7 @@ class Segmentation(Protocol):
 
     @property
     def warn_before_ms(self) -> int:
-        """How long before moves by time alone are told."""
+        """How long before moves by time alone notices are given."""
         ...
 
     @property
@@ -181,14 +181,14 @@ class Segmentation(Protocol):
     def acts(self, customers: CustomerColumns, held: Held) -> Decision:
         """Say where customers belong at their instants, at which an event of theirs has just been folded.
 
-        Whoever is in no segment moves.
+        Customers in no segment move.
         """
         ...
 
     def silence(self, customers: CustomerColumns, held: Held, after_ms: Instants, by_ms: Instants) -> Due:
         """Return the first move in `(after_ms, by_ms]` that each customer makes if nothing happens.
 
-        The customers' own instants do not matter, only their activity. Whoever is in no segment of this version is
+        The customers' own instants do not matter, only their activity. Customers in no segment of this version are
         left alone: that is for `revise`.
         """
         ...
@@ -196,7 +196,7 @@ class Segmentation(Protocol):
     def revise(self, customers: CustomerColumns, held: Held) -> Decision:
         """Say where customers belong at their instants, at which this version takes over.
 
-        Whoever is in no segment of this version moves.
+        Customers in no segment of this version move.
         """
         ...
 
@@ -211,7 +211,7 @@ class CompiledRules(Protocol):
     words
         How many times 64 conditions there are.
     kept_since
-        Names of the segmentations of which it is kept when a customer entered its segment.
+        Names of the segmentations that keep when a customer entered its segment.
     """
 
     @property
@@ -240,7 +240,7 @@ class SeriesNumbers(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """Likewise of the others."""
+        """The same of the others."""
         ...
 
     @property

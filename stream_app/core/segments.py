@@ -17,7 +17,7 @@ import numpy as np
 from stream_app.core.arrays import Codes, Indices
 
 NO_SEGMENT: Final = 0
-"""Segment code of a customer who is in no segment (yet, or any more)."""
+"""Segment code of a customer who is in no segment (yet, or no longer)."""
 NOWHERE: Final = -1
 """Target of a customer who leaves a segmentation altogether."""
 MAX_SEGMENT_CODE: Final = 32_767

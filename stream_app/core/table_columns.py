@@ -50,7 +50,7 @@ class TableColumns:
         return len(self.arrays["activity"])
 
     def reserve(self, count: int, extra: int) -> None:
-        """Have room for so many rows more than `count`; columns grow by half at least."""
+        """Make room for this many rows beyond `count`; columns grow by half at least."""
         if count + extra <= self.capacity:
             return
         capacity = max(count + extra, self.capacity + self.capacity // 2)
@@ -60,7 +60,7 @@ class TableColumns:
             self.arrays[name] = grown
 
     def add(self, *names: str) -> None:
-        """Add a segmentation behind the others to some of the columns."""
+        """Add a segmentation after the others to some of the columns."""
         for name in names:
             array = self.arrays[name]
             self.arrays[name] = np.concatenate((array, np.zeros((1, self.capacity), array.dtype)))
@@ -85,7 +85,7 @@ class TableColumns:
         self.arrays["since_ms"] = kept
 
     def set_words(self, words: int) -> None:
-        """Have so many words for each row's conditions, none of which holds."""
+        """Set the number of words for each row's conditions, none of which holds."""
         self.arrays["bits"] = np.zeros((words, self.capacity), np.uint64)
 
     def lent(self, member_sums: npt.NDArray[np.int64] | None) -> Columns:
@@ -101,7 +101,7 @@ class TableColumns:
         return Columns(member_sums=sums, **{name: address(array) for name, array in self.arrays.items()}, **shape)
 
     def filled_bytes(self, count: int) -> dict[str, int]:
-        """Return how many bytes of the columns so many rows fill: those of rules, and the others."""
+        """Return how many bytes of the columns this many rows fill: those of rules, and the others."""
         filled = {"columns": 0, "rules": 0}
         for name, array in self.arrays.items():
             if name not in _RULES:

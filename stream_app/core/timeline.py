@@ -59,9 +59,9 @@ class Pace(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """Fold the records `[start, stop)`; `sweeps` counts what is folded of them, and `reached` is said of that.
+    """Fold the records `[start, stop)`; `sweeps` counts what is folded of them, and `reached` refers to that.
 
-    Where no record is folded, nothing is said of any.
+    Where no record is folded, they are empty.
     """
 
     start: int
@@ -78,7 +78,7 @@ class Sweep(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """Let time begin anew at an instant: what the partition's clock was is forgotten, and nothing passes in between."""
+    """Let time begin again at an instant: the partition's clock is forgotten, and nothing passes in between."""
 
     at_ms: int
 
@@ -127,7 +127,7 @@ def steps(partition: Partition, batch: Batch, pace: Pace, verdicts: Verdicts | N
 def _within(
     partition: Partition, since_ms: int, watermarks_ms: Instants, start: int, stop: int, pace: Pace
 ) -> tuple[Instants, int]:
-    """Return the sweeps among the records `[start, stop)`, and where to stop so that a shell need not pause before."""
+    """Return the sweeps among the records `[start, stop)`, and where to stop so that a shell pauses no earlier."""
     if since_ms == NO_TIME:
         return NO_SWEEPS.at_ms, stop
     pause_at_ms = pace.pause_after(since_ms)
@@ -141,7 +141,7 @@ def _within(
 
 
 def crosses_sweep(partition: Partition, verdicts: Verdicts, pace: Pace) -> bool:
-    """Say whether a sweep is due before the last of some records is folded, or time begins anew."""
+    """Say whether a sweep is due before the last of some records is folded, or time begins again."""
     since_ms = _since(partition, verdicts.watermarks_ms)
     reached_ms = int(verdicts.watermarks_ms.max())
     return bool(verdicts.anew) or (since_ms != NO_TIME and reached_ms >= pace.sweep_after(since_ms))

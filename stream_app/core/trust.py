@@ -1,4 +1,4 @@
-"""Whose word about the time is taken: one record never moves everybody's clock.
+"""Which times are believed: one record never moves everybody's clock.
 
 A clock that follows the latest event time seen believes every record without bound. One mistyped year then makes all
 correct records late, and a date that defaults to 1970 has decades pass before the first real event. Here a time is
@@ -10,25 +10,25 @@ Near
 Ahead
     Further ahead. The record waits *in doubt*: it is folded for its own customer, and no time passes. Once `AGREEING`
     different customers have been ahead (all known ones, where there are fewer), they are believed: the clock goes to
-    the earliest of their times, and whoever lies further ahead than the gap from there stays in doubt. They have to lie
-    as near each other as orders of the shop do: within the gap and `PACES` times the mean time between records so far,
+    the earliest of their times, and those who are further ahead than the gap from there stay in doubt. They have to be
+    as near each other as orders of the shop are: within the gap and `PACES` times the mean time between records so far,
     as in a slow shop each next order is a gap away; nothing is asked where fewer than `PACED_FROM` records are known,
     or once `CERTAIN` customers are ahead. And nobody may speak against them: once as many different customers have been
-    near the clock after a doubtful record, it does not count any more, and neither does it once its own customer is
-    back. So wrong years that are sprinkled over a stream never add up, whoever has them, nor do those that sorting has
+    near the clock after a doubtful record, it no longer counts, nor does it once its own customer is back. So wrong
+    years that are sprinkled over a stream never add up, whichever customers have them, nor do those that sorting has
     put at a file's end; a pause of the whole shop ends with its third customer.
 Behind
     Earlier than the beginning of time by more than the gap. It starts nothing. Time begins with the first record; if
-    that was the wrong one, it begins *anew*: where customers agree on a time that is a year or more ahead, and all
-    before it had happened within the gap (as dates do that stand for none, however many there are; a shop's own last
-    longer), or, while the clock rests on less than `AGREEING` customers, where so many agree on a time far behind.
+    that was the wrong one, it begins *again*: where customers agree on a time that is a year or more ahead, and all
+    before it had happened within the gap (as placeholder dates do, however many there are; a shop's own dates last
+    longer), or, while the clock rests on less than `AGREEING` customers, where as many agree on a time far behind.
     Nothing passes in between.
 
 A doubt is settled once the clock has come near it, by others' records or by the wall clock. One of the past stays.
 
 Verdicts are a function of the records in their order and of the wall clock's sweeps, not of how records are cut.
 `Trust` is all that they depend on besides the clock, and is kept with it. Where nobody is in doubt and nothing leaps,
-which can be told from the running maximum of the times, nothing else is looked at: that is the common case, and costs a
+which the running maximum of the times shows, nothing else is looked at: that is the common case, and costs a
 few passes over a column.
 """
 
@@ -62,7 +62,7 @@ GAP_MS: Final = 14 * DAY_MS
 LISTED_MAX: Final = 16
 """Doubtful records that are named; more are counted."""
 _WINDOW: Final = 4_096
-"""Records that are looked at anew after a leap."""
+"""Records that are looked at again after a leap."""
 
 
 class Doubt(NamedTuple):
@@ -93,11 +93,11 @@ class Trust(NamedTuple):
     Attributes
     ----------
     begun_ms
-        When time began, `NO_TIME` if that is not known: nothing is behind it then.
+        When time began, `NO_TIME` if that is not known: nothing is before it then.
     customers
         Hashes of up to `AGREEING` customers who have been seen.
     supporters
-        Likewise, of customers whose records were near the clock since time began.
+        The same for customers whose records were near the clock since time began.
     events
         How many records were near the clock since time began.
     first
@@ -109,7 +109,7 @@ class Trust(NamedTuple):
     unlisted_ahead, unlisted_to_ms
         How many more there are ahead, and the latest time of these.
     unlisted_behind
-        Likewise behind.
+        The same for records behind.
     ahead_total, behind_total
         How many have ever been in doubt.
     """
@@ -155,9 +155,9 @@ class Verdicts(NamedTuple):
     Attributes
     ----------
     watermarks_ms
-        How far time has come with each, shape `(n,)`; ascending but for where it begins anew.
+        How far time has come with each, shape `(n,)`; ascending but for where it begins again.
     anew
-        Indices of the records with which time begins anew.
+        Indices of the records with which time begins again.
     trusts
         What later verdicts depend on, by the index of the record behind which it holds, ascending from -1. Between two
         of them `events` alone changes.
@@ -288,7 +288,7 @@ class _Judge:
         return NO_TIME if begun_ms == NO_TIME else begun_ms - self._gap_ms
 
     def _note(self, index: int) -> None:
-        """Keep what holds behind a record."""
+        """Keep what holds after a record."""
         self._trusts.append((index, self._trust))
 
     # --- one record --------------------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ def _list(trust: Trust, doubt: Doubt, *, is_ahead: bool) -> Trust:
 
 
 def _settled_from(trust: Trust, reached_ms: int) -> int:
-    """Return the time of the first doubt that a clock settles which goes on from an instant."""
+    """Return the time of the first doubt that a clock settles as it continues from an instant."""
     ahead_ms = [each.at_ms for each in trust.listed if each.at_ms > reached_ms]
     return min(ahead_ms, default=NEVER_MS) if not trust.unlisted_ahead else min([*ahead_ms, trust.unlisted_to_ms])
 

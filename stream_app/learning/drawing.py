@@ -2,13 +2,13 @@
 
 Every customer has a hash at every tick. The sample is the customers with the smallest ones, in that order (a *bottom-k
 sketch*, Cohen and Kaplan, PODC 2007). The k smallest of a population are among the k smallest of each of its parts, so
-the sample and its order are the same however customers are spread over partitions, and whoever is in it is drawn
+the sample and its order are the same however customers are spread over partitions, and those who are in it are drawn
 uniformly and without replacement.
 
-A partition cannot know which of its customers are among the k smallest of all. It is told how many customers there were
-at the tick before (`share_of`): of those, 2 k are below a *share* of all hashes, and whoever is not below it is drawn
-nowhere. So a partition sends twice its part of k, if as many as before are there, and never more than k; and what is
-drawn depends on the share, but not on how customers are spread. That fewer than k are below it, of a population that
+A partition cannot know which of its customers are among the k smallest of all. It learns how many customers there were
+at the tick before (`share_of`): of those, 2 k are below a *share* of all hashes, and those who are not below it are
+drawn nowhere. So a partition sends twice its part of k, if as many as before are there, and never more than k; and what
+is drawn depends on the share, but not on how customers are spread. That fewer than k are below it, of a population that
 had more, is beyond chance (44 standard deviations for k = 2,000); the sample is smaller then, however they are spread.
 
 The hash is that of the customer's id, xxh3, computed once, and mixed with the tick by the finaliser of splitmix64
@@ -112,7 +112,7 @@ class SampleDrawer:
     Parameters
     ----------
     partition
-        Whose customers; its table may grow, and no row may be removed any more.
+        Whose customers; its table may grow, and no row may be removed from now on.
     size
         How many to draw; all customers if there are fewer.
     seed
@@ -160,8 +160,8 @@ class SampleDrawer:
     def _acting(self, as_of_ms: int) -> Indices:
         """Return the rows of those who have done something, at a time that can be believed.
 
-        Of others, only profiles are known. A wrong date is its own customer's matter: whoever has acted long after the
-        instant, or last a year before time began, says nothing about the population as it stands.
+        Of others, only profiles are known. A wrong date is its own customer's matter: a customer who has acted long
+        after the instant, or last a year before time began, says nothing about the population as it stands.
         """
         activity, trust = self._partition.table.activity, self._partition.trust
         acted_at_ms = np.maximum(activity["ordered_at_ms"], activity["engaged_at_ms"])

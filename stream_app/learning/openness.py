@@ -2,7 +2,7 @@
 
 Cutting any cloud of points makes centres: two of pure noise lie 1.6 standard deviations apart, and a mixture of two
 equal normal distributions has a single mode up to 2. So two roles are kept apart only where their centres lie 2
-standard deviations apart *of the noise*, that is of how much a customer's own rates would vary if it went on as it
+standard deviations apart *of the noise*, that is of how much a customer's own rates would vary if it continued as it
 does. A count F observed with decay has about the variance F / 2, so, by the derivative of the log,
 
     sd_r² = (F / 2) / (F + ½)²        sd_e² = (V / 2) / (V + ½)²        sd_a² = .25 / (N + 2)

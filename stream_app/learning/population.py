@@ -28,7 +28,7 @@ from stream_app.segmentations.learned.rhythm import rhythm_of
 ACTIVE_MIN: Final = 0.5
 """Roles are those of customers who are active with a greater probability,"""
 TENURE_DAYS_MIN: Final = 30.0
-"""and have been known for so long."""
+"""and have been known for this long."""
 CUSTOMERS_MIN: Final = 50
 """Nothing is learned of roles from fewer customers."""
 ORDERS_MIN: Final = 30
@@ -38,11 +38,11 @@ ENGAGED_DAYS_MIN: Final = 0.1
 ENGAGED_SHARE_MIN: Final = 0.05
 """Engagement counts where as many customers engage,"""
 ENGAGED_SHARE_KEPT: Final = 0.6
-"""and goes on to as long as this much of it is left."""
+"""and continues as long as this much of it is left."""
 ENGAGEMENT_STEP: Final = 0.1
 """How far the weight of engagement moves at a tick."""
 NEW_GAPS: Final = 1.5
-"""A customer is new for so many of the population's usual gaps,"""
+"""A customer is new for this many of the population's usual gaps,"""
 NEW_DAYS_RANGE: Final = (35.0, 60.0)
 """but within this many days."""
 

@@ -92,7 +92,7 @@ class Releases:
         Raises
         ------
         DecisionRefused
-            If it is not there, or not there any more.
+            If it is not there, or no longer there.
         """
         if self.held is None:
             raise DecisionRefused(f"version {version} is not held: no model waits")
@@ -101,7 +101,7 @@ class Releases:
             raise DecisionRefused(f"version {version} is not held: the model that waits is version {model.version}")
         if as_of_ms is not None and as_of_ms != model.as_of_ms:
             raise DecisionRefused(
-                f"version {version} as of {format_instant(as_of_ms)} is not held any more: the one that waits was "
+                f"version {version} as of {format_instant(as_of_ms)} is no longer held: the one that waits was "
                 f"learned at {format_instant(model.as_of_ms)}"
             )
         return self.held
@@ -112,7 +112,7 @@ class Releases:
         Raises
         ------
         DecisionRefused
-            If it never was, or is not kept any more.
+            If it never was, or is no longer kept.
         """
         for release in self._published:
             if release.version == version:

@@ -10,7 +10,7 @@ probably active (P > .3; the silence of the others says nothing of gaps), with W
 
 The last one makes the prior worth what it tells: a log gap given the customer's scale has the variance ψ′(1) / c0², and
 if scales vary by a gamma distribution of shape s0, log scales vary by ψ′(s0) / c0². In a population of equals s0 is
-large, and nobody is told apart by the luck of a few gaps.
+large, and the luck of a few gaps sets nobody apart.
 
 q, the rate at which customers are taken to stop for good, decides how long a silence has to be to be telling, and so
 how many alarms are false. It is the largest, within bounds, with which an active customer is called at risk and is back
@@ -63,7 +63,7 @@ STOP_RATES: Final = np.geomspace(1 / 1000, 1 / 420, 13)
 FALSE_ALARMS_MAX: Final = 0.02
 """A month and active customer."""
 BACK_DAYS: Final = 14.0
-"""Who is back within so many days had not gone."""
+"""A customer who is back within this many days had not gone."""
 RISK_PROBABILITY: Final = DEFAULT_THRESHOLDS.risk_probability
 RISK_DAYS_MIN: Final = DEFAULT_THRESHOLDS.risk_days_min
 STOP_AGE_DAYS: Final = 90.0

@@ -1,6 +1,6 @@
 """River's own clusterers in the place of ours, for those who want to compare.
 
-At each tick a River model is built anew, primed with the present centres, and shown the sample row by row: River's
+At each tick a new River model is built, primed with the present centres, and shown the sample row by row: River's
 models cannot be written as JSON, and unpickling what a topic delivers would run whatever stands in it. CluStream cannot
 be primed; it loses little by that, as its time window is one sample.
 

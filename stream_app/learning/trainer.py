@@ -2,7 +2,7 @@
 
 At each tick: learn what would fit the sample, go as far towards it as few customers move by it, and say what that would
 do and how far the population has drifted. Learning begins with the first customers and goes by small steps, so no model
-turns over what customers have been told.
+turns over what has been published about customers.
 
 What is learned may be held back for an operator, whose decisions are the other half of this file; see
 `stream_app.learning.releases` for what there is to decide on.
@@ -92,7 +92,7 @@ class Trainer:
         self.releases.publish(initial, None)
 
     def follow(self, model: Model) -> None:
-        """Go on from a version that another has published: whoever changed thresholds or names."""
+        """Continue from a version that was published elsewhere, with changed thresholds or names."""
         if model.version > self.published.version:
             self._publish(model, self._reference)
 
@@ -150,7 +150,7 @@ class Trainer:
         Raises
         ------
         DecisionRefused
-            If it is not held (any more), or a version is pinned.
+            If it is not held, or no longer, or a version is pinned.
         """
         if self.releases.pinned is not None:
             raise DecisionRefused(
@@ -166,7 +166,7 @@ class Trainer:
         Raises
         ------
         DecisionRefused
-            If it is not held (any more).
+            If it is not held, or no longer.
         """
         proposal, _ = self.releases.require_held(version, as_of_ms)
         self.releases.held = None
@@ -178,7 +178,7 @@ class Trainer:
         Raises
         ------
         DecisionRefused
-            If the version was never published, or is not kept any more.
+            If the version was never published, or is no longer kept.
         """
         release = self.releases.require_published(version)
         self.releases.pinned = version
@@ -191,7 +191,7 @@ class Trainer:
         return ModelProposal(model)
 
     def unpin(self) -> None:
-        """Let learning go on.
+        """Let learning continue.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class Trainer:
         if sums is None:
             return None
         codes = self.published.roster.codes.tolist()
-        codes += sorted(sums.keys() - set(codes))  # whoever is in a retired segment counts in the shares
+        codes += sorted(sums.keys() - set(codes))  # customers in retired segments count in the shares
         by_code = {code: sums.get(code, NO_MEMBERS) for code in codes}
         return member_figures(by_code, sample.as_of_ms, self.settings.minor_per_major)
 
@@ -241,9 +241,9 @@ class Trainer:
 
     @classmethod
     def restore(cls, settings: TrainerSettings, state: Mapping[str, Any]) -> Trainer:
-        """Return a trainer that goes on where `state` was taken.
+        """Return a trainer that continues where `state` was taken.
 
-        Of the state of an earlier release, whose segments were clusters, only ticks, versions and segments go on.
+        Of the state of an earlier release, whose segments were clusters, only ticks, versions and segments continue.
         """
         trainer = cls(settings, model_from_document(state["published"]))
         trainer._last_tick = state["last_tick"]

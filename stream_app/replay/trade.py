@@ -71,7 +71,7 @@ class Sales:
 
     def codes(self, number: int, segmentation: Segmentation) -> Indices:
         """Return in which segment of a segmentation each customer was before the record."""
-        now = codes_of(self._partition, segmentation)[self._rows].astype(np.int64)
+        now = np.where(self._rows < 0, NO_SEGMENT, codes_of(self._partition, segmentation)[self._rows]).astype(np.int64)
         moves = self._outcome.moves[self._outcome.moves["segmentation"] == number]
         if not len(moves):
             return now

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from stream_app.core.clock import DAY_MS, SECOND_MS
+from stream_app.core.clock import DAY_MS, SECOND_MS, format_instant
 from stream_app.core.local_days import local_day
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.report.reading import Migration, milliseconds
@@ -49,21 +49,21 @@ class NewestMoves:
     def __init__(self, versions: Mapping[str, int], until_ms: int | None, timezone: str) -> None:
         self._versions, self._timezone = versions, timezone
         self._last_day = local_day(until_ms or 0, timezone)
-        self._since_ms = (until_ms or 0) - (RECENT_DAYS + 2) * DAY_MS  # days are looked at only from here on
+        self._since = format_instant(max((until_ms or 0) - (RECENT_DAYS + 2) * DAY_MS, 0))
         self._recent: dict[str, deque[_Move]] = {name: deque() for name in versions}
         self._first_day = dict.fromkeys(versions, self._last_day - RECENT_DAYS + 1)
         self._by_version: dict[str, list[dict[str, Any]]] = {name: [] for name in versions}
 
     def add(self, migration: Migration) -> None:
         """Take in a migration of any kind."""
-        name, at_ms = migration.segmentation, milliseconds(migration.effective_at)
+        name = migration.segmentation
         is_by_version = migration.cause.kind in _VERSION_CAUSES
         if is_by_version and migration.model_version == self._versions[name]:
-            self._add_of_version(migration, at_ms)
-        if at_ms < self._since_ms:
+            self._add_of_version(migration)
+        if migration.effective_at < self._since:  # instants have one format, so they sort as text
             return
         origin, target = migration.from_segment, migration.to_segment
-        recent = self._recent[name]
+        recent, at_ms = self._recent[name], milliseconds(migration.effective_at)
         recent.append(
             _Move(
                 migration.customer_id,
@@ -106,7 +106,7 @@ class NewestMoves:
             },
         }
 
-    def _add_of_version(self, migration: Migration, at_ms: int) -> None:
+    def _add_of_version(self, migration: Migration) -> None:
         moves = self._by_version[migration.segmentation]
         if len(moves) >= VERSION_MAX:
             return
@@ -115,7 +115,7 @@ class NewestMoves:
         moves.append(
             {
                 "id": migration.customer_id,
-                "atMs": at_ms,
+                "atMs": milliseconds(migration.effective_at),
                 "from": origin.id if origin else None,
                 "to": target.id if target else None,
                 "sentence": shorten_sentence(migration.explanation.sentence, *names),

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.events import NO_EVENTS, Event, Events, Position
+from stream_app.core.events import MERGE, NO_EVENTS, Event, Events, Position
 from stream_app.core.moves import ENTERED, MODEL, MigrationContext, Moves
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Due, Explains, Segmentation
@@ -75,7 +75,7 @@ class Described:
     headers
         Of the migrations, as Kafka's records have them; none if nobody was named as the source.
     is_specific
-        Of which moves more is told than that something is new, shape `(n,)`.
+        Whether a move says more than that something is new, shape `(n,)`.
     chunk
         The events that the moves name.
     """
@@ -229,7 +229,7 @@ class Describer:
         )
 
     def _told(self, moves: np.ndarray, customers: Texts, chunk: Chunk) -> tuple[Texts, npt.NDArray[np.bool_]]:
-        """Return what Python has to say of each move, and of which more is told than that something is new."""
+        """Return what Python has to say of each move, and whether that is more than that something is new."""
         is_specific = np.asarray(moves["change"] != ENTERED)
         told: dict[int, bytes] = {}
         for number, each in enumerate(self._presentations):
@@ -238,7 +238,7 @@ class Describer:
                 chosen = chosen[moves["cause"][chosen] == MODEL]
                 told.update(zip(chosen.tolist(), self._openings(each, moves[chosen]), strict=True))
             elif each.is_ruled:
-                is_specific[chosen] = moves["fact_count"][chosen] > 0
+                is_specific[chosen] = (moves["fact_count"][chosen] > 0) | (moves["cause"][chosen] == MERGE)
             elif len(chosen):
                 reasons = cast(Explains, each.segmentation).explain(
                     moves_of(moves, chosen, customers, chunk), self._context

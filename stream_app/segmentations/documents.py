@@ -2,7 +2,7 @@
 
 PyYAML reads YAML 1.1, in which the country `NO` is false, `12:30` is 750 and a date is no text. Here `true` and `false`
 alone are truth values, dates stay as they are written, and so does what begins with a zero, such as the postcode
-`01069`. A key that stands twice is refused, where PyYAML would take
+`01069`. A key that occurs twice is refused, where PyYAML would take
 the last; and so is what unfolds without end (aliases of aliases) or is nested deeper than any definition.
 """
 
@@ -37,9 +37,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise DocumentInvalid(f"line {key.start_mark.line + 1}: a key that is no text, expected text")
+                raise DocumentInvalid(f"line {key.start_mark.line + 1}: a key that is not text, expected text")
             if key.value in seen:
-                raise DocumentInvalid(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+                raise DocumentInvalid(f"line {key.start_mark.line + 1}: the key {key.value!r} occurs twice")
             seen.add(key.value)
         mapping = super().construct_mapping(node, deep)
         return {key if isinstance(key, str) else str(key): value for key, value in mapping.items()}
@@ -87,25 +87,25 @@ def parse_document(data: bytes, *, is_json: bool = False) -> Any:
     Raises
     ------
     DocumentInvalid
-        If it is none, is larger than `BYTES_MAX`, or unfolds beyond `DEPTH_MAX` or `VALUES_MAX`.
+        If it is not valid, is larger than `BYTES_MAX`, or unfolds beyond `DEPTH_MAX` or `VALUES_MAX`.
     """
     if len(data) > BYTES_MAX:
         raise DocumentInvalid(f"longer than {BYTES_MAX} bytes")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DocumentInvalid(f"byte {error.start} is no UTF-8, expected text in UTF-8") from None
+        raise DocumentInvalid(f"byte {error.start} is not UTF-8, expected text in UTF-8") from None
     try:
         document = json.loads(text, object_pairs_hook=_distinct) if is_json else yaml.load(text, _Loader)
     except json.JSONDecodeError as error:
-        raise DocumentInvalid(f"line {error.lineno}: no JSON ({error.msg})") from None
+        raise DocumentInvalid(f"line {error.lineno}: not JSON ({error.msg})") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise DocumentInvalid(f"{line}no YAML ({error.problem})") from None
+        raise DocumentInvalid(f"{line}not YAML ({error.problem})") from None
     except RecursionError:
         raise DocumentInvalid(f"nested too deep, expected {DEPTH_MAX} levels at most") from None
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
-        raise DocumentInvalid(f"no {'JSON' if is_json else 'YAML'} ({error})") from None
+        raise DocumentInvalid(f"not {'JSON' if is_json else 'YAML'} ({error})") from None
     _require_finite(document)
     return document
 
@@ -114,7 +114,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise DocumentInvalid(f"the key {key!r} stands twice")
+            raise DocumentInvalid(f"the key {key!r} occurs twice")
         found[key] = value
     return found
 

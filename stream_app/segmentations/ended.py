@@ -26,14 +26,14 @@ class DefinitionReason(msgspec.Struct, frozen=True, gc=False, tag_field="kind", 
 
 
 class EndedSegmentation(Compiled):
-    """What is left of a segmentation once nobody wants it any more.
+    """What is left of a segmentation that is no longer configured.
 
     Parameters
     ----------
     name
         Its name.
     last
-        Its last version; None if nobody knows it any more.
+        Its last version; None if it is no longer known.
     """
 
     kind: Final = "ended"

@@ -1,7 +1,7 @@
 """`segmentations.yaml`: in what ways customers are divided, in one file.
 
-The file is checked as a whole, and every mistake is told, not only the first: those of single values by the models of
-`stream_app.segmentations.rules.definition`, those between definitions by `stream_app.segmentations.references`, and
+The file is checked as a whole, and every mistake is reported, not only the first: those of single values by the models
+of `stream_app.segmentations.rules.definition`, those between definitions by `stream_app.segmentations.references`, and
 segments that nobody can enter by `stream_app.segmentations.reach`.
 """
 
@@ -61,7 +61,7 @@ class _Head(Configuration):
 
 
 class SegmentationsFile(_Head):
-    """In what ways customers are divided."""
+    """The ways in which customers are divided."""
 
     segmentations: Annotated[
         tuple[Annotated[OfAnyKind, Field(discriminator="kind")], ...], Field(min_length=1, max_length=SEGMENTATIONS_MAX)

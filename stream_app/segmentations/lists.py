@@ -36,11 +36,11 @@ def read_list(path: Path) -> tuple[str, ...]:
                 if customer:
                     ids[customer] = None
                 if len(ids) > IDS_MAX:
-                    raise ListInvalid(f"{path}: more than {IDS_MAX:,} ids, expected so many at most")
+                    raise ListInvalid(f"{path}: more than {IDS_MAX:,} ids, expected no more")
     except OSError as error:
         raise ListInvalid(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise ListInvalid(f"{path}: no text in UTF-8 ({error.reason})") from None
+        raise ListInvalid(f"{path}: not text in UTF-8 ({error.reason})") from None
     except ValueError as error:  # a name with a null byte
         raise ListInvalid(f"{path}: {error}") from None
     return tuple(ids)

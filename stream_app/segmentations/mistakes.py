@@ -134,7 +134,7 @@ def _message(error: Mapping[str, Any], model: type[BaseModel] | None) -> str:
 def _unknown_key(key: str, model: type[BaseModel] | None) -> str:
     own = getattr(model, "tag", None)
     if own in KEYS and key in KEYS:
-        return f"stands beside {own!r}, and a condition has one of them; join two conditions by 'all'"
+        return f"is beside {own!r}, and a condition has one of them; join two conditions by 'all'"
     allowed = keys_of(model) if model else []
     names = f", expected {_either(allowed)}" if allowed else ", expected none of this name"
     return f"there is no such key{names}{guess(key, allowed)}"
@@ -160,7 +160,7 @@ def _either(words: Iterable[str]) -> str:
 
 
 def _model_at(model: type[BaseModel] | None, place: Place) -> type[BaseModel] | None:
-    """Return the model of a place, None if that cannot be told."""
+    """Return the model of a place, None if that is not clear."""
     for part in place:
         if isinstance(part, str) and part in _FORMS:
             model = _FORMS[part]

@@ -1,4 +1,4 @@
-"""How a version of a segmentation is told: what the library looks up at every move, made once a version.
+"""How a version of a segmentation is worded: what the library looks up at every move, made once a version.
 
 The words of sentences stand in `native/outputs_sentences.c`; what depends on configuration is brought along: names,
 statements, the usual order, the currency. Texts are handed over as they go into a JSON string, so that the library
@@ -112,7 +112,7 @@ class Presentation:
             form.frame, form.previous = _told_frame(frame), _told_frame(self.model.previous or frame)
         handle = new(ctypes.byref(form))
         if not handle:
-            raise ValueError(f"segmentation {segmentation.name}: cannot be told by the library")
+            raise ValueError(f"segmentation {segmentation.name}: the library cannot word its moves")
         self.handle: Final[int] = handle
         weakref.finalize(self, free, handle)
 

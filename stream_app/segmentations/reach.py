@@ -43,7 +43,7 @@ def everybody(placed: Mapping[str, Ruled]) -> Iterator[Mistake]:
     """Yield the audiences that everybody is in."""
     for place, definition in placed.items():
         if isinstance(definition, AudienceConfiguration) and Implications().always(definition.when):
-            yield Mistake(f"{place}.when", "everybody is in it who is known")
+            yield Mistake(f"{place}.when", "everybody who is known is in it")
 
 
 def _shadowed(place: str, definition: RulesConfiguration, implied: Implications) -> Iterator[Mistake]:
@@ -57,13 +57,13 @@ def _shadowed(place: str, definition: RulesConfiguration, implied: Implications)
         if hiding is not None:
             yield Mistake(
                 f"{place}.segments[{index}]",
-                f"nobody can be in {segment.id!r}: whoever it is for is in {hiding.id!r} before; expected the narrower "
-                "condition first",
+                f"nobody can be in {segment.id!r}: everybody it is for is in {hiding.id!r} first; expected the "
+                "narrower condition first",
             )
         elif implied.implies(segment.when, together):
             yield Mistake(
                 f"{place}.segments[{index}]",
-                f"nobody can be in {segment.id!r}: whoever it is for is in one of the segments before",
+                f"nobody can be in {segment.id!r}: everybody it is for is in one of the segments before it",
             )
     if implied.always(AnyOf.model_construct(any=tuple(segment.when for segment in segments))):
         yield Mistake(

@@ -1,6 +1,6 @@
 """The reference of the configuration language as a page, made from its models: forms, keys, figures, traits.
 
-What a key means is said once, in the docstring of its attribute; the JSON Schema for editors says the same.
+The docstring of an attribute is the one place that says what its key means; the JSON Schema for editors repeats it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ INTRODUCTION: Final = f"""\
 YAML 1.2 or JSON. `segmenter segmentations check FILE` names every mistake and says each definition as a sentence;
 `schemas/segmentations.v1.json` completes and checks keys in editors. [segmentations.md](segmentations.md) is the guide.
 
-At most {SEGMENTATIONS_MAX} segmentations and audiences, of which {LEARNED_MAX} learned; {LEAVES_MAX} conditions in one,
+At most {SEGMENTATIONS_MAX} segmentations and audiences, {LEARNED_MAX} of them learned; {LEAVES_MAX} conditions in one,
 {DEPTH_MAX} inside one another. Durations are whole numbers with a unit: `30s`, `5m`, `4h`, `7d`, `2w`; a day has 24
 hours. Instants are RFC 3339 with a zone: `2026-01-31T00:00:00+01:00`.
 
@@ -49,15 +49,15 @@ CONVENTIONS: Final = """
 - Windows are half-open: an event is in `last: 30d` from its instant on, and out exactly 30 days later.
 - A number of events that is 0 passes `at_most`, `less_than` and `equals: 0`, for every customer who is known by an
   event or a profile.
-- `not`, `not_equals` and `not_in` include customers of whom nothing is known.
-- Text is no number: `"120"` never passes `at_least`. Capitals differ from small letters. Empty text does not exist.
+- `not`, `not_equals` and `not_in` include customers about whom nothing is known.
+- Text is not a number: `"120"` never passes `at_least`. Capitals differ from small letters. Empty text does not exist.
 - A sum over no event is 0; the least, greatest and average of no event pass no comparison.
-- `contains` looks into lists; of a text it is false. A text that is no date passes no test of dates.
-- A customer moves at most once at an instant in each segmentation. The order in which events arrive does not matter for
+- `contains` looks into lists; of a text it is false. A text that is not a date passes no test of dates.
+- A customer moves at most once at an instant in each segmentation. The order in which events arrive does not affect
   where customers are in the end.
 """
 WORDS_SHOWN: Final = 6
-"""So many words that a value can be are listed."""
+"""How many of the words that a value can be are listed."""
 
 
 def reference_page() -> str:
@@ -128,7 +128,7 @@ _SHARED: Final[tuple[tuple[type[BaseModel], str, str], ...]] = (
 
 
 def _shared(model: type[BaseModel]) -> frozenset[str]:
-    """Return the attributes that a model takes from parts that are told apart."""
+    """Return the attributes that a model takes from parts that differ by form."""
     return frozenset(
         name for part, _, _ in _SHARED if issubclass(model, part) and model is not part for name in part.model_fields
     )

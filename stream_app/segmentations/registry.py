@@ -64,7 +64,7 @@ def parse_segmentations(documents: Any) -> Any:
     Raises
     ------
     ValueError
-        If a kind is unknown or a name stands twice; pydantic's `ValidationError` if a table breaks its kind's model.
+        If a kind is unknown or a name occurs twice; pydantic's `ValidationError` if a table breaks its kind's model.
     """
     if not isinstance(documents, list | tuple):
         return documents
@@ -72,7 +72,7 @@ def parse_segmentations(documents: Any) -> Any:
     names = [entry.name for entry in parsed]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"the name {name!r} stands twice, expected distinct ones")
+            raise ValueError(f"the name {name!r} occurs twice, expected distinct ones")
     return tuple(parsed)
 
 

@@ -32,7 +32,7 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
 
 
 def build_settings(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings:
-    """Return the settings of two sources, of which the second is the stronger one.
+    """Return the settings of two sources; the second one prevails.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def build_settings(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> S
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise ConfigurationError(f"setting {name}: there is no such setting; correct its name") from error
+            raise ConfigurationError(f"setting {name}: no setting has this name; correct it") from error
         given = "what is given" if _may_be_secret(first["loc"], first["input"]) else repr(first["input"])
         raise ConfigurationError(f"setting {name}: {given} is refused: {first['msg']}") from None
 

@@ -34,7 +34,7 @@ class Population:
     customers, days
         Its size and length where none are asked for.
     refund_rate
-        Likewise; None where nothing is ever given back.
+        Share of the orders that are refunded where none is asked for; None where nothing is ever given back.
     """
 
     truth: str

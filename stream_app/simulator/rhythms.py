@@ -31,9 +31,9 @@ from stream_app.simulator.events import (
 )
 
 ARRIVAL_DAYS: Final = 60
-"""Subscribers and identical customers come within so long (of a short horizon: within its first third)."""
+"""Subscribers and identical customers come within this time (of a short horizon: within its first third)."""
 LAST_ARRIVAL_DAYS: Final = 120
-"""One-off customers come up to so long before the end (of a short horizon: not in its last third)."""
+"""One-off customers come up to this long before the end (of a short horizon: not in its last third)."""
 
 SUBSCRIPTION_MINOR: Final = 2_990
 PLANS: Final = (("small", 990), ("middle", 1_990), ("large", 4_990))
@@ -68,7 +68,7 @@ def draw_subscribers(draw: Draw) -> tuple[Phases, Events]:
 
 
 def draw_plans(draw: Draw) -> tuple[Phases, Events]:
-    """Draw subscribers of three plans, of whom some cancel."""
+    """Draw subscribers of three plans, some of whom cancel."""
     rng = np.random.default_rng(draw.seed)
     horizon_ms = draw.horizon_ms
     early = rng.random(draw.customers) < EARLY_SHARE

@@ -96,7 +96,7 @@ LATENT_TYPES: Final = (
 )  # fmt: skip
 
 FIRST_CHANGE_DAYS: Final = 75
-"""A phase lasts at least so long, so that a type has time to show."""
+"""A phase lasts at least this long, so that a type has time to show."""
 LAST_CHANGE_DAYS: Final = 30
 """Nothing changes in the last days, so that a change has time to be found."""
 LAST_ARRIVAL_DAYS: Final = 60

@@ -4,7 +4,7 @@
 delivered; `events.csv.gz` (time ordered), `truth.csv.gz` and `changes.csv.gz` say what really happened, with times
 in seconds since the start. Faults, if asked for, touch the two input files alone, and every one is counted:
 a duplicate is a record delivered again within an hour, a late record arrives up to three days after it happened, a
-malformed record is a broken copy beside the sound one, and an order that is told again is said once or twice more under
+malformed record is a broken copy beside the sound one, and an order that is restated comes once or twice more under
 other event ids within an hour: as it was; with the right total, where it was wrong at first; or beside another one that
 is cancelled at once. So no fault takes anything away from the truth.
 
@@ -31,9 +31,9 @@ from stream_app.simulator.populations import POPULATIONS, Population
 
 DEFAULT_START: Final = date(2024, 1, 1)
 DUPLICATE_DELAY_MS: Final = HOUR_MS
-"""A duplicate follows its record within so long: a producer's retry, not a replay of last week."""
+"""A duplicate follows its record within this time: a producer's retry, not a replay of last week."""
 LATE_DELAY_MS: Final = 3 * DAY_MS
-"""A late record is delayed by up to so long, as by a till that was offline over a weekend."""
+"""A late record is delayed by up to this much, as by a till that was offline over a weekend."""
 BLOCK_RECORDS: Final = 50_000
 """How many records are turned into Python objects at a time."""
 GZIP_LEVEL: Final = 5
@@ -51,7 +51,7 @@ _CONTRACT_TYPES: Final = (
 )
 _SOUND, _DUPLICATE, _MALFORMED, _RESTATED, _ONCE_MORE = range(5)
 _AGAIN, _EDITED, _CANCELLED = range(3)
-"""How an order is told again, by its number."""
+"""How an order is restated, by its number."""
 _WRONG_BY_MINOR: Final = 100
 
 
@@ -200,14 +200,14 @@ def _write_records(
 
 
 def _restated(events: Events, faults: Faults, seed: int) -> Integers:
-    """Return the numbers of the orders that are told again."""
+    """Return the numbers of the orders that are restated."""
     rng = np.random.default_rng((seed, 2))
     orders = np.flatnonzero(events.kind == PURCHASE).astype(np.int32)
     return orders[rng.random(orders.size) < faults.restated_rate]
 
 
 def _tell(record: dict[str, Any], number: int, amount_minor: int, how: int) -> dict[str, Any]:
-    """Return what is said of an order that is told again, at one of its deliveries."""
+    """Return one of the deliveries of an order that is restated."""
     way = number % 3
     if how not in (_RESTATED, _ONCE_MORE):
         return record | {"total": _major(amount_minor + _WRONG_BY_MINOR)} if way == _EDITED else record

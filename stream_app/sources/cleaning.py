@@ -3,7 +3,8 @@
 Every row gets its line's number in front, blank lines are left out, and what is broken costs one record: DuckDB alone
 would let a quote that is never closed swallow the rest of the file. A line with an even number of quotes closes all
 that it opens and is copied as it is; the one with an odd number is read by Python's strict parser, as far as the row
-reaches. If that fails, its first line is given up, and reading resumes at the next.
+reaches. If that fails, its first line is given up, and reading resumes at the next. Lines of which nothing of that has
+to be decided are copied by the library (`numbering`).
 """
 
 from __future__ import annotations
@@ -12,25 +13,19 @@ import codecs
 import csv
 import io
 import json
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, cast
 
 import python_calamine
 
 from stream_app.errors import InvalidRecord
 from stream_app.sources.forms import Look
+from stream_app.sources.numbering import DOCUMENT_DELIMITER, PlainLines, Readable, read_block
 
-BLOCK_BYTES: Final = 4 << 20
-"""How much text is cleaned at once."""
 ELEMENT_CHARACTERS_MAX: Final = 8 << 20
 """Of an element of a JSON list: longer ones are taken to be broken."""
-DOCUMENT_DELIMITER: Final = "\x01"
-"""Between a document's line and its text: JSON has no such character."""
-DAMAGES: Final = (EOFError, zlib.error, OSError)
-"""What reading raises where compressed data is cut off or corrupt, or a disk fails."""
 _WHOLE_MAX: Final = 1e15
 """Excel keeps 15 digits: a whole number beyond is not the one that was typed."""
 
@@ -86,16 +81,26 @@ class Cleaner:
         elif self.look.form == "json":
             parts = self._elements(file)
         else:
-            parts = self._documents(file) if self.look.is_json else self._rows(file)
+            parts = self._lines(file, out)
         for part in parts:
             out.write(part.encode("utf-8", "replace"))
 
+    def _lines(self, file: IO[bytes], out: IO[bytes]) -> Iterator[str]:
+        """Copy plain lines, as far as they reach; yield the rest, which has to be looked at line by line."""
+        number, is_ascii, rest = 1, True, cast(Readable, file)
+        if self.look.encoding == "utf-8":
+            skipped = 0 if self.look.is_json else self.look.skipped_lines + self.look.has_header
+            mark, quote = (DOCUMENT_DELIMITER, "\0") if self.look.is_json else (self.look.delimiter, '"')
+            plain = PlainLines(rest, mark, quote, skipped, self.characters_max)
+            plain.copy(out)
+            number, is_ascii, rest = plain.number, plain.is_ascii, plain.rest
+        blocks = self._blocks(rest, number, is_ascii=is_ascii)
+        yield from self._documents(blocks, number) if self.look.is_json else self._rows(blocks, number)
+
     # --- tables ---------------------------------------------------------------------------------------------------
 
-    def _rows(self, file: IO[bytes]) -> Iterator[str]:
+    def _rows(self, blocks: Iterator[list[str]], number: int) -> Iterator[str]:
         skipped, mark = self.look.skipped_lines + self.look.has_header, self.look.delimiter
-        blocks = self._blocks(file)
-        number = 1
         for lines in blocks:
             has_quotes = number <= skipped or any('"' in line for line in lines)
             if has_quotes:
@@ -175,15 +180,15 @@ class Cleaner:
 
     # --- documents ------------------------------------------------------------------------------------------------
 
-    def _documents(self, file: IO[bytes]) -> Iterator[str]:
-        number, mark = 1, DOCUMENT_DELIMITER
-        for lines in self._blocks(file):
+    def _documents(self, blocks: Iterator[list[str]], number: int) -> Iterator[str]:
+        mark = DOCUMENT_DELIMITER
+        for lines in blocks:
             yield "".join([f"{n}{mark}{line}\n" for n, line in enumerate(lines, number) if line and not line.isspace()])
             number += len(lines)
 
     def _elements(self, file: IO[bytes]) -> Iterator[str]:
         """Yield the elements of a list, or the one document that a file is."""
-        decoder, blocks = json.JSONDecoder(), self._blocks(file)
+        decoder, blocks = json.JSONDecoder(), self._blocks(cast(Readable, file))
         text, at, number = "", 0, 0
         while True:
             while at < len(text) and text[at] in " \t\r\n,[]" and not (text[at] == "[" and number):
@@ -206,10 +211,10 @@ class Cleaner:
 
     # --- text -----------------------------------------------------------------------------------------------------
 
-    def _blocks(self, file: IO[bytes]) -> Iterator[list[str]]:
+    def _blocks(self, file: Readable, number: int = 1, *, is_ascii: bool = True) -> Iterator[list[str]]:
         """Yield lines without their ends, block by block; an empty one stands for what is refused as no text."""
-        number, rest = 1, ""
-        for text, damage in self._texts(file):
+        rest = ""
+        for text, damage in self._texts(file, is_ascii=is_ascii):
             *lines, rest = (rest + text).split("\n")
             if damage is not None:
                 lines.append("")  # what is cut off
@@ -245,15 +250,14 @@ class Cleaner:
         self.refuse(Refusal(number, error, line.encode("utf-8", "surrogateescape")))
         return ""
 
-    def _texts(self, file: IO[bytes]) -> Iterator[tuple[str, Exception | None]]:
+    def _texts(self, file: Readable, *, is_ascii: bool) -> Iterator[tuple[str, Exception | None]]:
         """Yield text with plain ends of lines, an empty one at last; where reading fails, the reason with it."""
         encoding = self.look.encoding
         decode = codecs.getincrementaldecoder(encoding)("replace" if encoding != "utf-8" else "surrogateescape").decode
         lines = io.IncrementalNewlineDecoder(None, translate=True)
-        is_ascii = True
         damage: Exception | None = None
         while damage is None:
-            data, damage = _read_block(file)
+            data, damage = read_block(file)
             text = decode(data, not data)
             if encoding == "utf-8" and not text.isascii() and not self.look.is_json:
                 if is_ascii and _is_mostly_broken(text):  # plain so far, and what comes is no UTF-8
@@ -264,18 +268,6 @@ class Cleaner:
             yield lines.decode(text.removeprefix("\ufeff"), final=not data), damage
             if not data:
                 return
-
-
-def _read_block(file: IO[bytes]) -> tuple[bytes, Exception | None]:
-    """Return the next bytes, and why there are no more; not by `read`, which loses what it has read where it fails."""
-    parts, size = [], 0
-    try:
-        while size < BLOCK_BYTES and (part := file.read1(BLOCK_BYTES - size)):  # type: ignore[attr-defined]
-            parts.append(part)
-            size += len(part)
-    except DAMAGES as error:
-        return b"".join(parts), error
-    return b"".join(parts), None
 
 
 def numbered(number: int, cells: list[str], delimiter: str) -> str:

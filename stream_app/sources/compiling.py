@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from stream_app.contracts.inputs.purchases import ORDER_COMPLETED
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.sources import amounts, sql
 from stream_app.sources.fields import LISTS, NUMBERS, TIMES, Column, FieldReader, Terms
 from stream_app.sources.lines import LineWriter
@@ -52,7 +52,7 @@ class RecordCompiler:
             for number, (name, mapping) in enumerate(record.fields.items())
         }
         self._lines = LineWriter(source_name, self._fields, self._of)
-        self._time = INPUT_CONTRACTS[record.topic].time_field
+        self._time = FILE_CONTRACTS[record.topic].time_field
 
     def select(self, table: str, known_customers: str = "", *, in_order: bool = False) -> str:
         """Return the selection of lines: `at_ms, line, fault, is_hashed, file, row`.
@@ -68,9 +68,7 @@ class RecordCompiler:
             again. Not together with `known_customers`.
         """
         grouped = self._grouped(self._rows(table))
-        if in_order and self._time in self._of:
-            grouped = f"SELECT * FROM ({grouped}) ORDER BY {self._of[self._time]} NULLS FIRST"
-        return self._lines.select(grouped, known_customers)
+        return self._lines.select(self._in_order(grouped) if in_order else grouped, known_customers)
 
     def customers(self, table: str) -> str:
         """Return the selection of `order_id` and `customer_id` of all records."""
@@ -78,9 +76,9 @@ class RecordCompiler:
         order, customer = (self._of.get(name, "NULL") for name in ("order_id", "customer_id"))
         return f"SELECT {order} AS order_id, {customer} AS customer_id FROM ({grouped})"
 
-    def lacks_customers(self) -> str:
-        """Return whether a row names no customer, as SQL over all rows."""
-        return f"coalesce(bool_or({self._fields.is_missing('customer_id')}), false)"
+    def may_lack_customers(self) -> str:
+        """Return whether a row seems to name no customer, quickly, as SQL over all rows."""
+        return f"coalesce(bool_or({self._fields.may_be_missing('customer_id')}), false)"
 
     def instants(self) -> str:
         """Return about how many different times rows have, as SQL over all rows; 0 where none stands in a cell."""
@@ -126,6 +124,15 @@ class RecordCompiler:
         if not self.record.group_by:
             return []
         return [self._fields.columns.get(name, Column("NULL::VARCHAR")) for name in self.record.where or {}]
+
+    def _in_order(self, rows: str) -> str:
+        """Return rows in order of time; what could not be read, which is little, takes one narrow column meanwhile."""
+        read = [alias for own, alias in self._of.items() if own in (*TIMES, *NUMBERS)]
+        raw = ", ".join(f"r{alias}" for alias in read)
+        broken = sql.either(f"r{alias} IS NOT NULL" for alias in read)
+        packed = f"SELECT * EXCLUDE ({raw}), CASE WHEN {broken} THEN [{raw}] END AS raw FROM ({rows})"
+        unpacked = ", ".join(f"raw[{number}] AS r{alias}" for number, alias in enumerate(read, 1))
+        return f"SELECT *, {unpacked} FROM ({packed} ORDER BY {self._of[self._time]} NULLS FIRST)"
 
     # --- groups ---------------------------------------------------------------------------------------------------
 

@@ -95,10 +95,12 @@ class FieldReader:
             return None
         return f"({self._text(own, mapping)})"
 
-    def is_missing(self, own: str) -> str:
-        """Return whether a row says nothing of a field of text, as SQL."""
+    def may_be_missing(self, own: str) -> str:
+        """Return whether a row seems to say nothing of a field of text, quickly, as SQL."""
         mapping = self.record.fields.get(own)
-        return "true" if mapping is None else f"({self._plain(own, mapping)}) IS NULL"
+        if mapping is None or mapping.column is None or mapping.pattern is not None:
+            return "true"
+        return f"NOT coalesce({self.cell(mapping.column)} BETWEEN '!' AND '~', false)"
 
     def cell(self, name: str) -> str:
         """Return a column of the mapping, of lists the first element, as SQL."""

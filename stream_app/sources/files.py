@@ -30,8 +30,8 @@ from stream_app.core.records import NO_RECORDS, Batch, Other, Rejection, batch_o
 from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.native.structures import REJECTED, UNNAMED
-from stream_app.sources.cleaning import DAMAGES
 from stream_app.sources.forms import Look
+from stream_app.sources.numbering import DAMAGES
 
 if TYPE_CHECKING:
     from stream_app.sources.mapping import Source

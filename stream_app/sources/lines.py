@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from stream_app.contracts.inputs.purchases import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.sources import amounts, sql, times
 from stream_app.sources.fields import LISTS, NUMBERS, TIMES, FieldReader
 from stream_app.sources.mapping import FieldMapping
@@ -33,9 +33,10 @@ class LineWriter:
         self._source_name = source_name
         self._fields = fields
         self.record = fields.record
-        self.contract = INPUT_CONTRACTS[self.record.topic]
+        self.contract = FILE_CONTRACTS[self.record.topic]
         self._of = names
         self._time = self.contract.time_field
+        self._is_digested = self._has_id() and not {"event_id", "order_id"} & names.keys()  # each for its id
 
     def select(self, grouped: str, known_customers: str) -> str:
         """Return the selection of lines: `at_ms, line, fault, is_hashed, file, row`.
@@ -56,7 +57,7 @@ class LineWriter:
             f"SELECT g.file, g.row, {self._instant_column()} AS at_ms, {type_} AS type, {customer} AS customer_id, "
             f"{total} AS total, {sign} AS has_sign, g.* EXCLUDE (file, row) FROM ({grouped}) AS g{join}"
         )
-        content = f"SELECT *, {_concat(self._content())} AS content FROM ({inner})"
+        content = f"SELECT *, {_concat(self._content())} AS content FROM ({inner})" if self._is_digested else inner
         own_id, is_hashed = self._event_id()
         event_id = (
             f"SELECT *, {own_id} AS event_id, {is_hashed} AS is_hashed, {self._fault()} AS fault FROM ({content})"
@@ -68,7 +69,7 @@ class LineWriter:
         if self.record.topic == "purchases":
             order = self._of.get("order_id")
             pieces.append(_pair("order_id", f"coalesce({order}, event_id)" if order else "event_id"))
-        pieces.append("content")
+        pieces += ["content"] if self._is_digested else self._content()
         if self._has_id():
             return _concat(["'{\"event_id\":'", "to_json(event_id)", *pieces, "'}'"])
         named = self.contract.model.model_fields
@@ -169,7 +170,8 @@ class LineWriter:
         given = self._of.get("event_id")
         if not self._has_id():
             return "NULL::VARCHAR", "false"
-        made = f"{sql.text(self._source_name)} || '/' || md5(content)"
+        content = "content" if self._is_digested else _concat(self._content())  # read where the ids before it are null
+        made = f"{sql.text(self._source_name)} || '/' || md5({content})"
         order = self._of.get("order_id") if self.record.topic == "purchases" else None
         if order is not None:
             kind = f"coalesce(type, {sql.text(ORDER_COMPLETED)})"

@@ -14,8 +14,8 @@ from typing import Final
 
 from stream_app.contracts.fields import parse_instant
 from stream_app.core.clock import NO_TIME
-from stream_app.sources.cleaning import DAMAGES
 from stream_app.sources.forms import Look, open_unpacked
+from stream_app.sources.numbering import DAMAGES
 
 _BLOCK_BYTES: Final = 1 << 20
 _COMMON_CHARACTERS: Final = 24

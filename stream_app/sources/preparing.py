@@ -32,15 +32,15 @@ class Prepared(NamedTuple):
         How many they are.
     instants
         About how many different times they have.
-    lacks_customers
-        Whether one of them names no customer.
+    may_lack_customers
+        Whether one of them seems to name no customer.
     """
 
     compiler: RecordCompiler
     table: str
     rows: int
     instants: int
-    lacks_customers: bool
+    may_lack_customers: bool
 
 
 class _Found(NamedTuple):
@@ -53,7 +53,7 @@ class _Found(NamedTuple):
     rows
         How many there are.
     records
-        Of each record, about how many times it has, and whether it lacks customers.
+        Of each record, about how many times it has, and whether it seems to lack customers.
     """
 
     is_ambiguous: bool
@@ -129,13 +129,13 @@ class Preparation:
         found = _Found(bool(answers[0]), int(answers[1]), list(zip(answers[2::2], answers[3::2], strict=True)))
         decimal = self._decimal(source, table, made(columns), is_ambiguous=found.is_ambiguous)
         terms = replace(terms, decimal=decimal, formats=self._formats(table, made(columns)))
-        for compiler, (instants, lacks_customers) in zip(made(columns), found.records, strict=True):
-            yield Prepared(compiler, table, found.rows, int(instants), bool(lacks_customers))
+        for compiler, (instants, may_lack_customers) in zip(made(columns), found.records, strict=True):
+            yield Prepared(compiler, table, found.rows, int(instants), bool(may_lack_customers))
 
     def known_customers(self, prepared: Sequence[Prepared]) -> str:
         """Return the table of orders whose customers refunds need; empty if none does."""
         purchases = [each for each in prepared if each.compiler.record.topic == "purchases"]
-        if not any(each.lacks_customers for each in purchases):
+        if not any(each.may_lack_customers for each in purchases):
             return ""
         orders = [
             each.compiler.customers(each.table) for each in purchases if "order_id" in each.compiler.record.fields
@@ -241,7 +241,7 @@ def _is_read_once(records: Sequence[RecordMapping], files: Sequence[InputFile]) 
 def _asked(compilers: Sequence[RecordCompiler]) -> list[str]:
     """Return what is asked of all rows, see `_Found`."""
     cells = [amounts.may_be_ambiguous(cell) for cell in _numbers(compilers)]
-    of_records = [each for compiler in compilers for each in (compiler.instants(), compiler.lacks_customers())]
+    of_records = [each for compiler in compilers for each in (compiler.instants(), compiler.may_lack_customers())]
     return [f"coalesce(bool_or({sql.either(cells)}), false)", "count(*)", *of_records]
 
 

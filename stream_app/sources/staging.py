@@ -18,10 +18,11 @@ import duckdb
 
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.sources import sql
-from stream_app.sources.cleaning import DOCUMENT_DELIMITER, Cleaner, Refusal, numbered
+from stream_app.sources.cleaning import Cleaner, Refusal, numbered
 from stream_app.sources.fields import Column
 from stream_app.sources.forms import Look, open_unpacked
 from stream_app.sources.inputs import InputFile as InputFile
+from stream_app.sources.numbering import DOCUMENT_DELIMITER
 from stream_app.sources.paths import read_name, read_path
 
 ROW_CHARACTERS_MAX: Final = 1 << 20
@@ -100,10 +101,14 @@ class Stage:
         wanted: Sequence[str],
         asked: Callable[[dict[str, Column]], list[str]],
     ) -> tuple[dict[str, Column], list[Any]]:
-        """Do as `fill`, but leave the rows where they are; return what is asked of all of them, too, as `look` does."""
+        """Do as `fill`, but leave the rows where they are; return what is asked of all of them, too, as `look` does.
+
+        What is asked is asked of cells with the white space around them, as to cut it off takes a third of the look.
+        """
         places, parts = self._parts(files, wanted, "", whole=False)
+        _, whole_cells = self._parts(files, wanted, "", whole=False, is_trimmed=False)
         questions = ["count(*)", *asked(places)]
-        count, *found = self.look(f"({' UNION ALL '.join(parts)})", questions)
+        count, *found = self.look(f"({' UNION ALL '.join(whole_cells)})", questions)
         mended = [again for file, part in zip(files, parts, strict=True) if (again := self._mended(file, part))]
         every = " UNION ALL ".join([*parts, *mended])
         for file in files:
@@ -119,7 +124,7 @@ class Stage:
         return list(self._connection.execute(f"SELECT {', '.join(asked)} FROM {table}").fetchall()[0])
 
     def _parts(
-        self, files: Sequence[InputFile], wanted: Sequence[str], each: str, *, whole: bool
+        self, files: Sequence[InputFile], wanted: Sequence[str], each: str, *, whole: bool, is_trimmed: bool = True
     ) -> tuple[dict[str, Column], list[str]]:
         """Return where the wanted columns stand, and what reads the rows of each file, as SQL."""
         places: dict[str, Column] = {}
@@ -132,7 +137,7 @@ class Stage:
                 known = places.get(name)
                 is_list = is_list or (known is not None and known.is_list)
                 places[name] = Column(f"c{number}", is_list)
-                cells.append(f"{read if is_list else sql.trimmed(read)} AS c{number}")
+                cells.append(f"{sql.trimmed(read) if is_trimmed and not is_list else read} AS c{number}")
             if whole:
                 cells.append(f"{self._digest(file, typed)} AS whole")
             rows = relation

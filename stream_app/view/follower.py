@@ -140,14 +140,14 @@ class ViewFollower:
         return {(tp.topic, tp.partition): max(self._ends[tp] - at, 0) for tp, at in self._written.items()}
 
     def _condition(self) -> FollowerCondition:
-        """Return what is told of this process inside the view."""
+        """Return what the view says about this process."""
         lag: Counter[str] = Counter()
         for tp, at in self._written.items():
             lag[self._kinds[tp.topic]] += max(self._ends[tp] - at, 0)
         return FollowerCondition(version(DISTRIBUTION), self.state, round(self.staleness_seconds, 3), dict(lag))
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """Follow without end."""
         await self._keep_at_it(is_rebuild=False)
 
     async def rebuild(self) -> None:
@@ -167,7 +167,7 @@ class ViewFollower:
                 await self._pause("Kafka", error)
 
     async def _is_done(self, consumer: AIOKafkaConsumer, *, is_rebuild: bool) -> bool:
-        """Attach and follow until something does not fit any more; return whether that is because all is done."""
+        """Attach and follow until something no longer fits; return whether that is because all is done."""
         try:
             attached = await self._attach(consumer, is_fresh=is_rebuild)
             if attached.is_building:
@@ -236,7 +236,7 @@ class ViewFollower:
             while time.monotonic() - announced < 1:  # the old one stands still: its position is soon reached
                 if await self._target.swap(generation):
                     seconds = time.monotonic() - started
-                    logger.info("the view is built anew after %.1f s", seconds, extra={"seconds": round(seconds, 1)})
+                    logger.info("the view is rebuilt after %.1f s", seconds, extra={"seconds": round(seconds, 1)})
                     return
                 await self._take(consumer, generation)
 

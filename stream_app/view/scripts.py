@@ -12,7 +12,7 @@ from typing import Final
 
 OK: Final = b"OK"
 MOVED: Final = b"MOVED"
-"""The generation is not the one to write any more, or has vanished."""
+"""The generation is no longer the one to write, or has vanished."""
 GAP: Final = b"GAP"
 """Records before these are missing in Redis: another follower was here, or a failover has lost writes."""
 WAIT: Final = b"WAIT"
@@ -113,11 +113,11 @@ local function upcoming(record)
   local key = root .. 'c:' .. customer
   local old = redis.call('HGET', key, segmentation)
   if not old then return 0 end
-  local told, old_segment, since = string.match(old, '^(%d+ (%S+) (%S+) %S+ %S+)')
+  local membership, old_segment, since = string.match(old, '^(%d+ (%S+) (%S+) %S+ %S+)')
   if old_segment ~= segment or tonumber(since) > decided_at then return 0 end
-  if following ~= '' then told = told .. ' ' .. following end
-  note_ahead(customer, segmentation, old, told)
-  redis.call('HSET', key, segmentation, told)
+  if following ~= '' then membership = membership .. ' ' .. following end
+  note_ahead(customer, segmentation, old, membership)
+  redis.call('HSET', key, segmentation, membership)
   return 1
 end
 

@@ -27,7 +27,7 @@ SLICE_KEYS: Final = 500
 
 
 class ViewChanged(Exception):
-    """A write does not fit the view any more; attach again."""
+    """A write no longer fits the view; attach again."""
 
 
 class Attachment(NamedTuple):
@@ -119,7 +119,7 @@ class ViewTarget:
         return await self._read() == attached.read
 
     async def discard(self) -> None:
-        """Let nothing be read any more, for it is of topics that are gone."""
+        """Stop all reading, as the data is of topics that are gone."""
         await self._client.delete(self._keys.pointer, self._keys.feed, self._keys.feed_position)
 
     async def _read(self) -> str | None:

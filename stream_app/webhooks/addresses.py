@@ -28,7 +28,7 @@ REFUSED: Final[tuple[Network, ...]] = tuple(
         "168.63.129.16/32",  # Azure's metadata: a public address, by its range
         "192.0.0.0/24",  # protocol assignments (RFC 6890), with Oracle's metadata
         "192.88.99.0/24",  # relays of 6to4, deprecated (RFC 7526)
-        "224.0.0.0/4",  # multicast, of which Python counts some as global
+        "224.0.0.0/4",  # multicast, some of which Python counts as global
         "240.0.0.0/4",
         "fec0::/10",  # site-local, deprecated (RFC 3879)
         "ff00::/8",

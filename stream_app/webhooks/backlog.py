@@ -130,7 +130,7 @@ class Backlog:
                 found[tp] = Progress(known.offset, known.metadata)
             else:
                 logger.warning(
-                    "%s: partition %d has no offset %d any more; it is read from %d on",
+                    "%s: partition %d no longer has offset %d; it is read from %d on",
                     self._group,
                     tp.partition,
                     known.offset,

@@ -29,7 +29,7 @@ def unknown_words(subscription: Subscription, index: SegmentIndex) -> Iterator[s
     Raises
     ------
     ConfigurationError
-        If a word is a segment of several segmentations, and the filter does not say of which.
+        If a word is a segment of several segmentations, and the filter does not say which.
     """
     chosen = subscription.filter.migration_filter()
     known = []

@@ -21,7 +21,7 @@ from stream_app.contracts.readers import MigrationRecord, SegmentReference, Upco
 EVENT_TYPE: Final = "com.stream-segmenter.migration."
 """Begins the type, as on the topic."""
 NOTICE_TYPE: Final = "com.stream-segmenter.upcoming."
-"""Likewise, of a notice."""
+"""The same for a notice."""
 
 BodyForm = Literal["cloudevents", "segment"]
 

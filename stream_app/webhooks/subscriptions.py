@@ -1,6 +1,6 @@
 """Which endpoint gets which migrations: the file of subscriptions, checked before anything starts.
 
-A message never shows the value found where a secret may stand, as a URL and every misspelt key may be one.
+A message never shows the value found where a secret may be: a URL may hold one, and so may any misspelt key.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Subscription(_Part):
             if getattr(self.filter, name) is not None:
                 raise PydanticCustomError("filter", f"records of {self.topic} have no {name}; remove it")
         if self.topic == "upcoming" and self.body != "cloudevents":
-            raise PydanticCustomError("body", "expected body: cloudevents, which alone can tell what is upcoming")
+            raise PydanticCustomError("body", "expected body: cloudevents, the only form for upcoming moves")
         return self
 
     @property
@@ -260,7 +260,7 @@ def _first_problem(error: ValidationError, values: object) -> str:
     name = _name_at(values, first["loc"])
     shown = f"{place} (subscription {name})" if name else place or "the file"
     if first["type"] == "extra_forbidden":
-        return f"{shown}: there is no such setting; correct its name"
+        return f"{shown}: no setting has this name; correct it"
     return f"{shown}: {first['msg']}"
 
 

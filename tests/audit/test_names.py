@@ -54,7 +54,7 @@ def test_every_name_of_a_faultless_deployment_is_true(story: Story) -> None:
     found = found_in(story)
     assert found.tally.is_clean
     assert found.figures["names checked"] == len(story.written(story.names.migrations)) > 60
-    assert found.figures["names that hang on the order"] == 0
+    assert found.figures["names that depend on the order"] == 0
 
 
 def test_name_that_was_not_true_is_found(story: Story) -> None:
@@ -144,6 +144,16 @@ def test_act_that_is_heard_of_late_may_lead_down(days_late: int, breaches: int) 
     assert len(list(check_direction([move], entries, STREAMS, MODELS, LOG))) == breaches
 
 
+def test_act_at_the_very_instant_at_which_silence_leads_down_may_be_named_for_it() -> None:
+    entries = entries_of(("purchases", purchase(0)), ("engagements", engagement(35)), ("engagements", engagement(36)))
+    for offset, breaches in ((0, 0), (1, 1)):
+        at_ms = entries[offset + 1].event.at_ms
+        at = {"topic": "engagements", "offset": offset, "at_ms": at_ms}
+        told = move_of("engagement", NEW, OCCASIONAL, "down", **at)
+        since = entries if not offset else entries_of(("purchases", purchase(2)), *VISITS_OF_NEW)
+        assert len(list(check_direction([told], {"c": since}, STREAMS, MODELS, LOG))) == breaches
+
+
 def test_levels_are_those_of_the_segments() -> None:
     assert LEVELS[VIP] > LEVELS[REGULAR] > LEVELS[OCCASIONAL] > LEVELS[AT_RISK] > LEVELS[LOST]
 
@@ -163,6 +173,7 @@ def entries_of(*events: tuple[str, Event]) -> list[Entry]:
     return entries
 
 
+VISITS_OF_NEW = [("engagements", engagement(35)), ("engagements", engagement(36))]
 VISITS = [("engagements", engagement(day, event_id=f"visit {day}")) for day in range(40, 60)]
 FIRST = ("purchases", purchase(0, event_id="first"))
 SECOND = ("purchases", purchase(59.5, event_id="second"))

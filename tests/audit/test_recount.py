@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.audit.recount import Entry, Outcome, Totals, compare, recount
+from stream_app.audit.recount import Entry, Outcome, Totals, compare, is_misdated, recount
+from stream_app.core.clock import DAY_MS
 from stream_app.core.events import ENGAGEMENT, Event
 from tests.reference.row import Row
 from tests.support.events import edit, engagement, histories, instant, purchase, refund
@@ -150,3 +151,20 @@ def test_refund_before_its_purchase_is_as_one_after_it() -> None:
     early, late = refund(0, 5_000, "o"), purchase(1, order_id="o")
     assert judged([early, late], [early, late]).differences == []
     assert recount(entries_of([early, late])).totals.first_at_ms == instant(1)
+
+
+@pytest.mark.parametrize("written_ms", [-60_000, 0, 60_000])
+def test_record_that_leads_others_is_misdated_whichever_was_written_first(written_ms: int) -> None:
+    ahead = Entry(1, 5, instant(10), 10**12, engagement(30))
+    other = Entry(0, 3, instant(9), 10**12 + written_ms, purchase(9))
+    assert is_misdated([ahead, other])
+    assert not is_misdated([ahead._replace(gap_ms=40 * DAY_MS), other])
+
+
+def test_record_that_leads_what_was_folded_before_is_not_misdated() -> None:
+    ahead = Entry(1, 5, instant(10), 10**12, engagement(30))
+    before = Entry(0, 3, instant(9), 10**12 - 30 * DAY_MS, purchase(9))
+    earlier, later = Entry(1, 4, instant(9), 10**12, engagement(9)), Entry(1, 6, instant(10), 10**12, engagement(9))
+    assert not is_misdated([ahead, before])
+    assert not is_misdated([ahead, earlier])
+    assert is_misdated([ahead, later])

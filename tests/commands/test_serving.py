@@ -177,8 +177,10 @@ def test_folder_is_served_and_its_address_named_once_it_answers(tmp_path: Path) 
         text=True,
     ) as demo:
         assert demo.stdout is not None
-        address = next(found for line in demo.stdout if (found := re.search(r"http://\S+", line)))[0]
-        status, _ = fetch(address)
+        line = next(line for line in demo.stdout if "http://" in line)
+        pages, address = re.findall(r"http://\S+", line)
+        status, _ = fetch(pages)
+        wait_for(lambda: fetch(address)[0] == 200, PATIENCE_SECONDS, "what the replay has written")
         demo.send_signal(signal.SIGINT)
         rest = demo.stdout.read()
     assert (status, demo.returncode) == (200, 0)
@@ -202,15 +204,45 @@ def test_pages_are_at_the_root_of_a_folder_with_a_report(tmp_path: Path) -> None
         with urllib.request.urlopen(pages, timeout=PATIENCE_SECONDS) as answer:
             headers, content = answer.headers, answer.read().decode()
         document = fetch(f"{pages}console/document")
-        status, _ = fetch(figures)
+        wait_for(lambda: fetch(figures)[0] == 200, PATIENCE_SECONDS, "what the replay has written")
         served.send_signal(signal.SIGINT)
         served.stdout.read()
-    assert (status, served.returncode) == (200, 0)
+    assert served.returncode == 0
     assert '<div id="app">' in content
     assert document == (200, '{"customers":7}')
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'; script-src 'self'" in headers["Content-Security-Policy"]
+
+
+def test_a_replay_can_be_looked_at_at_once(tmp_path: Path) -> None:
+    purchases = tmp_path / "purchases.csv"
+    rows = [
+        "customer_id,occurred_at,total,currency,order_id",
+        "a,2024-05-01T00:00:00Z,10,EUR,1",
+        "b,2024-05-02T00:00:00Z,20,EUR,2",
+    ]
+    purchases.write_text("\n".join(rows), "utf-8")
+    command = ["replay", "--purchases", purchases, "--out", tmp_path / "out", "--serve", "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stream_app", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as served:
+        assert served.stdout is not None
+        said = []
+        for line in served.stdout:
+            said.append(line)
+            if "http://" in line:
+                break
+        pages = re.findall(r"http://\S+", said[-1])[0]
+        status, document = fetch(f"{pages}console/document")
+        served.send_signal(signal.SIGINT)
+        served.stdout.read()
+    assert (status, served.returncode) == (200, 0), said
+    assert json.loads(document)["customers"] == 2
 
 
 def test_folder_without_outputs_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ LABELS = {
 }
 """Values of labels whose values matter to expressions; all others have one."""
 MOVES = (("", "s1"), ("s1", "s5"), ("s5", "s1"), ("s9", "s1"), ("s1", ""))
-"""A first entry, a lapse, a win-back, one out of a segment that is not in use any more, and one out of an audience."""
+"""A first entry, a lapse, a win-back, one out of a segment that is no longer in use, and one out of an audience."""
 SEGMENTS = (("s1", "Loyal", "2"), ("s5", "At risk", "-1"), ("s6", "Lost", "-3"))
 LATER = ("offset 1h", "offset 5m")
 """Of expressions about more time than passes here."""

@@ -37,7 +37,7 @@ TOLD = {
         r"partitions \[.*\] are given back, all that they did is written",
         r"stopped after ",
     ),
-    "view": (r"the view is built anew after ", r"caught up after "),
+    "view": (r"the view is rebuilt after ", r"caught up after "),
     "api": (r"serving http",),
     "webhooks": (r"delivering to accepting, refusing", r"subscription accepting: partitions \[.*\] are open"),
 }

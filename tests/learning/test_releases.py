@@ -92,7 +92,7 @@ def test_decision_on_a_model_whose_place_another_has_taken_is_refused() -> None:
     assert seen is not None
     learn(trainer, 7)
     for decide in (trainer.approve, trainer.reject):
-        with pytest.raises(DecisionRefused, match="is not held any more: the one that waits was learned at"):
+        with pytest.raises(DecisionRefused, match="is no longer held: the one that waits was learned at"):
             decide(2, seen.proposal.model.as_of_ms)
     assert trainer.approve(2).model.version == 2
 

@@ -15,7 +15,7 @@ from stream_app.segmentations.mistakes import shown
 def test_refusal_of_a_file_names_it(tmp_path: Path) -> None:
     path = tmp_path / "segmentations.json"
     path.write_bytes(b"{")
-    with pytest.raises(DocumentInvalid, match=r"segmentations\.json: line 1: no JSON"):
+    with pytest.raises(DocumentInvalid, match=r"segmentations\.json: line 1: not JSON"):
         read_document(path)
 
 
@@ -26,7 +26,7 @@ def test_document_that_is_too_long_is_refused() -> None:
 
 def test_key_that_stands_twice_in_json_is_refused() -> None:
     assert parse_document(b'{"a": {"a": 1}}', is_json=True) == {"a": {"a": 1}}
-    with pytest.raises(DocumentInvalid, match="the key 'a' stands twice"):
+    with pytest.raises(DocumentInvalid, match="the key 'a' occurs twice"):
         parse_document(b'{"a": 1, "a": 2}', is_json=True)
 
 

@@ -24,7 +24,7 @@ DEFAULTS = Thresholds()._asdict()
         ([{"kind": "guessed", "name": "value"}], "kind: 'guessed', expected one of learned, rules"),
         ([{"name": "value"}], "kind: None, expected one of learned, rules"),
         (["value"], "kind: None, expected"),
-        ([{"kind": "learned", "name": "value"}, RULES | {"name": "value"}], "the name 'value' stands twice"),
+        ([{"kind": "learned", "name": "value"}, RULES | {"name": "value"}], "the name 'value' occurs twice"),
         ([{"kind": "learned", "name": "My value"}], "pattern"),
         ("value", "valid tuple"),
     ],
@@ -84,7 +84,7 @@ def test_other_names_actions_and_thresholds_are_the_next_version_of_the_same_num
     [
         ({"names": {"stars": "Stars"}}, "names: 'stars', expected one of occasional, browsers"),
         ({"actions": {"stars": "Cheer."}}, "actions: 'stars', expected one of"),
-        ({"names": {"vip": "Loyal"}}, "names: 'Loyal' stands twice"),
+        ({"names": {"vip": "Loyal"}}, "names: 'Loyal' occurs twice"),
     ],
 )
 def test_names_of_segments_there_are_not_or_that_are_taken_are_refused(changes: Any, complaint: str) -> None:

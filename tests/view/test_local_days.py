@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_app.api import segments
+from stream_app.api.days import days_asked_for
 from stream_app.api.memory_store import MemoryStore
 from stream_app.core.local_days import date_shown
 from stream_app.view.records import MIGRATIONS, batch_of
@@ -25,7 +25,7 @@ MOVES = list(drawn_migrations(20, 200))
 def test_view_counts_a_migration_on_the_day_that_the_shop_has() -> None:
     for zone in ("UTC", ZONE):
         batch = batch_of(MIGRATIONS, 0, 0, records(MOVES), zone)
-        days = [entry[5] for entry in msgspec.msgpack.decode(batch.records)]
+        days = [entry[6] for entry in msgspec.msgpack.decode(batch.records)]
         assert days == [date_shown(move.effective_at, zone) for move in MOVES]
     assert days != [move.effective_at[:10] for move in MOVES]
 
@@ -45,4 +45,4 @@ def test_flows_in_memory_are_of_the_days_that_the_replay_counted(tmp_path: Path)
 
 @pytest.mark.parametrize(("zone", "today"), [("UTC", "2024-05-01"), (ZONE, "2024-05-02")])
 def test_last_day_is_todays_in_the_shop_if_none_is_named(zone: str, today: str) -> None:
-    assert segments._days(None, None, date.fromisoformat(date_shown("2024-05-01T20:00:00.000Z", zone)))[-1] == today
+    assert days_asked_for(None, None, date.fromisoformat(date_shown("2024-05-01T20:00:00.000Z", zone)))[-1] == today

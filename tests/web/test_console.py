@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.processes import free_port, wait_for
 from tests.support.replays import Outputs
-from tests.web.conftest import OF_SEGMENTS, PATIENCE_SECONDS, TOKEN, Consoles, wait_until_ready
+from tests.web.consoles import OF_SEGMENTS, PATIENCE_SECONDS, TOKEN, Consoles, wait_until_ready
 from tests.web.driving import Driver, Found, Visit, text_of
 from tests.web.view_of_replay import ViewOfReplay, members_of
 
@@ -262,7 +262,8 @@ def test_movements_are_filtered_and_lead_to_those_who_moved(browser: Driver, con
     assert found.errors == []
 
 
-def test_health_says_how_far_the_view_is(browser: Driver, console: str) -> None:
+def test_health_says_how_far_the_view_is(browser: Driver, console: str, view: ViewOfReplay) -> None:
+    view.beat()
     (found,) = browser.visit(Visit(f"{console}/#/health", actions=[{"wait": DRAWN}]))
     waiting = {row[0]: row[3] for row in found.rows("How far the view has read")}
     assert waiting["migrations"] == "3"

@@ -68,6 +68,16 @@ class ViewOfReplay:
         """Write all of it."""
         asyncio.run(self._fill())
 
+    def beat(self) -> None:
+        """Have the view's process say how it is."""
+
+        async def say() -> None:
+            target = ViewTarget(self.connection(), KEYS, feed_length=10_000)
+            await target.beat((await target.attach(FIELDS)).generation, FOLLOWER)
+            await target.close()
+
+        asyncio.run(say())
+
     def move(self, customer_id: str, segmentation: str = "value") -> MigrationRecord:
         """Have a customer go back to where its last move came from, now; return the migration."""
         last = self._last_move(customer_id, segmentation)

@@ -40,14 +40,14 @@ def refusal(folder: Path, *subscriptions: object) -> str:
         ({"secret": "whsec_c2hvcnQ="}, "subscriptions.0.secret (subscription crm): expected whsec_ and 24 to 64 bytes"),
         ({"secret": PLANTED[6:]}, "subscriptions.0.secret (subscription crm): expected whsec_"),
         ({"secret_file": "x"}, "subscriptions.0 (subscription crm): expected secret or secret_file, not both"),
-        ({"sceret": "x"}, "subscriptions.0.sceret (subscription crm): there is no such setting; correct its name"),
+        ({"sceret": "x"}, "subscriptions.0.sceret (subscription crm): no setting has this name; correct it"),
         ({"name": "CRM"}, "subscriptions.0.name: String should match pattern"),
         ({"body": "xml"}, "subscriptions.0.body (subscription crm): Input should be 'cloudevents' or 'segment'"),
         (
             {"filter": {"cause": "luck"}},
             "subscriptions.0.filter.cause.0 (subscription crm): Input should be 'purchase'",
         ),
-        ({"filter": {"too": "s1"}}, "subscriptions.0.filter.too (subscription crm): there is no such setting"),
+        ({"filter": {"too": "s1"}}, "subscriptions.0.filter.too (subscription crm): no setting has this name"),
         ({"filter": {"to": []}}, "subscriptions.0.filter.to (subscription crm): "),
         (
             {"topic": "memberships"},

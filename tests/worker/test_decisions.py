@@ -99,7 +99,7 @@ def test_decisions_are_carried_out_in_the_transaction_that_tells_of_them() -> No
         (decision("approve", 3), "version 3 is not held: the model that waits is version 2"),
         (
             decision("approve", 2, as_of=AT),
-            f"version 2 as of {AT} is not held any more: the one that waits was learned",
+            f"version 2 as of {AT} is no longer held: the one that waits was learned",
         ),
         (decision("approve", 2, as_of="2024-99-01T12:00:00.000Z"), "as_of: '2024-99-01T12:00:00.000Z', expected an"),
         (decision("pin", 7), "version 7 is not among the published ones that are kept, which are 0, 1"),

@@ -2,7 +2,7 @@
 
 What a process counts as it goes (a failed call, an answered request) is counted here; what another object counts or
 knows anyway is read from that object when Prometheus asks. So nothing is copied between scrapes, and a figure of
-something that is gone is not exported any more.
+something that is gone is no longer exported.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Every metric of every command, declared and explained; `docs/metrics.md` is made from this file.
 
 Names begin with `segmenter_`, units are seconds, records and ratios. An age is exported as the instant it dates from,
-and PromQL subtracts: it keeps growing even where nothing updates it any more.
+and PromQL subtracts: it keeps growing even where nothing updates it.
 Labels hold names that the software or its operator chose: never a customer, an event, or an error's text. Whatever
 belongs to one segmentation carries the label `segmentation`: segment ids and axes recur in others.
 
-Every combination of label values is a time series for ever, and some values come from outside (a segment's id, a
+Every combination of label values is a time series for good, and some values come from outside (a segment's id, a
 subscription's name). So each metric says how many label sets it has at most; what exceeds that is counted under
 `OTHER`, still by its `lasting` labels.
 """

@@ -1,7 +1,7 @@
-"""Purchases: what is said of orders.
+"""Purchases: statements about orders.
 
 An order has a state. `order_completed` and `order_updated` say what it is now, and of these the latest counts,
-whichever of the two it is and however often it is said: one order id is one order. `order_refunded` takes something
+whichever of the two it is and however often it comes: one order id is one order. `order_refunded` takes something
 back of it, `order_cancelled` everything and at once; both may leave the customer out, who is then that of the order.
 
 The currency stands before the total because it says how many digits a total may have.
@@ -124,7 +124,7 @@ OwnerId = Annotated[CustomerId, WrapValidator(_read_owner)]
 
 
 class PurchaseRecord(InputRecord):
-    """What is said of an order: that it was completed, is now otherwise, was refunded or cancelled."""
+    """What happened to the order: it was completed, changed, refunded or cancelled."""
 
     model_config = ConfigDict(json_schema_extra=_add_states)
 
@@ -134,7 +134,7 @@ class PurchaseRecord(InputRecord):
     type: PurchaseType | None = ORDER_COMPLETED
     """What happened to the order; completed if absent."""
     order_id: Id
-    """The order; a refund names the order it undoes. Whatever is said under one id is said of one order."""
+    """The order; a refund names the order it undoes. All records with one id are about one order."""
     currency: Currency | None = Field(None, validate_default=True)
     """ISO 4217 code; required beside a total."""
     total: Amount | None = Field(None, validate_default=True)

@@ -31,7 +31,7 @@ class SegmentSums(Output):
     first_at_seconds: Count
     """Instants of their first purchases, refunds or engagements, in seconds since 1970; of those who have any."""
     active_at_seconds: Count
-    """Instants of their last purchases or engagements, likewise."""
+    """Instants of their last purchases or engagements, summed in the same way."""
     profiles_only: Count
     """How many have none: only profiles are known of them."""
 

@@ -54,31 +54,32 @@ class Figures(Output):
     order_tenure_days: NonNegative | None
     """Days since the first purchase; null before any."""
     order_interval_days: NonNegative
-    """Estimated days from one order to the next, as of late; what is older counts less, half after 60 days."""
+    """Recent estimate of the days from one order to the next; older orders count less, half after 60 days."""
     order_value: NonNegative | None
     """Estimated value of an order, drawn towards the population's; null while the model knows none."""
     engagement_recency_days: NonNegative | None
     """Days since the last engagement; null before any."""
     engagement_interval_days: NonNegative
-    """Estimated days from one day with an engagement to the next, as of late; half the weight after 30 days."""
+    """Recent estimate of the days from one day with an engagement to the next; half the weight after 30 days."""
 
 
 class Cause(Output):
     """The cause of a move: an event, an update of the profile, the passing of time (lapse), a new model or definition.
 
-    `merge`, `consent` and `cooldown` are reserved: nothing makes such moves. A role that a customer has left
-    is closed to it for some days; that they are over moves nobody, the next event does, and is the cause.
+    In a merge two ids turn out to be one customer's. `consent` and `cooldown` are reserved: nothing makes such moves. A
+    role that a customer has left is closed to it for some days; the end of that time moves nobody: the next event does,
+    and is the cause.
     """
 
     kind: CauseKind
     event_id: str | None
     """Null unless an event or a profile was the cause."""
     position: SourcePosition | None
-    """Likewise."""
+    """Where that event, or the statement of a merge, was read; null otherwise."""
 
 
 class LearnedExplanation(Output):
-    """Of a learned segmentation: what decided."""
+    """What decided, in a learned segmentation."""
 
     kind: Literal["learned"]
     before: Figures | None
@@ -89,14 +90,14 @@ class LearnedExplanation(Output):
     """What the move is put down to; null for a first entry."""
     margin: Number | None
     """How far past the middle between both segments' centres, in log units. Null where no distance decided: at entries,
-    where silence has become telling or ends, and where what the segment left says had become false."""
+    where silence decided, and where the statement of the segment left had become false."""
     statement: str
     """What the segment entered says of each of its members."""
     sentence: str
 
 
 class Condition(Output):
-    """A condition that is otherwise than it was before the move."""
+    """A condition whose outcome the move changed."""
 
     condition: str
     """What is true while it holds, in words: `4 or more order_completed in the last 30 days`."""
@@ -112,16 +113,16 @@ class Condition(Output):
 
 
 class RulesExplanation(Output):
-    """Of a segmentation by rules, or an audience: the conditions that decided."""
+    """The conditions that decided, in a segmentation by rules or an audience."""
 
     kind: Literal["rules"]
     sentence: str
     conditions: list[Condition]
-    """Those that changed, in the order of the definition; of who is new, all. Empty where the definition is new."""
+    """Those that changed, in the definition's order; all of them at an entry. Empty where the definition is new."""
 
 
 class DefinitionExplanation(Output):
-    """The segmentation was added to the configuration, or removed from it."""
+    """The segmentation was added to the configuration, or removed from it; or the customer goes by another id."""
 
     kind: Literal["definition"]
     sentence: str
@@ -163,7 +164,7 @@ class SegmentMigration(Output):
     from_segment: SegmentReference | None
     """Null where the customer was in none: at the first entry, and each time that it enters an audience."""
     to_segment: SegmentReference | None
-    """Null if the customer is in no segment of it any more (`left`): out of the audience, or the segmentation ended."""
+    """Null if the customer is no longer in any segment (`left`): it left an audience, or the segmentation ended."""
     change: Change
     """`entered` from no segment, `moved`, `lapsed` by silence into a lapsed one, `returned` from one by an own act,
     `left` for none."""
@@ -180,12 +181,14 @@ class SegmentMigration(Output):
     next_move: NextMove | None
     """If nothing happens after `effective_at`; null if silence moves the customer no more."""
     holdout: Holdout
+    merged_into: str | None = None
+    """The id that the customer goes by from now on, which is why it leaves; left out otherwise."""
 
 
 class SegmentMembership(Output):
     """The segment of a segmentation that a customer is in.
 
-    A null value instead says that it is in no segment of it any more, such as out of an audience.
+    A null value says that the customer is no longer in any segment of it, for example out of an audience.
     """
 
     customer_id: str
@@ -198,4 +201,4 @@ class SegmentMembership(Output):
     as_of: Instant
     next_move: NextMove | None
     """As it stood at `since`, or, in the files of a replay, at `as_of`; null if silence moves the customer no more. An
-    own act or a new model since then may change it, either way; the record is written anew when the customer moves."""
+    own act or a new model since then may change it, either way; the record is rewritten when the customer moves."""

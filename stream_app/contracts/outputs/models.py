@@ -64,7 +64,7 @@ class Frame(Output):
     engagement_weight: Share
     """How much engagement counts beside orders."""
     new_days: NonNegative
-    """A customer is new for so long."""
+    """How long a customer counts as new."""
     centres: Annotated[list[PerAxis], Field(min_length=ROLES, max_length=ROLES)]
     """Of the roles, in the order of `segments`."""
     open: Annotated[list[bool], Field(min_length=ROLES, max_length=ROLES)]
@@ -115,7 +115,7 @@ class LearnedModel(Output):
     """Of the version before; null if there was none."""
     thresholds: Thresholds
     names: dict[str, str]
-    """As configured, by the segments' keys; likewise below."""
+    """As configured, by the segments' keys; the same holds below."""
     actions: dict[str, str]
     segments: Annotated[list[ModelSegment], Field(min_length=len(KINDS), max_length=len(KINDS))]
     retired_segments: list[SegmentReference]
@@ -226,6 +226,6 @@ class DecisionOutcome(Output):
 class SegmentModel(
     RootModel[Annotated[LearnedModel | RulesModel | Tick | DecisionOutcome, Field(discriminator="kind")]]
 ):
-    """One version of a segmentation's model or definition, or what is said of a tick or a decision, by `kind`."""
+    """One version of a segmentation's model or definition, or the record of a tick or a decision, by `kind`."""
 
     model_config = ConfigDict(strict=True, frozen=True)

@@ -13,7 +13,7 @@ NoticeStatus = Literal["upcoming", "averted"]
 
 
 class UpcomingMove(Output):
-    """That a customer will leave a segment if nothing happens, so long before as the definition asks (`warn_before`).
+    """Notice that a customer will leave a segment if nothing happens, as early as the definition asks (`warn_before`).
 
     If the customer acts in time, or the definition changes, a second notice says that it has been averted. One that
     nothing has averted is followed by the migration.
@@ -32,7 +32,7 @@ class UpcomingMove(Output):
     to_segment: SegmentReference | None
     """Where that leads, or would have led; null for out of an audience."""
     lead: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smhd]$")]
-    """How long before it is told, as configured: whole seconds, minutes, hours or days."""
+    """How long in advance the notice is given, as configured: whole seconds, minutes, hours or days."""
     status: NoticeStatus
     decided_at: Instant
     """When it was found."""

@@ -169,7 +169,7 @@ class _Segment:
 
     def _bucket(self, place: Place, node: Mapping[str, Any]) -> Condition:
         share = member(place, node, "percent", (int, float), "a number from 0 to 1")
-        self._translation.chose("random shares are drawn anew: as many customers, but others")
+        self._translation.chose("random shares are drawn again: as many customers, but others")
         return {"random": {"salt": str(node.get("id") or "dittofeed"), "to_percent": round(share * 100, 4)}}
 
 

@@ -1,7 +1,7 @@
 """Segments of Klaviyo: `{attributes: {name, definition: {condition_groups}}}` as its API has them, one or a list.
 
 Groups are joined by "and", the conditions of a group by "or". A metric is known by an id of the account, so an import
-should be told which event type is meant: `--name XyZ123=order_completed`. Klaviyo counts days of the account's time
+needs to know which event type is meant: `--name XyZ123=order_completed`. Klaviyo counts days of the account's time
 zone and evaluates what depends on time once a day; here windows are exact.
 """
 

@@ -14,7 +14,7 @@ Condition = dict[str, Any]
 Value = TypeVar("Value")
 CALENDAR_DAYS: Final = {"month": 30, "quarter": 90, "year": 365}
 ANY_AGE: Final = "36525d"
-"""A hundred years: the far end of "at least so long ago"."""
+"""A hundred years: the far end of "at least this long ago"."""
 
 
 class Refused(Exception):
@@ -65,16 +65,16 @@ class Translation:
         """Have a learned segmentation, as a figure is made of its model."""
         if all(entry["kind"] != "learned" for entry in self.segmentations):
             self.segmentations.insert(0, {"kind": "learned", "name": "value"})
-            self.chose("what is predicted comes of the learned segmentation value, which is added")
+            self.chose("predictions come from the learned segmentation value, which is added")
 
     def refuse(self, refused: Refused) -> None:
         """Note what cannot be expressed."""
         self.mistakes.append(Mistake(path_of(refused.place), str(refused)))
 
     def listed(self, document: Any, key: str, what: str) -> list[tuple[Place, Any]]:
-        """Return what a document lists, itself or under a key, each with its place; one alone need not be in a list.
+        """Return what a document lists, itself or under a key, each with its place.
 
-        If there is none, that is noted.
+        A single one may be given without a list. If there are none, that is noted.
         """
         is_under_key = isinstance(document, Mapping) and key in document
         entries = document[key] if is_under_key else document
@@ -169,7 +169,7 @@ def duration(place: Place, count: object, unit: object, translation: Translation
     Raises
     ------
     Refused
-        If it is none.
+        If it is not one.
     """
     number = int(count) if isinstance(count, str) and count.isdecimal() else count
     number = expect(place, number, int, "a whole number")
@@ -190,7 +190,7 @@ def seconds(place: Place, count: object) -> str:
     Raises
     ------
     Refused
-        If it is none.
+        If it is not one.
     """
     if isinstance(count, float) and count.is_integer():
         count = int(count)
@@ -209,7 +209,7 @@ def instant(place: Place, value: object) -> str:
     Raises
     ------
     Refused
-        If it is none.
+        If it is not one.
     """
     text = str(expect(place, value, str, "a date and time"))
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):

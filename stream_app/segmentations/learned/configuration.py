@@ -15,7 +15,7 @@ Slackness = Annotated[float, Field(ge=0, le=3)]
 
 
 class LearnedConfiguration(SegmentationConfiguration):
-    """A segmentation that is learned from the population; fields that are not set follow the settings of all."""
+    """A segmentation that is learned from the population; fields that are not set follow the deployment's settings."""
 
     kind: Literal["learned"] = "learned"
     """Which kind of segmentation it is."""
@@ -65,5 +65,5 @@ class LearnedConfiguration(SegmentationConfiguration):
         shown = [self.names.get(kind.key, kind.name) for kind in KINDS]
         for name in shown:
             if shown.count(name) > 1:
-                raise ValueError(f"names: {name!r} stands twice, expected distinct ones")
+                raise ValueError(f"names: {name!r} occurs twice, expected distinct ones")
         return self

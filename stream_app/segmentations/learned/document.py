@@ -57,7 +57,7 @@ class ModelProposal:
     held
         True if it is not published, but shown to an operator.
     drift
-        Against the last published model; None if there is none to compare with.
+        Against the last published model; None if there is nothing to compare with.
     rejected
         True if an operator has refused it; only of a held one.
     members

@@ -111,7 +111,7 @@ class Frame:
     engagement_weight
         0 to 1: how much engagement counts beside orders.
     new_days
-        A customer is new for so long, > 0.
+        How long a customer is new, > 0.
     centres
         Of the roles on the axes r, e, a; shape `(ROLES, 3)`.
     is_open
@@ -214,7 +214,7 @@ class Model:
     Raises
     ------
     ModelInvalid
-        If a threshold is out of its range, a name is unknown or stands twice.
+        If a threshold is out of its range, a name is unknown or occurs twice.
     """
 
     name: str

@@ -71,10 +71,8 @@ def describe_change(model: Model, change: Change, context: MigrationContext) -> 
     if before is None or origin >= ROLES:
         decisive = origin if origin < ROLES else target
         return f"{lead}: {_name(model, decisive)} means {statement_of(model, decisive)}"
-    told = _role_change(model, before, change, context)
-    return (
-        f"{lead}: {told}" if told else f"{lead}: {_name(model, origin)} and {_name(model, target)} are told apart anew"
-    )
+    reason = _role_change(model, before, change, context)
+    return f"{lead}: {reason or f'{_name(model, origin)} and {_name(model, target)} are divided differently'}"
 
 
 def _role_change(model: Model, before: Frame, change: Change, context: MigrationContext) -> str:
@@ -82,7 +80,7 @@ def _role_change(model: Model, before: Frame, change: Change, context: Migration
     if change.axis == VALUE and (told := _usual_order_change(model.frame, before, context)):
         return told
     if change.origin == BROWSERS and not model.frame.counts_engagement:
-        return "visits do not count any more"
+        return "visits no longer count"
     return _statement_change(model, before, change.origin) or _statement_change(model, before, change.target)
 
 

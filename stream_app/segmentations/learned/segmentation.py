@@ -1,6 +1,6 @@
 """A learned model as a segmentation: who changes segment, and when exactly.
 
-Three rules keep what is said about a person true:
+Three rules keep what a segment says about a person true:
 
 1. An own act makes a customer active, and moves it to a role of the same or a higher level.
 2. Silence moves it down, at dates that are known at its last act: out of a role when the role's statement becomes
@@ -9,7 +9,7 @@ Three rules keep what is said about a person true:
    one is nearer by more than the hysteresis δ: (D_i − D_j) / (2 ‖c_i − c_j‖) > δ, the signed distance past the middle
    between two centres (D: squared distances). A statement that has become false overrules that.
 
-A new version may move anybody, but moves only those of whom the name of their role is no longer true under it, or
+A new version may move anybody, but moves only those whose role's statement is no longer true of them under it, or
 whose silence it finds telling. The others stay until they or their silence move them: moving to the nearest centre at
 once as well agreed no better with the types of simulated shops, and made a tenth more moves, there (of those that
 nothing had led to) and at Online Retail.
@@ -59,5 +59,5 @@ class LearnedSegmentation(Compiled):
         return learned_form(self.model)
 
     def untrue(self, customers: CustomerColumns, held: Held) -> Flags:
-        """Say of whom the name of the segment they are in is not true at their instants, shape `(n,)`."""
+        """Say for whom the name of the segment they are in is not true at their instants, shape `(n,)`."""
         return self.compiled.untrue(customers.activity, customers.at_ms, held.records)

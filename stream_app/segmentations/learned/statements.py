@@ -4,7 +4,7 @@ Every statement bounds rates in the customer's own terms (see `stream_app.segmen
 between the roles' centres:
 
     VIP, Champions, Loyal    orders at least so often
-    Big spenders             spends at least so much an order; orders or comes at least so often
+    Big spenders             spends at least an amount an order; orders or comes at least at a rate
     Regular                  orders or comes at least so often
     Browsers                 comes at least so often, orders at most so often
     Occasional               orders at most so often
@@ -74,7 +74,7 @@ class Statements:
     Parameters
     ----------
     orders_min, orders_max
-        Bounds of r; infinite where there is none.
+        Bounds of r; infinite where there is no bound.
     engagement_min
         Lower bound of e.
     value_min

@@ -25,11 +25,11 @@ from stream_app.segmentations.learned.roles import (
 from stream_app.segmentations.learned.statements import Statements
 
 LONGEST_DAYS: Final = 2_000.0
-"""No bound on a rate is told as a longer interval."""
+"""No bound on a rate is given as a longer interval."""
 NO_BROWSERS: Final = "nobody, since visits do not count"
 """What Browsers says where no engagement makes roles."""
 WHOLE_UNITS_FROM: Final = 10
-"""Major units from which on a typical value is told without minor ones."""
+"""From this many major units on, a typical value is given without minor ones."""
 
 
 def days(count: float) -> str:

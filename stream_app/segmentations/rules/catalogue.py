@@ -54,7 +54,7 @@ class Figure(NamedTuple):
     fades
         Whether silence alone makes it shrink.
     is_count
-        Whether it counts what its noun says, in whole numbers; such a figure is there for everybody.
+        Whether it counts what its noun says, in whole numbers; such a figure exists for everybody.
     bounds
         The least and the greatest that it can be.
     needs_model
@@ -162,5 +162,5 @@ FIGURES: Final[Mapping[FigureName, Figure]] = MappingProxyType(
         ),
     }
 )
-"""All of them, in the order of their names above. A comparison with a figure that is none is false."""
+"""All of them, in the order of their names above. A comparison with a figure that does not exist is false."""
 assert tuple(FIGURES) == get_args(FigureName)

@@ -1,6 +1,6 @@
 """What leaves compare with: numbers, values of fields and traits.
 
-Several comparators may stand together, all must hold: `{at_least: 2, less_than: 5}`.
+Several comparators may be combined; all must hold: `{at_least: 2, less_than: 5}`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Compared(Configuration):
 
     @property
     def comparisons(self) -> tuple[tuple[Comparator, float], ...]:
-        """The comparators that are given, all of which must hold."""
+        """The comparators that are given; all must hold."""
         given = ((comparator, getattr(self, comparator)) for comparator in COMPARATORS)
         return tuple((comparator, value) for comparator, value in given if value is not None)
 
@@ -65,7 +65,7 @@ class Tested(Configuration):
     """Part of a leaf that looks at a value, whatever it is: a text, a number, a truth value or a list."""
 
     at_least: Number | None = None
-    """The value is a number from this one on (≥); text is no number."""
+    """The value is a number from this one on (≥); text is not a number."""
     at_most: Number | None = None
     """The value is a number up to this one (≤)."""
     more_than: Number | None = None
@@ -75,13 +75,13 @@ class Tested(Configuration):
     equals: values.Literal | None = None
     """The value is this one."""
     not_equals: values.Literal | None = None
-    """The value is another one, or there is none."""
+    """The value is another one, or absent."""
     among: Annotated[tuple[values.Literal, ...] | None, Field(alias="in", min_length=1, max_length=1000)] = None
     """The value is one of these."""
     not_in: Annotated[tuple[values.Literal, ...] | None, Field(min_length=1, max_length=1000)] = None
-    """The value is none of these, or there is none."""
+    """The value is not one of these, or is absent."""
     exists: Annotated[bool, Field(strict=True)] | None = None
-    """`true`: there is a value, and it is no empty text; `false`: there is none."""
+    """`true`: there is a value, and it is not an empty text; `false`: there is no value."""
     contains: values.Literal | None = None
     """The value is a list that holds this; never true of a text."""
     begins_with: Text | None = None
@@ -104,7 +104,7 @@ class Tested(Configuration):
             raise ValueError(f"nothing is asked of the value, expected one of {', '.join(self.test_keys())}")
         if others and len(names) > 1:
             raise ValueError(
-                f"{' and '.join(names)} stand together, expected one test (at_least, at_most, more_than and less_than "
+                f"{' and '.join(names)} are combined, expected one test (at_least, at_most, more_than and less_than "
                 "alone may be combined); join two conditions by `all`"
             )
         return self

@@ -1,7 +1,7 @@
 """Segmentations by conditions, as configured: rules and audiences.
 
 By *rules*, a customer is in the first segment whose condition holds, or else in the default: always in exactly one. An
-*audience* has one segment, which a customer is in or out of. All that a condition can say is a value of these models:
+*audience* has one segment, which a customer is in or out of. Everything a condition can say is a value of these models:
 nothing is evaluated as an expression.
 """
 
@@ -125,7 +125,7 @@ class RuleSegment(DefaultSegment):
     """A segment and its condition."""
 
     when: Condition
-    """A customer is in the first segment of which this holds."""
+    """A customer is in the first segment whose condition holds."""
 
 
 class RulesConfiguration(SegmentationConfiguration):
@@ -136,7 +136,7 @@ class RulesConfiguration(SegmentationConfiguration):
     segments: Annotated[tuple[RuleSegment, ...], Field(min_length=1, max_length=64)]
     """In the order in which they are tried."""
     otherwise: DefaultSegment
-    """Where customers are of whom none holds."""
+    """The segment of customers for whom no condition holds."""
 
     @property
     def roster(self) -> tuple[DefaultSegment, ...]:
@@ -149,7 +149,7 @@ class RulesConfiguration(SegmentationConfiguration):
             seen: set[str] = set()
             for value in (getattr(segment, field) for segment in self.roster):
                 if value in seen:
-                    raise ValueError(f"segments: the {field} {value!r} stands twice, expected distinct ones")
+                    raise ValueError(f"segments: the {field} {value!r} occurs twice, expected distinct ones")
                 seen.add(value)
         return self
 

@@ -1,6 +1,6 @@
-"""How the conditions of rules are put, for whoever tells why a customer moved; see `native/outputs_rules.c`.
+"""How the conditions of rules are phrased when a move is explained; see `native/outputs_rules.c`.
 
-A condition is told with its value and what that counts: `4 orders, was 3: 4 or more order_completed in the last 30
+A condition is given with its value and what that counts: `4 orders, was 3: 4 or more order_completed in the last 30
 days`.
 """
 

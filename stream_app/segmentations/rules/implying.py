@@ -1,6 +1,6 @@
 """What follows from a condition, decided from forms alone: it may miss an implication, it never invents one.
 
-`implies(a, b)`: whoever is in a is in b. `excludes(a, b)`: nobody is in both. Each pair of parts is decided once, so
+`implies(a, b)`: everybody in a is in b. `excludes(a, b)`: nobody is in both. Each pair of parts is decided once, so
 the cost is the product of two conditions' sizes.
 """
 

@@ -86,7 +86,7 @@ class ConditionsKind(Generic[D]):
             "retired_segments": [{"id": s.segment_id, "name": s.name, "level": s.level} for s in roster.retired],
             "definition": definition.model_dump(mode="json", by_alias=True, exclude_none=True),
             "lists": {name: found.encode() for name, found in segmentation.lists.items()},
-            "together": {},  # whoever publishes several at once knows
+            "together": {},  # known where several are published at once
         }
 
     def decode(self, document: Mapping[str, Any]) -> Segmentation:

@@ -1,6 +1,6 @@
 """The leaves of conditions: what can be asked of a customer, a closed set.
 
-Each is known by the key that it begins with. What it means is said in its docstring, once, for the JSON Schema and the
+Each is known by the key that it begins with. Its docstring alone says what it means, for the JSON Schema and the
 reference page as well.
 """
 
@@ -55,7 +55,7 @@ class EventLeaf(Windowed, Compared):
     event: EventType
     """The type of events, such as `order_completed`, or the beginning of some, such as `cart_*`."""
     where: Tests = ()
-    """Only events whose fields are so; all tests must hold."""
+    """Only events whose fields pass all of these tests."""
     sum: NumericField | None = None
     """Compare the sum of a field instead of the number of events; over no event it is 0."""
     min: NumericField | None = None
@@ -73,14 +73,14 @@ class EventLeaf(Windowed, Compared):
 
     @property
     def comparisons(self) -> tuple[tuple[Comparator, float], ...]:
-        """The comparators, all of which must hold; without any it is enough that it has happened."""
+        """The comparators, all of which must hold; with none, it is enough that it has happened."""
         return super().comparisons or (("at_least", 1.0),)
 
     @model_validator(mode="after")
     def _require_one_number(self) -> EventLeaf:
         given = [name for name in AGGREGATES if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} stand together, expected one of them")
+            raise ValueError(f"{' and '.join(given)} are combined, expected one of them")
         if given and not Compared.comparisons.fget(self):  # type: ignore[attr-defined]  # a property
             raise ValueError(f"{given[0]}: compared with nothing, expected a comparator such as at_least")
         return self
@@ -96,13 +96,13 @@ class DecayedLeaf(RequiredComparison):
     decayed_sum: DecayedField
     """The field that is summed up, or `count` for 1 an event."""
     half_life: Duration
-    """After which time an event counts half."""
+    """The time after which an event counts half."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
 
 class FirstEventLeaf(Configuration):
-    """It has happened for the first time ever, and lately."""
+    """It has happened for the first time ever, and recently."""
 
     tag: ClassVar = "first_event"
 
@@ -111,11 +111,11 @@ class FirstEventLeaf(Configuration):
     last: Duration
     """How long ago at most."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
 
 class RestartedLeaf(Configuration):
-    """It has happened lately, not in the pause before, but before that."""
+    """It has happened recently, not in the pause before, but before that."""
 
     tag: ClassVar = "restarted"
 
@@ -124,9 +124,9 @@ class RestartedLeaf(Configuration):
     last: Duration
     """How long ago at most it has happened again."""
     pause: Duration
-    """For how long before that it has not."""
+    """How long it had not happened before that."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
 
 class RegularlyLeaf(Configuration):
@@ -141,11 +141,11 @@ class RegularlyLeaf(Configuration):
     each: Duration
     """How long a period is; the latest ends now."""
     in_at_least: Annotated[int, Field(strict=True, ge=1, le=64)]
-    """In how many of the periods at least."""
+    """In how many of the periods, at least."""
     of_last: Annotated[int, Field(strict=True, ge=1, le=64)]
     """How many periods are looked at."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
     @model_validator(mode="after")
     def _require_enough_periods(self) -> RegularlyLeaf:
@@ -155,7 +155,7 @@ class RegularlyLeaf(Configuration):
 
 
 class SequenceLeaf(Configuration):
-    """One thing has happened lately, and another soon after it."""
+    """One thing has happened recently, and another soon after it."""
 
     tag: ClassVar = "sequence"
 
@@ -168,14 +168,14 @@ class SequenceLeaf(Configuration):
 
 
 class LastEventLeaf(Configuration):
-    """The latest event of a kind looks so."""
+    """The fields of the latest event of a kind pass some tests."""
 
     tag: ClassVar = "last_event"
 
     last_event: EventType
     """The type of events, or the beginning of some, ended by `*`."""
     has: Annotated[tuple[FieldTest, ...], Field(min_length=1, max_length=32)]
-    """What its fields are; all tests must hold."""
+    """Tests of its fields; all must hold."""
     where: Tests = ()
     """Only events whose fields are so are looked at."""
 
@@ -188,19 +188,19 @@ class SinceLastLeaf(Configuration):
     since_last: EventType
     """The type of events, or the beginning of some, ended by `*`."""
     at_least: Duration | None = None
-    """So long ago or longer."""
+    """At least this long ago."""
     at_most: Duration | None = None
-    """So long ago or shorter."""
+    """At most this long ago."""
     more_than: Duration | None = None
     """Longer ago."""
     less_than: Duration | None = None
-    """Not yet so long ago."""
+    """Less than this long ago."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
     @property
     def comparisons(self) -> tuple[tuple[Comparator, Duration], ...]:
-        """The comparators that are given, all of which must hold."""
+        """The comparators that are given; all must hold."""
         names: tuple[Comparator, ...] = ("at_least", "at_most", "more_than", "less_than")
         given = ((name, getattr(self, name)) for name in names)
         return tuple((name, duration) for name, duration in given if duration is not None)
@@ -216,7 +216,7 @@ class Anniversary(Configuration):
     """The day of the year on which a date comes round; 29 February is kept on 1 March in other years."""
 
     in_next: Duration | None = None
-    """It comes round within so many whole days, today included."""
+    """It comes round within this many whole days, today included."""
     in_month: Annotated[bool, Field(strict=True)] | None = None
     """`true`: it comes round in the present month."""
     timezone: ZoneName | None = None
@@ -239,12 +239,12 @@ class Anniversary(Configuration):
 
 
 class HeldFor(Configuration):
-    """Since when a trait has had its present value; that somebody states it again changes nothing."""
+    """Since when a trait has had its present value; stating it again changes nothing."""
 
     at_least: Duration | None = None
-    """So long or longer."""
+    """For this long or longer."""
     less_than: Duration | None = None
-    """Not yet so long."""
+    """For less than this long."""
 
     @model_validator(mode="after")
     def _require_one(self) -> HeldFor:
@@ -261,7 +261,7 @@ class TraitLeaf(Tested):
     trait: Name
     """The name of the trait."""
     in_last: Duration | None = None
-    """The value is a date, not after now, and not so long ago."""
+    """The value is a date, not after now, and at most this long ago."""
     in_next: Duration | None = None
     """The value is a date after now, and not further ahead."""
     before: Instant | None = None
@@ -276,7 +276,7 @@ class TraitLeaf(Tested):
     @model_validator(mode="after")
     def _require_value(self) -> TraitLeaf:
         if self.held_for is not None and self.equals is None:
-            raise ValueError("held_for stands without equals, expected the value that has been held")
+            raise ValueError("held_for is given without equals, expected the value that has been held")
         return self
 
 
@@ -298,7 +298,7 @@ class MembershipLeaf(Configuration):
 
 
 class ListLeaf(Configuration):
-    """The customer's id stands in a list, see `lists`."""
+    """The customer's id is in a list, see `lists`."""
 
     tag: ClassVar = "list"
 
@@ -323,7 +323,7 @@ class Bucket(Configuration):
     from_percent: Percent = 0.0
     """Where the share begins, 0 to 100."""
     to_percent: Percent
-    """Where it ends, which is no longer part of it."""
+    """Where the share ends, 0 to 100; this end is not part of it."""
 
     @model_validator(mode="after")
     def _require_share(self) -> Bucket:

@@ -51,7 +51,7 @@ def phrase_of(leaf: Leaf, currency: str = "", timezone: str = "UTC") -> str:
     leaf
         The leaf.
     currency
-        Name of the base currency, such as `EUR`; amounts are told without a unit where it is empty.
+        Name of the base currency, such as `EUR`; amounts have no unit where it is empty.
     timezone
         Whose dates a leaf means that names no time zone.
     """

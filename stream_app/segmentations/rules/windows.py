@@ -58,7 +58,7 @@ class Windowed(Configuration):
     """Part of a leaf that says when events count; without any of these, all do."""
 
     last: Duration | None = None
-    """Events of the time up to now; `30d`: out at exactly 30 days of age."""
+    """Events up to now; `30d`: out at exactly 30 days of age."""
     between_ago: tuple[DurationOrZero, Duration] | None = None
     """Events between two ages: `[30d, 90d]` are those of 30 days or more and less than 90."""
     since: Annotated[Instant | None, Field(alias="from")] = None
@@ -86,7 +86,7 @@ class Windowed(Configuration):
         if self.since is not None or self.to is not None:
             given.append("from/to")
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} stand together, expected one window")
+            raise ValueError(f"{' and '.join(given)} are combined, expected one window")
         if self.between_ago is not None and self.between_ago[0] >= self.between_ago[1]:
             newest, oldest = self.between_ago
             raise ValueError(f"between_ago: [{newest}, {oldest}], expected the shorter duration first")

@@ -55,11 +55,11 @@ export class Latest {
     this.moves = [move, ...this.moves].slice(0, LATEST_KEPT);
   }
 
-  // Adds those of before, which the server gives newest first.
+  // Adds those of before, or of when the stream was away.
   begin(moves) {
     const known = new Set(this.moves.map((move) => move.migration_id));
     this.moves = [...this.moves, ...moves.filter((move) => !known.has(move.migration_id))]
-      .sort((a, b) => b.effective_at.localeCompare(a.effective_at)).slice(0, LATEST_KEPT);
+      .sort((a, b) => (isAfter(a.entryId, b.entryId) ? -1 : 1)).slice(0, LATEST_KEPT);
   }
 }
 

@@ -120,7 +120,7 @@ class Site {
     if (this.asked.has(segmentation.name)) return;
     this.asked.add(segmentation.name);
     try {
-      this.latest.begin((await this.movesOf(segmentation, LATEST_FIRST)).moves);
+      this.latest.begin((await this.movesOf(segmentation, LATEST_FIRST)).moves.map(({ entry_id: entryId, move }) => ({ ...move, entryId })));
       this.redrawSoon();
     } catch (error) {
       this.isSignedOut(error);
@@ -137,7 +137,7 @@ class Site {
     const found = [];
     for (let before = null; found.length < limit;) {
       const page = await this.movesOf(segmentation, MOVES_PAGE, [["from_ms", fromMs], ["to_ms", toMs], ...(before ? [["before", before]] : [])]);
-      for (const raw of page.moves) {
+      for (const { move: raw } of page.moves) {
         const move = moveOf(this.shown.run, raw);
         if (isListed(move.from, move.to, move.cause, move.change)) found.push(raw);
       }

@@ -151,19 +151,10 @@ function operationCard(method, path, operation, token) {
     parameters(operation), answers(operation), trial(method, path, operation, token));
 }
 
-function problemRows(operations) {
-  const found = new Map();
-  for (const { operation } of operations) {
-    for (const answer of Object.values(operation.responses)) {
-      for (const content of Object.values(answer.content ?? {})) {
-        for (const [code, { value }] of Object.entries(content.examples ?? {})) if (!found.has(code)) found.set(code, value);
-      }
-    }
-  }
-  const sorted = [...found].sort(([left, one], [right, other]) => one.status - other.status || left.localeCompare(right));
-  return sorted.map(([code, value]) => element("tr", { id: `problem-${code}` },
-    element("td", {}, value.status), element("th", { scope: "row" }, element("code", {}, code)),
-    element("td", {}, value.title), element("td", {}, value.detail)));
+function problemRows(kinds) {
+  return kinds.map(({ code, status, title, detail }) => element("tr", { id: `problem-${code}` },
+    element("td", {}, status), element("th", { scope: "row" }, element("code", {}, code)),
+    element("td", {}, title), element("td", {}, detail)));
 }
 
 function schemaCards(schemas) {
@@ -193,7 +184,7 @@ function draw(description) {
       element("div", { class: "token" }, element("label", { for: "token" }, "Token for requests from this page; it is kept nowhere"), token),
       description.tags.map(({ name, description: text }) => element("section", {}, element("h2", {}, text),
         ofTag(name).map(({ path, method, operation }) => operationCard(method, path, operation, token)))),
-      element("section", { id: "problems" }, element("h2", {}, "Problems, by code"), table(["status", "code", "meaning", "for example"], problemRows(operations))),
+      element("section", { id: "problems" }, element("h2", {}, "Problems, by code"), table(["status", "code", "meaning", "for example"], problemRows(description["x-problems"]))),
       element("section", { id: "schemas" }, element("h2", {}, "Schemas"), schemaCards(description.components.schemas))),
   ];
 }

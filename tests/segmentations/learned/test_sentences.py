@@ -306,8 +306,7 @@ BY_MODEL: dict[str, tuple[list[Step], str]] = {
     ),
     "visits that count no more": (
         [*VISITS, instant(62), successor(engagement_weight=0.0), instant(63)],
-        "Model 2: visits do not count any more: comes about every 6 days, the last visit 7 days ago; Browsers → "
-        "Occasional.",
+        "Model 2: visits no longer count: comes about every 6 days, the last visit 7 days ago; Browsers → Occasional.",
     ),
     "usual order value": (
         [*RICH, instant(60), successor(order_value_minor=20_000.0), instant(61)],
@@ -405,7 +404,7 @@ CHANGES: dict[str, tuple[Model, Change, str]] = {
     "statement left, which people would not tell apart": (
         successor(centres=shifted(ORDERS, {LOYAL: 0.001})),
         change(LOYAL, REGULAR),
-        "Model 2: Loyal and Regular are told apart anew",
+        "Model 2: Loyal and Regular are divided differently",
     ),
     "typical order value unknown before": (
         successor(
@@ -413,7 +412,7 @@ CHANGES: dict[str, tuple[Model, Change, str]] = {
             order_value_minor=5_000.0,
         ),
         change(BIG_SPENDERS, LOYAL, VALUE),
-        "Model 2: Big spenders and Loyal are told apart anew",
+        "Model 2: Big spenders and Loyal are divided differently",
     ),
 }
 

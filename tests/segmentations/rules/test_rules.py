@@ -46,8 +46,8 @@ def moves(segmentation: RulesSegmentation | AudienceSegmentation, steps: list[St
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"otherwise": {"id": "gone", "name": "Rest"}}, "the id 'gone' stands twice"),
-        ({"otherwise": {"id": "rest", "name": "Gone"}}, "the name 'Gone' stands twice"),
+        ({"otherwise": {"id": "gone", "name": "Rest"}}, "the id 'gone' occurs twice"),
+        ({"otherwise": {"id": "rest", "name": "Gone"}}, "the name 'Gone' occurs twice"),
         ({"otherwise": {"id": "Rest", "name": "Rest"}}, "string_pattern_mismatch"),
         ({"segments": []}, "too_short"),
         ({"segments": [{"id": "a", "name": "A", "when": {"figure": "mood", "more_than": 1}}]}, "figure"),
@@ -75,7 +75,7 @@ def test_ids_of_one_code_cannot_stand_side_by_side() -> None:
         number += 1
     segments = [{"id": first, "name": "A", "when": REFUNDED}]
     definition = rules(segments=segments, otherwise={"id": f"s{number}", "name": "B"})
-    with pytest.raises(ConfigurationError, match=f"the ids '{first}' and 's{number}' cannot stand side by side"):
+    with pytest.raises(ConfigurationError, match=f"the ids '{first}' and 's{number}' cannot be used together"):
         RulesSegmentation(definition)
 
 

@@ -28,7 +28,7 @@ from stream_app.segmentations.rules.definition import (
 )
 
 SEQUENCE_NEWEST: Final = 64
-"""Instants of each kind that a sequence is looked for in: it is found unless so many newer ones came in vain."""
+"""Instants of each kind that a sequence is looked for in: it is found unless more newer ones came in vain."""
 BUCKETS: Final = 128
 """Parts of a window that sums are kept by where they are not exact."""
 _COUNT_LIMIT: Final = 2**31 - 1
@@ -48,7 +48,7 @@ class Compiled(NamedTuple):
     to
         A reference.
     measured
-        A reference to the literal whose number is told; None for none.
+        A reference to the literal whose number is shown; None for none.
     """
 
     to: int
@@ -56,7 +56,7 @@ class Compiled(NamedTuple):
 
 
 class Made:
-    """Makes the literals of one condition, and knows the first: its number is told."""
+    """Makes the literals of one condition, and knows the first: its number is shown."""
 
     def __init__(self, make: Callable[..., int]) -> None:
         self._make = make

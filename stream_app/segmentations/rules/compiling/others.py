@@ -75,7 +75,7 @@ class OtherConditions:
     def listed(self, name: str) -> Compiled:
         """Return the condition that a customer stands in a list."""
         if name not in self._lists:
-            raise ConfigurationError(f"list: there is none of the name {name!r}, expected one of `lists`")
+            raise ConfigurationError(f"list: no list is named {name!r}, expected one of `lists`")
         at, size = self._pool.listed(self._lists[name])
         return Compiled(self._pool.literal(form.IS_LISTED, other=at, n=size))
 

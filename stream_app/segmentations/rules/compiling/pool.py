@@ -76,7 +76,7 @@ class Pool:
         return self._node((form.POINTS, tuple(sorted(parts)), -1, -1, least))
 
     def held(self, membership: int, rule: int, root: int, at_least_ms: int) -> int:
-        """Return a reference to what is true where a customer has been in a segment by rules for so long."""
+        """Return a reference to what is true where a customer has been in a segment by rules for a duration."""
         return self._node((form.HELD, ((membership, 0),), rule, root, at_least_ms))
 
     def _node(self, key: tuple[Any, ...]) -> int:

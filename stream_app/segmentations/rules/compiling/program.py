@@ -76,7 +76,7 @@ class ProgramForm(NamedTuple):
     form
         See `native/program.h`.
     kept_since
-        Names of the segmentations of which it is kept when a customer entered its segment.
+        Names of the segmentations that keep when a customer entered its segment.
     """
 
     form: bytes
@@ -100,7 +100,7 @@ class Compiler:
     ruled
         Those by rules, in the order of the table.
     others
-        Those of other kinds, likewise.
+        The same for those of other kinds.
     lists
         Hashes of the ids of each list.
     timezone
@@ -245,7 +245,7 @@ class Compiler:
         if name in self._definitions:
             return self._member_by_rules(name, leaf.segment, for_ms)
         if name not in self._others:
-            raise ConfigurationError(f"segmentation: there is none of the name {name!r}")
+            raise ConfigurationError(f"segmentation: no segmentation is named {name!r}")
         index, other = self._others[name]
         codes = {segment.segment_id: code for code, segment in other.roster.by_code.items()}
         if other.kind == LEARNED:
@@ -281,6 +281,6 @@ def _has_outside(definition: Definition) -> bool:
 def _known(segment: str, there: Mapping[str, int], name: str) -> str:
     if segment not in there:
         raise ConfigurationError(
-            f"segment: segmentation {name} has none of the id {segment!r}, expected one of {', '.join(there)}"
+            f"segment: segmentation {name} has no segment {segment!r}, expected one of {', '.join(there)}"
         )
     return segment

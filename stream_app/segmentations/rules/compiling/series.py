@@ -2,8 +2,8 @@
 
 A series is known by what it counts and what it keeps of it, written out canonically; the digest of that text is its
 name in rows. So what is kept for one condition never depends on which others there are, and a condition that needs more
-than before has a series of its own, which begins anew and can be filled from the log. What needs no more finds what has
-been counted: the newest instants are kept by powers of four, whatever the window, so 7 days may become 30, and "at
+than before has a series of its own, which begins empty and can be filled from the log. What needs no more finds what
+has been counted: the newest instants are kept by powers of four, whatever the window, so 7 days may become 30, and "at
 least 2" at least 4.
 """
 
@@ -38,7 +38,7 @@ class Selection:
     event
         Their type, or the beginning of some, ended by `*`.
     where
-        Tests of their fields, all of which must hold.
+        Tests of their fields; all must hold.
     value
         The field that is summed up or compared, `count` for 1 an event; None for the events alone.
     kinds

@@ -9,16 +9,16 @@ const WIDE = { width: 900, left: 150, tickCount: 9 };
 const ACT_NAMES = { purchase: "Purchase", refund: "Refund", cancellation: "Cancellation" };
 const NARROW = { width: 430, left: 100, tickCount: 4 };
 
-// lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}]; coming: [{place, atMs, name,
-// colour}], the moves that silence makes after the end.
+// lanes: [{name, stays: [{fromMs, toMs, name, colour}]}]; acts: [{atMs, kind, amount}], null where they are not
+// known; coming: [{place, atMs, name, colour}], the moves that silence makes after the end.
 export function lanesChart({ label, lanes, acts, coming, fromMs, toMs: nowMs, amountText }) {
   const { width: across, left, tickCount } = isNarrow() ? NARROW : WIDE;
-  const height = lanes.length * (LANE + GAP) + ACTS + AXIS;
+  const base = lanes.length * (LANE + GAP) + (acts === null ? 0 : ACTS);
+  const height = base + AXIS;
   const furthest = Math.max(nowMs, ...coming.map((move) => move.atMs));
   const toMs = furthest > nowMs ? furthest + (furthest - fromMs) / 12 : nowMs;
   const span = Math.max(toMs - fromMs, DAY_MS);
   const x = (atMs) => left + ((atMs - fromMs) / span) * (across - left - 8);
-  const base = lanes.length * (LANE + GAP) + ACTS;
   return drawing("svg", { class: "lanes", viewBox: `0 0 ${across} ${height}`, role: "img", "aria-label": label },
     ticks(fromMs, toMs, tickCount).map((day) => drawing("g", {},
       drawing("line", { x1: x(startMs(day)), x2: x(startMs(day)), y1: 0, y2: base, class: "grid" }),
@@ -26,9 +26,9 @@ export function lanesChart({ label, lanes, acts, coming, fromMs, toMs: nowMs, am
     lanes.map((lane, place) => laneOf(lane, place * (LANE + GAP), x)),
     coming.map((move) => comingOf(move, x, nowMs, toMs)),
     coming.length ? drawing("line", { x1: x(nowMs), x2: x(nowMs), y1: 0, y2: base, class: "now" }) : null,
-    drawing("text", { x: 0, y: base - ACTS / 2, "dominant-baseline": "central" }, "Purchases"),
+    acts === null ? null : drawing("text", { x: 0, y: base - ACTS / 2, "dominant-baseline": "central" }, "Purchases"),
     drawing("line", { x1: left, x2: across - 8, y1: base, y2: base, class: "axis" }),
-    actsOf(acts, base, x, amountText));
+    actsOf(acts ?? [], base, x, amountText));
 }
 
 function laneOf(lane, y, x) {

@@ -13,7 +13,7 @@ export function customerPage(context) {
   const { people, listing, query } = context;
   const id = query.get("id");
   const title = id ? `Customer ${id}` : "Customers";
-  const head = page(title, element("div", {}, search(context, id), element("p", { class: "lead" }, heldText(context))));
+  const head = page(title, element("div", {}, search(context, id), id && (people.has(id) || listing.has(id)) ? null : element("p", { class: "lead" }, heldText(context))));
   if (!id) return [...head, examples(context)];
   if (people.has(id)) return [...head, ...sections(context, id, { moves: people.moves(id), acts: people.events(id), following: people.following(id) })];
   if (context.site) return [...head, ...context.site.customer(context, id, sections)];
@@ -136,7 +136,7 @@ function timeline(context, id, moves, acts, following) {
     .filter((lane) => lane.stays.length && (lane.hasMoves || lane.segmentation.isAudience));
   const shown = acts ?? [];
   if (acts === null && !lanes.length) return null;
-  const columns = [
+  const columns = acts === null ? STAY_COLUMNS : [
     { title: "When", className: "date", cell: (act) => instantText(act.atMs), text: (act) => new Date(act.atMs).toISOString() },
     { title: "What", cell: (act) => act.kind, text: (act) => act.kind },
     { title: `Amount, ${run.currency}`, isNumber: true, cell: (act) => (act.kind === "engagement" ? "" : run.money(act.amount, true)), text: (act) => (act.kind === "engagement" ? "" : act.amount.toFixed(run.moneyDigits)) },
@@ -145,17 +145,24 @@ function timeline(context, id, moves, acts, following) {
   const coming = comingMoves(context, following, lanes, fromMs);
   const comingText = coming.length ? ` Without a further act, ${coming.map(({ lane, name, atMs }) => `${lane.name}: ${name} on ${dateText(atMs)}`).join("; ")}; that stands dashed behind the line of today.` : "";
   return section("What happened, and where it led", null, figure({
-    name: "acts-of-a-customer",
-    title: "Segments over time, and purchases below",
+    name: acts === null ? "stays-of-a-customer" : "acts-of-a-customer",
+    title: acts === null ? "Segments over time" : "Segments over time, and purchases below",
     sentence: acts === null ? "The purchases of this customer are not known here." : `${plural(shown.filter((act) => act.kind === "purchase").length, "purchase")} and ${plural(shown.filter((act) => act.kind === "engagement").length, "engagement")}; a purchase is the taller, the greater its amount. What the lanes show stands in the list of moves below.${comingText}`,
     chart: element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Timeline" }, lanesChart({
       label: `Timeline of customer ${id}: ${lanes.map((lane) => `${lane.name} ${lane.stays.at(-1).name}`).join(", ")} at the end.`,
-      lanes, acts: shown, coming, fromMs, toMs: run.asOfMs, amountText: (amount) => run.money(amount, true),
+      lanes, acts, coming, fromMs, toMs: run.asOfMs, amountText: (amount) => run.money(amount, true),
     })),
     columns,
-    rows: shown,
+    rows: acts === null ? lanes.flatMap((lane) => lane.stays.map((stay) => ({ lane, stay }))) : shown,
   }));
 }
+
+const STAY_COLUMNS = [
+  { title: "Segmentation", cell: (row) => row.lane.name, text: (row) => row.lane.segmentation.name },
+  { title: "Segment", cell: (row) => row.stay.name, text: (row) => row.stay.name },
+  { title: "From", className: "date", cell: (row) => dateText(row.stay.fromMs), text: (row) => new Date(row.stay.fromMs).toISOString() },
+  { title: "Until", className: "date", cell: (row) => dateText(row.stay.toMs), text: (row) => new Date(row.stay.toMs).toISOString() },
+];
 
 // What silence alone leads to, as far as it comes soon enough to be drawn.
 function comingMoves({ run }, following, lanes, fromMs) {

@@ -9,7 +9,7 @@ export function medianStay(segmentation, segment) {
   const told = segmentation.stays?.segments[segment.id];
   if (!told) return null;
   const half = told.quartiles[1];
-  return half === null ? `more than ${daysText(told.days.at(-1))}` : daysText(half);
+  return half === null ? `${count(Math.floor(told.days.at(-1)))}+ days` : daysText(half);
 }
 
 // Where stays are not known one by one, by Little's law: who is here, by how many leave a day. It holds for any segment,
