@@ -54,7 +54,7 @@ int64_t seg_number_lines(const uint8_t *buffer, int64_t size, int64_t first, uin
     const uint8_t *const line = buffer + at, *const end = memchr(line, '\n', (size_t)(size - at));
     if (!end) break;
     const int64_t line_size = end - line;
-    if (line_size > longest || !has_pairs(line, line_size, quote)) return SEG_OUT_OF_RANGE;
+    if (line_size > longest || (quote && !has_pairs(line, line_size, quote))) return SEG_OUT_OF_RANGE;
     at += line_size + 1;
     if (is_blank(line, line_size)) continue;
     if (capacity - written < DIGITS_MAX + 1 + line_size + 1) return SEG_NO_ROOM;

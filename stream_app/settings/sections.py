@@ -83,6 +83,31 @@ class RecordSettings(Section):
     """Further words of this kind that only this shop's systems write."""
 
 
+class NamespaceSettings(Section):
+    """A sort of identifiers."""
+
+    priority: Annotated[int, Field(ge=1, le=100)] = 2
+    """1 for what identifies a person."""
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """How many of a customer's there may be."""
+
+
+class IdentitySettings(Section):
+    """Which statements that two ids are one customer's are not believed; see `docs/identities.md`."""
+
+    namespaces: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")], NamespaceSettings] = {
+        "user_id": NamespaceSettings(priority=1, limit=1)
+    }
+    """Sorts of identifiers: `priority` (1 for those that identify a person) and `limit` (of one customer's). Of a sort
+    that is not listed a customer has at most 5."""
+    merges_max: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """Ids that may go by one customer's."""
+    blocked_ids: PlaceholderIds = ()
+    """Ids that are nobody's, beside those of `records`, in any case: a link of one would make many customers one."""
+    merge_identified: bool = False
+    """Whether two customers may become one who are identified both, each by an identifier of priority 1."""
+
+
 class AssignmentSettings(Section):
     """When customers change segment; see `docs/segmentations.md`."""
 
@@ -375,6 +400,7 @@ class Settings(BaseSettings):
     business: BusinessSettings = BusinessSettings()
     money: MoneySettings = MoneySettings()
     records: RecordSettings = RecordSettings()
+    identities: IdentitySettings = IdentitySettings()
     assignment: AssignmentSettings = AssignmentSettings()
     learning: LearningSettings = LearningSettings()
     segmentations_file: Path | None = None

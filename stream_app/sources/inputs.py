@@ -12,7 +12,7 @@ from stream_app.sources.forms import Look
 if TYPE_CHECKING:
     from stream_app.sources.mapping import Source
 
-MEMORY_BYTES: Final = 512 << 20
+MEMORY_BYTES: Final = 640 << 20
 """What DuckDB keeps within; the whole process stays within 1 GiB while it loads."""
 
 

@@ -48,7 +48,7 @@ class PlainLines:
     mark
         What stands between a line's number and the line, one byte.
     quote
-        What a line must have an even number of, one byte.
+        What a line must have an even number of, one byte; none if it is 0.
     skipped
         How many lines are left out at the beginning.
     longest
@@ -75,11 +75,10 @@ class PlainLines:
 
     def copy(self, out: IO[bytes]) -> None:
         """Copy lines until the first block that has one which is not plain."""
-        held, at_start = b"", True
+        held = b""
         while True:
             data, damage = read_block(self.rest)
-            held += data.removeprefix(_BYTE_ORDER_MARK) if at_start else data
-            at_start = False
+            held += data
             end = held.rfind(b"\n") + 1
             block = held[:end] if data or not held or not held[end:] else held + b"\n"
             if damage is not None or (block and not self._copy_block(block, out)):
@@ -92,6 +91,8 @@ class PlainLines:
     def _copy_block(self, block: bytes, out: IO[bytes]) -> bool:
         """Copy whole lines, if all of them are plain; return whether they are."""
         lines = block.replace(b"\r\n", b"\n") if b"\r" in block else block
+        if self.number == 1:
+            lines = lines.removeprefix(_BYTE_ORDER_MARK)
         if any(sign in lines for sign in (b"\r", b"\0", b"\x01")) or not (lines.isascii() or _is_sound(lines)):
             return False
         count = lines.count(b"\n")
@@ -103,7 +104,7 @@ class PlainLines:
             return False
         numbered = np.empty(len(lines) - begin + _NUMBER_BYTES * (count - skipped), np.uint8)
         rows = np.frombuffer(lines, np.uint8)[begin:]
-        first, mark, quote = self.number + skipped, self._mark, self._quote
+        first, mark, quote = self.number + skipped, self._mark, self._quote if self._quote in lines else 0
         size = _number_lines()(
             address(rows), len(rows), first, mark, quote, self._longest, address(numbered), len(numbered)
         )
