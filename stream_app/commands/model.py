@@ -12,7 +12,7 @@ import msgspec
 
 from stream_app.adapters.logs import silence_kafka
 from stream_app.bootstrap.models import create_desk, read_folder
-from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config, printable
+from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.model_text import model_lines
 from stream_app.contracts.decisions import Outcome
 from stream_app.contracts.model_shelf import ModelShelf, ShelvedModel
@@ -140,7 +140,6 @@ def _decide(
 ) -> None:
     said = f"{action} {segmentation}" + ("" if version is None else f" {version}")
     settings = load_settings(config)
-    click.echo(f"{printable(said)}: handed to the worker that learns, {timeout_seconds} s at most …", err=True)
     outcome = asyncio.run(_hand_in(settings, action, segmentation, version, decided_by, timeout_seconds))
     if outcome is None:
         raise DecisionPending(
