@@ -312,10 +312,11 @@ class PastMove(msgspec.Struct, array_like=True, gc=False):
     effective_ms: int
     decided_ms: int
     model_version: int
+    merged_into: str | None
     reason: Reason
 
 
-def past_move_head(migration: MigrationRecord) -> tuple[str, str | None, int, int, int]:
+def past_move_head(migration: MigrationRecord) -> tuple[str, str | None, int, int, int, str | None]:
     """Return a `PastMove` but for the reason."""
     target = migration.to_segment
     return (
@@ -324,6 +325,7 @@ def past_move_head(migration: MigrationRecord) -> tuple[str, str | None, int, in
         parse_instant(migration.effective_at),
         parse_instant(migration.decided_at),
         migration.model_version,
+        migration.merged_into,
     )
 
 

@@ -100,6 +100,8 @@ class CustomerMigrationDocument(Document):
     margin: Number | None
     explanation: Explanation
     holdout: Holdout
+    merged_into: str | None
+    """The id that the customer goes by from then on, which is why it leaves; null otherwise."""
 
 
 class HistoryDocument(Document):

@@ -266,6 +266,7 @@ class MemoryStore:
             read.margin,
             read.explanation,
             read.holdout,
+            read.merged_into,
         )
 
     def _add_membership(

@@ -307,6 +307,7 @@ class RedisStore:
             margin_of(explanation),
             explanation,
             reason.holdout(),
+            past.merged_into,
         )
 
     def _next_move(self, segmentation: str, membership: MembershipValue) -> NextMove | None:

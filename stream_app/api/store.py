@@ -91,6 +91,7 @@ class CustomerMigration(msgspec.Struct, gc=False):
     margin: float | None
     explanation: Explanation
     holdout: Holdout
+    merged_into: str | None
 
 
 class MemberQuery(NamedTuple):

@@ -123,7 +123,7 @@ def stored_content(client: redis.Redis) -> Content:
             content[name] = {field.decode(): value.decode() for field, value in answer.items()}
         elif name.startswith("G:h:"):
             moves = map(json.loads, answer)
-            content[name] = dict(enumerate(f"{move[0]}/{move[5][0]}" for move in moves))
+            content[name] = dict(enumerate(f"{move[0]}/{move[6][0]}" for move in moves))
         elif name.startswith("G:d:"):
             content[name] = {day.decode(): True for day in answer}
         elif name.startswith("G:f:"):

@@ -53,7 +53,7 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
             "segmenter:x1:f:value:1970-01-01", mapping={">s1>purchase>entered": 2, "s1>s2>purchase>moved": 1}
         )
         connected.sadd("segmenter:x1:d:value", "1970-01-01")
-        connected.rpush("segmenter:x1:h:a", '["value","s2",5,5,1,[2,"s1"]]', '["value","s1",4,4,1,[1,null]]')
+        connected.rpush("segmenter:x1:h:a", '["value","s2",5,5,1,null,[2,"s1"]]', '["value","s1",4,4,1,null,[1,null]]')
         connected.hset("segmenter:x1:t:value", "1970-01-01/0", "…")
         connected.hset("segmenter:x1:c:a", mapping={"habits": "1 often 4 1 4", "?habits": '[1,""]'})
         connected.zadd("segmenter:x1:m:habits:often", {"a": 4})
@@ -84,7 +84,7 @@ def test_view_that_is_right_does_not_differ(client: redis.Redis) -> None:
         lambda client: client.hincrby("segmenter:x1:f:value:1970-01-01", ">s1>purchase>entered", 1),
         lambda client: client.sadd("segmenter:x1:d:value", "1970-01-02"),
         lambda client: client.rpop("segmenter:x1:h:a"),
-        lambda client: client.lpush("segmenter:x1:h:a", '["value","s2",5,5,1,[2,"s1"]]'),
+        lambda client: client.lpush("segmenter:x1:h:a", '["value","s2",5,5,1,null,[2,"s1"]]'),
         lambda client: client.hdel("segmenter:x1:c:a", "habits"),
         lambda client: client.hset("segmenter:x1:c:a", "habits", "1 often 4 2 4"),
         lambda client: client.zrem("segmenter:x1:m:habits:often", "a"),
