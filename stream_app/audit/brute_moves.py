@@ -37,7 +37,7 @@ class Move(NamedTuple):
 def moves(definitions: Definitions, customer: Customer, from_ms: int, until_ms: int) -> list[Move]:
     """Return the moves of a customer at instants from `from_ms` on and before `until_ms`, in order.
 
-    The customer was in no segment before `from_ms`. Those of one instant stand in the order of the definitions. Where
+    The customer was in no segment before `from_ms`. Those of one instant are in the order of the definitions. Where
     an answer is not certain, the first of the possible ones counts.
     """
     found: list[Move] = []

@@ -4,7 +4,7 @@ The definitions are the file's own mappings, read from YAML or from a published 
 acts and of what was observed of its traits. A condition is looked up again at every instant that is asked for, from the
 whole history: no series, no due instants, no state.
 
-Answers are sets of outcomes, mostly of one. Both are possible where a figure lies on the very border of what it is
+Answers are sets of outcomes, mostly of one. Both are possible where a figure is on the very border of what it is
 compared with, as others add and round in another order, and where more was to be kept than is kept exactly: see
 `EXACT_VALUES` and `EXACT_OBSERVATIONS`.
 

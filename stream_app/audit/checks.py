@@ -226,7 +226,7 @@ def check_totals(
 
 
 def check_placement(keys: Iterable[Keyed], log: Log, partition_of: PartitionOf) -> Iterator[Finding]:
-    """Check that records have the keys that they should have, and lie on their customer's partition."""
+    """Check that records have the keys that they should have, and are on their customer's partition."""
     for key, customer_id, offset, segmentation in keys:
         expected = customer_id if segmentation is None else f"{segmentation}/{customer_id}"
         if key != expected.encode():

@@ -10,7 +10,7 @@ CHECKS: Final = {
     "history": "logs reach back to their first record",
     "contracts": "every output keeps its contract",
     "placement": "every customer is on one partition, that of murmur2(customer id)",
-    "positions": "positions never go back and lie within the inputs",
+    "positions": "positions never go back and are within the inputs",
     "totals": "each row equals a recount of its customer's inputs",
     "traits": "each row's traits are those that were observed last",
     "dead letters": "exactly the invalid inputs, each once",

@@ -57,7 +57,7 @@ class Misplaced(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """A record that is to be folded, and whether it says whose it is: if not, nobody stands for its time."""
+    """A record that is to be folded, and whether it says whose it is: if not, nobody vouches for its time."""
 
     record: LogRecord
     event: Event

@@ -23,7 +23,7 @@ class LogRecord(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Where a customer stands in a segmentation, as row, membership and last migration each say it.
+    """Where a customer is in a segmentation, as row, membership and last migration each say it.
 
     `segment_id` is None for a customer who is no longer in any segment. `since` and `model_version` are None where a
     row does not say: of segmentations by rules it knows no version, and most often not since when.

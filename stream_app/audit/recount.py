@@ -50,7 +50,7 @@ GAP_MEMORY: Final = 0.95
 MONTHS_MS: Final = 60 * DAY_MS
 """A customer who leads all others of a topic by this much has a wrong date."""
 QUEUED_MS: Final = 60 * MINUTE_MS
-"""So long may a record lie in a queue while those of another topic pass it: after a kill, or under load."""
+"""How long a record may wait in a queue while those of another topic pass it: after a kill, or under load."""
 TOLERANCE: Final = 1e-9
 """Of what is no whole number, as a share of everything that was ever added: it was summed in another order."""
 NEGLIGIBLE: Final = 1e-30
@@ -199,7 +199,7 @@ def is_misdated(entries: Sequence[Entry]) -> bool:
 def _may_follow(other: Entry, entry: Entry) -> bool:
     """Return whether a record may have been folded after another one.
 
-    Within a topic offsets say so. Of two topics it is about as they were written, but for what lay in queues.
+    Within a topic offsets say so. Of two topics it is about as they were written, but for records in queues.
     """
     if other.stream == entry.stream:
         return other.offset > entry.offset

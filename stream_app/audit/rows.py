@@ -1,4 +1,4 @@
-"""Customer rows as they lie on the changelog, read apart from the code that writes them.
+"""Customer rows as they are on the changelog, read apart from the code that writes them.
 
 The layout, little-endian: version and number m of memberships (a byte each), then four lengths of two bytes; the
 instant up to which moves have been published, and two words, each a count in its low byte and a length above: of dated

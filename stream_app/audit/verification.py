@@ -1,6 +1,6 @@
 """The audit of a deployment: READ FIRST here. Topics in, figures and breaches out.
 
-A customer's inputs, state and outputs all lie on partition p of their topics, so one partition is audited after the
+A customer's inputs, state and outputs are all on partition p of their topics, so one partition is audited after the
 other, and no more than one is held in memory:
 
 1. the changelog says who is a customer, and up to which offsets the inputs are folded;

@@ -1,6 +1,6 @@
 """An operator's decisions on models, on their way to the trainer and back.
 
-A decision is a record of `population-samples`, since the trainer reads that topic in order. What became of it stands on
+A decision is a record of `population-samples`, since the trainer reads that topic in order. Its outcome is on
 `segment-models`, written by the transaction that carries it out; each segmentation has one key for that, so the newest
 outcome, which compaction leaves, says what is pinned whatever the last decision was.
 """

@@ -21,7 +21,7 @@ PROPERTIES: Final = "properties"
 PATHS_MAX: Final = 64
 """Paths that all definitions together may use."""
 KEYS_MAX: Final = 8
-"""Keys behind `properties` in one path."""
+"""Keys after `properties` in one path."""
 
 
 class KeptPath(NamedTuple):

@@ -169,7 +169,7 @@ class Scanner:
             ctypes.byref(written),
         )
         if status != 0:
-            raise ValueError(f"records: status {status} of seg_scan, expected all of them to lie in the buffer")
+            raise ValueError(f"records: status {status} of seg_scan, expected all of them to be in the buffer")
         return records, texts[: written.value].copy()
 
     def _judge(self, payload: bytes, now_ms: int, has_keys: bool, key: bytes | None) -> Event | Rejection:

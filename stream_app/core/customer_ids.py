@@ -80,13 +80,13 @@ class CustomerIds(Sequence[str]):
         Raises
         ------
         IndexError
-            If an event does not lie in its texts.
+            If an event is not within its texts.
         """
         records, texts = np.ascontiguousarray(events.records), np.ascontiguousarray(events.texts)
         rows = np.empty(len(records), np.int64)
         arguments = (address(records), len(records), address(texts), len(texts), address(rows))
         if LIBRARY.find_events(self._table.handle, *arguments):
-            raise IndexError(f"events: {len(records)}, expected to lie in their {len(texts)} bytes of texts")
+            raise IndexError(f"events: {len(records)}, expected within their {len(texts)} bytes of texts")
         return rows
 
     def hashes(self, first: int = 0) -> npt.NDArray[np.uint64]:

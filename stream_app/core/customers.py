@@ -1,7 +1,7 @@
 """Every customer's row: numbers as columns that Python and the compiled library share, the rest in the library.
 
-The numbers of all rows (activity, memberships, places, due dates) lie in numpy arrays that are lent to the library for
-a call (`stream_app.core.table_columns`); ids, those of events, orders, days, ledgers of series and traits lie in the
+The numbers of all rows (activity, memberships, places, due dates) are in numpy arrays that are lent to the library for
+a call (`stream_app.core.table_columns`); ids, those of events, orders, days, ledgers of series and traits are in the
 library's own memory (`native/rows.c`), 32 bytes of reference and a few blocks a customer. Rows are numbered from 0 in
 the order in which customers were first seen. What a row says in bytes is `stream_app.core.row`'s; the table knows no
 model and no condition.
@@ -343,7 +343,7 @@ class CustomerTable:
         self.restore_parts(buffer, *np.split(np.stack((np.cumsum(held) - held, sizes)), 2, axis=1))
 
     def restore_parts(self, buffer: bytes, keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> None:
-        """Do as `restore_many` for n records whose parts stand in a buffer.
+        """Do as `restore_many` for n records whose parts are in a buffer.
 
         Parameters
         ----------

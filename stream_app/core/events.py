@@ -32,7 +32,7 @@ MERGE: Final = 7
 CANCELLATION: Final = 8
 """Of words of a contract: a refund that says `CANCELS`."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")
-"""Names of the kinds of acts, indexed by `Event.kind`; the same words stand in a migration's cause."""
+"""Names of the kinds of acts, indexed by `Event.kind`; the same words are in a migration's cause."""
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):

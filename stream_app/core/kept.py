@@ -1,7 +1,7 @@
-"""What is kept of a record behind an event's texts: fields that conditions look at, or a profile's traits.
+"""What is kept of a record after an event's texts: fields that conditions look at, or a profile's traits.
 
 One after the other, each as: size of the name, one byte; kind of the value, one byte; size of the value, two bytes; the
-name in UTF-8; the value. A number is a double, a text is UTF-8, of a list of texts each stands behind its size in two
+name in UTF-8; the value. A number is a double, a text is UTF-8, of a list of texts each follows its size in two
 bytes, and the other kinds have no value. All numbers are little-endian; `native/segmenter.h` says the same as
 `SEG_FIELD_…`.
 

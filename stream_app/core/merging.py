@@ -11,7 +11,7 @@ its own time, as nothing follows it.
 
 A record may go as soon as no source can bring anything that goes before it. An open source can still bring records at
 its watermark or later; an ended one brings nothing. So the lowest watermark of all open sources is the limit. Among
-equal watermarks the source with the lower number goes first. What lies at the limit itself waits, as the source that
+equal watermarks the source with the lower number goes first. What is at the limit itself waits, as the source that
 sets it may bring more of that very instant, and an instant is not torn apart where that can be helped. The result does
 not depend on when or in what pieces the sources were read.
 """

@@ -1,7 +1,7 @@
 """READ FIRST. The main line: events → state → decisions → moves.
 
 A partition is a table of customers, the segmentations they are divided by, and a clock. Two functions let something
-happen to it, in place, and return what came of it. What they do at each event stands in `native/step.c`, which is the
+happen to it, in place, and return what came of it. What they do at each event is in `native/step.c`, which is the
 page to read next: the table, the folding and the questions to segmentations are compiled.
 
 `process_events` takes a chunk of events in, in the order of the log. At each, every segmentation is asked two

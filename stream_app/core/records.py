@@ -50,11 +50,11 @@ class Batch:
         Watermark of the record's source, shape `(n,)`, ascending.
     records
         `EVENT_DTYPE`, shape `(n,)`. What is no event is at `NO_TIME`, and its `text_at` is its index in `others`. So is
-        what is unnamed, as nobody stands for its time, which is its `stated_at_ms`.
+        what is unnamed, as nobody vouches for its time, which is its `stated_at_ms`.
     texts, others
         What records point into; both may hold more than what belongs to these records.
     rows
-        Where each record stands in its file, shape `(n,)`, if its offset does not say so: a file's rows may have been
+        Where each record is in its file, shape `(n,)`, if its offset does not say so: a file's rows may have been
         put in order.
     """
 

@@ -1,6 +1,6 @@
 """What a customer's row says, in memory and in the changelog.
 
-The numbers of all customers lie in numpy arrays of records (see `stream_app.core.customers`), `ACTIVITY_DTYPE` and for
+The numbers of all customers are in numpy arrays of records (see `stream_app.core.customers`), `ACTIVITY_DTYPE` and for
 each segmentation `MEMBERSHIP_DTYPE`. What events add up to: the first purchase was at `first_purchased_at_ms`, the last
 one at `purchased_at_ms`, where an order is where it was first stated; the last that was said of any order was at
 `ordered_at_ms`, and decayed orders and revenue are as of then; the last engagement at `engaged_at_ms`, and engaged days
@@ -16,9 +16,9 @@ A place is the same of a segmentation by rules, and less: segment, `change`, and
 segment was entered is kept apart, for those segmentations alone whose conditions ask for it. `closed_at_ms` is the
 instant up to which a customer's moves have been published, whatever caused them: the next one is later.
 
-What has no fixed size lies in the library's own memory: what events are known again by, the last 16 orders, the
+What has no fixed size is in the library's own memory: what events are known again by, the last 16 orders, the
 active and engaged days as bits, the ledger of those series of events that conditions look at, and traits. The encoding
-of it all, in version 5, stands in `native/row_encoding.c`.
+of it all, in version 5, is in `native/row_encoding.c`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One way of dividing customers, as the core sees it: a frozen value that reads columns and says who moves.
 
 The core folds events into one table of customers; every segmentation reads that table and none changes it. Kinds of
-segmentations stand in `stream_app.segmentations`. Whatever a kind is made of, the core asks it the same three
+segmentations are in `stream_app.segmentations`. Whatever a kind is made of, the core asks it the same three
 questions, for many customers at once:
 
 `acts`

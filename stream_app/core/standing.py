@@ -1,4 +1,4 @@
-"""Where customers stand in a segmentation, whatever its kind: for those who write down what a partition has come to."""
+"""Where customers are in a segmentation, whatever its kind: for those who write down what a partition has come to."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ believed by its distance from the clock, which is how far the records before it 
 counts, too):
 
 Near
-    Up to `gap_ms` ahead of the clock, which follows; or behind it, down to as much before the beginning of time.
+    Up to `gap_ms` ahead of the clock, which follows; or earlier, down to as much before the beginning of time.
 Ahead
     Further ahead. The record waits *in doubt*: it is folded for its own customer, and no time passes. Once `AGREEING`
     different customers have been ahead (all known ones, where there are fewer), they are believed: the clock goes to
@@ -159,7 +159,7 @@ class Verdicts(NamedTuple):
     anew
         Indices of the records with which time begins again.
     trusts
-        What later verdicts depend on, by the index of the record behind which it holds, ascending from -1. Between two
+        What later verdicts depend on, by the index of the record after which it holds, ascending from -1. Between two
         of them `events` alone changes.
     """
 

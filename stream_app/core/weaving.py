@@ -2,8 +2,8 @@
 
 Decoding leaves a statement as an event of the kind `MERGE`: its customer is the one that the alias is said to be, its
 event id is the alias, its type the kind of the statement, and what is kept of it the namespace. The core knows merges
-of two rows alone (`native/joining.c`). So a chunk is gone through statement by statement: what a statement leads to
-stands in its place, as merges, none or several; and events between them that are an alias's are rewritten to its end.
+of two rows alone (`native/joining.c`). So a chunk is gone through statement by statement: its place is taken by what it
+leads to: no merge, one or several; and events between them that are an alias's are rewritten to its end.
 
 A chunk without statements, where no alias is known, is not looked at.
 """
@@ -23,7 +23,7 @@ from stream_app.core.identities import NO_RULES, Identities, IdentityRules, Merg
 from stream_app.core.partition import Reached, Sweeps
 
 _TAIL_MIN: Final = 1_024
-"""New aliases that are looked up beside the others, so that these are sorted anew now and then."""
+"""New aliases that are looked up beside the others, so that these are sorted again now and then."""
 
 
 class Woven(NamedTuple):
@@ -156,7 +156,7 @@ class _Weaving:
         return list(map(int, np.union1d(events, statements)))
 
     def _rename(self, index: int) -> None:
-        """Have an event be of whoever its customer goes by."""
+        """Give an event to the id that its customer goes by."""
         record = self._records[index]
         customer_id = self._events.customer_id(index)
         end = self._weaver.end_of(int(record["customer_hash"]), customer_id)

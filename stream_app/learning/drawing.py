@@ -126,7 +126,7 @@ class SampleDrawer:
         self._hashes = np.empty(0, np.uint64)
 
     def draw(self, tick: int, as_of_ms: int, share: float = 1.0) -> PopulationSample:
-        """Draw customers uniformly, as they stand at an instant.
+        """Draw customers uniformly, as they are at an instant.
 
         Parameters
         ----------

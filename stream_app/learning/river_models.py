@@ -1,7 +1,7 @@
 """River's own clusterers in the place of ours, for those who want to compare.
 
 At each tick a new River model is built, primed with the present centres, and shown the sample row by row: River's
-models cannot be written as JSON, and unpickling what a topic delivers would run whatever stands in it. CluStream cannot
+models cannot be written as JSON, and unpickling what a topic delivers would run whatever it holds. CluStream cannot
 be primed; it loses little by that, as its time window is one sample.
 
 A clusterer knows no roles. Its centers are given to roles so that these move as little as possible in all (the

@@ -1,8 +1,8 @@
-"""What the trainer learns from: customers drawn uniformly from the population, as they stand at one instant.
+"""What the trainer learns from: customers drawn uniformly from the population, as they are at one instant.
 
 Not events: at its own event a customer's silence is always over, and customers who act often are counted often.
 
-A sample carries customers' activity as it stands in the table, to the last bit: so the very code that decides about
+A sample carries customers' activity as it is in the table, to the last bit: so the very code that decides about
 customers can be asked what a model would do to them.
 """
 

@@ -39,7 +39,7 @@ BLOCK_ROWS: Final = 16_384
 _COMPRESSION: Final = 1
 """Rows hardly shrink further at higher levels, which take several times as long."""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-_DAMAGES: Final = (BadZipFile, KeyError, ValueError, EOFError, zlib.error, NotImplementedError)
+_DAMAGES: Final = (BadZipFile, KeyError, ValueError, EOFError, OSError, zlib.error, NotImplementedError)
 
 
 def partition_state(partition: Partition) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class SavedRun:
             self._archive = ZipFile(file)
         except OSError as error:
             raise SavedRunUnusable(f"{self._name}: cannot be read ({error.strerror}), expected a saved run") from error
-        except BadZipFile as error:
+        except _DAMAGES as error:
             raise SavedRunUnusable(f"{self._name}: {error}, expected a saved run") from error
         try:
             self.state: dict[str, Any] = self._read_state()

@@ -69,7 +69,7 @@ class Described:
     places
         `DESCRIBED_DTYPE`, shape `(n,)`: where in the following texts each part of a record stands.
     lines
-        The migrations, a newline behind each.
+        The migrations, a newline after each.
     memberships, keys
         The memberships, and their keys, which end with the migrations' keys, the customers' ids.
     headers

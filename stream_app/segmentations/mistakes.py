@@ -1,6 +1,6 @@
 """Mistakes in a document, one line each: where, what was found, what is allowed, and what was probably meant.
 
-Pydantic finds the mistakes of single values; here they are put into words. A part of its places that stands in angle
+Pydantic finds the mistakes of single values; here they are put into words. A part of its places that is in angle
 brackets names the form of a condition, which no document has, and is left out of paths.
 """
 

@@ -1,6 +1,6 @@
 """How a version of a segmentation is worded: what the library looks up at every move, made once a version.
 
-The words of sentences stand in `native/outputs_sentences.c`; what depends on configuration is brought along: names,
+The words of sentences are in `native/outputs_sentences.c`; what depends on configuration is brought along: names,
 statements, the usual order, the currency. Texts are handed over as they go into a JSON string, so that the library
 escapes nothing but ids.
 """

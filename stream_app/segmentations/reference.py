@@ -100,7 +100,7 @@ def _parts() -> Iterator[str]:
         known = [key for key in TraitLeaf.test_keys() if key in tests]
         yield f"| `{name}` | {', '.join(f'`{key}`' for key in known)} |\n"
     yield f"\n### Fields of events\n\n{', '.join(f'`{name}`' for name in FIELDS)}, and `properties.NAME`, with "
-    yield "dots for what lies inside. `amount` is that of orders and refunds, in units of the base currency.\n"
+    yield "dots for what is inside. `amount` is that of orders and refunds, in units of the base currency.\n"
     yield "\n## Figures\n\n"
     yield from _figures()
 

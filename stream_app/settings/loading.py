@@ -122,7 +122,7 @@ def _merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str
 
 
 def read_secret(section: Section, name: str, setting: str) -> str | None:
-    """Return a secret setting, or what stands in the file that the setting of the same name with `_file` names.
+    """Return a secret setting, or what is in the file that the setting of the same name with `_file` names.
 
     Parameters
     ----------

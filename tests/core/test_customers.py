@@ -181,7 +181,7 @@ def test_events_find_the_rows_of_their_customers() -> None:
 
 def test_events_without_their_texts_are_refused() -> None:
     table, events = CustomerTable(), pack_events([purchase(0)], range(1), 0)
-    with pytest.raises(IndexError, match="1, expected to lie in their 1 bytes of texts"):
+    with pytest.raises(IndexError, match="1, expected within their 1 bytes of texts"):
         table.customer_ids.rows_of(Events(events.records, events.texts[:1]))
 
 

@@ -340,7 +340,7 @@ class ReportFolder:
             "migrations": {
                 "total": len(self.migrations),
                 "entries": causes["entered"],
-                "own_moves": moves("purchase", "refund", "engagement", "lapse", "profile"),
+                "own_moves": moves("purchase", "refund", "engagement", "lapse", "profile", "merge"),
                 "moves_by_new_versions": moves("model", "definition"),
                 "by_change": dict(Counter(m["change"] for m in self.migrations)),
             },

@@ -248,7 +248,7 @@ WRONG = [
     (
         "dittofeed",
         {**asked(type="Exists"), "path": "$.a[0]"},
-        f"{_NODE}.path: '$.a[0]', expected the name of a property, with dots for what lies inside",
+        f"{_NODE}.path: '$.a[0]', expected the name of a property, with dots for what is inside",
     ),
     ("dittofeed", node(withinSeconds=0), f"{_NODE}.withinSeconds: 0, expected 1 or more"),
 ]

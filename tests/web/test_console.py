@@ -86,10 +86,15 @@ def test_figures_are_those_of_the_view(browser: Driver, console: str, shipped: O
 
 
 def test_what_is_not_known_is_left_out_and_not_nought(browser: Driver, console: str) -> None:
-    overview, quality = browser.visit(Visit(f"{console}/#/overview"), Visit(f"{console}/#/quality"))
+    pages = ("overview", "quality", "models", "segment")
+    overview, quality, models, segment = browser.visit(*(Visit(f"{console}/#/{page}") for page in pages))
     assert "who had spent" not in overview.text
     assert "as far as it is known: since" in tile(overview, "Revenue")
     assert "What was read, refused and why is not in the view" in quality.text
+    assert "It moved nobody" not in models.text
+    assert "what each moved is not told apart here" in models.text
+    assert "Brought" not in segment.text
+    assert "How far they spread is in the report of a replay alone." in segment.text
 
 
 # --- signing in and out -----------------------------------------------------------------------------------------

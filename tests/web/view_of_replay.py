@@ -151,13 +151,17 @@ class ViewOfReplay:
                         each["customers"],
                         round((each["orders_per_customer"] or 0) * each["customers"]) - back,
                         round(each["revenue"] * 100) - 12_345 * back,
-                        1_000 * each["customers"],
-                        1_000 * each["customers"],
+                        self._since(each, "tenure_days"),
+                        self._since(each, "recency_days"),
                     )
                     for each in part["segments"]
                 ]
                 as_of = format_instant(self.end_ms - back * DAY_MS)
                 yield FiguresRecord(part["segmentation"], 0, as_of, self.summary["currency"], tuple(sums))
+
+    def _since(self, segment: dict[str, Any], figure: str) -> int:
+        """Return the sum of the instants, in seconds, that a mean of days is of."""
+        return round(segment["customers"] * (self.end_ms / 1_000 - (segment[figure] or 0) * 86_400))
 
     def _last_move(self, customer_id: str, segmentation: str) -> MigrationRecord:
         known = self._sequences.get((customer_id, segmentation))

@@ -280,7 +280,7 @@ HTTP_REQUEST_DURATION: Final = histogram(
     "streams count until their first byte.",
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
     ("method", "route", "status"),
-    30,
+    80,
 )
 STREAM_CLIENTS: Final = gauge("stream_clients", API, "Clients that follow migrations live.")
 WEBHOOK_DELIVERIES: Final = counter(

@@ -4,7 +4,7 @@ An order has a state. `order_completed` and `order_updated` say what it is now, 
 whichever of the two it is and however often it comes: one order id is one order. `order_refunded` takes something
 back of it, `order_cancelled` everything and at once; both may leave the customer out, who is then that of the order.
 
-The currency stands before the total because it says how many digits a total may have.
+The currency comes before the total because it says how many digits a total may have.
 """
 
 from __future__ import annotations

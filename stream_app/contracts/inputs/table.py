@@ -17,6 +17,6 @@ INPUT_CONTRACTS: Final[dict[str, InputContract]] = {
 }
 """By topic. Their order is that of records with the same watermark: a topic's number is its place here."""
 STATEMENT_CONTRACTS: Final[dict[str, InputContract]] = {IDENTITIES.topic: IDENTITIES}
-"""Of what is said of ids, and is no event of one customer."""
+"""Of statements about ids, which are not events of one customer."""
 FILE_CONTRACTS: Final[Mapping[str, InputContract]] = ChainMap(STATEMENT_CONTRACTS, INPUT_CONTRACTS)
 """All that files may hold, in the order of their numbers: those of `INPUT_CONTRACTS` first."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer
 
 from stream_app.contracts.outputs.fields import (
     MAX_COUNT,
@@ -183,6 +183,13 @@ class SegmentMigration(Output):
     holdout: Holdout
     merged_into: str | None = None
     """The id that the customer goes by from now on, which is why it leaves; left out otherwise."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        record: dict[str, Any] = serialize(self)
+        if self.merged_into is None:
+            record.pop("merged_into")
+        return record
 
 
 class SegmentMembership(Output):

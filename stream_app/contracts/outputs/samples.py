@@ -32,7 +32,7 @@ class SampledMemberships(Output):
 
 
 class SampledActivity(Output):
-    """Customers' activity as it stands in their rows (see `stream_app.core.row.Row`): a column each.
+    """Customers' activity as it is in their rows (see `stream_app.core.row.Row`): a column each.
 
     Instants are milliseconds since the epoch; one that there has never been is ±2^62.
     """

@@ -184,5 +184,5 @@ def _path_of(place: Place, path: Any) -> str:
     """Return a path without the `$.` of JSONPath; anything else of JSONPath is refused."""
     text = str(expect(place, path, str, "a path")).removeprefix("$.")
     if not text or any(character in text for character in "$[]*?()@\"'"):
-        raise Refused(place, f"{shown(path)}, expected the name of a property, with dots for what lies inside")
+        raise Refused(place, f"{shown(path)}, expected the name of a property, with dots for what is inside")
     return text

@@ -127,7 +127,7 @@ def property_tests(place: Place, test: Mapping[str, Any], subject: Condition) ->
 
 
 def metric_tests(place: Place, filters: Any, translation: Translation) -> list[Condition]:
-    """Return the tests of an event's fields; what is no plain test of one field cannot stand there."""
+    """Return the tests of an event's fields; anything but a plain test of one field is not allowed there."""
     if not filters:
         return []
 

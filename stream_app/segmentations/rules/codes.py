@@ -15,7 +15,7 @@ def segment_code(segment_id: str) -> int:
 
 
 def clashing_ids(ids: Iterable[str]) -> tuple[str, str] | None:
-    """Return the first two ids of the same code, which cannot stand in one segmentation; None if all codes differ."""
+    """Return the first two ids of the same code, which cannot be in one segmentation; None if all codes differ."""
     by_code: dict[int, str] = {}
     for segment_id in ids:
         earlier = by_code.setdefault(segment_code(segment_id), segment_id)

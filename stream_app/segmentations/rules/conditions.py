@@ -163,7 +163,7 @@ def is_leaf(condition: Condition) -> TypeGuard[Leaf]:
 
 
 def leaves(condition: Condition) -> Iterator[Leaf]:
-    """Yield the leaves of a condition, in order, each as often as it stands there."""
+    """Yield the leaves of a condition, in order, each as often as it occurs."""
     for _, leaf in paths(condition):
         yield leaf
 

@@ -186,6 +186,6 @@ def conditions_of(definition: Ruled) -> Iterator[tuple[str, Condition]]:
 
 
 def leaves_of(definition: Ruled) -> Iterator[Leaf]:
-    """Yield all leaves of a definition, in order, each as often as it stands there."""
+    """Yield all leaves of a definition, in order, each as often as it occurs."""
     for _, condition in conditions_of(definition):
         yield from leaves(condition)

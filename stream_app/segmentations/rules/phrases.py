@@ -161,7 +161,7 @@ def compared(comparator: Comparator, value: float, unit: str = "") -> str:
 
 
 def _counted(comparator: Comparator, value: float) -> str:
-    """Return a comparison of a count, as it stands before what is counted."""
+    """Return a comparison of a count, as it precedes what is counted."""
     if comparator == "equals" and value == 0:
         return "no"
     amount = number(value)

@@ -6,7 +6,7 @@ import { count, dateText, instantText, plural } from "./format.js";
 import { choice, csvText, customerLink, section, segmentName, table } from "./parts.js";
 import { Refused } from "./source.js";
 
-const PAGE_CUSTOMERS = 50;
+const PAGE_CUSTOMERS = 25;
 const HISTORY_PAGE = 1_000;
 const LATEST_SHOWN = 6;
 const MOVERS_MAX = 200;

@@ -73,7 +73,7 @@ class OtherConditions:
         return Compiled(self._pool.all_of(parts), shown)
 
     def listed(self, name: str) -> Compiled:
-        """Return the condition that a customer stands in a list."""
+        """Return the condition that a customer is in a list."""
         if name not in self._lists:
             raise ConfigurationError(f"list: no list is named {name!r}, expected one of `lists`")
         at, size = self._pool.listed(self._lists[name])

@@ -60,7 +60,8 @@ function moversHref(context, model) {
 function latest(context) {
   const model = context.segmentation.models.filter((each) => each.version > 0 && each.status !== "held").at(-1);
   if (!model) return null;
-  const moved = model.moved ? [`It moved ${plural(model.moved, "customer")}, ${percent(model.actual_churn)} of all. `, element("a", { href: moversHref(context, model) }, "Whom it moved")] : "It moved nobody.";
+  const link = (text) => element("a", { href: moversHref(context, model) }, text);
+  const moved = model.moved === null ? [link("Whom new models moved"), ", all of them together; what each moved is not told apart here."] : model.moved ? [`It moved ${plural(model.moved, "customer")}, ${percent(model.actual_churn)} of all. `, link("Whom it moved")] : "It moved nobody.";
   return section(`The newest model, ${model.version}, took over on ${dateText(model.atMs)}`, null, element("p", {}, moved));
 }
 
