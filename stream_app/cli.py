@@ -65,7 +65,9 @@ COMMANDS: Final = {
         KAFKA,
     ),
     "identities": Entry(
-        "stream_app.commands.identities:identities", "Show which ids are one customer's, by the statements in files."
+        "stream_app.commands.identities:identities",
+        "Show which ids are one customer's, by the statements in files.",
+        ("replay",),
     ),
     "produce": Entry(
         "stream_app.commands.produce:produce",
