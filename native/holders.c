@@ -132,6 +132,18 @@ int32_t seg_note_holder(seg_run *run, const seg_event *event, int64_t row) {
   return !is_wanted(work, place, event->order_digest) || note(work, place, row) ? SEG_OK : SEG_NO_MEMORY;
 }
 
+int32_t seg_hand_over_orders(seg_run *run, int64_t from, int64_t into) {
+  seg_workspace *work = run->work;
+  for (int64_t place = 0; place < work->wanted_count; place++) {
+    for (int64_t at = work->wanted[place].first; at >= 0; at = work->holders[at].next) {
+      if (work->holders[at].row != from) continue;
+      if (!note(work, place, into)) return SEG_NO_MEMORY;
+      break;
+    }
+  }
+  return SEG_OK;
+}
+
 static bool holds(seg_table *table, int64_t row, uint64_t digest) {
   const seg_slot *slot = &table->slots[row];
   const uint64_t canonical = __builtin_bswap64(digest);

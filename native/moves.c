@@ -40,7 +40,7 @@ void seg_tell(const seg_run *run, const seg_visit *visit, int64_t found_ms, seg_
   }
 }
 
-static bool is_act(int32_t cause) { return cause < SEG_LAPSE; }
+static bool is_act(int32_t cause) { return cause < SEG_LAPSE || cause == SEG_MERGE; }
 
 /* What a move means, given the customer's last change. Without an order of segments every move that silence makes is a
  * lapse, and the next own act a return. */
@@ -54,7 +54,7 @@ static int32_t change_of(const seg_segmentation *s, int16_t from, int16_t to, in
   return SEG_MOVED;
 }
 
-static int32_t note_move(seg_run *run, seg_part *part, seg_move *move) {
+int32_t seg_note_move(seg_run *run, seg_part *part, seg_move *move) {
   seg_workspace *work = run->work;
   move->decided_at_ms = seg_latest(move->decided_at_ms, move->effective_at_ms);
   part->has_moved = true;
@@ -85,7 +85,7 @@ int32_t seg_make_move(seg_run *run, seg_part *part, int64_t m, seg_move *move) {
   move->from_code = from;
   move->next_at_ms = next.at_ms;
   move->next_target = next.target;
-  return note_move(run, part, move);
+  return seg_note_move(run, part, move);
 }
 
 /* --- rules --- */
@@ -122,7 +122,7 @@ static int32_t move_by_rules(seg_run *run, seg_part *part, int32_t r, const seg_
   move.sequence = place->sequence;
   move.from_code = from;
   move.target = run->work->targets[r];
-  return note_move(run, part, &move);
+  return seg_note_move(run, part, &move);
 }
 
 /* Says of moves that were just made when silence makes the next ones: only now everything is where it belongs. */

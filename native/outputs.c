@@ -32,8 +32,9 @@ typedef struct told_move {
 
 static bool is_known_move(const seg_move *m, const seg_presentation *p) {
   const int32_t count = p->form.target_count;
-  const int32_t first = p->form.kind == SEG_KIND_LEARNED ? 0 : SEG_NOWHERE; /* nobody leaves a model */
-  return m->cause >= SEG_PURCHASE && m->cause <= SEG_PROFILE && m->change >= SEG_ENTERED && m->change <= SEG_LEFT &&
+  const bool must_be = p->form.kind == SEG_KIND_LEARNED && m->cause != SEG_MERGE; /* nobody else leaves a model */
+  const int32_t first = must_be ? 0 : SEG_NOWHERE;
+  return m->cause >= SEG_PURCHASE && m->cause <= SEG_MERGE && m->change >= SEG_ENTERED && m->change <= SEG_LEFT &&
          m->from_code >= 0 && m->from_code <= SEG_CODE_MAX && m->target >= first && m->target < count &&
          m->next_target >= SEG_NOWHERE && m->next_target < count;
 }
@@ -59,11 +60,13 @@ static bool take_move(const seg_description *d, int64_t number, told_move *t) {
   if (!is_known_move(move, p) || !seg_take_text(&d->customers, number, &t->of.customer)) return false;
   if (d->told.count && !seg_take_text(&d->told, number, &t->told)) return false;
   const int32_t kind = p->form.kind;
-  if (kind == SEG_KIND_RULES ? !take_facts(d, t) : kind != SEG_KIND_LEARNED && !t->told.size) return false;
+  if (!seg_take_event(d, move->event, &t->of)) return false;
   t->from_code = (int16_t)move->from_code;
   t->to_code = seg_presented_code(p, move->target);
   t->decided_at_ms = move->decided_at_ms > move->effective_at_ms ? move->decided_at_ms : move->effective_at_ms;
-  return seg_take_event(d, move->event, &t->of);
+  if (t->of.ends) return t->to_code == 0;
+  if (kind == SEG_KIND_LEARNED) return move->target >= 0;
+  return kind == SEG_KIND_RULES ? take_facts(d, t) : t->told.size > 0;
 }
 
 /* --- parts --- */
@@ -140,6 +143,15 @@ static void add_learned_explanation(seg_text *text, const told_move *t) {
   SEG_ADD(text, "\"}");
 }
 
+/* Of an id that another one stands for from then on. */
+static void add_end(seg_text *text, const told_move *t) {
+  SEG_ADD(text, "{\"kind\":\"definition\",\"sentence\":\"Goes by the id ");
+  seg_add_escaped(text, t->of.other);
+  SEG_ADD(text, " from now on; ");
+  seg_add_path(text, t->of.p, t->from_code, t->to_code);
+  SEG_ADD(text, ".\"}");
+}
+
 /* --- records --- */
 
 static void add_head(seg_text *text, seg_text *scratch, const told_move *t) {
@@ -170,7 +182,9 @@ static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, ",\"model_version\":");
   seg_add_integer(text, t->of.p->form.version);
   SEG_ADD(text, ",\"explanation\":");
-  if (t->of.p->form.kind == SEG_KIND_LEARNED) {
+  if (t->of.ends) {
+    add_end(text, t);
+  } else if (t->of.p->form.kind == SEG_KIND_LEARNED) {
     add_learned_explanation(text, t);
   } else if (t->of.p->form.kind == SEG_KIND_RULES) {
     const seg_rules_case c = {t->move, t->of.event, t->of.type, t->facts, t->from_code, t->to_code};
@@ -182,6 +196,11 @@ static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
   seg_add_next_move(text, t->of.p, t->move->next_at_ms, t->move->next_target);
   SEG_ADD(text, ",\"holdout\":");
   seg_add_holdout(text, scratch, &t->of);
+  if (t->of.ends) {
+    SEG_ADD(text, ",\"merged_into\":\"");
+    seg_add_escaped(text, t->of.other);
+    SEG_ADD(text, "\"");
+  }
   SEG_ADD(text, "}");
 }
 
@@ -235,7 +254,7 @@ int32_t seg_describe(seg_describer *describer, seg_description *d) {
 int32_t seg_deciding_axes(const seg_presentation *p, int64_t n, const seg_move *moves, int32_t *out) {
   if (p->form.kind != SEG_KIND_LEARNED) return SEG_OUT_OF_RANGE;
   for (int64_t i = 0; i < n; i++) {
-    if (!is_known_move(moves + i, p)) return SEG_OUT_OF_RANGE;
+    if (!is_known_move(moves + i, p) || moves[i].target < 0) return SEG_OUT_OF_RANGE;
     out[i] = seg_case_of(p, moves + i).axis;
   }
   return SEG_OK;

@@ -11,7 +11,8 @@
 
 #define HOLDOUT_BUCKETS 100
 
-static const char *const causes[] = {"purchase", "refund", "engagement", "lapse", "model", "definition", "profile"};
+static const char *const causes[] = {"purchase", "refund", "engagement", "lapse", "model", "definition", "profile",
+                                     "merge"};
 
 bool seg_take_text(const seg_texts *texts, int64_t number, seg_span *out) {
   if (number < 0 || number >= texts->count) return false;
@@ -23,7 +24,7 @@ bool seg_take_text(const seg_texts *texts, int64_t number, seg_span *out) {
 }
 
 bool seg_take_event(const seg_description *d, int64_t number, seg_told *t) {
-  const bool by_event = t->cause < SEG_LAPSE || t->cause == SEG_PROFILE;
+  const bool by_event = t->cause < SEG_LAPSE || t->cause >= SEG_PROFILE;
   if (by_event != (number >= 0) || number >= d->event_count) return false;
   if (!by_event) return true;
   const seg_event *event = t->event = d->events + number;
@@ -31,7 +32,14 @@ bool seg_take_event(const seg_description *d, int64_t number, seg_told *t) {
   if (event->kind != t->cause) return false;
   if (d->texts_size < 0 || event->text_at + size > (uint64_t)d->texts_size) return false;
   const uint8_t *id = d->texts + event->text_at + event->customer_size;
-  t->event_id = (seg_span){id, event->event_id_size};
+  if (event->kind == SEG_MERGE) {
+    const seg_span into = {d->texts + event->text_at, event->customer_size};
+    t->other = (seg_span){id, event->event_id_size};
+    t->ends = into.size != t->customer.size || (into.size && memcmp(into.data, t->customer.data, into.size) != 0);
+    if (t->ends) t->other = into;
+  } else {
+    t->event_id = (seg_span){id, event->event_id_size};
+  }
   t->type = (seg_span){id + event->event_id_size, event->type_size};
   return seg_take_text(&d->sources, event->source, &t->source);
 }

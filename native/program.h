@@ -296,6 +296,8 @@ bool seg_ledger_read(const uint8_t *data, int64_t size, int64_t at, int32_t *num
 int64_t seg_ledger_end(const seg_place_of *place);
 /* Where a series is, or (false) would be. */
 bool seg_ledger_find(const seg_ledger *ledger, int32_t number, seg_place_of *place);
+/* Has a ledger be that of both: see ledger_merging.c. */
+void seg_ledger_merge(const seg_program *p, seg_ledger *into, seg_bytes from);
 int32_t seg_shape_of(int32_t keep);
 int64_t seg_entry_bytes(int32_t shape);
 /* Inserts an entry before index `at`, or removes it; room is seen to. */
@@ -311,6 +313,9 @@ bool seg_enter_instant(const seg_program *p, seg_ledger *ledger, seg_place_of *p
 bool seg_enter_value(seg_ledger *ledger, seg_place_of *place, const seg_kept_series *s, int64_t at_ms, int64_t value);
 bool seg_enter_extreme(seg_ledger *ledger, seg_place_of *place, const seg_kept_series *s, int64_t at_ms,
                        int64_t value);
+/* Adds so many entries, whose newest is of an instant, and their sum to the bucket of their period. */
+void seg_add_to_bucket(seg_ledger *ledger, seg_place_of *place, const seg_kept_series *s, int64_t at_ms,
+                       uint32_t entries, int64_t sum_of_them);
 bool seg_enter_observation(seg_ledger *ledger, seg_place_of *place, int64_t at_ms, uint64_t digest);
 
 /* --- literals --- */

@@ -55,8 +55,9 @@ typedef enum seg_status {
 /* --- records that Python and C share; stream_app/native/structures.py names each field once, sizes are compared at
  * load. Padding is named. --- */
 
-/* Causes; the first three and the last are kinds of events, too. A profile says what a customer is, and is no act. */
-enum { SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_LAPSE, SEG_MODEL, SEG_DEFINITION, SEG_PROFILE };
+/* Causes; the first three and the last two are kinds of events, too. A profile says what a customer is, and a merge that
+ * two are one; neither is an act. */
+enum { SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_LAPSE, SEG_MODEL, SEG_DEFINITION, SEG_PROFILE, SEG_MERGE };
 enum { SEG_ENTERED, SEG_MOVED, SEG_LAPSED, SEG_RETURNED, SEG_LEFT };                     /* changes */
 enum { SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED, SEG_REJECTED };                              /* what a record is */
 
@@ -78,7 +79,7 @@ typedef struct seg_event {
   uint16_t customer_size;  /* bytes */
   uint16_t event_id_size;
   uint16_t type_size;
-  uint8_t kind;            /* SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT or SEG_PROFILE */
+  uint8_t kind;            /* SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_PROFILE or SEG_MERGE, see joining.c */
   uint8_t status;          /* SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED or SEG_REJECTED */
   uint16_t source;         /* number of its file or topic */
   uint16_t kept_size;
@@ -109,7 +110,7 @@ typedef struct seg_move {
   int64_t before_ms;       /* the instant that `before` is compared at */
   int64_t next_at_ms;      /* when silence moves the customer next, SEG_NEVER for never */
   int32_t segmentation;    /* index among all */
-  int32_t cause;           /* SEG_PURCHASE ... SEG_PROFILE */
+  int32_t cause;           /* SEG_PURCHASE ... SEG_MERGE */
   int32_t change;          /* SEG_ENTERED ... SEG_LEFT */
   int32_t sequence;        /* from 1 */
   int32_t from_code;       /* 0 for none */
@@ -171,7 +172,7 @@ typedef struct seg_word {
   int32_t size;
   int32_t kind; /* of events, or SEG_CANCELLATION: a refund that says SEG_CANCELS */
 } seg_word;
-#define SEG_CANCELLATION 7
+#define SEG_CANCELLATION 8
 
 typedef struct seg_currency {
   int64_t limit_minor;            /* largest amount, >= 0 */
@@ -595,6 +596,8 @@ typedef struct seg_traits {
 /* Takes over those of `kept` that are observed later than what is there (of equal instants the greater value stays).
  * Whether anything has changed (1, 0), or SEG_OUT_OF_RANGE if `kept` are no fields: then nothing has. */
 int32_t seg_traits_take(seg_traits *traits, seg_bytes kept, int64_t observed_ms);
+/* Takes over the traits of another customer, each as of when it was observed. */
+void seg_traits_merge(seg_traits *traits, seg_bytes from);
 /* Whether bytes are traits, as seg_traits_take leaves them. */
 bool seg_traits_are_whole(seg_bytes traits);
 
@@ -692,6 +695,16 @@ seg_bytes seg_table_id(const seg_table *table, int64_t row);
 SEG_API int32_t seg_table_put_ledger(seg_table *table, int64_t row, seg_bytes ledger);
 SEG_API int32_t seg_table_put_traits(seg_table *table, int64_t row, seg_bytes traits);
 
+/* Has row `into` be that of both customers, and `from` nobody's: see merging.c. `ledger` and `traits` are room to work in.
+ * Memberships stay as they are. SEG_OK, SEG_NO_MEMORY (the table is to be thrown away then) or SEG_OUT_OF_RANGE. */
+int32_t seg_merge_rows(seg_table *table, const seg_columns *columns, const seg_program *program, seg_ledger *ledger,
+                       seg_traits *traits, int64_t into, int64_t from);
+/* The same with room of its own. For tests. */
+SEG_API int32_t seg_table_merge(seg_table *table, const seg_columns *columns, const seg_program *program, int64_t into,
+                                int64_t from);
+/* In place of a row's first instant: its customer goes by another id, and nobody is left here to be asked. */
+#define SEG_MERGED_MS (SEG_NEVER + 1)
+
 /* Takes kept fields over as the traits of n rows; of each, whether anything changed. For tests. */
 SEG_API int32_t seg_table_take_traits(seg_table *table, int64_t n, const int64_t *rows, const seg_bytes *kept,
                                       const int64_t *observed_ms, uint8_t *changed);
@@ -785,7 +798,7 @@ typedef struct seg_notice {
   int64_t lead_ms;       /* as configured: so long before it is told; whole seconds, > 0 */
   int64_t next_at_ms;    /* when silence moves the customer next, SEG_NEVER for never */
   int32_t segmentation;  /* index among all */
-  int32_t cause;         /* SEG_PURCHASE ... SEG_PROFILE; SEG_LAPSE where time has come near */
+  int32_t cause;         /* SEG_PURCHASE ... SEG_MERGE; SEG_LAPSE where time has come near */
   int32_t sequence;      /* from 1, of the notices of customer and segmentation */
   int32_t code;          /* the segment that it is about */
   int32_t target;        /* index of the roster, SEG_NOWHERE for nowhere: where it leads, or would have led */

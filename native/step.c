@@ -75,8 +75,7 @@ static bool note_start(seg_run *run, int64_t index, int64_t row) {
   return true;
 }
 
-/* Returns the number of the part that a row takes, making it if it has none yet; -1 if there is no memory. */
-static int64_t take_part(seg_run *run, int64_t row, bool *is_first) {
+int64_t seg_take_part(seg_run *run, int64_t row, bool *is_first) {
   seg_workspace *work = run->work;
   if (row >= work->rows_room) {
     const int64_t had = work->rows_room;
@@ -107,9 +106,8 @@ static int64_t keep(seg_workspace *work, seg_bytes bytes) {
   return at;
 }
 
-/* Lets time pass for a customer up to its first event of a run, and keeps how it stood before; NULL if that fails. */
-static seg_pending *open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, bool is_known,
-                                 const seg_visit *visit, int32_t *status) {
+seg_pending *seg_open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, bool is_known,
+                              const seg_visit *visit, int32_t *status) {
   seg_workspace *work = run->work;
   const int64_t row = work->parts[part].row;
   int64_t due_ms, revised_ms = SEG_NO_TIME;
@@ -127,6 +125,7 @@ static seg_pending *open_instant(seg_run *run, int64_t part, int64_t at_ms, bool
       .at_ms = at_ms,
       .event = -1,
       .act = -1,
+      .merge = -1,
       .before = run->columns->activity[row],
       .is_known = is_known,
       .in_session = true,
@@ -181,12 +180,11 @@ static int32_t take_traits(seg_run *run, const seg_event *event, int64_t row, bo
 
 static bool lies_within(const seg_step *step, const seg_event *event) {
   const uint64_t size = (uint64_t)event->customer_size + event->event_id_size + event->type_size + event->kept_size;
-  const bool is_known = event->kind <= SEG_ENGAGEMENT || event->kind == SEG_PROFILE;
+  const bool is_known = event->kind <= SEG_ENGAGEMENT || event->kind == SEG_PROFILE || event->kind == SEG_MERGE;
   return is_known && event->text_at + size <= (uint64_t)step->texts_size;
 }
 
-/* Finds whose an event is; a new customer gets a row, and what is nobody's none, -1. */
-static int64_t find_row(seg_run *run, int64_t index, bool *is_new) {
+int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new) {
   const seg_event *event = &run->step->events[index];
   *is_new = false;
   if (seg_is_unnamed(event)) return seg_row_of_order(run, event->order_digest);
@@ -221,12 +219,16 @@ static int32_t take_event(seg_run *run, int64_t index) {
   const seg_event *event = &step->events[index];
   const bool is_profile = event->kind == SEG_PROFILE;
   if (!lies_within(step, event)) return SEG_OUT_OF_RANGE;
+  if (event->kind == SEG_MERGE) {
+    count_event(step, event, index);
+    return seg_take_merge(run, index);
+  }
   bool is_new, is_first, has_changed = true;
   seg_folded folded = {false, false};
-  const int64_t row = find_row(run, index, &is_new);
+  const int64_t row = seg_find_row(run, index, &is_new);
   int32_t status = note_owner(run->work, event, row);
   if (status != SEG_OK || row < 0) return status;
-  const int64_t part = take_part(run, row, &is_first);
+  const int64_t part = seg_take_part(run, row, &is_first);
   if (part < 0) return SEG_NO_MEMORY;
   run->work->parts[part].has_events = true;
   seg_activity after = run->columns->activity[row];
@@ -250,8 +252,9 @@ static int32_t take_event(seg_run *run, int64_t index) {
   const int64_t open = run->work->parts[part].pending;
   seg_pending *pending =
       open >= 0 ? &run->work->pending[open]
-                : open_instant(run, part, event->at_ms, is_first, !seg_is_blank(run, row), &visit, &status);
+                : seg_open_instant(run, part, event->at_ms, is_first, !seg_is_blank(run, row), &visit, &status);
   if (pending == NULL) return status;
+  if (is_profile && after.first_at_ms > SEG_NEVER) after.first_at_ms = SEG_NEVER; /* no longer one that has ended */
   run->columns->activity[row] = after;
   if (is_profile) status = take_traits(run, event, row, &has_changed);
   if (status != SEG_OK) return status;
@@ -259,6 +262,12 @@ static int32_t take_event(seg_run *run, int64_t index) {
   pending->touched.any |= is_profile && has_changed;
   pending->acts |= !is_profile;
   pending->in_session &= folded.is_quiet || is_profile;
+  if (pending->ends) { /* it goes by this id again */
+    pending->ends = false;
+    pending->merge = -1;
+    pending->is_sudden = true;
+  }
+  if (pending->merge >= 0) return note_for_rules(run, event, row, &folded, pending);
   if (!folded.is_quiet || pending->event < 0) pending->event = index;
   if (!is_profile && (!folded.is_quiet || pending->act < 0)) pending->act = index;
   return note_for_rules(run, event, row, &folded, pending);
@@ -327,22 +336,31 @@ static int32_t tell_ahead(seg_run *run, seg_part *part, const seg_pending *pendi
   return seg_give_notices(run, part, &why);
 }
 
+int32_t seg_end_instant(seg_run *run, int64_t number) {
+  seg_pending *pending = &run->work->pending[number];
+  seg_part *part = &run->work->parts[pending->part];
+  bool moved = false;
+  if (pending->is_over) return SEG_OK;
+  pending->is_over = true;
+  part->pending = -1;
+  int32_t status = pending->ends ? seg_leave_all(run, part, pending) : SEG_OK;
+  for (int64_t m = 0; !pending->ends && m < run->columns->segmentations; m++) {
+    status = ask_act(run, part, m, pending, &moved);
+    if (status != SEG_OK) return status;
+  }
+  if (!pending->ends) status = ask_rules(run, part, pending, moved);
+  if (status == SEG_OK && run->step->warning_count > 0) status = tell_ahead(run, part, pending);
+  if (status != SEG_OK) return status;
+  run->columns->closed_at_ms[part->row] = seg_latest(run->columns->closed_at_ms[part->row], pending->at_ms);
+  return SEG_OK;
+}
+
 /* Asks what the events of a run have led to, customer by customer. */
 static int32_t end_run(seg_run *run) {
   seg_workspace *work = run->work;
   for (int64_t i = 0; i < work->pending_count; i++) {
-    const seg_pending *pending = &work->pending[i];
-    seg_part *part = &work->parts[pending->part];
-    bool moved = false;
-    part->pending = -1;
-    for (int64_t m = 0; m < run->columns->segmentations; m++) {
-      const int32_t status = ask_act(run, part, m, pending, &moved);
-      if (status != SEG_OK) return status;
-    }
-    int32_t status = ask_rules(run, part, pending, moved);
-    if (status == SEG_OK && run->step->warning_count > 0) status = tell_ahead(run, part, pending);
+    const int32_t status = seg_end_instant(run, i);
     if (status != SEG_OK) return status;
-    run->columns->closed_at_ms[part->row] = seg_latest(run->columns->closed_at_ms[part->row], pending->at_ms);
   }
   work->pending_count = work->snapshots_size = 0;
   return SEG_OK;
@@ -396,7 +414,7 @@ static int32_t visit_due(seg_run *run, int64_t count_before) {
   for (int64_t row = step->first_row > 0 ? step->first_row : 0; row < last; row++) {
     if (run->columns->due_at_ms[row] >= until_ms) continue;
     bool is_first;
-    const int64_t part = take_part(run, row, &is_first);
+    const int64_t part = seg_take_part(run, row, &is_first);
     if (part < 0) return SEG_NO_MEMORY;
     if (!is_first) continue;
     const int32_t status = end_part(run, &run->work->parts[part]);

@@ -1,5 +1,5 @@
-/* What the parts of a step know of each other: step.c (events, the end), passing.c (time, new versions), moves.c (making
- * moves, and their order). Nobody else looks in here. */
+/* What the parts of a step know of each other: step.c (events, the end), passing.c (time, new versions), joining.c (two
+ * ids are one customer's), moves.c (making moves, and their order). Nobody else looks in here. */
 #ifndef SEGMENTER_STEP_H
 #define SEGMENTER_STEP_H
 
@@ -25,12 +25,15 @@ typedef struct seg_pending {
   int64_t at_ms;       /* the instant at which they count */
   int64_t event;       /* index of the last one that is not mere continuation of a session */
   int64_t act;         /* likewise of those that are the customer's own acts, -1 for none */
+  int64_t merge;       /* index of the last one that says that the customer goes by two ids, -1 for none */
   int64_t ledger_at, traits_at; /* where in the snapshots its ledger and traits before the instant stand */
   int64_t ledger_size, traits_size;
   seg_activity before; /* likewise */
   bool is_known;       /* whether there was any before */
   bool acts;           /* whether one of them is the customer's own act */
   bool in_session;     /* whether all of these only continue a session */
+  bool is_over;        /* whether it has been asked what they have led to */
+  bool ends;           /* whether its customer goes by another id from now on */
   bool is_sudden;      /* whether rules have to be evaluated whatever was touched: the customer is new */
   seg_touched touched;
 } seg_pending;
@@ -127,9 +130,12 @@ static inline int32_t seg_number_of(const seg_run *run, int64_t column) {
 /* Whether the customer has ever done anything: of others, only profiles are known. */
 static inline bool seg_has_acted(const seg_activity *activity) { return activity->first_at_ms < SEG_NEVER; }
 
-/* Whether nothing is known of a customer but returns of orders that nobody has stated: it is in no segment. */
+/* Whether nothing is known of a customer but returns of orders that nobody has stated, or it goes by another id: it is in
+ * no segment. */
 static inline bool seg_is_blank(const seg_run *run, int64_t row) {
-  return !seg_has_acted(&run->columns->activity[row]) && run->columns->closed_at_ms[row] == SEG_NO_TIME;
+  const seg_activity *activity = &run->columns->activity[row];
+  if (activity->first_at_ms > SEG_NEVER) return true;
+  return !seg_has_acted(activity) && run->columns->closed_at_ms[row] == SEG_NO_TIME;
 }
 
 /* Whether a record does not say whose order it takes back. */
@@ -141,6 +147,8 @@ static inline bool seg_is_unnamed(const seg_event *event) {
 int32_t seg_gather_holders(seg_run *run);
 /* Notes that a row has folded an event, and so may hold its order. */
 int32_t seg_note_holder(seg_run *run, const seg_event *event, int64_t row);
+/* Notes that what one row may have held another one may hold now. */
+int32_t seg_hand_over_orders(seg_run *run, int64_t from, int64_t into);
 /* The one row that holds an order now; -1 if there is none, or there are several. */
 int64_t seg_row_of_order(const seg_run *run, uint64_t digest);
 
@@ -171,6 +179,20 @@ void seg_tell(const seg_run *run, const seg_visit *visit, int64_t found_ms, seg_
 int32_t seg_give_notices(seg_run *run, seg_part *part, const seg_cause *why);
 /* The first instant after another one at which something has to be told if nothing happens. */
 int64_t seg_next_notice_ms(const seg_run *run, int64_t row, int64_t after_ms);
+/* Returns the number of the part that a row takes, making it if it has none yet; -1 if there is no memory. */
+int64_t seg_take_part(seg_run *run, int64_t row, bool *is_first);
+/* Finds whose an event is; a new customer gets a row, and what is nobody's none, -1. */
+int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new);
+/* Lets time pass for a customer up to its first event of a run, and keeps how it stood before; NULL if that fails. */
+seg_pending *seg_open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, bool is_known,
+                              const seg_visit *visit, int32_t *status);
+/* Asks what the events of an instant have led to, unless that has been asked. */
+int32_t seg_end_instant(seg_run *run, int64_t number);
+/* Takes in that two ids are one customer's; and lets the one that ends leave all segments. See joining.c. */
+int32_t seg_take_merge(seg_run *run, int64_t index);
+int32_t seg_leave_all(seg_run *run, seg_part *part, const seg_pending *pending);
+/* Notes a move that was made. */
+int32_t seg_note_move(seg_run *run, seg_part *part, seg_move *move);
 /* Hands moves and notices over in the order of the stream. */
 int32_t seg_order_moves(seg_run *run);
 

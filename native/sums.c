@@ -31,8 +31,8 @@ static uint8_t *entry_at(seg_ledger *ledger, const seg_place_of *place, int32_t 
   return bucket_at(ledger, place, place->buckets) + index * (int64_t)SEG_VALUE_BYTES;
 }
 
-static void add_to_bucket(seg_ledger *ledger, seg_place_of *place, const seg_kept_series *s, int64_t at_ms,
-                          int64_t value) {
+void seg_add_to_bucket(seg_ledger *ledger, seg_place_of *place, const seg_kept_series *s, int64_t at_ms,
+                       uint32_t entries, int64_t sum_of_them) {
   const int64_t period = floored(at_ms, s->width_ms);
   int32_t index = place->buckets;
   while (index > 0 && floored(seg_get_instant(bucket_at(ledger, place, index - 1)), s->width_ms) > period) index--;
@@ -40,18 +40,17 @@ static void add_to_bucket(seg_ledger *ledger, seg_place_of *place, const seg_kep
     uint8_t *bucket = bucket_at(ledger, place, index - 1);
     uint32_t count;
     memcpy(&count, bucket + BUCKET_COUNT_AT, sizeof count);
-    if (count < UINT32_MAX) count++;
-    const int64_t sum = saturated(seg_get_i64(bucket + BUCKET_SUM_AT), value);
+    count = entries > UINT32_MAX - count ? UINT32_MAX : count + entries;
+    const int64_t sum = saturated(seg_get_i64(bucket + BUCKET_SUM_AT), sum_of_them);
     if (at_ms > seg_get_instant(bucket)) seg_put_instant(bucket, at_ms);
     memcpy(bucket + BUCKET_COUNT_AT, &count, sizeof count);
     memcpy(bucket + BUCKET_SUM_AT, &sum, sizeof sum);
     return;
   }
   uint8_t bucket[SEG_BUCKET_BYTES];
-  const uint32_t one = 1;
   seg_put_instant(bucket, at_ms);
-  memcpy(bucket + BUCKET_COUNT_AT, &one, sizeof one);
-  memcpy(bucket + BUCKET_SUM_AT, &value, sizeof value);
+  memcpy(bucket + BUCKET_COUNT_AT, &entries, sizeof entries);
+  memcpy(bucket + BUCKET_SUM_AT, &sum_of_them, sizeof sum_of_them);
   seg_bucket_insert(ledger, place, index, bucket);
 }
 
@@ -78,7 +77,7 @@ bool seg_enter_value(seg_ledger *ledger, seg_place_of *place, const seg_kept_ser
     if (there_ms < at_ms || (there_ms == at_ms && seg_get_i64(entry + SEG_INSTANT_BYTES) <= value)) break;
   }
   if (index == 0 && place->count >= SEG_EXACT_VALUES) {
-    add_to_bucket(ledger, place, s, at_ms, value);
+    seg_add_to_bucket(ledger, place, s, at_ms, 1, value);
     return true;
   }
   uint8_t entry[SEG_VALUE_BYTES];
@@ -90,7 +89,7 @@ bool seg_enter_value(seg_ledger *ledger, seg_place_of *place, const seg_kept_ser
     const uint8_t *oldest = entry_at(ledger, place, 0);
     const int64_t oldest_ms = seg_get_instant(oldest), oldest_value = seg_get_i64(oldest + SEG_INSTANT_BYTES);
     seg_entry_remove(ledger, place, 0, 1);
-    add_to_bucket(ledger, place, s, oldest_ms, oldest_value);
+    seg_add_to_bucket(ledger, place, s, oldest_ms, 1, oldest_value);
   }
   return true;
 }

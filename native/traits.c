@@ -173,6 +173,15 @@ int32_t seg_traits_take(seg_traits *traits, seg_bytes kept, int64_t observed_ms)
   return changed;
 }
 
+void seg_traits_merge(seg_traits *traits, seg_bytes from) {
+  trait t;
+  for (int64_t at = 0, size; at < from.size; at += size) {
+    size = read_one(from, at, HEADER, &t);
+    if (size == 0) break; /* not whole: never so */
+    take_one(traits, &t);
+  }
+}
+
 int32_t seg_table_take_traits(seg_table *table, int64_t n, const int64_t *rows, const seg_bytes *kept,
                               const int64_t *observed_ms, uint8_t *changed) {
   seg_traits *traits = malloc(sizeof *traits);

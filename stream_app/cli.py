@@ -64,6 +64,9 @@ COMMANDS: Final = {
         "Show the models of segmentations, and approve, reject, pin or unpin one.",
         KAFKA,
     ),
+    "identities": Entry(
+        "stream_app.commands.identities:identities", "Show which ids are one customer's, by the statements in files."
+    ),
     "produce": Entry(
         "stream_app.commands.produce:produce",
         "Send files of events to Kafka, merged by time, with the keys and partitions that workers expect.",

@@ -122,6 +122,15 @@ static void take_traits(customers *c, seg_bytes kept) {
   MUST(seg_table_count_traits(c->table, counts, sizeof counts) >= 0);
 }
 
+/* Two customers are one: whatever rows say, the one is whole afterwards, and nothing is left of the other. */
+static void merge_two(customers *c) {
+  const int64_t last = seg_table_count(c->table) - 1;
+  if (last < 1) return;
+  MUST(seg_table_merge(c->table, &c->columns, NULL, last - 1, last) == SEG_OK);
+  MUST(seg_traits_are_whole(seg_table_traits(c->table, last - 1)));
+  MUST(seg_table_traits(c->table, last).size == 0 && seg_table_ledger(c->table, last).size == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   customers all = new_customers();
   size_t at = 0;
@@ -139,6 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const int32_t status = seg_table_restore(all.table, &all.columns, &names, 1, &id, &encoding, &refusal);
     MUST(status == SEG_OK || seg_table_count(all.table) == before);
     if (status == SEG_OK) take_traits(&all, (seg_bytes){value, value_size});
+    if (rows % 4 == 3) merge_two(&all);
     if (rows % 5 == 4) forget_one(&all);
     free(key);
     free(value);

@@ -20,6 +20,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream_app.api.problems import (
+    ORIGIN_FOREIGN,
     RATE_LIMITED,
     SCOPE_MISSING,
     TOKEN_MALFORMED,
@@ -42,6 +43,8 @@ TOKEN_BYTES: Final = 32
 OPEN_PATHS: Final = frozenset({"/live", "/ready", "/docs", "/openapi.json"})
 """They tell nothing of customers or segments."""
 OPEN_PREFIXES: Final = ("/docs/", "/problems/")
+OWN_NAMES: Final = frozenset({"", "localhost", "127.0.0.1", "[::1]"})
+"""Of this machine; the empty one is that of programs which name none."""
 CHALLENGE: Final = 'Bearer realm="segmenter"'
 
 
@@ -81,8 +84,20 @@ Credential = Callable[[Scope], Client | None]
 `Problem` for one that is wrong."""
 
 
-def anybody(_: Scope) -> Client:
-    """Let everybody in: a credential that each request has."""
+def anybody(scope: Scope) -> Client:
+    """Let everybody on this machine in: a credential that each request has.
+
+    A page from elsewhere, whose name its owner makes stand for this machine (DNS rebinding), asks by that name.
+
+    Raises
+    ------
+    Problem
+        403, for such a page.
+    """
+    host = header_of(scope, b"host")
+    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    if name.lower() not in OWN_NAMES:
+        raise Problem(ORIGIN_FOREIGN, f"without tokens, only {', '.join(sorted(OWN_NAMES - {''}))} may be asked")
     return ANYBODY
 
 

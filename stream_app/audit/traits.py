@@ -39,7 +39,9 @@ def check_traits(
         found = {name: _Told(trait.observed_ms, trait.kind, trait.value) for name, trait in row.traits.items()}
         wrong = [name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name)]
         if wrong:
-            yield Finding("traits", f"{', '.join(wrong)}: other than observed last", customer_id, place(*log))
+            yield Finding(
+                "traits", f"{', '.join(wrong)}: differs from what was observed last", customer_id, place(*log)
+            )
 
 
 def _recount(profiles: Sequence[Entry]) -> dict[str, _Told]:

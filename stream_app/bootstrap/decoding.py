@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.inputs.contract import InputContract
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import SECOND_MS
@@ -29,7 +30,9 @@ def create_loading_options(settings: Settings, decoders: Mapping[str, Decoder]) 
     )
 
 
-def create_decoders(settings: Settings, fields: Iterable[str] = ()) -> dict[str, Decoder]:
+def create_decoders(
+    settings: Settings, fields: Iterable[str] = (), contracts: Mapping[str, InputContract] = INPUT_CONTRACTS
+) -> dict[str, Decoder]:
     """Return the decoder of each input topic, which keeps some fields of events for conditions."""
     traits = settings.definitions.traits
     policy = DecodingPolicy(
@@ -42,7 +45,7 @@ def create_decoders(settings: Settings, fields: Iterable[str] = ()) -> dict[str,
         placeholder_ids=(*settings.records.placeholder_ids, *settings.records.more_placeholder_ids),
         sensitive_allowed=frozenset(name for name, trait in traits.items() if trait.legal_basis),
     )
-    return {topic: Decoder(contract, policy) for topic, contract in INPUT_CONTRACTS.items()}
+    return {topic: Decoder(contract, policy) for topic, contract in contracts.items()}
 
 
 def with_money_of(settings: Settings, files: Sequence[SourceFile]) -> Settings:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from stream_app.bootstrap.decoding import create_decoders, create_loading_options
+from stream_app.bootstrap.identities import create_weaver
 from stream_app.bootstrap.learning import create_trainer_settings, create_trainers
 from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.core.clock import DAY_MS
 from stream_app.core.partition import Partition
 from stream_app.learning.trainer import Trainer
@@ -37,7 +39,7 @@ def create_readers(settings: Settings, sources: Sequence[SourceFile], now_ms: in
     ConfigurationError
         If one cannot be read.
     """
-    decoders = create_decoders(settings, fields_looked_at(create_segmentations(settings)))
+    decoders = create_decoders(settings, fields_looked_at(create_segmentations(settings)), FILE_CONTRACTS)
     names = _tell_apart([source.path for source in sources])
     return open_readers(sources, names, decoders, now_ms, create_loading_options(settings, decoders))
 
@@ -48,6 +50,7 @@ def create_replay(
     until_ms: int | None = None,
     watch: Callable[[Partition, int], None] | None = None,
     add: Callable[[Path], object] = lambda _: None,
+    without: frozenset[tuple[str, str]] = frozenset(),
 ) -> Replay:
     """Return a replay that writes into a folder.
 
@@ -57,6 +60,8 @@ def create_replay(
         See `Replay` and `ReplaySettings`.
     add
         Writes further files beside the outputs, see `OutputFolder`.
+    without
+        Statements on identities that are left out, see `Weaver`.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def create_replay(
     partition = create_partition(settings)
     trainers = create_trainers(settings, partition.segmentations)
     pace = _replay_settings(settings, until_ms)
-    return Replay(partition, trainers, OutputFolder(out, add), pace, watch)
+    return Replay(partition, trainers, OutputFolder(out, add), pace, watch, create_weaver(settings, without))
 
 
 def create_run(settings: Settings, outputs: Outputs) -> Run:
@@ -78,7 +83,8 @@ def create_run(settings: Settings, outputs: Outputs) -> Run:
         If the settings do not fit together.
     """
     partition = create_partition(settings)
-    return Run(partition, create_trainers(settings, partition.segmentations), outputs, _replay_settings(settings))
+    trainers = create_trainers(settings, partition.segmentations)
+    return Run(partition, trainers, outputs, _replay_settings(settings), weaver=create_weaver(settings))
 
 
 def state_of_run(settings: Settings, run: Run) -> dict[str, Any]:
@@ -111,7 +117,8 @@ def resume_run(settings: Settings, outputs: Outputs, state: Mapping[str, Any]) -
     restore_partition(partition, state["partition"])
     by_name = create_trainer_settings(settings)
     trainers = {name: Trainer.restore(by_name[name], trainer) for name, trainer in state["trainers"].items()}
-    return Run(partition, trainers, outputs, _replay_settings(settings), earlier=state["run"])
+    pace, weaver = _replay_settings(settings), create_weaver(settings)
+    return Run(partition, trainers, outputs, pace, earlier=state["run"], weaver=weaver)
 
 
 def _replay_settings(settings: Settings, until_ms: int | None = None) -> ReplaySettings:

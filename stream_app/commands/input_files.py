@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 
 from stream_app.bootstrap import decoding
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.contract import InputContract
+from stream_app.contracts.inputs.table import FILE_CONTRACTS, INPUT_CONTRACTS
 from stream_app.contracts.traits import TRAIT_NAME
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile, naive_zone
@@ -56,7 +57,9 @@ class ManyFiles(click.Command):
         return super().parse_args(ctx, spread)
 
 
-def takes_input_files(type_: click.ParamType, hint: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes_input_files(
+    type_: click.ParamType, hint: str, contracts: Mapping[str, InputContract] = INPUT_CONTRACTS
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add an option for each input topic to a command, which gets `files`: the paths by topic, one at least.
 
     Parameters
@@ -65,17 +68,19 @@ def takes_input_files(type_: click.ParamType, hint: str) -> Callable[[Callable[.
         Of each path.
     hint
         For the help: what forms the files may have.
+    contracts
+        The topics.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def gather(**values: Any) -> None:
-            files = {topic: values.pop(_parameter(topic)) for topic in INPUT_CONTRACTS}
+            files = {topic: values.pop(_parameter(topic)) for topic in contracts}
             if not any(files.values()) and not values.get("exports"):
                 raise click.UsageError("name at least one file: " + " or ".join(f"--{topic} FILE" for topic in files))
             command(files=files, **values)
 
-        for topic, contract in reversed(INPUT_CONTRACTS.items()):
+        for topic, contract in reversed(tuple(contracts.items())):
             help_ = f"{contract.title}: {hint}"
             gather = click.option(f"--{topic}", _parameter(topic), type=type_, multiple=True, help=help_)(gather)
         return gather
@@ -189,8 +194,8 @@ def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:
 
 def _check_fields(names: Sequence[str], tables: Sequence[SourceFile]) -> None:
     """Refuse what --column and --constant ask for in vain: a mistyped field, or no file whose columns are ours."""
-    fields = list(dict.fromkeys(field for table in tables for field in INPUT_CONTRACTS[table.topic].fields))
-    takes_others = any(INPUT_CONTRACTS[table.topic].table_form.others for table in tables)
+    fields = list(dict.fromkeys(field for table in tables for field in FILE_CONTRACTS[table.topic].fields))
+    takes_others = any(FILE_CONTRACTS[table.topic].table_form.others for table in tables)
     for name in names:
         if not tables:
             raise click.UsageError(f"--column and --constant ({name}) are for files of topics, and none is named")

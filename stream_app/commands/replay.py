@@ -14,8 +14,17 @@ import click
 from stream_app.adapters import wall_clock
 from stream_app.adapters.interruption import interruptible
 from stream_app.commands.groups import CONFIG, SEGMENTATIONS, printable, with_segmentations
-from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading, with_money_of
+from stream_app.commands.input_files import (
+    EXPORTS,
+    FILE,
+    Assignment,
+    ManyFiles,
+    takes_input_files,
+    takes_reading,
+    with_money_of,
+)
 from stream_app.commands.serving import PORT, SERVE, check_port, serve_folder
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.core.clock import to_milliseconds
 from stream_app.exits import ExitCode
 from stream_app.replay.outputs import earlier_timezone
@@ -43,7 +52,7 @@ class _Instant(click.ParamType):
 
 @click.command(cls=ManyFiles)
 @EXPORTS
-@takes_input_files(FILE, "CSV, JSON, Excel or Parquet, also packed; may be repeated.")
+@takes_input_files(FILE, "CSV, JSON, Excel or Parquet, also packed; may be repeated.", FILE_CONTRACTS)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
@@ -53,6 +62,14 @@ class _Instant(click.ParamType):
 @click.option("--seed", type=int, help="Fixes every random choice.  [default: learning.seed, 0]")
 @click.option("--now", type=_Instant(), help="Refuse events more than 5 minutes after this.  [default: the clock]")
 @click.option("--until", type=_Instant(), help="Let time pass up to here after the last event.")
+@click.option(
+    "--without-link",
+    "without_links",
+    type=Assignment(),
+    multiple=True,
+    metavar="ALIAS=CUSTOMER",
+    help="Leave this link or merge out, as if nobody had stated it; may be repeated.",
+)
 @click.option(
     "--max-rejected",
     type=click.FloatRange(0, 1),
@@ -70,6 +87,7 @@ def replay(
     seed: int | None,
     now: int | None,
     until: int | None,
+    without_links: Sequence[tuple[str, str]],
     max_rejected: float,
     serve: bool,
     port: int,
@@ -87,7 +105,7 @@ def replay(
     size = _total_bytes(files)
     read = _named(files) if size is None else f"{_named(files)}, {size_of(size)}"
     click.echo(f"reading {read}, and writing to {printable(str(out))} …")
-    run_replay(with_money_of(files, settings), files, out, now, until, max_rejected)
+    run_replay(with_money_of(files, settings), files, out, now, until, max_rejected, without=frozenset(without_links))
     if serve:
         serve_folder(out, port)
 
@@ -100,6 +118,7 @@ def run_replay(
     until_ms: int | None = None,
     max_rejected: float = REFUSED_SHARE_MAX,
     add: Callable[[Path], object] = lambda _: None,
+    without: frozenset[tuple[str, str]] = frozenset(),
 ) -> None:
     """Replay `sources` into `out`, show progress and the outcome; end the process if it is not a success.
 
@@ -109,6 +128,8 @@ def run_replay(
         See `replay`.
     add
         Writes further files beside the report, see `OutputFolder`.
+    without
+        Statements on identities that are left out: pairs of alias and customer.
     """
     # After the first line, since these imports take as long as the rest of the start.
     from stream_app.bootstrap.replay import create_readers, create_replay
@@ -124,7 +145,7 @@ def run_replay(
     with ExitStack() as opened, interruptible() as interrupted:
         for reader in readers:
             opened.callback(reader.close)
-        run = create_replay(settings, out, until_ms, add=report)
+        run = create_replay(settings, out, until_ms, add=report, without=without)
         with progress(_total_bytes(sources), lambda: max(run.partition.clock)) as advance:
             summary = run.run(readers, advance, interrupted)
     if earlier not in (None, zone := settings.business.timezone):

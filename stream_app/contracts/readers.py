@@ -134,6 +134,7 @@ class MigrationRecord(msgspec.Struct, frozen=True, gc=False):
     holdout: Holdout
     direction: str | None = None
     next_move: NextMove | None = None
+    merged_into: str | None = None
 
     @property
     def margin(self) -> float | None:

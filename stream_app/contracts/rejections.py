@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from stream_app.core.events import Event
+from stream_app.core.identities import IDENTITY_REASONS
 from stream_app.errors import CustomerUnnamed, InvalidRecord
 
 REJECTION_REASONS: Final = (
@@ -29,6 +30,7 @@ REJECTION_REASONS: Final = (
     "placeholder_id",
     "damaged_id",
     "unknown_order",
+    *IDENTITY_REASONS,
 )
 """Why a record is refused: the closed list of the dead-letter contract."""
 NOBODY_REASONS: Final = ("no_customer", "placeholder_id")

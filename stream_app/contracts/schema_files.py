@@ -17,7 +17,7 @@ from pydantic_core import core_schema
 
 from stream_app.contracts.asyncapi import Channel, asyncapi_document
 from stream_app.contracts.compatibility import incompatibilities
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.errors import ConfigurationError
 from stream_app.segmentations.file import SegmentationsFile
@@ -39,7 +39,7 @@ _COMMON_HEADERS: Final = (
 CHANNELS: Final = (
     *(
         Channel(contract.topic, contract.version, "input", contract.title, contract.summary, _BY_CUSTOMER)
-        for contract in INPUT_CONTRACTS.values()
+        for contract in FILE_CONTRACTS.values()
     ),
     Channel(
         "population-samples",
@@ -115,7 +115,7 @@ class _PlainSchema(GenerateJsonSchema):
 def schema_of(channel: Channel) -> dict[str, Any]:
     """Return the JSON Schema of a topic's payload."""
     is_input = channel.direction == "input"
-    model: type[BaseModel] = INPUT_CONTRACTS[channel.topic].model if is_input else OUTPUT_MODELS[channel.topic]
+    model: type[BaseModel] = FILE_CONTRACTS[channel.topic].model if is_input else OUTPUT_MODELS[channel.topic]
     schema = model.model_json_schema(schema_generator=_PlainSchema)
     return {**schema, "$schema": DIALECT, "$id": f"urn:segmenter:{channel.topic}:v{channel.version}"}
 

@@ -131,7 +131,7 @@ def _require_allowed(name: str, policy: DecodingPolicy) -> None:
         raise TraitProtected(
             "out_of_range",
             TRAITS_FIELD,
-            f"{TRAITS_FIELD}.{name}: tells of {topic}, expected no such trait unless the configuration lists it "
+            f"{TRAITS_FIELD}.{name}: suggests {topic}, expected no such trait unless the configuration lists it "
             "with a legal_basis",
         )
 

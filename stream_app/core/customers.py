@@ -124,9 +124,13 @@ class CustomerTable:
         return self._columns["since_ms"][:, : len(self)]
 
     def count_known(self) -> int:
-        """Return of how many customers more is known than returns of orders that nobody has stated."""
-        has_acted = self.activity["first_at_ms"] < -NO_TIME
-        return int(np.count_nonzero(has_acted | (self.closed_at_ms != NO_TIME)))
+        """Return of how many customers more is known than returns of orders that nobody has stated.
+
+        Who goes by another id is not counted.
+        """
+        first_at_ms = self.activity["first_at_ms"]
+        is_known = (first_at_ms < -NO_TIME) | (self.closed_at_ms != NO_TIME)
+        return int(np.count_nonzero(is_known & (first_at_ms <= -NO_TIME)))
 
     @property
     def closed_at_ms(self) -> Instants:

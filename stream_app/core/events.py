@@ -27,7 +27,9 @@ ALL_LEFT: Final = -1
 """In place of a refund's amount: it returns whatever is left of its order."""
 CANCELS: Final = -2
 """In place of a refund's amount: the order is cancelled, nothing is refunded."""
-CANCELLATION: Final = 7
+MERGE: Final = 7
+"""Two ids are one customer's: `customer_id` says which goes on, and `event_id` which ends. Likewise no act."""
+CANCELLATION: Final = 8
 """Of words of a contract: a refund that says `CANCELS`."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")
 """Names of the kinds of acts, indexed by `Event.kind`; the same words stand in a migration's cause."""

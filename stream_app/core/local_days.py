@@ -11,7 +11,8 @@ UTC is one run. The compiled library is given the same runs (`native/local_days.
 
 *Boundaries* are the instants at which time is cut: at a fixed number of milliseconds, counted in days of 24 hours, so
 that midnights are among them where a day is a multiple. The hour that a day has too many has none, and of those within
-an hour that is left out only the last is taken, which is the next midnight.
+an hour that is left out only the last is taken, which is the next midnight. They are counted from 1970-01-01,
+a Thursday, so spans of seven days are no calendar's weeks: they say how often something is done.
 """
 
 from __future__ import annotations

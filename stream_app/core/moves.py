@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from stream_app.core.arrays import Codes, Indices, Instants
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.events import CANCELS, ENGAGEMENT, EVENT_KINDS, PROFILE, PURCHASE, Event, Position
+from stream_app.core.events import CANCELS, ENGAGEMENT, EVENT_KINDS, MERGE, PROFILE, PURCHASE, Event, Position
 from stream_app.core.money import minor_digits
 from stream_app.core.segments import SegmentReference
 
 LAPSE: Final = 3
 MODEL: Final = 4
 DEFINITION: Final = 5
-CAUSE_KINDS: Final = (*EVENT_KINDS[:LAPSE], "lapse", "model", "definition", "profile")
-"""Names of the causes; the first three and the last are kinds of event, too."""
+CAUSE_KINDS: Final = (*EVENT_KINDS[:LAPSE], "lapse", "model", "definition", "profile", "merge")
+"""Names of the causes; the first three and the last two are kinds of event, too."""
 
 ENTERED: Final = 0
 MOVED: Final = 1
@@ -137,6 +137,8 @@ def describe_event(event: Event, change: int, context: MigrationContext) -> str:
     """Return what a customer did, as the opening of a sentence."""
     if event.kind == PROFILE:
         return "Profile update"
+    if event.kind == MERGE:
+        return "Merge with another id"
     if event.kind == ENGAGEMENT:
         what = f"Engagement ({event.type})"
     elif event.amount_minor < 0:

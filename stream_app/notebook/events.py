@@ -22,7 +22,9 @@ _PURCHASE_FIELDS: Final = ("order_id", "total")
 
 
 def topic_of(event: Mapping[str, Any]) -> str:
-    """Return the topic that an event belongs to: by its traits, its type, or what only orders have."""
+    """Return the topic that an event belongs to: by its traits or alias, its type, or what only orders have."""
+    if "alias" in event:
+        return "identities"
     if "traits" in event:
         return "profiles"
     kind = event.get("type")

@@ -19,12 +19,12 @@ from stream_app.adapters.interruption import interruptible
 from stream_app.bootstrap.decoding import create_decoders, with_money_of
 from stream_app.bootstrap.replay import create_run, resume_run, settings_of_state, state_of_run
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.readers import read_migration
 from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import to_milliseconds
-from stream_app.core.records import batch_of
-from stream_app.errors import ConfigurationError, EventRefused, InvalidRecord, LoadFailed
+from stream_app.core.records import Content, Rejection, batch_of
+from stream_app.errors import ConfigurationError, CustomerUnnamed, EventRefused, InvalidRecord, LoadFailed
 from stream_app.notebook.answers import Answers, AnyPath, Membership, Migration
 from stream_app.notebook.configuration import AnyDefinitions, AnySettings, settings_of
 from stream_app.notebook.events import payload_of, topic_of
@@ -93,8 +93,8 @@ class Segmenter(Answers):
 
     def _hold(self, settings: Settings, now_ms: int | None, kept: KeptOutputs, run: Run) -> None:
         self._settings, self._now_ms, self._kept, self._run = settings, now_ms, kept, run
-        self._decoders = create_decoders(settings, fields_looked_at(run.partition.segmentations))
-        self._single_events = dict.fromkeys(INPUT_CONTRACTS, 0)
+        self._decoders = create_decoders(settings, fields_looked_at(run.partition.segmentations), FILE_CONTRACTS)
+        self._single_events = dict.fromkeys(FILE_CONTRACTS, 0)
 
     # --- taking in -----------------------------------------------------------------------------------------------
 
@@ -110,9 +110,9 @@ class Segmenter(Answers):
             Fields of the contract of its topic (`schemas/`), as JSON has them, or with `datetime`, `Decimal` and
             numbers of numpy. `event_id` may be left out (the same event twice is then one), for an order `order_id` and
             `currency` (then the base currency), and `type` says `purchase` or `refund` as well as `order_completed` or
-            `order_refunded`.
+            `order_refunded`. A refund or cancellation of an order that is known may leave `customer_id` out.
         topic
-            `purchases`, `engagements` or `profiles`; found by the event's fields if None.
+            `purchases`, `engagements`, `profiles` or `identities`; found by the event's fields if None.
 
         Returns
         -------
@@ -134,17 +134,24 @@ class Segmenter(Answers):
         stream_app.errors.EventRefused: occurred_at: "yesterday", expected an RFC 3339 time ...
         """
         name = topic_of(event) if topic is None else topic
-        if name not in INPUT_CONTRACTS:
-            raise ConfigurationError(f"topic: {name!r}, expected one of {', '.join(INPUT_CONTRACTS)}")
-        payload = payload_of(event, INPUT_CONTRACTS[name], self._settings.money.base_currency)
+        if name not in FILE_CONTRACTS:
+            raise ConfigurationError(f"topic: {name!r}, expected one of {', '.join(FILE_CONTRACTS)}")
+        payload = payload_of(event, FILE_CONTRACTS[name], self._settings.money.base_currency)
+        content: Content
         try:
-            decoded = self._decoders[name].decode(payload, self._now())
+            content = self._decoders[name].decode(payload, self._now())
+        except CustomerUnnamed as error:
+            content = Rejection(error, payload)
         except InvalidRecord as error:
             raise EventRefused(error.reason, error.field, error.message) from None
         self._single_events[name] += 1
         self._run.open_inputs([(name, name)])
-        batch = batch_of([decoded], 0, [self._single_events[name]], self._run.partition.clock.watermark_ms)
-        return self._told(lambda: self._run.process(batch))
+        batch = batch_of([content], 0, [self._single_events[name]], self._run.partition.clock.watermark_ms)
+        refused = self._run.statistics.rejected.total()
+        told = self._told(lambda: self._run.process(batch))
+        if isinstance(content, Rejection) and self._run.statistics.rejected.total() > refused:
+            raise EventRefused(content.error.reason, content.error.field, content.error.message)
+        return told
 
     def learn_many(
         self,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from stream_app.bootstrap.replay import create_readers
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.errors import ConfigurationError
 from stream_app.settings.sections import Settings
 from stream_app.sources.choosing import AUTO, FILE_ENDINGS, choose, known_sources, name_in
@@ -83,8 +83,8 @@ def opened(settings: Settings, files: Sequence[SourceFile], now_ms: int) -> Iter
 
 def _inputs(table: AnyTable, reading: Reading) -> Iterable[SourceFile]:
     """Return a table as it is to be read; files of a zip one by one."""
-    if reading.topic is not None and reading.topic not in INPUT_CONTRACTS:
-        raise ConfigurationError(f"topic: {reading.topic!r}, expected one of {', '.join(INPUT_CONTRACTS)}")
+    if reading.topic is not None and reading.topic not in FILE_CONTRACTS:
+        raise ConfigurationError(f"topic: {reading.topic!r}, expected one of {', '.join(FILE_CONTRACTS)}")
     if isinstance(table, str | PathLike):
         return _files(Path(table), reading)
     if type(table).__module__.partition(".")[0] in _FRAME_MODULES:

@@ -14,15 +14,17 @@ from typing import Any, Final
 import numpy as np
 
 from stream_app.contracts.dead_letters import dead_letter
+from stream_app.contracts.inputs.identities import payload_of
 from stream_app.core.clock import NO_TIME, WEEK_MS
-from stream_app.core.events import Position
+from stream_app.core.events import Events, Position
 from stream_app.core.local_days import boundary_number, is_boundary
 from stream_app.core.partition import Partition, Reached, Sweeps
 from stream_app.core.processor import NO_OWNERS, Outcome, begin_anew, named, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Begin, Pace, Step, Sweep, judge, pass_time, steps
 from stream_app.core.trust import GAP_MS, ending
-from stream_app.errors import ConfigurationError
+from stream_app.core.weaving import Weaver, Woven
+from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.learning.drawing import SampleDrawer, share_of
 from stream_app.learning.trainer import Trainer
 from stream_app.replay.outputs import OutputFolder, Outputs
@@ -97,6 +99,8 @@ class Run:
         and the instant; it must not change the partition.
     earlier
         State of a run that this one goes on from, which partition, trainers and outputs belong to; see `state`.
+    weaver
+        What follows statements on identities; by the default rules if None.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class Run:
         settings: ReplaySettings,
         watch: Callable[[Partition, int], None] | None = None,
         earlier: Mapping[str, Any] | None = None,
+        weaver: Weaver | None = None,
     ) -> None:
         self.partition = partition
         self.trainers = trainers
@@ -114,6 +119,7 @@ class Run:
         self._outputs = outputs
         self._settings = settings
         self._describer = Describer(partition.context)
+        self._weaver = weaver or Weaver()
         self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
         self._share = 1.0
         self._watch = watch
@@ -138,13 +144,16 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Return as JSON values all that the run knows beside its partition and trainers, for `earlier`."""
         inputs = [asdict(each) for each in self._opened]
-        return {"inputs": inputs, "share": self._share, "statistics": self.statistics.state()}
+        state = {"inputs": inputs, "share": self._share, "statistics": self.statistics.state()}
+        return state | {"identities": self._weaver.identities.state()}
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
         self._opened = [OpenedInput(**each) for each in state["inputs"]]
         self._names = [each.file for each in self._opened]
         self._share = state["share"]
         self.statistics.load_state(state["statistics"])
+        if "identities" in state:
+            self._weaver.load_state(state["identities"])
 
     def take_in(
         self,
@@ -225,6 +234,10 @@ class Run:
         for number, count in enumerate(np.bincount(records.sources).tolist()):
             self._opened[number].records += count
         events, owners = records.folded(), NO_OWNERS
+        woven = self._weaver.weave(events)
+        if woven is not None:
+            self._refuse(events, woven, records)
+            events, sweeps, reached = woven.events, woven.sweeps(sweeps), woven.reached(reached)
         if len(events) or len(sweeps.at_ms):
             outcome = process_events(self.partition, events, sweeps, reached)
             owners = outcome.owners
@@ -234,6 +247,15 @@ class Run:
         for index, other in records.others_by_index(records.placed(owners).tolist()):
             if isinstance(other, Rejection):
                 self._reject(other, Positions(records.records[index : index + 1], self._names)[0])
+
+    def _refuse(self, events: Events, woven: Woven, records: Batch) -> None:
+        """Write the statements on identities that do not count to the dead letters."""
+        places = np.flatnonzero(records.is_folded)
+        for index, refused in woven.refused:
+            payload = payload_of(events.event(index))
+            error = InvalidRecord(refused.reason, "alias", refused.message)
+            place = int(places[index])
+            self._reject(Rejection(error, payload), Positions(records.records[place : place + 1], self._names)[0])
 
     def _reject(self, rejection: Rejection, position: Position) -> None:
         error = rejection.error
@@ -308,7 +330,7 @@ class Replay(Run):
     ----------
     outputs
         The folder.
-    partition, trainers, settings, watch
+    partition, trainers, settings, watch, weaver
         See `Run`.
     """
 
@@ -319,8 +341,9 @@ class Replay(Run):
         outputs: OutputFolder,
         settings: ReplaySettings,
         watch: Callable[[Partition, int], None] | None = None,
+        weaver: Weaver | None = None,
     ) -> None:
-        super().__init__(partition, trainers, outputs, settings, watch)
+        super().__init__(partition, trainers, outputs, settings, watch, weaver=weaver)
         self._folder, self._until_ms = outputs, settings.until_ms
 
     def run(

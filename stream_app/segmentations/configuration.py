@@ -43,4 +43,4 @@ class SegmentationConfiguration(Configuration):
     action: Action | None = None
     """What to do with its customers."""
     warn_before: Duration | None = None
-    """So long before silence moves a customer out of a segment, a record in `segment-upcoming` says so."""
+    """How far ahead a record in `segment-upcoming` announces that silence will move a customer out of a segment."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.events import NO_EVENTS, Event, Events, Position
+from stream_app.core.events import MERGE, NO_EVENTS, Event, Events, Position
 from stream_app.core.moves import ENTERED, MODEL, MigrationContext, Moves
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Due, Explains, Segmentation
@@ -238,7 +238,7 @@ class Describer:
                 chosen = chosen[moves["cause"][chosen] == MODEL]
                 told.update(zip(chosen.tolist(), self._openings(each, moves[chosen]), strict=True))
             elif each.is_ruled:
-                is_specific[chosen] = moves["fact_count"][chosen] > 0
+                is_specific[chosen] = (moves["fact_count"][chosen] > 0) | (moves["cause"][chosen] == MERGE)
             elif len(chosen):
                 reasons = cast(Explains, each.segmentation).explain(
                     moves_of(moves, chosen, customers, chunk), self._context

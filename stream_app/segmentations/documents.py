@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise DocumentInvalid(f"line {key.start_mark.line + 1}: a key that is no text, expected text")
+                raise DocumentInvalid(f"line {key.start_mark.line + 1}: a key that is not text, expected text")
             if key.value in seen:
                 raise DocumentInvalid(f"line {key.start_mark.line + 1}: the key {key.value!r} occurs twice")
             seen.add(key.value)
@@ -94,18 +94,18 @@ def parse_document(data: bytes, *, is_json: bool = False) -> Any:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DocumentInvalid(f"byte {error.start} is no UTF-8, expected text in UTF-8") from None
+        raise DocumentInvalid(f"byte {error.start} is not UTF-8, expected text in UTF-8") from None
     try:
         document = json.loads(text, object_pairs_hook=_distinct) if is_json else yaml.load(text, _Loader)
     except json.JSONDecodeError as error:
-        raise DocumentInvalid(f"line {error.lineno}: no JSON ({error.msg})") from None
+        raise DocumentInvalid(f"line {error.lineno}: not JSON ({error.msg})") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise DocumentInvalid(f"{line}no YAML ({error.problem})") from None
+        raise DocumentInvalid(f"{line}not YAML ({error.problem})") from None
     except RecursionError:
         raise DocumentInvalid(f"nested too deep, expected {DEPTH_MAX} levels at most") from None
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
-        raise DocumentInvalid(f"no {'JSON' if is_json else 'YAML'} ({error})") from None
+        raise DocumentInvalid(f"not {'JSON' if is_json else 'YAML'} ({error})") from None
     _require_finite(document)
     return document
 

@@ -49,14 +49,14 @@ class Duration:
         Raises
         ------
         ValueError
-            If it is no duration, shorter than `least_ms` or longer than a hundred years.
+            If it is not a duration, shorter than `least_ms` or longer than a hundred years.
         """
         if isinstance(value, Duration):
             return value
         matched = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if matched is None:
             raise ValueError(
-                f"{value!r} is no duration, expected a whole number and one of s, m, h, d, w, such as '30d'"
+                f"{value!r} is not a duration, expected a whole number and one of s, m, h, d, w, such as '30d'"
             )
         milliseconds = int(matched[1]) * UNITS_MS[matched[2]]
         if milliseconds < least_ms:
@@ -121,7 +121,7 @@ class Instant:
             except (ValueError, OverflowError):
                 pass  # the thirteenth month, the hour 25, a zone of 99 hours
         raise ValueError(
-            f"{value!r} is no instant, expected date, time and zone such as '2026-01-31T00:00:00Z' or "
+            f"{value!r} is not an instant, expected date, time and zone such as '2026-01-31T00:00:00Z' or "
             "'2026-01-31T00:00:00+01:00'"
         )
 

@@ -61,7 +61,7 @@ class _Head(Configuration):
 
 
 class SegmentationsFile(_Head):
-    """In what ways customers are divided."""
+    """The ways in which customers are divided."""
 
     segmentations: Annotated[
         tuple[Annotated[OfAnyKind, Field(discriminator="kind")], ...], Field(min_length=1, max_length=SEGMENTATIONS_MAX)

@@ -40,7 +40,7 @@ def read_list(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise ListInvalid(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise ListInvalid(f"{path}: no text in UTF-8 ({error.reason})") from None
+        raise ListInvalid(f"{path}: not text in UTF-8 ({error.reason})") from None
     except ValueError as error:  # a name with a null byte
         raise ListInvalid(f"{path}: {error}") from None
     return tuple(ids)

@@ -43,7 +43,7 @@ def everybody(placed: Mapping[str, Ruled]) -> Iterator[Mistake]:
     """Yield the audiences that everybody is in."""
     for place, definition in placed.items():
         if isinstance(definition, AudienceConfiguration) and Implications().always(definition.when):
-            yield Mistake(f"{place}.when", "everybody is in it who is known")
+            yield Mistake(f"{place}.when", "everybody who is known is in it")
 
 
 def _shadowed(place: str, definition: RulesConfiguration, implied: Implications) -> Iterator[Mistake]:

@@ -50,10 +50,10 @@ CONVENTIONS: Final = """
 - A number of events that is 0 passes `at_most`, `less_than` and `equals: 0`, for every customer who is known by an
   event or a profile.
 - `not`, `not_equals` and `not_in` include customers about whom nothing is known.
-- Text is no number: `"120"` never passes `at_least`. Capitals differ from small letters. Empty text does not exist.
+- Text is not a number: `"120"` never passes `at_least`. Capitals differ from small letters. Empty text does not exist.
 - A sum over no event is 0; the least, greatest and average of no event pass no comparison.
-- `contains` looks into lists; of a text it is false. A text that is no date passes no test of dates.
-- A customer moves at most once at an instant in each segmentation. The order in which events arrive does not matter for
+- `contains` looks into lists; of a text it is false. A text that is not a date passes no test of dates.
+- A customer moves at most once at an instant in each segmentation. The order in which events arrive does not affect
   where customers are in the end.
 """
 WORDS_SHOWN: Final = 6

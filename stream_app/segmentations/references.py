@@ -138,7 +138,9 @@ def _mistyped_events(path: str, leaf: Leaf) -> Iterator[Mistake]:
         near = guess(event, ORDER_WORDS.values(), likeness=0.85) if event not in ORDER_WORDS.values() else ""
         if meant or near:
             hint = f"; did you mean {meant!r}?" if meant else near
-            yield Mistake(path, f"{event!r} is no order and no refund, and counts engagements of that type alone{hint}")
+            yield Mistake(
+                path, f"{event!r} is neither an order nor a refund, and counts engagements of that type alone{hint}"
+            )
 
 
 def placed_leaves(place: str, definition: Ruled) -> Iterator[tuple[str, Leaf]]:
@@ -171,7 +173,7 @@ def _sizes(place: str, entry: Ruled) -> Iterator[Mistake]:
     if clashing:
         yield Mistake(
             place,
-            f"the ids {clashing[0]!r} and {clashing[1]!r} cannot stand side by side, their codes are equal; expected "
+            f"the ids {clashing[0]!r} and {clashing[1]!r} cannot be used together, as their codes are equal; expected "
             "another id for one of them",
         )
     leaves = sum(1 for _ in placed_leaves(place, entry))

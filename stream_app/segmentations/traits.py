@@ -24,7 +24,7 @@ class TraitDefinition(Configuration):
     description: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     """What the trait says, for people."""
     legal_basis: Annotated[str, Field(min_length=3, max_length=500)] | None = None
-    """What allows to keep it; needed where the name is that of a sensitive trait, such as `religion`."""
+    """What permits keeping it; needed where the name is that of a sensitive trait, such as `religion`."""
 
 
 def _from_type(value: Any) -> Any:

@@ -35,8 +35,8 @@ class BusinessSettings(Section):
 
     timezone: ZoneName = "UTC"
     """Time zone of the shop, such as `Europe/Berlin`: its days are counted (active days and the gaps between them,
-    dates in conditions, days and weeks of reports), and times without a zone in files are its own. A deployment that
-    has customers refuses another one."""
+    dates in conditions, days and weeks of reports), and times without a zone in files are read in it. A deployment
+    that has customers cannot change it."""
 
 
 class LogSettings(Section):
@@ -45,7 +45,7 @@ class LogSettings(Section):
     format: Literal["auto", "json", "text"] = "auto"
     """One JSON document a line, or text for people; `auto` is text on a terminal and JSON elsewhere."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is written of our own lines; of those of libraries it is warnings, or `error`."""
+    """The lowest level of our own lines that is written; libraries write from `warning` on, or from `error` on."""
 
 
 class MoneySettings(Section):
@@ -73,34 +73,59 @@ class RecordSettings(Section):
     trusted_gap_days: Annotated[int, Field(ge=1, le=365)] = 14
     """How far a single record may move a partition's time. One further ahead of those before it waits in doubt until
     three customers agree, or the wall clock does. Slips of days and a shop's Christmas holidays pass; mistyped months
-    and years do not, and a partition that hears of nobody for two weeks waits for its next three customers."""
+    and years do not, and a partition without any record for two weeks waits for its next three customers."""
     keep_rejected_payload: bool = True
     """Whether dead letters carry the rejected record itself, which may hold personal data."""
     placeholder_ids: PlaceholderIds = PLACEHOLDER_IDS
-    """What stands for nobody where a customer's id should be, in any case; refused, unless the list is empty. `0` is
-    everything that is made of zeros and hyphens."""
+    """Words that exports write where there is no customer, in capitals or not; such records are refused unless the list
+    is empty. `0` is everything that is made of zeros and hyphens."""
     more_placeholder_ids: PlaceholderIds = ()
-    """The same, beside `placeholder_ids`: what only this shop's systems write."""
+    """Further words of this kind that only this shop's systems write."""
+
+
+class NamespaceSettings(Section):
+    """A sort of identifiers."""
+
+    priority: Annotated[int, Field(ge=1, le=100)] = 2
+    """1 for what identifies a person."""
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """How many of a customer's there may be."""
+
+
+class IdentitySettings(Section):
+    """Which statements that two ids are one customer's are not believed; see `docs/identities.md`."""
+
+    namespaces: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")], NamespaceSettings] = {
+        "user_id": NamespaceSettings(priority=1, limit=1)
+    }
+    """Sorts of identifiers: `priority` (1 for those that identify a person) and `limit` (of one customer's). Of a sort
+    that is not listed a customer has at most 5."""
+    merges_max: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """Ids that may go by one customer's."""
+    blocked_ids: PlaceholderIds = ()
+    """Ids that are nobody's, beside those of `records`, in any case: a link of one would make many customers one."""
+    merge_identified: bool = False
+    """Whether two customers may become one who are identified both, each by an identifier of priority 1."""
 
 
 class AssignmentSettings(Section):
     """When customers change segment; see `docs/segmentations.md`."""
 
     hysteresis: Annotated[float, Field(ge=0, le=5)] = 0.4
-    """How far past the middle between two roles a customer must be to change over, in log units (.4 is a factor of
+    """How far past the middle between two roles a customer must be to change roles, in log units (.4 is a factor of
     1.5)."""
     no_return_days: Annotated[float, Field(ge=0, le=365)] = 30.0
-    """How long a customer does not go back to the role it was in before, unless it does what the present one denies."""
+    """How long a customer cannot return to its former role, unless the present role's statement becomes false."""
     risk_probability: Probability = 0.5
-    """A customer is at risk once it is still active with no more than this probability."""
+    """A customer is at risk once the probability that it is still active is no higher than this."""
     lapsed_probability: Probability = 0.1
     """The same for having lapsed; at most `risk_probability`."""
     one_time_probability: Probability = 0.2
-    """The same for who has ordered at most once: it is then not expected to order again."""
+    """The same for customers who have ordered at most once: they are then not expected to order again."""
     risk_days_min: Days = 10.0
-    """No shorter silence makes a customer one at risk."""
+    """Shorter silence puts no customer at risk."""
     lapsed_days_min: Days = 30.0
-    """No shorter silence makes a customer a lapsed one."""
+    """After shorter silence no customer has lapsed."""
     lost_days: Days = 365.0
     """Silence after which a customer is lost."""
     loyal_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
@@ -111,13 +136,13 @@ class AssignmentSettings(Section):
     big_slack: Annotated[float, Field(ge=0, le=3)] = 0.4
     """The same for Big spenders."""
     visits_slack: Annotated[float, Field(ge=0, le=3)] = 0.2
-    """The same for how often Regular and Big spenders come, which will do instead."""
+    """The same for how often Regular and Big spenders come, which is enough instead."""
     browsers_slack: Annotated[float, Field(ge=0, le=3)] = 0.5
     """The same for how often Browsers come."""
     rare_slack: Annotated[float, Field(ge=0, le=3)] = 0.25
     """How far above the middle Browsers and Occasional may order."""
     value_slack: Annotated[float, Field(ge=0, le=3)] = 0.25
-    """How far below the middle Big spenders may spend an order."""
+    """How far below the middle Big spenders may spend on an order."""
     sweep_interval_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] = 86_400
     """How often silent customers are looked at; a move's `effective_at` is exact in any case."""
 
@@ -141,14 +166,14 @@ class LearningSettings(Section):
     tick_days: Annotated[int, Field(ge=1, le=90)] = 7
     """Days between two ticks."""
     max_publish_churn: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """No model moves more than this share of the customers, by its forecast; later ones go the rest of the way."""
+    """No model moves more than this share of the customers, by its forecast; later models go the rest of the way."""
     approval: Literal["automatic", "manual"] = "automatic"
     """Whether models take over by themselves; `manual` holds every one but the first until an operator releases it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
     wait_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
-    """How long a partition that catches up stands still at a tick until it is learned from: longer than a worker's
-    restart takes. After that time continues, and the model takes over late; 0 never waits."""
+    """How long a partition that catches up waits at a tick until a model is learned: longer than a worker's restart
+    takes. After that time continues, and the model takes over late; 0 never waits."""
     live_wait_seconds: Annotated[int, Field(ge=0, le=60)] = 5
     """The same for a partition that has caught up, whose customers' events wait meanwhile; it takes a tenth of a second
     where all partitions are live."""
@@ -189,7 +214,7 @@ class KafkaSettings(Section):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How connections are protected; `SSL` with a client certificate is mTLS."""
     sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
-    """How the password is shown, for the protocols with SASL."""
+    """How the password is proved to the brokers, for the protocols with SASL."""
     username: str | None = None
     """For the protocols with SASL."""
     password: SecretStr | None = None
@@ -207,7 +232,7 @@ class KafkaSettings(Section):
     client_key_password_file: Path | None = None
     """File that holds the key's password, instead of `client_key_password`."""
     verify_hostname: bool = True
-    """Whether a broker's certificate must name the host that was called."""
+    """Whether a broker's certificate must name the host that was connected to."""
 
 
 class WorkerSettings(Section):
@@ -216,29 +241,28 @@ class WorkerSettings(Section):
     sweep_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     """How often silent customers are looked at once a partition has caught up."""
     clock: Literal["wall", "event"] = "wall"
-    """What time it is once a partition has caught up: that of the wall clock, or always that of the events, which is
-    for backtests."""
+    """Which clock applies once a partition has caught up: the wall clock, or always the events', for backtests."""
     idle_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
-    """How long nothing must arrive before a drained partition with old events counts as caught up."""
+    """How long nothing may arrive before a drained partition with old events counts as caught up."""
     model_migrations_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
     """Pace of the migrations that a new model causes, in each partition."""
     figures_interval_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
-    """Least time between two records of a partition's segment figures, written where they changed: soon enough for a
+    """Shortest time between two records of a partition's segment figures, written where they changed: soon enough for a
     console, and under 2 kB a segmentation and partition each time."""
     max_chunk_records: Annotated[int, Field(ge=1, le=50_000)] = 8_000
-    """Most input records folded at once; other partitions wait for it."""
+    """How many input records are folded at once, at most; other partitions wait meanwhile."""
     max_transaction_records: Annotated[int, Field(ge=1, le=200_000)] = 32_000
-    """Input records that may gather for one transaction under load."""
+    """How many input records one transaction may hold under load."""
     recovery_timeout_seconds: Annotated[int, Field(ge=10, le=3_600)] = 300
-    """A worker that has not read its state back by then ends itself."""
+    """A worker that has not read its state back by then ends."""
     health_host: str = "127.0.0.1"
     """Address that liveness and readiness are served on."""
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    """Port of the same; 0 serves none."""
+    """Port for them; 0 serves nothing."""
 
 
 class DeploymentSettings(Section):
-    """What the deployment as a whole asks of its parts."""
+    """Requirements of the deployment as a whole."""
 
     production: bool = False
     """Whether to refuse any connection to Kafka or Redis that is not encrypted and verified."""
@@ -264,7 +288,7 @@ class RedisSettings(Section):
     key_prefix: Annotated[str, Field(pattern="^[a-zA-Z0-9._:-]{1,80}$")] = "segmenter:"
     """Prefix of every key, so that deployments can share a database."""
     timeout_seconds: Annotated[float, Field(ge=0.05, le=60)] = 2.0
-    """For connecting, and for every answer."""
+    """Limit for connecting, and for every answer."""
 
 
 class ViewSettings(Section):
@@ -275,11 +299,11 @@ class ViewSettings(Section):
     customer_migrations: Annotated[int, Field(ge=0, le=1_000)] = 20
     """Newest migrations that are kept of each customer, as its history; about 450 bytes each, 0 keeps none."""
     chunk_records: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Most records that Redis takes in at once; it answers nobody else meanwhile, for about 10 µs a record."""
+    """How many records Redis takes in at once, at most; meanwhile it answers nobody else, for about 10 µs a record."""
     health_host: str = "127.0.0.1"
     """Address that liveness, readiness and metrics are served on."""
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 8081
-    """Port of the same; 0 serves none."""
+    """Port for them; 0 serves nothing."""
 
 
 class ApiToken(Section):
@@ -311,11 +335,11 @@ class ApiSettings(Section):
     allow_anonymous: bool = False
     """Serve everybody, without tokens; only on a loopback address."""
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 500.0
-    """Of each token, in each process; more are answered with 429."""
+    """Limit of each token, in each process; further requests are answered with 429."""
     burst_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
-    """So many may come at once after a pause."""
+    """How many may come at once after a pause."""
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 500
-    """Live streams open at once; more are answered with 503."""
+    """Live streams open at once; further ones are answered with 503."""
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^\s/?#*@]{1,255}$")], ...] = ()
     """Origins whose pages may call the API from a browser, with a token: a list such as `["https://shop.example"]`."""
     signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
@@ -328,7 +352,7 @@ class ApiSettings(Section):
     health_host: str = "127.0.0.1"
     """Address that liveness, readiness and metrics are served on, apart from the API."""
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 8082
-    """Port of the same; 0 serves none."""
+    """Port for them; 0 serves nothing."""
 
 
 class WebhookSettings(Section):
@@ -337,11 +361,11 @@ class WebhookSettings(Section):
     subscriptions_file: Path = Path("webhooks.yaml")
     """Which endpoints get which migrations: a YAML file, see `docs/webhooks.md`."""
     request_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = 15.0
-    """For one request, until the head of the answer."""
+    """Limit for one request, until the head of the answer."""
     first_retry_seconds: Annotated[float, Field(ge=0.01, le=3_600)] = 1.0
     """About how long after a failure a migration is tried again; each further wait is twice as long."""
     longest_retry_seconds: Annotated[float, Field(ge=0.01, le=86_400)] = 300.0
-    """But no longer than this, unless the endpoint asks for it (`Retry-After`)."""
+    """The longest wait, unless the endpoint asks for more (`Retry-After`)."""
     give_up_after_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
     """Age at which a migration goes to the dead letters at its next failure, though not before its
     fifth."""
@@ -355,11 +379,11 @@ class WebhookSettings(Section):
     allow_http: bool = False
     """Whether endpoints without TLS are accepted."""
     ca_file: Path | None = None
-    """Certificates to trust beside the usual ones (PEM)."""
+    """Certificates to trust in addition to the usual ones (PEM)."""
     health_host: str = "127.0.0.1"
     """Address that liveness, readiness and metrics are served on."""
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 8083
-    """Port of the same; 0 serves none."""
+    """Port for them; 0 serves nothing."""
 
 
 class Settings(BaseSettings):
@@ -376,10 +400,11 @@ class Settings(BaseSettings):
     business: BusinessSettings = BusinessSettings()
     money: MoneySettings = MoneySettings()
     records: RecordSettings = RecordSettings()
+    identities: IdentitySettings = IdentitySettings()
     assignment: AssignmentSettings = AssignmentSettings()
     learning: LearningSettings = LearningSettings()
     segmentations_file: Path | None = None
-    """In what ways customers are divided: a YAML or JSON file, see `docs/segmentations.md`."""
+    """The ways in which customers are divided: a YAML or JSON file, see `docs/segmentations.md`."""
     segmentations: (
         Annotated[
             tuple[SerializeAsAny[SegmentationConfiguration], ...],

@@ -12,11 +12,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.scanner import Spans
 from stream_app.errors import InvalidRecord
 
-TOPICS: Final = tuple(INPUT_CONTRACTS)
+TOPICS: Final = tuple(FILE_CONTRACTS)
 BLOCK_LINES: Final = 8192
 """How many records are handed on at once: few beside the state, and enough to decode cheaply."""
 Numbers = npt.NDArray[Any]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from stream_app.contracts.inputs.purchases import ORDER_COMPLETED
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.sources import amounts, sql
 from stream_app.sources.fields import LISTS, NUMBERS, TIMES, Column, FieldReader, Terms
 from stream_app.sources.lines import LineWriter
@@ -52,7 +52,7 @@ class RecordCompiler:
             for number, (name, mapping) in enumerate(record.fields.items())
         }
         self._lines = LineWriter(source_name, self._fields, self._of)
-        self._time = INPUT_CONTRACTS[record.topic].time_field
+        self._time = FILE_CONTRACTS[record.topic].time_field
 
     def select(self, table: str, known_customers: str = "", *, in_order: bool = False) -> str:
         """Return the selection of lines: `at_ms, line, fault, is_hashed, file, row`.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stream_app.contracts.inputs.contract import InputContract
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.errors import ConfigurationError
 from stream_app.sources.forms import Look
 from stream_app.sources.mapping import FieldMapping, RecordMapping, Source, Topic, Unit
@@ -20,7 +20,7 @@ from stream_app.sources.mapping import FieldMapping, RecordMapping, Source, Topi
 _SHOWN_HEADER_CHARACTERS: Final = 300
 _OF_COMPLETED_ORDERS: Final[Mapping[str, Sequence[str]]] = {"purchases": ("customer_id", "total")}
 """What a file cannot do without if nothing in it says that its orders are anything but completed."""
-_FIELDS_OF_ALL: Final = frozenset(field for contract in INPUT_CONTRACTS.values() for field in contract.fields)
+_FIELDS_OF_ALL: Final = frozenset(field for contract in FILE_CONTRACTS.values() for field in contract.fields)
 UNITS: Final[Mapping[str, Unit]] = {
     "epoch": "s", "epoch_s": "s", "epoch_ms": "ms", "epoch_us": "us", "epoch_ns": "ns", "excel": "excel",
 }  # fmt: skip
@@ -69,7 +69,7 @@ def generic_source(name: str, topic: Topic, look: Look, given: Given) -> Source:
     ConfigurationError
         If a column that was asked for, or that the contract requires, is not there, or is there twice.
     """
-    contract = INPUT_CONTRACTS[topic]
+    contract = FILE_CONTRACTS[topic]
     place = _places(name, contract, look, given)
     fields: dict[str, Any] = {}
     for own in place:

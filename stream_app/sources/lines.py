@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from stream_app.contracts.inputs.purchases import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.sources import amounts, sql, times
 from stream_app.sources.fields import LISTS, NUMBERS, TIMES, FieldReader
 from stream_app.sources.mapping import FieldMapping
@@ -33,7 +33,7 @@ class LineWriter:
         self._source_name = source_name
         self._fields = fields
         self.record = fields.record
-        self.contract = INPUT_CONTRACTS[self.record.topic]
+        self.contract = FILE_CONTRACTS[self.record.topic]
         self._of = names
         self._time = self.contract.time_field
         self._is_digested = self._has_id() and not {"event_id", "order_id"} & names.keys()  # each for its id

@@ -17,7 +17,7 @@ from typing import Final
 
 import duckdb
 
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.core.clock import NO_TIME
 from stream_app.errors import InvalidRecord
 from stream_app.sources import sql, times
@@ -151,7 +151,7 @@ class Loading:
 
     def _contract_lines(self, file: InputFile) -> str:
         """Return the selection of lines that keep their contract already; those that are no JSON come first."""
-        time_field = INPUT_CONTRACTS[file.contract].time_field
+        time_field = FILE_CONTRACTS[file.contract].time_field
         time = f"CASE WHEN json_valid(doc) THEN json_extract_string(doc, {sql.text('$.' + time_field)}) END"
         instant = times.instant_of("occurred", None)
         topic = TOPICS.index(file.contract)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.errors import ConfigurationError, DefinitionsInvalid
 from stream_app.segmentations.configuration import Configuration, Slug
 from stream_app.segmentations.documents import parse_document, read_document
@@ -30,7 +30,7 @@ NAMES_MAX: Final = 256
 PRESETS: Final = "presets"
 
 Form = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx"]
-Topic = Literal["purchases", "engagements", "profiles"]
+Topic = Literal["purchases", "engagements", "profiles", "identities"]
 Unit = Literal["s", "ms", "us", "ns", "excel"]
 Kind = Literal["text", "email", "integer_as_float"]
 Aggregate = Literal["first", "last", "sum", "list", "min", "max", "count"]
@@ -268,7 +268,7 @@ class RecordMapping(_Part):
 
     @model_validator(mode="after")
     def _fits_its_topic(self) -> RecordMapping:
-        contract = INPUT_CONTRACTS[self.topic]
+        contract = FILE_CONTRACTS[self.topic]
         for name in self.fields:
             if name in contract.fields or name.startswith("properties.") or contract.table_form.others:
                 continue

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.errors import ConfigurationError
 from stream_app.sources.files import GZIP_MAGIC, STANDARD_INPUT, FileReader, Reader, SourceFile
 from stream_app.sources.forms import Look, look_at
@@ -106,7 +106,7 @@ class _Opening:
                 plans.append(([planned], True))
             elif planned.contract:
                 is_direct = look.encoding == "utf-8" and look.packing != "zip"
-                time_field = INPUT_CONTRACTS[planned.contract].time_field
+                time_field = FILE_CONTRACTS[planned.contract].time_field
                 plans.append(([planned], is_direct and is_in_order(look, time_field)))
             else:
                 if not mapped:

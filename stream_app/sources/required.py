@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.errors import ConfigurationError
 from stream_app.sources.generic import shown
 from stream_app.sources.inputs import InputFile
@@ -20,7 +20,7 @@ _CURRENCY_COLUMN: Final = re.compile(
 def _check_required(file: InputFile, source: Source) -> None:
     """Refuse a table that has none of the columns of a field without which there is no record."""
     for record in source.records:
-        needed = INPUT_CONTRACTS[record.topic].model.model_fields
+        needed = FILE_CONTRACTS[record.topic].model.model_fields
         for own, mapping in record.fields.items():
             columns = [column for column in mapping.columns if column.partition(".")[0] not in source.joins]
             if own not in needed or not needed[own].is_required() or len(columns) < len(mapping.columns) or not columns:

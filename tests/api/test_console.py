@@ -163,7 +163,7 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(address: str) -> None:
         assert ALL not in answer.text
 
 
-def test_signing_out_ends_the_session_itself(sign_in: SignIn) -> None:
+def test_signing_out_ends_the_session_itself(sign_in: SignIn, address: str) -> None:
     browser = sign_in()
     cookie = browser.cookies[COOKIE]
     assert browser.post("/console/sign-out", json={}).status_code == 200
@@ -357,3 +357,14 @@ def test_the_scope_to_decide_is_not_given_by_default() -> None:
     assert DECIDE_MODELS in SCOPES
     assert DECIDE_MODELS not in READING
     assert NONE not in READING
+
+
+def test_without_tokens_only_this_machines_own_names_are_answered(port: int) -> None:
+    def console_of(store: SegmentStore, tokens: BearerTokens | None) -> Console:
+        return Console(store, LiveDocument(store, "UTC"), tokens, KEY)
+
+    with serving(redis_store(port), [], console_of) as address:
+        wait_for(lambda: httpx.get(f"{address}/ready").is_success, 30, "the first look at the view")
+        for name, status in (("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("evil.example", 403)):
+            for path in ("/console/document", "/v1/segmentations"):
+                assert httpx.get(address + path, headers={"Host": name}).status_code == status

@@ -24,11 +24,14 @@ BOOKKEEPING: Final = (
     "feed:position",
     "G:position",
     "G:segmentations",
+    "G:told",
 )
 """Keys that there has to be one of each of; what is behind them is the view's own business."""
+HISTORY_MIGRATIONS: Final = 20
+"""That are kept of a customer, as the view does by itself."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Content = dict[str, dict[str, Any] | None]
+Content = dict[str, dict[Any, Any] | None]
 
 
 def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int) -> Content:
@@ -43,7 +46,7 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
     for message in read_committed(bootstrap_servers, names.upcoming, partitions):
         notice = json.loads(message.value())
         notices[notice["customer_id"], notice["segmentation"]].append(notice)
-    content: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    content: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
     for membership in memberships.values():
         customer_id, name, segment = (membership[field] for field in ("customer_id", "segmentation", "segment"))
         since, as_of = _milliseconds(membership["since"]), _milliseconds(membership["as_of"])
@@ -60,21 +63,28 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
         if following:
             at, target = following.split()
             content[f"G:u:{name}:{segment['id']}>{target}"][customer_id] = int(at)
+    histories: defaultdict[str, list[str]] = defaultdict(list)
     for message in read_committed(bootstrap_servers, names.migrations, partitions):
         move = json.loads(message.value())
+        histories[move["customer_id"]].insert(0, f"{move['segmentation']}/{move['sequence']}")
+        content[f"G:d:{move['segmentation']}"][move["effective_at"][:10]] = True
         origin, target = ((move[end] or {"id": ""})["id"] for end in ("from_segment", "to_segment"))
         flows = content[f"G:f:{move['segmentation']}:{move['effective_at'][:10]}"]
-        field = f"{origin}>{target}>{move['cause']['kind']}"
+        field = f"{origin}>{target}>{move['cause']['kind']}>{move['change']}"
         flows[field] = flows.get(field, 0) + 1
+    for customer_id, history in histories.items():
+        content[f"G:h:{customer_id}"] = dict(enumerate(history[:HISTORY_MIGRATIONS]))
+    totals: set[str] = set()
     for message in read_committed(bootstrap_servers, names.figures, partitions):
         name, _, partition = message.key().decode().partition("/")
+        totals.add(f"G:t:{name}")
         content[f"G:figures:{name}"][partition] = message.value().decode()
     models = {
         f"G:models:{json.loads(message.value())['segmentation']}"
         for message in read_committed(bootstrap_servers, names.models, 1)
         if message.value() is not None and not message.key().startswith(b"~")
     }
-    return {**dict.fromkeys(BOOKKEEPING), **dict.fromkeys(models), **content}
+    return {**dict.fromkeys(BOOKKEEPING), **dict.fromkeys(models | totals), **content}
 
 
 def stored_content(client: redis.Redis) -> Content:
@@ -94,6 +104,10 @@ def stored_content(client: redis.Redis) -> Content:
             pipeline.zrange(key, 0, -1, withscores=True)
         elif name.startswith(("G:c:", "G:f:", "G:figures:")):
             pipeline.hgetall(key)
+        elif name.startswith("G:h:"):
+            pipeline.lrange(key, 0, -1)
+        elif name.startswith("G:d:"):
+            pipeline.smembers(key)
         else:
             pipeline.exists(key)
     content: Content = {}
@@ -107,6 +121,11 @@ def stored_content(client: redis.Redis) -> Content:
             }
         elif name.startswith("G:figures:"):
             content[name] = {field.decode(): value.decode() for field, value in answer.items()}
+        elif name.startswith("G:h:"):
+            moves = map(json.loads, answer)
+            content[name] = dict(enumerate(f"{move[0]}/{move[5][0]}" for move in moves))
+        elif name.startswith("G:d:"):
+            content[name] = {day.decode(): True for day in answer}
         elif name.startswith("G:f:"):
             content[name] = {field.decode(): int(count) for field, count in answer.items()}
         else:

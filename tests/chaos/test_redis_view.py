@@ -18,10 +18,13 @@ EXPECTED: Content = {
     "G:c:b": {"value": "1 s1 6 1 6 9 s5", "?value": 1},
     "G:m:value:s2": {"a": 5},
     "G:m:value:s1": {"b": 6},
-    "G:f:value:1970-01-01": {">s1>purchase": 2, "s1>s2>purchase": 1},
+    "G:f:value:1970-01-01": {">s1>purchase>entered": 2, "s1>s2>purchase>moved": 1},
+    "G:d:value": {"1970-01-01": True},
+    "G:h:a": {0: "value/2", 1: "value/1"},
+    "G:t:value": None,
     "G:figures:value": {"0": "{}"},
     "G:m:habits:often": {"a": 4},
-    "G:f:habits:1970-01-01": {">often>purchase": 1},
+    "G:f:habits:1970-01-01": {">often>purchase>entered": 1},
 }
 
 
@@ -36,7 +39,7 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
     with redis.Redis(port=server.port, protocol=2) as connected:
         connected.flushall()
         connected.set("segmenter:generation", "x1")
-        for name in ("generations", "feed", "feed:position", "x1:position", "x1:segmentations"):
+        for name in ("generations", "feed", "feed:position", "x1:position", "x1:segmentations", "x1:told"):
             connected.set(f"segmenter:{name}", "…")
         for name in ("value", "habits"):
             connected.set(f"segmenter:x1:models:{name}", "…")
@@ -46,10 +49,15 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
         connected.hset("segmenter:x1:figures:value", "0", "{}")
         connected.zadd("segmenter:x1:m:value:s2", {"a": 5})
         connected.zadd("segmenter:x1:m:value:s1", {"b": 6})
-        connected.hset("segmenter:x1:f:value:1970-01-01", mapping={">s1>purchase": 2, "s1>s2>purchase": 1})
+        connected.hset(
+            "segmenter:x1:f:value:1970-01-01", mapping={">s1>purchase>entered": 2, "s1>s2>purchase>moved": 1}
+        )
+        connected.sadd("segmenter:x1:d:value", "1970-01-01")
+        connected.rpush("segmenter:x1:h:a", '["value","s2",5,5,1,[2,"s1"]]', '["value","s1",4,4,1,[1,null]]')
+        connected.hset("segmenter:x1:t:value", "1970-01-01/0", "…")
         connected.hset("segmenter:x1:c:a", mapping={"habits": "1 often 4 1 4", "?habits": '[1,""]'})
         connected.zadd("segmenter:x1:m:habits:often", {"a": 4})
-        connected.hset("segmenter:x1:f:habits:1970-01-01", ">often>purchase", 1)
+        connected.hset("segmenter:x1:f:habits:1970-01-01", ">often>purchase>entered", 1)
         yield connected
 
 
@@ -73,7 +81,10 @@ def test_view_that_is_right_does_not_differ(client: redis.Redis) -> None:
         lambda client: client.zadd("segmenter:x1:m:value:s2", {"b": 6}),
         lambda client: client.zadd("segmenter:x1:m:value:s2", {"a": 6}),
         lambda client: client.zrem("segmenter:x1:m:value:s1", "b"),
-        lambda client: client.hincrby("segmenter:x1:f:value:1970-01-01", ">s1>purchase", 1),
+        lambda client: client.hincrby("segmenter:x1:f:value:1970-01-01", ">s1>purchase>entered", 1),
+        lambda client: client.sadd("segmenter:x1:d:value", "1970-01-02"),
+        lambda client: client.rpop("segmenter:x1:h:a"),
+        lambda client: client.lpush("segmenter:x1:h:a", '["value","s2",5,5,1,[2,"s1"]]'),
         lambda client: client.hdel("segmenter:x1:c:a", "habits"),
         lambda client: client.hset("segmenter:x1:c:a", "habits", "1 often 4 2 4"),
         lambda client: client.zrem("segmenter:x1:m:habits:often", "a"),

@@ -282,4 +282,4 @@ def test_shown_value_is_cut_to_eighty_characters() -> None:
 
 
 def test_reasons_are_distinct_and_few() -> None:
-    assert len(set(REJECTION_REASONS)) == len(REJECTION_REASONS) <= 16
+    assert len(set(REJECTION_REASONS)) == len(REJECTION_REASONS) <= 24

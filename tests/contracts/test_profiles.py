@@ -280,7 +280,7 @@ def test_sensitive_trait_is_refused_without_its_value_unless_it_is_allowed(value
     payload = profile(traits={"country": "IT", "religion": value})
     found = rejection(profiles(), payload)
     assert (type(found), found.reason, found.field) == (TraitProtected, "out_of_range", "traits")
-    assert found.message.startswith("traits.religion: tells of religion, expected no such trait")
+    assert found.message.startswith("traits.religion: suggests religion, expected no such trait")
     allowed = profiles(sensitive_allowed=frozenset({"religion"}))
     assert dict(traits_of(allowed.decode(payload, NOW_MS)))["religion"] == value
     with pytest.raises(InvalidRecord):

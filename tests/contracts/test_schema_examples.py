@@ -15,7 +15,7 @@ import pytest
 from pydantic import RootModel, ValidationError
 
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.outputs.table import OUTPUT_MODELS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rejections import RECORD, rejection_of
@@ -50,7 +50,7 @@ def schema_validator(topic: str) -> jsonschema.Draft202012Validator:
 def judge(topic: str, payload: bytes) -> None:
     if topic not in OUTPUT_MODELS:
         with suppress(CustomerUnnamed):  # valid but for the customer, whom the partition finds
-            Decoder(INPUT_CONTRACTS[topic], DecodingPolicy(currency_rates=RATES)).decode(payload, NOW_MS)
+            Decoder(FILE_CONTRACTS[topic], DecodingPolicy(currency_rates=RATES)).decode(payload, NOW_MS)
         return
     record = json.loads(payload)
     try:

@@ -23,8 +23,10 @@ from tests.support.programs import ProgramMissing
 ROOT: Final = Path(__file__).parents[2]
 MUTANTS: Final = 300
 COMPARED: Final = (
+    "tests/core/test_unnamed.py",
     "tests/native/test_fold.py",
     "tests/native/test_rows.py",
+    "tests/native/test_merging.py",
     "tests/native/test_step.py::test_step_is_the_references_over_random_logs[0]",
     "tests/native/test_learned.py::test_customers_of_nonsense_move_as_in_the_reference[True]",
     "tests/native/test_ledger.py",

@@ -233,6 +233,17 @@ def test_a_load_that_failed_names_the_commonest_reasons_and_keeps_what_was_good(
 # --- mistakes ----------------------------------------------------------------------------------------------------
 
 
+def test_refund_that_names_its_order_alone_is_that_of_its_customer(ada: seg.Segmenter) -> None:
+    ada.learn_one(ORDER | {"order_id": "o5", "total": "50.00"})
+    returned = {"occurred_at": "2024-07-01T10:00:00Z", "type": "refund", "order_id": "o5", "total": "20.00"}
+    ada.learn_one(returned)
+    assert ada.summary()["counts"]["rejected"] == 0
+    with pytest.raises(seg.EventRefused, match='order_id: "o6", expected an order that this partition has') as error:
+        ada.learn_one(returned | {"order_id": "o6"})
+    assert (error.value.reason, error.value.field) == ("unknown_order", "order_id")
+    assert sum(ada._run.history()["days"]["revenue_minor"]) == 2 * 5_990 + 3_000
+
+
 def test_who_was_never_named_is_no_customer(ada: seg.Segmenter) -> None:
     with pytest.raises(LookupError, match="customer_id: 'eve', expected one that a record has named"):
         ada.segment_of("eve")

@@ -178,8 +178,9 @@ def test_the_grid_leads_to_its_customers(browser: Driver, address: str, folder: 
 
 def test_overlaps_say_how_much_more_often_than_anybody(browser: Driver, shipped: Any) -> None:
     report = (shipped.folder / "report.html").as_uri()
-    (found,) = browser.visit(Visit(f"{report}#/segment?segmentation=lifecycle&segment=slipping&with=value"))
-    assert found.errors == []
+    address = f"{report}#/segment?segmentation=lifecycle&segment=slipping&with=value"
+    (found,) = browser.visit(Visit(address, actions=[{"click": ".matrix-fold summary"}], axe=True))
+    assert found.errors == found.raw["violations"] == []
     rows = found.rows("Who else they are")
     of: dict[str, dict[str, str]] = {}
     for membership in shipped.memberships:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.scenarios.embedded import Embedded
-from tests.scenarios.steps import Adoption, Restart, Step, Sweep, counted, draw_steps
+from tests.scenarios.steps import Adoption, Restart, Step, Sweep, counted_with_ends, draw_steps
 from tests.scenarios.worlds import CUSTOMERS, LISTS, TIERS, World, draw_world
 from tests.support.brute_figures import figures_of
 from tests.support.brute_moves import BEGINNING_MS, Known, Told, Version, moves_by_brute_force
@@ -75,9 +75,9 @@ def compare(world: World, steps: Sequence[Step] | None = None) -> Comparison:
     embedded = Embedded(world.entries, LISTS, [TIERS] if world.has_tiers else [])
     for step in [*steps, Sweep(world.end_ms)]:
         embedded.do(step)
-    inputs = counted(steps)
+    inputs, ends = counted_with_ends(steps)
     figures = {customer_id: figures_of(customer_id, inputs) for customer_id in CUSTOMERS}
-    known = Known(LISTS, held=embedded.held_in_others(), figures=figures)
+    known = Known(LISTS, held=embedded.held_in_others(), figures=figures, ends=ends)
     versions = [Version(BEGINNING_MS, world.entries)]
     versions += [Version(step.at_ms, step.entries) for step in steps if isinstance(step, Adoption)]
     expected = moves_by_brute_force(versions, inputs, world.end_ms, known)

@@ -11,6 +11,7 @@ from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import NOWHERE
+from stream_app.core.weaving import Weaver
 from stream_app.segmentations.file import MODELS
 from stream_app.segmentations.registry import build_segmentation, fields_looked_at
 from stream_app.segmentations.rules.id_lists import IdList
@@ -44,6 +45,7 @@ class Embedded:
         segmentations = segmentations_of(entries, lists)
         self.partition = Partition([*others, *segmentations])
         self.told: list[Told] = []
+        self.weaver = Weaver()
 
     def do(self, step: Step) -> None:
         """Take a step."""
@@ -61,7 +63,8 @@ class Embedded:
         """Take inputs in as one chunk."""
         events = self._read(inputs, len(self._fed))
         self._fed += inputs
-        self._take(process_events(self.partition, events))
+        woven = self.weaver.weave(events)
+        self._take(process_events(self.partition, events if woven is None else woven.events))
 
     def sweep(self, at_ms: int) -> None:
         """Let time pass."""
@@ -72,7 +75,7 @@ class Embedded:
         in_force = {segmentation.name: segmentation for segmentation in self.partition.segmentations}
         self.partition.follow_all(segmentations_of(entries, self._lists, in_force))
         if self._fed:
-            Backfill(self.partition, None).enter(self._read(self._fed, 0))
+            Backfill(self.partition, None).enter(self.weaver.rewrite(self._read(self._fed, 0)))
 
     def restart(self) -> None:
         """Write all rows, and go on with what another process reads of them."""

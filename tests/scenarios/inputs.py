@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from stream_app.bootstrap.decoding import create_decoders
+from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.scanner import Scanner, split_lines
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.events import Events
@@ -21,6 +22,7 @@ Document = dict[str, Any]
 ENGAGEMENTS: Final = "engagements"
 PURCHASES: Final = "purchases"
 PROFILES: Final = "profiles"
+IDENTITIES: Final = "identities"
 NOW_MS: Final = 2**42
 """When everything is read: later than all inputs."""
 
@@ -41,7 +43,7 @@ class Input(NamedTuple):
     @property
     def record(self) -> Document:
         """The whole record."""
-        time = "observed_at" if self.topic == PROFILES else "occurred_at"
+        time = "observed_at" if self.topic in (PROFILES, IDENTITIES) else "occurred_at"
         ids = {"event_id": self.event_id, "customer_id": self.customer_id, time: format_instant(self.at_ms)}
         return ids | self.fields
 
@@ -64,6 +66,11 @@ def profile(customer_id: str, at_ms: int, event_id: str, traits: Document) -> In
     return Input(customer_id, at_ms, at_ms, event_id, PROFILES, {"traits": traits})
 
 
+def merge(ended: str, into: str, at_ms: int, event_id: str) -> Input:
+    """Return what says that a customer is another one."""
+    return Input(into, at_ms, at_ms, event_id, IDENTITIES, {"type": "merge", "alias": ended})
+
+
 ANY_ID: Final = Settings.model_validate({"records": {"placeholder_ids": []}})
 """Worlds call their customers what they like, such as none."""
 
@@ -72,7 +79,7 @@ class Reader:
     """Decodes inputs, keeping some fields of theirs; what is refused is a defect of the test."""
 
     def __init__(self, fields: Iterable[str]) -> None:
-        decoders = create_decoders(ANY_ID, fields)
+        decoders = create_decoders(ANY_ID, fields, FILE_CONTRACTS)
         self._scanners = {topic: Scanner(decoder) for topic, decoder in decoders.items()}
         self._sources = {topic: number for number, topic in enumerate(self._scanners)}
 

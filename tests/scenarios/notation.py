@@ -4,7 +4,7 @@ A scenario is a list of inputs, definitions, who is expected to be where as of s
 moves. Its notation belongs to no product: `op` names comparisons, durations are texts, `count` stands for a comparison
 with whatever is counted or summed. Here it becomes an entry of `segmentations.yaml` for each definition, an audience of
 the same name, and inputs become records of our topics: an event is an engagement whose `props` are `properties`, a
-trait is a profile.
+trait is a profile, `merge from → into` a statement that two ids are one customer's.
 
 | neutral | ours |
 |---|---|
@@ -14,7 +14,7 @@ trait is a profile.
 | `decayed: path, of: event, half: D` | `event`, `decayed_sum: properties.path`, `half_life: D` |
 | a definition as a list of `[instant, definition]` | the same definition from that instant on |
 
-What a scenario may say beyond this (`merge`) belongs to no definition: it is skipped by name.
+What a scenario may say beyond this is skipped by name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from stream_app.contracts.fields import parse_instant
-from tests.scenarios.inputs import Document, Input, engagement, profile
+from tests.scenarios.inputs import Document, Input, engagement, merge, profile
 
 DATA: Final = Path(__file__).parent / "data"
 ALWAYS: Final = -(2**62)
@@ -339,11 +339,14 @@ def _slug(name: str) -> str:
 
 
 def _input(entry: Mapping[str, Any], number: int) -> Input:
-    if entry["kind"] not in ("event", "trait"):
+    if entry["kind"] not in ("event", "trait", "merge"):
         raise NotSupported(f"{entry['kind']}s, which a later version is to bring")
     at_ms = instant(entry["at"])
     arrives_ms = instant(entry["arrives"]) if entry.get("arrives") else at_ms
     identity = f"id {entry['id']}" if entry.get("id") is not None else f"input {number}"
+    if entry["kind"] == "merge":
+        said = merge(str(entry["from"]), str(entry["into"]), at_ms, identity)
+        return said._replace(arrives_ms=max(arrives_ms, at_ms))
     customer_id = str(entry["user"])
     if entry["kind"] == "trait":
         happened = profile(customer_id, at_ms, identity, dict(entry["set"]))

@@ -8,12 +8,13 @@ before its instant. This is the rule of the house (`native/step.c`), written dow
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from stream_app.core.clock import DAY_MS, HOUR_MS
-from tests.scenarios.inputs import PROFILES, Document, Input
+from stream_app.core.identities import Identities, Statement
+from tests.scenarios.inputs import IDENTITIES, PROFILES, Document, Input
 from tests.support.brute_moves import Counted
 
 LONG_AGO_MS: Final = -(2**62)
@@ -73,27 +74,63 @@ def draw_steps(draw: random.Random, inputs: Sequence[Input]) -> list[Step]:
 
 def counted(steps: Sequence[Step]) -> list[Counted]:
     """Return the inputs that are new, and from when on each counts."""
-    return list(_counted(steps))
+    return counted_with_ends(steps)[0]
 
 
-def _counted(steps: Sequence[Step]) -> Iterator[Counted]:
-    told_ms: dict[str, int] = {}
-    run_of: dict[str, int] = {}
-    seen: set[tuple[str, str]] = set()
-    swept_ms, run = LONG_AGO_MS, 0
-    last_at_ms: int | None = None
+def counted_with_ends(steps: Sequence[Step]) -> tuple[list[Counted], dict[str, int]]:
+    """Return the inputs that are new, under each id that they count for and from when on, and when ids have ended.
+
+    What a customer brings along who turns out to be another one counts for that one, too, from when that is known.
+    """
+    counting = _Counting()
     for step in steps:
         if isinstance(step, Sweep):
-            swept_ms = max(swept_ms, step.at_ms - 1)
-        if not isinstance(step, Chunk):
-            continue
-        for each in step.inputs:
-            if each.at_ms != last_at_ms:
-                run, last_at_ms = run + 1, each.at_ms
-            if (each.customer_id, each.event_id) in seen and each.topic != PROFILES:
-                continue  # what a profile says again changes nothing, but is said at an instant
-            seen.add((each.customer_id, each.event_id))
-            if run_of.get(each.customer_id) != run:
-                told = max(told_ms.get(each.customer_id, LONG_AGO_MS), swept_ms)
-                told_ms[each.customer_id], run_of[each.customer_id] = max(each.at_ms, told + 1), run
-            yield Counted(each, told_ms[each.customer_id])
+            counting.swept_ms = max(counting.swept_ms, step.at_ms - 1)
+        elif isinstance(step, Chunk):
+            for each in step.inputs:
+                counting.take(each)
+    return counting.found, counting.ends
+
+
+class _Counting:
+    def __init__(self) -> None:
+        self.swept_ms = LONG_AGO_MS
+        self.found: list[Counted] = []
+        self.ends: dict[str, int] = {}
+        self._told_ms: dict[str, int] = {}
+        self._run_of: dict[str, int] = {}
+        self._seen: set[tuple[str, str]] = set()
+        self._run = 0
+        self._last_at_ms: int | None = None
+        self._identities = Identities()
+
+    def take(self, each: Input) -> None:
+        if each.at_ms != self._last_at_ms:
+            self._run, self._last_at_ms = self._run + 1, each.at_ms
+        if each.topic == IDENTITIES:
+            said = Statement(each.at_ms, each.fields["alias"], each.customer_id, "merge")
+            for ended, into in self._identities.take(said) or ():
+                self._merge(str(ended), str(into), each.at_ms)
+            return
+        each = each._replace(customer_id=self._identities.end_of(each.customer_id))
+        if (each.customer_id, each.event_id) in self._seen and each.topic != PROFILES:
+            return  # what a profile says again changes nothing, but is said at an instant
+        self._seen.add((each.customer_id, each.event_id))
+        self.found.append(Counted(each, self._tell(each.customer_id, each.at_ms)))
+
+    def _tell(self, customer_id: str, at_ms: int) -> int:
+        if self._run_of.get(customer_id) != self._run:
+            told = max(self._told_ms.get(customer_id, LONG_AGO_MS), self.swept_ms)
+            self._told_ms[customer_id], self._run_of[customer_id] = max(at_ms, told + 1), self._run
+        self._told_ms[customer_id] = max(self._told_ms[customer_id], at_ms)
+        return self._told_ms[customer_id]
+
+    def _merge(self, ended: str, into: str, at_ms: int) -> None:
+        own = [each for each in self.found if each.input.customer_id == ended and ended not in self.ends]
+        if not own:
+            return
+        self.ends[ended] = self._tell(ended, at_ms)
+        known_ms = self._tell(into, self.ends[ended])
+        for each in own:
+            self._seen.add((into, each.input.event_id))
+            self.found.append(Counted(each.input._replace(customer_id=into), max(known_ms, each.known_ms)))

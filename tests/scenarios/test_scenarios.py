@@ -23,7 +23,7 @@ def test_a_scenario_comes_out_as_expected(document: dict[str, Any]) -> None:
     assert list(verdict.complaints) == []
 
 
-def test_merged_customers_are_skipped_with_the_reason() -> None:
-    document = {"id": "M", "inputs": [{"kind": "merge", "from": "a", "into": "b", "at": "2026-01-01T00:00:00Z"}]}
-    with pytest.raises(NotSupported, match="merge"):
+def test_what_does_not_exist_is_skipped_with_the_reason() -> None:
+    document = {"id": "C", "inputs": [{"kind": "consent", "user": "a", "at": "2026-01-01T00:00:00Z"}]}
+    with pytest.raises(NotSupported, match="consent"):
         judge(document | {"definitions": {}})

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stream_app.core.clock import DAY_MS, HOUR_MS, format_instant
-from tests.scenarios.inputs import Document, Input, engagement, order, profile
+from tests.scenarios.inputs import Document, Input, engagement, merge, order, profile
 from tests.segmentations.third_kind import TiersSegmentation
 
 STARTS_MS: Final = (1_772_668_800_000, 1_792_713_600_000, 1_774_396_800_000)
@@ -72,6 +72,21 @@ def draw_world(
     entries = [definitions.entry(f"s{number}") for number in range(draw.randint(1, 4))]
     inputs = draw_inputs(draw, start_ms)
     return World(seed, entries, inputs, start_ms + 30 * DAY_MS, has_tiers)
+
+
+def with_merges(world: World) -> World:
+    """Return a world in which customers turn out to be others, at instants of inputs or between them."""
+    draw = random.Random(world.seed + 10**6)
+    inputs = list(world.inputs)
+    ids = list(CUSTOMERS)
+    draw.shuffle(ids)
+    instants = sorted(draw.sample(range(len(inputs)), min(draw.choice((1, 1, 2)), len(inputs))))
+    for number, place in enumerate(reversed(instants)):
+        ended, into = (ids[0], ids[1]) if number == len(instants) - 1 else (ids[1], ids[2])
+        at_ms = inputs[place].at_ms + draw.choice((0, 0, 1, HOUR_MS // 2))
+        said = merge(ended, into, at_ms, f"merge {number}")
+        inputs.insert(place + draw.choice((0, 1)), said)
+    return replace(world, inputs=inputs)
 
 
 def draw_other_entries(seed: int, world: World) -> list[Document]:

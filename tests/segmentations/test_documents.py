@@ -15,7 +15,7 @@ from stream_app.segmentations.mistakes import shown
 def test_refusal_of_a_file_names_it(tmp_path: Path) -> None:
     path = tmp_path / "segmentations.json"
     path.write_bytes(b"{")
-    with pytest.raises(DocumentInvalid, match=r"segmentations\.json: line 1: no JSON"):
+    with pytest.raises(DocumentInvalid, match=r"segmentations\.json: line 1: not JSON"):
         read_document(path)
 
 

@@ -44,16 +44,16 @@ CONDITIONS = [
     ("{figure: probability_active, at_least: .5}", ".figure", "is made of a learned model, expected a learned segment"),
     # durations, instants and windows
     ("{event: x, last: }", ".last", "nothing, expected a value, or no such key"),
-    ("{event: x, last: 30}", ".last", "30 is no duration, expected a whole number and one of s, m, h, d, w"),
-    ("{event: x, last: 1.5d}", ".last", "'1.5d' is no duration"),
+    ("{event: x, last: 30}", ".last", "30 is not a duration, expected a whole number and one of s, m, h, d, w"),
+    ("{event: x, last: 1.5d}", ".last", "'1.5d' is not a duration"),
     ("{event: x, last: 0d}", ".last", "'0d' has no length"),
     ("{event: x, last: 99999999d}", ".last", "'99999999d' is too long, expected 36525d at most"),
     ("{event: x, last: 3d, calendar: {days: 3}}", "", "last and calendar are combined, expected one window"),
     ("{event: x, between_ago: [90d, 30d]}", "", "between_ago: [90d, 30d], expected the shorter duration first"),
     ("{event: x, between_ago: [3d]}", ".between_ago[1]", "missing, must be given"),
-    ("{event: x, from: 2026-01-01}", ".from", "'2026-01-01' is no instant, expected date, time and zone such as"),
-    ("{event: x, from: 2026-01-01T00:00:00}", ".from", "is no instant, expected date, time and zone"),
-    ("{event: x, from: 2026-13-01T00:00:00Z}", ".from", "is no instant"),
+    ("{event: x, from: 2026-01-01}", ".from", "'2026-01-01' is not an instant, expected date, time and zone such as"),
+    ("{event: x, from: 2026-01-01T00:00:00}", ".from", "is not an instant, expected date, time and zone"),
+    ("{event: x, from: 2026-13-01T00:00:00Z}", ".from", "is not an instant"),
     (
         "{event: x, from: 2026-02-01T00:00:00Z, to: 2026-01-01T00:00:00Z}",
         "",
@@ -62,7 +62,7 @@ CONDITIONS = [
     (
         "{event: x, calendar: {days: 7, timezone: Europe/Roma}}",
         ".calendar.timezone",
-        "is no time zone, expected a name",
+        "is not a time zone, expected a name",
     ),
     ("{event: x, calendar: {days: 7, timezone: Europe/Roma}}", ".calendar.timezone", "did you mean 'Europe/Rome'?"),
     ("{event: x, calendar: {days: 0}}", ".calendar.days", "0, expected 1 or more"),
@@ -81,7 +81,7 @@ CONDITIONS = [
     (
         "{event: x, where: [{field: chanel, equals: a}]}",
         ".where[0].field",
-        "'chanel' is no field, expected one of amount",
+        "'chanel' is not a field, expected one of amount",
     ),
     ("{event: x, where: [{field: chanel, equals: a}]}", ".where[0].field", "did you mean 'channel'?"),
     ("{event: x, where: [{field: channel}]}", ".where[0]", "nothing is asked of the value, expected one of at_least,"),
@@ -90,7 +90,7 @@ CONDITIONS = [
         ".where[0]",
         "equals and begins_with are combined, expected one test",
     ),
-    ("{event: x, where: [{field: channel, equals: []}]}", ".where[0].equals", "[] is no value, expected a text, a num"),
+    ("{event: x, where: [{field: channel, equals: []}]}", ".where[0].equals", "[] is not a value, expected a text, a "),
     ("{event: x, where: [{field: channel, in: []}]}", ".where[0].in", "a list of 0, expected 1 or more"),
     ("{event: x, decayed_sum: count, at_least: 1}", ".half_life", "missing, must be given"),
     (
@@ -103,7 +103,11 @@ CONDITIONS = [
     ("{since_last: x}", "", "nothing is compared, expected at_least, at_most, more_than or less_than a"),
     # traits
     ("{trait: country}", "", "nothing is asked of the value, expected one of at_least,"),
-    ("{trait: plan, exists: true, held_for: {at_least: 3d}}", "", "held_for stands without equals, expected the value"),
+    (
+        "{trait: plan, exists: true, held_for: {at_least: 3d}}",
+        "",
+        "held_for is given without equals, expected the value",
+    ),
     ("{trait: plan, equals: a, held_for: {}}", ".held_for", "expected either at_least or less_than a duration"),
     (
         "{trait: b, anniversary: {}}",
@@ -365,7 +369,7 @@ def test_two_segments_and_nine_are_warned_of() -> None:
 
 def test_audience_of_everybody_is_warned_of() -> None:
     checked = check_document(document(audience({"event": "x", "at_least": 0})))
-    assert [str(warning) for warning in checked.warnings] == ["segmentations[0].when: everybody is in it who is known"]
+    assert [str(warning) for warning in checked.warnings] == ["segmentations[0].when: everybody who is known is in it"]
 
 
 @pytest.mark.parametrize(
@@ -425,7 +429,7 @@ def test_lists_are_read_beside_the_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "cannot be read (No such file or directory)"),
-        (b"\xff\xfe\n", "no text in UTF-8"),
+        (b"\xff\xfe\n", "not text in UTF-8"),
         (b"a\nb\tc\n", "line 2, expected an id of up to 256 characters"),
     ],
 )
@@ -441,12 +445,12 @@ def test_list_that_cannot_be_read_is_a_mistake(tmp_path: Path, content: bytes | 
     ("text", "message"),
     [
         (b"a: 1\na: 2\n", "line 2: the key 'a' occurs twice"),
-        (b"a: [1\n", "no YAML"),
-        (b"\xff", "byte 0 is no UTF-8"),
+        (b"a: [1\n", "not YAML"),
+        (b"\xff", "byte 0 is not UTF-8"),
         (b"&a [*a]", "nested too deep, expected 64 levels at most"),
         (b"[" * 100_000, "nested too deep"),
-        (b"? [a]\n: b\n", "line 1: a key that is no text"),
-        (b"a: !!python/object:os.system x\n", "no YAML (could not determine a constructor"),
+        (b"? [a]\n: b\n", "line 1: a key that is not text"),
+        (b"a: !!python/object:os.system x\n", "not YAML (could not determine a constructor"),
         (b"a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\n" * 1, None),
     ],
 )

@@ -226,7 +226,7 @@ WRONG = [
     (
         "posthog",
         behaviour("performed_event_regularly", operator="lte"),
-        f"{_VALUE}.operator: 'lte', expected gte: so often or more",
+        f"{_VALUE}.operator: 'lte', expected gte: this often or more",
     ),
     (
         "posthog",
@@ -286,7 +286,7 @@ def test_what_is_predicted_brings_a_learned_segmentation_along() -> None:
     imported = import_document("klaviyo", klaviyo([gap], [predicted("greater-than", 0.3)]))
     made = yaml.safe_load(imported.text)["segmentations"]
     assert [(entry["kind"], entry["name"]) for entry in made] == [("learned", "value"), ("audience", "big_spenders")]
-    assert "# - what is predicted comes of the learned segmentation value, which is added" in imported.text.splitlines()
+    assert "# - predictions come from the learned segmentation value, which is added" in imported.text.splitlines()
 
 
 def test_membership_may_be_asked_for_without_a_time() -> None:

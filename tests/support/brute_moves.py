@@ -63,12 +63,15 @@ class Known:
         Of each customer, where it is in segmentations that are not by rules.
     figures
         Of each customer, its figures.
+    ends
+        Of customers who go by another id from an instant on, that instant: they are nowhere then.
     """
 
     lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     timezone: str = "UTC"
     held: Mapping[str, Held] = field(default_factory=dict)
     figures: Mapping[str, Figures] = field(default_factory=dict)
+    ends: Mapping[str, int] = field(default_factory=dict)
 
 
 def moves_by_brute_force(
@@ -99,10 +102,13 @@ def _moves_of_all(versions: Sequence[Version], inputs: Sequence[Counted], until_
     for customer_id in sorted({counted.input.customer_id for counted in inputs}):
         customer = customer_of(customer_id, inputs, known)
         held: dict[str, str | None] = {}
+        end_ms = min(until_ms, known.ends.get(customer_id, until_ms))
         for version, then in pairwise([*versions, Version(until_ms, [])]):
+            if version.from_ms >= end_ms:
+                break
             found: dict[tuple[int, str], str | None] = {}
             definitions = definitions_of(version.entries, known)
-            for move in moves(definitions, customer, version.from_ms, min(then.from_ms, until_ms)):
+            for move in moves(definitions, customer, version.from_ms, min(then.from_ms, end_ms)):
                 found[move.at_ms, move.segmentation] = move.segment
             for name in definitions.segmentations:
                 if held.get(name) is not None:
@@ -111,6 +117,8 @@ def _moves_of_all(versions: Sequence[Version], inputs: Sequence[Counted], until_
                 if held.get(name) != segment:
                     told.append(Told(at_ms, name, customer_id, segment))
                     held[name] = segment
+        if end_ms < until_ms:
+            told += [Told(end_ms, name, customer_id, None) for name, segment in held.items() if segment is not None]
     return sorted(told, key=order_of)
 
 

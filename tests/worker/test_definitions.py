@@ -234,6 +234,27 @@ def test_position_says_since_when_events_are_counted_for_conditions_that_are_new
     run(test)
 
 
+def test_conditions_count_from_the_last_of_what_was_folded_though_time_has_not_come_so_far() -> None:
+    """Time goes to the earliest of three that agree; what the others told by then is not counted any more."""
+
+    async def test() -> None:
+        log = MemoryLog()
+        first, second = audience("buyers", bought(1)), audience("buyers", {"any": [bought(1), bought(2, last="30d")]})
+        worker = await worked(log, first, gap_days=14)
+        lane = worker.owned.lanes[0]
+        away = (purchase(day, customer_id=customer) for day, customer in ((49, "c1"), (44, "c2"), (40, "c3")))
+        worker.feed(PURCHASES, 0, *away, purchase(90, customer_id="c4"))
+        await worker.work(*both())
+        assert lane.partition.clock.watermark_ms == instant(40)
+        publish(worker.follower, *wanted_after([first], [second]))
+        await until(lambda: lane.committed.versions == {"buyers": 2}, "the new definition")
+        assert lane.counted_since_ms(lane.partition.segmentations[0]) == instant(49), "and c4 is still in doubt"
+        await worker.owned.release()
+        assert worker.failures == []
+
+    run(test)
+
+
 def test_segmentation_that_others_looked_at_ends_once_they_do_no_more() -> None:
     async def test() -> None:
         log = MemoryLog()

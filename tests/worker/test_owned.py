@@ -19,6 +19,7 @@ from stream_app.bootstrap.segmentation import create_segmentations
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
+from stream_app.core.clock import DAY_MS
 from stream_app.core.events import Event
 from stream_app.core.moves import MigrationContext
 from stream_app.errors import DeliveryFailed, RecordsLost, TimeZoneChanged
@@ -50,7 +51,14 @@ def decoders_keeping(fields: Sequence[str]) -> dict[str, Decoder]:
 class Worker:
     """The partitions of one process, and what became of it."""
 
-    def __init__(self, log: MemoryLog, partitions: int = 1, moves_per_second: int = 1_000_000, **settings: Any) -> None:
+    def __init__(
+        self,
+        log: MemoryLog,
+        partitions: int = 1,
+        moves_per_second: int = 1_000_000,
+        gap_days: int = 36_500,
+        **settings: Any,
+    ) -> None:
         self.log = log
         self.failures: list[BaseException] = []
         configured = load_settings(None, settings)
@@ -61,7 +69,9 @@ class Worker:
             self.follower._read(record.value)
         self.follower._finish_reading()
         is_paced = moves_per_second < 1_000_000
-        loop_settings = lane_settings(model_moves_per_second=moves_per_second, follows_wall_clock=is_paced)
+        loop_settings = lane_settings(
+            model_moves_per_second=moves_per_second, follows_wall_clock=is_paced, gap_ms=gap_days * DAY_MS
+        )
         now_ms = Clock(instant(len(CUSTOMERS) - 1) if is_paced else START_MS + 10**12)
         self.opener = PartitionOpener(
             log=log,

@@ -66,15 +66,16 @@ class Figures(Output):
 class Cause(Output):
     """The cause of a move: an event, an update of the profile, the passing of time (lapse), a new model or definition.
 
-    `merge`, `consent` and `cooldown` are reserved: nothing makes such moves. A role that a customer has left
-    is closed to it for some days; the end of that time moves nobody: the next event does, and is the cause.
+    In a merge two ids turn out to be one customer's. `consent` and `cooldown` are reserved: nothing makes such moves. A
+    role that a customer has left is closed to it for some days; the end of that time moves nobody: the next event does,
+    and is the cause.
     """
 
     kind: CauseKind
     event_id: str | None
     """Null unless an event or a profile was the cause."""
     position: SourcePosition | None
-    """Where that event was read; null otherwise."""
+    """Where that event, or the statement of a merge, was read; null otherwise."""
 
 
 class LearnedExplanation(Output):
@@ -121,7 +122,7 @@ class RulesExplanation(Output):
 
 
 class DefinitionExplanation(Output):
-    """The segmentation was added to the configuration, or removed from it."""
+    """The segmentation was added to the configuration, or removed from it; or the customer goes by another id."""
 
     kind: Literal["definition"]
     sentence: str
@@ -180,6 +181,8 @@ class SegmentMigration(Output):
     next_move: NextMove | None
     """If nothing happens after `effective_at`; null if silence moves the customer no more."""
     holdout: Holdout
+    merged_into: str | None = None
+    """The id that the customer goes by from now on, which is why it leaves; left out otherwise."""
 
 
 class SegmentMembership(Output):

@@ -188,7 +188,7 @@ class _Cohorts:
 
     def _regularly(self, place: Place, prop: Mapping[str, Any], event: str, where: Condition) -> Condition:
         if prop.get("operator", "gte") != "gte":
-            raise Refused((*place, "operator"), f"{shown(prop.get('operator'))}, expected gte: so often or more")
+            raise Refused((*place, "operator"), f"{shown(prop.get('operator'))}, expected gte: this often or more")
         times, least, total = (
             expect((*place, key), prop.get(key), int, "a whole number")
             for key in ("operator_value", "min_periods", "total_periods")

@@ -65,7 +65,7 @@ class Translation:
         """Have a learned segmentation, as a figure is made of its model."""
         if all(entry["kind"] != "learned" for entry in self.segmentations):
             self.segmentations.insert(0, {"kind": "learned", "name": "value"})
-            self.chose("what is predicted comes of the learned segmentation value, which is added")
+            self.chose("predictions come from the learned segmentation value, which is added")
 
     def refuse(self, refused: Refused) -> None:
         """Note what cannot be expressed."""

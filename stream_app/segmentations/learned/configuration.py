@@ -15,7 +15,7 @@ Slackness = Annotated[float, Field(ge=0, le=3)]
 
 
 class LearnedConfiguration(SegmentationConfiguration):
-    """A segmentation that is learned from the population; fields that are not set follow the settings of all."""
+    """A segmentation that is learned from the population; fields that are not set follow the deployment's settings."""
 
     kind: Literal["learned"] = "learned"
     """Which kind of segmentation it is."""

@@ -65,7 +65,7 @@ class Tested(Configuration):
     """Part of a leaf that looks at a value, whatever it is: a text, a number, a truth value or a list."""
 
     at_least: Number | None = None
-    """The value is a number from this one on (≥); text is no number."""
+    """The value is a number from this one on (≥); text is not a number."""
     at_most: Number | None = None
     """The value is a number up to this one (≤)."""
     more_than: Number | None = None

@@ -54,7 +54,7 @@ class AnyOf(Configuration):
 
 
 class NotThat(Configuration):
-    """True where its part is not, what is absent included."""
+    """True where its part is false, which includes what is absent."""
 
     tag: ClassVar = "not"
 
@@ -68,7 +68,7 @@ class Scored(Configuration):
     when: Condition
     """The condition."""
     points: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
-    """What counts while it holds."""
+    """The points it adds while it holds."""
 
 
 class Score(Configuration):
@@ -200,4 +200,4 @@ def _milliseconds(value: Any) -> int:
         return value.milliseconds
     if isinstance(value, Instant):
         return value.at_ms
-    raise TypeError(f"{type(value).__name__} stands in a condition, expected what JSON has, durations and instants")
+    raise TypeError(f"{type(value).__name__} is in a condition, expected what JSON has, durations and instants")

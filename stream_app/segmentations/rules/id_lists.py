@@ -52,7 +52,7 @@ class IdList:
         try:
             found = cls(base64.b64decode(text, validate=True))
         except (binascii.Error, TypeError) as error:
-            raise ModelInvalid(f"list of ids: no base64 ({error})") from error
+            raise ModelInvalid(f"list of ids: not base64 ({error})") from error
         if len(found.digests) % DIGEST_BYTES or (found.hashes[1:] <= found.hashes[:-1]).any():
             raise ModelInvalid("list of ids: expected ascending hashes of 8 bytes")
         return found

@@ -55,7 +55,7 @@ class EventLeaf(Windowed, Compared):
     event: EventType
     """The type of events, such as `order_completed`, or the beginning of some, such as `cart_*`."""
     where: Tests = ()
-    """Only events whose fields are so; all tests must hold."""
+    """Only events whose fields pass all of these tests."""
     sum: NumericField | None = None
     """Compare the sum of a field instead of the number of events; over no event it is 0."""
     min: NumericField | None = None
@@ -96,13 +96,13 @@ class DecayedLeaf(RequiredComparison):
     decayed_sum: DecayedField
     """The field that is summed up, or `count` for 1 an event."""
     half_life: Duration
-    """After which time an event counts half."""
+    """The time after which an event counts half."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
 
 class FirstEventLeaf(Configuration):
-    """It has happened for the first time ever, and lately."""
+    """It has happened for the first time ever, and recently."""
 
     tag: ClassVar = "first_event"
 
@@ -111,11 +111,11 @@ class FirstEventLeaf(Configuration):
     last: Duration
     """How long ago at most."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
 
 class RestartedLeaf(Configuration):
-    """It has happened lately, not in the pause before, but before that."""
+    """It has happened recently, not in the pause before, but before that."""
 
     tag: ClassVar = "restarted"
 
@@ -124,9 +124,9 @@ class RestartedLeaf(Configuration):
     last: Duration
     """How long ago at most it has happened again."""
     pause: Duration
-    """For how long before that it has not."""
+    """How long it had not happened before that."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
 
 class RegularlyLeaf(Configuration):
@@ -141,11 +141,11 @@ class RegularlyLeaf(Configuration):
     each: Duration
     """How long a period is; the latest ends now."""
     in_at_least: Annotated[int, Field(strict=True, ge=1, le=64)]
-    """In how many of the periods at least."""
+    """In how many of the periods, at least."""
     of_last: Annotated[int, Field(strict=True, ge=1, le=64)]
     """How many periods are looked at."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
     @model_validator(mode="after")
     def _require_enough_periods(self) -> RegularlyLeaf:
@@ -155,7 +155,7 @@ class RegularlyLeaf(Configuration):
 
 
 class SequenceLeaf(Configuration):
-    """One thing has happened lately, and another soon after it."""
+    """One thing has happened recently, and another soon after it."""
 
     tag: ClassVar = "sequence"
 
@@ -168,14 +168,14 @@ class SequenceLeaf(Configuration):
 
 
 class LastEventLeaf(Configuration):
-    """The latest event of a kind looks so."""
+    """The fields of the latest event of a kind pass some tests."""
 
     tag: ClassVar = "last_event"
 
     last_event: EventType
     """The type of events, or the beginning of some, ended by `*`."""
     has: Annotated[tuple[FieldTest, ...], Field(min_length=1, max_length=32)]
-    """What its fields are; all tests must hold."""
+    """Tests of its fields; all must hold."""
     where: Tests = ()
     """Only events whose fields are so are looked at."""
 
@@ -196,7 +196,7 @@ class SinceLastLeaf(Configuration):
     less_than: Duration | None = None
     """Less than this long ago."""
     where: Tests = ()
-    """Only events whose fields are so."""
+    """Only events whose fields pass these tests."""
 
     @property
     def comparisons(self) -> tuple[tuple[Comparator, Duration], ...]:
@@ -239,10 +239,10 @@ class Anniversary(Configuration):
 
 
 class HeldFor(Configuration):
-    """Since when a trait has had its present value; that somebody states it again changes nothing."""
+    """Since when a trait has had its present value; stating it again changes nothing."""
 
     at_least: Duration | None = None
-    """So long or longer."""
+    """For this long or longer."""
     less_than: Duration | None = None
     """For less than this long."""
 
@@ -276,7 +276,7 @@ class TraitLeaf(Tested):
     @model_validator(mode="after")
     def _require_value(self) -> TraitLeaf:
         if self.held_for is not None and self.equals is None:
-            raise ValueError("held_for stands without equals, expected the value that has been held")
+            raise ValueError("held_for is given without equals, expected the value that has been held")
         return self
 
 
@@ -298,7 +298,7 @@ class MembershipLeaf(Configuration):
 
 
 class ListLeaf(Configuration):
-    """The customer's id stands in a list, see `lists`."""
+    """The customer's id is in a list, see `lists`."""
 
     tag: ClassVar = "list"
 
@@ -323,7 +323,7 @@ class Bucket(Configuration):
     from_percent: Percent = 0.0
     """Where the share begins, 0 to 100."""
     to_percent: Percent
-    """Where it ends, which is no longer part of it."""
+    """Where the share ends, 0 to 100; this end is not part of it."""
 
     @model_validator(mode="after")
     def _require_share(self) -> Bucket:

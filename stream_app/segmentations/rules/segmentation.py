@@ -66,8 +66,8 @@ class ByConditions(Compiled, Generic[D]):
         self.lists: Final = {name: lists[name] for name in sorted(lists_of(definition) & lists.keys())}
         if clashing := clashing_ids(entry.id for entry in definition.roster):
             raise ConfigurationError(
-                f"segmentation {self.name}: the ids {clashing[0]!r} and {clashing[1]!r} cannot stand side by side, "
-                "their codes are equal; use another id for one of them"
+                f"segmentation {self.name}: the ids {clashing[0]!r} and {clashing[1]!r} cannot be used together, "
+                "as their codes are equal; use another id for one of them"
             )
         segments = tuple(
             Segment(segment_code(entry.id), entry.name, entry.id, entry.level) for entry in definition.roster

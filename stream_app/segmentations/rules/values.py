@@ -50,12 +50,12 @@ def _literal(value: object) -> bool | float | str:
             number = math.inf
         if math.isfinite(number):
             return number
-        raise ValueError(f"{str(value)[:20]} is too large or none, expected a finite number")
+        raise ValueError(f"{str(value)[:20]} is too large or not a number, expected a finite number")
     if isinstance(value, str):
         if len(value) <= TEXT_MAX:
             return value
         raise ValueError(f"a text of {len(value)} characters, expected {TEXT_MAX} at most")
-    raise ValueError(f"{value!r} is no value, expected a text, a number, true or false")
+    raise ValueError(f"{value!r} is not a value, expected a text, a number, true or false")
 
 
 Literal: TypeAlias = Annotated[
@@ -97,7 +97,7 @@ def _field(name: str) -> str:
     if name in FIELDS or _PATH.fullmatch(name):
         return name
     raise ValueError(
-        f"{name!r} is no field, expected one of {', '.join(FIELDS)}, or properties.NAME{guess(name, FIELDS)}"
+        f"{name!r} is not a field, expected one of {', '.join(FIELDS)}, or properties.NAME{guess(name, FIELDS)}"
     )
 
 
@@ -129,7 +129,7 @@ def _zone(name: str) -> str:
     if name in zone_names():
         return name
     raise ValueError(
-        f"{name!r} is no time zone, expected a name such as 'Europe/Berlin' or 'UTC'{guess(name, zone_names())}"
+        f"{name!r} is not a time zone, expected a name such as 'Europe/Berlin' or 'UTC'{guess(name, zone_names())}"
     )
 
 

@@ -58,7 +58,7 @@ class Windowed(Configuration):
     """Part of a leaf that says when events count; without any of these, all do."""
 
     last: Duration | None = None
-    """Events of the time up to now; `30d`: out at exactly 30 days of age."""
+    """Events up to now; `30d`: out at exactly 30 days of age."""
     between_ago: tuple[DurationOrZero, Duration] | None = None
     """Events between two ages: `[30d, 90d]` are those of 30 days or more and less than 90."""
     since: Annotated[Instant | None, Field(alias="from")] = None

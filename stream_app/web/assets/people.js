@@ -3,7 +3,7 @@
 import { startMs } from "./format.js";
 
 const NUMBER_MARK = "\u0001";
-const KINDS = { 0: "purchase", 1: "refund", 2: "engagement", 7: "cancellation" };
+const KINDS = { 0: "purchase", 1: "refund", 2: "engagement", 8: "cancellation" };
 
 function instants(steps, start, count) {
   const found = [];

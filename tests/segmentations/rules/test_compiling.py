@@ -69,7 +69,7 @@ def test_layers_that_refer_to_each_other_are_refused_with_their_path() -> None:
     ("when", "complaint"),
     [
         ({"segmentation": "b"}, "no segmentation is named 'b'"),
-        ({"segmentation": "habits", "segment": "s999"}, "segmentation habits has none of the id 's999'"),
+        ({"segmentation": "habits", "segment": "s999"}, "segmentation habits has no segment 's999'"),
         ({"list": "staff"}, "no list is named 'staff'"),
         ({"event": "x", "last": "3d", "at_least": 5_000}, "5,000 in a window that moves, expected 4,096 at most"),
         ({"any": [{"trait": f"t{n}", "exists": True} for n in range(129)]}, "129 different traits, expected at most"),

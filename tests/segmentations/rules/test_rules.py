@@ -75,7 +75,7 @@ def test_ids_of_one_code_cannot_stand_side_by_side() -> None:
         number += 1
     segments = [{"id": first, "name": "A", "when": REFUNDED}]
     definition = rules(segments=segments, otherwise={"id": f"s{number}", "name": "B"})
-    with pytest.raises(ConfigurationError, match=f"the ids '{first}' and 's{number}' cannot stand side by side"):
+    with pytest.raises(ConfigurationError, match=f"the ids '{first}' and 's{number}' cannot be used together"):
         RulesSegmentation(definition)
 
 

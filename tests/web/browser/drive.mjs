@@ -24,12 +24,21 @@ async function act(page, action, found) {
   else if (kind === "evaluate") found.values.push(await page.evaluate(value));
   else if (kind === "tell") await writeFile(value, "");
   else if (kind === "look") await look(page, value, found);
-  else if (kind === "until") await page.waitForFunction(value);
+  else if (kind === "until") await until(page, value);
   else if (kind === "pause") await page.waitForTimeout(value);
   else if (kind === "download") {
     const [file] = await Promise.all([page.waitForEvent("download"), page.click(value)]);
     found.downloads.push({ name: file.suggestedFilename(), text: await readFile(await file.path(), "utf8") });
   } else throw new Error(`no such action: ${kind}`);
+}
+
+// `waitForFunction` would evaluate within the page, whose policy forbids it.
+async function until(page, expression) {
+  const end = Date.now() + PATIENCE_MS;
+  while (!(await page.evaluate(expression))) {
+    if (Date.now() > end) throw new Error(`never came true: ${expression}`);
+    await page.waitForTimeout(50);
+  }
 }
 
 async function check(page, found) {

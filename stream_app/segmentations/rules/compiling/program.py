@@ -281,6 +281,6 @@ def _has_outside(definition: Definition) -> bool:
 def _known(segment: str, there: Mapping[str, int], name: str) -> str:
     if segment not in there:
         raise ConfigurationError(
-            f"segment: segmentation {name} has none of the id {segment!r}, expected one of {', '.join(there)}"
+            f"segment: segmentation {name} has no segment {segment!r}, expected one of {', '.join(there)}"
         )
     return segment

@@ -10,11 +10,11 @@ import { addressOf, weeksOf } from "../state.js";
 
 export const CAUSE_NAMES = {
   purchase: "Purchase", refund: "Refund", engagement: "Engagement", lapse: "Passing of time", profile: "Profile",
-  model: "New model", definition: "New definition",
+  model: "New model", definition: "New definition", merge: "Merge of ids",
 };
 const CAUSE_COLOURS = {
   purchase: "--cool-2", refund: "--warm-4", engagement: "--cool-5", lapse: "--warm-0", profile: "--cool-1",
-  model: "--cool-7", definition: "--cool-9",
+  model: "--cool-7", definition: "--cool-9", merge: "--cool-3",
 };
 const KINDS = { lapsed: "Lapsed", returned: "Won back", entered: "Entered", left: "Left" };
 const RIBBONS_MAX = 30;

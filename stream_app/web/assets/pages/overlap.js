@@ -54,6 +54,8 @@ function matrix(context, other) {
     const strength = Math.round(Math.min(Math.max(found.lift - 0.5, 0) / 3, 1) * 85);
     return element("td", { class: "heat pair", style: { "--strength": `${strength}%` } }, count(found.customers), element("span", { class: "small" }, `×\u2009${decimal(found.lift, 1)}`));
   };
+  const most = rows.flatMap((row) => [...row.cells.values()].map((found) => ({ ...found, from: row.index }))).filter((found) => found.customers >= CUSTOMERS_TOLD).sort((a, b) => b.lift - a.lift)[0];
+  const strongest = most ? ` The highest: ${segmentation.nameOf(most.from)} and ${other.nameOf(most.index)}, ${decimal(most.lift, 1)} times, ${plural(most.customers, "customer")}.` : "";
   const columns = [
     { title: segmentation.title, text: (row) => segmentation.nameOf(row.index) },
     ...ends.flatMap((index) => [
@@ -63,7 +65,7 @@ function matrix(context, other) {
   ];
   return element("details", { class: "matrix-fold" },
     element("summary", {}, `All segments of ${segmentation.title} against ${other.title}`),
-    element("p", { class: "lead" }, `Customers in both, and the lift: how many times as often as if they had nothing to do with each other. The darker, the higher the lift. ${plural(rows.length, "row")}.`),
+    element("p", { class: "lead" }, `Customers in both, and the lift: how many times as often as if they had nothing to do with each other. The darker, the higher the lift.${strongest}`),
     element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
       element("table", { class: "matrix" },
         element("caption", { class: "unseen" }, caption),

@@ -42,7 +42,7 @@ export function segmentPage(context) {
   staysSection(context, segment),
   segmentTrade(context, index),
   members ? overlapSection(context, index) : null,
-  context.site ? context.site.members(context, segment) : members ? memberList(context, index, members) : null);
+  memberPart(context, index, members));
 }
 
 function listButtons(context, index, members) {
@@ -215,6 +215,14 @@ function flows(context, index) {
   return section("Where they come from and where they go", `${period.text}, by what customers did themselves${segmentation.flows.revenue ? "; with the money that they had spent before" : ""}.${most(came, "from", "came from")}${most(went, "to", "left for")}`,
     element("div", { class: "two" }, list("They came from", came, "from"), list("They left for", went, "to")),
     came.length + went.length ? element("div", { class: "below" }, csvButton(`flows-${segmentation.name}-${segment.id}`, columns, [...came, ...went])) : null);
+}
+
+// The document's list where it is whole or there is no other; else a server has everybody.
+function memberPart(context, index, members) {
+  const { listing, segmentation, site } = context;
+  const isWhole = members && listing.members(segmentation, index).length >= members.customers;
+  if (site && !isWhole) return site.members(context, segmentation.segments[index]);
+  return members ? memberList(context, index, members) : null;
 }
 
 function memberList(context, index, members) {

@@ -1,0 +1,125 @@
+/* Two ids turn out to be one customer's: one row takes the other in, and the other's memberships end.
+ *
+ * Theory. That two ids are one is an event of both at one instant (SEG_MERGE: the event's customer goes on, and the one
+ * that its event id names ends). Silence is passed for both up to it. Then the rows are joined (merging.c), and whoever
+ * goes on is assessed in that state, like after any event: memberships are never united. Who ends leaves each segment by
+ * one move to nowhere; its row keeps the sequences of its memberships and nothing else, and nobody asks it anything, but
+ * if it does something of its own again.
+ *
+ * What comes late counts right after what either was told last, as nothing is told of an instant before something that
+ * has been told of the other; so the instant that is open of whoever goes on may have to be closed first.
+ *
+ * Contract. As that of a step (step.c). Of an id that has no row, or has ended already, nothing is to be moved.
+ *
+ * Bounds. As those of a step; one allocation of some 20 KB for the time of a merge. */
+#include "step.h"
+
+static bool has_ended(const seg_run *run, int64_t row) { return run->columns->activity[row].first_at_ms > SEG_NEVER; }
+
+/* The pending instant of a part, opened if it is not; -1 if that fails. */
+static int64_t open(seg_run *run, int64_t part, int64_t at_ms, bool is_first, const seg_visit *visit, int32_t *status) {
+  seg_part *of = &run->work->parts[part];
+  if (of->pending < 0) seg_open_instant(run, part, at_ms, is_first, !seg_is_blank(run, of->row), visit, status);
+  return run->work->parts[part].pending;
+}
+
+int32_t seg_take_merge(seg_run *run, int64_t index) {
+  seg_workspace *work = run->work;
+  const seg_event *event = &run->step->events[index];
+  const uint8_t *id = run->step->texts + event->text_at + event->customer_size;
+  const int64_t from = seg_table_find(run->table, id, event->event_id_size, event->event_digest);
+  if (from < 0 || has_ended(run, from)) return SEG_OK;
+  bool is_new, is_first_from, is_first_into;
+  const int64_t into = seg_find_row(run, index, &is_new);
+  if (into < 0) return (int32_t)into;
+  if (into == from) return SEG_OUT_OF_RANGE;
+  const int64_t from_part = seg_take_part(run, from, &is_first_from);
+  const int64_t into_part = seg_take_part(run, into, &is_first_into);
+  if (from_part < 0 || into_part < 0) return SEG_NO_MEMORY;
+  work->parts[from_part].has_events = work->parts[into_part].has_events = true;
+  const seg_visit visit = {
+      .decided_at_ms = seg_latest(run->step->clock.watermark_ms, seg_last_sweep_ms(run)),
+      .position = index + run->sweeps,
+  };
+  int32_t status = SEG_OK;
+  const int64_t ending = open(run, from_part, event->at_ms, is_first_from, &visit, &status);
+  if (status != SEG_OK) return status;
+  const int64_t at_ms = work->pending[ending].at_ms;
+  const int64_t earlier = work->parts[into_part].pending;
+  if (earlier >= 0 && work->pending[earlier].at_ms < at_ms) {
+    status = seg_end_instant(run, earlier);
+    if (status != SEG_OK) return status;
+    is_first_into = false;
+  }
+  const int64_t going_on = open(run, into_part, at_ms, is_first_into, &visit, &status);
+  if (status == SEG_OK)
+    status = seg_merge_rows(run->table, run->columns, run->step->program, &work->ledger, &work->traits, into, from);
+  if (status == SEG_OK) status = seg_hand_over_orders(run, from, into);
+  if (status != SEG_OK) return status;
+  work->pending[ending].ends = true;
+  work->pending[ending].event = work->pending[ending].merge = index;
+  seg_pending *pending = &work->pending[going_on];
+  pending->touched.any = pending->touched.must_evaluate = 1;
+  pending->acts = seg_has_acted(&run->columns->activity[into]);
+  pending->in_session = pending->ends = false;
+  pending->event = pending->act = pending->merge = index;
+  return SEG_OK;
+}
+
+/* What is common to the moves out of all segments. */
+static seg_move leaving(const seg_run *run, const seg_part *part, const seg_pending *pending) {
+  return (seg_move){
+      .row = part->row,
+      .position = pending->event + run->sweeps,
+      .event = pending->event,
+      .effective_at_ms = pending->at_ms,
+      .decided_at_ms = seg_latest(run->step->clock.watermark_ms, seg_last_sweep_ms(run)),
+      .before_ms = pending->at_ms,
+      .next_at_ms = SEG_NEVER,
+      .next_target = SEG_NOWHERE,
+      .target = SEG_NOWHERE,
+      .cause = SEG_MERGE,
+      .change = SEG_LEFT,
+      .is_own = 1,
+      .before = pending->before,
+      .after = pending->before,
+  };
+}
+
+static int32_t leave(seg_run *run, seg_part *part, int64_t m, const seg_pending *pending) {
+  seg_membership *of = seg_membership_of(run, part->row, m);
+  if (of->segment == 0) return SEG_OK;
+  seg_move move = leaving(run, part, pending);
+  move.segmentation = seg_number_of(run, m);
+  move.from_code = of->previous = of->segment;
+  of->segment = of->kept = 0;
+  of->change = SEG_LEFT;
+  of->since_ms = pending->at_ms;
+  of->assessed_at_ms = seg_latest(of->assessed_at_ms, pending->at_ms);
+  of->model_version = run->step->segmentations[m]->version;
+  of->sequence = move.sequence = (int32_t)((uint32_t)of->sequence + 1);
+  return seg_note_move(run, part, &move);
+}
+
+static int32_t leave_ruled(seg_run *run, seg_part *part, int32_t r, const seg_pending *pending) {
+  const seg_columns *columns = run->columns;
+  seg_place *place = &columns->places[r * columns->capacity + part->row];
+  if (place->segment == 0) return SEG_OK;
+  seg_move move = leaving(run, part, pending);
+  move.segmentation = seg_number_of(run, columns->segmentations + r);
+  move.from_code = place->segment;
+  place->segment = 0;
+  place->change = SEG_LEFT;
+  place->sequence = move.sequence = (int32_t)((uint32_t)place->sequence + 1);
+  const int32_t kept = seg_program_kept_since(run->step->program, r);
+  if (kept >= 0) columns->since_ms[kept * columns->capacity + part->row] = pending->at_ms;
+  return seg_note_move(run, part, &move);
+}
+
+int32_t seg_leave_all(seg_run *run, seg_part *part, const seg_pending *pending) {
+  int32_t status = SEG_OK;
+  for (int64_t m = 0; status == SEG_OK && m < run->columns->segmentations; m++) status = leave(run, part, m, pending);
+  for (int32_t r = 0; status == SEG_OK && r < run->shape.segmentations; r++)
+    status = leave_ruled(run, part, r, pending);
+  return status;
+}
