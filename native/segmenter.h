@@ -5,6 +5,7 @@
  *
  *     mathematics    the few functions of libm that results depend on, the same bits on every processor and libc
  *     scan           bytes → events; accepts only the common form, leaves the rest to the readers in Python
+ *     lines          where lines of text lie, and copies of them with their numbers
  *     batches        Kafka's record batches, in and out
  *     placement      customer → partition
  *     rows           the table of customers: ids, what their events are known again by, orders and days; its encoding
