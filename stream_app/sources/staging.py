@@ -109,15 +109,23 @@ class Stage:
         _, whole_cells = self._parts(files, wanted, "", whole=False, is_trimmed=False)
         questions = ["count(*)", *asked(places)]
         count, *found = self.look(f"({' UNION ALL '.join(whole_cells)})", questions)
-        mended = [again for file, part in zip(files, parts, strict=True) if (again := self._mended(file, part))]
-        every = " UNION ALL ".join([*parts, *mended])
+        if sum(map(self._has_rejects, files)):  # to leave them out again would leave out others, too
+            places = self.fill(table, files, wanted, each="", whole=False)
+            return places, self.look(table, asked(places))
+        every = " UNION ALL ".join(parts)
         for file in files:
-            every = every.replace(_keeping_rejects(file), "ignore_errors = true")
+            every = every.replace(_keeping_rejects(file), "ignore_errors = false")
         self._connection.execute(f"CREATE TEMP VIEW {table} AS {every}")
-        if mended:
-            count, *found = self.look(table, questions)
         self.rows += int(count)
         return places, found
+
+    def _has_rejects(self, file: InputFile) -> bool:
+        """Return whether DuckDB could not cut a row of a file into cells, and forget these."""
+        if file.look.form == "parquet":
+            return False
+        count = int(self.look(f"rejects{file.number}", ["count(*)"])[0])
+        self._drop_rejects(file)
+        return count > 0
 
     def look(self, table: str, asked: Sequence[str]) -> list[Any]:
         """Return what aggregates make of a table's rows."""
