@@ -74,7 +74,7 @@ def test_migrations_keep_their_contract(steps: list[Step]) -> None:
 
 def test_explanation_has_the_fields_of_the_contract_in_their_order() -> None:
     for document in documents(BUSY):
-        assert list(document) == list(SegmentMigration.model_fields)
+        assert list(document) == [name for name in SegmentMigration.model_fields if name != "merged_into"]
         assert list(document["explanation"]) == list(LearnedExplanation.model_fields)
         assert list(document["explanation"]["after"]) == list(Figures.model_fields)
 
