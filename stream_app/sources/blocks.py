@@ -16,10 +16,14 @@ from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.contracts.scanner import Spans
 from stream_app.errors import InvalidRecord
 
-TOPICS: Final = tuple(FILE_CONTRACTS)
 BLOCK_LINES: Final = 8192
 """How many records are handed on at once: few beside the state, and enough to decode cheaply."""
 Numbers = npt.NDArray[Any]
+
+
+def numbered_topics() -> tuple[str, ...]:
+    """Return the topics that files hold records of, in the order of their numbers."""
+    return tuple(FILE_CONTRACTS)
 
 
 class Line(NamedTuple):
@@ -51,7 +55,7 @@ class Block:
     Parameters
     ----------
     topics
-        Number of each one's topic in `TOPICS`, shape `(n,)`.
+        Number of each one's topic in `numbered_topics`, shape `(n,)`.
     text
         Bytes that hold all of them; valid until the next block is asked for.
     lines
@@ -86,17 +90,18 @@ class Block:
     def values(self) -> Iterator[Line]:
         """Yield each record as a value."""
         numbers = zip(self.topics.tolist(), self.files.tolist(), self.rows.tolist(), strict=True)
+        names = numbered_topics()
         for place, (topic, file, row) in enumerate(numbers):
             text = self.payload(place).decode("utf-8", "surrogateescape")
-            yield Line(TOPICS[topic], text, self.errors.get(place), file, row)
+            yield Line(names[topic], text, self.errors.get(place), file, row)
 
 
 def block_of(lines: Sequence[Line]) -> Block:
     """Return records as a block."""
     payloads = [line.text.encode("utf-8", "surrogateescape") for line in lines]
-    size = np.array([len(payload) for payload in payloads], np.int64)
+    size, names = np.array([len(payload) for payload in payloads], np.int64), numbered_topics()
     return Block(
-        np.array([TOPICS.index(line.topic) for line in lines], np.int8),
+        np.array([names.index(line.topic) for line in lines], np.int8),
         np.frombuffer(b"".join(payloads), np.uint8),
         Spans(np.cumsum(size) - size, size),
         {place: line.error for place, line in enumerate(lines) if line.error is not None},

@@ -21,7 +21,7 @@ from stream_app.core.records import (
     records_of_others,
 )
 from stream_app.native.structures import EVENT, EVENT_DTYPE
-from stream_app.sources.blocks import TOPICS, Block
+from stream_app.sources.blocks import Block, numbered_topics
 from stream_app.sources.files import Input
 from stream_app.sources.inputs import InputFile, LoadingOptions
 from stream_app.sources.loading import Loading
@@ -90,6 +90,7 @@ class LoadedReader:
         topics = block.topics.copy()
         topics[list(block.errors)] = _REFUSED
         parts: list[Batch] = []
+        names = numbered_topics()
         places: list[Any] = []
         for number in np.unique(topics).tolist():
             place = np.flatnonzero(topics == number)
@@ -98,7 +99,7 @@ class LoadedReader:
                 parts.append(batch_of_records(records_of_others(refused), NO_EVENTS.texts, refused, NO_TIME))
             else:
                 lines = Spans(block.lines.at[place], block.lines.size[place])
-                scanned = self._scanners[TOPICS[number]].scan(block.text, lines, self._now_ms)
+                scanned = self._scanners[names[number]].scan(block.text, lines, self._now_ms)
                 parts.append(batch_of_records(scanned.records, scanned.texts, scanned.others, NO_TIME))
             places.append(place)
         joined = join_batches(parts) if len(parts) > 1 else parts[0]

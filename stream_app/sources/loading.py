@@ -23,7 +23,7 @@ from stream_app.errors import InvalidRecord
 from stream_app.sources import sql, times
 from stream_app.sources.arranging import BY_TEXT, BY_TIME, TooManyAtOnce, arranged
 from stream_app.sources.arrow import batches
-from stream_app.sources.blocks import BLOCK_LINES, TOPICS, Block, block_of
+from stream_app.sources.blocks import BLOCK_LINES, Block, block_of, numbered_topics
 from stream_app.sources.blocks import Line as Line
 from stream_app.sources.cleaning import Refusal
 from stream_app.sources.inputs import InputFile as InputFile
@@ -107,7 +107,7 @@ class Loading:
         by_text = bool(selects) or not has_few
         is_alone = len(prepared) == 1 and not known and not by_text
         for compiler, table, *_ in prepared:
-            topic = TOPICS.index(compiler.record.topic)
+            topic = numbered_topics().index(compiler.record.topic)
             customers = known if compiler.record.topic == "purchases" else ""
             lines = compiler.select(table, customers, in_order=is_alone)
             selects.append(f"SELECT {topic} AS topic, * FROM ({lines})")
@@ -154,7 +154,7 @@ class Loading:
         time_field = FILE_CONTRACTS[file.contract].time_field
         time = f"CASE WHEN json_valid(doc) THEN json_extract_string(doc, {sql.text('$.' + time_field)}) END"
         instant = times.instant_of("occurred", None)
-        topic = TOPICS.index(file.contract)
+        topic = numbered_topics().index(file.contract)
         return (
             f"SELECT {topic} AS topic, {instant} AS at_ms, doc AS line, NULL::VARCHAR AS fault, "
             f"false AS is_hashed, {file.number}::SMALLINT AS file, row "

@@ -496,5 +496,5 @@ def test_lack_of_memory_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) 
 
 def test_segmentation_that_the_library_cannot_tell_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presentation, "_functions", lambda: (lambda _: None, lambda _: None))
-    with pytest.raises(ValueError, match="segmentation value: cannot be told by the library"):
+    with pytest.raises(ValueError, match="segmentation value: the library cannot word its moves"):
         Presentation(LEARNED, EUR)

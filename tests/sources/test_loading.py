@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from stream_app.sources import arranging
 from stream_app.sources.arrow import Texts, batches
-from stream_app.sources.blocks import TOPICS
+from stream_app.sources.blocks import numbered_topics
 from stream_app.sources.cleaning import Cleaner, Refusal
 from stream_app.sources.forms import Look, look_at, open_unpacked
 from stream_app.sources.generic import Given, generic_source
@@ -106,7 +106,8 @@ def test_records_in_no_order_are_no_result() -> None:
         connection.execute("SET arrow_large_buffer_size = true")
         rows = batches(
             connection,
-            f"SELECT at_ms, {TOPICS.index('purchases')}::TINYINT, 0::SMALLINT, 1::BIGINT, 0::TINYINT, '{{}}', '' "
+            f"SELECT at_ms, {numbered_topics().index('purchases')}::TINYINT, 0::SMALLINT, 1::BIGINT, 0::TINYINT, "
+            "'{}', '' "
             "FROM (VALUES (2::BIGINT), (1::BIGINT)) AS t(at_ms)",
         )
         with pytest.raises(RuntimeError, match="no order of time"):
