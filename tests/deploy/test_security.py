@@ -240,8 +240,8 @@ def test_refused_connection_is_one_line_with_the_reason(
 
 def test_user_without_rights_sees_no_topics_and_is_told_so(broker: SecureKafka, run: Run, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "one.jsonl", [purchase_at(1, "2024-05-01T12:00:00Z")])
-    status, line = run(by_password(broker, "stranger"), "produce", "--purchases", path)
-    assert (status, line.count("\n"), "refuses: [Error 31] ClusterAuthorizationFailed" in line) == (1, 1, True), line
+    status, said = run(by_password(broker, "stranger"), "produce", "--purchases", path)
+    assert (status, said.count("\n"), "refuses: [Error 31] ClusterAuthorizationFailed" in said) == (1, 2, True), said
     status, line = run(by_password(broker, "stranger") | {"SEGMENTER_WORKER__HEALTH_PORT": "0"}, "worker")
     assert (status, line.count("\n"), "is missing, or kept from this user" in line) == (2, 1, True), line
 
