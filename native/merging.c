@@ -21,6 +21,7 @@
  * Bounds. As in fold.c: counters and money stay at the ends of their range; rows may hold any numbers. */
 #include <stdlib.h>
 
+#include "program.h"
 #include "table.h"
 
 /* What one row brings. */

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stream_app.core.events import MERGE, Event
 from stream_app.core.moves import ENTERED, MOVED, MigrationContext, describe_event
-from tests.support.events import engagement, profile, purchase, refund
+from tests.support.events import engagement, instant, profile, purchase, refund
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,8 @@ def test_first_event_is_called_that() -> None:
 
 def test_profile_is_no_act_and_is_called_an_update() -> None:
     assert describe_event(profile(0, country="IT"), ENTERED, MigrationContext()) == "Profile update"
+
+
+def test_merge_is_no_act_and_says_that_there_was_another_id() -> None:
+    merge = Event(MERGE, "c1", "device-7", instant(0), "link")
+    assert describe_event(merge, ENTERED, MigrationContext()) == "Merge with another id"

@@ -61,5 +61,5 @@ def test_leaves_of_equal_meaning_have_one_key() -> None:
 
 
 def test_what_no_document_can_hold_has_no_canonical_form() -> None:
-    with pytest.raises(TypeError, match="object stands in a condition"):
+    with pytest.raises(TypeError, match="object is in a condition"):
         canonical(Odd(odd=object()))
