@@ -59,7 +59,7 @@ async def longest_block(partition: Partition) -> tuple[float, float, int]:
     failures: list[BaseException] = []
     lane.start(failures.append)
     rolled = replace(model.frame, centres=np.roll(model.frame.centres, 1, axis=0))
-    lane.follow(LearnedSegmentation(replace(model, version=model.version + 1, frame=rolled, previous=model.frame)))
+    lane.follow([LearnedSegmentation(replace(model, version=model.version + 1, frame=rolled, previous=model.frame))])
     started, last, longest = time.perf_counter(), time.thread_time(), 0.0
     while lane.committed.versions[model.name] == model.version and not failures:
         await asyncio.sleep(PROBE_SECONDS)
