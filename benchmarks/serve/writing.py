@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,20 +13,10 @@ from stream_app.adapters.view_schema import ViewKeys
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
 from tests.support import output_records
-from tests.support.output_records import drawn_migrations, key_of, membership_of, newest_memberships
+from tests.support.output_records import Record, drawn_migrations, key_of, membership_of, newest_memberships
 
 BATCH = 500
 FIELDS = ["memberships/0", "migrations/0", "models/0"]
-
-
-@dataclass
-class Record:
-    """As it comes from Kafka."""
-
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int = 0
 
 
 def draw(customers: int, moves: int) -> list[dict[str, Any]]:

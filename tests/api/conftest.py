@@ -17,15 +17,21 @@ from tests.support.servers import RedisServer
 MOVES = list(drawn_migrations(40, 400))
 
 
-@pytest.fixture(scope="module", params=["memory", "redis"])
-def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a replay would have written."""
     folder = Path(tmp_path_factory.mktemp("api"))
+    write_folder(folder, MOVES)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def address(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if request.param == "memory":
-        write_folder(folder, MOVES)
         with serving(memory_store(folder)) as address:
             yield address
         return
-    with RedisServer(folder) as server:
+    with RedisServer(Path(tmp_path_factory.mktemp("redis"))) as server:
         asyncio.run(fill_view(server.port, MOVES))
         with serving(redis_store(server.port)) as address:
             wait_for(lambda: httpx.get(f"{address}/ready").is_success, 30, "the first look at the view")

@@ -10,8 +10,7 @@ import pytest
 
 from stream_app.api.access import SCOPES, Client, create_token, hash_token
 from stream_app.api.quotas import TokenBucket
-from tests.api.conftest import MOVES
-from tests.api.serving import ALL, bearer, memory_store, serving, write_folder
+from tests.api.serving import ALL, bearer, memory_store, serving
 
 ROUTES = {
     "read:customers": [
@@ -34,13 +33,6 @@ ROUTES = {
     "stream:migrations": [("GET", "/v1/migrations/stream"), ("POST", "/v1/stream-tokens")],
 }
 ALL_ROUTES = [(scope, method, path) for scope, routes in ROUTES.items() for method, path in routes]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(tmp_path_factory.mktemp("access"))
-    write_folder(folder, MOVES)
-    return folder
 
 
 @pytest.fixture(scope="module")

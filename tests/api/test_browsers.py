@@ -18,19 +18,11 @@ import pytest
 from stream_app.api.access import Client, hash_token
 from stream_app.api.problems import Problem
 from stream_app.api.stream_tokens import LIFETIME_MS, STREAM_PATH, StreamTokens
-from tests.api.conftest import MOVES
-from tests.api.serving import ALL, bearer, memory_store, serving, write_folder
+from tests.api.serving import ALL, bearer, memory_store, serving
 from tests.web.driving import Driver, Visit
 
 SEGMENTS, MODELS = "/v1/segmentations/value/segments", "/v1/segmentations/value/models/1"
 SHOP = "https://shop.example"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(tmp_path_factory.mktemp("browsers"))
-    write_folder(folder, MOVES)
-    return folder
 
 
 @pytest.fixture(scope="module")

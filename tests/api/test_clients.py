@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import MOVES
-from tests.api.serving import ALL, memory_store, serving, write_folder
+from tests.api.serving import ALL, memory_store, serving
 from tests.support.programs import find_program
 
 SOURCES = Path(__file__).with_name("clients")
@@ -41,9 +41,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = Path(tmp_path_factory.mktemp("served"))
-    write_folder(folder, MOVES)
+def address(folder: Path) -> Iterator[str]:
     with serving(memory_store(folder)) as address:
         yield address
 

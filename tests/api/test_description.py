@@ -15,8 +15,7 @@ from stream_app.api import documents
 from stream_app.api.examples import EXAMPLES
 from stream_app.api.problems import KINDS, MEDIA_TYPE
 from stream_app.contracts.outputs.models import SegmentModel
-from tests.api.conftest import MOVES
-from tests.api.serving import memory_store, serving, write_folder
+from tests.api.serving import memory_store, serving
 
 GUIDE = Path(__file__).parents[2] / "docs" / "api.md"
 INSTANTS = {"since", "as_of", "at", "until", "after", "effective_at", "decided_at", "expires_at", "figures_as_of"}
@@ -24,9 +23,7 @@ INSTANTS = {"since", "as_of", "at", "until", "after", "effective_at", "decided_a
 
 
 @pytest.fixture(scope="module")
-def described(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = Path(tmp_path_factory.mktemp("described"))
-    write_folder(folder, MOVES)
+def described(folder: Path) -> Any:
     with serving(memory_store(folder)) as address:
         return httpx.get(f"{address}/openapi.json").json()  # needs no token
 

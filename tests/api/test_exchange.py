@@ -13,17 +13,9 @@ import pytest
 from stream_app.api.access import SCOPES, Client, hash_token
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.store import SegmentList
-from tests.api.conftest import MOVES
-from tests.api.serving import ALL, bearer, memory_store, serving, write_folder
+from tests.api.serving import ALL, bearer, memory_store, serving
 
 SEGMENTS = "/v1/segmentations/value/segments"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(tmp_path_factory.mktemp("exchange"))
-    write_folder(folder, MOVES)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.scenarios.embedded import Embedded
+from tests.scenarios.inputs import Input
 from tests.scenarios.steps import Adoption, Restart, Step, Sweep, counted_with_ends, draw_steps
 from tests.scenarios.worlds import CUSTOMERS, LISTS, TIERS, World, draw_world
 from tests.support.brute_figures import figures_of
@@ -67,6 +68,27 @@ def are_equal(expected: Sequence[Told], found: Sequence[Told]) -> bool:
     return len(expected) == len(found) and all(
         one[1:] == other[1:] and abs(one.at_ms - other.at_ms) <= BORDER_MS for one, other in zip(*both, strict=True)
     )
+
+
+def final_states(world: World) -> list[dict[str, dict[str, str | None]]]:
+    """Return where all customers of a world are in the end, by segmentation: as drawn, and in three other orders.
+
+    In these half of the inputs come twice.
+    """
+    draw = random.Random(world.seed)
+    orders = [world.inputs]
+    for _ in range(3):
+        shuffled = list(world.inputs)
+        draw.shuffle(shuffled)
+        orders.append([*shuffled, *draw.sample(shuffled, len(shuffled) // 2)])
+    return [_final(world, inputs) for inputs in orders]
+
+
+def _final(world: World, inputs: Sequence[Input]) -> dict[str, dict[str, str | None]]:
+    embedded = Embedded(world.entries, LISTS, [TIERS] if world.has_tiers else [])
+    for step in [*draw_steps(random.Random(len(inputs)), inputs), Sweep(world.end_ms)]:
+        embedded.do(step)
+    return {name: embedded.members(name) for name in embedded.partition.table.ruled_names}
 
 
 def compare(world: World, steps: Sequence[Step] | None = None) -> Comparison:

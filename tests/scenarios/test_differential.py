@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import pytest
 
-from tests.scenarios.differential import Comparison, compare
-from tests.scenarios.embedded import Embedded
+from tests.scenarios.differential import Comparison, compare, final_states
 from tests.scenarios.inputs import Input
-from tests.scenarios.steps import Adoption, Chunk, Restart, Sweep, draw_steps
+from tests.scenarios.steps import Adoption, Chunk, Restart
 from tests.scenarios.worlds import (
-    LISTS,
-    TIERS,
-    World,
     draw_long_world,
     draw_other_entries,
     draw_world,
@@ -76,21 +71,8 @@ def test_definitions_that_change_see_what_was_before(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_the_final_state_is_free_of_the_order_of_arrival(seed: int) -> None:
-    world = draw_world(seed)
-    draw = random.Random(seed)
-    states = [_final(world, world.inputs)]
-    for _ in range(3):
-        shuffled = list(world.inputs)
-        draw.shuffle(shuffled)
-        states.append(_final(world, [*shuffled, *draw.sample(shuffled, len(shuffled) // 2)]))
+    states = final_states(draw_world(seed))
     assert states[1:] == states[:1] * 3
-
-
-def _final(world: World, inputs: Sequence[Input]) -> dict[str, dict[str, str | None]]:
-    embedded = Embedded(world.entries, LISTS, [TIERS] if world.has_tiers else [])
-    for step in [*draw_steps(random.Random(len(inputs)), inputs), Sweep(world.end_ms)]:
-        embedded.do(step)
-    return {name: embedded.members(name) for name in embedded.partition.table.ruled_names}
 
 
 def _between_instants(inputs: Sequence[Input]) -> list[list[Input]]:

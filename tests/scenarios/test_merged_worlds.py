@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-
 import pytest
 
-from tests.scenarios.differential import compare
-from tests.scenarios.embedded import Embedded
-from tests.scenarios.inputs import Input
-from tests.scenarios.steps import Sweep, draw_steps
-from tests.scenarios.worlds import LISTS, TIERS, World, draw_world, leaves_without, with_merges
+from tests.scenarios.differential import compare, final_states
+from tests.scenarios.worlds import draw_world, leaves_without, with_merges
 
 
 @pytest.mark.parametrize("block", range(8))
@@ -34,21 +28,11 @@ def test_each_leaf_of_merged_customers_is_told_as_by_brute_force(leaf: str) -> N
 
 @pytest.mark.parametrize("seed", range(30))
 def test_the_final_state_of_merged_customers_is_free_of_the_order_of_arrival(seed: int) -> None:
-    world = with_merges(draw_world(seed))
-    draw = random.Random(seed)
-    states = [_final(world, world.inputs)]
-    for _ in range(3):
-        shuffled = list(world.inputs)
-        draw.shuffle(shuffled)
-        states.append(_final(world, [*shuffled, *draw.sample(shuffled, len(shuffled) // 2)]))
+    states = [
+        {
+            name: {customer_id: segment for customer_id, segment in members.items() if segment is not None}
+            for name, members in state.items()
+        }
+        for state in final_states(with_merges(draw_world(seed)))
+    ]
     assert states[1:] == states[:1] * 3
-
-
-def _final(world: World, inputs: Sequence[Input]) -> dict[str, dict[str, str | None]]:
-    embedded = Embedded(world.entries, LISTS, [TIERS] if world.has_tiers else [])
-    for step in [*draw_steps(random.Random(len(inputs)), inputs), Sweep(world.end_ms)]:
-        embedded.do(step)
-    return {
-        name: {customer_id: segment for customer_id, segment in embedded.members(name).items() if segment is not None}
-        for name in embedded.partition.table.ruled_names
-    }

@@ -7,6 +7,7 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -38,6 +39,18 @@ from stream_app.segmentations.learned.model import Model
 from tests.reference.migration import migration_id
 
 PARTITIONS = 2
+
+
+@dataclass
+class Record:
+    """What the view reads of a record of Kafka."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
+    timestamp: int = 0
+
+
 SEGMENTS = [SegmentReference(f"s{code}", f"Segment {code}") for code in range(1, 6)]
 """Of the learned segmentation `value`."""
 LIFECYCLE = [SegmentReference("active", "Active"), SegmentReference("slipping", "Slipping away")]

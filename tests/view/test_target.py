@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, UP
 from stream_app.view.target import ViewChanged, ViewTarget
 from tests.support.many_segmentations import NAMES, drawn_moves
 from tests.support.output_records import (
+    Record,
     drawn_migrations,
     drawn_model,
     key_of,
@@ -45,14 +45,6 @@ from tests.view.following import KEYS, flows, members, memberships, reader, with
 
 CONDITION = FollowerCondition("0.0", "current", 0.0, {})
 FIELDS = ["memberships/0", "migrations/0", "models/0", "figures/0", "figures/1", "upcoming/0"]
-
-
-@dataclass
-class Record:
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int = 0
 
 
 @pytest.fixture(scope="module")

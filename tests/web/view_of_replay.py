@@ -20,6 +20,7 @@ from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
 from tests.reference.migration import migration_id
+from tests.support.output_records import Record
 
 KEYS: Final = ViewKeys("console:")
 FIELDS: Final = ["memberships/0", "migrations/0", "models/0", "figures/0", "upcoming/0"]
@@ -27,16 +28,6 @@ FOLLOWER: Final = FollowerCondition("1.2.3", "current", 0.25, {"memberships": 0,
 BATCH: Final = 500
 TOLD_DAYS: Final = 12
 """Figures are told on so many days up to the end; each but the first has brought something."""
-
-
-@dataclass
-class Record:
-    """What the view reads of a record of Kafka."""
-
-    offset: int
-    key: bytes
-    value: bytes | None
-    timestamp: int = 0
 
 
 @dataclass
