@@ -191,7 +191,6 @@ def _segmentation(part: _Part, customers: int, everybody: MemberFigures | None) 
     listed = describe_segments(
         names, [*order_by_life_cycle(in_use, present["segments"]), *left_over], present["segments"]
     )
-    rows = _rows(part)
     members = _members(part)
     if part.kind == AUDIENCE:
         members = among_all(members, customers, everybody.revenue if everybody else None)
