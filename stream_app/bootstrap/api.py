@@ -6,13 +6,11 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 from secrets import token_bytes
 
 from stream_app.adapters.listening import Address
-from stream_app.adapters.metrics import API, Metrics
-from stream_app.adapters.metrics.collector import DISTRIBUTION
+from stream_app.adapters.metrics import API, Metrics, package_version
 from stream_app.adapters.service import Service
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.access import BearerTokens
@@ -48,7 +46,7 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
     async def run() -> None:
         store = RedisStore(connection, keys, metrics)
         document = LiveDocument(store, settings.business.timezone)
-        console = Console(store, document, tokens, key, decisions, version(DISTRIBUTION))
+        console = Console(store, document, tokens, key, decisions, package_version())
         await _serve(settings, store, tokens, metrics, log_address, console)
 
     return run
@@ -73,7 +71,7 @@ def create_demo_api(
         document: Document = LiveDocument(store, settings.business.timezone)
         if report.is_file():
             document = FileDocument(report)
-        console = Console(store, document, tokens, _session_key(settings), version=version(DISTRIBUTION))
+        console = Console(store, document, tokens, _session_key(settings), version=package_version())
         await _serve(settings, store, tokens, metrics, announce, console)
 
     return run
