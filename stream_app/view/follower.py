@@ -140,8 +140,8 @@ class ViewFollower:
     def _condition(self) -> FollowerCondition:
         """Return what the view says about this process."""
         lag: Counter[str] = Counter()
-        for tp, at in self._written.items():
-            lag[self._kinds[tp.topic]] += max(self._ends[tp] - at, 0)
+        for (topic, _), records in self.lag.items():
+            lag[self._kinds[topic]] += records
         return FollowerCondition(package_version(), self.state, round(self.staleness_seconds, 3), dict(lag))
 
     async def run(self) -> None:
