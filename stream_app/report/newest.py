@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from stream_app.core.clock import DAY_MS, SECOND_MS, format_instant
 from stream_app.core.local_days import local_day
-from stream_app.core.moves import CAUSE_KINDS, CHANGES
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, VERSION_CAUSES
 from stream_app.report.reading import Migration, milliseconds
 from stream_app.report.timelines import shorten_sentence
 
@@ -21,7 +21,6 @@ RECENT_DAYS: Final = 30
 """The period that pages show if nobody chooses another."""
 RECENT_MAX: Final = 6_000
 VERSION_MAX: Final = 500
-_VERSION_CAUSES: Final = frozenset({"model", "definition"})
 
 
 class _Move(NamedTuple):
@@ -57,7 +56,7 @@ class NewestMoves:
     def add(self, migration: Migration) -> None:
         """Take in a migration of any kind."""
         name = migration.segmentation
-        is_by_version = migration.cause.kind in _VERSION_CAUSES
+        is_by_version = migration.cause.kind in VERSION_CAUSES
         if is_by_version and migration.model_version == self._versions[name]:
             self._add_of_version(migration)
         if migration.effective_at < self._since:  # instants have one format, so they sort as text

@@ -12,7 +12,7 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.contracts.readers import SegmentReference
 from stream_app.core.clock import SECOND_MS
-from stream_app.core.moves import CAUSE_KINDS, CHANGES
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, DEFINITION, MODEL
 from stream_app.report.reading import Membership, Migration, milliseconds
 from stream_app.report.staying import Stay, describe_stays, stays_of
 
@@ -21,8 +21,6 @@ MIGRATIONS_MAX: Final = 120_000
 SENTENCE_PATTERNS_MAX: Final = 2_000
 """Sentences differ in their numbers; past so many patterns they are no longer patterns and are written out."""
 
-_VERSION_CAUSES: Final = tuple(CAUSE_KINDS.index(kind) for kind in ("model", "definition"))
-"""Causes of moves that no customer has made."""
 NUMBER_MARK: Final = "\x01"
 _NUMBER: Final = re.compile(r"[\d.,]*\d")
 
@@ -119,7 +117,7 @@ class TimelineSample:
         def told(number: int) -> Iterator[Stay]:
             for moves in fair:
                 own = [
-                    (move.at_s, None if move.target < 0 else ids[move.target], move.cause not in _VERSION_CAUSES)
+                    (move.at_s, None if move.target < 0 else ids[move.target], move.cause not in (MODEL, DEFINITION))
                     for move in moves
                     if move.segmentation == number
                 ]
