@@ -158,7 +158,7 @@ class TimelineSample:
             "ids": ids,
             "counts": [len(self._moves[customer_id]) for customer_id in ids],
             "moves": {
-                "at": [step for customer_id in ids for step in _steps([m.at_s for m in self._moves[customer_id]])],
+                "at": [step for customer_id in ids for step in steps([m.at_s for m in self._moves[customer_id]])],
                 "segmentation": [move.segmentation for move in moves],
                 "from": [move.origin for move in moves],
                 "to": [move.target for move in moves],
@@ -171,7 +171,7 @@ class TimelineSample:
             "next": [self._next.get(customer_id, []) for customer_id in ids],
             "eventCounts": [-1 if own is None else len(own) for own in acts],
             "events": {
-                "at": [step for own in acts for step in _steps([act[0] // SECOND_MS for act in own or ()])],
+                "at": [step for own in acts for step in steps([act[0] // SECOND_MS for act in own or ()])],
                 "kind": [act[1] for act in told],
                 "amount": [act[2] for act in told],
             },
@@ -219,5 +219,6 @@ def shorten_sentence(sentence: str, origin: str | None, target: str | None) -> s
     return f"{sentence.removesuffix(path)}." if sentence.endswith(path) else sentence
 
 
-def _steps(instants: list[int]) -> list[int]:
+def steps(instants: list[int]) -> list[int]:
+    """Return instants, each behind the first one as the difference from the one before."""
     return instants[:1] + [after - before for before, after in pairwise(instants)]
