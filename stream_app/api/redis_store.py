@@ -15,8 +15,6 @@ from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import REDIS_ERRORS
 from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
 from stream_app.adapters.view_schema import (
-    FLOW_SEPARATOR,
-    NO_SEGMENT,
     REASON_FIELD,
     FollowerCondition,
     MembershipValue,
@@ -24,12 +22,13 @@ from stream_app.adapters.view_schema import (
     Reason,
     TotalsValue,
     ViewKeys,
+    path_ends,
 )
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
-from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list, trade_by_day
+from stream_app.api.segment_lists import flows_of, most_first, newest_first, page_of_leavers, segment_list, trade_by_day
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
@@ -173,8 +172,8 @@ class RedisStore:
     async def ahead(self, segmentations: Sequence[str], from_ms: int, to_ms: int) -> list[Ahead]:
         """See `SegmentStore`."""
         flat = await self._call(self._ahead, from_ms, to_ms, *segmentations)
-        return ahead_of(
-            (name.decode(), path.decode(), int(count))
+        return most_first(
+            Ahead(name.decode(), *path_ends(path.decode()), int(count))
             for name, path, count in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         )
 
@@ -183,11 +182,7 @@ class RedisStore:
     ) -> LeaverPage:
         """See `SegmentStore`."""
         customers, found = await self._call(self._leavers, segmentation, segment, from_ms, to_ms, limit, *(after or ()))
-        leavers = [
-            Leaver(int(score), member.decode(), None if target == NO_SEGMENT else target)
-            for path, member, score in found
-            for target in [path.decode().partition(FLOW_SEPARATOR)[2]]
-        ]
+        leavers = [Leaver(int(score), member.decode(), path_ends(path.decode())[1]) for path, member, score in found]
         return LeaverPage(customers, page_of_leavers(leavers, limit, after))
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
