@@ -157,8 +157,7 @@ class RedisStore:
         order = since, "newest" if wanted.newest_first else "longest"
         place = segmentation, segment, wanted.limit, *order, *(wanted.after or ())
         customers, flat = await self._call(self._members, *place)
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        found = [(int(score), member.decode()) for member, score in pairs]
+        found = [(int(score), member.decode()) for member, score in _pairs(flat)]
         return MemberPage(customers, found[::-1] if wanted.newest_first else found)
 
     async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
@@ -187,8 +186,7 @@ class RedisStore:
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """See `SegmentStore`."""
-        flat = await self._call(self._flows, segmentation, *days)
-        counts = {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
+        counts = _counts(await self._call(self._flows, segmentation, *days))
         return flows_of(counts, segmentation, self.index)
 
     async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
@@ -197,8 +195,8 @@ class RedisStore:
         answer = await self._call(self._daily, segmentation, len(ids), *ids, *days)
         newest, sizes, flows, totals, known_from = answer
         by_field = {field.decode(): TotalsValue.decode(value) for field, value in _pairs(totals)}
-        counts = [{field.decode(): int(count) for field, count in _pairs(flat)} for flat in flows]
         present = dict(zip(ids, sizes, strict=True))
+        counts = list(map(_counts, flows))
         return Daily(newest.decode(), present, counts, trade_by_day(by_field), known_from.decode())
 
     async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
@@ -212,7 +210,7 @@ class RedisStore:
     async def condition(self) -> ViewCondition:
         """See `SegmentStore`."""
         positions, newest, told = await self._call(self._condition)
-        read = {field.decode(): int(value) for field, value in _pairs(positions)}
+        read = _counts(positions)
         written_at_ms = read.pop("at", None)
         read.pop("form", None)
         newest_at_ms = id_order(newest.decode())[0] if newest else None
@@ -381,6 +379,10 @@ def _read_reason(value: bytes | None) -> Reason | None:
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _counts(flat: Sequence[bytes]) -> dict[str, int]:
+    return {field.decode(): int(count) for field, count in _pairs(flat)}
 
 
 def _entries(items: Items) -> list[FeedEntry]:
