@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -201,11 +201,9 @@ class RedisStore:
 
     async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
         """See `SegmentStore`."""
-        try:
-            found: Items = await self._client.xrevrange(self._keys.feed, f"({before}" if before else "+", "-", count)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise self._unavailable("history") from error
-        return _entries(found)
+        return await self._read_feed(
+            self._client.xrevrange(self._keys.feed, f"({before}" if before else "+", "-", count)
+        )
 
     async def condition(self) -> ViewCondition:
         """See `SegmentStore`."""
@@ -349,8 +347,11 @@ class RedisStore:
         return newest[0][0].decode() if newest else "0-0"
 
     async def _history(self, last_id: str, count: int) -> list[FeedEntry]:
+        return await self._read_feed(self._client.xrange(self._keys.feed, f"({last_id}", "+", count))
+
+    async def _read_feed(self, reading: Awaitable[Items]) -> list[FeedEntry]:
         try:
-            found: Items = await self._client.xrange(self._keys.feed, f"({last_id}", "+", count)
+            found = await reading
         except (RedisError, OSError, TimeoutError) as error:
             raise self._unavailable("history") from error
         return _entries(found)
