@@ -41,13 +41,13 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
     """
     tokens = tokens_of(settings)
     connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
-    key, decisions = _session_key(settings), None if tokens is None else Decisions(_desk_of(settings))
+    key, decisions = _signing_key(settings), None if tokens is None else Decisions(_desk_of(settings))
 
     async def run() -> None:
         store = RedisStore(connection, keys, metrics)
         document = LiveDocument(store, settings.business.timezone)
         console = Console(store, document, tokens, key, decisions, package_version())
-        await _serve(settings, store, tokens, metrics, log_address, console)
+        await _serve(settings, store, tokens, metrics, log_address, console, key)
 
     return run
 
@@ -67,12 +67,12 @@ def create_demo_api(
     tokens, metrics = tokens_of(settings), Metrics(API)
 
     async def run() -> None:
-        store, report = MemoryStore(folder, is_read_later=True), folder / FILE_NAME
+        store, report, key = MemoryStore(folder, is_read_later=True), folder / FILE_NAME, _signing_key(settings)
         document: Document = LiveDocument(store, settings.business.timezone)
         if report.is_file():
             document = FileDocument(report)
-        console = Console(store, document, tokens, _session_key(settings), version=package_version())
-        await _serve(settings, store, tokens, metrics, announce, console)
+        console = Console(store, document, tokens, key, version=package_version())
+        await _serve(settings, store, tokens, metrics, announce, console, key)
 
     return run
 
@@ -105,6 +105,7 @@ async def _serve(
     metrics: Metrics,
     announce: Callable[[str], None],
     console: Console,
+    key: bytes,
 ) -> None:
     section = settings.api
     health = Address(section.health_host, section.health_port, "setting api.health_port")
@@ -119,14 +120,14 @@ async def _serve(
         timezone=settings.business.timezone,
         console=console,
         logs_requests=section.access_log,
-        signing_key=(read_secret(section, "signing_key", "api.signing_key") or "").encode(),
+        signing_key=key,
         cors_origins=section.cors_origins,
     )
     async with Service(StoreReadiness(store), health, metrics) as service, _following(section.tokens_file, tokens):
         await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)
 
 
-def _session_key(settings: Settings) -> bytes:
+def _signing_key(settings: Settings) -> bytes:
     key = read_secret(settings.api, "signing_key", "api.signing_key")
     return token_bytes(KEY_BYTES) if key is None else key.encode()
 
