@@ -329,6 +329,12 @@ def past_move_head(migration: MigrationRecord) -> tuple[str, str | None, int, in
     )
 
 
+def path_ends(path: str) -> tuple[str, str | None]:
+    """Return the segments that a path ahead leads from and to; None stands for out of the segmentation."""
+    segment, _, target = path.partition(FLOW_SEPARATOR)
+    return segment, None if target == NO_SEGMENT else target
+
+
 def flow_field(migration: MigrationRecord) -> str:
     """Return the field that counts a migration; a first entry comes from nothing, and leaving leads to nothing."""
     ends = migration.from_segment, migration.to_segment

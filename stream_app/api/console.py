@@ -21,10 +21,10 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import access
 from stream_app.api.access import BearerTokens, Client, Credential
 from stream_app.api.deciding import Decisions
-from stream_app.api.feed import id_order
 from stream_app.api.live_document import LiveDocument
 from stream_app.api.pages import ALWAYS_ASK, JSON, PREFIX, SECURITY_HEADERS, Asset, answer, page_routes
-from stream_app.api.problems import EVENT_ID_INVALID, ORIGIN_FOREIGN, RATE_LIMITED, TOKEN_UNKNOWN, Problem
+from stream_app.api.parameters import require_event_id
+from stream_app.api.problems import ORIGIN_FOREIGN, RATE_LIMITED, TOKEN_UNKNOWN, Problem
 from stream_app.api.quotas import TokenBucket
 from stream_app.api.routing import encode, require_segmentation
 from stream_app.api.sessions import LIFETIME_SECONDS, Sessions, is_same_origin, set_cookie
@@ -216,7 +216,7 @@ class Console:
         access.needs(request.scope["state"]["client"], access.READ_CUSTOMERS)
         require_segmentation(self._store, segmentation)
         if before is not None:
-            _require_event_id(before)
+            require_event_id("before", before)
         entries = await self._store.newest(before, SCANNED_MOVES)
         found: list[dict[str, Any]] = []
         for entry in entries:
@@ -275,13 +275,6 @@ def _require_own_page(request: Request) -> None:
     """Refuse what a page of another origin asks for: of JSON it cannot send any without being asked first."""
     if not is_same_origin(request.scope) or request.headers.get("content-type", "").partition(";")[0] != JSON:
         raise Problem(ORIGIN_FOREIGN, ORIGIN_FOREIGN.example)
-
-
-def _require_event_id(text: str) -> None:
-    try:
-        id_order(text)
-    except ValueError:
-        raise Problem(EVENT_ID_INVALID, "before: expected the id of an event") from None
 
 
 def _answer(document: object) -> Response:

@@ -18,7 +18,6 @@ BATCH_CUSTOMERS: Final = 500
 Include = Literal["reason", "figures", "next_move", "holdout"]
 
 CustomerId = Annotated[str, Field(min_length=1, max_length=CUSTOMER_ID_CHARACTERS)]
-Name = Annotated[str, Field(min_length=1, max_length=CUSTOMER_ID_CHARACTERS)]
 
 
 class Document(BaseModel):

@@ -71,23 +71,30 @@ class _Summary(_Segmentation):
 _read_summary: Final = msgspec.json.Decoder(_Summary).decode
 
 
-def end_of_replay(summary: bytes) -> int:
-    """Return the instant that a replay's `summary.json` is of (ms); 0 where there were no events."""
-    as_of = _read_summary(summary).as_of
-    return 0 if as_of is None else parse_instant(as_of)
+class Replay(NamedTuple):
+    """What is read of a replay's `summary.json`.
+
+    Attributes
+    ----------
+    timezone
+        Whose days it counts.
+    end_ms
+        The instant that it is of; 0 where there were no events.
+    figures
+        By segmentation; none where there were no events.
+    """
+
+    timezone: str
+    end_ms: int
+    figures: Mapping[str, ToldFigures]
 
 
-def timezone_of_replay(summary: bytes) -> str:
-    """Return whose days a replay's `summary.json` counts."""
-    return _read_summary(summary).timezone
-
-
-def figures_of_replay(summary: bytes) -> dict[str, ToldFigures]:
-    """Return what a replay's `summary.json` says, by segmentation; nothing where there were no events."""
+def read_replay(summary: bytes) -> Replay:
+    """Return what a replay's `summary.json` says."""
     run = _read_summary(summary)
     if run.as_of is None:
-        return {}
-    return {
+        return Replay(run.timezone, 0, {})
+    figures = {
         each.segmentation: ToldFigures(
             run.as_of,
             run.currency,
@@ -96,3 +103,4 @@ def figures_of_replay(summary: bytes) -> dict[str, ToldFigures]:
         )
         for each in (run, *run.other_segmentations)
     }
+    return Replay(run.timezone, parse_instant(run.as_of), figures)

@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from stream_app.adapters.view_schema import FlowField
+from stream_app.api.days import days_between
 from stream_app.api.pages import JSON, Asset, asset_of, etag_of
 from stream_app.api.store import Daily, SegmentStore
 from stream_app.contracts.currencies import MINOR_DIGITS
@@ -97,7 +98,7 @@ class LiveDocument:
 
     async def _part(self, name: str, as_of_ms: int) -> _Part:
         today = date_of(as_of_ms, self._timezone)
-        days = [(today - timedelta(days=back)).isoformat() for back in range(DAYS - 1, -1, -1)]
+        days = days_between(today - timedelta(days=DAYS - 1), today)
         known, version = self._old.get(name), self._store.index.require(name).version
         if known is None or (known.day, known.version) != (days[-1], version) or self._clock() >= known.until:
             daily, versions = await self._store.daily(name, days), await self._store.models(name)
@@ -191,7 +192,6 @@ def _segmentation(part: _Part, customers: int, everybody: MemberFigures | None) 
     listed = describe_segments(
         names, [*order_by_life_cycle(in_use, present["segments"]), *left_over], present["segments"]
     )
-    rows = _rows(part)
     members = _members(part)
     if part.kind == AUDIENCE:
         members = among_all(members, customers, everybody.revenue if everybody else None)

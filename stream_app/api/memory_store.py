@@ -12,10 +12,10 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, flow_field
+from stream_app.adapters.view_schema import flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
-from stream_app.api.figures import ToldFigures, end_of_replay, figures_of_replay, timezone_of_replay
-from stream_app.api.segment_lists import ahead_of, byte_order, flows_of, newest_first, page_of_leavers, segment_list
+from stream_app.api.figures import ToldFigures, read_replay
+from stream_app.api.segment_lists import byte_order, flows_of, most_first, newest_first, page_of_leavers, segment_list
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
@@ -85,15 +85,15 @@ class MemoryStore:
         for line in self._lines("models.jsonl"):
             index.add(read_model(line))
             self._models.append(msgspec.json.decode(line))
-        summary = (self._folder / "summary.json").read_bytes()
-        newest = self._read_migrations(timezone_of_replay(summary))
+        replay = read_replay((self._folder / "summary.json").read_bytes())
+        newest = self._read_migrations(replay.timezone)
         for line in self._lines("memberships.jsonl"):
             self._add_membership(read_membership(line), newest, index)
         for segments in self._customers.values():
             segments.sort(key=lambda segment: segment.segmentation)
         for members in self._members.values():
             members.sort(key=byte_order)
-        self._figures, self._until_ms = figures_of_replay(summary), end_of_replay(summary)
+        self._figures, self._until_ms = replay.figures, replay.end_ms
         return index
 
     def _read_migrations(self, timezone: str) -> dict[tuple[str, str], MigrationRecord]:
@@ -187,15 +187,13 @@ class MemoryStore:
 
     async def ahead(self, segmentations: Sequence[str], from_ms: int, to_ms: int) -> list[Ahead]:
         """See `SegmentStore`."""
-        counts: Counter[tuple[str, str]] = Counter()
+        counts: Counter[tuple[str, str, str | None]] = Counter()
         for (segmentation, segment), leavers in self._leavers.items():
             if segmentation in segmentations:
                 counts.update(
-                    (segmentation, f"{segment}{FLOW_SEPARATOR}{each.to_segment or NO_SEGMENT}")
-                    for each in leavers
-                    if from_ms < each.at_ms <= to_ms
+                    (segmentation, segment, each.to_segment) for each in leavers if from_ms < each.at_ms <= to_ms
                 )
-        return ahead_of((*path, count) for path, count in counts.items())
+        return most_first(Ahead(*path, count) for path, count in counts.items())
 
     async def leavers(
         self, segmentation: str, segment: str, from_ms: int, to_ms: int, limit: int, after: tuple[int, str] | None

@@ -20,6 +20,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from stream_app.api.problems import ROUTE_UNKNOWN, Problem
+from stream_app.api.routing import names_tag
 from stream_app.web.single_file import LIBRARY, STYLES, lay_end_to_end
 
 PREFIX: Final = "/console/assets/"
@@ -89,8 +90,7 @@ def etag_of(content: bytes) -> str:
 def answer(request: Request, asset: Asset, cache_control: str) -> Response:
     """Return a file, or nothing but that it has not changed."""
     headers = {**SECURITY_HEADERS, "Cache-Control": cache_control, "ETag": asset.etag, "Vary": "Accept-Encoding"}
-    known = request.headers.get("if-none-match", "")
-    if asset.etag in (each.strip().removeprefix("W/") for each in known.split(",")):
+    if names_tag(request.headers.get("if-none-match", ""), asset.etag):
         return Response(None, HTTPStatus.NOT_MODIFIED, headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(asset.compressed, headers=headers | {"Content-Encoding": "gzip"}, media_type=asset.media_type)

@@ -11,7 +11,8 @@ import msgspec
 from fastapi import Path, Query
 
 from stream_app.api.documents import CUSTOMER_ID_CHARACTERS
-from stream_app.api.problems import CURSOR_INVALID, Problem
+from stream_app.api.feed import id_order
+from stream_app.api.problems import CURSOR_INVALID, EVENT_ID_INVALID, Problem
 from stream_app.api.routing import encode
 
 PAGE_CUSTOMERS_MAX: Final = 1_000
@@ -83,3 +84,17 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
         return msgspec.json.decode(base64.b64decode(cursor, b"-_", validate=True), type=tuple[int, str])
     except (binascii.Error, ValueError, msgspec.DecodeError):
         raise Problem(CURSOR_INVALID, CURSOR_INVALID.example) from None
+
+
+def require_event_id(parameter: str, text: str) -> None:
+    """Refuse what is no id of an event.
+
+    Raises
+    ------
+    Problem
+        400.
+    """
+    try:
+        id_order(text)
+    except ValueError:
+        raise Problem(EVENT_ID_INVALID, f"{parameter}: expected the id of an event") from None

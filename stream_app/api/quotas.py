@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-POLICY_NAME: Final = '"token"'
+POLICY_NAME: Final = b'"token"'
 Header = tuple[bytes, bytes]
 
 
@@ -48,7 +48,7 @@ class TokenBucket:
     def told(self) -> Header:
         """Return the header that says what is left."""
         seconds = math.ceil((self._burst - self._left) / self._per_second)
-        return b"ratelimit", b'"token";r=%d;t=%d' % (self._left, seconds)
+        return b"ratelimit", b"%s;r=%d;t=%d" % (POLICY_NAME, self._left, seconds)
 
 
 class Quotas:
@@ -65,7 +65,7 @@ class Quotas:
         self._burst = burst
         self._buckets: dict[str, TokenBucket] = {}
         window_seconds = max(1, math.ceil(burst / per_second))
-        self.policy: Header = b"ratelimit-policy", b"%s;q=%d;w=%d" % (POLICY_NAME.encode(), burst, window_seconds)
+        self.policy: Header = b"ratelimit-policy", b"%s;q=%d;w=%d" % (POLICY_NAME, burst, window_seconds)
         """The header that says what the limit is."""
 
     def of(self, name: str) -> TokenBucket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -15,8 +15,6 @@ from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import REDIS_ERRORS
 from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
 from stream_app.adapters.view_schema import (
-    FLOW_SEPARATOR,
-    NO_SEGMENT,
     REASON_FIELD,
     FollowerCondition,
     MembershipValue,
@@ -24,12 +22,13 @@ from stream_app.adapters.view_schema import (
     Reason,
     TotalsValue,
     ViewKeys,
+    path_ends,
 )
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
-from stream_app.api.segment_lists import ahead_of, flows_of, newest_first, page_of_leavers, segment_list, trade_by_day
+from stream_app.api.segment_lists import flows_of, most_first, newest_first, page_of_leavers, segment_list, trade_by_day
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
@@ -158,8 +157,7 @@ class RedisStore:
         order = since, "newest" if wanted.newest_first else "longest"
         place = segmentation, segment, wanted.limit, *order, *(wanted.after or ())
         customers, flat = await self._call(self._members, *place)
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        found = [(int(score), member.decode()) for member, score in pairs]
+        found = [(int(score), member.decode()) for member, score in _pairs(flat)]
         return MemberPage(customers, found[::-1] if wanted.newest_first else found)
 
     async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
@@ -173,8 +171,8 @@ class RedisStore:
     async def ahead(self, segmentations: Sequence[str], from_ms: int, to_ms: int) -> list[Ahead]:
         """See `SegmentStore`."""
         flat = await self._call(self._ahead, from_ms, to_ms, *segmentations)
-        return ahead_of(
-            (name.decode(), path.decode(), int(count))
+        return most_first(
+            Ahead(name.decode(), *path_ends(path.decode()), int(count))
             for name, path, count in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         )
 
@@ -183,17 +181,12 @@ class RedisStore:
     ) -> LeaverPage:
         """See `SegmentStore`."""
         customers, found = await self._call(self._leavers, segmentation, segment, from_ms, to_ms, limit, *(after or ()))
-        leavers = [
-            Leaver(int(score), member.decode(), None if target == NO_SEGMENT else target)
-            for path, member, score in found
-            for target in [path.decode().partition(FLOW_SEPARATOR)[2]]
-        ]
+        leavers = [Leaver(int(score), member.decode(), path_ends(path.decode())[1]) for path, member, score in found]
         return LeaverPage(customers, page_of_leavers(leavers, limit, after))
 
     async def flows(self, segmentation: str, days: Sequence[str]) -> list[Flow]:
         """See `SegmentStore`."""
-        flat = await self._call(self._flows, segmentation, *days)
-        counts = {field.decode(): int(count) for field, count in zip(flat[::2], flat[1::2], strict=True)}
+        counts = _counts(await self._call(self._flows, segmentation, *days))
         return flows_of(counts, segmentation, self.index)
 
     async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
@@ -202,22 +195,20 @@ class RedisStore:
         answer = await self._call(self._daily, segmentation, len(ids), *ids, *days)
         newest, sizes, flows, totals, known_from = answer
         by_field = {field.decode(): TotalsValue.decode(value) for field, value in _pairs(totals)}
-        counts = [{field.decode(): int(count) for field, count in _pairs(flat)} for flat in flows]
         present = dict(zip(ids, sizes, strict=True))
+        counts = list(map(_counts, flows))
         return Daily(newest.decode(), present, counts, trade_by_day(by_field), known_from.decode())
 
     async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
         """See `SegmentStore`."""
-        try:
-            found: Items = await self._client.xrevrange(self._keys.feed, f"({before}" if before else "+", "-", count)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise self._unavailable("history") from error
-        return _entries(found)
+        return await self._read_feed(
+            self._client.xrevrange(self._keys.feed, f"({before}" if before else "+", "-", count)
+        )
 
     async def condition(self) -> ViewCondition:
         """See `SegmentStore`."""
         positions, newest, told = await self._call(self._condition)
-        read = {field.decode(): int(value) for field, value in _pairs(positions)}
+        read = _counts(positions)
         written_at_ms = read.pop("at", None)
         read.pop("form", None)
         newest_at_ms = id_order(newest.decode())[0] if newest else None
@@ -356,8 +347,11 @@ class RedisStore:
         return newest[0][0].decode() if newest else "0-0"
 
     async def _history(self, last_id: str, count: int) -> list[FeedEntry]:
+        return await self._read_feed(self._client.xrange(self._keys.feed, f"({last_id}", "+", count))
+
+    async def _read_feed(self, reading: Awaitable[Items]) -> list[FeedEntry]:
         try:
-            found: Items = await self._client.xrange(self._keys.feed, f"({last_id}", "+", count)
+            found = await reading
         except (RedisError, OSError, TimeoutError) as error:
             raise self._unavailable("history") from error
         return _entries(found)
@@ -386,6 +380,10 @@ def _read_reason(value: bytes | None) -> Reason | None:
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _counts(flat: Sequence[bytes]) -> dict[str, int]:
+    return {field.decode(): int(count) for field, count in _pairs(flat)}
 
 
 def _entries(items: Items) -> list[FeedEntry]:

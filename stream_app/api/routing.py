@@ -108,16 +108,18 @@ def tagged(request: Request, response: Response) -> Response:
     """Return an answer with the tag of its body, or 304 to somebody who has it."""
     tag = b'W/"%s"' % blake2b(response.body, digest_size=TAG_BYTES).hexdigest().encode()
     given = access.header_of(request.scope, b"if-none-match")
-    if given and _names(given, tag.decode()):
+    if given and names_tag(given, tag.decode()):
         response = Response(status_code=304)
     has = {name for name, _ in response.raw_headers}
     response.raw_headers += [pair for pair in ((b"etag", tag), PRIVATE, VARY) if pair[0] not in has]
     return response
 
 
-def _names(given: str, tag: str) -> bool:
+def names_tag(given: str, tag: str) -> bool:
     """Return whether `If-None-Match` names a tag; weak ones are compared by their text (RFC 9110, 13.1.2)."""
-    return given.strip() == "*" or tag[2:] in (each.strip().removeprefix("W/") for each in given.split(","))
+    return given.strip() == "*" or tag.removeprefix("W/") in (
+        each.strip().removeprefix("W/") for each in given.split(",")
+    )
 
 
 def index_of(store: SegmentStore) -> SegmentIndex:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, Final
 
-from stream_app.adapters.view_schema import FLOW_SEPARATOR, NO_SEGMENT, FlowField, TotalsValue
+from stream_app.adapters.view_schema import FlowField, TotalsValue
 from stream_app.api.figures import ToldFigures
 from stream_app.api.store import Ahead, DayTrade, Flow, Leaver, Segment, SegmentList
 from stream_app.contracts.readers import ModelRecord
@@ -89,12 +89,8 @@ def trade_by_day(totals: Mapping[str, TotalsValue]) -> list[DayTrade]:
     return found
 
 
-def ahead_of(counts: Iterable[tuple[str, str, int]]) -> list[Ahead]:
-    """Return counts by segmentation and `segment>segment` as answers, the most first."""
-    found = []
-    for segmentation, path, count in counts:
-        segment, _, target = path.partition(FLOW_SEPARATOR)
-        found.append(Ahead(segmentation, segment, None if target == NO_SEGMENT else target, count))
+def most_first(found: Iterable[Ahead]) -> list[Ahead]:
+    """Return paths ahead in the order of how many take them."""
     return sorted(found, key=lambda each: (-each.customers, *each[:2], each.to_segment or ""))
 
 

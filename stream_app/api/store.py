@@ -33,13 +33,6 @@ class CustomerSegment(msgspec.Struct, gc=False):
     holdout: Holdout | None = None
 
 
-class Member(msgspec.Struct, gc=False):
-    """A customer of a segment."""
-
-    customer_id: str
-    since: str
-
-
 class Segment(msgspec.Struct, gc=False):
     """A segment of the model in use, or one of an earlier model that customers may still be in."""
 

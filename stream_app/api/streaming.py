@@ -16,7 +16,7 @@ from stream_app.api import access
 from stream_app.api.documents import StreamTokenDocument
 from stream_app.api.examples import EVENT
 from stream_app.api.feed import MigrationFeed, id_order
-from stream_app.api.parameters import CHOICES_MAX, Segmentations
+from stream_app.api.parameters import CHOICES_MAX, Segmentations, require_event_id
 from stream_app.api.problems import (
     EVENT_ID_INVALID,
     FILTER_MATCHES_NOTHING,
@@ -162,7 +162,8 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int, token
         _: StreamToken = None,
     ) -> Response:
         last_event_id = last_event_id or last_event_id_parameter
-        _require_id(last_event_id)
+        if last_event_id is not None:
+            require_event_id("Last-Event-ID", last_event_id)
         wanted = MigrationFilter(
             _segmentations(store, segmentations),
             _segments(store, "from", from_segments, segmentations),
@@ -197,14 +198,6 @@ def _add_tokens(router: APIRouter, tokens: StreamTokens) -> None:
         answer.status_code = HTTPStatus.CREATED
         answer.headers["Cache-Control"] = "no-store"
         return answer
-
-
-def _require_id(last_event_id: str | None) -> None:
-    if last_event_id is not None:
-        try:
-            id_order(last_event_id)
-        except ValueError:
-            raise Problem(EVENT_ID_INVALID, EVENT_ID_INVALID.example) from None
 
 
 def _segmentations(store: SegmentStore, names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -6,13 +6,11 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 from secrets import token_bytes
 
 from stream_app.adapters.listening import Address
-from stream_app.adapters.metrics import API, Metrics
-from stream_app.adapters.metrics.collector import DISTRIBUTION
+from stream_app.adapters.metrics import API, Metrics, package_version
 from stream_app.adapters.service import Service
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.access import BearerTokens
@@ -43,13 +41,13 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
     """
     tokens = tokens_of(settings)
     connection, keys, metrics = create_redis_connection(settings), ViewKeys(settings.redis.key_prefix), Metrics(API)
-    key, decisions = _session_key(settings), None if tokens is None else Decisions(_desk_of(settings))
+    key, decisions = _signing_key(settings), None if tokens is None else Decisions(_desk_of(settings))
 
     async def run() -> None:
         store = RedisStore(connection, keys, metrics)
         document = LiveDocument(store, settings.business.timezone)
-        console = Console(store, document, tokens, key, decisions, version(DISTRIBUTION))
-        await _serve(settings, store, tokens, metrics, log_address, console)
+        console = Console(store, document, tokens, key, decisions, package_version())
+        await _serve(settings, store, tokens, metrics, log_address, console, key)
 
     return run
 
@@ -69,12 +67,12 @@ def create_demo_api(
     tokens, metrics = tokens_of(settings), Metrics(API)
 
     async def run() -> None:
-        store, report = MemoryStore(folder, is_read_later=True), folder / FILE_NAME
+        store, report, key = MemoryStore(folder, is_read_later=True), folder / FILE_NAME, _signing_key(settings)
         document: Document = LiveDocument(store, settings.business.timezone)
         if report.is_file():
             document = FileDocument(report)
-        console = Console(store, document, tokens, _session_key(settings), version=version(DISTRIBUTION))
-        await _serve(settings, store, tokens, metrics, announce, console)
+        console = Console(store, document, tokens, key, version=package_version())
+        await _serve(settings, store, tokens, metrics, announce, console, key)
 
     return run
 
@@ -107,6 +105,7 @@ async def _serve(
     metrics: Metrics,
     announce: Callable[[str], None],
     console: Console,
+    key: bytes,
 ) -> None:
     section = settings.api
     health = Address(section.health_host, section.health_port, "setting api.health_port")
@@ -121,14 +120,14 @@ async def _serve(
         timezone=settings.business.timezone,
         console=console,
         logs_requests=section.access_log,
-        signing_key=(read_secret(section, "signing_key", "api.signing_key") or "").encode(),
+        signing_key=key,
         cors_origins=section.cors_origins,
     )
     async with Service(StoreReadiness(store), health, metrics) as service, _following(section.tokens_file, tokens):
         await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)
 
 
-def _session_key(settings: Settings) -> bytes:
+def _signing_key(settings: Settings) -> bytes:
     key = read_secret(settings.api, "signing_key", "api.signing_key")
     return token_bytes(KEY_BYTES) if key is None else key.encode()
 

@@ -13,13 +13,12 @@ from typing import Final, Literal
 from stream_app.contracts.migration_conditions import holds
 from stream_app.contracts.outputs.fields import SLUG
 from stream_app.contracts.readers import KEY_SEPARATOR, MigrationRecord, SegmentReference, UpcomingRecord
+from stream_app.core.moves import VERSION_CAUSES
 from stream_app.segmentations.rules.conditions import Condition
 
 _SLUG: Final = re.compile(SLUG)
 
 HoldoutChoice = Literal["exclude", "only", "include"]
-VERSION_CAUSES: Final = frozenset({"model", "definition"})
-"""Causes of moves that a new version makes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ MODEL: Final = 4
 DEFINITION: Final = 5
 CAUSE_KINDS: Final = (*EVENT_KINDS[:LAPSE], "lapse", "model", "definition", "profile", "merge")
 """Names of the causes; the first three and the last two are kinds of event, too."""
+VERSION_CAUSES: Final = (CAUSE_KINDS[MODEL], CAUSE_KINDS[DEFINITION])
+"""Causes of moves that no customer has made: a new version draws the lines elsewhere."""
 
 ENTERED: Final = 0
 MOVED: Final = 1

@@ -19,7 +19,7 @@ from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.core.clock import DAY_MS, MONTH_DAYS, NO_TIME, WEEK_MS, format_instant
 from stream_app.core.local_days import day_start_ms, is_boundary, local_days
 from stream_app.core.members import NO_MEMBERS, MemberSums, life_cycle_order, member_figures
-from stream_app.core.moves import CAUSE_KINDS, CHANGES
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, VERSION_CAUSES
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import Segmentation
@@ -34,8 +34,6 @@ AUDIENCE: Final = "audience"
 AUDIENCE_CHANGES: Final = ("entered", "left")
 ENTERED: Final = "entered"
 """The change of a customer's first entry."""
-VERSION_CAUSES: Final = ("model", "definition")
-"""Causes of moves that no customer has made: a new version draws the lines elsewhere."""
 _WEEK_DAYS: Final = WEEK_MS // DAY_MS
 OWN_CAUSES: Final = tuple(kind for kind in CAUSE_KINDS if kind not in VERSION_CAUSES)
 

@@ -46,10 +46,10 @@ from stream_app.core.clock import DAY_MS
 from stream_app.core.local_days import local_day
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.report.reading import Membership, Refused, milliseconds, read_lines
+from stream_app.segmentations.learned.document import HELD
 from stream_app.web.document import (
     AUDIENCE,
     FORMAT,
-    HELD,
     LEARNED,
     FlowRow,
     describe_segments,

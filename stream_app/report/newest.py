@@ -13,15 +13,14 @@ from typing import Any, Final, NamedTuple
 
 from stream_app.core.clock import DAY_MS, SECOND_MS, format_instant
 from stream_app.core.local_days import local_day
-from stream_app.core.moves import CAUSE_KINDS, CHANGES
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, VERSION_CAUSES
 from stream_app.report.reading import Migration, milliseconds
-from stream_app.report.timelines import shorten_sentence
+from stream_app.report.timelines import shorten_sentence, steps
 
 RECENT_DAYS: Final = 30
 """The period that pages show if nobody chooses another."""
 RECENT_MAX: Final = 6_000
 VERSION_MAX: Final = 500
-_VERSION_CAUSES: Final = frozenset({"model", "definition"})
 
 
 class _Move(NamedTuple):
@@ -57,7 +56,7 @@ class NewestMoves:
     def add(self, migration: Migration) -> None:
         """Take in a migration of any kind."""
         name = migration.segmentation
-        is_by_version = migration.cause.kind in _VERSION_CAUSES
+        is_by_version = migration.cause.kind in VERSION_CAUSES
         if is_by_version and migration.model_version == self._versions[name]:
             self._add_of_version(migration)
         if migration.effective_at < self._since:  # instants have one format, so they sort as text
@@ -91,14 +90,13 @@ class NewestMoves:
         """
         first = self._first_day[name]
         told = [move for move in self._recent[name] if local_day(move.at_s * SECOND_MS, self._timezone) >= first]
-        at = [move.at_s for move in told]
         return {
             "version": self._versions[name],
             "moves": self._by_version[name],
             "recent": {
                 "firstDay": first,
                 "id": [move.customer_id for move in told],
-                "at": [after - before for before, after in zip([0, *at], at, strict=False)],
+                "at": steps([move.at_s for move in told]),
                 "from": [-1 if move.origin is None else places[move.origin] for move in told],
                 "to": [-1 if move.target is None else places[move.target] for move in told],
                 "cause": [move.cause for move in told],

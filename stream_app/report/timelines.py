@@ -12,7 +12,7 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.contracts.readers import SegmentReference
 from stream_app.core.clock import SECOND_MS
-from stream_app.core.moves import CAUSE_KINDS, CHANGES
+from stream_app.core.moves import CAUSE_KINDS, CHANGES, DEFINITION, MODEL
 from stream_app.report.reading import Membership, Migration, milliseconds
 from stream_app.report.staying import Stay, describe_stays, stays_of
 
@@ -21,8 +21,6 @@ MIGRATIONS_MAX: Final = 120_000
 SENTENCE_PATTERNS_MAX: Final = 2_000
 """Sentences differ in their numbers; past so many patterns they are no longer patterns and are written out."""
 
-_VERSION_CAUSES: Final = tuple(CAUSE_KINDS.index(kind) for kind in ("model", "definition"))
-"""Causes of moves that no customer has made."""
 NUMBER_MARK: Final = "\x01"
 _NUMBER: Final = re.compile(r"[\d.,]*\d")
 
@@ -119,7 +117,7 @@ class TimelineSample:
         def told(number: int) -> Iterator[Stay]:
             for moves in fair:
                 own = [
-                    (move.at_s, None if move.target < 0 else ids[move.target], move.cause not in _VERSION_CAUSES)
+                    (move.at_s, None if move.target < 0 else ids[move.target], move.cause not in (MODEL, DEFINITION))
                     for move in moves
                     if move.segmentation == number
                 ]
@@ -160,7 +158,7 @@ class TimelineSample:
             "ids": ids,
             "counts": [len(self._moves[customer_id]) for customer_id in ids],
             "moves": {
-                "at": [step for customer_id in ids for step in _steps([m.at_s for m in self._moves[customer_id]])],
+                "at": [step for customer_id in ids for step in steps([m.at_s for m in self._moves[customer_id]])],
                 "segmentation": [move.segmentation for move in moves],
                 "from": [move.origin for move in moves],
                 "to": [move.target for move in moves],
@@ -173,7 +171,7 @@ class TimelineSample:
             "next": [self._next.get(customer_id, []) for customer_id in ids],
             "eventCounts": [-1 if own is None else len(own) for own in acts],
             "events": {
-                "at": [step for own in acts for step in _steps([act[0] // SECOND_MS for act in own or ()])],
+                "at": [step for own in acts for step in steps([act[0] // SECOND_MS for act in own or ()])],
                 "kind": [act[1] for act in told],
                 "amount": [act[2] for act in told],
             },
@@ -221,5 +219,6 @@ def shorten_sentence(sentence: str, origin: str | None, target: str | None) -> s
     return f"{sentence.removesuffix(path)}." if sentence.endswith(path) else sentence
 
 
-def _steps(instants: list[int]) -> list[int]:
+def steps(instants: list[int]) -> list[int]:
+    """Return instants, each behind the first one as the difference from the one before."""
     return instants[:1] + [after - before for before, after in pairwise(instants)]

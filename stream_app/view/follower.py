@@ -19,15 +19,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
-from stream_app.adapters.metrics import Metrics
-from stream_app.adapters.metrics.collector import DISTRIBUTION
+from stream_app.adapters.metrics import Metrics, package_version
 from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, REDIS_ERRORS, VIEW_RECORDS
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.topics import TopicNames
@@ -142,9 +140,9 @@ class ViewFollower:
     def _condition(self) -> FollowerCondition:
         """Return what the view says about this process."""
         lag: Counter[str] = Counter()
-        for tp, at in self._written.items():
-            lag[self._kinds[tp.topic]] += max(self._ends[tp] - at, 0)
-        return FollowerCondition(version(DISTRIBUTION), self.state, round(self.staleness_seconds, 3), dict(lag))
+        for (topic, _), records in self.lag.items():
+            lag[self._kinds[topic]] += records
+        return FollowerCondition(package_version(), self.state, round(self.staleness_seconds, 3), dict(lag))
 
     async def run(self) -> None:
         """Follow without end."""

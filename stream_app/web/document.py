@@ -15,7 +15,6 @@ from stream_app.segmentations.learned.roles import KEYS, segments
 FORMAT: Final = 2
 AUDIENCE: Final = "audience"
 LEARNED: Final = "learned"
-HELD: Final = "held"
 NOBODYS_MOVES: Final[Mapping[str, Any]] = {
     "segments": [],
     "patterns": [],

@@ -1,6 +1,6 @@
 """Metrics for Prometheus: `declared` lists and explains all of them, `collector` exports those of one process."""
 
-from stream_app.adapters.metrics.collector import CONTENT_TYPE, Metrics, Reading
+from stream_app.adapters.metrics.collector import CONTENT_TYPE, Metrics, Reading, package_version
 from stream_app.adapters.metrics.declaration import API, COMPONENTS, SERIES_MAX, VIEW, WEBHOOKS, WORKER
 from stream_app.adapters.metrics.distribution import Distribution
 
@@ -15,4 +15,5 @@ __all__ = [
     "Distribution",
     "Metrics",
     "Reading",
+    "package_version",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -81,7 +82,7 @@ class Metrics(Collector):
         self._sources: list[Source] = []
         ProcessCollector(namespace="segmenter", registry=self.registry)
         self.registry.register(self)
-        self.set(BUILD_INFO, 1, version=_package_version(), python=platform.python_version(), component=component)
+        self.set(BUILD_INFO, 1, version=package_version(), python=platform.python_version(), component=component)
 
     def inc(self, metric: Declaration, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""
@@ -197,7 +198,9 @@ def _cumulative(metric: Declaration, parts: Iterable[Distribution]) -> tuple[lis
     return list(zip(bounds, counts.cumsum().tolist(), strict=True)), total
 
 
-def _package_version() -> str:
+@cache
+def package_version() -> str:
+    """Return the version of the software."""
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:  # run from a source tree that is not installed

@@ -69,7 +69,7 @@ function tableCell(column, row, place) {
     : element("td", { role: "cell", class: classes, "data-title": column.title }, element("div", {}, content));
 }
 
-export function csvText(columns, rows) {
+function csvText(columns, rows) {
   const quoted = (value) => {
     const text = value === null || value === undefined ? "" : String(value);
     const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;  // no formula of a sheet

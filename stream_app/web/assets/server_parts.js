@@ -1,9 +1,9 @@
 // Parts of pages that are filled once the server has answered: members page by page, a customer, the latest moves, and
 // whoever made a move of some kind.
 
-import { download, element } from "./dom.js";
+import { element } from "./dom.js";
 import { count, dateText, instantText, plural } from "./format.js";
-import { choice, csvText, customerLink, section, segmentName, table } from "./parts.js";
+import { choice, csvButton, customerLink, section, segmentName, table } from "./parts.js";
 import { Refused } from "./source.js";
 
 const PAGE_CUSTOMERS = 25;
@@ -178,7 +178,7 @@ export function moversParts(context, title, isListed) {
       place.replaceChildren(
         element("p", { class: "lead" }, rows.length >= total ? `All ${plural(total, "move")} ${period.name}.` : `The ${rows.length >= MOVERS_MAX ? "last " : ""}${plural(rows.length, "move")} of ${count(total)} ${period.name}${rows.length >= MOVERS_MAX ? "." : ": those that the view still keeps one by one."}`),
         rows.length ? table(`Who they are: ${title}`, columns, rows, { isStacked: true }) : "",
-        rows.length ? element("div", { class: "below" }, element("button", { type: "button", class: "quiet", onclick: () => download(`movers-${segmentation.name}.csv`, csvText(columns, rows)) }, "Download CSV")) : "");
+        rows.length ? element("div", { class: "below" }, csvButton(`movers-${segmentation.name}`, columns, rows)) : "");
     } catch (error) {
       place.replaceChildren(failed(site, error, "Who they are"));
     }
