@@ -19,17 +19,20 @@ MATCHES_ALL: Final = ".*"
 TROUBLE, CALM = "red", "green"
 
 
-def expressions(
-    segmentation: str = MATCHES_ALL,
-    deployment: str = MATCHES_ALL,
-    job: str = MATCHES_ALL,
-    instance: str = MATCHES_ALL,
-) -> list[str]:
+def expressions(segmentation: str = MATCHES_ALL, deployment: str = MATCHES_ALL) -> list[str]:
     """Return every expression of the panels and annotations, with patterns in place of the variables."""
-    chosen = {"$segmentation": segmentation, "$deployment": deployment, "$job": job, "$instance": instance}
     written = [query.expr for row in ROWS for panel in row.panels for query in panel.queries]
     written += [each["expr"] for each in ANNOTATIONS]
-    return [_replaced(scoped(expr), chosen) for expr in written]
+    return [filled_in(expr, segmentation, deployment) for expr in written]
+
+
+def filled_in(expr: str, segmentation: str = MATCHES_ALL, deployment: str = MATCHES_ALL) -> str:
+    """Return an expression as the dashboard asks it, with patterns in place of the variables."""
+    chosen = {"segmentation": segmentation, "deployment": deployment, "job": MATCHES_ALL, "instance": MATCHES_ALL}
+    expr = scoped(expr)
+    for variable, pattern in chosen.items():
+        expr = expr.replace(f"${variable}", pattern)
+    return expr
 
 
 def dashboard() -> dict[str, Any]:
@@ -93,12 +96,6 @@ ANNOTATIONS: Final[tuple[dict[str, str], ...]] = (
     },
 )
 """What is marked on all panels over time."""
-
-
-def _replaced(expr: str, chosen: dict[str, str]) -> str:
-    for variable, pattern in chosen.items():
-        expr = expr.replace(variable, pattern)
-    return expr
 
 
 def _variable(name: str, label: str, definition: str, *, is_multiple: bool = False) -> dict[str, Any]:

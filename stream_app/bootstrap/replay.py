@@ -8,9 +8,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from stream_app.bootstrap.decoding import create_decoders, create_loading_options
+from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.identities import create_weaver
 from stream_app.bootstrap.learning import create_trainer_settings, create_trainers
+from stream_app.bootstrap.loading import create_loading_options
 from stream_app.bootstrap.segmentation import create_partition, create_segmentations, intervals_ms
 from stream_app.contracts.inputs.table import FILE_CONTRACTS
 from stream_app.core.clock import DAY_MS

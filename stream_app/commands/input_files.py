@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from stream_app.bootstrap import decoding
+from stream_app.bootstrap import loading
 from stream_app.contracts.inputs.contract import InputContract
 from stream_app.contracts.inputs.table import FILE_CONTRACTS, INPUT_CONTRACTS
 from stream_app.contracts.traits import TRAIT_NAME
@@ -185,7 +185,7 @@ def _exports(
 
 def with_money_of(inputs: Sequence[SourceFile], settings: Settings) -> Settings:
     """Return settings in whose base currency most orders of exports are, unless one is set; say so if it is another."""
-    chosen = decoding.with_money_of(settings, inputs)
+    chosen = loading.with_money_of(settings, inputs)
     if chosen is not settings:
         found = chosen.money.base_currency
         click.echo(f"money is counted in {found}, as the files have it; set money.base_currency for another", err=True)

@@ -16,8 +16,9 @@ from stream_app.adapters.logs import silence_kafka
 from stream_app.adapters.producing import Held, Line, Pace, RecordProducer
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
-from stream_app.bootstrap.decoding import create_decoders, create_loading_options
+from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
+from stream_app.bootstrap.loading import create_loading_options
 from stream_app.commands.groups import CONFIG
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
 from stream_app.contracts.rejections import NOBODY_REASONS

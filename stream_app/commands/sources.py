@@ -13,7 +13,8 @@ import click
 import yaml  # type: ignore[import-untyped]
 
 from stream_app.adapters.wall_clock import now_ms
-from stream_app.bootstrap.decoding import create_decoders, create_loading_options
+from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.loading import create_loading_options
 from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.input_files import FILE, takes_sources, takes_zone, with_money_of
 from stream_app.errors import ConfigurationError

@@ -22,6 +22,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 LINK: Final = "link"
 MERGE_STATEMENT: Final = "merge"
+NAMESPACE_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
+"""Of the name of a sort of identifiers, such as `device` or `email_hash`."""
 IDENTITY_REASONS: Final = (
     "blocked_identity",
     "identity_cycle",

@@ -44,7 +44,6 @@ from stream_app.native.structures import Clock as NativeClock
 BLOCK_ROWS: Final = 65_536
 """Rows that a sweep looks at in one step, so that the memory of a step does not grow with the table."""
 _EVERY_ROW: Final = 2**62
-NO_OWNERS: Final[Indices] = np.empty(0, np.intp)
 
 
 class Outcome(NamedTuple):

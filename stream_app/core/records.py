@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_app.core.arrays import Flags, Indices, Instants
+from stream_app.core.arrays import NO_INDICES, Flags, Indices, Instants
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import NO_EVENTS, Event, Events, Position, Records, Texts, join_events, pack_events
 from stream_app.errors import CustomerUnnamed, InvalidRecord
@@ -127,9 +127,9 @@ class Batch:
         """Return the indices of the unnamed records that have an owner, see `stream_app.core.processor.Outcome`."""
         return np.flatnonzero(self.records["status"] == UNNAMED)[owners >= 0]
 
-    def others_by_index(self, placed: Collection[int] = ()) -> Iterator[tuple[int, Other]]:
+    def others_by_index(self, placed: Indices = NO_INDICES) -> Iterator[tuple[int, Other]]:
         """Yield the records that are no events, each with its index, but for what is unnamed and has been placed."""
-        indices = np.setdiff1d(np.flatnonzero(~self.is_event), np.fromiter(placed, np.int64, len(placed)))
+        indices = np.setdiff1d(np.flatnonzero(~self.is_event), placed)
         for index, other in zip(indices.tolist(), self.records["text_at"][indices].tolist(), strict=True):
             yield index, self.others[other]
 

@@ -16,7 +16,8 @@ from zipfile import ZIP_STORED
 
 from stream_app.adapters import wall_clock
 from stream_app.adapters.interruption import interruptible
-from stream_app.bootstrap.decoding import create_decoders, with_money_of
+from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.loading import with_money_of
 from stream_app.bootstrap.replay import create_run, resume_run, settings_of_state, state_of_run
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.inputs.table import FILE_CONTRACTS

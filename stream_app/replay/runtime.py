@@ -15,11 +15,12 @@ import numpy as np
 
 from stream_app.contracts.dead_letters import dead_letter
 from stream_app.contracts.inputs.identities import payload_of
+from stream_app.core.arrays import NO_INDICES
 from stream_app.core.clock import NO_TIME, WEEK_MS
 from stream_app.core.events import Events, Position
 from stream_app.core.local_days import boundary_number, is_boundary
 from stream_app.core.partition import Partition, Reached, Sweeps
-from stream_app.core.processor import NO_OWNERS, Outcome, begin_anew, named, process_events, sweep
+from stream_app.core.processor import Outcome, begin_anew, named, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Begin, Pace, Step, Sweep, judge, pass_time, steps
 from stream_app.core.trust import GAP_MS, ending
@@ -233,18 +234,18 @@ class Run:
     def _fold(self, records: Batch, sweeps: Sweeps, reached: Reached | None) -> None:
         for number, count in enumerate(np.bincount(records.sources).tolist()):
             self._opened[number].records += count
-        events, owners = records.folded(), NO_OWNERS
+        events, placed = records.folded(), NO_INDICES
         woven = self._weaver.weave(events)
         if woven is not None:
             self._refuse(events, woven, records)
             events, sweeps, reached = woven.events, woven.sweeps(sweeps), woven.reached(reached)
         if len(events) or len(sweeps.at_ms):
             outcome = process_events(self.partition, events, sweeps, reached)
-            owners = outcome.owners
-            self._take(outcome, Chunk(named(self.partition, events, owners), self._names))
+            placed = records.placed(outcome.owners)
+            self._take(outcome, Chunk(named(self.partition, events, outcome.owners), self._names))
             for at_ms, customers in zip(outcome.swept_at_ms.tolist(), outcome.customers.tolist(), strict=True):
                 self.statistics.count_customers(customers, at_ms)
-        for index, other in records.others_by_index(records.placed(owners).tolist()):
+        for index, other in records.others_by_index(placed):
             if isinstance(other, Rejection):
                 self._reject(other, Positions(records.records[index : index + 1], self._names)[0])
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, S
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_app.contracts.ids import PLACEHOLDER_BYTES_MAX, PLACEHOLDER_IDS, PLACEHOLDERS_MAX
+from stream_app.core.identities import NAMESPACE_PATTERN
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
 from stream_app.segmentations.learned.configuration import Days, Probability
 from stream_app.segmentations.registry import parse_segmentations
@@ -95,7 +96,7 @@ class NamespaceSettings(Section):
 class IdentitySettings(Section):
     """Which statements that two ids are one customer's are not believed; see `docs/identities.md`."""
 
-    namespaces: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")], NamespaceSettings] = {
+    namespaces: dict[Annotated[str, Field(pattern=NAMESPACE_PATTERN)], NamespaceSettings] = {
         "user_id": NamespaceSettings(priority=1, limit=1)
     }
     """Sorts of identifiers: `priority` (1 for those that identify a person) and `limit` (of one customer's). Of a sort

@@ -22,7 +22,7 @@ from stream_app.adapters.metrics.declared import (
     TICK_WAIT,
     TICK_WAITS_EXPIRED,
 )
-from stream_app.core.arrays import Indices
+from stream_app.core.arrays import NO_INDICES, Indices
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.core.records import Batch
@@ -73,9 +73,7 @@ class PartitionCounters:
     sweep_seconds: Distribution = field(default_factory=lambda: Distribution(SWEEP.bounds))
     tick_wait_seconds: Distribution = field(default_factory=lambda: Distribution(TICK_WAIT.bounds))
 
-    def note_accepted(
-        self, batch: Batch, topics: Sequence[str], now_ms: int, placed: Sequence[int] | Indices = ()
-    ) -> None:
+    def note_accepted(self, batch: Batch, topics: Sequence[str], now_ms: int, placed: Indices = NO_INDICES) -> None:
         """Count what was folded of a batch: where it came from, and how old it was.
 
         Parameters
@@ -84,7 +82,7 @@ class PartitionCounters:
             Indices of the records that name no customer and were folded.
         """
         is_event = batch.is_event.copy()
-        is_event[np.asarray(placed, np.intp)] = True
+        is_event[placed] = True
         sources, watermarks_ms = batch.sources[is_event], batch.watermarks_ms[is_event]
         for topic, count in zip(topics, np.bincount(sources, minlength=len(topics)).tolist(), strict=True):
             if count:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from stream_app.adapters.delivery import Outgoing, OutgoingRecord
 from stream_app.adapters.record_blocks import Parts, RecordBlock
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.dead_letters import dead_letter
+from stream_app.core.arrays import NO_INDICES, Indices
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Position
 from stream_app.core.records import Batch, Positions, Rejection
@@ -72,7 +73,7 @@ class Outbox:
         input_names: Sequence[str],
         keep_payload: bool,
         figures: PartitionCounters,
-        placed: Collection[int] = (),
+        placed: Indices = NO_INDICES,
     ) -> None:
         """Add what becomes of records that were not folded, and count them: dead letters, and what goes elsewhere.
 

@@ -25,10 +25,11 @@ from typing import Final
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.topics import TopicNames
+from stream_app.core.arrays import NO_INDICES
 from stream_app.core.clock import NO_TIME
 from stream_app.core.local_days import boundary_number, last_boundary
 from stream_app.core.partition import Partition, Reached, Sweeps
-from stream_app.core.processor import NO_OWNERS, Outcome, begin_anew, process_events
+from stream_app.core.processor import Outcome, begin_anew, process_events
 from stream_app.core.records import NO_RECORDS, Batch
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.timeline import Begin, Pace, Step, Sweep, crosses_sweep, judge, pass_time, steps
@@ -288,22 +289,21 @@ class PartitionLoop:
 
     def _fold_part(self, batch: Batch, sweeps: Sweeps, reached: Reached | None) -> None:
         """Fold records, and move the partition's position past them."""
-        events, owners = batch.folded(), NO_OWNERS
+        events, placed = batch.folded(), NO_INDICES
         self._outbox.touch((), len(batch))
         if len(events) or len(sweeps.at_ms):
             started = perf_counter()
             outcome = process_events(self.partition, events, sweeps, reached)
-            owners = outcome.owners
+            placed = batch.placed(outcome.owners)
             self._take(outcome, Chunk(events, self._input_names, self.number))
             took = perf_counter() - started
             self._doubts.note(self.partition.trust)
             if len(events):
                 self.figures.processing_seconds.observe(took / len(events), len(events))
-                self.figures.note_accepted(batch, self._input_names, self._now_ms(), batch.placed(owners))
+                self.figures.note_accepted(batch, self._input_names, self._now_ms(), placed)
             else:
                 self.figures.note_sweep(took)
-        keeps = self._settings.keep_payload
-        self._outbox.set_aside(batch, self._input_names, keeps, self.figures, batch.placed(owners).tolist())
+        self._outbox.set_aside(batch, self._input_names, self._settings.keep_payload, self.figures, placed)
         self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
 
     def _take(self, outcome: Outcome, chunk: Chunk = NO_CHUNK) -> None:

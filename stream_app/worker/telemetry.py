@@ -138,9 +138,8 @@ class Telemetry:
                 yield Reading(WATERMARK, (str(number),), watermark_ms / SECOND_MS)
             yield Reading(LAST_PROCESSED, (str(number),), lane.figures.written_at_ms / SECOND_MS)
             yield Reading(TABLE_ENTRIES, (str(number),), len(lane.partition.table))
-        trusts = [lane.partition.trust for lane in lanes.values()]
-        for lane in lanes.values():
             yield Reading(HOLDOUT, (), lane.partition.context.holdout_percent / 100)
+        trusts = [lane.partition.trust for lane in lanes.values()]
         yield Reading(TIMES_IN_DOUBT, ("ahead",), sum(trust.ahead_in_doubt for trust in trusts))
         yield Reading(TIMES_IN_DOUBT, ("behind",), sum(trust.behind_in_doubt for trust in trusts))
         yield from self._lags()

@@ -121,8 +121,8 @@ def test_batch_folds_what_is_unnamed_at_its_place_and_time_says_nothing_of_it() 
     assert whole.watermarks_ms.tolist() == [instant(0), instant(0), instant(1)]
     assert whole.instants().tolist() == [1, 2]
     assert whole.placed(np.array([0])).tolist() == [1]
-    assert [index for index, _ in whole.others_by_index(whole.placed(np.array([-1])).tolist())] == [1]
-    assert [index for index, _ in whole.others_by_index(whole.placed(np.array([0])).tolist())] == []
+    assert [index for index, _ in whole.others_by_index(whole.placed(np.array([-1])))] == [1]
+    assert [index for index, _ in whole.others_by_index(whole.placed(np.array([0])))] == []
 
 
 def whole_digest(whole: Batch) -> str:

@@ -10,7 +10,6 @@ import pytest
 
 from deploy.grafana import dashboard
 from deploy.grafana.panels import ROWS
-from deploy.grafana.parts import scoped
 from stream_app.adapters.metrics import Distribution, Metrics, Reading
 from stream_app.adapters.metrics.declaration import COMPONENTS, COUNTER, EVERY, HISTOGRAM, WORKER, Declaration
 from stream_app.adapters.metrics.declared import BUILD_INFO, CONSUMER_LAG, DECLARED
@@ -114,10 +113,7 @@ def figures(prometheus: PrometheusServer, title: str, deployment: str) -> dict[s
     (panel,) = [panel for row in ROWS for panel in row.panels if panel.title == title]
     shown: dict[str, float] = {}
     for query in panel.queries:
-        expression = scoped(query.expr).replace("$deployment", deployment)
-        for variable in ("$job", "$instance", "$segmentation"):
-            expression = expression.replace(variable, ".*")
-        for series in prometheus.query(expression):
+        for series in prometheus.query(dashboard.filled_in(query.expr, deployment=deployment)):
             legend = query.legend
             for label, value in series["metric"].items():
                 legend = legend.replace(f"{{{{{label}}}}}", value)

@@ -17,9 +17,8 @@ from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.rows import TableForm
 from stream_app.core.clock import format_instant
 from stream_app.core.events import MERGE, Event
-from stream_app.core.identities import LINK, MERGE_STATEMENT
+from stream_app.core.identities import LINK, MERGE_STATEMENT, NAMESPACE_PATTERN
 
-NAMESPACE_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
 NamespaceName = Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN)]
 """A sort of identifiers, such as `device` or `email_hash`."""
 StatementType = Literal["link", "merge"]
