@@ -84,17 +84,8 @@ static int32_t fold_engagement(seg_table *table, seg_slot *slot, seg_activity *a
 
 /* --- orders --- */
 
-/* Has totals be as of an instant, if it is later. */
-static void advance(seg_activity *a, int64_t at_ms) {
-  if (at_ms < a->ordered_at_ms) return;
-  const double decay = seg_order_weight(a->ordered_at_ms, at_ms);
-  a->orders_decayed *= decay;
-  a->revenue_decayed *= decay;
-  a->ordered_at_ms = at_ms;
-}
-
 /* Takes out what an order was worth, and puts in what it is worth; whether these differ. */
-static bool change_worth(seg_activity *a, const seg_order *before, const seg_order *after) {
+static bool follow_worth(seg_activity *a, const seg_order *before, const seg_order *after) {
   const seg_worth was = seg_worth_of(before), is = seg_worth_of(after);
   const bool has_moved = before->at_ms != after->at_ms;
   const bool is_nothing = !seg_is_stated(after) && !was.minor && !is.minor;
@@ -102,11 +93,7 @@ static bool change_worth(seg_activity *a, const seg_order *before, const seg_ord
   const double put_in = seg_order_weight(after->at_ms, a->ordered_at_ms);
   const bool was_any = was.orders || was.minor;
   const double taken_out = !has_moved ? put_in : was_any ? seg_order_weight(before->at_ms, a->ordered_at_ms) : 0.0;
-  a->purchases = seg_add32(a->purchases, is.orders - was.orders);
-  a->revenue_minor = seg_add64(a->revenue_minor, seg_subtract64(is.minor, was.minor));
-  a->orders_decayed += (double)is.orders * put_in - (double)was.orders * taken_out;
-  a->revenue_decayed += (double)is.minor * put_in - (double)was.minor * taken_out;
-  a->log_order_values += is.logs - was.logs;
+  seg_change_worth(a, &was, taken_out, &is, put_in);
   return true;
 }
 
@@ -159,7 +146,7 @@ static int32_t follow_order(seg_table *table, const seg_slot *slot, seg_activity
   const bool was_stated = seg_is_stated(before), is_stated = seg_is_stated(after), is_new = is_stated && !was_stated;
   const bool has_moved = was_stated && before->at_ms != after->at_ms;
   const int32_t refunds = after->refunds - before->refunds;
-  folded->is_quiet = !change_worth(a, before, after) && !is_new && !refunds;
+  folded->is_quiet = !follow_worth(a, before, after) && !is_new && !refunds;
   a->refunds = seg_add32(a->refunds, refunds);
   if (!is_stated) return 0;
   if (after->at_ms < a->first_at_ms) a->first_at_ms = after->at_ms;
@@ -189,8 +176,8 @@ static int32_t fold_known_order(seg_table *table, seg_slot *slot, seg_activity *
   folded->is_quiet = true;
   if (is_same && (!is_stated || event->at_ms <= a->ordered_at_ms)) return SEG_REPEATED;
   if (is_stated || after.refunded_minor) {
-    advance(a, event->at_ms);
-    if (!was_stated && before.at_ms > event->at_ms) advance(a, before.at_ms);
+    seg_advance_totals(a, event->at_ms);
+    if (!was_stated && before.at_ms > event->at_ms) seg_advance_totals(a, before.at_ms);
   }
   if (is_same) return SEG_OK;
   seg_order forgotten;

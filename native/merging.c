@@ -105,24 +105,13 @@ static int32_t join_engagements(seg_ids *ids, const seg_ids *other) {
 
 /* --- orders --- */
 
-static void advance(seg_activity *a, int64_t at_ms) {
-  if (at_ms < a->ordered_at_ms) return;
-  const double decay = seg_order_weight(a->ordered_at_ms, at_ms);
-  a->orders_decayed *= decay;
-  a->revenue_decayed *= decay;
-  a->ordered_at_ms = at_ms;
-}
-
 /* Puts in what an order is worth (1), or takes it out (-1). */
 static void count_worth(seg_activity *a, const seg_order *order, int32_t sign) {
-  const seg_worth worth = seg_worth_of(order);
+  const seg_worth worth = seg_worth_of(order), nothing = {0, 0, 0.0};
   if (!worth.orders && !worth.minor) return;
   const double weight = seg_order_weight(order->at_ms, a->ordered_at_ms);
-  a->purchases = seg_add32(a->purchases, sign * worth.orders);
-  a->revenue_minor = sign > 0 ? seg_add64(a->revenue_minor, worth.minor) : seg_subtract64(a->revenue_minor, worth.minor);
-  a->orders_decayed += sign * worth.orders * weight;
-  a->revenue_decayed += sign * (double)worth.minor * weight;
-  a->log_order_values += sign * worth.logs;
+  if (sign > 0) seg_change_worth(a, &nothing, 0.0, &worth, weight);
+  else seg_change_worth(a, &worth, weight, &nothing, 0.0);
 }
 
 /* Takes an order out of which the other row has only the id left, where it counts. */
@@ -171,7 +160,7 @@ static void join_order(seg_activity *a, seg_history *h, const seg_order *other, 
     both.refunds = own.refunds > other->refunds ? own.refunds : other->refunds;
     both.refunded_minor = greatest(own.refunded_minor, other->refunded_minor);
   }
-  if (seg_is_stated(&both)) advance(a, greatest(own.at_ms, other->at_ms));
+  if (seg_is_stated(&both)) seg_advance_totals(a, greatest(own.at_ms, other->at_ms));
   count_worth(a, &own, -1);
   count_worth(a, other, -1);
   count_worth(a, &both, 1);
@@ -203,10 +192,10 @@ static void refold_orders(side *of) {
   a->purchases = 0;
   a->revenue_minor = 0;
   for (int32_t i = 0; i < of->h.order_count; i++) {
-    advance(a, of->h.orders[i].at_ms);
+    seg_advance_totals(a, of->h.orders[i].at_ms);
     count_worth(a, &of->h.orders[i], 1);
   }
-  if (last_ms > a->ordered_at_ms) advance(a, last_ms);
+  seg_advance_totals(a, last_ms);
 }
 
 static int64_t latest_order_ms(const seg_history *h) {
@@ -293,8 +282,8 @@ static void join_active_days(const seg_table *table, side *own, const side *othe
 static void join_numbers(seg_activity *a, const seg_activity *b) {
   seg_activity other = *b;
   const int64_t ordered_ms = greatest(a->ordered_at_ms, b->ordered_at_ms);
-  advance(a, ordered_ms);
-  advance(&other, ordered_ms);
+  seg_advance_totals(a, ordered_ms);
+  seg_advance_totals(&other, ordered_ms);
   a->orders_decayed += other.orders_decayed;
   a->revenue_decayed += other.revenue_decayed;
   a->log_order_values += other.log_order_values;

@@ -143,6 +143,10 @@ seg_order seg_order_of(const seg_event *event);
 seg_order seg_join_orders(const seg_order *a, const seg_order *b);
 bool seg_orders_are_equal(const seg_order *a, const seg_order *b);
 seg_worth seg_worth_of(const seg_order *order);
+/* Has a row's totals over orders be as of an instant, if it is later. */
+void seg_advance_totals(seg_activity *a, int64_t at_ms);
+/* Takes out of them what an order was worth, and puts in what it is worth, each with its weight. */
+void seg_change_worth(seg_activity *a, const seg_worth *was, double taken_out, const seg_worth *is, double put_in);
 /* Where an order stands in a ledger, -1 if it does not. */
 int32_t seg_find_order(const seg_order *ledger, int32_t count, uint64_t digest);
 /* Enters an order in place of the known one into a ledger with room for one more than the limit; whether it has to

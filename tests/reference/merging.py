@@ -11,6 +11,7 @@ import msgspec
 
 from stream_app.core.clock import NO_TIME
 from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS, shown_day
+from tests.reference.folding import advance, change_worth
 from tests.reference.ids import (
     ENGAGEMENT_DAYS,
     ENGAGEMENT_LIMIT,
@@ -21,7 +22,7 @@ from tests.reference.ids import (
     Ids,
     unpack_ids,
 )
-from tests.reference.orders import CANCELLED, RETURNED, STATED, Order, sort_orders, unpack_orders, weight_at
+from tests.reference.orders import CANCELLED, NO_WORTH, RETURNED, STATED, Order, sort_orders, unpack_orders, weight_at
 from tests.reference.row import Row
 
 _SHORT: Final = 4
@@ -76,19 +77,11 @@ class _Merge:
     def _days(self, row: Row) -> tuple[int, int]:
         return row.active_day_bits, self._last_active_day(row)
 
-    def _advance(self, row: Row, at_ms: int) -> None:
-        if at_ms < row.ordered_at_ms:
-            return
-        decay = weight_at(row.ordered_at_ms, at_ms)
-        row.orders_decayed *= decay
-        row.revenue_decayed *= decay
-        row.ordered_at_ms = at_ms
-
     def _join_numbers(self, other: Row) -> None:
         row, other = self.row, msgspec.structs.replace(other)
         as_of_ms = max(row.ordered_at_ms, other.ordered_at_ms)
-        self._advance(row, as_of_ms)
-        self._advance(other, as_of_ms)
+        advance(row, as_of_ms)
+        advance(other, as_of_ms)
         for name in (
             *("orders_decayed", "revenue_decayed", "log_order_values", "revenue_minor"),
             *("purchases", "refunds", "engagements"),
@@ -104,11 +97,10 @@ class _Merge:
         if not worth.orders and not worth.minor:
             return
         weight = weight_at(order.at_ms, row.ordered_at_ms)
-        row.purchases += sign * worth.orders
-        row.revenue_minor += sign * worth.minor
-        row.orders_decayed += sign * worth.orders * weight
-        row.revenue_decayed += sign * float(worth.minor) * weight
-        row.log_order_values += sign * worth.logs
+        if sign > 0:
+            change_worth(row, NO_WORTH, 0.0, worth, weight)
+        else:
+            change_worth(row, worth, weight, NO_WORTH, 0.0)
 
     def _without_old(self, own: list[Order], others: list[Order], other_ids: Ids) -> list[Order]:
         """Return the orders of one row without those of which the other has only the id left, which it has counted."""
@@ -140,7 +132,7 @@ class _Merge:
                 refunds=max(own.refunds, other.refunds), refunded_minor=max(own.refunded_minor, other.refunded_minor)
             )
         if both.is_stated:
-            self._advance(self.row, max(own.at_ms, other.at_ms))
+            advance(self.row, max(own.at_ms, other.at_ms))
         self._count_worth(own, -1)
         self._count_worth(other, -1)
         self._count_worth(both, 1)
@@ -168,10 +160,9 @@ class _Merge:
             setattr(row, name, getattr(empty, name))
         row.revenue_minor = 0
         for order in self._orders:
-            self._advance(row, order.at_ms)
+            advance(row, order.at_ms)
             self._count_worth(order, 1)
-        if last_ms > row.ordered_at_ms:
-            self._advance(row, last_ms)
+        advance(row, last_ms)
 
     def _refold_days(self, active: list[int], engaged: list[int]) -> None:
         row = self.row
