@@ -33,10 +33,6 @@ typedef struct side {
 static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
 static int64_t greatest(int64_t one, int64_t other) { return one > other ? one : other; }
 
-static int64_t last_active_day(const seg_table *table, const seg_activity *a) {
-  return seg_day(table, greatest(a->engaged_at_ms, a->purchased_at_ms));
-}
-
 /* --- ids --- */
 
 static bool holds(const uint8_t *ids, int32_t count, const uint8_t *id, size_t bytes) {
@@ -172,15 +168,13 @@ static void join_order(seg_activity *a, seg_history *h, const seg_order *other, 
 /* Whether all that was ever ordered is in the ledger, as it was first stated. */
 static bool is_plain(const side *of) {
   int64_t minor = 0;
-  int32_t orders = 0;
   if (of->h.ids.order_count || of->a.refunds) return false;
   for (int32_t i = 0; i < of->h.order_count; i++) {
     const seg_order *order = &of->h.orders[i];
     if (order->flags != SEG_IS_STATED || order->refunds || order->stated_at_ms != order->at_ms) return false;
     minor = seg_add64(minor, order->stated_minor);
-    orders++;
   }
-  return orders == of->a.purchases && minor == of->a.revenue_minor;
+  return of->h.order_count == of->a.purchases && minor == of->a.revenue_minor;
 }
 
 /* Makes the sums over orders anew, in the order of time. */
@@ -198,13 +192,6 @@ static void refold_orders(side *of) {
   seg_advance_totals(a, last_ms);
 }
 
-static int64_t latest_order_ms(const seg_history *h) {
-  int64_t latest_ms = SEG_NO_TIME;
-  for (int32_t i = 0; i < h->order_count; i++)
-    if (seg_is_stated(&h->orders[i])) latest_ms = greatest(latest_ms, h->orders[i].at_ms);
-  return latest_ms;
-}
-
 static void join_orders(side *own, side *other, int32_t known_refunds, moved *later) {
   seg_activity *a = &own->a;
   drop_old_orders(a, own, other);
@@ -214,7 +201,7 @@ static void join_orders(side *own, side *other, int32_t known_refunds, moved *la
   for (int32_t i = 0; i < other->h.order_count; i++)
     join_order(a, &own->h, &other->h.orders[i], known_refunds > 0, later);
   for (int32_t i = 0; i < later->count; i++)
-    if (later->from_ms[i] == a->purchased_at_ms) a->purchased_at_ms = latest_order_ms(&own->h);
+    if (later->from_ms[i] == a->purchased_at_ms) a->purchased_at_ms = seg_latest_order_ms(&own->h, SEG_NO_TIME);
   if (is_plain(own)) refold_orders(own);
 }
 
@@ -227,12 +214,6 @@ static void unite_days(uint64_t *all, int32_t window, int64_t newest, const uint
     const int64_t own = age - (newest - last);
     if (bits[own / 64] >> (own % 64) & 1) all[age / 64] |= UINT64_C(1) << (age % 64);
   }
-}
-
-static bool was_ordered_on(const seg_table *table, const seg_history *h, int64_t day) {
-  for (int32_t i = 0; i < h->order_count; i++)
-    if (seg_is_stated(&h->orders[i]) && seg_day(table, h->orders[i].at_ms) == day) return true;
-  return false;
 }
 
 /* Makes the engaged days of both anew, in the order of time. */
@@ -254,13 +235,13 @@ static void join_engaged_days(const seg_table *table, side *own, const side *oth
 /* Makes the active days of both anew, without those that orders have left. */
 static void join_active_days(const seg_table *table, side *own, const side *other, int64_t own_last,
                              const moved *later) {
-  const int64_t other_last = last_active_day(table, &other->a), newest = greatest(own_last, other_last);
+  const int64_t other_last = seg_last_active_day(table, &other->a), newest = greatest(own_last, other_last);
   uint64_t all[SEG_ACTIVE_WORDS] = {0}, *bits = own->h.active;
   unite_days(all, SEG_ACTIVITY_WINDOW_DAYS, newest, bits, own_last);
   unite_days(all, SEG_ACTIVITY_WINDOW_DAYS, newest, other->h.active, other_last);
   for (int32_t i = 0; i < later->count; i++) {
     const int64_t day = seg_day(table, later->from_ms[i]), age = newest - day;
-    const bool stays = was_ordered_on(table, &own->h, day) ||
+    const bool stays = seg_has_ordered_on(table, &own->h, day) ||
                        seg_is_day(own->h.engaged, SEG_ENGAGED_WORDS, seg_day(table, own->a.engaged_at_ms), day);
     if (!stays && age >= 0 && age < SEG_ACTIVITY_WINDOW_DAYS) all[age / 64] &= ~(UINT64_C(1) << (age % 64));
   }
@@ -272,9 +253,7 @@ static void join_active_days(const seg_table *table, side *own, const side *othe
     seg_add_active_day(&table->weights, bits, &gaps, last, newest - age);
     last = newest - age;
   }
-  own->a.gaps = gaps.count;
-  own->a.log_gaps = gaps.logs;
-  own->a.log_gaps_squared = gaps.logs_squared;
+  seg_put_gaps(&own->a, &gaps);
 }
 
 /* --- rows --- */
@@ -298,7 +277,7 @@ static void join_numbers(seg_activity *a, const seg_activity *b) {
 }
 
 static void join_sides(const seg_table *table, side *own, side *other) {
-  const int64_t own_engaged = seg_day(table, own->a.engaged_at_ms), own_active = last_active_day(table, &own->a);
+  const int64_t own_engaged = seg_day(table, own->a.engaged_at_ms), own_active = seg_last_active_day(table, &own->a);
   moved later = {.count = 0};
   if (own->a.first_at_ms > SEG_NEVER) own->a.first_at_ms = SEG_NEVER; /* it was merged, and is somebody's again */
   join_numbers(&own->a, &other->a);

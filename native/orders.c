@@ -151,6 +151,18 @@ bool seg_enter_order(seg_order *ledger, int32_t *count, int32_t known, const seg
   return true;
 }
 
+bool seg_has_ordered_on(const seg_table *table, const seg_history *history, int64_t day) {
+  for (int32_t i = 0; i < history->order_count; i++)
+    if (seg_is_stated(&history->orders[i]) && seg_day(table, history->orders[i].at_ms) == day) return true;
+  return false;
+}
+
+int64_t seg_latest_order_ms(const seg_history *history, int64_t at_ms) {
+  for (int32_t i = history->order_count - 1; i >= 0; i--)
+    if (seg_is_stated(&history->orders[i]) && history->orders[i].at_ms > at_ms) at_ms = history->orders[i].at_ms;
+  return at_ms;
+}
+
 /* --- packing --- */
 
 bool seg_orders_are_narrow(const seg_order *orders, int32_t count) {

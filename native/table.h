@@ -205,6 +205,12 @@ typedef struct seg_gaps {
   double logs, logs_squared;
 } seg_gaps;
 
+static inline void seg_put_gaps(seg_activity *a, const seg_gaps *gaps) {
+  a->gaps = gaps->count;
+  a->log_gaps = gaps->logs;
+  a->log_gaps_squared = gaps->logs_squared;
+}
+
 void seg_day_weights_init(seg_day_weights *weights);
 /* Both return whether the bits changed. */
 bool seg_add_engaged_day(const seg_day_weights *weights, uint64_t *bits, double *total, int64_t last, int64_t day);
@@ -316,6 +322,11 @@ static inline int64_t seg_day(const seg_table *table, int64_t at_ms) {
   return at_ms / SEG_DAY_MS - (at_ms % SEG_DAY_MS < 0);
 }
 
+/* The day of a row's last purchase or engagement. */
+static inline int64_t seg_last_active_day(const seg_table *table, const seg_activity *a) {
+  return seg_day(table, a->engaged_at_ms > a->purchased_at_ms ? a->engaged_at_ms : a->purchased_at_ms);
+}
+
 static inline seg_blob seg_slot_ledger(const seg_slot *slot) { return (seg_blob){slot->ledger_at, slot->ledger_class}; }
 static inline seg_blob seg_slot_traits(const seg_slot *slot) { return (seg_blob){slot->traits_at, slot->traits_class}; }
 static inline seg_blob seg_slot_ids(const seg_slot *slot) { return (seg_blob){slot->ids_at, slot->ids_class}; }
@@ -367,6 +378,11 @@ void seg_load_history(seg_table *table, const seg_slot *slot, seg_history *histo
 /* Replaces some parts; SEG_NO_MEMORY leaves all as they were. */
 int32_t seg_store_history(seg_table *table, seg_slot *slot, const seg_history *history, int32_t parts);
 void seg_free_history(seg_table *table, const seg_slot *slot);
+
+/* Whether an order of the ledger was stated to be of a day. */
+bool seg_has_ordered_on(const seg_table *table, const seg_history *history, int64_t day);
+/* The latest instant of an order in the ledger, of those that were stated; `at_ms` if there is none later. */
+int64_t seg_latest_order_ms(const seg_history *history, int64_t at_ms);
 
 /* --- what there is of other segmentations: see others.c --- */
 
