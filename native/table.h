@@ -237,20 +237,6 @@ static inline int32_t seg_words(const uint64_t *bits, int32_t words) {
   return words;
 }
 
-/* Sums that stay at the end of their range instead of leaving it: only nonsense gets there. */
-static inline int64_t seg_add64(int64_t a, int64_t b) {
-  int64_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
-}
-static inline int64_t seg_subtract64(int64_t a, int64_t b) {
-  int64_t difference;
-  return __builtin_sub_overflow(a, b, &difference) ? (a < 0 ? INT64_MIN : INT64_MAX) : difference;
-}
-static inline int32_t seg_add32(int32_t a, int32_t b) {
-  int32_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT32_MIN : INT32_MAX) : sum;
-}
-
 /* --- the table --- */
 
 #define SEG_ORDER_CLASSES 10 /* see seg_order_class */
