@@ -33,72 +33,6 @@ typedef struct side {
 static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
 static int64_t greatest(int64_t one, int64_t other) { return one > other ? one : other; }
 
-/* --- ids --- */
-
-static bool holds(const uint8_t *ids, int32_t count, const uint8_t *id, size_t bytes) {
-  for (int32_t i = 0; i < count; i++)
-    if (memcmp(ids + i * SEG_ID_BYTES, id, bytes) == 0) return true;
-  return false;
-}
-
-static bool is_old(const seg_ids *ids, uint64_t digest) {
-  return holds(ids->orders[0], ids->order_count, (const uint8_t *)&digest, SEG_ID_BYTES);
-}
-
-/* Adds ids that are not there yet behind the others; how many were there. The first ones go where there are too many. */
-static int32_t add_ids(uint8_t *ids, int32_t *count, int32_t limit, const uint8_t *others, int32_t other_count) {
-  int32_t known = 0;
-  for (int32_t i = 0; i < other_count; i++) {
-    const uint8_t *id = others + i * SEG_ID_BYTES;
-    if (holds(ids, *count, id, SEG_ID_BYTES)) {
-      known++;
-      continue;
-    }
-    if (*count == limit) memmove(ids, ids + SEG_ID_BYTES, (size_t)--*count * SEG_ID_BYTES);
-    memcpy(ids + (*count)++ * SEG_ID_BYTES, id, SEG_ID_BYTES);
-  }
-  return known;
-}
-
-static int16_t days_apart(const uint8_t *later, const uint8_t *earlier) {
-  uint16_t to, from;
-  memcpy(&to, later + 4, sizeof to);
-  memcpy(&from, earlier + 4, sizeof from);
-  return (int16_t)(uint16_t)(to - from);
-}
-
-/* Adds an engagement's id, which keeps its day, as seg_keep_engagement does. */
-static void append_engagement(seg_ids *ids, const uint8_t *id) {
-  uint8_t *all = ids->engagements[0];
-  int32_t old = ids->engagement_count == SEG_ENGAGEMENT_IDS;
-  while (ids->engagement_count - old >= SEG_ENGAGEMENT_IDS_LEAST &&
-         days_apart(id, all + old * SEG_ID_BYTES) > SEG_ENGAGEMENT_ID_DAYS)
-    old++;
-  ids->engagement_count -= old;
-  if (old) memmove(all, all + old * SEG_ID_BYTES, (size_t)ids->engagement_count * SEG_ID_BYTES);
-  memcpy(all + ids->engagement_count++ * SEG_ID_BYTES, id, SEG_ID_BYTES);
-}
-
-/* Joins ids of engagements by their days; how many both have. */
-static int32_t join_engagements(seg_ids *ids, const seg_ids *other) {
-  const seg_ids own = *ids;
-  int32_t i = 0, j = 0, known = 0;
-  ids->engagement_count = 0;
-  while (i < own.engagement_count || j < other->engagement_count) {
-    const bool takes_own = j == other->engagement_count ||
-                           (i < own.engagement_count && days_apart(other->engagements[j], own.engagements[i]) >= 0);
-    if (takes_own) {
-      append_engagement(ids, own.engagements[i++]);
-    } else if (holds(own.engagements[0], own.engagement_count, other->engagements[j], 4)) {
-      known++;
-      j++;
-    } else {
-      append_engagement(ids, other->engagements[j++]);
-    }
-  }
-  return known;
-}
-
 /* --- orders --- */
 
 /* Puts in what an order is worth (1), or takes it out (-1). */
@@ -122,7 +56,7 @@ static void drop_old_orders(seg_activity *a, side *own, const side *other) {
   int32_t kept = 0;
   for (int32_t i = 0; i < own->h.order_count; i++) {
     const seg_order *order = &own->h.orders[i];
-    if (is_old(&other->h.ids, order->digest) &&
+    if (seg_has_forgotten(&other->h.ids, order->digest) &&
         seg_find_order(other->h.orders, other->h.order_count, order->digest) < 0)
       count_once(a, order);
     else
@@ -135,7 +69,7 @@ static void drop_old_orders(seg_activity *a, side *own, const side *other) {
 static void enter_order(seg_history *h, int32_t known, const seg_order *order) {
   seg_order forgotten;
   if (!seg_enter_order(h->orders, &h->order_count, known, order, &forgotten) || !seg_is_stated(&forgotten)) return;
-  add_ids(h->ids.orders[0], &h->ids.order_count, SEG_OLD_ORDERS, (const uint8_t *)&forgotten.digest, 1);
+  if (!seg_has_forgotten(&h->ids, forgotten.digest)) seg_keep_order(&h->ids, forgotten.digest);
 }
 
 /* Orders that one of the rows had a later instant of. */
@@ -196,8 +130,7 @@ static void join_orders(side *own, side *other, int32_t known_refunds, moved *la
   seg_activity *a = &own->a;
   drop_old_orders(a, own, other);
   drop_old_orders(a, other, own);
-  add_ids(own->h.ids.orders[0], &own->h.ids.order_count, SEG_OLD_ORDERS, other->h.ids.orders[0],
-          other->h.ids.order_count);
+  seg_join_order_ids(&own->h.ids, &other->h.ids);
   for (int32_t i = 0; i < other->h.order_count; i++)
     join_order(a, &own->h, &other->h.orders[i], known_refunds > 0, later);
   for (int32_t i = 0; i < later->count; i++)
@@ -281,9 +214,8 @@ static void join_sides(const seg_table *table, side *own, side *other) {
   moved later = {.count = 0};
   if (own->a.first_at_ms > SEG_NEVER) own->a.first_at_ms = SEG_NEVER; /* it was merged, and is somebody's again */
   join_numbers(&own->a, &other->a);
-  const int32_t refunds = add_ids(own->h.ids.refunds[0], &own->h.ids.refund_count, SEG_REFUND_IDS,
-                                  other->h.ids.refunds[0], other->h.ids.refund_count);
-  const int32_t engagements = join_engagements(&own->h.ids, &other->h.ids);
+  const int32_t refunds = seg_join_refund_ids(&own->h.ids, &other->h.ids);
+  const int32_t engagements = seg_join_engagement_ids(&own->h.ids, &other->h.ids);
   own->a.refunds = seg_add32(own->a.refunds, -refunds);
   own->a.engagements = seg_add32(own->a.engagements, -engagements);
   join_orders(own, other, refunds, &later);

@@ -186,11 +186,17 @@ int64_t seg_pack_ids(uint8_t *out, const seg_ids *ids);
 /* Digests are canonical, as they stand in a row. */
 bool seg_knows_refund(const seg_ids *ids, uint64_t digest);
 bool seg_knows_order(const uint8_t *packed, int64_t size, uint64_t digest);
+/* Whether an order is one of which only the id is left. */
+bool seg_has_forgotten(const seg_ids *ids, uint64_t digest);
 bool seg_knows_engagement(const seg_ids *ids, uint64_t digest);
 void seg_keep_refund(seg_ids *ids, uint64_t digest);
 void seg_keep_order(seg_ids *ids, uint64_t digest);
 /* Keeps an engagement's id as of its customer's newest day of engagement. */
 void seg_keep_engagement(seg_ids *ids, uint64_t digest, int64_t newest);
+/* Join the ids of another customer, those of engagements by their days, the others behind; how many both have. */
+int32_t seg_join_refund_ids(seg_ids *ids, const seg_ids *other);
+void seg_join_order_ids(seg_ids *ids, const seg_ids *other);
+int32_t seg_join_engagement_ids(seg_ids *ids, const seg_ids *other);
 
 /* --- days: see days.c --- */
 
