@@ -207,10 +207,8 @@ class Identities:
         refused = self._refuse_joined(said, own, other)
         if refused is not None:
             return refused
-        statements = [*(own.statements if own else ()), *(other.statements if other else ()), said]
-        ends = [self.end_of(said.alias), self.end_of(said.customer_id)]
         self._note_link(said)
-        return self._put(Group(statements), ends)
+        return self._put(self._joined(said), [self.end_of(said.alias), self.end_of(said.customer_id)])
 
     def state(self) -> list[list[Any]]:
         """Return as JSON values all statements that count, and those that show what is shared."""
@@ -224,10 +222,7 @@ class Identities:
         said, linked, shared = state
         self._linked, self._shared = dict(linked), set(shared)
         for each in said:
-            statement = Statement(*each)
-            own, other = self._groups.get(statement.alias), self._groups.get(statement.customer_id)
-            both = [*(own.statements if own else ()), *(other.statements if other else ()), statement]
-            self._put(Group(both), [])
+            self._put(self._joined(Statement(*each)), [])
 
     # --- what is refused ---
 
@@ -303,11 +298,12 @@ class Identities:
         for said in group.statements:
             if said.alias == alias and said.kind == LINK:
                 continue
-            own, other = self._groups.get(said.alias), self._groups.get(said.customer_id)
-            self._put(
-                Group([*(own.statements if own else ()), *(other.statements if other else ()), said]),
-                [],
-            )
+            self._put(self._joined(said), [])
+
+    def _joined(self, said: Statement) -> Group:
+        """Return the groups of both ids as one that a statement connects."""
+        groups = (self._groups.get(said.alias), self._groups.get(said.customer_id))
+        return Group([*(each for group in groups if group for each in group.statements), said])
 
     def _put(self, group: Group, ends: Iterable[str]) -> list[Merge]:
         """Let a group be that of its ids; return whose state goes over to its end, of those who were ends so far."""
