@@ -18,19 +18,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 LINK: Final = "link"
 MERGE_STATEMENT: Final = "merge"
-IDENTITY_REASONS: Final = (
-    "blocked_identity",
-    "identity_cycle",
-    "shared_alias",
-    "too_many_identifiers",
-    "too_many_merges",
-    "both_identified",
-)
-"""Why a statement is refused."""
 Reason = Literal[
     "blocked_identity",
     "identity_cycle",
@@ -39,6 +30,8 @@ Reason = Literal[
     "too_many_merges",
     "both_identified",
 ]
+IDENTITY_REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+"""Why a statement is refused."""
 
 
 class Statement(NamedTuple):
