@@ -5,28 +5,14 @@ The reference that `native/merging.c`, which states the theory, is compared with
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from stream_app.core.clock import NO_TIME
 from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS, shown_day
 from tests.reference.folding import advance, change_worth
-from tests.reference.ids import (
-    ENGAGEMENT_DAYS,
-    ENGAGEMENT_LIMIT,
-    ENGAGEMENTS_LEAST,
-    ID_BYTES,
-    OLD_ORDER_LIMIT,
-    REFUND_LIMIT,
-    Ids,
-    unpack_ids,
-)
+from tests.reference.ids import ID_BYTES, OLD_ORDER_LIMIT, REFUND_LIMIT, Ids, add_ids, join_engagements, unpack_ids
 from tests.reference.orders import CANCELLED, NO_WORTH, RETURNED, STATED, Order, sort_orders, unpack_orders, weight_at
 from tests.reference.row import Row
-
-_SHORT: Final = 4
-"""Bytes of an engagement's digest."""
 
 
 def merge_rows(into: Row, other: Row, timezone: str = "UTC") -> Row:
@@ -49,12 +35,12 @@ class _Merge:
         )
         self._join_numbers(other)
         own_ids, other_ids = unpack_ids(row.recent_events), unpack_ids(other.recent_events)
-        refunds, known_refunds = _added(own_ids.refunds, other_ids.refunds, REFUND_LIMIT)
-        engagements, known_engagements = _engagements(own_ids.engagements, other_ids.engagements)
+        refunds, known_refunds = add_ids(own_ids.refunds, other_ids.refunds, REFUND_LIMIT)
+        engagements, known_engagements = join_engagements(own_ids.engagements, other_ids.engagements)
         row.refunds -= known_refunds
         row.engagements -= known_engagements
         self._repeats_refunds = known_refunds > 0
-        self._old, _ = _added(own_ids.orders, other_ids.orders, OLD_ORDER_LIMIT)
+        self._old, _ = add_ids(own_ids.orders, other_ids.orders, OLD_ORDER_LIMIT)
         self._left_ms: list[int] = []
         own, others = unpack_orders(row.orders), unpack_orders(other.orders)
         self._orders = self._without_old(own, others, other_ids)
@@ -119,7 +105,7 @@ class _Merge:
         self._orders, forgotten = sort_orders([*others, order])
         for each in forgotten:
             if each.is_stated:
-                self._old, _ = _added(self._old, (each.digest[:ID_BYTES],), OLD_ORDER_LIMIT)
+                self._old, _ = add_ids(self._old, (each.digest[:ID_BYTES],), OLD_ORDER_LIMIT)
 
     def _join_order(self, other: Order) -> None:
         own = next((order for order in self._orders if order.digest == other.digest), None)
@@ -186,44 +172,3 @@ def _united(newest: int, window: int, *sets: tuple[int, int]) -> list[int]:
     """Return the days of several sets of bits and last days that lie within a window, ascending."""
     days = {last - age for bits, last in sets for age in range(bits.bit_length()) if bits >> age & 1}
     return sorted(day for day in days if newest - day < window)
-
-
-def _added(own: tuple[bytes, ...], others: tuple[bytes, ...], limit: int) -> tuple[tuple[bytes, ...], int]:
-    """Return ids with others behind them, and how many were known."""
-    ids, known = list(own), 0
-    for each in others:
-        if each in ids:
-            known += 1
-        else:
-            ids = [*ids, each][-limit:]
-    return tuple(ids), known
-
-
-def _day_of(engagement: bytes) -> int:
-    return int.from_bytes(engagement[_SHORT:], "little")
-
-
-def _apart(later: bytes, earlier: bytes) -> int:
-    days = (_day_of(later) - _day_of(earlier)) % 65_536
-    return days if days < 32_768 else days - 65_536
-
-
-def _engagements(own: tuple[bytes, ...], others: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], int]:
-    """Return ids of engagements by their days, and how many both have."""
-    known = {each[:_SHORT] for each in own}
-    kept: list[bytes] = []
-    left, right, repeated = list(own), list(others), 0
-    while left or right:
-        if not right or (left and _apart(right[0], left[0]) >= 0):
-            each = left.pop(0)
-        else:
-            each = right.pop(0)
-            if each[:_SHORT] in known:
-                repeated += 1
-                continue
-        if len(kept) == ENGAGEMENT_LIMIT:
-            del kept[0]
-        while len(kept) >= ENGAGEMENTS_LEAST and _apart(each, kept[0]) > ENGAGEMENT_DAYS:
-            del kept[0]
-        kept.append(each)
-    return tuple(kept), repeated
