@@ -32,23 +32,13 @@
 
 /* --- days --- */
 
-static int64_t last_active_day(const seg_table *table, const seg_activity *a) {
-  return seg_day(table, a->engaged_at_ms > a->purchased_at_ms ? a->engaged_at_ms : a->purchased_at_ms);
-}
-
 static seg_gaps gaps_of(const seg_activity *a) { return (seg_gaps){a->gaps, a->log_gaps, a->log_gaps_squared}; }
-
-static void put_gaps(seg_activity *a, const seg_gaps *gaps) {
-  a->gaps = gaps->count;
-  a->log_gaps = gaps->logs;
-  a->log_gaps_squared = gaps->logs_squared;
-}
 
 /* Counts a day among the active ones; whether it changed them. `last` is the last active day before it. */
 static bool fold_active_day(const seg_table *table, seg_activity *a, seg_history *history, int64_t last, int64_t day) {
   seg_gaps gaps = gaps_of(a);
   if (!seg_add_active_day(&table->weights, history->active, &gaps, last, day)) return false;
-  put_gaps(a, &gaps);
+  seg_put_gaps(a, &gaps);
   return true;
 }
 
@@ -57,7 +47,7 @@ static bool fold_active_day(const seg_table *table, seg_activity *a, seg_history
 /* Counts an engagement's day among the active and engaged ones; the parts that have to be stored. */
 static int32_t fold_engaged_day(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
                                 int64_t day) {
-  const int64_t engaged = seg_day(table, a->engaged_at_ms), active = last_active_day(table, a);
+  const int64_t engaged = seg_day(table, a->engaged_at_ms), active = seg_last_active_day(table, a);
   bool changed = false;
   if (day == active && day == engaged) return 0;
   seg_load_history(table, slot, history, SEG_HAS_DAYS);
@@ -84,17 +74,8 @@ static int32_t fold_engagement(seg_table *table, seg_slot *slot, seg_activity *a
 
 /* --- orders --- */
 
-/* Has totals be as of an instant, if it is later. */
-static void advance(seg_activity *a, int64_t at_ms) {
-  if (at_ms < a->ordered_at_ms) return;
-  const double decay = seg_order_weight(a->ordered_at_ms, at_ms);
-  a->orders_decayed *= decay;
-  a->revenue_decayed *= decay;
-  a->ordered_at_ms = at_ms;
-}
-
 /* Takes out what an order was worth, and puts in what it is worth; whether these differ. */
-static bool change_worth(seg_activity *a, const seg_order *before, const seg_order *after) {
+static bool follow_worth(seg_activity *a, const seg_order *before, const seg_order *after) {
   const seg_worth was = seg_worth_of(before), is = seg_worth_of(after);
   const bool has_moved = before->at_ms != after->at_ms;
   const bool is_nothing = !seg_is_stated(after) && !was.minor && !is.minor;
@@ -102,48 +83,31 @@ static bool change_worth(seg_activity *a, const seg_order *before, const seg_ord
   const double put_in = seg_order_weight(after->at_ms, a->ordered_at_ms);
   const bool was_any = was.orders || was.minor;
   const double taken_out = !has_moved ? put_in : was_any ? seg_order_weight(before->at_ms, a->ordered_at_ms) : 0.0;
-  a->purchases = seg_add32(a->purchases, is.orders - was.orders);
-  a->revenue_minor = seg_add64(a->revenue_minor, seg_subtract64(is.minor, was.minor));
-  a->orders_decayed += (double)is.orders * put_in - (double)was.orders * taken_out;
-  a->revenue_decayed += (double)is.minor * put_in - (double)was.minor * taken_out;
-  a->log_order_values += is.logs - was.logs;
+  seg_change_worth(a, &was, taken_out, &is, put_in);
   return true;
-}
-
-static bool has_ordered_on(const seg_table *table, const seg_history *history, int64_t day) {
-  for (int32_t i = 0; i < history->order_count; i++)
-    if (seg_is_stated(&history->orders[i]) && seg_day(table, history->orders[i].at_ms) == day) return true;
-  return false;
-}
-
-/* The latest instant of an order in the ledger, of those that were stated; `at_ms` if there is none. */
-static int64_t latest_order_ms(const seg_history *history, int64_t at_ms) {
-  for (int32_t i = history->order_count - 1; i >= 0; i--)
-    if (seg_is_stated(&history->orders[i]) && history->orders[i].at_ms > at_ms) at_ms = history->orders[i].at_ms;
-  return at_ms;
 }
 
 /* Has an order that was stated be where it was stated earlier; the ledger has it there already. Parts to be stored. */
 static int32_t move_order(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
                           int64_t from_ms, int64_t to_ms) {
-  const int64_t from = seg_day(table, from_ms), to = seg_day(table, to_ms), last = last_active_day(table, a);
-  if (from_ms == a->purchased_at_ms) a->purchased_at_ms = latest_order_ms(history, to_ms);
+  const int64_t from = seg_day(table, from_ms), to = seg_day(table, to_ms), last = seg_last_active_day(table, a);
+  if (from_ms == a->purchased_at_ms) a->purchased_at_ms = seg_latest_order_ms(history, to_ms);
   if (from == to) return 0;
   seg_load_history(table, slot, history, SEG_HAS_DAYS);
   const bool is_engaged = seg_is_day(history->engaged, SEG_ENGAGED_WORDS, seg_day(table, a->engaged_at_ms), from);
-  if (!is_engaged && !has_ordered_on(table, history, from)) {
+  if (!is_engaged && !seg_has_ordered_on(table, history, from)) {
     seg_gaps gaps = gaps_of(a);
-    seg_remove_active_day(&table->weights, history->active, &gaps, last, from, last_active_day(table, a));
-    put_gaps(a, &gaps);
+    seg_remove_active_day(&table->weights, history->active, &gaps, last, from, seg_last_active_day(table, a));
+    seg_put_gaps(a, &gaps);
   }
-  fold_active_day(table, a, history, last_active_day(table, a), to);
+  fold_active_day(table, a, history, seg_last_active_day(table, a), to);
   return SEG_HAS_DAYS;
 }
 
 /* Has a customer order where a new order was stated; the parts that have to be stored. */
 static int32_t place_order(seg_table *table, const seg_slot *slot, seg_activity *a, seg_history *history,
                            int64_t at_ms) {
-  const int64_t day = seg_day(table, at_ms), active = last_active_day(table, a);
+  const int64_t day = seg_day(table, at_ms), active = seg_last_active_day(table, a);
   int32_t parts = 0;
   if (day != active) {
     seg_load_history(table, slot, history, SEG_HAS_DAYS);
@@ -159,7 +123,7 @@ static int32_t follow_order(seg_table *table, const seg_slot *slot, seg_activity
   const bool was_stated = seg_is_stated(before), is_stated = seg_is_stated(after), is_new = is_stated && !was_stated;
   const bool has_moved = was_stated && before->at_ms != after->at_ms;
   const int32_t refunds = after->refunds - before->refunds;
-  folded->is_quiet = !change_worth(a, before, after) && !is_new && !refunds;
+  folded->is_quiet = !follow_worth(a, before, after) && !is_new && !refunds;
   a->refunds = seg_add32(a->refunds, refunds);
   if (!is_stated) return 0;
   if (after->at_ms < a->first_at_ms) a->first_at_ms = after->at_ms;
@@ -189,8 +153,8 @@ static int32_t fold_known_order(seg_table *table, seg_slot *slot, seg_activity *
   folded->is_quiet = true;
   if (is_same && (!is_stated || event->at_ms <= a->ordered_at_ms)) return SEG_REPEATED;
   if (is_stated || after.refunded_minor) {
-    advance(a, event->at_ms);
-    if (!was_stated && before.at_ms > event->at_ms) advance(a, before.at_ms);
+    seg_advance_totals(a, event->at_ms);
+    if (!was_stated && before.at_ms > event->at_ms) seg_advance_totals(a, before.at_ms);
   }
   if (is_same) return SEG_OK;
   seg_order forgotten;

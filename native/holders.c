@@ -69,8 +69,10 @@ static bool list_wanted(seg_workspace *work, const seg_step *step) {
   return true;
 }
 
+static uint64_t bit_of(uint64_t digest) { return (digest >> SHORT_SHIFT) & (FILTER_BITS - 1); }
+
 static bool passes(const uint64_t *filter, uint64_t digest) {
-  const uint64_t bit = (digest >> SHORT_SHIFT) & (FILTER_BITS - 1);
+  const uint64_t bit = bit_of(digest);
   return filter[bit / 64] >> (bit % 64) & 1;
 }
 
@@ -113,7 +115,7 @@ int32_t seg_gather_holders(seg_run *run) {
   if (!work->wanted_count) return SEG_OK;
   uint64_t filter[FILTER_BITS / 64] = {0};
   for (int64_t i = 0; i < work->wanted_count; i++) {
-    const uint64_t bit = (work->wanted[i].digest >> SHORT_SHIFT) & (FILTER_BITS - 1);
+    const uint64_t bit = bit_of(work->wanted[i].digest);
     filter[bit / 64] |= UINT64_C(1) << (bit % 64);
   }
   for (int64_t row = 0; row < run->table->count; row++) {
@@ -147,12 +149,9 @@ int32_t seg_hand_over_orders(seg_run *run, int64_t from, int64_t into) {
 static bool holds(seg_table *table, int64_t row, uint64_t digest) {
   const seg_slot *slot = &table->slots[row];
   const uint64_t canonical = __builtin_bswap64(digest);
-  if (slot->orders) {
-    const uint8_t *at = seg_pool_at(seg_order_pool(table, slot), slot->orders_at);
-    const size_t size = slot->orders_are_narrow ? SEG_NARROW_ORDER_BYTES : SEG_ORDER_BYTES;
-    for (uint32_t i = 0; i < slot->orders; i++, at += size)
-      if (memcmp(at, &canonical, sizeof canonical) == 0) return true;
-  }
+  seg_history history;
+  seg_load_history(table, slot, &history, SEG_HAS_ORDERS);
+  if (seg_find_order(history.orders, history.order_count, canonical) >= 0) return true;
   const seg_bytes ids = seg_blob_of(&table->ids_of_events, seg_slot_ids(slot));
   return seg_knows_order(ids.data, ids.size, canonical);
 }

@@ -73,6 +73,10 @@ bool seg_knows_order(const uint8_t *packed, int64_t size, uint64_t digest) {
   return size >= 2 && holds(packed + 2 + SEG_ID_BYTES * packed[0], packed[1], digest, true);
 }
 
+bool seg_has_forgotten(const seg_ids *ids, uint64_t digest) {
+  return holds(ids->orders[0], ids->order_count, digest, true);
+}
+
 bool seg_knows_engagement(const seg_ids *ids, uint64_t digest) {
   return holds(ids->engagements[0], ids->engagement_count, digest, false);
 }
@@ -112,4 +116,64 @@ void seg_keep_engagement(seg_ids *ids, uint64_t digest, int64_t newest) {
   drop(ids->engagements[0], &ids->engagement_count, old);
   keep(ids->engagements[0], &ids->engagement_count, SEG_ENGAGEMENT_IDS, digest);
   memcpy(ids->engagements[ids->engagement_count - 1] + 4, &day, sizeof day);
+}
+
+/* --- joining --- */
+
+static uint64_t id_at(const uint8_t *ids, int32_t index) {
+  uint64_t id = 0;
+  memcpy(&id, ids + index * SEG_ID_BYTES, SEG_ID_BYTES);
+  return id;
+}
+
+/* Adds ids that are not there yet behind the others; how many were there. */
+static int32_t add(uint8_t *ids, int32_t *count, int32_t limit, const uint8_t *others, int32_t other_count) {
+  int32_t known = 0;
+  for (int32_t i = 0; i < other_count; i++) {
+    const uint64_t id = id_at(others, i);
+    if (holds(ids, *count, id, true)) known++;
+    else keep(ids, count, limit, id);
+  }
+  return known;
+}
+
+int32_t seg_join_refund_ids(seg_ids *ids, const seg_ids *other) {
+  return add(ids->refunds[0], &ids->refund_count, SEG_REFUND_IDS, other->refunds[0], other->refund_count);
+}
+
+void seg_join_order_ids(seg_ids *ids, const seg_ids *other) {
+  add(ids->orders[0], &ids->order_count, SEG_OLD_ORDERS, other->orders[0], other->order_count);
+}
+
+static int16_t days_apart(const uint8_t *later, const uint8_t *earlier) {
+  return (int16_t)(uint16_t)(day_of(later) - day_of(earlier));
+}
+
+/* Adds an engagement's id, which keeps its day, as seg_keep_engagement does. */
+static void append_engagement(seg_ids *ids, const uint8_t *id) {
+  int32_t old = ids->engagement_count == SEG_ENGAGEMENT_IDS;
+  while (ids->engagement_count - old >= SEG_ENGAGEMENT_IDS_LEAST &&
+         days_apart(id, ids->engagements[old]) > SEG_ENGAGEMENT_ID_DAYS)
+    old++;
+  drop(ids->engagements[0], &ids->engagement_count, old);
+  keep(ids->engagements[0], &ids->engagement_count, SEG_ENGAGEMENT_IDS, id_at(id, 0));
+}
+
+int32_t seg_join_engagement_ids(seg_ids *ids, const seg_ids *other) {
+  const seg_ids own = *ids;
+  int32_t i = 0, j = 0, known = 0;
+  ids->engagement_count = 0;
+  while (i < own.engagement_count || j < other->engagement_count) {
+    const bool takes_own = j == other->engagement_count ||
+                           (i < own.engagement_count && days_apart(other->engagements[j], own.engagements[i]) >= 0);
+    if (takes_own) {
+      append_engagement(ids, own.engagements[i++]);
+    } else if (seg_knows_engagement(&own, id_at(other->engagements[0], j))) {
+      known++;
+      j++;
+    } else {
+      append_engagement(ids, other->engagements[j++]);
+    }
+  }
+  return known;
 }

@@ -16,13 +16,6 @@
 
 static bool has_ended(const seg_run *run, int64_t row) { return run->columns->activity[row].first_at_ms > SEG_NEVER; }
 
-/* The pending instant of a part, opened if it is not; -1 if that fails. */
-static int64_t open(seg_run *run, int64_t part, int64_t at_ms, bool is_first, const seg_visit *visit, int32_t *status) {
-  seg_part *of = &run->work->parts[part];
-  if (of->pending < 0) seg_open_instant(run, part, at_ms, is_first, !seg_is_blank(run, of->row), visit, status);
-  return run->work->parts[part].pending;
-}
-
 int32_t seg_take_merge(seg_run *run, int64_t index) {
   seg_workspace *work = run->work;
   const seg_event *event = &run->step->events[index];
@@ -37,28 +30,23 @@ int32_t seg_take_merge(seg_run *run, int64_t index) {
   const int64_t into_part = seg_take_part(run, into, &is_first_into);
   if (from_part < 0 || into_part < 0) return SEG_NO_MEMORY;
   work->parts[from_part].has_events = work->parts[into_part].has_events = true;
-  const seg_visit visit = {
-      .decided_at_ms = seg_latest(run->step->clock.watermark_ms, seg_last_sweep_ms(run)),
-      .position = index + run->sweeps,
-  };
+  const seg_visit visit = seg_visit_of(run, index);
   int32_t status = SEG_OK;
-  const int64_t ending = open(run, from_part, event->at_ms, is_first_from, &visit, &status);
-  if (status != SEG_OK) return status;
-  const int64_t at_ms = work->pending[ending].at_ms;
+  if (!seg_open_instant(run, from_part, event->at_ms, is_first_from, &visit, &status)) return status;
+  const int64_t ending = work->parts[from_part].pending, at_ms = work->pending[ending].at_ms;
   const int64_t earlier = work->parts[into_part].pending;
   if (earlier >= 0 && work->pending[earlier].at_ms < at_ms) {
     status = seg_end_instant(run, earlier);
     if (status != SEG_OK) return status;
     is_first_into = false;
   }
-  const int64_t going_on = open(run, into_part, at_ms, is_first_into, &visit, &status);
-  if (status == SEG_OK)
-    status = seg_merge_rows(run->table, run->columns, run->step->program, &work->ledger, &work->traits, into, from);
+  seg_pending *pending = seg_open_instant(run, into_part, at_ms, is_first_into, &visit, &status);
+  if (!pending) return status;
+  status = seg_merge_rows(run->table, run->columns, run->step->program, &work->ledger, &work->traits, into, from);
   if (status == SEG_OK) status = seg_hand_over_orders(run, from, into);
   if (status != SEG_OK) return status;
   work->pending[ending].ends = true;
   work->pending[ending].event = work->pending[ending].merge = index;
-  seg_pending *pending = &work->pending[going_on];
   pending->touched.any = pending->touched.must_evaluate = 1;
   pending->acts = seg_has_acted(&run->columns->activity[into]);
   pending->in_session = pending->ends = false;
@@ -68,22 +56,12 @@ int32_t seg_take_merge(seg_run *run, int64_t index) {
 
 /* What is common to the moves out of all segments. */
 static seg_move leaving(const seg_run *run, const seg_part *part, const seg_pending *pending) {
-  return (seg_move){
-      .row = part->row,
-      .position = pending->event + run->sweeps,
-      .event = pending->event,
-      .effective_at_ms = pending->at_ms,
-      .decided_at_ms = seg_latest(run->step->clock.watermark_ms, seg_last_sweep_ms(run)),
-      .before_ms = pending->at_ms,
-      .next_at_ms = SEG_NEVER,
-      .next_target = SEG_NOWHERE,
-      .target = SEG_NOWHERE,
-      .cause = SEG_MERGE,
-      .change = SEG_LEFT,
-      .is_own = 1,
-      .before = pending->before,
-      .after = pending->before,
-  };
+  seg_move move = seg_own_move(run, pending, pending->event, part->row);
+  move.next_at_ms = SEG_NEVER;
+  move.next_target = move.target = SEG_NOWHERE;
+  move.change = SEG_LEFT;
+  move.before = move.after = pending->before;
+  return move;
 }
 
 static int32_t leave(seg_run *run, seg_part *part, int64_t m, const seg_pending *pending) {

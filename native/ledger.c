@@ -193,12 +193,6 @@ static bool make_room(seg_ledger *ledger) {
 
 /* --- entering --- */
 
-static int64_t saturated(int64_t one, int64_t other) {
-  int64_t sum;
-  if (!__builtin_add_overflow(one, other, &sum)) return sum;
-  return other > 0 ? INT64_MAX : INT64_MIN;
-}
-
 static bool enter_count(uint8_t *at) {
   uint32_t count;
   memcpy(&count, at, sizeof count);
@@ -213,7 +207,7 @@ static bool enter_totals(uint8_t *at, int64_t value) {
   uint32_t count;
   memcpy(&count, at, sizeof count);
   memcpy(totals, at + 4, sizeof totals);
-  totals[0] = saturated(totals[0], value);
+  totals[0] = seg_add64(totals[0], value);
   if (count == 0 || value < totals[1]) totals[1] = value;
   if (count == 0 || value > totals[2]) totals[2] = value;
   memcpy(at + 4, totals, sizeof totals);

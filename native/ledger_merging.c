@@ -21,12 +21,6 @@ static uint32_t get_u32(const uint8_t *at) {
   return value;
 }
 
-static int64_t sum_of(int64_t one, int64_t other) {
-  int64_t sum;
-  if (!__builtin_add_overflow(one, other, &sum)) return sum;
-  return other > 0 ? INT64_MAX : INT64_MIN;
-}
-
 static void join_counts(uint8_t *into, const uint8_t *from) {
   const uint64_t both = (uint64_t)get_u32(into) + get_u32(from);
   const uint32_t count = both > UINT32_MAX ? UINT32_MAX : (uint32_t)both;
@@ -40,7 +34,7 @@ static void join_totals(uint8_t *into, const uint8_t *from) {
   memcpy(other, from + 4, sizeof other);
   join_counts(into, from);
   if (brings_none) return;
-  one[0] = sum_of(one[0], other[0]);
+  one[0] = seg_add64(one[0], other[0]);
   if (is_empty || other[1] < one[1]) one[1] = other[1];
   if (is_empty || other[2] > one[2]) one[2] = other[2];
   memcpy(into + 4, one, sizeof one);

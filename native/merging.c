@@ -33,96 +33,15 @@ typedef struct side {
 static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
 static int64_t greatest(int64_t one, int64_t other) { return one > other ? one : other; }
 
-static int64_t last_active_day(const seg_table *table, const seg_activity *a) {
-  return seg_day(table, greatest(a->engaged_at_ms, a->purchased_at_ms));
-}
-
-/* --- ids --- */
-
-static bool holds(const uint8_t *ids, int32_t count, const uint8_t *id, size_t bytes) {
-  for (int32_t i = 0; i < count; i++)
-    if (memcmp(ids + i * SEG_ID_BYTES, id, bytes) == 0) return true;
-  return false;
-}
-
-static bool is_old(const seg_ids *ids, uint64_t digest) {
-  return holds(ids->orders[0], ids->order_count, (const uint8_t *)&digest, SEG_ID_BYTES);
-}
-
-/* Adds ids that are not there yet behind the others; how many were there. The first ones go where there are too many. */
-static int32_t add_ids(uint8_t *ids, int32_t *count, int32_t limit, const uint8_t *others, int32_t other_count) {
-  int32_t known = 0;
-  for (int32_t i = 0; i < other_count; i++) {
-    const uint8_t *id = others + i * SEG_ID_BYTES;
-    if (holds(ids, *count, id, SEG_ID_BYTES)) {
-      known++;
-      continue;
-    }
-    if (*count == limit) memmove(ids, ids + SEG_ID_BYTES, (size_t)--*count * SEG_ID_BYTES);
-    memcpy(ids + (*count)++ * SEG_ID_BYTES, id, SEG_ID_BYTES);
-  }
-  return known;
-}
-
-static int16_t days_apart(const uint8_t *later, const uint8_t *earlier) {
-  uint16_t to, from;
-  memcpy(&to, later + 4, sizeof to);
-  memcpy(&from, earlier + 4, sizeof from);
-  return (int16_t)(uint16_t)(to - from);
-}
-
-/* Adds an engagement's id, which keeps its day, as seg_keep_engagement does. */
-static void append_engagement(seg_ids *ids, const uint8_t *id) {
-  uint8_t *all = ids->engagements[0];
-  int32_t old = ids->engagement_count == SEG_ENGAGEMENT_IDS;
-  while (ids->engagement_count - old >= SEG_ENGAGEMENT_IDS_LEAST &&
-         days_apart(id, all + old * SEG_ID_BYTES) > SEG_ENGAGEMENT_ID_DAYS)
-    old++;
-  ids->engagement_count -= old;
-  if (old) memmove(all, all + old * SEG_ID_BYTES, (size_t)ids->engagement_count * SEG_ID_BYTES);
-  memcpy(all + ids->engagement_count++ * SEG_ID_BYTES, id, SEG_ID_BYTES);
-}
-
-/* Joins ids of engagements by their days; how many both have. */
-static int32_t join_engagements(seg_ids *ids, const seg_ids *other) {
-  const seg_ids own = *ids;
-  int32_t i = 0, j = 0, known = 0;
-  ids->engagement_count = 0;
-  while (i < own.engagement_count || j < other->engagement_count) {
-    const bool takes_own = j == other->engagement_count ||
-                           (i < own.engagement_count && days_apart(other->engagements[j], own.engagements[i]) >= 0);
-    if (takes_own) {
-      append_engagement(ids, own.engagements[i++]);
-    } else if (holds(own.engagements[0], own.engagement_count, other->engagements[j], 4)) {
-      known++;
-      j++;
-    } else {
-      append_engagement(ids, other->engagements[j++]);
-    }
-  }
-  return known;
-}
-
 /* --- orders --- */
-
-static void advance(seg_activity *a, int64_t at_ms) {
-  if (at_ms < a->ordered_at_ms) return;
-  const double decay = seg_order_weight(a->ordered_at_ms, at_ms);
-  a->orders_decayed *= decay;
-  a->revenue_decayed *= decay;
-  a->ordered_at_ms = at_ms;
-}
 
 /* Puts in what an order is worth (1), or takes it out (-1). */
 static void count_worth(seg_activity *a, const seg_order *order, int32_t sign) {
-  const seg_worth worth = seg_worth_of(order);
+  const seg_worth worth = seg_worth_of(order), nothing = {0, 0, 0.0};
   if (!worth.orders && !worth.minor) return;
   const double weight = seg_order_weight(order->at_ms, a->ordered_at_ms);
-  a->purchases = seg_add32(a->purchases, sign * worth.orders);
-  a->revenue_minor = sign > 0 ? seg_add64(a->revenue_minor, worth.minor) : seg_subtract64(a->revenue_minor, worth.minor);
-  a->orders_decayed += sign * worth.orders * weight;
-  a->revenue_decayed += sign * (double)worth.minor * weight;
-  a->log_order_values += sign * worth.logs;
+  if (sign > 0) seg_change_worth(a, &nothing, 0.0, &worth, weight);
+  else seg_change_worth(a, &worth, weight, &nothing, 0.0);
 }
 
 /* Takes an order out of which the other row has only the id left, where it counts. */
@@ -137,7 +56,7 @@ static void drop_old_orders(seg_activity *a, side *own, const side *other) {
   int32_t kept = 0;
   for (int32_t i = 0; i < own->h.order_count; i++) {
     const seg_order *order = &own->h.orders[i];
-    if (is_old(&other->h.ids, order->digest) &&
+    if (seg_has_forgotten(&other->h.ids, order->digest) &&
         seg_find_order(other->h.orders, other->h.order_count, order->digest) < 0)
       count_once(a, order);
     else
@@ -150,7 +69,7 @@ static void drop_old_orders(seg_activity *a, side *own, const side *other) {
 static void enter_order(seg_history *h, int32_t known, const seg_order *order) {
   seg_order forgotten;
   if (!seg_enter_order(h->orders, &h->order_count, known, order, &forgotten) || !seg_is_stated(&forgotten)) return;
-  add_ids(h->ids.orders[0], &h->ids.order_count, SEG_OLD_ORDERS, (const uint8_t *)&forgotten.digest, 1);
+  if (!seg_has_forgotten(&h->ids, forgotten.digest)) seg_keep_order(&h->ids, forgotten.digest);
 }
 
 /* Orders that one of the rows had a later instant of. */
@@ -171,7 +90,7 @@ static void join_order(seg_activity *a, seg_history *h, const seg_order *other, 
     both.refunds = own.refunds > other->refunds ? own.refunds : other->refunds;
     both.refunded_minor = greatest(own.refunded_minor, other->refunded_minor);
   }
-  if (seg_is_stated(&both)) advance(a, greatest(own.at_ms, other->at_ms));
+  if (seg_is_stated(&both)) seg_advance_totals(a, greatest(own.at_ms, other->at_ms));
   count_worth(a, &own, -1);
   count_worth(a, other, -1);
   count_worth(a, &both, 1);
@@ -183,15 +102,13 @@ static void join_order(seg_activity *a, seg_history *h, const seg_order *other, 
 /* Whether all that was ever ordered is in the ledger, as it was first stated. */
 static bool is_plain(const side *of) {
   int64_t minor = 0;
-  int32_t orders = 0;
   if (of->h.ids.order_count || of->a.refunds) return false;
   for (int32_t i = 0; i < of->h.order_count; i++) {
     const seg_order *order = &of->h.orders[i];
     if (order->flags != SEG_IS_STATED || order->refunds || order->stated_at_ms != order->at_ms) return false;
     minor = seg_add64(minor, order->stated_minor);
-    orders++;
   }
-  return orders == of->a.purchases && minor == of->a.revenue_minor;
+  return of->h.order_count == of->a.purchases && minor == of->a.revenue_minor;
 }
 
 /* Makes the sums over orders anew, in the order of time. */
@@ -203,29 +120,21 @@ static void refold_orders(side *of) {
   a->purchases = 0;
   a->revenue_minor = 0;
   for (int32_t i = 0; i < of->h.order_count; i++) {
-    advance(a, of->h.orders[i].at_ms);
+    seg_advance_totals(a, of->h.orders[i].at_ms);
     count_worth(a, &of->h.orders[i], 1);
   }
-  if (last_ms > a->ordered_at_ms) advance(a, last_ms);
-}
-
-static int64_t latest_order_ms(const seg_history *h) {
-  int64_t latest_ms = SEG_NO_TIME;
-  for (int32_t i = 0; i < h->order_count; i++)
-    if (seg_is_stated(&h->orders[i])) latest_ms = greatest(latest_ms, h->orders[i].at_ms);
-  return latest_ms;
+  seg_advance_totals(a, last_ms);
 }
 
 static void join_orders(side *own, side *other, int32_t known_refunds, moved *later) {
   seg_activity *a = &own->a;
   drop_old_orders(a, own, other);
   drop_old_orders(a, other, own);
-  add_ids(own->h.ids.orders[0], &own->h.ids.order_count, SEG_OLD_ORDERS, other->h.ids.orders[0],
-          other->h.ids.order_count);
+  seg_join_order_ids(&own->h.ids, &other->h.ids);
   for (int32_t i = 0; i < other->h.order_count; i++)
     join_order(a, &own->h, &other->h.orders[i], known_refunds > 0, later);
   for (int32_t i = 0; i < later->count; i++)
-    if (later->from_ms[i] == a->purchased_at_ms) a->purchased_at_ms = latest_order_ms(&own->h);
+    if (later->from_ms[i] == a->purchased_at_ms) a->purchased_at_ms = seg_latest_order_ms(&own->h, SEG_NO_TIME);
   if (is_plain(own)) refold_orders(own);
 }
 
@@ -238,12 +147,6 @@ static void unite_days(uint64_t *all, int32_t window, int64_t newest, const uint
     const int64_t own = age - (newest - last);
     if (bits[own / 64] >> (own % 64) & 1) all[age / 64] |= UINT64_C(1) << (age % 64);
   }
-}
-
-static bool was_ordered_on(const seg_table *table, const seg_history *h, int64_t day) {
-  for (int32_t i = 0; i < h->order_count; i++)
-    if (seg_is_stated(&h->orders[i]) && seg_day(table, h->orders[i].at_ms) == day) return true;
-  return false;
 }
 
 /* Makes the engaged days of both anew, in the order of time. */
@@ -265,13 +168,13 @@ static void join_engaged_days(const seg_table *table, side *own, const side *oth
 /* Makes the active days of both anew, without those that orders have left. */
 static void join_active_days(const seg_table *table, side *own, const side *other, int64_t own_last,
                              const moved *later) {
-  const int64_t other_last = last_active_day(table, &other->a), newest = greatest(own_last, other_last);
+  const int64_t other_last = seg_last_active_day(table, &other->a), newest = greatest(own_last, other_last);
   uint64_t all[SEG_ACTIVE_WORDS] = {0}, *bits = own->h.active;
   unite_days(all, SEG_ACTIVITY_WINDOW_DAYS, newest, bits, own_last);
   unite_days(all, SEG_ACTIVITY_WINDOW_DAYS, newest, other->h.active, other_last);
   for (int32_t i = 0; i < later->count; i++) {
     const int64_t day = seg_day(table, later->from_ms[i]), age = newest - day;
-    const bool stays = was_ordered_on(table, &own->h, day) ||
+    const bool stays = seg_has_ordered_on(table, &own->h, day) ||
                        seg_is_day(own->h.engaged, SEG_ENGAGED_WORDS, seg_day(table, own->a.engaged_at_ms), day);
     if (!stays && age >= 0 && age < SEG_ACTIVITY_WINDOW_DAYS) all[age / 64] &= ~(UINT64_C(1) << (age % 64));
   }
@@ -283,9 +186,7 @@ static void join_active_days(const seg_table *table, side *own, const side *othe
     seg_add_active_day(&table->weights, bits, &gaps, last, newest - age);
     last = newest - age;
   }
-  own->a.gaps = gaps.count;
-  own->a.log_gaps = gaps.logs;
-  own->a.log_gaps_squared = gaps.logs_squared;
+  seg_put_gaps(&own->a, &gaps);
 }
 
 /* --- rows --- */
@@ -293,8 +194,8 @@ static void join_active_days(const seg_table *table, side *own, const side *othe
 static void join_numbers(seg_activity *a, const seg_activity *b) {
   seg_activity other = *b;
   const int64_t ordered_ms = greatest(a->ordered_at_ms, b->ordered_at_ms);
-  advance(a, ordered_ms);
-  advance(&other, ordered_ms);
+  seg_advance_totals(a, ordered_ms);
+  seg_advance_totals(&other, ordered_ms);
   a->orders_decayed += other.orders_decayed;
   a->revenue_decayed += other.revenue_decayed;
   a->log_order_values += other.log_order_values;
@@ -309,13 +210,12 @@ static void join_numbers(seg_activity *a, const seg_activity *b) {
 }
 
 static void join_sides(const seg_table *table, side *own, side *other) {
-  const int64_t own_engaged = seg_day(table, own->a.engaged_at_ms), own_active = last_active_day(table, &own->a);
+  const int64_t own_engaged = seg_day(table, own->a.engaged_at_ms), own_active = seg_last_active_day(table, &own->a);
   moved later = {.count = 0};
   if (own->a.first_at_ms > SEG_NEVER) own->a.first_at_ms = SEG_NEVER; /* it was merged, and is somebody's again */
   join_numbers(&own->a, &other->a);
-  const int32_t refunds = add_ids(own->h.ids.refunds[0], &own->h.ids.refund_count, SEG_REFUND_IDS,
-                                  other->h.ids.refunds[0], other->h.ids.refund_count);
-  const int32_t engagements = join_engagements(&own->h.ids, &other->h.ids);
+  const int32_t refunds = seg_join_refund_ids(&own->h.ids, &other->h.ids);
+  const int32_t engagements = seg_join_engagement_ids(&own->h.ids, &other->h.ids);
   own->a.refunds = seg_add32(own->a.refunds, -refunds);
   own->a.engagements = seg_add32(own->a.engagements, -engagements);
   join_orders(own, other, refunds, &later);

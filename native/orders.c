@@ -104,6 +104,24 @@ seg_worth seg_worth_of(const seg_order *order) {
   return (seg_worth){1, left, seg_log_order_value((double)left)};
 }
 
+/* --- orders in a row's totals --- */
+
+void seg_advance_totals(seg_activity *a, int64_t at_ms) {
+  if (at_ms < a->ordered_at_ms) return;
+  const double decay = seg_order_weight(a->ordered_at_ms, at_ms);
+  a->orders_decayed *= decay;
+  a->revenue_decayed *= decay;
+  a->ordered_at_ms = at_ms;
+}
+
+void seg_change_worth(seg_activity *a, const seg_worth *was, double taken_out, const seg_worth *is, double put_in) {
+  a->purchases = seg_add32(a->purchases, is->orders - was->orders);
+  a->revenue_minor = seg_add64(a->revenue_minor, seg_subtract64(is->minor, was->minor));
+  a->orders_decayed += (double)is->orders * put_in - (double)was->orders * taken_out;
+  a->revenue_decayed += (double)is->minor * put_in - (double)was->minor * taken_out;
+  a->log_order_values += is->logs - was->logs;
+}
+
 /* --- the ledger --- */
 
 /* Whether one entry stands after another: by instant, then by the digest's bytes. */
@@ -131,6 +149,18 @@ bool seg_enter_order(seg_order *ledger, int32_t *count, int32_t known, const seg
   memmove(ledger, ledger + 1, SEG_ORDER_LIMIT * sizeof *ledger);
   *count = SEG_ORDER_LIMIT;
   return true;
+}
+
+bool seg_has_ordered_on(const seg_table *table, const seg_history *history, int64_t day) {
+  for (int32_t i = 0; i < history->order_count; i++)
+    if (seg_is_stated(&history->orders[i]) && seg_day(table, history->orders[i].at_ms) == day) return true;
+  return false;
+}
+
+int64_t seg_latest_order_ms(const seg_history *history, int64_t at_ms) {
+  for (int32_t i = history->order_count - 1; i >= 0; i--)
+    if (seg_is_stated(&history->orders[i]) && history->orders[i].at_ms > at_ms) at_ms = history->orders[i].at_ms;
+  return at_ms;
 }
 
 /* --- packing --- */

@@ -284,6 +284,19 @@ double seg_engagement_decay(const seg_activity *activity, int64_t at_ms); /* lik
 /* Those of n customers, each at an instant of its own. */
 SEG_API void seg_ask_quantities(int64_t n, const seg_activity *activity, const int64_t *at_ms, seg_quantities *out);
 
+/* Sums that stay at the end of their range instead of leaving it: only nonsense gets there. */
+static inline int64_t seg_add64(int64_t a, int64_t b) {
+  int64_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
+}
+static inline int64_t seg_subtract64(int64_t a, int64_t b) {
+  int64_t difference;
+  return __builtin_sub_overflow(a, b, &difference) ? (a < 0 ? INT64_MIN : INT64_MAX) : difference;
+}
+static inline int32_t seg_add32(int32_t a, int32_t b) {
+  int32_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT32_MIN : INT32_MAX) : sum;
+}
 /* As numpy has them: what is not a number stays so. */
 static inline double seg_max(double one, double other) {
   if (one != one) return one;

@@ -106,10 +106,12 @@ static int64_t keep(seg_workspace *work, seg_bytes bytes) {
   return at;
 }
 
-seg_pending *seg_open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, bool is_known,
-                              const seg_visit *visit, int32_t *status) {
+seg_pending *seg_open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, const seg_visit *visit,
+                              int32_t *status) {
   seg_workspace *work = run->work;
+  if (work->parts[part].pending >= 0) return &work->pending[work->parts[part].pending];
   const int64_t row = work->parts[part].row;
+  const bool is_known = !seg_is_blank(run, row);
   int64_t due_ms, revised_ms = SEG_NO_TIME;
   if (seg_is_outdated(run, row)) *status = seg_catch_up(run, &work->parts[part], visit, &revised_ms);
   if (*status != SEG_OK) return NULL;
@@ -245,14 +247,8 @@ static int32_t take_event(seg_run *run, int64_t index) {
     run->columns->activity[row] = after;
     return SEG_OK;
   }
-  const seg_visit visit = {
-      .decided_at_ms = seg_latest(step->clock.watermark_ms, seg_last_sweep_ms(run)),
-      .position = index + run->sweeps,
-  };
-  const int64_t open = run->work->parts[part].pending;
-  seg_pending *pending =
-      open >= 0 ? &run->work->pending[open]
-                : seg_open_instant(run, part, event->at_ms, is_first, !seg_is_blank(run, row), &visit, &status);
+  const seg_visit visit = seg_visit_of(run, index);
+  seg_pending *pending = seg_open_instant(run, part, event->at_ms, is_first, &visit, &status);
   if (pending == NULL) return status;
   if (is_profile && after.first_at_ms > SEG_NEVER) after.first_at_ms = SEG_NEVER; /* no longer one that has ended */
   run->columns->activity[row] = after;
@@ -275,15 +271,14 @@ static int32_t take_event(seg_run *run, int64_t index) {
 
 /* --- the end of a run --- */
 
-/* What is common to the moves that an event makes at the customer's instant. */
-static seg_move own_move(const seg_run *run, const seg_pending *pending, int64_t event, int64_t row) {
+seg_move seg_own_move(const seg_run *run, const seg_pending *pending, int64_t event, int64_t row) {
   const seg_activity *after = &run->columns->activity[row];
   return (seg_move){
       .row = row,
       .position = event + run->sweeps,
       .event = event,
       .effective_at_ms = pending->at_ms,
-      .decided_at_ms = seg_latest(run->step->clock.watermark_ms, seg_last_sweep_ms(run)),
+      .decided_at_ms = seg_decided_at_ms(run),
       .before_ms = pending->at_ms,
       .cause = run->step->events[event].kind,
       .is_own = 1,
@@ -302,7 +297,7 @@ static int32_t ask_act(seg_run *run, seg_part *part, int64_t m, const seg_pendin
   of->assessed_at_ms = seg_latest(of->assessed_at_ms, pending->at_ms);
   if (!decision.moves) return SEG_OK;
   *moved = true;
-  seg_move move = own_move(run, pending, pending->act, part->row);
+  seg_move move = seg_own_move(run, pending, pending->act, part->row);
   move.target = decision.target;
   return seg_make_move(run, part, m, &move);
 }
@@ -325,23 +320,22 @@ static int32_t ask_rules(seg_run *run, seg_part *part, const seg_pending *pendin
   before.activity = &pending->before;
   before.ledger = (seg_bytes){run->work->snapshots + pending->ledger_at, pending->ledger_size};
   before.traits = (seg_bytes){run->work->snapshots + pending->traits_at, pending->traits_size};
-  const seg_move common = own_move(run, pending, pending->event, row);
+  const seg_move common = seg_own_move(run, pending, pending->event, row);
   return seg_follow_rules(run, part, pending->is_known ? &before : NULL, &now, &common);
 }
 
 /* Tells what has to be told ahead of moves that time alone will make. */
 static int32_t tell_ahead(seg_run *run, seg_part *part, const seg_pending *pending) {
-  const seg_move move = own_move(run, pending, pending->event, part->row);
+  const seg_move move = seg_own_move(run, pending, pending->event, part->row);
   const seg_cause why = {move.effective_at_ms, move.decided_at_ms, move.position, move.event, move.cause};
   return seg_give_notices(run, part, &why);
 }
 
 int32_t seg_end_instant(seg_run *run, int64_t number) {
-  seg_pending *pending = &run->work->pending[number];
+  const seg_pending *pending = &run->work->pending[number];
   seg_part *part = &run->work->parts[pending->part];
   bool moved = false;
-  if (pending->is_over) return SEG_OK;
-  pending->is_over = true;
+  if (part->pending != number) return SEG_OK;
   part->pending = -1;
   int32_t status = pending->ends ? seg_leave_all(run, part, pending) : SEG_OK;
   for (int64_t m = 0; !pending->ends && m < run->columns->segmentations; m++) {

@@ -32,7 +32,6 @@ typedef struct seg_pending {
   bool is_known;       /* whether there was any before */
   bool acts;           /* whether one of them is the customer's own act */
   bool in_session;     /* whether all of these only continue a session */
-  bool is_over;        /* whether it has been asked what they have led to */
   bool ends;           /* whether its customer goes by another id from now on */
   bool is_sudden;      /* whether rules have to be evaluated whatever was touched: the customer is new */
   seg_touched touched;
@@ -117,6 +116,13 @@ static inline int64_t seg_latest(int64_t one, int64_t other) { return one > othe
 static inline int64_t seg_last_sweep_ms(const seg_run *run) {
   return run->sweeps > 0 ? run->step->sweep_at_ms[run->sweeps - 1] : run->swept_at_ms;
 }
+/* When it is decided what an event leads to. */
+static inline int64_t seg_decided_at_ms(const seg_run *run) {
+  return seg_latest(run->step->clock.watermark_ms, seg_last_sweep_ms(run));
+}
+static inline seg_visit seg_visit_of(const seg_run *run, int64_t event) {
+  return (seg_visit){.decided_at_ms = seg_decided_at_ms(run), .position = event + run->sweeps};
+}
 static inline int64_t seg_before_ms(int64_t at_ms) { return at_ms == SEG_NO_TIME ? SEG_NO_TIME : at_ms - 1; }
 static inline seg_membership *seg_membership_of(const seg_run *run, int64_t row, int64_t m) {
   return &run->columns->memberships[m * run->columns->capacity + row];
@@ -183,10 +189,13 @@ int64_t seg_next_notice_ms(const seg_run *run, int64_t row, int64_t after_ms);
 int64_t seg_take_part(seg_run *run, int64_t row, bool *is_first);
 /* Finds whose an event is; a new customer gets a row, and what is nobody's none, -1. */
 int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new);
-/* Lets time pass for a customer up to its first event of a run, and keeps how it stood before; NULL if that fails. */
-seg_pending *seg_open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, bool is_known,
-                              const seg_visit *visit, int32_t *status);
-/* Asks what the events of an instant have led to, unless that has been asked. */
+/* The open instant of a customer; where there is none, lets time pass up to its first event of a run, and keeps how it
+ * stood before. NULL if that fails. */
+seg_pending *seg_open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, const seg_visit *visit,
+                              int32_t *status);
+/* What is common to the moves that an event makes at the customer's instant. */
+seg_move seg_own_move(const seg_run *run, const seg_pending *pending, int64_t event, int64_t row);
+/* Asks what the events of an instant have led to, unless that has been asked: it is not its customer's open one then. */
 int32_t seg_end_instant(seg_run *run, int64_t number);
 /* Takes in that two ids are one customer's; and lets the one that ends leave all segments. See joining.c. */
 int32_t seg_take_merge(seg_run *run, int64_t index);

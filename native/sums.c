@@ -17,12 +17,6 @@ static int64_t floored(int64_t at_ms, int64_t width_ms) {
   return at_ms >= 0 ? at_ms / width_ms : -((-at_ms + width_ms - 1) / width_ms);
 }
 
-static int64_t saturated(int64_t one, int64_t other) {
-  int64_t sum;
-  if (!__builtin_add_overflow(one, other, &sum)) return sum;
-  return other > 0 ? INT64_MAX : INT64_MIN;
-}
-
 static uint8_t *bucket_at(seg_ledger *ledger, const seg_place_of *place, int32_t index) {
   return ledger->data + place->body + index * (int64_t)SEG_BUCKET_BYTES;
 }
@@ -41,7 +35,7 @@ void seg_add_to_bucket(seg_ledger *ledger, seg_place_of *place, const seg_kept_s
     uint32_t count;
     memcpy(&count, bucket + BUCKET_COUNT_AT, sizeof count);
     count = entries > UINT32_MAX - count ? UINT32_MAX : count + entries;
-    const int64_t sum = saturated(seg_get_i64(bucket + BUCKET_SUM_AT), sum_of_them);
+    const int64_t sum = seg_add64(seg_get_i64(bucket + BUCKET_SUM_AT), sum_of_them);
     if (at_ms > seg_get_instant(bucket)) seg_put_instant(bucket, at_ms);
     memcpy(bucket + BUCKET_COUNT_AT, &count, sizeof count);
     memcpy(bucket + BUCKET_SUM_AT, &sum, sizeof sum);

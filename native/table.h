@@ -143,6 +143,10 @@ seg_order seg_order_of(const seg_event *event);
 seg_order seg_join_orders(const seg_order *a, const seg_order *b);
 bool seg_orders_are_equal(const seg_order *a, const seg_order *b);
 seg_worth seg_worth_of(const seg_order *order);
+/* Has a row's totals over orders be as of an instant, if it is later. */
+void seg_advance_totals(seg_activity *a, int64_t at_ms);
+/* Takes out of them what an order was worth, and puts in what it is worth, each with its weight. */
+void seg_change_worth(seg_activity *a, const seg_worth *was, double taken_out, const seg_worth *is, double put_in);
 /* Where an order stands in a ledger, -1 if it does not. */
 int32_t seg_find_order(const seg_order *ledger, int32_t count, uint64_t digest);
 /* Enters an order in place of the known one into a ledger with room for one more than the limit; whether it has to
@@ -182,11 +186,17 @@ int64_t seg_pack_ids(uint8_t *out, const seg_ids *ids);
 /* Digests are canonical, as they stand in a row. */
 bool seg_knows_refund(const seg_ids *ids, uint64_t digest);
 bool seg_knows_order(const uint8_t *packed, int64_t size, uint64_t digest);
+/* Whether an order is one of which only the id is left. */
+bool seg_has_forgotten(const seg_ids *ids, uint64_t digest);
 bool seg_knows_engagement(const seg_ids *ids, uint64_t digest);
 void seg_keep_refund(seg_ids *ids, uint64_t digest);
 void seg_keep_order(seg_ids *ids, uint64_t digest);
 /* Keeps an engagement's id as of its customer's newest day of engagement. */
 void seg_keep_engagement(seg_ids *ids, uint64_t digest, int64_t newest);
+/* Join the ids of another customer, those of engagements by their days, the others behind; how many both have. */
+int32_t seg_join_refund_ids(seg_ids *ids, const seg_ids *other);
+void seg_join_order_ids(seg_ids *ids, const seg_ids *other);
+int32_t seg_join_engagement_ids(seg_ids *ids, const seg_ids *other);
 
 /* --- days: see days.c --- */
 
@@ -200,6 +210,12 @@ typedef struct seg_gaps {
   int32_t count;
   double logs, logs_squared;
 } seg_gaps;
+
+static inline void seg_put_gaps(seg_activity *a, const seg_gaps *gaps) {
+  a->gaps = gaps->count;
+  a->log_gaps = gaps->logs;
+  a->log_gaps_squared = gaps->logs_squared;
+}
 
 void seg_day_weights_init(seg_day_weights *weights);
 /* Both return whether the bits changed. */
@@ -225,20 +241,6 @@ int32_t seg_bit_length(const uint64_t *bits, int32_t words);
 static inline int32_t seg_words(const uint64_t *bits, int32_t words) {
   while (words > 0 && bits[words - 1] == 0) words--;
   return words;
-}
-
-/* Sums that stay at the end of their range instead of leaving it: only nonsense gets there. */
-static inline int64_t seg_add64(int64_t a, int64_t b) {
-  int64_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT64_MIN : INT64_MAX) : sum;
-}
-static inline int64_t seg_subtract64(int64_t a, int64_t b) {
-  int64_t difference;
-  return __builtin_sub_overflow(a, b, &difference) ? (a < 0 ? INT64_MIN : INT64_MAX) : difference;
-}
-static inline int32_t seg_add32(int32_t a, int32_t b) {
-  int32_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? (a < 0 ? INT32_MIN : INT32_MAX) : sum;
 }
 
 /* --- the table --- */
@@ -312,6 +314,11 @@ static inline int64_t seg_day(const seg_table *table, int64_t at_ms) {
   return at_ms / SEG_DAY_MS - (at_ms % SEG_DAY_MS < 0);
 }
 
+/* The day of a row's last purchase or engagement. */
+static inline int64_t seg_last_active_day(const seg_table *table, const seg_activity *a) {
+  return seg_day(table, a->engaged_at_ms > a->purchased_at_ms ? a->engaged_at_ms : a->purchased_at_ms);
+}
+
 static inline seg_blob seg_slot_ledger(const seg_slot *slot) { return (seg_blob){slot->ledger_at, slot->ledger_class}; }
 static inline seg_blob seg_slot_traits(const seg_slot *slot) { return (seg_blob){slot->traits_at, slot->traits_class}; }
 static inline seg_blob seg_slot_ids(const seg_slot *slot) { return (seg_blob){slot->ids_at, slot->ids_class}; }
@@ -363,6 +370,11 @@ void seg_load_history(seg_table *table, const seg_slot *slot, seg_history *histo
 /* Replaces some parts; SEG_NO_MEMORY leaves all as they were. */
 int32_t seg_store_history(seg_table *table, seg_slot *slot, const seg_history *history, int32_t parts);
 void seg_free_history(seg_table *table, const seg_slot *slot);
+
+/* Whether an order of the ledger was stated to be of a day. */
+bool seg_has_ordered_on(const seg_table *table, const seg_history *history, int64_t day);
+/* The latest instant of an order in the ledger, of those that were stated; `at_ms` if there is none later. */
+int64_t seg_latest_order_ms(const seg_history *history, int64_t at_ms);
 
 /* --- what there is of other segmentations: see others.c --- */
 

@@ -98,12 +98,6 @@ typedef struct item {
   int64_t at_ms, value, count;
 } item;
 
-static int64_t saturated(int64_t one, int64_t other) {
-  int64_t sum;
-  if (!__builtin_add_overflow(one, other, &sum)) return sum;
-  return other > 0 ? INT64_MAX : INT64_MIN;
-}
-
 static item item_at(const seg_held_series *h, int32_t i) {
   if (i < h->bucket_count) {
     const uint8_t *at = h->buckets + i * (int64_t)SEG_BUCKET_BYTES;
@@ -118,7 +112,7 @@ static item item_at(const seg_held_series *h, int32_t i) {
 static void add_item(const seg_literal *l, pile *all, item each) {
   const bool is_new = l->what == SEG_WHAT_LEAST ? each.value < all->extreme : each.value > all->extreme;
   if (all->count == 0 || is_new) all->extreme = each.value;
-  all->sum = saturated(all->sum, each.value);
+  all->sum = seg_add64(all->sum, each.value);
   all->count += each.count;
 }
 

@@ -18,21 +18,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 LINK: Final = "link"
 MERGE_STATEMENT: Final = "merge"
 NAMESPACE_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
 """Of the name of a sort of identifiers, such as `device` or `email_hash`."""
-IDENTITY_REASONS: Final = (
-    "blocked_identity",
-    "identity_cycle",
-    "shared_alias",
-    "too_many_identifiers",
-    "too_many_merges",
-    "both_identified",
-)
-"""Why a statement is refused."""
 Reason = Literal[
     "blocked_identity",
     "identity_cycle",
@@ -41,6 +32,8 @@ Reason = Literal[
     "too_many_merges",
     "both_identified",
 ]
+IDENTITY_REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+"""Why a statement is refused."""
 
 
 class Statement(NamedTuple):
@@ -209,10 +202,8 @@ class Identities:
         refused = self._refuse_joined(said, own, other)
         if refused is not None:
             return refused
-        statements = [*(own.statements if own else ()), *(other.statements if other else ()), said]
-        ends = [self.end_of(said.alias), self.end_of(said.customer_id)]
         self._note_link(said)
-        return self._put(Group(statements), ends)
+        return self._put(self._joined(said), [self.end_of(said.alias), self.end_of(said.customer_id)])
 
     def state(self) -> list[list[Any]]:
         """Return as JSON values all statements that count, and those that show what is shared."""
@@ -226,10 +217,7 @@ class Identities:
         said, linked, shared = state
         self._linked, self._shared = dict(linked), set(shared)
         for each in said:
-            statement = Statement(*each)
-            own, other = self._groups.get(statement.alias), self._groups.get(statement.customer_id)
-            both = [*(own.statements if own else ()), *(other.statements if other else ()), statement]
-            self._put(Group(both), [])
+            self._put(self._joined(Statement(*each)), [])
 
     # --- what is refused ---
 
@@ -305,11 +293,12 @@ class Identities:
         for said in group.statements:
             if said.alias == alias and said.kind == LINK:
                 continue
-            own, other = self._groups.get(said.alias), self._groups.get(said.customer_id)
-            self._put(
-                Group([*(own.statements if own else ()), *(other.statements if other else ()), said]),
-                [],
-            )
+            self._put(self._joined(said), [])
+
+    def _joined(self, said: Statement) -> Group:
+        """Return the groups of both ids as one that a statement connects."""
+        groups = (self._groups.get(said.alias), self._groups.get(said.customer_id))
+        return Group([*(each for group in groups if group for each in group.statements), said])
 
     def _put(self, group: Group, ends: Iterable[str]) -> list[Merge]:
         """Let a group be that of its ids; return whose state goes over to its end, of those who were ends so far."""

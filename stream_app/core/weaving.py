@@ -66,14 +66,14 @@ class Weaver:
     def __init__(self, rules: IdentityRules = NO_RULES, without: frozenset[tuple[str, str]] = frozenset()) -> None:
         self.identities: Final = Identities(rules)
         self._without = without
-        self._by_hash: dict[int, str] = {}
+        self._known: set[int] = set()
         self._sorted: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._tail: list[int] = []
 
     def weave(self, events: Events) -> Woven | None:
         """Return a chunk with its statements followed; None where nothing is to be changed."""
         statements = np.flatnonzero(events.records["kind"] == MERGE)
-        if not len(statements) and not len(self._by_hash):
+        if not len(statements) and not self._known:
             return None
         return _Weaving(self, events).weave(statements)
 
@@ -101,22 +101,18 @@ class Weaver:
 
     def find_aliases(self, hashes: npt.NDArray[np.uint64]) -> Indices:
         """Return the indices of hashes that ids have which statements name."""
-        if not self._by_hash:
+        if not self._known:
             return np.empty(0, np.intp)
         places = np.searchsorted(self._sorted, hashes)
         places[places == len(self._sorted)] = 0
         found = self._sorted[places] == hashes if len(self._sorted) else np.zeros(len(hashes), np.bool_)
         return np.flatnonzero(found | np.isin(hashes, np.array(self._tail, np.uint64)))
 
-    def end_of(self, customer_hash: int, customer_id: str) -> str:
-        """Return the id that a customer goes by."""
-        return self.identities.end_of(customer_id) if customer_hash in self._by_hash else customer_id
-
     def _know(self, customer_id: str) -> None:
         customer_hash = xxh3_64_intdigest(customer_id.encode())
-        if customer_hash in self._by_hash:
+        if customer_hash in self._known:
             return
-        self._by_hash[customer_hash] = customer_id
+        self._known.add(customer_hash)
         self._tail.append(customer_hash)
         if len(self._tail) > max(_TAIL_MIN, len(self._sorted) // 8):
             self._sorted = np.sort(np.concatenate((self._sorted, np.array(self._tail, np.uint64))))
@@ -159,7 +155,7 @@ class _Weaving:
         """Give an event to the id that its customer goes by."""
         record = self._records[index]
         customer_id = self._events.customer_id(index)
-        end = self._weaver.end_of(int(record["customer_hash"]), customer_id)
+        end = self._weaver.identities.end_of(customer_id)
         if end == customer_id:
             return
         begin = int(record["text_at"]) + int(record["customer_size"])

@@ -12,7 +12,7 @@ from stream_app.core.clock import MINUTE_MS
 from stream_app.core.events import CANCELS, ENGAGEMENT, PURCHASE, REFUND, Event
 from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS, shown_day
 from tests.reference.ids import ID_BYTES, Ids, unpack_ids
-from tests.reference.orders import CANCELLED, Order, order_of, sort_orders, unpack_orders, weight_at
+from tests.reference.orders import CANCELLED, Order, Worth, order_of, sort_orders, unpack_orders, weight_at
 from tests.reference.row import ACTIVITY, CustomerHistory, Row, digest, join_history
 
 SESSION_MS: Final = 30 * MINUTE_MS
@@ -148,6 +148,25 @@ def holds_order(row: Row, order_id: str) -> bool:
     return is_known or wanted[:ID_BYTES] in unpack_ids(row.recent_events).orders
 
 
+def advance(row: Row, at_ms: int) -> None:
+    """Have a row's totals over orders be as of an instant, if it is later."""
+    if at_ms < row.ordered_at_ms:
+        return
+    decay = weight_at(row.ordered_at_ms, at_ms)
+    row.orders_decayed *= decay
+    row.revenue_decayed *= decay
+    row.ordered_at_ms = at_ms
+
+
+def change_worth(row: Row, was: Worth, taken_out: float, now: Worth, put_in: float) -> None:
+    """Take out of the totals what an order was worth, and put in what it is worth, each with its weight."""
+    row.purchases += now.orders - was.orders
+    row.revenue_minor += now.minor - was.minor
+    row.orders_decayed += now.orders * put_in - was.orders * taken_out
+    row.revenue_decayed += now.minor * put_in - was.minor * taken_out
+    row.log_order_values += now.logs - was.logs
+
+
 class _Customer:
     """One customer's row, taken apart."""
 
@@ -235,14 +254,14 @@ class _Customer:
         if not _is_refund(event) and before == after:
             if not after.is_stated or event.at_ms <= self.row.ordered_at_ms:
                 return None
-            self._advance(event.at_ms)
+            advance(self.row, event.at_ms)
             return Said(is_quiet=True, is_restated=is_restated)
         if _is_refund(event):
             self._ids = self._ids.with_refund(digest(event.event_id.encode()))
         if after.is_stated or after.refunded_minor:
-            self._advance(event.at_ms)
+            advance(self.row, event.at_ms)
             if before is not None and not was_stated and before.at_ms > event.at_ms:
-                self._advance(before.at_ms)
+                advance(self.row, before.at_ms)
         self._enter(after)
         return Said(self._follow(before, after), is_restated)
 
@@ -253,20 +272,11 @@ class _Customer:
             if each.is_stated:
                 self._ids = self._ids.with_order(each.digest)
 
-    def _advance(self, at_ms: int) -> None:
-        row = self.row
-        if at_ms < row.ordered_at_ms:
-            return
-        decay = weight_at(row.ordered_at_ms, at_ms)
-        row.orders_decayed *= decay
-        row.revenue_decayed *= decay
-        row.ordered_at_ms = at_ms
-
     def _follow(self, before: Order | None, after: Order) -> bool:
         """Follow what has become of an order in the totals; return whether it left them as they were."""
         row, known = self.row, before if before is not None and before.is_stated else None
         refunds = after.refunds - (before.refunds if before is not None else 0)
-        is_quiet = not self._change_worth(before or Order(after.digest, after.at_ms), after) and not refunds
+        is_quiet = not self._follow_worth(before or Order(after.digest, after.at_ms), after) and not refunds
         row.refunds += refunds
         if not after.is_stated:
             return is_quiet
@@ -278,7 +288,7 @@ class _Customer:
             self._move(known.at_ms, after.at_ms)
         return is_quiet and known is not None
 
-    def _change_worth(self, before: Order, after: Order) -> bool:
+    def _follow_worth(self, before: Order, after: Order) -> bool:
         row, was, now = self.row, before.worth, after.worth
         is_nothing = not (after.is_stated or was.minor or now.minor)
         if is_nothing or (before.at_ms == after.at_ms and was[:2] == now[:2]):
@@ -289,11 +299,7 @@ class _Customer:
             taken_out = put_in
         elif was.orders or was.minor:
             taken_out = weight_at(before.at_ms, row.ordered_at_ms)
-        row.purchases += now.orders - was.orders
-        row.revenue_minor += now.minor - was.minor
-        row.orders_decayed += now.orders * put_in - was.orders * taken_out
-        row.revenue_decayed += now.minor * put_in - was.minor * taken_out
-        row.log_order_values += now.logs - was.logs
+        change_worth(row, was, taken_out, now, put_in)
         return True
 
     def _place(self, at_ms: int) -> None:

@@ -64,3 +64,40 @@ def unpack_ids(packed: bytes) -> Ids:
     ids = tuple(packed[at : at + ID_BYTES] for at in range(2, len(packed), ID_BYTES))
     refunds, both = packed[0], packed[0] + packed[1]
     return Ids(ids[:refunds], ids[refunds:both], ids[both:])
+
+
+def add_ids(own: tuple[bytes, ...], others: tuple[bytes, ...], limit: int) -> tuple[tuple[bytes, ...], int]:
+    """Return ids with others behind them, and how many were known."""
+    ids, known = list(own), 0
+    for each in others:
+        if each in ids:
+            known += 1
+        else:
+            ids = [*ids, each][-limit:]
+    return tuple(ids), known
+
+
+def _apart(later: bytes, earlier: bytes) -> int:
+    days = (_day_of(later) - _day_of(earlier)) % 65_536
+    return days if days < 32_768 else days - 65_536
+
+
+def join_engagements(own: tuple[bytes, ...], others: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], int]:
+    """Return ids of engagements by their days, and how many both have."""
+    known = {each[:_DIGEST_BYTES] for each in own}
+    kept: list[bytes] = []
+    left, right, repeated = list(own), list(others), 0
+    while left or right:
+        if not right or (left and _apart(right[0], left[0]) >= 0):
+            each = left.pop(0)
+        else:
+            each = right.pop(0)
+            if each[:_DIGEST_BYTES] in known:
+                repeated += 1
+                continue
+        if len(kept) == ENGAGEMENT_LIMIT:
+            del kept[0]
+        while len(kept) >= ENGAGEMENTS_LEAST and _apart(each, kept[0]) > ENGAGEMENT_DAYS:
+            del kept[0]
+        kept.append(each)
+    return tuple(kept), repeated

@@ -5,27 +5,14 @@ The reference that `native/merging.c`, which states the theory, is compared with
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from stream_app.core.clock import NO_TIME
 from tests.reference.days import ACTIVE_DAYS, ENGAGED_DAYS, shown_day
-from tests.reference.ids import (
-    ENGAGEMENT_DAYS,
-    ENGAGEMENT_LIMIT,
-    ENGAGEMENTS_LEAST,
-    ID_BYTES,
-    OLD_ORDER_LIMIT,
-    REFUND_LIMIT,
-    Ids,
-    unpack_ids,
-)
-from tests.reference.orders import CANCELLED, RETURNED, STATED, Order, sort_orders, unpack_orders, weight_at
+from tests.reference.folding import advance, change_worth
+from tests.reference.ids import ID_BYTES, OLD_ORDER_LIMIT, REFUND_LIMIT, Ids, add_ids, join_engagements, unpack_ids
+from tests.reference.orders import CANCELLED, NO_WORTH, RETURNED, STATED, Order, sort_orders, unpack_orders, weight_at
 from tests.reference.row import Row
-
-_SHORT: Final = 4
-"""Bytes of an engagement's digest."""
 
 
 def merge_rows(into: Row, other: Row, timezone: str = "UTC") -> Row:
@@ -48,12 +35,12 @@ class _Merge:
         )
         self._join_numbers(other)
         own_ids, other_ids = unpack_ids(row.recent_events), unpack_ids(other.recent_events)
-        refunds, known_refunds = _added(own_ids.refunds, other_ids.refunds, REFUND_LIMIT)
-        engagements, known_engagements = _engagements(own_ids.engagements, other_ids.engagements)
+        refunds, known_refunds = add_ids(own_ids.refunds, other_ids.refunds, REFUND_LIMIT)
+        engagements, known_engagements = join_engagements(own_ids.engagements, other_ids.engagements)
         row.refunds -= known_refunds
         row.engagements -= known_engagements
         self._repeats_refunds = known_refunds > 0
-        self._old, _ = _added(own_ids.orders, other_ids.orders, OLD_ORDER_LIMIT)
+        self._old, _ = add_ids(own_ids.orders, other_ids.orders, OLD_ORDER_LIMIT)
         self._left_ms: list[int] = []
         own, others = unpack_orders(row.orders), unpack_orders(other.orders)
         self._orders = self._without_old(own, others, other_ids)
@@ -76,19 +63,11 @@ class _Merge:
     def _days(self, row: Row) -> tuple[int, int]:
         return row.active_day_bits, self._last_active_day(row)
 
-    def _advance(self, row: Row, at_ms: int) -> None:
-        if at_ms < row.ordered_at_ms:
-            return
-        decay = weight_at(row.ordered_at_ms, at_ms)
-        row.orders_decayed *= decay
-        row.revenue_decayed *= decay
-        row.ordered_at_ms = at_ms
-
     def _join_numbers(self, other: Row) -> None:
         row, other = self.row, msgspec.structs.replace(other)
         as_of_ms = max(row.ordered_at_ms, other.ordered_at_ms)
-        self._advance(row, as_of_ms)
-        self._advance(other, as_of_ms)
+        advance(row, as_of_ms)
+        advance(other, as_of_ms)
         for name in (
             *("orders_decayed", "revenue_decayed", "log_order_values", "revenue_minor"),
             *("purchases", "refunds", "engagements"),
@@ -104,11 +83,10 @@ class _Merge:
         if not worth.orders and not worth.minor:
             return
         weight = weight_at(order.at_ms, row.ordered_at_ms)
-        row.purchases += sign * worth.orders
-        row.revenue_minor += sign * worth.minor
-        row.orders_decayed += sign * worth.orders * weight
-        row.revenue_decayed += sign * float(worth.minor) * weight
-        row.log_order_values += sign * worth.logs
+        if sign > 0:
+            change_worth(row, NO_WORTH, 0.0, worth, weight)
+        else:
+            change_worth(row, worth, weight, NO_WORTH, 0.0)
 
     def _without_old(self, own: list[Order], others: list[Order], other_ids: Ids) -> list[Order]:
         """Return the orders of one row without those of which the other has only the id left, which it has counted."""
@@ -127,7 +105,7 @@ class _Merge:
         self._orders, forgotten = sort_orders([*others, order])
         for each in forgotten:
             if each.is_stated:
-                self._old, _ = _added(self._old, (each.digest[:ID_BYTES],), OLD_ORDER_LIMIT)
+                self._old, _ = add_ids(self._old, (each.digest[:ID_BYTES],), OLD_ORDER_LIMIT)
 
     def _join_order(self, other: Order) -> None:
         own = next((order for order in self._orders if order.digest == other.digest), None)
@@ -140,7 +118,7 @@ class _Merge:
                 refunds=max(own.refunds, other.refunds), refunded_minor=max(own.refunded_minor, other.refunded_minor)
             )
         if both.is_stated:
-            self._advance(self.row, max(own.at_ms, other.at_ms))
+            advance(self.row, max(own.at_ms, other.at_ms))
         self._count_worth(own, -1)
         self._count_worth(other, -1)
         self._count_worth(both, 1)
@@ -168,10 +146,9 @@ class _Merge:
             setattr(row, name, getattr(empty, name))
         row.revenue_minor = 0
         for order in self._orders:
-            self._advance(row, order.at_ms)
+            advance(row, order.at_ms)
             self._count_worth(order, 1)
-        if last_ms > row.ordered_at_ms:
-            self._advance(row, last_ms)
+        advance(row, last_ms)
 
     def _refold_days(self, active: list[int], engaged: list[int]) -> None:
         row = self.row
@@ -195,44 +172,3 @@ def _united(newest: int, window: int, *sets: tuple[int, int]) -> list[int]:
     """Return the days of several sets of bits and last days that lie within a window, ascending."""
     days = {last - age for bits, last in sets for age in range(bits.bit_length()) if bits >> age & 1}
     return sorted(day for day in days if newest - day < window)
-
-
-def _added(own: tuple[bytes, ...], others: tuple[bytes, ...], limit: int) -> tuple[tuple[bytes, ...], int]:
-    """Return ids with others behind them, and how many were known."""
-    ids, known = list(own), 0
-    for each in others:
-        if each in ids:
-            known += 1
-        else:
-            ids = [*ids, each][-limit:]
-    return tuple(ids), known
-
-
-def _day_of(engagement: bytes) -> int:
-    return int.from_bytes(engagement[_SHORT:], "little")
-
-
-def _apart(later: bytes, earlier: bytes) -> int:
-    days = (_day_of(later) - _day_of(earlier)) % 65_536
-    return days if days < 32_768 else days - 65_536
-
-
-def _engagements(own: tuple[bytes, ...], others: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], int]:
-    """Return ids of engagements by their days, and how many both have."""
-    known = {each[:_SHORT] for each in own}
-    kept: list[bytes] = []
-    left, right, repeated = list(own), list(others), 0
-    while left or right:
-        if not right or (left and _apart(right[0], left[0]) >= 0):
-            each = left.pop(0)
-        else:
-            each = right.pop(0)
-            if each[:_SHORT] in known:
-                repeated += 1
-                continue
-        if len(kept) == ENGAGEMENT_LIMIT:
-            del kept[0]
-        while len(kept) >= ENGAGEMENTS_LEAST and _apart(each, kept[0]) > ENGAGEMENT_DAYS:
-            del kept[0]
-        kept.append(each)
-    return tuple(kept), repeated

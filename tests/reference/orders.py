@@ -33,6 +33,9 @@ class Worth(NamedTuple):
     logs: float
 
 
+NO_WORTH: Final = Worth(0, 0, 0.0)
+
+
 class Order(NamedTuple):
     """An entry of the ledger; see `native/orders.c` for what its fields say."""
 
@@ -68,12 +71,12 @@ class Order(NamedTuple):
     def worth(self) -> Worth:
         """What the order adds to the totals."""
         if self.flags & (CANCELLED | RETURNED):
-            return Worth(0, 0, 0.0)
+            return NO_WORTH
         if not self.is_stated:
             return Worth(0, -self.refunded_minor, 0.0)
         left = self.stated_minor - min(self.stated_minor, self.refunded_minor)
         if left == 0 and self.refunded_minor:
-            return Worth(0, 0, 0.0)
+            return NO_WORTH
         return Worth(1, left, log_order_value(left))
 
     def pack(self) -> bytes:
