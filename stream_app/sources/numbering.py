@@ -17,6 +17,7 @@ from typing import IO, Any, Final, Protocol
 
 import numpy as np
 
+from stream_app.contracts.scanner import count_lines
 from stream_app.native.library import address, function
 
 BLOCK_BYTES: Final = 4 << 20
@@ -95,7 +96,7 @@ class PlainLines:
             lines = lines.removeprefix(_BYTE_ORDER_MARK)
         if any(sign in lines for sign in (b"\r", b"\0", b"\x01")) or not (lines.isascii() or _is_sound(lines)):
             return False
-        count = lines.count(b"\n")
+        count = count_lines(lines)
         skipped = min(max(self._skipped + 1 - self.number, 0), count)
         begin = 0
         for _ in range(skipped):
