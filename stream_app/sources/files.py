@@ -31,6 +31,7 @@ from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.native.structures import REJECTED, UNNAMED
 from stream_app.sources.forms import Look
+from stream_app.sources.instants import shared_instants
 from stream_app.sources.numbering import DAMAGES
 
 if TYPE_CHECKING:
@@ -292,16 +293,13 @@ def _in_order(scanned: Scanned, block: bytes, lines: Spans, end: int) -> tuple[A
     """Return the records up to an end without blank lines, those of one instant in the order of their text."""
     records = scanned.records[:end]
     times_ms = records["at_ms"]
-    again = (
-        np.flatnonzero((times_ms[1:] == times_ms[:-1]) & (times_ms[1:] != NO_TIME)) if end else np.empty(0, np.int64)
-    )
-    if len(again):
-        order = np.arange(end)
-        for run in np.split(again, np.flatnonzero(np.diff(again) != 1) + 1):
-            places = np.arange(run[0], run[-1] + 2)
-            order[places] = sorted(places.tolist(), key=lambda at: _line(block, lines, at))
-        records = records[order].copy()
-        records["offset"] = scanned.records["offset"][:end]
+    order = np.arange(end)
+    for places in shared_instants((times_ms[1:] == times_ms[:-1]) & (times_ms[1:] != NO_TIME)):
+        order[places.start : places.stop] = sorted(places, key=lambda at: _line(block, lines, at))
+    moved = np.flatnonzero(order != np.arange(end))
+    offsets = records["offset"][moved]
+    records[moved] = records[order[moved]]
+    records["offset"][moved] = offsets  # these stay in order
     return _without_blank_lines(records, scanned.others)
 
 
