@@ -66,7 +66,8 @@ class History:
 
     def observe_events(self, events: Events, outcome: Outcome, partition: Partition) -> None:
         """Count events and what came of them; what profiles say is none, and neither is what is nobody's."""
-        acts = events.records[(events.records["kind"] <= ENGAGEMENT) & (events.records["status"] == EVENT)]
+        is_act = (events.records["kind"] <= ENGAGEMENT) & (events.records["status"] == EVENT)
+        acts = events.records if is_act.all() else events.records[is_act]
         self._events.observe(acts, partition.table.timezone)
         self._sample.observe(acts)
         sales = Sales(partition, events, outcome)
