@@ -151,7 +151,7 @@ class DailyFlows:
 
     def document(self, roster: Roster, span: Span = ALL_DAYS) -> dict[str, list[Any]]:
         """Return the counts as columns, by day; a segment is named by its id, none by null."""
-        ids = {code: segment.segment_id for code, segment in roster.by_code.items()}
+        ids = roster.ids
         customers, revenue_minor = (_within(span, counts) for counts in (self._customers, self._revenue_minor))
         keys = sorted(customers)
         return {

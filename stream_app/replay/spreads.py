@@ -39,7 +39,7 @@ def members_document(partition: Partition, segmentation: Segmentation) -> dict[s
     ranks = {name: _ranks(values) for name, values in figures.items()}
     document = {"": _spread(figures, ranks, np.ones(len(codes[looked_at]), np.bool_))}
     for code in np.unique(codes[codes != NO_SEGMENT]).tolist():
-        segment_id = segmentation.roster.by_code[code].segment_id
+        segment_id = segmentation.roster.ids[code]
         rows = np.flatnonzero(codes == code)
         document[segment_id] = _spread(figures, ranks, codes[looked_at] == code) | {
             "top": _top(partition, rows, minor_per_major)

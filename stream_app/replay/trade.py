@@ -120,7 +120,7 @@ class DailyTrade:
         span
             First and last day; what lies outside of it counts at its ends.
         """
-        ids = {code: segment.segment_id for code, segment in roster.by_code.items()}
+        ids = roster.ids
         by_day: dict[int, dict[int, list[int]]] = {}
         for key in sorted(self._sums):
             by_day.setdefault(key >> _DAY_SHIFT, {})[key & _CODE_MASK] = list(self._sums[key])
