@@ -33,6 +33,7 @@ from stream_app.replay.acts import ActsSample
 from stream_app.replay.listing import listing_document
 from stream_app.replay.overlaps import overlaps_document
 from stream_app.replay.rfm import rfm_document
+from stream_app.replay.shares import shared_out
 from stream_app.replay.spreads import members_document
 from stream_app.replay.trade import DailyTrade, Sales
 
@@ -244,15 +245,10 @@ class DailyEvents:
     def _spread(self, place: int, excess: int) -> None:
         """Take what is too much out of the open days, in proportion to what they have."""
         weights = {day: max(counts[place], 0) for day, counts in sorted(self._open.items())}
-        total = sum(weights.values())
-        if not excess or not total:
+        if not excess or not any(weights.values()):
             return
-        passed = taken = 0
-        for day, weight in weights.items():
-            passed += weight
-            part = excess * passed // total - taken
+        for day, part in shared_out(excess, weights):
             self._days[day][place] -= part
-            taken += part
         self._told[place] -= excess
 
 

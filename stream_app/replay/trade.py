@@ -30,6 +30,7 @@ from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import NO_SEGMENT, Roster
 from stream_app.native.structures import EVENT
+from stream_app.replay.shares import shared_out
 from stream_app.replay.spreads import codes_of
 
 REVENUE, ORDERS = range(2)
@@ -152,16 +153,11 @@ class DailyTrade:
 def _settle(own: dict[int, list[int]], place: int, total: int) -> None:
     """Take what is too much out of a day's segments, in proportion to what they have."""
     excess = sum(sums[place] for sums in own.values()) - total
-    weights = {code: max(sums[place], 0) for code, sums in own.items()}
-    whole = sum(weights.values())
     if not excess:
         return
-    if not whole:  # nothing was brought that it could be taken out of
+    weights = {code: max(sums[place], 0) for code, sums in own.items()}
+    if not any(weights.values()):  # nothing was brought that it could be taken out of
         own.setdefault(NO_SEGMENT, [0, 0])[place] -= excess
         return
-    passed = taken = 0
-    for code, weight in weights.items():
-        passed += weight
-        part = excess * passed // whole - taken
+    for code, part in shared_out(excess, weights):
         own[code][place] -= part
-        taken += part
