@@ -34,7 +34,7 @@ from stream_app.replay.listing import listing_document
 from stream_app.replay.overlaps import overlaps_document
 from stream_app.replay.rfm import rfm_document
 from stream_app.replay.shares import shared_out
-from stream_app.replay.spreads import members_document
+from stream_app.replay.spreads import members_document, population_of
 from stream_app.replay.trade import DailyTrade, Sales
 
 Span: TypeAlias = tuple[int, int]
@@ -90,6 +90,7 @@ class History:
         if first_ms is not None:
             span = local_day(first_ms, timezone), local_day(max(partition.clock), timezone)
         totals, is_empty = events.totals(), not len(partition.table)
+        population = population_of(partition)
         return {
             "days": events.document(span),
             "events": self._sample.document(),
@@ -100,7 +101,7 @@ class History:
                 segmentation.name: {
                     "flows": self._flows[segmentation.name].document(segmentation.roster, span),
                     "trade": self._trade[segmentation.name].document(segmentation.roster, totals, span),
-                    "members": {} if is_empty else members_document(partition, segmentation),
+                    "members": {} if is_empty else members_document(partition, segmentation, population),
                 }
                 for segmentation in partition.segmentations
             },
