@@ -9,6 +9,7 @@ Records of one instant are taken in the order of their text, so that nothing dep
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,6 @@ HELD_RECORDS_MAX: Final = 1_000_000
 """Of one file: so many of one instant are kept together before it is torn apart, in 64 MB and their texts."""
 STANDARD_INPUT: Final = Path("-")
 GZIP_MAGIC: Final = b"\x1f\x8b"
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ class FileReader:
                 yield lines, (error, rest), True
                 return
             if at_start:
-                part, at_start = part.removeprefix(_BYTE_ORDER_MARK), False
+                part, at_start = part.removeprefix(codecs.BOM_UTF8), False
             unfinished.append(part)
             size += len(part)
             if not part:
