@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-_WITH_KAFKA: Final = ("worker", "view", "api", "webhooks", "replay")
+KAFKA: Final = ("worker", "view", "api", "webhooks", "replay")
+"""Extras with a client of Kafka, any of which is enough for what an operator asks of it."""
 _SERVICES: Final = ("worker", "view", "api", "webhooks")
 
 MODULES: Final = {
     "aiohttp": _SERVICES,
-    "aiokafka": _WITH_KAFKA,
-    "cramjam": _WITH_KAFKA,
+    "aiokafka": KAFKA,
+    "cramjam": KAFKA,
     "duckdb": ("replay",),
     "fastapi": ("api",),
     "faust": ("worker",),
@@ -31,8 +32,6 @@ MODULES: Final = {
     "uvloop": ("api",),
 }
 """Module → extras, any of which brings it."""
-KAFKA: Final = _WITH_KAFKA
-"""Extras with a client of Kafka, any of which is enough for what an operator asks of it."""
 
 
 def missing_extra(module: str | None, wanted: Collection[str], who: str) -> str | None:

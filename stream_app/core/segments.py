@@ -97,6 +97,11 @@ class Roster:
         return {segment.code: segment for segment in (*self.retired, *self.segments)}
 
     @cached_property
+    def ids(self) -> Mapping[int, str]:
+        """Public identity of each segment of `by_code`."""
+        return {code: segment.segment_id for code, segment in self.by_code.items()}
+
+    @cached_property
     def references(self) -> Mapping[int, SegmentReference]:
         """How others see each segment of `by_code`."""
         return {code: segment.reference for code, segment in self.by_code.items()}

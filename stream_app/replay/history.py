@@ -33,7 +33,8 @@ from stream_app.replay.acts import ActsSample
 from stream_app.replay.listing import listing_document
 from stream_app.replay.overlaps import overlaps_document
 from stream_app.replay.rfm import rfm_document
-from stream_app.replay.spreads import members_document
+from stream_app.replay.shares import shared_out
+from stream_app.replay.spreads import members_document, population_of
 from stream_app.replay.trade import DailyTrade, Sales
 
 Span: TypeAlias = tuple[int, int]
@@ -66,7 +67,8 @@ class History:
 
     def observe_events(self, events: Events, outcome: Outcome, partition: Partition) -> None:
         """Count events and what came of them; what profiles say is none, and neither is what is nobody's."""
-        acts = events.records[(events.records["kind"] <= ENGAGEMENT) & (events.records["status"] == EVENT)]
+        is_act = (events.records["kind"] <= ENGAGEMENT) & (events.records["status"] == EVENT)
+        acts = events.records if is_act.all() else events.records[is_act]
         self._events.observe(acts, partition.table.timezone)
         self._sample.observe(acts)
         sales = Sales(partition, events, outcome)
@@ -88,6 +90,7 @@ class History:
         if first_ms is not None:
             span = local_day(first_ms, timezone), local_day(max(partition.clock), timezone)
         totals, is_empty = events.totals(), not len(partition.table)
+        population = population_of(partition)
         return {
             "days": events.document(span),
             "events": self._sample.document(),
@@ -98,7 +101,7 @@ class History:
                 segmentation.name: {
                     "flows": self._flows[segmentation.name].document(segmentation.roster, span),
                     "trade": self._trade[segmentation.name].document(segmentation.roster, totals, span),
-                    "members": {} if is_empty else members_document(partition, segmentation),
+                    "members": {} if is_empty else members_document(partition, segmentation, population),
                 }
                 for segmentation in partition.segmentations
             },
@@ -150,7 +153,7 @@ class DailyFlows:
 
     def document(self, roster: Roster, span: Span = ALL_DAYS) -> dict[str, list[Any]]:
         """Return the counts as columns, by day; a segment is named by its id, none by null."""
-        ids = {code: segment.segment_id for code, segment in roster.by_code.items()}
+        ids = roster.ids
         customers, revenue_minor = (_within(span, counts) for counts in (self._customers, self._revenue_minor))
         keys = sorted(customers)
         return {
@@ -243,15 +246,10 @@ class DailyEvents:
     def _spread(self, place: int, excess: int) -> None:
         """Take what is too much out of the open days, in proportion to what they have."""
         weights = {day: max(counts[place], 0) for day, counts in sorted(self._open.items())}
-        total = sum(weights.values())
-        if not excess or not total:
+        if not excess or not any(weights.values()):
             return
-        passed = taken = 0
-        for day, weight in weights.items():
-            passed += weight
-            part = excess * passed // total - taken
+        for day, part in shared_out(excess, weights):
             self._days[day][place] -= part
-            taken += part
         self._told[place] -= excess
 
 

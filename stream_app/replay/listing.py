@@ -39,10 +39,7 @@ def listing_document(partition: Partition, listed_max: int = LISTED_MAX) -> dict
     buyers, own_cells, *_ = grid_cells(partition)
     cells[buyers] = own_cells
     last_ms = np.maximum(activity["purchased_at_ms"], activity["engaged_at_ms"])
-    names = {
-        each.name: {code: segment.segment_id for code, segment in each.roster.by_code.items()}
-        for each in partition.segmentations
-    }
+    ids = {each.name: each.roster.ids for each in partition.segmentations}
     return {
         "id": table.customer_ids.of(rows),
         "orders": activity["purchases"].tolist(),
@@ -50,7 +47,7 @@ def listing_document(partition: Partition, listed_max: int = LISTED_MAX) -> dict
         "last_at_s": [None if at_ms == NO_TIME else at_ms // SECOND_MS for at_ms in last_ms.tolist()],
         "cell": [None if cell < 0 else cell for cell in cells[rows].tolist()],
         "rank": ranks[rows].tolist(),
-        "segments": {name: [names[name].get(code) for code in own[rows].tolist()] for name, own in codes.items()},
+        "segments": {name: [ids[name].get(code) for code in own[rows].tolist()] for name, own in codes.items()},
     }
 
 

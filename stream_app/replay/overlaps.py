@@ -23,10 +23,7 @@ _CODES: Final = 1 << 16
 def overlaps_document(partition: Partition) -> list[dict[str, Any]]:
     """Return, of every two segmentations, columns of pairs of segments with how many customers are in both."""
     codes = {each.name: codes_of(partition, each).astype(np.int64) for each in partition.segmentations}
-    ids = {
-        each.name: {code: segment.segment_id for code, segment in each.roster.by_code.items()}
-        for each in partition.segmentations
-    }
+    ids = {each.name: each.roster.ids for each in partition.segmentations}
     document = []
     for one, other in combinations(partition.names, 2):
         is_in_both = (codes[one] != NO_SEGMENT) & (codes[other] != NO_SEGMENT)

@@ -134,7 +134,7 @@ def _overlap(partition: Partition) -> Overlap:
 
 
 def _ids(segmentation: Segmentation, codes: npt.NDArray[np.int16]) -> npt.NDArray[np.str_]:
-    names = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
+    names = segmentation.roster.ids
     return np.array([names.get(code, "") for code in codes.tolist()], np.str_)
 
 

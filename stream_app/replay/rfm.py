@@ -102,7 +102,7 @@ def _segments(partition: Partition, rows: Rows, places: Rows) -> dict[str, Any]:
         codes = codes_of(partition, segmentation)[rows].astype(np.int64)
         pairs, counts = np.unique(np.stack((places, codes)), axis=1, return_counts=True)
         listed = [
-            (cell, segmentation.roster.by_code[code].segment_id, customers)
+            (cell, segmentation.roster.ids[code], customers)
             for cell, code, customers in zip(*pairs.tolist(), counts.tolist(), strict=True)
             if code != NO_SEGMENT
         ]

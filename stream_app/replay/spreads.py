@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,24 +25,53 @@ Figures: TypeAlias = dict[str, npt.NDArray[np.float64]]
 """A figure of each customer, by its name."""
 
 
-def members_document(partition: Partition, segmentation: Segmentation) -> dict[str, dict[str, Any]]:
+class Population(NamedTuple):
+    """What the members of segments are compared with.
+
+    Attributes
+    ----------
+    looked_at
+        Who of all customers.
+    figures
+        Of those.
+    ranks
+        Of each of these figures, the share of all that are smaller.
+    everybody
+        How they spread, in a document's form.
+    """
+
+    looked_at: slice
+    figures: Figures
+    ranks: Figures
+    everybody: dict[str, Any]
+
+
+def population_of(partition: Partition) -> Population:
+    """Return all customers to compare with, which are the same for every segmentation."""
+    table = partition.table
+    looked_at = slice(None, None, max(1, -(-len(table) // SPREAD_CUSTOMERS_MAX)))
+    figures = _figures(table.activity[looked_at], max(partition.clock), partition.context.minor_per_major)
+    ranks = {name: _ranks(values) for name, values in figures.items()}
+    count = len(table.activity[looked_at])
+    return Population(looked_at, figures, ranks, _spread(figures, ranks, np.ones(count, np.bool_)))
+
+
+def members_document(
+    partition: Partition, segmentation: Segmentation, population: Population
+) -> dict[str, dict[str, Any]]:
     """Return, of each segment that has members, how their figures spread and who brings the greatest revenue.
 
     `rank` is the mean share of all customers with a smaller figure, those with the same counted half: the chance that
     a member has more than somebody drawn from all. 0.5 is like everybody.
     """
-    table = partition.table
     codes = codes_of(partition, segmentation)
-    step = max(1, -(-len(table) // SPREAD_CUSTOMERS_MAX))
-    looked_at, minor_per_major = slice(None, None, step), partition.context.minor_per_major
-    figures = _figures(table.activity[looked_at], max(partition.clock), minor_per_major)
-    ranks = {name: _ranks(values) for name, values in figures.items()}
-    document = {"": _spread(figures, ranks, np.ones(len(codes[looked_at]), np.bool_))}
+    looked_at, figures, ranks, everybody = population
+    document = {"": everybody}
     for code in np.unique(codes[codes != NO_SEGMENT]).tolist():
-        segment_id = segmentation.roster.by_code[code].segment_id
+        segment_id = segmentation.roster.ids[code]
         rows = np.flatnonzero(codes == code)
         document[segment_id] = _spread(figures, ranks, codes[looked_at] == code) | {
-            "top": _top(partition, rows, minor_per_major)
+            "top": _top(partition, rows, partition.context.minor_per_major)
         }
     return document
 

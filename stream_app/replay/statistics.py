@@ -71,7 +71,7 @@ class SegmentationStatistics:
         kinds = np.stack(
             [weeks, *(moves[name].astype(np.int64) for name in ("from_code", "target", "cause", "change"))], axis=1
         )
-        ids = {code: segment.segment_id for code, segment in roster.by_code.items()}
+        ids = roster.ids
         codes = roster.codes.tolist()
         found, counts = np.unique(kinds, axis=0, return_counts=True)
         for (week, from_code, target, cause, change), count in zip(found.tolist(), counts.tolist(), strict=True):
@@ -257,7 +257,7 @@ class RunStatistics:
         self._history.settle(partition)
         if is_boundary(at_ms, WEEK_MS, partition.table.timezone):
             for segmentation in partition.segmentations:
-                ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
+                ids = segmentation.roster.ids
                 counts = partition.table.segment_sizes(partition.column_of(segmentation.name))
                 sizes = {ids[code]: count for code, count in counts.items()}
                 self._of[segmentation.name].observe_sizes(sizes, at_ms)

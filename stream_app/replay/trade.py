@@ -30,6 +30,7 @@ from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import NO_SEGMENT, Roster
 from stream_app.native.structures import EVENT
+from stream_app.replay.shares import shared_out
 from stream_app.replay.spreads import codes_of
 
 REVENUE, ORDERS = range(2)
@@ -51,7 +52,8 @@ class Sales:
     """
 
     def __init__(self, partition: Partition, events: Events, outcome: Outcome) -> None:
-        is_order = np.isin(events.records["kind"], (PURCHASE, REFUND))
+        kinds = events.records["kind"]
+        is_order = (kinds == PURCHASE) | (kinds == REFUND)
         chosen = np.flatnonzero(is_order & (events.records["status"] == EVENT))  # but for what is nobody's
         records = events.records[chosen]
         self._partition, self._outcome = partition, outcome
@@ -119,7 +121,7 @@ class DailyTrade:
         span
             First and last day; what lies outside of it counts at its ends.
         """
-        ids = {code: segment.segment_id for code, segment in roster.by_code.items()}
+        ids = roster.ids
         by_day: dict[int, dict[int, list[int]]] = {}
         for key in sorted(self._sums):
             by_day.setdefault(key >> _DAY_SHIFT, {})[key & _CODE_MASK] = list(self._sums[key])
@@ -151,16 +153,11 @@ class DailyTrade:
 def _settle(own: dict[int, list[int]], place: int, total: int) -> None:
     """Take what is too much out of a day's segments, in proportion to what they have."""
     excess = sum(sums[place] for sums in own.values()) - total
-    weights = {code: max(sums[place], 0) for code, sums in own.items()}
-    whole = sum(weights.values())
     if not excess:
         return
-    if not whole:  # nothing was brought that it could be taken out of
+    weights = {code: max(sums[place], 0) for code, sums in own.items()}
+    if not any(weights.values()):  # nothing was brought that it could be taken out of
         own.setdefault(NO_SEGMENT, [0, 0])[place] -= excess
         return
-    passed = taken = 0
-    for code, weight in weights.items():
-        passed += weight
-        part = excess * passed // whole - taken
+    for code, part in shared_out(excess, weights):
         own[code][place] -= part
-        taken += part

@@ -21,6 +21,7 @@ from stream_app.contracts.scanner import Spans
 from stream_app.errors import InvalidRecord
 from stream_app.sources.arrow import Texts
 from stream_app.sources.blocks import BLOCK_LINES, Block, Numbers
+from stream_app.sources.instants import shared_instants
 
 INSTANT_RECORDS_MAX: Final = 100_000
 """Of records of one instant that are put in order here: they are held together, some 20 MB of them."""
@@ -120,12 +121,11 @@ def _whole_instants(batches: Iterator[_Records]) -> Iterator[_Records]:
 
 
 def _by_text(records: _Records) -> _Records:
-    again = np.flatnonzero(records.at_ms[1:] == records.at_ms[:-1])
-    if not len(again):
+    is_again = records.at_ms[1:] == records.at_ms[:-1]
+    if not is_again.any():
         return records
     order = np.arange(len(records))
-    for run in np.split(again, np.flatnonzero(np.diff(again) != 1) + 1):
-        places = range(int(run[0]), int(run[-1]) + 2)
+    for places in shared_instants(is_again):
         if len(places) > INSTANT_RECORDS_MAX:
             raise TooManyAtOnce
         order[places.start : places.stop] = sorted(

@@ -9,6 +9,7 @@ Records of one instant are taken in the order of their text, so that nothing dep
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.native.structures import REJECTED, UNNAMED
 from stream_app.sources.forms import Look
+from stream_app.sources.instants import shared_instants
 from stream_app.sources.numbering import DAMAGES
 
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ HELD_RECORDS_MAX: Final = 1_000_000
 """Of one file: so many of one instant are kept together before it is torn apart, in 64 MB and their texts."""
 STANDARD_INPUT: Final = Path("-")
 GZIP_MAGIC: Final = b"\x1f\x8b"
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,7 @@ class FileReader:
                 yield lines, (error, rest), True
                 return
             if at_start:
-                part, at_start = part.removeprefix(_BYTE_ORDER_MARK), False
+                part, at_start = part.removeprefix(codecs.BOM_UTF8), False
             unfinished.append(part)
             size += len(part)
             if not part:
@@ -292,16 +293,13 @@ def _in_order(scanned: Scanned, block: bytes, lines: Spans, end: int) -> tuple[A
     """Return the records up to an end without blank lines, those of one instant in the order of their text."""
     records = scanned.records[:end]
     times_ms = records["at_ms"]
-    again = (
-        np.flatnonzero((times_ms[1:] == times_ms[:-1]) & (times_ms[1:] != NO_TIME)) if end else np.empty(0, np.int64)
-    )
-    if len(again):
-        order = np.arange(end)
-        for run in np.split(again, np.flatnonzero(np.diff(again) != 1) + 1):
-            places = np.arange(run[0], run[-1] + 2)
-            order[places] = sorted(places.tolist(), key=lambda at: _line(block, lines, at))
-        records = records[order].copy()
-        records["offset"] = scanned.records["offset"][:end]
+    order = np.arange(end)
+    for places in shared_instants((times_ms[1:] == times_ms[:-1]) & (times_ms[1:] != NO_TIME)):
+        order[places.start : places.stop] = sorted(places, key=lambda at: _line(block, lines, at))
+    moved = np.flatnonzero(order != np.arange(end))
+    offsets = records["offset"][moved]
+    records[moved] = records[order[moved]]
+    records["offset"][moved] = offsets  # these stay in order
     return _without_blank_lines(records, scanned.others)
 
 

@@ -8,6 +8,7 @@ are read one by one (`stream_app.sources.cleaning`).
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import re
 import zlib
@@ -17,6 +18,7 @@ from typing import IO, Any, Final, Protocol
 
 import numpy as np
 
+from stream_app.contracts.scanner import count_lines
 from stream_app.native.library import address, function
 
 BLOCK_BYTES: Final = 4 << 20
@@ -27,7 +29,6 @@ DOCUMENT_DELIMITER: Final = "\x01"
 """Between a document's line and its text: JSON has no such character."""
 _NUMBER_BYTES: Final = 20
 """Of a line's number and the mark behind it, at most."""
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _BLANK_LINE: Final = re.compile(r"^[^\S\n]+$", re.MULTILINE)
 
 
@@ -92,10 +93,10 @@ class PlainLines:
         """Copy whole lines, if all of them are plain; return whether they are."""
         lines = block.replace(b"\r\n", b"\n") if b"\r" in block else block
         if self.number == 1:
-            lines = lines.removeprefix(_BYTE_ORDER_MARK)
+            lines = lines.removeprefix(codecs.BOM_UTF8)
         if any(sign in lines for sign in (b"\r", b"\0", b"\x01")) or not (lines.isascii() or _is_sound(lines)):
             return False
-        count = lines.count(b"\n")
+        count = count_lines(lines)
         skipped = min(max(self._skipped + 1 - self.number, 0), count)
         begin = 0
         for _ in range(skipped):

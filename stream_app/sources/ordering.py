@@ -12,7 +12,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from stream_app.contracts.fields import parse_instant
+from stream_app.contracts.scanner import count_lines
 from stream_app.core.clock import NO_TIME
 from stream_app.sources.forms import Look, open_unpacked
 from stream_app.sources.numbering import DAMAGES
@@ -36,13 +40,13 @@ def is_in_order(look: Look, time_field: str) -> bool:
     said = re.compile(rb'"' + re.escape(time_field.encode()) + rb'"\s*:\s*"([^"\\]*)"')
     latest_ms = NO_TIME
     for block in _blocks(look):
-        times = [piece[:_COMMON_CHARACTERS] for piece in block.split(mark)[1:]]
-        if len(times) != block.count(b"\n") or not _are_common(times):
+        cut = np.array(block.split(mark)[1:], f"S{_COMMON_CHARACTERS}")
+        if len(cut) != count_lines(block) or not _are_common(cut):
             times = list(_careful(block, said, time_field))
-        elif times != sorted(times):
+        elif (cut[1:] < cut[:-1]).any():
             return False
         else:
-            times = [*times[:1], *times[-1:]]
+            times = [*cut[:1].tolist(), *cut[-1:].tolist()]
         instants = [instant for time in times if (instant := _instant(time)) is not None]
         if instants != sorted(instants) or (instants and instants[0] < latest_ms):
             return False
@@ -50,11 +54,9 @@ def is_in_order(look: Look, time_field: str) -> bool:
     return True
 
 
-def _are_common(times: Sequence[bytes]) -> bool:
+def _are_common(times: npt.NDArray[np.bytes_]) -> bool:
     """Return whether all are of the commonest form, as far as their order needs it."""
-    joined = b"".join(times)
-    is_whole = len(joined) == _COMMON_CHARACTERS * len(times)
-    return is_whole and joined[_COMMON_CHARACTERS - 1 :: _COMMON_CHARACTERS] == b"Z" * len(times)
+    return bool((times.view(np.uint8)[_COMMON_CHARACTERS - 1 :: _COMMON_CHARACTERS] == ord("Z")).all())
 
 
 def _blocks(look: Look) -> Iterator[bytes]:

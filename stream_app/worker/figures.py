@@ -81,5 +81,5 @@ class PartitionFigures:
 
 def _sums(segmentation: Segmentation, members: dict[int, MemberSums]) -> tuple[SegmentSums, ...]:
     """Return the sums by segment id; a segment that is not known here any more is named by its code."""
-    ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
+    ids = segmentation.roster.ids
     return tuple(SegmentSums(ids.get(code, f"s{code}"), *sums) for code, sums in members.items())

@@ -157,7 +157,7 @@ class Telemetry:
 
     def _state_of(self, segmentation: Segmentation, lanes: Iterable[PartitionLoop]) -> SegmentationState:
         name = segmentation.name
-        ids = {code: segment.segment_id for code, segment in segmentation.roster.by_code.items()}
+        ids = segmentation.roster.ids
         sums = {segment.segment_id: NO_MEMBERS for segment in segmentation.roster.segments}
         minor_per_major, counted_since_ms = 1, 0
         for lane in lanes:
