@@ -25,6 +25,7 @@ from tests.support.servers import PrometheusServer, RedisServer
 from tests.webhooks.receiver import Receiver, Reply
 
 PATIENCE_SECONDS = 300
+SEGMENTS = "/v1/segmentations/value/segments"
 SECRET = "whsec_bWV0cmljcy1vZi1hLXJ1bm5pbmctc3RhY2stMDAwMQ=="
 CONFIGURED = [
     {"name": "value", "kind": "learned"},
@@ -110,7 +111,7 @@ def test_every_metric_that_an_alert_or_the_dashboard_uses_is_there_with_data(
         def missing() -> set[str]:
             for process in processes.values():
                 assert process.is_running, process.log_tail()
-            stack.ask("/v1/segmentations/value/segments")
+            stack.ask(SEGMENTS)
             return {name for name in metrics_used() if not has_data(prometheus, name)}
 
         redis.process.signal(signal.SIGKILL)  # a Redis that is away is counted
@@ -129,7 +130,7 @@ def test_every_metric_that_an_alert_or_the_dashboard_uses_is_there_with_data(
         except TimeoutError as error:
             raise AssertionError(f"without data: {sorted(still[-1])}") from error
         assert_judged(prometheus)
-        assert_drawn(prometheus)
+        assert_drawn(prometheus, stack)
         assert_counted(prometheus, deployment)
         assert_bounded(jobs)
 
@@ -146,7 +147,7 @@ def assert_judged(prometheus: PrometheusServer) -> None:
     assert "SegmenterDown" not in firing
 
 
-def assert_drawn(prometheus: PrometheusServer) -> None:
+def assert_drawn(prometheus: PrometheusServer, stack: Stack) -> None:
     """Check that every expression of the dashboard has an answer.
 
     Left out are those about more time than has passed, pinned versions, deliveries given up, segments of a level that
@@ -156,6 +157,7 @@ def assert_drawn(prometheus: PrometheusServer) -> None:
     expected = [expr for expr in dashboard.expressions() if not any(word in expr for word in absent)]
 
     def empty() -> list[str]:
+        stack.ask(SEGMENTS)  # rates are of what is asked between two scrapes
         return [expr for expr in expected if not prometheus.query(expr)]
 
     with suppress(TimeoutError):  # a rate takes two scrapes
