@@ -27,7 +27,7 @@ from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.bootstrap.tokens import create_tokens, follow_tokens_file
 from stream_app.errors import ConfigurationError
 from stream_app.settings.loading import read_secret
-from stream_app.settings.sections import Settings
+from stream_app.settings.sections import SIGNING_KEY_CHARACTERS, Settings
 from stream_app.web.single_file import FILE_NAME
 
 
@@ -128,8 +128,15 @@ async def _serve(
 
 
 def _signing_key(settings: Settings) -> bytes:
-    key = read_secret(settings.api, "signing_key", "api.signing_key")
-    return token_bytes(KEY_BYTES) if key is None else key.encode()
+    section = settings.api
+    key = read_secret(section, "signing_key", "api.signing_key")
+    if key is None:
+        return token_bytes(KEY_BYTES)
+    if len(key) < SIGNING_KEY_CHARACTERS:
+        path = section.signing_key_file
+        name = "setting api.signing_key" if path is None else f"setting api.signing_key_file: {path}"
+        raise ConfigurationError(f"{name}: {len(key)} characters, expected at least {SIGNING_KEY_CHARACTERS}")
+    return key.encode()
 
 
 def _desk_of(settings: Settings) -> Callable[[], AbstractAsyncContextManager[Desk]]:

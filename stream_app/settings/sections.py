@@ -23,6 +23,8 @@ from stream_app.settings.definitions import Definitions, read_definitions
 
 ENV_PREFIX: Final = "SEGMENTER_"
 ENV_DELIMITER: Final = "__"
+SIGNING_KEY_CHARACTERS: Final = 32
+"""Of `api.signing_key`, at least, in the settings or in a file of its own."""
 
 
 class Section(BaseModel):
@@ -343,7 +345,7 @@ class ApiSettings(Section):
     """Live streams open at once; further ones are answered with 503."""
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^\s/?#*@]{1,255}$")], ...] = ()
     """Origins whose pages may call the API from a browser, with a token: a list such as `["https://shop.example"]`."""
-    signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    signing_key: SecretStr | None = None
     """Signs stream tokens and the console's sessions, at least 32 characters; processes behind one address share it. If
     neither is set, each has one of its own, and people sign in again after a restart."""
     signing_key_file: Path | None = None
