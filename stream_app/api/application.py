@@ -21,6 +21,7 @@ from stream_app.api.exchange import ExchangeMiddleware
 from stream_app.api.openapi import describe
 from stream_app.api.problems import install_problems
 from stream_app.api.quotas import Quotas
+from stream_app.api.readiness import StoreReadiness
 from stream_app.api.reference import reference_routes
 from stream_app.api.routing import encode, json_response
 from stream_app.api.segments import segment_routes
@@ -132,7 +133,7 @@ def _credentials(
 
 
 def _probes(store: SegmentStore) -> APIRouter:
-    router = APIRouter(tags=["probes"], include_in_schema=False)
+    router, judge = APIRouter(tags=["probes"], include_in_schema=False), StoreReadiness(store)
 
     @router.get("/live")
     async def live() -> Response:
@@ -140,8 +141,8 @@ def _probes(store: SegmentStore) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> Response:
-        reason = store.unready_reason()
-        status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
-        return Response(encode({"ready": not reason, "reason": reason}), status, media_type="application/json")
+        verdict = judge.readiness()
+        status = HTTPStatus.OK if verdict["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(encode(verdict), status, media_type="application/json")
 
     return router

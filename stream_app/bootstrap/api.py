@@ -19,8 +19,9 @@ from stream_app.api.console import Console, Document, FileDocument
 from stream_app.api.deciding import Decisions, Desk
 from stream_app.api.live_document import LiveDocument
 from stream_app.api.memory_store import MemoryStore
+from stream_app.api.readiness import StoreReadiness
 from stream_app.api.redis_store import RedisStore
-from stream_app.api.server import StoreReadiness, log_address, serve
+from stream_app.api.server import log_address, serve
 from stream_app.api.sessions import KEY_BYTES
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
