@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import math
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,12 +79,12 @@ class Client:
 
 ANYBODY: Final = Client("anybody", "", frozenset(SCOPES))
 
-Credential = Callable[[Scope], Client | None]
+Credential = Callable[[Scope], Awaitable[Client | None]]
 """Returns the caller that a request names by one kind of credential, None where it has none of that kind; raises
 `Problem` for one that is wrong."""
 
 
-def anybody(scope: Scope) -> Client:
+async def anybody(scope: Scope) -> Client:
     """Let everybody on this machine in: a credential that each request has.
 
     A page from elsewhere, whose name its owner makes stand for this machine (DNS rebinding), asks by that name.
@@ -134,7 +134,7 @@ class BearerTokens:
                 found = client
         return found
 
-    def __call__(self, scope: Scope) -> Client | None:
+    async def __call__(self, scope: Scope) -> Client | None:
         """See `Credential`."""
         authorization = header_of(scope, b"authorization")
         if not authorization:
@@ -189,7 +189,7 @@ class AccessMiddleware:
             return
         state = scope["state"]
         try:
-            client = self._identify(scope)
+            client = await self._identify(scope)
         except Problem as problem:
             await problem.response(state)(scope, receive, send)
             return
@@ -208,9 +208,9 @@ class AccessMiddleware:
         else:
             await self._app(scope, receive, send_limits)
 
-    def _identify(self, scope: Scope) -> Client:
+    async def _identify(self, scope: Scope) -> Client:
         for credential in self._credentials:
-            client = credential(scope)
+            client = await credential(scope)
             if client is not None:
                 return client
         raise Problem(TOKEN_MISSING, TOKEN_MISSING.example, {"WWW-Authenticate": CHALLENGE})

@@ -118,7 +118,7 @@ class Console:
         self._store = store
         self._document = document
         self._tokens = tokens
-        self._sessions = None if tokens is None else Sessions(tokens, key)
+        self._sessions = None if tokens is None else Sessions(tokens, key, store.sign_outs)
         self._sign_ins = TokenBucket(SIGN_INS_PER_SECOND, sign_in_burst)
         self._decisions = decisions
         self._version = version
@@ -149,7 +149,7 @@ class Console:
         """Say who is signed in, and what the pages can do."""
         if self._sessions is None:
             return _answer(self._told(access.ANYBODY, None))
-        session = self._sessions.of(request.scope)
+        session = await self._sessions.of(request.scope)
         client = None if session is None else self._sessions.client_of(session)
         if session is None or client is None:
             return _answer({"signed_in": False})
@@ -174,10 +174,10 @@ class Console:
 
     async def _sign_out(self, request: Request) -> Response:
         _require_own_page(request)
-        session = None if self._sessions is None else self._sessions.of(request.scope)
+        session = None if self._sessions is None else await self._sessions.of(request.scope)
         if session is not None and self._sessions is not None:
             self._sessions.require_csrf_token(request.scope, session)
-            self._sessions.end(session)
+            await self._sessions.end(session)
         response = _answer({"signed_in": False})
         response.headers["Set-Cookie"] = set_cookie("", request.scope, 0)
         response.headers["Clear-Site-Data"] = '"cache"'

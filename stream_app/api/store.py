@@ -9,6 +9,7 @@ import msgspec
 
 from stream_app.adapters.view_schema import FollowerCondition
 from stream_app.api.feed import FeedEntry, MigrationFeed
+from stream_app.api.sign_outs import SignOuts
 from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import MemberFigures
@@ -253,6 +254,7 @@ class SegmentStore(Protocol):
 
     feed: MigrationFeed
     index: SegmentIndex
+    sign_outs: SignOuts
 
     async def start(self) -> None:
         """Get ready to answer; return at once even if that takes longer."""

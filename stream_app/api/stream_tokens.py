@@ -69,7 +69,7 @@ class StreamTokens:
         text = base64.urlsafe_b64encode(self._signature(payload) + payload).decode()
         return IssuedToken(PREFIX + text, expires_ms)
 
-    def __call__(self, scope: Scope) -> Client | None:
+    async def __call__(self, scope: Scope) -> Client | None:
         """See `Credential`."""
         if scope["path"] != STREAM_PATH or b"token" not in scope["query_string"]:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
@@ -131,14 +132,14 @@ def test_stream_token_expires_and_is_of_its_key() -> None:
     now = [1_000]
     tokens = StreamTokens(b"key", lambda: now[0])
     issued = tokens.issue(Client("shop", hash_token("x"), frozenset({"stream:migrations", "read:customers"})))
-    found = tokens(scope_of(issued.token))
+    found = asyncio.run(tokens(scope_of(issued.token)))
     assert found is not None
     assert (found.name, found.scopes) == ("shop", {"stream:migrations"})
     with pytest.raises(Problem, match="is not known"):
-        StreamTokens(b"other", lambda: now[0])(scope_of(issued.token))
+        asyncio.run(StreamTokens(b"other", lambda: now[0])(scope_of(issued.token)))
     now[0] += LIFETIME_MS
     with pytest.raises(Problem, match="has expired"):
-        tokens(scope_of(issued.token))
+        asyncio.run(tokens(scope_of(issued.token)))
 
 
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>shop</title><link rel="icon" href="data:,"><div id="app"></div>
