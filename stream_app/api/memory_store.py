@@ -16,7 +16,7 @@ from stream_app.adapters.view_schema import flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import ToldFigures, read_replay
 from stream_app.api.segment_lists import byte_order, flows_of, most_first, newest_first, page_of_leavers, segment_list
-from stream_app.api.sign_outs import SignOutsHere
+from stream_app.api.sign_outs import SignOuts, SignOutsHere
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
@@ -64,7 +64,7 @@ class MemoryStore:
 
     def __init__(self, folder: Path, *, is_read_later: bool = False) -> None:
         self.index = SegmentIndex()
-        self.sign_outs = SignOutsHere()
+        self.sign_outs: SignOuts = SignOutsHere()
         self._folder, self._migrations = folder, folder / "migrations.jsonl"
         self._models: list[dict[str, Any]] = []
         self._flows: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)

@@ -29,7 +29,7 @@ from stream_app.api import scripts
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
 from stream_app.api.segment_lists import flows_of, most_first, newest_first, page_of_leavers, segment_list, trade_by_day
-from stream_app.api.sign_outs import SignOutsInRedis
+from stream_app.api.sign_outs import SignOuts, SignOutsInRedis
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
@@ -97,7 +97,7 @@ class RedisStore:
         self._metrics = metrics
         self._now = now
         self.index = SegmentIndex()
-        self.sign_outs = SignOutsInRedis(self._client, keys, metrics)
+        self.sign_outs: SignOuts = SignOutsInRedis(self._client, keys, metrics)
         self._newest_documents: list[bytes] = []
         self._unready = "the view has not been read yet"
         self._tasks: list[asyncio.Task[None]] = []
