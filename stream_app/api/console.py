@@ -21,6 +21,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import access
 from stream_app.api.access import BearerTokens, Client, Credential
 from stream_app.api.deciding import Decisions
+from stream_app.api.figures import software_of_workers
 from stream_app.api.live_document import LiveDocument
 from stream_app.api.pages import ALWAYS_ASK, JSON, PREFIX, SECURITY_HEADERS, Asset, answer, page_routes
 from stream_app.api.parameters import require_event_id
@@ -239,20 +240,23 @@ class Console:
             "ready": not reason,
             "reason": reason,
             "view": None,
+            "workers": [],
             "figures": [],
         }
         if not reason:
             names = sorted(self._store.index.models)
-            instants = await asyncio.gather(*(self._store.figures_at(name) for name in names))
-            told["view"] = (await self._store.condition())._asdict()
+            origins = await asyncio.gather(*(self._store.figures_from(name) for name in names))
+            condition = await self._store.condition()
+            told["view"] = condition._asdict()
+            told["workers"] = software_of_workers(origins) if condition.is_live else []
             told["figures"] = [
                 {
                     "segmentation": name,
                     "partitions": len(found),
-                    "oldest": min(found.values()),
-                    "newest": max(found.values()),
+                    "oldest": min(origin.as_of for origin in found.values()),
+                    "newest": max(origin.as_of for origin in found.values()),
                 }
-                for name, found in zip(names, instants, strict=True)
+                for name, found in zip(names, origins, strict=True)
                 if found
             ]
         return _answer(told)

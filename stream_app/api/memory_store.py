@@ -22,6 +22,7 @@ from stream_app.api.store import (
     CustomerMigration,
     CustomerSegment,
     Daily,
+    FiguresOrigin,
     Flow,
     Leaver,
     LeaverPage,
@@ -232,10 +233,10 @@ class MemoryStore:
         """See `SegmentStore`."""
         return ViewCondition(False, None, None, None, {})
 
-    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+    async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:
         """See `SegmentStore`."""
         told = self._figures.get(self.index.require(segmentation).segmentation)
-        return {} if told is None else {0: told.as_of}
+        return {} if told is None else {0: FiguresOrigin(told.as_of, None)}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""

@@ -35,6 +35,7 @@ from stream_app.api.store import (
     CustomerMigration,
     CustomerSegment,
     Daily,
+    FiguresOrigin,
     Flow,
     Leaver,
     LeaverPage,
@@ -216,10 +217,10 @@ class RedisStore:
         newest_at_ms = id_order(newest.decode())[0] if newest else None
         return ViewCondition(True, written_at_ms, newest_at_ms, _decode_condition(told) if told else None, read)
 
-    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+    async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:
         """See `SegmentStore`."""
         records = map(read_figures, await self._call(self._figures, segmentation))
-        return {record.partition: record.as_of for record in records}
+        return {record.partition: FiguresOrigin(record.as_of, record.written_by) for record in records}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""

@@ -10,7 +10,7 @@ import msgspec
 from stream_app.adapters.view_schema import FollowerCondition
 from stream_app.api.feed import FeedEntry, MigrationFeed
 from stream_app.api.sign_outs import SignOuts
-from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
+from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference, Software
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import MemberFigures
 
@@ -175,6 +175,21 @@ class ViewCondition(NamedTuple):
     positions: Mapping[str, int]
 
 
+class FiguresOrigin(NamedTuple):
+    """Where the newest figures of a partition come from.
+
+    Attributes
+    ----------
+    as_of
+        How far the partition had come.
+    written_by
+        What its worker runs; None where it does not say.
+    """
+
+    as_of: str
+    written_by: Software | None
+
+
 class MemberPage(NamedTuple):
     """Members in the order of entering, or in the reverse one.
 
@@ -314,8 +329,8 @@ class SegmentStore(Protocol):
         """Return how what is served is."""
         ...
 
-    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
-        """Return of which instant the newest figures of each partition are."""
+    async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:
+        """Return of which instant the newest figures of each partition are, and what has written them."""
         ...
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from stream_app.contracts.decisions import Outcome
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.errors import BrokerUnreachable
 from tests.api.conftest import MOVES
-from tests.api.serving import ALL, CLIENTS, KEYS, NONE, bearer, fill_view, redis_store, serving
+from tests.api.serving import ALL, CLIENTS, FIGURES_AS_OF, KEYS, NONE, bearer, fill_view, redis_store, serving
 from tests.support.processes import wait_for
 from tests.support.servers import RedisServer
 
@@ -387,6 +387,14 @@ def test_moves_are_found_page_by_page_the_newest_first(address: str) -> None:
     assert [each["migration_id"] for each in found] == expected
     refused = httpx.get(f"{address}/console/moves?segmentation=value&before=x", headers=bearer(ALL))
     assert refused.json()["code"] == "event-id-invalid"
+
+
+def test_health_says_what_the_workers_of_which_partitions_run(address: str) -> None:
+    health = httpx.get(f"{address}/console/health", headers=bearer(ALL)).json()
+    assert health["workers"] == [
+        {"version": None, "library": None, "partitions": [0], "newest": FIGURES_AS_OF[0]},
+        {"version": "1.2.3", "library": 1, "partitions": [1], "newest": FIGURES_AS_OF[1]},
+    ]
 
 
 # --- decisions --------------------------------------------------------------------------------------------------

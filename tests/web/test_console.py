@@ -16,7 +16,7 @@ from tests.support.processes import free_port, wait_for
 from tests.support.replays import Outputs
 from tests.web.consoles import OF_SEGMENTS, PATIENCE_SECONDS, TOKEN, Consoles, wait_until_ready
 from tests.web.driving import Driver, Found, Visit, text_of
-from tests.web.view_of_replay import ViewOfReplay, members_of
+from tests.web.view_of_replay import WORKER, ViewOfReplay, members_of
 
 PAGES = (
     "overview",
@@ -273,4 +273,6 @@ def test_health_says_how_far_the_view_is(browser: Driver, console: str, view: Vi
     waiting = {row[0]: row[3] for row in found.rows("How far the view has read")}
     assert waiting["migrations"] == "3"
     assert tile(found, "View").startswith("up to date")
-    assert {row[0]: row[1] for row in found.rows("Processes")}["View"] == "1.2.3"
+    versions = {row[0]: row[1:] for row in found.rows("Processes")}
+    assert versions["View"][0] == "1.2.3"
+    assert versions["Workers of 1 partition"][:2] == [WORKER.version, str(WORKER.library)]
