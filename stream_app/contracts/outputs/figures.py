@@ -56,7 +56,7 @@ class SegmentFigures(Output):
     """The base currency."""
     segments: list[SegmentSums]
     written_by: Software | None = None
-    """What the worker of the partition runs, which writes anew when it takes the partition over; left out by earlier
+    """What the worker of the partition runs, which writes again when it takes the partition over; left out by earlier
     releases."""
 
     @model_serializer(mode="wrap")
