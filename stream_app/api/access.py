@@ -35,8 +35,10 @@ READ_SEGMENTS: Final = "read:segments"
 STREAM_MIGRATIONS: Final = "stream:migrations"
 DECIDE_MODELS: Final = "decide:models"
 """Approve and reject models in the console."""
+EDIT_ACTIONS: Final = "edit:actions"
+"""Say what to do with a segment's customers."""
 READING: Final = (READ_CUSTOMERS, READ_SEGMENTS, STREAM_MIGRATIONS)
-SCOPES: Final = (*READING, DECIDE_MODELS)
+SCOPES: Final = (*READING, DECIDE_MODELS, EDIT_ACTIONS)
 TOKEN_PREFIX: Final = "segmenter_"
 """Lets scanners for leaked secrets recognise one."""
 TOKEN_BYTES: Final = 32

@@ -17,6 +17,7 @@ from stream_app.api.access import OPEN_PATHS, OPEN_PREFIXES, AccessMiddleware, B
 from stream_app.api.compression import CompressionMiddleware
 from stream_app.api.console import Console
 from stream_app.api.customers import customer_routes
+from stream_app.api.editing import editing_routes
 from stream_app.api.exchange import ExchangeMiddleware
 from stream_app.api.openapi import describe
 from stream_app.api.problems import install_problems
@@ -32,7 +33,7 @@ from stream_app.api.upcoming import leaver_routes, upcoming_routes
 from stream_app.core.local_days import UTC
 
 SIGNING_KEY_BYTES: Final = 32
-ALLOWED_METHODS: Final = ("GET", "HEAD", "POST")
+ALLOWED_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 ALLOWED_HEADERS: Final = ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id")
 EXPOSED_HEADERS: Final = ("ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id")
 """Of answers, that a page's script may read."""
@@ -103,6 +104,7 @@ def create_application(
         upcoming_routes(store),
         customer_routes(store),
         segment_routes(store, timezone),
+        editing_routes(store),
         stream_routes(store, metrics, max_streams, stream_tokens),
         reference_routes(partial(describe, app)),
         _probes(store),

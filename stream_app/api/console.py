@@ -192,6 +192,7 @@ class Console:
             "scopes": sorted(client.scopes),
             "csrf_token": csrf_token,
             "is_live": isinstance(self._document, LiveDocument),
+            "can_edit_actions": self._store.actions is not None and access.EDIT_ACTIONS in client.scopes,
             "can_decide": self._decisions is not None and access.DECIDE_MODELS in client.scopes,
         }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from stream_app.contracts.outputs.fields import Count, Instant, NonNegative, Number, SegmentId, SegmentReference, Share
 from stream_app.contracts.outputs.migrations import Cause, CauseKind, Change, Direction, Explanation, Holdout, NextMove
@@ -132,6 +132,16 @@ class SegmentFigures(Document):
     """Revenue an order; null where nobody has ordered."""
 
 
+class ActionEditDocument(Document):
+    """Who has said what to do with a segment's customers."""
+
+    edited_by: str
+    """Name of the token."""
+    edited_at: Instant
+    default: str | None
+    """What the segment's definition says."""
+
+
 class SegmentDocument(Document):
     """A segment of the model in use, or a retired one that customers are still in."""
 
@@ -145,11 +155,13 @@ class SegmentDocument(Document):
     statement: str | None
     """What is true of each of its members; null where nothing is learned."""
     action: str | None
-    """What to do with its customers; likewise."""
+    """What to do with its customers: what somebody has said, else what the definition says; likewise."""
     open: bool | None
     """Whether it admits customers; likewise."""
     sentence: str | None
     """The conditions of a segment by rules, or of an audience, in words; null for a learned one."""
+    action_edit: ActionEditDocument | None
+    """Null where the action is the definition's."""
     figures: SegmentFigures | None
     """Null until a worker has told any."""
 
@@ -327,6 +339,26 @@ class ModelsDocument(Document):
 
     segmentation: str
     models: list[ModelSummary]
+
+
+class ActionRequest(Document):
+    """What to do with a segment's customers."""
+
+    action: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")
+    ]
+    """In one line."""
+
+
+class SegmentActionDocument(Document):
+    """What to do with a segment's customers, and who has said so."""
+
+    segmentation: str
+    segment: SegmentReference
+    action: str | None
+    """Null where nobody has said anything, nor the definition."""
+    action_edit: ActionEditDocument | None
+    """Null where the action is the definition's."""
 
 
 class StreamTokenDocument(Document):

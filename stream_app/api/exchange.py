@@ -29,7 +29,7 @@ REQUEST_ID: Final = b"x-request-id"
 REQUEST_ID_BYTES: Final = 16
 WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 """Nothing that could be taken for more than one field of a log."""
-METHODS: Final = frozenset({"GET", "POST", "HEAD"})
+METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE"})
 
 
 class ExchangeMiddleware:

@@ -64,7 +64,7 @@ class MemoryStore:
     """
 
     def __init__(self, folder: Path, *, is_read_later: bool = False) -> None:
-        self.index = SegmentIndex()
+        self.index, self.actions = SegmentIndex(), None
         self.sign_outs: SignOuts = SignOutsHere()
         self._folder, self._migrations = folder, folder / "migrations.jsonl"
         self._models: list[dict[str, Any]] = []

@@ -140,6 +140,12 @@ DECISION_IMPOSSIBLE: Final = Kind(
     "Models cannot be decided on from here.",
     "no Kafka broker answers at localhost:9092",
 )
+ACTIONS_FIXED: Final = Kind(
+    "actions-fixed",
+    HTTPStatus.CONFLICT,
+    "What is served is a replay, which does not change.",
+    "a replay's folder is served; say in the segmentation's definition what to do",
+)
 CUSTOMER_UNKNOWN: Final = Kind(
     "customer-unknown", HTTPStatus.NOT_FOUND, "There is no such customer.", "there is no such customer"
 )

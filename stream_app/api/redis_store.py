@@ -26,6 +26,7 @@ from stream_app.adapters.view_schema import (
 )
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
+from stream_app.api.actions import ActionsInRedis
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
 from stream_app.api.segment_lists import flows_of, most_first, newest_first, page_of_leavers, segment_list, trade_by_day
@@ -99,6 +100,7 @@ class RedisStore:
         self._now = now
         self.index = SegmentIndex()
         self.sign_outs: SignOuts = SignOutsInRedis(self._client, keys, metrics)
+        self.actions = ActionsInRedis(self._client, keys, metrics)
         self._newest_documents: list[bytes] = []
         self._unready = "the view has not been read yet"
         self._tasks: list[asyncio.Task[None]] = []
@@ -152,7 +154,8 @@ class RedisStore:
     async def segments(self, segmentation: str) -> SegmentList:
         """See `SegmentStore`."""
         documents = await self._call(self._figures, segmentation)
-        return segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
+        listed = segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
+        return self.actions.applied(listed)
 
     async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
         """See `SegmentStore`."""
@@ -316,6 +319,7 @@ class RedisStore:
     async def _follow_models(self) -> None:
         while True:
             try:
+                await self.actions.refresh()
                 documents = await self._call(self._newest)
                 if documents != self._newest_documents:
                     self._newest_documents, index = documents, SegmentIndex()

@@ -34,6 +34,14 @@ class CustomerSegment(msgspec.Struct, gc=False):
     holdout: Holdout | None = None
 
 
+class ActionEdit(msgspec.Struct, frozen=True, gc=False):
+    """Who has said what to do with a segment's customers, and when; `default` is what its definition says."""
+
+    edited_by: str
+    edited_at: str
+    default: str | None
+
+
 class Segment(msgspec.Struct, gc=False):
     """A segment of the model in use, or one of an earlier model that customers may still be in."""
 
@@ -46,6 +54,7 @@ class Segment(msgspec.Struct, gc=False):
     action: str | None = None
     open: bool | None = None
     sentence: str | None = None
+    action_edit: ActionEdit | None = None
 
 
 class SegmentList(msgspec.Struct, gc=False):
@@ -261,6 +270,14 @@ class StoreUnavailable(Exception):
     """There is no answer at the moment; the message says why and may be shown."""
 
 
+class Actions(Protocol):
+    """What people have said to do with a segment's customers, in place of its definition."""
+
+    async def edit(self, segmentation: str, segment: str, action: str | None, edited_by: str, edited_at: str) -> None:
+        """Keep what to do; None for what the definition says. May raise `StoreUnavailable`."""
+        ...
+
+
 class SegmentStore(Protocol):
     """Where answers come from. Every method may raise `StoreUnavailable`.
 
@@ -270,6 +287,11 @@ class SegmentStore(Protocol):
     feed: MigrationFeed
     index: SegmentIndex
     sign_outs: SignOuts
+
+    @property
+    def actions(self) -> Actions | None:
+        """What to do with segments, as people may say it; None where nobody may, as in a replay's folder."""
+        ...
 
     async def start(self) -> None:
         """Get ready to answer; return at once even if that takes longer."""

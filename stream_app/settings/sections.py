@@ -317,7 +317,8 @@ class ApiToken(Section):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the token; the token itself is kept by the client alone."""
     scopes: Annotated[
-        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models"]], Field(min_length=1)
+        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models", "edit:actions"]],
+        Field(min_length=1),
     ]
     """What the token is good for."""
 
@@ -331,7 +332,8 @@ class ApiSettings(Section):
     """Port to listen on; 0 takes a free one."""
     tokens: tuple[ApiToken, ...] = ()
     """Clients: a list of tables with `name`, `sha256` (of the token) and `scopes`, which are any of `read:customers`,
-    `read:segments`, `stream:migrations` and, to approve and reject models in the console, `decide:models`."""
+    `read:segments`, `stream:migrations`, `decide:models` (approve and reject models) and `edit:actions` (say what to
+    do with a segment's customers)."""
     tokens_file: Path | None = None
     """File that holds the tokens, instead of `tokens`: TOML with `[[api.tokens]]` or a list in JSON, as `segmenter api
     token` prints them. It is looked at every 2 s, so tokens change without a restart."""

@@ -111,11 +111,15 @@ def summary_of(moves: Sequence[MigrationRecord], models: Sequence[dict[str, Any]
 
 
 async def fill_view(
-    port: int, moves: Sequence[MigrationRecord], documents: Sequence[dict[str, Any]] = output_records.MODELS
+    port: int,
+    moves: Sequence[MigrationRecord],
+    documents: Sequence[dict[str, Any]] = output_records.MODELS,
+    *,
+    is_fresh: bool = False,
 ) -> None:
-    """Write the same into Redis."""
+    """Write the same into Redis, if need be in place of what is there."""
     target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
-    attached = await target.attach(FIELDS)
+    attached = await target.attach(FIELDS, is_fresh=is_fresh)
     models = batch_of(MODELS, 0, 0, records(documents))
     written = batch_of(MEMBERSHIPS, 0, 0, memberships_of(moves))
     figures = [

@@ -148,6 +148,43 @@ def test_a_page_shows_what_the_token_is_good_for(browser: Driver, closed: str) -
     assert found.errors == []
 
 
+def test_what_to_do_with_a_segment_is_said_by_those_who_may(browser: Driver, closed: str, segment: str) -> None:
+    page, text = f"{closed}/#/segment?segment={segment}", ".action"
+    keep, field = ".action-editor button[type=submit]", ".action-editor input"
+    (found,) = browser.visit(
+        Visit(
+            page,
+            actions=[
+                *signing_in(),
+                {"visit": page},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"click": ".action-editor button"},
+                {"look": None},
+                {"fill": [field, "Call them <b>before</b> Friday."]},
+                {"click": keep},
+                {"gone": field},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"visit": f"{closed}/#/overview"},
+                {"visit": page},
+                {"click": ".action-editor button"},
+                {"click": ".action-editor button:text('Back to the definition')"},
+                {"gone": field},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"look": None},
+            ],
+        )
+    )
+    before, said, after = found.raw["values"]
+    assert said.startswith("What to do: Call them <b>before</b> Friday.By marta, ")
+    assert said.endswith(f"the definition says: {before.removeprefix('What to do: ')}")
+    assert after == before
+    assert found.raw["violations"] == []
+    assert found.errors == []
+    (reader,) = browser.visit(Visit(page, actions=[*signing_in(OF_SEGMENTS), {"visit": page}, {"wait": text}]))
+    assert before in reader.text
+    assert "action-editor" not in reader.html
+
+
 # --- live -------------------------------------------------------------------------------------------------------
 
 

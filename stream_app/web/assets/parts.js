@@ -2,6 +2,7 @@
 
 import { DASHES } from "./colours.js";
 import { download, drawing, element, freshId } from "./dom.js";
+import { instantText } from "./format.js";
 import { addressOf } from "./state.js";
 
 // A segment's name beside a patch of its colour; leads to its page unless told otherwise.
@@ -126,4 +127,12 @@ export function choice(label, value, options, onchange) {
     element("label", { for: id }, label),
     element("select", { id, onchange: (event) => onchange(event.target.value) },
       options.map((option) => element("option", { value: option.value, selected: option.value === value }, option.name))));
+}
+
+// What to do with a segment's customers, and who has put it in place of the definition's.
+export function actionText(segment) {
+  const { action, edit } = segment;
+  if (!action) return null;
+  return element("p", { class: "action" }, element("strong", {}, "What to do: "), action,
+    edit ? element("span", { class: "small" }, `By ${edit.edited_by}, ${instantText(Date.parse(edit.edited_at))}; ${edit.default ? `the definition says: ${edit.default}` : "the definition says nothing"}`) : null);
 }

@@ -1,5 +1,6 @@
 // The pages as a server gives them: behind a session, with the document of now, and live where there is a stream.
 
+import { actionEditor } from "./action_editor.js";
 import { element } from "./dom.js";
 import { instantText, plural, startMs } from "./format.js";
 import { Latest, Stream, count } from "./live.js";
@@ -177,6 +178,10 @@ class Site {
 
   customer(context, id, sections) {
     return customerParts(context, id, sections);
+  }
+
+  action(context, segment) {
+    return actionEditor(context, segment);
   }
 
   decision(context) {
