@@ -86,7 +86,7 @@ export function csvButton(name, columns, rows, label = "Download CSV") {
 }
 
 // A chart with a sentence that says what it shows, its table behind a fold, and its file.
-export function figure({ name, title, sentence, chart, legend, columns, rows }) {
+export function figure({ name, title, sentence, chart, legend = null, columns, rows }) {
   const id = freshId("figure");
   return element("figure", { class: "chart", "aria-labelledby": id },
     element("figcaption", { id }, title ? element("strong", {}, `${title}. `) : null, sentence),

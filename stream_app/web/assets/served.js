@@ -20,7 +20,15 @@ const MOVES_PAGE = 200;
 // What the server adds to the pages of the document.
 class Site {
   constructor(app, server, session) {
-    Object.assign(this, { app, server, isLive: session.is_live, latest: new Latest(), watched: null, mark: null, asked: new Set(), isDirty: false });
+    this.app = app;
+    this.server = server;
+    this.isLive = session.is_live;
+    this.latest = new Latest();
+    this.watched = null;
+    this.mark = null;
+    this.asked = new Set();
+    this.isDirty = false;
+    this.isFetching = false;
     this.pages = [{ name: "health", title: "Health", draw: healthPage, hasNoToolbar: true }];
     this.shown = new Pages(app, this);
     this.stream = null;
