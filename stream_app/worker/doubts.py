@@ -15,7 +15,7 @@ from stream_app.plurals import counted
 logger = logging.getLogger(__name__)
 
 WARNING_SECONDS: Final = 60.0
-"""A partition names a record at most so often."""
+"""Least time between two lines about a partition's records."""
 
 
 class DoubtLog:

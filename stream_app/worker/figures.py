@@ -1,8 +1,8 @@
-"""What a partition tells of the members of its segments: sums that readers add up over all partitions.
+"""What a partition publishes about the members of its segments: sums that readers add up over all partitions.
 
 They are written in the partition's own transaction, so they are never ahead of its memberships. A document that says
-what the one before said is not written: the newest record of a key stands until another comes. Whoever takes a
-partition over writes all of it once, so the newest record says which software its worker runs.
+what the one before said is not written: the newest record of a key stands until another comes. A worker
+that takes a partition over writes all of them once, so the newest record says which software its worker runs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PartitionFigures:
         self._next_ms = now_ms() + interval_ms
         self._software = Software(package_version(), ABI)
         self._told: dict[str, tuple[SegmentSums, ...]] = {}
-        self._has_changed = True  # whoever had the partition before may have left before it told
+        self._has_changed = True  # the worker before this one may have left without writing
 
     def note_change(self) -> None:
         """Note that rows have changed."""
@@ -58,7 +58,7 @@ class PartitionFigures:
         Parameters
         ----------
         at_once
-            Whether the interval does not matter: there may be no later time to tell.
+            Whether the interval does not matter: there may be no later time to write.
         """
         now_ms = self._now_ms()
         if not self._has_changed or (now_ms < self._next_ms and not at_once):
@@ -85,6 +85,6 @@ class PartitionFigures:
 
 
 def _sums(segmentation: Segmentation, members: dict[int, MemberSums]) -> tuple[SegmentSums, ...]:
-    """Return the sums by segment id; a segment that is not known here any more is named by its code."""
+    """Return the sums by segment id; a segment that is no longer known here is named by its code."""
     ids = segmentation.roster.ids
     return tuple(SegmentSums(ids.get(code, f"s{code}"), *sums) for code, sums in members.items())

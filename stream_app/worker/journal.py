@@ -26,7 +26,7 @@ REFUSED_SECONDS: Final = 60.0
 WAITING_SECONDS: Final = 60.0
 SUMMARY_SECONDS: Final = 600.0
 CAUGHT_UP_RECORDS: Final = 1_000
-"""So few wait at any moment where thousands arrive in a second."""
+"""No more than this wait at any moment even where thousands arrive in a second."""
 LONG_SWEEP_SECONDS: Final = 1.0
 """Of processor time; one of a million customers takes half of that when all are looked at."""
 BEHIND_RECORDS: Final = 10_000
@@ -78,7 +78,7 @@ class Journal:
         self._may_sum_up = Interval(SUMMARY_SECONDS)
 
     async def run(self) -> NoReturn:
-        """Look once a second, for ever."""
+        """Look once a second, without end."""
         while True:
             self.look(time.monotonic())
             await asyncio.sleep(1)
