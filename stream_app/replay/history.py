@@ -38,7 +38,7 @@ from stream_app.replay.spreads import members_document, population_of
 from stream_app.replay.trade import DailyTrade, Sales
 
 Span: TypeAlias = tuple[int, int]
-"""The first and the last day of what is told."""
+"""The first and the last day that there is a history of."""
 ALL_DAYS: Final[Span] = (FIRST_DAY, LAST_DAY)
 _DAY_SHIFT, _FROM_SHIFT, _TARGET_SHIFT, _CAUSE_SHIFT = 40, 23, 6, 3
 _REST_MASK: Final = (1 << _DAY_SHIFT) - 1
@@ -66,7 +66,7 @@ class History:
         self._flows[name].observe(moves, roster, partition.table.timezone)
 
     def observe_events(self, events: Events, outcome: Outcome, partition: Partition) -> None:
-        """Count events and what came of them; what profiles say is none, and neither is what is nobody's."""
+        """Count events and what came of them; profiles do not count as events, nor do records without a customer."""
         is_act = (events.records["kind"] <= ENGAGEMENT) & (events.records["status"] == EVENT)
         acts = events.records if is_act.all() else events.records[is_act]
         self._events.observe(acts, partition.table.timezone)

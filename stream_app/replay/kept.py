@@ -40,7 +40,7 @@ class KeptOutputs:
         self.append(MIGRATIONS, described.lines)
 
     def write_notices(self, described: Described) -> None:
-        """Append what is told ahead of moves, in the order given."""
+        """Append announcements of moves, in the order given."""
         self.append(UPCOMING, described.lines)
 
     def write_model(self, document: Mapping[str, Any]) -> None:

@@ -1,8 +1,7 @@
 """Customers with their present segments and what they have brought: those whom pages list and look up.
 
 Everybody while they are no more than `LISTED_MAX`; else, of each segment, those with the greatest revenue, as many of
-each. So what is told of customers one by one stays bounded, and every segment's list begins with whom it matters to
-know.
+each. So the list stays bounded, and each segment's part of it begins with the customers who matter most.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from stream_app.core.segments import NO_SEGMENT
 from stream_app.replay.spreads import codes_of
 
 PAIRS_MAX: Final = 2_000
-"""So many pairs of segments are told of two segmentations: those with the most customers."""
+"""Pairs of segments that are listed for two segmentations: those with the most customers."""
 _CODES: Final = 1 << 16
 
 

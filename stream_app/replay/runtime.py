@@ -88,7 +88,7 @@ class Run:
     Parameters
     ----------
     partition
-        Empty, nothing learned yet, unless the run goes on from another.
+        Empty, and nothing learned yet, unless the run continues another.
     trainers
         Of each learned segmentation, by its name; fresh, likewise.
     outputs
@@ -99,7 +99,7 @@ class Run:
         Called at every multiple of the sweep interval, once everything that it brought is done, with the partition
         and the instant; it must not change the partition.
     earlier
-        State of a run that this one goes on from, which partition, trainers and outputs belong to; see `state`.
+        State of the run that this one continues, to which partition, trainers and outputs belong; see `state`.
     weaver
         What follows statements on identities; by the default rules if None.
     """
@@ -304,7 +304,7 @@ class Run:
         self.statistics.observe_model(document, customers_moved)
 
     def settle(self) -> None:
-        """Look at everybody as of now: whoever silence has moved by then has its move told."""
+        """Look at everybody as of now, and write the moves that silence has made by then."""
         if (at_ms := max(self.partition.clock)) != NO_TIME:
             self._take(sweep(self.partition, at_ms))
             self.statistics.count_customers(len(self.partition.table), at_ms)

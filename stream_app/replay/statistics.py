@@ -1,7 +1,7 @@
 """What a replay did, in figures: the content of `summary.json`.
 
 Figures of a segment are those of the customers who are in it at the end (`stream_app.core.members`). A customer's first
-entry is no move, and what a new version moves is told apart from what customers do.
+entry is not a move, and moves by a new version are counted apart from those by what customers do.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ FLOWS_SHOWN: Final = 8
 EXAMPLE_CHARACTERS: Final = 300
 """A refused record's message is cut here: it may quote much of the record."""
 INDENT: Final = (0, 0, 0, 2)
-"""Padding of what belongs to a heading, in characters: top, right, bottom, left."""
+"""Padding of the lines under a heading, in characters: top, right, bottom, left."""
 
 _CAUSE_WORDS: Final = {"lapse": "time passing"}
 
@@ -139,7 +139,7 @@ class EventRateColumn(ProgressColumn):
 
 
 def _render_refused(summary: dict[str, Any], out: Console) -> None:
-    """Say first how many records the figures below are without; nothing if they are without none."""
+    """Say first how many records the figures below leave out, if any."""
     counts = summary["counts"]
     if counts["rejected"]:
         share = counts["rejected"] / counts["in"]
