@@ -103,7 +103,7 @@ class ActsSample:
         return {"below": self._below, "records": records}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self._below, self._parts = state["below"], []
         for columns in state["records"]:
             part = np.empty(len(columns["at_ms"]), _SAMPLE_DTYPE)

@@ -82,7 +82,7 @@ class _Counted:
     causes: Counter[str] = field(default_factory=Counter)
     stays_ms: list[int] = field(default_factory=list)
     last: dict[str, tuple[int, str | None, bool]] = field(default_factory=dict)
-    """Of each customer, when it has moved last, where from, and whether that was more than its first entry."""
+    """For each customer, when it last moved, where from, and whether that was more than its first entry."""
 
 
 _decode: Final = msgspec.json.Decoder(_Migration).decode

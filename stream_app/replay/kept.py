@@ -1,4 +1,4 @@
-"""What has come of records so far, kept to be looked at at any time: in memory while it is little, else on disk."""
+"""The results so far, which can be read at any time: in memory while they are few, else on disk."""
 
 from __future__ import annotations
 

@@ -51,10 +51,10 @@ def listing_document(partition: Partition, listed_max: int = LISTED_MAX) -> dict
 
 
 def _ranks(all_codes: list[npt.NDArray[np.int16]], order: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """Return of each customer how many of one of its segments come before it, whichever is least."""
+    """Return for each customer how many members of one of its segments come before it, whichever is least."""
     ranks = np.arange(len(order), dtype=np.int64)
     least = np.empty_like(ranks)
-    least[order] = ranks  # who is in no segment at all stands where all customers' order has it
+    least[order] = ranks  # customers in no segment keep their place in the order of all
     for codes in all_codes:
         own = codes[order]
         by_segment = np.argsort(own, kind="stable")

@@ -39,7 +39,7 @@ BLOCK_CUSTOMERS: Final = 16_384
 
 
 class Outputs(Protocol):
-    """Takes what comes of records, as it comes."""
+    """Takes results as they come."""
 
     def write_migrations(self, described: Described) -> None:
         """Take migrations in the order given."""

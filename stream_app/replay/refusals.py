@@ -10,7 +10,7 @@ import msgspec
 
 REFUSED_SHARE_MAX: Final = 0.01
 REFUSED_COUNT_MAX: Final = 10
-"""So few are let through, whatever their share: a file that is cut off, a few lines edited by hand."""
+"""This many are let through, whatever their share: a file that is cut off, a few lines edited by hand."""
 REASONS_SHOWN: Final = 3
 
 

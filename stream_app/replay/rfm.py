@@ -1,11 +1,11 @@
 """The grid of recency and frequency at the end of a run, with the money in its cells.
 
 Theory. Customers who have ordered are scored from 1 to 5 by how lately they ordered last, and by how often they have
-ordered in all: by quintiles of the whole population, exactly. The limits of a score are order statistics: the values
-at the ranks ⌈n·k/5⌉, k = 1 … 4. Equal values have equal scores, as nobody knows which of two customers
-with one order each orders more often; so where many have the same, scores stay empty, and the fifths are not equal.
-Here a score is one more than the number of limits that lie below the value. Each cell has its
-revenue; a third axis would make 125 cells, most of them nearly empty.
+ordered in all: by quintiles of the whole population, exactly. The limits of a score are order statistics: the values at
+the ranks ⌈n·k/5⌉, k = 1 … 4. Equal values have equal scores, as nobody knows which of two customers with one order each
+orders more often; so where many have the same, scores stay empty, and the fifths are not equal. Here a score is one
+more than the number of limits that lie below the value. Each cell has its revenue; a third axis would make 125 cells,
+most of them nearly empty.
 
 The names of cells (`NAMES`) are those in common use; the shop's own segmentations may draw other lines, so each cell
 also lists the segments that its customers are in.

@@ -6,8 +6,8 @@ The file is a ZIP archive that any tool opens:
     customers/00000    16,384 at a time: how many, n; sizes of n ids and n rows; ids, rows (`native/row_encoding.c`)
     migrations.jsonl … the moves so far, as a replay writes them
 
-Rows are what the changelog keeps of customers, and as there all else follows from them: due dates and what holds of
-rules are worked out when somebody looks next. The same state gives the same bytes. Nothing in the file is run when it
+Rows are what the changelog keeps of customers, and everything else follows from them, as there: due dates and which
+rules hold are worked out at the next look. The same state gives the same bytes. Nothing in the file is run when it
 is read: it is numbers and text, and rows that are damaged are refused.
 """
 

@@ -175,7 +175,7 @@ class SegmentationStatistics:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         for origin, target, count, by_version in state["flows"]:
             self._flows[origin, target], self._version_flows[origin, target] = count, by_version
         self._causes, self._changes = Counter(state["causes"]), Counter(state["changes"])
@@ -281,7 +281,7 @@ class RunStatistics:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self.applied, self.late, self.duplicates = state["applied"], state["late"], state["duplicates"]
         self.too_old = state["too_old"]
         self.rejected = Counter(state["rejected"])

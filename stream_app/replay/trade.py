@@ -146,7 +146,7 @@ class DailyTrade:
         return [[key, *sums] for key, sums in self._sums.items()]
 
     def load_state(self, state: Sequence[Sequence[int]]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self._sums = {key: list(sums) for key, *sums in state}
 
 
