@@ -1,4 +1,4 @@
-"""What to do with a segment's customers, where somebody has said something else than its definition.
+"""What to do with a segment's customers, where somebody has said something other than its definition.
 
 The definition's sentence stays what it is, in models and in reports; what people say in the console is kept beside the
 view, with who and when, and shown in its place. It belongs to the id of a segment, so it outlives a new model, a new

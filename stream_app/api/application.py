@@ -66,9 +66,9 @@ def create_application(
     requests_per_second, burst
         Of each client.
     max_streams
-        Open at once.
+        Streams open at once.
     timezone
-        Of the shop, whose days flows are told by.
+        Of the shop, whose days flows are counted by.
     console
         The pages for people, whose sessions are a credential, too; None for none.
     logs_requests
@@ -82,7 +82,7 @@ def create_application(
         title="Segments",
         version="1",
         description="Which segments a customer is in, why, and who moves where.",
-        openapi_url=None,  # see `reference`: it would be made anew for each request
+        openapi_url=None,  # see `reference`: it would be made again for each request
         docs_url=None,  # the page would load scripts from elsewhere
         redoc_url=None,
     )
@@ -129,7 +129,7 @@ def _let_origins_call(app: FastAPI, origins: Sequence[str]) -> None:
 def _credentials(
     tokens: BearerTokens | None, stream_tokens: StreamTokens, console: Console | None
 ) -> tuple[Credential, ...]:
-    """Return what a request is looked at for, in this order."""
+    """Return the credentials that a request may bring, in the order in which they are tried."""
     sessions = console.credentials if console else ()
     return (*([tokens] if tokens else []), stream_tokens, *sessions, *([] if tokens else [anybody]))
 

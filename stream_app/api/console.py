@@ -103,7 +103,7 @@ class Console:
     version
         Of the software.
     sign_in_burst
-        So many may try to sign in at once.
+        How many may try to sign in at once.
     """
 
     def __init__(
@@ -277,7 +277,7 @@ class Console:
 
 
 def _require_own_page(request: Request) -> None:
-    """Refuse what a page of another origin asks for: of JSON it cannot send any without being asked first."""
+    """Refuse what a page of another origin asks for: it cannot send JSON without a preflight request."""
     if not is_same_origin(request.scope) or request.headers.get("content-type", "").partition(";")[0] != JSON:
         raise Problem(ORIGIN_FOREIGN, ORIGIN_FOREIGN.example)
 

@@ -27,7 +27,7 @@ class Document(BaseModel):
 
 
 class CustomerSegmentDocument(Document):
-    """A customer's place in one segmentation; the reason is null if its migration is not kept any more.
+    """A customer's place in one segmentation; the reason is null if its migration is no longer kept.
 
     With `include`, only the groups that it names are there beside the first fields: `reason` (`change`, `direction`,
     `from_segment`, `cause`, `margin`, `sentence`), `figures` (`explanation`), `next_move`, `holdout`.
@@ -43,9 +43,9 @@ class CustomerSegmentDocument(Document):
     as_of: Instant
     """When it was decided."""
     next_move: NextMove | None = None
-    """When and where to the customer moves if nothing happens after `since` (in a replay: after `as_of`); null if
-    silence moves it no more. An own act or a new model since then may change it, either way: that is known once the
-    customer moves. An instant that is past says that something has happened, or that the move is about to come."""
+    """When and where the customer moves if nothing happens after `since` (in a replay: after `as_of`); null if
+    silence moves it no more. An act of its own or a new model since then may change this; that is known once the
+    customer moves. An instant in the past means that something has happened, or that the move is about to come."""
     change: Change | None = None
     direction: Direction | None = None
     from_segment: SegmentReference | None = None
@@ -54,7 +54,7 @@ class CustomerSegmentDocument(Document):
     """How far past the middle between both segments' centres, in log units; null where no distance decided, and where
     the segmentation is not a learned one."""
     sentence: str | None = None
-    """The explanation's, where it is not there itself: only with `include=reason`."""
+    """Of the explanation, where that is left out: only with `include=reason`."""
     explanation: Explanation | None = None
     holdout: Holdout | None = None
 
@@ -84,7 +84,7 @@ class CustomerMigrationDocument(Document):
 
     segmentation: str
     sequence: Count
-    """From 1 for each segmentation and customer, without gaps: so one that is missing is not kept any more."""
+    """From 1 for each segmentation and customer, without gaps: one that is missing is no longer kept."""
     from_segment: SegmentReference | None
     to_segment: SegmentReference | None
     change: Change
@@ -117,7 +117,7 @@ class SegmentFigures(Document):
 
     customers: Count
     share: Share
-    """Of all customers who are in a segment; shares add up to 1, in thousandths."""
+    """Of all customers who are in a segment, in thousandths; shares add up to 1."""
     revenue: Number
     """Net of refunds, in major units of the base currency; likewise below."""
     revenue_share: Number
@@ -148,7 +148,7 @@ class SegmentDocument(Document):
     id: SegmentId
     name: str
     is_retired: bool
-    """Whether no model has it any more."""
+    """Whether the present model lacks it."""
     level: int | None
     """Its place in the order of segments: higher is better, below 0 is lapsed. Null where there is no order, and for a
     retired segment; likewise below."""
@@ -163,7 +163,7 @@ class SegmentDocument(Document):
     action_edit: ActionEditDocument | None
     """Null where the action is the definition's."""
     figures: SegmentFigures | None
-    """Null until a worker has told any."""
+    """Null until a worker has published some."""
 
 
 class SegmentationDocument(Document):
@@ -173,9 +173,9 @@ class SegmentationDocument(Document):
     kind: Literal["learned", "rules", "audience"]
     model_version: Count
     segments: Count
-    """How many there are; an audience is one."""
+    """How many there are; 1 for an audience."""
     customers: Count | None
-    """How many are in one of them: of an audience, in it. Null until a worker has told figures; likewise below."""
+    """How many are in its segments, or in the audience. Null until a worker has published figures; likewise below."""
     revenue: Number | None
     """Of these, net of refunds, in major units."""
     currency: str | None
@@ -194,9 +194,9 @@ class SegmentListDocument(Document):
     segmentation: str
     model_version: Count
     model_as_of: Instant
-    """When the model was learned, or the definition made."""
+    """When the model was learned, or the definition published."""
     figures_as_of: Instant | None
-    """When the figures held; they follow the memberships within seconds. Null until a worker has told any."""
+    """When the figures held; they follow the memberships within seconds. Null until a worker has published some."""
     currency: str | None
     """Of all money (ISO 4217); likewise."""
     all_segments: SegmentFigures | None
@@ -331,7 +331,7 @@ class ModelSummary(Document):
     segments: Count
     """How many it has."""
     expected_churn: Share | None
-    """Of customers, that taking over was forecast to move; null where nothing is learned, or nobody was asked."""
+    """Share of customers that taking over was forecast to move; null where nothing is learned or was forecast."""
 
 
 class ModelsDocument(Document):
@@ -375,7 +375,7 @@ class ProblemDocument(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
-    """The code as a URI reference; it explains it."""
+    """The code as a URI reference, at which a server explains it."""
     title: str
     """What all problems of this code have in common."""
     status: int

@@ -1,6 +1,6 @@
-"""What every request has in common, whoever makes it: an id, its time in the metrics, a line in the access log.
+"""What all requests have in common: an id, its time in the metrics, a line in the access log.
 
-A caller's own id (`X-Request-Id`) is taken over if it is well-formed, so that it can be followed from service to
+A caller's own id (`X-Request-Id`) is used if it is well-formed, so that it can be followed from service to
 service; otherwise one is made. It is in the answer, in problems, and in the log.
 
 HEAD is GET without a body: routes see GET, and the web server, which keeps the request as it came, sends no body.

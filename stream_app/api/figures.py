@@ -1,4 +1,4 @@
-"""Figures of segments' members: added up from what partitions tell, or as a replay has left them."""
+"""Figures of segments' members: added up from what partitions publish, or as a replay has left them."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ from stream_app.web.document import (
 )
 
 DAYS: Final = 366
-"""So far back flows are told."""
+"""How far back flows go."""
 FRESH_DAYS: Final = 3
-"""Flows of so many days are read for each document; those before, which late records alone still change, every
+"""Days whose flows are read for each document; those of earlier days, which only late records change, are read every
 `OLD_SECONDS`."""
 OLD_SECONDS: Final = 60.0
 KEPT_SECONDS: Final = 1.0
@@ -59,7 +59,7 @@ class LiveDocument:
     store
         What is known.
     timezone
-        Of the shop, by whose days is counted.
+        Of the shop, whose days are counted.
     clock
         In seconds.
     """

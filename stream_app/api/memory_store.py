@@ -59,8 +59,8 @@ class MemoryStore:
     folder
         With `memberships.jsonl`, `migrations.jsonl`, `models.jsonl` and `summary.json`.
     is_read_later
-        Whether it is read once the store is started, beside answering: half a million moves take seconds. Until then it
-        is not ready.
+        Whether it is read after the start, while requests are answered: half a million moves take seconds. Until then
+        it is not ready.
     """
 
     def __init__(self, folder: Path, *, is_read_later: bool = False) -> None:

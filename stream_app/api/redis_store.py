@@ -86,7 +86,7 @@ class RedisStore:
     metrics
         Where errors are counted.
     now
-        Tells the instant from which moves lie ahead (ms).
+        Returns the instant from which moves lie ahead (ms).
     """
 
     def __init__(
@@ -325,7 +325,7 @@ class RedisStore:
                     self._newest_documents, index = documents, SegmentIndex()
                     for document in documents:
                         index.add(read_model(document))
-                    self.index = index  # anew, for a segmentation may have been removed
+                    self.index = index  # a new one, as a segmentation may have been removed
                 self._unready = "" if self.index.models else "the view holds no model yet"
             except StoreUnavailable as error:
                 self._unready = str(error)

@@ -1,7 +1,7 @@
 """The reference for engineers, without a token: the OpenAPI document, a page that is drawn from it, and the codes.
 
-The page is our own modules, for any of the viewers on offer is several hundred kilobytes and wants styles that a strict
-policy forbids. It asks this server alone, and keeps a token nowhere.
+The page is our own modules: the viewers on offer take several hundred kilobytes and want styles that a strict policy
+forbids. It asks this server alone, and keeps a token nowhere.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ knows it and nothing has to be kept. It is as good as its token: when the token 
 other scopes, so is the session. That somebody has signed out is the one thing a signature cannot say: it is kept apart,
 see `stream_app.api.sign_outs`.
 
-A browser sends a cookie along whoever makes it ask. `SameSite=Strict` keeps those of other sites out, and a request
-that changes something must show, in a header, a number that follows from the session and that only pages of this origin
-can have read.
+A browser sends a cookie along with every request, whichever page makes it. `SameSite=Strict` keeps out those of other
+sites, and a request that changes something must show, in a header, a number that follows from the session and that only
+pages of this origin can have read.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Sessions:
             return None if await self._sign_outs.has(session.nonce) else session
 
     def client_of(self, session: Session) -> Client | None:
-        """Return who has the session, with the scopes of now; None if the token is not known any more."""
+        """Return who has the session, with its present scopes; None if the token is no longer known."""
         client = self._tokens.by_name.get(session.client)
         return client if client is not None and client.sha256 == session.token_sha256 else None
 

@@ -65,7 +65,7 @@ class SignOutsHere:
 
 
 class SignOutsInRedis:
-    """`SignOuts` that all processes see. What this process was told, it knows even where Redis has lost it.
+    """`SignOuts` that all processes see. A process remembers those that it handled, even where Redis has lost them.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from stream_app.core.members import MemberFigures
 
 
 class CustomerSegment(msgspec.Struct, gc=False):
-    """A customer's place in one segmentation; the reason is null if its migration is not kept any more."""
+    """A customer's place in one segmentation; the reason is null if its migration is no longer kept."""
 
     segmentation: str
     segment: SegmentReference
@@ -109,7 +109,7 @@ class MemberQuery(NamedTuple):
     since_ms
         Only those who entered then or later; None for all.
     newest_first
-        Whether the order is turned round.
+        Whether the order is reversed.
     """
 
     limit: int
@@ -148,7 +148,7 @@ class Daily(NamedTuple):
     flows
         Migrations by the fields of flows (`adapters.view_schema.FlowField`), for each day that was asked for.
     trade
-        By day, as far as it is known; a day behind the first one that is missing brought nothing.
+        By day, as far as it is known; a day after the first one that is missing brought nothing.
     known_from
         First day of all that there are flows of; empty if there are none.
     """
@@ -161,7 +161,7 @@ class Daily(NamedTuple):
 
 
 class ViewCondition(NamedTuple):
-    """How what is served is.
+    """The condition of what is served.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ class ViewCondition(NamedTuple):
     newest_at_ms
         When the newest migration came; None where none is kept.
     follower
-        What the process that writes it tells of itself; None if it tells nothing.
+        What the process that writes it says of itself; None if it says nothing.
     positions
         Records read so far, by `kind/partition`.
     """
@@ -322,7 +322,7 @@ class SegmentStore(Protocol):
         ...
 
     def now_ms(self) -> int:
-        """Return the instant that it is for whoever asks what lies ahead."""
+        """Return the instant from which moves lie ahead."""
         ...
 
     async def ahead(self, segmentations: Sequence[str], from_ms: int, to_ms: int) -> list[Ahead]:
@@ -348,7 +348,7 @@ class SegmentStore(Protocol):
         ...
 
     async def condition(self) -> ViewCondition:
-        """Return how what is served is."""
+        """Return the condition of what is served."""
         ...
 
     async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:

@@ -97,7 +97,7 @@ def test_nothing_else_is_answered_without_a_token(guarded: str, path: str) -> No
         (bearer("guess"), "this token is not known", ', error="invalid_token"'),
         (
             {"Authorization": ALL},
-            "the header Authorization is of another form, expected Authorization: Bearer <token>",
+            "the header Authorization has another form, expected Authorization: Bearer <token>",
             "",
         ),
     ],
