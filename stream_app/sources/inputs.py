@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stream_app.sources.mapping import Source
 
 MEMORY_BYTES: Final = 640 << 20
-"""What DuckDB keeps within; the whole process stays within 1 GiB while it loads."""
+"""The limit of DuckDB's memory; the whole process stays within 1 GiB while it loads."""
 
 
 @dataclass(frozen=True)
