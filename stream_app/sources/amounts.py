@@ -141,6 +141,6 @@ def evidence(cells: Sequence[str]) -> str:
 
 
 def currency_of(cell: str) -> str:
-    """Return the code that a cell means, as SQL: signs and small letters are read."""
+    """Return the code that a cell means, as SQL: signs and lower case is read."""
     signs = " ".join(f"WHEN {sql.text(sign)} THEN {sql.text(code)}" for sign, code in CURRENCY_SIGNS.items())
     return f"CASE {cell} {signs} ELSE upper({cell}) END"

@@ -45,7 +45,7 @@ class Terms:
     decimal
         The decimal sign of ambiguous numbers; None refuses them.
     placeholders
-        Ids that stand for nobody, in small letters; `0` stands for all that are made of zeros and hyphens.
+        Ids that stand for nobody, in lower case; `0` stands for all that are made of zeros and hyphens.
     traits
         Types of traits by name.
     formats

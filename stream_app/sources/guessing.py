@@ -1,6 +1,6 @@
 """A mapping for files that no source knows, guessed from the names of their columns and a few of their values.
 
-Names are compared in small letters and without signs and accents, so `Order Date`, `orderDate` and `order_date` are
+Names are compared in lower case and without signs and accents, so `Order Date`, `orderDate` and `order_date` are
 one. Each field has a list of names that shops and tools use, in English first and then in German, French,
 Spanish, Italian, Dutch and Portuguese; the first that the file has is taken, and of a customer's ids all are, as
 fallbacks. Values only decide how something is written: a date's order of day and month, the unit of a time

@@ -74,7 +74,7 @@ class LoadingOptions:
     locale
         Which is the decimal sign, `point` or `comma`, where a source does not say; found by looking at numbers if None.
     placeholders
-        Ids that stand for nobody, in small letters.
+        Ids that stand for nobody, in lower case.
     traits
         Types of traits by name.
     base_currency

@@ -166,7 +166,7 @@ class FieldMapping(_Part):
     """A time counted up from days between times."""
 
     kind: Kind = "text"
-    """What a text is: `email` is compared in small letters; `integer_as_float` reads 17850.0 as 17850, which is what
+    """What a text is: `email` is compared in lower case; `integer_as_float` reads 17850.0 as 17850, which is what
     a whole column of numbers becomes in pandas where one of them is missing."""
     format: Words | None = None
     """How a time is written, as in strftime; the first that fits counts."""
