@@ -54,7 +54,7 @@ class CustomerSegmentDocument(Document):
     """How far past the middle between both segments' centres, in log units; null where no distance decided, and where
     the segmentation is not a learned one."""
     sentence: str | None = None
-    """Of the explanation, where that is left out: only with `include=reason`."""
+    """The explanation's, where it is not there itself: only with `include=reason`."""
     explanation: Explanation | None = None
     holdout: Holdout | None = None
 

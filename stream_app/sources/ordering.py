@@ -1,6 +1,6 @@
 """Whether JSON lines are in order of time already, as most streams are: then nothing needs to be sorted.
 
-Only the time is looked for, which costs little beside folding. Texts of the contracts' commonest form are compared as
+The time alone is looked for, which costs little beside folding. Texts of the contracts' commonest form are compared as
 they are. Where a line says the time more than once, or in another form, it is read as JSON. A record without a time has
 no place, and is passed over.
 """
