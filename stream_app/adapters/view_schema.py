@@ -63,6 +63,15 @@ class ViewKeys:
         """Hash: partition to the offset that comes next in the feed."""
         return self.prefix + "feed:position"
 
+    def signed_out(self, number: str) -> str:
+        """Text without content: a session of the console has ended. The API writes it; it expires after the session."""
+        return f"{self.prefix}console:signed-out:{number}"
+
+    @property
+    def actions(self) -> str:
+        """Hash: `segmentation/segment` to what somebody has said to do with its customers. The API writes it."""
+        return self.prefix + "console:actions"
+
     def of(self, generation: str) -> str:
         """Return the prefix of all keys of a generation."""
         return f"{self.prefix}{generation}:"

@@ -21,6 +21,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import access
 from stream_app.api.access import BearerTokens, Client, Credential
 from stream_app.api.deciding import Decisions
+from stream_app.api.figures import software_of_workers
 from stream_app.api.live_document import LiveDocument
 from stream_app.api.pages import ALWAYS_ASK, JSON, PREFIX, SECURITY_HEADERS, Asset, answer, page_routes
 from stream_app.api.parameters import require_event_id
@@ -102,7 +103,7 @@ class Console:
     version
         Of the software.
     sign_in_burst
-        So many may try to sign in at once.
+        How many may try to sign in at once.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Console:
         self._store = store
         self._document = document
         self._tokens = tokens
-        self._sessions = None if tokens is None else Sessions(tokens, key)
+        self._sessions = None if tokens is None else Sessions(tokens, key, store.sign_outs)
         self._sign_ins = TokenBucket(SIGN_INS_PER_SECOND, sign_in_burst)
         self._decisions = decisions
         self._version = version
@@ -149,7 +150,7 @@ class Console:
         """Say who is signed in, and what the pages can do."""
         if self._sessions is None:
             return _answer(self._told(access.ANYBODY, None))
-        session = self._sessions.of(request.scope)
+        session = await self._sessions.of(request.scope)
         client = None if session is None else self._sessions.client_of(session)
         if session is None or client is None:
             return _answer({"signed_in": False})
@@ -174,10 +175,10 @@ class Console:
 
     async def _sign_out(self, request: Request) -> Response:
         _require_own_page(request)
-        session = None if self._sessions is None else self._sessions.of(request.scope)
+        session = None if self._sessions is None else await self._sessions.of(request.scope)
         if session is not None and self._sessions is not None:
             self._sessions.require_csrf_token(request.scope, session)
-            self._sessions.end(session)
+            await self._sessions.end(session)
         response = _answer({"signed_in": False})
         response.headers["Set-Cookie"] = set_cookie("", request.scope, 0)
         response.headers["Clear-Site-Data"] = '"cache"'
@@ -191,6 +192,7 @@ class Console:
             "scopes": sorted(client.scopes),
             "csrf_token": csrf_token,
             "is_live": isinstance(self._document, LiveDocument),
+            "can_edit_actions": self._store.actions is not None and access.EDIT_ACTIONS in client.scopes,
             "can_decide": self._decisions is not None and access.DECIDE_MODELS in client.scopes,
         }
 
@@ -239,20 +241,23 @@ class Console:
             "ready": not reason,
             "reason": reason,
             "view": None,
+            "workers": [],
             "figures": [],
         }
         if not reason:
             names = sorted(self._store.index.models)
-            instants = await asyncio.gather(*(self._store.figures_at(name) for name in names))
-            told["view"] = (await self._store.condition())._asdict()
+            origins = await asyncio.gather(*(self._store.figures_from(name) for name in names))
+            condition = await self._store.condition()
+            told["view"] = condition._asdict()
+            told["workers"] = software_of_workers(origins) if condition.is_live else []
             told["figures"] = [
                 {
                     "segmentation": name,
                     "partitions": len(found),
-                    "oldest": min(found.values()),
-                    "newest": max(found.values()),
+                    "oldest": min(origin.as_of for origin in found.values()),
+                    "newest": max(origin.as_of for origin in found.values()),
                 }
-                for name, found in zip(names, instants, strict=True)
+                for name, found in zip(names, origins, strict=True)
                 if found
             ]
         return _answer(told)
@@ -272,7 +277,7 @@ class Console:
 
 
 def _require_own_page(request: Request) -> None:
-    """Refuse what a page of another origin asks for: of JSON it cannot send any without being asked first."""
+    """Refuse what a page of another origin asks for: it cannot send JSON without a preflight request."""
     if not is_same_origin(request.scope) or request.headers.get("content-type", "").partition(";")[0] != JSON:
         raise Problem(ORIGIN_FOREIGN, ORIGIN_FOREIGN.example)
 

@@ -184,6 +184,7 @@ EXAMPLES: Final[dict[str, Any]] = {
                 "action": "Thank them; offer a loyalty programme.",
                 "open": True,
                 "sentence": None,
+                "action_edit": None,
                 "figures": FIGURES,
             }
         ],
@@ -220,6 +221,17 @@ EXAMPLES: Final[dict[str, Any]] = {
                 "expected_churn": 0.004,
             }
         ],
+    },
+    "ActionRequest": {"action": "Call them before Friday."},
+    "SegmentActionDocument": {
+        "segmentation": "value",
+        "segment": LOYAL,
+        "action": "Call them before Friday.",
+        "action_edit": {
+            "edited_by": "marta",
+            "edited_at": "2026-05-01T12:00:00.000Z",
+            "default": "Thank them; offer a loyalty programme.",
+        },
     },
     "SegmentModel": MODEL,
     "UpcomingDocument": {

@@ -40,9 +40,9 @@ from stream_app.web.document import (
 )
 
 DAYS: Final = 366
-"""So far back flows are told."""
+"""How far back flows go."""
 FRESH_DAYS: Final = 3
-"""Flows of so many days are read for each document; those before, which late records alone still change, every
+"""Days whose flows are read for each document; those of earlier days, which only late records change, are read every
 `OLD_SECONDS`."""
 OLD_SECONDS: Final = 60.0
 KEPT_SECONDS: Final = 1.0
@@ -59,7 +59,7 @@ class LiveDocument:
     store
         What is known.
     timezone
-        Of the shop, by whose days is counted.
+        Of the shop, whose days are counted.
     clock
         In seconds.
     """
@@ -109,7 +109,12 @@ class LiveDocument:
         daily = daily._replace(flows=[*known.flows, *daily.flows[-FRESH_DAYS:]])
         listed = await self._store.segments(name)
         figures = {each.id: each.figures for each in listed.segments if each.figures is not None}
-        return _Part(name, days, daily, figures, listed.all_segments, listed.currency, known.versions)
+        edits = {
+            each.id: {"action": each.action, "edit": asdict(each.action_edit)}
+            for each in listed.segments
+            if each.action_edit is not None
+        }
+        return _Part(name, days, daily, figures, listed.all_segments, listed.currency, known.versions, edits)
 
     def _describe(self, parts: Sequence[_Part], as_of_ms: int) -> Asset:
         whole = next((part for part in parts if part.kind != AUDIENCE), None)
@@ -170,6 +175,7 @@ class _Part(NamedTuple):
     everybody: MemberFigures | None
     currency: str | None
     versions: Sequence[dict[str, Any]]
+    edits: Mapping[str, dict[str, Any]]
 
     @property
     def present(self) -> dict[str, Any]:
@@ -192,6 +198,8 @@ def _segmentation(part: _Part, customers: int, everybody: MemberFigures | None) 
     listed = describe_segments(
         names, [*order_by_life_cycle(in_use, present["segments"]), *left_over], present["segments"]
     )
+    for each in listed:
+        each |= part.edits.get(each["id"], {})
     members = _members(part)
     if part.kind == AUDIENCE:
         members = among_all(members, customers, everybody.revenue if everybody else None)

@@ -16,11 +16,13 @@ from stream_app.adapters.view_schema import flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import ToldFigures, read_replay
 from stream_app.api.segment_lists import byte_order, flows_of, most_first, newest_first, page_of_leavers, segment_list
+from stream_app.api.sign_outs import SignOuts, SignOutsHere
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
     CustomerSegment,
     Daily,
+    FiguresOrigin,
     Flow,
     Leaver,
     LeaverPage,
@@ -57,12 +59,13 @@ class MemoryStore:
     folder
         With `memberships.jsonl`, `migrations.jsonl`, `models.jsonl` and `summary.json`.
     is_read_later
-        Whether it is read once the store is started, beside answering: half a million moves take seconds. Until then it
-        is not ready.
+        Whether it is read after the start, while requests are answered: half a million moves take seconds. Until then
+        it is not ready.
     """
 
     def __init__(self, folder: Path, *, is_read_later: bool = False) -> None:
-        self.index = SegmentIndex()
+        self.index, self.actions = SegmentIndex(), None
+        self.sign_outs: SignOuts = SignOutsHere()
         self._folder, self._migrations = folder, folder / "migrations.jsonl"
         self._models: list[dict[str, Any]] = []
         self._flows: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -230,10 +233,10 @@ class MemoryStore:
         """See `SegmentStore`."""
         return ViewCondition(False, None, None, None, {})
 
-    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+    async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:
         """See `SegmentStore`."""
         told = self._figures.get(self.index.require(segmentation).segmentation)
-        return {} if told is None else {0: told.as_of}
+        return {} if told is None else {0: FiguresOrigin(told.as_of, None)}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""

@@ -26,14 +26,17 @@ from stream_app.adapters.view_schema import (
 )
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
+from stream_app.api.actions import ActionsInRedis
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
 from stream_app.api.segment_lists import flows_of, most_first, newest_first, page_of_leavers, segment_list, trade_by_day
+from stream_app.api.sign_outs import SignOuts, SignOutsInRedis
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
     CustomerSegment,
     Daily,
+    FiguresOrigin,
     Flow,
     Leaver,
     LeaverPage,
@@ -83,7 +86,7 @@ class RedisStore:
     metrics
         Where errors are counted.
     now
-        Tells the instant from which moves lie ahead (ms).
+        Returns the instant from which moves lie ahead (ms).
     """
 
     def __init__(
@@ -96,6 +99,8 @@ class RedisStore:
         self._metrics = metrics
         self._now = now
         self.index = SegmentIndex()
+        self.sign_outs: SignOuts = SignOutsInRedis(self._client, keys, metrics)
+        self.actions = ActionsInRedis(self._client, keys, metrics)
         self._newest_documents: list[bytes] = []
         self._unready = "the view has not been read yet"
         self._tasks: list[asyncio.Task[None]] = []
@@ -149,7 +154,8 @@ class RedisStore:
     async def segments(self, segmentation: str) -> SegmentList:
         """See `SegmentStore`."""
         documents = await self._call(self._figures, segmentation)
-        return segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
+        listed = segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
+        return self.actions.applied(listed)
 
     async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
         """See `SegmentStore`."""
@@ -214,10 +220,10 @@ class RedisStore:
         newest_at_ms = id_order(newest.decode())[0] if newest else None
         return ViewCondition(True, written_at_ms, newest_at_ms, _decode_condition(told) if told else None, read)
 
-    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+    async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:
         """See `SegmentStore`."""
         records = map(read_figures, await self._call(self._figures, segmentation))
-        return {record.partition: record.as_of for record in records}
+        return {record.partition: FiguresOrigin(record.as_of, record.written_by) for record in records}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
@@ -313,12 +319,13 @@ class RedisStore:
     async def _follow_models(self) -> None:
         while True:
             try:
+                await self.actions.refresh()
                 documents = await self._call(self._newest)
                 if documents != self._newest_documents:
                     self._newest_documents, index = documents, SegmentIndex()
                     for document in documents:
                         index.add(read_model(document))
-                    self.index = index  # anew, for a segmentation may have been removed
+                    self.index = index  # a new one, as a segmentation may have been removed
                 self._unready = "" if self.index.models else "the view holds no model yet"
             except StoreUnavailable as error:
                 self._unready = str(error)

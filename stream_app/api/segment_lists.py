@@ -69,7 +69,7 @@ def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) 
 
 
 def trade_by_day(totals: Mapping[str, TotalsValue]) -> list[DayTrade]:
-    """Return what each day brought: how far each partition's sums are above those that it told before.
+    """Return what each day brought: how far each partition's sums are above those that it published before.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def _add_flows(router: APIRouter, store: SegmentStore, timezone: str) -> None:
         response_model=FlowsDocument,
         openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN, PERIOD_INVALID),
         operation_id="getFlows",
-        summary="How many customers went from where to where in a period, at most 366 days",
+        summary="How many customers went from which segment to which in a period of at most 366 days",
     )
     async def flows(
         segmentation: Segmentation, first_day: FirstDay = None, last_day: LastDay = None, causes: Causes = None

@@ -8,7 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -39,18 +39,6 @@ class _Server(uvicorn.Server):
         """Begin to answer requests."""
         await super().startup(sockets)
         self.on_started()
-
-
-class StoreReadiness:
-    """Says whether look-ups can be answered."""
-
-    def __init__(self, store: SegmentStore) -> None:
-        self._store = store
-
-    def readiness(self) -> dict[str, Any]:
-        """Return the verdict, and the reason if it is no."""
-        reason = self._store.unready_reason()
-        return {"ready": not reason, "reason": reason}
 
 
 def create_server(app: FastAPI, host: str, port: int) -> _Server:

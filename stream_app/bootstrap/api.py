@@ -19,15 +19,16 @@ from stream_app.api.console import Console, Document, FileDocument
 from stream_app.api.deciding import Decisions, Desk
 from stream_app.api.live_document import LiveDocument
 from stream_app.api.memory_store import MemoryStore
+from stream_app.api.readiness import StoreReadiness
 from stream_app.api.redis_store import RedisStore
-from stream_app.api.server import StoreReadiness, log_address, serve
+from stream_app.api.server import log_address, serve
 from stream_app.api.sessions import KEY_BYTES
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.bootstrap.tokens import create_tokens, follow_tokens_file
 from stream_app.errors import ConfigurationError
 from stream_app.settings.loading import read_secret
-from stream_app.settings.sections import Settings
+from stream_app.settings.sections import SIGNING_KEY_CHARACTERS, Settings
 from stream_app.web.single_file import FILE_NAME
 
 
@@ -128,8 +129,15 @@ async def _serve(
 
 
 def _signing_key(settings: Settings) -> bytes:
-    key = read_secret(settings.api, "signing_key", "api.signing_key")
-    return token_bytes(KEY_BYTES) if key is None else key.encode()
+    section = settings.api
+    key = read_secret(section, "signing_key", "api.signing_key")
+    if key is None:
+        return token_bytes(KEY_BYTES)
+    if len(key) < SIGNING_KEY_CHARACTERS:
+        path = section.signing_key_file
+        name = "setting api.signing_key" if path is None else f"setting api.signing_key_file: {path}"
+        raise ConfigurationError(f"{name}: {len(key)} characters, expected at least {SIGNING_KEY_CHARACTERS}")
+    return key.encode()
 
 
 def _desk_of(settings: Settings) -> Callable[[], AbstractAsyncContextManager[Desk]]:

@@ -23,6 +23,7 @@ from stream_app.commands.groups import CONFIG
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
 from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.exits import ExitCode
+from stream_app.plurals import counted
 from stream_app.replay.refusals import REASONS_SHOWN, REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, has_failed
 from stream_app.report.progress import Progress
 from stream_app.settings.loading import load_settings
@@ -62,8 +63,7 @@ def produce(
     settings = load_settings(config)
     silence_kafka()
     files = inputs(settings)
-    count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
-    click.echo(f"reading {count}; all records are judged before one is sent …")
+    click.echo(f"reading {counted(len(files), 'file')}; all records are judged before one is sent …")
     decoders = create_decoders(settings)
     with judge_files(files, decoders, now_ms(), create_loading_options(settings, decoders)) as judgement:
         _tell_refused(judgement)
@@ -97,7 +97,7 @@ def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
 
 def _counted(sent: Mapping[str, int], judgement: Judgement, names: TopicNames) -> str:
     topics = [names.input_topic(topic) for topic in judgement.accepted]
-    return " and ".join(f"{sent[topic]:,} records to {topic}" for topic in topics)
+    return " and ".join(f"{counted(sent[topic], 'record')} to {topic}" for topic in topics)
 
 
 def _tell_refused(judgement: Judgement) -> None:
@@ -106,7 +106,7 @@ def _tell_refused(judgement: Judgement) -> None:
         click.echo(f"refused {count:,} as {reason.replace('_', ' ')}: {judgement.examples[reason]}", err=True)
     others = len(judgement.refused) - REASONS_SHOWN
     if others > 0:
-        click.echo(f"refused others for {others} further reasons", err=True)
+        click.echo(f"refused others for {counted(others, 'further reason')}", err=True)
 
 
 def _is_too_bad(judgement: Judgement, max_rejected: float) -> bool:

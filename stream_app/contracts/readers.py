@@ -191,7 +191,14 @@ class SegmentSums(msgspec.Struct, frozen=True, gc=False):
         return MemberSums(*msgspec.structs.astuple(self)[1:])
 
 
-class FiguresRecord(msgspec.Struct, frozen=True, gc=False):
+class Software(msgspec.Struct, frozen=True, gc=False):
+    """What a worker runs: versions of the software, and of the compiled library's interface."""
+
+    version: str
+    library: int
+
+
+class FiguresRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One record of `segment-figures`."""
 
     segmentation: str
@@ -199,6 +206,7 @@ class FiguresRecord(msgspec.Struct, frozen=True, gc=False):
     as_of: str
     currency: str
     segments: tuple[SegmentSums, ...]
+    written_by: Software | None = None
 
 
 class ModelSegment(msgspec.Struct, frozen=True, gc=False):

@@ -1,14 +1,14 @@
 """The grid of recency and frequency at the end of a run, with the money in its cells.
 
 Theory. Customers who have ordered are scored from 1 to 5 by how lately they ordered last, and by how often they have
-ordered in all: by quintiles of the whole population, exactly. The limits of a score are order statistics: the values
-at the ranks ⌈n·k/5⌉, k = 1 … 4. Whoever has the same value has the same score, as no one knows which of two customers
-with one order each orders more often; so where many have the same, scores stay empty, and the fifths are not equal.
-Here a score is one more than the number of limits that lie below the value. Money is told of each cell instead of
-being a third axis, which would make 125 cells of which most are nearly empty.
+ordered in all: by quintiles of the whole population, exactly. The limits of a score are order statistics: the values at
+the ranks ⌈n·k/5⌉, k = 1 … 4. Equal values have equal scores, as nobody knows which of two customers with one order each
+orders more often; so where many have the same, scores stay empty, and the fifths are not equal. Here a score is one
+more than the number of limits that lie below the value. Each cell has its revenue; a third axis would make 125 cells,
+most of them nearly empty.
 
-What a cell is called (`NAMES`) is what is usual in practice; the shop's own segmentations may say otherwise, which is
-why it is told in which of their segments the customers of a cell are.
+The names of cells (`NAMES`) are those in common use; the shop's own segmentations may draw other lines, so each cell
+also lists the segments that its customers are in.
 
 Selecting four ranks takes linear time, and nothing is random: the same customers give the same grid.
 """
@@ -44,8 +44,8 @@ def rfm_document(partition: Partition) -> dict[str, Any]:
     """Return the grid as of now.
 
     `cells` has a row for each cell that has customers: recency and frequency score, what it is called, customers,
-    orders and net revenue. `recency_days` and `orders` are the four limits of the scores: up to so many days since the
-    last order a customer has at least the score 5, 4, 3, 2; with more than so many orders more than 1, 2, 3, 4.
+    orders and net revenue. `recency_days` and `orders` are the four limits of the scores: with up to that many days
+    since the last order a customer scores at least 5, 4, 3, 2; with more than that many orders, more than 1, 2, 3, 4.
     `segments` says of each segmentation how many customers of each of these cells are in which segment.
     """
     activity, known = partition.table.activity, partition.table.count_known()

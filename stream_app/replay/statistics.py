@@ -1,7 +1,7 @@
 """What a replay did, in figures: the content of `summary.json`.
 
 Figures of a segment are those of the customers who are in it at the end (`stream_app.core.members`). A customer's first
-entry is no move, and what a new version moves is told apart from what customers do.
+entry is not a move, and moves by a new version are counted apart from those by what customers do.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class SegmentationStatistics:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         for origin, target, count, by_version in state["flows"]:
             self._flows[origin, target], self._version_flows[origin, target] = count, by_version
         self._causes, self._changes = Counter(state["causes"]), Counter(state["changes"])
@@ -281,7 +281,7 @@ class RunStatistics:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self.applied, self.late, self.duplicates = state["applied"], state["late"], state["duplicates"]
         self.too_old = state["too_old"]
         self.rejected = Counter(state["rejected"])

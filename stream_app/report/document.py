@@ -60,10 +60,10 @@ from stream_app.web.document import (
 )
 
 REFUSED_EXAMPLES: Final = 5
-"""So many refused records are shown of each reason."""
+"""Refused records that are shown for each reason."""
 MESSAGE_CHARACTERS: Final = 300
 DAILY_DAYS: Final = 800
-"""Up to so many days before the end, flows are told day by day; before, week by week, at the week's last day."""
+"""For this many days before the end, flows are by day; earlier ones are by week, at the week's last day."""
 
 _FLOW_KEYS: Final = ("day", "from", "to", "cause", "change")
 _TRADE_KEYS: Final = ("day", "segment")
@@ -102,7 +102,7 @@ class Since:
 
 
 def describe_run(summary: dict[str, Any], history: dict[str, Any], refused: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what is said of the whole run."""
+    """Return the part of the document about the whole run."""
     days = history["days"]
     as_of_ms = milliseconds(summary["as_of"]) if summary["as_of"] else None
     return {
@@ -140,12 +140,12 @@ def describe_segmentation(
     since: Since,
     stays: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what is said of a segmentation.
+    """Return the part of the document about a segmentation.
 
     Parameters
     ----------
     summary
-        Its part of `summary.json`, with what is said of the whole run.
+        Its part of `summary.json`, together with the part about the whole run.
     history
         Its part of `history.json`.
     versions
@@ -190,7 +190,7 @@ def describe_segmentation(
 
 
 def _of_members(trade: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return what came of those in a segment: whoever is outside of an audience is nobody of whom it tells."""
+    """Return what customers brought while in a segment; those outside an audience are not part of it."""
     rows = [row for row, segment_id in enumerate(trade["segment"]) if segment_id is not None]
     return {name: [column[row] for row in rows] for name, column in trade.items()}
 
@@ -285,14 +285,14 @@ def read_refused(path: Path, by_reason: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return all segments that ever were; `present` are those of the newest version, also where nobody is in them."""
+    """Return all segments that have ever existed; `present` are those of the newest version, empty ones included."""
     names, filled = summary["segment_names"], [segment["id"] for segment in summary["segments"]]
     empty = [segment["id"] for segment in present if segment["id"] in names and segment["id"] not in filled]
     return describe_segments(names, order_by_life_cycle(filled + empty, present), present)
 
 
 def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what is said of each model version."""
+    """Return the description of each model version."""
     taken_over = [row for row in summary["models"] if row["status"] == "published"]
     moved = {(row["version"], row["as_of"]): row["customers_moved"] for row in taken_over}
     instants = [size["at"] for size in summary["sizes"]]

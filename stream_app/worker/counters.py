@@ -51,7 +51,7 @@ class PartitionCounters:
     waits_expired
         Ticks that were gone past before they were decided.
     longest_sweep_seconds
-        Of those since whoever tells of it has set it to 0.
+        Of those since the journal last set it to 0.
     processing_seconds, age_seconds, latency_seconds, sweep_seconds, tick_wait_seconds
         See the metrics of these names.
     written_at_ms

@@ -6,7 +6,7 @@ The order matters, each step relies on the one before:
 2. A fence record marks the changelog's end after everything that the former owner could write.
 3. The changelog is restored up to that fence, the position row with it.
 4. Its rows count the days of the shop's time zone, or it is refused: which instants their days are made of is not kept,
-   so they cannot be counted anew.
+   so they cannot be counted again.
 5. The versions in force are at least as new as those that the rows were written under. Memberships in learned
    segmentations name their model's version, places in segmentations by rules name none: the position row, which is
    written in the same transaction as any row, says which versions were in force.
@@ -91,7 +91,7 @@ class RestoredPartition:
         }
 
     def admit(self, names: Iterable[str], is_ruled: Callable[[str], bool]) -> None:
-        """Have the table know some segmentations, and those that it was divided by last."""
+        """Add some segmentations to the table, and those that it was divided by last."""
         for name in dict.fromkeys((*names, *self.position.versions)):
             if name not in self.table.names and name not in self.table.ruled_names:
                 (self.table.admit_ruled if is_ruled(name) else self.table.admit)(name)
@@ -163,7 +163,7 @@ class PartitionOpener:
         TimeoutError
             If it takes longer than it may.
         DeliveryFailed
-            If the right to write could not be had.
+            If the right to write was not given.
         RecordsLost
             If inputs expired before they were read.
         TimeZoneChanged

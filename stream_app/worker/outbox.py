@@ -127,7 +127,7 @@ class Outbox:
 
 
 def _migrations_of(described: Described) -> RecordBlock:
-    """Return migrations, or what stands in their place, as records, keyed by customer."""
+    """Return migrations, or what replaces them, as records, keyed by customer."""
     places, lines, keys = described.places, described.lines, described.keys
     records = _columns(len(described))
     key_ends = len(lines) + places["key_at"] + places["key_size"]

@@ -1,15 +1,15 @@
 """One owned partition, from its opening to its end. This file is the worker's main loop.
 
 A lane folds chunks into its partition in memory and notes in its outbox what that did. Whenever no transaction is
-under way, its writer makes one of all that has gathered, as soon as there is nothing more to fold at once, or that is
-much. So chunks are small when little comes and large under load, folding goes on while the brokers answer, and a
+under way, its writer makes one of all that has gathered, as soon as that is much or there is nothing more to fold at
+once. So chunks are small when little comes and large under load, folding continues while the brokers answer, and a
 customer that changes often is written once a transaction.
 
 Memory leads the log by what is in the outbox and on its way. That is safe because there are only two ways for a lane
 to end: `close`, which writes the rest first, and a failure, which ends the process and the memory with it.
 
 Between chunks time passes, see `stream_app.worker.sweeping`. At a tick the folding stands still, for a bounded time,
-until it is decided which models are in force from there on, see `stream_app.worker.ticks`; the writer goes on.
+until it is decided which models are in force from there on, see `stream_app.worker.ticks`; the writer continues.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ INLINE_DUE_MAX: Final = 4_096
 WORTH_WRITING: Final = 4
 """This part of the largest transaction is written though there is more to fold at once."""
 WAKE_SECONDS: Final = 0.25
-"""An idle lane looks at the clock so often."""
+"""How often an idle lane looks at the clock."""
 NO_OFFSETS: Final[Mapping[str, int]] = MappingProxyType({})
 SETTLING_SECONDS: Final = 0.5
-"""A drained partition lets its time pass to where others wait only if nothing comes for so long: what was produced
+"""A drained partition advances its time to where others wait only if nothing has come for this long: what was produced
 together does not become visible in all partitions at once."""
 
 
@@ -68,7 +68,7 @@ class PartitionLoop:
     partition
         Its state as restored.
     position
-        Where that state stands in the inputs.
+        Where that state is in the inputs.
     delivery
         The right to write.
     topics, settings
@@ -191,12 +191,12 @@ class PartitionLoop:
 
     @property
     def waits_for_decision(self) -> bool:
-        """Whether folding stands still at a tick; it goes on by itself, within the time that it may take."""
+        """Whether folding stands still at a tick; it resumes by itself, within the time that it may take."""
         return self._wait.is_under_way
 
     @property
     def offered_to(self) -> Mapping[str, int]:
-        """By topic, the offset behind the last record that was offered."""
+        """By topic, the offset after the last record that was offered."""
         return self._offered_to
 
     @property
@@ -341,7 +341,7 @@ class PartitionLoop:
         started = perf_counter()
         known = self._sweeper.versions.keys()
         self._sweeper.assess_part(self._take)
-        if known - self._sweeper.versions.keys():  # in the same transaction: whoever comes next knows nothing of them
+        if known - self._sweeper.versions.keys():  # in the same transaction: the next owner knows nothing of them
             self._tell_figures(at_once=True)
         self._sweep_seconds += perf_counter() - started
         if not self._sweeper.is_sweeping:

@@ -51,7 +51,7 @@ class SegmentationState(NamedTuple):
         By segment id, of the segments in use.
     sizes, revenue
         Customers by segment id, 0 included, and their lifetime revenue in major units; customers may still be in
-        segments that are not in use any more.
+        segments that are no longer in use.
     learned_at_ms
         The instant that the newest model was learned for, 0 before the first; None where nothing is learned.
     drift

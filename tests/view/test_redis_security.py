@@ -61,6 +61,10 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
         assert await store.daily("value", ["2026-01-01"]) is not None
         assert await store.flows("value", ["2026-01-01"]) is not None
         assert await store.models("value") is not None
+        await store.sign_outs.add("number", 2**31)
+        assert await store.sign_outs.has("number")
+        for action in ("Call them.", None):
+            await store.actions.edit("value", "s1", action, "marta", "2026-01-01T00:00:00.000Z")
         async for entry in store.feed.follow("0-0", 1):
             if entry is not None:
                 break

@@ -16,7 +16,7 @@ from tests.support.processes import free_port, wait_for
 from tests.support.replays import Outputs
 from tests.web.consoles import OF_SEGMENTS, PATIENCE_SECONDS, TOKEN, Consoles, wait_until_ready
 from tests.web.driving import Driver, Found, Visit, text_of
-from tests.web.view_of_replay import ViewOfReplay, members_of
+from tests.web.view_of_replay import WORKER, ViewOfReplay, members_of
 
 PAGES = (
     "overview",
@@ -148,6 +148,43 @@ def test_a_page_shows_what_the_token_is_good_for(browser: Driver, closed: str) -
     assert found.errors == []
 
 
+def test_what_to_do_with_a_segment_is_said_by_those_who_may(browser: Driver, closed: str, segment: str) -> None:
+    page, text = f"{closed}/#/segment?segment={segment}", ".action"
+    keep, field = ".action-editor button[type=submit]", ".action-editor input"
+    (found,) = browser.visit(
+        Visit(
+            page,
+            actions=[
+                *signing_in(),
+                {"visit": page},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"click": ".action-editor button"},
+                {"look": None},
+                {"fill": [field, "Call them <b>before</b> Friday."]},
+                {"click": keep},
+                {"gone": field},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"visit": f"{closed}/#/overview"},
+                {"visit": page},
+                {"click": ".action-editor button"},
+                {"click": ".action-editor button:text('Back to the definition')"},
+                {"gone": field},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"look": None},
+            ],
+        )
+    )
+    before, said, after = found.raw["values"]
+    assert said.startswith("What to do: Call them <b>before</b> Friday.By marta, ")
+    assert said.endswith(f"the definition says: {before.removeprefix('What to do: ')}")
+    assert after == before
+    assert found.raw["violations"] == []
+    assert found.errors == []
+    (reader,) = browser.visit(Visit(page, actions=[*signing_in(OF_SEGMENTS), {"visit": page}, {"wait": text}]))
+    assert before in reader.text
+    assert "action-editor" not in reader.html
+
+
 # --- live -------------------------------------------------------------------------------------------------------
 
 
@@ -273,4 +310,6 @@ def test_health_says_how_far_the_view_is(browser: Driver, console: str, view: Vi
     waiting = {row[0]: row[3] for row in found.rows("How far the view has read")}
     assert waiting["migrations"] == "3"
     assert tile(found, "View").startswith("up to date")
-    assert {row[0]: row[1] for row in found.rows("Processes")}["View"] == "1.2.3"
+    versions = {row[0]: row[1:] for row in found.rows("Processes")}
+    assert versions["View"][0] == "1.2.3"
+    assert versions["Workers of 1 partition"][:2] == [WORKER.version, str(WORKER.library)]

@@ -15,7 +15,14 @@ import msgspec
 from stream_app.adapters.redis_client import RedisConnection
 from stream_app.adapters.view_schema import FollowerCondition, ViewKeys
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.readers import FiguresRecord, MigrationRecord, SegmentSums, read_membership, read_migration
+from stream_app.contracts.readers import (
+    FiguresRecord,
+    MigrationRecord,
+    SegmentSums,
+    Software,
+    read_membership,
+    read_migration,
+)
 from stream_app.core.clock import DAY_MS, format_instant
 from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
@@ -23,6 +30,7 @@ from tests.reference.migration import migration_id
 from tests.support.output_records import Record
 
 KEYS: Final = ViewKeys("console:")
+WORKER: Final = Software("2.3.4", 1)
 FIELDS: Final = ["memberships/0", "migrations/0", "models/0", "figures/0", "upcoming/0"]
 FOLLOWER: Final = FollowerCondition("1.2.3", "current", 0.25, {"memberships": 0, "migrations": 3})
 BATCH: Final = 500
@@ -149,7 +157,7 @@ class ViewOfReplay:
                     for each in part["segments"]
                 ]
                 as_of = format_instant(self.end_ms - back * DAY_MS)
-                yield FiguresRecord(part["segmentation"], 0, as_of, self.summary["currency"], tuple(sums))
+                yield FiguresRecord(part["segmentation"], 0, as_of, self.summary["currency"], tuple(sums), WORKER)
 
     def _since(self, segment: dict[str, Any], figure: str) -> int:
         """Return the sum of the instants, in seconds, that a mean of days is of."""

@@ -11,7 +11,13 @@ const RECONNECT_MS = 2_000;
 export class Stream {
   // onMove(migration) for each, onState("live" | "waiting") when that changes.
   constructor(causes, { onMove, onState }) {
-    Object.assign(this, { causes, onMove, onState, events: [], state: "waiting", source: null });
+    this.causes = causes;
+    this.onMove = onMove;
+    this.onState = onState;
+    this.events = [];
+    this.state = "waiting";
+    /** @type {EventSource | null} */
+    this.source = null;
     this.open();
   }
 
@@ -76,7 +82,7 @@ export function count(run, move) {
   countFlow(segmentation.flows, day, [from, to, run.causes.indexOf(move.cause.kind), run.changes.indexOf(move.change)]);
   if (from >= 0) resize(segmentation, from, -1);
   if (to >= 0) resize(segmentation, to, 1);
-  if (segmentation === run.segmentations[0] && !segmentation.isAudience) run.customers += (from < 0) - (to < 0);
+  if (segmentation === run.segmentations[0] && !segmentation.isAudience) run.customers += Number(from < 0) - Number(to < 0);
   segmentation.entryId = move.entryId;
   return true;
 }

@@ -103,7 +103,12 @@ function rememberedTheme() {
 export class Pages {
   // site: what a server adds to the document, null in a file.
   constructor(app, site = null) {
-    Object.assign(this, { app, site, run: null, people: null, listing: null, shown: null });
+    this.app = app;
+    this.site = site;
+    this.run = null;
+    this.people = null;
+    this.listing = null;
+    this.shown = null;
     addEventListener("hashchange", () => this.show());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
   }

@@ -12,6 +12,12 @@ function nothingMoved(flows) {
 }
 
 export class Segmentation {
+  // Of the document, as all that is read of it below.
+  /** @type {any[]} */ segments;
+  /** @type {Record<string, any>} */ flows;
+  /** @type {Record<string, any>} */ members;
+  /** @type {number[]} */ opening;
+
   constructor(raw, run) {
     const { trade, ...rest } = raw;
     Object.assign(this, rest);
@@ -141,6 +147,10 @@ export class Segmentation {
 }
 
 export class Run {
+  // Of the document, as all that is read of it below.
+  /** @type {number} */ lastDay;
+  /** @type {Record<string, any>} */ days;
+
   constructor(raw) {
     Object.assign(this, raw);
     setTimeZone(raw.timezone);

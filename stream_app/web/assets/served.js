@@ -1,5 +1,6 @@
 // The pages as a server gives them: behind a session, with the document of now, and live where there is a stream.
 
+import { actionEditor } from "./action_editor.js";
 import { element } from "./dom.js";
 import { instantText, plural, startMs } from "./format.js";
 import { Latest, Stream, count } from "./live.js";
@@ -19,7 +20,15 @@ const MOVES_PAGE = 200;
 // What the server adds to the pages of the document.
 class Site {
   constructor(app, server, session) {
-    Object.assign(this, { app, server, isLive: session.is_live, latest: new Latest(), watched: null, mark: null, asked: new Set(), isDirty: false });
+    this.app = app;
+    this.server = server;
+    this.isLive = session.is_live;
+    this.latest = new Latest();
+    this.watched = null;
+    this.mark = null;
+    this.asked = new Set();
+    this.isDirty = false;
+    this.isFetching = false;
     this.pages = [{ name: "health", title: "Health", draw: healthPage, hasNoToolbar: true }];
     this.shown = new Pages(app, this);
     this.stream = null;
@@ -177,6 +186,10 @@ class Site {
 
   customer(context, id, sections) {
     return customerParts(context, id, sections);
+  }
+
+  action(context, segment) {
+    return actionEditor(context, segment);
   }
 
   decision(context) {

@@ -47,9 +47,13 @@ export class Server {
     return { mark: response.headers.get("etag"), raw: await this.answer(response) };
   }
 
-  async post(path, body = {}) {
+  post(path, body = {}) {
+    return this.change("POST", path, body);
+  }
+
+  async change(method, path, body) {
     const headers = { "Content-Type": "application/json", "X-CSRF-Token": this.session?.csrf_token ?? "" };
-    return this.answer(await fetch(path, { method: "POST", headers, body: JSON.stringify(body) }));
+    return this.answer(await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) }));
   }
 
   async answer(response) {

@@ -39,8 +39,9 @@ export function pagedMembers(context, caption, name, rows) {
   const pages = Math.ceil(rows.length / ROWS);
   const holder = element("div", {});
   const where = element("span", { role: "status" });
-  const buttons = [["First", () => 0], ["Previous", (at) => at - 1], ["Next", (at) => at + 1], ["Last", () => pages - 1]]
-    .map(([label, to]) => element("button", { type: "button", class: "quiet", onclick: () => show(to(now)) }, label));
+  /** @type {[string, (at: number) => number][]} */
+  const steps = [["First", () => 0], ["Previous", (at) => at - 1], ["Next", (at) => at + 1], ["Last", () => pages - 1]];
+  const buttons = steps.map(([label, to]) => element("button", { type: "button", class: "quiet", onclick: () => show(to(now)) }, label));
   let now = 0;
   function show(at) {
     now = Math.min(Math.max(at, 0), pages - 1);
