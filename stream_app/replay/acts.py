@@ -157,7 +157,7 @@ def _take_back(others: np.ndarray, orders: np.ndarray) -> None:
 
 def _keys(numbers: Indices, digests: np.ndarray) -> npt.NDArray[np.int64]:
     """Return customers by number and orders by digest as one number each."""
-    return numbers.astype(np.int64) << _DIGEST_BITS | digests
+    return np.asarray(numbers.astype(np.int64) << _DIGEST_BITS | digests, np.int64)
 
 
 def _acts_of(keys: npt.NDArray[np.int64], records: np.ndarray) -> np.ndarray:
