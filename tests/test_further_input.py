@@ -148,7 +148,10 @@ def test_commands_take_its_files() -> None:
     assert given == {"purchases": ("c",), "engagements": (), "profiles": (), "consents": (), "surveys": ("a", "b")}
     refused = CliRunner().invoke(read, [])
     assert refused.exit_code == 2
-    assert "--purchases FILE or --engagements FILE or --profiles FILE or --consents FILE or --surveys FILE" in refused.output
+    assert (
+        "--purchases FILE or --engagements FILE or --profiles FILE or --consents FILE or --surveys FILE"
+        in refused.output
+    )
 
 
 def test_an_audit_judges_its_records() -> None:
