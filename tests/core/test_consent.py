@@ -154,6 +154,16 @@ def test_conditions_look_at_statements() -> None:
     assert told(into, take(into, said(1, email=False))) == [("mailed", "consent", "left", 2)]
 
 
+def test_silence_up_to_a_statement_passes_in_the_state_before_it() -> None:
+    into = Partition([MAILED, audience("fresh", event="*", last="12h")])
+    take(into, purchase(0))
+    outcome = take(into, said(1, email=True))
+    found = [
+        (*each[:2], int(move["effective_at_ms"])) for each, move in zip(told(into, outcome), outcome.moves, strict=True)
+    ]
+    assert found == [("fresh", "lapse", instant(0.5)), ("mailed", "consent", instant(1))]
+
+
 def test_no_number_of_traits_displaces_statements() -> None:
     into = partition()
     take(into, said(0, email=False))
