@@ -22,51 +22,74 @@
 
 #include "step.h"
 
+enum { SEGMENTATION_PURPOSE = 0 };
 #define SEGMENTATION SEG_STATEMENTS "segmentation"
 #define JURISDICTION SEG_STATEMENTS "jurisdiction"
 #define SINCE SEG_STATEMENTS "since"
 
 /* --- who may be known --- */
 
-/* Whether who is of a jurisdiction opts in; false if nothing is said of this one. */
-static bool look_up(const seg_step *step, const uint8_t *text, int64_t size, bool *opts_in) {
+/* Whether a purpose opts in by what is said of a jurisdiction; false if nothing is said of this one. */
+static bool look_up(const seg_step *step, int32_t purpose, const uint8_t *text, int64_t size, bool *opts_in) {
+  enum { HEADER = 3 };
   const uint8_t *at = step->jurisdictions;
-  for (int64_t left = step->jurisdictions_size; left >= 2 && left - 2 >= at[0]; left -= 2 + at[0], at += 2 + at[0]) {
-    if (at[0] != size || memcmp(at + 2, text, (size_t)size) != 0) continue;
-    *opts_in = at[1] != 0;
+  int64_t left = step->jurisdictions_size;
+  for (; left >= HEADER && left - HEADER >= at[0]; left -= HEADER + at[0], at += HEADER + at[0]) {
+    if (at[0] != size || !(at[1] >> purpose & 1) || memcmp(at + HEADER, text, (size_t)size) != 0) continue;
+    *opts_in = at[2] >> purpose & 1;
     return true;
   }
   return false;
 }
 
-static bool opts_in(const seg_step *step, seg_bytes jurisdiction) {
+/* Whether a customer does not agree to a purpose as long as nothing is said of it. */
+static bool opts_in(const seg_step *step, int32_t purpose, seg_bytes statements) {
+  const seg_trait_seen said = seg_traits_seen(statements, JURISDICTION, sizeof JURISDICTION - 1);
+  const seg_bytes jurisdiction = said.kind == SEG_FIELD_TEXT ? said.value : (seg_bytes){NULL, 0};
   bool found;
   for (int64_t size = jurisdiction.size; size > 0; size--) {
     const bool is_whole = size == jurisdiction.size || jurisdiction.data[size] == '-';
-    if (is_whole && look_up(step, jurisdiction.data, size, &found)) return found;
+    if (is_whole && look_up(step, purpose, jurisdiction.data, size, &found)) return found;
   }
-  return step->opts_in != 0;
+  return step->opts_in >> purpose & 1;
 }
 
-/* Whether a customer may not be known as long as nothing is said of it. */
 static bool is_barred_at_first(const seg_step *step, seg_bytes statements) {
-  const seg_trait_seen said = seg_traits_seen(statements, JURISDICTION);
-  return opts_in(step, said.kind == SEG_FIELD_TEXT ? said.value : (seg_bytes){NULL, 0});
+  return opts_in(step, SEGMENTATION_PURPOSE, statements);
 }
 
 static bool may_be_known(const seg_step *step, seg_bytes statements) {
-  const seg_trait_seen said = seg_traits_seen(statements, SEGMENTATION);
+  const seg_trait_seen said = seg_traits_seen(statements, SEGMENTATION, sizeof SEGMENTATION - 1);
   if (said.kind == SEG_FIELD_TRUE || said.kind == SEG_FIELD_FALSE) return said.kind == SEG_FIELD_TRUE;
   return !is_barred_at_first(step, statements);
 }
 
+uint16_t seg_consents_of(const seg_run *run, int64_t row) {
+  const seg_step *step = run->step;
+  char name[sizeof SEG_STATEMENTS + UINT8_MAX] = SEG_STATEMENTS;
+  if (!step->opts_in && !step->jurisdictions_size && !seg_table_has_statements(run->table)) return 0;
+  const seg_bytes statements = seg_table_traits(run->table, row);
+  const uint8_t *at = step->purposes;
+  uint32_t told = 0;
+  int64_t left = step->purposes_size;
+  for (int32_t p = 0; p < SEG_PURPOSES_MAX && left >= 1 && left - 1 >= at[0]; left -= 1 + at[0], at += 1 + at[0], p++) {
+    memcpy(name + sizeof SEG_STATEMENTS - 1, at + 1, at[0]);
+    const seg_trait_seen said = seg_traits_seen(statements, name, (int32_t)sizeof SEG_STATEMENTS - 1 + at[0]);
+    const bool is_said = said.kind == SEG_FIELD_TRUE || said.kind == SEG_FIELD_FALSE;
+    const bool needs = !is_said && opts_in(step, p, statements);
+    if (is_said || needs) told |= (said.kind == SEG_FIELD_TRUE ? 3u : 1u) << 2 * p;
+  }
+  return (uint16_t)told;
+}
+
 bool seg_is_unwanted(const seg_run *run, const seg_event *event, int64_t row) {
-  if (row < 0) return run->step->opts_in != 0;
+  const bool is_stranger_barred = run->step->opts_in >> SEGMENTATION_PURPOSE & 1;
+  if (row < 0) return is_stranger_barred;
   const int64_t first_at_ms = run->columns->activity[row].first_at_ms;
   if (first_at_ms == SEG_BARRED_MS) return true;
-  if (first_at_ms > SEG_NEVER) return run->step->opts_in != 0;
+  if (first_at_ms > SEG_NEVER) return is_stranger_barred;
   if (!seg_table_has_statements(run->table)) return false;
-  return event->at_ms < seg_traits_seen(seg_table_traits(run->table, row), SINCE).observed_ms;
+  return event->at_ms < seg_traits_seen(seg_table_traits(run->table, row), SINCE, sizeof SINCE - 1).observed_ms;
 }
 
 /* --- barring --- */
@@ -147,7 +170,7 @@ int32_t seg_follow_statements(seg_run *run, seg_pending *pending, int64_t index,
   const int64_t row = run->work->parts[pending->part].row;
   if (!may_be_known(run->step, seg_table_traits(run->table, row))) return seg_bar(run, pending, index, false);
   if (!was_barred) return SEG_OK;
-  const seg_trait_seen said = seg_traits_seen(seg_table_traits(run->table, row), SEGMENTATION);
+  const seg_trait_seen said = seg_traits_seen(seg_table_traits(run->table, row), SEGMENTATION, sizeof SEGMENTATION - 1);
   const int64_t said_ms = said.kind >= 0 ? said.observed_ms : run->step->events[index].at_ms;
   return note_since(run, row, said_ms);
 }
