@@ -125,8 +125,8 @@ class MembershipValue(NamedTuple):
     """A membership in a customer's hash: `sequence segment since_ms model_version as_of_ms next_at_ms next_segment`.
 
     The last two are left out if silence moves the customer no more; the last one is `-` if it leaves the segmentation.
-    In this form it stays below the 64 bytes up to which Redis packs a small hash by default. Where something is told of
-    consents, it follows `as_of_ms` and a slash: `+email,-advertising`.
+    In this form it stays below the 64 bytes up to which Redis packs a small hash by default. Consents that are
+    published follow `as_of_ms` and a slash: `+email,-advertising`.
     """
 
     sequence: int
