@@ -32,6 +32,8 @@ class CustomerSegment(msgspec.Struct, gc=False):
     margin: float | None = None
     explanation: Explanation | None = None
     holdout: Holdout | None = None
+    consents: Mapping[str, bool] | msgspec.UnsetType = msgspec.UNSET
+    """Left out where nothing is told of any."""
 
 
 class ActionEdit(msgspec.Struct, frozen=True, gc=False):
