@@ -63,6 +63,11 @@ class ViewKeys:
         """Hash: partition to the offset that comes next in the feed."""
         return self.prefix + "feed:position"
 
+    @property
+    def forgotten(self) -> str:
+        """Sorted set: customer who was erased by the instant (ms) of that, until the feed has nothing of it either."""
+        return self.prefix + "forgotten"
+
     def of(self, generation: str) -> str:
         """Return the prefix of all keys of a generation."""
         return f"{self.prefix}{generation}:"

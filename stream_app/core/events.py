@@ -29,6 +29,10 @@ CANCELS: Final = -2
 """In place of a refund's amount: the order is cancelled, nothing is refunded."""
 MERGE: Final = 7
 """Two ids are one customer's: `customer_id` says which goes on, and `event_id` which ends. Likewise no act."""
+PRIVACY_REQUEST: Final = 40
+"""What is to be done about a customer (`core.privacy`). No step takes it in: what it leads to does."""
+ERASURE: Final = 9
+"""A customer is to be forgotten, who leaves everything and whose row is to be removed. Likewise no act."""
 CANCELLATION: Final = 8
 """Of words of a contract: a refund that says `CANCELS`."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")

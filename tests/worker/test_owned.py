@@ -39,7 +39,7 @@ from tests.support.models import learned_model, model_of
 from tests.support.tables import row_of
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
-PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES, *OTHERS = TOPICS.inputs
 CUSTOMERS = [f"c{index}" for index in range(8)]
 
 

@@ -1,0 +1,37 @@
+"""Records that say that a customer is to be forgotten: key, and no value, in a topic that is not compacted.
+
+A worker writes one behind all that a topic has of a customer who was erased. Whoever keeps anything of what came before
+it lets go of that; whoever does not can pass it by, as records without a value say nothing in these topics.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+PRIVACY_HEADER: Final = "privacy"
+"""Header of such a record, so that people see what it is."""
+ERASED: Final = b"erased"
+"""Its value."""
+ERASURE_CAUSE: Final = "erasure"
+"""Kind of cause of a customer's last moves, which subscribers are still to have."""
+
+
+class _Cause(msgspec.Struct):
+    kind: str
+
+
+class _Caused(msgspec.Struct):
+    cause: _Cause
+
+
+_cause_of: Final = msgspec.json.Decoder(_Caused).decode
+
+
+def is_last_move(document: bytes | None) -> bool:
+    """Return whether a migration, or what stands in its place, is one of the last of a customer who was erased."""
+    try:
+        return document is not None and _cause_of(document).cause.kind == ERASURE_CAUSE
+    except msgspec.MsgspecError:
+        return False
