@@ -32,9 +32,10 @@ typedef struct told_move {
 
 static bool is_known_move(const seg_move *m, const seg_presentation *p) {
   const int32_t count = p->form.target_count;
-  const bool must_be = p->form.kind == SEG_KIND_LEARNED && m->cause != SEG_MERGE; /* nobody else leaves a model */
+  const bool may_leave = m->cause == SEG_MERGE || m->is_barred; /* nobody else leaves a model */
+  const bool must_be = p->form.kind == SEG_KIND_LEARNED && !may_leave;
   const int32_t first = must_be ? 0 : SEG_NOWHERE;
-  return m->cause >= SEG_PURCHASE && m->cause <= SEG_MERGE && m->change >= SEG_ENTERED && m->change <= SEG_LEFT &&
+  return m->cause >= SEG_PURCHASE && m->cause <= SEG_ERASURE && m->change >= SEG_ENTERED && m->change <= SEG_LEFT &&
          m->from_code >= 0 && m->from_code <= SEG_CODE_MAX && m->target >= first && m->target < count &&
          m->next_target >= SEG_NOWHERE && m->next_target < count;
 }
@@ -64,7 +65,7 @@ static bool take_move(const seg_description *d, int64_t number, told_move *t) {
   t->from_code = (int16_t)move->from_code;
   t->to_code = seg_presented_code(p, move->target);
   t->decided_at_ms = move->decided_at_ms > move->effective_at_ms ? move->decided_at_ms : move->effective_at_ms;
-  if (t->of.ends) return t->to_code == 0;
+  if (t->of.ends || move->is_barred) return t->to_code == 0 && t->of.event;
   if (kind == SEG_KIND_LEARNED) return move->target >= 0;
   return kind == SEG_KIND_RULES ? take_facts(d, t) : t->told.size > 0;
 }
@@ -152,6 +153,18 @@ static void add_end(seg_text *text, const told_move *t) {
   SEG_ADD(text, ".\"}");
 }
 
+/* Of who is not to be known any more. */
+static void add_bar(seg_text *text, const told_move *t) {
+  SEG_ADD(text, "{\"kind\":\"definition\",\"sentence\":\"");
+  if (t->move->cause == SEG_ERASURE) {
+    SEG_ADD(text, "Erased on request; ");
+  } else {
+    SEG_ADD(text, "No consent to segmentation; ");
+  }
+  seg_add_path(text, t->of.p, t->from_code, t->to_code);
+  SEG_ADD(text, ".\"}");
+}
+
 /* --- records --- */
 
 static void add_head(seg_text *text, seg_text *scratch, const told_move *t) {
@@ -184,6 +197,8 @@ static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, ",\"explanation\":");
   if (t->of.ends) {
     add_end(text, t);
+  } else if (t->move->is_barred) {
+    add_bar(text, t);
   } else if (t->of.p->form.kind == SEG_KIND_LEARNED) {
     add_learned_explanation(text, t);
   } else if (t->of.p->form.kind == SEG_KIND_RULES) {

@@ -24,7 +24,7 @@ from stream_app.core.clock import NO_TIME
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import ERASURE, NO_EVENTS, PRIVACY_REQUEST, Event, Events, pack_events
 from stream_app.core.marks import Mark, Marks, Sifted
-from stream_app.core.partition import Partition
+from stream_app.core.partition import Partition, Reached
 from stream_app.core.processor import Outcome, process_events
 from stream_app.core.records import Batch, Skipped
 from stream_app.core.row import MERGED_MS
@@ -179,7 +179,8 @@ def leave_everything(partition: Partition, requests: Sequence[Request]) -> Carri
         return CarriedOut(None, NO_EVENTS, {})
     events = pack_events([_erasure(wanted[customer_id]) for customer_id in known], 0, 0)
     before = {row: _Sequences.of(table, row) for row in known.values()}
-    outcome = process_events(partition, events)
+    moves_no_clock = Reached(np.full(len(events), NO_TIME), partition.trust)
+    outcome = process_events(partition, events, reached=moves_no_clock)._replace(applied=0, late=0)
     sequences = {
         customer_id: before[row].left(partition, row, outcome, wanted[customer_id].at_ms)
         for customer_id, row in known.items()
@@ -226,7 +227,7 @@ def remove_rows(table: CustomerTable, customer_ids: Iterable[str]) -> list[Erase
     erased = []
     for customer_id in customer_ids:
         row = table.find(customer_id)
-        table.restore_many([(customer_id.encode(), None)])
+        table.remove(customer_id)
         erased.append(Erased(customer_id, row, len(table)))
     return erased
 

@@ -34,6 +34,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices, Instants
+from stream_app.core.clock import NO_TIME
 from stream_app.core.events import NO_EVENTS, Events
 from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Reached, Sweeps
 from stream_app.native.library import NO_MEMORY, address, function
@@ -44,6 +45,9 @@ from stream_app.native.structures import Clock as NativeClock
 BLOCK_ROWS: Final = 65_536
 """Rows that a sweep looks at in one step, so that the memory of a step does not grow with the table."""
 _EVERY_ROW: Final = 2**62
+NO_ROWS: Final[Indices] = np.empty(0, np.intp)
+_ERASED_MS: Final = -NO_TIME + 3
+"""`SEG_ERASED_MS`."""
 
 
 class Outcome(NamedTuple):
@@ -70,6 +74,10 @@ class Outcome(NamedTuple):
         nothing has come of it then.
     swept_before
         Of each sweep, the index of the event before which it came.
+    not_profiled
+        Number of events that were not folded, as their customers have not agreed to it; none of those counted above.
+    erased
+        Of the rows that changed, those that are to be removed (`Partition.forget`) once this has been written.
     """
 
     moves: np.ndarray
@@ -84,6 +92,8 @@ class Outcome(NamedTuple):
     too_old: int
     owners: Indices
     swept_before: Indices
+    not_profiled: int = 0
+    erased: Indices = NO_ROWS
 
 
 def process_events(
@@ -176,6 +186,7 @@ def _take_step(
     revised_at_ms = np.array([partition.revised_at_ms[name] for name in table.names], np.int64)
     handles = np.array([segmentation.compiled.handle for segmentation in by_column], np.uintp)
     numbers = np.array([partition.names.index(segmentation.name) for segmentation in by_column], np.int32)
+    consent, jurisdictions = partition.context.consent, partition.jurisdictions
     table.reserve(len(records))
     step = Step(
         events=address(records),
@@ -195,6 +206,9 @@ def _take_step(
         warning_count=len(partition.warnings),
         numbers=address(numbers),
         watermarks_ms=None if watermarks_ms is None else address(watermarks_ms),
+        jurisdictions=address(jurisdictions),
+        jurisdictions_size=len(jurisdictions),
+        opts_in=consent.opts_in,
         clock=NativeClock(*clock),
     )
     columns = table.columns()
@@ -204,11 +218,12 @@ def _take_step(
     if status:
         raise RuntimeError(f"a step of {len(records)} events: status {status} of the library, expected 0")
     partition.clock = Clock(step.clock.watermark_ms, step.clock.swept_at_ms)
+    changed = _copy(step.changed, step.changed_count, np.dtype(np.int64))
     return Outcome(
         moves=_copy(step.moves, step.move_count, MOVE_DTYPE),
         facts=_copy(step.facts, step.fact_count, FACT_DTYPE),
         notices=_copy(step.notices, step.notice_count, NOTICE_DTYPE),
-        changed=_copy(step.changed, step.changed_count, np.dtype(np.int64)),
+        changed=changed,
         swept_at_ms=sweep_at_ms,
         customers=_copy(step.swept_customers, len(sweep_at_ms), np.dtype(np.int64)),
         applied=step.applied,
@@ -217,6 +232,8 @@ def _take_step(
         too_old=step.too_old,
         owners=_copy(step.owners, step.owner_count, np.dtype(np.int64)),
         swept_before=sweep_before,
+        not_profiled=step.not_profiled,
+        erased=changed[table.activity["first_at_ms"][changed] == _ERASED_MS] if step.erasures else NO_ROWS,
     )
 
 

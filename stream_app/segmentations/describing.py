@@ -238,8 +238,12 @@ class Describer:
                 chosen = chosen[moves["cause"][chosen] == MODEL]
                 told.update(zip(chosen.tolist(), self._openings(each, moves[chosen]), strict=True))
             elif each.is_ruled:
-                is_specific[chosen] = (moves["fact_count"][chosen] > 0) | (moves["cause"][chosen] == MERGE)
-            elif len(chosen):
+                is_specific[chosen] = (
+                    (moves["fact_count"][chosen] > 0)
+                    | (moves["cause"][chosen] == MERGE)
+                    | (moves["is_barred"][chosen] > 0)
+                )
+            elif len(chosen := chosen[moves["is_barred"][chosen] == 0]):
                 reasons = cast(Explains, each.segmentation).explain(
                     moves_of(moves, chosen, customers, chunk), self._context
                 )
