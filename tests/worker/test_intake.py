@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from unicodedata import normalize
 
@@ -14,15 +15,16 @@ from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
+from stream_app.core.clock import format_instant
 from stream_app.core.events import Event
 from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.worker import intake as intake_module
 from stream_app.worker.intake import InputChunk, Intake, Misplaced
 from tests.support.batches import contents_of
-from tests.support.events import START_MS, engagement, profile, purchase
+from tests.support.events import START_MS, engagement, instant, profile, purchase
 from tests.worker.memory import TOPICS, Record, payload
 
-PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES, *OTHERS = TOPICS.inputs
 DECODERS = {
     TOPICS.input_topic(contract): Decoder(INPUT_CONTRACTS[contract], DecodingPolicy()) for contract in INPUT_CONTRACTS
 }
@@ -54,6 +56,9 @@ def record_at(topic: str, offset: int, minute: int) -> Record:
     day = minute * MINUTE_DAYS
     if topic == PROFILES:
         return Record(offset, payload(profile(day, offset=offset)))
+    if topic == TOPICS.privacy_requests:
+        said = {"request_id": f"r{offset}", "type": "erase", "customer_id": "c1"}
+        return Record(offset, json.dumps(said | {"requested_at": format_instant(instant(day))}).encode())
     make = purchase if topic == PURCHASES else engagement
     return Record(offset, payload(make(day, event_id=f"{topic} {offset}")))
 

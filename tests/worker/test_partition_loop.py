@@ -58,7 +58,7 @@ from tests.worker.memory import (
     until,
 )
 
-PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES, *OTHERS = TOPICS.inputs
 
 
 @pytest.fixture(autouse=True)
