@@ -45,6 +45,7 @@ def to_event(record: SurveyRecord, _policy: DecodingPolicy) -> Event:
     return Event(ENGAGEMENT, record.customer_id, record.event_id, record.occurred_at, "survey_answered")
 
 
+ABOUT_CUSTOMERS = ("purchases", "engagements", "profiles", "surveys")
 SURVEYS: Final = InputContract(
     topic="surveys",
     version=1,
