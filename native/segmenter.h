@@ -906,7 +906,8 @@ typedef struct seg_step {
   int64_t too_old; /* of the duplicates: what was said of orders of which only the id is left */
   const int64_t *owners; /* of each refund without a customer, the row that it was folded into; -1: none, for nothing */
   int64_t owner_count;
-  int64_t not_profiled; /* events that were not folded, as their customers have not agreed to it */
+  const int64_t *unwanted; /* indices of the events that were not folded, as their customers have not agreed to it */
+  int64_t unwanted_count;
   int64_t erasures;     /* events that erased somebody: rows of SEG_ERASED_MS are among the changed ones, and to be removed */
 } seg_step;
 

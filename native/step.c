@@ -52,6 +52,7 @@ void seg_workspace_free(seg_workspace *w) {
   free(w->wanted);
   free(w->holders);
   free(w->owners);
+  free(w->unwanted);
   free(w);
 }
 
@@ -206,13 +207,10 @@ int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new) {
 
 /* Whoever says how far time comes with each event may not have taken this one at its word; one that does not say whose
  * it is says nothing of time. */
-static void count_event(seg_step *step, const seg_event *event, int64_t index, bool is_folded) {
+static void pass_event(seg_step *step, const seg_event *event, int64_t index) {
   const int64_t said_ms = seg_is_unnamed(event) ? SEG_NO_TIME : event->at_ms;
   const int64_t reached_ms = step->watermarks_ms != NULL ? step->watermarks_ms[index] : said_ms;
   step->clock.watermark_ms = seg_latest(step->clock.watermark_ms, reached_ms);
-  if (!is_folded) step->not_profiled++;
-  else if (event->at_ms < step->clock.watermark_ms) step->late++;
-  else step->applied++;
 }
 
 /* Notes whose an event is that does not say so. */
@@ -223,10 +221,25 @@ static int32_t note_owner(seg_workspace *work, const seg_event *event, int64_t r
   return SEG_OK;
 }
 
+static void count_event(seg_step *step, const seg_event *event, int64_t index) {
+  pass_event(step, event, index);
+  if (event->at_ms < step->clock.watermark_ms) step->late++;
+  else step->applied++;
+}
+
+/* Notes that an event is not folded, as nothing is to be known of its customer. */
+static int32_t leave_out(seg_run *run, const seg_event *event, int64_t index) {
+  seg_workspace *work = run->work;
+  pass_event(run->step, event, index);
+  if (!seg_reserve(&work->unwanted, &work->unwanted_room, work->unwanted_count + 1, sizeof(int64_t))) return SEG_NO_MEMORY;
+  work->unwanted[work->unwanted_count++] = index;
+  return seg_is_unnamed(event) ? note_owner(work, event, -1) : SEG_OK;
+}
+
 /* Takes in what is no act, and says more than what a customer is. */
 static int32_t take_statement(seg_run *run, int64_t index) {
   const seg_event *event = &run->step->events[index];
-  count_event(run->step, event, index, true);
+  count_event(run->step, event, index);
   if (event->kind == SEG_MERGE) return seg_take_merge(run, index);
   return event->kind == SEG_CONSENT ? seg_take_consent(run, index) : seg_take_erasure(run, index);
 }
@@ -243,8 +256,7 @@ static int32_t take_event(seg_run *run, int64_t index) {
   const bool is_unnamed = seg_is_unnamed(event);
   int64_t row = seg_known_row(run, index);
   if (!(is_unnamed && row < 0) && seg_is_unwanted(run, event, row)) {
-    count_event(step, event, index, false);
-    return is_unnamed ? note_owner(run->work, event, -1) : SEG_OK;
+    return leave_out(run, event, index);
   }
   if (row < 0) row = seg_find_row(run, index, &is_new);
   int32_t status = note_owner(run->work, event, row);
@@ -264,7 +276,7 @@ static int32_t take_event(seg_run *run, int64_t index) {
     step->too_old += status == SEG_TOO_OLD;
     return SEG_OK;
   }
-  count_event(step, event, index, true);
+  count_event(step, event, index);
   if (!is_profile && (status = seg_note_holder(run, event, row)) != SEG_OK) return status;
   if (!is_profile && !seg_has_acted(&after)) { /* a return of an order that nobody has stated, and nothing else yet */
     run->columns->activity[row] = after;
@@ -507,7 +519,8 @@ int32_t seg_take_step(seg_workspace *work, seg_table *table, const seg_columns *
     }
   }
   work->noticed_count = work->told_count = work->part_count = work->pending_count = work->snapshots_size = work->fact_count = 0;
-  step->applied = step->late = step->duplicates = step->too_old = step->not_profiled = step->erasures = 0;
+  work->unwanted_count = 0;
+  step->applied = step->late = step->duplicates = step->too_old = step->erasures = 0;
   if (!make_room(work, columns, step)) return SEG_NO_MEMORY;
   int32_t status =
       seg_table_find_events(table, step->events, step->event_count, step->texts, step->texts_size, work->rows);
@@ -523,6 +536,8 @@ int32_t seg_take_step(seg_workspace *work, seg_table *table, const seg_columns *
   step->swept_customers = work->customers;
   step->owners = work->owners;
   step->owner_count = work->owner_count;
+  step->unwanted = work->unwanted;
+  step->unwanted_count = work->unwanted_count;
   if (step->sweep_count > 0 && step->last_row >= seg_table_count(table)) {
     step->clock.swept_at_ms = step->sweep_at_ms[step->sweep_count - 1];
   }

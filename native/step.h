@@ -80,6 +80,8 @@ struct seg_workspace {
   seg_wanted *wanted;  /* in the order of their digests */
   seg_holder *holders;
   int64_t *owners;     /* of each unnamed record */
+  int64_t *unwanted;   /* indices of events */
+  int64_t unwanted_count, unwanted_room;
   int64_t wanted_count, wanted_room, holder_count, holders_room, owner_count, owners_room;
   int64_t noticed_count, noticed_room, notices_room;
   int64_t told_count, told_room, moves_room, fact_count, facts_room, part_count, parts_room, changed_room;

@@ -15,7 +15,7 @@ from stream_app.audit.recount import Entry, knows_order
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.rejections import unnamed
 from stream_app.core.clock import NO_TIME, format_instant
-from stream_app.core.events import PROFILE, Event, pack_events
+from stream_app.core.events import CONSENT, PROFILE, Event, pack_events
 from stream_app.core.local_days import UTC
 from stream_app.core.moves import CAUSE_KINDS
 from stream_app.core.trust import GAP_MS, Trust, believe
@@ -116,7 +116,7 @@ class PartitionInputs:
     entries
         By customer, the records that are to be folded; each topic's in the order of the log.
     profiles
-        The same for records that say what the customer is, which are no acts.
+        The same for records that say what the customer is, or agrees to, which are no acts.
     counts
         Figures by name.
     refused
@@ -205,7 +205,7 @@ class PartitionInputs:
             if source in self._caused:
                 self._match_causes(topic, record, event)
         for (record, event, _), watermark_ms in zip(taken, self._believe(stream, taken), strict=True):
-            is_profile = event.kind == PROFILE
+            is_profile = event.kind in (PROFILE, CONSENT)
             entries = self.profiles if is_profile else self.entries
             counts["profiles" if is_profile else "folded or repeated"] += 1
             where = stream, record.offset, watermark_ms, record.timestamp_ms

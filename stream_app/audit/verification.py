@@ -27,6 +27,7 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.audit import checks
 from stream_app.audit.checks import Keyed, Log
+from stream_app.audit.consents import check_consents, without
 from stream_app.audit.evidence import Changelog, read_letters, read_memberships, read_migrations
 from stream_app.audit.figures import check_figures, read_figures
 from stream_app.audit.findings import Finding, Tally, place
@@ -34,12 +35,14 @@ from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
 from stream_app.audit.names import check_direction, check_names
 from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
 from stream_app.audit.records import LogRecord, Membership, Migration, Standing
+from stream_app.audit.recount import Entry
 from stream_app.audit.rows import CustomerRow
 from stream_app.audit.rules import Evidence, check_rules
 from stream_app.audit.segmentations import Segmentations
 from stream_app.audit.traits import check_traits
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
+from stream_app.core.consent import EVERYBODY, ConsentRules
 from stream_app.core.local_days import UTC
 from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, TimeZoneChanged
@@ -70,6 +73,8 @@ class Deployment:
         Of the shop.
     gap_ms
         How far a single record may lead its topic's time.
+    consent
+        What customers agree to who have said nothing.
     """
 
     connection: KafkaConnection
@@ -79,6 +84,7 @@ class Deployment:
     minor_per_major: int = 100
     timezone: str = UTC
     gap_ms: int = GAP_MS
+    consent: ConsentRules = EVERYBODY
 
 
 @dataclass
@@ -256,15 +262,23 @@ class _Audit:
         inputs = await self._read_inputs(partition, positions, migrations)
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
         if inputs is not None:
-            duplicates, findings = checks.check_totals(rows, inputs.entries, changelog_log, inputs.profiles.keys())
-            tally.add(findings)
-            figures["folded"] += inputs.counts["folded or repeated"] - duplicates
-            figures["duplicates"] += duplicates
-            tally.add(check_traits(rows, inputs.profiles, changelog_log))
-            self._check_names(migrations, inputs, migration_log)
-            evidence = Evidence(
-                rows, standings, inputs.entries, inputs.profiles, migrations, self._deployment.minor_per_major
+            consented = check_consents(
+                rows, standings, inputs.entries, inputs.profiles, self._deployment.consent, changelog_log
             )
+            tally.add(consented.findings)
+            apart = consented.apart
+            known, acts = without(rows, apart), without(inputs.entries, apart)
+            profiles = without(inputs.profiles, apart)
+            if consented.left_out:
+                figures["of customers who were without consent"] += consented.left_out
+            migrations = [each for each in migrations if each.customer_id not in apart]
+            duplicates, findings = checks.check_totals(known, acts, changelog_log, profiles.keys())
+            tally.add(findings)
+            figures["folded"] += sum(map(len, acts.values())) - duplicates
+            figures["duplicates"] += duplicates
+            tally.add(check_traits(known, profiles, changelog_log))
+            self._check_names(migrations, acts, migration_log)
+            evidence = Evidence(known, standings, acts, profiles, migrations, self._deployment.minor_per_major)
             self._check_rules(changelog, evidence)
 
     async def finish(self) -> None:
@@ -292,8 +306,8 @@ class _Audit:
         versions = changelog.position.versions if changelog.position else {}
         in_force = {kinds.get(name, "learned") for name, version in versions.items() if version >= 0}
         if "rules" in in_force:
-            return set(rows)
-        acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms != -NO_TIME}
+            return {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms <= -NO_TIME}
+        acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms < -NO_TIME}
         return acted if "learned" in in_force else set()
 
     def _check_rules(self, changelog: Changelog, evidence: Evidence) -> None:
@@ -318,12 +332,12 @@ class _Audit:
         model = self._segmentations.models.get((name, versions.get(name, -1)))
         return None if model is None else model.frame.rhythm
 
-    def _check_names(self, migrations: list[Migration], inputs: PartitionInputs, log: Log) -> None:
+    def _check_names(self, migrations: list[Migration], acts: Mapping[str, Sequence[Entry]], log: Log) -> None:
         """Check where moves of learned segmentations lead, and the names of the segments at all moves into them."""
         streams = {topic: stream for topic, stream, _ in self._streams}
         models = self._segmentations.models
-        self.found.tally.add(check_direction(migrations, inputs.entries, streams, models, log))
-        checked, findings = check_names(migrations, inputs.entries, streams, models, log)
+        self.found.tally.add(check_direction(migrations, acts, streams, models, log))
+        checked, findings = check_names(migrations, acts, streams, models, log)
         self.found.tally.add(findings)
         self.found.figures["names checked"] += checked.names
         self.found.figures["names that depend on the order"] += checked.order_dependent

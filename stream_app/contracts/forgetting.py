@@ -14,8 +14,9 @@ PRIVACY_HEADER: Final = "privacy"
 """Header of such a record, so that people see what it is."""
 ERASED: Final = b"erased"
 """Its value."""
-ERASURE_CAUSE: Final = "erasure"
-"""Kind of cause of a customer's last moves, which subscribers are still to have."""
+LAST_CAUSE: Final = "consent"
+"""Kind of cause of the last moves of a customer who was erased, which subscribers are still to have: a word that the
+contract's version has. A new one would be refused by those who have to learn that they are to forget."""
 
 
 class _Cause(msgspec.Struct):
@@ -30,8 +31,8 @@ _cause_of: Final = msgspec.json.Decoder(_Caused).decode
 
 
 def is_last_move(document: bytes | None) -> bool:
-    """Return whether a migration, or what stands in its place, is one of the last of a customer who was erased."""
+    """Return whether a migration, or what stands in its place, may be one of the last of a customer who was erased."""
     try:
-        return document is not None and _cause_of(document).cause.kind == ERASURE_CAUSE
+        return document is not None and _cause_of(document).cause.kind == LAST_CAUSE
     except msgspec.MsgspecError:
         return False

@@ -27,7 +27,9 @@ SINCE: Final = "since"
 """From when on a customer may be known who was not to be known before: a trait without a value."""
 PURPOSES: Final = (SEGMENTATION, "personalization", "advertising", "email")
 PURPOSES_MAX: Final = 12
-PURPOSE_PATTERN: Final = r"^(?!(jurisdiction|since)$)[a-z][a-z0-9_]{0,39}$"
+PURPOSE_PATTERN: Final = r"^[a-z][a-z0-9_]{0,39}$"
+RESERVED: Final = (JURISDICTION, SINCE)
+"""What no purpose can be called."""
 JURISDICTION_PATTERN: Final = r"^[A-Z0-9]{1,8}(-[A-Z0-9]{1,8}){0,3}$"
 """Such as `EU`, `DE` or `US-CA`."""
 

@@ -38,13 +38,18 @@ REQUEST_TYPES: Final = (ERASE, SUPPRESS, UNSUPPRESS, EXPORT)
 
 
 class Request(NamedTuple):
-    """A privacy request: in place of the content of its record, once it is set aside."""
+    """A privacy request: in place of the content of its record, once it is set aside.
+
+    `source` and `offset` are the record's.
+    """
 
     request_id: str
     type: str
     customer_id: str
     at_ms: int
     jurisdiction: str = ""
+    source: int = 0
+    offset: int = 0
 
 
 class Part(NamedTuple):
@@ -127,9 +132,10 @@ def request_places(batch: Batch) -> list[int]:
 
 def requests_of(batch: Batch) -> list[Request]:
     """Return the requests among records."""
+    sources, offsets = batch.sources.tolist(), batch.offsets.tolist()
     return [
-        other.record
-        for _, other in batch.others_by_index()
+        other.record._replace(source=sources[index], offset=offsets[index])
+        for index, other in batch.others_by_index()
         if isinstance(other, Skipped) and isinstance(other.record, Request)
     ]
 
@@ -177,7 +183,9 @@ def leave_everything(partition: Partition, requests: Sequence[Request]) -> Carri
     known = {customer_id: row for customer_id in wanted if (row := table.find(customer_id)) >= 0}
     if not known:
         return CarriedOut(None, NO_EVENTS, {})
-    events = pack_events([_erasure(wanted[customer_id]) for customer_id in known], 0, 0)
+    asked = [wanted[customer_id] for customer_id in known]
+    offsets = [request.offset for request in asked]
+    events = pack_events([_erasure(request) for request in asked], offsets, asked[0].source)
     before = {row: _Sequences.of(table, row) for row in known.values()}
     moves_no_clock = Reached(np.full(len(events), NO_TIME), partition.trust)
     outcome = process_events(partition, events, reached=moves_no_clock)._replace(applied=0, late=0)

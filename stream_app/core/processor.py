@@ -39,7 +39,7 @@ from stream_app.core.events import NO_EVENTS, Events
 from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Reached, Sweeps
 from stream_app.native.library import NO_MEMORY, address, function
 from stream_app.native.output_structures import NOTICE_DTYPE
-from stream_app.native.structures import EVENT, FACT_DTYPE, MOVE_DTYPE, UNNAMED, Step
+from stream_app.native.structures import EVENT, FACT_DTYPE, MOVE_DTYPE, SKIPPED, UNNAMED, Step
 from stream_app.native.structures import Clock as NativeClock
 
 BLOCK_ROWS: Final = 65_536
@@ -74,8 +74,8 @@ class Outcome(NamedTuple):
         nothing has come of it then.
     swept_before
         Of each sweep, the index of the event before which it came.
-    not_profiled
-        Number of events that were not folded, as their customers have not agreed to it; none of those counted above.
+    unwanted
+        Indices of the events that were not folded, as their customers have not agreed to it; not counted elsewhere.
     erased
         Of the rows that changed, those that are to be removed (`Partition.forget`) once this has been written.
     """
@@ -92,8 +92,13 @@ class Outcome(NamedTuple):
     too_old: int
     owners: Indices
     swept_before: Indices
-    not_profiled: int = 0
+    unwanted: Indices = NO_ROWS
     erased: Indices = NO_ROWS
+
+    @property
+    def not_profiled(self) -> int:
+        """Number of the unwanted events."""
+        return len(self.unwanted)
 
 
 def process_events(
@@ -134,6 +139,15 @@ def named(partition: Partition, events: Events, owners: Indices) -> Events:
     ids = partition.table.customer_ids.of(owners[owners >= 0])
     records["customer_hash"][places] = np.array([xxh3_64_intdigest(each.encode()) for each in ids], np.uint64)
     records["status"][places] = EVENT
+    return Events(records, events.texts)
+
+
+def wanted(events: Events, outcome: Outcome) -> Events:
+    """Return the events of a chunk with those marked as skipped that nothing is to be known of."""
+    if not len(outcome.unwanted):
+        return events
+    records = events.records.copy()
+    records["status"][outcome.unwanted] = SKIPPED
     return Events(records, events.texts)
 
 
@@ -232,7 +246,7 @@ def _take_step(
         too_old=step.too_old,
         owners=_copy(step.owners, step.owner_count, np.dtype(np.int64)),
         swept_before=sweep_before,
-        not_profiled=step.not_profiled,
+        unwanted=_copy(step.unwanted, step.unwanted_count, np.dtype(np.int64)),
         erased=changed[table.activity["first_at_ms"][changed] == _ERASED_MS] if step.erasures else NO_ROWS,
     )
 

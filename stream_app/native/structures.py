@@ -274,7 +274,8 @@ class Step(ctypes.Structure):
         ("too_old", ctypes.c_int64),
         ("owners", ctypes.c_void_p),
         ("owner_count", ctypes.c_int64),
-        ("not_profiled", ctypes.c_int64),
+        ("unwanted", ctypes.c_void_p),
+        ("unwanted_count", ctypes.c_int64),
         ("erasures", ctypes.c_int64),
     )
 

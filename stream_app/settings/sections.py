@@ -8,12 +8,20 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_app.contracts.ids import PLACEHOLDER_BYTES_MAX, PLACEHOLDER_IDS, PLACEHOLDERS_MAX
+from stream_app.core.consent import (
+    JURISDICTION_PATTERN,
+    PURPOSE_PATTERN,
+    PURPOSES,
+    PURPOSES_MAX,
+    RESERVED,
+    SEGMENTATION,
+)
 from stream_app.core.identities import NAMESPACE_PATTERN
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
 from stream_app.segmentations.learned.configuration import Days, Probability
@@ -124,6 +132,38 @@ class PrivacySettings(Section):
     pseudonym_key_file: Path | None = None
     """File that holds a secret of 32 bytes or more: `produce` and `replay` put a keyed hash in the place of every
     customer's id. Ids stay as they are if it is not set."""
+
+
+OPT_IN: Final = "opt_in"
+Default = Literal["opt_in", "opt_out"]
+Purpose = Annotated[str, Field(pattern=PURPOSE_PATTERN)]
+
+
+class ConsentSettings(Section):
+    """What customers agree to who have said nothing; see `docs/privacy.md`."""
+
+    purposes: Annotated[tuple[Purpose, ...], Field(max_length=PURPOSES_MAX)] = PURPOSES
+    """What consents may name; `segmentation` is always among them."""
+    defaults: dict[Purpose, Default] = {}
+    """By purpose: `opt_in` where only those agree who have said so; `opt_out`, which is what holds of all others, where
+    everybody does who has not said no."""
+    jurisdictions: Annotated[
+        dict[Annotated[str, Field(pattern=JURISDICTION_PATTERN)], dict[Purpose, Default]], Field(max_length=256)
+    ] = {}
+    """The same for customers of a jurisdiction, such as `{"EU": {"segmentation": "opt_in"}}`, where it differs. What is
+    said of `US` holds in `US-CA` unless that is listed with the purpose. Changed defaults hold of customers who are new
+    from then on, and of others from their next consent on."""
+
+    @model_validator(mode="after")
+    def _purposes_are_listed(self) -> Self:
+        if SEGMENTATION not in self.purposes:
+            raise ValueError(f"purposes: expected {SEGMENTATION!r} among them")
+        if reserved := set(RESERVED) & set(self.purposes):
+            raise ValueError(f"purposes: {min(reserved)!r}, expected another name: this one is the segmenter's own")
+        for name, defaults in {"defaults": self.defaults, **self.jurisdictions}.items():
+            if unknown := defaults.keys() - set(self.purposes):
+                raise ValueError(f"{name}: {min(unknown)!r}, expected one of {', '.join(self.purposes)}")
+        return self
 
 
 class AssignmentSettings(Section):
@@ -420,6 +460,7 @@ class Settings(BaseSettings):
     records: RecordSettings = RecordSettings()
     identities: IdentitySettings = IdentitySettings()
     privacy: PrivacySettings = PrivacySettings()
+    consent: ConsentSettings = ConsentSettings()
     assignment: AssignmentSettings = AssignmentSettings()
     learning: LearningSettings = LearningSettings()
     segmentations_file: Path | None = None

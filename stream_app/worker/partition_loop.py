@@ -372,6 +372,7 @@ class PartitionLoop:
             self._outbox.notify(self._describer.describe_step_notices(self.partition, outcome.notices, chunk))
         self.figures.late += outcome.late
         self.figures.duplicates += outcome.duplicates
+        self.figures.not_profiled += outcome.not_profiled
 
     async def _follow_versions(self) -> None:
         """Let the versions take over that may, and finish what sweeps that needs; rules do so right behind one."""

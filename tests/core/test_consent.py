@@ -220,6 +220,7 @@ def test_moves_out_say_why_and_nothing_of_what_was_deleted() -> None:
     assert left.explanation.sentence.startswith("No consent to segmentation; leaves ")
     take(into, said(3, segmentation=True), purchase(4))
     gone = play_events(into, [erased(5)]).migrations[0]
+    assert gone.cause.kind == "consent"
     assert gone.explanation.sentence.startswith("Erased on request; leaves ")
 
 

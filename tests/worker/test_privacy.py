@@ -93,8 +93,10 @@ def test_erased_customer_leaves_every_segment_and_no_compacted_topic_names_it() 
         assert moves, "nobody was in a segment"
         last = {move["segmentation"]: move for move in moves}
         for move in last.values():
-            assert (move["to_segment"], move["change"], move["cause"]["kind"]) == (None, "left", "erasure")
+            assert (move["to_segment"], move["change"], move["cause"]["kind"]) == (None, "left", "consent")
             assert move["cause"]["event_id"] is None
+            assert move["cause"]["position"] is None or move["cause"]["position"]["topic"] == REQUESTS
+            assert move["explanation"]["sentence"].startswith("Erased on request")
             assert move["effective_at"] == format_instant(instant(2))
         for topic in (TOPICS.migrations, TOPICS.upcoming):
             newest = log.records[topic, 0][-1]

@@ -69,6 +69,9 @@ EVENTS: Final = counter(
 DUPLICATE_EVENTS: Final = counter(
     "duplicate_events", WORKER, "Accepted events whose id the customer's row already held; they change nothing."
 )
+NOT_PROFILED_EVENTS: Final = counter(
+    "not_profiled_events", WORKER, "Accepted events that were not folded, as their customers have not agreed to it."
+)
 LATE_EVENTS: Final = counter(
     "late_events", WORKER, "Accepted events that occurred before the watermark of their partition."
 )
