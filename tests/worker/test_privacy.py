@@ -168,7 +168,7 @@ def test_suppressed_customer_is_not_taken_in_until_it_is_let_in_again(same_chunk
             ([purchase(6)], []),
         ]
         if same_chunk:
-            steps = [(sum((e for e, _ in steps), []), sum((r for _, r in steps), []))]
+            steps = [([each for events, _ in steps for each in events], [each for _, asked in steps for each in asked])]
         for events, requests in steps:
             await take(worker, events=events, requests=requests)
         table = worker.owned.lanes[0].partition.table
