@@ -167,6 +167,23 @@ static void add_bar(seg_text *text, const told_move *t) {
 
 /* --- records --- */
 
+/* What the customer agrees to, of the purposes of which anything is told. */
+static void add_consents(seg_text *text, const seg_description *d, const told_move *t) {
+  const uint32_t consents = t->move->consents;
+  bool is_next = false;
+  if (!consents) return;
+  SEG_ADD(text, ",\"consents\":{");
+  for (int32_t p = 0; p < SEG_PURPOSES_MAX; p++) {
+    seg_span name;
+    if (!(consents >> 2 * p & 1) || !seg_take_text(&d->purposes, p, &name)) continue;
+    if (is_next) SEG_ADD(text, ",");
+    is_next = true;
+    seg_add_span(text, name);
+    seg_add_string(text, consents >> (2 * p + 1) & 1 ? ":true" : ":false");
+  }
+  SEG_ADD(text, "}");
+}
+
 static void add_head(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, "{\"migration_id\":\"");
   seg_add_id(text, scratch, &t->of, t->move->sequence, "");
@@ -187,7 +204,7 @@ static void add_head(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, ",\"effective_at\":\"");
 }
 
-static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
+static void add_tail(seg_text *text, seg_text *scratch, const seg_description *d, const told_move *t) {
   SEG_ADD(text, "\",\"decided_at\":\"");
   seg_add_instant(text, t->decided_at_ms);
   SEG_ADD(text, "\",\"cause\":");
@@ -211,6 +228,7 @@ static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
   seg_add_next_move(text, t->of.p, t->move->next_at_ms, t->move->next_target);
   SEG_ADD(text, ",\"holdout\":");
   seg_add_holdout(text, scratch, &t->of);
+  add_consents(text, d, t);
   if (t->of.ends) {
     SEG_ADD(text, ",\"merged_into\":\"");
     seg_add_escaped(text, t->of.other);
@@ -219,7 +237,7 @@ static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, "}");
 }
 
-static void add_membership(seg_text *text, const told_move *t) {
+static void add_membership(seg_text *text, const seg_description *d, const told_move *t) {
   SEG_ADD(text, "{\"customer_id\":\"");
   seg_add_escaped(text, t->of.customer);
   SEG_ADD(text, "\",\"segmentation\":");
@@ -236,21 +254,22 @@ static void add_membership(seg_text *text, const told_move *t) {
   seg_add_instant(text, t->decided_at_ms);
   SEG_ADD(text, "\",\"next_move\":");
   seg_add_next_move(text, t->of.p, t->move->next_at_ms, t->move->next_target);
+  add_consents(text, d, t);
   SEG_ADD(text, "}");
 }
 
 /* Writes all texts of a move; false if one of them is longer than anybody can say. */
-static bool describe(seg_describer *d, const told_move *t, const seg_texts *source, seg_described *out) {
+static bool describe(seg_describer *d, const seg_description *of, const told_move *t, seg_described *out) {
   const seg_ends begin = seg_ends_of(d);
   add_head(&d->records, &d->scratch, t);
   const size_t instant = d->records.size;
   seg_add_instant(&d->records, t->move->effective_at_ms);
   const seg_range time = {instant, d->records.size - instant};
-  add_tail(&d->records, &d->scratch, t);
+  add_tail(&d->records, &d->scratch, of, t);
   const bool is_somewhere = t->of.p->references[t->to_code].data != NULL;
-  if (is_somewhere) add_membership(&d->memberships, t);
+  if (is_somewhere) add_membership(&d->memberships, of, t);
   const seg_sort sort = {"migration", changes[t->move->change], ID_AT, time};
-  if (!seg_end_record(d, &t->of, &sort, source, &begin, out)) return false;
+  if (!seg_end_record(d, &t->of, &sort, &of->source, &begin, out)) return false;
   if (!is_somewhere) out->membership_size = -1;
   return true;
 }
@@ -259,7 +278,7 @@ int32_t seg_describe(seg_describer *describer, seg_description *d) {
   seg_begin(describer);
   for (int64_t i = 0; i < d->move_count; i++) {
     told_move t;
-    if (!take_move(d, i, &t) || !describe(describer, &t, &d->source, d->described + i)) return SEG_OUT_OF_RANGE;
+    if (!take_move(d, i, &t) || !describe(describer, d, &t, d->described + i)) return SEG_OUT_OF_RANGE;
     if (seg_has_failed(describer)) return SEG_NO_MEMORY;
   }
   seg_hand_over(describer, d);

@@ -131,7 +131,8 @@ typedef struct seg_move {
   int32_t is_own;          /* whether the state after an event was assessed */
   int64_t facts_at;        /* rules: where in the step's facts those of the move begin */
   int32_t fact_count;
-  int32_t is_barred;       /* whether the customer leaves because it is not to be known any more, see barring.c */
+  uint16_t consents;       /* what the customer agrees to: of purpose p, bit 2p for whether it is told, 2p + 1 for whether it does */
+  int16_t is_barred;       /* whether the customer leaves because it is not to be known any more, see barring.c */
   seg_activity before, after;
 } seg_move;
 
@@ -615,6 +616,7 @@ SEG_API int32_t seg_program_explain(const seg_program *program, int32_t r, const
 #define SEG_TRAIT_VALUE_MAX 4096   /* bytes of a value; a longer one counts as none */
 #define SEG_TRAIT_HEADER_BYTES 12
 #define SEG_STATEMENT_LIMIT 16     /* of those, statements on consent: traits of reserved names, which are counted apart */
+#define SEG_PURPOSES_MAX 8         /* of consent */
 #define SEG_STATEMENTS "consent."  /* so their names begin; of equal instants the lesser kind of value stays */
 #define SEG_TRAITS_MAX \
   ((SEG_TRAIT_LIMIT + SEG_STATEMENT_LIMIT) * (SEG_TRAIT_HEADER_BYTES + 255 + SEG_TRAIT_VALUE_MAX))
@@ -639,7 +641,7 @@ typedef struct seg_trait_seen {
   seg_bytes value;
   int32_t kind;
 } seg_trait_seen;
-seg_trait_seen seg_traits_seen(seg_bytes traits, const char *name);
+seg_trait_seen seg_traits_seen(seg_bytes traits, const char *name, int32_t name_size);
 
 /* --- rows: the table of customers --- */
 
@@ -887,9 +889,11 @@ typedef struct seg_step {
   int64_t warning_count;
   const int32_t *numbers;       /* [m + r]: index among all segmentations, of those of the columns and then of rules */
   const int64_t *watermarks_ms; /* of each event, how far time has come with it; NULL to take each at its word */
-  const uint8_t *jurisdictions; /* each: size (u8), whether it opts in (u8), text; see barring.c */
+  const uint8_t *purposes;      /* each: size (u8), name; SEG_PURPOSES_MAX at most, the first is the segmentation */
+  int64_t purposes_size;
+  const uint8_t *jurisdictions; /* each: size (u8), bits of the purposes that it speaks of and that opt in, text */
   int64_t jurisdictions_size;
-  int64_t opts_in;              /* whether nobody of whom nothing is said is to be known */
+  int64_t opts_in;              /* bits of the purposes that nobody agrees to of whom nothing is said; see barring.c */
   /* in and out */
   seg_clock clock;
   /* out; the arrays are the workspace's and stand until its next step */
@@ -1014,6 +1018,7 @@ typedef struct seg_description {
   int64_t presentation_count;
   int64_t partition;       /* of the events' positions */
   seg_texts source;        /* one text: who publishes, as headers say it; no text for no headers */
+  seg_texts purposes;      /* names of the purposes of consent as JSON strings */
   const seg_notice *notices; /* of seg_describe_notices, in place of moves; `customers` are theirs then */
   int64_t notice_count;
   /* out; `described` is Python's, [move_count]; the texts are the describer's and stand until it is asked again */

@@ -220,6 +220,8 @@ int32_t seg_follow_statements(seg_run *run, seg_pending *pending, int64_t index,
 void seg_settle_bar(seg_run *run, const seg_part *part, const seg_pending *pending);
 /* Asks what an open instant has led to at whose end its customer would leave: it is somebody again. */
 int32_t seg_begin_again(seg_run *run, seg_part *part);
+/* What moves tell of the customer's consents, as seg_move has it. */
+uint16_t seg_consents_of(const seg_run *run, int64_t row);
 /* Notes a move that was made. */
 int32_t seg_note_move(seg_run *run, seg_part *part, seg_move *move);
 /* Hands moves and notices over in the order of the stream. */

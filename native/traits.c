@@ -112,8 +112,7 @@ bool seg_traits_have_statements(seg_bytes traits) {
   return false;
 }
 
-seg_trait_seen seg_traits_seen(seg_bytes traits, const char *name) {
-  const int32_t name_size = (int32_t)strlen(name);
+seg_trait_seen seg_traits_seen(seg_bytes traits, const char *name, int32_t name_size) {
   trait next;
   for (int64_t at = 0, size; at < traits.size; at += size) {
     size = read_one(traits, at, HEADER, &next);

@@ -6,6 +6,7 @@ explains it for those who read Redis themselves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -129,7 +130,8 @@ class MembershipValue(NamedTuple):
     """A membership in a customer's hash: `sequence segment since_ms model_version as_of_ms next_at_ms next_segment`.
 
     The last two are left out if silence moves the customer no more; the last one is `-` if it leaves the segmentation.
-    In this form it stays below the 64 bytes up to which Redis packs a small hash by default.
+    In this form it stays below the 64 bytes up to which Redis packs a small hash by default. Consents that are
+    published follow `as_of_ms` and a slash: `+email,-advertising`.
     """
 
     sequence: int
@@ -139,16 +141,20 @@ class MembershipValue(NamedTuple):
     as_of_ms: int
     next_at_ms: int | None = None
     next_segment: str | None = None
+    consents: Mapping[str, bool] | None = None
 
     def encode(self) -> str:
         """Return the value."""
         told = f"{self.sequence} {self.segment} {self.since_ms} {self.model_version} {self.as_of_ms}"
+        if self.consents:
+            told += "/" + ",".join(("+" if agrees else "-") + purpose for purpose, agrees in self.consents.items())
         return told if self.next_at_ms is None else f"{told} {next_text(self.next_at_ms, self.next_segment)}"
 
     @classmethod
     def decode(cls, value: bytes) -> MembershipValue:
         """Parse a value."""
-        sequence, segment, since_ms, model_version, as_of_ms, *following = value.decode().split()
+        sequence, segment, since_ms, model_version, as_of, *following = value.decode().split()
+        as_of_ms, _, told = as_of.partition("/")
         at_ms, target = following or (None, NO_SEGMENT)
         return cls(
             int(sequence),
@@ -158,6 +164,7 @@ class MembershipValue(NamedTuple):
             int(as_of_ms),
             None if at_ms is None else int(at_ms),
             None if target == NO_SEGMENT else target,
+            {each[1:]: each[0] == "+" for each in told.split(",")} if told else None,
         )
 
 

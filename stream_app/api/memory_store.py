@@ -279,6 +279,7 @@ class MemoryStore:
             record.as_of,
             record.next_move,
         )
+        segment.consents = record.consents or msgspec.UNSET
         migration = newest.get((record.segmentation, record.customer_id))
         if migration is not None and migration.sequence == record.sequence:
             segment.change, segment.direction = migration.change, migration.direction

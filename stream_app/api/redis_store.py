@@ -266,6 +266,7 @@ class RedisStore:
                 format_instant(membership.as_of_ms),
                 self._next_move(segmentation, membership),
             )
+            segment.consents = membership.consents or msgspec.UNSET
             reason = _read_reason(fields.get(REASON_FIELD + segmentation))
             if reason is not None and reason.sequence == membership.sequence:
                 origin = reason.from_segment

@@ -31,6 +31,8 @@ class CustomerSegment(msgspec.Struct, gc=False):
     margin: float | None = None
     explanation: Explanation | None = None
     holdout: Holdout | None = None
+    consents: Mapping[str, bool] | msgspec.UnsetType = msgspec.UNSET
+    """Left out where nothing is told of any."""
 
 
 class Segment(msgspec.Struct, gc=False):

@@ -134,6 +134,7 @@ class MigrationRecord(msgspec.Struct, frozen=True, gc=False):
     holdout: Holdout
     direction: str | None = None
     next_move: NextMove | None = None
+    consents: dict[str, bool] | None = None
     merged_into: str | None = None
 
     @property
@@ -153,6 +154,7 @@ class MembershipRecord(msgspec.Struct, frozen=True, gc=False):
     model_version: int
     as_of: str
     next_move: NextMove | None = None
+    consents: dict[str, bool] | None = None
 
 
 class UpcomingRecord(msgspec.Struct, frozen=True, gc=False):

@@ -9,9 +9,9 @@ Who has not agreed to `segmentation` is not known at all: `native/barring.c` say
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,20 @@ JURISDICTION: Final = "jurisdiction"
 SINCE: Final = "since"
 """From when on a customer may be known who was not to be known before: a trait without a value."""
 PURPOSES: Final = (SEGMENTATION, "personalization", "advertising", "email")
-PURPOSES_MAX: Final = 12
+PURPOSES_MAX: Final = 8
 PURPOSE_PATTERN: Final = r"^[a-z][a-z0-9_]{0,39}$"
 RESERVED: Final = (JURISDICTION, SINCE)
 """What no purpose can be called."""
 JURISDICTION_PATTERN: Final = r"^[A-Z0-9]{1,8}(-[A-Z0-9]{1,8}){0,3}$"
 """Such as `EU`, `DE` or `US-CA`."""
+
+
+class EncodedRules(NamedTuple):
+    """`ConsentRules` for the library: purposes, what differs by jurisdiction, and bits of purposes that opt in."""
+
+    purposes: npt.NDArray[np.uint8]
+    jurisdictions: npt.NDArray[np.uint8]
+    opts_in: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +90,30 @@ class ConsentRules:
             if STATEMENTS + purpose in traits or self.is_opt_in(purpose, jurisdiction)
         }
 
-    def encoded(self) -> npt.NDArray[np.uint8]:
-        """Return what differs by jurisdiction of the segmentation, as a step of the library reads it."""
-        entries = [
-            bytes((len(place), differs[SEGMENTATION])) + place.encode()
+    def encoded(self) -> EncodedRules:
+        """Return the rules as a step of the library reads them."""
+        ordered = self.ordered
+        names = [bytes((len(purpose),)) + purpose.encode() for purpose in ordered]
+        places = [
+            bytes((len(place), _bits(purpose in differs for purpose in ordered), _bits(map(differs.get, ordered))))
+            + place.encode()
             for place, differs in self.jurisdictions.items()
-            if SEGMENTATION in differs
         ]
-        return np.frombuffer(b"".join(entries), np.uint8)
+        opting_in = _bits(purpose in self.opting_in for purpose in ordered)
+        return EncodedRules(_buffer(names), _buffer(places), opting_in)
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The purposes, the segmentation first: numbers of purposes are their places here."""
+        return (SEGMENTATION, *(purpose for purpose in self.purposes if purpose != SEGMENTATION))
+
+
+def _bits(flags: Iterable[object]) -> int:
+    return sum(1 << number for number, flag in enumerate(flags) if flag)
+
+
+def _buffer(entries: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(b"".join(entries), np.uint8)
 
 
 def _parts(jurisdiction: str) -> Iterator[str]:

@@ -100,8 +100,8 @@ class Partition:
     ) -> None:
         self.segmentations = tuple(segmentations)
         self.context = context or MigrationContext()
-        self.jurisdictions = self.context.consent.encoded()
-        """What `ConsentRules` say of jurisdictions, for steps."""
+        self.consent = self.context.consent.encoded()
+        """What customers agree to who have said nothing, for steps."""
         self.table = CustomerTable(*_names(self.segmentations), timezone) if table is None else table
         self.clock = clock or Clock()
         self.trust = trust or Trust()

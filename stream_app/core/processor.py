@@ -200,7 +200,7 @@ def _take_step(
     revised_at_ms = np.array([partition.revised_at_ms[name] for name in table.names], np.int64)
     handles = np.array([segmentation.compiled.handle for segmentation in by_column], np.uintp)
     numbers = np.array([partition.names.index(segmentation.name) for segmentation in by_column], np.int32)
-    consent, jurisdictions = partition.context.consent, partition.jurisdictions
+    consent = partition.consent
     table.reserve(len(records))
     step = Step(
         events=address(records),
@@ -220,8 +220,10 @@ def _take_step(
         warning_count=len(partition.warnings),
         numbers=address(numbers),
         watermarks_ms=None if watermarks_ms is None else address(watermarks_ms),
-        jurisdictions=address(jurisdictions),
-        jurisdictions_size=len(jurisdictions),
+        purposes=address(consent.purposes),
+        purposes_size=len(consent.purposes),
+        jurisdictions=address(consent.jurisdictions),
+        jurisdictions_size=len(consent.jurisdictions),
         opts_in=consent.opts_in,
         clock=NativeClock(*clock),
     )

@@ -150,9 +150,9 @@ class ConsentSettings(Section):
     jurisdictions: Annotated[
         dict[Annotated[str, Field(pattern=JURISDICTION_PATTERN)], dict[Purpose, Default]], Field(max_length=256)
     ] = {}
-    """The same for customers of a jurisdiction, such as `{"EU": {"segmentation": "opt_in"}}`, where it differs. What is
-    said of `US` holds in `US-CA` unless that is listed with the purpose. Changed defaults hold of customers who are new
-    from then on, and of others from their next consent on."""
+    """The same for customers of a jurisdiction, such as `{"EU": {"segmentation": "opt_in"}}`, where it differs. The
+    defaults of `US` hold in `US-CA` unless that is listed with the purpose. Changed defaults hold for customers who are
+    new from then on, and for others from their next consent on."""
 
     @model_validator(mode="after")
     def _purposes_are_listed(self) -> Self:

@@ -116,7 +116,8 @@ def _read_membership(record: Record) -> Entry | None:
     segment, since_ms = membership.segment.id, parse_instant(membership.since)
     as_of_ms = parse_instant(membership.as_of)
     following = _next_move(membership.next_move)
-    value = MembershipValue(membership.sequence, segment, since_ms, membership.model_version, as_of_ms, *following)
+    head = membership.sequence, segment, since_ms, membership.model_version, as_of_ms
+    value = MembershipValue(*head, *following, membership.consents)
     place = membership.customer_id, membership.segmentation
     return record.offset, *place, segment, since_ms, membership.sequence, value.encode()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from stream_app.core.kept import encode_kept
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, ENTERED, LEFT, MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome, process_events, sweep
+from stream_app.segmentations.describing import Chunk, Describer
 from stream_app.segmentations.rules.definition import AudienceConfiguration
 from stream_app.segmentations.rules.segmentation import AudienceSegmentation
 from tests.reference.consents import Consents
@@ -152,6 +154,16 @@ def test_conditions_look_at_statements() -> None:
     into = partition()
     assert told(into, take(into, said(0, email=True))) == [("mailed", "consent", "entered", 1)]
     assert told(into, take(into, said(1, email=False))) == [("mailed", "consent", "left", 2)]
+
+
+def test_silence_up_to_a_statement_passes_in_the_state_before_it() -> None:
+    into = Partition([MAILED, audience("fresh", event="*", last="12h")])
+    take(into, purchase(0))
+    outcome = take(into, said(1, email=True))
+    found = [
+        (*each[:2], int(move["effective_at_ms"])) for each, move in zip(told(into, outcome), outcome.moves, strict=True)
+    ]
+    assert found == [("fresh", "lapse", instant(0.5)), ("mailed", "consent", instant(1))]
 
 
 def test_no_number_of_traits_displaces_statements() -> None:
@@ -331,3 +343,37 @@ def test_any_interleaving_leaves_what_a_recount_of_wanted_events_does(
         assert into.table.activity[row] == expected.table.activity[plain]
         assert traits == known.traits() | expected.table.traits_of(customer_id)
         assert into.table.places["segment"][0, row] == expected.table.places["segment"][0, plain]
+
+
+def consents_told(into: Partition, *events: Event) -> list[tuple[str, dict[str, bool] | None]]:
+    """Return what the migrations of events tell of consents, and check that memberships tell the same."""
+    packed = pack_events(events, np.arange(len(events)), 0)
+    outcome = process_events(into, packed)
+    described = Describer(into.context).describe_step(into, outcome.moves, Chunk(packed, ["log"]), outcome.facts)
+    migrations = [json.loads(described.migration(number)) for number in range(len(described))]
+    members = [
+        json.loads(described.memberships[place["membership_at"] : place["membership_at"] + place["membership_size"]])
+        for place in described.places
+        if place["membership_size"] >= 0
+    ]
+    expected = [each.get("consents") for each in migrations if each["to_segment"] is not None]
+    assert [each.get("consents") for each in members] == expected
+    return [(each["customer_id"], each.get("consents")) for each in migrations]
+
+
+def test_moves_tell_of_purposes_that_somebody_spoke_of_or_that_need_consent() -> None:
+    rules = ConsentRules(opting_in=frozenset({"advertising"}), jurisdictions={"EU": {"email": True}})
+    into = partition(rules)
+    assert consents_told(into, purchase(0)) == [("c1", {"advertising": False})]
+    events = said(1, jurisdiction="EU"), said(2, personalization=True), purchase(3, customer_id="c2"), engagement(3)
+    told_of = dict(consents_told(into, *events))
+    assert told_of == {
+        "c1": {"personalization": True, "advertising": False, "email": False},
+        "c2": {"advertising": False},
+    }
+    assert told_of["c1"] == rules.stamp(into.table.traits_of("c1"))
+    silent = partition()
+    assert consents_told(silent, purchase(0), said(1, email=True)) == [("c1", None), ("c1", {"email": True})]
+    assert [each for _, each in consents_told(silent, said(2, segmentation=False))] == [
+        {"segmentation": False, "email": True}
+    ] * 2

@@ -167,7 +167,7 @@ def moves_of(scenario: Scenario, migrations: Sequence[Mapping[str, Any]]) -> lis
     )
 
 
-@pytest.mark.parametrize(("names", "least"), [("SEC", 39), ("P", 12)])
+@pytest.mark.parametrize(("names", "least"), [("SE", 19), ("PC", 32)])
 def test_scenarios_come_out_as_expected_on_two_partitions(deployment: FromFile, names: str, least: int) -> None:
     told = scenarios(names)
     assert len(told) >= least

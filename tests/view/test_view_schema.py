@@ -37,6 +37,10 @@ EARLIER_REASON = [
         (MembershipValue(5, "s2", 1_000, 33, 2_000), "5 s2 1000 33 2000"),
         (MembershipValue(5, "s2", 1_000, 33, 2_000, 3_000, "s5"), "5 s2 1000 33 2000 3000 s5"),
         (MembershipValue(5, "s2", 1_000, 33, 2_000, 3_000), "5 s2 1000 33 2000 3000 -"),
+        (
+            MembershipValue(5, "s2", 1_000, 33, 2_000, 3_000, None, {"email": True, "advertising": False}),
+            "5 s2 1000 33 2000/+email,-advertising 3000 -",
+        ),
     ],
 )
 def test_membership_is_kept_as_a_short_text(value: MembershipValue, text: str) -> None:
