@@ -22,6 +22,7 @@ from stream_app.bootstrap.privacy_requests import (
     read_receipts,
     send_requests,
 )
+from stream_app.bootstrap.pseudonyms import read_pseudonyms
 from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.privacy_page import page_of
 from stream_app.contracts.outputs.receipts import PrivacyReceipt
@@ -29,6 +30,7 @@ from stream_app.core.clock import format_instant
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings.loading import load_settings
+from stream_app.settings.sections import Settings
 
 IDS_MAX: Final = 5_000
 """Customers in one call: what is more belongs into several, which can be looked through."""
@@ -93,7 +95,8 @@ def _ask(
     jurisdiction: str | None,
     config: Path | None,
 ) -> None:
-    settings, chosen = load_settings(config), _chosen(ids, file)
+    settings = load_settings(config)
+    chosen = _known_as(settings, _chosen(ids, file))
     if dry_run:
         places = asyncio.run(look_for(settings, chosen, with_redis=False))
         for line in _found(places):
@@ -110,6 +113,12 @@ def _ask(
     click.echo(
         f"sent {_counted(len(requests), 'request')}; `segmenter privacy status` says what becomes of them", err=True
     )
+
+
+def _known_as(settings: Settings, ids: Sequence[str]) -> list[str]:
+    """Return the ids under which the deployment knows customers: pseudonyms, if it has such."""
+    pseudonyms = read_pseudonyms(settings)
+    return list(ids) if pseudonyms is None else [pseudonyms.of(each) for each in ids]
 
 
 def _chosen(ids: Sequence[str], file: Path | None) -> list[str]:
@@ -199,7 +208,9 @@ def audit(ids: Sequence[str], no_redis: bool, retained_ok: bool, as_json: bool, 
     Input topics are listed apart and do not count: whoever puts records there has to see to them. Compacted topics keep
     former records until brokers have compacted them (docs/privacy.md says how to have that done at once).
     """
-    places = asyncio.run(look_for(load_settings(config), list(ids), with_redis=not no_redis))
+    settings = load_settings(config)
+    looked_for = list(dict.fromkeys((*ids, *_known_as(settings, ids))))
+    places = asyncio.run(look_for(settings, looked_for, with_redis=not no_redis))
     counted = [place for place in places if place.kind != "input" and not (retained_ok and place.kind == "retained")]
     if as_json:
         click.echo(json.dumps([_place_document(place) for place in places], indent=2))
@@ -236,7 +247,9 @@ def export(customer_id: str, out: Path | None, page: Path | None, config: Path |
 
     It is read from Kafka: what has been made of the inputs, and the inputs that are still there. Nothing is sent.
     """
-    document = asyncio.run(gather_held(load_settings(config), customer_id))
+    settings = load_settings(config)
+    (known_as,) = _known_as(settings, [customer_id])
+    document = asyncio.run(gather_held(settings, known_as))
     document = {"exported_at": format_instant(wall_clock.now_ms()), **document}
     text = json.dumps(document, indent=2, ensure_ascii=False)
     if out is not None:

@@ -130,8 +130,8 @@ class PrivacySettings(Section):
     """How long the salted hash of an erased customer's id is kept, by which late events are refused; as long as inputs
     are (`kafka.retention_days`) if it is not set. Less lets late events bring customers back."""
     pseudonym_key_file: Path | None = None
-    """File that holds a secret of 32 bytes or more: `produce` and `replay` put a keyed hash in the place of every
-    customer's id. Ids stay as they are if it is not set."""
+    """File that holds a secret of 32 bytes or more: `segmenter produce` puts a keyed hash in the place of every
+    customer's id, and `segmenter privacy` in that of the ids it is given. Ids stay as they are if it is not set."""
 
 
 OPT_IN: Final = "opt_in"
