@@ -1,6 +1,6 @@
-"""Where a customer's id is still written: a search through every record and key, told apart by who lets go of it when.
+"""Where a customer's id is still written: a search through every record and key.
 
-What is searched for is the id as it stands, between characters that no id goes on with, in keys and values alike, also
+What is searched for is the id as it stands, between characters that are in no id, in keys and values alike, also
 inside of what a record quotes. Records of transactions that were broken off count as well: nobody reads them, but they
 are there. A salted hash is no trace.
 """

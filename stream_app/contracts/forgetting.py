@@ -1,7 +1,7 @@
 """Records that say that a customer is to be forgotten: key, and no value, in a topic that is not compacted.
 
-A worker writes one behind all that a topic has of a customer who was erased. Whoever keeps anything of what came before
-it lets go of that; whoever does not can pass it by, as records without a value say nothing in these topics.
+A worker writes one behind all that a topic has of a customer who was erased. Readers who keep anything of what came
+before it let go of that; the others can pass it by, as records without a value say nothing in these topics.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _cause_of: Final = msgspec.json.Decoder(_Caused).decode
 
 
 def is_last_move(document: bytes | None) -> bool:
-    """Return whether a migration, or what stands in its place, may be one of the last of a customer who was erased."""
+    """Return whether a migration, or a notice, may be one of the last of a customer who was erased."""
     try:
         return document is not None and _cause_of(document).cause.kind == LAST_CAUSE
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""Pseudonyms: what stands in the place of customers' ids, so that nobody without the key can tell whose records are.
+"""Pseudonyms in place of customers' ids, so that nobody without the key can see whose records are.
 
 HMAC-SHA-256 of the id in base32 without padding, in small letters: 52 characters, which no exporter, shell or URL
 changes. The same id gives the same pseudonym under the same key, so records of one customer stay together.

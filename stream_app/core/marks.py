@@ -1,9 +1,8 @@
 """What is left of customers who were erased or suppressed: marks, by which their events are known and refused.
 
 A mark has no id. It is found by SipHash-2-4 (Aumasson and Bernstein 2012) of the id's hash under a secret salt of 16
-bytes: whoever has the state can find out whether an id that they know already was erased, and nobody can read ids off
-it. 64 bits are enough: that one of a thousand marks meets one of a million customers by chance has a probability of
-10⁻¹⁰.
+bytes: those who have the state can find out whether an id that they know was erased, and nobody can read ids off it. 64
+bits are enough: that one of a thousand marks meets one of a million customers by chance has a probability of 10⁻¹⁰.
 
 A mark says from when on the customer may be known again. What is dated before that instant, or stood before the request
 in an input, is not folded, however late it comes. Of a *suppressed* customer nothing is. Marks are kept for as long as
@@ -109,7 +108,7 @@ class Sifted(NamedTuple):
     Attributes
     ----------
     batch
-        The same records; those that are refused are none to be folded.
+        The same records; those that are refused are not to be folded.
     returning
         Indices of the first event of each customer who has a mark and may be known again.
     """

@@ -158,7 +158,7 @@ def parts_at_requests(batch: Batch) -> Iterator[Part]:
 
 
 def readmit(partition: Partition, marks: Marks, sifted: Sifted) -> None:
-    """Let customers who may be known again go on from the sequences that their marks have kept."""
+    """Let customers who may be known again continue from the sequences that their marks have kept."""
     events, table = Events(sifted.batch.records, sifted.batch.texts), partition.table
     for index in sifted.returning.tolist():
         customer_id = events.customer_id(index)
@@ -222,8 +222,7 @@ class _Sequences(NamedTuple):
             of_rules = column - len(table.names)
             sequences, place = (memberships, column) if of_rules < 0 else (places, of_rules)
             sequences[place] = max(int(sequences[place]), int(move["sequence"]))
-        for number in range(len(table.ruled_names), len(places)):  # of notices: one more, if any is told of yet
-            places[number] += 1
+        places[len(table.ruled_names) :] += 1  # of notices: one may have been averted just now
         table.memberships["sequence"][:, row], table.places["sequence"][:, row] = memberships, places
         table.closed_at_ms[row] = max(self.closed_at_ms, at_ms)
         table.activity["first_at_ms"][row] = MERGED_MS

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 MERGED_MS: Final = -NO_TIME + 1
-"""In place of a row's first instant: nobody is left here to be asked, and whoever acts goes on from the sequences."""
+"""In place of a row's first instant: nobody is left here to be asked; the sequences continue with the next act."""
 NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
 """The record of a customer who was never in a segment of a segmentation."""
 digest: Final = xxh3_64_digest

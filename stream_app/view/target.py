@@ -193,7 +193,7 @@ class ViewTarget:
     async def forget(self) -> int:
         """Delete from the feed what it has of customers who were erased a moment ago; return how much that was.
 
-        A moment, as whoever follows the feed is to learn that they have left.
+        A moment, as those who follow the feed are to learn that they have left.
         """
         client: Any = self._client
         name, before_ms = self._keys.forgotten, now_ms() - FEED_GRACE_MS

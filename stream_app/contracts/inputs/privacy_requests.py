@@ -1,7 +1,7 @@
 """Privacy requests: that a customer is to be erased, suppressed or let in again, or wants to see what is held.
 
-A request is a statement from an instant on. It is no act of the customer's, and no time passes by it: whoever asks
-today for what happened last year does not make it today for everybody else.
+A request is a statement from an instant on. It is no act of the customer's, and no time passes by it: a person who
+asks today to be forgotten does not make it today for everybody else.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PRIVACY_REQUESTS: Final = InputContract(
     topic="privacy-requests",
     version=1,
     title="Privacy requests",
-    summary="Which customers are to be erased, suppressed, let in again, or told what is held.",
+    summary="Which customers are to be erased, suppressed or let in again, or ask what is held.",
     model=PrivacyRequestRecord,
     to_event=to_event,
     table_form=TableForm(own_ids=()),

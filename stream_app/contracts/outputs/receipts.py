@@ -39,7 +39,7 @@ class PrivacyReceipt(Output):
     was_known: bool
     """Whether the customer had a row."""
     is_suppressed: bool
-    """Whether nothing of this customer is taken in any more."""
+    """Whether nothing of this customer is taken in from then on."""
     stores: list[StoreReceipt]
     """What is not gone at once; empty of a request that erases nothing."""
     marked_until: Instant | None
