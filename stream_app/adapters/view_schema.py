@@ -73,6 +73,11 @@ class ViewKeys:
         """Hash: `segmentation/segment` to what somebody has said to do with its customers. The API writes it."""
         return self.prefix + "console:actions"
 
+    @property
+    def forgotten(self) -> str:
+        """Sorted set: customer who was erased by the instant (ms) of that, until the feed has nothing of it either."""
+        return self.prefix + "forgotten"
+
     def of(self, generation: str) -> str:
         """Return the prefix of all keys of a generation."""
         return f"{self.prefix}{generation}:"

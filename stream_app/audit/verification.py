@@ -28,7 +28,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.audit import checks
 from stream_app.audit.checks import Keyed, Log
 from stream_app.audit.consents import check_consents, without
-from stream_app.audit.evidence import Changelog, read_letters, read_memberships, read_migrations
+from stream_app.audit.evidence import Changelog, forgotten_to, read_letters, read_memberships, read_migrations
 from stream_app.audit.figures import check_figures, read_figures
 from stream_app.audit.findings import Finding, Tally, place
 from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
@@ -44,6 +44,7 @@ from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
 from stream_app.core.consent import EVERYBODY, ConsentRules
 from stream_app.core.local_days import UTC
+from stream_app.core.marks import Marks
 from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, TimeZoneChanged
 from stream_app.segmentations.learned.rhythm import Rhythm
@@ -206,6 +207,7 @@ class _Audit:
         self._customers: dict[int, list[str]] = {}
         self._misplaced: list[Misplaced] = []
         self._segmentations = Segmentations()
+        self._forgotten: dict[str, int] = {}
 
     async def read_unkeyed(self) -> None:
         """Read models and samples, which have one partition each."""
@@ -259,7 +261,8 @@ class _Audit:
         tally.add(check_figures(rows, standings, told, figures_log))
         tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
 
-        inputs = await self._read_inputs(partition, positions, migrations)
+        inputs = await self._read_inputs(partition, positions, migrations, changelog.marks)
+        migrations = [each for each in migrations if each.offset > self._forgotten.get(each.customer_id, -1)]
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
         if inputs is not None:
             consented = check_consents(
@@ -343,7 +346,9 @@ class _Audit:
         self.found.figures["names that depend on the order"] += checked.order_dependent
 
     async def _read_migrations(self, log: Log) -> list[Migration]:
-        migrations, findings = read_migrations(await self._read(*log), *log)
+        records = await self._read(*log)
+        self._forgotten = forgotten_to(records)
+        migrations, findings = read_migrations(records, *log)
         tally = self.found.tally
         tally.add(findings)
         tally.add(checks.check_migrations(migrations, log, self._is_whole(*log)))
@@ -364,7 +369,7 @@ class _Audit:
         return memberships
 
     async def _read_inputs(
-        self, partition: int, positions: Mapping[str, int], migrations: list[Migration]
+        self, partition: int, positions: Mapping[str, int], migrations: list[Migration], marks: Marks
     ) -> PartitionInputs | None:
         """Judge the inputs; return None if records are gone already, for then nothing can be recounted."""
         names, found = self._names, self.found
@@ -374,7 +379,7 @@ class _Audit:
         found.tally.add(checks.check_letter_keys(letters, log, names.inputs))
         committed = {topic: self._committed.get((topic, partition), 0) for topic in names.inputs}
         known = letters, migrations, self._now_ms, self._deployment.timezone, self._deployment.gap_ms
-        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known)
+        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known, marks)
         last_offsets = dict.fromkeys(names.inputs, -1)
         for topic, stream, decoder in self._streams:
             async for records in self._batches(topic, partition):
@@ -387,6 +392,9 @@ class _Audit:
             return None
         found.tally.add(inputs.findings)
         found.refused += inputs.refused
+        for name in ("erased", "privacy requests"):
+            if inputs.counts[name]:
+                found.figures[name] += inputs.counts[name]
         for name in ("tombstones", "misplaced", "pending"):
             found.figures[name] += inputs.counts[name]
         self._misplaced += inputs.misplaced

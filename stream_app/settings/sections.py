@@ -119,6 +119,23 @@ class IdentitySettings(Section):
     """Whether two customers may become one who are identified both, each by an identifier of priority 1."""
 
 
+class PrivacySettings(Section):
+    """What becomes of requests to erase, suppress and see; see `docs/privacy.md`."""
+
+    deadline_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """By when a request has to be finished, from when it was made: a month, by the law of the EU and the UK."""
+    deadlines_days: dict[
+        Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")], Annotated[int, Field(ge=1, le=365)]
+    ] = {"US-CA": 45}
+    """The same by jurisdiction, a country or a part of one, such as `US-CA`."""
+    mark_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    """How long the salted hash of an erased customer's id is kept, by which late events are refused; as long as inputs
+    are (`kafka.retention_days`) if it is not set. Less lets late events bring customers back."""
+    pseudonym_key_file: Path | None = None
+    """File that holds a secret of 32 bytes or more: `segmenter produce` puts a keyed hash in the place of every
+    customer's id, and `segmenter privacy` in that of the ids it is given. Ids stay as they are if it is not set."""
+
+
 OPT_IN: Final = "opt_in"
 Default = Literal["opt_in", "opt_out"]
 Purpose = Annotated[str, Field(pattern=PURPOSE_PATTERN)]
@@ -446,6 +463,7 @@ class Settings(BaseSettings):
     money: MoneySettings = MoneySettings()
     records: RecordSettings = RecordSettings()
     identities: IdentitySettings = IdentitySettings()
+    privacy: PrivacySettings = PrivacySettings()
     consent: ConsentSettings = ConsentSettings()
     assignment: AssignmentSettings = AssignmentSettings()
     learning: LearningSettings = LearningSettings()

@@ -246,6 +246,7 @@ class ViewFollower:
                 await self._take(consumer, generation)
                 if time.monotonic() - beaten > BEAT_SECONDS:
                     await self._target.beat(generation, self._condition())
+                    await self._target.forget()
                     beaten = time.monotonic()
                 if all(self._written[tp] >= self._ends[tp] for tp in self._all):
                     if self.state != "current":

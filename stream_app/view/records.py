@@ -141,7 +141,7 @@ def _read_upcoming(record: Record) -> Entry | None:
 
 def _read_migration(record: Record, timezone: str) -> Entry | None:
     if record.value is None:
-        return None
+        return record.offset, record.key.decode()  # to be forgotten
     migration = read_migration(record.value)
     has_left = migration.to_segment is None  # then there is no membership that the reason could belong to
     past = _json.encode(past_move_head(migration)).decode()

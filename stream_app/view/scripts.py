@@ -126,7 +126,19 @@ if kind == 'migrations' then
   feed_position = tonumber(redis.call('HGET', prefix .. 'feed:position', partition) or 0)
 end
 
+-- all that migrations have left of a customer before this one, whose memberships are removed by the memberships
+local function forget(customer)
+  local key = root .. 'c:' .. customer
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 1) == '?' then redis.call('HDEL', key, field) end
+  end
+  redis.call('DEL', root .. 'h:' .. customer)
+  redis.call('ZADD', prefix .. 'forgotten', ARGV[7], customer)  -- what the feed has of it goes a little later
+  return 1
+end
+
 local function migrations(record)
+  if not record[3] then return forget(record[2]) end
   local offset, customer, segmentation, sequence, why, has_left, day, flow, raw, past = unpack(record, 1, 10)
   local key, field = root .. 'c:' .. customer, '?' .. segmentation
   local old = redis.call('HGET', key, field)

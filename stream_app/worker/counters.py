@@ -33,6 +33,7 @@ ACCEPTED = "accepted"
 REJECTED = "rejected"
 TOMBSTONE = "tombstone"
 FORWARDED = "forwarded"
+ERASED = "erased"
 KAFKA = "kafka"
 """The sink whose latency is a worker's."""
 

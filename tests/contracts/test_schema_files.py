@@ -133,6 +133,6 @@ def test_asyncapi_document_states_clean_up_and_cloudevents_headers() -> None:
         for topic, channel in document["channels"].items()
         if channel["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"] == ["compact"]
     }
-    assert compacted == {"segment-models", "segment-memberships", "segment-figures"}
+    assert compacted == {"segment-models", "segment-memberships", "segment-figures", "privacy-receipts"}
     headers = document["components"]["messages"]["segment-migrations"]["headers"]
     assert {"ce_id", "ce_type", "ce_source", "ce_subject", "ce_time"} <= set(headers["required"])
