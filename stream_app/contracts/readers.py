@@ -135,6 +135,7 @@ class MigrationRecord(msgspec.Struct, frozen=True, gc=False):
     direction: str | None = None
     next_move: NextMove | None = None
     merged_into: str | None = None
+    revenue_before: float | None = None
 
     @property
     def margin(self) -> float | None:

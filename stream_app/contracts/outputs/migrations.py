@@ -181,14 +181,18 @@ class SegmentMigration(Output):
     next_move: NextMove | None
     """If nothing happens after `effective_at`; null if silence moves the customer no more."""
     holdout: Holdout
+    revenue_before: Number | None = None
+    """Net revenue of the customer before what moved it, in major units of the base currency; missing in records of
+    earlier releases."""
     merged_into: str | None = None
     """The id that the customer goes by from now on, which is why it leaves; left out otherwise."""
 
     @model_serializer(mode="wrap")
     def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         record: dict[str, Any] = serialize(self)
-        if self.merged_into is None:
-            record.pop("merged_into")
+        for name in ("revenue_before", "merged_into"):
+            if record[name] is None:
+                record.pop(name)
         return record
 
 
