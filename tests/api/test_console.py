@@ -85,7 +85,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def address(port: int, handed: Handed) -> Iterator[str]:
     def console_of(store: SegmentStore, tokens: BearerTokens | None) -> Console:
-        return Console(store, LiveDocument(store, "UTC"), tokens, KEY, Decisions(desk_of(handed)), "1.0", 1_000)
+        return Console(
+            store, LiveDocument(store, "UTC"), tokens, KEY, Decisions(desk_of(handed)), "1.0", sign_in_burst=1_000
+        )
 
     with serving(redis_store(port), CLIENTS, console_of) as address:
         wait_for(lambda: httpx.get(f"{address}/ready").is_success, 30, "the first look at the view")

@@ -29,7 +29,7 @@ const THEMES = ["auto", "light", "dark"];
 
 function contextOf({ run, people, listing, site }) {
   const { page, query } = readAddress();
-  const pages = [...PAGES.filter(({ needs }) => !needs || run[needs]), ...(site?.pages ?? [])];
+  const pages = [...PAGES.filter(({ needs }) => !needs || run[needs] || site?.isLive), ...(site?.pages ?? [])];
   const segmentation = run.segmentation(query.get("segmentation")) ?? run.segmentations[0];
   const days = query.get("days") === "all" ? "all" : PERIODS.includes(Number(query.get("days"))) ? Number(query.get("days")) : 30;
   const shared = { segmentation: segmentation.name, days };

@@ -16,7 +16,7 @@ export function holder(name, ...children) {
   return element("div", { "data-own": name, class: "own" }, children);
 }
 
-function failed(site, error, what) {
+export function failed(site, error, what) {
   if (site.isSignedOut(error)) return element("p", {}, "");
   return element("p", { class: "notice", role: "alert" }, error instanceof Refused && error.status === 403 ? `Your token does not show ${what}: ${error.message}.` : `${what} cannot be shown now: ${error.message}.`);
 }
@@ -133,6 +133,7 @@ export function moveOf(run, raw) {
     cause: raw.cause?.kind ?? null,
     change: raw.change,
     version: raw.model_version,
+    revenueBefore: raw.revenue_before ?? null,
     sentence: shortened(raw),
   };
 }
