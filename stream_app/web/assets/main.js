@@ -140,6 +140,7 @@ export async function begin(prepare) {
   try {
     await prepare(app);
     document.documentElement.dataset.complete = "yes";
+    performance.mark("figures");
   } catch (error) {
     app.replaceChildren(element("p", { class: "notice", role: "alert" }, "This browser cannot show the pages; they need one of 2023 or later. ", String(error)));
     throw error;
