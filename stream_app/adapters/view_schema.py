@@ -26,7 +26,7 @@ UNKNOWN_MONEY: Final = "?"
 REFUSED_DAYS: Final = 90
 """So long refused records are counted, as `dead-letters` keeps them by default."""
 REFUSED_EXAMPLES: Final = 5
-"""So many of the newest of each reason are kept."""
+"""The newest of each reason that are kept."""
 REFUSED_CHARACTERS: Final = 300
 """Of the message of each."""
 NO_SEGMENT: Final = "-"

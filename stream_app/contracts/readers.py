@@ -220,7 +220,7 @@ class SampledColumns(msgspec.Struct, frozen=True, gc=False):
 
 
 class SampleRecord(msgspec.Struct, frozen=True, gc=False):
-    """One record of `population-samples`, as far as buyers can be told by it."""
+    """One record of `population-samples`, as far as it says what customers have brought."""
 
     tick: int
     as_of: str

@@ -1,7 +1,7 @@
 """Scores of recency and frequency: fifths of those who have ordered, by how lately and by how often.
 
-Theory. The limits of a score are order statistics: the values at the ranks ⌈n·k/5⌉, k = 1 … 4. Whoever has the same
-value has the same score, as no one knows which of two customers with one order each orders more often; so where many
+Theory. The limits of a score are order statistics: the values at the ranks ⌈n·k/5⌉, k = 1 … 4. Customers with
+the same value have the same score, as no one knows which of two with one order each orders more often; so where many
 have the same, scores stay empty, and the fifths are not equal. Here a score is one more than the number of limits that
 lie below the value. Selecting four ranks takes linear time, and nothing is random: the same customers give the same
 scores.
