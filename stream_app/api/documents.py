@@ -104,6 +104,8 @@ class CustomerMigrationDocument(Document):
     holdout: Holdout
     merged_into: str | None
     """The id that the customer goes by from then on, which is why it leaves; null otherwise."""
+    revenue_before: Number | None
+    """Net revenue of the customer before what moved it, in major units; null where an earlier release wrote it."""
 
 
 class HistoryDocument(Document):
