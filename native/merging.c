@@ -223,8 +223,7 @@ static void join_sides(const seg_table *table, side *own, side *other) {
   join_active_days(table, own, other, own_active, &later);
 }
 
-/* Leaves a row with its memberships alone. */
-static int32_t clear_row(seg_table *table, const seg_columns *columns, int64_t row) {
+int32_t seg_end_row(seg_table *table, const seg_columns *columns, int64_t row) {
   seg_slot *slot = &table->slots[row];
   seg_history none;
   memset(&none, 0, sizeof none);
@@ -269,7 +268,7 @@ int32_t seg_merge_rows(seg_table *table, const seg_columns *columns, const seg_p
   join_sides(table, &sides[0], &sides[1]);
   int32_t status = seg_store_history(table, &table->slots[into], &sides[0].h, SEG_HAS_ALL);
   if (status == SEG_OK) status = merge_beside(table, program, ledger, traits, into, from);
-  if (status == SEG_OK) status = clear_row(table, columns, from);
+  if (status == SEG_OK) status = seg_end_row(table, columns, from);
   if (status == SEG_OK) {
     columns->activity[into] = sides[0].a;
     columns->due_at_ms[into] = SEG_NO_TIME;

@@ -715,6 +715,10 @@ int32_t seg_merge_rows(seg_table *table, const seg_columns *columns, const seg_p
 /* The same with room of its own. For tests. */
 SEG_API int32_t seg_table_merge(seg_table *table, const seg_columns *columns, const seg_program *program, int64_t into,
                                 int64_t from);
+/* Leaves a row with its memberships alone: its customer goes by another id. SEG_OK or SEG_NO_MEMORY. */
+int32_t seg_end_row(seg_table *table, const seg_columns *columns, int64_t row);
+/* What a merge says in place of an amount: which of both rows are here. */
+enum { SEG_JOINS, SEG_HANDS_OVER, SEG_TAKES_OVER };
 /* In place of a row's first instant: its customer goes by another id, and nobody is left here to be asked. */
 #define SEG_MERGED_MS (SEG_NEVER + 1)
 

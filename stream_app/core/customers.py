@@ -369,6 +369,25 @@ class CustomerTable:
             fail(status, customer_id)
         raise refusal_error(refusal, customer_id)
 
+    def has_ended(self, number: int) -> bool:
+        """Return whether a row's customer goes by another id."""
+        return int(self.activity["first_at_ms"][number]) > -NO_TIME
+
+    def bring(self, customer_id: str, encoded: bytes) -> None:
+        """Put an encoded row in that stands in no segment, whatever it says; sums over members stay as they are.
+
+        Raises
+        ------
+        RowVersionUnknown, RowDamaged
+            As `restore`.
+        """
+        sums = self._member_sums
+        self.restore(customer_id, encoded)
+        number = self.find(customer_id)
+        self.memberships[:, number] = np.zeros((), self.memberships.dtype)
+        self.places[:, number] = np.zeros((), self.places.dtype)
+        self._member_sums = sums
+
     def remove(self, customer_id: str) -> None:
         """Forget a customer, if there is one of this id; the last row takes the number of the one that is removed."""
         encoded = customer_id.encode()
