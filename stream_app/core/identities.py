@@ -130,6 +130,16 @@ class Group:
         self.end, self.unneeded = _connect(self.statements)
         self.ids: Final = {each for said in self.statements for each in (said.alias, said.customer_id)}
 
+    def joined_ms(self, customer_id: str) -> int:
+        """Return from when on an id goes by the end: statements up to then connect both."""
+        connected = {customer_id: {customer_id}}
+        for said in self.statements:
+            both = connected.get(said.alias, {said.alias}) | connected.get(said.customer_id, {said.customer_id})
+            if customer_id in both and self.end in both:
+                return said.at_ms
+            connected |= dict.fromkeys(both, both)
+        return self.statements[-1].at_ms
+
     def identifiers(self) -> Counter[str]:
         """Return how many identifiers there are of each namespace."""
         known = {(said.namespace, said.alias) for said in self.statements if said.kind == LINK and said.namespace}

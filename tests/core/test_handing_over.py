@@ -11,10 +11,11 @@ import pytest
 
 from stream_app.core.clock import DAY_MS
 from stream_app.core.events import ENGAGEMENT, PURCHASE, Event, pack_events
-from stream_app.core.handing_over import BROUGHT_ID, Handed, hand_over, take_over
+from stream_app.core.handing_over import Ended, Going, Handed, end_ids, event_of, take_over
 from stream_app.core.identities import MERGE_STATEMENT, Identities, Merge, Statement
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome, process_events, sweep
+from stream_app.errors import SegmenterError
 from stream_app.segmentations.file import MODELS
 from stream_app.segmentations.registry import build_segmentation
 from stream_app.segmentations.rules.zones import in_zone
@@ -37,6 +38,19 @@ def partition() -> Partition:
     entries = [{"kind": "audience", "name": f"a{number}", "when": when} for number, when in enumerate(AUDIENCES)]
     rules = [build_segmentation(in_zone(MODELS["audience"].model_validate(each), "UTC"), {}, None) for each in entries]
     return Partition([COLD_START, *rules])
+
+
+def hand_over(of: Partition, ended: str, into: str, at_ms: int) -> Ended | None:
+    """Let an id end whose customer is in another partition; None if nothing is known of it."""
+    number = of.table.find(ended)
+    if number < 0 or of.table.has_ended(number):
+        return None
+    return end_ids(of, [Going(ended, into, at_ms, 0, stays=False)])
+
+
+def bring(into: Partition, *handed: Handed) -> Outcome:
+    events = pack_events([event_of(each) for each in handed], [0] * len(handed), 0)
+    return take_over(into, events, [each.row for each in handed])
 
 
 def home(customer_id: str) -> int:
@@ -75,17 +89,27 @@ class Spread:
         for _ in range(min(limit, len(self._open[number]))):
             merge, at_ms = self._open[number].pop(0)
             if self.place(merge.ended) == number:
-                outcome, _, handed = hand_over(self.partitions[number], *merge, at_ms)
-                self._note(number, outcome)
-                if handed is not None:
-                    self._arriving[self.place(merge.into)].append(handed)
+                ended = self._end(number, merge, at_ms)
+                if ended is not None:
+                    self._note(number, ended.outcome)
+                    for each in ended.handed:
+                        self._arriving[self.place(each.into)].append(each)
         for _ in range(min(limit, len(self._arriving[number]))):
             handed = self._arriving[number].pop(self._draw.randrange(len(self._arriving[number])))
             end = self._identities.end_of(handed.into)
             if self.place(end) != number:  # it goes by another id by now: passed on, like an event
                 self._arriving[self.place(end)].append(handed._replace(into=end))
                 continue
-            self._note(number, take_over(self.partitions[number], handed._replace(into=end))[0])
+            self._note(number, bring(self.partitions[number], handed._replace(into=end)))
+
+    def _end(self, number: int, merge: Merge, at_ms: int) -> Ended | None:
+        if self.place(merge.into) != number or self._draw.random() < 0.3:  # it may go to itself, too
+            return hand_over(self.partitions[number], *merge, at_ms)
+        table = self.partitions[number].table
+        row = table.find(merge.ended)
+        if row < 0 or table.has_ended(row):
+            return None
+        return end_ids(self.partitions[number], [Going(*merge, at_ms, 0, stays=True)])
 
     def finish(self) -> None:
         while any(map(len, (*self._open, *self._arriving))):
@@ -98,7 +122,7 @@ class Spread:
         table = self.partitions[number].table
         for move in outcome.moves:
             key = table.customer_ids[int(move["row"])], int(move["segmentation"])
-            assert key[0] != BROUGHT_ID
+            assert key[0].isprintable()
             self.sequences.setdefault(key, []).append(int(move["sequence"]))
 
     def state(self) -> dict[str, tuple[Any, ...]]:
@@ -162,10 +186,11 @@ def test_row_that_arrives_keeps_sums_over_members_as_a_recount_has_them() -> Non
     process_events(there, pack_events([Event(PURCHASE, "id1", "p", START_MS, "order_completed", 900, "o")], [0], 0))
     process_events(here, pack_events([Event(ENGAGEMENT, "id0", "e", START_MS, "view")], [0], 0))
     kept = [here.table.members(number) for number in range(1 + len(AUDIENCES))]
-    _, _, handed = hand_over(there, "id1", "id0", START_MS)
-    assert handed is not None
+    ended = hand_over(there, "id1", "id0", START_MS)
+    assert ended is not None
     assert kept
-    outcome, _ = take_over(here, handed)
+    outcome = bring(here, *ended.handed)
+    assert list(here.table.customer_ids) == ["id0"]
     assert outcome.changed.tolist() == [here.table.find("id0")]
     kept = [here.table.members(number) for number in range(1 + len(AUDIENCES))]
     here.table._member_sums = None
@@ -174,8 +199,35 @@ def test_row_that_arrives_keeps_sums_over_members_as_a_recount_has_them() -> Non
 
 def test_id_that_nobody_knows_has_nothing_to_hand_over() -> None:
     there = partition()
-    assert hand_over(there, "id1", "id0", START_MS)[2] is None
+    assert hand_over(there, "id1", "id0", START_MS) is None
     process_events(there, pack_events([Event(ENGAGEMENT, "id1", "e", START_MS, "view")], [0], 0))
-    assert hand_over(there, "id1", "id0", START_MS)[2] is not None
-    assert hand_over(there, "id1", "id0", START_MS)[2] is None
+    assert hand_over(there, "id1", "id0", START_MS) is not None
+    assert hand_over(there, "id1", "id0", START_MS) is None
     assert np.count_nonzero(there.table.places["segment"]) == 0
+
+
+def test_rows_that_arrive_together_are_all_taken_in_and_name_the_ids_that_ended() -> None:
+    there, here = partition(), partition()
+    for number in range(1, 4):
+        event = Event(PURCHASE, f"id{number}", f"p{number}", START_MS, "order_completed", 900, f"o{number}")
+        process_events(there, pack_events([event], [0], 0))
+    ended = end_ids(there, [Going(f"id{number}", "id0", START_MS, number, stays=False) for number in range(1, 4)])
+    assert [int(each) for each in ended.events.records["offset"]] == [1, 2, 3]
+    bring(here, *ended.handed)
+    assert list(here.table.customer_ids) == ["id0"]
+    assert int(here.table.activity["purchases"][0]) == 3
+
+
+def test_time_does_not_pass_with_what_is_said_of_ids() -> None:
+    there = partition()
+    process_events(there, pack_events([Event(ENGAGEMENT, "id1", "e", START_MS, "view")], [0], 0))
+    end_ids(there, [Going("id1", "id0", START_MS + DAY_MS, 0, stays=True)])
+    assert there.clock.watermark_ms == START_MS
+
+
+def test_row_that_cannot_be_read_leaves_nothing_behind() -> None:
+    here = partition()
+    handed = Handed("id1", "id0", START_MS, b"\xff\xff\xff")
+    with pytest.raises(SegmenterError):
+        bring(here, handed)
+    assert list(here.table.customer_ids) == ["id0"]
