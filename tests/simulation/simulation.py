@@ -59,7 +59,7 @@ class Simulation:
         self.variant = variant or Variant()
         self.drawn = drawn = random.Random(seed)
         self.loop = SimulatedLoop(drawn)
-        self.drawn_of_identities = other = random.Random(f"identities {seed}")
+        self.drawn_of_identities = other = random.Random(f"people {seed}")
         self.topics = TopicNames("", "sim", with_identities=other.random() < 0.5)
         self.partitions = drawn.choice([1, 2, 2, 3])
         if self.topics.with_identities:
@@ -254,7 +254,7 @@ class Simulation:
         """Say of some customers that they are others: some of it from the beginning, the rest now and then."""
         drawn = self.drawn_of_identities
         statements = drawn_statements(drawn, self.customers)
-        known = drawn.choice([0, 0, len(statements) // 2, len(statements)])
+        known = drawn.choice([0, 0, 0, len(statements)])
         self._append(statements[:known])
         for statement in statements[known:]:
             await asyncio.sleep(drawn.random() * drawn.choice([0.2, 1.0]))
