@@ -70,11 +70,6 @@ class Joiner:
         Topics by number.
     statements
         See `PartitionPosition.statements`.
-
-    Attributes
-    ----------
-    joined, handed_over
-        Rows that ended here, of customers in this partition and in others.
     """
 
     def __init__(
@@ -87,7 +82,6 @@ class Joiner:
         statements: int,
     ) -> None:
         self.statements = statements
-        self.joined = self.handed_over = 0
         self._number = number
         self._partition = partition
         self._follower = follower
@@ -101,6 +95,11 @@ class Joiner:
     def note(self, changed: Changed) -> None:
         """Look at ids of this partition that go by another one."""
         self._open |= changed
+
+    @property
+    def waiting(self) -> int:
+        """How many ids are to be looked at."""
+        return len(self._open)
 
     @property
     def is_waiting(self) -> bool:
@@ -123,10 +122,7 @@ class Joiner:
                 break
         if not going:
             return None
-        ended = end_ids(self._partition, going)
-        self.handed_over += len(ended.handed)
-        self.joined += len(going) - len(ended.handed)
-        return ended
+        return end_ids(self._partition, going)
 
     # --- records -------------------------------------------------------------------------------------------------
 

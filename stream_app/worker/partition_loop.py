@@ -355,6 +355,8 @@ class PartitionLoop:
             self._outbox.touch((), len(ended.events))
             self._take(ended.outcome, Chunk(ended.events, [self._topics.identities]))
             self._outbox.hand_over(ended.handed, joiner.home_of)
+            self.figures.handed_over += len(ended.handed)
+            self.figures.joined += len(ended.events) - len(ended.handed)
         for offset, refused in joiner.refusals():
             position = Position(self._topics.identities, 0, offset)
             self._outbox.reject(refused, position, self._settings.keep_payload)

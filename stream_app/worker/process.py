@@ -76,7 +76,7 @@ async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> Non
     """Work until SIGTERM or SIGINT."""
     app, owned, follower, identities = create(_give_up)
     metrics = Metrics(WORKER)
-    metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app)).readings)
+    metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app), identities).readings)
 
     def waiting() -> Mapping[tuple[str, int], int]:
         return records_waiting(owned, *log_ends(app))

@@ -257,7 +257,7 @@ class Simulation:
         known = drawn.choice([0, 0, 0, len(statements)])
         self._append(statements[:known])
         for statement in statements[known:]:
-            await asyncio.sleep(drawn.random() * drawn.choice([0.2, 1.0]))
+            await asyncio.sleep(drawn.random() * drawn.choice([0.2, 2.0]))
             self._append([statement])
 
     def _append(self, inputs: list[Input], transaction: Transaction | None = None) -> None:
