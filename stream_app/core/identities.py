@@ -132,13 +132,15 @@ class Group:
 
     def joined_ms(self, customer_id: str) -> int:
         """Return from when on an id goes by the end: statements up to then connect both."""
-        connected = {customer_id: {customer_id}}
-        for said in self.statements:
-            both = connected.get(said.alias, {said.alias}) | connected.get(said.customer_id, {said.customer_id})
-            if customer_id in both and self.end in both:
-                return said.at_ms
-            connected |= dict.fromkeys(both, both)
-        return self.statements[-1].at_ms
+        known: dict[str, set[str]] = {}
+        both: set[str] = set()
+        following = iter(self.statements)
+        said = self.statements[0]
+        while not {customer_id, self.end} <= both:
+            said = next(following)
+            both = known.get(said.alias, {said.alias}) | known.get(said.customer_id, {said.customer_id})
+            known |= dict.fromkeys(both, both)
+        return said.at_ms
 
     def identifiers(self) -> Counter[str]:
         """Return how many identifiers there are of each namespace."""

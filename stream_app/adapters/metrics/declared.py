@@ -62,8 +62,8 @@ EVENTS: Final = counter(
     "events",
     WORKER,
     "Input records by outcome: `accepted` (a valid event of this partition, duplicates included), `rejected` (written "
-    "to the dead letters), `tombstone` (ignored), `forwarded` (sent on to the partition that its key belongs to, or the "
-    "id that its customer goes by).",
+    "to the dead letters), `tombstone` (ignored), `forwarded` (sent on to the partition that its key belongs to, or "
+    "that of the id that its customer goes by).",
     ("topic", "outcome"),
     20,
 )
@@ -99,7 +99,7 @@ IDENTITY_STATEMENTS: Final = counter(
     "Statements on ids that were read since this process started, all from the topic's beginning on: `taken`, or "
     "`refused`. Every worker reads all of them.",
     ("outcome",),
-    2,
+    3,
 )
 IDENTITY_ALIASES: Final = gauge(
     "identity_aliases", WORKER, "Ids that are known to go by another one; every worker knows all of them."
@@ -107,10 +107,10 @@ IDENTITY_ALIASES: Final = gauge(
 IDENTITY_ROWS: Final = counter(
     "identity_rows",
     WORKER,
-    "Rows of ids that turned out to go by another one: `joined` (it is in the same partition), `handed_over` (to another "
-    "partition). Those that were taken over are `accepted` records of `identity-handovers`.",
+    "Rows of ids that turned out to go by another one: `joined` (it is in the same partition), `handed_over` (to "
+    "another partition). Those that were taken over are `accepted` records of `identity-handovers`.",
     ("outcome",),
-    2,
+    3,
 )
 IDENTITY_WAITING: Final = gauge(
     "identity_waiting", WORKER, "Ids that are still to be looked at, because they go by another one than before."
@@ -178,7 +178,7 @@ MIGRATIONS: Final = counter(
     "Migrations, by the ids of the segments left (`from`, empty at a first entry) and entered (`to`, empty where a "
     "customer leaves the segmentation, such as an audience), and by cause, such as `purchase`, `lapse` or `model`.",
     ("segmentation", "from", "to", "cause"),
-    699,
+    687,
     lasting=("segmentation", "cause"),
     spare_sets=SEGMENTATIONS_MAX * CAUSES + 1,
 )
