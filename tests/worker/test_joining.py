@@ -116,7 +116,7 @@ def test_what_is_no_row_is_refused_on_the_topic_of_rows() -> None:
 
 
 def test_record_that_is_passed_on_says_the_same_of_another_customer() -> None:
-    value = b'{"event_id": "e", "customer_id": "a", "total": 1.10, "big": 12345678901234567890, "word": "\\u00e9"}'
+    value = b'{"event_id": "e", "customer_id": "a", "total": 1.10, "big": 12345678901234567890, "text": "\\u00e9"}'
     passed_on = with_customer(value, 'c"1')
     assert (
         passed_on == b'{"event_id":"e","customer_id":"c\\"1","total":1.10,"big":12345678901234567890,"text":"\\u00e9"}'
