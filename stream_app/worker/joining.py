@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,9 +28,9 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.handovers import decode_handover, encode_handover, with_alias, with_customer
 from stream_app.core.arrays import Indices
 from stream_app.core.clock import NO_TIME
-from stream_app.core.events import NO_EVENTS, Events
+from stream_app.core.events import Events
 from stream_app.core.handing_over import Ended, Going, end_ids, take_over
-from stream_app.core.partition import NO_SWEEPS, Partition, Reached, Sweeps
+from stream_app.core.partition import Partition, Reached, Sweeps
 from stream_app.core.processor import Outcome, process_events
 from stream_app.core.records import Batch, Rejection, Skipped, records_of_others
 from stream_app.native.structures import UNNAMED
@@ -203,28 +202,24 @@ class Joiner:
     def process(
         self, events: Events, sweeps: Sweeps, reached: Reached | None, record_at: RecordAt
     ) -> Iterator[tuple[Outcome, Events]]:
-        """Fold events and take rows over, in their order; yield what came of each piece, and its events."""
-        is_row = events.records["source"] == self._rows
-        if not is_row.any():
-            yield process_events(self._partition, events, sweeps, reached), events
-            return
-        cuts = {0, len(events), *(np.flatnonzero(np.diff(is_row)) + 1).tolist(), *sweeps.before.tolist()}
-        for start, stop in pairwise([*sorted(cuts), len(events)]):
-            due = sweeps.at_ms[sweeps.before == start]
-            if len(due):
-                passing = Sweeps(due, np.zeros(len(due), np.intp))
-                yield process_events(self._partition, NO_EVENTS, passing), NO_EVENTS
-            if start == stop:
-                continue
-            piece = events[start:stop]
-            so_far = None if reached is None else Reached(reached.watermarks_ms[start:stop], reached.trust)
-            if is_row[start]:
-                offsets = piece.records["offset"].tolist()
-                values = [record_at(self._rows, offset).value or b"" for offset in offsets]
-                rows = [decode_handover(value).row for value in values]
-                yield take_over(self._partition, piece, rows, so_far), piece
-            else:
-                yield process_events(self._partition, piece, NO_SWEEPS, so_far), piece
+        """Take rows over, then fold events; yield what came of each, and its events.
+
+        Rows join in any order, so all of them come first, and time passes with the events as it would without them.
+        """
+        partition, is_row = self._partition, events.records["source"] == self._rows
+        rows, others = np.flatnonzero(is_row), np.flatnonzero(~is_row)
+        if len(rows):
+            arrived = events.take(rows)
+            at_first = reached and Reached(reached.watermarks_ms[rows], reached.trust)
+            if partition.clock.watermark_ms != NO_TIME and (len(others) or len(sweeps.at_ms)):
+                at_first = Reached(np.full(len(rows), partition.clock.watermark_ms), partition.trust)
+            values = [record_at(self._rows, offset).value or b"" for offset in arrived.records["offset"].tolist()]
+            yield take_over(partition, arrived, [decode_handover(each).row for each in values], at_first), arrived
+            before = np.concatenate(([0], np.cumsum(~is_row)))[sweeps.before]
+            events, sweeps = events.take(others), Sweeps(sweeps.at_ms, before)
+            reached = reached and Reached(reached.watermarks_ms[others], reached.trust)
+        if len(others) or len(sweeps.at_ms):
+            yield process_events(partition, events, sweeps, reached), events
 
     # --- refused statements --------------------------------------------------------------------------------------
 
