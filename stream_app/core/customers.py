@@ -395,10 +395,10 @@ class CustomerTable:
 
     def take_back(self, customer_ids: Sequence[str]) -> None:
         """Take out what `bring` put in as the last rows; the others keep their numbers."""
-        sums = self._member_sums
+        columns = self.columns()
         for each in reversed(customer_ids):
-            self.remove(each)
-        self._member_sums = sums
+            encoded = each.encode()
+            LIBRARY.remove(self.handle, columns, encoded, len(encoded), xxh3_64_intdigest(encoded))
 
     def remove(self, customer_id: str) -> None:
         """Forget a customer, if there is one of this id; the last row takes the number of the one that is removed."""

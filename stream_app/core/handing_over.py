@@ -132,8 +132,9 @@ def take_over(partition: Partition, events: Events, rows: Sequence[bytes], reach
     """
     table = partition.table
     brought = [f"{_BROUGHT}{number}" for number in range(len(rows))]
-    for index in range(len(events)):
-        table.insert(events.customer_id(index))
+    for customer_id in dict.fromkeys(map(events.customer_id, range(len(events)))):
+        if table.find(customer_id) < 0:
+            table.insert(customer_id)
     table.bring(brought, rows)
     taking = [
         Event(MERGE, events.customer_id(index), name, int(events.records["at_ms"][index]), "merge", TAKES_OVER)
