@@ -176,7 +176,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "segmenter"
-        message = error.format_message().rstrip(".")
+        message = error.format_message().rstrip(".").replace(" Did you mean", "; did you mean")
         _refuse(f"{message}{'' if message.endswith('?') else ';'} see `{command} --help`", error.exit_code)
     except SegmenterError as error:
         _refuse_all(error.lines, error.exit_code)

@@ -121,8 +121,14 @@ class Segmentations:
             for list_name, encoded in document["lists"].items()
         }
 
+        keys: dict[int, str] = {}  # by the identity of a leaf, which its document keeps
+
         def since(leaf: Mapping[str, Any]) -> int | None:
-            return complete_since.get(leaf_key(read_leaf(leaf))) if complete_since else None
+            if not complete_since:
+                return None
+            if id(leaf) not in keys:
+                keys[id(leaf)] = leaf_key(read_leaf(leaf))
+            return complete_since.get(keys[id(leaf)])
 
         return Definitions(
             {name: document["definition"] for name, document in documents.items()},

@@ -17,8 +17,28 @@ from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile, naive_zone
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
-EXPORTS: Final = click.argument("exports", metavar="[FILES]...", type=FILE, nargs=-1)
-"""What shops and tools export, read as `--source` says."""
+
+
+def _files_in(_ctx: click.Context, _param: click.Parameter, named: Sequence[Path]) -> tuple[Path, ...]:
+    """Return files as they are named, and in place of a folder those in it, by name, without hidden ones."""
+    files: list[Path] = []
+    for path in named:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        found = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
+        if not found:
+            raise click.BadParameter(f"folder {str(path)!r} holds no file")
+        files += found
+    return tuple(files)
+
+
+def takes_exports(name: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the argument for what shops and tools export, read as `--source` says: files, or folders of files."""
+    return click.argument(name, type=click.Path(path_type=Path), nargs=-1, callback=_files_in, **options)
+
+
+EXPORTS: Final = takes_exports("exports", metavar="[FILES]...")
 LOCALES: Final = ("point", "comma")
 """Decimal signs, as `--locale` calls them."""
 

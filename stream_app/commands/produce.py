@@ -58,8 +58,8 @@ def produce(
 ) -> None:
     """Send files of events to Kafka, merged by time, with the keys and partitions that workers expect.
 
-    FILES are what shops and tools export, read as --source says; `segmenter sources` lists what is known. All records
-    are judged before the first one is sent, and what a worker would refuse is not sent.
+    FILES are what shops and tools export, or folders of such files, read as --source says; `segmenter sources` lists
+    what is known. All records are judged before the first one is sent, and what a worker would refuse is not sent.
     """
     settings = load_settings(config)
     silence_kafka()

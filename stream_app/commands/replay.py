@@ -94,8 +94,8 @@ def replay(
 ) -> None:
     """Replay files of events and write migrations, memberships, models, dead letters, a summary and a report.
 
-    FILES are what shops and tools export, read as --source says; `segmenter sources` lists what is known. Files whose
-    columns are called as our fields follow the options of their topics.
+    FILES are what shops and tools export, or folders of such files, read as --source says; `segmenter sources` lists
+    what is known. Files whose columns are called as our fields follow the options of their topics.
     """
     if serve:
         check_port(port)

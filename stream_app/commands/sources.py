@@ -16,7 +16,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.loading import create_loading_options
 from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
-from stream_app.commands.input_files import FILE, takes_sources, takes_zone, with_money_of
+from stream_app.commands.input_files import takes_exports, takes_sources, takes_zone, with_money_of
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.settings.loading import load_settings
@@ -53,7 +53,7 @@ def show(name: str) -> None:
 
 
 @sources.command()
-@click.argument("files", metavar="FILES...", type=FILE, nargs=-1, required=True)
+@takes_exports("files", metavar="FILES...", required=True)
 @takes_sources
 @takes_zone
 @CONFIG

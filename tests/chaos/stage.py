@@ -33,6 +33,8 @@ PATIENCE_SECONDS: Final = 240
 """How long is waited for it, so as to tell how long it took."""
 SETTLING_SECONDS: Final = 0.5
 """What is forwarded is read by then, and what it leads to is written."""
+COMMAND_SECONDS: Final = 1_200
+"""A command that takes longer hangs: `verify` recounts everything in Python, which takes a minute on a busy machine."""
 ATTEMPTS: Final = 60
 """How often more input is produced where workers were faster than the fault."""
 
@@ -262,7 +264,9 @@ class Stage:
         """Run `segmenter`; it may fail only by finding something."""
         environment = os.environ | self.environment | {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "stream_app", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
         if done.returncode not in (0, 1):
             raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")
         return done

@@ -51,6 +51,16 @@ def test_unknown_preset_is_refused_with_those_that_there_are(capsys: pytest.Capt
     assert "preset 'shopfy' is unknown, expected one of amazon," in refused(capsys, "sources", "show", "shopfy")
 
 
+def test_folder_is_read_as_all_files_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = FILES / "instacart"
+    assert ended("check", *sorted(folder.iterdir())) == 0
+    by_name = capsys.readouterr().out
+    assert ended("check", folder) == 0
+    assert capsys.readouterr().out == by_name
+    (tmp_path / ".DS_Store").write_bytes(b"hidden")
+    assert f"folder {str(tmp_path)!r} holds no file" in refused(capsys, "sources", "check", tmp_path)
+
+
 def test_check_names_the_preset_and_shows_what_would_be_read(capsys: pytest.CaptureFixture[str]) -> None:
     path = FILES / "shopify" / "orders_export.csv"
     assert ended("check", path) == 0

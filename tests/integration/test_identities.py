@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
 from stream_app.audit.verification import verify
 from stream_app.bootstrap.replay import create_readers, create_replay
 from stream_app.bootstrap.verify import create_deployment
+from stream_app.cli import segmenter
 from stream_app.core.clock import DAY_MS, NO_TIME, format_instant
 from stream_app.sources.files import SourceFile
 from tests.integration.test_worker import (
@@ -122,6 +125,14 @@ def assert_as_replayed(deployment: Deployment, inputs: Iterable[Input], folder: 
     assert placed_at_the_end(deployment) == expected_places
 
 
+def run(deployment: Deployment, *arguments: str) -> str:
+    """Return what a command of the deployment prints."""
+    environment = dict(each.split("=", 1) for each in deployment._environment)
+    result = CliRunner().invoke(segmenter, arguments, env=environment)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
 def test_statements_before_between_and_after_events_end_as_in_a_replay_though_workers_are_killed(
     deploy: Deploy, tmp_path: Path
 ) -> None:
@@ -149,12 +160,18 @@ def test_statements_before_between_and_after_events_end_as_in_a_replay_though_wo
     send(acts(2), [said(*CHAIN[2], 0.7), said(*CHAIN[3], 0.8)])
     deployment.start_worker()
     deployment.wait_until_drained()
-    send([linked(*pair, 5) for pair in AFTER])
+    late = [linked(*pair, 5) for pair in AFTER]
+    sent += late
+    (file := tmp_path / "late.jsonl").write_bytes(b"\n".join(each.value or b"" for each in late))
+    assert "sent 4 records to" in run(deployment, "produce", "--identities", str(file))
     aliases = {alias for alias, _ in (*PAIRS, *CHAIN[:3])}
     deployment.wait(lambda: not aliases & living(deployment.rows()).keys(), "ids that have ended")
     deployment.wait_until_drained()
     stopped(deployment)
 
+    shown = run(deployment, "identities", "show", "tablet").splitlines()
+    assert shown[0] == "customer-0: 6 ids"
+    assert "  refused: customer-0 → customer-1 (merge, 2024-01-01T19:12:00.000Z): identity_cycle" in shown
     crossing = [pair for pair in PAIRS if len({partition_of(each.encode(), PARTITIONS) for each in pair}) == 2]
     assert crossing
     assert len(deployment.read(deployment.topics.handovers)) >= 3
