@@ -52,8 +52,8 @@ class FaustHost:
 
     @property
     def inputs(self) -> Sequence[str]:
-        """Names of the input topics."""
-        return self._topics.inputs
+        """Names of the topics whose records change customers."""
+        return self._topics.taken_in
 
     @property
     def changelog(self) -> str:
