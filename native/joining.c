@@ -6,6 +6,8 @@
  * one move to nowhere; its row keeps the sequences of its memberships and nothing else, and nobody asks it anything, but
  * if it does something of its own again.
  *
+ * If the statements of both on consent say that whoever goes on may not be known, it is barred (barring.c).
+ *
  * What comes late counts right after what either was told last, as nothing is told of an instant before something that
  * has been told of the other; so the instant that is open of whoever goes on may have to be closed first.
  *
@@ -14,7 +16,11 @@
  * Bounds. As those of a step; one allocation of some 20 KB for the time of a merge. */
 #include "step.h"
 
-static bool has_ended(const seg_run *run, int64_t row) { return run->columns->activity[row].first_at_ms > SEG_NEVER; }
+/* Whether a row has nothing that another one could take in; one that is barred has its statements on consent. */
+static bool has_ended(const seg_run *run, int64_t row) {
+  const int64_t first_at_ms = run->columns->activity[row].first_at_ms;
+  return first_at_ms > SEG_NEVER && first_at_ms != SEG_BARRED_MS;
+}
 
 int32_t seg_take_merge(seg_run *run, int64_t index) {
   seg_workspace *work = run->work;
@@ -30,6 +36,11 @@ int32_t seg_take_merge(seg_run *run, int64_t index) {
   const int64_t into_part = seg_take_part(run, into, &is_first_into);
   if (from_part < 0 || into_part < 0) return SEG_NO_MEMORY;
   work->parts[from_part].has_events = work->parts[into_part].has_events = true;
+  const int64_t first_at_ms = run->columns->activity[into].first_at_ms;
+  if (first_at_ms > SEG_NEVER) {
+    const int32_t begun = seg_begin_again(run, &work->parts[into_part]);
+    if (begun != SEG_OK) return begun;
+  }
   const seg_visit visit = seg_visit_of(run, index);
   int32_t status = SEG_OK;
   if (!seg_open_instant(run, from_part, event->at_ms, is_first_from, &visit, &status)) return status;
@@ -51,7 +62,8 @@ int32_t seg_take_merge(seg_run *run, int64_t index) {
   pending->acts = seg_has_acted(&run->columns->activity[into]);
   pending->in_session = pending->ends = false;
   pending->event = pending->act = pending->merge = index;
-  return SEG_OK;
+  if (!seg_table_has_statements(run->table) && !run->step->opts_in) return SEG_OK;
+  return seg_follow_statements(run, pending, index, first_at_ms == SEG_BARRED_MS);
 }
 
 /* What is common to the moves out of all segments. */
@@ -60,7 +72,8 @@ static seg_move leaving(const seg_run *run, const seg_part *part, const seg_pend
   move.next_at_ms = SEG_NEVER;
   move.next_target = move.target = SEG_NOWHERE;
   move.change = SEG_LEFT;
-  move.before = move.after = pending->before;
+  move.before = move.after = pending->is_barred ? run->columns->activity[part->row] : pending->before;
+  move.is_barred = pending->is_barred;
   return move;
 }
 

@@ -27,6 +27,7 @@ from stream_app.api.pages import ALWAYS_ASK, JSON, PREFIX, SECURITY_HEADERS, Ass
 from stream_app.api.parameters import require_event_id
 from stream_app.api.problems import ORIGIN_FOREIGN, RATE_LIMITED, TOKEN_UNKNOWN, Problem
 from stream_app.api.quotas import TokenBucket
+from stream_app.api.refusals import Refusals
 from stream_app.api.routing import encode, require_segmentation
 from stream_app.api.sessions import LIFETIME_SECONDS, Sessions, is_same_origin, set_cookie
 from stream_app.api.store import SegmentStore
@@ -58,8 +59,16 @@ class Document(Protocol):
     has_customers: bool
     """Whether customers are in it, and not only figures of segments."""
 
-    async def get(self) -> Asset:
-        """Return it as it is now; may raise `StoreUnavailable`."""
+    async def start(self) -> None:
+        """Get ready to give it; return at once."""
+        ...
+
+    async def close(self) -> None:
+        """Close everything."""
+        ...
+
+    async def get(self, *, may_be_old: bool = False) -> Asset:
+        """Return it as it is now, or, where that will do, as it was made last; may raise `StoreUnavailable`."""
         ...
 
 
@@ -80,7 +89,13 @@ class FileDocument:
             raise ConfigurationError(f"{path}: holds no figures, expected the report of a replay")
         self._asset = Asset(content, JSON, f'"{path.stat().st_mtime_ns:x}"')
 
-    async def get(self) -> Asset:
+    async def start(self) -> None:
+        """See `Document`."""
+
+    async def close(self) -> None:
+        """See `Document`."""
+
+    async def get(self, *, may_be_old: bool = False) -> Asset:  # noqa: ARG002 - it never changes
         """See `Document`."""
         return self._asset
 
@@ -102,6 +117,8 @@ class Console:
         Where models are decided on; None where they cannot be.
     version
         Of the software.
+    refusals
+        Tells of refused records; None where nothing is known of them.
     sign_in_burst
         How many may try to sign in at once.
     """
@@ -114,6 +131,7 @@ class Console:
         key: bytes,
         decisions: Decisions | None = None,
         version: str = "",
+        refusals: Refusals | None = None,
         sign_in_burst: int = SIGN_IN_BURST,
     ) -> None:
         self._store = store
@@ -123,10 +141,19 @@ class Console:
         self._sign_ins = TokenBucket(SIGN_INS_PER_SECOND, sign_in_burst)
         self._decisions = decisions
         self._version = version
+        self._refusals = refusals
         self._started_at_ms = now_ms()
         self.credentials: Sequence[Credential] = () if self._sessions is None else (self._sessions,)
         self.open_paths: Collection[str] = ("/", SIGN_IN, SIGN_OUT, SESSION)
         self.open_prefixes: Sequence[str] = (PREFIX,)
+
+    async def start(self) -> None:
+        """Get ready for people; return at once."""
+        await self._document.start()
+
+    async def close(self) -> None:
+        """Close everything."""
+        await self._document.close()
 
     @property
     def routes(self) -> APIRouter:
@@ -138,6 +165,7 @@ class Console:
         router.add_api_route(SIGN_OUT, self._sign_out, methods=["POST"])
         router.add_api_route("/console/document", self._get_document, methods=["GET"])
         router.add_api_route("/console/moves", self._moves, methods=["GET"])
+        router.add_api_route("/console/refused", self._refused, methods=["GET"])
         router.add_api_route("/console/health", self._health, methods=["GET"])
         router.add_api_route(
             "/console/segmentations/{segmentation}/models/{version}/{action}", self._decide, methods=["POST"]
@@ -198,12 +226,12 @@ class Console:
 
     # --- what ----------------------------------------------------------------------------------------------------
 
-    async def _get_document(self, request: Request) -> Response:
+    async def _get_document(self, request: Request, may_be_old: bool = False) -> Response:
         client = request.scope["state"]["client"]
         access.needs(client, access.READ_SEGMENTS)
         if self._document.has_customers:
             access.needs(client, access.READ_CUSTOMERS)
-        return answer(request, await self._document.get(), ALWAYS_ASK)
+        return answer(request, await self._document.get(may_be_old=may_be_old), ALWAYS_ASK)
 
     async def _moves(
         self,
@@ -261,6 +289,14 @@ class Console:
                 if found
             ]
         return _answer(told)
+
+    async def _refused(self, request: Request) -> Response:
+        """Say which records were refused lately; examples may be personal, and are for those who may see customers."""
+        client = request.scope["state"]["client"]
+        access.needs(client, access.READ_SEGMENTS)
+        if self._refusals is None:
+            return _answer({"days": [], "reasons": []})
+        return _answer(await self._refusals.document(has_examples=access.READ_CUSTOMERS in client.scopes))
 
     async def _decide(
         self,

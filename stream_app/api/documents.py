@@ -55,6 +55,9 @@ class CustomerSegmentDocument(Document):
     the segmentation is not a learned one."""
     sentence: str | None = None
     """The explanation's, where it is not there itself: only with `include=reason`."""
+    consents: dict[str, bool] | None = None
+    """Whether the customer agrees to each purpose, as of its last move; left out where nothing is told of any. Purposes
+    that are not named are agreed to."""
     explanation: Explanation | None = None
     holdout: Holdout | None = None
 
@@ -101,6 +104,8 @@ class CustomerMigrationDocument(Document):
     holdout: Holdout
     merged_into: str | None
     """The id that the customer goes by from then on, which is why it leaves; null otherwise."""
+    revenue_before: Number | None
+    """Net revenue of the customer before what moved it, in major units; null where an earlier release wrote it."""
 
 
 class HistoryDocument(Document):

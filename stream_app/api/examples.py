@@ -139,6 +139,7 @@ PAST_MOVE: Final = {
     "effective_at": "2026-05-01T12:00:00.000Z",
     "decided_at": "2026-05-01T12:00:03.000Z",
     "merged_into": None,
+    "revenue_before": 322.8,
 }
 CURSOR: Final = "WzE3Nzc2MzY4MDAwMDAsInZhbHVlLzQiXQ=="
 FLOWS: Final = [{"from_segment": REGULAR, "to_segment": LOYAL, "cause": "purchase", "migrations": 41}]

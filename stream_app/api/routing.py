@@ -13,11 +13,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from annotated_types import MaxLen, MinLen
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
@@ -27,8 +27,17 @@ from stream_app.api.problems import QUERY_PARAMETER_UNKNOWN, SEGMENT_UNKNOWN, SE
 from stream_app.api.store import SegmentStore, StoreUnavailable
 from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.contracts.segment_index import SegmentIndex
+from stream_app.core.consent import PURPOSE_PATTERN
 from stream_app.errors import SegmentUnknown
 
+Purpose = Annotated[
+    str | None,
+    Query(
+        pattern=PURPOSE_PATTERN,
+        description="Only customers who agree to this purpose of consent, as of the move.",
+        examples=["email"],
+    ),
+]
 KINDS_FIELD: Final = "x-problems"
 """Of a described route, until the OpenAPI document is made of it: codes of the problems that it has of its own."""
 PRIVATE: Final = (b"cache-control", b"private, no-cache")

@@ -32,6 +32,8 @@ class CustomerSegment(msgspec.Struct, gc=False):
     margin: float | None = None
     explanation: Explanation | None = None
     holdout: Holdout | None = None
+    consents: Mapping[str, bool] | msgspec.UnsetType = msgspec.UNSET
+    """Left out where nothing is told of any."""
 
 
 class ActionEdit(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +97,7 @@ class CustomerMigration(msgspec.Struct, gc=False):
     explanation: Explanation
     holdout: Holdout
     merged_into: str | None
+    revenue_before: float | None
 
 
 class MemberQuery(NamedTuple):
@@ -147,6 +150,9 @@ class Daily(NamedTuple):
         How many are in each segment, by id.
     flows
         Migrations by the fields of flows (`adapters.view_schema.FlowField`), for each day that was asked for.
+    money
+        By the same fields, what those customers had brought before, in `adapters.view_schema.MONEY_UNITS`; None where
+        some do not say. Fields without any money are left out.
     trade
         By day, as far as it is known; a day after the first one that is missing brought nothing.
     known_from
@@ -156,6 +162,7 @@ class Daily(NamedTuple):
     entry_id: str
     sizes: Mapping[str, int]
     flows: Sequence[Mapping[str, int]]
+    money: Sequence[Mapping[str, int | None]]
     trade: Sequence[DayTrade]
     known_from: str
 
@@ -339,8 +346,18 @@ class SegmentStore(Protocol):
         """Return the flows of some days (`YYYY-MM-DD`, of the shop) together, the greatest first."""
         ...
 
-    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
-        """Return a segmentation on each of some days (`YYYY-MM-DD`, of the shop)."""
+    async def daily(self, segmentation: str, days: Sequence[str], *, has_money: bool = False) -> Daily:
+        """Return a segmentation on each of some days (`YYYY-MM-DD`, of the shop).
+
+        Parameters
+        ----------
+        has_money
+            Whether money and trade are read, too; they are empty otherwise.
+        """
+        ...
+
+    async def flows_by_day(self, segmentation: str, days: Sequence[str]) -> Sequence[Mapping[str, int]]:
+        """Return the flows of each of some days, by their fields."""
         ...
 
     async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
@@ -357,4 +374,8 @@ class SegmentStore(Protocol):
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """Return the documents of all versions that are known, the newest first."""
+        ...
+
+    async def model(self, segmentation: str, version: int) -> msgspec.Raw | None:
+        """Return the document of a version, the published one if it was held first; None for one that is unknown."""
         ...

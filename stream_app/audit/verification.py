@@ -27,20 +27,24 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.audit import checks
 from stream_app.audit.checks import Keyed, Log
-from stream_app.audit.evidence import Changelog, read_letters, read_memberships, read_migrations
+from stream_app.audit.consents import check_consents, without
+from stream_app.audit.evidence import Changelog, forgotten_to, read_letters, read_memberships, read_migrations
 from stream_app.audit.figures import check_figures, read_figures
 from stream_app.audit.findings import Finding, Tally, place
 from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
 from stream_app.audit.names import check_direction, check_names
 from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
 from stream_app.audit.records import LogRecord, Membership, Migration, Standing
+from stream_app.audit.recount import Entry
 from stream_app.audit.rows import CustomerRow
 from stream_app.audit.rules import Evidence, check_rules
 from stream_app.audit.segmentations import Segmentations
 from stream_app.audit.traits import check_traits
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
+from stream_app.core.consent import EVERYBODY, ConsentRules
 from stream_app.core.local_days import UTC
+from stream_app.core.marks import Marks
 from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, TimeZoneChanged
 from stream_app.segmentations.learned.rhythm import Rhythm
@@ -70,6 +74,8 @@ class Deployment:
         Of the shop.
     gap_ms
         How far a single record may lead its topic's time.
+    consent
+        What customers agree to who have said nothing.
     """
 
     connection: KafkaConnection
@@ -79,6 +85,7 @@ class Deployment:
     minor_per_major: int = 100
     timezone: str = UTC
     gap_ms: int = GAP_MS
+    consent: ConsentRules = EVERYBODY
 
 
 @dataclass
@@ -200,6 +207,7 @@ class _Audit:
         self._customers: dict[int, list[str]] = {}
         self._misplaced: list[Misplaced] = []
         self._segmentations = Segmentations()
+        self._forgotten: dict[str, int] = {}
 
     async def read_unkeyed(self) -> None:
         """Read models and samples, which have one partition each."""
@@ -253,18 +261,27 @@ class _Audit:
         tally.add(check_figures(rows, standings, told, figures_log))
         tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
 
-        inputs = await self._read_inputs(partition, positions, migrations)
+        inputs = await self._read_inputs(partition, positions, migrations, changelog.marks)
+        migrations = [each for each in migrations if each.offset > self._forgotten.get(each.customer_id, -1)]
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
         if inputs is not None:
-            duplicates, findings = checks.check_totals(rows, inputs.entries, changelog_log, inputs.profiles.keys())
-            tally.add(findings)
-            figures["folded"] += inputs.counts["folded or repeated"] - duplicates
-            figures["duplicates"] += duplicates
-            tally.add(check_traits(rows, inputs.profiles, changelog_log))
-            self._check_names(migrations, inputs, migration_log)
-            evidence = Evidence(
-                rows, standings, inputs.entries, inputs.profiles, migrations, self._deployment.minor_per_major
+            consented = check_consents(
+                rows, standings, inputs.entries, inputs.profiles, self._deployment.consent, changelog_log
             )
+            tally.add(consented.findings)
+            apart = consented.apart
+            known, acts = without(rows, apart), without(inputs.entries, apart)
+            profiles = without(inputs.profiles, apart)
+            if consented.left_out:
+                figures["of customers who were without consent"] += consented.left_out
+            migrations = [each for each in migrations if each.customer_id not in apart]
+            duplicates, findings = checks.check_totals(known, acts, changelog_log, profiles.keys())
+            tally.add(findings)
+            figures["folded"] += sum(map(len, acts.values())) - duplicates
+            figures["duplicates"] += duplicates
+            tally.add(check_traits(known, profiles, changelog_log))
+            self._check_names(migrations, acts, migration_log)
+            evidence = Evidence(known, standings, acts, profiles, migrations, self._deployment.minor_per_major)
             self._check_rules(changelog, evidence)
 
     async def finish(self) -> None:
@@ -292,8 +309,8 @@ class _Audit:
         versions = changelog.position.versions if changelog.position else {}
         in_force = {kinds.get(name, "learned") for name, version in versions.items() if version >= 0}
         if "rules" in in_force:
-            return set(rows)
-        acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms != -NO_TIME}
+            return {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms <= -NO_TIME}
+        acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms < -NO_TIME}
         return acted if "learned" in in_force else set()
 
     def _check_rules(self, changelog: Changelog, evidence: Evidence) -> None:
@@ -318,18 +335,20 @@ class _Audit:
         model = self._segmentations.models.get((name, versions.get(name, -1)))
         return None if model is None else model.frame.rhythm
 
-    def _check_names(self, migrations: list[Migration], inputs: PartitionInputs, log: Log) -> None:
+    def _check_names(self, migrations: list[Migration], acts: Mapping[str, Sequence[Entry]], log: Log) -> None:
         """Check where moves of learned segmentations lead, and the names of the segments at all moves into them."""
         streams = {topic: stream for topic, stream, _ in self._streams}
         models = self._segmentations.models
-        self.found.tally.add(check_direction(migrations, inputs.entries, streams, models, log))
-        checked, findings = check_names(migrations, inputs.entries, streams, models, log)
+        self.found.tally.add(check_direction(migrations, acts, streams, models, log))
+        checked, findings = check_names(migrations, acts, streams, models, log)
         self.found.tally.add(findings)
         self.found.figures["names checked"] += checked.names
         self.found.figures["names that depend on the order"] += checked.order_dependent
 
     async def _read_migrations(self, log: Log) -> list[Migration]:
-        migrations, findings = read_migrations(await self._read(*log), *log)
+        records = await self._read(*log)
+        self._forgotten = forgotten_to(records)
+        migrations, findings = read_migrations(records, *log)
         tally = self.found.tally
         tally.add(findings)
         tally.add(checks.check_migrations(migrations, log, self._is_whole(*log)))
@@ -350,7 +369,7 @@ class _Audit:
         return memberships
 
     async def _read_inputs(
-        self, partition: int, positions: Mapping[str, int], migrations: list[Migration]
+        self, partition: int, positions: Mapping[str, int], migrations: list[Migration], marks: Marks
     ) -> PartitionInputs | None:
         """Judge the inputs; return None if records are gone already, for then nothing can be recounted."""
         names, found = self._names, self.found
@@ -360,7 +379,7 @@ class _Audit:
         found.tally.add(checks.check_letter_keys(letters, log, names.inputs))
         committed = {topic: self._committed.get((topic, partition), 0) for topic in names.inputs}
         known = letters, migrations, self._now_ms, self._deployment.timezone, self._deployment.gap_ms
-        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known)
+        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known, marks)
         last_offsets = dict.fromkeys(names.inputs, -1)
         for topic, stream, decoder in self._streams:
             async for records in self._batches(topic, partition):
@@ -373,6 +392,9 @@ class _Audit:
             return None
         found.tally.add(inputs.findings)
         found.refused += inputs.refused
+        for name in ("erased", "privacy requests"):
+            if inputs.counts[name]:
+                found.figures[name] += inputs.counts[name]
         for name in ("tombstones", "misplaced", "pending"):
             found.figures[name] += inputs.counts[name]
         self._misplaced += inputs.misplaced

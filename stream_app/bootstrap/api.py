@@ -18,9 +18,12 @@ from stream_app.api.application import create_application
 from stream_app.api.console import Console, Document, FileDocument
 from stream_app.api.deciding import Decisions, Desk
 from stream_app.api.live_document import LiveDocument
+from stream_app.api.live_parts import LiveParts
 from stream_app.api.memory_store import MemoryStore
 from stream_app.api.readiness import StoreReadiness
 from stream_app.api.redis_store import RedisStore
+from stream_app.api.refusals import Refusals
+from stream_app.api.sampling import ViewSampler
 from stream_app.api.server import log_address, serve
 from stream_app.api.sessions import KEY_BYTES
 from stream_app.api.store import SegmentStore
@@ -46,8 +49,9 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
 
     async def run() -> None:
         store = RedisStore(connection, keys, metrics)
-        document = LiveDocument(store, settings.business.timezone)
-        console = Console(store, document, tokens, key, decisions, package_version())
+        timezone, sampler = settings.business.timezone, ViewSampler(connection, keys)
+        document = LiveDocument(store, timezone, LiveParts(store, sampler))
+        console = Console(store, document, tokens, key, decisions, package_version(), Refusals(sampler, timezone))
         await _serve(settings, store, tokens, metrics, log_address, console, key)
 
     return run
@@ -125,7 +129,7 @@ async def _serve(
         cors_origins=section.cors_origins,
     )
     async with Service(StoreReadiness(store), health, metrics) as service, _following(section.tokens_file, tokens):
-        await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)
+        await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service, console)
 
 
 def _signing_key(settings: Settings) -> bytes:

@@ -19,6 +19,7 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.bootstrap.loading import create_loading_options
+from stream_app.bootstrap.pseudonyms import read_pseudonyms
 from stream_app.commands.groups import CONFIG
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
 from stream_app.contracts.rejections import NOBODY_REASONS
@@ -29,7 +30,7 @@ from stream_app.report.progress import Progress
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
-from stream_app.sources.judging import Judgement, judge_files
+from stream_app.sources.judging import JudgedRecord, Judgement, judge_files
 
 
 @click.command(cls=ManyFiles)
@@ -76,13 +77,18 @@ def produce(
 def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
     names = create_topic_names(settings)
     count = judgement.accepted.total()
+    pseudonyms = read_pseudonyms(settings)
+
+    def line_of(record: JudgedRecord) -> Line:
+        line = Line(record.at_ms, names.input_topic(record.topic), record.customer_id, record.event_id, record.payload)
+        if pseudonyms is None:
+            return line
+        return line._replace(customer_id=pseudonyms.of(line.customer_id), payload=pseudonyms.rewrite(line.payload))
+
     sending = Progress(count, partial(click.echo, err=True), "sent")
     producer = RecordProducer(
         create_connection(settings),
-        lambda: (
-            Line(record.at_ms, names.input_topic(record.topic), record.customer_id, record.event_id, record.payload)
-            for record in judgement.records()
-        ),
+        lambda: map(line_of, judgement.records()),
         count,
         judgement.newest_ms,
         [names.input_topic(topic) for topic in judgement.accepted],

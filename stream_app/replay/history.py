@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from stream_app.core.arrays import grouped
 from stream_app.core.clock import format_instant
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Events
 from stream_app.core.local_days import FIRST_DAY, LAST_DAY, UTC, local_day, local_days
@@ -194,7 +195,7 @@ class DailyEvents:
             return
         kinds = records["kind"]
         signs = (kinds == PURCHASE).astype(np.int64) - (kinds == REFUND)
-        found, places = np.unique(local_days(records["at_ms"], timezone), return_inverse=True)
+        found, places = grouped(local_days(records["at_ms"], timezone))
         amounts = np.maximum(records["amount_minor"], 0)  # below 0 it is a word, such as `CANCELS`
         sums = [_sums(places, part) for part in (signs * amounts, kinds == PURCHASE, kinds == ENGAGEMENT)]
         for day, *counts in zip(found.tolist(), *sums, strict=True):

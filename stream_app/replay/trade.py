@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream_app.core.arrays import Indices
+from stream_app.core.arrays import Indices, grouped
 from stream_app.core.events import PURCHASE, REFUND, Events
 from stream_app.core.local_days import local_days
 from stream_app.core.partition import Partition
@@ -102,7 +102,7 @@ class DailyTrade:
     def observe(self, sales: Sales, codes: Indices) -> None:
         """Count the sales of a chunk, each for a segment's code."""
         keys = sales.days << _DAY_SHIFT | codes
-        found, places = np.unique(keys, return_inverse=True)
+        found, places = grouped(keys)
         sums = (np.bincount(places, weights=values).tolist() for values in (sales.revenue_minor, sales.orders))
         for key, *values in zip(found.tolist(), *sums, strict=True):
             own = self._sums.setdefault(key, [0, 0])

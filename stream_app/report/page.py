@@ -16,18 +16,15 @@ import msgspec
 from stream_app.core.clock import SECOND_MS
 from stream_app.report.document import (
     Since,
-    describe_overlaps,
-    describe_rfm,
     describe_run,
     describe_segmentation,
     read_refused,
-    segment_places,
 )
 from stream_app.report.listing import encode_listing
 from stream_app.report.newest import NewestMoves
 from stream_app.report.reading import Membership, Migration, milliseconds, read_document, read_lines
 from stream_app.report.timelines import MIGRATIONS_MAX, TimelineSample
-from stream_app.web.document import AUDIENCE, among_all
+from stream_app.web.document import AUDIENCE, among_all, describe_overlaps, describe_rfm, segment_places
 from stream_app.web.single_file import FILE_NAME, compress, single_file
 
 TITLE: Final = "Customer segments"

@@ -278,7 +278,9 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
             ("duplicate", "duplicate"),
             ("late_applied", "late-applied"),
             ("rejected", "rejected"),
+            ("not_profiled", "not profiled for lack of consent"),
         )
+        if key in counts
     )
     out.print(Text("Records", "bold"))
     out.print(Padding(Text(f"{counts['in']:,} in = {parts}"), INDENT))

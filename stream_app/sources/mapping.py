@@ -30,7 +30,7 @@ NAMES_MAX: Final = 256
 PRESETS: Final = "presets"
 
 Form = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx"]
-Topic = Literal["purchases", "engagements", "profiles", "identities"]
+Topic = Literal["purchases", "engagements", "profiles", "consents", "identities"]
 Unit = Literal["s", "ms", "us", "ns", "excel"]
 Kind = Literal["text", "email", "integer_as_float"]
 Aggregate = Literal["first", "last", "sum", "list", "min", "max", "count"]

@@ -18,6 +18,7 @@ from stream_app.adapters.metrics.declared import (
     EVENTS,
     LATE_EVENTS,
     MIGRATIONS,
+    NOT_PROFILED_EVENTS,
     SWEEP,
     TICK_WAIT,
     TICK_WAITS_EXPIRED,
@@ -32,6 +33,7 @@ ACCEPTED = "accepted"
 REJECTED = "rejected"
 TOMBSTONE = "tombstone"
 FORWARDED = "forwarded"
+ERASED = "erased"
 KAFKA = "kafka"
 """The sink whose latency is a worker's."""
 
@@ -60,6 +62,7 @@ class PartitionCounters:
 
     late: int = 0
     duplicates: int = 0
+    not_profiled: int = 0
     transactions: int = 0
     waits_expired: int = 0
     written_at_ms: int = 0
@@ -117,6 +120,7 @@ class PartitionCounters:
         for move, total in self.moves.items():
             yield Reading(MIGRATIONS, move, total)
         yield Reading(DUPLICATE_EVENTS, (), self.duplicates)
+        yield Reading(NOT_PROFILED_EVENTS, (), self.not_profiled)
         yield Reading(LATE_EVENTS, (), self.late)
         yield Reading(EVENT_PROCESSING, (), self.processing_seconds)
         yield Reading(EVENT_AGE, (), self.age_seconds)

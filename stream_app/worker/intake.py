@@ -20,6 +20,7 @@ from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Events
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.placement import place_of, places_of
+from stream_app.core.privacy import set_requests_aside
 from stream_app.core.records import Batch, Rejection, Skipped, batch_of_records, end_between, records_of_others
 from stream_app.core.trust import GAP_MS
 from stream_app.native import batches as native
@@ -171,6 +172,7 @@ class Intake:
             By a clock that never goes back.
         """
         merged = self._merge.release({inlet.number for inlet in self._inlets if inlet.topic in drained_topics})
+        merged = set_requests_aside(merged)
         instants, begin = merged.instants(), 0
         while begin < len(merged):
             end_of_part = end_between(instants, begin, begin + records_max, len(merged))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stream_app.core.trust import GAP_MS
+from stream_app.worker.privacy import PrivacyRules
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class LoopSettings:
         Least time between two records of a partition's figures.
     gap_ms
         How far a single record may lead time, see `stream_app.core.trust`.
+    privacy
+        What is decided about privacy requests.
     """
 
     sweep_interval_ms: int
@@ -58,3 +61,4 @@ class LoopSettings:
     live_tick_wait_ms: int
     figures_interval_ms: int
     gap_ms: int = GAP_MS
+    privacy: PrivacyRules = field(default_factory=PrivacyRules)

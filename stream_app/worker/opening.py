@@ -21,19 +21,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
+from stream_app.adapters.changelog import (
+    MARK_PREFIX,
+    POSITION_KEY,
+    RESERVED,
+    SALT_KEY,
+    PartitionPosition,
+    decode_mark,
+    mark_hash_of,
+)
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.customers import CustomerTable
 from stream_app.core.local_days import UTC
+from stream_app.core.marks import Marks
 from stream_app.errors import RecordsLost, TimeZoneChanged
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.native import batches as native
@@ -72,11 +81,14 @@ class RestoredPartition:
         Where the inputs were when the table was last known to be written.
     identity
         Of the producer that opened the partition, see `Delivery.identity`.
+    marks
+        Who is not to be known; the loop that owns the partition changes them.
     """
 
     table: CustomerTable
     position: PartitionPosition
     identity: tuple[int, int]
+    marks: Marks = field(default_factory=Marks)
 
     @property
     def versions(self) -> dict[str, int]:
@@ -99,15 +111,28 @@ class RestoredPartition:
     def restore(self, records: RecordBlock) -> None:
         """Bring the state up to date with changelog records that follow on those restored before."""
         columns = records.records
+        has_key = np.flatnonzero(columns[native.KEY_SIZE] > 0)
+        first_bytes = np.frombuffer(records.buffer, np.uint8)[columns[native.KEY_AT][has_key]]
         is_row = np.ones(len(records), np.bool_)
-        for index in np.flatnonzero(np.isin(columns[native.KEY_SIZE], (len(POSITION_KEY), len(FENCE_KEY)))).tolist():
+        is_row[has_key] = first_bytes != RESERVED
+        for index in np.flatnonzero(~is_row).tolist():
             record = records[index]
-            if record.key == POSITION_KEY and record.value is not None:
-                self.position = PartitionPosition.decode(record.value)
-            is_row[index] = record.key not in (POSITION_KEY, FENCE_KEY)
+            self._restore_other(record.key or b"", record.value)
         rows = columns[:, is_row]
         keys, values = (rows[part : part + 2] for part in (native.KEY_AT, native.VALUE_AT))
         self.table.restore_parts(records.buffer, keys, values)
+
+    def _restore_other(self, key: bytes, value: bytes | None) -> None:
+        """Take in a record that is no row."""
+        if key == POSITION_KEY and value is not None:
+            self.position = PartitionPosition.decode(value)
+        elif key == SALT_KEY and value is not None:
+            self.marks.salt = value
+        elif key.startswith(MARK_PREFIX):
+            if value is None:
+                self.marks.drop(mark_hash_of(key))
+            else:
+                self.marks.put(mark_hash_of(key), decode_mark(value))
 
 
 class Opened(NamedTuple):

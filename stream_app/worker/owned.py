@@ -214,6 +214,7 @@ class OwnedPartitions:
             self._now_ms,
             figures,
             self,
+            restored.marks,
         )
         self.lanes[number] = lane
         self.intakes[number] = Intake(

@@ -28,7 +28,16 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.core.arrays import NO_INDICES
 from stream_app.core.clock import NO_TIME
 from stream_app.core.local_days import boundary_number, last_boundary
+from stream_app.core.marks import Marks
 from stream_app.core.partition import Partition, Reached, Sweeps
+from stream_app.core.privacy import (
+    leave_everything,
+    parts_at_requests,
+    readmit,
+    remove_rows,
+    request_places,
+    requests_of,
+)
 from stream_app.core.processor import Outcome, begin_anew, process_events
 from stream_app.core.records import NO_RECORDS, Batch
 from stream_app.core.segmentation import Segmentation
@@ -36,12 +45,13 @@ from stream_app.core.timeline import Begin, Pace, Step, Sweep, crosses_sweep, ju
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import SampleDrawer
 from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
-from stream_app.worker.counters import Arrivals, PartitionCounters
+from stream_app.worker.counters import ACCEPTED, Arrivals, PartitionCounters
 from stream_app.worker.doubts import DoubtLog
 from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.intake import InputChunk, offsets_after
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
+from stream_app.worker.privacy import PrivacyDesk
 from stream_app.worker.samples import NO_TAKER, SampleTaker
 from stream_app.worker.sweeping import Sweeper
 from stream_app.worker.ticks import Ticks, TickWait
@@ -81,6 +91,8 @@ class PartitionLoop:
         What is counted, continued from earlier openings.
     taker
         Learns from the samples.
+    marks
+        Who is not to be known, as restored; nobody if None.
     """
 
     def __init__(
@@ -95,6 +107,7 @@ class PartitionLoop:
         now_ms: Callable[[], int],
         figures: PartitionCounters | None = None,
         taker: SampleTaker = NO_TAKER,
+        marks: Marks | None = None,
     ) -> None:
         self.number = number
         self.partition = partition
@@ -129,6 +142,7 @@ class PartitionLoop:
             timezone=partition.table.timezone,
             gap_ms=settings.gap_ms,
         )
+        self.privacy = PrivacyDesk(number, Marks() if marks is None else marks, settings.privacy, now_ms)
         self._sweep_seconds = 0.0
         self._is_closing = False
         self._wake = asyncio.Event()
@@ -247,6 +261,8 @@ class PartitionLoop:
                 await self._make_room()
                 self._sweep_part()
             self._tell_figures()
+            for record in self.privacy.drop_expired():
+                self._outbox.add(self._topics.changelog, self.number, record)
             if not self._inbox or self._outbox.size >= self._settings.transaction_records_max // WORTH_WRITING:
                 self._gathered.set()
             if self._inbox or self._sweeper.part_is_due or self._sweeper.open_tick_ms is not None:
@@ -260,9 +276,47 @@ class PartitionLoop:
                     pass
 
     async def _fold(self, chunk: InputChunk) -> None:
-        """Fold a chunk, letting time pass between its records."""
-        verdicts = judge(self.partition, chunk.batch, self._pace)
-        batch = dataclasses.replace(chunk.batch, watermarks_ms=verdicts.watermarks_ms)
+        """Fold a chunk, and carry out the privacy requests in it."""
+        if not request_places(chunk.batch):
+            await self._fold_records(chunk.batch)
+            return
+        for part in parts_at_requests(chunk.batch):
+            if len(part.records):
+                await self._fold_records(part.records)
+            if len(part.requests):
+                await self._finish_sweep()  # it counts rows by number
+                await self._make_room()
+                self._carry_out(part.requests)
+
+    def _carry_out(self, batch: Batch) -> None:
+        """Forget customers, or note that they may be known again; all in one transaction with the requests' offsets."""
+        requests = requests_of(batch)
+        self._outbox.touch((), len(batch))
+        outcome, events, sequences = leave_everything(self.partition, requests)
+        if outcome is not None:
+            self._take(outcome, Chunk(events, self._input_names, self.number))
+            for erased in remove_rows(self.partition.table, sequences):
+                self._outbox.forget(erased)
+        changelog, topics = self._topics.changelog, self._topics
+        for request in requests:
+            left = sequences.get(request.customer_id, b"")
+            done = self.privacy.take(request, self.folded_to, left, was_known=bool(left))
+            for record in done.changelog:
+                self._outbox.add(changelog, self.number, record)
+            self._outbox.add(topics.receipts, self.number, done.receipt)
+            if done.marker is not None:
+                self._outbox.mark_forgotten(done.marker)
+            self.figures.outcomes[topics.privacy_requests, ACCEPTED] += 1
+        self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
+
+    async def _fold_records(self, batch: Batch) -> None:
+        """Fold records, letting time pass between them."""
+        if len(self.privacy.marks):
+            sifted = self.privacy.marks.sift(batch)
+            readmit(self.partition, self.privacy.marks, sifted)
+            batch = sifted.batch
+        verdicts = judge(self.partition, batch, self._pace)
+        batch = dataclasses.replace(batch, watermarks_ms=verdicts.watermarks_ms)
         if self._sweeper.is_sweeping and crosses_sweep(self.partition, verdicts, self._pace):
             await self._finish_sweep()  # so that time does not pass in two ways
         known = verdicts.watermarks_ms != NO_TIME
@@ -318,6 +372,7 @@ class PartitionLoop:
             self._outbox.notify(self._describer.describe_step_notices(self.partition, outcome.notices, chunk))
         self.figures.late += outcome.late
         self.figures.duplicates += outcome.duplicates
+        self.figures.not_profiled += outcome.not_profiled
 
     async def _follow_versions(self) -> None:
         """Let the versions take over that may, and finish what sweeps that needs; rules do so right behind one."""

@@ -168,9 +168,13 @@ def serving(
         server = create_server(app, "127.0.0.1", port)
         started.append(server)
         await store.start()
+        if console is not None:
+            await console.start()
         watching = asyncio.create_task(end_streams(server, store))
         await server.serve()
         await watching
+        if console is not None:
+            await console.close()
         await store.close()
 
     async def end_streams(server: Any, store: SegmentStore) -> None:

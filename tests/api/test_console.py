@@ -26,7 +26,19 @@ from stream_app.contracts.decisions import Outcome
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.errors import BrokerUnreachable
 from tests.api.conftest import MOVES
-from tests.api.serving import ALL, CLIENTS, FIGURES_AS_OF, KEYS, NONE, bearer, fill_view, redis_store, serving
+from tests.api.serving import (
+    ALL,
+    CLIENTS,
+    FIGURES_AS_OF,
+    KEYS,
+    NONE,
+    append,
+    bearer,
+    fill_view,
+    redis_store,
+    serving,
+)
+from tests.support.output_records import migration
 from tests.support.processes import wait_for
 from tests.support.servers import RedisServer
 
@@ -87,7 +99,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def address(port: int, handed: Handed) -> Iterator[str]:
     def console_of(store: SegmentStore, tokens: BearerTokens | None) -> Console:
-        return Console(store, LiveDocument(store, "UTC"), tokens, KEY, Decisions(desk_of(handed)), "1.0", 1_000)
+        return Console(
+            store, LiveDocument(store, "UTC"), tokens, KEY, Decisions(desk_of(handed)), "1.0", sign_in_burst=1_000
+        )
 
     with serving(redis_store(port), CLIENTS, console_of) as address:
         wait_for(lambda: httpx.get(f"{address}/ready").is_success, 30, "the first look at the view")
@@ -364,6 +378,57 @@ def test_flows_know_causes_and_changes_and_not_what_customers_had_spent(document
     )
     assert found == expected
     assert flows["revenue"] is None
+
+
+def test_money_of_flows_is_told_where_every_move_says_it(tmp_path: Path) -> None:
+    entries = [migration(name, 1, None, 0, revenue_before=0.0) for name in "abc"]
+    moves = [
+        migration("a", 2, 0, 1, revenue_before=10.25),
+        migration("b", 2, 0, 1, revenue_before=4.5),
+        migration("c", 2, 0, 2),  # of an earlier release
+    ]
+    with RedisServer(tmp_path) as server:
+        asyncio.run(fill_view(server.port, [*entries, *moves]))
+
+        def console_of(store: SegmentStore, tokens: BearerTokens | None) -> Console:
+            return Console(store, LiveDocument(store, "UTC"), tokens, KEY)
+
+        with serving(redis_store(server.port), [], console_of) as address:
+            wait_for(lambda: httpx.get(f"{address}/ready").is_success, 30, "the first look at the view")
+            part = httpx.get(f"{address}/console/document").json()["segmentations"][0]
+    flows, ids = part["flows"], [each["id"] for each in part["segments"]]
+    ends = [tuple(ids[flows[end][row]] if flows[end][row] >= 0 else None for end in ("from", "to")) for row in range(3)]
+    assert dict(zip(ends, flows["revenue"], strict=True)) == {
+        (None, "s1"): 0,
+        ("s1", "s2"): 1_475,
+        ("s1", "s3"): None,
+    }
+
+
+def test_a_document_at_hand_is_given_to_whom_it_will_do_and_one_of_now_to_others(tmp_path: Path) -> None:
+    now = [0.0]
+
+    async def ask(port: int) -> tuple[list[str], list[str]]:
+        await fill_view(port, MOVES)
+        store = redis_store(port)()
+        document = LiveDocument(store, "UTC", clock=lambda: now[0])
+        await store.start()
+        async with asyncio.timeout(60):
+            while store.unready_reason():
+                await asyncio.sleep(0.02)
+        made = [(await document.get()).etag]
+        await append(port, [MOVES[-1]])  # counted twice, so the document is another one
+        now[0] += 3_600
+        old = [(await document.get(may_be_old=True)).etag]
+        fresh = [(await document.get()).etag, (await document.get(may_be_old=True)).etag]
+        await document.close()
+        await store.close()
+        return made + old, fresh
+
+    with RedisServer(tmp_path) as server:
+        (first, old), (fresh, again) = asyncio.run(ask(server.port))
+    assert first == old
+    assert fresh == again != first
 
 
 def test_an_unchanged_document_is_not_sent_again(address: str) -> None:

@@ -10,6 +10,7 @@ from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.contracts.outputs.figures import SegmentFigures
 from stream_app.contracts.outputs.migrations import SegmentMembership, SegmentMigration
 from stream_app.contracts.outputs.models import SegmentModel
+from stream_app.contracts.outputs.receipts import PrivacyReceipt
 from stream_app.contracts.outputs.samples import PopulationRecord
 from stream_app.contracts.outputs.upcoming import UpcomingMove
 
@@ -21,5 +22,6 @@ OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "segment-models": SegmentModel,
     "population-samples": PopulationRecord,
     "dead-letters": DeadLetter,
+    "privacy-receipts": PrivacyReceipt,
 }
 """Contract by topic."""

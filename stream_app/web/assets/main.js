@@ -29,7 +29,7 @@ const THEMES = ["auto", "light", "dark"];
 
 function contextOf({ run, people, listing, site }) {
   const { page, query } = readAddress();
-  const pages = [...PAGES.filter(({ needs }) => !needs || run[needs]), ...(site?.pages ?? [])];
+  const pages = [...PAGES.filter(({ needs }) => !needs || run[needs] || site?.isLive), ...(site?.pages ?? [])];
   const segmentation = run.segmentation(query.get("segmentation")) ?? run.segmentations[0];
   const days = query.get("days") === "all" ? "all" : PERIODS.includes(Number(query.get("days"))) ? Number(query.get("days")) : 30;
   const shared = { segmentation: segmentation.name, days };
@@ -145,6 +145,7 @@ export async function begin(prepare) {
   try {
     await prepare(app);
     document.documentElement.dataset.complete = "yes";
+    performance.mark("figures");
   } catch (error) {
     app.replaceChildren(element("p", { class: "notice", role: "alert" }, "This browser cannot show the pages; they need one of 2023 or later. ", String(error)));
     throw error;

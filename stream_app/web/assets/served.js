@@ -9,6 +9,7 @@ import { Run } from "./model.js";
 import { healthPage } from "./pages/health.js";
 import { signInPage } from "./pages/signin.js";
 import { refresh } from "./refreshing.js";
+import { refusedParts } from "./refused_parts.js";
 import { customerParts, decisionSection, latestSection, membersSection, moveOf, moversParts } from "./server_parts.js";
 import { Server, SignedOut } from "./source.js";
 
@@ -38,9 +39,10 @@ class Site {
 
   async start() {
     if (this.isLive && this.server.may("stream:migrations")) this.listen();
-    await this.fetchDocument();
+    await this.fetchDocument(true);
     this.shown.show();
     if (!this.isLive) return;
+    this.reloadDocument().then(() => { document.documentElement.dataset.current = "yes"; });  // the one at hand may be older than the stream
     setInterval(() => this.reloadDocument(), DOCUMENT_MS);
   }
 
@@ -96,8 +98,8 @@ class Site {
     return this.isLive ? `${plural(run.customers, "customer")}, as of ${instantText(run.asOfMs)}` : null;
   }
 
-  async fetchDocument() {
-    const { mark, raw } = await this.server.document();
+  async fetchDocument(mayBeOld = false) {
+    const { mark, raw } = await this.server.document(mayBeOld);
     if (mark === this.mark) return false;
     this.mark = mark;
     const run = new Run(raw);
@@ -206,6 +208,10 @@ class Site {
 
   movers(context, title, isListed) {
     return moversParts(context, title, isListed);
+  }
+
+  quality(context) {
+    return refusedParts(context);
   }
 }
 

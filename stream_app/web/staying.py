@@ -6,8 +6,9 @@ from incomplete observations") takes both into account: of those who have stayed
 Customers who have been there for less, or whom a new version of the segmentation moved, say nothing about that day. The
 share that stays for longer than d days is the product of the shares that did not leave up to then.
 
-Customers are sampled whole, by a hash of their id (`stream_app.report.timelines`), so the sample is fair. Those who are
-in the report because of their revenue count only where the hash takes them too.
+Customers are sampled whole. Those of a report are drawn by a hash of their id (`stream_app.report.timelines`), so the
+sample is fair; who is in it because of the revenue counts only where the hash takes them too. Those of a console are
+drawn as `stream_app.api.sampling` says.
 """
 
 from __future__ import annotations
