@@ -211,6 +211,7 @@ def test_what_to_do_with_a_segment_is_said_by_those_who_may(browser: Driver, clo
                 {"gone": field},
                 {"evaluate": f"document.querySelector('{text}').textContent"},
                 {"visit": f"{closed}/#/overview"},
+                {"gone": ".action-editor"},
                 {"visit": page},
                 {"click": ".action-editor button"},
                 {"click": ".action-editor button:text('Back to the definition')"},

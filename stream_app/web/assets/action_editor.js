@@ -6,6 +6,29 @@ import { actionText } from "./parts.js";
 import { holder } from "./server_parts.js";
 
 const LONGEST = 500;
+const REMEMBERED_MS = 60_000;
+
+// What was said on this page: a document may have been made before, and comes afterwards.
+export class SaidActions {
+  constructor() {
+    this.said = new Map();
+  }
+
+  add(segmentation, segment, kept) {
+    const said = { action: kept.action, edit: kept.action_edit };
+    this.said.set(JSON.stringify([segmentation.name, segment.id]), { said, until: Date.now() + REMEMBERED_MS });
+    Object.assign(segment, said);
+  }
+
+  applyTo(run) {
+    for (const [place, { said, until }] of this.said) {
+      const [name, id] = JSON.parse(place);
+      const segment = run.segmentation(name)?.segments.find((each) => each.id === id);
+      if (Date.now() > until) this.said.delete(place);
+      else if (segment) Object.assign(segment, said);
+    }
+  }
+}
 
 export function actionEditor(context, segment) {
   const { site, segmentation } = context;
@@ -26,7 +49,7 @@ export function actionEditor(context, segment) {
       said.textContent = "Keeping it …";
       try {
         const kept = await site.server.change(method, path, body);
-        Object.assign(segment, { action: kept.action, edit: kept.action_edit });
+        site.said.add(segmentation, segment, kept);
         show().focus();
       } catch (error) {
         if (!site.isSignedOut(error)) said.textContent = `That did not work: ${error.message}.`;

@@ -1,6 +1,6 @@
 // The pages as a server gives them: behind a session, with the document of now, and live where there is a stream.
 
-import { actionEditor } from "./action_editor.js";
+import { SaidActions, actionEditor } from "./action_editor.js";
 import { element } from "./dom.js";
 import { instantText, plural, startMs } from "./format.js";
 import { Latest, Stream, count } from "./live.js";
@@ -28,6 +28,7 @@ class Site {
     this.watched = null;
     this.mark = null;
     this.asked = new Set();
+    this.said = new SaidActions();
     this.isDirty = false;
     this.isFetching = false;
     this.pages = [{ name: "health", title: "Health", draw: healthPage, hasNoToolbar: true }];
@@ -102,6 +103,7 @@ class Site {
     if (mark === this.mark) return false;
     this.mark = mark;
     const run = new Run(raw);
+    this.said.applyTo(run);
     this.stream?.catchUp(run);
     this.shown.take(run);
     return true;
