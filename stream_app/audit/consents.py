@@ -1,8 +1,8 @@
 """Consents held against rows: who does not agree to be known is in no segment, and nothing of it is in the row.
 
 What was said last of each purpose does not depend on the order in which topics were read, so who has to be barred is
-known exactly. What a customer has done since it began anew is not: which of its records came before its consent and
-which after is nowhere written. So the totals of those are held against bounds, and not recounted.
+known exactly. What a customer has done since it agreed again is not: which of its records came before that
+consent and which after is nowhere written. So the totals of those are held against bounds, and not recounted.
 """
 
 from __future__ import annotations

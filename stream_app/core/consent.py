@@ -44,7 +44,7 @@ class EncodedRules(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConsentRules:
-    """What holds of whom nothing is said.
+    """What customers agree to who have said nothing.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ class ConsentRules:
     opting_in
         Purposes to which nobody has agreed who has not said so.
     jurisdictions
-        By jurisdiction, what differs there: whether a purpose opts in. What is said of `US` holds in `US-CA` unless
-        that says otherwise.
+        By jurisdiction, what differs there: whether a purpose opts in. What holds in `US` holds in `US-CA` unless
+        that differs.
     """
 
     purposes: tuple[str, ...] = PURPOSES
@@ -63,7 +63,7 @@ class ConsentRules:
 
     @property
     def opts_in(self) -> bool:
-        """Whether nobody of whom nothing is said is known."""
+        """Whether nobody is known who has not agreed to it."""
         return SEGMENTATION in self.opting_in
 
     def is_opt_in(self, purpose: str, jurisdiction: str = "") -> bool:

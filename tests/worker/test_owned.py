@@ -149,7 +149,6 @@ def test_another_worker_restores_what_was_written() -> None:
             (ENGAGEMENTS, 0): 0,
             (PROFILES, 0): 0,
             **NOTHING_ELSE,
-            **NOTHING_ELSE,
         }
         assert first.failures == second.failures == []
 
@@ -329,7 +328,6 @@ def test_first_start_begins_where_the_log_does() -> None:
             (ENGAGEMENTS, 0): 0,
             (PROFILES, 0): 0,
             **NOTHING_ELSE,
-            **NOTHING_ELSE,
         }
         assert worker.failures == []
 
@@ -481,7 +479,6 @@ def test_offsets_to_be_committed_reach_the_end_of_a_drained_topic_behind_markers
             (PURCHASES, 0): 8,
             (ENGAGEMENTS, 0): 1,
             (PROFILES, 0): 0,
-            **NOTHING_ELSE,
             **NOTHING_ELSE,
         }
         assert not owned.has_backlog(0)

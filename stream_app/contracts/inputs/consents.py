@@ -26,7 +26,7 @@ Jurisdiction = Annotated[str, StringConstraints(pattern=JURISDICTION_PATTERN, st
 
 
 class ConsentRecord(Record):
-    """That a customer agrees to a purpose, or does not any more."""
+    """That a customer agrees to a purpose, or no longer does."""
 
     event_id: Id | None = None
     """Identity of the record, if it has one; moves name it as their cause."""
