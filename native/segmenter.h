@@ -761,6 +761,8 @@ int32_t seg_merge_rows(seg_table *table, const seg_columns *columns, const seg_p
 /* The same with room of its own. For tests. */
 SEG_API int32_t seg_table_merge(seg_table *table, const seg_columns *columns, const seg_program *program, int64_t into,
                                 int64_t from);
+/* What a merge says in place of an amount: which of both rows are here. */
+enum { SEG_JOINS, SEG_HANDS_OVER, SEG_TAKES_OVER };
 /* In place of a row's first instant: nobody is left here to be asked. The customer goes by another id; or has not agreed
  * to be known (barring.c): statements on consent are all there is of it; or has been erased, and the row is to be removed
  * when the step has been written. */

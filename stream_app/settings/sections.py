@@ -106,6 +106,10 @@ class NamespaceSettings(Section):
 class IdentitySettings(Section):
     """Which statements that two ids are one customer's are not believed; see `docs/identities.md`."""
 
+    enabled: bool = False
+    """Whether workers follow the topic `identities`. Set it for all commands alike; `segmenter topics create` then
+    makes this topic and `identity-handovers`. Replays take statements in without it. Once on, it stays on."""
+
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE_PATTERN)], NamespaceSettings] = {
         "user_id": NamespaceSettings(priority=1, limit=1)
     }

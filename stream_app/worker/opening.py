@@ -43,10 +43,11 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.core.customers import CustomerTable
 from stream_app.core.local_days import UTC
 from stream_app.core.marks import Marks
-from stream_app.errors import RecordsLost, TimeZoneChanged
+from stream_app.errors import ConfigurationError, RecordsLost, TimeZoneChanged
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.native import batches as native
 from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.identity_follower import IdentityFollower
 from stream_app.worker.training import Training, TrainingState, open_training
 
 
@@ -163,6 +164,8 @@ class PartitionOpener:
         By learned segmentation.
     follower
         Knows the versions in force.
+    identities
+        Knows which ids are one customer's, if statements on them are followed.
     """
 
     def __init__(
@@ -172,7 +175,9 @@ class PartitionOpener:
         settings: PartitionSettings,
         trainer_settings: Mapping[str, TrainerSettings],
         follower: DefinitionFollower,
+        identities: IdentityFollower | None = None,
     ) -> None:
+        self._identities = identities
         self._log = log
         self._topics = topics
         self._settings = settings
@@ -202,6 +207,8 @@ class PartitionOpener:
                 await asyncio.gather(*(delivery.open() for delivery in opened))
                 await self._restore(deliveries)
                 await self._follower.is_read.wait()
+                if self._identities is not None:
+                    await self._identities.is_read.wait()
                 if with_trainer:
                     opened.append(self._delivery("trainer"))
                     await opened[-1].open()
@@ -243,11 +250,25 @@ class PartitionOpener:
         async for number, records in self._log.read_back(self._topics.changelog, list(missing)):
             missing[number].restore(records)
         for number, restored in missing.items():
+            self._require_identities(restored.position)
             _require_timezone(restored, self._settings.timezone, f"{self._topics.changelog}[{number}]")
-        starts = await asyncio.gather(*(self._log.log_starts(self._topics.inputs, number) for number in missing))
+        starts = await asyncio.gather(*(self._log.log_starts(self._topics.taken_in, number) for number in missing))
         for (number, restored), start in zip(missing.items(), starts, strict=True):
             restored.position = _from_log_start(restored.position, start, number)
         self._cached.update(missing)
+
+    def _require_identities(self, position: PartitionPosition) -> None:
+        """Refuse a state of a deployment that has followed statements on ids: rows may be on their way.
+
+        Raises
+        ------
+        ConfigurationError
+            If they are not followed any more.
+        """
+        if self._topics.handovers in position.offsets and not self._topics.with_identities:
+            raise ConfigurationError(
+                "setting identities.enabled: False, expected True, as this deployment has followed statements on ids"
+            )
 
     def _empty_table(self) -> CustomerTable:
         """Return a table for what is configured."""

@@ -24,7 +24,7 @@ from tests.support.batches import contents_of
 from tests.support.events import START_MS, engagement, instant, profile, purchase
 from tests.worker.memory import TOPICS, Record, payload
 
-PURCHASES, ENGAGEMENTS, PROFILES, *OTHERS = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES, CONSENTS, *_ = TOPICS.inputs
 DECODERS = {
     TOPICS.input_topic(contract): Decoder(INPUT_CONTRACTS[contract], DecodingPolicy()) for contract in INPUT_CONTRACTS
 }
@@ -56,12 +56,12 @@ def record_at(topic: str, offset: int, minute: int) -> Record:
     day = minute * MINUTE_DAYS
     if topic == PROFILES:
         return Record(offset, payload(profile(day, offset=offset)))
-    if topic == TOPICS.input_topic("consents"):
-        said = {"customer_id": "c1", "purpose": "email", "decision": "granted"}
-        return Record(offset, json.dumps(said | {"observed_at": format_instant(instant(day))}).encode())
     if topic == TOPICS.privacy_requests:
         said = {"request_id": f"r{offset}", "type": "erase", "customer_id": "c1"}
         return Record(offset, json.dumps(said | {"requested_at": format_instant(instant(day))}).encode())
+    if topic == CONSENTS:
+        said = {"customer_id": "c1", "purpose": "email", "decision": "granted"}
+        return Record(offset, json.dumps(said | {"observed_at": format_instant(instant(day))}).encode())
     make = purchase if topic == PURCHASES else engagement
     return Record(offset, payload(make(day, event_id=f"{topic} {offset}")))
 
