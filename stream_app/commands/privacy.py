@@ -212,15 +212,15 @@ def audit(ids: Sequence[str], no_redis: bool, retained_ok: bool, as_json: bool, 
     settings = load_settings(config)
     looked_for = list(dict.fromkeys((*ids, *_known_as(settings, ids))))
     places = asyncio.run(look_for(settings, looked_for, with_redis=not no_redis))
-    counted = [place for place in places if place.kind != "input" and not (retained_ok and place.kind == "retained")]
+    found = [place for place in places if place.kind != "input" and not (retained_ok and place.kind == "retained")]
     if as_json:
         click.echo(json.dumps([_place_document(place) for place in places], indent=2))
     else:
         for line in _found(places):
             click.echo(line)
-        others = f"{counted(len(counted), 'place')} with a trace" if counted else "no trace"
-        click.echo(f"{others}{' but in input topics' if len(places) > len(counted) and not counted else ''}")
-    if counted:
+        others = f"{counted(len(found), 'place')} with a trace" if found else "no trace"
+        click.echo(f"{others}{' but in input topics' if len(places) > len(found) and not found else ''}")
+    if found:
         raise SystemExit(ExitCode.FAILED)
 
 
