@@ -56,8 +56,8 @@ class CustomerSegmentDocument(Document):
     sentence: str | None = None
     """The explanation's, where it is not there itself: only with `include=reason`."""
     consents: dict[str, bool] | None = None
-    """Whether the customer agrees to each purpose, as of its last move; left out where nothing is told of any. Purposes
-    that are not named are agreed to."""
+    """Whether the customer agrees to each purpose, as of its last move; left out if none is known. Purposes
+    that are not named count as agreed to."""
     explanation: Explanation | None = None
     holdout: Holdout | None = None
 

@@ -33,7 +33,7 @@ class CustomerSegment(msgspec.Struct, gc=False):
     explanation: Explanation | None = None
     holdout: Holdout | None = None
     consents: Mapping[str, bool] | msgspec.UnsetType = msgspec.UNSET
-    """Left out where nothing is told of any."""
+    """Left out where nothing is known of any."""
 
 
 class ActionEdit(msgspec.Struct, frozen=True, gc=False):

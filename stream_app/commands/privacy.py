@@ -29,6 +29,7 @@ from stream_app.contracts.outputs.receipts import PrivacyReceipt
 from stream_app.core.clock import format_instant
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
+from stream_app.plurals import counted
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 
@@ -101,7 +102,7 @@ def _ask(
         places = asyncio.run(look_for(settings, chosen, with_redis=False))
         for line in _found(places):
             click.echo(line)
-        click.echo(f"nothing was sent; without --dry-run, {_counted(len(chosen), 'customer')} would be asked for")
+        click.echo(f"nothing was sent; without --dry-run, {counted(len(chosen), 'customer')} would be asked for")
         return
     at = format_instant(wall_clock.now_ms())
     requests = [PlannedRequest(str(uuid4()), type_, each, at, source, jurisdiction) for each in chosen]
@@ -111,7 +112,7 @@ def _ask(
     if len(requests) > LISTED_MAX:
         click.echo(f"… and {len(requests) - LISTED_MAX:,} more")
     click.echo(
-        f"sent {_counted(len(requests), 'request')}; `segmenter privacy status` says what becomes of them", err=True
+        f"sent {counted(len(requests), 'request')}; `segmenter privacy status` says what becomes of them", err=True
     )
 
 
@@ -186,7 +187,7 @@ def status_lines(known: Receipts, now: str) -> Iterator[str]:
     for request_id in known.waiting:
         yield f"{request_id}: waits for a worker"
     if known.view_behind is not None:
-        yield "view: up to date" if not known.view_behind else f"view: {_counted(known.view_behind, 'record')} behind"
+        yield "view: up to date" if not known.view_behind else f"view: {counted(known.view_behind, 'record')} behind"
     if not known.receipts and not known.waiting:
         yield "no request is known"
 
@@ -211,15 +212,15 @@ def audit(ids: Sequence[str], no_redis: bool, retained_ok: bool, as_json: bool, 
     settings = load_settings(config)
     looked_for = list(dict.fromkeys((*ids, *_known_as(settings, ids))))
     places = asyncio.run(look_for(settings, looked_for, with_redis=not no_redis))
-    counted = [place for place in places if place.kind != "input" and not (retained_ok and place.kind == "retained")]
+    found = [place for place in places if place.kind != "input" and not (retained_ok and place.kind == "retained")]
     if as_json:
         click.echo(json.dumps([_place_document(place) for place in places], indent=2))
     else:
         for line in _found(places):
             click.echo(line)
-        others = f"{_counted(len(counted), 'place')} with a trace" if counted else "no trace"
-        click.echo(f"{others}{' but in input topics' if len(places) > len(counted) and not counted else ''}")
-    if counted:
+        others = f"{counted(len(found), 'place')} with a trace" if found else "no trace"
+        click.echo(f"{others}{' but in input topics' if len(places) > len(found) and not found else ''}")
+    if found:
         raise SystemExit(ExitCode.FAILED)
 
 
@@ -227,7 +228,7 @@ def _found(places: Iterable[Place]) -> Iterator[str]:
     """Yield a line for each place."""
     for place in places:
         gone = "" if place.gone_ms is None else f", by {format_instant(place.gone_ms)} at the latest"
-        count = "" if place.kind == "redis" else f"{_counted(place.records, 'record')}, "
+        count = "" if place.kind == "redis" else f"{counted(place.records, 'record')}, "
         yield f"{place.store}: {count}{_WHAT[place.kind]}{gone}"
 
 
@@ -258,7 +259,3 @@ def export(customer_id: str, out: Path | None, page: Path | None, config: Path |
         click.echo(text)
     if page is not None:
         page.write_text(page_of(document), "utf-8")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

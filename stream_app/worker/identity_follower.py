@@ -99,7 +99,7 @@ class IdentityFollower:
         self._followers: list[Callable[[Changed], None]] = []
 
     def subscribe(self, follow: Callable[[Changed], None]) -> None:
-        """Have ids told that go by another one than before."""
+        """Have ids announced that go by another one than before."""
         self._followers.append(follow)
 
     def end_of(self, customer_id: str) -> str:
@@ -126,12 +126,12 @@ class IdentityFollower:
         yield from ((at, refused) for at, refused in self._refusals if at >= offset)
 
     def forget_refusals(self, before: int) -> None:
-        """Forget refused statements that have been told of."""
+        """Forget refused statements that have been published."""
         while self._refusals and self._refusals[0][0] < before:
             self._refusals.popleft()
 
     async def run(self) -> None:
-        """Read for ever."""
+        """Read without end."""
         tp = TopicPartition(self.topic, 0)
         async with committed_reader(self._connection) as consumer:
             consumer.assign([tp])

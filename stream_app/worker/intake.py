@@ -282,7 +282,7 @@ def _note_timestamps(scanned: Scanned, block: RecordBlock) -> None:
 
 
 def scan_rows(block: RecordBlock) -> Scanned:
-    """Return the rows that other partitions have handed over as events, and why others are none."""
+    """Return the rows that other partitions have handed over as events, and why others are refused."""
     contents: list[Content] = []
     for record in block:
         if record.value is None:

@@ -224,13 +224,13 @@ class Joiner:
     # --- refused statements --------------------------------------------------------------------------------------
 
     def refusals(self) -> Iterator[tuple[int, Rejection]]:
-        """Yield, in partition 0, the refused statements that have not been told of, each with its offset."""
+        """Yield, in partition 0, the refused statements that have not been published, each with its offset."""
         if self._number or self.statements >= self._follower.next_offset:
             return
         yield from self._follower.refusals_from(self.statements)
         self.statements = self._follower.next_offset
 
     def note_committed(self, statements: int) -> None:
-        """Note up to which statement refusals have been told of for good."""
+        """Note up to which statement refusals have been published for good."""
         if not self._number:
             self._follower.forget_refusals(statements)

@@ -263,7 +263,7 @@ class PartitionOpener:
         Raises
         ------
         ConfigurationError
-            If they are not followed any more.
+            If they are no longer followed.
         """
         if self._topics.handovers in position.offsets and not self._topics.with_identities:
             raise ConfigurationError(
