@@ -317,6 +317,7 @@ struct seg_table {
   seg_series series;
   seg_day_weights weights;
   seg_local_days *local_days; /* NULL where days are UTC's */
+  bool has_statements;        /* whether any row has had a statement on consent */
 };
 
 /* The day of the shop that an instant is of, counted from 1970-01-01. */

@@ -1,9 +1,9 @@
 """What a sample of customers did, for pages that show a customer over time.
 
-Customers are sampled by a hash of their id, the smallest first (bottom-k sampling): whoever is in the sample is in it
+Customers are sampled by a hash of their id, the smallest first (bottom-k sampling): a customer in the sample is there
 with all events, and the choice depends on neither their order nor chance.
 
-Records are kept as they came, and told as what they amount to: an order once, by its latest statement
+Records are kept as they came, and shown as what they amount to: an order once, by its latest statement
 (`native/orders.c`), a repeated record once, and a refund or cancellation with what it took from its order.
 """
 
@@ -87,7 +87,7 @@ class ActsSample:
         return {"below": self._below, "records": records}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self._below, self._parts = state["below"], []
         for columns in state["records"]:
             part = np.empty(len(columns["at_ms"]), _SAMPLE_DTYPE)

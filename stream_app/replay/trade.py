@@ -1,8 +1,8 @@
 """Revenue and orders by segment and day: what members of a segment brought while they were in it.
 
-An order counts for the segment in which the customer was when it came, before it moved the customer anywhere: what
-came of those who were at risk is what has won them back, and it would be told of nobody if it counted where it led. Of
-a customer who was in none yet, or of nobody in an audience, it counts for none.
+An order counts for the segment in which the customer was when it came, before it moved the customer anywhere: orders of
+customers at risk are what won them back, and they would be nobody's if they counted where they led. An order of a
+customer who was in no segment yet, or outside an audience, counts for none.
 
 Where a customer was at an event follows from the moves of the same chunk: it is where the last move before it led, or
 else where the first one behind it began, or else where the customer still is. So it depends on the customer's own
@@ -146,7 +146,7 @@ class DailyTrade:
         return [[key, *sums] for key, sums in self._sums.items()]
 
     def load_state(self, state: Sequence[Sequence[int]]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self._sums = {key: list(sums) for key, *sums in state}
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES: Final = 1 << 20
 """How much of a file is decoded at once: large enough to merge cheaply, small beside the state."""
 HELD_RECORDS_MAX: Final = 1_000_000
-"""Of one file: so many of one instant are kept together before it is torn apart, in 64 MB and their texts."""
+"""Records of one instant in one file that are kept together in memory, at most: 64 MB and their texts."""
 STANDARD_INPUT: Final = Path("-")
 GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -297,7 +297,7 @@ def _in_order(scanned: Scanned, block: bytes, lines: Spans, end: int) -> tuple[A
 
 
 def _without_blank_lines(records: Any, others: Sequence[Other]) -> tuple[Any, list[Other]]:
-    """Leave out lines of white space, which are no records; the scanner has doubted them, and the models refused."""
+    """Leave out lines of white space, which are not records: the scanner passed them on, and the models refused."""
     if not others:
         return records, []
     rejections = [other for other in others if isinstance(other, Rejection)]
