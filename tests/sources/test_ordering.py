@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stream_app.contracts.scanner import split_lines
 from stream_app.core.clock import NO_TIME
-from stream_app.core.events import EVENT_DTYPE
+from stream_app.native.structures import EVENT_DTYPE
 from stream_app.sources import ordering
 from stream_app.sources.forms import Look
 from stream_app.sources.ordering import is_in_order, order_instants
