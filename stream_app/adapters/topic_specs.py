@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -17,6 +17,8 @@ MODEL_MESSAGE_BYTES: Final = 8 * MEBIBYTE
 """Hundreds of times what a model of rules or of roles takes."""
 SAMPLE_RETENTION_MS: Final = 7 * DAY_MS
 """Samples are for the trainer, which needs only those of the newest tick."""
+BROKERS_SEGMENT_MS: Final = 7 * DAY_MS
+"""By default, a broker closes a segment of a topic after this long."""
 SMALLEST_CLOCK_TOLERANCE_MS: Final = 60 * SECOND_MS
 """A producer's clock may differ from the broker's by this much, however strictly the records' own times are checked."""
 SEGMENT_BYTES: Final = 64 * MEBIBYTE
@@ -47,6 +49,8 @@ CHECKED: Final[Mapping[str, Rule]] = {
 """Properties that results depend on. The others are for speed, and an operator may choose other values."""
 UNLIMITED: Final = -1
 """Kafka's value for a retention without end."""
+ROW_MESSAGE_BYTES: Final = 4 * MEBIBYTE
+"""A row with its ledger and the most traits that there may be, as text."""
 
 
 @dataclass(frozen=True)
@@ -118,17 +122,47 @@ def topic_specs(names: TopicNames, policy: TopicPolicy) -> tuple[TopicSpec, ...]
 
     return (
         *(spec(name, policy.partitions, inputs) for name in names.inputs),
+        *_of_identities(names, policy.partitions, inputs, spec),
         spec(names.migrations, policy.partitions, _kept_for(policy.retention_ms)),
         spec(names.upcoming, policy.partitions, _kept_for(policy.retention_ms)),
         spec(names.memberships, policy.partitions, _compacted()),
         spec(names.figures, policy.partitions, _compacted()),
         spec(names.dead_letters, policy.partitions, _kept_for(policy.dead_letter_retention_ms)),
         spec(names.webhook_dead_letters, policy.partitions, _kept_for(policy.dead_letter_retention_ms)),
+        spec(names.receipts, policy.partitions, _compacted()),
         spec(names.changelog, policy.partitions, changelog),
         spec(names.trainer_changelog, 1, changelog | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
         spec(names.models, 1, _compacted() | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
         spec(names.samples, 1, _kept_for(SAMPLE_RETENTION_MS) | {"max.message.bytes": str(SAMPLE_MESSAGE_BYTES)}),
     )
+
+
+def gone_after_ms(spec: TopicSpec) -> int:
+    """Return after how long a topic has nothing left of a record that a tombstone or its age has ended, at the longest.
+
+    Brokers look at segments that are closed alone. One is closed when it is full or by its age, `segment.ms`.
+    """
+    properties = spec.properties
+    segment_ms = int(properties.get("segment.ms", BROKERS_SEGMENT_MS))
+    kept_ms = int(properties.get("retention.ms", properties.get("max.compaction.lag.ms", 0)))
+    return kept_ms + segment_ms
+
+
+def _of_identities(
+    names: TopicNames,
+    partitions: int,
+    inputs: Mapping[str, str],
+    spec: Callable[[str, int, Mapping[str, str]], TopicSpec],
+) -> tuple[TopicSpec, ...]:
+    """Return what is needed where statements on ids are followed.
+
+    All workers have to judge them alike, so they have one order, and the time at which they came is the brokers'.
+    """
+    if not names.with_identities:
+        return ()
+    statements = _kept_for(UNLIMITED) | {"message.timestamp.type": "LogAppendTime"}
+    rows = _kept_for(int(inputs["retention.ms"])) | {"max.message.bytes": str(ROW_MESSAGE_BYTES)}
+    return spec(names.identities, 1, statements), spec(names.handovers, partitions, rows)
 
 
 def deviations(
@@ -160,13 +194,14 @@ def _agrees(rule: Rule, asked: str, found: str | None, name: str) -> bool:
         return False
     if rule is Rule.EQUAL:
         return asked == found
-    if name == "retention.ms" and int(found) == UNLIMITED:
-        return True
+    if name == "retention.ms" and UNLIMITED in (int(found), int(asked)):
+        return int(found) == UNLIMITED
     return int(found) >= int(asked) if rule is Rule.AT_LEAST else int(found) <= int(asked)
 
 
 def _kept_for(retention_ms: int) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+    # A segment is deleted as a whole, when its newest record is old enough: so it must not stay open for a week.
+    return {"cleanup.policy": "delete", "retention.ms": str(retention_ms), "segment.ms": str(DAY_MS)}
 
 
 def _compacted() -> dict[str, str]:

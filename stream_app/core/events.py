@@ -33,6 +33,8 @@ CONSENT: Final = 8
 """What a customer agrees to, see `stream_app.core.consent`; no act."""
 ERASURE: Final = 9
 """A customer is to be forgotten: it leaves all segments, and its row is to be removed. No act."""
+PRIVACY_REQUEST: Final = 40
+"""What is to be done about a customer (`core.privacy`). No step takes it in: what it leads to does."""
 CANCELLATION: Final = 32
 """Of words of a contract: a refund that says `CANCELS`."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")

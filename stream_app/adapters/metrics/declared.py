@@ -62,9 +62,10 @@ EVENTS: Final = counter(
     "events",
     WORKER,
     "Input records by outcome: `accepted` (a valid event of this partition, duplicates included), `rejected` (written "
-    "to the dead letters), `tombstone` (ignored), `forwarded` (sent on to the partition that its key belongs to).",
+    "to the dead letters), `tombstone` (ignored), `forwarded` (sent on to the partition that its key belongs to, or "
+    "that of the id that its customer goes by), `erased` (not folded, as its customer was erased or is suppressed).",
     ("topic", "outcome"),
-    16,
+    32,
 )
 DUPLICATE_EVENTS: Final = counter(
     "duplicate_events", WORKER, "Accepted events whose id the customer's row already held; they change nothing."
@@ -95,8 +96,54 @@ EVENT_AGE: Final = histogram(
     (0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0),
 )
 
+IDENTITY_STATEMENTS: Final = counter(
+    "identity_statements",
+    WORKER,
+    "Statements on ids that were read since this process started, all from the topic's beginning on: `taken`, or "
+    "`refused`. Every worker reads all of them.",
+    ("outcome",),
+    3,
+)
+IDENTITY_ALIASES: Final = gauge(
+    "identity_aliases", WORKER, "Ids that are known to go by another one; every worker knows all of them."
+)
+IDENTITY_ROWS: Final = counter(
+    "identity_rows",
+    WORKER,
+    "Rows of ids that turned out to go by another one: `joined` (it is in the same partition), `handed_over` (to "
+    "another partition). Those that were taken over are `accepted` records of `identity-handovers`.",
+    ("outcome",),
+    3,
+)
+IDENTITY_WAITING: Final = gauge(
+    "identity_waiting", WORKER, "Ids that are still to be looked at, because they go by another one than before."
+)
+
 # --- worker: partitions ----------------------------------------------------------------------------------------------
 
+PRIVACY_OPEN: Final = gauge(
+    "privacy_requests_open",
+    WORKER,
+    "Privacy requests that are carried out and whose former rows brokers may not have compacted yet.",
+)
+PRIVACY_OVERDUE: Final = gauge(
+    "privacy_requests_overdue",
+    WORKER,
+    "Of these, those that should have been finished by their jurisdiction's deadline.",
+)
+PRIVACY_OLDEST: Final = gauge(
+    "privacy_oldest_open_timestamp_seconds",
+    WORKER,
+    "When the oldest of these was made; absent if there is none.",
+    (),
+    1,
+    min,
+)
+PRIVACY_MARKS: Final = gauge(
+    "privacy_marks",
+    WORKER,
+    "Customers whose events are refused by a salted hash: erased ones for a while, suppressed ones.",
+)
 WATERMARK: Final = gauge(
     "watermark_timestamp_seconds",
     WORKER,
@@ -157,7 +204,7 @@ MIGRATIONS: Final = counter(
     "Migrations, by the ids of the segments left (`from`, empty at a first entry) and entered (`to`, empty where a "
     "customer leaves the segmentation, such as an audience), and by cause, such as `purchase`, `lapse` or `model`.",
     ("segmentation", "from", "to", "cause"),
-    699,
+    687,
     lasting=("segmentation", "cause"),
     spare_sets=SEGMENTATIONS_MAX * CAUSES + 1,
 )
