@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.core.events import MERGE, Event
+from stream_app.core.events import CONSENT, MERGE, Event
 from stream_app.core.moves import ENTERED, MOVED, MigrationContext, describe_event
 from tests.support.events import engagement, instant, profile, purchase, refund
 
@@ -31,3 +31,8 @@ def test_profile_is_no_act_and_is_called_an_update() -> None:
 def test_merge_is_no_act_and_says_that_there_was_another_id() -> None:
     merge = Event(MERGE, "c1", "device-7", instant(0), "link")
     assert describe_event(merge, ENTERED, MigrationContext()) == "Merge with another id"
+
+
+def test_consent_is_no_act_and_is_called_a_statement() -> None:
+    said = Event(CONSENT, "c1", "", instant(0), "consent")
+    assert describe_event(said, ENTERED, MigrationContext()) == "Statement on consent"
