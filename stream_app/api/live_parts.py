@@ -6,7 +6,7 @@ it is exact. With n drawn, a share p of all customers is off by more than 2·√
 percent of all at the most, with 10,000.
 
 - Overlaps are counted among those drawn and multiplied.
-- How long members stay is told by the moves that the view keeps of each customer: only stays that began within them
+- How long members stay follows from the moves that the view keeps of each customer: only stays that began within them
   count, as of an earlier one nobody knows when it began. What share of present members has been there for how long is
   exact, by their places in the sorted sets.
 - Buyers are those whom workers have drawn at the last tick of learning, with their orders and their revenue then; in
@@ -37,14 +37,14 @@ logger = logging.getLogger(__name__)
 PLACED_CUSTOMERS: Final = 10_000
 """So many are drawn for overlaps."""
 FOLLOWED_CUSTOMERS: Final = 2_500
-"""The moves of so many of them are looked at for stays."""
+"""Of those, customers whose moves are looked at for stays."""
 REFRESH_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = 2.0
 """Until the next attempt where the view does not answer."""
 QUARTILES_COME: Final = (0.75, 0.5, 0.25)
 """By when a share of members had come: the first quartile of their days there is that of the last three quarters."""
 PAIRS_MAX: Final = 2_000
-"""So many pairs of segments are told of two segmentations: those with the most customers."""
+"""Pairs of segments that are listed for two segmentations: those with the most customers."""
 
 
 class Parts(NamedTuple):

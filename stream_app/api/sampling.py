@@ -99,7 +99,7 @@ class ViewSampler:
             while offset < size:
                 ranks.append(int(offset))
                 offset += step
-            offset -= size  # the step goes on in the next segment, so that small ones have their part, too
+            offset -= size  # the step continues in the next segment, so that small ones have their part, too
             for start in range(0, len(ranks), CALL_PLACES):
                 part = ranks[start : start + CALL_PLACES]
                 drawn += [each.decode() for each in await self._call(self._draw, segmentation, segment, *part)]
