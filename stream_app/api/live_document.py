@@ -3,8 +3,8 @@
 Sizes are those of now, flows those of days, and pages work out earlier sizes from both. A segmentation's part names the
 newest migration that it counts, so that pages know which of those that arrive on the stream come on top.
 
-Making it takes some tenths of a second, for which nobody who opens the pages waits: the last one, which is made again
-every `WARM_SECONDS` whether somebody asks or not, is given at once to a page that accepts it and then asks again.
+Making it takes some tenths of a second, for which nobody who opens the pages waits: one is made every `WARM_SECONDS`
+whether somebody asks or not, and callers who accept an old document get the last one at once, and ask again.
 """
 
 from __future__ import annotations

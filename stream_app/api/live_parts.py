@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 PLACED_CUSTOMERS: Final = 10_000
 """So many are drawn for overlaps."""
 FOLLOWED_CUSTOMERS: Final = 2_500
-"""Of these, those whose moves are looked at for stays."""
+"""Of those, customers whose moves are looked at for stays."""
 REFRESH_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = 2.0
 """Until the next attempt where the view does not answer."""

@@ -34,7 +34,7 @@ class Refusals:
         self._now_ms = now_ms
 
     async def document(self, *, has_examples: bool) -> dict[str, Any]:
-        """Return the days that are shown, ascending, and by reason, the commonest first, how many on each.
+        """Return the days that are counted, ascending, and by reason, the commonest first, how many on each.
 
         Raises
         ------

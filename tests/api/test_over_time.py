@@ -37,7 +37,7 @@ def moves_of(customer_id: str, *segmentations: str) -> list[MigrationRecord]:
 
 def told(move: MigrationRecord) -> dict[str, Any]:
     known = json.loads(msgspec.json.encode(move))
-    del known["migration_id"], known["customer_id"], known["next_move"]
+    del known["migration_id"], known["customer_id"], known["next_move"], known["consents"]
     return known | {"margin": move.margin}
 
 

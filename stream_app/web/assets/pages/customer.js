@@ -14,7 +14,7 @@ export function customerPage(context) {
   const id = query.get("id");
   const title = id ? `Customer ${id}` : "Customers";
   const head = page(title, element("div", {}, search(context, id), id && (people.has(id) || listing.has(id)) ? null : element("p", { class: "lead" }, heldText(context))));
-  if (!id) return [...head, examples(context)];
+  if (!id) return [...head, examples(context) ?? context.site?.latestOf(context)];
   if (people.has(id)) return [...head, ...sections(context, id, { moves: people.moves(id), acts: people.events(id), following: people.following(id) })];
   if (context.site) return [...head, ...context.site.customer(context, id, sections)];
   const row = listing.of(id);
