@@ -204,6 +204,11 @@ static void add_head(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, ",\"effective_at\":\"");
 }
 
+/* Minor units; none where the move is made by the first event, before which there is no state. */
+static int64_t revenue_before_of(const seg_move *move) {
+  return move->after.first_at_ms == move->effective_at_ms ? 0 : move->before.revenue_minor;
+}
+
 static void add_tail(seg_text *text, seg_text *scratch, const seg_description *d, const told_move *t) {
   SEG_ADD(text, "\",\"decided_at\":\"");
   seg_add_instant(text, t->decided_at_ms);
@@ -228,6 +233,8 @@ static void add_tail(seg_text *text, seg_text *scratch, const seg_description *d
   seg_add_next_move(text, t->of.p, t->move->next_at_ms, t->move->next_target);
   SEG_ADD(text, ",\"holdout\":");
   seg_add_holdout(text, scratch, &t->of);
+  SEG_ADD(text, ",\"revenue_before\":");
+  seg_add_major(text, revenue_before_of(t->move), t->of.p->form.digits);
   add_consents(text, d, t);
   if (t->of.ends) {
     SEG_ADD(text, ",\"merged_into\":\"");

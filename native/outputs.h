@@ -111,6 +111,8 @@ typedef struct seg_figures {
 seg_figures seg_figures_of(const seg_activity *activity, const seg_quantities *quantities,
                            const double axes[SEG_AXES], int64_t at_ms, const seg_told_frame *frame, int32_t digits);
 void seg_add_figures(seg_text *text, const seg_figures *figures, int32_t digits);
+/* An amount of minor units, as a number of major ones. */
+void seg_add_major(seg_text *text, int64_t minor, int32_t digits);
 
 /* --- outputs_case.c: on what a move was decided --- */
 

@@ -144,15 +144,11 @@ void seg_table_prefetch(seg_table *table, const seg_columns *columns, int64_t ro
   const seg_slot *slot = &table->slots[row];
   __builtin_prefetch(&columns->activity[row]);
   __builtin_prefetch((const uint8_t *)&columns->activity[row] + 64);
-  if (slot->ids_class) {
-    const uint8_t *ids = seg_blob_of(&table->ids_of_events, seg_slot_ids(slot)).data;
-    __builtin_prefetch(ids);
-    __builtin_prefetch(ids + 64);
-  }
+  seg_blob_prefetch(&table->ids_of_events, seg_slot_ids(slot));
   if (slot->orders) __builtin_prefetch(seg_pool_at(seg_order_pool(table, slot), slot->orders_at));
   if (slot->active_words + slot->engaged_words)
     __builtin_prefetch(seg_pool_at(seg_day_pool(table, slot), slot->days_at));
-  if (slot->ledger_class) __builtin_prefetch(seg_blob_of(&table->ledgers, seg_slot_ledger(slot)).data);
+  seg_blob_prefetch(&table->ledgers, seg_slot_ledger(slot));
 }
 
 /* --- what lies beside the numbers --- */

@@ -6,6 +6,7 @@
  *     mathematics    the few functions of libm that results depend on, the same bits on every processor and libc
  *     scan           bytes → events; accepts only the common form, leaves the rest to the readers in Python
  *     lines          where lines of text lie, and copies of them with their numbers
+ *     ordering       whether lines are in order of time, and which of one instant comes first
  *     batches        Kafka's record batches, in and out
  *     placement      customer → partition
  *     rows           the table of customers: ids, what their events are known again by, orders and days; its encoding
@@ -259,6 +260,22 @@ SEG_API int64_t seg_split_lines(const uint8_t *buffer, int64_t size, int64_t *li
  * more than `longest` bytes or an odd number of `quote`, which is 0 if that does not matter, or if numbers end. */
 SEG_API int64_t seg_number_lines(const uint8_t *buffer, int64_t size, int64_t first, uint8_t mark, uint8_t quote,
                                  int64_t longest, uint8_t *out, int64_t capacity);
+
+/* --- the order of lines, see ordering.c --- */
+
+enum { SEG_LINES_FALLING = 1, SEG_LINES_UNCOMMON = 2 };
+
+/* Whether the whole lines of a block are in order of time: SEG_OK if each has `mark` once, 24 bytes that end with `Z`
+ * behind it, and none of these are less than those before; SEG_LINES_FALLING if some are; SEG_LINES_UNCOMMON if not all
+ * are of that form. `edges` has where the first and the last of them begin; -1 if there is none. `mark_size` > 0. */
+SEG_API int32_t seg_lines_in_order(const uint8_t *buffer, int64_t size, const uint8_t *mark, int64_t mark_size,
+                                   int64_t *edges);
+
+/* Puts records of one instant, which follow one another, in the order of their lines' bytes, equal ones as they come;
+ * offsets stay where they are, and so does what has no time. SEG_OK, SEG_NO_MEMORY, or SEG_OUT_OF_RANGE if a line does
+ * not lie in the buffer. */
+SEG_API int32_t seg_order_instants(seg_event *records, int64_t n, const uint8_t *buffer, int64_t size,
+                                   const int64_t *line_at, const int64_t *line_size);
 
 /* --- mathematics: the same bits everywhere; results of these are what rows and moves are made of --- */
 
@@ -744,6 +761,8 @@ int32_t seg_merge_rows(seg_table *table, const seg_columns *columns, const seg_p
 /* The same with room of its own. For tests. */
 SEG_API int32_t seg_table_merge(seg_table *table, const seg_columns *columns, const seg_program *program, int64_t into,
                                 int64_t from);
+/* What a merge says in place of an amount: which of both rows are here. */
+enum { SEG_JOINS, SEG_HANDS_OVER, SEG_TAKES_OVER };
 /* In place of a row's first instant: nobody is left here to be asked. The customer goes by another id; or has not agreed
  * to be known (barring.c): statements on consent are all there is of it; or has been erased, and the row is to be removed
  * when the step has been written. */

@@ -55,6 +55,9 @@ class PartitionPosition(msgspec.Struct, frozen=True):
         Name of the zone whose days the rows count; UTC's of those who did not say.
     trust
         What verdicts on the times of its records depend on; that of an earlier release is as if nothing were in doubt.
+    statements
+        Offset of the first statement on ids of which it has not been told whether it was refused, which partition 0
+        does for all.
     """
 
     offsets: dict[str, int] = {}
@@ -64,6 +67,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
     counted_since: dict[str, int] = {}
     timezone: str = UTC
     trust: Trust = Trust()
+    statements: int = 0
 
     def encode(self) -> bytes:
         """Return the position row's value, JSON."""
@@ -82,6 +86,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
             written.counted_since,
             written.timezone,
             written.trust,
+            written.statements,
         )
 
 

@@ -104,9 +104,10 @@ async def require_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]
             hidden = ", or kept from this user" if connection.security.protocol != "PLAINTEXT" else ""
             raise ConfigurationError(f"topic {spec.name} is missing{hidden}; `segmenter topics create` makes it")
         if there[spec.name] != spec.partitions:
+            why = "state does not move between partitions" if spec.partitions > 1 else "its records have one order"
+            setting = " (setting kafka.partitions)" if spec.partitions > 1 else ""
             raise ConfigurationError(
-                f"topic {spec.name} has {there[spec.name]} partitions, expected {spec.partitions} "
-                "(setting kafka.partitions); state does not move between partitions"
+                f"topic {spec.name} has {there[spec.name]} partitions, expected {spec.partitions}{setting}; {why}"
             )
 
 

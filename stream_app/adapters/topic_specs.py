@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -49,6 +49,8 @@ CHECKED: Final[Mapping[str, Rule]] = {
 """Properties that results depend on. The others are for speed, and an operator may choose other values."""
 UNLIMITED: Final = -1
 """Kafka's value for a retention without end."""
+ROW_MESSAGE_BYTES: Final = 4 * MEBIBYTE
+"""A row with its ledger and the most traits that there may be, as text."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def topic_specs(names: TopicNames, policy: TopicPolicy) -> tuple[TopicSpec, ...]
 
     return (
         *(spec(name, policy.partitions, inputs) for name in names.inputs),
+        *_of_identities(names, policy.partitions, inputs, spec),
         spec(names.migrations, policy.partitions, _kept_for(policy.retention_ms)),
         spec(names.upcoming, policy.partitions, _kept_for(policy.retention_ms)),
         spec(names.memberships, policy.partitions, _compacted()),
@@ -143,6 +146,23 @@ def gone_after_ms(spec: TopicSpec) -> int:
     segment_ms = int(properties.get("segment.ms", BROKERS_SEGMENT_MS))
     kept_ms = int(properties.get("retention.ms", properties.get("max.compaction.lag.ms", 0)))
     return kept_ms + segment_ms
+
+
+def _of_identities(
+    names: TopicNames,
+    partitions: int,
+    inputs: Mapping[str, str],
+    spec: Callable[[str, int, Mapping[str, str]], TopicSpec],
+) -> tuple[TopicSpec, ...]:
+    """Return what is needed where statements on ids are followed.
+
+    All workers have to judge them alike, so they have one order, and the time at which they came is the brokers'.
+    """
+    if not names.with_identities:
+        return ()
+    statements = _kept_for(UNLIMITED) | {"message.timestamp.type": "LogAppendTime"}
+    rows = _kept_for(int(inputs["retention.ms"])) | {"max.message.bytes": str(ROW_MESSAGE_BYTES)}
+    return spec(names.identities, 1, statements), spec(names.handovers, partitions, rows)
 
 
 def deviations(
@@ -174,8 +194,8 @@ def _agrees(rule: Rule, asked: str, found: str | None, name: str) -> bool:
         return False
     if rule is Rule.EQUAL:
         return asked == found
-    if name == "retention.ms" and int(found) == UNLIMITED:
-        return True
+    if name == "retention.ms" and UNLIMITED in (int(found), int(asked)):
+        return int(found) == UNLIMITED
     return int(found) >= int(asked) if rule is Rule.AT_LEAST else int(found) <= int(asked)
 
 

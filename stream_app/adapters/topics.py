@@ -18,10 +18,13 @@ class TopicNames:
         Stands before every name, so that deployments can share a cluster.
     app_id
         Name of the application; with the prefix it is the consumer group, and begins the transactional ids.
+    with_identities
+        Whether statements on ids are followed, and rows go from one partition to another for that.
     """
 
     prefix: str
     app_id: str
+    with_identities: bool = False
 
     @property
     def group(self) -> str:
@@ -36,6 +39,21 @@ class TopicNames:
     def inputs(self) -> tuple[str, ...]:
         """The topics that events arrive on, in the order of `INPUT_CONTRACTS`."""
         return tuple(self.input_topic(contract) for contract in INPUT_CONTRACTS)
+
+    @property
+    def taken_in(self) -> tuple[str, ...]:
+        """The topics whose records change customers: the inputs, and rows that other partitions hand over."""
+        return (*self.inputs, self.handovers) if self.with_identities else self.inputs
+
+    @property
+    def identities(self) -> str:
+        """Statements on ids, in one partition: all workers take them in the same order."""
+        return self.prefix + "identities"
+
+    @property
+    def handovers(self) -> str:
+        """Rows of ids that have ended, on their way to the partitions of their customers."""
+        return self.prefix + "identity-handovers"
 
     @property
     def migrations(self) -> str:  # noqa: D102  (these names say all)

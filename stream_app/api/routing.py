@@ -1,11 +1,11 @@
 """Shared by all routes: scopes, refusal of unknown parameters, what an answer may be kept for, and how it is described.
 
-Of a request without a query, most routes need nothing but the path. Their function is called at once then: what FastAPI
-does before it takes as long as the rest of a look-up.
+For a request without a query, most routes need only the path, so their function is called at once: what FastAPI does
+before it takes as long as the rest of a look-up.
 
 Answers are for their caller alone and may be kept if they are asked for again each time (`no-cache`): the tag is the
-digest of the answer, so who has the newest one gets 304 and no body. The tag is a weak one, as compressed answers have
-it, too.
+digest of the answer, so a client that has the newest one gets 304 and no body. The tag is a weak one, as compressed
+answers have it, too.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def resolve_segment(store: SegmentStore, segmentation: str, segment: str) -> str
 
 
 def unknown_parameter(name: str, known: Iterable[str]) -> str:
-    """Return what is said of a query parameter that a route does not take."""
+    """Return the message about a query parameter that a route does not take."""
     names = ", ".join(sorted(known))
     return f"query parameter {name!r} is unknown; {f'known are {names}' if names else 'this route takes none'}"
 

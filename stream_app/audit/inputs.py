@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -13,9 +13,10 @@ from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import Letter, LogRecord, Migration
 from stream_app.audit.recount import Entry, knows_order
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.handovers import ALIAS_HEADER
 from stream_app.contracts.rejections import unnamed
 from stream_app.core.clock import NO_TIME, format_instant
-from stream_app.core.events import CONSENT, PRIVACY_REQUEST, PROFILE, Event, pack_events
+from stream_app.core.events import CONSENT, MERGE, PRIVACY_REQUEST, PROFILE, Event, pack_events
 from stream_app.core.local_days import UTC
 from stream_app.core.marks import Marks
 from stream_app.core.moves import CAUSE_KINDS
@@ -26,7 +27,20 @@ from stream_app.errors import CustomerUnnamed, InvalidRecord
 FAR_FUTURE_MS: Final = 2**53
 """Later than any time that RFC 3339 can write: read then, no record is in the future."""
 
+MERGED: Final = CAUSE_KINDS[MERGE]
 PartitionOf = Callable[[bytes], int]
+
+
+class KnownIds(Protocol):
+    """What is known of ids that are one customer's, see `stream_app.audit.people`."""
+
+    def is_known(self, customer_id: str) -> bool:
+        """Return whether statements name an id."""
+        ...
+
+    def were_one(self, one: str, other: str) -> bool:
+        """Return whether two ids are or were one customer's."""
+        ...
 
 
 class Verdict(NamedTuple):
@@ -118,6 +132,8 @@ class PartitionInputs:
         How far a single record may lead its topic's time.
     marks
         Who has been erased or suppressed; nobody if None.
+    people
+        Which ids are one customer's, if that is followed.
 
     Attributes
     ----------
@@ -131,6 +147,10 @@ class PartitionInputs:
         Number of refused records by reason.
     misplaced
         Records that belong on other partitions.
+    unplaced
+        Records without a customer that were folded, of orders that came with the row of an id that has ended.
+    copies
+        Topic's number and offset of each record that was passed on under another id.
     findings
         Breaches so far.
     """
@@ -147,7 +167,11 @@ class PartitionInputs:
         timezone: str = UTC,
         gap_ms: int = GAP_MS,
         marks: Marks | None = None,
+        people: KnownIds | None = None,
     ) -> None:
+        self._people = people
+        self.unplaced: list[Entry] = []
+        self.copies: list[tuple[int, int]] = []
         self._marks = Marks() if marks is None else marks
         self._gone: dict[str, list[Entry]] = {}
         """By customer who has been erased, the records that were."""
@@ -174,7 +198,7 @@ class PartitionInputs:
         self._caused: dict[tuple[str, int, int], list[Migration]] = {}
         for migration in migrations:
             cause = migration.cause
-            if cause.topic is not None:
+            if cause.topic is not None and cause.kind != MERGED:
                 self._caused.setdefault((cause.topic, cause.partition, cause.offset), []).append(migration)
 
     def take(self, topic: str, stream: int, decoder: Decoder, records: Sequence[LogRecord]) -> None:
@@ -201,8 +225,14 @@ class PartitionInputs:
             event, is_named = verdict.event, verdict.event is not None and bool(verdict.event.customer_id)
             to_partition = self._belongs_to(event, record)
             if event is not None and not is_named and to_partition == self._partition:
-                verdict = self._placed(verdict, topic, stream, record.offset, taken)
-                event = verdict.event
+                placed = self._placed(verdict, topic, stream, record.offset, taken)
+                if self._people is not None and self._may_be_otherwise(placed, bool(letters)):
+                    if not letters:
+                        self.unplaced.append(self._entry(stream, record, event))
+                        continue
+                    refused = unnamed(event)
+                    placed = verdict._replace(event=None, rejection=(refused.reason, refused.field))
+                verdict, event = placed, placed.event
             if event is None or verdict.may_be_future or letters:
                 event = self._match_letters(topic, decoder.contract.time_field, record, verdict, letters)
                 if event is None:
@@ -215,6 +245,8 @@ class PartitionInputs:
                 self._match_request(topic, record, event)
                 continue
             taken.append(_Taken(record, event, is_named, self._is_erased(topic, record.offset, event)))
+            if self._people is not None and any(name == ALIAS_HEADER for name, _ in record.headers):
+                self.copies.append((stream, record.offset))
             if event.order_id:
                 self._told_of.setdefault(event.order_id, {})[event.customer_id] = None
             if source in self._caused:
@@ -229,6 +261,19 @@ class PartitionInputs:
                 entries[event.customer_id].append(entry)
             except KeyError:
                 entries[event.customer_id] = [entry]
+
+    def _entry(self, stream: int, record: LogRecord, event: Event) -> Entry:
+        return Entry(stream, record.offset, NO_TIME, record.timestamp_ms, event, self._timezone, self._gap_ms)
+
+    def _may_be_otherwise(self, placed: Verdict, is_refused: bool) -> bool:
+        """Return whether a record without a customer was taken otherwise than the inputs of this partition say.
+
+        Its order may have come, or gone, with the row of an id that has ended.
+        """
+        assert self._people is not None
+        if placed.event is None:
+            return not is_refused
+        return is_refused and self._people.is_known(placed.event.customer_id)
 
     def _belongs_to(self, event: Event | None, record: LogRecord) -> int:
         """Return the partition of an event's customer; of one without a customer that of its key, if it has one."""
@@ -349,7 +394,10 @@ class PartitionInputs:
     def _match_causes(self, topic: str, record: LogRecord, event: Event) -> None:
         for migration in self._caused.pop((topic, self._partition, record.offset)):
             named = migration.customer_id, migration.cause.event_id, migration.cause.kind
-            found = event.customer_id, event.event_id or None, CAUSE_KINDS[event.kind]
+            customer_id = event.customer_id
+            if self._people is not None and self._people.were_one(customer_id, migration.customer_id):
+                customer_id = migration.customer_id
+            found = customer_id, event.event_id or None, CAUSE_KINDS[event.kind]
             if named != found:
                 message = f"{migration.segmentation} {migration.sequence} names {named}, the record says {found}"
                 self._note("causes", message, topic, record, migration.customer_id)

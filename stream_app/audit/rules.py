@@ -118,7 +118,13 @@ class Evidence:
 
 
 def check_rules(
-    evidence: Evidence, definitions: Definitions, versions: Mapping[str, int], swept_at_ms: int, log: Log
+    evidence: Evidence,
+    definitions: Definitions,
+    versions: Mapping[str, int],
+    swept_at_ms: int,
+    log: Log,
+    *,
+    with_moves: bool = True,
 ) -> tuple[Checked, list[Finding]]:
     """Check places and moves of all customers of a partition.
 
@@ -132,6 +138,8 @@ def check_rules(
         Instant of the last whole sweep, which does not include it.
     log
         Of the changelog.
+    with_moves
+        Whether moves are checked, beside the places at the end.
     """
     told: defaultdict[str, list[Migration]] = defaultdict(list)
     for seen in evidence.migrations:
@@ -149,6 +157,8 @@ def check_rules(
             message = audited.misplaced(name, None if standing is None else standing.segment_id, at_ms)
             if message:
                 findings.append(Finding("rules", message, customer_id, place(*log)))
+            if not with_moves:
+                continue
             checked = [move for move in told[customer_id] if _is_by(move, name, versions[name])][-MOVES_CHECKED:]
             for move in checked:
                 is_right = audited.is_right(move)

@@ -20,8 +20,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
 
+import msgspec.structs
 from aiokafka.partitioner import murmur2
 
+from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
@@ -31,8 +33,9 @@ from stream_app.audit.consents import check_consents, without
 from stream_app.audit.evidence import Changelog, forgotten_to, read_letters, read_memberships, read_migrations
 from stream_app.audit.figures import check_figures, read_figures
 from stream_app.audit.findings import Finding, Tally, place
-from stream_app.audit.inputs import Misplaced, PartitionInputs, fingerprint
+from stream_app.audit.inputs import MERGED, Misplaced, PartitionInputs, fingerprint
 from stream_app.audit.names import check_direction, check_names
+from stream_app.audit.people import People, has_ended
 from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
 from stream_app.audit.records import LogRecord, Membership, Migration, Standing
 from stream_app.audit.recount import Entry
@@ -76,6 +79,8 @@ class Deployment:
         How far a single record may lead its topic's time.
     consent
         What customers agree to who have said nothing.
+    people
+        Makes what follows statements on ids, if workers follow them.
     """
 
     connection: KafkaConnection
@@ -86,6 +91,7 @@ class Deployment:
     timezone: str = UTC
     gap_ms: int = GAP_MS
     consent: ConsentRules = EVERYBODY
+    people: Callable[[], People] | None = None
 
 
 @dataclass
@@ -180,7 +186,10 @@ async def _count(reader: TopicReader, topic: str, partitions: int) -> int:
 def _partition_counts(deployment: Deployment) -> dict[str, int]:
     names = deployment.names
     keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.figures, names.dead_letters
-    return dict.fromkeys(keyed, deployment.partitions) | {names.models: 1, names.samples: 1}
+    if names.with_identities:
+        keyed = *keyed, names.handovers
+    single = (names.models, names.samples, *([names.identities] if names.with_identities else []))
+    return dict.fromkeys(keyed, deployment.partitions) | dict.fromkeys(single, 1)
 
 
 class _Audit:
@@ -208,6 +217,8 @@ class _Audit:
         self._misplaced: list[Misplaced] = []
         self._segmentations = Segmentations()
         self._forgotten: dict[str, int] = {}
+        self._people = deployment.people() if deployment.people is not None else None
+        self._positions: dict[int, PartitionPosition] = {}
 
     async def read_unkeyed(self) -> None:
         """Read models and samples, which have one partition each."""
@@ -215,6 +226,8 @@ class _Audit:
         for record in await self._read(names.models, 0):
             self.found.tally.add(self._segmentations.note_model(record, names.models))
         await self._read(names.samples, 0)
+        if self._people is not None:
+            self._people.follow(await self._read(names.identities, 0))
         decoders = self._deployment.decoders(sorted(self._segmentations.fields))
         self._streams = tuple(
             (names.input_topic(contract), stream, decoder)
@@ -234,6 +247,7 @@ class _Audit:
         tally.add(findings)
         position = changelog.position
         positions = position.offsets if position else {}
+        self._statements_told = position.statements if position else 0
         if position and rows and position.timezone != self._deployment.timezone:
             raise TimeZoneChanged(f"{names.changelog}[{partition}]", position.timezone, self._deployment.timezone)
         self._customers[partition] = list(rows)
@@ -243,6 +257,9 @@ class _Audit:
         tally.add(checks.check_placement(keys, changelog_log, self._partition_of))
 
         migrations = await self._read_migrations(migration_log)
+        if self._people is not None:
+            merges = (seen for seen in migrations if seen.cause.kind == MERGED)
+            tally.add(self._people.check_causes(merges, positions, migration_log))
         memberships = await self._read_memberships(Log(names.memberships, partition))
         standings = self._standings(rows, changelog_log)
         tally.add(
@@ -264,29 +281,90 @@ class _Audit:
         inputs = await self._read_inputs(partition, positions, migrations, changelog.marks)
         migrations = [each for each in migrations if each.offset > self._forgotten.get(each.customer_id, -1)]
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
+        if self._people is not None:
+            await self._gather(self._people, changelog, rows, standings, migrations, inputs)
+            is_known = self._people.is_known
+            rows = {customer_id: row for customer_id, row in rows.items() if not is_known(customer_id)}
+            migrations = [seen for seen in migrations if not is_known(seen.customer_id)]
         if inputs is not None:
-            consented = check_consents(
-                rows, standings, inputs.entries, inputs.profiles, self._deployment.consent, changelog_log
+            self._recount(changelog, rows, standings, migrations, inputs)
+
+    def _recount(
+        self,
+        changelog: Changelog,
+        rows: Mapping[str, CustomerRow],
+        standings: Mapping[str, dict[str, Standing]],
+        migrations: list[Migration],
+        inputs: PartitionInputs,
+    ) -> None:
+        """Compare the rows of a partition with its inputs."""
+        tally, figures = self.found.tally, self.found.figures
+        log, migration_log = Log(changelog.topic, changelog.partition), Log(self._names.migrations, changelog.partition)
+        consented = check_consents(rows, standings, inputs.entries, inputs.profiles, self._deployment.consent, log)
+        tally.add(consented.findings)
+        apart = consented.apart
+        known, acts = without(rows, apart), without(inputs.entries, apart)
+        profiles = without(inputs.profiles, apart)
+        if consented.left_out:
+            figures["of customers who were without consent"] += consented.left_out
+        migrations = [each for each in migrations if each.customer_id not in apart]
+        duplicates, findings = checks.check_totals(known, acts, log, profiles.keys())
+        tally.add(findings)
+        apart_acts = sum(len(entries) for customer_id, entries in inputs.entries.items() if customer_id in apart)
+        figures["folded"] += inputs.counts["folded or repeated"] - apart_acts - duplicates
+        figures["duplicates"] += duplicates
+        tally.add(check_traits(known, profiles, log))
+        self._check_names(migrations, acts, migration_log)
+        evidence = Evidence(known, standings, acts, profiles, migrations, self._deployment.minor_per_major)
+        self._check_rules(changelog, evidence)
+
+    async def _gather(
+        self,
+        people: People,
+        changelog: Changelog,
+        rows: Mapping[str, CustomerRow],
+        standings: Mapping[str, dict[str, Standing]],
+        migrations: list[Migration],
+        inputs: PartitionInputs | None,
+    ) -> None:
+        """Leave what a partition holds of customers of several ids to the end, when all partitions are read."""
+        partition, position = changelog.partition, changelog.position
+        handed = await self._read(self._names.handovers, partition)
+        reached = position.offsets.get(self._names.handovers, 0) if position else 0
+        last = handed[-1].offset if handed else -1
+        people.figures["rows handed over"] += len(handed)
+        if self._is_drained:
+            committed = self._committed.get((self._names.handovers, partition), 0)
+            offsets = {self._names.handovers: last}
+            self.found.tally.add(
+                checks.check_drained(
+                    {self._names.handovers: reached}, {self._names.handovers: committed}, offsets, partition
+                )
             )
-            tally.add(consented.findings)
-            apart = consented.apart
-            known, acts = without(rows, apart), without(inputs.entries, apart)
-            profiles = without(inputs.profiles, apart)
-            if consented.left_out:
-                figures["of customers who were without consent"] += consented.left_out
-            migrations = [each for each in migrations if each.customer_id not in apart]
-            duplicates, findings = checks.check_totals(known, acts, changelog_log, profiles.keys())
-            tally.add(findings)
-            figures["folded"] += sum(map(len, acts.values())) - duplicates
-            figures["duplicates"] += duplicates
-            tally.add(check_traits(known, profiles, changelog_log))
-            self._check_names(migrations, acts, migration_log)
-            evidence = Evidence(known, standings, acts, profiles, migrations, self._deployment.minor_per_major)
-            self._check_rules(changelog, evidence)
+        people.gather(partition, rows, standings, migrations)
+        people.is_moving |= inputs is None or bool(inputs.counts["pending"]) or last >= reached
+        if inputs is not None:
+            people.gather_inputs(inputs)
+        if position is not None:
+            self._positions[partition] = position
+
+    def _check_people(self, people: People) -> None:
+        """Check the customers of several ids, who may come from all partitions."""
+        self.found.tally.add(people.check(self._names.changelog))
+        self.found.figures.update(people.figures)
+        counted: dict[str, int] = {}
+        for position in self._positions.values():
+            counted |= {key: max(since, counted.get(key, 0)) for key, since in position.counted_since.items()}
+        for partition, evidence in people.evidence(self._deployment.minor_per_major).items():
+            if partition in self._positions:
+                position = msgspec.structs.replace(self._positions[partition], counted_since=counted)
+                self._check_places(position, evidence, Log(self._names.changelog, partition), with_moves=False)
 
     async def finish(self) -> None:
         """Make the checks that look across partitions."""
         found, names = self.found, self._names
+        if self._people is not None:
+            self._check_people(self._people)
         found.tally.add(checks.check_one_partition(self._customers, names.changelog))
         copies: dict[tuple[str, int], set[bytes]] = {}
         for topic, partition in {(record.topic, record.to_partition) for record in self._misplaced}:
@@ -308,6 +386,7 @@ class _Audit:
         kinds = self._segmentations.kinds
         versions = changelog.position.versions if changelog.position else {}
         in_force = {kinds.get(name, "learned") for name, version in versions.items() if version >= 0}
+        rows = {customer_id: row for customer_id, row in rows.items() if not has_ended(row)}
         if "rules" in in_force:
             return {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms <= -NO_TIME}
         acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms < -NO_TIME}
@@ -315,15 +394,19 @@ class _Audit:
 
     def _check_rules(self, changelog: Changelog, evidence: Evidence) -> None:
         """Check segmentations by rules; one that not everybody has been assessed under yet says nothing."""
-        position, newest = changelog.position, self._segmentations.newest_of
-        if position is None:
-            return
+        if changelog.position is not None:
+            self._check_places(changelog.position, evidence, Log(changelog.topic, changelog.partition))
+
+    def _check_places(
+        self, position: PartitionPosition, evidence: Evidence, log: Log, *, with_moves: bool = True
+    ) -> None:
+        newest = self._segmentations.newest_of
         names = [name for name in self._segmentations.ruled if position.versions.get(name) == newest(name)]
         definitions = self._segmentations.definitions(names, position.counted_since)
         evidence = replace(evidence, rhythm=self._rhythm(position.versions))
         versions = {name: position.versions[name] for name in names}
-        log = Log(changelog.topic, changelog.partition)
-        checked, findings = check_rules(evidence, definitions, versions, position.clock.swept_at_ms, log)
+        swept_at_ms = position.clock.swept_at_ms
+        checked, findings = check_rules(evidence, definitions, versions, swept_at_ms, log, with_moves=with_moves)
         self.found.tally.add(findings)
         self.found.figures["places by rules checked"] += checked.places
         self.found.figures["moves by rules checked"] += checked.moves
@@ -376,10 +459,15 @@ class _Audit:
         log = Log(names.dead_letters, partition)
         letters, findings = read_letters(await self._read(*log), *log)
         found.tally.add(findings)
+        if self._people is not None:
+            statements = [letter for letter in letters if letter.source[0] == names.identities]
+            told_to = self._statements_told if partition == 0 else 0
+            found.tally.add(self._people.check_letters(statements, told_to))
+            letters = [letter for letter in letters if letter.source[0] != names.identities]
         found.tally.add(checks.check_letter_keys(letters, log, names.inputs))
         committed = {topic: self._committed.get((topic, partition), 0) for topic in names.inputs}
         known = letters, migrations, self._now_ms, self._deployment.timezone, self._deployment.gap_ms
-        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known, marks)
+        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known, marks, self._people)
         last_offsets = dict.fromkeys(names.inputs, -1)
         for topic, stream, decoder in self._streams:
             async for records in self._batches(topic, partition):
@@ -404,7 +492,7 @@ class _Audit:
         return self._bounds[topic, partition][0] == 0
 
     def _ends(self, partition: int) -> dict[str, int]:
-        return {topic: self._bounds[topic, partition][1] for topic in self._names.inputs}
+        return {topic: self._bounds[topic, partition][1] for topic in self._names.taken_in}
 
     async def _read(self, topic: str, partition: int) -> list[LogRecord]:
         return [record async for records in self._batches(topic, partition) for record in records]

@@ -14,7 +14,7 @@ from stream_app.settings.sections import Settings
 
 def create_topic_names(settings: Settings) -> TopicNames:
     """Return the names of the deployment's topics."""
-    return TopicNames(settings.kafka.topic_prefix, settings.kafka.app_id)
+    return TopicNames(settings.kafka.topic_prefix, settings.kafka.app_id, settings.identities.enabled)
 
 
 def create_connection(settings: Settings) -> KafkaConnection:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from stream_app.audit.people import People
 from stream_app.audit.verification import Deployment
 from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.identities import create_weaver
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.bootstrap.segmentation import create_migration_context
+from stream_app.contracts.inputs.identities import IDENTITIES
+from stream_app.contracts.inputs.table import STATEMENT_CONTRACTS
 from stream_app.core.clock import DAY_MS
 from stream_app.settings.sections import Settings
 
@@ -24,4 +28,10 @@ def create_deployment(settings: Settings) -> Deployment:
         timezone=settings.business.timezone,
         gap_ms=settings.records.trusted_gap_days * DAY_MS,
         consent=context.consent,
+        people=partial(_create_people, settings) if settings.identities.enabled else None,
     )
+
+
+def _create_people(settings: Settings) -> People:
+    decoder = create_decoders(settings, contracts=STATEMENT_CONTRACTS)[IDENTITIES.topic]
+    return People(create_topic_names(settings), decoder, create_weaver(settings))

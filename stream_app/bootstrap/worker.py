@@ -6,18 +6,19 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Final
 
-import faust
-
-from stream_app.adapters.kafka_client import committed_records
+from stream_app.adapters.kafka_client import KafkaConnection, committed_records
 from stream_app.adapters.listening import Address
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
 from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.identities import create_weaver
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.learning import create_trainer_settings
 from stream_app.bootstrap.privacy import create_privacy_rules
 from stream_app.bootstrap.segmentation import create_migration_context, create_segmentations, intervals_ms
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.inputs.identities import IDENTITIES
+from stream_app.contracts.inputs.table import STATEMENT_CONTRACTS
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.errors import ConfigurationError
 from stream_app.native.library import library
@@ -26,10 +27,11 @@ from stream_app.settings.sections import Settings
 from stream_app.worker.application import create_faust_app
 from stream_app.worker.definition_follower import DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
+from stream_app.worker.identity_follower import IdentityFollower
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
-from stream_app.worker.process import run_worker
+from stream_app.worker.process import Parts, run_worker
 
 LISTED_MAX: Final = 250_000
 """Ids in a list: 2.7 MB in the record of each definition that looks at it, of 8 that there may be."""
@@ -59,7 +61,8 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
     health = Address(worker.health_host, worker.health_port, "setting worker.health_port")
     log = KafkaStateLog(connection, kafka.transaction_timeout_seconds)
 
-    def create(failed: Callable[[BaseException], None]) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
+    def create(failed: Callable[[BaseException], None]) -> Parts:
+        identities = _create_identity_follower(settings, connection)
         follower = DefinitionFollower(connection, topics.models, partial(create_segmentations, settings))
         owned = OwnedPartitions(
             opener=PartitionOpener(
@@ -70,6 +73,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
                 ),
                 trainer_settings=trainer_settings,
                 follower=follower,
+                identities=identities,
             ),
             topics=topics,
             lane_settings=lane_settings,
@@ -78,6 +82,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             partitions=kafka.partitions,
             follower=follower,
             failed=failed,
+            identities=identities,
             follow_samples=partial(committed_records, connection, topics.samples),
         )
         host = FaustHost(owned, topics, lane_settings, failed)
@@ -90,7 +95,7 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
             "broker_commit_interval": 1.0,
             "consumer_group_instance_id": kafka.instance_id,
         }
-        return create_faust_app(topics, owned, host, kafka.partitions, options), owned, follower
+        return Parts(create_faust_app(topics, owned, host, kafka.partitions, options), owned, follower, identities)
 
     async def run() -> None:
         health.check()
@@ -99,6 +104,15 @@ def create_worker(settings: Settings) -> Callable[[], Coroutine[None, None, None
         await run_worker(create, log.log_ends, health)
 
     return run
+
+
+def _create_identity_follower(settings: Settings, connection: KafkaConnection) -> IdentityFollower | None:
+    """Return what follows the deployment's statements on ids; None if nothing does."""
+    if not settings.identities.enabled:
+        return None
+    decoder = create_decoders(settings, contracts=STATEMENT_CONTRACTS)[IDENTITIES.topic]
+    topic = create_topic_names(settings).identities
+    return IdentityFollower(connection, topic, decoder, create_weaver(settings), settings.kafka.partitions)
 
 
 def _require_short_lists(definitions: Definitions) -> None:

@@ -22,8 +22,11 @@ from stream_app.bootstrap.loading import create_loading_options
 from stream_app.bootstrap.pseudonyms import read_pseudonyms
 from stream_app.commands.groups import CONFIG
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
+from stream_app.contracts.inputs.table import FILE_CONTRACTS, STATEMENT_CONTRACTS
 from stream_app.contracts.rejections import NOBODY_REASONS
+from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
+from stream_app.plurals import counted
 from stream_app.replay.refusals import REASONS_SHOWN, REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, has_failed
 from stream_app.report.progress import Progress
 from stream_app.settings.loading import load_settings
@@ -34,7 +37,7 @@ from stream_app.sources.judging import JudgedRecord, Judgement, judge_files
 
 @click.command(cls=ManyFiles)
 @EXPORTS
-@takes_input_files(FILE, "CSV, JSON, Excel or Parquet, also packed; may be repeated.")
+@takes_input_files(FILE, "CSV, JSON, Excel or Parquet, also packed; may be repeated.", FILE_CONTRACTS)
 @takes_reading
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Records per second.  [default: no limit]")
 @click.option("--live", type=click.IntRange(min=0), help="Apply --rate to this many of the newest records only.")
@@ -63,15 +66,21 @@ def produce(
     settings = load_settings(config)
     silence_kafka()
     files = inputs(settings)
-    count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
-    click.echo(f"reading {count}; all records are judged before one is sent …")
-    decoders = create_decoders(settings)
+    _require_identities(settings, files)
+    click.echo(f"reading {counted(len(files), 'file')}; all records are judged before one is sent …")
+    decoders = create_decoders(settings, contracts=FILE_CONTRACTS)
     with judge_files(files, decoders, now_ms(), create_loading_options(settings, decoders)) as judgement:
         _tell_refused(judgement)
         if _is_too_bad(judgement, max_rejected):
             click.echo("segmenter: nothing was sent; mend the files, or allow more with --max-rejected", err=True)
             sys.exit(ExitCode.FAILED)
         _send(settings, judgement, Pace(rate, live, now_ms() if shift_to_now else None))
+
+
+def _require_identities(settings: Settings, files: Sequence[SourceFile]) -> None:
+    """Refuse statements on ids that no worker would follow."""
+    if not settings.identities.enabled and any(file.topic in STATEMENT_CONTRACTS for file in files):
+        raise ConfigurationError("setting identities.enabled: False, expected True, or no worker follows statements")
 
 
 def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
@@ -103,7 +112,7 @@ def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
 
 def _counted(sent: Mapping[str, int], judgement: Judgement, names: TopicNames) -> str:
     topics = [names.input_topic(topic) for topic in judgement.accepted]
-    return " and ".join(f"{sent[topic]:,} records to {topic}" for topic in topics)
+    return " and ".join(f"{counted(sent[topic], 'record')} to {topic}" for topic in topics)
 
 
 def _tell_refused(judgement: Judgement) -> None:
@@ -112,7 +121,7 @@ def _tell_refused(judgement: Judgement) -> None:
         click.echo(f"refused {count:,} as {reason.replace('_', ' ')}: {judgement.examples[reason]}", err=True)
     others = len(judgement.refused) - REASONS_SHOWN
     if others > 0:
-        click.echo(f"refused others for {others} further reasons", err=True)
+        click.echo(f"refused others for {counted(others, 'further reason')}", err=True)
 
 
 def _is_too_bad(judgement: Judgement, max_rejected: float) -> bool:

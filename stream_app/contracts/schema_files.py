@@ -100,6 +100,14 @@ CHANNELS: Final = (
         "compact",
     ),
     Channel(
+        "identity-handovers",
+        1,
+        "output",
+        "Handed-over rows",
+        "Rows of ids that turned out to be another customer's, on their way to its partition. For workers alone.",
+        "the id that goes on, as UTF-8; partitioned by murmur2",
+    ),
+    Channel(
         "dead-letters", 2, "output", "Dead letters", "Refused records, with the reason.", "The refused record's key"
     ),
     Channel(

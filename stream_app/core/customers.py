@@ -28,7 +28,7 @@ from stream_app.core.row import FIRST_SEGMENTATION, digest
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.core.table_columns import TableColumns
 from stream_app.core.traits import TraitValue, read_counts, read_traits
-from stream_app.errors import ConfigurationError
+from stream_app.errors import ConfigurationError, SegmenterError
 from stream_app.native.library import NO_MEMORY, NO_ROOM, OUT_OF_RANGE, address
 from stream_app.native.structures import MEMORY_PARTS, SERIES_MAX, Columns, Memory, RecordParts, Refusal, RowNames
 
@@ -307,11 +307,11 @@ class CustomerTable:
         sizes = np.empty(n, np.int64)
         arguments = (self.handle, columns, self._names(), address(chosen), n)
         room = LIBRARY.encode(*arguments, None, 0, address(sizes))
-        if room == OUT_OF_RANGE:
+        out = np.empty(max(room, 0), np.uint8)
+        written = room if room < 0 else LIBRARY.encode(*arguments, address(out), room, address(sizes))
+        if written == OUT_OF_RANGE:
             raise ValueError("row: memberships or places in more than 255 segmentations, expected at most 255")
-        out = np.empty(room, np.uint8)
-        written = checked(LIBRARY.encode(*arguments, address(out), room, address(sizes)))
-        return out[:written].tobytes(), sizes
+        return out[: checked(written)].tobytes(), sizes
 
     def restore(self, customer_id: str, encoded: bytes) -> None:
         """Put an encoded row in, new or in place of the customer's present one; see `restore_many`."""
@@ -368,6 +368,37 @@ class CustomerTable:
         if status in (NO_MEMORY, NO_ROOM, OUT_OF_RANGE):
             fail(status, customer_id)
         raise refusal_error(refusal, customer_id)
+
+    def has_ended(self, number: int) -> bool:
+        """Return whether a row's customer goes by another id."""
+        return int(self.activity["first_at_ms"][number]) > -NO_TIME
+
+    def bring(self, customer_ids: Sequence[str], rows: Sequence[bytes]) -> None:
+        """Put encoded rows in that stand in no segment, whatever they say; sums over members stay as they are.
+
+        Raises
+        ------
+        RowVersionUnknown, RowDamaged
+            If one cannot be read; none of them is in then.
+        """
+        sums = self._member_sums
+        try:
+            self.restore_many([(each.encode(), row) for each, row in zip(customer_ids, rows, strict=True)])
+        except SegmenterError:
+            self.take_back(customer_ids)
+            raise
+        finally:
+            self._member_sums = sums
+        numbers = [self.find(each) for each in customer_ids]
+        self.memberships[:, numbers] = np.zeros((), self.memberships.dtype)
+        self.places[:, numbers] = np.zeros((), self.places.dtype)
+
+    def take_back(self, customer_ids: Sequence[str]) -> None:
+        """Take out what `bring` put in as the last rows; the others keep their numbers."""
+        columns = self.columns()
+        for each in reversed(customer_ids):
+            encoded = each.encode()
+            LIBRARY.remove(self.handle, columns, encoded, len(encoded), xxh3_64_intdigest(encoded))
 
     def remove(self, customer_id: str) -> None:
         """Forget a customer, if there is one of this id; the last row takes the number of the one that is removed."""

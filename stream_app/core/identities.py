@@ -130,6 +130,18 @@ class Group:
         self.end, self.unneeded = _connect(self.statements)
         self.ids: Final = {each for said in self.statements for each in (said.alias, said.customer_id)}
 
+    def joined_ms(self, customer_id: str) -> int:
+        """Return from when on an id goes by the end: statements up to then connect both."""
+        known: dict[str, set[str]] = {}
+        both: set[str] = set()
+        following = iter(self.statements)
+        said = self.statements[0]
+        while not {customer_id, self.end} <= both:
+            said = next(following)
+            both = known.get(said.alias, {said.alias}) | known.get(said.customer_id, {said.customer_id})
+            known |= dict.fromkeys(both, both)
+        return said.at_ms
+
     def identifiers(self) -> Counter[str]:
         """Return how many identifiers there are of each namespace."""
         known = {(said.namespace, said.alias) for said in self.statements if said.kind == LINK and said.namespace}

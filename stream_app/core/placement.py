@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -27,6 +27,15 @@ def places_of(events: Events, partitions: int) -> npt.NDArray[np.int32]:
     if _place()(len(records), address(records), address(texts), len(texts), partitions, address(places)):
         raise ValueError(f"partitions: {partitions}, expected one at least")
     return places
+
+
+def places_of_ids(customer_ids: Sequence[str], partitions: int) -> npt.NDArray[np.int32]:
+    """Return the partition that each of n ids belongs to, shape `(n,)`."""
+    encoded = [each.encode() for each in customer_ids]
+    records = np.zeros(len(encoded), EVENT_DTYPE)
+    records["customer_size"] = sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    records["text_at"] = np.cumsum(sizes) - sizes
+    return places_of(Events(records, np.frombuffer(b"".join(encoded), np.uint8)), partitions)
 
 
 def place_of(key: bytes, partitions: int) -> int:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices
-from stream_app.core.events import MERGE, TEXT_SIZES, Events, Records
+from stream_app.core.events import MERGE, TEXT_SIZES, Events, Records, Texts
 from stream_app.core.identities import NO_RULES, Identities, IdentityRules, Merge, Refused, Statement
 from stream_app.core.partition import Reached, Sweeps
 
@@ -83,6 +83,13 @@ class Weaver:
         woven = _Weaving(self, acts).weave(np.empty(0, np.intp))
         return acts if woven is None else woven.events
 
+    def rename(self, events: Events, indices: Indices) -> Events:
+        """Return events, those with some indices under the ids that their customers go by now."""
+        weaving = _Weaving(self, events)
+        for index in indices.tolist():
+            weaving.rename(index)
+        return weaving.renamed()
+
     def take(self, said: Statement) -> list[Merge] | Refused:
         """Follow a statement, see `Identities.take`."""
         if (said.alias, said.customer_id) in self._without:
@@ -139,7 +146,7 @@ class _Weaving:
             if follow[index]:
                 self._follow(index)
             else:
-                self._rename(index)
+                self.rename(index)
         if not len(statements) and not self._texts:
             return None
         return self._woven(statements)
@@ -151,7 +158,7 @@ class _Weaving:
         events = np.union1d(self._weaver.find_aliases(hashes), np.flatnonzero(np.isin(hashes, named)))
         return list(map(int, np.union1d(events, statements)))
 
-    def _rename(self, index: int) -> None:
+    def rename(self, index: int) -> None:
         """Give an event to the id that its customer goes by."""
         record = self._records[index]
         customer_id = self._events.customer_id(index)
@@ -192,10 +199,15 @@ class _Weaving:
                 records["event_digest"][place] = xxh3_64_intdigest(ended)
                 records["event_id_size"][place], records["type_size"][place] = len(ended), len(kind)
                 records["kept_size"][place] = 0
+        return Woven(Events(records, self._all_texts()), sources, self._refused)
+
+    def renamed(self) -> Events:
+        """Return the chunk as it is now, its statements with it."""
+        return Events(self._records, self._all_texts())
+
+    def _all_texts(self) -> Texts:
         texts = self._events.texts
-        if self._texts:
-            texts = np.concatenate((texts, np.frombuffer(b"".join(self._texts), np.uint8)))
-        return Woven(Events(records, texts), sources, self._refused)
+        return np.concatenate((texts, np.frombuffer(b"".join(self._texts), np.uint8))) if self._texts else texts
 
 
 def statement_of(events: Events, index: int) -> Statement:

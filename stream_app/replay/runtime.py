@@ -1,7 +1,7 @@
 """The replay: files through the core, with time taken from the events. This file is the main loop on files.
 
-How time passes stands in `stream_app.core.timeline`. Once in a tick the trainers learn from a sample; if a model comes
-of it, it takes over at that very instant and everybody is assessed again under it.
+`stream_app.core.timeline` says how time passes. At each tick the trainers learn from a sample; if that gives a model,
+it takes over at that very instant and everybody is assessed again under it.
 """
 
 from __future__ import annotations
@@ -95,12 +95,12 @@ class OpenedInput:
 
 
 class Run:
-    """Carries records through the core and what comes of them to the outputs.
+    """Carries records through the core, and results to the outputs.
 
     Parameters
     ----------
     partition
-        Empty, nothing learned yet, unless the run goes on from another.
+        Empty, and nothing learned yet, unless the run continues another.
     trainers
         Of each learned segmentation, by its name; fresh, likewise.
     outputs
@@ -111,7 +111,7 @@ class Run:
         Called at every multiple of the sweep interval, once everything that it brought is done, with the partition
         and the instant; it must not change the partition.
     earlier
-        State of a run that this one goes on from, which partition, trainers and outputs belong to; see `state`.
+        State of the run that this one continues, to which partition, trainers and outputs belong; see `state`.
     weaver
         What follows statements on identities; by the default rules if None.
     """
@@ -219,7 +219,7 @@ class Run:
         self._names = [each.file for each in self._opened]
 
     def summary(self) -> dict[str, Any]:
-        """Return what has come of all inputs so far, as one document of JSON values."""
+        """Return the results of all inputs so far, as one document of JSON values."""
         inputs = [asdict(each) for each in self._opened]
         return self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=self._stopped)
 
@@ -332,7 +332,7 @@ class Run:
             self._watch(self.partition, at_ms)
 
     def _tick(self, at_ms: int) -> None:
-        """Let the trainers learn; follow the models that come of it."""
+        """Let the trainers learn; follow the models that they give."""
         tick = boundary_number(at_ms, self._settings.tick_ms, self.partition.table.timezone)
         sample = self._drawer.draw(tick, at_ms, self._share)
         self._share = share_of(self._settings.sample_size, sample.population_size)
@@ -353,7 +353,7 @@ class Run:
         self.statistics.observe_model(document, customers_moved)
 
     def settle(self) -> None:
-        """Look at everybody as of now: whoever silence has moved by then has its move told."""
+        """Look at everybody as of now, and write the moves that silence has made by then."""
         if (at_ms := max(self.partition.clock)) != NO_TIME:
             self._take(sweep(self.partition, at_ms))
             self.statistics.count_customers(len(self.partition.table), at_ms)

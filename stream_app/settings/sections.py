@@ -31,6 +31,8 @@ from stream_app.settings.definitions import Definitions, read_definitions
 
 ENV_PREFIX: Final = "SEGMENTER_"
 ENV_DELIMITER: Final = "__"
+SIGNING_KEY_CHARACTERS: Final = 32
+"""Of `api.signing_key`, at least, in the settings or in a file of its own."""
 
 
 class Section(BaseModel):
@@ -103,6 +105,10 @@ class NamespaceSettings(Section):
 
 class IdentitySettings(Section):
     """Which statements that two ids are one customer's are not believed; see `docs/identities.md`."""
+
+    enabled: bool = False
+    """Whether workers follow the topic `identities`. Set it for all commands alike; `segmenter topics create` then
+    makes this topic and `identity-handovers`. Replays take statements in without it. Once on, it stays on."""
 
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE_PATTERN)], NamespaceSettings] = {
         "user_id": NamespaceSettings(priority=1, limit=1)
@@ -372,7 +378,8 @@ class ApiToken(Section):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the token; the token itself is kept by the client alone."""
     scopes: Annotated[
-        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models"]], Field(min_length=1)
+        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models", "edit:actions"]],
+        Field(min_length=1),
     ]
     """What the token is good for."""
 
@@ -386,7 +393,8 @@ class ApiSettings(Section):
     """Port to listen on; 0 takes a free one."""
     tokens: tuple[ApiToken, ...] = ()
     """Clients: a list of tables with `name`, `sha256` (of the token) and `scopes`, which are any of `read:customers`,
-    `read:segments`, `stream:migrations` and, to approve and reject models in the console, `decide:models`."""
+    `read:segments`, `stream:migrations`, `decide:models` (approve and reject models) and `edit:actions` (say what to
+    do with a segment's customers)."""
     tokens_file: Path | None = None
     """File that holds the tokens, instead of `tokens`: TOML with `[[api.tokens]]` or a list in JSON, as `segmenter api
     token` prints them. It is looked at every 2 s, so tokens change without a restart."""
@@ -400,7 +408,7 @@ class ApiSettings(Section):
     """Live streams open at once; further ones are answered with 503."""
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^\s/?#*@]{1,255}$")], ...] = ()
     """Origins whose pages may call the API from a browser, with a token: a list such as `["https://shop.example"]`."""
-    signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    signing_key: SecretStr | None = None
     """Signs stream tokens and the console's sessions, at least 32 characters; processes behind one address share it. If
     neither is set, each has one of its own, and people sign in again after a restart."""
     signing_key_file: Path | None = None

@@ -48,7 +48,7 @@ def create_faust_app(
         **options,
     )
     install(app, host)
-    inputs = app.topic(*topics.inputs, key_serializer="raw", value_serializer=PASS_THROUGH)
+    inputs = app.topic(*topics.taken_in, key_serializer="raw", value_serializer=PASS_THROUGH)
     samples = app.topic(topics.samples, key_serializer="raw", value_serializer=PASS_THROUGH)
     # Declares the changelog, so that Faust assigns its partitions together with those of the inputs.
     customers = app.Table("customers", key_type=bytes, value_type=bytes, partitions=partitions)

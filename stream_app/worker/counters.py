@@ -16,6 +16,7 @@ from stream_app.adapters.metrics.declared import (
     EVENT_AGE,
     EVENT_PROCESSING,
     EVENTS,
+    IDENTITY_ROWS,
     LATE_EVENTS,
     MIGRATIONS,
     NOT_PROFILED_EVENTS,
@@ -50,10 +51,12 @@ class PartitionCounters:
         By input topic and reason.
     moves
         Migrations by segmentation, segment left (empty at a first entry), segment entered and cause.
+    joined, handed_over
+        Rows of ids that have ended, of customers in this partition and in others.
     waits_expired
         Ticks that were gone past before they were decided.
     longest_sweep_seconds
-        Of those since whoever tells of it has set it to 0.
+        Of those since the journal last set it to 0.
     processing_seconds, age_seconds, latency_seconds, sweep_seconds, tick_wait_seconds
         See the metrics of these names.
     written_at_ms
@@ -67,6 +70,8 @@ class PartitionCounters:
     waits_expired: int = 0
     written_at_ms: int = 0
     longest_sweep_seconds: float = 0.0
+    joined: int = 0
+    handed_over: int = 0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     moves: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -119,6 +124,9 @@ class PartitionCounters:
             yield Reading(DEAD_LETTERS, labels, total)
         for move, total in self.moves.items():
             yield Reading(MIGRATIONS, move, total)
+        for how, total in (("joined", self.joined), ("handed_over", self.handed_over)):
+            if total:
+                yield Reading(IDENTITY_ROWS, (how,), total)
         yield Reading(DUPLICATE_EVENTS, (), self.duplicates)
         yield Reading(NOT_PROFILED_EVENTS, (), self.not_profiled)
         yield Reading(LATE_EVENTS, (), self.late)

@@ -21,6 +21,10 @@ OVERDUE_SECONDS: Final = 2.0
 """A chunk that Faust has not delivered by then was dropped where a rebalance broke its loop."""
 
 
+ROWS_WAITING_MAX: Final = 1_000
+"""Rows of other partitions are fetched while fewer records wait, so that events never queue behind many of them."""
+
+
 class FaustHost:
     """A `BridgeHost`, which documents the members.
 
@@ -52,8 +56,8 @@ class FaustHost:
 
     @property
     def inputs(self) -> Sequence[str]:
-        """Names of the input topics."""
-        return self._topics.inputs
+        """Names of the topics whose records change customers."""
+        return self._topics.taken_in
 
     @property
     def changelog(self) -> str:
@@ -65,7 +69,8 @@ class FaustHost:
         intake, lane = self._owned.intakes.get(partition), self._owned.lanes.get(partition)
         if intake is None or lane is None or intake.is_full(topic):
             return False
-        return lane.waiting_records < self._settings.transaction_records_max
+        is_of_rows = topic == self._topics.handovers
+        return lane.waiting_records < (ROWS_WAITING_MAX if is_of_rows else self._settings.transaction_records_max)
 
     def expected_offset(self, topic: str, partition: int) -> int | None:
         """Return the offset of the next record to be fed; None if the partition is not open."""
@@ -125,5 +130,5 @@ class FaustHost:
         return self._owned.committable(drained_positions)
 
     async def release(self) -> None:
-        """Write what is unwritten and own nothing any more."""
+        """Write what is unwritten and give everything up."""
         await self._owned.release()

@@ -11,18 +11,32 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from stream_app.adapters.record_blocks import BlockRecord, RecordBlock
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.handovers import decode_handover
 from stream_app.contracts.scanner import Scanned, Scanner, Spans
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Events
+from stream_app.core.handing_over import event_of
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.placement import place_of, places_of
 from stream_app.core.privacy import set_requests_aside
-from stream_app.core.records import Batch, Rejection, Skipped, batch_of_records, end_between, records_of_others
+from stream_app.core.records import (
+    TOMBSTONE,
+    Batch,
+    Content,
+    Rejection,
+    Skipped,
+    batch_of,
+    batch_of_records,
+    end_between,
+    records_of_others,
+)
 from stream_app.core.trust import GAP_MS
+from stream_app.errors import InvalidRecord
 from stream_app.native import batches as native
 from stream_app.native.structures import EVENT, REJECTED, UNNAMED
 
@@ -87,6 +101,9 @@ class Intake:
         How far a single record may lead its topic.
     watermark_ms
         How far the records before have come, `NO_TIME` if there are none.
+    handovers
+        The topic that rows of other partitions come on; None where ids are as events have them. Records are kept as
+        they were fetched until they are folded where there is one.
     """
 
     def __init__(
@@ -97,10 +114,13 @@ class Intake:
         partitions: int,
         gap_ms: int = GAP_MS,
         watermark_ms: int = NO_TIME,
+        handovers: str | None = None,
     ) -> None:
         self.partition = partition
         self._partitions = partitions
-        self._scanners = {topic: Scanner(decoders[topic]) for topic in offsets}
+        self._handovers = handovers
+        self._scanners = {topic: Scanner(decoders[topic]) for topic in offsets if topic != handovers}
+        self._blocks: dict[str, deque[RecordBlock]] = {topic: deque() for topic in offsets}
         self._inlets = [_Inlet(number, topic, offset) for number, (topic, offset) in enumerate(offsets.items())]
         self._inlet_of = {inlet.topic: inlet for inlet in self._inlets}
         self._merge = WatermarkMerge(len(self._inlets), HELD_RECORDS_MAX, gap_ms, watermark_ms)
@@ -147,10 +167,9 @@ class Intake:
             Times further ahead of this than tolerated are refused.
         """
         inlet = self._inlet_of[topic]
-        columns = block.records
-        values = Spans(columns[native.VALUE_AT], columns[native.VALUE_SIZE])
-        keys = Spans(columns[native.KEY_AT], columns[native.KEY_SIZE])
-        scanned = self._scanners[topic].scan(block.buffer, values, now_ms, keys)
+        scanned = scan_rows(block) if topic == self._handovers else self._scan(topic, block, now_ms)
+        if self._handovers is not None:
+            self._blocks[topic].append(block)
         _note_timestamps(scanned, block)
         self._set_aside_misplaced(topic, scanned, block)
         scanned.records["source"] = inlet.number
@@ -158,6 +177,23 @@ class Intake:
         batch = batch_of_records(scanned.records, scanned.texts, scanned.others, NO_TIME)
         self._merge.add(inlet.number, batch)
         inlet.fetched_to = int(block.offsets[-1]) + 1
+
+    def _scan(self, topic: str, block: RecordBlock, now_ms: int) -> Scanned:
+        columns = block.records
+        values = Spans(columns[native.VALUE_AT], columns[native.VALUE_SIZE])
+        keys = Spans(columns[native.KEY_AT], columns[native.KEY_SIZE])
+        return self._scanners[topic].scan(block.buffer, values, now_ms, keys)
+
+    def record_at(self, number: int, offset: int) -> BlockRecord:
+        """Return a record that is not folded yet as it was fetched, by the number of its topic and its offset."""
+        block = next(each for each in self._blocks[self.topics[number]] if each.offsets[-1] >= offset)
+        return block[int(np.searchsorted(block.offsets, offset))]
+
+    def forget(self, folded_to: Mapping[str, int]) -> None:
+        """Let go of records that are folded, by topic those before an offset."""
+        for topic, blocks in self._blocks.items():
+            while blocks and blocks[0].offsets[-1] < folded_to[topic]:
+                blocks.popleft()
 
     def emit_chunks(self, drained_topics: Set[str], records_max: int, now_seconds: float) -> Iterator[InputChunk]:
         """Give out all that may go by now.
@@ -171,6 +207,8 @@ class Intake:
         now_seconds
             By a clock that never goes back.
         """
+        # Rows join in any order: those that are on their way hold no event up.
+        drained_topics |= {self._handovers} if self._handovers else set()
         merged = self._merge.release({inlet.number for inlet in self._inlets if inlet.topic in drained_topics})
         merged = set_requests_aside(merged)
         instants, begin = merged.instants(), 0
@@ -241,6 +279,26 @@ def _note_timestamps(scanned: Scanned, block: RecordBlock) -> None:
         rejection = scanned.others[number]
         if isinstance(rejection, Rejection):
             scanned.others[number] = rejection._replace(timestamp_ms=int(block.timestamps_ms[index]))
+
+
+def scan_rows(block: RecordBlock) -> Scanned:
+    """Return the rows that other partitions have handed over as events, and why others are none."""
+    contents: list[Content] = []
+    for record in block:
+        if record.value is None:
+            contents.append(TOMBSTONE)
+            continue
+        try:
+            contents.append(event_of(decode_handover(record.value)))
+        except msgspec.MsgspecError as error:
+            contents.append(Rejection(InvalidRecord("malformed", "$", str(error)), record.value, record.key))
+    batch = batch_of(contents, 0, block.offsets, NO_TIME)
+    return Scanned(batch.records, batch.texts, list(batch.others), 0)
+
+
+def no_record(number: int, offset: int) -> BlockRecord:
+    """Return the record of a chunk that did not come through an intake: there is none."""
+    raise LookupError(f"record {offset} of topic {number}: expected one that was fetched")
 
 
 def offsets_after(batch: Batch, topics: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:

@@ -27,17 +27,17 @@ class LoopSettings:
     keep_payload
         Whether dead letters carry the refused record itself.
     follows_wall_clock
-        False if time is what events say, for ever: for backtests.
+        False if time is always what events say, as in backtests.
     idle_ms
-        A drained partition without events for so long has caught up.
+        A drained partition that had no events for this time has caught up.
     chunk_records_max
         No more records are folded at once: other partitions wait for it.
     transaction_records_max
-        Folding waits when so many records are folded and not yet on their way.
+        Folding waits when this many records are folded and not yet on their way.
     model_moves_per_second
         Pace of migrations that a new version causes in a live partition.
     tick_wait_ms, live_tick_wait_ms
-        So long a partition that catches up, or a live one, waits for the decision on a tick; 0 for not at all.
+        How long a partition that catches up, or a live one, waits for the decision on a tick; 0 for not at all.
     figures_interval_ms
         Least time between two records of a partition's figures.
     gap_ms

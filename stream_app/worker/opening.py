@@ -6,7 +6,7 @@ The order matters, each step relies on the one before:
 2. A fence record marks the changelog's end after everything that the former owner could write.
 3. The changelog is restored up to that fence, the position row with it.
 4. Its rows count the days of the shop's time zone, or it is refused: which instants their days are made of is not kept,
-   so they cannot be counted anew.
+   so they cannot be counted again.
 5. The versions in force are at least as new as those that the rows were written under. Memberships in learned
    segmentations name their model's version, places in segmentations by rules name none: the position row, which is
    written in the same transaction as any row, says which versions were in force.
@@ -43,10 +43,11 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.core.customers import CustomerTable
 from stream_app.core.local_days import UTC
 from stream_app.core.marks import Marks
-from stream_app.errors import RecordsLost, TimeZoneChanged
+from stream_app.errors import ConfigurationError, RecordsLost, TimeZoneChanged
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.native import batches as native
 from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.identity_follower import IdentityFollower
 from stream_app.worker.training import Training, TrainingState, open_training
 
 
@@ -103,7 +104,7 @@ class RestoredPartition:
         }
 
     def admit(self, names: Iterable[str], is_ruled: Callable[[str], bool]) -> None:
-        """Have the table know some segmentations, and those that it was divided by last."""
+        """Add some segmentations to the table, and those that it was divided by last."""
         for name in dict.fromkeys((*names, *self.position.versions)):
             if name not in self.table.names and name not in self.table.ruled_names:
                 (self.table.admit_ruled if is_ruled(name) else self.table.admit)(name)
@@ -163,6 +164,8 @@ class PartitionOpener:
         By learned segmentation.
     follower
         Knows the versions in force.
+    identities
+        Knows which ids are one customer's, if statements on them are followed.
     """
 
     def __init__(
@@ -172,7 +175,9 @@ class PartitionOpener:
         settings: PartitionSettings,
         trainer_settings: Mapping[str, TrainerSettings],
         follower: DefinitionFollower,
+        identities: IdentityFollower | None = None,
     ) -> None:
+        self._identities = identities
         self._log = log
         self._topics = topics
         self._settings = settings
@@ -188,7 +193,7 @@ class PartitionOpener:
         TimeoutError
             If it takes longer than it may.
         DeliveryFailed
-            If the right to write could not be had.
+            If the right to write was not given.
         RecordsLost
             If inputs expired before they were read.
         TimeZoneChanged
@@ -202,6 +207,8 @@ class PartitionOpener:
                 await asyncio.gather(*(delivery.open() for delivery in opened))
                 await self._restore(deliveries)
                 await self._follower.is_read.wait()
+                if self._identities is not None:
+                    await self._identities.is_read.wait()
                 if with_trainer:
                     opened.append(self._delivery("trainer"))
                     await opened[-1].open()
@@ -243,11 +250,25 @@ class PartitionOpener:
         async for number, records in self._log.read_back(self._topics.changelog, list(missing)):
             missing[number].restore(records)
         for number, restored in missing.items():
+            self._require_identities(restored.position)
             _require_timezone(restored, self._settings.timezone, f"{self._topics.changelog}[{number}]")
-        starts = await asyncio.gather(*(self._log.log_starts(self._topics.inputs, number) for number in missing))
+        starts = await asyncio.gather(*(self._log.log_starts(self._topics.taken_in, number) for number in missing))
         for (number, restored), start in zip(missing.items(), starts, strict=True):
             restored.position = _from_log_start(restored.position, start, number)
         self._cached.update(missing)
+
+    def _require_identities(self, position: PartitionPosition) -> None:
+        """Refuse a state of a deployment that has followed statements on ids: rows may be on their way.
+
+        Raises
+        ------
+        ConfigurationError
+            If they are not followed any more.
+        """
+        if self._topics.handovers in position.offsets and not self._topics.with_identities:
+            raise ConfigurationError(
+                "setting identities.enabled: False, expected True, as this deployment has followed statements on ids"
+            )
 
     def _empty_table(self) -> CustomerTable:
         """Return a table for what is configured."""

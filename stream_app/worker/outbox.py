@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from stream_app.adapters.delivery import Outgoing, OutgoingRecord
 from stream_app.adapters.record_blocks import Parts, RecordBlock
 from stream_app.adapters.topics import TopicNames
 from stream_app.contracts.dead_letters import dead_letter
+from stream_app.contracts.handovers import encode_handover
 from stream_app.core.arrays import NO_INDICES, Indices
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Position
+from stream_app.core.handing_over import Handed
 from stream_app.core.marks import Refused
 from stream_app.core.privacy import Erased
 from stream_app.core.records import Batch, Positions, Rejection
@@ -123,6 +125,12 @@ class Outbox:
             forwarded = OutgoingRecord(record.key, record.value, list(record.headers))
             self.add(misplaced.topic, misplaced.partition, forwarded)
 
+    def hand_over(self, rows: Iterable[Handed], home_of: Callable[[str], int]) -> None:
+        """Add rows that go to the partitions of their customers."""
+        for handed in rows:
+            record = OutgoingRecord(handed.into.encode(), encode_handover(handed))
+            self.add(self._topics.handovers, home_of(handed.into), record)
+
     def sample(self, sample: PopulationSample) -> None:
         """Add a sample for the trainers."""
         self.samples.append(sample)
@@ -150,7 +158,7 @@ class Outbox:
 
 
 def _migrations_of(described: Described) -> RecordBlock:
-    """Return migrations, or what stands in their place, as records, keyed by customer."""
+    """Return migrations, or what replaces them, as records, keyed by customer."""
     places, lines, keys = described.places, described.lines, described.keys
     records = _columns(len(described))
     key_ends = len(lines) + places["key_at"] + places["key_size"]

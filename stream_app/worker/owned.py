@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
@@ -20,12 +21,14 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
+from stream_app.core.placement import places_of_ids
 from stream_app.core.segmentation import Segmentation
 from stream_app.errors import RecordsLost
 from stream_app.learning.sample import PopulationSample
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.worker.counters import PartitionCounters
 from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.identity_follower import Changed, IdentityFollower
 from stream_app.worker.intake import InputChunk, Intake
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, RestoredPartition
@@ -60,6 +63,8 @@ class OwnedPartitions:
         Called with any error that makes it unsafe to continue; it must end the process.
     now_ms
         The wall clock.
+    identities
+        Knows which ids are one customer's, if statements on them are followed.
     follow_samples
         Reads the samples' topic from an offset on, beside Faust's consumer; the samples of a tick wait for that one
         while it has records of the inputs that are not wanted yet.
@@ -94,6 +99,7 @@ class OwnedPartitions:
         failed: Callable[[BaseException], None],
         now_ms: Callable[[], int] = now_ms,
         follow_samples: FollowSamples | None = None,
+        identities: IdentityFollower | None = None,
     ) -> None:
         self.lanes: dict[int, PartitionLoop] = {}
         self.intakes: dict[int, Intake] = {}
@@ -119,6 +125,9 @@ class OwnedPartitions:
         self._reading: asyncio.Task[None] | None = None
         self._handing_over: set[asyncio.Task[None]] = set()
         self._release_lock = asyncio.Lock()
+        self._identities = identities
+        if identities is not None:
+            identities.subscribe(self._follow_identities)
         follower.subscribe(self._follow)
         follower.ticks.subscribe(self._wake)
 
@@ -139,7 +148,7 @@ class OwnedPartitions:
         return self._opening is not None and not self._opening.done()
 
     async def release(self) -> None:
-        """Write what is folded and own nothing any more."""
+        """Write what is folded and give everything up."""
         async with self._release_lock:  # a stop may come in the middle of a rebalance: it must not overtake it
             await self._release()
 
@@ -188,6 +197,7 @@ class OwnedPartitions:
         self._keep(self._follower.fields)
         for number, (restored, delivery) in opened.partitions.items():
             self._start(number, restored, delivery)
+        self._look_at_identities()
         self.recovery_seconds = time.monotonic() - started
         customers = sum(len(lane.partition.table) for lane in self.lanes.values())
         logger.info(
@@ -215,6 +225,7 @@ class OwnedPartitions:
             figures,
             self,
             restored.marks,
+            self._identities,
         )
         self.lanes[number] = lane
         self.intakes[number] = Intake(
@@ -224,11 +235,12 @@ class OwnedPartitions:
             self._partitions,
             self._lane_settings.gap_ms,
             position.clock.watermark_ms,
+            self._topics.handovers if self._identities else None,
         )
         lane.start(self._failed)
 
     def _segmentation(self, name: str) -> Segmentation:
-        """Return the version in force of a segmentation; where there is none (yet, or any more), nobody is in it."""
+        """Return the version in force of a segmentation; where there is none, nobody is in it."""
         current = self._follower.current.get(name)
         return current or EndedSegmentation(name, self._follower.published.get(name))
 
@@ -237,18 +249,31 @@ class OwnedPartitions:
         self._decoders = self._create_decoders(sorted(fields))
 
     def _follow(self, segmentations: Sequence[Segmentation]) -> None:
-        """Have all partitions follow new versions, behind the records that were decoded without fields of theirs.
+        """Have all partitions follow new versions, after the records that were decoded without their fields.
 
-        Records that wait in an intake or a loop are not decoded anew: that would take them from the log again. They
+        Records that wait in an intake or a loop are not decoded again: that would mean reading the log again. They
         are few, and versions may take over at any position, so these do once all such records are folded.
         """
         missing = self._follower.fields - self._fields
         if missing and self.lanes:
-            self._keep(self._fields | missing)  # what goes on under an earlier version until then needs its own
+            self._keep(self._fields | missing)  # what continues under an earlier version until then needs its own
         for number, lane in self.lanes.items():
             over = [self._segmentation(name) for name in lane.partition.names if name not in self._follower.current]
             behind = self.intakes[number].renew(self._decoders) if missing else NO_OFFSETS
             lane.follow([*segmentations, *over], behind)
+
+    def _look_at_identities(self) -> None:
+        """Have all partitions look at their ids that go by another one: statements may have come in between."""
+        if self._identities is not None:
+            for number, ids in self._identities.aliases_of(self.lanes).items():
+                self.lanes[number].note_identities(ids)
+
+    def _follow_identities(self, changed: Changed) -> None:
+        """Have the partitions of ids look at them."""
+        ids = list(changed)
+        places = places_of_ids(ids, self._partitions)
+        for number, lane in self.lanes.items():
+            lane.note_identities({ids[index]: changed[ids[index]] for index in np.flatnonzero(places == number)})
 
     def _wake(self) -> None:
         for lane in self.lanes.values():
@@ -312,8 +337,8 @@ class OwnedPartitions:
 
     @property
     def inputs(self) -> Sequence[str]:
-        """Names of the input topics."""
-        return self._topics.inputs
+        """Names of the topics whose records change customers."""
+        return self._topics.taken_in
 
     def has_backlog(self, number: int) -> bool:
         """Return whether records of a partition are fetched and not written yet."""

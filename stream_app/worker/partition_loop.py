@@ -1,15 +1,15 @@
 """One owned partition, from its opening to its end. This file is the worker's main loop.
 
 A lane folds chunks into its partition in memory and notes in its outbox what that did. Whenever no transaction is
-under way, its writer makes one of all that has gathered, as soon as there is nothing more to fold at once, or that is
-much. So chunks are small when little comes and large under load, folding goes on while the brokers answer, and a
+under way, its writer makes one of all that has gathered, as soon as that is much or there is nothing more to fold at
+once. So chunks are small when little comes and large under load, folding continues while the brokers answer, and a
 customer that changes often is written once a transaction.
 
 Memory leads the log by what is in the outbox and on its way. That is safe because there are only two ways for a lane
 to end: `close`, which writes the rest first, and a failure, which ends the process and the memory with it.
 
 Between chunks time passes, see `stream_app.worker.sweeping`. At a tick the folding stands still, for a bounded time,
-until it is decided which models are in force from there on, see `stream_app.worker.ticks`; the writer goes on.
+until it is decided which models are in force from there on, see `stream_app.worker.ticks`; the writer continues.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Final
 
+import msgspec.structs
+import numpy as np
+
 from stream_app.adapters.changelog import PartitionPosition
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.topics import TopicNames
-from stream_app.core.arrays import NO_INDICES
+from stream_app.core.arrays import NO_INDICES, Indices
 from stream_app.core.clock import NO_TIME
+from stream_app.core.events import Events, Position
 from stream_app.core.local_days import boundary_number, last_boundary
 from stream_app.core.marks import Marks
 from stream_app.core.partition import Partition, Reached, Sweeps
@@ -48,7 +52,9 @@ from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
 from stream_app.worker.counters import ACCEPTED, Arrivals, PartitionCounters
 from stream_app.worker.doubts import DoubtLog
 from stream_app.worker.figures import PartitionFigures
-from stream_app.worker.intake import InputChunk, offsets_after
+from stream_app.worker.identity_follower import Changed, IdentityFollower
+from stream_app.worker.intake import InputChunk, no_record, offsets_after
+from stream_app.worker.joining import Joiner, Part, RecordAt
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.privacy import PrivacyDesk
@@ -61,10 +67,10 @@ INLINE_DUE_MAX: Final = 4_096
 WORTH_WRITING: Final = 4
 """This part of the largest transaction is written though there is more to fold at once."""
 WAKE_SECONDS: Final = 0.25
-"""An idle lane looks at the clock so often."""
+"""How often an idle lane looks at the clock."""
 NO_OFFSETS: Final[Mapping[str, int]] = MappingProxyType({})
 SETTLING_SECONDS: Final = 0.5
-"""A drained partition lets its time pass to where others wait only if nothing comes for so long: what was produced
+"""A drained partition advances its time to where others wait only if nothing has come for this long: what was produced
 together does not become visible in all partitions at once."""
 
 
@@ -78,7 +84,7 @@ class PartitionLoop:
     partition
         Its state as restored.
     position
-        Where that state stands in the inputs.
+        Where that state is in the inputs.
     delivery
         The right to write.
     topics, settings
@@ -93,6 +99,8 @@ class PartitionLoop:
         Learns from the samples.
     marks
         Who is not to be known, as restored; nobody if None.
+    identities
+        Knows which ids are one customer's, if statements on them are followed.
     """
 
     def __init__(
@@ -108,6 +116,7 @@ class PartitionLoop:
         figures: PartitionCounters | None = None,
         taker: SampleTaker = NO_TAKER,
         marks: Marks | None = None,
+        identities: IdentityFollower | None = None,
     ) -> None:
         self.number = number
         self.partition = partition
@@ -133,6 +142,12 @@ class PartitionLoop:
         self._said_empty_ms = NO_TIME
         self._quiet_since = -SETTLING_SECONDS
         self._sweeper = Sweeper(partition, position, settings, now_ms, self._send_sample)
+        self.joiner = (
+            Joiner(number, partition, identities, topics, self._input_names, position.statements)
+            if identities is not None
+            else None
+        )
+        self._record_at: RecordAt = no_record
         self._members = PartitionFigures(partition, number, settings.figures_interval_ms, now_ms)
         self._pace = Pace(
             settings.sweep_interval_ms,
@@ -199,18 +214,24 @@ class PartitionLoop:
         self._sweeper.follow(segmentations, behind)
         self._wake.set()
 
+    def note_identities(self, changed: Changed) -> None:
+        """Look at ids of this partition that go by another one."""
+        if self.joiner is not None:
+            self.joiner.note(changed)
+            self._wake.set()
+
     def wake(self) -> None:
         """Look at the clock and at what is known of ticks."""
         self._wake.set()
 
     @property
     def waits_for_decision(self) -> bool:
-        """Whether folding stands still at a tick; it goes on by itself, within the time that it may take."""
+        """Whether folding stands still at a tick; it resumes by itself, within the time that it may take."""
         return self._wait.is_under_way
 
     @property
     def offered_to(self) -> Mapping[str, int]:
-        """By topic, the offset behind the last record that was offered."""
+        """By topic, the offset after the last record that was offered."""
         return self._offered_to
 
     @property
@@ -260,12 +281,16 @@ class PartitionLoop:
             if self._sweeper.part_is_due:
                 await self._make_room()
                 self._sweep_part()
+            if self.joiner is not None:
+                await self._make_room()
+                self._end_ids(self.joiner)
             self._tell_figures()
             for record in self.privacy.drop_expired():
                 self._outbox.add(self._topics.changelog, self.number, record)
             if not self._inbox or self._outbox.size >= self._settings.transaction_records_max // WORTH_WRITING:
                 self._gathered.set()
-            if self._inbox or self._sweeper.part_is_due or self._sweeper.open_tick_ms is not None:
+            is_ending = self.joiner is not None and self.joiner.is_waiting
+            if self._inbox or is_ending or self._sweeper.part_is_due or self._sweeper.open_tick_ms is not None:
                 await asyncio.sleep(0)
             else:
                 self._wake.clear()
@@ -277,16 +302,19 @@ class PartitionLoop:
 
     async def _fold(self, chunk: InputChunk) -> None:
         """Fold a chunk, and carry out the privacy requests in it."""
+        self._record_at = chunk.intake.record_at if chunk.intake else no_record
         if not request_places(chunk.batch):
             await self._fold_records(chunk.batch)
-            return
-        for part in parts_at_requests(chunk.batch):
-            if len(part.records):
-                await self._fold_records(part.records)
-            if len(part.requests):
-                await self._finish_sweep()  # it counts rows by number
-                await self._make_room()
-                self._carry_out(part.requests)
+        else:
+            for part in parts_at_requests(chunk.batch):
+                if len(part.records):
+                    await self._fold_records(part.records)
+                if len(part.requests):
+                    await self._finish_sweep()  # it counts rows by number
+                    await self._make_room()
+                    self._carry_out(part.requests)
+        if chunk.intake is not None:
+            chunk.intake.forget(self.folded_to)
 
     def _carry_out(self, batch: Batch) -> None:
         """Forget customers, or note that they may be known again; all in one transaction with the requests' offsets."""
@@ -343,13 +371,13 @@ class PartitionLoop:
 
     def _fold_part(self, batch: Batch, sweeps: Sweeps, reached: Reached | None) -> None:
         """Fold records, and move the partition's position past them."""
+        if self.joiner is not None:
+            batch, sweeps, reached = self.joiner.sort_out(Part(batch, sweeps, reached), self._record_at)
         events, placed = batch.folded(), NO_INDICES
         self._outbox.touch((), len(batch))
         if len(events) or len(sweeps.at_ms):
             started = perf_counter()
-            outcome = process_events(self.partition, events, sweeps, reached)
-            placed = batch.placed(outcome.owners)
-            self._take(outcome, Chunk(events, self._input_names, self.number))
+            placed = batch.placed(self._process(events, sweeps, reached))
             took = perf_counter() - started
             self._doubts.note(self.partition.trust)
             if len(events):
@@ -357,8 +385,36 @@ class PartitionLoop:
                 self.figures.note_accepted(batch, self._input_names, self._now_ms(), placed)
             else:
                 self.figures.note_sweep(took)
+        if self.joiner is not None:
+            batch = self.joiner.pass_on_unnamed(batch, placed, self._record_at)
         self._outbox.set_aside(batch, self._input_names, self._settings.keep_payload, self.figures, placed)
         self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
+
+    def _process(self, events: Events, sweeps: Sweeps, reached: Reached | None) -> Indices:
+        """Fold events and take down what comes of it; return whose those are that name no customer."""
+        if self.joiner is None:
+            outcome = process_events(self.partition, events, sweeps, reached)
+            self._take(outcome, Chunk(events, self._input_names, self.number))
+            return outcome.owners
+        owners = []
+        for outcome, piece in self.joiner.process(events, sweeps, reached, self._record_at):
+            self._take(outcome, Chunk(piece, self._input_names, self.number))
+            owners.append(outcome.owners)
+        return np.concatenate(owners)
+
+    def _end_ids(self, joiner: Joiner) -> None:
+        """Let some ids end that go by another one, and tell of statements that do not count."""
+        ended = joiner.end_some() if joiner.is_waiting else None
+        if ended is not None:
+            self._outbox.touch((), len(ended.events))
+            self._take(ended.outcome, Chunk(ended.events, [self._topics.identities]))
+            self._outbox.hand_over(ended.handed, joiner.home_of)
+            self.figures.handed_over += len(ended.handed)
+            self.figures.joined += len(ended.events) - len(ended.handed)
+        for offset, refused in joiner.refusals():
+            position = Position(self._topics.identities, 0, offset)
+            self._outbox.reject(refused, position, self._settings.keep_payload)
+            self.figures.note_rejected(position.topic, refused.error.reason)
 
     def _take(self, outcome: Outcome, chunk: Chunk = NO_CHUNK) -> None:
         """Note what came of a step, to be written."""
@@ -396,7 +452,7 @@ class PartitionLoop:
         started = perf_counter()
         known = self._sweeper.versions.keys()
         self._sweeper.assess_part(self._take)
-        if known - self._sweeper.versions.keys():  # in the same transaction: whoever comes next knows nothing of them
+        if known - self._sweeper.versions.keys():  # in the same transaction: the next owner knows nothing of them
             self._tell_figures(at_once=True)
         self._sweep_seconds += perf_counter() - started
         if not self._sweeper.is_sweeping:
@@ -477,6 +533,8 @@ class PartitionLoop:
             if self._outbox.is_touched:
                 outbox, self._outbox = self._outbox, Outbox(self._topics, self.number)
                 position = self._sweeper.position(self.folded_to)
+                if self.joiner is not None:
+                    position = msgspec.structs.replace(position, statements=self.joiner.statements)
                 outgoing = outbox.seal(self.partition.table, position)
                 self._sealed.set()
                 await self._delivery.commit(outgoing)
@@ -485,6 +543,8 @@ class PartitionLoop:
                     self.figures.written_at_ms = self._now_ms()
                     self.arrivals.note_written(position.offsets, self.figures.written_at_ms)
                 self.committed = position
+                if self.joiner is not None:
+                    self.joiner.note_committed(position.statements)
                 self.figures.transactions += 1
             if self._is_closing and not self._outbox.is_touched:
                 return

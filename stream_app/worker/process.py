@@ -12,7 +12,7 @@ import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import faust
 
@@ -23,6 +23,7 @@ from stream_app.adapters.service import Service, end_now, give_up
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.identity_follower import IdentityFollower
 from stream_app.worker.journal import Journal
 from stream_app.worker.lag import records_waiting
 from stream_app.worker.owned import OwnedPartitions
@@ -44,27 +45,46 @@ AskEnds = Callable[[Sequence[str], Sequence[int]], Awaitable[Offsets]]
 """Asks the brokers where partitions of topics end; the mapping is empty if none answers."""
 
 
+class Parts(NamedTuple):
+    """What a worker consists of.
+
+    Attributes
+    ----------
+    app
+        Faust's application.
+    owned
+        The partitions.
+    follower, identities
+        What reads versions, and statements on ids if they are followed.
+    """
+
+    app: faust.App
+    owned: OwnedPartitions
+    follower: DefinitionFollower
+    identities: IdentityFollower | None = None
+
+
 class Starter(Protocol):
     """Builds the application inside the running event loop, as Faust wants it."""
 
-    def __call__(
-        self, failed: Callable[[BaseException], None]
-    ) -> tuple[faust.App, OwnedPartitions, DefinitionFollower]:
+    def __call__(self, failed: Callable[[BaseException], None]) -> Parts:
         """Return what the worker runs; `failed` ends the process."""
         ...
 
 
 async def run_worker(create: Starter, ask_ends: AskEnds, health: Address) -> None:
     """Work until SIGTERM or SIGINT."""
-    app, owned, follower = create(_give_up)
+    app, owned, follower, identities = create(_give_up)
     metrics = Metrics(WORKER)
-    metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app)).readings)
+    metrics.read_from(Telemetry(owned, follower, lambda: log_ends(app), identities).readings)
 
     def waiting() -> Mapping[tuple[str, int], int]:
         return records_waiting(owned, *log_ends(app))
 
     async with Service(WorkerReadiness(owned, follower), health, metrics) as service:
         service.supervise(follower.run(), "following the model")
+        if identities is not None:
+            service.supervise(identities.run(), "following statements on ids")
         service.supervise(_watch(app, owned, ask_ends), "watching")
         service.supervise(app.start(), "Faust")
         journal = Journal(owned, lambda: follower.newest, waiting, lambda: follower.pinned)

@@ -12,6 +12,9 @@ from stream_app.adapters.metrics.declared import (
     COUNTED_SINCE,
     CUSTOMERS,
     HOLDOUT,
+    IDENTITY_ALIASES,
+    IDENTITY_STATEMENTS,
+    IDENTITY_WAITING,
     LAST_PROCESSED,
     MODEL_DRIFT,
     MODEL_HELD,
@@ -37,6 +40,7 @@ from stream_app.core.segmentation import Segmentation
 from stream_app.segmentations.learned.document import Drift, ModelProposal
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.definition_follower import DefinitionFollower
+from stream_app.worker.identity_follower import IdentityFollower
 from stream_app.worker.lag import records_waiting
 from stream_app.worker.owned import OwnedPartitions
 from stream_app.worker.partition_loop import PartitionLoop
@@ -55,7 +59,7 @@ class SegmentationState(NamedTuple):
         By segment id, of the segments in use.
     sizes, revenue
         Customers by segment id, 0 included, and their lifetime revenue in major units; customers may still be in
-        segments that are not in use any more.
+        segments that are no longer in use.
     learned_at_ms
         The instant that the newest model was learned for, 0 before the first; None where nothing is learned.
     drift
@@ -116,6 +120,8 @@ class Telemetry:
     log_ends
         Returns by input topic and partition the end of the log, as far as it is known, and the group's position
         where all before it is fetched.
+    identities
+        Knows which ids are one customer's, if statements on them are followed.
     """
 
     def __init__(
@@ -123,7 +129,9 @@ class Telemetry:
         owned: OwnedPartitions,
         follower: DefinitionFollower,
         log_ends: Callable[[], tuple[Mapping[tuple[str, int], int], Mapping[tuple[str, int], int]]],
+        identities: IdentityFollower | None = None,
     ) -> None:
+        self._identities = identities
         self._owned = owned
         self._follower = follower
         self._log_ends = log_ends
@@ -147,9 +155,18 @@ class Telemetry:
         yield Reading(TIMES_IN_DOUBT, ("ahead",), sum(trust.ahead_in_doubt for trust in trusts))
         yield Reading(TIMES_IN_DOUBT, ("behind",), sum(trust.behind_in_doubt for trust in trusts))
         yield from _privacy(lanes.values())
+        yield from self._of_identities(lanes)
         yield from self._lags()
         for name, state in self._segmentations(lanes).items():
             yield from state.readings(name)
+
+    def _of_identities(self, lanes: Mapping[int, PartitionLoop]) -> Iterator[Reading]:
+        if self._identities is None:
+            return
+        yield Reading(IDENTITY_STATEMENTS, ("taken",), self._identities.taken)
+        yield Reading(IDENTITY_STATEMENTS, ("refused",), self._identities.refused.total())
+        yield Reading(IDENTITY_ALIASES, (), len(self._identities.weaver.identities))
+        yield Reading(IDENTITY_WAITING, (), sum(lane.joiner.waiting for lane in lanes.values() if lane.joiner))
 
     def _lags(self) -> Iterator[Reading]:
         for (topic, number), waiting in records_waiting(self._owned, *self._log_ends()).items():

@@ -24,6 +24,7 @@ def test_position_comes_back_as_it_was_written() -> None:
         "adopted": {"value": 7, "loyal": 2},
         "counted_since": {"a1": 4},
         "timezone": "Europe/Berlin",
+        "statements": 0,
         "trust": [2, [2**64 - 1], [], 9, [], [[8, 1, 7, 3, [5]]], [], [], 0, NO_TIME, 0, 1, 0],
     }
 

@@ -52,9 +52,23 @@ def test_keyed_topics_have_equal_partition_counts_and_the_others_one() -> None:
     }
 
 
+def test_topics_of_identities_are_there_where_statements_are_followed() -> None:
+    names = replace(NAMES, with_identities=True)
+    with_identities = {spec.name: spec for spec in topic_specs(names, RULES)}
+    assert with_identities.keys() - specs().keys() == {names.identities, names.handovers}
+    statements = with_identities[names.identities]
+    assert statements.partitions == 1
+    assert with_identities[names.handovers].partitions == RULES.partitions
+    kept = dict(statements.properties)
+    assert deviations(statements, 1, statements.replication_factor, kept) == ()
+    expiring = deviations(statements, 1, statements.replication_factor, kept | {"retention.ms": "604800000"})
+    assert expiring == ("retention.ms is 604800000, expected at least -1",)
+
+
 def test_clean_up_is_what_the_contracts_promise() -> None:
     policies = {name.removeprefix(NAMES.prefix): spec.properties["cleanup.policy"] for name, spec in specs().items()}
-    promised = {channel.topic: channel.cleanup for channel in CHANNELS if channel.topic not in STATEMENT_CONTRACTS}
+    of_identities = {*STATEMENT_CONTRACTS, "identity-handovers"}
+    promised = {channel.topic: channel.cleanup for channel in CHANNELS if channel.topic not in of_identities}
     assert promised.items() <= policies.items()
     assert policies["segmenter-customers-changelog"] == policies["segmenter-trainer-changelog"] == "compact"
 

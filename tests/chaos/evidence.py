@@ -139,7 +139,7 @@ def gather(
 def input_ends(bootstrap_servers: str, names: TopicNames, partitions: int) -> dict[tuple[str, int], int]:
     """Return where the inputs end, by topic and partition: behind the last record, whoever wrote it."""
     ends: dict[tuple[str, int], int] = {}
-    for topic in names.inputs:
+    for topic in names.taken_in:
         for message in read_committed(bootstrap_servers, topic, partitions):
             ends[topic, message.partition()] = message.offset() + 1
     return ends

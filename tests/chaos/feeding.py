@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from tests.chaos.traffic import Record
+from tests.chaos.traffic import IDENTITIES, Record
 
 DELIVERY_SECONDS: Final = 180
 """Longer than any fault lasts."""
@@ -78,6 +78,8 @@ class Feeder:
         if error is not None:
             self._failure = error
             return
+        if str(message.topic()) == self._prefix + IDENTITIES:
+            return  # no partition's input: all workers read it
         at = str(message.topic()), int(message.partition() or 0)
         self.ends[at] = max(self.ends.get(at, 0), int(message.offset() or 0) + 1)
 

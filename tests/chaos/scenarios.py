@@ -71,7 +71,13 @@ class Scenario:
 
 STATIC: Final = {"is_static": True}
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    "kill-worker": Scenario(kill_one_of_two, 20, 3),
+    "kill-worker": Scenario(
+        kill_one_of_two,
+        20,
+        3,
+        traffic={"link_rate": 0.02},
+        stage={"settings": {"IDENTITIES__ENABLED": "true"}},
+    ),
     "kill-worker-wall-clock": Scenario(
         kill_one_of_two,
         5,

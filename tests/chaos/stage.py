@@ -31,6 +31,8 @@ MOVING_SECONDS: Final = 30
 """All partitions have to move again so soon after the last fault; not in the short forms, for tests assert no time."""
 PATIENCE_SECONDS: Final = 240
 """How long is waited for it, so as to tell how long it took."""
+SETTLING_SECONDS: Final = 0.5
+"""What is forwarded is read by then, and what it leads to is written."""
 COMMAND_SECONDS: Final = 1_200
 """A command that takes longer hangs: `verify` recounts everything in Python, which takes a minute on a busy machine."""
 ATTEMPTS: Final = 60
@@ -128,7 +130,7 @@ class Stage:
         self.broker = broker
         self.outcome = Outcome(name)
         self.traffic = traffic
-        self.names = TopicNames(prefix, "segmenter")
+        self.names = TopicNames(prefix, "segmenter", "IDENTITIES__ENABLED" in (settings or {}))
         self.bootstrap_servers = bootstrap_servers
         self.environment = {
             f"SEGMENTER_{name}": value
@@ -235,8 +237,13 @@ class Stage:
         outcome = self.outcome
         self.feeder.settle()
         self.progress.wait_for(self.feeder.ends, PATIENCE_SECONDS)
-        ends = input_ends(self.bootstrap_servers, self.names, PARTITIONS)  # with what workers have forwarded
-        self.progress.wait_for(ends, PATIENCE_SECONDS)
+        ends: dict[Place, int] = {}
+        while ends != (
+            now := input_ends(self.bootstrap_servers, self.names, PARTITIONS)
+        ):  # what workers have forwarded
+            ends = now  # with what workers have forwarded
+            self.progress.wait_for(ends, PATIENCE_SECONDS)
+            time.sleep(SETTLING_SECONDS)
         self.fleet.wait_until_ready()
         try:
             wait_for(lambda: self.group.lag(ends) == 0, 15, "the group's offsets to reach the ends")

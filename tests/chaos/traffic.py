@@ -13,6 +13,11 @@ from typing import Any, Final, NamedTuple
 PURCHASES: Final = "purchases"
 ENGAGEMENTS: Final = "engagements"
 PROFILES: Final = "profiles"
+IDENTITIES: Final = "identities"
+DEVICES_MAX: Final = 4
+"""Of a customer, so that no statement is refused."""
+UNLINKED: Final = 20
+"""Devices of which nobody has said yet whose they are."""
 PROFILE_SHARE: Final = 0.05
 """Of the records: what is said of a customer, who may be heard of for the first time by it."""
 START: Final = datetime(2015, 1, 1, tzinfo=UTC)
@@ -65,6 +70,8 @@ class Traffic:
     duplicate_rate, malformed_rate, late_rate, future_rate
         Shares of the records that repeat one of a guest, that break the contract, that come up to 30 days late, and
         that claim to be from years ahead.
+    link_rate
+        Share of the records that say of a device whose it is. Half of what it does comes before that.
     misdated_rate
         Share of the engagements that are dated a year after their neighbours, or in 1970.
     start
@@ -82,6 +89,7 @@ class Traffic:
         late_rate: float = 0.0,
         future_rate: float = 0.0,
         misdated_rate: float = 0.001,
+        link_rate: float = 0.0,
         start: datetime = START,
     ) -> None:
         self.truth: defaultdict[str, Totals] = defaultdict(Totals)
@@ -94,6 +102,10 @@ class Traffic:
         self._start = start
         self._rates = (duplicate_rate, malformed_rate, late_rate, future_rate)
         self._misdated_rate = misdated_rate
+        self._link_rate = link_rate
+        self._devices: defaultdict[str, list[str]] = defaultdict(list)
+        self._unlinked: deque[tuple[str, str]] = deque()
+        self._owners: dict[str, str] = {}
         self._number = 0
         self._orders: dict[str, tuple[str, int]] = {}
         self._guests: list[str] = []
@@ -127,6 +139,8 @@ class Traffic:
         return [self._event()._replace(partition=partition) for partition in partitions]
 
     def _draw(self) -> Record:
+        if self._link_rate and self._random.random() < self._link_rate and (link := self._link()) is not None:
+            return link
         duplicate, malformed, late, future = self._rates
         chance = self._random.random()
         if chance < duplicate and (repetition := self._repetition()) is not None:
@@ -180,7 +194,7 @@ class Traffic:
     def _event(self, delay: timedelta = timedelta()) -> Record:
         self._at += self._step
         fields = self._event_fields(max(self._at - delay, self._start))
-        totals = self.truth[fields["customer_id"]]
+        totals = self.truth[self._owners.get(fields["customer_id"], fields["customer_id"])]
         if "total" not in fields:
             totals.engagements += 1
             if self._random.random() < self._misdated_rate:
@@ -223,7 +237,28 @@ class Traffic:
         customer = int(self._customers * self._random.random() ** 2)
         season = (at - START).days // 25
         customer = (customer + 97 * season * (customer % 3)) % self._customers  # a third falls silent and comes back
-        return f"c{customer}"
+        return self._device_of(f"c{customer}") if self._link_rate else f"c{customer}"
+
+    def _device_of(self, customer_id: str) -> str:
+        """Return the customer, or a device of its own, which may not be known to be that yet."""
+        devices = self._devices[customer_id]
+        if len(devices) < DEVICES_MAX and self._random.random() < self._link_rate * 3:
+            devices.append(f"d{len(devices)}-{customer_id}")
+            self._unlinked.append((devices[-1], customer_id))
+        return self._random.choice([customer_id, *devices])
+
+    def _link(self) -> Record | None:
+        """Return the statement of whose a device is that has been in use for a while; none if there is none."""
+        if len(self._unlinked) < UNLINKED:
+            return None
+        device, customer_id = self._unlinked.popleft()
+        self._owners[device] = customer_id
+        own, brought = self.truth[customer_id], self.truth.pop(device, Totals())
+        for name in ("purchases", "refunds", "engagements", "revenue_minor"):
+            setattr(own, name, getattr(own, name) + getattr(brought, name))
+        at = self._at.isoformat(timespec="milliseconds")
+        fields = {"customer_id": customer_id, "alias": device, "namespace": "device", "observed_at": at}
+        return Record(IDENTITIES, customer_id.encode(), json.dumps(fields).encode())
 
     def _guest(self) -> str:
         """Return a guest who has one event less to come; who has none leaves, and makes room for a new one."""

@@ -97,8 +97,9 @@ def test_schemas_have_identity_dialect_and_sorted_keys() -> None:
         assert text == json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-LEFT_OUT = ("merged_into",)
-"""Fields that are there where they say something, and cost nobody else anything."""
+LEFT_OUT = ("revenue_before", "merged_into", "written_by")
+"""Fields that are there where they say something, and cost nobody else anything; the first one is missing in records of
+earlier releases alone."""
 
 
 def test_every_output_field_is_required_and_nothing_else_goes_out() -> None:

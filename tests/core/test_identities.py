@@ -200,3 +200,10 @@ def test_state_is_gone_on_from(seed: int) -> None:
             cut.load_state(state)
         assert whole.take(each) == cut.take(each)
     assert (whole.ends, whole.state()) == (cut.ends, cut.state())
+
+
+def test_ids_are_one_from_the_statement_on_that_connects_them() -> None:
+    identities, _ = taken(merge("a", "b", 5), merge("c", "d", 3), merge("b", "d", 9), merge("e", "d", 2))
+    group = identities.group_of("a")
+    assert group is not None
+    assert {each: group.joined_ms(each) for each in "abce"} == {"a": 9, "b": 9, "c": 3, "e": 2}

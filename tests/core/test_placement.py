@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.core.events import NO_EVENTS, pack_events
-from stream_app.core.placement import places_of
+from stream_app.core.placement import places_of, places_of_ids
 from tests.support.events import engagement
 
 
@@ -17,6 +17,7 @@ def test_customers_are_placed_as_by_kafkas_default_partitioner(customer_ids: lis
     events = pack_events([engagement(0, customer_id) for customer_id in customer_ids], 0, 0)
     expected = [(murmur2(customer_id.encode()) & 0x7FFF_FFFF) % partitions for customer_id in customer_ids]
     assert places_of(events, partitions).tolist() == expected
+    assert places_of_ids(customer_ids, partitions).tolist() == expected
 
 
 @pytest.mark.parametrize("partitions", [0, -1])

@@ -109,3 +109,11 @@ def test_state_is_gone_on_from() -> None:
     woven = other.weave(chunk(visit("a", 2)))
     assert woven is not None
     assert told(woven.events) == [("b", "a 2")]
+
+
+def test_some_events_are_renamed_on_demand() -> None:
+    weaver = Weaver()
+    weaver.weave(chunk(said("a", "b", 1)))
+    events = chunk(visit("a", 2), visit("a", 3), visit("c", 4))
+    assert told(weaver.rename(events, np.array([1, 2]))) == [("a", "a 2"), ("b", "a 3"), ("c", "c 4")]
+    assert told(weaver.rename(events, np.array([], np.intp))) == told(events)

@@ -1,4 +1,4 @@
-"""Consents on a real Kafka: who withdraws leaves and is not counted, across a kill too; who agrees again begins anew."""
+"""Consents on a real Kafka: who withdraws leaves and is not counted, across a kill; who agrees again begins anew."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ class Deployment:
     def committed(self) -> dict[tuple[str, int], tuple[int, int]]:
         """Return the group's offset and the end of each input partition."""
         consumer = self._consumer(self.topics.group)
-        places = [TopicPartition(topic, number) for topic in self.topics.inputs for number in range(self.partitions)]
+        places = [TopicPartition(topic, number) for topic in self.topics.taken_in for number in range(self.partitions)]
         found = {}
         for place in consumer.committed(places, timeout=PATIENCE_SECONDS):
             _, end = consumer.get_watermark_offsets(place, timeout=PATIENCE_SECONDS)

@@ -94,6 +94,23 @@ def drawn_inputs(drawn: random.Random, records: int, customers: int, partitions:
             yield record._replace(value=json.dumps(far).encode())
 
 
+def drawn_statements(drawn: random.Random, customers: int) -> list[Input]:
+    """Draw links and merges of customers, some of which are not to be believed, and one that cannot be read."""
+    statements = []
+    for _ in range(drawn.randrange(1, max(customers // 2, 2))):
+        alias, customer = (f"c{each}" for each in drawn.sample(range(customers), 2))
+        kind = drawn.choice(["merge", "merge", "link"])
+        at = format_instant(START_MS + drawn.randrange(DAYS * DAY_MS))
+        said = f'"type": "{kind}", "customer_id": "{customer}", "alias": "{alias}", "observed_at": "{at}"'
+        value = f"{{{said}}}".encode()
+        fate = drawn.random()
+        if fate < 0.1:
+            value = value[: drawn.randrange(len(value))]
+        statements.append(Input("identities", 0, customer.encode(), value if fate < 0.95 else None))
+        statements += statements[-1:] if fate > 0.85 else []
+    return statements
+
+
 def poison(drawn: random.Random, inputs: list[Input]) -> None:
     """Date a few records far from all others: at the end of the time that is sent, and in 1970."""
     for _ in range(drawn.randrange(1, 4)):

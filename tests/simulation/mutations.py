@@ -14,7 +14,7 @@ from stream_app.adapters.changelog import POSITION_KEY
 from stream_app.adapters.delivery import Delivery, Outgoing
 from stream_app.errors import DeliveryFailed
 from stream_app.worker.intake import InputChunk
-from stream_app.worker.opening import PartitionOpener
+from stream_app.worker.opening import PartitionOpener, RestoredPartition
 from stream_app.worker.owned import OwnedPartitions
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.memory_log import MemoryDelivery, Transaction
@@ -125,6 +125,34 @@ class OwnDefinitions(SimulatedFollower):
         self.current = {each.name: each for each in self.wanted}
 
 
+class RowsTakenAgain(PartitionOpener):
+    """Goes over all rows again that were handed over to a partition."""
+
+    async def _restore(self, deliveries: Mapping[int, Delivery]) -> None:
+        await super()._restore(deliveries)
+        for number in deliveries:
+            restored = self._cached[number]
+            again = {topic: 0 for topic in restored.position.offsets if topic == self._topics.handovers}
+            restored.position = msgspec.structs.replace(restored.position, offsets=restored.position.offsets | again)
+
+
+class IdsForgotten(OwnedPartitions):
+    """Looks at no id that was known to have ended before its partition was opened."""
+
+    def _look_at_identities(self) -> None:
+        pass
+
+
+class IdsTakenAsTheyCome(OwnedPartitions):
+    """Folds records of ids that have ended as if they had not."""
+
+    def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:
+        super()._start(number, restored, delivery)
+        joiner = self.lanes[number].joiner
+        if joiner is not None:
+            joiner.sort_out = lambda part, _: part  # type: ignore[method-assign]
+
+
 class FetchGapAccepted(SimulatedConsumer):
     """Never asks for the records that a fetch has passed over."""
 
@@ -153,5 +181,8 @@ MUTATIONS = (
     Mutation("definitions are in force before they are published", Variant(WorkerParts(follower=OwnDefinitions))),
     Mutation("versions that rows were written under are not awaited", Variant(WorkerParts(follower=VersionsUnawaited))),
     Mutation("partitions fold past ticks that are not decided", Variant(WorkerParts(follower=TickUndecided))),
+    Mutation("rows that were handed over are taken again", Variant(WorkerParts(opener=RowsTakenAgain))),
+    Mutation("ids that have ended are forgotten at an opening", Variant(WorkerParts(owned=IdsForgotten))),
+    Mutation("records of ids that have ended are folded", Variant(WorkerParts(owned=IdsTakenAsTheyCome))),
     Mutation("gaps between fetches are accepted", Variant(WorkerParts(consumer=FetchGapAccepted))),
 )

@@ -18,7 +18,7 @@ from stream_app.worker import sweeping
 from stream_app.worker.loop_settings import LoopSettings
 from tests.simulation.faults import DISTURBED_SECONDS, STEP_FAULTS, TIMED_FAULTS, Fault, drawn_faults
 from tests.simulation.group import Group
-from tests.simulation.inputs import DAYS, END_MS, Input, drawn_inputs, last_inputs, poison
+from tests.simulation.inputs import DAYS, END_MS, Input, drawn_inputs, drawn_statements, last_inputs, poison
 from tests.simulation.memory_log import Latencies, MemoryLog, OutgoingRecord, Transaction
 from tests.simulation.segmentations import drawn_segmentations
 from tests.simulation.verdict import judge
@@ -59,8 +59,11 @@ class Simulation:
         self.variant = variant or Variant()
         self.drawn = drawn = random.Random(seed)
         self.loop = SimulatedLoop(drawn)
-        self.topics = TopicNames("", "sim")
+        self.drawn_of_identities = other = random.Random(f"people {seed}")
+        self.topics = TopicNames("", "sim", with_identities=other.random() < 0.5)
         self.partitions = drawn.choice([1, 2, 2, 3])
+        if self.topics.with_identities:
+            self.partitions = other.choice([1, 2, 3, 4, 4])
         self.customers = drawn.randrange(8, 24)
         self.records = drawn.randrange(40, 110)
         self.base_ms = END_MS + drawn.choice([0, 0, 3, 40]) * DAY_MS
@@ -231,6 +234,7 @@ class Simulation:
         backlog = drawn.choice([0, len(inputs) // 2, len(inputs)])
         self._append(inputs[:backlog])
         start = backlog
+        stating = asyncio.create_task(self._state()) if self.topics.with_identities else None
         pause_seconds = drawn.choice([0.05, 0.2])
         while start < len(inputs):
             await asyncio.sleep(drawn.random() * pause_seconds)
@@ -241,8 +245,20 @@ class Simulation:
             else:
                 self._append(batch)
             start = end
+        if stating is not None:
+            await stating
         self._is_sent = True
         self._append(last_inputs(self.customers, self.partitions))
+
+    async def _state(self) -> None:
+        """Say of some customers that they are others: some of it from the beginning, the rest now and then."""
+        drawn = self.drawn_of_identities
+        statements = drawn_statements(drawn, self.customers)
+        known = drawn.choice([0, 0, 0, len(statements)])
+        self._append(statements[:known])
+        for statement in statements[known:]:
+            await asyncio.sleep(drawn.random() * drawn.choice([0.2, 2.0]))
+            self._append([statement])
 
     def _append(self, inputs: list[Input], transaction: Transaction | None = None) -> None:
         for topic, partition, key, value in inputs:
@@ -305,6 +321,11 @@ class Simulation:
                 return f"{worker.process} has an old configuration"
             if worker.follower.position < self.log[self.topics.models, 0].stable_end:
                 return f"{worker.process} has not read all models"
+            if worker.identities is not None:
+                if worker.identities.next_offset < self.log[self.topics.identities, 0].end:
+                    return f"{worker.process} has not read all statements"
+                if any(lane.joiner and lane.joiner.is_waiting for lane in worker.owned.lanes.values()):
+                    return f"{worker.process} has ids to look at"
             if any(lane.waiting_records for lane in worker.owned.lanes.values()):
                 return f"{worker.process} has a backlog"
             versions = {name: segmentation.version for name, segmentation in worker.follower.current.items()}
@@ -314,7 +335,7 @@ class Simulation:
             return "a partition is still with a worker that has died"
         if not any(worker.owned.training for worker in self.workers.values()):
             return "nobody who lives has the trainers"
-        for topic in self.topics.inputs:
+        for topic in self.topics.taken_in:
             for number in range(self.partitions):
                 visible = self.log[topic, number].visible()
                 last = visible[-1].offset if visible else -1

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
 from stream_app.adapters.kafka_client import KafkaConnection
+from stream_app.audit.people import People, has_ended
 from stream_app.audit.reading import Bounds
 from stream_app.audit.records import LogRecord
 from stream_app.audit.rows import name_digest, read_row
 from stream_app.audit.segmentations import NOTICED
 from stream_app.audit.verification import Deployment, audit
+from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.handovers import ALIAS_HEADER
+from stream_app.contracts.inputs.identities import IDENTITIES
+from stream_app.contracts.policy import DecodingPolicy
 from stream_app.contracts.readers import NOTE_PREFIX, TICK_DECIDED_KEY
 from stream_app.core.clock import DAY_MS, NO_TIME, format_instant
 from stream_app.core.segments import NO_SEGMENT
+from stream_app.core.weaving import Weaver
 from tests.simulation.inputs import DAYS
 from tests.simulation.segmentations import CHOICES
-from tests.simulation.worker import create_decoders
+from tests.simulation.worker import IDENTITY_RULES, create_decoders
 
 if TYPE_CHECKING:
     from tests.simulation.memory_log import MemoryLog
@@ -43,15 +50,28 @@ async def judge(simulation: Simulation) -> list[str]:
     """Return all breaches."""
     log, names = simulation.log, simulation.topics
     keyed = *names.inputs, names.changelog, names.migrations, names.memberships, names.figures, names.dead_letters
+    if names.with_identities:
+        keyed = *keyed, names.handovers
     places = [(topic, number) for topic in keyed for number in range(simulation.partitions)]
-    places += [(names.models, 0), (names.samples, 0)]
+    places += [(names.models, 0), (names.samples, 0), (names.identities, 0)]
     bounds = {tp: (0, log[tp].end) for tp in places}
-    deployment = Deployment(KafkaConnection("nowhere:1"), names, simulation.partitions, create_decoders)
+    people = partial(People, names, Decoder(IDENTITIES, DecodingPolicy()), Weaver(IDENTITY_RULES))
+    deployment = Deployment(
+        KafkaConnection("nowhere:1"),
+        names,
+        simulation.partitions,
+        create_decoders,
+        people=people if names.with_identities else None,
+    )
     found = await audit(deployment, LogReader(log), bounds, simulation.group.committed, is_drained=True)
     simulation.figures["models"] = sum(1 for record in log[names.models, 0].visible() if record.value is not None)
     simulation.figures["migrations"] = found.records[names.migrations]
     simulation.figures["letters"] = found.records[names.dead_letters]
     simulation.figures["misplaced"] = found.figures["misplaced"]
+    simulation.figures["handed over"] = found.figures["rows handed over"]
+    simulation.figures["passed on"] = found.figures["records passed on to another id"]
+    simulation.figures["of several ids"] = found.figures["customers of several ids"]
+    simulation.figures["refused statements"] = found.figures["refused statements on ids"]
     breaches = [
         f"{check} ({count}): {found.tally.examples[check][0]}" for check, count in found.tally.breaches.items() if count
     ]
@@ -170,6 +190,8 @@ def _placed(simulation: Simulation) -> list[str]:
     found = []
     for key, value in rows.items():
         row = read_row(value)
+        if has_ended(row):
+            continue
         held = {**row.memberships, **row.places}
         placed = {name for name, place in held.items() if place.segment != NO_SEGMENT}
         must_be = {"rules"} if row.totals.first_at_ms == -NO_TIME else {"rules", "learned"}
@@ -203,5 +225,6 @@ def _forwarded(simulation: Simulation) -> list[str]:
         for number in range(simulation.partitions):
             for record in simulation.log[topic, number].visible():
                 if record.transaction is not None and record.transaction.partitions:  # a worker's, no producer's
-                    counts[topic, record.key, record.value] += 1
+                    is_renamed = any(name == ALIAS_HEADER for name, _ in record.headers)  # events come twice
+                    counts[topic, record.key, record.value] += not is_renamed
     return [f"forwarding: {key[1]!r} was sent on {count} times" for key, count in counts.items() if count > 1]

@@ -14,15 +14,19 @@ from faust.types import TP
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.contracts.decoding import Decoder
+from stream_app.contracts.inputs.identities import IDENTITIES
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
+from stream_app.core.identities import IdentityRules
 from stream_app.core.moves import MigrationContext
 from stream_app.core.segmentation import Segmentation
+from stream_app.core.weaving import Weaver
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.segmentations.learned.model import DEFAULT_THRESHOLDS
 from stream_app.segmentations.registry import build_segmentation
 from stream_app.worker.definition_follower import Build, DefinitionFollower
 from stream_app.worker.faust_host import FaustHost
+from stream_app.worker.identity_follower import IdentityFollower
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.opening import PartitionOpener, PartitionSettings
 from stream_app.worker.owned import OwnedPartitions
@@ -41,6 +45,7 @@ COMMIT_SECONDS = 0.5
 RECOVERY_SECONDS = 20
 READ_DELAYS_SECONDS = (0.0, 5.0)
 STOP_SECONDS = 2.0
+IDENTITY_RULES = IdentityRules(merges_max=6)
 DEFAULTS = {**DEFAULT_THRESHOLDS._asdict(), "lists": LISTS}
 
 
@@ -113,6 +118,38 @@ class SimulatedFollower(DefinitionFollower):
             await asyncio.sleep(self._delay_seconds)
 
 
+class SimulatedIdentityFollower(IdentityFollower):
+    """The real one, reading the log in memory; of some workers slowly, so that they know less than others."""
+
+    def __init__(self, simulation: Simulation, process: Process) -> None:
+        decoder, weaver = Decoder(IDENTITIES, DecodingPolicy()), Weaver(IDENTITY_RULES)
+        topic, connection = simulation.topics.identities, KafkaConnection("nowhere:1")
+        super().__init__(connection, topic, decoder, weaver, simulation.partitions)
+        self._log = simulation.log
+        self._process = process
+        self.position = 0
+        self._delay_seconds = simulation.drawn_of_identities.choice(READ_DELAYS_SECONDS)
+
+    async def run(self) -> None:
+        log = self._log
+        partition = log[self.topic, 0]
+        news = asyncio.Event()
+        partition.watchers.append(news)
+        end = partition.stable_end
+        while True:
+            news.clear()
+            records, self.position = await log.ask(
+                self._process, f"statements from {self.position}", lambda: partition.read(self.position, 3)
+            )
+            if records:
+                self.read(records)
+                continue
+            if self.position >= end:
+                self.is_read.set()
+            await news.wait()
+            await asyncio.sleep(self._delay_seconds)
+
+
 class SimulatedWorker:
     """One process of the deployment; `main` is what it runs."""
 
@@ -136,12 +173,16 @@ class SimulatedWorker:
         follower = self._parts.follower or SimulatedFollower
         self.follower = follower(simulation, self.process, self._build)
         self.state_log = MemoryStateLog(simulation.log, self.process, self._parts.delivery)
+        self.identities = None
+        if topics.with_identities:
+            self.identities = SimulatedIdentityFollower(simulation, self.process)
         opener = self._parts.opener(
             log=self.state_log,
             topics=topics,
             settings=PartitionSettings(simulation.partitions, RECOVERY_SECONDS),
             trainer_settings=self._trainer_settings,
             follower=self.follower,
+            identities=self.identities,
         )
         self.owned = self._parts.owned(
             opener=opener,
@@ -153,6 +194,7 @@ class SimulatedWorker:
             follower=self.follower,
             failed=self._failed,
             now_ms=simulation.now_ms,
+            identities=self.identities,
         )
         host = FaustHost(self.owned, topics, self._lane_settings, self._failed, simulation.now_ms)
         self.thread = SimulatedThread(simulation.log, simulation.group, self.process)
@@ -181,6 +223,8 @@ class SimulatedWorker:
         self._assemble()
         simulation, name = self.simulation, self.process.name
         tasks = [self.follower.run(), self._heartbeats(), self._commits()]
+        if self.identities is not None:
+            tasks.append(self.identities.run())
         tasks.append(self._agent(self._chunks, self._chunk_news, self._segment))
         tasks.append(self._agent(self._samples, self._sample_news, self._train))
         for task in [asyncio.create_task(task) for task in tasks]:
@@ -219,7 +263,7 @@ class SimulatedWorker:
 
     def _tps(self, assignment: Assignment) -> set[TP]:
         topics = self.simulation.topics
-        tps = {TP(topic, number) for topic in topics.inputs for number in assignment.partitions}
+        tps = {TP(topic, number) for topic in topics.taken_in for number in assignment.partitions}
         return tps | ({TP(topics.samples, 0)} if assignment.with_trainer else set())
 
     async def _heartbeats(self) -> None:

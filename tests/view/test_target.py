@@ -14,7 +14,8 @@ import pytest
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection
-from stream_app.adapters.view_schema import FollowerCondition, MembershipValue, PastMove
+from stream_app.adapters.view_moves import PastMove
+from stream_app.adapters.view_schema import FollowerCondition, MembershipValue
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     FiguresRecord,
@@ -56,11 +57,11 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 Test = Callable[[ViewTarget, redis.Redis, str], Awaitable[None]]
 
 
-def run(port: int, test: Test) -> None:
+def run(port: int, test: Test, fields: Sequence[str] = FIELDS) -> None:
     async def prepared() -> None:
         async with reader(port) as client, view(port) as target:
             await client.flushall()
-            attached = await target.attach(FIELDS)
+            attached = await target.attach(fields)
             assert await target.swap(attached.generation)
             await test(target, client, attached.generation)
 

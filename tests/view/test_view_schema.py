@@ -10,7 +10,8 @@ import httpx
 import msgspec
 import pytest
 
-from stream_app.adapters.view_schema import MembershipValue, Reason
+from stream_app.adapters.view_moves import Reason
+from stream_app.adapters.view_schema import MembershipValue
 from stream_app.contracts.readers import read_migration
 from tests.api.serving import ALL, KEYS, bearer, fill_view, redis_store, serving
 from tests.support.output_records import migration

@@ -24,7 +24,7 @@ from tests.support.batches import contents_of
 from tests.support.events import START_MS, engagement, instant, profile, purchase
 from tests.worker.memory import TOPICS, Record, payload
 
-PURCHASES, ENGAGEMENTS, PROFILES, CONSENTS, *OTHERS = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES, CONSENTS, *_ = TOPICS.inputs
 DECODERS = {
     TOPICS.input_topic(contract): Decoder(INPUT_CONTRACTS[contract], DecodingPolicy()) for contract in INPUT_CONTRACTS
 }

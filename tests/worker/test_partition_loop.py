@@ -58,7 +58,7 @@ from tests.worker.memory import (
     until,
 )
 
-PURCHASES, ENGAGEMENTS, PROFILES, CONSENTS, *OTHERS = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, *_ = TOPICS.inputs
 
 
 @pytest.fixture(autouse=True)

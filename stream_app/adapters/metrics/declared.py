@@ -62,8 +62,8 @@ EVENTS: Final = counter(
     "events",
     WORKER,
     "Input records by outcome: `accepted` (a valid event of this partition, duplicates included), `rejected` (written "
-    "to the dead letters), `tombstone` (ignored), `forwarded` (sent on to the partition that its key belongs to), "
-    "`erased` (not folded, as its customer was erased or is suppressed).",
+    "to the dead letters), `tombstone` (ignored), `forwarded` (sent on to the partition that its key belongs to, or "
+    "that of the id that its customer goes by), `erased` (not folded, as its customer was erased or is suppressed).",
     ("topic", "outcome"),
     32,
 )
@@ -94,6 +94,29 @@ EVENT_AGE: Final = histogram(
     WORKER,
     "How long before it was folded an event had occurred; an event out of order counts as old as the newest before it.",
     (0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0),
+)
+
+IDENTITY_STATEMENTS: Final = counter(
+    "identity_statements",
+    WORKER,
+    "Statements on ids that were read since this process started, all from the topic's beginning on: `taken`, or "
+    "`refused`. Every worker reads all of them.",
+    ("outcome",),
+    3,
+)
+IDENTITY_ALIASES: Final = gauge(
+    "identity_aliases", WORKER, "Ids that are known to go by another one; every worker knows all of them."
+)
+IDENTITY_ROWS: Final = counter(
+    "identity_rows",
+    WORKER,
+    "Rows of ids that turned out to go by another one: `joined` (it is in the same partition), `handed_over` (to "
+    "another partition). Those that were taken over are `accepted` records of `identity-handovers`.",
+    ("outcome",),
+    3,
+)
+IDENTITY_WAITING: Final = gauge(
+    "identity_waiting", WORKER, "Ids that are still to be looked at, because they go by another one than before."
 )
 
 # --- worker: partitions ----------------------------------------------------------------------------------------------
@@ -181,7 +204,7 @@ MIGRATIONS: Final = counter(
     "Migrations, by the ids of the segments left (`from`, empty at a first entry) and entered (`to`, empty where a "
     "customer leaves the segmentation, such as an audience), and by cause, such as `purchase`, `lapse` or `model`.",
     ("segmentation", "from", "to", "cause"),
-    699,
+    687,
     lasting=("segmentation", "cause"),
     spare_sets=SEGMENTATIONS_MAX * CAUSES + 1,
 )

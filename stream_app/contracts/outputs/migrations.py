@@ -154,7 +154,7 @@ def without_absent(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value is not None or name not in _LEFT_OUT}
 
 
-_LEFT_OUT: Final = ("consents", "merged_into")
+_LEFT_OUT: Final = ("revenue_before", "consents", "merged_into")
 
 
 class SegmentMigration(Output):
@@ -189,6 +189,9 @@ class SegmentMigration(Output):
     next_move: NextMove | None
     """If nothing happens after `effective_at`; null if silence moves the customer no more."""
     holdout: Holdout
+    revenue_before: Number | None = None
+    """Net revenue of the customer before what moved it, in major units of the base currency; missing in records of
+    earlier releases."""
     consents: dict[str, bool] | None = None
     """Whether the customer agrees to each purpose, of those that somebody spoke of or that need consent; left out where
     there are none. Purposes that are not named are agreed to."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.contracts.outputs.figures import SegmentFigures
+from stream_app.contracts.outputs.handovers import IdentityHandover
 from stream_app.contracts.outputs.migrations import SegmentMembership, SegmentMigration
 from stream_app.contracts.outputs.models import SegmentModel
 from stream_app.contracts.outputs.receipts import PrivacyReceipt
@@ -23,5 +24,6 @@ OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "population-samples": PopulationRecord,
     "dead-letters": DeadLetter,
     "privacy-receipts": PrivacyReceipt,
+    "identity-handovers": IdentityHandover,
 }
 """Contract by topic."""
