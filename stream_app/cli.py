@@ -72,7 +72,7 @@ COMMANDS: Final = {
     "privacy": Entry(
         "stream_app.commands.privacy:privacy",
         "Erase customers, keep them out, and show what is held of them and what became of requests.",
-        KAFKA,
+        ("view",),
     ),
     "produce": Entry(
         "stream_app.commands.produce:produce",
