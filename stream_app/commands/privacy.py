@@ -23,6 +23,7 @@ from stream_app.bootstrap.privacy_requests import (
     send_requests,
 )
 from stream_app.bootstrap.pseudonyms import read_pseudonyms
+from stream_app.bootstrap.statements import read_topic
 from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.privacy_page import page_of
 from stream_app.contracts.outputs.receipts import PrivacyReceipt
@@ -105,9 +106,7 @@ def _ask(
     settings = load_settings(config)
     chosen = _known_as(settings, _chosen(ids, file))
     if with_aliases:
-        from stream_app.commands.statements import read_statements
-
-        chosen = _all_ids_of(chosen, read_statements(settings, ())[0])
+        chosen = _all_ids_of(chosen, asyncio.run(read_topic(settings))[0])
     if dry_run:
         places = asyncio.run(look_for(settings, chosen, with_redis=False))
         for line in _found(places):
