@@ -148,6 +148,11 @@ def gone_after_ms(spec: TopicSpec) -> int:
     return kept_ms + segment_ms
 
 
+def is_kept_for_ever(spec: TopicSpec) -> bool:
+    """Return whether records of a topic stay whatever their age."""
+    return spec.properties.get("retention.ms") == str(UNLIMITED)
+
+
 def _of_identities(
     names: TopicNames,
     partitions: int,

@@ -21,6 +21,7 @@ def create_privacy_rules(settings: Settings) -> PrivacyRules:
         names.dead_letters,
         names.webhook_dead_letters,
         names.privacy_requests,
+        *((names.handovers,) if names.with_identities else ()),
     )
     return PrivacyRules(
         deadline_ms=privacy.deadline_days * DAY_MS,

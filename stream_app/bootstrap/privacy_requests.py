@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection, committed_reader
 from stream_app.adapters.redis_client import RedisError
 from stream_app.adapters.redis_search import search
-from stream_app.adapters.topic_specs import gone_after_ms
+from stream_app.adapters.topic_specs import gone_after_ms, is_kept_for_ever
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.audit.held import gather
 from stream_app.audit.traces import IdFinder, Trace, find_traces
@@ -109,8 +109,12 @@ async def look_for(settings: Settings, ids: Sequence[str], *, with_redis: bool) 
     for topic, spec in kept.items():
         if mine := [trace for trace in traces if trace.topic == topic]:
             is_retained = spec.properties["cleanup.policy"] == "delete"
-            kind = "input" if topic in names.inputs else "retained" if is_retained else "compacted"
-            gone_ms = max(trace.newest_ms for trace in mine) + gone_after_ms(spec) if is_retained else None
+            kind = "input" if topic in (*names.inputs, names.identities) else "retained" if is_retained else "compacted"
+            gone_ms = (
+                max(trace.newest_ms for trace in mine) + gone_after_ms(spec)
+                if is_retained and not is_kept_for_ever(spec)
+                else None
+            )
             places.append(Place(topic, kind, mine, gone_ms))
     if with_redis:
         finder = IdFinder(ids)

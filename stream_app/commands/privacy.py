@@ -23,10 +23,12 @@ from stream_app.bootstrap.privacy_requests import (
     send_requests,
 )
 from stream_app.bootstrap.pseudonyms import read_pseudonyms
+from stream_app.bootstrap.statements import read_topic
 from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.commands.privacy_page import page_of
 from stream_app.contracts.outputs.receipts import PrivacyReceipt
 from stream_app.core.clock import format_instant
+from stream_app.core.identities import Identities
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
 from stream_app.plurals import counted
@@ -50,6 +52,11 @@ def _requests(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.argument("ids", metavar="[ID]...", nargs=-1),
         click.option("--ids", "file", type=_FILE, help=f"A file of ids, one a line; {IDS_MAX:,} a call at most."),
+        click.option(
+            "--with-aliases",
+            is_flag=True,
+            help="Ask for all ids of each customer, by the statements on the topic identities.",
+        ),
         click.option("--dry-run", is_flag=True, help="Send nothing; show what would be found where."),
         click.option("--source", metavar="TEXT", help="Where the request came in, such as helpdesk."),
         click.option("--jurisdiction", metavar="CODE", help="Whose law sets the deadline, such as DE or US-CA."),
@@ -91,6 +98,7 @@ def _ask(
     type_: str,
     ids: Sequence[str],
     file: Path | None,
+    with_aliases: bool,
     dry_run: bool,
     source: str | None,
     jurisdiction: str | None,
@@ -98,6 +106,8 @@ def _ask(
 ) -> None:
     settings = load_settings(config)
     chosen = _known_as(settings, _chosen(ids, file))
+    if with_aliases:
+        chosen = _all_ids_of(chosen, asyncio.run(read_topic(settings))[0])
     if dry_run:
         places = asyncio.run(look_for(settings, chosen, with_redis=False))
         for line in _found(places):
@@ -113,6 +123,18 @@ def _ask(
         click.echo(f"… and {len(requests) - LISTED_MAX:,} more")
     click.echo(
         f"sent {counted(len(requests), 'request')}; `segmenter privacy status` says what becomes of them", err=True
+    )
+
+
+def _all_ids_of(ids: Sequence[str], known: Identities) -> list[str]:
+    """Return all ids of the customers who go by some ids, each once."""
+    groups = [known.group_of(each) for each in ids]
+    return list(
+        dict.fromkeys(
+            each
+            for customer_id, group in zip(ids, groups, strict=True)
+            for each in (customer_id, *(() if group is None else sorted(group.ids)))
+        )
     )
 
 

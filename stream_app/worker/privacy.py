@@ -3,8 +3,8 @@
 For each request, beside the last moves and the ends of memberships that they bring with them:
 
 - the changelog gets a tombstone in place of the customer's row, and a mark (`stream_app.core.marks`);
-- `segment-migrations` and `segment-upcoming` get a record without a value (`stream_app.contracts.forgetting`): a
-  reader learns that everything before it is to be forgotten, also of customers who were in no segment;
+- `segment-migrations` and `segment-upcoming` get a record without a value (`stream_app.contracts.forgetting`): those
+  who read them learn that everything before it is to be forgotten, also of customers who were in no segment;
 - `privacy-receipts` says what was done, and what will be gone by when.
 
 The position behind the request is in the same transaction, so a request is carried out once.

@@ -10,13 +10,14 @@ from click.testing import CliRunner
 from stream_app.audit.traces import FEW_IDS, IdFinder
 from stream_app.bootstrap.privacy_requests import PlannedRequest, Receipts
 from stream_app.cli import segmenter
-from stream_app.commands.privacy import IDS_MAX, is_overdue, state_of, status_lines
+from stream_app.commands.privacy import IDS_MAX, _all_ids_of, is_overdue, state_of, status_lines
 from stream_app.commands.privacy_page import page_of
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.privacy_requests import PRIVACY_REQUESTS
 from stream_app.contracts.outputs.receipts import PrivacyReceipt, StoreReceipt
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.events import PRIVACY_REQUEST
+from stream_app.core.identities import LINK, Identities, Statement
 from tests.support.events import START_MS
 
 
@@ -90,6 +91,13 @@ def test_id_is_found_in_keys_and_values_and_no_other_id_is_taken_for_it(others: 
     assert finder.find(b'{"payload":"{\\"customer_id\\":\\"c1\\"}"}') == {"c1"}
     assert finder.find('{"customer_id":"ä/1"}'.encode()) == finder.find(b'{"customer_id":"\\u00e4/1"}') == {"ä/1"}
     assert finder.find(b'{"customer_id":"c10","event_id":"c1-2"}') == finder.find(None) == set()
+
+
+def test_all_ids_of_a_customer_are_asked_for_each_once() -> None:
+    known = Identities()
+    known.take(Statement(START_MS, "device", "c1", LINK, "device"))
+    assert _all_ids_of(["c1", "device", "c2"], known) == ["c1", "device", "c2"]
+    assert sorted(_all_ids_of(["device"], known)) == ["c1", "device"]
 
 
 def test_page_shows_everything_and_runs_nothing() -> None:

@@ -6,11 +6,12 @@ import asyncio
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
+from stream_app.contracts.forgetting import ERASED, PRIVACY_HEADER
 from stream_app.webhooks.deliverer import Deliverer, PublishedMigration
 from stream_app.webhooks.messages import Message
 from stream_app.webhooks.retrying import ATTEMPTS_MIN, RetryAfterGate, RetryPolicy
@@ -53,6 +54,9 @@ class Script:
         assert (subscription, published.offset) == ("crm", 7)
         self.dead.append((reason, attempts))
 
+    async def forget(self, customer: bytes) -> None:
+        self.dead.append((customer.decode(), 0))
+
 
 def deliver(script: Script, retries: RetryPolicy = QUICK, age_seconds: float = 0, body: str = "cloudevents") -> bool:
     async def play() -> bool:
@@ -76,6 +80,19 @@ def test_failure_is_tried_again_with_the_same_id_until_it_is_taken() -> None:
     assert deliver(script)
     assert script.sent == [migration()["migration_id"]] * 3
     assert script.counts == {"retried": 2, "delivered": 1}
+
+
+def test_erased_customer_is_nothing_to_send_and_its_dead_letters_are_to_be_passed_by() -> None:
+    script = Script([])
+    marker = replace(published(migration()), key=b"c-42", value=None, headers=((PRIVACY_HEADER, ERASED),))
+
+    async def play() -> bool:
+        deliverer = create(script)
+        assert deliverer.select(replace(marker, headers=())) == ()
+        return await deliverer.deliver(marker, deliverer.select(marker), 0)
+
+    assert not asyncio.run(play())
+    assert (script.sent, script.dead, script.counts) == ([], [("c-42", 0)], {})
 
 
 def test_refusal_is_a_dead_letter_at_once() -> None:
