@@ -40,7 +40,7 @@ def decode_handover(value: bytes) -> Handed:
     Raises
     ------
     msgspec.MsgspecError
-        If it is none.
+        If it is not one.
     """
     handover = _decoder.decode(value)
     return Handed(handover.ended, handover.into, handover.at_ms, handover.row)

@@ -2,10 +2,10 @@
 
 In one partition two rows are joined by an event (`native/joining.c`). Over two, the partition of the alias lets it end
 and gives its row away, in one step; the customer's partition takes it in, in another one, whenever it arrives. Rows
-join in any order, so it does not matter how many events and other rows come in between. Whoever carries a row has to do
-so once: this module knows of no carrier.
+join in any order, so it does not matter how many events and other rows come in between. A carrier has to bring
+each row once: this module knows of none.
 
-Nobody moves time by this: what is said of an id counts when it is known, at an instant that the partition has come to.
+Nobody moves time by this: a statement on an id counts when it is known, at an instant that the partition has come to.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def event_of(handed: Handed) -> Event:
 
 
 def take_over(partition: Partition, events: Events, rows: Sequence[bytes], reached: Reached | None = None) -> Outcome:
-    """Let customers go on with rows that were handed over.
+    """Let customers continue with rows that were handed over.
 
     Parameters
     ----------
